@@ -1,0 +1,5 @@
+"""`python -m sedas_sync` is `sedas-sync`."""
+
+from sedas_sync.cli import main
+
+main()

@@ -1,0 +1,78 @@
+"""Addresses of archives and names of hosts in a manifest: what may be trusted with credentials."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+_LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
+_WILDCARD = re.compile(rf"\*\.{_LABEL}(?:\.{_LABEL})+", re.IGNORECASE)
+
+CREDENTIALS = (
+    "credentials come from SEDAS_USERNAME and SEDAS_PASSWORD, from netrc, or from the system keyring, "
+    "never from a manifest"
+)
+"""Where credentials belong, in words."""
+
+
+def url(text: str) -> str:
+    """Check an archive's address: https, or http to a loopback address.
+
+    Raises:
+        ValueError: it is no address, holds credentials, or would send them in the clear. The message does
+        not repeat
+            the address where it may hold a secret.
+    """
+    parts = _split(text)
+    if "@" in parts.netloc:
+        raise ValueError(f"must not hold a user name or password (its value is not shown); {CREDENTIALS}")
+    if parts.query or parts.fragment:
+        raise ValueError("must be the address of the API alone, without '?' or '#' (its value is not shown)")
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not (_NAME.fullmatch(host) or _is_address(host)):
+        raise ValueError("must be an address such as 'https://example.org/api/'")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(
+            f"is plain http to {host}; only https is safe there (http is for loopback addresses)"
+        )
+    return text
+
+
+def trusted_host(text: str) -> str:
+    """Check one entry of `trusted_hosts`, and give it in lower case.
+
+    Raises:
+        ValueError: it is neither an exact host name nor `*.example.org`.
+    """
+    if _NAME.fullmatch(text) or _WILDCARD.fullmatch(text) or _is_address(text):
+        return text.lower()
+    raise ValueError(
+        "must be a host name such as 'data.example.org', or '*.example.org' for all hosts below it"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine: `localhost`, or a loopback address in its usual form."""
+    if host.lower() == "localhost":
+        return True
+    return _is_address(host) and ip_address(host).is_loopback
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - reading it is its check
+    except ValueError:
+        raise ValueError("must be an address such as 'https://example.org/api/'") from None
+    # urlsplit passes over what browsers and servers read in different ways
+    if re.search(r"[\x00-\x20\x7f\\]", text):
+        raise ValueError("must be an address without spaces, backslashes and control characters")
+    return parts
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""What the keys of one dataset must obey together."""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sedas_sync._dates import is_backwards
+from sedas_sync._report import suggestion
+from sedas_sync._tables import Dataset
+from sedas_sync.model import Sensor
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_BESIDE_PRODUCTS = frozenset({"name", "products", "archive", "exclude"})
+_FILTER_SENSORS: dict[str, Sensor] = {
+    "opticalProductType": "optical",
+    "maxCloudPercent": "optical",
+    "minCloudPercent": "optical",
+    "sarProductType": "sar",
+    "polarisation": "sar",
+}
+"""The archive's filters that act on one class of sensor only (geocento/SEDAS-issues 12, 42 and 65)."""
+_PRODUCT_TYPES: dict[str, Sensor] = {
+    **dict.fromkeys(("L1C", "L2A", "S2MSI1C", "S2MSI2A"), "optical"),
+    **dict.fromkeys(("SLC", "GRD", "GRDH", "GRDM", "GRDF", "SCD", "OCN", "RAW"), "sar"),
+}
+_GROUPS: dict[str, Sensor] = {"S1": "sar", "S2": "optical"}
+_SATELLITES: dict[str, Sensor] = {"SENTINEL-1": "sar", "SENTINEL-2": "optical"}
+_SPOKEN = {"optical": "optical", "sar": "SAR"}
+
+Mistake = tuple[str, str]
+"""A key below the dataset, empty for the dataset itself, and a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a dataset is held against."""
+
+    aois: tuple[str, ...]
+    archives: tuple[str, ...]
+    now: datetime | None
+
+
+class _Claim(NamedTuple):
+    """A key that only makes sense for one class of sensor."""
+
+    key: str
+    sensor: Sensor
+    what: str
+
+
+def mistakes(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
+    """Yield what is wrong with a dataset beyond its single values.
+
+    Args:
+        dataset: what is right of it; keys with mistakes of their own are left at their defaults.
+        keys: all keys that stand in the manifest, right or wrong.
+        context: the names it may refer to.
+    """
+    yield from _selection(dataset, keys)
+    yield from _references(dataset, keys, context)
+    end_is_known = "end" not in keys or "end" in dataset.model_fields_set
+    if dataset.start and end_is_known and is_backwards(dataset.start, dataset.end, context.now):
+        yield "end", f'is "{dataset.end.text}", before the start "{dataset.start.text}"'
+    yield from _sensor(dataset, keys)
+
+
+def _selection(dataset: Dataset, keys: Collection[str]) -> Iterator[Mistake]:
+    if "products" in keys:
+        clash = [key for key in type(dataset).model_fields if key in keys and key not in _BESIDE_PRODUCTS]
+        if clash:
+            others = ", ".join(clash)
+            yield (
+                "products",
+                f"cannot stand beside {others}: products replace AOI, dates and all rules but exclude",
+            )
+    elif "aoi" not in keys:
+        yield "", "has neither aoi nor products; one of them is needed"
+    elif "start" not in keys:
+        yield "start", "missing; a dataset with an AOI needs a start"
+
+
+def _references(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
+    for name in dataset.aoi:
+        if name not in context.aois:
+            near = suggestion(name, context.aois, show_all=True) or "; there is no [aoi.NAME] table"
+            yield "aoi", f'found "{name}", which is no AOI of this manifest{near}'
+    for name in dataset.archive:
+        if name not in context.archives:
+            near = suggestion(name, context.archives, show_all=True)
+            yield "archive", f'found "{name}", which is no archive of this manifest{near}'
+    if "archive" not in keys and len(context.archives) > 1:
+        yield "archive", f"missing; this manifest has several archives: {', '.join(context.archives)}"
+
+
+def _sensor(dataset: Dataset, keys: Collection[str]) -> Iterator[Mistake]:
+    """Find keys that contradict the class of sensor; only what is beyond doubt is a mistake."""
+    if dataset.sensor == "sar" and "max_cloud_cover" in keys:
+        yield "max_cloud_cover", 'acts on optical scenes, but sensor is "sar"'
+    claims = list(_claims(dataset))
+    if dataset.sensor != "all":
+        sensor: str = dataset.sensor
+        because = f'sensor is "{sensor}"'
+    else:
+        leading = next((c for c in claims if c.key in {"source_group", "satellite", "product_type"}), None)
+        if leading is None:
+            return
+        sensor, because = leading.sensor, f"{leading.key} {leading.what}"
+    for claim in claims:
+        if claim.sensor != sensor:
+            yield claim.key, f"{claim.what}, but {because}"
+
+
+def _claims(dataset: Dataset) -> Iterator[_Claim]:
+    group = _GROUPS.get((dataset.source_group or "").upper())
+    if group:
+        yield _Claim("source_group", group, f'"{dataset.source_group}" is of {_SPOKEN[group]} scenes')
+    for stem, sensor in _SATELLITES.items():
+        if dataset.satellite and dataset.satellite.upper().startswith(stem):
+            yield _Claim("satellite", sensor, f'"{dataset.satellite}" takes {_SPOKEN[sensor]} scenes')
+    for part in re.split(r"[_\s-]", (dataset.product_type or "").upper()):
+        if part in _PRODUCT_TYPES:
+            sensor = _PRODUCT_TYPES[part]
+            yield _Claim("product_type", sensor, f'"{dataset.product_type}" is of {_SPOKEN[sensor]} scenes')
+    if dataset.polarisation:
+        yield _Claim("polarisation", "sar", "is of SAR scenes")
+    if dataset.tile:
+        yield _Claim("tile", "optical", "is of optical scenes")
+    for name in dataset.filters:
+        if name in _FILTER_SENSORS:
+            sensor = _FILTER_SENSORS[name]
+            yield _Claim(f"filters.{name}", sensor, f"is a filter of {_SPOKEN[sensor]} scenes")

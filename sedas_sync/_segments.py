@@ -1,0 +1,390 @@
+"""Several connections for one scene, and the digest that follows them.
+
+A server that limits each connection is faster with several. What is missing is handed out in blocks from the front:
+large ones first and smaller ones towards the end, so that the digest can follow closely and all
+connections finish at about the same moment. Connections beyond the first are added while they bring something, and are
+given back as soon as another scene waits for one.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sedas_sync import _wire, integrity
+from sedas_sync._partial import Partial
+
+if TYPE_CHECKING:
+    from sedas_sync.fetch import Run
+
+BLOCK_MIN = 1 << 20
+"""The least that is worth a request of its own."""
+
+MEASURE = 0.02
+"""Seconds over which the pace of a connection is measured before it is split."""
+
+MOST = 16
+"""Connections for one scene."""
+
+_FAST = 200e6
+"""Bytes a second above which a connection is held back by this machine and not by the server."""
+
+_WORTHWHILE = 0.25
+"""Seconds that must be left for a split to pay."""
+
+_JUDGE_AFTER = 1.0
+_SHARE = 0.3
+_STALLED = 5.0
+_BUFFER_MIN, _BUFFER_MAX = 1 << 16, 1 << 20
+
+
+def slow(pace: float, all_paces: float, left: int) -> bool:
+    """Whether further connections promise something: this one is slow, the machine is not, and much is left."""
+    return pace < _FAST and all_paces < _FAST * 1.5 and left > pace * _WORTHWHILE
+
+
+class Meter:
+    """The pace of a connection over windows of `MEASURE` seconds."""
+
+    def __init__(self, now: float, position: int) -> None:
+        self._at = now
+        self._position = position
+
+    def pace(self, now: float, position: int) -> float | None:
+        """Bytes a second over the window that has just ended; None while it lasts."""
+        passed = now - self._at
+        if passed < MEASURE:
+            return None
+        pace = (position - self._position) / passed
+        self._at, self._position = now, position
+        return pace
+
+
+class Follower:
+    """Reads what has been written, up to the first gap, and feeds the proof, in a thread of its own."""
+
+    def __init__(self, part: Partial, proof: integrity.Proof) -> None:
+        self._part = part
+        self._proof = proof
+        self._news = threading.Event()
+        self._ending = False
+        self._thread = threading.Thread(target=self._follow, name="sedas-sync digest", daemon=True)
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Something was written."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """End within a moment; what is left is for the caller to read."""
+        self._ending = True
+        self._news.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._ending:
+            self._news.wait()
+            self._news.clear()
+            try:
+                while not self._ending and self._proof.position < self._part.frontier:
+                    self._proof.catch_up(
+                        self._part.file, min(self._part.frontier, self._proof.position + (8 << 20))
+                    )
+            except (OSError, EOFError):
+                # The caller reads on from the same place and meets the same trouble, where it can be told.
+                return
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    """What one connection is to bring."""
+
+    position: int
+    end: int
+    touched: float
+
+
+class Split:
+    """One scene over several connections, until nothing is missing or nobody can go on."""
+
+    def __init__(self, run: "Run", response: _wire.Response | None) -> None:
+        """Prepare.
+
+        Args:
+            run: the fetch this is for; its part is known in length.
+            response: the answer that is being read, at the part's frontier.
+        """
+        assert run.part.note is not None  # noqa: S101 - what is split has a length
+        assert run.part.note.total is not None  # noqa: S101
+        self._run = run
+        self._live = run.live
+        self._part = run.part
+        self._open = response
+        self._open_at = run.part.frontier
+        self._fixed = run.policy.segments
+        self._limit = min(self._fixed or MOST, MOST)
+        self._buffer = run.live.reading(max(_BUFFER_MIN, min(run.part.note.total >> 9, _BUFFER_MAX)))
+        self._changed = threading.Condition()
+        self._blocks: set[_Block] = set()
+        self._missing: list[tuple[int, int]] = []
+        self._working = 1
+        self._failure: BaseException | None = None
+        self._ending = False
+        self._came = 0
+        self._follower: Follower
+        self._before: tuple[int, float] | None = None
+        """Connections and pace before the last were added, while it is not yet known whether they help."""
+        self._meter = Meter(run.live.clock(), 0)
+        self._since = (run.live.clock(), 0)
+
+    def run(self) -> None:
+        """Bring everything that is missing.
+
+        Raises:
+            Anew: the server has another file now; the part was thrown away.
+            Broken: the connections broke one after the other, or whatever else the last of them met.
+        """
+        run = self._run
+        self._part.scatter()
+        self._missing = self._part.missing()
+        self._follower = Follower(self._part, run.proof)
+        threads: list[threading.Thread] = []
+        try:
+            self._grow(threads)
+            self._work(threads)
+        finally:
+            self._ending = self._ending or self._failure is not None or bool(self._missing)
+            for thread in threads:
+                thread.join()
+            self._follower.stop()
+            if self._open is not None:
+                self._open.connection.close()
+        if isinstance(self._failure, _NotOurs):
+            run.splittable = False
+            run.throw_away()  # raises Anew
+        if self._failure is not None and (self._part.missing() or isinstance(self._failure, OSError)):
+            raise self._failure
+
+    # -- connections
+
+    def _grow(self, threads: list[threading.Thread]) -> None:
+        """Add connections while there is work for them; called by the first one alone."""
+        if self._before is not None and not self._judged():
+            return
+        before = self._working
+        for _ in range(self._limit - before):
+            if self._ending or self._live.stop.is_set() or self._working >= self._limit:
+                break
+            with self._changed:
+                if sum(end - start for start, end in self._missing) < BLOCK_MIN:
+                    break
+                if not self._fixed and not self._live.budget.try_more():
+                    break
+                self._working += 1
+            thread = threading.Thread(target=self._help, name="sedas-sync segment", daemon=True)
+            threads.append(thread)
+            thread.start()
+        if self._working > before:
+            pace = self._live.pace_of(id(self._run))
+            self._before = (before, pace)
+            self._since = (self._live.clock(), self._came)
+
+    def _judged(self) -> bool:
+        """Decide whether the last connections were worth it; False while it is too early to say."""
+        now = self._live.clock()
+        passed = now - self._since[0]
+        if passed < _JUDGE_AFTER:
+            return False
+        assert self._before is not None  # noqa: S101 - asked only then
+        before, pace = self._before
+        self._before = None
+        after = (self._came - self._since[1]) / passed
+        more = self._working / before - 1
+        if not self._fixed and pace > 0 and more > 0 and (after / pace - 1) / more < _SHARE:
+            self._limit = before
+        return True
+
+    def _help(self) -> None:
+        """What a further connection does."""
+        try:
+            self._bring_all(first=False)
+        except (_wire.Broken, _wire.Refused, InterruptedError):
+            self._limit = max(1, self._working - 1)
+        except _NotOurs as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(error)
+        except Exception:  # noqa: BLE001 - a refusal by the server, whatever it is; the first connection will meet and tell it
+            self._limit = max(1, self._working - 1)
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._changed.notify_all()
+            if not self._fixed:
+                self._live.budget.give_back()
+
+    def _work(self, threads: list[threading.Thread]) -> None:
+        """What the first connection does: bring blocks, add connections, and wait for the last of them."""
+        try:
+            self._bring_all(first=True, threads=threads)
+        except (_wire.Broken, _wire.Refused) as error:
+            # The others go on with what is left; only if they do not bring it all is this the end of the try.
+            self._failure = error
+        except BaseException as error:
+            self._fail(error)
+            if not isinstance(error, Exception):
+                raise
+        with self._changed:
+            self._changed.wait_for(lambda: self._working == 1)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._ending = True
+        with self._changed:
+            self._changed.notify_all()
+
+    # -- blocks
+
+    def _next(self) -> _Block | None:
+        """Take the next block from the front, or what another connection does not get done."""
+        with self._changed:
+            now = self._live.clock()
+            if self._missing:
+                start, end = self._missing[0]
+                left = sum(last - first for first, last in self._missing)
+                size = max(BLOCK_MIN, left // (2 * max(1, min(self._limit, self._working))))
+                if end - start - size >= BLOCK_MIN:
+                    self._missing[0] = (start + size, end)
+                    end = start + size
+                else:
+                    self._missing.pop(0)
+                block = _Block(start, end, now)
+            else:
+                taken = self._steal(now)
+                if taken is None:
+                    return None
+                block = taken
+            self._blocks.add(block)
+            return block
+
+    def _steal(self, now: float) -> _Block | None:
+        slowest = max(self._blocks, key=lambda block: block.end - block.position, default=None)
+        if slowest is None:
+            return None
+        left = slowest.end - slowest.position
+        stalled = now - slowest.touched > _STALLED
+        if not left or (left < 2 * BLOCK_MIN and not stalled):
+            return None
+        middle = slowest.position if stalled else slowest.position + left // 2
+        block = _Block(middle, slowest.end, now)
+        slowest.end = middle
+        return block
+
+    def _give_back(self, block: _Block) -> None:
+        with self._changed:
+            self._blocks.discard(block)
+            if block.position < block.end:
+                self._missing = sorted([*self._missing, (block.position, block.end)])
+                self._changed.notify_all()
+
+    def _bring_all(self, *, first: bool, threads: list[threading.Thread] | None = None) -> None:
+        view = memoryview(bytearray(self._buffer))
+        while not self._ending:
+            if not first and (self._working > self._limit or self._live.budget.wanted) and not self._fixed:
+                return
+            block = self._next()
+            if block is None:
+                if not first or not self._wait():
+                    return
+                continue
+            try:
+                self._bring(block, view, threads)
+            finally:
+                self._give_back(block)
+
+    def _wait(self) -> bool:
+        """Nothing to do for the first connection: wait for the others; False when there are none, and all is done."""
+        with self._changed:
+            if self._working == 1 and not self._missing:
+                return False
+            self._changed.wait(0.1)
+        if self._live.stop.is_set():
+            raise InterruptedError
+        return True
+
+    def _bring(self, block: _Block, view: memoryview, threads: list[threading.Thread] | None) -> None:
+        """Bring one block."""
+        run = self._run
+        first = threads is not None
+        response = None
+        if first and self._open is not None:
+            if self._open_at == block.position:
+                response = self._open
+                response.connection.tick(_wire.TICK)
+            else:
+                self._open.connection.close()
+            self._open = None
+        asked = block.end
+        if response is None:
+            response = run.ask(block.position, asked)
+            if response.status != 206:  # noqa: PLR2004 - an HTTP status
+                response.connection.close()
+                raise _NotOurs if first else _wire.Refused("the server does not send ranges after all")
+            try:
+                run.check_range(response, block.position, asked)
+            except Exception:
+                response.connection.close()
+                raise _NotOurs from None
+        whole = False
+        try:
+            self._read(response, block, view, threads)
+            whole = True
+        finally:
+            if whole and first and not response.ended and block.position == block.end:
+                # The answer that was open from the beginning goes on behind this block, and may serve again.
+                self._open, self._open_at = response, block.position
+            elif whole and response.ended:
+                self._live.client.release(response)
+            else:
+                response.connection.close()
+
+    def _read(
+        self,
+        response: _wire.Response,
+        block: _Block,
+        view: memoryview,
+        threads: list[threading.Thread] | None,
+    ) -> None:
+        run, live = self._run, self._live
+        patience = run.patience()
+        while block.position < block.end and not self._ending:
+            if response.ended:
+                raise _wire.Broken("the server sent less than it said")
+            count = response.read_into(view[: max(1, block.end - block.position)])
+            if count is None:
+                patience.strain()
+            elif count:
+                patience.renew()
+                with self._changed:
+                    start = block.position
+                    count = max(0, min(count, block.end - start))
+                    block.position = start + count
+                    block.touched = live.clock()
+                    self._came += count
+                if count:
+                    self._part.write_at(view[:count], start)
+                    self._follower.nudge()
+                    run.took(count)
+                    live.pay(count)
+                if live.stop.is_set():
+                    raise InterruptedError
+            if threads is not None:
+                pace = self._meter.pace(live.clock(), self._came)
+                if pace is not None:
+                    live.report_pace(id(run), pace)
+                self._grow(threads)
+            elif not self._fixed and (live.budget.wanted or self._working > self._limit):
+                return
+
+
+class _NotOurs(Exception):  # noqa: N818 - a finding
+    """The server has another file now, or no ranges of this one."""

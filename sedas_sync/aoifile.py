@@ -1,0 +1,154 @@
+"""Reading an AOI from a file: GeoJSON, WKT, and with the extra `vector` what GDAL reads."""
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from sedas_sync import geometry
+from sedas_sync.geometry import Polygonal
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Largest file that is read: an AOI beyond this is a mistake, not a region."""
+
+_TEXT = {".geojson", ".json", ".wkt"}
+_VECTOR = {".gpkg", ".shp", ".zip"}
+_LONGITUDE_LATITUDE = (
+    "urn:ogc:def:crs:ogc::crs84",
+    "urn:ogc:def:crs:ogc:1.3:crs84",
+    "http://www.opengis.net/def/crs/ogc/1.3/crs84",
+    "ogc:crs84",
+    "crs84",
+    "urn:ogc:def:crs:epsg::4326",
+    "http://www.opengis.net/def/crs/epsg/0/4326",
+    "epsg:4326",
+)
+"""How GeoJSON of before RFC 7946 names the only system that the standard has now."""
+
+
+def read_aoi(path: str | Path) -> Polygonal:
+    """Read the union of all polygons in a file.
+
+    `.geojson`, `.json` and `.wkt` need nothing else; `.gpkg`, `.shp` and `.zip` (of a shapefile) need the
+    extra `sedas-sync[vector]`, must hold one layer with polygons, and are brought to EPSG:4326.
+
+    Returns:
+        The AOI within ±180/±90.
+
+    Raises:
+        ValueError: the file is missing, cannot be read, or holds no AOI.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in _TEXT | _VECTOR:
+        allowed = ", ".join(sorted(_TEXT | _VECTOR))
+        raise ValueError(f"{path} has an ending that is not known here; known are {allowed}")
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise ValueError(f"{path} {what}")
+    try:
+        if kind in _VECTOR:
+            return _read_vector(path)
+        text = _read_text(path)
+        return geometry.from_wkt(text) if kind == ".wkt" else _from_json(text)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size // 1024**2} MiB; an AOI has at most {MAX_BYTES // 1024**2} MiB")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 (at byte {error.start})") from None
+
+
+def _from_json(text: str) -> Polygonal:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("it is not GeoJSON: it is nested too deep") from None
+    if not isinstance(content, Mapping):
+        raise ValueError("it is not GeoJSON: an object with a type is missing")  # noqa: TRY004 - in a file
+    _check_crs(content)
+    return geometry.from_geojson(content)
+
+
+def _check_crs(content: Mapping[str, Any]) -> None:
+    crs = content.get("crs")
+    if crs is None:
+        return
+    properties = crs.get("properties") if isinstance(crs, Mapping) else None
+    name = properties.get("name") if isinstance(properties, Mapping) else None
+    if not isinstance(name, str) or name.lower() not in _LONGITUDE_LATITUDE:
+        shown = name if isinstance(name, str) else "something else"
+        raise ValueError(
+            f"its coordinates are in {shown[:60]}; GeoJSON must be in longitude and latitude (CRS84)"
+        )
+
+
+# ---------------------------------------------------------------------------------------- vector formats
+
+
+def _read_vector(path: Path) -> Polygonal:
+    if find_spec("pyogrio") is None or find_spec("pyproj") is None:
+        raise ValueError("reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
+    import pyogrio.errors  # noqa: PLC0415 - only the extra has it
+    import pyogrio.raw  # noqa: PLC0415
+
+    try:
+        layer = _layer(path)
+        meta, _, shapes, _ = pyogrio.raw.read(path, layer=layer, columns=[])
+    except pyogrio.errors.DataSourceError as error:
+        raise ValueError(f"it cannot be read: {error}") from None
+    if shapes is None:
+        raise ValueError("it holds no polygon")
+    polygons = shapely.force_2d(shapely.from_wkb([shape for shape in shapes if shape is not None]))
+    degrees = _in_degrees(polygons, meta["crs"])
+    return geometry.from_geojson(
+        {
+            "type": "GeometryCollection",
+            "geometries": [json.loads(text) for text in shapely.to_geojson(degrees).tolist()],
+        }
+    )
+
+
+def _layer(path: Path) -> str:
+    """The only layer with polygons."""
+    import pyogrio  # noqa: PLC0415 - only the extra has it
+
+    layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    names = [name for name, kind in layers if "Polygon" in kind or kind in {"Unknown", "GeometryCollection"}]
+    if len(names) > 1:
+        raise ValueError(f"it has several layers with polygons ({', '.join(names)}); an AOI file has one")
+    if not names:
+        kinds = ", ".join(f"{name}: {kind}" for name, kind in layers) or "no layer with geometries"
+        raise ValueError(f"it holds no polygon ({kinds})")
+    return names[0]
+
+
+def _in_degrees(shapes: Any, crs: str | None) -> Any:
+    """Longitude and latitude; a file that names no reference system must fit as it is."""
+    if crs is None:
+        return shapes
+    import pyproj  # noqa: PLC0415 - only the extra has it
+
+    source, target = pyproj.CRS.from_user_input(crs), pyproj.CRS.from_epsg(4326)
+    if source.equals(target, ignore_axis_order=True):
+        return shapes
+    # PROJ takes WGS 84 as latitude first unless told otherwise; files and this package have longitude first
+    convert = pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+    def converted(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack(convert.transform(positions[:, 0], positions[:, 1]))
+
+    return shapely.transform(shapes, converted)

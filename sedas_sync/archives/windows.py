@@ -1,0 +1,691 @@
+"""Complete search over a catalogue that cuts long answers without saying so.
+
+The service has no paging. An answer that would be too long is cut silently, newest first as far as is known, at no
+fixed number: 256 rows came where 2,848 products were (saved answers of 2019), 401 elsewhere. What the limit counts (all
+rows, those of a satellite, those before a filter) is not known either. So no answer is believed by itself. It is
+believed where two questions of different size agree about the same stretch of time, and never where more turned up.
+
+The algorithm knows nothing of HTTP: it asks windows of time through a function and is handed rows.
+
+1.  A window's answer is checked by asking its pieces: what lies before the oldest row seen (all that a newest-first cut
+    can hide), and the rest in two halves. The halves meet at the median of the starts seen, not in the middle of time,
+    so that with one limit for all a cut answer cannot agree with both: each half has room for what was hidden.
+2.  A piece that adds nothing to its parent's answer, and is shorter than it, is believed. Any other is itself a window to
+    be checked, its answer known already.
+3.  Leaving out always the same rows from long answers could fool 2. So a believed piece that is longer than any that has
+    passed yet must also agree with needles, sub-windows of a few rows. Where one finds more, answers of that size are
+    not believed any longer, and those believed before are opened again.
+4.  A single second is cut by space, satellite, sensor, product type and orbit direction. All tiles of a Sentinel-2 datatake
+    share one start, so a hundred rows in a second are nothing special. What no cut can part, and no longer answer vouches
+    for, is reported as unsettled.
+
+Cost, in searches: 1 + 3 for a short answer that was not cut, about 9 for 5,000 rows that were not; 3 n/c for n rows behind
+a newest-first limit of c, at most about 6 n/c where the rows left out are any. Every piece is smaller than its window,
+so it ends; a catalogue that changes underneath, or a limit of next to nothing, ends at `searches_allowed`.
+"""
+
+import math
+import queue
+import threading
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+from sedas_sync.errors import ArchiveError, IncompleteSearch
+
+TINY = 3
+"""So many rows in one second are believed even where no longer answer has been seen: copies of one acquisition."""
+SHORT = 12
+"""Pieces of so many rows need no needle while nothing speaks against them."""
+SMALL = 64
+"""Answers of so many rows are first cut so that one piece is a needle."""
+NEEDLE = 8
+"""Rows that the smallest needle holds: few enough for any limit that makes sense, enough to hit what is left out."""
+CALIBRATION_SECONDS = 60 * 86400
+"""How far around a full second it is looked for an answer that is longer."""
+DEEPEST = 40
+"""Cuts of one second within each other."""
+CUTS_OF_ONE_LENGTH = 3
+"""Answers cut at one length after which that length is taken for the limit."""
+SHOWN_WINDOWS = 3
+
+_NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one question covers: whole seconds since 1970, both ends included."""
+
+    start: int
+    stop: int
+    part: Any = None
+    """How the question is narrowed besides, understood by whoever answers; None: not at all."""
+
+
+class Row(NamedTuple):
+    """One row of an answer, as far as completeness goes."""
+
+    id: str
+    start: int | None
+    """Whole seconds since 1970; None where the row does not say."""
+    group: str
+    """What a limit may be counted by, e.g. the satellite."""
+    item: Any
+    """The row itself, handed on untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All rows that one question was answered with, in any order."""
+
+    rows: list[Row]
+
+
+Ask = Callable[[Window], Answer]
+Divide = Callable[[Window, Collection[Row]], Iterable[list[Any]]]
+"""Ways to cut a second: given the window and its rows, lists of `Window.part`s that together cover it, best first."""
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What searches have learnt about how an archive cuts its answers. Shared between searches and threads: every value
+    only ever moves one way, so that a lost update costs a search and nothing else."""
+
+    longest: int = 0
+    """Rows of the longest answer so far: a limit that counts rows is no smaller."""
+    cut_at: float = _NEVER
+    """Rows of the shortest answer that was proved cut."""
+    group_cut_at: float = _NEVER
+    """The most rows of one group in an answer proved cut, the least of these."""
+    doubt: float = _NEVER
+    """Rows of the shortest answer that another one agreed with, and that was proved cut all the same."""
+    probed: int = SHORT
+    """Rows of the longest answer that needles agreed with."""
+    cuts: int = 0
+    """Answers proved cut."""
+    longest_cut: int = 0
+    """Rows of the longest of these."""
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all answers that were cut had one length, which none was longer than: a limit that counts rows."""
+        return (
+            self.cuts >= CUTS_OF_ONE_LENGTH
+            and self.cut_at == self.longest_cut == self.longest
+            and self.doubt == _NEVER
+        )
+
+    @property
+    def uneven(self) -> bool:
+        """Whether answers were cut that are much shorter than others: no limit that counts the rows one gets."""
+        return self.cut_at * 2 < self.longest
+
+    @property
+    def credible(self) -> float:
+        """Answers of so many rows or more are not believed though another agrees with them.
+
+        Below `doubt` by two standard deviations, since which rows are left out is a matter of luck.
+        """
+        return self.doubt if self.doubt == _NEVER else max(2.0, self.doubt - 2 * math.sqrt(self.doubt))
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a search took; filled in while it runs."""
+
+    searches: int = 0
+    rows: int = 0
+
+
+def searches_allowed(found: int) -> int:
+    """How many searches may be spent on so many rows: far above what any limit of 8 rows or more takes."""
+    return 500 + 2 * found
+
+
+def complete(
+    ask: Ask,
+    root: Window,
+    *,
+    divide: Divide = lambda _window, _rows: (),
+    knowledge: Knowledge | None = None,
+    workers: int = 4,
+    stopped: Callable[[], bool] = lambda: False,
+    allowed: Callable[[int], int] = searches_allowed,
+    cost: Cost | None = None,
+    found: set[str] | None = None,
+) -> Iterator[Row]:
+    """Yield every row whose start lies in `root`, each id once, as they are found.
+
+    Args:
+        ask: Answers one question; called from several threads.
+        root: What to search.
+        divide: Ways to cut a single second.
+        knowledge: What earlier searches of the same archive have learnt; added to.
+        workers: Questions asked at once.
+        stopped: Says that the caller wants no more.
+        allowed: The most searches for a number of rows found.
+        cost: Filled in while the search runs.
+        found: Ids that are not to be yielded (any more); added to.
+
+    Raises:
+        IncompleteSearch: not everything could be settled; all that was found has been yielded.
+        ArchiveError: `ask` raised it, or `stopped` said so. Whatever `ask` raises ends the search.
+    """
+    search = _Search(
+        root,
+        divide,
+        Knowledge() if knowledge is None else knowledge,
+        allowed,
+        Cost() if cost is None else cost,
+        set() if found is None else found,
+    )
+    return search.run(_Workers(ask, workers), stopped)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class _Workers:
+    """A few daemon threads that ask; an abandoned question never keeps the process from ending."""
+
+    def __init__(self, ask: Ask, count: int) -> None:
+        self._ask = ask
+        self._count = count
+        self._threads = 0
+        self._closed = False
+        self._questions: queue.SimpleQueue[tuple[Any, Window] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Any, Answer | BaseException]] = queue.SimpleQueue()
+
+    def submit(self, key: Any, window: Window) -> None:
+        self._questions.put((key, window))
+        if self._threads < self._count:
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"search-{self._threads}", daemon=True).start()
+
+    def next(self) -> tuple[Any, Answer]:
+        key, answer = self._answers.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        return key, answer
+
+    def close(self) -> None:
+        self._closed = True
+        for _ in range(self._threads):
+            self._questions.put(None)
+
+    def _work(self) -> None:
+        while (question := self._questions.get()) is not None:
+            key, window = question
+            if self._closed:
+                return
+            answer: Answer | BaseException
+            try:
+                answer = self._ask(window)
+            except BaseException as error:  # noqa: BLE001 - raised again where the answer is waited for
+                answer = error
+            self._answers.put((key, answer))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is kept of an answer while its window is being checked."""
+
+    window: Window
+    length: int
+    ids: set[str]
+    starts: dict[str, int]
+    """Of the rows that say when they start, moved into the window where they claim to lie outside."""
+    groups: Counter[str]
+    rows: list[Row]
+    """The rows themselves, where they share one second."""
+    lost: bool = False
+    """Whether a row that another answer had given for this window was missing."""
+    agreed: bool = False
+    """Whether it agreed with the answer of the window it is a piece of."""
+
+    def within(self, window: Window) -> set[str]:
+        return {name for name, start in self.starts.items() if window.start <= start <= window.stop}
+
+
+def _look(window: Window, answer: Answer) -> _Seen:
+    rows = answer.rows
+    starts = {
+        row.id: min(max(row.start, window.start), window.stop) for row in rows if row.start is not None
+    }
+    return _Seen(
+        window=window,
+        length=len(rows),
+        ids={row.id for row in rows},
+        starts=starts,
+        groups=Counter(row.group for row in rows),
+        rows=rows if len(set(starts.values())) <= 1 else [],
+    )
+
+
+_Task = Generator[list[Window], list[_Seen], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A task that waits for the answers to its questions."""
+
+    task: _Task
+    windows: list[Window]
+    answers: list[_Seen | None]
+    open: int
+
+
+class _Search:
+    """One search: tasks that ask for windows and are resumed with the answers, and what has been found so far."""
+
+    def __init__(
+        self,
+        root: Window,
+        divide: Divide,
+        knowledge: Knowledge,
+        allowed: Callable[[int], int],
+        cost: Cost,
+        found: set[str],
+    ) -> None:
+        self._root = root
+        self._divide = divide
+        self._known = knowledge
+        self._allowed = allowed
+        self._cost = cost
+        self._found = found
+        self._unsettled: list[Window] = []
+        self._spent = False
+        self._believed: list[tuple[int, int, int, Any]] = []
+        """Heap of what was believed on agreement: minus rows, start, stop, part; opened again where doubt grows."""
+        self._probing = 0
+        """Rows of the longest piece that needles are under way in."""
+        self._trusted: list[Window] = []
+        """What was believed because the limit seemed to be known; opened again where it turns out not to be."""
+        self._ready: list[_Task] = []
+
+    # -- running the tasks -------------------------------------------------------------------------------------------
+
+    def run(self, workers: _Workers, stopped: Callable[[], bool]) -> Iterator[Row]:
+        waiting = self._advance(workers, self._begin(), None)
+        try:
+            while waiting:
+                if stopped():
+                    raise ArchiveError("the search was stopped")
+                (pending, place), answer = workers.next()
+                waiting -= 1
+                pending.answers[place] = self._look(pending.windows[place], answer)
+                pending.open -= 1
+                yield from self._fresh(answer)
+                del answer
+                if pending.open == 0:
+                    told = [seen for seen in pending.answers if seen is not None]
+                    waiting += self._advance(workers, pending.task, told)
+                if not waiting and self._trusted and not self._known.uniform:
+                    self._ready += [self._again(window, agreed=False) for window in self._trusted]
+                    self._trusted.clear()
+                    waiting += self._run_ready(workers)
+        finally:
+            workers.close()
+        if self._unsettled or self._spent:
+            raise IncompleteSearch(self._shortfall())
+
+    def _advance(self, workers: _Workers, task: _Task, told: list[_Seen] | None) -> int:
+        """Resume a task and start those it leaves behind; return how many questions that put."""
+        return self._step(workers, task, told) + self._run_ready(workers)
+
+    def _run_ready(self, workers: _Workers) -> int:
+        asked = 0
+        while self._ready:
+            asked += self._step(workers, self._ready.pop(), None)
+        return asked
+
+    def _step(self, workers: _Workers, task: _Task, told: list[_Seen] | None) -> int:
+        try:
+            windows = next(task) if told is None else task.send(told)
+        except StopIteration:
+            return 0
+        if self._cost.searches + len(windows) > self._allowed(len(self._found)):
+            self._spent = True
+            task.close()
+            return 0
+        self._cost.searches += len(windows)
+        pending = _Pending(task, windows, [None] * len(windows), len(windows))
+        for place, window in enumerate(windows):
+            workers.submit((pending, place), window)
+        return len(windows)
+
+    def _look(self, window: Window, answer: Answer) -> _Seen:
+        seen = _look(window, answer)
+        self._cost.rows += seen.length
+        self._known.longest = max(self._known.longest, seen.length)
+        return seen
+
+    def _fresh(self, answer: Answer) -> Iterator[Row]:
+        for row in answer.rows:
+            if row.id in self._found:
+                continue
+            if row.start is None or self._root.start <= row.start <= self._root.stop:
+                self._found.add(row.id)
+                yield row
+
+    def _shortfall(self) -> str:
+        if self._spent:
+            return (
+                f"the search is incomplete: {len(self._found)} scenes were found, and after {self._cost.searches} "
+                "questions the archive's answers still did not agree with each other"
+            )
+        instants = sorted({window.start for window in self._unsettled})
+        shown = ", ".join(_instant(second) for second in instants[:SHOWN_WINDOWS])
+        more = f" and {len(instants) - SHOWN_WINDOWS} more" if len(instants) > SHOWN_WINDOWS else ""
+        return (
+            f"the search is incomplete: more scenes may start at {shown}{more} than the archive gives in one answer; "
+            "a smaller AOI or a narrower dataset may get them"
+        )
+
+    # -- the tasks ---------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> _Task:
+        (seen,) = yield [self._root]
+        self._ready.append(self._settle(seen, page=True))
+
+    def _again(self, window: Window, *, agreed: bool) -> _Task:
+        """Ask a window once more, to check its pieces."""
+        (seen,) = yield [window]
+        seen.agreed = agreed
+        self._ready.append(self._settle(seen, page=False))
+
+    def _settle(self, seen: _Seen, *, page: bool) -> _Task:
+        """Check a window whose answer is known by asking its pieces.
+
+        Args:
+            seen: The answer.
+            page: Whether to ask by itself for what lies before the oldest row, which is what a newest-first cut hides.
+        """
+        window = seen.window
+        if window.start == window.stop:
+            yield from self._settle_second(seen, level=0)
+            return
+        instants = sorted(seen.starts.values())
+        fresh = page and self._known.cut_at == _NEVER and len(instants) <= SMALL
+        if instants:
+            cuts = _needle_first if fresh else _oldest_first if page else _halves
+            pieces, full_second = _pieces(window, instants, cuts)
+        else:
+            pieces, full_second = _equal(window, 8 if self._known.uneven else 3), None
+        told = yield pieces
+        more = set[str]().union(*(piece.ids for piece in told)) - seen.ids
+        if more:
+            yield from self._note_cut(seen, more)
+        if full_second is not None:
+            # The window's own answer is that second's, unless something hid behind it.
+            self._ready.append(
+                self._again(full_second, agreed=False) if more else self._settle_second(_narrowed(seen, full_second), 0)
+            )
+        elif fresh and instants and not more:
+            self._known.probed = max(self._known.probed, *(piece.length for piece in told))
+        believed: list[_Seen] = []
+        for piece in told:
+            before = seen.within(piece.window)
+            lost = before - piece.ids
+            piece.lost = bool(lost)
+            piece.agreed = not lost and piece.ids <= seen.ids
+            if piece.agreed and self._credible(piece, seen):
+                believed.append(piece)
+            else:
+                self._check(piece, seen, lost, page=page and piece.window.start == window.start)
+        yield from self._probe(believed)
+
+    def _check(self, piece: _Seen, parent: _Seen, lost: Collection[str], *, page: bool) -> None:
+        """Leave a piece to be checked by pieces of its own."""
+        for name in lost:
+            piece.starts[name] = parent.starts[name]
+            piece.ids.add(name)
+        if lost and piece.window.start == piece.window.stop:
+            kept = [row for row in parent.rows if row.id in lost]
+            piece.rows = [*piece.rows, *kept]
+        below_limit = self._known.uniform and 0 < piece.length < self._known.cut_at and not lost
+        self._ready.append(self._spot_check(piece) if below_limit else self._settle(piece, page=page))
+
+    def _spot_check(self, seen: _Seen) -> _Task:
+        """Check a window that is below the limit the archive seems to have by asking its older half alone."""
+        window = seen.window
+        if window.start < window.stop:
+            instants = sorted(seen.starts.values())
+            cut = _median(instants) if instants and instants[0] < instants[-1] else (window.start + window.stop) // 2 + 1
+            half = Window(window.start, cut - 1, window.part)
+            (told,) = yield [half]
+            if told.ids - seen.ids or seen.within(half) - told.ids:
+                self._ready.append(self._settle(seen, page=False))
+                return
+        self._trusted.append(window)
+
+    def _credible(self, piece: _Seen, parent: _Seen) -> bool:
+        """Whether a piece that agrees with its parent is short enough to be believed for that."""
+        known = self._known
+        if not piece.length:
+            # Behind a limit that counts rows before they are filtered, nothing may have come of a full answer.
+            return known.cut_at == _NEVER or bool(parent.within(piece.window)) or not parent.length
+        if not (piece.length < parent.length or self._vouched(piece)):
+            return False
+        full = any(
+            count >= known.group_cut_at and count >= parent.groups[group] for group, count in piece.groups.items()
+        )
+        return not full and piece.length < known.credible
+
+    def _vouched(self, seen: _Seen) -> bool:
+        """Whether an answer is so short that no limit can have cut it, as far as is known."""
+        known = self._known
+        if seen.lost or seen.length >= min(known.cut_at, known.credible):
+            return False
+        if any(count >= known.group_cut_at for count in seen.groups.values()):
+            return False
+        return seen.length <= TINY or seen.length < known.longest
+
+    def _note_cut(self, seen: _Seen, more: set[str]) -> _Task:
+        """Remember how long an answer was that others found rows missing from, unless the catalogue has grown."""
+        known = self._known
+        known.cuts += 1
+        known.longest_cut = max(known.longest_cut, seen.length)
+        most = max(seen.groups.values(), default=0)
+        learnt = seen.length < known.cut_at or most < known.group_cut_at or (seen.agreed and seen.length < known.doubt)
+        if not learnt:
+            return
+        (again,) = yield [seen.window]
+        if more <= again.ids:
+            return
+        known.cut_at = min(known.cut_at, seen.length)
+        known.group_cut_at = min(known.group_cut_at, most)
+        if seen.agreed:
+            self._doubt(seen.length)
+
+    def _doubt(self, length: int) -> None:
+        """Believe no answer of this length any longer on agreement, and open those again that were."""
+        known = self._known
+        known.doubt = min(known.doubt, max(1, length))
+        known.probed = int(min(known.probed, known.credible))
+        while self._believed and -self._believed[0][0] >= known.credible:
+            _, start, stop, part = heappop(self._believed)
+            self._ready.append(self._again(Window(start, stop, part), agreed=True))
+
+    # -- needles -----------------------------------------------------------------------------------------------------
+
+    def _probe(self, believed: list[_Seen]) -> _Task:
+        """Ask needles inside pieces that are longer than any that needles have agreed with; keep what is believed.
+
+        While such a probe is under way elsewhere, what is no longer is believed for the time being.
+        """
+        known = self._known
+        long = [piece for piece in believed if piece.length > max(known.probed, self._probing)]
+        if long:
+            self._probing = max(piece.length for piece in long)
+            fooled = yield from self._ask_needles(long)
+            self._probing = 0
+            if not fooled:
+                known.probed = max(known.probed, *(piece.length for piece in long))
+            elif self._believed and -self._believed[0][0] > known.probed:
+                _, start, stop, part = heappop(self._believed)
+                self._ready.append(self._probe_again(Window(start, stop, part)))
+        for piece in believed:
+            if piece.length >= known.credible:
+                self._ready.append(self._settle(piece, page=False))
+            elif piece.length:
+                window = piece.window
+                heappush(self._believed, (-piece.length, window.start, window.stop, window.part))
+
+    def _probe_again(self, window: Window) -> _Task:
+        """Probe what was believed while a probe was under way that has failed."""
+        (seen,) = yield [window]
+        seen.agreed = True
+        yield from self._probe([seen])
+
+    def _ask_needles(self, long: list[_Seen]) -> Generator[list[Window], list[_Seen], bool]:
+        """Ask needles inside pieces; return whether they found what the pieces lack."""
+        starts = {name: start for piece in long for name, start in piece.starts.items()}
+        ids = set[str]().union(*(piece.ids for piece in long))
+        needles = yield _needles(sorted(starts.values()), long[0].window.part)
+        for needle in needles:
+            missing = needle.ids - ids
+            if missing and (yield from self._note_fooled([*long, *needles], needle, missing)):
+                return True
+        return False
+
+    def _note_fooled(
+        self, answers: list[_Seen], needle: _Seen, missing: set[str]
+    ) -> Generator[list[Window], list[_Seen], bool]:
+        """A needle found more than answers around it: those were cut, unless the catalogue has grown."""
+        cut = [seen for seen in answers if _covers(seen.window, needle.window) and missing - seen.ids]
+        if not cut:
+            return False
+        shortest = min(cut, key=lambda seen: seen.length)
+        (again,) = yield [shortest.window]
+        if missing <= again.ids:
+            return False
+        self._known.cut_at = min(self._known.cut_at, shortest.length)
+        self._doubt(shortest.length)
+        return True
+
+    # -- one second --------------------------------------------------------------------------------------------------
+
+    def _settle_second(self, seen: _Seen, level: int) -> _Task:
+        """Check one second by cutting it any other way than by time."""
+        if self._vouched(seen):
+            return
+        window = seen.window
+        ways = self._divide(window, seen.rows) if level < DEEPEST else ()
+        for way in ways:
+            told = yield [Window(window.start, window.stop, part) for part in way]
+            more = set[str]().union(*(part.ids for part in told)) - seen.ids
+            if more:
+                yield from self._note_cut(seen, more)
+            if any(part.length >= seen.length for part in told) and not more:
+                continue
+            covered = set[str]().union(*(part.ids for part in told))
+            if seen.ids - covered:
+                continue
+            for part in told:
+                part.agreed = part.ids <= seen.ids
+                if not (part.agreed and self._credible(part, seen)):
+                    self._ready.append(self._settle_second(part, level + 1))
+            return
+        if seen.length < self._known.cut_at and not seen.lost:
+            around = Window(window.start - CALIBRATION_SECONDS, window.stop + CALIBRATION_SECONDS, window.part)
+            yield [around]
+            if self._vouched(seen):
+                return
+        self._unsettled.append(window)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+Cuts = Callable[[list[int]], list[int]]
+"""Given the sorted starts of a window's rows, which are not all the same: the seconds before which it is cut."""
+
+
+def _pieces(window: Window, instants: list[int], cuts: Cuts) -> tuple[list[Window], Window | None]:
+    """Cut a window into pieces that cover it, each smaller than it; with the second that all its rows share, if so.
+
+    That second is covered by the window's own answer, so it is no piece.
+    """
+    oldest, newest = instants[0], instants[-1]
+    if oldest == newest:
+        around = [(window.start, oldest - 1), (oldest + 1, window.stop)]
+        pieces = [Window(start, stop, window.part) for start, stop in around if start <= stop]
+        return pieces, Window(oldest, oldest, window.part)
+    return _between(window, [cut for cut in cuts(instants) if cut > window.start]), None
+
+
+def _halves(instants: list[int]) -> list[int]:
+    return [_median(instants)]
+
+
+def _oldest_first(instants: list[int]) -> list[int]:
+    """What lies before the oldest row, and the rest in halves."""
+    return [instants[0], _median(instants)]
+
+
+def _needle_first(instants: list[int]) -> list[int]:
+    """The oldest rows with what lies before them, which makes a needle of that piece, and the rest in halves."""
+    oldest = max(1, min(NEEDLE, len(instants) // 3))
+    first = bisect_right(instants, instants[oldest - 1])
+    if first == len(instants):
+        return [_median(instants)]
+    rest = instants[first:]
+    return [rest[0], _median(rest)] if rest[0] < rest[-1] else [rest[0]]
+
+
+def _equal(window: Window, count: int) -> list[Window]:
+    span = window.stop - window.start + 1
+    cuts = sorted({window.start + span * number // count for number in range(1, count)} - {window.start})
+    return _between(window, cuts)
+
+
+def _between(window: Window, cuts: list[int]) -> list[Window]:
+    """Cut a window before each of these seconds."""
+    edges = [window.start, *cuts, window.stop + 1]
+    return [Window(start, stop - 1, window.part) for start, stop in zip(edges, edges[1:], strict=False)]
+
+
+def _median(instants: list[int]) -> int:
+    """The second, not the first, before which about half of the sorted instants lie."""
+    middle = len(instants) // 2
+    value = instants[middle]
+    before, after = bisect_left(instants, value), bisect_right(instants, value)
+    if before == 0 or (after < len(instants) and after - middle < middle - before):
+        return instants[after]
+    return value
+
+
+def _narrowed(seen: _Seen, second: Window) -> _Seen:
+    """The same answer, understood as that of the one second that all its rows share."""
+    return _Seen(second, seen.length, seen.ids, seen.starts, seen.groups, seen.rows, seen.lost)
+
+
+def _needles(instants: list[int], part: Any) -> list[Window]:
+    """Sub-windows of a few rows, at several scales within each other, at two places."""
+    windows: list[Window] = []
+    size = len(instants) // 8
+    first = True
+    while True:
+        size = max(size, min(NEEDLE, max(2, len(instants) // 2)))
+        for place in (1 / 3,) if first and size > NEEDLE else (1 / 3, 5 / 6):
+            begin = max(0, min(int(len(instants) * place) - size // 2, len(instants) - size))
+            window = Window(instants[begin], instants[begin + size - 1], part)
+            if window not in windows:
+                windows.append(window)
+        first = False
+        if size < 2 * NEEDLE:
+            return windows
+        size //= 8
+
+
+def _covers(outer: Window, inner: Window) -> bool:
+    return outer.start <= inner.start and inner.stop <= outer.stop and outer.part == inner.part
+
+
+def _instant(second: int) -> str:
+    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}"

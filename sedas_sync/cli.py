@@ -1,0 +1,473 @@
+"""The command line: options, exit codes, and which view shows what. All deeds are `sedas_sync.mirror`'s."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from sedas_sync import __version__
+from sedas_sync.errors import ManifestError, SedasSyncError
+
+CHANGES_TO_MAKE = 10
+
+_EXIT_CODES = """
+\b
+Exit codes:
+  0    done; the mirror is what the manifest says
+  1    something failed; every failed scene is named, all others are done
+  2    the manifest, a file it names or the command line is wrong
+  3    done for now, LTA orders are pending: run it again later
+  4    the archive refused the credentials, or there are none
+  5    another process is at work in this mirror
+  10   plan --exit-code: there are changes to make
+  130, 143  interrupted; the same command goes on where it stopped
+"""
+
+
+@dataclass(slots=True)
+class Globals:
+    """Options that stand before or after a command."""
+
+    quiet: bool = False
+    verbose: int = 0
+    progress: bool = True
+    log_file: str | None = None
+    as_json: bool = False
+
+    @property
+    def level(self) -> int:
+        """-1 quiet, 0 as usual, more is more."""
+        return -1 if self.quiet else self.verbose
+
+
+def _global_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take the global options, and merge them with those that stood before it."""
+    options = (
+        click.option("-q", "--quiet", is_flag=True, help="Only failures."),
+        click.option("-v", "--verbose", count=True, help="Each scene; twice for HTTP."),
+        click.option("--no-progress", is_flag=True, help="No bars."),
+        click.option("--log-file", type=click.Path(dir_okay=False), help="Write a log there."),
+        click.option("--json", "as_json", is_flag=True, help="JSON on standard output."),
+    )
+
+    @wraps(command)
+    def merged(*args: Any, quiet: bool, verbose: int, no_progress: bool, log_file: str | None, as_json: bool, **rest: Any) -> Any:
+        common = click.get_current_context().ensure_object(Globals)
+        common.quiet |= quiet
+        common.verbose += verbose
+        common.progress &= not no_progress
+        common.log_file = log_file or common.log_file
+        common.as_json |= as_json
+        return command(*args, common=common, **rest)
+
+    for option in reversed(options):
+        merged = option(merged)
+    return merged
+
+
+_manifest_argument = click.argument("manifest", default="manifest.toml", type=click.Path(dir_okay=False))
+_lock_timeout = click.option(
+    "--lock-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+    help="Wait so long for another process in this mirror.",
+)  # fmt: skip
+_datasets = click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset (repeatable).")
+
+
+@click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sedas-sync", message="%(prog)s %(version)s")
+@_global_options
+def cli(common: Globals) -> None:
+    """Keep a folder of satellite scenes as a TOML manifest says: plan, apply, and apply again to do nothing."""
+    del common
+
+
+@cli.command()
+@_manifest_argument
+@_global_options
+def init(manifest: str, common: Globals) -> None:
+    """Write a commented manifest to begin with."""
+    from sedas_sync.template import TEMPLATE  # noqa: PLC0415  # each command imports what it needs: start-up is short
+
+    target = Path(manifest)
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(TEMPLATE)
+    except FileExistsError:
+        raise ManifestError(f"{target}: is already there, and is left as it is") from None
+    except OSError as error:
+        raise ManifestError(f"{target}: cannot be written: {error.strerror}") from None
+    if common.as_json:
+        _print_json({"schema": 1, "manifest": str(target)})
+    else:
+        click.echo(f"Wrote {target}. Next: `sedas-sync plan{_argument(manifest)}`.")
+
+
+@cli.command()
+@_manifest_argument
+@_global_options
+def validate(manifest: str, common: Globals) -> None:
+    """Check a manifest without the network."""
+    from sedas_sync.mirror import load_manifest  # noqa: PLC0415  # as above
+
+    try:
+        checked = load_manifest(manifest)
+    except ManifestError as error:
+        if common.as_json:
+            _print_json({"schema": 1, "manifest": manifest, "valid": False, "problems": list(error.problems)})
+        raise
+    if common.as_json:
+        _print_json({"schema": 1, "manifest": manifest, "valid": True, "problems": [], "datasets": list(checked.datasets)})
+    elif not common.quiet:
+        count = len(checked.datasets)
+        click.echo(f"{manifest}: valid, {count} dataset{'' if count == 1 else 's'}")
+
+
+@cli.command()
+@_manifest_argument
+@_datasets
+@click.option("--format", "how", type=click.Choice(["table", "json", "geojson", "csv"]), help="How to write the scenes.")
+@_global_options
+def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Globals) -> None:
+    """Show what the archive offers for the manifest."""
+    from sedas_sync.render import tables, text  # noqa: PLC0415  # as above
+
+    how = how or ("json" if common.as_json else "table")
+    with _mirror(manifest, common) as mirror, _view(common, json_lines=False) as view, _interruptible():
+        result = mirror.search(datasets=datasets, on_event=view)
+        _warn_all(result.warnings, common)
+        of = {want.scene.id: want.datasets for want in result.wants.values()}
+        if how == "json":
+            _print_json(
+                {
+                    "schema": 1,
+                    "manifest": mirror.manifest.source,
+                    "search_complete": result.complete,
+                    "scenes": [tables.facts(scene, of[scene.id]) for scene in result.scenes],
+                    "failures": [{"id": failure.id, "error": failure.error} for failure in result.failures],
+                    "warnings": list(result.warnings),
+                }
+            )
+        elif how == "geojson":
+            click.echo(tables.as_geojson(result.scenes, of))
+        elif how == "csv":
+            click.echo(tables.as_csv(result.scenes, of), nl=False)
+        else:
+            click.echo(text.scenes(result.scenes, of))
+        _failures_to_stderr(result.failures)
+        _exit(1 if result.failures else 0)
+
+
+@cli.command()
+@_manifest_argument
+@_datasets
+@click.option("--exit-code", "tell", is_flag=True, help="Exit with 10 where there are changes to make.")
+@click.option("--all", "everything", is_flag=True, help="List kept scenes too.")
+@click.option("--sizes", is_flag=True, help="Ask the archive for sizes.")
+@_global_options
+def plan(manifest: str, datasets: tuple[str, ...], tell: bool, everything: bool, sizes: bool, common: Globals) -> None:
+    """Show what apply would do, and why; changes nothing."""
+    _plan(manifest, common, datasets=datasets, tell=tell, everything=everything, sizes=sizes)
+
+
+def _plan(
+    manifest: str, common: Globals, *, datasets: tuple[str, ...], tell: bool, everything: bool, sizes: bool
+) -> None:
+    from sedas_sync.render import text  # noqa: PLC0415  # as above
+
+    with _mirror(manifest, common) as mirror, _view(common, json_lines=False) as view, _interruptible():
+        made = mirror.plan(datasets=datasets, sizes=sizes, on_event=view)
+        _warn_all(made.warnings, common)
+        if common.as_json:
+            _print_json(made.to_json(everything=everything))
+        elif not common.quiet:
+            command = f"sedas-sync apply{_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
+            click.echo(text.plan(made, everything=everything, colour=_colour(), command=command))
+        _failures_to_stderr(made.failures if common.as_json or common.quiet else ())
+        if made.failures:
+            _exit(1)
+        _exit(CHANGES_TO_MAKE if tell and made.changes else 0)
+
+
+@cli.command()
+@_manifest_argument
+@_datasets
+@click.option("--dry-run", is_flag=True, help="Only plan.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for LTA orders that are not ready.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Downloads at once.")
+@click.option("--yes", is_flag=True, help="Answer yes to every question.")
+@click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
+@_lock_timeout
+@_global_options
+def apply(
+    manifest: str,
+    datasets: tuple[str, ...],
+    dry_run: bool,
+    no_wait: bool,
+    jobs: int | None,
+    yes: bool,
+    take_over: bool,
+    lock_timeout: float,
+    common: Globals,
+) -> None:
+    """Make the folder what the manifest says."""
+    del yes  # there is no question that a run of today's actions could ask
+    if dry_run:
+        _plan(manifest, common, datasets=datasets, tell=False, everything=False, sizes=False)
+    with _mirror(manifest, common) as mirror, _view(common, json_lines=common.as_json) as view:
+        with _interruptible(), mirror.locked(timeout=lock_timeout):
+            made = mirror.plan(datasets=datasets, on_event=view, take_over=take_over)
+            with _stopping(mirror.stop) as caught:
+                summary = mirror.apply(made, on_event=view, wait=not no_wait, jobs=jobs, take_over=take_over)
+        code = summary.exit_code
+        if caught:
+            code = 128 + caught[0]
+            click.echo("Interrupted: everything so far is kept, the same command goes on from here.", err=True)
+        elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
+            click.echo(f"{summary.pending} LTA orders are pending: run it again later.", err=True)
+        _exit(code)
+
+
+@cli.command()
+@_manifest_argument
+@click.option("--forget", metavar="ID", help="Forget an order, by its id or its scene's.")
+@_global_options
+def orders(manifest: str, forget: str | None, common: Globals) -> None:
+    """Show the LTA orders of this mirror."""
+    from datetime import UTC, datetime  # noqa: PLC0415  # as above
+
+    from sedas_sync.events import iso  # noqa: PLC0415
+    from sedas_sync.render import text  # noqa: PLC0415
+
+    with _mirror(manifest, common) as mirror:
+        if forget is not None:
+            if not mirror.forget_order(forget):
+                raise ManifestError(f"{mirror.root}: remembers no order {forget!r}")
+            if not common.as_json and not common.quiet:
+                click.echo(f"Forgot {forget}.")
+                return
+        known, now = mirror.orders(), datetime.now(UTC)
+        if common.as_json:
+            _print_json(
+                [
+                    {
+                        "order": order.order,
+                        "id": order.id,
+                        "state": order.state.value,
+                        "placed": iso(order.placed),
+                        "age_seconds": round((now - order.placed).total_seconds(), 3),
+                        "polls": order.polls,
+                    }
+                    for order in known
+                ]
+            )
+        elif known:
+            click.echo(text.orders(known, now))
+        elif not common.quiet:
+            click.echo("No orders.")
+
+
+@cli.command()
+@_manifest_argument
+@_global_options
+def sources(manifest: str, common: Globals) -> None:
+    """Show the satellites and source groups this account may search."""
+    with _mirror(manifest, common) as mirror, _interruptible():
+        found = mirror.sources()
+        if common.as_json:
+            _print_json({"schema": 1, "archives": found})
+            return
+        for archive in found:
+            click.echo(f"{archive['archive']} ({archive['type']})")
+            for title, key in (("satellites", "satellites"), ("source groups", "source_groups")):
+                click.echo(f"  {title}: " + ", ".join(item["name"] for item in archive[key]))
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@_global_options
+def sandbox(port: int, host: str, common: Globals) -> None:
+    """Run the embedded archive on a local port (user and password: sandbox)."""
+    from sedas_sync.sandbox import Sandbox  # noqa: PLC0415  # as above
+
+    with _interruptible():
+        try:
+            server = Sandbox(host=host, port=port)
+            server.start()
+        except OSError as error:
+            raise ManifestError(f"port {port} on {host} cannot be listened on: {error.strerror}") from None
+        if common.as_json:
+            _print_json({"schema": 1, "url": server.url, "username": "sandbox", "password": "sandbox"})
+        else:
+            click.echo(f"SeDAS sandbox at {server.url} (user sandbox, password sandbox); Ctrl-C ends it")
+        sys.stdout.flush()
+        signal.pause()
+
+
+# -- what commands share ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _mirror(manifest: str, common: Globals) -> Iterator[Any]:
+    from sedas_sync.mirror import Mirror, load_manifest  # noqa: PLC0415  # as above
+
+    _start_logging(common)
+    with Mirror(load_manifest(manifest), prompt=sys.stdin.isatty()) as mirror:
+        yield mirror
+
+
+@contextmanager
+def _view(common: Globals, *, json_lines: bool) -> Iterator[Any]:
+    from sedas_sync.render.live import view  # noqa: PLC0415  # as above
+
+    shown = view(json_lines=json_lines, level=common.level, progress=common.progress)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """While nothing is under way that would have to be brought to an end, a signal ends the process at once."""
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        sys.stdout.flush()
+        sys.stderr.write("\nInterrupted: nothing was changed.\n")
+        sys.stderr.flush()
+        os._exit(128 + number)
+
+    with _handling(leave):
+        yield
+
+
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """The first signal brings the run to an end in order, the second one ends the process at once."""
+    caught: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(number)
+        stop()
+
+    with _handling(handle):
+        yield caught
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _start_logging(common: Globals) -> None:
+    if common.log_file is None and common.verbose < 2:  # noqa: PLR2004  # -vv
+        return
+    from sedas_sync.log import start_logging  # noqa: PLC0415  # as above
+
+    try:
+        start_logging(common.log_file, to_stderr=common.verbose >= 2)  # noqa: PLR2004  # -vv
+    except OSError as error:
+        raise ManifestError(f"--log-file {common.log_file}: cannot be written: {error.strerror}") from None
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _argument(manifest: str) -> str:
+    return "" if manifest == "manifest.toml" else f" {manifest}"
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def _warn_all(warnings: tuple[str, ...], common: Globals) -> None:
+    from sedas_sync.render.text import printable  # noqa: PLC0415  # as above
+
+    if not common.quiet:
+        for warning in warnings:
+            click.echo(f"warning: {printable(warning)}", err=True)
+
+
+def _failures_to_stderr(failures: Any) -> None:
+    from sedas_sync.render.text import printable  # noqa: PLC0415  # as above
+
+    for failure in failures:
+        click.echo(f"failed: {printable(failure.id)}: {printable(failure.error)}", err=True)
+
+
+def _exit(code: int) -> NoReturn:
+    raise SystemExit(code)
+
+
+def main() -> NoReturn:
+    """Run the command line; ends the process with the contract's exit code and never shows a traceback."""
+    code = 0
+    try:
+        cli(standalone_mode=False)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except click.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except SedasSyncError as error:
+        _tell_error(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a user never sees a traceback
+        _tell_unforeseen(error)
+        code = 1
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = code or 1
+    sys.stderr.flush()
+    # Threads that wait on a slow server must not hold up the end of the process.
+    os._exit(code)
+
+
+def _tell_error(error: SedasSyncError) -> None:
+    from sedas_sync.render.text import printable  # noqa: PLC0415  # as above
+
+    lines = error.problems if isinstance(error, ManifestError) else (str(error),)
+    for line in lines:
+        click.echo(f"error: {printable(line)}", err=True)
+
+
+def _tell_unforeseen(error: Exception) -> None:
+    import logging  # noqa: PLC0415  # as above
+
+    from sedas_sync.http import redact  # noqa: PLC0415
+
+    logging.getLogger("sedas_sync").debug("unforeseen error", exc_info=error)
+    message = redact(f"{type(error).__name__}: {error}")
+    click.echo(f"error: something went wrong that sedas-sync did not foresee: {message}", err=True)
+    click.echo("Everything that was done is kept. With `--log-file FILE` the details are written there.", err=True)
+
+
+if __name__ == "__main__":
+    main()

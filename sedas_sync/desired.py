@@ -1,0 +1,273 @@
+"""From a manifest and what the catalogue offers to what the folder shall hold.
+
+Pure: the catalogue's answers come in, wants and refusals go out. Every rule of a dataset is applied here again,
+whatever was asked of the archive, because services are known to ignore filters and an AOI may have been simplified for
+the question.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from sedas_sync.geometry import Aoi, footprint
+from sedas_sync.layout import collisions
+from sedas_sync.manifest import Dataset, Manifest
+from sedas_sync.model import Query, Scene, SceneId, Want
+from sedas_sync.names import parse_name
+
+_KNOWN_GROUPS = frozenset({"s1", "s2", "novasar", "pleiades", "spot", "cosmo-skymed", "airsar"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a dataset leaves a scene out."""
+
+    rule: str
+    """`date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, or the dataset's key."""
+    detail: str
+    """One clause with the numbers."""
+
+
+@dataclass(slots=True)
+class Desired:
+    """What the manifest admits of what the archives offer."""
+
+    wants: dict[SceneId, Want] = field(default_factory=dict)
+    refused: dict[SceneId, dict[str, Refusal]] = field(default_factory=dict)
+    """Scenes that were found and that no dataset admits, with each dataset's reason. Filled only when asked for."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
+    """The questions to ask a catalogue for one dataset: one per plain polygon of its AOIs."""
+    start, stop = dataset.interval(now)
+    asked = []
+    for name in dataset.aoi:
+        polygons = manifest.aois[name].queries
+        for polygon in polygons:
+            whole = polygon.exact and len(polygons) == 1
+            asked.append(
+                Query(
+                    aoi=polygon.wkt,
+                    start=start,
+                    stop=stop,
+                    sensor=dataset.sensor,
+                    satellite=dataset.satellite,
+                    source_group=dataset.source_group,
+                    product_type=dataset.product_type,
+                    orbit_direction=dataset.orbit_direction,
+                    polarisation=dataset.polarisation,
+                    max_cloud_cover=dataset.max_cloud_cover,
+                    min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
+                    filters=dataset.filters,
+                )
+            )
+    return tuple(asked)
+
+
+def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
+    """The first rule of a dataset that leaves this scene out, judged by the scene alone; None where all admit it."""
+    for pattern in dataset.exclude:
+        if fnmatchcase(scene.id, pattern):
+            return Refusal("exclude", f"excluded by {pattern!r}")
+    if dataset.products:
+        if _bare(scene.id) in {_bare(product) for product in dataset.products}:
+            return None
+        return Refusal("products", "not among the products named")
+    for rule in (_date_rule, _fact_rules, _cloud_rule, _aoi_rules):
+        found = rule(dataset, aois, scene, now)
+        if found is not None:
+            return found
+    return None
+
+
+def desired(
+    manifest: Manifest,
+    found: Mapping[str, Iterable[Scene]],
+    now: datetime,
+    *,
+    explain: bool = False,
+) -> Desired:
+    """Choose from what was found for each dataset; one scene is wanted once, by all datasets that admit it.
+
+    Args:
+        manifest: the manifest.
+        found: for each dataset's name, the scenes its search gave. A dataset without a key was not searched.
+        now: the instant that relative dates are counted from.
+        explain: also say why each scene that no dataset wants was left out.
+    """
+    result = Desired()
+    scenes: dict[SceneId, Scene] = {}
+    takers: dict[SceneId, list[str]] = defaultdict(list)
+    for name, dataset in manifest.datasets.items():
+        admitted, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        for scene in admitted:
+            scenes.setdefault(scene.id, scene)
+            takers[scene.id].append(name)
+        if explain:
+            for scene_id, why in refused.items():
+                result.refused.setdefault(scene_id, {})[name] = why
+    paths = _paths(manifest, scenes, takers)
+    for scene_id, scene in scenes.items():
+        datasets = tuple(takers[scene_id])
+        archive = manifest.datasets[datasets[0]].archive[0]
+        result.wants[scene_id] = Want(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
+        result.refused.pop(scene_id, None)
+    return result
+
+
+def _select(
+    dataset: Dataset,
+    aois: Mapping[str, Aoi],
+    offered: Iterable[Scene],
+    now: datetime,
+    warn: Callable[[str], None],
+) -> tuple[list[Scene], dict[SceneId, Refusal]]:
+    admitted: dict[SceneId, Scene] = {}
+    refused: dict[SceneId, Refusal] = {}
+    for scene in offered:
+        if scene.id in admitted or scene.id in refused:
+            continue
+        try:
+            why = refusal(dataset, aois, scene, now)
+        except ValueError as error:
+            warn(f"{scene.id!r}: left out of dataset {dataset.name}: {error}")
+            why = Refusal("footprint", str(error))
+        if why is None:
+            admitted[scene.id] = scene
+        else:
+            refused[scene.id] = why
+    for thin_out in (_newest_baselines, _latest):
+        for scene_id, why in thin_out(dataset, admitted.values()).items():
+            refused[scene_id] = why
+            del admitted[scene_id]
+    return list(admitted.values()), refused
+
+
+def _date_rule(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
+    if scene.start is None:
+        return Refusal("date", "the catalogue gives no sensing time")
+    start, stop = dataset.interval(now)
+    if start <= scene.start <= stop:
+        return None
+    return Refusal("date", f"sensed {scene.start:%Y-%m-%dT%H:%M:%SZ}, wanted {start:%Y-%m-%dT%H:%M:%SZ} to {stop:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _fact_rules(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, _now: datetime) -> Refusal | None:
+    if dataset.sensor != "all" and scene.sensor not in (None, dataset.sensor):
+        return Refusal("sensor", f"sensor is {scene.sensor}, wanted {dataset.sensor}")
+    name = parse_name(scene.id)
+    checks = (
+        ("satellite", dataset.satellite, scene.satellite),
+        ("product_type", dataset.product_type, scene.product_type or name.product_type),
+        ("orbit_direction", dataset.orbit_direction, scene.orbit_direction),
+        ("relative_orbit", dataset.relative_orbit, name.relative_orbit),
+    )
+    for key, wanted, stated in checks:
+        if wanted is not None and not _same(wanted, stated):
+            return Refusal(key, f"{key} is {'unknown' if stated is None else stated}, wanted {wanted}")
+    if dataset.tile and name.tile not in dataset.tile:
+        return Refusal("tile", f"tile is {name.tile or 'unknown'}, wanted {' or '.join(dataset.tile)}")
+    group, stated = dataset.source_group, scene.source_group
+    # Rows do not state their group; it is derived from the satellite, so only well-known groups can contradict.
+    if group is not None and stated is not None and not _same(group, stated) and {group.lower(), stated.lower()} <= _KNOWN_GROUPS:
+        return Refusal("source_group", f"source_group is {stated}, wanted {group}")
+    if dataset.polarisation:
+        channels = polarisations(scene)
+        if not set(dataset.polarisation) <= set(channels):
+            shown = "+".join(channels) or "unknown"
+            return Refusal("polarisation", f"polarisation is {shown}, wanted {'+'.join(dataset.polarisation)}")
+    return None
+
+
+def polarisations(scene: Scene) -> tuple[str, ...]:
+    """The channels of a SAR scene, from the catalogue or else from its name."""
+    if scene.polarisation is None:
+        return parse_name(scene.id).polarisation
+    text = scene.polarisation.upper()
+    for separator in "+/,;_":
+        text = text.replace(separator, " ")
+    return tuple(text.split())
+
+
+def _cloud_rule(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, _now: datetime) -> Refusal | None:
+    limit = dataset.max_cloud_cover
+    if limit is None or scene.cloud_cover is None or scene.sensor == "sar" or scene.cloud_cover <= limit:
+        return None
+    return Refusal("cloud", f"cloud cover is {scene.cloud_cover:g} %, at most {limit:g} % wanted")
+
+
+def _aoi_rules(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, _now: datetime) -> Refusal | None:
+    least = dataset.min_aoi_coverage
+    if scene.footprint is None:
+        if least is None:
+            return None
+        return Refusal("coverage", f"the catalogue gives no footprint to measure, at least {least:g} % wanted")
+    shape = footprint(scene.footprint)
+    names = ", ".join(dataset.aoi)
+    if not any(aois[name].meets(shape) for name in dataset.aoi):
+        return Refusal("aoi", f"the footprint does not meet {names}")
+    if least is None:
+        return None
+    best = max(aois[name].coverage(shape) for name in dataset.aoi)
+    if best >= least:
+        return None
+    return Refusal("coverage", f"the footprint covers {best:.1f} % of {names}, at least {least:g} % wanted")
+
+
+def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
+    if dataset.reprocessed != "newest":
+        return {}
+    newest: dict[str, tuple[int, SceneId]] = {}
+    members: list[tuple[str, int, SceneId]] = []
+    for scene in scenes:
+        facts = parse_name(scene.id)
+        if facts.acquisition is None or facts.baseline is None:
+            continue
+        members.append((facts.acquisition, facts.baseline, scene.id))
+        newest[facts.acquisition] = max(newest.get(facts.acquisition, (-1, "")), (facts.baseline, scene.id))
+    return {
+        scene_id: Refusal("reprocessed", f"superseded by {newest[key][1]} (baseline {newest[key][0]:04d})")
+        for key, baseline, scene_id in members
+        if baseline < newest[key][0]
+    }
+
+
+def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
+    if dataset.latest is None:
+        return {}
+    # Planned acquisitions are newer than anything that can be had; they must not take its place.
+    dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
+    dated.sort(reverse=True)
+    return {
+        scene_id: Refusal("latest", f"number {place} by age, the newest {dataset.latest} wanted")
+        for place, (_, scene_id) in enumerate(dated, start=1)
+        if place > dataset.latest
+    }
+
+
+def _paths(manifest: Manifest, scenes: Mapping[SceneId, Scene], takers: Mapping[SceneId, list[str]]) -> dict[SceneId, str]:
+    layout = manifest.mirror.layout
+    paths = {
+        scene_id: layout.path(scene, dataset=takers[scene_id][0], archive=manifest.datasets[takers[scene_id][0]].archive[0])
+        for scene_id, scene in scenes.items()
+    }
+    for scene_ids in collisions(paths).values():
+        for scene_id in scene_ids:
+            stem, dot, extension = paths[scene_id].rpartition(".")
+            mark = hashlib.sha256(scene_id.encode()).hexdigest()[:10]
+            paths[scene_id] = f"{stem}-{mark}{dot}{extension}"
+    return paths
+
+
+def _same(wanted: object, stated: object) -> bool:
+    if isinstance(wanted, str) and isinstance(stated, str):
+        return wanted.casefold() == stated.casefold()
+    return wanted == stated
+
+
+def _bare(product: str) -> str:
+    return product.removesuffix(".zip").removesuffix(".SAFE")

@@ -1,0 +1,216 @@
+"""What happens during a run, as values. Text, JSON lines and progress bars are three listeners of one stream."""
+
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sedas_sync.model import SceneId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events; `event` names the kind in JSON."""
+
+    event: ClassVar[str] = "event"
+    time: datetime
+    """When it happened, UTC."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a mapping that `json.dumps` takes, `event` and `time` first."""
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "time"}
+        return {"event": self.event, "time": iso(self.time), **rest}
+
+
+def iso(moment: datetime) -> str:
+    """Write an instant as the contract's JSON has it: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """A run begins to carry out a plan."""
+
+    event: ClassVar[str] = "start"
+    manifest: str
+    mirror: str
+    todo: dict[str, int]
+    """How many scenes each kind of action has."""
+    bytes: int | None
+    """What is to be fetched, where every size is known."""
+    free: int
+    """Free space of the mirror's file system, bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched(Event):
+    """One dataset has been searched."""
+
+    event: ClassVar[str] = "search"
+    dataset: str
+    scenes: int
+    """How many of the scenes found the dataset's rules admit."""
+    complete: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered(Event):
+    """An order has been placed, and is on disk."""
+
+    event: ClassVar[str] = "order"
+    id: SceneId
+    order: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReady(Event):
+    """An ordered scene can be fetched now."""
+
+    event: ClassVar[str] = "order_ready"
+    id: SceneId
+    order: str
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One download under way, for a progress bar."""
+
+    id: SceneId
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """How far the run is. Comes a few times a second at most."""
+
+    event: ClassVar[str] = "progress"
+    done: int
+    """Scenes finished in this run, failed ones included."""
+    total: int
+    bytes: int
+    """Received in this run."""
+    bytes_total: int | None
+    pending: int
+    """Orders waited for, or waiting for their turn."""
+    oldest_order_seconds: float | None
+    active: tuple[Transfer, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as JSON data."""
+        data = super(Progress, self).to_json()
+        data["active"] = [{"id": t.id, "done": t.done, "total": t.total} for t in self.active]
+        return data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried(Event):
+    """Something failed and is tried again."""
+
+    event: ClassVar[str] = "retry"
+    id: SceneId
+    attempt: int
+    """The try that failed, counted from 1."""
+    error: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched(Event):
+    """A scene's bytes were completed in this run; the file is checked and in place."""
+
+    event: ClassVar[str] = "fetched"
+    id: SceneId
+    path: str
+    size: int
+    sha256: str
+    level: str
+    """How far the bytes were proved: digest, crc, structure or size."""
+    received: int
+    """Bytes that came over the wire in this run."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted(Event):
+    """A file that was already there was taken into the index."""
+
+    event: ClassVar[str] = "adopted"
+    id: SceneId
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped(Event):
+    """A scene that cannot be had."""
+
+    event: ClassVar[str] = "skipped"
+    id: SceneId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """A scene, or a dataset's search, failed for this run."""
+
+    event: ClassVar[str] = "failed"
+    id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned(Event):
+    """A file was removed."""
+
+    event: ClassVar[str] = "pruned"
+    id: SceneId
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned(Event):
+    """Something looks wrong and did not stop anything."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A scene or a dataset that failed, with its last error."""
+
+    id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(Event):
+    """The end of a run. Every admitted scene is exactly one of fetched, kept, adopted, pending, skipped, failed."""
+
+    event: ClassVar[str] = "summary"
+    fetched: int = 0
+    kept: int = 0
+    adopted: int = 0
+    ordered: int = 0
+    """Orders placed in this run (deeds, not scenes)."""
+    pending: int = 0
+    """Scenes whose orders are waited for, or that an interruption left undone."""
+    skipped: int = 0
+    pruned: int = 0
+    failed: int = 0
+    warnings: int = 0
+    bytes: int = 0
+    """Size of the scenes fetched."""
+    seconds: float = 0.0
+    failures: tuple[Failure, ...] = field(default=())
+    exit_code: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as JSON data."""
+        data = super(Summary, self).to_json()
+        data["failures"] = [{"id": f.id, "error": f.error} for f in self.failures]
+        return data

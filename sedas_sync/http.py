@@ -1,0 +1,560 @@
+"""Talking HTTP to an archive's API: connections, timeouts, retries, errors in words, and what may be shown of them.
+
+Owns the one `requests` session an archive uses for its API, the policy of what is tried again and when, the mapping of
+foreign exceptions to this package's, and the redaction of everything that may reach a log or a message.
+
+The policy, once for all callers:
+
+=====================================================  ===========  ==========================
+what happened                                          repeat=True  repeat=False (an order)
+=====================================================  ===========  ==========================
+no connection was made (name, refused, timed out)      again        again
+the connection broke, or the answer stalled            again        error: it may have arrived
+status 500, 502, 504                                   again        error: it may have arrived
+status 503                                             again        again, but not with a Retry-After
+status 429                                             again        error with `retry_after`
+TLS failed, a redirect, any other status               no           no
+=====================================================  ===========  ==========================
+
+Redirects are never followed, netrc is never read by `requests` (it would replace the token), and a loopback address is
+never asked through a proxy.
+"""
+
+import ipaddress
+import json
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+from urllib.parse import quote, urlsplit
+
+import requests
+import requests.adapters
+import requests.utils
+import urllib3.exceptions
+
+from sedas_sync import __version__
+from sedas_sync.errors import ArchiveError
+
+_log = logging.getLogger(__name__)
+
+USER_AGENT = f"sedas-sync/{__version__}"
+"""Sent with every request: the service turns away the default agents of HTTP libraries (sedas_pyapi history, 0.4.2)."""
+
+BACKOFF_FIRST = 1.0
+BACKOFF_MOST = 60.0
+LONGEST_WAIT = 300.0
+"""Seconds. A server that asks for more patience than this in Retry-After gets an error reported, not a wait."""
+
+MAX_ANSWER = 1 << 30
+"""Bytes of one API answer after decompression; 1 GiB is some 700,000 products. More is an error, not memory."""
+
+MAX_ANSWER_SECONDS = 900.0
+"""Seconds one answer may take to arrive, however steadily it drips."""
+
+_CHUNK = 1 << 18
+_SHOWN = 300
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+_RETRIED_ORDER = frozenset({503})
+_NOT_FOUND, _TOO_MANY, _UNAVAILABLE = 404, 429, 503
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Redaction
+
+
+_MASK = "***"
+_SECRET_WORDS = (
+    r"(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|password|passwd|pwd|secret|token|access_token"
+    r"|refresh_token|id_token|api_?key|apikey|sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token)"
+)
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # scheme://user:password@host and scheme://token@host
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@'\"<>]*(?:@[^\s/?#@'\"<>]*)*@"), rf"\1{_MASK}@"),
+    # "password": "…" and 'token': '…', also where the text was cut before the closing quote, also with escaped quotes
+    (re.compile(rf"(?i)(\\?[\"']{_SECRET_WORDS}\\?[\"']\s*[:=,]\s*b?)\\?\"(?:[^\"\\]|\\.)*(?:\"|\\?$)"), rf'\1"{_MASK}"'),
+    (re.compile(rf"(?i)([\"']{_SECRET_WORDS}[\"']\s*[:=,]\s*b?)'(?:[^'\\]|\\.)*(?:'|\\?$)"), rf"\1'{_MASK}'"),
+    # header lines as they stand on the wire
+    (re.compile(r"(?im)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)(?![\"'])[^\r\n\"']+"), rf"\1\2{_MASK}"),
+    # the value of a header that stands by itself
+    (re.compile(r"\b(Token|Bearer|Basic|Digest)(\s+)[A-Za-z0-9._~+/=:-]{8,}"), rf"\1\2{_MASK}"),
+    # query strings and forms
+    (re.compile(rf"(?i)(\b{_SECRET_WORDS}=)(?!\*\*\*)[^&\s\"'<>;,)\]}}]+"), rf"\1{_MASK}"),
+)
+_SHORTEST_SECRET = 8
+_secrets: set[str] = set()
+_secrets_lock = threading.Lock()
+
+
+def remember_secret(secret: str) -> None:
+    """Mask this text wherever `redact` meets it, in plain, percent-encoded and JSON form.
+
+    Texts of fewer than 8 characters are not remembered, since masking them would mangle ordinary words; the patterns
+    of `redact` still cover the places where they usually stand.
+    """
+    if len(secret) < _SHORTEST_SECRET:
+        return
+    forms = {secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    with _secrets_lock:
+        _secrets.update(forms)
+
+
+def redact(text: str) -> str:
+    """Return `text` without tokens, passwords, Authorization values, `user:password@` and secrets in query strings."""
+    with _secrets_lock:
+        known = sorted((secret for secret in _secrets if secret in text), key=len, reverse=True)
+    for secret in known:
+        text = text.replace(secret, _MASK)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def shorten(text: str, limit: int = _SHOWN) -> str:
+    """Make a server's text fit to be shown: redacted, on one line, without control characters, at most `limit` long."""
+    text = redact(text[: limit * 40])
+    text = "".join(char if char.isprintable() else " " for char in text)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+class RedactingFormatter(logging.Formatter):
+    """A formatter whose every line, tracebacks included, has been through `redact`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format as the base class does, then mask."""
+        return redact(super().format(record))
+
+
+class RedactingFilter(logging.Filter):
+    """A filter for handlers whose formatter is not ours: masks message and traceback of the record itself.
+
+    Hang it on handlers: a filter on a logger does not see what its children log.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask the record in place; never drops it."""
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            message = f"{record.msg} {record.args}"
+        record.msg, record.args = redact(message), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        return True
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Where to, and through what
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address means this machine."""
+    if not host:
+        return False
+    name = host.lower().rstrip(".").strip("[]")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def setting(environ: Mapping[str, str], *names: str) -> str | None:
+    """Return the first of these variables that is set and not blank."""
+    return next((value for name in names if (value := environ.get(name, "").strip())), None)
+
+
+def proxies_for(url: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Say which proxy a URL is asked through, as `requests` wants it; empty for none.
+
+    `https_proxy`, `http_proxy` and `all_proxy`, lower case before upper case; hosts of `no_proxy` and loopback
+    addresses are asked directly. A variable that is set but empty counts as not set.
+    """
+    parts = urlsplit(url)
+    names = (f"{parts.scheme}_proxy", "all_proxy")
+    proxy = setting(environ, *(form for name in names for form in (name, name.upper())))
+    if proxy is None or is_loopback(parts.hostname):
+        return {}
+    bypass = setting(environ, "no_proxy", "NO_PROXY")
+    if bypass and requests.utils.should_bypass_proxies(url, no_proxy=bypass):
+        return {}
+    return {parts.scheme: proxy}
+
+
+def ca_bundle(environ: Mapping[str, str] = os.environ) -> str | bool:
+    """Say which certificate authorities are trusted: a file or folder, or True for those that `requests` brings."""
+    return setting(environ, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") or True
+
+
+def new_session(*, connections: int = 16, environ: Mapping[str, str] = os.environ) -> requests.Session:
+    """Make a session that sends what it is told and nothing else, with a pool for so many threads.
+
+    It does not read netrc (which would replace an Authorization header), nor the environment: certificate authorities
+    are set here, proxies come from `proxies_for`. It never retries by itself.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = ca_bundle(environ)
+    session.headers.clear()
+    session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"})
+    adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Errors in words
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """List an exception with everything it wraps: arguments, reasons, causes."""
+    found: list[BaseException] = []
+    queue: list[Any] = [error]
+    while queue:
+        item = queue.pop(0)
+        if isinstance(item, BaseException) and not any(item is other for other in found):
+            found.append(item)
+            queue += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
+    return found
+
+
+def never_arrived(error: BaseException) -> bool:
+    """Whether no connection was made, so that the server cannot have acted on the request."""
+    return any(
+        isinstance(item, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+        for item in _chain(error)
+    )
+
+
+def explain(error: BaseException, url: str) -> str:
+    """Say in one sentence what went wrong with a request to `url`, and what a person can do about it."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    chain = _chain(error)
+
+    def one_of(*kinds: type[BaseException]) -> BaseException | None:
+        return next((item for item in chain if isinstance(item, kinds)), None)
+
+    if one_of(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
+        return f"the proxy for {host} cannot be used: check HTTPS_PROXY and NO_PROXY ({_innermost(chain)})"
+    if one_of(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
+        return (
+            f"the TLS connection to {host} failed: {_innermost(chain)}; a private certificate authority is named in "
+            "REQUESTS_CA_BUNDLE"
+        )
+    if one_of(urllib3.exceptions.NameResolutionError):
+        return f"the host {host} is not found: check the address and the network"
+    if one_of(ConnectionRefusedError):
+        return f"{host} refused the connection: is the address right, and the service running?"
+    if one_of(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
+        return f"{host} did not accept a connection in time"
+    if one_of(requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
+        return f"{host} stopped answering"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return f"the answer of {host} cannot be decompressed"
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return f"{shorten(url)!r} is not an address that can be asked"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ConnectionError):
+        return f"the connection to {host} broke ({_innermost(chain)})"
+    if isinstance(error, OSError) and "CA certificate bundle" in str(error):
+        return f"{shorten(str(error))}: check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+    return f"{host} could not be asked ({_innermost(chain)})"
+
+
+def _innermost(chain: list[BaseException]) -> str:
+    """Return the words of the deepest exception that has any of its own."""
+    for item in reversed(chain):
+        words = getattr(item, "strerror", None) or (str(item) if not isinstance(item, KeyError) else "")
+        if words:
+            return shorten(re.sub(r"^<[^>]*>:?\s*|\(_ssl\.c:\d+\)", "", str(words)).strip(), 160)
+    return type(chain[0]).__name__
+
+
+def _stated(body: bytes) -> str | None:
+    """Return what an error body says: `errorMessage` of the API's JSON, a short plain text, or the title of a page."""
+    text = body[:65536].decode("utf-8", "replace").strip()
+    if not text:
+        return None
+    if text[0] in "{[":
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            return text
+        if isinstance(answer, dict):
+            named = next((answer[key] for key in ("errorMessage", "message", "error") if answer.get(key)), None)
+            return str(named) if named is not None else text
+        return text
+    if text[0] == "<":
+        title = re.search(r"(?is)<title[^>]*>(.*?)</title>", text)
+        return f"a page titled {title[1].strip()!r}" if title and title[1].strip() else "a page instead of an answer"
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer, whatever its status."""
+
+    status: int
+    url: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is in the two hundreds."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - the definition of success in HTTP
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's own clock when it answered."""
+        return http_date(self.headers.get("Date"))
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asked to wait, counted from its own clock where it gave a date."""
+        value = (self.headers.get("Retry-After") or "").strip()
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+            return float(value)
+        until = http_date(value)
+        if until is None:
+            return None
+        return max(0.0, (until - (self.date or datetime.now(UTC))).total_seconds())
+
+    def says(self, text: str) -> bool:
+        """Whether the body holds this text, in any case."""
+        return text.lower().encode() in self.body[:65536].lower()
+
+    def json(self, what: str) -> Any:
+        """Return the body as JSON.
+
+        Args:
+            what: The question, for the message, e.g. `"a search"`.
+
+        Raises:
+            ArchiveError: it is none.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            shown = shorten(_stated(self.body) or "nothing at all", 160)
+            raise ArchiveError(f"the archive answered {what} with something that is not JSON: {shown}") from None
+
+    def error(self, what: str) -> ArchiveError:
+        """Turn a status that is no success into an error that says what was asked and what the server replied."""
+        stated = _stated(self.body)
+        words = f": {shorten(stated)}" if stated else ""
+        if 300 <= self.status < 400:  # noqa: PLR2004 - the redirects of HTTP
+            target = shorten(self.headers.get("Location", "nowhere"), 120)
+            words = f": it redirects to {target}, which is not followed; is the archive's url right?"
+        elif self.status == _NOT_FOUND and self.body.lstrip()[:1] == b"<":
+            words += "; is the archive's url right?"
+        return ArchiveError(
+            f"the archive answered {what} with status {self.status}{words}",
+            status=self.status,
+            retryable=self.status in _RETRIED,
+            retry_after=self.retry_after,
+        )
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Read a date as HTTP headers write it; None for anything else."""
+    if not value:
+        return None
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Asking
+
+
+class Stopped(ArchiveError):
+    """The caller asked to stop while a request was waiting for its next try."""
+
+
+def backoff(attempt: int, chance: float, first: float = BACKOFF_FIRST, most: float = BACKOFF_MOST) -> float:
+    """Seconds to wait after the failed try number `attempt` (from 0): doubling, between half and all of the step.
+
+    Args:
+        attempt: How many tries have failed before this one.
+        chance: A random number in [0, 1), which spreads out clients that failed together.
+        first: The first step, in seconds.
+        most: The longest step, in seconds.
+    """
+    step = min(most, first * 2.0 ** min(attempt, 32))
+    return step * (0.5 + 0.5 * chance)
+
+
+class Api:
+    """A pool of connections to one archive's API, with the retry policy of this module. Safe in many threads.
+
+    Args:
+        retries: Further tries after the first.
+        connect_timeout: Seconds for a connection to be made.
+        stall_timeout: Seconds without a byte before an answer is given up.
+        connections: Connections kept open, so about the number of threads.
+        max_answer: Bytes of the longest answer that is read.
+        environ: Where proxies and certificate authorities are named.
+        sleep: Waits so many seconds; the default wakes up early on `stop`.
+        clock: Seconds on a clock that never goes back.
+        chance: Random numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        retries: int = 5,
+        connect_timeout: float = 10.0,
+        stall_timeout: float = 60.0,
+        connections: int = 16,
+        max_answer: int = MAX_ANSWER,
+        environ: Mapping[str, str] = os.environ,
+        sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._retries = retries
+        self._timeout = (connect_timeout, stall_timeout)
+        self._max_answer = max_answer
+        self._environ = environ
+        self._stopping = threading.Event()
+        self._sleep = sleep or self._stopping.wait
+        self._clock = clock
+        self._chance = chance
+        self._session = new_session(connections=connections, environ=environ)
+        self._proxies: dict[tuple[str, str], dict[str, str]] = {}
+
+    def stop(self) -> None:
+        """Make every request end with `Stopped` instead of waiting for another try; may be called from any thread."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Stop, and let go of the connections."""
+        self.stop()
+        self._session.close()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeat: bool = True,
+        final: Callable[[Reply], bool] | None = None,
+    ) -> Reply:
+        """Ask, and try again what is worth it; return the answer whatever its status.
+
+        Args:
+            method: `GET` or `POST`.
+            url: Where to; redirects are returned, not followed.
+            json: Sent as the JSON body where it is not None.
+            headers: Sent besides the session's own.
+            repeat: Whether the request may be sent again when it is not known if the server acted on it.
+            final: Says of an answer with a status worth another try that it is the answer all the same.
+
+        Raises:
+            ArchiveError: there was no answer, or none of a bearable length; `retryable` where a later try may do better.
+        """
+        sent = dict(headers or {})
+        if json is not None or method == "POST":
+            sent["Content-Type"] = "application/json"
+        body = b"" if json is None else _encode(json)
+        retried = _RETRIED if repeat else _RETRIED_ORDER
+        for attempt in range(self._retries + 1):
+            if self._stopping.is_set():
+                raise Stopped("stopped before the archive was asked")
+            last = attempt == self._retries
+            try:
+                reply = self._once(method, url, body, sent)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                if last or not _worth_another_try(error, repeat=repeat):
+                    self._give_up(error, url, repeat=repeat)
+                self._pause(attempt, None, f"{method} {shorten(url)}: {explain(error, url)}")
+                continue
+            settled = reply.status not in retried or (final is not None and final(reply))
+            wait = reply.retry_after
+            held_up = wait is not None and (not repeat or wait > LONGEST_WAIT)
+            if settled or last or held_up:
+                return reply
+            self._pause(attempt, wait, f"{method} {shorten(url)}: status {reply.status}")
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _give_up(self, error: BaseException, url: str, *, repeat: bool) -> NoReturn:
+        doubt = "" if repeat or never_arrived(error) else "; whether the request was carried out is not known"
+        retryable = repeat and _worth_another_try(error, repeat=True)
+        raise ArchiveError(explain(error, url) + doubt, retryable=retryable) from None
+
+    def _pause(self, attempt: int, asked: float | None, why: str) -> None:
+        delay = backoff(attempt, self._chance())
+        if asked is not None:
+            delay = max(asked, delay if asked == 0 else 0.0)
+        _log.info("%s; again in %.1f s", why, delay)
+        self._sleep(delay)
+        if self._stopping.is_set():
+            raise Stopped("stopped while waiting to ask the archive again")
+
+    def _once(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        begun = self._clock()
+        parts = urlsplit(url)
+        where = (parts.scheme, parts.netloc)
+        if where not in self._proxies:
+            self._proxies[where] = proxies_for(url, self._environ)
+        with self._session.request(
+            method,
+            url,
+            data=body,
+            headers=dict(headers),
+            proxies=self._proxies[where],
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            content = self._read(response, begun)
+            _log.debug("%s %s: %d, %d bytes", method, shorten(url), response.status_code, len(content))
+            return Reply(response.status_code, url, content, response.headers)
+
+    def _read(self, response: requests.Response, begun: float) -> bytes:
+        pieces: list[bytes] = []
+        length = 0
+        for piece in response.iter_content(_CHUNK):
+            pieces.append(piece)
+            length += len(piece)
+            if length > self._max_answer:
+                raise ArchiveError(f"the archive's answer is longer than {self._max_answer} bytes")
+            if self._clock() - begun > MAX_ANSWER_SECONDS:
+                raise ArchiveError(f"the archive's answer took more than {MAX_ANSWER_SECONDS:.0f} s", retryable=True)
+        return b"".join(pieces)
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _worth_another_try(error: BaseException, *, repeat: bool) -> bool:
+    hopeless = (
+        requests.exceptions.SSLError,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidHeader,
+    )
+    if isinstance(error, hopeless):
+        return False
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return False  # a certificate bundle that is not there; sockets' own errors come wrapped
+    return repeat or never_arrived(error)

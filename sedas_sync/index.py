@@ -1,0 +1,314 @@
+"""The mirror's memory: which files are held, which orders are open, what past runs did, and who is at work.
+
+One SQLite file below `.sedas-sync/`. The folder is the truth and the index a memory of it: rows of files are written
+after the rename that they describe, rows of orders before anything else happens. One process writes (it holds the
+lock), any number read beside it.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
+from sedas_sync.model import Holding, Level, Order, OrderState, Scene, SceneId
+
+STATE = ".sedas-sync"
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (
+  id TEXT PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  sha256 TEXT NOT NULL, level TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT, facts TEXT NOT NULL,
+  recorded TEXT NOT NULL
+);
+CREATE TABLE orders (
+  id TEXT PRIMARY KEY, "order" TEXT NOT NULL, placed TEXT NOT NULL, archive TEXT NOT NULL, state TEXT NOT NULL,
+  polls INTEGER NOT NULL, attempts INTEGER NOT NULL, missing INTEGER NOT NULL, download_url TEXT, detail TEXT
+);
+CREATE TABLE errors (id TEXT PRIMARY KEY, error TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE runs (
+  number INTEGER PRIMARY KEY, command TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, exit_code INTEGER, summary TEXT
+);
+"""
+
+_HOLDING = tuple(f.name for f in fields(Holding))
+_ORDER = tuple(f.name for f in fields(Order))
+
+
+def _upsert(table: str, columns: tuple[str, ...]) -> str:
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # names of our own
+
+
+_PUT_FILE = _upsert("files", (*_HOLDING, "recorded"))
+_PUT_ORDER = _upsert("orders", _ORDER)
+
+
+class IndexDamaged(SedasSyncError):
+    """The index file is not a database (any more); it can be rebuilt from the folder."""
+
+
+class Index:
+    """The index of one mirror, open for reading or for writing.
+
+    Args:
+        root: the mirror's folder.
+        write: open for writing, creating the file where there is none. The caller holds the mirror's lock.
+
+    Raises:
+        ManifestError: the index was written by a newer version of this package.
+        IndexDamaged: the file is there and is no index.
+    """
+
+    def __init__(self, root: Path, *, write: bool) -> None:
+        self.path = root / STATE / "index.db"
+        self.write = write
+        self._db = self._open() if write or self.path.exists() else None
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            if not self.write:
+                return self._open_readonly()
+            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+            try:
+                self._prepare(db)
+            except BaseException:
+                db.close()
+                raise
+            return db
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "not a database" not in str(error):
+                raise SedasSyncError(f"{self.path}: the index cannot be opened: {error}") from error
+            raise IndexDamaged(f"{self.path}: the index is damaged: {error}") from error
+
+    def _open_readonly(self) -> sqlite3.Connection:
+        # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
+        # writing there either, which is what `immutable` promises.
+        last: sqlite3.OperationalError | None = None
+        for option in ("mode=ro", "mode=ro&immutable=1"):
+            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=30)
+            try:
+                self._check_version(db)
+                return db
+            except sqlite3.OperationalError as error:
+                db.close()
+                last = error
+            except BaseException:
+                db.close()
+                raise
+        raise last if last is not None else AssertionError
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+        # A file's row may be lost with the power: the folder knows better. Orders are committed with more care.
+        db.execute("PRAGMA synchronous = NORMAL")
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            db.executescript(f"BEGIN; {_TABLES} INSERT INTO meta VALUES ('schema', '{SCHEMA}'); COMMIT;")
+        self._check_version(db)
+
+    def _check_version(self, db: sqlite3.Connection) -> None:
+        row = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+        version = int(row[0]) if row else 0
+        if version > SCHEMA:
+            raise ManifestError(
+                f"{self.path}: written by a newer sedas-sync (index format {version}, this one knows {SCHEMA}); "
+                "update sedas-sync to work on this mirror"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        if self._db is None:
+            return iter(())
+        try:
+            return iter(self._db.execute(sql, values).fetchall())
+        except sqlite3.DatabaseError as error:
+            raise IndexDamaged(f"{self.path}: the index is damaged: {error}") from error
+
+    def holdings(self) -> Iterator[Holding]:
+        """Yield every file that is remembered."""
+        for row in self._rows(f"SELECT {', '.join(_HOLDING)} FROM files"):  # noqa: S608  # names of our own
+            values = dict(zip(_HOLDING, row, strict=True))
+            values["level"] = Level(values["level"])
+            yield Holding(**values)
+
+    def orders(self) -> Iterator[Order]:
+        """Yield every order that is remembered, oldest first."""
+        names = ", ".join(f'"{name}"' for name in _ORDER)
+        for row in self._rows(f"SELECT {names} FROM orders ORDER BY placed, id"):  # noqa: S608  # names of our own
+            values = dict(zip(_ORDER, row, strict=True))
+            values["placed"] = datetime.fromisoformat(values["placed"])
+            values["state"] = OrderState(values["state"])
+            yield Order(**values)
+
+    def last_errors(self) -> dict[SceneId, str]:
+        """The last error of each scene that failed since it was last fetched."""
+        return {row[0]: row[1] for row in self._rows("SELECT id, error FROM errors")}
+
+    def owner(self) -> str | None:
+        """The manifest this mirror belongs to, relative to the mirror; None while it belongs to none."""
+        for row in self._rows("SELECT value FROM meta WHERE key = 'manifest'"):
+            return str(row[0])
+        return None
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    @property
+    def _writer(self) -> sqlite3.Connection:
+        if self._db is None or not self.write:
+            raise RuntimeError("the index is open for reading only")
+        return self._db
+
+    def set_owner(self, manifest: str) -> None:
+        """Remember the manifest this mirror belongs to."""
+        self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", (manifest,))
+
+    def put_file(self, held: Holding, now: datetime) -> None:
+        """Remember a file that is in place; whatever was remembered of its scene or its path is replaced."""
+        values = [getattr(held, name) for name in _HOLDING]
+        with self._transaction() as db:
+            db.execute(_PUT_FILE, (*values, now.isoformat()))
+            db.execute("DELETE FROM errors WHERE id = ?", (held.id,))
+
+    def drop_file(self, scene_id: SceneId) -> None:
+        """Forget a file."""
+        self._writer.execute("DELETE FROM files WHERE id = ?", (scene_id,))
+
+    def put_order(self, order: Order, *, durable: bool = True) -> None:
+        """Remember an order, on disk before this returns where `durable`."""
+        db = self._writer
+        values = [order.placed.isoformat() if name == "placed" else getattr(order, name) for name in _ORDER]
+        if durable:
+            db.execute("PRAGMA synchronous = FULL")
+        try:
+            db.execute(_PUT_ORDER, values)
+        finally:
+            db.execute("PRAGMA synchronous = NORMAL")
+
+    def drop_order(self, scene_id: SceneId) -> None:
+        """Forget the order of a scene."""
+        self._writer.execute("DELETE FROM orders WHERE id = ?", (scene_id,))
+
+    def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
+        """Remember the last error of a scene."""
+        self._writer.execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", (scene_id, error, now.isoformat()))
+
+    def begin_run(self, command: str, now: datetime) -> int:
+        """Note that a run begins; returns its number."""
+        cursor = self._writer.execute("INSERT INTO runs (command, started) VALUES (?, ?)", (command, now.isoformat()))
+        return int(cursor.lastrowid or 0)
+
+    def end_run(self, number: int, now: datetime, exit_code: int, summary: dict[str, Any]) -> None:
+        """Note how a run ended."""
+        self._writer.execute(
+            "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?",
+            (now.isoformat(), exit_code, json.dumps(summary), number),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        db = self._writer
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+
+def facts_of(scene: Scene) -> str:
+    """Write a scene as JSON, without what is None and without links, which do not last."""
+    values = asdict_scene(scene)
+    for name in ("download_url", "quicklook_url", "thumbnail_url"):
+        values.pop(name, None)
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+def asdict_scene(scene: Scene) -> dict[str, Any]:
+    """Return a scene as JSON data, without what is None."""
+    values: dict[str, Any] = {}
+    for item in fields(scene):
+        value = getattr(scene, item.name)
+        if value is None or (item.name == "planned" and not value) or (item.name == "extra" and not value):
+            continue
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        values[item.name] = dict(value) if item.name == "extra" else value
+    return values
+
+
+def scene_of(facts: str) -> Scene:
+    """Read a scene back from `facts_of`'s JSON."""
+    values = json.loads(facts)
+    known = {item.name for item in fields(Scene)}
+    values = {name: value for name, value in values.items() if name in known}
+    for name in ("start", "stop"):
+        if name in values:
+            values[name] = datetime.fromisoformat(values[name])
+    return Scene(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a mirror's lock."""
+
+    pid: int
+    host: str
+    since: str
+
+
+@contextmanager
+def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
+    """Hold the mirror's lock, so that no other process changes it.
+
+    Args:
+        root: the mirror's folder, which exists.
+        timeout: how long to wait for another process, seconds; 0 does not wait.
+        now: written into the lock for whoever finds it held.
+
+    Raises:
+        MirrorLocked: another process holds it; the message names it.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # costs as much to import as a command that needs no lock
+
+    path = root / STATE / "apply.lock"
+    guard = FileLock(path)
+    try:
+        guard.acquire(timeout=timeout)
+    except Timeout:
+        raise MirrorLocked(f"{root}: another process is at work here: {_describe(path)}") from None
+    try:
+        holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now.isoformat(timespec="seconds"))
+        path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+        yield
+    finally:
+        guard.release()
+
+
+def _describe(path: Path) -> str:
+    try:
+        holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return "it has not said who it is"
+    return f"process {holder.pid} on {holder.host}, since {holder.since}"

@@ -1,0 +1,225 @@
+"""What a file's bytes prove: length, digests and the zip within, all in one pass over them."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import IO, Literal, Protocol
+
+from sedas_sync import _zip
+from sedas_sync.model import Level
+
+Proving = Literal["crc", "structure", "size"]
+"""How much of a zip is proved: every entry's CRC, its directory, or nothing beyond the length."""
+
+Filehash = Literal["warn", "enforce", "ignore"]
+"""What it means that a file differs from the digest that the catalogue states."""
+
+_ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
+_SLICE = 1 << 20
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def algorithm(hexdigest: str | None) -> str | None:
+    """Name the digest algorithm that a hex digest's length fits; None where it fits none or is not hexadecimal.
+
+    >>> algorithm("d41d8cd98f00b204e9800998ecf8427e")
+    'md5'
+    >>> algorithm("n/a") is None
+    True
+    """
+    if not hexdigest or set(hexdigest) - set("0123456789abcdefABCDEF"):
+        return None
+    return _ALGORITHMS.get(len(hexdigest))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What is known of a file after it was read."""
+
+    size: int
+    sha256: str
+    level: Level
+    """How far its bytes are proved; of no meaning where there are problems."""
+    problems: tuple[str, ...] = ()
+    """Why it is not the scene; empty where nothing speaks against it."""
+    warnings: tuple[str, ...] = ()
+
+
+class Proof:
+    """Digests and CRCs of a file that comes by once, from its first byte to its last.
+
+    `update` may be called from any one thread at a time; it lets go of the interpreter for most of its work.
+    """
+
+    def __init__(
+        self,
+        *,
+        level: Proving,
+        size: int | None = None,
+        digest: str | None = None,
+        filehash: Filehash = "warn",
+        sha256: str | None = None,
+        zipped: bool = True,
+    ) -> None:
+        """Begin a proof.
+
+        Args:
+            level: how much of the zip to prove.
+            size: the length that was promised.
+            digest: the digest that the catalogue states.
+            filehash: what a difference from that digest means.
+            sha256: the digest that the lock demands.
+            zipped: whether the file has to be a zip.
+        """
+        self.position = 0
+        self.level: Proving = level
+        self.size = size
+        self._digest = digest.lower() if digest and filehash != "ignore" else None
+        self._filehash = filehash
+        self._demanded = sha256.lower() if sha256 else None
+        self._zipped = zipped
+        self._sha256: _Hash = hashlib.sha256()
+        name = algorithm(self._digest)
+        self._other: _Hash | None = None
+        if name and name != "sha256":
+            self._other = hashlib.new(name, usedforsecurity=False)
+        self._stream = _zip.Stream() if zipped and level == "crc" else None
+
+    def update(self, view: memoryview) -> None:
+        """Take in the next bytes."""
+        self._sha256.update(view)
+        if self._other is not None:
+            self._other.update(view)
+        if self._stream is not None:
+            self._stream.update(view)
+        self.position += len(view)
+
+    def catch_up(self, file: int, end: int) -> None:
+        """Read what is missing up to `end` from the file.
+
+        Raises:
+            EOFError: the file is shorter.
+        """
+        buffer = memoryview(bytearray(min(_SLICE, max(0, end - self.position))))
+        while self.position < end:
+            count = os.preadv(file, [buffer[: end - self.position]], self.position)
+            if not count:
+                raise EOFError
+            self.update(buffer[:count])
+
+    def finish(self, file: int) -> Checked:
+        """Judge the whole file; reads again only those entries of the zip that could not be followed."""
+        size = self.position
+        problems: list[str] = []
+        warnings: list[str] = []
+        sha256 = self._sha256.hexdigest()
+        promised = self.size is not None and self.size == size
+        if self.size is not None and not promised:
+            problems.append(f"it has {size} bytes and should have {self.size}")
+        proved = self._digests(sha256, problems, warnings)
+        level = Level.DIGEST if proved else Level.SIZE
+        if self._zipped and not problems:
+            level = self._judge_zip(file, level, promised, problems, warnings)
+        elif not self._zipped and not proved and self.size is None:
+            problems.append("neither its length nor a digest was given, so nothing proves it")
+        return Checked(
+            size=size, sha256=sha256, level=level, problems=tuple(problems), warnings=tuple(warnings)
+        )
+
+    def _digests(self, sha256: str, problems: list[str], warnings: list[str]) -> bool:
+        proved = False
+        if self._demanded is not None:
+            if sha256 == self._demanded:
+                proved = True
+            else:
+                problems.append(f"its sha256 is {sha256}, the lock has {self._demanded}")
+        name = algorithm(self._digest)
+        if name is not None:
+            found = self._other.hexdigest() if self._other else sha256
+            if found == self._digest:
+                proved = True
+            else:
+                told = f"its {name} is {found}, the catalogue states {self._digest}"
+                (problems if self._filehash == "enforce" else warnings).append(told)
+        return proved
+
+    def _judge_zip(
+        self, file: int, level: Level, promised: bool, problems: list[str], warnings: list[str]
+    ) -> Level:
+        if self.level == "size" and (promised or level is Level.DIGEST):
+            if os.pread(file, 4, 0) != _zip.MAGIC:
+                problems.append("it is no zip")
+            return level
+        crc = self.level == "crc"
+        wrong, unproved = _zip.problem(
+            file,
+            self.position,
+            crc=crc,
+            stream=self._stream,
+            trailing_allowed=promised or level is Level.DIGEST,
+        )
+        warnings += unproved
+        if wrong:
+            problems.append(f"the zip is damaged: {wrong}")
+        if level is Level.DIGEST:
+            return level
+        return (
+            Level.CRC if crc and not any("cannot be proved" in text for text in unproved) else Level.STRUCTURE
+        )
+
+
+def check(
+    path: str,
+    *,
+    level: Proving,
+    size: int | None = None,
+    digest: str | None = None,
+    filehash: Filehash = "warn",
+    sha256: str | None = None,
+) -> Checked:
+    """Read a file once and say what its bytes prove.
+
+    A file whose name ends in `.zip`, or that begins like a zip, has to be a whole zip.
+
+    Args:
+        path: the file; a symbolic link in its last place is not followed.
+        level: how much of the zip to prove.
+        size: the length it should have.
+        digest: the digest that the catalogue states.
+        filehash: what a difference from that digest means.
+        sha256: the digest that the lock or the index has.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        zipped = path.lower().endswith(".zip") or os.pread(file, 4, 0) == _zip.MAGIC
+        proof = Proof(level=level, size=size, digest=digest, filehash=filehash, sha256=sha256, zipped=zipped)
+        proof.catch_up(file, os.fstat(file).st_size)
+        return proof.finish(file)
+    finally:
+        os.close(file)
+
+
+def zip_problem(file: str | IO[bytes], level: Proving) -> str | None:
+    """Say what is wrong with a zip; None where nothing is, as far as `level` looks.
+
+    Args:
+        file: its path, or a file object that has a descriptor.
+        level: `crc` proves every entry, `structure` the directory, `size` nothing but the first four bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if isinstance(file, str):
+        with open(file, "rb") as opened:  # noqa: PTH123 - strings all through
+            return zip_problem(opened, level)
+    descriptor = file.fileno()
+    if level == "size":
+        return None if os.pread(descriptor, 4, 0) == _zip.MAGIC else "it is no zip"
+    return _zip.problem(descriptor, os.fstat(descriptor).st_size, crc=level == "crc")[0]

@@ -1,0 +1,610 @@
+"""The public face: a manifest and its folder, and everything that can be done with them.
+
+The only module that picks implementations of the archive boundary.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from sedas_sync.apply import Options, Run, partial_path
+from sedas_sync.archives import Archive
+from sedas_sync.desired import Desired, desired
+from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
+from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched, Summary
+from sedas_sync.fetch import Policy
+from sedas_sync.integrity import Filehash
+from sedas_sync.index import STATE, Index, IndexDamaged, lock
+from sedas_sync.manifest import ArchiveConfig, Manifest, parse
+from sedas_sync.model import Order, OrderState, Scene, SceneId, Want
+from sedas_sync.plan import TRANSFERS, Plan, decide, settled
+from sedas_sync.search import Offer, search
+from sedas_sync.survey import survey
+
+KNOWN_TYPES = frozenset({"sedas", "sandbox"})
+
+_WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
+
+Listener = Callable[[Event], None]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _ignore(_event: Event) -> None:
+    """Listen to nothing."""
+
+
+def load_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read and check a manifest; nothing else is touched and no server is asked.
+
+    Args:
+        path: the TOML file. AOI files it names are found relative to it.
+
+    Raises:
+        ManifestError: the file cannot be read, or what it says is wrong; all mistakes at once.
+    """
+    file = Path(path)
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ManifestError(f"{file}: there is no such file; `sedas-sync init {file}` writes one to begin with") from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot be read: {error.strerror}") from None
+
+    def read_aoi(name: str) -> object:
+        from sedas_sync.aoifile import read_aoi  # noqa: PLC0415  # most manifests name no file
+
+        return read_aoi(file.parent / name)
+
+    return parse(text, source=str(file), read_aoi=read_aoi, known_types=KNOWN_TYPES, now=_utc_now())
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What the archives offer, after the manifest's rules."""
+
+    wants: Mapping[SceneId, Want]
+    offers: Mapping[str, Offer]
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    chosen: Desired
+
+    @property
+    def complete(self) -> bool:
+        """Whether every dataset's search was shown to have found every match."""
+        return all(offer.complete for offer in self.offers.values())
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """The scenes admitted, oldest first."""
+        found = (want.scene for want in self.wants.values())
+        return tuple(sorted(found, key=lambda s: ("" if s.start is None else s.start.isoformat(), s.id)))
+
+
+class Mirror:
+    """A folder of scenes that a manifest describes.
+
+    Use it as a context manager; connections, and a sandbox where the manifest asks for one, live as long as it does.
+
+    Args:
+        manifest: what the folder shall hold.
+        archives: implementations to use instead of those that the manifest names, by their keys in it.
+        clock: gives the present instant, UTC.
+        prompt: ask for credentials on the terminal when none are found elsewhere.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        archives: Mapping[str, Archive] | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+        prompt: bool = False,
+    ) -> None:
+        self.manifest = manifest
+        source = Path(manifest.source)
+        self.root = Path(os.path.realpath(source.parent / manifest.mirror.path))
+        self._clock = clock
+        self._prompt = prompt
+        self._archives = dict(archives or {})
+        self._stack = ExitStack()
+        self._locked = False
+        self._run: Run | None = None
+        self.stopped = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections and of a sandbox."""
+        self._stack.close()
+
+    def stop(self) -> None:
+        """End a running apply in order; may be called from a signal handler or another thread."""
+        self.stopped = True
+        if self._run is not None:
+            self._run.stop()
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def archive(self, key: str) -> Archive:
+        """The archive that the manifest names so, opened when it is first needed.
+
+        Raises:
+            AuthenticationError: there are no credentials for it.
+        """
+        if key not in self._archives:
+            config = self.manifest.archives[key]
+            self._archives[key] = open_archive(config, self.manifest, self._stack, prompt=self._prompt, clock=self._clock)
+        return self._archives[key]
+
+    def _archives_of(self, manifest: Manifest) -> dict[str, Archive]:
+        keys = {key for dataset in manifest.datasets.values() for key in dataset.archive}
+        return {key: self.archive(key) for key in sorted(keys)}
+
+    def search(self, *, datasets: Iterable[str] = (), on_event: Listener = _ignore, explain: bool = False) -> SearchResult:
+        """Ask the archives, and apply the manifest's rules to what they offer.
+
+        Args:
+            datasets: only these; all where empty.
+            on_event: told of each dataset's search.
+            explain: keep the reason of each scene that was left out.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+        """
+        manifest = self._narrowed(datasets)
+        now = self._clock()
+        offers = search(manifest, self._archives_of(manifest), now)
+        chosen = desired(manifest, {name: offer.scenes.values() for name, offer in offers.items()}, now, explain=explain)
+        failures = [failure for offer in offers.values() for failure in offer.failures]
+        warnings = [warning for offer in offers.values() for warning in offer.warnings] + chosen.warnings
+        for name, offer in offers.items():
+            count = sum(name in want.datasets for want in chosen.wants.values())
+            error = next((failure.error for failure in offer.failures), None)
+            on_event(Searched(time=now, dataset=name, scenes=count, complete=offer.complete, error=error))
+        return SearchResult(
+            wants=chosen.wants,
+            offers=offers,
+            failures=tuple(failures),
+            warnings=tuple(dict.fromkeys(warnings)),
+            chosen=chosen,
+        )
+
+    def plan(
+        self,
+        *,
+        datasets: Iterable[str] = (),
+        sizes: bool = False,
+        on_event: Listener = _ignore,
+        take_over: bool = False,
+    ) -> Plan:
+        """Work out what apply would do. Changes nothing, orders nothing; asks once for the orders that are pending.
+
+        Args:
+            datasets: only these; all where empty.
+            sizes: ask the archive for the size of every scene that is to be fetched.
+            on_event: told of each dataset's search.
+            take_over: plan as if the mirror belonged to this manifest.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+            ManifestError: the mirror belongs to another manifest.
+        """
+        with self._index(write=False) as (index, warnings):
+            self._check_owner(index, take_over=take_over)
+        found = self.search(datasets=datasets, on_event=on_event)
+        plan = self._plan(found.wants, warnings, sizes=sizes)
+        # A product that is held needs no catalogue to vouch for it.
+        held = {action.id for action in plan.actions if action.held is not None}
+        return replace(
+            plan,
+            search_complete=found.complete,
+            failures=tuple(failure for failure in found.failures if failure.id not in held),
+            warnings=(*plan.warnings, *found.warnings),
+        )
+
+    def plan_for(self, scenes: Iterable[Scene]) -> Plan:
+        """Work out what apply would do for just these scenes, whatever the manifest's datasets say."""
+        dataset = next(iter(self.manifest.datasets))
+        key = next(iter(self.manifest.archives))
+        layout = self.manifest.mirror.layout
+        wants = {
+            scene.id: Want(
+                scene=scene, datasets=(dataset,), archive=key, path=layout.path(scene, dataset=dataset, archive=key)
+            )
+            for scene in scenes
+        }
+        return self._plan(wants, [])
+
+    def _plan(self, wants: Mapping[SceneId, Want], warnings: list[str], *, sizes: bool = False) -> Plan:
+        with self._index(write=False) as (index, said):
+            warnings.extend(warning for warning in said if warning not in warnings)
+            seen = survey(
+                self.root,
+                wants,
+                index.holdings(),
+                level=self.manifest.transfer.integrity,
+                filehash=self._filehash,
+                partial_path=lambda want: partial_path(want.scene),
+            )
+            orders = {order.id: order for order in index.orders()}
+        polled = self._poll(orders, wants, warnings)
+        orders.update((order.id, order) for order in polled)
+        trust = any(policy != "ignore" for policy in self._filehash.values())
+        actions = decide(wants, seen.observed, orders, trust_digest=trust)
+        if sizes:
+            asked = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
+            known = self._sizes(asked)
+            actions = tuple(replace(a, size=known.get(a.id)) if a.size is None else a for a in actions)
+        return Plan(
+            manifest=self.manifest.source,
+            mirror=str(self.root),
+            archive=self._archive_facts(),
+            actions=actions,
+            warnings=(*warnings, *seen.warnings),
+            refreshed=tuple(seen.refreshed),
+            polled=tuple(polled),
+        )
+
+    def orders(self) -> list[Order]:
+        """The orders this mirror remembers, oldest first."""
+        with self._index(write=False) as (index, _):
+            return list(index.orders())
+
+    def sources(self) -> list[dict[str, Any]]:
+        """What this account may search, for each archive of the manifest: satellites and source groups by name.
+
+        Raises:
+            ArchiveError: the archive could not be asked.
+            AuthenticationError: the archive refused the credentials, or there are none.
+        """
+        found = []
+        for key, archive in self._archives_of(self.manifest).items():
+            satellites = getattr(archive, "satellites", list)()
+            groups = getattr(archive, "source_groups", list)()
+            found.append(
+                {
+                    "archive": key,
+                    "type": self.manifest.archives[key].type,
+                    "satellites": [{"name": item.name, **item.extra} for item in satellites],
+                    "source_groups": [{"name": item.name, **item.extra} for item in groups],
+                }
+            )
+        return found
+
+    # -- changing ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, *, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the mirror's lock, creating the mirror where there is none.
+
+        Args:
+            timeout: how long to wait for another process, seconds.
+
+        Raises:
+            MirrorLocked: another process is at work in this mirror.
+            ManifestError: the folder cannot be made or written.
+        """
+        if self._locked:
+            yield
+            return
+        try:
+            for name in ("partial", "replaced"):
+                (self.root / STATE / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ManifestError(f"{self.root}: the mirror cannot be made here: {error.strerror}") from None
+        with lock(self.root, timeout=timeout, now=self._clock()):
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked = False
+
+    def apply(
+        self,
+        plan: Plan,
+        *,
+        on_event: Listener = _ignore,
+        wait: bool = True,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        lock_timeout: float = 0.0,
+        take_over: bool = False,
+    ) -> Summary:
+        """Carry out a plan, and nothing else.
+
+        Args:
+            plan: from `plan`.
+            on_event: told of everything that happens, from the calling thread.
+            wait: wait for orders, at most the manifest's `order_timeout`.
+            jobs: downloads at once, instead of the manifest's.
+            executor: runs the downloads; threads of this process where None.
+            lock_timeout: how long to wait for another process in this mirror, seconds.
+            take_over: take the mirror from the manifest it belongs to.
+
+        Returns:
+            The summary, which has also been told as the last event.
+
+        Raises:
+            MirrorLocked: another process is at work in this mirror.
+            ManifestError: the mirror belongs to another manifest.
+        """
+        summary: Summary | None = None
+        for event in self.run(
+            plan, wait=wait, jobs=jobs, executor=executor, lock_timeout=lock_timeout, take_over=take_over
+        ):
+            on_event(event)
+            if isinstance(event, Summary):
+                summary = event
+        if summary is None:
+            raise SedasSyncError("the run ended without a summary")
+        return summary
+
+    def run(
+        self,
+        plan: Plan,
+        *,
+        wait: bool = True,
+        jobs: int | None = None,
+        executor: Executor | None = None,
+        lock_timeout: float = 0.0,
+        take_over: bool = False,
+    ) -> Generator[Event]:
+        """Like `apply`, as a generator of what happens; closing it ends the run in order."""
+        with self.locked(timeout=lock_timeout), self._index(write=True) as (index, warnings):
+            self._check_owner(index, take_over=take_over)
+            index.set_owner(self._name_in_mirror())
+            said = plan.warnings if not warnings else tuple(w for w in plan.warnings if not w.endswith(_WILL_REBUILD))
+            used = {action.want.archive for action in plan.actions if action.want is not None}
+            number = index.begin_run("apply", self._clock())
+            self._run = Run(
+                replace(plan, warnings=(*said, *warnings)),
+                root=self.root,
+                archives={key: self.archive(key) for key in sorted(used)},
+                index=index,
+                options=self._options(wait=wait, jobs=jobs),
+                now=self._clock,
+                executor=executor,
+            )
+            if self.stopped:
+                self._run.stop()
+            try:
+                for event in self._run.events():
+                    if isinstance(event, Summary):
+                        index.end_run(number, self._clock(), event.exit_code, event.to_json())
+                    yield event
+            finally:
+                self._run = None
+
+    def forget_order(self, order: str) -> bool:
+        """Forget an order, by its own id or by its scene's; says whether there was one."""
+        with self.locked(), self._index(write=True) as (index, _):
+            found = [item for item in index.orders() if order in (item.order, item.id)]
+            for item in found:
+                index.drop_order(item.id)
+            return bool(found)
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _narrowed(self, datasets: Iterable[str]) -> Manifest:
+        names = tuple(datasets)
+        if not names:
+            return self.manifest
+        unknown = [name for name in names if name not in self.manifest.datasets]
+        if unknown:
+            known = ", ".join(self.manifest.datasets)
+            raise ManifestError([f"there is no dataset {name!r} in {self.manifest.source}: it has {known}" for name in unknown])
+        chosen = {name: dataset for name, dataset in self.manifest.datasets.items() if name in names}
+        return replace(self.manifest, datasets=chosen)
+
+    @contextmanager
+    def _index(self, *, write: bool) -> Iterator[tuple[Index, list[str]]]:
+        """Open the index. A damaged one is said; when writing it is put aside and begun anew, else taken as empty."""
+        warnings: list[str] = []
+        try:
+            index = Index(self.root, write=write)
+            list(index.orders())
+        except IndexDamaged as error:
+            file = self.root / STATE / "index.db"
+            if not write:
+                warnings.append(f"{error}{_WILL_REBUILD}")
+                index = Index(self.root / STATE / "none", write=False)
+            else:
+                kept = _put_aside(file)
+                warnings.append(f"{error}; it was put aside as {kept.name} and is rebuilt from the folder")
+                index = Index(self.root, write=True)
+        with index:
+            yield index, warnings
+
+    def _name_in_mirror(self) -> str:
+        return Path(os.path.relpath(os.path.realpath(self.manifest.source), self.root)).as_posix()
+
+    def _check_owner(self, index: Index, *, take_over: bool = False) -> None:
+        owner, mine = index.owner(), self._name_in_mirror()
+        if owner in (None, mine) or take_over:
+            return
+        first = os.path.normpath(self.root / str(owner))
+        raise ManifestError(
+            f"{self.root}: this mirror belongs to another manifest, {first}; "
+            "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"
+        )
+
+    @property
+    def _filehash(self) -> dict[str, Filehash]:
+        return {key: config.filehash for key, config in self.manifest.archives.items()}
+
+    def _options(self, *, wait: bool, jobs: int | None) -> Options:
+        transfer = self.manifest.transfer
+        return Options(
+            jobs=jobs or transfer.jobs,
+            policy=Policy(
+                retries=transfer.retries,
+                connect_timeout=transfer.connect_timeout,
+                stall_timeout=transfer.stall_timeout,
+                segments=transfer.segments,
+                integrity=transfer.integrity,
+            ),
+            max_rate=transfer.max_rate,
+            order_timeout=transfer.order_timeout,
+            max_orders=transfer.max_orders,
+            wait=wait,
+            filehash=self._filehash,
+        )
+
+    def _archive_facts(self) -> dict[str, str | None]:
+        config = next(iter(self.manifest.archives.values()))
+        return {"type": config.type, "url": config.url}
+
+    def _poll(self, orders: Mapping[SceneId, Order], wants: Mapping[SceneId, Want], warnings: list[str]) -> list[Order]:
+        """Ask once for the orders of scenes that are still wanted and still offline."""
+        asked: dict[str, list[Order]] = {}
+        for scene_id, order in orders.items():
+            want = wants.get(scene_id)
+            if want is not None and not want.scene.online and order.state is not OrderState.FAILED:
+                asked.setdefault(want.archive, []).append(order)
+        answers: list[Order] = []
+        for key, items in asked.items():
+            service = self.archive(key).orders
+            if service is None:
+                continue
+            try:
+                answers.extend(settled(order) for order in service.poll(items))
+            except SedasSyncError as error:
+                if error.exit_code != SedasSyncError.exit_code:
+                    raise
+                warnings.append(f"orders could not be asked for: {error}")
+        return answers
+
+    def _sizes(self, wants: list[Want]) -> dict[SceneId, int]:
+        from sedas_sync.sizes import remote_sizes  # noqa: PLC0415  # asked for by one option only
+
+        transfer = self.manifest.transfer
+        return remote_sizes(
+            ((want.scene.id, self.archive(want.archive).locate(want.scene)) for want in wants if want.scene.online),
+            jobs=transfer.jobs,
+            connect_timeout=transfer.connect_timeout,
+            stall_timeout=transfer.stall_timeout,
+        )
+
+
+def open_archive(
+    config: ArchiveConfig,
+    manifest: Manifest,
+    stack: ExitStack,
+    *,
+    prompt: bool,
+    clock: Callable[[], datetime] = _utc_now,
+) -> Archive:
+    """Open the archive that a manifest describes; `stack` closes it.
+
+    Raises:
+        AuthenticationError: there are no credentials for it.
+    """
+    from sedas_sync.archives.sedas import SedasArchive  # noqa: PLC0415  # requests is slow to import, and offline commands need none
+
+    transfer = manifest.transfer
+    if config.type == "sandbox":
+        from sedas_sync.sandbox import Sandbox  # noqa: PLC0415  # only where it is asked for
+
+        sandbox = stack.enter_context(Sandbox(clock=lambda: clock().timestamp()))
+        url, username, password, identity = sandbox.url, "sandbox", "sandbox", "sandbox"
+    else:
+        from sedas_sync import credentials  # noqa: PLC0415  # only where somebody logs in
+
+        url, identity = config.url or "", None
+        found = credentials.find(urlsplit(url).hostname or "", prompt=prompt)
+        username, password = found.username, found.password
+    return stack.enter_context(
+        SedasArchive(
+            url=url,
+            username=username,
+            password=password,
+            trusted_hosts=config.trusted_hosts,
+            identity=identity,
+            retries=transfer.retries,
+            connect_timeout=transfer.connect_timeout,
+            stall_timeout=transfer.stall_timeout,
+        )
+    )
+
+
+def _put_aside(file: Path) -> Path:
+    number = 1
+    while (kept := file.with_name(f"{file.name}.damaged-{number}")).exists():
+        number += 1
+    for suffix in ("", "-wal", "-shm"):
+        part = file.with_name(file.name + suffix)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + suffix))
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A scene that is in its folder now."""
+
+    scene: Scene
+    path: Path
+
+
+def fetch(
+    scenes: Iterable[Scene],
+    folder: str | os.PathLike[str],
+    *,
+    archive: Archive,
+    jobs: int = 4,
+    on_event: Listener = _ignore,
+) -> Iterator[Done]:
+    """Download scenes into a folder, ordering those in the long-term archive and waiting for them.
+
+    Yields each scene once its file is complete, checked and in place, as they complete; scenes that the folder holds
+    already come first and are not fetched again. The folder remembers orders and partial downloads, so that the same
+    call goes on after an interruption.
+
+    Args:
+        scenes: from a search.
+        folder: created where it is not there; files are named `<scene id>.zip`.
+        archive: where the scenes come from.
+        jobs: downloads at once.
+        on_event: told of everything that happens.
+
+    Raises:
+        TransferError: some scenes failed; raised when all others are done, and names each with its last error.
+        MirrorLocked: another process is at work in this folder.
+    """
+    root = Path(folder)
+    manifest = parse(
+        'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n',
+        source=str(root / "sedas_sync.fetch"),
+        read_aoi=lambda _: None,
+        known_types=KNOWN_TYPES,
+    )
+    by_id = {scene.id: scene for scene in scenes}
+    with Mirror(manifest, archives={"archive": archive}) as mirror:
+        plan = mirror.plan_for(by_id.values())
+        for action in plan.actions:
+            if action.kind.value == "keep":
+                yield Done(by_id[action.id], mirror.root / action.path)
+        failures: list[str] = []
+        for event in mirror.run(plan, jobs=jobs):
+            on_event(event)
+            if isinstance(event, Fetched | Adopted):
+                yield Done(by_id[event.id], mirror.root / event.path)
+            elif isinstance(event, Failed):
+                failures.append(f"{event.id}: {event.error}")
+    if failures:
+        raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))

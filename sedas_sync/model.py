@@ -1,0 +1,225 @@
+"""The values everything else speaks in. Frozen, without behaviour beyond their own consistency, no I/O.
+
+All instants are timezone-aware `datetime` objects in UTC; all sizes are bytes; all coordinates are degrees, longitude
+before latitude, EPSG:4326; all paths of scenes are relative to the mirror and written with forward slashes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+SceneId = str
+"""The archive's name for a product (SeDAS: `supplierId`), without `.SAFE` or `.zip`."""
+
+Sensor = Literal["optical", "sar"]
+
+class Nothing(Mapping[str, Any]):
+    """The empty mapping: shared by all values that have no further fields, and not to be filled by accident."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING = Nothing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One product as an archive's catalogue describes it. What the catalogue leaves out is None."""
+
+    id: SceneId
+    start: datetime | None = None
+    """Sensing start."""
+    stop: datetime | None = None
+    """Sensing stop."""
+    footprint: str | None = None
+    """WKT, as the archive gave it."""
+    sensor: Sensor | None = None
+    satellite: str | None = None
+    instrument: str | None = None
+    mode: str | None = None
+    source_group: str | None = None
+    product_type: str | None = None
+    orbit: int | None = None
+    """Absolute orbit number."""
+    orbit_direction: str | None = None
+    """`ASCENDING` or `DESCENDING`."""
+    polarisation: str | None = None
+    """As the archive writes it, e.g. `VV/VH`."""
+    cloud_cover: float | None = None
+    """Percent."""
+    resolution: float | None = None
+    """Metres."""
+    size: int | None = None
+    digest: str | None = None
+    """Hex digest of the file as the catalogue states it; which algorithm it is follows from its length."""
+    download_url: str | None = None
+    """Where the bytes are now; None while the scene is in the long-term archive."""
+    quicklook_url: str | None = None
+    thumbnail_url: str | None = None
+    planned: bool = False
+    """A future acquisition, which cannot be had yet."""
+    extra: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    """Fields of the answer that this package does not know, kept as they came."""
+
+    @property
+    def online(self) -> bool:
+        """Whether the bytes can be fetched without an order."""
+        return self.download_url is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One question to a catalogue. The answer may hold more than was asked for, never less: rules are applied again."""
+
+    aoi: str
+    """WKT of one plain POLYGON within ±180/±90, its ring closed."""
+    start: datetime
+    """Earliest sensing start, included."""
+    stop: datetime
+    """Latest sensing start, included."""
+    sensor: Literal["all", "optical", "sar"] = "all"
+    satellite: str | None = None
+    source_group: str | None = None
+    product_type: str | None = None
+    orbit_direction: str | None = None
+    """`ASCENDING` or `DESCENDING`."""
+    polarisation: tuple[str, ...] = ()
+    """Channels that must all be there, e.g. `("VV", "VH")`."""
+    max_cloud_cover: float | None = None
+    min_aoi_coverage: float | None = None
+    """Percent of this query's AOI; None where the AOI was changed for the query."""
+    filters: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    """The archive's own filter names, passed on as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """A scene that the manifest admits, and where it shall be."""
+
+    scene: Scene
+    datasets: tuple[str, ...]
+    """In the order of the manifest."""
+    archive: str
+    """Key of the archive it comes from."""
+    path: str
+
+
+class Level(StrEnum):
+    """How far a file's bytes have been proved, best first."""
+
+    DIGEST = "digest"
+    """The archive's (or the lock's) digest agrees."""
+    CRC = "crc"
+    """Every entry of the zip was read and its CRC agrees."""
+    STRUCTURE = "structure"
+    """The zip's directory is whole."""
+    SIZE = "size"
+    """The length is what was promised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A file of the mirror that the index remembers."""
+
+    id: SceneId
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    level: Level
+    archive: str
+    """Identity of the archive it came from; empty where it was adopted."""
+    digest: str | None = None
+    """The digest the catalogue stated when the file was fetched."""
+    facts: str = "{}"
+    """The scene as JSON when it was last seen in the catalogue, so that rules can be judged without it."""
+
+
+class OrderState(StrEnum):
+    """Where an LTA order stands."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order of a scene from the long-term archive."""
+
+    order: str
+    """The archive's id of the order, opaque."""
+    id: SceneId
+    placed: datetime
+    archive: str = ""
+    """Identity of the archive it was placed with."""
+    state: OrderState = OrderState.PENDING
+    polls: int = 0
+    attempts: int = 1
+    """How often this scene has been ordered, this order included."""
+    missing: int = 0
+    """Answers in a row in which the archive did not know the order."""
+    download_url: str | None = None
+    detail: str | None = None
+    """The archive's own word for the state, where it gave one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """Where to get a scene's bytes, valid now."""
+
+    url: str
+    headers: Mapping[str, str] = field(default=NOTHING, repr=False, hash=False)
+    """Sent to the URL's own host only; may hold a token, so never shown."""
+    size: int | None = None
+    digest: str | None = None
+
+
+class Kind(StrEnum):
+    """What is to be done about a scene."""
+
+    KEEP = "keep"
+    FETCH = "fetch"
+    RESUME = "resume"
+    ORDER = "order"
+    WAIT = "wait"
+    REPLACE = "replace"
+    ADOPT = "adopt"
+    PRUNE = "prune"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One scene's place in a plan: exactly one of these, with its reason."""
+
+    kind: Kind
+    id: SceneId
+    datasets: tuple[str, ...]
+    path: str
+    size: int | None
+    reason: str
+    want: Want | None = None
+    """None for a prune."""
+    held: Holding | None = None
+    order: Order | None = None

@@ -1,0 +1,232 @@
+"""The diff: what is wanted, what is held, what is ordered → exactly one action for every scene, with its reason.
+
+Pure: the shell gathers what the folder holds (`Observed`) before, and hands it over as values. Decisions, in order:
+
+=================================================  ======  =========
+what is here                                       online  action
+=================================================  ======  =========
+the scene is a planned acquisition                 any     skip
+held, intact, at its path                          any     keep
+held, intact, at another path                      any     adopt
+held, intact, but changed in the archive           yes     replace
+held, damaged                                      yes     replace
+not held, an untracked file at its path is right   any     adopt
+a partial download                                 yes     resume
+nothing (gone, or never here)                      yes     fetch
+an order that is ready                             no      as online
+an order that is pending                           no      wait
+no order, or one that failed                       no      order
+=================================================  ======  =========
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from sedas_sync.events import Failure
+from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
+
+CHANGES = frozenset({Kind.FETCH, Kind.RESUME, Kind.ORDER, Kind.REPLACE, Kind.ADOPT, Kind.PRUNE})
+"""Actions that change something: what `plan --exit-code` answers 10 for."""
+TRANSFERS = frozenset({Kind.FETCH, Kind.RESUME, Kind.REPLACE})
+NEW = "not in the mirror"
+
+LOST_AFTER = 3
+"""Answers in a row without an order after which it counts as failed."""
+
+
+class FileState(StrEnum):
+    """What stands at a path, compared with what is known of it."""
+
+    ABSENT = "absent"
+    INTACT = "intact"
+    """What the index says, or an untracked file that was checked and is the scene."""
+    DAMAGED = "damaged"
+    """Something else: other bytes, a damaged file, a symbolic link, a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the folder shows for one wanted scene."""
+
+    held: Holding | None = None
+    """From the index; for an untracked file that is right, what the index would say."""
+    state: FileState = FileState.ABSENT
+    """Of the held file, or else of what stands at the wanted path."""
+    tracked: bool = False
+    """Whether the index knows the file."""
+    blocked: bool = False
+    """Whether something that is not the held file stands at the wanted path."""
+    partial: int = 0
+    """Bytes of a download that can go on."""
+
+
+NOTHING_HERE = Observed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be done, whole: apply carries out this object and nothing else."""
+
+    manifest: str
+    mirror: str
+    archive: Mapping[str, str | None]
+    """Type and URL of the archive."""
+    actions: tuple[Action, ...]
+    search_complete: bool = True
+    failures: tuple[Failure, ...] = ()
+    """Searches that failed or stayed incomplete, and named products that the archive does not know."""
+    warnings: tuple[str, ...] = ()
+    refreshed: tuple[Holding, ...] = field(default=(), repr=False)
+    """Held files whose time changed and whose bytes did not: to be remembered with their new time."""
+    polled: tuple[Order, ...] = field(default=(), repr=False)
+    """Orders as the archive described them while planning."""
+
+    @property
+    def changes(self) -> int:
+        """How many actions change something."""
+        return sum(action.kind in CHANGES for action in self.actions)
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """How many scenes each kind of action has, zeros included."""
+        counted = Counter(action.kind for action in self.actions)
+        return {kind: counted[kind] for kind in Kind}
+
+    @property
+    def bytes(self) -> int | None:
+        """What is to be fetched now, in bytes; None where the archive does not say for every scene."""
+        sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
+
+    def to_json(self, *, everything: bool = False) -> dict[str, Any]:
+        """Return the plan as JSON data; kept scenes are listed only with `everything`."""
+        return {
+            "schema": 1,
+            "manifest": self.manifest,
+            "mirror": self.mirror,
+            "archive": dict(self.archive),
+            "search_complete": self.search_complete,
+            "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
+            "actions": [
+                {
+                    "action": action.kind.value,
+                    "id": action.id,
+                    "datasets": list(action.datasets),
+                    "path": action.path,
+                    "size": action.size,
+                    "reason": action.reason,
+                }
+                for action in self.actions
+                if everything or action.kind is not Kind.KEEP
+            ],
+            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
+            "warnings": list(self.warnings),
+        }
+
+
+def settled(order: Order) -> Order:
+    """Call an order failed that the archive has not known for several answers in a row."""
+    if order.missing < LOST_AFTER:
+        return order
+    return replace(order, state=OrderState.FAILED, detail=f"the archive has not known it for {order.missing} answers")
+
+
+def decide(
+    wants: Mapping[SceneId, Want],
+    observed: Mapping[SceneId, Observed],
+    orders: Mapping[SceneId, Order],
+    *,
+    sizes: Mapping[SceneId, int] | None = None,
+    trust_digest: bool = True,
+) -> tuple[Action, ...]:
+    """Give every wanted scene its one action, sorted by sensing time and id.
+
+    Args:
+        wants: the scenes that the manifest admits.
+        observed: what the folder shows; a scene without a key has nothing there.
+        orders: the newest order of a scene, brought up to date.
+        sizes: sizes that were asked for, in bytes.
+        trust_digest: whether a digest that the catalogue changed means a changed scene.
+    """
+    known = sizes or {}
+    return tuple(
+        _action(want, observed.get(want.scene.id, NOTHING_HERE), orders.get(want.scene.id), known, trust_digest=trust_digest)
+        for want in sorted(wants.values(), key=_by_time)
+    )
+
+
+def _by_time(want: Want) -> tuple[str, str]:
+    return ("" if want.scene.start is None else want.scene.start.isoformat(), want.scene.id)
+
+
+def _action(
+    want: Want, here: Observed, order: Order | None, sizes: Mapping[SceneId, int], *, trust_digest: bool
+) -> Action:
+    scene = want.scene
+    kind, reason = _kind(want, here, trust_digest=trust_digest)
+    if kind in TRANSFERS and not scene.online:
+        kind, reason = _without_a_link(kind, reason, order)
+    else:
+        order = None
+    size = scene.size if scene.size is not None else sizes.get(scene.id)
+    if here.held is not None and kind in (Kind.KEEP, Kind.ADOPT):
+        size = here.held.size
+    return Action(
+        kind=kind,
+        id=scene.id,
+        datasets=want.datasets,
+        path=want.path,
+        size=size,
+        reason=reason,
+        want=want,
+        held=here.held,
+        order=order,
+    )
+
+
+def _kind(want: Want, here: Observed, *, trust_digest: bool) -> tuple[Kind, str]:
+    """What to do if the scene's bytes can be had now."""
+    held = here.held
+    if want.scene.planned:
+        return Kind.SKIP, "a planned acquisition"
+    if held is not None and here.state is FileState.INTACT:
+        if not here.tracked:
+            return Kind.ADOPT, "an untracked file here is this scene"
+        if changed := _changed(held, want.scene, trust_digest=trust_digest):
+            return Kind.REPLACE, changed
+        if held.path != want.path:
+            return Kind.ADOPT, f"held at {held.path}, the layout now puts it at {want.path}"
+        return Kind.KEEP, "held and unchanged"
+    if here.tracked and here.state is FileState.DAMAGED:
+        return Kind.REPLACE, "damaged here: the bytes are not those that were fetched"
+    if here.partial:
+        return Kind.RESUME, f"{here.partial} bytes of it are here"
+    if here.tracked:
+        return Kind.FETCH, "was held, its file is gone"
+    if here.state is FileState.DAMAGED:
+        return Kind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"
+    return Kind.FETCH, NEW
+
+
+def _without_a_link(kind: Kind, reason: str, order: Order | None) -> tuple[Kind, str]:
+    """What to do for a scene whose bytes are wanted and that is in the long-term archive."""
+    if order is None:
+        why = "in the long-term archive, no order yet"
+        return Kind.ORDER, why if reason == NEW else f"{reason}; {why}"
+    if order.state is OrderState.READY:
+        return kind, f"{reason}; order {order.order} is ready"
+    if order.state is OrderState.PENDING:
+        return Kind.WAIT, f"order {order.order} is not ready"
+    return Kind.ORDER, f"in the long-term archive; order {order.order} failed ({order.detail or 'no reason given'})"
+
+
+def _changed(held: Holding, scene: Scene, *, trust_digest: bool) -> str | None:
+    if scene.size is not None and scene.size != held.size:
+        return f"changed in the archive: {scene.size} bytes there, {held.size} here"
+    if trust_digest and None not in (scene.digest, held.digest) and scene.digest != held.digest:
+        return "changed in the archive: another digest than when it was fetched"
+    return None

@@ -1,0 +1,216 @@
+"""Listeners of a run: JSON lines, plain lines, and bars on a terminal."""
+
+import json
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol, TextIO
+
+from sedas_sync.events import (
+    Adopted,
+    Event,
+    Failed,
+    Fetched,
+    Ordered,
+    OrderReady,
+    Progress,
+    Pruned,
+    Retried,
+    Searched,
+    Skipped,
+    Started,
+    Summary,
+    Warned,
+)
+from sedas_sync.render.text import duration, printable, size, summary
+
+HEARTBEAT = 30.0
+"""Seconds between two plain lines that only say how far it is."""
+
+
+class View(Protocol):
+    """Shows a run."""
+
+    def __call__(self, event: Event) -> None:
+        """Take the next event."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        ...
+
+
+class JsonLines:
+    """One JSON object a line on standard output; progress once a second at most."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._last = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Write the event."""
+        if isinstance(event, Progress):
+            moment = monotonic()
+            if moment - self._last < 1.0:
+                return
+            self._last = moment
+        self._out.write(json.dumps(event.to_json()) + "\n")
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+class Lines:
+    """Plain lines on standard error, the summary on standard output.
+
+    Args:
+        level: -1 shows only failures and the summary's bad news, 0 what matters, 1 each scene.
+    """
+
+    def __init__(self, level: int, *, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._level = level
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._beat = monotonic()
+
+    def say(self, line: str) -> None:
+        """Write one line to standard error."""
+        self._err.write(line + "\n")
+        self._err.flush()
+
+    def __call__(self, event: Event) -> None:
+        """Write what the event is worth."""
+        if isinstance(event, Progress):
+            self._progress(event)
+            return
+        line, least = describe(event)
+        if line and self._level >= least:
+            self.say(line)
+        if isinstance(event, Summary) and self._level >= 0:
+            self._out.write(summary(event) + "\n")
+            self._out.flush()
+
+    def _progress(self, event: Progress) -> None:
+        if self._level < 0 or monotonic() - self._beat < HEARTBEAT:
+            return
+        self._beat = monotonic()
+        self.say(f"{event.done} of {event.total} scenes done, {size(event.bytes)} received{_orders(event)}")
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+def _orders(event: Progress) -> str:
+    if not event.pending:
+        return ""
+    age = "" if event.oldest_order_seconds is None else f", the oldest for {duration(event.oldest_order_seconds)}"
+    return f"; waiting for {event.pending} orders{age}"
+
+
+def describe(event: Event) -> tuple[str, int]:
+    """The line for an event, and the least verbosity at which it is shown."""
+    match event:
+        case Started():
+            todo = ", ".join(f"{count} to {kind}" for kind, count in event.todo.items() if kind != "keep")
+            kept = event.todo.get("keep", 0)
+            amount = "" if event.bytes is None else f", {size(event.bytes)} to fetch"
+            return f"{event.mirror}: {todo or 'nothing to do'}; {kept} kept{amount}; {size(event.free)} free", 0
+        case Searched():
+            how = "" if event.complete else f" (incomplete: {printable(event.error or '')})"
+            return f"{event.dataset}: {event.scenes} scenes{how}", 0
+        case Ordered():
+            return f"ordered {printable(event.id)} (order {printable(event.order)})", 0
+        case OrderReady():
+            return f"ready {printable(event.id)} after {duration(event.age_seconds)}", 0
+        case Fetched():
+            return f"fetched {printable(event.path)} ({size(event.size)}, {event.level})", 1
+        case Adopted():
+            return f"adopted {printable(event.path)}", 1
+        case Skipped():
+            return f"skipped {printable(event.id)}: {printable(event.reason)}", 1
+        case Retried():
+            wait = f", again in {duration(event.delay_seconds)}" if event.delay_seconds else ", again"
+            return f"retry {printable(event.id)}: {printable(event.error)}{wait}", 0
+        case Failed():
+            return f"failed: {printable(event.id)}: {printable(event.error)}", -1
+        case Pruned():
+            return f"pruned {printable(event.path)}", 0
+        case Warned():
+            where = f"{printable(event.id)}: " if event.id else ""
+            return f"warning: {where}{printable(event.message)}", 0
+        case _:
+            return "", 9
+
+
+class Bars:
+    """Bars on a terminal: one for the whole run, one for each download under way; lines are written above them."""
+
+    def __init__(self, level: int) -> None:
+        from tqdm import tqdm  # noqa: PLC0415  # only where there is a terminal to draw on
+
+        self._tqdm: Any = tqdm
+        self._lines = Lines(level)
+        self._lines.say = self._above  # type: ignore[method-assign]  # every line goes above the bars
+        self._whole: Any = None
+        self._each: dict[str, Any] = {}
+
+    def _above(self, line: str) -> None:
+        self._tqdm.write(line, file=sys.stderr)
+
+    def __call__(self, event: Event) -> None:
+        """Show the event."""
+        if isinstance(event, Progress):
+            self._progress(event)
+            return
+        if isinstance(event, Summary):
+            self.close()
+        self._lines(event)
+
+    def _progress(self, event: Progress) -> None:
+        if self._whole is None:
+            self._whole = self._tqdm(
+                total=None, unit="B", unit_scale=True, desc="total", position=0, leave=False, file=sys.stderr,
+                dynamic_ncols=True, bar_format="{desc}: {n_fmt} [{elapsed}, {rate_fmt}]{postfix}",
+            )  # fmt: skip
+        self._whole.n = event.bytes
+        self._whole.set_postfix_str(f"{event.done}/{event.total} scenes{_orders(event)}", refresh=False)
+        self._whole.refresh()
+        active = {transfer.id: transfer for transfer in event.active}
+        for gone in self._each.keys() - active.keys():
+            self._each.pop(gone).close()
+        for scene_id, transfer in active.items():
+            bar = self._each.get(scene_id)
+            if bar is None:
+                taken = {other.pos for other in self._each.values()}
+                place = next(n for n in range(1, len(taken) + 2) if -n not in taken)
+                bar = self._each[scene_id] = self._tqdm(
+                    total=transfer.total, unit="B", unit_scale=True, desc=scene_id[:40], position=place, leave=False,
+                    file=sys.stderr, dynamic_ncols=True,
+                )  # fmt: skip
+            bar.total = transfer.total
+            bar.n = transfer.done
+            bar.refresh()
+
+    def close(self) -> None:
+        """Take the bars away."""
+        for bar in self._each.values():
+            bar.close()
+        self._each.clear()
+        if self._whole is not None:
+            self._whole.close()
+            self._whole = None
+
+
+def view(*, json_lines: bool, level: int, progress: bool) -> View:
+    """Choose how to show a run.
+
+    Args:
+        json_lines: as JSON lines on standard output.
+        level: -1 quiet, 0 as usual, 1 and more verbose.
+        progress: bars are wanted; they are drawn only where standard error is a terminal.
+    """
+    if json_lines:
+        return JsonLines(sys.stdout)
+    make: Callable[[int], View] = Bars if progress and level >= 0 and sys.stderr.isatty() else Lines
+    return make(level)

@@ -1,0 +1,157 @@
+"""Plain text: plans, scenes, orders and summaries as people read them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sedas_sync.events import Summary
+from sedas_sync.model import Action, Kind, Order, Scene
+from sedas_sync.plan import CHANGES, Plan
+
+_SIGNS = {
+    Kind.KEEP: "=",
+    Kind.FETCH: "+",
+    Kind.RESUME: "+",
+    Kind.ORDER: "o",
+    Kind.WAIT: ".",
+    Kind.REPLACE: "~",
+    Kind.ADOPT: ">",
+    Kind.PRUNE: "-",
+    Kind.SKIP: "x",
+}
+_COLOURS = {"+": "32", "~": "33", ">": "36", "o": "35", ".": "2", "-": "31", "x": "2", "=": "2"}
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def size(count: int | None) -> str:
+    """Write a number of bytes with a decimal unit; `?` where it is not known."""
+    if count is None:
+        return "?"
+    value = float(count)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:  # noqa: PLR2004  # decimal units
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """Write a span of time in at most two units."""
+    whole = int(seconds)
+    for unit, length, smaller, step in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= length:
+            rest = whole % length // step
+            return f"{whole // length} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"  # noqa: PLR2004  # tenths matter only in short spans
+
+
+def plan(of: Plan, *, everything: bool, colour: bool, command: str) -> str:
+    """Write a plan: by dataset, one line a scene, a count of each action, and what to run next."""
+    lines = [f"Mirror {of.mirror}", f"Archive {of.archive.get('type')} {of.archive.get('url') or ''}".rstrip(), ""]
+    groups: dict[tuple[str, ...], list[Action]] = {}
+    for action in of.actions:
+        groups.setdefault(action.datasets, []).append(action)
+    for datasets, actions in groups.items():
+        shown = [action for action in actions if everything or action.kind is not Kind.KEEP]
+        kept = len(actions) - len(shown)
+        lines.append(f"{' + '.join(datasets)} ({_count(len(actions), 'scene')})")
+        lines.extend(_action_line(action, colour=colour) for action in shown)
+        if kept:
+            lines.append(f"  = {_count(kept, 'scene')} held and unchanged")
+        lines.append("")
+    for failure in of.failures:
+        lines.append(f"failed: {failure.id}: {failure.error}")
+    lines.append(_plan_total(of))
+    if of.changes or of.counts[Kind.WAIT]:
+        lines.append(f"Run `{command}` to do this.")
+    return "\n".join(lines)
+
+
+def _action_line(action: Action, *, colour: bool) -> str:
+    sign = _SIGNS[action.kind]
+    shown_size = f"  {size(action.size)}" if action.size is not None else ""
+    line = f"  {sign} {action.kind.value:<7} {printable(action.id)}{shown_size}  ({printable(action.reason)})"
+    return f"\x1b[{_COLOURS[sign]}m{line}\x1b[0m" if colour else line
+
+
+def _plan_total(of: Plan) -> str:
+    words = {
+        Kind.FETCH: "to fetch",
+        Kind.RESUME: "to resume",
+        Kind.REPLACE: "to replace",
+        Kind.ORDER: "to order",
+        Kind.WAIT: "to wait for",
+        Kind.ADOPT: "to adopt",
+        Kind.PRUNE: "to prune",
+        Kind.SKIP: "to skip",
+        Kind.KEEP: "kept",
+    }
+    counts = of.counts
+    parts = [f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]]
+    total = ", ".join(parts) if parts else "no scenes"
+    moving = sum(counts[kind] for kind in CHANGES - {Kind.ORDER, Kind.ADOPT, Kind.PRUNE})
+    amount = "" if not moving else f"; {size(of.bytes)}" if of.bytes is not None else "; sizes unknown until fetched"
+    if not of.search_complete:
+        amount += "; THE SEARCH IS INCOMPLETE"
+    return f"Plan: {total}{amount}."
+
+
+def summary(of: Summary) -> str:
+    """Write the end of a run in one or two lines."""
+    words = {
+        "fetched": of.fetched,
+        "kept": of.kept,
+        "adopted": of.adopted,
+        "ordered": of.ordered,
+        "pending": of.pending,
+        "skipped": of.skipped,
+        "pruned": of.pruned,
+        "failed": of.failed,
+    }
+    parts = [f"{count} {word}" for word, count in words.items() if count]
+    warned = f", {_count(of.warnings, 'warning')}" if of.warnings else ""
+    head = ", ".join(parts) if parts else "nothing to do"
+    amount = f"; {size(of.bytes)} in {duration(of.seconds)}" if of.fetched else ""
+    return f"Applied: {head}{warned}{amount}."
+
+
+def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]]) -> str:
+    """Write scenes as a table, one line each."""
+    rows = [("SENSED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID")]
+    for scene in found:
+        rows.append(
+            (
+                "?" if scene.start is None else f"{scene.start:%Y-%m-%d %H:%M:%S}",
+                scene.sensor or "?",
+                "" if scene.cloud_cover is None else f"{scene.cloud_cover:g} %",
+                "planned" if scene.planned else "online" if scene.online else "LTA",
+                ",".join(datasets.get(scene.id, ())),
+                printable(scene.id),
+            )
+        )
+    return table(rows)
+
+
+def orders(found: Iterable[Order], now: datetime) -> str:
+    """Write orders as a table, one line each."""
+    rows = [("ORDER", "STATE", "AGE", "POLLS", "SCENE")]
+    for order in found:
+        age = duration(max(0.0, (now - order.placed).total_seconds()))
+        rows.append((printable(order.order), order.state.value, age, str(order.polls), printable(order.id)))
+    return table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows in columns as wide as they need to be; the last column is not padded."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def printable(text: str) -> str:
+    """Escape what would steer a terminal: an archive's words are not trusted with it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

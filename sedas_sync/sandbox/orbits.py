@@ -1,0 +1,208 @@
+"""Where the Sentinels are: repeat cycles, orbit numbers, ground tracks and swaths.
+
+Both missions fly circular, sun-synchronous orbits that repeat exactly: Sentinel-1 175 orbits in 12 days,
+Sentinel-2 143 orbits in 10 days, each with two satellites half a cycle apart. In a frame that turns with the
+mean sun the plane of such an orbit stands still, so one ascending node crossing per satellite fixes all of
+its history: the clock time of a crossing gives its longitude. Distances are on a sphere, which is good to a
+fraction of a percent.
+"""
+
+import math
+from dataclasses import dataclass
+
+DAY = 86_400
+"""Seconds."""
+EARTH_RADIUS = 6371.0
+"""Kilometres."""
+
+_POLAR_FLATTENING = (1 - 1 / 298.257223563) ** 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mission:
+    """What the satellites of a mission have in common."""
+
+    name: str
+    """The source group's name, `S1` or `S2`."""
+    days: int
+    """Length of the repeat cycle."""
+    orbits: int
+    """Orbits in it."""
+    inclination: float
+    """Degrees."""
+    node_hour: float
+    """Mean local solar time of the ascending node, hours."""
+    near: float
+    """Kilometres from the ground track to the swath's left edge in flight; to the right is positive."""
+    far: float
+    """Kilometres to its right edge."""
+
+    @property
+    def cycle(self) -> int:
+        """Seconds in a repeat cycle."""
+        return self.days * DAY
+
+    @property
+    def period(self) -> float:
+        """Seconds from one ascending node to the next."""
+        return self.cycle / self.orbits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Satellite:
+    """One spacecraft, pinned to its mission's ground tracks by one crossing of the equator."""
+
+    name: str
+    """As the catalogue writes it, `Sentinel-1A`."""
+    short: str
+    """As product names write it, `S1A`."""
+    mission: Mission
+    anchor_orbit: int
+    """An absolute orbit number ..."""
+    anchor: float
+    """... and when it began at the ascending node, POSIX seconds."""
+    first_relative: int
+    """Absolute orbits with this remainder are relative orbit 1."""
+    last: float = math.inf
+    """When it stopped working, POSIX seconds."""
+    lag: float = 0.0
+    """Seconds that its recordings begin later than those of its twin on the same track."""
+
+    def relative(self, orbit: int) -> int:
+        """Relative orbit number of an absolute one."""
+        return (orbit - self.first_relative) % self.mission.orbits + 1
+
+    def orbit_on(self, relative: int) -> int:
+        """The absolute orbit on a track, at or after the anchor and within one cycle of it."""
+        return self.anchor_orbit + (relative - self.relative(self.anchor_orbit)) % self.mission.orbits
+
+    def node(self, orbit: int) -> float:
+        """When an absolute orbit began at the ascending node, POSIX seconds."""
+        return self.anchor + (orbit - self.anchor_orbit) * self.mission.period
+
+
+# The interferometric wide swath looks to the right at incidence angles of 29 to 46 degrees from 693 km up.
+SENTINEL_1 = Mission(name="S1", days=12, orbits=175, inclination=98.18, node_hour=18.0, near=345.0, far=595.0)
+# The descending node at 10:30; a push-broom of 290 km looking straight down.
+SENTINEL_2 = Mission(
+    name="S2", days=10, orbits=143, inclination=98.62, node_hour=22.5, near=-145.0, far=145.0
+)
+
+_S1_ANCHOR = (
+    1_415_043_997.0  # 2014-11-03T19:46:37Z, orbit 3122 of Sentinel-1A, the first over Fogo's eruption
+)
+_S2_ANCHOR = 1_557_657_413.0  # 2019-05-12T10:36:53Z, orbit 20297 of Sentinel-2A, relative orbit 137
+
+SATELLITES = (
+    Satellite(
+        name="Sentinel-1A",
+        short="S1A",
+        mission=SENTINEL_1,
+        anchor_orbit=3122,
+        anchor=_S1_ANCHOR,
+        first_relative=73,
+    ),
+    Satellite(
+        name="Sentinel-1B",
+        short="S1B",
+        mission=SENTINEL_1,
+        # 138 cycles and a half after the anchor of its twin, on the same track
+        anchor_orbit=16376,
+        anchor=_S1_ANCHOR + 138.5 * 12 * DAY,
+        first_relative=27,
+        last=1_640_217_600.0,  # 2021-12-23, when its power supply failed
+    ),
+    Satellite(
+        name="Sentinel-2A",
+        short="S2A",
+        mission=SENTINEL_2,
+        anchor_orbit=20297,
+        anchor=_S2_ANCHOR,
+        first_relative=-2,
+    ),
+    Satellite(
+        name="Sentinel-2B",
+        short="S2B",
+        mission=SENTINEL_2,
+        anchor_orbit=11317,
+        anchor=_S2_ANCHOR - 5 * DAY,
+        first_relative=27,
+        lag=8.0,
+    ),
+)
+"""Every satellite of the model, the A of each mission first."""
+
+
+def _reference(mission: Mission) -> Satellite:
+    return next(satellite for satellite in SATELLITES if satellite.mission is mission)
+
+
+def node_longitude(mission: Mission, relative: int) -> float:
+    """Longitude at which a track crosses the equator northwards, degrees, not wrapped."""
+    satellite = _reference(mission)
+    crossing = satellite.node(satellite.orbit_on(relative))
+    return 15.0 * (mission.node_hour - crossing % DAY / 3600)
+
+
+def ground(mission: Mission, relative: int, seconds: float) -> tuple[float, float]:
+    """Longitude (not wrapped) and latitude below the satellite some seconds after the ascending node."""
+    along = 2 * math.pi * seconds / mission.period
+    tilt = math.radians(mission.inclination)
+    lat = math.asin(math.sin(tilt) * math.sin(along))
+    lon = math.degrees(math.atan2(math.cos(tilt) * math.sin(along), math.cos(along)))
+    geodetic = math.degrees(math.atan(math.tan(lat) / _POLAR_FLATTENING))
+    return node_longitude(mission, relative) + lon - 360 * seconds / DAY, geodetic
+
+
+def beside(mission: Mission, relative: int, seconds: float, distance: float) -> tuple[float, float]:
+    """The point `distance` kilometres to the right of the ground track, square to the flight."""
+    lon, lat = ground(mission, relative, seconds)
+    ahead_lon, ahead_lat = ground(mission, relative, seconds + 1)
+    east = ((ahead_lon - lon + 180) % 360 - 180) * math.cos(math.radians(lat))
+    bearing = math.atan2(east, ahead_lat - lat) + math.pi / 2
+    arc, phi = distance / EARTH_RADIUS, math.radians(lat)
+    height = math.sin(phi) * math.cos(arc) + math.cos(phi) * math.sin(arc) * math.cos(bearing)
+    shift = math.atan2(
+        math.sin(bearing) * math.sin(arc) * math.cos(phi), math.cos(arc) - math.sin(phi) * height
+    )
+    return lon + math.degrees(shift), math.degrees(math.asin(height))
+
+
+def strip(
+    mission: Mission, relative: int, first: float, last: float, *, step: float, around: float
+) -> list[tuple[float, float]]:
+    """Outline of the swath between two moments of one orbit.
+
+    Args:
+        mission: Whose swath.
+        relative: The track.
+        first: Seconds after the ascending node.
+        last: The same.
+        step: At most so many seconds between two points of an edge.
+        around: Longitudes are wrapped to within 180 degrees of this one.
+
+    Returns:
+        An open ring: down the left edge and back along the right one.
+    """
+    count = max(1, math.ceil((last - first) / step))
+    moments = [first + (last - first) * i / count for i in range(count + 1)]
+    left = [beside(mission, relative, moment, mission.near) for moment in moments]
+    right = [beside(mission, relative, moment, mission.far) for moment in reversed(moments)]
+    return [((lon - around + 180) % 360 - 180 + around, lat) for lon, lat in left + right]
+
+
+def crossings(mission: Mission, south: float, north: float, *, ascending: bool) -> tuple[float, float]:
+    """When a satellite is between two latitudes, as seconds after the ascending node (first, last)."""
+    tilt = math.sin(math.radians(mission.inclination))
+
+    def climb(lat: float) -> float:
+        centric = math.atan(math.tan(math.radians(lat)) * _POLAR_FLATTENING)
+        return math.asin(max(-1.0, min(1.0, math.sin(centric) / tilt)))
+
+    low, high = climb(south), climb(north)
+    begin, end = (low, high) if ascending else (math.pi - high, math.pi - low)
+    turn = (
+        2 * math.pi if begin < 0 else 0.0
+    )  # the way north to the equator ends an orbit, it does not begin one
+    scale = mission.period / (2 * math.pi)
+    return (begin + turn) * scale, (end + turn) * scale

@@ -1,0 +1,100 @@
+"""Asking the archives what they offer for each dataset: several searches at a time, each complete or said not to be."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sedas_sync.archives import Archive
+from sedas_sync.desired import queries
+from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
+from sedas_sync.events import Failure
+from sedas_sync.manifest import Dataset, Manifest
+from sedas_sync.model import Scene
+
+_AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class Offer:
+    """What the archives offer for one dataset, before any rule is applied."""
+
+    dataset: str
+    scenes: dict[str, Scene] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    complete: bool = True
+
+
+def search(
+    manifest: Manifest,
+    archives: Mapping[str, Archive],
+    now: datetime,
+    *,
+    on_found: Callable[[str, int], None] | None = None,
+) -> dict[str, Offer]:
+    """Search for every dataset of the manifest.
+
+    A search that fails or stays incomplete leaves what it found and a `Failure` under the dataset's name; named
+    products that the archive does not know are a `Failure` each, under their own name.
+
+    Args:
+        manifest: what to search for.
+        archives: by their keys in the manifest.
+        now: the instant that relative dates are counted from.
+        on_found: told how many scenes each dataset has so far, from the searching threads.
+
+    Raises:
+        AuthenticationError: an archive refused the credentials.
+    """
+    offers = {name: Offer(name) for name in manifest.datasets}
+    with ThreadPoolExecutor(_AT_ONCE, "search") as pool:
+        futures: list[Future[None]] = [
+            pool.submit(_search_dataset, manifest, dataset, archives[dataset.archive[0]], now, offers[name], on_found)
+            for name, dataset in manifest.datasets.items()
+        ]
+        for future in futures:
+            future.result()
+    return offers
+
+
+def _search_dataset(
+    manifest: Manifest,
+    dataset: Dataset,
+    archive: Archive,
+    now: datetime,
+    offer: Offer,
+    on_found: Callable[[str, int], None] | None,
+) -> None:
+    def take(scenes: Iterable[Scene]) -> None:
+        for scene in scenes:
+            offer.scenes.setdefault(scene.id, scene)
+            if on_found is not None:
+                on_found(dataset.name, len(offer.scenes))
+
+    def fail(error: Exception) -> None:
+        offer.complete = False
+        offer.failures.append(Failure(id=dataset.name, error=str(error)))
+
+    if dataset.products:
+        try:
+            take(archive.look_up(dataset.products, warn=offer.warnings.append))
+        except AuthenticationError:
+            raise
+        except SedasSyncError as error:
+            fail(error)
+            return
+        for product in dataset.products:
+            if product not in offer.scenes:
+                offer.failures.append(Failure(id=product, error="the archive does not know this product"))
+        return
+    for query in queries(manifest, dataset, now):
+        try:
+            take(archive.find(query, warn=offer.warnings.append))
+        except IncompleteSearch as error:
+            fail(error)
+        except AuthenticationError:
+            raise
+        except SedasSyncError as error:
+            fail(error)
+            return

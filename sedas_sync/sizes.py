@@ -1,0 +1,42 @@
+"""Asking servers how large scenes are, for a plan that shows bytes."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+from sedas_sync.http import new_session
+from sedas_sync.model import Download, SceneId
+
+_OK = 200
+
+
+def remote_sizes(
+    downloads: Iterable[tuple[SceneId, Download]], *, jobs: int, connect_timeout: float, stall_timeout: float
+) -> dict[SceneId, int]:
+    """Ask with HEAD for the length of each download; what a server does not say is left out.
+
+    Redirects are not followed: the token goes to the host it was made for and no further.
+
+    Args:
+        downloads: scene and where it is.
+        jobs: requests at once.
+        connect_timeout: seconds.
+        stall_timeout: seconds without an answer.
+    """
+    with new_session(connections=jobs) as session, ThreadPoolExecutor(jobs, "sizes") as pool:
+
+        def ask(item: tuple[SceneId, Download]) -> tuple[SceneId, int | None]:
+            scene_id, download = item
+            headers = {**download.headers, "Accept-Encoding": "identity"}
+            try:
+                with session.head(
+                    download.url, headers=headers, allow_redirects=False, timeout=(connect_timeout, stall_timeout)
+                ) as answer:
+                    length = answer.headers.get("Content-Length", "")
+                    said = answer.status_code == _OK and length.isdecimal()
+                    return scene_id, int(length) if said else None
+            except requests.RequestException:
+                return scene_id, None
+
+        return {scene_id: size for scene_id, size in pool.map(ask, downloads) if size is not None}

@@ -1,0 +1,193 @@
+"""What the folder holds, compared with what the index remembers of it. Reads, and changes nothing.
+
+Files whose size and time are those of the index are not read. One whose time differs is hashed; an untracked file that
+stands where a wanted scene belongs is checked.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sedas_sync import folder
+from sedas_sync.errors import SedasSyncError
+from sedas_sync.fetch import partial_of
+from sedas_sync.index import STATE, facts_of
+from sedas_sync.integrity import Filehash, Proving, algorithm, check
+from sedas_sync.model import Holding, Level, SceneId, Want
+from sedas_sync.plan import FileState, Observed
+
+_READERS = 4
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was seen for every wanted scene that has anything here."""
+
+    observed: dict[SceneId, Observed] = field(default_factory=dict)
+    refreshed: list[Holding] = field(default_factory=list)
+    """Held files whose time changed and whose bytes did not."""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    size: int
+    mtime_ns: int
+    regular: bool
+
+
+def survey(
+    root: Path,
+    wants: Mapping[SceneId, Want],
+    holdings: Iterable[Holding],
+    *,
+    level: Proving,
+    filehash: Mapping[str, Filehash],
+    partial_path: Callable[[Want], str],
+) -> Survey:
+    """Look at the folder.
+
+    Args:
+        root: the mirror's folder; it may not exist.
+        wants: the scenes to look for.
+        holdings: what the index remembers.
+        level: how an untracked file is checked.
+        filehash: for each archive's key, what a differing catalogue digest is worth: warn, enforce or ignore.
+        partial_path: where a download under way of a scene would be.
+    """
+    result = Survey()
+    held = {holding.id: holding for holding in holdings if holding.id in wants}
+    if not root.is_dir():
+        result.observed = {scene_id: Observed(held=item, tracked=True) for scene_id, item in held.items()}
+        return result
+    files = {entry.path: _File(entry.size, entry.mtime_ns, entry.is_file) for entry in folder.scan(str(root))}
+    partials = _partial_names(root)
+    with ThreadPoolExecutor(_READERS, "survey") as readers:
+        reading = {}
+        for scene_id, want in wants.items():
+            partial = 0
+            name = partial_path(want)
+            if name.rpartition("/")[2] in partials:
+                found = partial_of(str(root), name)
+                partial = found.bytes if found is not None else 0
+            mine = held.get(scene_id)
+            seen = _compare(mine, want, files, partial)
+            if isinstance(seen, Observed):
+                if seen is not _NOTHING:
+                    result.observed[scene_id] = seen
+            elif mine is not None and seen == mine.path:
+                reading[scene_id] = readers.submit(_read_again, root, mine, files[seen], partial)
+            else:
+                reading[scene_id] = readers.submit(_examine, root, want, files[seen], level, filehash, partial, mine)
+        for scene_id, future in reading.items():
+            seen, warning = future.result()
+            result.observed[scene_id] = seen
+            if warning is not None:
+                result.warnings.append(warning)
+            if seen.tracked and seen.state is FileState.INTACT and seen.held is not None:
+                result.refreshed.append(seen.held)
+    return result
+
+
+_NOTHING = Observed()
+
+
+def _partial_names(root: Path) -> frozenset[str]:
+    try:
+        return frozenset(entry.name for entry in (root / STATE / "partial").iterdir())
+    except OSError:
+        return frozenset()
+
+
+def _compare(held: Holding | None, want: Want, files: Mapping[str, _File], partial: int) -> Observed | str:
+    """What is known without reading; or the path of a file that must be read to know."""
+    if held is not None:
+        file = files.get(held.path)
+        if file is not None and file.regular:
+            if (file.size, file.mtime_ns) == (held.size, held.mtime_ns):
+                return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
+            if file.size == held.size:
+                return held.path
+            return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
+        if file is not None:
+            return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
+    stranger = files.get(want.path)
+    if stranger is None:
+        if held is None and not partial:
+            return _NOTHING
+        return Observed(held=held, tracked=held is not None, partial=partial)
+    if stranger.regular:
+        return want.path
+    return Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
+
+
+def _read_again(root: Path, held: Holding, file: _File, partial: int) -> tuple[Observed, str | None]:
+    """Hash a held file whose time has changed."""
+    try:
+        checked = check(str(root / held.path), level="size")
+    except (OSError, SedasSyncError) as error:
+        return _damaged(held, partial), f"{held.path}: cannot be read: {error}"
+    if checked.sha256 != held.sha256:
+        return _damaged(held, partial), None
+    fresh = replace(held, mtime_ns=file.mtime_ns)
+    return Observed(held=fresh, state=FileState.INTACT, tracked=True, partial=partial), None
+
+
+def _damaged(held: Holding, partial: int) -> Observed:
+    return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
+
+
+def _examine(
+    root: Path,
+    want: Want,
+    file: _File,
+    level: Proving,
+    filehash: Mapping[str, Filehash],
+    partial: int,
+    held: Holding | None,
+) -> tuple[Observed, str | None]:
+    """Check a file the index does not know that stands at a wanted scene's path."""
+    scene = want.scene
+    wrong = Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
+    policy = filehash.get(want.archive, "warn")
+    warning = None
+    try:
+        path = str(root / want.path)
+        checked = check(path, level=level, size=scene.size, digest=scene.digest, filehash=policy)
+        if checked.problems:
+            return wrong, None
+        stated = policy != "ignore" and algorithm(scene.digest) is not None
+        if stated and checked.level is not Level.DIGEST:
+            # A digest in a catalogue may be of something else than the file; the zip's own first folder is then the
+            # only witness of which product it holds.
+            if not _names_itself(path, scene.id):
+                return wrong, None
+            warning = f"{want.path}: is adopted although the catalogue's Filehash differs"
+    except (OSError, SedasSyncError) as error:
+        return wrong, f"{want.path}: cannot be read: {error}"
+    adopted = Holding(
+        id=scene.id,
+        path=want.path,
+        size=checked.size,
+        mtime_ns=file.mtime_ns,
+        sha256=checked.sha256,
+        level=checked.level,
+        archive="",
+        digest=scene.digest,
+        facts=facts_of(scene),
+    )
+    return Observed(held=adopted, state=FileState.INTACT, tracked=False, partial=partial), warning
+
+
+def _names_itself(path: str, scene_id: SceneId) -> bool:
+    from zipfile import BadZipFile, ZipFile  # noqa: PLC0415  # needed for the rare disagreement only
+
+    try:
+        with ZipFile(path) as archive:
+            first = {name.partition("/")[0].removesuffix(".SAFE") for name in archive.namelist()}
+    except (OSError, BadZipFile):
+        return False
+    return first == {scene_id}
+
+

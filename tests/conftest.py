@@ -1,0 +1,116 @@
+"""What tests share: a sandbox to talk to, and a folder in which the installed command is run."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sedas_sync.sandbox import Sandbox
+
+HARWELL = "POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.3020 51.5621, -1.3300 51.5622, -1.3295 51.5881))"
+
+
+@dataclass
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """Standard output as one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def events(self):
+        """Standard output as JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def summary(self):
+        """The last JSON line, which has to be the summary."""
+        last = self.events[-1]
+        assert last["event"] == "summary"
+        return last
+
+
+@dataclass
+class Workspace:
+    """A folder with a manifest, and the command to run in it."""
+
+    path: Path
+    url: str
+    env: dict = field(default_factory=dict)
+
+    @property
+    def mirror(self):
+        return self.path / "scenes"
+
+    def files(self):
+        """The scenes in the mirror, by name."""
+        return {file.name: file.read_bytes() for file in self.mirror.glob("*.zip")}
+
+    def write(self, datasets="", *, transfer="", mirror="", aoi=f'wkt = "{HARWELL}"', archive="", name="manifest.toml"):
+        """Write a manifest for the sandbox; by default Harwell's fortnight of 2019, both sensors."""
+        datasets = datasets or OPTICAL + RADAR
+        text = (
+            f'version = 1\n[archive]\ntype = "sedas"\nurl = "{self.url}"\n{archive}\n[aoi.harwell]\n{aoi}\n'
+            f"[transfer]\n{transfer}\n[mirror]\n{mirror}\n{datasets}"
+        )
+        (self.path / name).write_text(text)
+        return self.path / name
+
+    def environment(self, **extra):
+        base = {key: value for key, value in os.environ.items() if not key.startswith(("SEDAS_", "NETRC", "COV_"))}
+        return {**base, "HOME": str(self.path), **self.env, **extra}
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "sedas_sync", *map(str, arguments)]
+
+    def run(self, *arguments, timeout=60, **extra):
+        ran = subprocess.run(
+            self.command(*arguments),
+            cwd=self.path,
+            env=self.environment(**extra),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert "Traceback" not in ran.stderr, ran.stderr
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def start(self, *arguments, **extra):
+        """Start the command and do not wait for it."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.path,
+            env=self.environment(**extra),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+OPTICAL = '[dataset.optical]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\nsensor = "optical"\nmax_cloud_cover = 50\n'
+RADAR = '[dataset.radar]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\nsensor = "sar"\n'
+
+
+@pytest.fixture
+def sandbox():
+    """A SeDAS-compatible server of this test's own, whose orders are ready after 0.2 s."""
+    with Sandbox(order_delay=0.2) as server:
+        yield server
+
+
+@pytest.fixture
+def workspace(tmp_path, sandbox):
+    """A folder with credentials for the sandbox."""
+    return Workspace(tmp_path, sandbox.url, {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"})

@@ -1,0 +1,502 @@
+"""apply, end to end: the installed command in a subprocess against a server on loopback."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
+from sedas_sync.sandbox.faults import fail, slow
+
+KEYS = {
+    "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "skipped", "pruned", "failed", "warnings",
+    "bytes", "seconds", "failures", "exit_code",
+}  # fmt: skip
+NAMED = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
+
+
+def rows(*names, online=True, **more):
+    return [make_row(name, f"2019-05-{day:02}T11:00:00Z", online=online, **more) for day, name in enumerate(names, 1)]
+
+
+def whole(path):
+    with zipfile.ZipFile(path) as file:
+        return file.testzip() is None
+
+
+def test_apply_makes_the_folder_what_the_manifest_says_and_again_does_nothing(workspace, sandbox):
+    workspace.write()
+    plan = workspace.run("plan", "--json").json
+    todo = plan["summary"]
+    assert todo["fetch"] >= 2
+    assert todo["order"] >= 2
+    assert not workspace.mirror.exists(), "a plan creates no mirror"
+    assert not sandbox.orders, "a plan orders nothing"
+
+    first = workspace.run("apply", "--json")
+    assert first.code == 0, first.err
+    assert set(first.summary) == KEYS
+    assert first.summary["fetched"] == todo["fetch"] + todo["order"]
+    assert first.summary["ordered"] == todo["order"] == sandbox.orders
+    wanted = {action["id"] for action in plan["actions"]}
+    assert {file.removesuffix(".zip") for file in workspace.files()} == wanted
+    assert all(whole(file) for file in workspace.mirror.glob("*.zip"))
+    assert {event["id"] for event in first.events if event["event"] == "fetched"} == wanted
+
+    before = sandbox.orders, sandbox.downloads
+    second = workspace.run("apply", "--json")
+    assert second.code == 0
+    assert second.summary["kept"] == len(wanted)
+    assert second.summary["fetched"] == second.summary["ordered"] == 0
+    assert (sandbox.orders, sandbox.downloads) == before, "nothing is asked for twice"
+    assert workspace.run("plan", "--exit-code").code == 0
+    assert workspace.run("orders", "--json").json == []
+
+
+def test_what_was_deleted_or_damaged_is_fetched_again_and_nothing_else(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"ABCD")
+    workspace.run("apply")
+    right = workspace.files()
+    (workspace.mirror / "A.zip").unlink()
+    damaged = workspace.mirror / "B.zip"
+    damaged.write_bytes(right["B.zip"][:-1] + b"?")
+    (workspace.mirror / "C.zip").write_bytes(b"short")
+    os.utime(workspace.mirror / "D.zip")
+
+    plan = workspace.run("plan", "--json", "--exit-code")
+    assert plan.code == 10
+    assert {action["id"]: action["action"] for action in plan.json["actions"]} == {
+        "A": "fetch", "B": "replace", "C": "replace",
+    }  # fmt: skip
+    again = workspace.run("apply", "--json")
+    assert again.code == 0
+    assert (again.summary["fetched"], again.summary["kept"]) == (3, 1)
+    assert workspace.files() == right
+    downloads = sandbox.downloads
+    assert workspace.run("apply", "--json").summary["kept"] == 4
+    assert sandbox.downloads == downloads
+
+
+def sandbox_rows(sandbox, workspace, *names, manifest=NAMED, online=True, transfer="", **more):
+    """Let the sandbox offer just these scenes, and write a manifest that wants them all."""
+    use(sandbox, RowCatalogue(rows(*names, online=online, **more)))
+    workspace.write(manifest, transfer=transfer)
+
+
+def use(sandbox, catalogue):
+    sandbox._catalogue = catalogue
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_apply_stops_in_order_and_the_same_command_goes_on(workspace, sandbox, number, code):
+    big = zip_of(workspace.path, 3_000_000)
+    use(sandbox, RowCatalogue(rows(*"ABC"), files=dict.fromkeys("ABC", big)))
+    workspace.write(NAMED, transfer="jobs = 2\nsegments = 1")
+    sandbox.faults = Faults(rules=(Rule("download", slow(1_000_000)),))
+    process = workspace.start("apply", "--json")
+    partials = workspace.mirror / ".sedas-sync" / "partial"
+    wait_for(lambda: sum(part.stat().st_size for part in partials.glob("*.part")) > 500_000)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "the same command goes on" in err
+    assert '"event": "summary"' in out.splitlines()[-1]
+    assert not list(workspace.mirror.glob("*.zip")), "nothing unfinished stands under a final name"
+
+    plan = workspace.run("plan", "--json").json
+    assert plan["summary"]["resume"] >= 1
+    sandbox.faults = Faults()
+    again = workspace.run("apply", "--json")
+    assert again.code == 0
+    assert workspace.files() == dict.fromkeys(("A.zip", "B.zip", "C.zip"), big.read_bytes())
+    assert sandbox.bytes_sent < 1.2 * 3 * big.stat().st_size
+
+
+def zip_of(folder, size):
+    """A zip with so many bytes of noise."""
+    target = folder / f"noise-{size}.zip"
+    with zipfile.ZipFile(target, "w") as file:
+        file.writestr("noise.bin", os.urandom(size))
+    return target
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "what was waited for did not come"
+        time.sleep(0.02)
+
+
+def test_a_killed_apply_goes_on_and_never_orders_twice(workspace, sandbox):
+    big = zip_of(workspace.path, 2_000_000)
+    offered = [*rows("A", "B"), *rows("L", "M", online=False)]
+    use(sandbox, RowCatalogue(offered, files=dict.fromkeys("ABLM", big)))
+    sandbox.order_delay = 1.0
+    workspace.write(NAMED, transfer="segments = 1")
+    sandbox.faults = Faults(rules=(Rule("download", slow(1_500_000)),))
+    process = workspace.start("apply")
+    wait_for(lambda: sandbox.orders == 2 and sandbox.bytes_sent > 300_000)
+    time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    sandbox.faults = Faults()
+    again = workspace.run("apply", "--json")
+    assert again.code == 0, again.err
+    assert sandbox.orders == 2, "the orders of the first run were taken up"
+    assert workspace.files() == {f"{name}.zip": big.read_bytes() for name in "ABLM"}
+
+
+def test_without_waiting_orders_are_placed_once_and_the_exit_code_says_come_back(workspace, sandbox):
+    sandbox.order_delay = 3600
+    sandbox_rows(sandbox, workspace, "L", "M", online=False)
+    first = workspace.run("apply", "--no-wait", "--json")
+    assert first.code == 3
+    assert (first.summary["ordered"], first.summary["pending"], first.summary["failed"]) == (2, 2, 0)
+    second = workspace.run("apply", "--no-wait", "--json")
+    assert second.code == 3
+    assert (second.summary["ordered"], second.summary["pending"]) == (0, 2)
+    assert sandbox.orders == 2
+    ledger = workspace.run("orders", "--json").json
+    assert [set(order) for order in ledger] == [{"order", "id", "state", "placed", "age_seconds", "polls"}] * 2
+    assert {(order["id"], order["state"], order["polls"]) for order in ledger} == {("L", "pending", 1), ("M", "pending", 1)}
+    plan = workspace.run("plan", "--json", "--exit-code")
+    assert plan.code == 0, "waiting is no change"
+    assert plan.json["summary"]["wait"] == 2
+    sandbox.order_delay = 0
+    third = workspace.run("apply", "--no-wait", "--json")
+    assert third.code == 0
+    assert third.summary["fetched"] == 2
+    assert sandbox.orders == 2
+
+
+def test_an_order_that_takes_longer_than_a_run_may_wait(workspace, sandbox):
+    sandbox.order_delay = 3600
+    sandbox_rows(sandbox, workspace, "L", online=False, transfer='order_timeout = "1s"')
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 3
+    assert ran.summary["pending"] == 1
+
+
+def test_a_limit_of_orders_a_run(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, "L", "M", "N", online=False, transfer="max_orders = 2")
+    first = workspace.run("apply", "--json")
+    assert first.code == 3
+    assert (first.summary["ordered"], first.summary["fetched"], first.summary["pending"]) == (2, 2, 1)
+    assert workspace.run("apply", "--json").code == 0
+
+
+def test_a_failed_order_is_placed_again_three_times_and_then_named(workspace, sandbox):
+    sandbox.faults = Faults(failed_orders={"L"}, failed_state="Cancelled")
+    sandbox_rows(sandbox, workspace, "L", online=False)
+    workspace.write(NAMED, transfer='order_timeout = "60s"')
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 1
+    assert sandbox.orders == 4
+    (failure,) = ran.summary["failures"]
+    assert failure["id"] == "L"
+    assert "Cancelled" in failure["error"]
+
+
+def test_an_order_the_archive_has_forgotten_is_placed_again(workspace, sandbox):
+    sandbox.order_delay = 3600
+    sandbox_rows(sandbox, workspace, "L", online=False)
+    workspace.run("apply", "--no-wait")
+    sandbox.faults = Faults(unknown_orders={"L"})
+    for _ in range(2):
+        assert workspace.run("apply", "--no-wait").code == 3
+    assert sandbox.orders == 1, "an answer without the order may be a passing fault"
+    assert workspace.run("apply", "--no-wait").code == 3
+    assert sandbox.orders == 2
+
+
+def test_failures_are_named_and_everything_else_is_done(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"ABC", transfer="retries = 1")
+    sandbox.faults = Faults(rules=(Rule("download", fail(404), ids={"B"}),))
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 1
+    assert [failure["id"] for failure in ran.summary["failures"]] == ["B"]
+    assert "404" in ran.summary["failures"][0]["error"]
+    assert set(workspace.files()) == {"A.zip", "C.zip"}
+    plain = workspace.run("apply")
+    assert plain.code == 1
+    assert "failed: B: " in plain.err
+    sandbox.faults = Faults()
+    assert workspace.run("apply").code == 0
+
+
+def test_a_named_product_the_archive_does_not_know_is_a_failure(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, "A", manifest='[dataset.named]\nproducts = ["A", "NOWHERE"]\n')
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 1
+    assert [failure["id"] for failure in ran.summary["failures"]] == ["NOWHERE"]
+    assert set(workspace.files()) == {"A.zip"}
+
+
+def test_a_dataset_whose_search_fails_does_not_hold_up_the_others(workspace, sandbox):
+    use(sandbox, RowCatalogue(rows("A")))
+    both = NAMED + '[dataset.broken]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nsatellite = "No such"\n'
+    workspace.write(both, transfer="retries = 0")
+    from sedas_sync.sandbox.faults import error
+
+    def refuse(request, answer):
+        return error(500, "Internal trouble") if "satelliteName" in (request.json or {}) else answer(request)
+
+    sandbox.faults = Faults(rules=(Rule("search", refuse),))
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 1
+    assert [failure["id"] for failure in ran.summary["failures"]] == ["broken"]
+    assert set(workspace.files()) == {"A.zip"}
+    plan = workspace.run("plan", "--json")
+    assert plan.json["search_complete"] is False
+    assert plan.code == 1
+
+
+def test_planned_acquisitions_are_skipped_and_are_no_change(workspace, sandbox):
+    planned = make_row("X", "2019-05-09T11:00:00Z", online=False, type="PLANNEDACQ", acqPlanId="PLAN-7", supplierId=None)
+    use(sandbox, RowCatalogue([*rows("A"), planned]))
+    workspace.write(NAMED)
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0
+    assert (ran.summary["skipped"], ran.summary["failed"], ran.summary["fetched"]) == (1, 0, 1)
+    assert not sandbox.orders
+    plan = workspace.run("plan", "--json", "--exit-code")
+    assert plan.code == 0
+    (action,) = plan.json["actions"]
+    assert (action["action"], action["id"]) == ("skip", "PLAN-7")
+
+
+def test_a_stranger_in_a_scenes_place_is_adopted_when_right_and_set_aside_when_wrong(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"ABCD")
+    workspace.run("apply")
+    right = workspace.files()
+    shutil.rmtree(workspace.mirror)
+    workspace.mirror.mkdir()
+    outside = workspace.path / "outside"
+    outside.write_bytes(b"mine")
+    (workspace.mirror / "A.zip").write_bytes(right["A.zip"])
+    (workspace.mirror / "B.zip").write_bytes(b"holiday photographs")
+    (workspace.mirror / "C.zip").symlink_to(outside)
+    (workspace.mirror / "D.zip").mkdir()
+    (workspace.mirror / "D.zip" / "notes.txt").write_text("mine too")
+    downloads = sandbox.downloads
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.summary["adopted"], ran.summary["fetched"]) == (1, 3)
+    assert sandbox.downloads == downloads + 3
+    assert workspace.files() == right
+    assert outside.read_bytes() == b"mine"
+    replaced = workspace.mirror / ".sedas-sync" / "replaced"
+    assert (replaced / "B.zip").read_bytes() == b"holiday photographs"
+    assert (replaced / "C.zip").is_symlink()
+    assert (replaced / "D.zip" / "notes.txt").read_text() == "mine too"
+
+
+def test_a_lost_or_damaged_index_is_rebuilt_from_the_folder(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"ABC")
+    workspace.run("apply")
+    downloads = sandbox.downloads
+    state = workspace.mirror / ".sedas-sync"
+    (state / "index.db").unlink()
+    assert workspace.run("apply", "--json").summary["adopted"] == 3
+    (state / "index.db").write_bytes(b"this is no database" * 100)
+    planned = workspace.run("plan", "--json")
+    assert planned.json["summary"]["adopt"] == 3
+    assert "damaged" in planned.err
+    ran = workspace.run("apply", "--json")
+    assert (ran.code, ran.summary["adopted"], ran.summary["warnings"]) == (0, 3, 1)
+    assert sandbox.downloads == downloads
+    assert workspace.run("plan", "--exit-code").code == 0
+
+
+def test_an_index_of_a_newer_version_is_left_alone(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, "A")
+    workspace.run("apply")
+    with sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db") as db:
+        db.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
+    db.close()
+    ran = workspace.run("apply")
+    assert ran.code == 2
+    assert "newer sedas-sync" in ran.err
+
+
+def test_a_changed_layout_moves_files_and_fetches_nothing(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"ABC")
+    workspace.run("apply")
+    right, downloads = workspace.files(), sandbox.downloads
+    workspace.write(NAMED, mirror='layout = "{satellite}/{start:%Y/%m}/{id}"')
+    assert workspace.run("plan", "--exit-code").code == 10
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0
+    assert sandbox.downloads == downloads
+    moved = workspace.mirror / "Sentinel-2A" / "2019" / "05"
+    assert {file.name: file.read_bytes() for file in moved.iterdir()} == right
+    assert not workspace.files()
+    assert workspace.run("plan", "--exit-code").code == 0
+
+
+def test_a_mirror_and_its_manifest_can_be_moved_as_a_whole(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"AB")
+    workspace.run("apply")
+    moved = workspace.path / "elsewhere"
+    moved.mkdir()
+    for name in ("scenes", "manifest.toml"):
+        shutil.move(workspace.path / name, moved / name)
+    workspace.path = moved
+    assert workspace.run("apply", "--json").summary["kept"] == 2
+
+
+def test_a_mirror_belongs_to_one_manifest(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"AB")
+    workspace.run("apply")
+    workspace.write(NAMED, name="other.toml")
+    for command in ("apply", "plan"):
+        refused = workspace.run(command, "other.toml")
+        assert refused.code == 2
+        assert "manifest.toml" in refused.err
+        assert "--take-over" in refused.err
+    assert workspace.run("apply", "other.toml", "--take-over").code == 0
+    assert workspace.run("apply").code == 2
+
+
+def test_another_process_at_work_is_named(workspace, sandbox):
+    big = zip_of(workspace.path, 2_000_000)
+    use(sandbox, RowCatalogue(rows("A"), files={"A": big}))
+    workspace.write(NAMED, transfer="segments = 1")
+    sandbox.faults = Faults(rules=(Rule("download", slow(1_000_000)),))
+    first = workspace.start("apply")
+    wait_for(lambda: sandbox.bytes_sent > 0)
+    second = workspace.run("apply")
+    assert second.code == 5
+    assert str(first.pid) in second.err
+    assert workspace.run("plan").code == 0, "a plan reads beside it"
+    patient = workspace.run("apply", "--lock-timeout", "30", "--json")
+    assert patient.code == 0
+    assert patient.summary["kept"] == 1
+    first.communicate(timeout=20)
+    assert first.returncode == 0
+
+
+def test_refused_and_missing_credentials(workspace):
+    workspace.write()
+    refused = workspace.run("apply", SEDAS_PASSWORD="wrong")
+    assert refused.code == 4
+    assert "wrong" not in refused.err
+    missing = workspace.run("plan", SEDAS_USERNAME="", SEDAS_PASSWORD="")
+    assert missing.code == 4
+    for looked_at in ("SEDAS_USERNAME", "netrc", "keyring"):
+        assert looked_at in missing.err
+
+
+def test_credentials_from_netrc(workspace):
+    workspace.write()
+    (workspace.path / ".netrc").write_text("machine 127.0.0.1 login sandbox password sandbox\n")
+    (workspace.path / ".netrc").chmod(0o600)
+    assert workspace.run("plan", SEDAS_USERNAME="", SEDAS_PASSWORD="").code == 0
+
+
+def test_a_token_that_is_revoked_in_the_middle_is_renewed_once(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"ABCDEFGH", transfer="jobs = 4")
+    from sedas_sync.sandbox.faults import error
+
+    sandbox.faults = Faults(rules=(Rule("download", lambda _request, _answer: revoked(sandbox, error), after=2, times=1),))
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.summary["fetched"] == 8
+    assert sandbox.logins == 2
+
+
+def revoked(sandbox, error):
+    sandbox.revoke_tokens()
+    return error(401, "Not authorised")
+
+
+@pytest.mark.parametrize("where", ["stderr", "file"])
+def test_no_secret_reaches_a_log(workspace, sandbox, where):
+    sandbox_rows(sandbox, workspace, "A")
+    ran = workspace.run("apply", "-vv", "--log-file", "run.log")
+    assert ran.code == 0
+    text = ran.err + ran.out if where == "stderr" else (workspace.path / "run.log").read_text()
+    assert "POST" in text, "HTTP is logged"
+    for token in sandbox._tokens:
+        assert token not in text
+    assert '"sandbox"' not in text
+
+
+def test_an_answer_of_a_hostile_catalogue_harms_nothing(workspace, sandbox):
+    hostile = [
+        "../../../escape", "/etc/absolute", "a/b/c", "C:\\windows", "CON", "x" * 300, "line\nbreak\x1b[31m", "..", ".hidden",
+        "nul.zip", "trailing. ", "\u202egpj.exe", "",
+    ]  # fmt: skip
+    offered = rows(*hostile, "GOOD", "Case", "cASE")
+    offered += [
+        make_row("NOWHERE", "2019-05-03T11:00:00Z", footprint="POLYGON((what"),
+        make_row("NEVER", "not a date"),
+        {"supplierId": 7, "start": [], "type": {}},
+        {"supplierId": "LIST", "start": "2019-05-03T11:00:00Z", "coordinatesWKT": ["POLYGON"]},
+    ]
+    content = zip_of(workspace.path, 1000)
+    use(sandbox, RowCatalogue(offered, files=lambda _: content))
+    workspace.write(NAMED)
+    outside = {path for path in workspace.path.iterdir()}
+    ran = workspace.run("apply", "--json", timeout=100)
+    assert ran.code in (0, 1), ran.err
+    assert ran.summary["warnings"] >= 4
+    for path in set(workspace.path.iterdir()) - outside - {workspace.mirror}:
+        pytest.fail(f"{path} was written outside the mirror")
+    for file in workspace.mirror.rglob("*"):
+        inside = file.relative_to(workspace.mirror).parts
+        assert len(file.name.encode()) <= 255
+        assert file.name.isprintable()
+        if inside[0] != ".sedas-sync":
+            assert len(inside) == 1, "an id never makes a folder"
+    assert "\x1b" not in ran.err
+    assert "GOOD.zip" in workspace.files()
+    folded = [name.casefold() for name in workspace.files()]
+    assert len(set(folded)) == len(folded), "two scenes never share a name, whatever the file system makes of case"
+    again = workspace.run("apply", "--json", timeout=100)
+    assert again.summary["fetched"] == 0
+
+
+@pytest.mark.parametrize("body", [b"not json", b"null", b"[]", b'{"products": {}}', b'{"products": [null, 3, "x"]}', b""])
+def test_an_answer_that_is_not_what_a_search_gives(workspace, sandbox, body):
+    from sedas_sync.sandbox.faults import say
+
+    sandbox_rows(sandbox, workspace, "A", transfer="retries = 0")
+    sandbox.faults = Faults(rules=(Rule("search", say(body)),))
+    ran = workspace.run("apply", "--json")
+    if b"null, 3" in body:
+        assert ran.code == 0, "a row that cannot be used is a warning"
+        assert ran.summary["warnings"] >= 1
+    else:
+        assert ran.code == 1
+        assert ran.summary["failures"][0]["id"] == "named"
+    assert not workspace.files()
+
+
+def test_a_dataset_by_itself(workspace, sandbox):
+    use(sandbox, RowCatalogue([*rows("A"), *rows("B", satellite="Sentinel-1A")]))
+    workspace.write(
+        '[dataset.o]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nsensor = "optical"\n'
+        '[dataset.r]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nsensor = "SAR"\n'
+    )
+    assert workspace.run("apply", "--dataset", "r").code == 0
+    assert set(workspace.files()) == {"B.zip"}
+    unknown = workspace.run("apply", "--dataset", "x")
+    assert unknown.code == 2
+    assert "o, r" in unknown.err
+
+
+def test_the_embedded_sandbox_is_the_same_archive_in_every_process(tmp_path, workspace):
+    text = (Path(__file__).parents[2] / "examples" / "quickstart.toml").read_text().replace("../demo/scenes", "scenes")
+    (workspace.path / "manifest.toml").write_text(text)
+    first = workspace.run("apply", "--json", SEDAS_USERNAME="", SEDAS_PASSWORD="")
+    assert first.code == 0, first.err
+    assert first.summary["fetched"] >= 3
+    assert first.summary["ordered"] >= 1
+    second = workspace.run("apply", "--json")
+    assert (second.summary["fetched"], second.summary["kept"]) == (0, first.summary["fetched"])

@@ -1,0 +1,209 @@
+"""The other commands, the options that stand anywhere, and what each exit code means."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from sedas_sync import __version__
+from sedas_sync.sandbox import RowCatalogue, make_row
+
+ROOT = Path(__file__).parents[2]
+ONE = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
+
+
+def test_version_and_help(workspace):
+    assert workspace.run("--version").out == f"sedas-sync {__version__}\n"
+    shown = workspace.run("--help")
+    assert shown.code == 0
+    listed = re.findall(r"^  ([a-z]+) {2,}", shown.out.split("Commands:")[1], flags=re.MULTILINE)
+    assert listed == ["apply", "init", "orders", "plan", "sandbox", "search", "sources", "validate"]
+    for command in listed:
+        own = workspace.run(command, "--help")
+        assert own.code == 0
+        assert "--json" in own.out
+
+
+def test_init_writes_a_manifest_that_validates_and_never_over_a_file(workspace):
+    assert workspace.run("init").code == 0
+    assert workspace.run("validate").code == 0
+    assert workspace.run("init", "sub.toml", "--json").json == {"schema": 1, "manifest": "sub.toml"}
+    (workspace.path / "manifest.toml").write_text("mine")
+    again = workspace.run("init")
+    assert again.code == 2
+    assert "is already there" in again.err
+    assert (workspace.path / "manifest.toml").read_text() == "mine"
+
+
+def test_validate_names_every_mistake_and_touches_nothing(workspace, sandbox):
+    manifest = workspace.write('[dataset.d]\naoi = "harvell"\nstart = 2019-05-01\nmax_cloud = 50\nsensor = "optic"\n')
+    ran = workspace.run("validate")
+    assert ran.code == 2
+    lines = ran.err.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("error: manifest.toml: dataset.d.") for line in lines)
+    assert "did you mean max_cloud_cover?" in ran.err
+    assert "harwell" in ran.err
+    as_json = workspace.run("validate", "--json")
+    assert as_json.code == 2
+    assert as_json.json["valid"] is False
+    assert len(as_json.json["problems"]) == 3
+    assert workspace.run("apply").code == 2
+    assert not sandbox.log, "no server was asked"
+    assert sorted(path.name for path in workspace.path.iterdir()) == [manifest.name]
+
+
+def test_validate_of_a_good_manifest_and_of_none(workspace):
+    workspace.write(ONE)
+    assert workspace.run("validate", "--json").json["valid"] is True
+    missing = workspace.run("validate", "nowhere.toml")
+    assert missing.code == 2
+    assert "there is no such file" in missing.err
+
+
+def test_validate_needs_no_network_and_no_credentials(workspace, sandbox):
+    workspace.write(ONE)
+    sandbox.close()
+    assert workspace.run("validate", SEDAS_USERNAME="", SEDAS_PASSWORD="").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("apply", "--jobs", "0"), ("apply", "--no-such"), ("plan", "a.toml", "b.toml"), ("search", "--format", "xml")],
+)
+def test_a_wrong_command_line(workspace, arguments):
+    ran = workspace.run(*arguments)
+    assert ran.code == 2
+    assert "rror" in ran.err
+    assert ran.out == ""
+
+
+def test_search_in_every_format(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-02T11:00:00Z", novelty={"kept": 1}), make_row("B", "2019-05-01T11:00:00Z", online=False)])
+    workspace.write(ONE)
+    document = workspace.run("search", "--json").json
+    assert document["search_complete"] is True
+    assert [scene["id"] for scene in document["scenes"]] == ["B", "A"]
+    assert [scene["online"] for scene in document["scenes"]] == [False, True]
+    assert document["scenes"][1]["extra"]["novelty"] == {"kept": 1}, "unknown fields are passed on"
+    assert document["scenes"][0]["datasets"] == ["d"]
+    assert workspace.run("search", "--format", "json").json == document
+
+    collection = workspace.run("search", "--format", "geojson").json
+    assert [feature["id"] for feature in collection["features"]] == ["B", "A"]
+    assert collection["features"][0]["geometry"]["type"] == "Polygon"
+    lines = list(csv.DictReader(io.StringIO(workspace.run("search", "--format", "csv").out)))
+    assert [line["id"] for line in lines] == ["B", "A"]
+    table = workspace.run("search").out.splitlines()
+    assert table[0].split() == ["SENSED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID"]
+    assert "LTA" in table[1]
+    assert "online" in table[2]
+    assert not workspace.mirror.exists()
+
+
+def test_sources(workspace):
+    workspace.write(ONE)
+    (archive,) = workspace.run("sources", "--json").json["archives"]
+    assert {"Sentinel-1A", "Sentinel-2B"} <= {satellite["name"] for satellite in archive["satellites"]}
+    assert {"S1", "S2"} <= {group["name"] for group in archive["source_groups"]}
+    assert "Sentinel-1A" in workspace.run("sources").out
+
+
+def test_orders_can_be_forgotten(workspace, sandbox):
+    sandbox.order_delay = 3600
+    sandbox._catalogue = RowCatalogue([make_row("L", "2019-05-02T11:00:00Z", online=False)])
+    workspace.write(ONE)
+    assert workspace.run("orders").out == "No orders.\n"
+    workspace.run("apply", "--no-wait")
+    assert "pending" in workspace.run("orders").out
+    assert workspace.run("orders", "--forget", "nothing").code == 2
+    assert workspace.run("orders", "--forget", "L").code == 0
+    assert workspace.run("orders", "--json").json == []
+
+
+def test_the_plan_of_the_contract(workspace, sandbox):
+    offered = [make_row("A", "2019-05-02T11:00:00Z"), make_row("L", "2019-05-01T11:00:00Z", online=False)]
+    sandbox._catalogue = RowCatalogue(offered)
+    workspace.write(ONE)
+    plan = workspace.run("plan", "--json")
+    assert plan.code == 0
+    document = plan.json
+    assert document["schema"] == 1
+    assert document["manifest"] == "manifest.toml"
+    assert document["mirror"] == str(workspace.mirror)
+    assert document["archive"] == {"type": "sedas", "url": workspace.url}
+    assert document["search_complete"] is True
+    assert document["summary"] == {
+        "keep": 0, "fetch": 1, "resume": 0, "order": 1, "wait": 0, "replace": 0, "adopt": 0, "prune": 0, "skip": 0,
+        "bytes": None,
+    }  # fmt: skip
+    assert document["actions"][1] == {
+        "action": "fetch", "id": "A", "datasets": ["d"], "path": "A.zip", "size": None, "reason": "not in the mirror",
+    }  # fmt: skip
+    assert workspace.run("plan", "--exit-code").code == 10
+    assert workspace.run("apply", "--dry-run", "--json").json == document
+    sized = workspace.run("plan", "--json", "--sizes").json
+    assert sized["actions"][1]["size"] == sized["summary"]["bytes"] > 0
+    workspace.run("apply")
+    assert workspace.run("plan", "--json").json["actions"] == []
+    everything = workspace.run("plan", "--json", "--all").json
+    assert [action["action"] for action in everything["actions"]] == ["keep", "keep"]
+
+
+def test_a_plan_for_people(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-02T11:00:00Z"), make_row("L", "2019-05-01T11:00:00Z", online=False)])
+    workspace.write(ONE)
+    shown = workspace.run("plan")
+    assert "+ fetch   A" in shown.out
+    assert "o order   L" in shown.out
+    assert "Plan: 1 to fetch, 1 to order" in shown.out
+    assert "Run `sedas-sync apply`" in shown.out
+    assert "\x1b" not in shown.out, "no colour where there is no terminal"
+
+
+def test_global_options_stand_before_or_after_the_command(workspace):
+    workspace.write(ONE)
+    before, after = workspace.run("--json", "validate"), workspace.run("validate", "--json")
+    assert before.json == after.json
+    assert workspace.run("-q", "validate").out == workspace.run("validate", "-q").out == ""
+
+
+def test_without_a_terminal_there_are_plain_lines(workspace):
+    workspace.write()
+    ran = workspace.run("apply")
+    assert ran.code == 0
+    for stream in (ran.out, ran.err):
+        assert not set(stream) & {"\r", "\x1b", "\x08"}
+    assert re.search(r"^Applied: \d+ fetched", ran.out)
+    assert "to order" in ran.err
+    quiet = workspace.run("apply", "-q")
+    assert (quiet.out, quiet.err) == ("", "")
+
+
+def test_the_sandbox_command_is_an_archive(workspace):
+    process = workspace.start("sandbox", "--port", "0", "--json")
+    try:
+        line = ""
+        while not line.strip().endswith("}"):
+            line += process.stdout.readline()
+        told = json.loads(line)
+        body = json.dumps({"username": told["username"], "password": told["password"]}).encode()
+        request = urllib.request.Request(told["url"] + "authentication", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert json.load(answer)["token"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    assert process.returncode == 143
+
+
+def test_the_installed_script_is_the_same_command(workspace):
+    script = Path(sys.executable).with_name("sedas-sync")
+    shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"sedas-sync {__version__}\n"

@@ -6,8 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 DATES = (
-    "a date (2019-04-30), a date-time (2019-04-30T10:00:00Z), 'today', 'now', "
-    "or how long ago ('-30d', '-12h', '-2w')"
+    "a date (2019-04-30), a date-time (2019-04-30T10:00:00Z), 'today', 'now', or how long ago ('-30d', '-12h', '-2w')"
 )
 """What `DateSpec.parse` takes, in words."""
 

@@ -32,9 +32,7 @@ def url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not (_NAME.fullmatch(host) or _is_address(host)):
         raise ValueError("must be an address such as 'https://example.org/api/'")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(
-            f"is plain http to {host}; only https is safe there (http is for loopback addresses)"
-        )
+        raise ValueError(f"is plain http to {host}; only https is safe there (http is for loopback addresses)")
     return text
 
 
@@ -46,9 +44,7 @@ def trusted_host(text: str) -> str:
     """
     if _NAME.fullmatch(text) or _WILDCARD.fullmatch(text) or _is_address(text):
         return text.lower()
-    raise ValueError(
-        "must be a host name such as 'data.example.org', or '*.example.org' for all hosts below it"
-    )
+    raise ValueError("must be a host name such as 'data.example.org', or '*.example.org' for all hosts below it")
 
 
 def is_loopback(host: str) -> bool:

@@ -143,7 +143,7 @@ def _simplified(shell: Polygon) -> Iterator[Polygon]:
     extent = max(east - west, north - south)
     for step in range(8):
         tolerance = extent / 1000 * 2**step
-        coarse = shell.simplify(tolerance / 8)
+        coarse = cast(Polygon, shell.simplify(tolerance / 8))
         if _vertices(coarse) > _BUFFERED:
             continue
         grown = coarse.buffer(tolerance, join_style="mitre", mitre_limit=2)

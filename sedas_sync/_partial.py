@@ -1,9 +1,9 @@
 """The file a download grows in, and the note beside it that makes going on safe.
 
-`<name>.part` holds the bytes, `<name>.meta` beside it says of which file they are: a line of JSON, written before the
-first byte that could be gone on from. While one stream fills the part its length says how far it is. Once several
-do, the note has a further line `start end` for every stretch that has been written, and the length says nothing.
-A part without a note that can be read is worth nothing and is begun anew.
+`<name>.part` holds the bytes, `<name>.meta` beside it says of which file they are: a line of JSON, written
+before the first byte that could be gone on from. While one stream fills the part its length says how far it
+is. Once several do, the note has a further line `start end` for every stretch that has been written, and the
+length says nothing. A part without a note that can be read is worth nothing and is begun anew.
 """
 
 import errno
@@ -25,11 +25,44 @@ _SLICE = 1 << 19
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _SECRET = frozenset(
-    (
-        "accesskeyid accesstoken access_token apikey api_key auth authorization awsaccesskeyid code credential expires"
-        " expiry hmac jwt key key-pair-id password policy se security-token ske skoid sks skt sktid skv sig signature"
-        " sp spr sr st sv token user username"
-    ).split()
+    {
+        "accesskeyid",
+        "accesstoken",
+        "access_token",
+        "apikey",
+        "api_key",
+        "auth",
+        "authorization",
+        "awsaccesskeyid",
+        "code",
+        "credential",
+        "expires",
+        "expiry",
+        "hmac",
+        "jwt",
+        "key",
+        "key-pair-id",
+        "password",
+        "policy",
+        "se",
+        "security-token",
+        "ske",
+        "skoid",
+        "sks",
+        "skt",
+        "sktid",
+        "skv",
+        "sig",
+        "signature",
+        "sp",
+        "spr",
+        "sr",
+        "st",
+        "sv",
+        "token",
+        "user",
+        "username",
+    }
 )
 _SECRET_PREFIXES = ("x-amz-", "x-goog-", "x-oss-")
 
@@ -45,7 +78,8 @@ class Note:
     modified: str | None
     digest: str | None
     validator: str | None
-    """What a server can be asked to compare (`If-Range`); None where it gave nothing that is strong enough."""
+    """What a server can be asked to compare (`If-Range`); None where it gave nothing that is strong
+    enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +146,17 @@ def partial_of(root: str, name: str) -> Resumable | None:
 
 def _load(here: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
     try:
-        with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=here), "rb") as file:  # noqa: PTH123 - descriptor
+        with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=here), "rb") as file:
             head, *lines = file.read().split(b"\n")[:-1]
     except (OSError, ValueError):
         return None
     try:
         read: dict[str, Any] = json.loads(head)
-        if read.pop("version") != _VERSION:
+        total = read["total"]
+        if read.pop("version") != _VERSION or not (total is None or isinstance(total, int)):
             return None
         note = Note(**read)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-    if note.total is not None and not isinstance(note.total, int):
         return None
     return note, merge([stretch for line in lines for stretch in _stretch(line, note.total)])
 
@@ -131,10 +164,11 @@ def _load(here: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
 def _stretch(line: bytes, total: int | None) -> list[tuple[int, int]]:
     """Read a line; nothing where it was torn.
 
-    A line that was torn by a full disk and has the next one run on to it reads as part of that one, or as nothing.
+    A line that was torn by a full disk and has the next one run on to it reads as part of that one, or as
+    nothing.
     """
     numbers = line.split()
-    if len(numbers) != 2 or not (numbers[0].isdigit() and numbers[1].isdigit()):  # noqa: PLR2004 - start and end
+    if len(numbers) != 2 or not (numbers[0].isdigit() and numbers[1].isdigit()):
         return []
     start, end = int(numbers[0]), int(numbers[1])
     return [(start, end)] if start < end and total is not None and end <= total else []
@@ -195,12 +229,16 @@ class Partial:
         """Whether as many bytes are there as the server said."""
         return self.note is not None and self.note.total is not None and self.frontier == self.note.total
 
+    def _noted_as(self) -> Note:
+        if self.note is None:
+            raise ValueError("begin() comes first")
+        return self.note
+
     def missing(self) -> list[tuple[int, int]]:
         """The gaps, and what is missing at the end."""
-        assert self.note is not None  # noqa: S101 - scattered parts have a note
-        assert self.note.total is not None  # noqa: S101 - and its length
+        note = self._noted_as()
         gaps, at = [], 0
-        for start, end in [*self._stretches, (self.note.total, self.note.total)]:
+        for start, end in [*self._stretches, (note.total or 0, note.total or 0)]:
             if start > at:
                 gaps.append((at, start))
             at = end
@@ -234,8 +272,7 @@ class Partial:
     def append(self, view: memoryview, *, last: bool = False) -> None:
         """Write the next bytes; with `last` a part that never had a note needs none."""
         if not self._noted and not last:
-            assert self.note is not None  # noqa: S101 - `begin` comes first
-            self._write_note(self.note)
+            self._write_note(self._noted_as())
         at = self.frontier
         try:
             while view:
@@ -247,15 +284,13 @@ class Partial:
 
     def scatter(self) -> None:
         """Prepare for bytes behind gaps: from now on the note says which are there."""
-        assert self.note is not None  # noqa: S101 - `begin` comes first
-        assert self._stretches  # noqa: S101 - a note without stretches means a part without gaps
+        if not self._stretches:
+            raise ValueError("a note without stretches means a part without gaps")
         # After a power cut too a part with gaps has to be known as one.
-        self._write_note(self.note, self._stretches, flush=True)
+        self._write_note(self._noted_as(), self._stretches, flush=True)
         self._drop_journal()
         with folder.parent(self._root, note_name(self._name)) as (here, last):
-            self._journal = os.open(
-                last, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here
-            )
+            self._journal = os.open(last, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
         self.scattered = True
 
     def write_at(self, view: memoryview, at: int) -> None:
@@ -295,11 +330,9 @@ class Partial:
                 suppress(FileNotFoundError),
                 folder.parent(self._root, note_name(self._name)) as (here, last),
             ):
-                os.unlink(last, dir_fd=here)  # noqa: PTH108 - relative to a descriptor
+                os.unlink(last, dir_fd=here)
 
-    def _write_note(
-        self, note: Note, stretches: list[tuple[int, int]] | None = None, *, flush: bool = False
-    ) -> None:
+    def _write_note(self, note: Note, stretches: list[tuple[int, int]] | None = None, *, flush: bool = False) -> None:
         """Write the note as a whole, or leave the one that is there."""
         lines = "".join(f"{start} {end}\n" for start, end in stretches or ())
         data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
@@ -314,7 +347,7 @@ class Partial:
                     os.fsync(file)
             finally:
                 os.close(file)
-            os.replace(draft, last, src_dir_fd=here, dst_dir_fd=here)  # noqa: PTH105 - relative to descriptors
+            os.replace(draft, last, src_dir_fd=here, dst_dir_fd=here)
         self._noted = True
 
     def _drop_journal(self) -> None:
@@ -340,6 +373,7 @@ def _open(here: int, last: str, shown: str) -> int:
     os.close(file)
     if not modes.S_ISREG(found.st_mode):
         raise errors.TransferError(f"{shown} in the mirror is not a regular file")
-    # A finished scene whose part was not taken away before a kill: the other name is the scene's and must not be touched.
-    os.unlink(last, dir_fd=here)  # noqa: PTH108 - relative to a descriptor
+    # A finished scene whose part was not taken away before a kill: the other name is the scene's and must not
+    # be touched.
+    os.unlink(last, dir_fd=here)
     return os.open(last, _FLAGS | os.O_EXCL, 0o666, dir_fd=here)

@@ -28,8 +28,8 @@ class Rate:
 class Budget:
     """How many connections run, of how many that may.
 
-    A download always has one connection and waits for it if it must; its further ones come out of what is left and go
-    back as soon as another download waits.
+    A download always has one connection and waits for it if it must; its further ones come out of what is
+    left and go back as soon as another download waits.
     """
 
     def __init__(self, limit: int) -> None:

@@ -60,9 +60,7 @@ def read_wkt(text: str) -> list[Rings]:
     """
     srid = _SRID.match(text)
     if srid and srid[1] != "4326":
-        raise ValueError(
-            f"its coordinates are in EPSG:{srid[1]}; only EPSG:4326 (longitude latitude) is understood"
-        )
+        raise ValueError(f"its coordinates are in EPSG:{srid[1]}; only EPSG:4326 (longitude latitude) is understood")
     reader = _WktReader(text[srid.end() :] if srid else text)
     polygons = reader.geometry(0)
     reader.finish()
@@ -93,9 +91,7 @@ def check(polygons: Sequence[Rings]) -> list[Rings]:
     for ring in (ring for rings in polygons for ring in rings):
         _check_ring(ring)
     positions = [position for rings in polygons for ring in rings for position in ring]
-    outside = next(
-        (p for p in positions if abs(p[0]) > HALF_TURN + _SLACK or abs(p[1]) > POLE + _SLACK), None
-    )
+    outside = next((p for p in positions if abs(p[0]) > HALF_TURN + _SLACK or abs(p[1]) > POLE + _SLACK), None)
     if outside is None:
         return [[[_clamped(p) for p in ring] for ring in rings] for rings in polygons]
     place = f"the position {_shown(outside)} is outside ±180/±90"

@@ -1,9 +1,9 @@
 """Several connections for one scene, and the digest that follows them.
 
-A server that limits each connection is faster with several. What is missing is handed out in blocks from the front:
-large ones first and smaller ones towards the end, so that the digest can follow closely and all
-connections finish at about the same moment. Connections beyond the first are added while they bring something, and are
-given back as soon as another scene waits for one.
+A server that limits each connection is faster with several. What is missing is handed out in blocks from the
+front: large ones first and smaller ones towards the end, so that the digest can follow closely and all
+connections finish at about the same moment. Connections beyond the first are added while they bring
+something, and are given back as soon as another scene waits for one.
 """
 
 import threading
@@ -38,7 +38,8 @@ _BUFFER_MIN, _BUFFER_MAX = 1 << 16, 1 << 20
 
 
 def slow(pace: float, all_paces: float, left: int) -> bool:
-    """Whether further connections promise something: this one is slow, the machine is not, and much is left."""
+    """Whether further connections promise something: this one is slow, the machine is not, and much is
+    left."""
     return pace < _FAST and all_paces < _FAST * 1.5 and left > pace * _WORTHWHILE
 
 
@@ -86,9 +87,7 @@ class Follower:
             self._news.clear()
             try:
                 while not self._ending and self._proof.position < self._part.frontier:
-                    self._proof.catch_up(
-                        self._part.file, min(self._part.frontier, self._proof.position + (8 << 20))
-                    )
+                    self._proof.catch_up(self._part.file, min(self._part.frontier, self._proof.position + (8 << 20)))
             except (OSError, EOFError):
                 # The caller reads on from the same place and meets the same trouble, where it can be told.
                 return
@@ -113,8 +112,7 @@ class Split:
             run: the fetch this is for; its part is known in length.
             response: the answer that is being read, at the part's frontier.
         """
-        assert run.part.note is not None  # noqa: S101 - what is split has a length
-        assert run.part.note.total is not None  # noqa: S101
+        total = (run.part.note.total if run.part.note else None) or 0
         self._run = run
         self._live = run.live
         self._part = run.part
@@ -122,7 +120,7 @@ class Split:
         self._open_at = run.part.frontier
         self._fixed = run.policy.segments
         self._limit = min(self._fixed or MOST, MOST)
-        self._buffer = run.live.reading(max(_BUFFER_MIN, min(run.part.note.total >> 9, _BUFFER_MAX)))
+        self._buffer = run.live.reading(max(_BUFFER_MIN, min(total >> 9, _BUFFER_MAX)))
         self._changed = threading.Condition()
         self._blocks: set[_Block] = set()
         self._missing: list[tuple[int, int]] = []
@@ -194,8 +192,7 @@ class Split:
         passed = now - self._since[0]
         if passed < _JUDGE_AFTER:
             return False
-        assert self._before is not None  # noqa: S101 - asked only then
-        before, pace = self._before
+        before, pace = self._before or (self._working, 0.0)
         self._before = None
         after = (self._came - self._since[1]) / passed
         more = self._working / before - 1
@@ -213,7 +210,7 @@ class Split:
             self._fail(error)
         except OSError as error:
             self._fail(error)
-        except Exception:  # noqa: BLE001 - a refusal by the server, whatever it is; the first connection will meet and tell it
+        except Exception:
             self._limit = max(1, self._working - 1)
         finally:
             with self._changed:
@@ -302,7 +299,8 @@ class Split:
                 self._give_back(block)
 
     def _wait(self) -> bool:
-        """Nothing to do for the first connection: wait for the others; False when there are none, and all is done."""
+        """Nothing to do for the first connection: wait for the others; False when there are none, and all is
+        done."""
         with self._changed:
             if self._working == 1 and not self._missing:
                 return False
@@ -326,7 +324,7 @@ class Split:
         asked = block.end
         if response is None:
             response = run.ask(block.position, asked)
-            if response.status != 206:  # noqa: PLR2004 - an HTTP status
+            if response.status != _wire.PARTIAL:
                 response.connection.close()
                 raise _NotOurs if first else _wire.Refused("the server does not send ranges after all")
             try:
@@ -386,5 +384,5 @@ class Split:
                 return
 
 
-class _NotOurs(Exception):  # noqa: N818 - a finding
+class _NotOurs(Exception):
     """The server has another file now, or no ranges of this one."""

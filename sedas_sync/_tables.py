@@ -25,9 +25,7 @@ class _Reader:
     def __init__(self, read: Callable[[Any], Any]) -> None:
         self._read = read
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self._read)
 
 
@@ -48,9 +46,9 @@ class ArchiveConfig(_Table):
     """Address of its API; of a directory its path. None where the type has no default."""
     trusted_hosts: Annotated[tuple[str, ...], _Reader(_fields.texts)] = ()
     """Further hosts that may be sent the token, in lower case: exact names, or `*.example.org`."""
-    filehash: Annotated[
-        Literal["warn", "enforce", "ignore"], _Reader(_fields.choice("warn", "enforce", "ignore"))
-    ] = "warn"
+    filehash: Annotated[Literal["warn", "enforce", "ignore"], _Reader(_fields.choice("warn", "enforce", "ignore"))] = (
+        "warn"
+    )
     """What a scene is worth that differs from the digest in the catalogue."""
 
 
@@ -82,9 +80,9 @@ class TransferConfig(_Table):
     """Seconds one run waits for orders."""
     max_orders: Annotated[int, _Reader(_fields.whole(0))] = 0
     """Most orders placed in one run; 0 is no limit."""
-    integrity: Annotated[
-        Literal["crc", "structure", "size"], _Reader(_fields.choice("crc", "structure", "size"))
-    ] = "crc"
+    integrity: Annotated[Literal["crc", "structure", "size"], _Reader(_fields.choice("crc", "structure", "size"))] = (
+        "crc"
+    )
     """How far a scene's bytes are checked."""
 
 
@@ -98,17 +96,13 @@ class Dataset(_Table):
     """Names of AOIs; a scene over any of them belongs. Empty where products are named."""
     start: Annotated[DateSpec | None, _Reader(lambda value: DateSpec.parse(value, "start"))] = None
     end: Annotated[DateSpec, _Reader(lambda value: DateSpec.parse(value, "end"))] = DateSpec("ago", "end")
-    sensor: Annotated[Literal["all", "optical", "sar"], _Reader(_fields.choice("all", "optical", "sar"))] = (
-        "all"
-    )
+    sensor: Annotated[Literal["all", "optical", "sar"], _Reader(_fields.choice("all", "optical", "sar"))] = "all"
     max_cloud_cover: Annotated[float | None, _Reader(_fields.percent)] = None
     """Percent; acts on optical scenes that state a figure."""
     satellite: Annotated[str | None, _Reader(_fields.text)] = None
     source_group: Annotated[str | None, _Reader(_fields.text)] = None
     product_type: Annotated[str | None, _Reader(_fields.text)] = None
-    orbit_direction: Annotated[
-        Literal["ASCENDING", "DESCENDING"] | None, _Reader(_fields.orbit_direction)
-    ] = None
+    orbit_direction: Annotated[Literal["ASCENDING", "DESCENDING"] | None, _Reader(_fields.orbit_direction)] = None
     polarisation: Annotated[tuple[str, ...], _Reader(_fields.polarisation)] = ()
     """Channels that must all be there, in the order of the manifest, which means nothing."""
     min_aoi_coverage: Annotated[float | None, _Reader(_fields.percent)] = None

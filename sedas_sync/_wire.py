@@ -1,8 +1,9 @@
 """HTTP/1.1 as far as fetching a file needs it, straight on the socket.
 
-What is here and not in a library is the way bytes are read: into the caller's buffer, by one call that returns when the
-buffer is full or a tenth of a second has passed, so that large bodies cost little and slow ones are not held back. The
-module knows requests, connections that are kept, proxies, TLS and redirects; what an answer means is for the caller.
+What is here and not in a library is the way bytes are read: into the caller's buffer, by one call that
+returns when the buffer is full or a tenth of a second has passed, so that large bodies cost little and slow
+ones are not held back. The module knows requests, connections that are kept, proxies, TLS and redirects; what
+an answer means is for the caller.
 """
 
 import base64
@@ -22,6 +23,9 @@ from sedas_sync import __version__
 TICK = 0.1
 """Seconds after which a read comes back with what there is, or with nothing."""
 
+OK, PARTIAL, BAD_REQUEST, PROXY_LOGIN, UNSATISFIABLE, SERVER_ERROR = 200, 206, 400, 407, 416, 500
+"""The statuses that are spoken of here and by those who ask."""
+
 REDIRECTS = 5
 _HEAD_LIMIT = 1 << 16
 _IDLE_LIMIT = 30.0
@@ -30,11 +34,11 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _BODILESS = frozenset({204, 304})
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a malfunction
+class Refused(Exception):
     """It cannot be done, and will not be for trying again."""
 
 
-class Broken(Exception):  # noqa: N818 - named as it is spoken of
+class Broken(Exception):
     """The connection failed or the peer did not speak HTTP; another try may succeed."""
 
 
@@ -115,7 +119,8 @@ class Connection:
         if self._tls:
             self.sock.settimeout(seconds)
         else:
-            # The kernel's own timeout spares a poll() before every recv() and lets MSG_WAITALL return what there is.
+            # The kernel's own timeout spares a poll() before every recv() and lets MSG_WAITALL return what
+            # there is.
             whole, rest = divmod(seconds, 1)
             packed = struct.pack("@ll", int(whole), int(rest * 1e6))
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
@@ -136,7 +141,8 @@ class Connection:
             raise Broken(f"the connection broke ({_reason(error)})") from error
 
     def more(self) -> bool | None:
-        """Read some bytes into the buffer: True they came, False the peer has hung up, None nothing came in a tick."""
+        """Read some bytes into the buffer: True they came, False the peer has hung up, None nothing came in a
+        tick."""
         try:
             data = self.sock.recv(_HEAD_LIMIT)
         except (BlockingIOError, TimeoutError):
@@ -366,7 +372,8 @@ class Client:
             patience: consulted while nothing comes.
 
         Raises:
-            Refused: it cannot be asked for: no URL, a certificate that is not trusted, a redirect to plain http.
+            Refused: it cannot be asked for: no URL, a certificate that is not trusted, a redirect to plain
+            http.
             Broken: the server could not be reached, or did not answer as HTTP says.
         """
         origin, target = split(url)
@@ -507,11 +514,11 @@ class Client:
 
 def _context(bundle: str) -> ssl.SSLContext:
     if not bundle:
-        import certifi  # noqa: PLC0415 - not needed without TLS
+        import certifi
 
         bundle = certifi.where()
     try:
-        if os.path.isdir(bundle):  # noqa: PTH112 - strings all through
+        if os.path.isdir(bundle):
             context = ssl.create_default_context(capath=bundle)
         else:
             context = ssl.create_default_context(cafile=bundle)
@@ -522,7 +529,7 @@ def _context(bundle: str) -> ssl.SSLContext:
 
 
 def _way(origin: Origin) -> _Way:
-    from requests.utils import get_environ_proxies, select_proxy  # noqa: PLC0415 - slow to import
+    from requests.utils import get_environ_proxies, select_proxy
 
     url = f"{origin}/"
     found = select_proxy(url, get_environ_proxies(url))
@@ -550,9 +557,9 @@ def _tunnel(sock: socket.socket, origin: Origin, way: _Way, patience: "Patience"
     connection = Connection(sock, origin)
     connection.send("\r\n".join([*lines, "", ""]).encode())
     status, _, _ = _head(connection, patience)
-    if status == 407:  # noqa: PLR2004 - an HTTP status
+    if status == PROXY_LOGIN:
         raise Refused(f"the proxy {way.proxy} refused who asks (HTTP 407)")
-    if not 200 <= status < 300:  # noqa: PLR2004 - an HTTP status
+    if status // 100 != OK // 100:
         raise Broken(f"the proxy {way.proxy} does not reach {origin} (HTTP {status})")
 
 
@@ -584,7 +591,7 @@ class Patience:
 def _answer(connection: Connection, patience: Patience) -> Response:
     while True:
         status, headers, keep = _head(connection, patience)
-        if status >= 200:  # noqa: PLR2004 - what is below is no answer yet
+        if status >= OK:
             return Response(connection, status, headers, keep=keep)
 
 

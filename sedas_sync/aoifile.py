@@ -91,9 +91,7 @@ def _check_crs(content: Mapping[str, Any]) -> None:
     name = properties.get("name") if isinstance(properties, Mapping) else None
     if not isinstance(name, str) or name.lower() not in _LONGITUDE_LATITUDE:
         shown = name if isinstance(name, str) else "something else"
-        raise ValueError(
-            f"its coordinates are in {shown[:60]}; GeoJSON must be in longitude and latitude (CRS84)"
-        )
+        raise ValueError(f"its coordinates are in {shown[:60]}; GeoJSON must be in longitude and latitude (CRS84)")
 
 
 # ---------------------------------------------------------------------------------------- vector formats

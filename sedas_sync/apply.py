@@ -42,7 +42,7 @@ from sedas_sync.index import STATE, Index, facts_of
 from sedas_sync.integrity import Filehash
 from sedas_sync.layout import Layout
 from sedas_sync.model import Action, Download, Holding, Kind, Order, OrderState, Scene
-from sedas_sync.plan import Plan, settled
+from sedas_sync.plan import TRANSFERS, Plan, settled
 
 MAX_REPLACEMENTS = 3
 """How often a failed order is placed again."""
@@ -172,6 +172,8 @@ class Run:
         """Ask the run to end in order; may be called from a signal handler or another thread."""
         self.interrupted = True
         self._halt.set()
+        for archive in self.archives.values():
+            archive.stop()
         self._inbox.put(lambda: None)
 
     def events(self) -> Iterator[Event]:
@@ -235,18 +237,18 @@ class Run:
             self.index.put_order(order, durable=False)
         for held in self.plan.refreshed:
             self.index.put_file(held, self.now())
-        moves = []
+        by_kind: dict[Kind, list[Action]] = {kind: [] for kind in Kind}
         for action in self.plan.actions:
-            if action.kind is Kind.KEEP:
-                self._count["kept"] += 1
-            elif action.kind is Kind.SKIP:
-                self._count["skipped"] += 1
-                self._tell(Skipped(time=self.now(), id=action.id, reason=action.reason))
-            elif action.kind is Kind.ADOPT:
-                moves.append(action)
-            elif action.want is not None:
-                self._queue(action, action.want.scene)
-        self._adopt_all(moves)
+            by_kind[action.kind].append(action)
+        self._count["kept"] = len(by_kind[Kind.KEEP])
+        self._count["skipped"] = len(by_kind[Kind.SKIP])
+        for action in by_kind[Kind.SKIP]:
+            self._tell(Skipped(time=self.now(), id=action.id, reason=action.reason))
+        self._adopt_all(by_kind[Kind.ADOPT])
+        for kind in (Kind.RESUME, Kind.REPLACE, Kind.FETCH, Kind.ORDER, Kind.WAIT):
+            for action in by_kind[kind]:
+                if action.want is not None:
+                    self._queue(action, action.want.scene)
         if self._waiting:
             self._schedule_poll(first=True)
 
@@ -266,15 +268,15 @@ class Run:
             if order is not None and order.download_url is not None:
                 task.placed = order.attempts
                 task.scene = replace(scene, download_url=order.download_url)
-            if action.kind is Kind.RESUME:
-                self._ready.appendleft(task)
-            else:
-                self._ready.append(task)
+            self._ready.append(task)
 
     def _room(self) -> None:
-        free, needed = folder.free_space(str(self.root)), self.plan.bytes
-        if needed is not None and needed > free:
-            self._warn(f"{needed} bytes are to be fetched and only {free} are free in {self.root}: the disk will fill up")
+        free = folder.free_space(str(self.root))
+        needed = sum(action.size or 0 for action in self.plan.actions if action.kind in TRANSFERS)
+        if needed > free:
+            self._warn(
+                f"{needed} bytes are to be fetched and only {free} are free in {self.root}: the disk will fill up"
+            )
 
     def _settle(self) -> None:
         """Account for what was not finished: failed where the run had to give up, pending otherwise."""
@@ -409,7 +411,7 @@ class Run:
         self._schedule_poll(first=True)
 
     def _refused(self, task: _Task, error: BaseException | None) -> None:
-        if self._abort is not None:
+        if self._halt.is_set():
             self._to_place.append(task)
         elif isinstance(error, ArchiveError) and (error.status == 429 or error.retry_after is not None):  # noqa: PLR2004
             # A quota: nothing is wrong with this order, it waits its turn.
@@ -450,7 +452,7 @@ class Run:
     def _polled(self, answers: list[Order] | None, error: BaseException | None) -> None:
         self._polling = False
         if answers is None:
-            if self._abort is None:
+            if not self._halt.is_set():
                 self._warn(f"orders could not be asked for: {_sentence(error)}")
             answers = []
         for order in map(settled, answers):
@@ -519,7 +521,9 @@ class Run:
         task.began = task.began or monotonic()
         if self._workers is None:
             raise RuntimeError("the run has not begun")
-        future = self._workers.submit(fetch, job) if self._live is None else self._workers.submit(fetch, job, self._live)
+        future = (
+            self._workers.submit(fetch, job) if self._live is None else self._workers.submit(fetch, job, self._live)
+        )
         self._transfers[future] = task
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
@@ -574,7 +578,7 @@ class Run:
         trouble: BaseException | None,
     ) -> None:
         if answer is None:
-            if self._abort is None:
+            if not self._halt.is_set():
                 self._fail(task, f"{first}; {_sentence(trouble)}")
             else:
                 self._ready.append(task)

@@ -60,7 +60,9 @@ def _global_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
     @wraps(command)
-    def merged(*args: Any, quiet: bool, verbose: int, no_progress: bool, log_file: str | None, as_json: bool, **rest: Any) -> Any:
+    def merged(
+        *args: Any, quiet: bool, verbose: int, no_progress: bool, log_file: str | None, as_json: bool, **rest: Any
+    ) -> Any:
         common = click.get_current_context().ensure_object(Globals)
         common.quiet |= quiet
         common.verbose += verbose
@@ -125,7 +127,9 @@ def validate(manifest: str, common: Globals) -> None:
             _print_json({"schema": 1, "manifest": manifest, "valid": False, "problems": list(error.problems)})
         raise
     if common.as_json:
-        _print_json({"schema": 1, "manifest": manifest, "valid": True, "problems": [], "datasets": list(checked.datasets)})
+        _print_json(
+            {"schema": 1, "manifest": manifest, "valid": True, "problems": [], "datasets": list(checked.datasets)}
+        )
     elif not common.quiet:
         count = len(checked.datasets)
         click.echo(f"{manifest}: valid, {count} dataset{'' if count == 1 else 's'}")
@@ -134,7 +138,9 @@ def validate(manifest: str, common: Globals) -> None:
 @cli.command()
 @_manifest_argument
 @_datasets
-@click.option("--format", "how", type=click.Choice(["table", "json", "geojson", "csv"]), help="How to write the scenes.")
+@click.option(
+    "--format", "how", type=click.Choice(["table", "json", "geojson", "csv"]), help="How to write the scenes."
+)
 @_global_options
 def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Globals) -> None:
     """Show what the archive offers for the manifest."""

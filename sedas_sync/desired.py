@@ -153,7 +153,10 @@ def _date_rule(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, now: da
     start, stop = dataset.interval(now)
     if start <= scene.start <= stop:
         return None
-    return Refusal("date", f"sensed {scene.start:%Y-%m-%dT%H:%M:%SZ}, wanted {start:%Y-%m-%dT%H:%M:%SZ} to {stop:%Y-%m-%dT%H:%M:%SZ}")
+    return Refusal(
+        "date",
+        f"sensed {scene.start:%Y-%m-%dT%H:%M:%SZ}, wanted {start:%Y-%m-%dT%H:%M:%SZ} to {stop:%Y-%m-%dT%H:%M:%SZ}",
+    )
 
 
 def _fact_rules(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, _now: datetime) -> Refusal | None:
@@ -173,7 +176,12 @@ def _fact_rules(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, _now: 
         return Refusal("tile", f"tile is {name.tile or 'unknown'}, wanted {' or '.join(dataset.tile)}")
     group, stated = dataset.source_group, scene.source_group
     # Rows do not state their group; it is derived from the satellite, so only well-known groups can contradict.
-    if group is not None and stated is not None and not _same(group, stated) and {group.lower(), stated.lower()} <= _KNOWN_GROUPS:
+    if (
+        group is not None
+        and stated is not None
+        and not _same(group, stated)
+        and {group.lower(), stated.lower()} <= _KNOWN_GROUPS
+    ):
         return Refusal("source_group", f"source_group is {stated}, wanted {group}")
     if dataset.polarisation:
         channels = polarisations(scene)
@@ -249,10 +257,14 @@ def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]
     }
 
 
-def _paths(manifest: Manifest, scenes: Mapping[SceneId, Scene], takers: Mapping[SceneId, list[str]]) -> dict[SceneId, str]:
+def _paths(
+    manifest: Manifest, scenes: Mapping[SceneId, Scene], takers: Mapping[SceneId, list[str]]
+) -> dict[SceneId, str]:
     layout = manifest.mirror.layout
     paths = {
-        scene_id: layout.path(scene, dataset=takers[scene_id][0], archive=manifest.datasets[takers[scene_id][0]].archive[0])
+        scene_id: layout.path(
+            scene, dataset=takers[scene_id][0], archive=manifest.datasets[takers[scene_id][0]].archive[0]
+        )
         for scene_id, scene in scenes.items()
     }
     for scene_ids in collisions(paths).values():

@@ -1,8 +1,10 @@
 """What may happen to files below a mirror's root, and nothing outside it.
 
-Every path is taken apart and walked one component at a time from the root with `O_NOFOLLOW`, and the last step is done
-relative to the folder that was opened so. A symbolic link among the components is refused, whoever put it there and
-whenever: there is no moment between a check and a deed. The root itself may be a link, since the user named it.
+Every path is taken apart and walked one component at a time from the root with `O_NOFOLLOW`, and the last
+step is done relative to the folder that was opened so. A symbolic link among the components is refused,
+whoever put it there and
+whenever: there is no moment between a check and a deed. The root itself may be a link, since the user named
+it.
 """
 
 import errno
@@ -63,7 +65,7 @@ def parent(root: str, relative: str, *, create: bool = False) -> Iterator[tuple[
     except FileNotFoundError:
         if not create:
             raise
-        os.makedirs(root, exist_ok=True)  # noqa: PTH103 - a descriptor-relative walk has no use for Path objects
+        os.makedirs(root, exist_ok=True)
         here = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
     try:
         for depth, folder in enumerate(folders):
@@ -82,7 +84,7 @@ def _enter(here: int, folder: str, shown: str, *, create: bool) -> int:
         if not create:
             raise
         with suppress(FileExistsError):
-            os.mkdir(folder, dir_fd=here)  # noqa: PTH102 - relative to a descriptor
+            os.mkdir(folder, dir_fd=here)
         return _enter(here, folder, shown, create=False)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENOTDIR):
@@ -108,7 +110,8 @@ def prepare(root: str, relative: str) -> str:
 def place(root: str, part: str, final: str, *, replace: bool = False) -> os.stat_result:
     """Give a finished file its final name, at once and as a whole; returns its stat.
 
-    With `replace` whatever file or link has the name gives way, and a link is not followed. Without it nothing does.
+    With `replace` whatever file or link has the name gives way, and a link is not followed. Without it
+    nothing does.
 
     Raises:
         FileExistsError: something has the name and `replace` is not set.
@@ -121,7 +124,7 @@ def place(root: str, part: str, final: str, *, replace: bool = False) -> os.stat
 
 def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -> None:
     if replace:
-        os.replace(source, target, src_dir_fd=here, dst_dir_fd=there)  # noqa: PTH105 - relative to descriptors
+        os.replace(source, target, src_dir_fd=here, dst_dir_fd=there)
         return
     try:
         # Unlike a rename, a link never takes a name that somebody has.
@@ -134,9 +137,9 @@ def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -
         # A file system without hard links: look, then rename.
         if exists(there, target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from error
-        os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)  # noqa: PTH104 - relative to descriptors
+        os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)
         return
-    os.unlink(source, dir_fd=here)  # noqa: PTH108 - relative to a descriptor
+    os.unlink(source, dir_fd=here)
 
 
 def exists(folder: int, name: str) -> bool:
@@ -162,7 +165,8 @@ def stat(root: str, relative: str) -> os.stat_result | None:
 
 
 def set_aside(root: str, relative: str) -> str:
-    """Move a stranger (file, folder, or link itself) into `replaced/` under a free name; returns its new path.
+    """Move a stranger (file, folder, or link itself) into `replaced/` under a free name; returns its new
+    path.
 
     Raises:
         FileNotFoundError: there is nothing at `relative`.
@@ -180,7 +184,7 @@ def set_aside(root: str, relative: str) -> str:
                 if plain:
                     _rename(here, name, there, free, replace=False)
                 else:
-                    os.rename(name, free, src_dir_fd=here, dst_dir_fd=there)  # noqa: PTH104 - relative to descriptors
+                    os.rename(name, free, src_dir_fd=here, dst_dir_fd=there)
             except FileExistsError:
                 continue
             return f"{REPLACED}/{free}"
@@ -190,7 +194,7 @@ def _numbered(name: str, number: int) -> str:
     if not number:
         return name
     tail = f".{number}"
-    while len(os.fsencode(name + tail)) > 255:  # noqa: PLR2004 - NAME_MAX of every file system in use
+    while len(os.fsencode(name + tail)) > 255:
         name = name[:-1]
     return name + tail
 
@@ -218,7 +222,7 @@ def remove(root: str, relative: str) -> None:
     """
     with parent(root, relative) as (folder, name):
         _regular(folder, name, relative)
-        os.unlink(name, dir_fd=folder)  # noqa: PTH108 - relative to a descriptor
+        os.unlink(name, dir_fd=folder)
     _tidy(root, relative)
 
 
@@ -232,7 +236,7 @@ def _tidy(root: str, relative: str) -> None:
     for depth in range(len(names) - 1, 0, -1):
         try:
             with parent(root, "/".join(names[:depth])) as (folder, name):
-                os.rmdir(name, dir_fd=folder)  # noqa: PTH106 - relative to a descriptor
+                os.rmdir(name, dir_fd=folder)
         except (OSError, errors.TransferError):
             return
 
@@ -264,9 +268,7 @@ def scan(root: str) -> Iterator[Entry]:
                 except FileNotFoundError:
                     continue
                 mode = found.st_mode
-                yield Entry(
-                    prefix + name, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode)
-                )
+                yield Entry(prefix + name, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
 
 
 def sync(root: str, relative: str) -> None:
@@ -278,7 +280,7 @@ def sync(root: str, relative: str) -> None:
 
 def free_space(path: str) -> int:
     """Bytes that this user may still write below `path` (or its nearest folder that exists)."""
-    path = os.path.abspath(path)  # noqa: PTH100 - strings all through
-    while not os.path.exists(path):  # noqa: PTH110 - strings all through
-        path = os.path.dirname(path)  # noqa: PTH120 - strings all through
+    path = os.path.abspath(path)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
     return shutil.disk_usage(path).free

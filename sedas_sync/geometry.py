@@ -83,9 +83,7 @@ def from_bbox(west: float, south: float, east: float, north: float) -> Polygonal
     corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
     _rings.check([[corners]])
     if south > north:
-        raise ValueError(
-            f"its south ({south:g}) is north of its north ({north:g}); the order is west south east north"
-        )
+        raise ValueError(f"its south ({south:g}) is north of its north ({north:g}); the order is west south east north")
     if south == north or west == east:
         raise ValueError("it has no area")
     return _within_world(box(west, south, east + 360 if west > east else east, north))
@@ -268,10 +266,7 @@ def _within_world(shape: Polygonal) -> Polygonal:
     if west >= -HALF_TURN and east <= HALF_TURN:
         return shape
     turns = range(floor((west + 180) / 360), ceil((east - 180) / 360) + 1)
-    parts = [
-        _shifted(shapely.intersection(shape, box(360 * n - 180, -90, 360 * n + 180, 90)), 360 * n)
-        for n in turns
-    ]
+    parts = [_shifted(shapely.intersection(shape, box(360 * n - 180, -90, 360 * n + 180, 90)), 360 * n) for n in turns]
     parts = [part for part in parts if part.area > 0]
     return parts[0] if len(parts) == 1 else _polygonal(shapely.union_all(parts))
 

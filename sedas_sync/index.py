@@ -52,7 +52,7 @@ _PUT_FILE = _upsert("files", (*_HOLDING, "recorded"))
 _PUT_ORDER = _upsert("orders", _ORDER)
 
 
-class IndexDamaged(SedasSyncError):
+class IndexDamagedError(SedasSyncError):
     """The index file is not a database (any more); it can be rebuilt from the folder."""
 
 
@@ -65,7 +65,7 @@ class Index:
 
     Raises:
         ManifestError: the index was written by a newer version of this package.
-        IndexDamaged: the file is there and is no index.
+        IndexDamagedError: the file is there and is no index.
     """
 
     def __init__(self, root: Path, *, write: bool) -> None:
@@ -87,14 +87,16 @@ class Index:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) and "not a database" not in str(error):
                 raise SedasSyncError(f"{self.path}: the index cannot be opened: {error}") from error
-            raise IndexDamaged(f"{self.path}: the index is damaged: {error}") from error
+            raise IndexDamagedError(f"{self.path}: the index is damaged: {error}") from error
 
     def _open_readonly(self) -> sqlite3.Connection:
         # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
         # writing there either, which is what `immutable` promises.
         last: sqlite3.OperationalError | None = None
         for option in ("mode=ro", "mode=ro&immutable=1"):
-            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=30)
+            db = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=30
+            )
             try:
                 self._check_version(db)
                 return db
@@ -111,12 +113,11 @@ class Index:
         # A file's row may be lost with the power: the folder knows better. Orders are committed with more care.
         db.execute("PRAGMA synchronous = NORMAL")
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            db.executescript(f"BEGIN; {_TABLES} INSERT INTO meta VALUES ('schema', '{SCHEMA}'); COMMIT;")
+            db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         self._check_version(db)
 
     def _check_version(self, db: sqlite3.Connection) -> None:
-        row = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        version = int(row[0]) if row else 0
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
             raise ManifestError(
                 f"{self.path}: written by a newer sedas-sync (index format {version}, this one knows {SCHEMA}); "
@@ -143,7 +144,7 @@ class Index:
         try:
             return iter(self._db.execute(sql, values).fetchall())
         except sqlite3.DatabaseError as error:
-            raise IndexDamaged(f"{self.path}: the index is damaged: {error}") from error
+            raise IndexDamagedError(f"{self.path}: the index is damaged: {error}") from error
 
     def holdings(self) -> Iterator[Holding]:
         """Yield every file that is remembered."""

@@ -24,7 +24,8 @@ class _Hash(Protocol):
 
 
 def algorithm(hexdigest: str | None) -> str | None:
-    """Name the digest algorithm that a hex digest's length fits; None where it fits none or is not hexadecimal.
+    """Name the digest algorithm that a hex digest's length fits; None where it fits none or is not
+    hexadecimal.
 
     >>> algorithm("d41d8cd98f00b204e9800998ecf8427e")
     'md5'
@@ -126,9 +127,7 @@ class Proof:
             level = self._judge_zip(file, level, promised, problems, warnings)
         elif not self._zipped and not proved and self.size is None:
             problems.append("neither its length nor a digest was given, so nothing proves it")
-        return Checked(
-            size=size, sha256=sha256, level=level, problems=tuple(problems), warnings=tuple(warnings)
-        )
+        return Checked(size=size, sha256=sha256, level=level, problems=tuple(problems), warnings=tuple(warnings))
 
     def _digests(self, sha256: str, problems: list[str], warnings: list[str]) -> bool:
         proved = False
@@ -147,9 +146,7 @@ class Proof:
                 (problems if self._filehash == "enforce" else warnings).append(told)
         return proved
 
-    def _judge_zip(
-        self, file: int, level: Level, promised: bool, problems: list[str], warnings: list[str]
-    ) -> Level:
+    def _judge_zip(self, file: int, level: Level, promised: bool, problems: list[str], warnings: list[str]) -> Level:
         if self.level == "size" and (promised or level is Level.DIGEST):
             if os.pread(file, 4, 0) != _zip.MAGIC:
                 problems.append("it is no zip")
@@ -167,9 +164,7 @@ class Proof:
             problems.append(f"the zip is damaged: {wrong}")
         if level is Level.DIGEST:
             return level
-        return (
-            Level.CRC if crc and not any("cannot be proved" in text for text in unproved) else Level.STRUCTURE
-        )
+        return Level.CRC if crc and not any("cannot be proved" in text for text in unproved) else Level.STRUCTURE
 
 
 def check(
@@ -217,7 +212,7 @@ def zip_problem(file: str | IO[bytes], level: Proving) -> str | None:
         OSError: the file cannot be read.
     """
     if isinstance(file, str):
-        with open(file, "rb") as opened:  # noqa: PTH123 - strings all through
+        with open(file, "rb") as opened:
             return zip_problem(opened, level)
     descriptor = file.fileno()
     if level == "size":

@@ -239,9 +239,7 @@ def _check_segment(segment: _Segment) -> None:
 # ---------------------------------------------------------------------------------------- making names safe
 
 
-def _text(
-    piece: _Piece, values: Mapping[str, str | None], times: Mapping[str, datetime | None]
-) -> tuple[str, bool]:
+def _text(piece: _Piece, values: Mapping[str, str | None], times: Mapping[str, datetime | None]) -> tuple[str, bool]:
     """The text that stands for a piece of a template, and whether it came from the template itself."""
     if isinstance(piece, str):
         return piece, True

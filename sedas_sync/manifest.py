@@ -30,15 +30,15 @@ __all__ = [
     "parse",
 ]
 
-if (
-    TYPE_CHECKING
-):  # shapely takes longer to import than all the rest, and a manifest of products never needs it
+if TYPE_CHECKING:  # shapely takes longer to import than all the rest, and a manifest of products never needs it
     from sedas_sync.geometry import Aoi, Polygonal
 
 VERSION = 1
 """The manifest format this package reads."""
 SINGLE = "archive"
 """The key of the only archive, where a manifest has `[archive]` or no table of archives at all."""
+NEEDS_URL = frozenset({"directory", "stac"})
+"""Types of archives that are nowhere in particular."""
 DEFAULT_URLS: Mapping[str, str] = MappingProxyType({"sedas": "https://geobrowser.satapps.org/api/"})
 DEFAULT_TRUSTED_HOSTS: Mapping[str, tuple[str, ...]] = MappingProxyType({"sedas": ("*.satapps.org",)})
 """The service's bytes come from another host than its API (seen in saved answers of 2019 and 2020)."""
@@ -131,9 +131,7 @@ def _check_top(tree: Mapping[str, Any], report: Report) -> None:
 # ---------------------------------------------------------------------------------------------- archives
 
 
-def _archives(
-    tree: Mapping[str, Any], report: Report, known_types: frozenset[str]
-) -> dict[str, ArchiveConfig | None]:
+def _archives(tree: Mapping[str, Any], report: Report, known_types: frozenset[str]) -> dict[str, ArchiveConfig | None]:
     """All archives by key; None for one that is wrong beyond use."""
     if "archives" not in tree:
         return {SINGLE: _archive(report.table(tree, "archive", "archive"), "archive", report, known_types)}
@@ -148,9 +146,7 @@ def _archives(
     }
 
 
-def _archive(
-    table: Mapping[str, Any], path: str, report: Report, known_types: frozenset[str]
-) -> ArchiveConfig | None:
+def _archive(table: Mapping[str, Any], path: str, report: Report, known_types: frozenset[str]) -> ArchiveConfig | None:
     config = report.model(ArchiveConfig, table, path)
     if config is None:
         return None
@@ -158,13 +154,13 @@ def _archive(
         near = suggestion(config.type, sorted(known_types), show_all=True)
         report.add(dotted(path, "type"), f"found {shown(config.type)}, which is no known type{near}")
         return config
+    if config.type in NEEDS_URL and "url" not in table:
+        report.add(dotted(path, "url"), f"missing; the type {config.type} has no address of its own")
     hosts = config.trusted_hosts
     try:
         hosts = tuple(_hosts.trusted_host(host) for host in hosts)
     except ValueError as error:
-        report.add(
-            dotted(path, "trusted_hosts"), f"found {shown(list(config.trusted_hosts))}; an entry {error}"
-        )
+        report.add(dotted(path, "trusted_hosts"), f"found {shown(list(config.trusted_hosts))}; an entry {error}")
     if "trusted_hosts" not in table:
         hosts = DEFAULT_TRUSTED_HOSTS.get(config.type, ())
     if config.url is not None and config.type != "directory":
@@ -172,17 +168,13 @@ def _archive(
             _hosts.url(config.url)
         except ValueError as error:
             report.add(dotted(path, "url"), f"found {shown(config.url)}; it {error}")
-    return config.model_copy(
-        update={"url": config.url or DEFAULT_URLS.get(config.type), "trusted_hosts": hosts}
-    )
+    return config.model_copy(update={"url": config.url or DEFAULT_URLS.get(config.type), "trusted_hosts": hosts})
 
 
 # -------------------------------------------------------------------------------------------------- AOIs
 
 
-def _aois(
-    tables: Mapping[str, Any], report: Report, read_aoi: "Callable[[str], Polygonal]"
-) -> dict[str, "Aoi | None"]:
+def _aois(tables: Mapping[str, Any], report: Report, read_aoi: "Callable[[str], Polygonal]") -> dict[str, "Aoi | None"]:
     """All AOIs by name; None for one that is wrong."""
     return {
         name: _aoi(report.table(tables, name, path), path, report, read_aoi)
@@ -190,9 +182,7 @@ def _aois(
     }
 
 
-def _aoi(
-    table: Mapping[str, Any], path: str, report: Report, read_aoi: "Callable[[str], Polygonal]"
-) -> "Aoi | None":
+def _aoi(table: Mapping[str, Any], path: str, report: Report, read_aoi: "Callable[[str], Polygonal]") -> "Aoi | None":
     before = len(report.problems)
     config = report.model(AoiTable, table, path)
     ways = [key for key in ("wkt", "file", "bbox", "point") if key in table]

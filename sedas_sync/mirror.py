@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from sedas_sync.apply import Options, Run, partial_path
@@ -19,13 +19,16 @@ from sedas_sync.desired import Desired, desired
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched, Summary
 from sedas_sync.fetch import Policy
+from sedas_sync.index import STATE, Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
-from sedas_sync.index import STATE, Index, IndexDamaged, lock
 from sedas_sync.manifest import ArchiveConfig, Manifest, parse
 from sedas_sync.model import Order, OrderState, Scene, SceneId, Want
 from sedas_sync.plan import TRANSFERS, Plan, decide, settled
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import survey
+
+if TYPE_CHECKING:
+    from sedas_sync.geometry import Polygonal
 
 KNOWN_TYPES = frozenset({"sedas", "sandbox"})
 
@@ -55,13 +58,15 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise ManifestError(f"{file}: there is no such file; `sedas-sync init {file}` writes one to begin with") from None
+        raise ManifestError(
+            f"{file}: there is no such file; `sedas-sync init {file}` writes one to begin with"
+        ) from None
     except UnicodeDecodeError as error:
         raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
     except OSError as error:
         raise ManifestError(f"{file}: cannot be read: {error.strerror}") from None
 
-    def read_aoi(name: str) -> object:
+    def read_aoi(name: str) -> "Polygonal":
         from sedas_sync.aoifile import read_aoi  # noqa: PLC0415  # most manifests name no file
 
         return read_aoi(file.parent / name)
@@ -148,14 +153,18 @@ class Mirror:
         """
         if key not in self._archives:
             config = self.manifest.archives[key]
-            self._archives[key] = open_archive(config, self.manifest, self._stack, prompt=self._prompt, clock=self._clock)
+            self._archives[key] = open_archive(
+                config, self.manifest, self._stack, prompt=self._prompt, clock=self._clock
+            )
         return self._archives[key]
 
     def _archives_of(self, manifest: Manifest) -> dict[str, Archive]:
         keys = {key for dataset in manifest.datasets.values() for key in dataset.archive}
         return {key: self.archive(key) for key in sorted(keys)}
 
-    def search(self, *, datasets: Iterable[str] = (), on_event: Listener = _ignore, explain: bool = False) -> SearchResult:
+    def search(
+        self, *, datasets: Iterable[str] = (), on_event: Listener = _ignore, explain: bool = False
+    ) -> SearchResult:
         """Ask the archives, and apply the manifest's rules to what they offer.
 
         Args:
@@ -169,7 +178,9 @@ class Mirror:
         manifest = self._narrowed(datasets)
         now = self._clock()
         offers = search(manifest, self._archives_of(manifest), now)
-        chosen = desired(manifest, {name: offer.scenes.values() for name, offer in offers.items()}, now, explain=explain)
+        chosen = desired(
+            manifest, {name: offer.scenes.values() for name, offer in offers.items()}, now, explain=explain
+        )
         failures = [failure for offer in offers.values() for failure in offer.failures]
         warnings = [warning for offer in offers.values() for warning in offer.warnings] + chosen.warnings
         for name, offer in offers.items():
@@ -274,8 +285,8 @@ class Mirror:
         """
         found = []
         for key, archive in self._archives_of(self.manifest).items():
-            satellites = getattr(archive, "satellites", list)()
-            groups = getattr(archive, "source_groups", list)()
+            satellites: Iterable[Any] = getattr(archive, "satellites", list)()
+            groups: Iterable[Any] = getattr(archive, "source_groups", list)()
             found.append(
                 {
                     "archive": key,
@@ -407,7 +418,9 @@ class Mirror:
         unknown = [name for name in names if name not in self.manifest.datasets]
         if unknown:
             known = ", ".join(self.manifest.datasets)
-            raise ManifestError([f"there is no dataset {name!r} in {self.manifest.source}: it has {known}" for name in unknown])
+            raise ManifestError(
+                [f"there is no dataset {name!r} in {self.manifest.source}: it has {known}" for name in unknown]
+            )
         chosen = {name: dataset for name, dataset in self.manifest.datasets.items() if name in names}
         return replace(self.manifest, datasets=chosen)
 
@@ -418,7 +431,7 @@ class Mirror:
         try:
             index = Index(self.root, write=write)
             list(index.orders())
-        except IndexDamaged as error:
+        except IndexDamagedError as error:
             file = self.root / STATE / "index.db"
             if not write:
                 warnings.append(f"{error}{_WILL_REBUILD}")
@@ -553,6 +566,10 @@ def _put_aside(file: Path) -> Path:
     return kept
 
 
+def _no_file(name: str) -> "Polygonal":
+    raise FileNotFoundError(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A scene that is in its folder now."""
@@ -590,7 +607,7 @@ def fetch(
     manifest = parse(
         'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n',
         source=str(root / "sedas_sync.fetch"),
-        read_aoi=lambda _: None,
+        read_aoi=_no_file,
         known_types=KNOWN_TYPES,
     )
     by_id = {scene.id: scene for scene in scenes}

@@ -15,6 +15,7 @@ SceneId = str
 
 Sensor = Literal["optical", "sar"]
 
+
 class Nothing(Mapping[str, Any]):
     """The empty mapping: shared by all values that have no further fields, and not to be filled by accident."""
 

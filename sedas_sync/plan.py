@@ -154,7 +154,9 @@ def decide(
     """
     known = sizes or {}
     return tuple(
-        _action(want, observed.get(want.scene.id, NOTHING_HERE), orders.get(want.scene.id), known, trust_digest=trust_digest)
+        _action(
+            want, observed.get(want.scene.id, NOTHING_HERE), orders.get(want.scene.id), known, trust_digest=trust_digest
+        )
         for want in sorted(wants.values(), key=_by_time)
     )
 

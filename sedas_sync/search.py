@@ -66,35 +66,26 @@ def _search_dataset(
     offer: Offer,
     on_found: Callable[[str, int], None] | None,
 ) -> None:
-    def take(scenes: Iterable[Scene]) -> None:
-        for scene in scenes:
-            offer.scenes.setdefault(scene.id, scene)
-            if on_found is not None:
-                on_found(dataset.name, len(offer.scenes))
-
-    def fail(error: Exception) -> None:
-        offer.complete = False
-        offer.failures.append(Failure(id=dataset.name, error=str(error)))
+    def take(scenes: Iterable[Scene]) -> bool:
+        """Take in what a search yields; says whether it is worth asking on."""
+        try:
+            for scene in scenes:
+                offer.scenes.setdefault(scene.id, scene)
+                if on_found is not None:
+                    on_found(dataset.name, len(offer.scenes))
+        except AuthenticationError:
+            raise
+        except SedasSyncError as error:
+            offer.complete = False
+            offer.failures.append(Failure(id=dataset.name, error=str(error)))
+            return isinstance(error, IncompleteSearch)
+        return True
 
     if dataset.products:
-        try:
-            take(archive.look_up(dataset.products, warn=offer.warnings.append))
-        except AuthenticationError:
-            raise
-        except SedasSyncError as error:
-            fail(error)
-            return
-        for product in dataset.products:
-            if product not in offer.scenes:
-                offer.failures.append(Failure(id=product, error="the archive does not know this product"))
+        if take(archive.look_up(dataset.products, warn=offer.warnings.append)):
+            unknown = [product for product in dataset.products if product not in offer.scenes]
+            offer.failures.extend(Failure(id=name, error="the archive does not know this product") for name in unknown)
         return
     for query in queries(manifest, dataset, now):
-        try:
-            take(archive.find(query, warn=offer.warnings.append))
-        except IncompleteSearch as error:
-            fail(error)
-        except AuthenticationError:
-            raise
-        except SedasSyncError as error:
-            fail(error)
+        if not take(archive.find(query, warn=offer.warnings.append)):
             return

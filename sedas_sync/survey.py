@@ -189,5 +189,3 @@ def _names_itself(path: str, scene_id: SceneId) -> bool:
     except (OSError, BadZipFile):
         return False
     return first == {scene_id}
-
-

@@ -99,8 +99,9 @@ class Workspace:
         )
 
 
-OPTICAL = '[dataset.optical]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\nsensor = "optical"\nmax_cloud_cover = 50\n'
-RADAR = '[dataset.radar]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\nsensor = "sar"\n'
+FORTNIGHT = 'aoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\n'
+OPTICAL = f'[dataset.optical]\n{FORTNIGHT}sensor = "optical"\nmax_cloud_cover = 50\n'
+RADAR = f'[dataset.radar]\n{FORTNIGHT}sensor = "sar"\n'
 
 
 @pytest.fixture

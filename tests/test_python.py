@@ -60,12 +60,18 @@ def test_the_archive_by_itself(sandbox, account, tmp_path):
 
 
 def test_errors_know_their_exit_codes(sandbox, tmp_path):
-    with pytest.raises(ss.AuthenticationError) as caught, ss.SedasArchive(url=sandbox.url, username="a", password="b") as archive:
+    with (
+        pytest.raises(ss.AuthenticationError) as caught,
+        ss.SedasArchive(url=sandbox.url, username="a", password="b") as archive,
+    ):
         archive.satellites()
     assert caught.value.exit_code == 4
     with pytest.raises(ss.ManifestError):
         ss.load_manifest(tmp_path / "nowhere.toml")
-    with ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox") as archive, pytest.raises(ss.ArchiveError):
+    with (
+        ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox") as archive,
+        pytest.raises(ss.ArchiveError),
+    ):
         archive.product("NOWHERE")
 
 
@@ -78,7 +84,8 @@ def test_fetch_tells_of_failures_when_all_others_are_done(sandbox, tmp_path):
     got = []
     with ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox") as archive:
         scenes = [archive.product(name) for name in "AB"]
+        running = ss.fetch(scenes, tmp_path, archive=archive, on_event=got.append)
+        assert next(running).scene.id == "B"
         with pytest.raises(ss.TransferError, match="1 of 2 scenes failed:\nA: "):
-            for done in ss.fetch(scenes, tmp_path, archive=archive):
-                got.append(done.scene.id)
-    assert got == ["B"]
+            next(running)
+    assert [event.id for event in got if event.event == "failed"] == ["A"]

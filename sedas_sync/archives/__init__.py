@@ -77,6 +77,10 @@ class Archive(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """Make calls under way in other threads end early; may be called from a signal handler."""
+        ...
+
     def close(self) -> None:
         """Let go of connections and of whatever else is held."""
         ...

@@ -43,7 +43,7 @@ SHORT = 12
 """Pieces of so many rows need no needle while nothing speaks against them."""
 SMALL = 64
 """Answers of so many rows are first cut so that one piece is a needle."""
-NEEDLE = 8
+NEEDLE = 5
 """Rows that the smallest needle holds: few enough for any limit that makes sense, enough to hit what is left out."""
 CALIBRATION_SECONDS = 60 * 86400
 """How far around a full second it is looked for an answer that is longer."""
@@ -101,6 +101,8 @@ class Knowledge:
     """Rows of the shortest answer that was proved cut."""
     group_cut_at: float = _NEVER
     """The most rows of one group in an answer proved cut, the least of these."""
+    longest_group: int = 0
+    """The most rows of one group in any answer so far."""
     doubt: float = _NEVER
     """Rows of the shortest answer that another one agreed with, and that was proved cut all the same."""
     probed: int = SHORT
@@ -118,6 +120,11 @@ class Knowledge:
             and self.cut_at == self.longest_cut == self.longest
             and self.doubt == _NEVER
         )
+
+    @property
+    def group_limit(self) -> float:
+        """Rows of one group that no answer has exceeded, and that some had when they were cut."""
+        return self.group_cut_at if self.group_cut_at == self.longest_group else _NEVER
 
     @property
     def uneven(self) -> bool:
@@ -362,6 +369,7 @@ class _Search:
         seen = _look(window, answer)
         self._cost.rows += seen.length
         self._known.longest = max(self._known.longest, seen.length)
+        self._known.longest_group = max([self._known.longest_group, *seen.groups.values()])
         return seen
 
     def _fresh(self, answer: Answer) -> Iterator[Row]:
@@ -472,7 +480,7 @@ class _Search:
         if not (piece.length < parent.length or self._vouched(piece)):
             return False
         full = any(
-            count >= known.group_cut_at and count >= parent.groups[group] for group, count in piece.groups.items()
+            count >= known.group_limit and count >= parent.groups[group] for group, count in piece.groups.items()
         )
         return not full and piece.length < known.credible
 
@@ -481,7 +489,7 @@ class _Search:
         known = self._known
         if seen.lost or seen.length >= min(known.cut_at, known.credible):
             return False
-        if any(count >= known.group_cut_at for count in seen.groups.values()):
+        if any(count >= known.group_limit for count in seen.groups.values()):
             return False
         return seen.length <= TINY or seen.length < known.longest
 
@@ -668,19 +676,21 @@ def _narrowed(seen: _Seen, second: Window) -> _Seen:
 def _needles(instants: list[int], part: Any) -> list[Window]:
     """Sub-windows of a few rows, at several scales within each other, at two places."""
     windows: list[Window] = []
-    size = len(instants) // 8
-    first = True
+    count = len(instants)
+    size = max(count // 8, min(NEEDLE, max(2, count // 2)))
+    places: tuple[float, ...] = (1 / 3,)
     while True:
-        size = max(size, min(NEEDLE, max(2, len(instants) // 2)))
-        for place in (1 / 3,) if first and size > NEEDLE else (1 / 3, 5 / 6):
-            begin = max(0, min(int(len(instants) * place) - size // 2, len(instants) - size))
+        if size < 2 * NEEDLE:
+            places = (1 / 6, 1 / 2, 5 / 6)
+        for place in places:
+            begin = max(0, min(int(count * place) - size // 2, count - size))
             window = Window(instants[begin], instants[begin + size - 1], part)
             if window not in windows:
                 windows.append(window)
-        first = False
         if size < 2 * NEEDLE:
             return windows
-        size //= 8
+        size = max(NEEDLE, size // 8)
+        places = (1 / 6, 1 / 2)
 
 
 def _covers(outer: Window, inner: Window) -> bool:

@@ -114,7 +114,7 @@ def describe(event: Event) -> tuple[str, int]:
         case Started():
             todo = ", ".join(f"{count} to {kind}" for kind, count in event.todo.items() if kind != "keep")
             kept = event.todo.get("keep", 0)
-            amount = "" if event.bytes is None else f", {size(event.bytes)} to fetch"
+            amount = f", {size(event.bytes)} to fetch" if event.bytes else ""
             return f"{event.mirror}: {todo or 'nothing to do'}; {kept} kept{amount}; {size(event.free)} free", 0
         case Searched():
             how = "" if event.complete else f" (incomplete: {printable(event.error or '')})"

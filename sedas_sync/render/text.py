@@ -58,8 +58,7 @@ def plan(of: Plan, *, everything: bool, colour: bool, command: str) -> str:
         if kept:
             lines.append(f"  = {_count(kept, 'scene')} held and unchanged")
         lines.append("")
-    for failure in of.failures:
-        lines.append(f"failed: {failure.id}: {failure.error}")
+    lines.extend(f"failed: {printable(failure.id)}: {printable(failure.error)}" for failure in of.failures)
     lines.append(_plan_total(of))
     if of.changes or of.counts[Kind.WAIT]:
         lines.append(f"Run `{command}` to do this.")
@@ -117,17 +116,17 @@ def summary(of: Summary) -> str:
 def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]]) -> str:
     """Write scenes as a table, one line each."""
     rows = [("SENSED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID")]
-    for scene in found:
-        rows.append(
-            (
-                "?" if scene.start is None else f"{scene.start:%Y-%m-%d %H:%M:%S}",
-                scene.sensor or "?",
-                "" if scene.cloud_cover is None else f"{scene.cloud_cover:g} %",
-                "planned" if scene.planned else "online" if scene.online else "LTA",
-                ",".join(datasets.get(scene.id, ())),
-                printable(scene.id),
-            )
+    rows.extend(
+        (
+            "?" if scene.start is None else f"{scene.start:%Y-%m-%d %H:%M:%S}",
+            scene.sensor or "?",
+            "" if scene.cloud_cover is None else f"{scene.cloud_cover:g} %",
+            "planned" if scene.planned else "online" if scene.online else "LTA",
+            ",".join(datasets.get(scene.id, ())),
+            printable(scene.id),
         )
+        for scene in found
+    )
     return table(rows)
 
 

@@ -30,6 +30,7 @@ from shapely.prepared import prep
 
 from sedas_sync.sandbox import orbits
 from sedas_sync.sandbox.catalogue import (
+    BadRequestError,
     Facts,
     Hit,
     Search,
@@ -434,7 +435,10 @@ class SentinelCatalogue:
 
     def look_up(self, scene: str, now: float) -> Hit | None:
         """See `Catalogue`."""
-        taken = next((taken for name, taken in self._named(scene) if name == scene), None)
+        try:
+            taken = next((taken for name, taken in self._named(scene) if name == scene), None)
+        except BadRequestError:  # a name with a date that does not exist
+            return None
         if taken is None or not FIRST <= taken.start <= _archive_end(now):
             return None
         return Hit(taken.start, scene, taken.satellite.name, taken)

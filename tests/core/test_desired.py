@@ -56,7 +56,12 @@ S1 = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
     [
         ("", scene(start=None), "date", "gives no sensing time"),
         ("", scene(start=datetime(2019, 4, 30, 23, 59, 59, tzinfo=UTC)), "date", "sensed 2019-04-30T23:59:59Z"),
-        ("", scene(start=datetime(2019, 6, 1, tzinfo=UTC)), "date", "wanted 2019-05-01T00:00:00Z to 2019-05-31T23:59:59Z"),
+        (
+            "",
+            scene(start=datetime(2019, 6, 1, tzinfo=UTC)),
+            "date",
+            "wanted 2019-05-01T00:00:00Z to 2019-05-31T23:59:59Z",
+        ),
         ("", scene(footprint=FAR), "aoi", "does not meet box"),
         ('sensor = "sar"', scene(), "sensor", "sensor is optical, wanted sar"),
         ("max_cloud_cover = 10", scene(), "cloud", "cloud cover is 20 %, at most 10 % wanted"),
@@ -68,7 +73,12 @@ S1 = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
         ('tile = "30UXC"', scene(id=S2.replace("30UXC", "30UWC")), "tile", "tile is 30UWC, wanted 30UXC"),
         ("relative_orbit = 94", scene(id=S2), "relative_orbit", "relative_orbit is 137, wanted 94"),
         ('source_group = "S1"', scene(source_group="S2"), "source_group", "source_group is S2, wanted S1"),
-        ("min_aoi_coverage = 60", scene(footprint="POLYGON((-1.5 51,-1 51,-1 52,-1.5 52,-1.5 51))"), "coverage", "covers 50.0 %"),
+        (
+            "min_aoi_coverage = 60",
+            scene(footprint="POLYGON((-1.5 51,-1 51,-1 52,-1.5 52,-1.5 51))"),
+            "coverage",
+            "covers 50.0 %",
+        ),
         ("min_aoi_coverage = 60", scene(footprint=None), "coverage", "no footprint to measure"),
         ('exclude = ["S2B_*", "S"]', scene(), "exclude", "excluded by 'S'"),
     ],
@@ -104,7 +114,11 @@ def test_what_obeys_the_rules_belongs(rules, of):
 
 
 def test_several_aois_are_one_region_but_coverage_is_of_one_of_them():
-    made = manifest("", extra='[aoi.far]\nbbox = [10.2, 51.2, 10.4, 51.4]\n[dataset.e]\naoi = ["box", "far"]\nstart = 2019-05-01\nend = 2019-05-31\nmin_aoi_coverage = 90')
+    made = manifest(
+        "",
+        extra='[aoi.far]\nbbox = [10.2, 51.2, 10.4, 51.4]\n[dataset.e]\naoi = ["box", "far"]\n'
+        "start = 2019-05-01\nend = 2019-05-31\nmin_aoi_coverage = 90",
+    )
     assert refusal(made.datasets["e"], made.aois, scene(footprint=FAR), NOW) is None
     assert len(queries(made, made.datasets["e"], NOW)) == 2
 
@@ -130,7 +144,9 @@ def test_reprocessed_newest_keeps_one_baseline_of_an_acquisition_and_all_of_othe
 
 
 def test_one_scene_that_two_datasets_want_is_one_want_at_the_path_of_the_first():
-    made = manifest("", extra='[dataset.e]\naoi = "box"\nstart = 2019-05-01\nend = 2019-05-31\n[mirror]\nlayout = "{dataset}/{id}"')
+    made = manifest(
+        "", extra='[dataset.e]\naoi = "box"\nstart = 2019-05-01\nend = 2019-05-31\n[mirror]\nlayout = "{dataset}/{id}"'
+    )
     result = desired(made, {"e": [scene()], "d": [scene()]}, NOW)
     assert result.wants["S"].datasets == ("d", "e")
     assert result.wants["S"].path == "d/S.zip"
@@ -138,8 +154,12 @@ def test_one_scene_that_two_datasets_want_is_one_want_at_the_path_of_the_first()
 
 def test_scenes_that_a_layout_puts_on_one_path_are_kept_apart_and_stay_so():
     made = manifest("", extra='[mirror]\nlayout = "{start:%Y}"')
-    one = {want.scene.id: want.path for want in desired(made, {"d": [scene(id="A"), scene(id="B")]}, NOW).wants.values()}
-    two = {want.scene.id: want.path for want in desired(made, {"d": [scene(id="B"), scene(id="A")]}, NOW).wants.values()}
+    one = {
+        want.scene.id: want.path for want in desired(made, {"d": [scene(id="A"), scene(id="B")]}, NOW).wants.values()
+    }
+    two = {
+        want.scene.id: want.path for want in desired(made, {"d": [scene(id="B"), scene(id="A")]}, NOW).wants.values()
+    }
     assert one == two
     assert len(set(one.values())) == 2
 
@@ -152,7 +172,10 @@ def test_a_footprint_that_makes_no_sense_is_a_warning_and_no_scene():
 
 def test_named_products_need_no_dates_and_take_nothing_else():
     made = parse(
-        f'version = 1\n[dataset.n]\nproducts = ["{S1}"]', source="m.toml", read_aoi=lambda _: None, known_types=frozenset({"sedas"})
+        f'version = 1\n[dataset.n]\nproducts = ["{S1}"]',
+        source="m.toml",
+        read_aoi=lambda _: None,
+        known_types=frozenset({"sedas"}),
     )
     result = desired(made, {"n": [scene(id=S1), scene(id="other")]}, NOW)
     assert set(result.wants) == {S1}
@@ -165,14 +188,18 @@ def test_polarisations_are_read_from_the_catalogue_or_else_from_the_name():
 
 
 def test_a_query_says_what_the_dataset_says():
-    made = manifest('sensor = "optical"\n max_cloud_cover = 30\n satellite = "Sentinel-2A"\n filters = { minCloudPercent = 2 }')
+    made = manifest(
+        'sensor = "optical"\n max_cloud_cover = 30\n satellite = "Sentinel-2A"\n filters = { minCloudPercent = 2 }'
+    )
     (query,) = queries(made, made.datasets["d"], NOW)
     assert (query.sensor, query.max_cloud_cover, query.satellite) == ("optical", 30, "Sentinel-2A")
     assert dict(query.filters) == {"minCloudPercent": 2}
     assert query.start == datetime(2019, 5, 1, tzinfo=UTC)
 
 
-instants = st.integers(min_value=-3, max_value=40).map(lambda days: datetime(2019, 4, 29, tzinfo=UTC) + timedelta(days=days))
+instants = st.integers(min_value=-3, max_value=40).map(
+    lambda days: datetime(2019, 4, 29, tzinfo=UTC) + timedelta(days=days)
+)
 offered = st.builds(
     scene, id=st.sampled_from("ABCDEFGH"), start=instants, cloud_cover=st.none() | st.floats(0, 100),
     sensor=st.sampled_from(["optical", "sar"]), footprint=st.sampled_from([SQUARE, FAR]),

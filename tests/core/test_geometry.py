@@ -263,9 +263,7 @@ def test_a_jump_is_read_as_crossing_the_antimeridian():
 
 
 def test_a_hole_crosses_with_its_shell():
-    shape = g.from_wkt(
-        "POLYGON ((178 -2, -178 -2, -178 2, 178 2, 178 -2), (-179 -1, 179 -1, 179 1, -179 1, -179 -1))"
-    )
+    shape = g.from_wkt("POLYGON ((178 -2, -178 -2, -178 2, 178 2, 178 -2), (-179 -1, 179 -1, 179 1, -179 1, -179 -1))")
     assert shape.area == 16 - 4
     assert not is_in(179.5, 0.1, shape)
     assert not is_in(-179.5, 0.1, shape)
@@ -310,12 +308,8 @@ def test_a_circle_holds_what_is_near_and_nothing_else(lon, lat, radius, seed):
     for _ in range(40):
         bearing, d = rng.uniform(0, 2 * math.pi), radius / 6371.0088 * rng.choice([0.5, 0.99, 1.01, 1.5])
         a = math.radians(lat)
-        b = math.asin(
-            max(-1, min(1, math.sin(a) * math.cos(d) + math.cos(a) * math.sin(d) * math.cos(bearing)))
-        )
-        step = math.atan2(
-            math.sin(bearing) * math.sin(d) * math.cos(a), math.cos(d) - math.sin(a) * math.sin(b)
-        )
+        b = math.asin(max(-1, min(1, math.sin(a) * math.cos(d) + math.cos(a) * math.sin(d) * math.cos(bearing))))
+        step = math.atan2(math.sin(bearing) * math.sin(d) * math.cos(a), math.cos(d) - math.sin(a) * math.sin(b))
         x, y = (lon + math.degrees(step) + 540) % 360 - 180, math.degrees(b)
         away = distance_km(lon, lat, x, y)
         if away < radius * 0.985 and abs(abs(x) - 180) > 1e-6 and abs(y) < 89.999:

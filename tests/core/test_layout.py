@@ -21,9 +21,7 @@ SCENE = Scene(
     source_group="S2",
     product_type="L1C",
 )
-RESERVED = re.compile(
-    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?", re.IGNORECASE
-)
+RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?", re.IGNORECASE)
 
 
 def path(template, scene=SCENE, **options):
@@ -85,7 +83,7 @@ def test_a_layout_knows_its_template():
         ("a\\{id}", r"the character '\\\\' in"),
         ("a//{id}", "empty folder"),
         ("{id}/", "empty folder or file name"),
-        ("a:b/{id}", "the character ':' in 'a:b'"),
+        ("ab:c/{id}", "the character ':' in 'ab:c'"),
         ("a\n{id}", r"the character '\\n'"),
         ("a\u202e{id}", "cannot be in a file name"),
         ("{start:%Y:%m}/{id}", "the character ':'"),
@@ -220,9 +218,7 @@ def test_different_ids_never_have_the_same_path(ids):
 
 
 @given(
-    st.text(alphabet="ABCSabcxyz0123456789_-+", min_size=1, max_size=100).filter(
-        lambda s: not RESERVED.fullmatch(s)
-    )
+    st.text(alphabet="ABCSabcxyz0123456789_-+", min_size=1, max_size=100).filter(lambda s: not RESERVED.fullmatch(s))
 )
 def test_a_plain_id_stays_as_it_is(value):
     assert path("{id}", Scene(id=value)) == f"{value}.zip"

@@ -163,7 +163,10 @@ def test_without_waiting_orders_are_placed_once_and_the_exit_code_says_come_back
     assert sandbox.orders == 2
     ledger = workspace.run("orders", "--json").json
     assert [set(order) for order in ledger] == [{"order", "id", "state", "placed", "age_seconds", "polls"}] * 2
-    assert {(order["id"], order["state"], order["polls"]) for order in ledger} == {("L", "pending", 1), ("M", "pending", 1)}
+    assert {(order["id"], order["state"], order["polls"]) for order in ledger} == {
+        ("L", "pending", 1),
+        ("M", "pending", 1),
+    }
     plan = workspace.run("plan", "--json", "--exit-code")
     assert plan.code == 0, "waiting is no change"
     assert plan.json["summary"]["wait"] == 2
@@ -257,7 +260,9 @@ def test_a_dataset_whose_search_fails_does_not_hold_up_the_others(workspace, san
 
 
 def test_planned_acquisitions_are_skipped_and_are_no_change(workspace, sandbox):
-    planned = make_row("X", "2019-05-09T11:00:00Z", online=False, type="PLANNEDACQ", acqPlanId="PLAN-7", supplierId=None)
+    planned = make_row(
+        "X", "2019-05-09T11:00:00Z", online=False, type="PLANNEDACQ", acqPlanId="PLAN-7", supplierId=None
+    )
     use(sandbox, RowCatalogue([*rows("A"), planned]))
     workspace.write(NAMED)
     ran = workspace.run("apply", "--json")
@@ -317,7 +322,7 @@ def test_an_index_of_a_newer_version_is_left_alone(workspace, sandbox):
     sandbox_rows(sandbox, workspace, "A")
     workspace.run("apply")
     with sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db") as db:
-        db.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
+        db.execute("PRAGMA user_version = 99")
     db.close()
     ran = workspace.run("apply")
     assert ran.code == 2
@@ -403,7 +408,9 @@ def test_a_token_that_is_revoked_in_the_middle_is_renewed_once(workspace, sandbo
     sandbox_rows(sandbox, workspace, *"ABCDEFGH", transfer="jobs = 4")
     from sedas_sync.sandbox.faults import error
 
-    sandbox.faults = Faults(rules=(Rule("download", lambda _request, _answer: revoked(sandbox, error), after=2, times=1),))
+    sandbox.faults = Faults(
+        rules=(Rule("download", lambda _request, _answer: revoked(sandbox, error), after=2, times=1),)
+    )
     ran = workspace.run("apply", "--json")
     assert ran.code == 0, ran.err
     assert ran.summary["fetched"] == 8
@@ -429,8 +436,8 @@ def test_no_secret_reaches_a_log(workspace, sandbox, where):
 
 def test_an_answer_of_a_hostile_catalogue_harms_nothing(workspace, sandbox):
     hostile = [
-        "../../../escape", "/etc/absolute", "a/b/c", "C:\\windows", "CON", "x" * 300, "line\nbreak\x1b[31m", "..", ".hidden",
-        "nul.zip", "trailing. ", "\u202egpj.exe", "",
+        "../../../escape", "/etc/absolute", "a/b/c", "C:\\windows", "CON", "x" * 300, "line\nbreak\x1b[31m", "..",
+        ".hidden", "nul.zip", "trailing. ", "\u202egpj.exe", "",
     ]  # fmt: skip
     offered = rows(*hostile, "GOOD", "Case", "cASE")
     offered += [
@@ -442,7 +449,7 @@ def test_an_answer_of_a_hostile_catalogue_harms_nothing(workspace, sandbox):
     content = zip_of(workspace.path, 1000)
     use(sandbox, RowCatalogue(offered, files=lambda _: content))
     workspace.write(NAMED)
-    outside = {path for path in workspace.path.iterdir()}
+    outside = set(workspace.path.iterdir())
     ran = workspace.run("apply", "--json", timeout=100)
     assert ran.code in (0, 1), ran.err
     assert ran.summary["warnings"] >= 4
@@ -462,7 +469,9 @@ def test_an_answer_of_a_hostile_catalogue_harms_nothing(workspace, sandbox):
     assert again.summary["fetched"] == 0
 
 
-@pytest.mark.parametrize("body", [b"not json", b"null", b"[]", b'{"products": {}}', b'{"products": [null, 3, "x"]}', b""])
+@pytest.mark.parametrize(
+    "body", [b"not json", b"null", b"[]", b'{"products": {}}', b'{"products": [null, 3, "x"]}', b""]
+)
 def test_an_answer_that_is_not_what_a_search_gives(workspace, sandbox, body):
     from sedas_sync.sandbox.faults import say
 

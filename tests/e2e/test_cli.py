@@ -75,7 +75,13 @@ def test_validate_needs_no_network_and_no_credentials(workspace, sandbox):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("apply", "--jobs", "0"), ("apply", "--no-such"), ("plan", "a.toml", "b.toml"), ("search", "--format", "xml")],
+    [
+        ("nonsense",),
+        ("apply", "--jobs", "0"),
+        ("apply", "--no-such"),
+        ("plan", "a.toml", "b.toml"),
+        ("search", "--format", "xml"),
+    ],
 )
 def test_a_wrong_command_line(workspace, arguments):
     ran = workspace.run(*arguments)
@@ -85,7 +91,12 @@ def test_a_wrong_command_line(workspace, arguments):
 
 
 def test_search_in_every_format(workspace, sandbox):
-    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-02T11:00:00Z", novelty={"kept": 1}), make_row("B", "2019-05-01T11:00:00Z", online=False)])
+    sandbox._catalogue = RowCatalogue(
+        [
+            make_row("A", "2019-05-02T11:00:00Z", novelty={"kept": 1}),
+            make_row("B", "2019-05-01T11:00:00Z", online=False),
+        ]
+    )
     workspace.write(ONE)
     document = workspace.run("search", "--json").json
     assert document["search_complete"] is True
@@ -157,7 +168,9 @@ def test_the_plan_of_the_contract(workspace, sandbox):
 
 
 def test_a_plan_for_people(workspace, sandbox):
-    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-02T11:00:00Z"), make_row("L", "2019-05-01T11:00:00Z", online=False)])
+    sandbox._catalogue = RowCatalogue(
+        [make_row("A", "2019-05-02T11:00:00Z"), make_row("L", "2019-05-01T11:00:00Z", online=False)]
+    )
     workspace.write(ONE)
     shown = workspace.run("plan")
     assert "+ fetch   A" in shown.out

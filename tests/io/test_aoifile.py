@@ -1,0 +1,198 @@
+"""AOI files: what is read, and what is said about those that cannot be."""
+
+import builtins
+import importlib.util
+import json
+import zipfile
+
+import pytest
+import shapely
+from shapely import MultiPolygon, Polygon, box
+
+from sedas_sync import aoifile
+from sedas_sync.aoifile import read_aoi
+
+SQUARE = box(-1.4, 51.5, -1.2, 51.6)
+GEOJSON = {"type": "Polygon", "coordinates": [[list(p) for p in SQUARE.exterior.coords]]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def put(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.geojson", json.dumps(GEOJSON)),
+        ("a.json", json.dumps({"type": "Feature", "properties": {}, "geometry": GEOJSON})),
+        ("A.GEOJSON", "\ufeff" + json.dumps(GEOJSON)),
+        ("a.wkt", SQUARE.wkt + "\n"),
+        ("b.wkt", "\ufeff" + SQUARE.wkt),
+    ],
+)
+def test_text_files_are_read(write, name, content):
+    assert read_aoi(write(name, content)).equals(SQUARE)
+    assert read_aoi(str(write(name, content))).equals(SQUARE)
+
+
+@pytest.mark.parametrize(
+    "name", ["urn:ogc:def:crs:OGC:1.3:CRS84", "urn:ogc:def:crs:OGC::CRS84", "EPSG:4326", "urn:ogc:def:crs:EPSG::4326"]
+)
+def test_a_crs_member_may_name_longitude_and_latitude(write, name):
+    content = GEOJSON | {"crs": {"type": "name", "properties": {"name": name}}}
+    assert read_aoi(write("a.geojson", json.dumps(content))).equals(SQUARE)
+    assert read_aoi(write("b.geojson", json.dumps(GEOJSON | {"crs": None}))).equals(SQUARE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.geojson", "{", r"a\.geojson: it is not JSON: .* \(line 1, column 2\)"),
+        ("a.geojson", "", "it is not JSON"),
+        ("a.geojson", "[]", "it is not GeoJSON"),
+        ("a.geojson", "[" * 100_000, "nested too deep"),
+        ("a.geojson", b"\xff\xfe{\x00", r"it is not UTF-8 \(at byte 0\)"),
+        ("a.geojson", json.dumps({"type": "Point", "coordinates": [0, 0]}), "it holds no polygon, but Point"),
+        ("a.geojson", json.dumps({"type": "FeatureCollection", "features": []}), "it is empty"),
+        (
+            "a.geojson",
+            json.dumps(GEOJSON | {"crs": {"properties": {"name": "urn:ogc:def:crs:EPSG::27700"}}}),
+            "its coordinates are in urn:ogc:def:crs:EPSG::27700; GeoJSON has longitude and latitude",
+        ),
+        ("a.geojson", json.dumps(GEOJSON | {"crs": {"type": "link"}}), "coordinates are in something else"),
+        ("a.wkt", "POLYGON ((0 0, 1 0, 1 1))", "a ring is open"),
+        ("a.wkt", "", "it is not WKT"),
+        ("a.kml", "", r"a\.kml has an ending that is not known here; known are \.geojson, \.gpkg, \.json"),
+        ("plain", "", "has an ending that is not known"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(write, name, content, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        read_aoi(write(name, content))
+    assert name in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ValueError, match=r"nothing\.wkt does not exist"):
+        read_aoi(tmp_path / "nothing.wkt")
+    (tmp_path / "folder.wkt").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.wkt is not a file"):
+        read_aoi(tmp_path / "folder.wkt")
+
+
+def test_a_file_too_large_to_be_an_aoi_is_not_read(write, monkeypatch):
+    monkeypatch.setattr(aoifile, "MAX_BYTES", 10)
+    with pytest.raises(ValueError, match="an AOI has at most"):
+        read_aoi(write("a.wkt", SQUARE.wkt))
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.zip"])
+def test_vector_files_name_the_extra_they_need(write, monkeypatch, name):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(aoifile, "find_spec", lambda n: None if n == "pyogrio" else real(n))
+    monkeypatch.setattr(builtins, "__import__", _without_pyogrio(builtins.__import__))
+    with pytest.raises(ValueError, match=r"needs the extra sedas-sync\[vector\]"):
+        read_aoi(write(name, b"x"))
+
+
+def _without_pyogrio(real):
+    def load(name, *rest):
+        if name.startswith("pyogrio"):
+            raise ModuleNotFoundError(name)
+        return real(name, *rest)
+
+    return load
+
+
+# ------------------------------------------------------------------------------------- with the extra
+
+
+@pytest.fixture
+def save(tmp_path):
+    raw = pytest.importorskip("pyogrio.raw")
+    pytest.importorskip("pyproj")
+
+    def put(name, shapes, crs="EPSG:4326", layer=None, kind="Polygon", **options):
+        path = tmp_path / name
+        raw.write(
+            path,
+            shapely.to_wkb(shapes),
+            field_data=[],
+            fields=[],
+            crs=crs,
+            layer=layer,
+            geometry_type=kind,
+            **options,
+        )
+        return path
+
+    return put
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp"])
+def test_all_polygons_of_a_vector_file_are_read(save, name):
+    shape = read_aoi(save(name, [SQUARE, box(5, 5, 6, 6)]))
+    assert shape.equals(MultiPolygon([SQUARE, box(5, 5, 6, 6)]))
+
+
+def test_a_zipped_shapefile_is_read(save, tmp_path):
+    path = save("a.shp", [SQUARE])
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for part in path.parent.glob("a.*"):
+            if part.suffix != ".zip":
+                file.write(part, part.name)
+    assert read_aoi(tmp_path / "a.zip").equals(SQUARE)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp"])
+def test_other_reference_systems_are_brought_to_degrees(save, name):
+    """The corner of a British national grid square near Harwell, as Ordnance Survey's own tool converts it."""
+    shape = read_aoi(save(name, [box(447000, 186000, 448000, 187000)], crs="EPSG:27700"))
+    west, south, east, north = shape.bounds
+    assert (west, south) == pytest.approx((-1.3226, 51.5707), abs=2e-3)
+    assert (east - west, north - south) == pytest.approx((0.0146, 0.0091), abs=2e-4)
+
+
+def test_a_shapefile_without_a_reference_system_must_fit(save):
+    path = save("a.shp", [SQUARE])
+    path.with_suffix(".prj").unlink()
+    assert read_aoi(path).equals(SQUARE)
+    path = save("b.shp", [box(447000, 186000, 448000, 187000)])
+    path.with_suffix(".prj").unlink()
+    with pytest.raises(ValueError, match="is outside ±180/±90"):
+        read_aoi(path)
+
+
+def test_several_layers_are_listed(save):
+    save("a.gpkg", [SQUARE], layer="fields")
+    path = save("a.gpkg", [SQUARE], layer="farms", append=True)
+    with pytest.raises(ValueError, match=r"several layers with polygons \(fields, farms\)"):
+        read_aoi(path)
+
+
+def test_a_layer_of_points_beside_the_polygons_does_not_matter(save):
+    save("a.gpkg", [SQUARE], layer="fields")
+    path = save("a.gpkg", [shapely.Point(0, 0)], layer="wells", kind="Point", append=True)
+    assert read_aoi(path).equals(SQUARE)
+
+
+def test_a_vector_file_without_polygons(save):
+    with pytest.raises(ValueError, match=r"it holds no polygon \(a: Point\)"):
+        read_aoi(save("a.gpkg", [shapely.Point(0, 0)], kind="Point"))
+
+
+def test_a_crossing_outline_in_a_vector_file_is_a_mistake_too(save):
+    with pytest.raises(ValueError, match="crosses or touches itself"):
+        read_aoi(save("a.gpkg", [Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])]))
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.zip"])
+def test_a_damaged_vector_file(save, write, name):
+    with pytest.raises(ValueError, match=rf"{name}: "):
+        read_aoi(write(name, b"this is no vector file"))

@@ -1,0 +1,229 @@
+"""The zips: sound, true to their digests, laid out as the real ones, the same everywhere."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+import zlib
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from conftest import HARWELL, NOW
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sedas_sync.sandbox import SentinelCatalogue, make_row
+from sedas_sync.sandbox.catalogue import parse_search
+from sedas_sync.sandbox.picture import PIXELS, quicklook
+from sedas_sync.sandbox.product import Spec, digest, made, picture, spec_of
+
+CATALOGUE = SentinelCatalogue()
+SEARCH = parse_search(
+    {
+        "sensorFilters": {"type": "All"},
+        "aoiWKT": HARWELL,
+        "start": "2019-04-30T00:00:00Z",
+        "stop": "2019-05-12T23:59:59Z",
+    }
+)
+HITS = CATALOGUE.find(SEARCH, NOW)
+
+
+def of(kind):
+    return CATALOGUE.spec(next(hit for hit in HITS if hit.ref.frame.product_type == kind))
+
+
+def opened(spec):
+    return zipfile.ZipFile(io.BytesIO(made(spec)[0]))
+
+
+@pytest.mark.parametrize("hit", HITS, ids=lambda hit: hit.id)
+def test_zips_are_sound_and_their_digest_is_in_the_catalogue(hit):
+    data, said = made(CATALOGUE.spec(hit))
+    [row] = map(json.loads, CATALOGUE.rows([hit], None))
+    assert row["vendorSpecific"]["Filehash"] == said == hashlib.md5(data).hexdigest() == digest(CATALOGUE.spec(hit))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert {name.split("/")[0] for name in archive.namelist()} == {f"{hit.id}.SAFE"}
+        assert len(set(archive.namelist())) == len(archive.namelist())
+    assert 20_000 < len(data) < 6_000_000
+
+
+@pytest.mark.parametrize(("kind", "rasters"), [("GRD", 2), ("SLC", 6)])
+def test_radar_products_are_laid_out_as_sentinel_1(kind, rasters):
+    spec = of(kind)
+    with opened(spec) as archive:
+        names = [name.removeprefix(f"{spec.id}.SAFE/") for name in archive.namelist()]
+        measured = [name for name in names if name.startswith("measurement/") and name.endswith(".tiff")]
+        assert names[0] == "manifest.safe"
+        assert len(measured) == rasters
+        assert {name.split("-")[3] for name in measured} == {"vv", "vh"}
+        for name in measured:
+            assert f"annotation/{name[12:-5]}.xml" in names
+            with Image.open(io.BytesIO(archive.read(f"{spec.id}.SAFE/{name}"))) as raster:
+                raster.load()
+                assert raster.mode.startswith("I;16")
+
+
+def test_optical_products_are_laid_out_as_sentinel_2():
+    spec = of("L1C")
+    with opened(spec) as archive:
+        names = [name.removeprefix(f"{spec.id}.SAFE/") for name in archive.namelist()]
+        bands = [name for name in names if "/IMG_DATA/" in name]
+        assert {name[-7:-4] for name in bands} == {
+            *(f"B{number:02d}" for number in range(1, 13)),
+            "B8A",
+            "TCI",
+        }
+        assert all(name.startswith(f"GRANULE/L1C_T30UXC_A{spec.orbit:06d}_") for name in bands)
+        assert "MTD_MSIL1C.xml" in names
+        assert archive.read(f"{spec.id}.SAFE/{bands[0]}")[4:8] == b"jP  "
+
+
+@pytest.mark.parametrize("kind", ["GRD", "SLC", "L1C"])
+def test_metadata_is_xml_and_the_manifest_lists_what_is_there(kind):
+    spec = of(kind)
+    with opened(spec) as archive:
+        for name in archive.namelist():
+            if name.endswith((".xml", ".safe")):
+                ElementTree.fromstring(archive.read(name))
+        manifest = ElementTree.fromstring(archive.read(f"{spec.id}.SAFE/manifest.safe"))
+        listed = {}
+        for stream in manifest.iter("byteStream"):
+            path = stream.find("fileLocation").get("href").removeprefix("./")
+            listed[f"{spec.id}.SAFE/{path}"] = (int(stream.get("size")), int(stream.find("checksum").text, 16))
+        there = {info.filename: (info.file_size, info.CRC) for info in archive.infolist()}
+        del there[f"{spec.id}.SAFE/manifest.safe"]
+        assert listed == there
+
+
+def test_sizes_range_from_kilobytes_to_megabytes():
+    sizes = [len(made(Spec(id=f"S2A_{number}", sensor="Optical"))[0]) for number in range(700)]
+    assert min(sizes) > 18_000
+    assert sorted(sizes)[350] < 60_000
+    assert max(sizes) > 1_000_000
+    assert 1 <= sum(size > 1_000_000 for size in sizes) <= 10
+
+
+def test_the_bytes_are_the_same_everywhere():
+    """Fixed once; a change of these is a change for everybody who has a mirror of the sandbox."""
+    said = {kind: made(of(kind))[1] for kind in ("GRD", "SLC", "L1C")}
+    assert said == FIXED
+    code = (
+        "from sedas_sync.sandbox.product import Spec, made;"
+        f"print(made({of('L1C')!r})[1])"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert other.strip() == FIXED["L1C"]
+
+
+FIXED = {}
+
+
+def test_nothing_is_deflated():
+    with opened(of("GRD")) as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_pictures_show_the_scene():
+    with opened(of("L1C")) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("-ql.jpg")]
+        data = archive.read(name)
+    assert data == picture(of("L1C"))
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert (image.format, image.size, image.mode) == ("JPEG", (PIXELS, PIXELS), "RGB")
+        assert max(image.getpixel((2, 2))) < 40  # outside of the footprint
+
+
+def brightness(**more):
+    given = {"cloud": 0.0, "radar": False, "chance": bytes(16), **more}
+    with Image.open(io.BytesIO(quicklook("POLYGON((-2 52,-1 52,-1 53,-2 53,-2 52))", **given))) as image:
+        pixels = list(image.convert("L").getdata())
+    return sum(pixels) / len(pixels)
+
+
+def test_pictures_are_the_whiter_the_more_cloud_there_is():
+    shades = [brightness(cloud=cloud) for cloud in (0.0, 25.0, 50.0, 75.0, 100.0)]
+    assert shades == sorted(shades)
+    assert shades[-1] - shades[0] > 60
+
+
+def test_pictures_of_land_sea_and_radar_differ():
+    land, sea = "POLYGON((-2 52,-1 52,-1 53,-2 53,-2 52))", "POLYGON((-30 52,-29 52,-29 53,-30 53,-30 52))"
+
+    def middle(wkt, radar):
+        with Image.open(io.BytesIO(quicklook(wkt, cloud=0.0, radar=radar, chance=bytes(16)))) as image:
+            return image.resize((1, 1)).getpixel((0, 0))
+
+    red, green, blue = middle(land, radar=False)
+    assert green > red > blue
+    red, green, blue = middle(sea, radar=False)
+    assert blue > green > red
+    red, green, blue = middle(land, radar=True)
+    assert max(red, green, blue) - min(red, green, blue) <= 4
+
+
+@given(
+    wkt=st.sampled_from(
+        [
+            "",
+            "POLYGON((",
+            "POINT EMPTY",
+            "POLYGON((0 0,1 0,1 1,0 0))",
+            "MULTIPOLYGON(((179 -18,180 -18,180 -17,179 -17,179 -18)),((-180 -18,-179 -18,-179 -17,-180 -17,-180 -18)))",
+            "POLYGON((-180 89,180 89,180 90,-180 90,-180 89))",
+        ]
+    ),
+    cloud=st.none() | st.floats(-10, 110),
+    radar=st.booleans(),
+    chance=st.binary(min_size=16, max_size=16),
+)
+def test_every_picture_decodes(wkt, cloud, radar, chance):
+    with Image.open(io.BytesIO(quicklook(wkt, cloud=cloud, radar=radar, chance=chance))) as image:
+        image.load()
+        assert image.size == (PIXELS, PIXELS)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            key: st.none() | st.text(max_size=80) | st.integers() | st.floats() | st.lists(st.integers())
+            for key in (
+                "supplierId",
+                "start",
+                "stop",
+                "coordinatesWKT",
+                "orbit",
+                "polarisation",
+                "cloudCoveragePercent",
+                "sensorType",
+                "productType",
+            )
+        },
+    ),
+    st.booleans(),
+)
+def test_a_product_can_be_made_from_any_row(row, sar):
+    spec = replace(spec_of(row), sensor="SAR" if sar else "Optical")
+    with zipfile.ZipFile(io.BytesIO(made(spec)[0])) as archive:
+        assert archive.testzip() is None
+        for name in archive.namelist():
+            assert ".." not in name.split("/")
+            assert not name.startswith("/")
+
+
+def test_names_in_a_zip_are_harmless_whatever_the_id():
+    with opened(spec_of(make_row("../../etc/passwd", "2019-01-01T00:00:00Z"))) as archive:
+        assert all(name.startswith("_.._etc_passwd.SAFE/") for name in archive.namelist())
+
+
+def test_crcs_are_true():
+    with opened(of("SLC")) as archive:
+        for info in archive.infolist():
+            assert zlib.crc32(archive.read(info)) == info.CRC

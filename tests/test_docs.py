@@ -1,0 +1,66 @@
+"""Every example of the documentation is run: manifests are parsed, commands and Python are carried out."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sedas_sync.manifest import parse
+from sedas_sync.mirror import KNOWN_TYPES
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language):
+    found = []
+    for page in PAGES:
+        for number, (kind, text) in enumerate(BLOCK.findall(page.read_text())):
+            if kind == language:
+                found.append(pytest.param(text, id=f"{page.relative_to(ROOT)}:{number}"))
+    return found
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_manifests_are_valid(text):
+    manifest = parse(text, source="example", read_aoi=lambda _: None, known_types=KNOWN_TYPES)
+    assert manifest.datasets
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "$ sedas-sync" in page.read_text()], ids=lambda p: p.stem)
+def test_commands_run_in_their_order(page, workspace):
+    if "$ sedas-sync init" not in page.read_text():
+        assert workspace.run("init").code == 0
+    for kind, text in BLOCK.findall(page.read_text()):
+        if kind == "toml" and page.name == "README.md":
+            (workspace.path / "manifest.toml").write_text(text)
+        for line in re.findall(r"^\$ sedas-sync (.*)$", text if kind == "console" else "", re.MULTILINE):
+            ran = workspace.run(*shlex.split(line, comments=True))
+            assert ran.code in ((0, 3) if "--no-wait" in line else (0,)), ran.err
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_runs(text, workspace, sandbox, monkeypatch):
+    monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
+    monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
+    monkeypatch.chdir(workspace.path)
+    monkeypatch.setattr("sedas_sync.archives.sedas.SedasArchive.from_env.__func__.__defaults__", (sandbox.url,))
+    workspace.write()
+    exec(compile(text, "example", "exec"), {})
+
+
+def test_the_readme_shows_what_the_command_prints(workspace):
+    text = (ROOT / "README.md").read_text()
+    (manifest,) = (block for kind, block in BLOCK.findall(text) if kind == "toml")
+    (workspace.path / "manifest.toml").write_text(manifest)
+    (shown,) = (block for kind, block in BLOCK.findall(text) if kind == "console" and "sedas-sync plan" in block)
+    printed = workspace.run("plan").out
+    assert printed.replace(str(workspace.path), "/home/ann/fields").splitlines() == shown.splitlines()[1:-2]
+    applied = workspace.run("apply").out
+    assert re.sub(r"in .*", "in TIME.", applied).strip() == re.sub(r"in .*", "in TIME.", shown.splitlines()[-1]).strip()
+
+
+def test_the_readme_stays_one_and_a_half_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 105

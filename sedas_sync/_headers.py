@@ -8,8 +8,7 @@ _OLD = 60
 
 
 def validator(headers: Mapping[str, str]) -> str | None:
-    """What can stand in `If-Range`: a strong ETag, or a date that is old enough to be strong (RFC 9110,
-    8.8.2.2)."""
+    """What can stand in `If-Range`: a strong ETag, or a date that is old enough; None where neither came."""
     etag = headers.get("etag", "")
     if etag != '""' and etag.startswith('"') and etag.endswith('"'):
         return etag

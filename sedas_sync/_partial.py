@@ -168,7 +168,7 @@ def _stretch(line: bytes, total: int | None) -> list[tuple[int, int]]:
     nothing.
     """
     numbers = line.split()
-    if len(numbers) != 2 or not (numbers[0].isdigit() and numbers[1].isdigit()):
+    if len(numbers) != 2 or not (numbers[0].isdigit() and numbers[1].isdigit()):  # noqa: PLR2004 - start and end
         return []
     start, end = int(numbers[0]), int(numbers[1])
     return [(start, end)] if start < end and total is not None and end <= total else []
@@ -303,6 +303,12 @@ class Partial:
         os.write(self._journal, b"%d %d\n" % (start, at))
         with self._lock:
             self._stretches = merge([*self._stretches, (start, at)])
+
+    def keep(self) -> None:
+        """See to it that what is there can be gone on with, as far as the disk lets us."""
+        if self.note is not None and self._stretches and not self._noted:
+            with suppress(OSError):
+                self._write_note(self.note)
 
     def flush(self) -> None:
         """Bring the bytes to the disk."""

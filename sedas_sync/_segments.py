@@ -34,12 +34,12 @@ _WORTHWHILE = 0.25
 _JUDGE_AFTER = 1.0
 _SHARE = 0.3
 _STALLED = 5.0
+_HOLD_MOST = 60.0
 _BUFFER_MIN, _BUFFER_MAX = 1 << 16, 1 << 20
 
 
 def slow(pace: float, all_paces: float, left: int) -> bool:
-    """Whether further connections promise something: this one is slow, the machine is not, and much is
-    left."""
+    """Whether further connections promise something: this one is slow, the machine is not, much is left."""
     return pace < _FAST and all_paces < _FAST * 1.5 and left > pace * _WORTHWHILE
 
 
@@ -131,6 +131,8 @@ class Split:
         self._follower: Follower
         self._before: tuple[int, float] | None = None
         """Connections and pace before the last were added, while it is not yet known whether they help."""
+        self._hold_until = 0.0
+        self._hold = 1.0
         self._meter = Meter(run.live.clock(), 0)
         self._since = (run.live.clock(), 0)
 
@@ -166,7 +168,7 @@ class Split:
 
     def _grow(self, threads: list[threading.Thread]) -> None:
         """Add connections while there is work for them; called by the first one alone."""
-        if self._before is not None and not self._judged():
+        if self._live.clock() < self._hold_until or (self._before is not None and not self._judged()):
             return
         before = self._working
         for _ in range(self._limit - before):
@@ -204,13 +206,17 @@ class Split:
         """What a further connection does."""
         try:
             self._bring_all(first=False)
-        except (_wire.Broken, _wire.Refused, InterruptedError):
-            self._limit = max(1, self._working - 1)
+        except InterruptedError:
+            pass
+        except _wire.Broken:
+            # The link may be bad for all of them: no new ones for a while.
+            self._hold_until = self._live.clock() + self._hold
+            self._hold = min(_HOLD_MOST, 2 * self._hold)
         except _NotOurs as error:
             self._fail(error)
         except OSError as error:
             self._fail(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the first connection meets it too and tells
             self._limit = max(1, self._working - 1)
         finally:
             with self._changed:
@@ -299,8 +305,7 @@ class Split:
                 self._give_back(block)
 
     def _wait(self) -> bool:
-        """Nothing to do for the first connection: wait for the others; False when there are none, and all is
-        done."""
+        """Wait for the others, who still bring something; False when there are none and all is done."""
         with self._changed:
             if self._working == 1 and not self._missing:
                 return False
@@ -329,7 +334,7 @@ class Split:
                 raise _NotOurs if first else _wire.Refused("the server does not send ranges after all")
             try:
                 run.check_range(response, block.position, asked)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the first connection meets it too and tells
                 response.connection.close()
                 raise _NotOurs from None
         whole = False
@@ -384,5 +389,5 @@ class Split:
                 return
 
 
-class _NotOurs(Exception):
+class _NotOurs(Exception):  # noqa: N818 - a finding, not a malfunction
     """The server has another file now, or no ranges of this one."""

@@ -34,11 +34,11 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _BODILESS = frozenset({204, 304})
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - a finding, not a malfunction
     """It cannot be done, and will not be for trying again."""
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818 - a finding, not a malfunction
     """The connection failed or the peer did not speak HTTP; another try may succeed."""
 
 
@@ -141,8 +141,7 @@ class Connection:
             raise Broken(f"the connection broke ({_reason(error)})") from error
 
     def more(self) -> bool | None:
-        """Read some bytes into the buffer: True they came, False the peer has hung up, None nothing came in a
-        tick."""
+        """Read into the buffer: True bytes came, False the peer has hung up, None nothing came in a tick."""
         try:
             data = self.sock.recv(_HEAD_LIMIT)
         except (BlockingIOError, TimeoutError):
@@ -514,11 +513,11 @@ class Client:
 
 def _context(bundle: str) -> ssl.SSLContext:
     if not bundle:
-        import certifi
+        import certifi  # noqa: PLC0415 - slow to import and seldom needed
 
         bundle = certifi.where()
     try:
-        if os.path.isdir(bundle):
+        if os.path.isdir(bundle):  # noqa: PTH112 - strings all through
             context = ssl.create_default_context(capath=bundle)
         else:
             context = ssl.create_default_context(cafile=bundle)
@@ -529,7 +528,7 @@ def _context(bundle: str) -> ssl.SSLContext:
 
 
 def _way(origin: Origin) -> _Way:
-    from requests.utils import get_environ_proxies, select_proxy
+    from requests.utils import get_environ_proxies, select_proxy  # noqa: PLC0415 - slow to import and seldom needed
 
     url = f"{origin}/"
     found = select_proxy(url, get_environ_proxies(url))

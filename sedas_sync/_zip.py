@@ -20,7 +20,7 @@ except ImportError:
     _fast = zlib
 _crc32: Callable[[bytes | memoryview, int], int] = _fast.crc32
 _BROKEN: tuple[type[Exception], ...] = (zlib.error, _fast.error)
-_UNREADABLE = (OSError, EOFError, ValueError, *_BROKEN)
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, *_BROKEN)
 
 MAGIC = b"PK\x03\x04"
 """How every zip begins that holds something."""
@@ -74,7 +74,7 @@ class Seen(NamedTuple):
     size: int
 
 
-class Unprovable(Exception):
+class Unprovable(Exception):  # noqa: N818 - a finding, not a malfunction
     """An entry that is encrypted or packed in a way that cannot be unpacked here."""
 
 
@@ -96,8 +96,7 @@ def _wide(extra: bytes | memoryview, *values: int) -> list[int]:
 
 
 class _Inflation:
-    """CRC and lengths of one deflated entry, fed in pieces of any size; memory does not grow with the
-    ratio."""
+    """CRC and lengths of one deflated entry, fed in pieces; memory does not grow with the ratio."""
 
     def __init__(self) -> None:
         self._inflater: Inflater = _fast.decompressobj(-15)
@@ -448,7 +447,7 @@ def _unpacker(entry: Entry) -> _Inflation:
     if entry.method == _DEFLATED:
         return _Inflation()
     if entry.method == _BZIP2:
-        import bz2
+        import bz2  # noqa: PLC0415 - slow to import and seldom needed
 
         return _Foreign(bz2.BZ2Decompressor(), entry.packed)  # type: ignore[arg-type] # its extras are not used
     raise Unprovable(f"{_shown(entry)} is packed by method {entry.method}, its CRC cannot be proved")

@@ -7,7 +7,6 @@ turn out to need.
 """
 
 import queue
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -20,15 +19,13 @@ from typing import Any
 
 from sedas_sync import folder
 from sedas_sync.archives import Archive
-from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError
+from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError
 from sedas_sync.events import (
     Adopted,
     Event,
     Failed,
     Failure,
     Fetched,
-    Ordered,
-    OrderReady,
     Progress,
     Retried,
     Skipped,
@@ -41,18 +38,13 @@ from sedas_sync.fetch import Got, Job, Live, Policy, Stopped, fetch
 from sedas_sync.index import STATE, Index, facts_of
 from sedas_sync.integrity import Filehash
 from sedas_sync.layout import Layout
-from sedas_sync.model import Action, Download, Holding, Kind, Order, OrderState, Scene
-from sedas_sync.plan import TRANSFERS, Plan, settled
+from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene
+from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesk, Task
+from sedas_sync.plan import TRANSFERS, Plan
 
-MAX_REPLACEMENTS = 3
-"""How often a failed order is placed again."""
 MAX_RELOCATIONS = 2
 """How often a refused link or token is asked for again, a scene."""
-_POLL_FIRST = 1.0
-_POLL_GROWTH = 1.5
-_POLL_MAX = 60.0
-_QUOTA_WAIT = 60.0
-_API_THREADS = 4
+_API_THREADS = PLACED_AT_ONCE + 2
 _TICK = 0.5
 _GRACE = 10.0
 _PROGRESS_EVERY = 0.2
@@ -81,29 +73,6 @@ class Options:
     """Wait for orders that are not ready."""
     filehash: Mapping[str, Filehash] = field(default_factory=dict)
     """For each archive's key: warn, enforce or ignore."""
-
-
-@dataclass(slots=True)
-class _Task:
-    """A scene on its way into the mirror."""
-
-    action: Action
-    scene: Scene
-    order: Order | None = None
-    placed: int = 0
-    """Orders placed for it in this run and, for those it came with, before."""
-    download: Download | None = None
-    relocations: int = 0
-    began: float = 0.0
-
-    @property
-    def archive(self) -> str:
-        """The key of the archive it comes from."""
-        want = self.action.want
-        return "" if want is None else want.archive
-
-
-_Handler = Callable[[Any, BaseException | None], None]
 
 
 class Run:
@@ -147,19 +116,14 @@ class Run:
         self._abort: str | None = None
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._out: deque[Event] = deque()
-        self._ready: deque[_Task] = deque()
-        self._to_place: deque[_Task] = deque()
-        self._waiting: dict[str, _Task] = {}
+        self._ready: deque[Task] = deque()
         self._moving: dict[str, tuple[int, int | None]] = {}
-        self._transfers: dict[Future[Got], _Task] = {}
-        self._calls: set[Future[Any]] = set()
-        self._polling = False
-        self._placing = 0
-        self._orders_left = options.max_orders or None
-        self._place_after = 0.0
-        self._poll_interval = _POLL_FIRST
-        self._poll_at = 0.0
-        self._count = dict.fromkeys(("fetched", "kept", "adopted", "ordered", "pending", "skipped"), 0)
+        self._transfers: dict[Future[Got], Task] = {}
+        self._calls: dict[Future[Any], Task | None] = {}
+        self._desk = OrderDesk(
+            self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
+        )
+        self._count = dict.fromkeys(("fetched", "kept", "adopted", "pending", "skipped"), 0)
         self._warnings = 0
         self._failures: list[Failure] = []
         self._bytes = 0
@@ -229,10 +193,10 @@ class Run:
         """Sort the plan's actions into the queues, and do at once what needs no archive."""
         self._room()
         for warning in self.plan.warnings:
-            self._warn(warning)
+            self.warn(warning)
         for failure in self.plan.failures:
             self._failures.append(failure)
-            self._tell(Failed(time=self.now(), id=failure.id, error=failure.error))
+            self.tell(Failed(time=self.now(), id=failure.id, error=failure.error))
         for order in self.plan.polled:
             self.index.put_order(order, durable=False)
         for held in self.plan.refreshed:
@@ -243,30 +207,22 @@ class Run:
         self._count["kept"] = len(by_kind[Kind.KEEP])
         self._count["skipped"] = len(by_kind[Kind.SKIP])
         for action in by_kind[Kind.SKIP]:
-            self._tell(Skipped(time=self.now(), id=action.id, reason=action.reason))
+            self.tell(Skipped(time=self.now(), id=action.id, reason=action.reason))
         self._adopt_all(by_kind[Kind.ADOPT])
         for kind in (Kind.RESUME, Kind.REPLACE, Kind.FETCH, Kind.ORDER, Kind.WAIT):
             for action in by_kind[kind]:
                 if action.want is not None:
                     self._queue(action, action.want.scene)
-        if self._waiting:
-            self._schedule_poll(first=True)
 
     def _queue(self, action: Action, scene: Scene) -> None:
-        task = _Task(action=action, scene=scene, order=action.order)
         order = action.order
-        if action.kind is Kind.WAIT and order is not None:
-            task.placed = order.attempts
-            self._waiting[order.order] = task
+        task = Task(action=action, scene=scene, order=order, placed=0 if order is None else order.attempts)
+        if action.kind is Kind.WAIT:
+            self._desk.await_order(task)
         elif action.kind is Kind.ORDER:
-            task.placed = 0 if order is None else order.attempts
-            if order is None:
-                self._to_place.append(task)
-            else:
-                self._place_again(task, f"order {order.order} failed: {order.detail or 'no reason given'}")
+            self._desk.take(task)
         else:
-            if order is not None and order.download_url is not None:
-                task.placed = order.attempts
+            if order is not None:
                 task.scene = replace(scene, download_url=order.download_url)
             self._ready.append(task)
 
@@ -274,16 +230,17 @@ class Run:
         free = folder.free_space(str(self.root))
         needed = sum(action.size or 0 for action in self.plan.actions if action.kind in TRANSFERS)
         if needed > free:
-            self._warn(
+            self.warn(
                 f"{needed} bytes are to be fetched and only {free} are free in {self.root}: the disk will fill up"
             )
 
     def _settle(self) -> None:
         """Account for what was not finished: failed where the run had to give up, pending otherwise."""
-        undone = [*self._ready, *self._transfers.values(), *self._to_place, *self._waiting.values()]
+        asked = [task for task in self._calls.values() if task is not None]
+        undone = [*self._ready, *self._transfers.values(), *asked, *self._desk.pending]
         for task in undone:
             if self._abort is not None:
-                self._fail(task, self._abort)
+                self.fail(task, self._abort)
             else:
                 self._count["pending"] += 1
 
@@ -291,6 +248,7 @@ class Run:
         summary = Summary(
             time=self.now(),
             **self._count,
+            ordered=self._desk.placed,
             failed=len(self._failures),
             warnings=self._warnings,
             bytes=self._bytes,
@@ -310,68 +268,54 @@ class Run:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
+    @property
+    def halted(self) -> bool:
+        """The run is coming to its end: nothing new is begun, nothing fails any more."""
+        return self._halt.is_set()
+
     def _busy(self) -> bool:
-        if self._halt.is_set():
+        if self.halted:
             # An order that is being placed is worth waiting for, a slow server is not.
             self._halted_at = self._halted_at or monotonic()
             return bool(self._transfers or (self._calls and monotonic() - self._halted_at < _GRACE))
         if self._ready or self._transfers or self._calls:
             return True
-        if self._to_place and self._may_place() and (self.options.wait or monotonic() >= self._place_after):
-            return self._in_time()
-        return bool(self._waiting) and self.options.wait and self._in_time()
-
-    def _in_time(self) -> bool:
-        return monotonic() - self._started < self.options.order_timeout
-
-    def _may_place(self) -> bool:
-        return self._orders_left is None or self._orders_left > 0
+        return self._desk.worth_waiting and monotonic() - self._started < self.options.order_timeout
 
     def _feed(self) -> None:
-        if self._halt.is_set():
+        if self.halted:
             return
-        now = monotonic()
-        while self._to_place and self._may_place() and self._placing < _API_THREADS and now >= self._place_after:
-            self._place(self._to_place.popleft())
-        if self._waiting and not self._polling and now >= self._poll_at and self.options.wait:
-            self._poll()
+        self._desk.step(idle=not self._ready and not self._transfers)
         window = 2 * self.options.jobs
-        while self._ready and len(self._transfers) < window and not self._halt.is_set():
+        while self._ready and len(self._transfers) < window and not self.halted:
             self._submit(self._ready.popleft())
 
     def _receive(self) -> None:
         """Handle what workers have sent; waits for the first of it until something else is due."""
-        due = _TICK
-        if self._waiting and self.options.wait and not self._polling:
-            due = min(due, self._poll_at - monotonic())
-        if self._to_place and self._may_place() and self._placing < _API_THREADS:
-            due = min(due, self._place_after - monotonic())
         try:
-            self._inbox.get(timeout=max(0.001, due))()
+            self._inbox.get(timeout=max(0.001, min(_TICK, self._desk.due)))()
             while True:
                 self._inbox.get_nowait()()
         except queue.Empty:
             return
 
-    def _call(self, deed: Callable[[], Any], then: _Handler) -> None:
+    def call(self, task: Task | None, deed: Callable[[], Any], then: Answered) -> None:
         """Do something slow on a thread of its own, and handle its answer in the loop."""
         if self._api is None:
             raise RuntimeError("the run has not begun")
         future = self._api.submit(deed)
-        self._calls.add(future)
+        self._calls[future] = task
+        future.add_done_callback(lambda future: self._inbox.put(lambda: self._called(future, then)))
 
-        def done(future: Future[Any]) -> None:
-            self._inbox.put(lambda: self._called(future, then))
-
-        future.add_done_callback(done)
-
-    def _called(self, future: Future[Any], then: _Handler) -> None:
-        self._calls.discard(future)
+    def _called(self, future: Future[Any], then: Answered) -> None:
         if future.cancelled():
             return
+        del self._calls[future]
         error = future.exception()
         if isinstance(error, AuthenticationError):
             self._give_up(str(error), authentication=True)
+        elif error is not None and not isinstance(error, SedasSyncError):
+            error = SedasSyncError(_sentence(error))
         then(None if error is not None else future.result(), error)
 
     def _give_up(self, why: str, *, authentication: bool = False) -> None:
@@ -380,122 +324,13 @@ class Run:
         self.auth_failed = self.auth_failed or authentication
         self._halt.set()
 
-    # -- orders ------------------------------------------------------------------------------------------------------
-
-    def _place(self, task: _Task) -> None:
-        orders = self.archives[task.archive].orders
-        if orders is None:
-            self._fail(task, "the archive has it offline and takes no orders")
-            return
-        self._placing += 1
-        if self._orders_left is not None:
-            self._orders_left -= 1
-        self._call(lambda: orders.place(task.scene), lambda order, error: self._placed(task, order, error))
-
-    def _placed(self, task: _Task, order: Order | None, error: BaseException | None) -> None:
-        self._placing -= 1
-        if order is None:
-            if self._orders_left is not None:
-                self._orders_left += 1
-            self._refused(task, error)
-            return
-        task.placed += 1
-        task.order = replace(order, attempts=task.placed)
-        self.index.put_order(task.order)
-        self._count["ordered"] += 1
-        self._tell(Ordered(time=self.now(), id=task.action.id, order=order.order))
-        if task.order.state is OrderState.READY:
-            self._take_ready(task, task.order)
-            return
-        self._waiting[order.order] = task
-        self._schedule_poll(first=True)
-
-    def _refused(self, task: _Task, error: BaseException | None) -> None:
-        if self._halt.is_set():
-            self._to_place.append(task)
-        elif isinstance(error, ArchiveError) and (error.status == 429 or error.retry_after is not None):  # noqa: PLR2004
-            # A quota: nothing is wrong with this order, it waits its turn.
-            wait = error.retry_after if error.retry_after is not None else _QUOTA_WAIT
-            self._place_after = monotonic() + wait
-            self._to_place.appendleft(task)
-            self._tell(
-                Retried(time=self.now(), id=task.action.id, attempt=1, error=str(error), delay_seconds=round(wait, 1))
-            )
-        else:
-            self._fail(task, f"the order was refused: {_sentence(error)}")
-
-    def _schedule_poll(self, *, first: bool = False) -> None:
-        if first:
-            self._poll_interval = _POLL_FIRST
-        # Jitter only shortens, so that the longest interval stays what it says.
-        due = monotonic() + self._poll_interval * random.uniform(0.75, 1.0)  # noqa: S311  # no secret depends on it
-        self._poll_at = min(self._poll_at, due) if first and self._poll_at > monotonic() else due
-        self._poll_interval = min(_POLL_MAX, self._poll_interval * _POLL_GROWTH)
-
-    def _poll(self) -> None:
-        self._polling = True
-        by_archive: dict[str, list[Order]] = {}
-        for task in self._waiting.values():
-            if task.order is not None:
-                by_archive.setdefault(task.archive, []).append(task.order)
-
-        def ask() -> list[Order]:
-            answers: list[Order] = []
-            for key, asked in by_archive.items():
-                orders = self.archives[key].orders
-                if orders is not None:
-                    answers.extend(orders.poll(asked))
-            return answers
-
-        self._call(ask, self._polled)
-
-    def _polled(self, answers: list[Order] | None, error: BaseException | None) -> None:
-        self._polling = False
-        if answers is None:
-            if not self._halt.is_set():
-                self._warn(f"orders could not be asked for: {_sentence(error)}")
-            answers = []
-        for order in map(settled, answers):
-            task = self._waiting.get(order.order)
-            if task is None:
-                continue
-            task.order = order
-            if order.state is OrderState.READY:
-                self._take_ready(task, order)
-            elif order.state is OrderState.FAILED:
-                self._order_failed(task, order)
-            else:
-                self.index.put_order(order, durable=False)
-        self._schedule_poll()
-
-    def _take_ready(self, task: _Task, order: Order) -> None:
-        self._waiting.pop(order.order, None)
-        self.index.put_order(order, durable=False)
-        age = (self.now() - order.placed).total_seconds()
-        self._tell(OrderReady(time=self.now(), id=task.action.id, order=order.order, age_seconds=round(age, 3)))
-        task.scene = replace(task.scene, download_url=order.download_url)
-        task.relocations = 0
-        task.download = None
+    def ready(self, task: Task) -> None:
+        """A scene can be fetched."""
         self._ready.append(task)
-
-    def _order_failed(self, task: _Task, order: Order) -> None:
-        self._waiting.pop(order.order, None)
-        self.index.put_order(order, durable=False)
-        self._place_again(task, f"order {order.order} failed: {order.detail or 'no reason given'}")
-
-    def _place_again(self, task: _Task, why: str) -> None:
-        if task.placed > MAX_REPLACEMENTS:
-            # Forgotten, so that a later run begins anew instead of failing for ever.
-            self.index.drop_order(task.action.id)
-            self._fail(task, f"{why} (ordered {task.placed} times)")
-            return
-        self._tell(Retried(time=self.now(), id=task.action.id, attempt=task.placed, error=why, delay_seconds=0.0))
-        task.scene = replace(task.scene, download_url=None)
-        self._to_place.append(task)
 
     # -- transfers ---------------------------------------------------------------------------------------------------
 
-    def _submit(self, task: _Task) -> None:
+    def _submit(self, task: Task) -> None:
         action = task.action
         try:
             if task.download is None:
@@ -507,7 +342,7 @@ class Run:
             self._ready.appendleft(task)
             return
         except (SedasSyncError, OSError) as error:
-            self._fail(task, _sentence(error))
+            self.fail(task, _sentence(error))
             return
         job = Job(
             id=action.id,
@@ -531,7 +366,7 @@ class Run:
         """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene."""
         if folder.stat(str(self.root), path) is not None:
             kept = folder.set_aside(str(self.root), path)
-            self._warn(f"{path}: something else stood in the scene's place; it is now {kept}")
+            self.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
 
     def _transferred(self, future: Future[Got]) -> None:
         task = self._transfers.pop(future)
@@ -551,35 +386,37 @@ class Run:
             task.relocations += 1
             self._relocate(task, error)
         else:
-            self._fail(task, _sentence(error))
+            self.fail(task, _sentence(error))
 
-    def _relocate(self, task: _Task, error: TransferError) -> None:
+    def _relocate(self, task: Task, error: TransferError) -> None:
         """Ask again where the bytes are: the token or the link was refused."""
         refused = task.download
         archive = self.archives[task.archive]
         task.download = None
-        self._tell(
+        self.tell(
             Retried(time=self.now(), id=task.action.id, attempt=task.relocations, error=str(error), delay_seconds=0.0)
         )
 
         def ask() -> Download | Order:
-            if task.order is not None and archive.orders is not None and error.status not in (401, 403):
+            # A first 401 or 403 is about the token; a second one, and anything else, is about the link.
+            about_the_link = error.status not in (401, 403) or task.relocations > 1
+            if task.order is not None and archive.orders is not None and about_the_link:
                 return next(iter(archive.orders.poll([task.order])))
             return archive.locate(task.scene, refused=refused)
 
-        self._call(ask, lambda answer, trouble: self._relocated(task, refused, error, answer, trouble))
+        self.call(task, ask, lambda answer, trouble: self._relocated(task, refused, error, answer, trouble))
 
     def _relocated(
         self,
-        task: _Task,
+        task: Task,
         refused: Download | None,
         first: TransferError,
         answer: Download | Order | None,
         trouble: BaseException | None,
     ) -> None:
         if answer is None:
-            if not self._halt.is_set():
-                self._fail(task, f"{first}; {_sentence(trouble)}")
+            if not self.halted:
+                self.fail(task, f"{first}; {_sentence(trouble)}")
             else:
                 self._ready.append(task)
             return
@@ -589,12 +426,12 @@ class Run:
             task.order = answer
             fresh = answer.download_url
             if fresh is None or (refused is not None and fresh == refused.url):
-                self._place_again(task, f"the link of order {answer.order} has expired")
+                self._desk.place_again(task, f"the link of order {answer.order} has expired")
                 return
             task.scene = replace(task.scene, download_url=fresh)
         self._ready.appendleft(task)
 
-    def _record(self, task: _Task, got: Got) -> None:
+    def _record(self, task: Task, got: Got) -> None:
         scene = task.scene
         self._received += got.received
         self._bytes += got.size
@@ -618,8 +455,8 @@ class Run:
         self._count["fetched"] += 1
         self._done += 1
         for warning in got.warnings:
-            self._warn(warning, scene.id)
-        self._tell(
+            self.warn(warning, scene.id)
+        self.tell(
             Fetched(
                 time=self.now(),
                 id=scene.id,
@@ -668,38 +505,41 @@ class Run:
                 self._clear_the_way(action.path)
                 folder.move(str(self.root), held.path, action.path)
         except (SedasSyncError, OSError) as error:
-            self._fail(_Task(action=action, scene=action.want.scene), _sentence(error))
+            self.fail(Task(action=action, scene=action.want.scene), _sentence(error))
             return
         self.index.put_file(replace(held, path=action.path, facts=facts_of(action.want.scene)), self.now())
         self.index.drop_order(action.id)
         self._count["adopted"] += 1
-        self._tell(Adopted(time=self.now(), id=action.id, path=action.path, size=held.size))
+        self.tell(Adopted(time=self.now(), id=action.id, path=action.path, size=held.size))
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
-    def _tell(self, event: Event) -> None:
+    def tell(self, event: Event) -> None:
+        """Something has happened."""
         self._out.append(event)
 
     def _told(self) -> Iterator[Event]:
         while self._out:
             yield self._out.popleft()
 
-    def _warn(self, message: str, scene_id: str | None = None) -> None:
+    def warn(self, message: str, scene_id: str | None = None) -> None:
+        """Something looks wrong and stops nothing."""
         self._warnings += 1
-        self._tell(Warned(time=self.now(), message=message, id=scene_id))
+        self.tell(Warned(time=self.now(), message=message, id=scene_id))
 
-    def _fail(self, task: _Task, error: str) -> None:
+    def fail(self, task: Task, why: str) -> None:
+        """A scene has failed for this run."""
         self._done += 1
-        self._failures.append(Failure(id=task.action.id, error=error))
-        self.index.put_error(task.action.id, error, self.now())
-        self._tell(Failed(time=self.now(), id=task.action.id, error=error))
+        self._failures.append(Failure(id=task.action.id, error=why))
+        self.index.put_error(task.action.id, why, self.now())
+        self.tell(Failed(time=self.now(), id=task.action.id, error=why))
 
     def _on_bytes(self, scene_id: str, done: int, total: int | None) -> None:
         self._moving[scene_id] = (done, total)
 
     def _on_retry(self, scene_id: str, attempt: int, error: str, delay: float) -> None:
         event = Retried(time=self.now(), id=scene_id, attempt=attempt, error=error, delay_seconds=round(delay, 2))
-        self._inbox.put(lambda: self._tell(event))
+        self._inbox.put(lambda: self.tell(event))
 
     def _report_progress(self) -> None:
         moment = monotonic()
@@ -709,16 +549,16 @@ class Run:
         active = tuple(
             Transfer(id=scene_id, done=done, total=total) for scene_id, (done, total) in list(self._moving.items())
         )
-        ages = [(self.now() - task.order.placed).total_seconds() for task in self._waiting.values() if task.order]
-        self._tell(
+        pending, oldest = self._desk.pending, self._desk.oldest
+        self.tell(
             Progress(
                 time=self.now(),
                 done=self._done,
-                total=self._done + len(self._ready) + len(self._transfers) + len(self._to_place) + len(self._waiting),
+                total=self._done + len(self._ready) + len(self._transfers) + len(self._calls) + len(pending),
                 bytes=self._bytes + sum(transfer.done for transfer in active),
                 bytes_total=self.plan.bytes,
-                pending=len(self._waiting) + len(self._to_place),
-                oldest_order_seconds=round(max(ages), 1) if ages else None,
+                pending=len(pending),
+                oldest_order_seconds=None if oldest is None else round((self.now() - oldest).total_seconds(), 1),
                 active=active,
             )
         )

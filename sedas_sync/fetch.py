@@ -12,6 +12,7 @@ MiB or 1 % of the scene further than any before makes the count begin anew: a li
 hundred megabytes delivers.
 """
 
+import atexit
 import errno
 import os
 import random
@@ -105,7 +106,7 @@ class Stopped(errors.TransferError):
     """The run was asked to stop; what has arrived is kept."""
 
 
-class _Again(Exception):
+class _Again(Exception):  # noqa: N818 - a finding, not a malfunction
     """This try has failed, another may not."""
 
     def __init__(
@@ -117,11 +118,11 @@ class _Again(Exception):
         self.relocate = relocate
 
 
-class Anew(Exception):
+class Anew(Exception):  # noqa: N818 - a finding, not a malfunction
     """What is here does not belong to what the server has now; it was thrown away."""
 
 
-class _Damaged(Exception):
+class _Damaged(Exception):  # noqa: N818 - a finding, not a malfunction
     """All bytes came, and they are not the scene."""
 
     def __init__(self, text: str, *, digest: bool) -> None:
@@ -146,7 +147,7 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         IntegrityError: the bytes came and are not the scene; nothing is kept.
     """
     if live is None:
-        live = _own.get(os.getpid()) or _own.setdefault(os.getpid(), Live())
+        live = _own_live()
     live.budget.take()
     try:
         return Run(job, live).run()
@@ -155,6 +156,15 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         raise errors.TransferError(f"{job.path}: {reason}", fatal=error.errno in _FULL) from error
     finally:
         live.budget.give_back()
+
+
+def _own_live() -> Live:
+    """What fetches share that were given nothing to share: the connections of this process."""
+    live = _own.get(os.getpid())
+    if live is None:
+        live = _own.setdefault(os.getpid(), Live())
+        atexit.register(live.close)
+    return live
 
 
 class Run:
@@ -191,6 +201,9 @@ class Run:
             self._resume_or_begin()
             checked = self._until_proved()
             return self._place(checked)
+        except BaseException:
+            self.part.keep()
+            raise
         finally:
             self.live.report_pace(id(self), None)
             self.part.close()
@@ -315,13 +328,17 @@ class Run:
         if trouble.delay is not None:
             delay = trouble.delay
         else:
-            jitter = random.uniform(1.0, 1.5)
+            jitter = random.uniform(1.0, 1.5)  # noqa: S311 - spreads tries, guards nothing
             delay = min(self.policy.backoff_max, self.policy.backoff * 2.0 ** min(failures - 1, 30) * jitter)
         if self.live.on_retry is not None:
             self.live.on_retry(self.job.id, failures, str(trouble), delay)
         if delay > 0:
-            # A connection of our own that sleeps is one that another scene can use.
-            self.live.wait(delay)
+            # While this scene sleeps, another may have its connection.
+            self.live.budget.give_back()
+            try:
+                self.live.wait(delay)
+            finally:
+                self.live.budget.take()
 
     def _try(self) -> None:
         """Ask for what is missing and take it in."""
@@ -411,8 +428,8 @@ class Run:
         if response.status == _wire.PARTIAL:
             total = self.check_range(response, have, None)
             note = self.part.note
-            if note.total is None and total is not None:
-                self.part.amend(Note(note.identity, total, note.etag, note.modified, note.digest, note.validator))
+            if note is not None and note.total is None and total is not None:
+                self.part.amend(replace(note, total=total))
             self.responses += 1
             self._reproof_from_mixed()
         else:

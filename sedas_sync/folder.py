@@ -65,7 +65,7 @@ def parent(root: str, relative: str, *, create: bool = False) -> Iterator[tuple[
     except FileNotFoundError:
         if not create:
             raise
-        os.makedirs(root, exist_ok=True)
+        os.makedirs(root, exist_ok=True)  # noqa: PTH103 - strings all through
         here = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
     try:
         for depth, folder in enumerate(folders):
@@ -165,8 +165,7 @@ def stat(root: str, relative: str) -> os.stat_result | None:
 
 
 def set_aside(root: str, relative: str) -> str:
-    """Move a stranger (file, folder, or link itself) into `replaced/` under a free name; returns its new
-    path.
+    """Move a stranger (file, folder, or link itself) into `replaced/` under a free name; returns where.
 
     Raises:
         FileNotFoundError: there is nothing at `relative`.
@@ -194,7 +193,7 @@ def _numbered(name: str, number: int) -> str:
     if not number:
         return name
     tail = f".{number}"
-    while len(os.fsencode(name + tail)) > 255:
+    while len(os.fsencode(name + tail)) > 255:  # noqa: PLR2004 - NAME_MAX of every file system in use
         name = name[:-1]
     return name + tail
 
@@ -280,7 +279,7 @@ def sync(root: str, relative: str) -> None:
 
 def free_space(path: str) -> int:
     """Bytes that this user may still write below `path` (or its nearest folder that exists)."""
-    path = os.path.abspath(path)
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
+    path = os.path.abspath(path)  # noqa: PTH100 - strings all through
+    while not os.path.exists(path):  # noqa: PTH110 - strings all through
+        path = os.path.dirname(path)  # noqa: PTH120 - strings all through
     return shutil.disk_usage(path).free

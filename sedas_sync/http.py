@@ -77,7 +77,8 @@ _SECRET_WORDS = (
 )
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # scheme://user:password@host and scheme://token@host
-    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@'\"<>]*(?:@[^\s/?#@'\"<>]*)*@"), rf"\1{_MASK}@"),
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@'\"<>:]*:[^\s'\"<>]*@"), rf"\1{_MASK}@"),
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@'\"<>]+@"), rf"\1{_MASK}@"),
     # "password": "…" and 'token': '…', also where the text was cut before the closing quote, also with escaped quotes
     (re.compile(rf"(?i)(\\?[\"']{_SECRET_WORDS}\\?[\"']\s*[:=,]\s*b?)\\?\"(?:[^\"\\]|\\.)*(?:\"|\\?$)"), rf'\1"{_MASK}"'),
     (re.compile(rf"(?i)([\"']{_SECRET_WORDS}[\"']\s*[:=,]\s*b?)'(?:[^'\\]|\\.)*(?:'|\\?$)"), rf"\1'{_MASK}'"),

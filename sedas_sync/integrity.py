@@ -24,8 +24,7 @@ class _Hash(Protocol):
 
 
 def algorithm(hexdigest: str | None) -> str | None:
-    """Name the digest algorithm that a hex digest's length fits; None where it fits none or is not
-    hexadecimal.
+    """Name the digest algorithm that a hex digest's length fits; None where it fits none.
 
     >>> algorithm("d41d8cd98f00b204e9800998ecf8427e")
     'md5'
@@ -212,7 +211,7 @@ def zip_problem(file: str | IO[bytes], level: Proving) -> str | None:
         OSError: the file cannot be read.
     """
     if isinstance(file, str):
-        with open(file, "rb") as opened:
+        with open(file, "rb") as opened:  # noqa: PTH123 - strings all through
             return zip_problem(opened, level)
     descriptor = file.fileno()
     if level == "size":

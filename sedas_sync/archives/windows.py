@@ -135,9 +135,9 @@ class Knowledge:
     def credible(self) -> float:
         """Answers of so many rows or more are not believed though another agrees with them.
 
-        Below `doubt` by two standard deviations, since which rows are left out is a matter of luck.
+        Far below `doubt`, since windows are halved: the next shorter answers that were cut may be half as long.
         """
-        return self.doubt if self.doubt == _NEVER else max(2.0, self.doubt - 2 * math.sqrt(self.doubt))
+        return max(2.0, self.doubt / 4)
 
 
 @dataclass(slots=True)
@@ -337,7 +337,7 @@ class _Search:
                     waiting += self._run_ready(workers)
         finally:
             workers.close()
-        if self._unsettled or self._spent:
+        if self._unsettled or self._spent or self._known.cut_at <= TINY:
             raise IncompleteSearch(self._shortfall())
 
     def _advance(self, workers: _Workers, task: _Task, told: list[_Seen] | None) -> int:
@@ -385,6 +385,11 @@ class _Search:
             return (
                 f"the search is incomplete: {len(self._found)} scenes were found, and after {self._cost.searches} "
                 "questions the archive's answers still did not agree with each other"
+            )
+        if not self._unsettled:
+            return (
+                f"the search is incomplete: the archive cut answers of {self._known.cut_at:.0f} scenes, so that it seems "
+                "to count what a filter then hides; fewer filters or a smaller AOI may get everything"
             )
         instants = sorted({window.start for window in self._unsettled})
         shown = ", ".join(_instant(second) for second in instants[:SHOWN_WINDOWS])
@@ -455,11 +460,15 @@ class _Search:
         if lost and piece.window.start == piece.window.stop:
             kept = [row for row in parent.rows if row.id in lost]
             piece.rows = [*piece.rows, *kept]
-        below_limit = self._known.uniform and 0 < piece.length < self._known.cut_at and not lost
-        self._ready.append(self._spot_check(piece) if below_limit else self._settle(piece, page=page))
+        known = self._known
+        below_limit = known.uniform and 0 < piece.length < known.cut_at
+        # Where the same rows are missing from every long answer, one that holds others is not long.
+        unfooled = known.doubt < _NEVER and not piece.ids <= parent.ids
+        likely = (below_limit or unfooled) and not lost
+        self._ready.append(self._spot_check(piece) if likely else self._settle(piece, page=page))
 
     def _spot_check(self, seen: _Seen) -> _Task:
-        """Check a window that is below the limit the archive seems to have by asking its older half alone."""
+        """Check a window that seems to be below the archive's limit by asking its older half alone."""
         window = seen.window
         if window.start < window.stop:
             instants = sorted(seen.starts.values())
@@ -469,7 +478,8 @@ class _Search:
             if told.ids - seen.ids or seen.within(half) - told.ids:
                 self._ready.append(self._settle(seen, page=False))
                 return
-        self._trusted.append(window)
+        if self._known.uniform:
+            self._trusted.append(window)
 
     def _credible(self, piece: _Seen, parent: _Seen) -> bool:
         """Whether a piece that agrees with its parent is short enough to be believed for that."""
@@ -586,16 +596,14 @@ class _Search:
         ways = self._divide(window, seen.rows) if level < DEEPEST else ()
         for way in ways:
             told = yield [Window(window.start, window.stop, part) for part in way]
-            more = set[str]().union(*(part.ids for part in told)) - seen.ids
+            covered = set[str]().union(*(part.ids for part in told))
+            more, lost = covered - seen.ids, seen.ids - covered
             if more:
                 yield from self._note_cut(seen, more)
-            if any(part.length >= seen.length for part in told) and not more:
-                continue
-            covered = set[str]().union(*(part.ids for part in told))
-            if seen.ids - covered:
+            if not more and not lost and any(part.length >= seen.length for part in told):
                 continue
             for part in told:
-                part.agreed = part.ids <= seen.ids
+                part.agreed = not lost and part.ids <= seen.ids
                 if not (part.agreed and self._credible(part, seen)):
                     self._ready.append(self._settle_second(part, level + 1))
             return
@@ -610,8 +618,8 @@ class _Search:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-Cuts = Callable[[list[int]], list[int]]
-"""Given the sorted starts of a window's rows, which are not all the same: the seconds before which it is cut."""
+Cuts = Callable[[int, list[int]], list[int]]
+"""Given a window's start and the sorted starts of its rows, not all the same: the seconds before which it is cut."""
 
 
 def _pieces(window: Window, instants: list[int], cuts: Cuts) -> tuple[list[Window], Window | None]:
@@ -621,29 +629,30 @@ def _pieces(window: Window, instants: list[int], cuts: Cuts) -> tuple[list[Windo
     """
     oldest, newest = instants[0], instants[-1]
     if oldest == newest:
-        around = [(window.start, oldest - 1), (oldest + 1, window.stop)]
+        middle = (window.start + oldest) // 2
+        around = [(window.start, middle - 1), (middle, oldest - 1), (oldest + 1, window.stop)]
         pieces = [Window(start, stop, window.part) for start, stop in around if start <= stop]
         return pieces, Window(oldest, oldest, window.part)
-    return _between(window, [cut for cut in cuts(instants) if cut > window.start]), None
+    return _between(window, [cut for cut in cuts(window.start, instants) if cut > window.start]), None
 
 
-def _halves(instants: list[int]) -> list[int]:
+def _halves(_start: int, instants: list[int]) -> list[int]:
     return [_median(instants)]
 
 
-def _oldest_first(instants: list[int]) -> list[int]:
+def _oldest_first(_start: int, instants: list[int]) -> list[int]:
     """What lies before the oldest row, and the rest in halves."""
     return [instants[0], _median(instants)]
 
 
-def _needle_first(instants: list[int]) -> list[int]:
+def _needle_first(start: int, instants: list[int]) -> list[int]:
     """The oldest rows with what lies before them, which makes a needle of that piece, and the rest in halves."""
     oldest = max(1, min(NEEDLE, len(instants) // 3))
     first = bisect_right(instants, instants[oldest - 1])
-    if first == len(instants):
-        return [_median(instants)]
     rest = instants[first:]
-    return [rest[0], _median(rest)] if rest[0] < rest[-1] else [rest[0]]
+    if rest and rest[0] < rest[-1]:
+        return [rest[0], _median(rest)]
+    return [(start + instants[0]) // 2, _median(instants)]
 
 
 def _equal(window: Window, count: int) -> list[Window]:

@@ -7,17 +7,15 @@ answers, so that a catalogue neither knows nor cares where it is served.
 
 import json
 import re
-from bisect import bisect_left, bisect_right
 from calendar import timegm
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import md5
-from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, overload
 from urllib.parse import quote
 
 import numpy as np
@@ -124,7 +122,7 @@ class Catalogue(Protocol):
     satellites: Mapping[str, str]
     """Source group of each satellite."""
 
-    def find(self, search: Search, now: float) -> list[Hit]:
+    def find(self, search: Search, now: float) -> Sequence[Hit]:
         """Every product that matches, newest start first, those of one second in a fixed order."""
         ...
 
@@ -329,6 +327,26 @@ def group_of(satellite: str) -> str:
     return next((group for prefix, group in _GROUPS if satellite.startswith(prefix)), satellite)
 
 
+class _Hits(Sequence[Hit]):
+    """Rows by their indices; what is cut off by a cap is never made into a `Hit`."""
+
+    def __init__(self, hit: Callable[[int], Hit], indices: Any) -> None:
+        self._hit = hit
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, at: int) -> Hit: ...
+    @overload
+    def __getitem__(self, at: slice) -> "_Hits": ...
+    def __getitem__(self, at: int | slice) -> "Hit | _Hits":
+        if isinstance(at, slice):
+            return _Hits(self._hit, self.indices[at])
+        return self._hit(int(self.indices[at]))
+
+
 class RowCatalogue:
     """A catalogue of given product objects, answered verbatim.
 
@@ -351,62 +369,63 @@ class RowCatalogue:
         rows: Iterable[Mapping[str, Any]],
         files: Mapping[str, bytes | Path] | Callable[[str], bytes | Path | None] | None = None,
     ) -> None:
-        self._texts: list[str] = []
-        self._facts: list[Facts] = []
+        texts: list[str] = []
+        facts: list[Facts] = []
         shapes: dict[Any, int] = {}
         which: list[int] = []
         for number, row in enumerate(rows):
-            self._texts.append(json.dumps(row, ensure_ascii=False))
-            self._facts.append(_facts(row, number))
+            texts.append(json.dumps(row, ensure_ascii=False))
+            facts.append(_facts(row, number))
             which.append(shapes.setdefault(_text(row.get("coordinatesWKT")), len(shapes)))
-        order = sorted(range(len(which)), key=lambda i: (-self._facts[i].start, self._facts[i].id))
-        self._texts = [self._texts[i] for i in order]
-        self._facts = [self._facts[i] for i in order]
+        order = sorted(range(len(texts)), key=lambda i: (-facts[i].start, facts[i].id))
+        facts = [facts[i] for i in order]
+        kinds: dict[Facts, int] = {}
+        self._texts = [texts[i] for i in order]
+        self._ids = [each.id for each in facts]
+        self._ages = np.array([-each.start for each in facts], dtype=np.int64)
+        self._clouds = np.array([np.nan if each.cloud is None else each.cloud for each in facts], dtype=np.float64)
+        self._kind = np.array([kinds.setdefault(_kind(each), len(kinds)) for each in facts], dtype=np.int32)
         self._which = np.array([which[i] for i in order], dtype=np.int32)
-        self._starts = [-facts.start for facts in self._facts]
+        self._kinds = tuple(kinds)
         self._shapes = shapely.from_wkt(np.array(list(shapes), dtype=object), on_invalid="ignore")
-        self._by_id = {facts.id: i for i, facts in reversed(list(enumerate(self._facts)))}
-        self._timeless = [i for i, facts in enumerate(self._facts) if facts.start == _NEVER]
+        self._by_id = {scene: i for i, scene in reversed(list(enumerate(self._ids)))}
         self._files = files.get if isinstance(files, Mapping) else files
         self._places: dict[str, tuple[Any, Any]] = {}
         self._lock = Lock()
-        self.satellites = {
-            f.satellite: f.group for f in sorted(self._facts, key=attrgetter("satellite")) if f.satellite
-        }
+        named = sorted((kind.satellite, kind.group) for kind in kinds if kind.satellite)
+        self.satellites: Mapping[str, str] = dict(named)
 
     def __len__(self) -> int:
         return len(self._texts)
 
-    def find(self, search: Search, now: float) -> list[Hit]:  # noqa: ARG002 - given rows do not age
+    def find(self, search: Search, now: float) -> Sequence[Hit]:  # noqa: ARG002 - given rows do not age
         """See `Catalogue`."""
-        first, last = bisect_left(self._starts, -search.stop), bisect_right(self._starts, -search.start)
+        first, last = np.searchsorted(self._ages, (-search.stop, -search.start + 1))
+        timeless = np.searchsorted(self._ages, -_NEVER)
+        candidates = np.concatenate((np.arange(first, last), np.arange(timeless, len(self._ages))))
+        fits = np.array([search.admits(kind) for kind in self._kinds], dtype=bool)[self._kind[candidates]]
         over, percent = self._place(search)
-        window: Sequence[int] = range(first, last)
         if over is not None:
-            window = (np.flatnonzero(over[self._which[first:last]]) + first).tolist()
-        candidates = [*window, *(i for i in self._timeless if over is None or over[self._which[i]])]
+            fits &= over[self._which[candidates]]
         if search.min_coverage is not None:
-            candidates = [i for i in candidates if percent[self._which[i]] >= search.min_coverage]
-        facts = self._facts
-        return [
-            Hit(facts[i].start, facts[i].id, facts[i].satellite, i)
-            for i in candidates
-            if search.admits(facts[i])
-        ]
+            fits &= percent[self._which[candidates]] >= search.min_coverage
+        if search.max_cloud is not None:
+            optical = np.array([kind.sensor == "Optical" for kind in self._kinds], dtype=bool)
+            fits &= ~((self._clouds > search.max_cloud)[candidates] & optical[self._kind[candidates]])
+        return _Hits(self._hit, candidates[fits])
 
     def rows(self, hits: Sequence[Hit], search: Search | None) -> list[str]:  # noqa: ARG002 - given rows are verbatim
         """See `Catalogue`."""
         texts = self._texts
-        return [texts[hit.ref] for hit in hits]
+        return [texts[i] for i in (hits.indices.tolist() if isinstance(hits, _Hits) else (hit.ref for hit in hits))]
 
     def look_up(self, scene: str, now: float) -> Hit | None:  # noqa: ARG002 - given rows do not age
         """See `Catalogue`."""
         index = self._by_id.get(scene)
-        return (
-            None
-            if index is None
-            else Hit(self._facts[index].start, scene, self._facts[index].satellite, index)
-        )
+        return None if index is None else self._hit(index)
+
+    def _hit(self, index: int) -> Hit:
+        return Hit(-int(self._ages[index]), self._ids[index], self._kinds[self._kind[index]].satellite, index)
 
     def online(self, hit: Hit) -> bool:
         """See `Catalogue`."""
@@ -490,6 +509,11 @@ _PLACES = 64
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _kind(facts: Facts) -> Facts:
+    """What the filters look at apart from the clouds: the same for many rows."""
+    return facts._replace(start=0, id="", cloud=None)
 
 
 def _facts(row: Mapping[str, Any], number: int) -> Facts:

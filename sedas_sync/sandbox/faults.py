@@ -18,9 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
-Endpoint = Literal[
-    "login", "search", "look_up", "sensors", "order", "poll", "download", "picture", "portal", "unknown"
-]
+Endpoint = Literal["login", "search", "look_up", "sensors", "order", "poll", "download", "picture", "portal", "unknown"]
 Ids = Container[str] | Callable[[str], bool]
 """Scenes, as anything that `in` works on, or a predicate."""
 
@@ -46,9 +44,7 @@ class Request:
 
     def without(self, *names: str) -> "Request":
         """A copy that lacks some headers."""
-        return replace(
-            self, headers={name: value for name, value in self.headers.items() if name not in names}
-        )
+        return replace(self, headers={name: value for name, value in self.headers.items() if name not in names})
 
 
 @dataclass(slots=True)
@@ -67,6 +63,8 @@ class Reply:
     """How the client is told the end: Content-Length, chunks, or the end of the connection."""
     cut: int | None = None
     """Break the connection after so many bytes of the body."""
+    wait: float = 0.0
+    """Seconds before anything is sent."""
     stall: tuple[int, float] | None = None
     """After so many bytes of the body, wait so many seconds."""
     rate: float | None = None
@@ -164,8 +162,8 @@ def delay(seconds: float) -> Act:
     """Be slow to answer."""
 
     def act(request: Request, answer: Answer) -> Reply:
-        time.sleep(seconds)
-        return answer(request)
+        made = answer(request)
+        return replace(made, wait=made.wait + seconds)
 
     return act
 

@@ -106,6 +106,8 @@ class HttpServer:
         if request is None:
             return False
         reply, tell = self._handle(request)
+        if reply.wait and self._closing.wait(reply.wait):
+            return False
         if reply.drop:
             return False
         return self._send(connection, request, reply, tell, keep=keep)
@@ -137,6 +139,11 @@ class HttpServer:
         end = length if reply.cut is None else min(length, reply.cut)
         sent = 0
         began = time.monotonic()
+        if reply.stall is not None and not reply.stall[0]:
+            connection.sendall(head)
+            head = b""
+            if not self._pause(reply, sent, began):
+                return False
         for piece in _pieces(reply, end):
             tell(len(piece))
             coded = (b"%x\r\n" % len(piece), piece, b"\r\n") if reply.framing == "chunked" else (piece,)

@@ -84,13 +84,9 @@ class Satellite:
 # The interferometric wide swath looks to the right at incidence angles of 29 to 46 degrees from 693 km up.
 SENTINEL_1 = Mission(name="S1", days=12, orbits=175, inclination=98.18, node_hour=18.0, near=345.0, far=595.0)
 # The descending node at 10:30; a push-broom of 290 km looking straight down.
-SENTINEL_2 = Mission(
-    name="S2", days=10, orbits=143, inclination=98.62, node_hour=22.5, near=-145.0, far=145.0
-)
+SENTINEL_2 = Mission(name="S2", days=10, orbits=143, inclination=98.62, node_hour=22.5, near=-145.0, far=145.0)
 
-_S1_ANCHOR = (
-    1_415_043_997.0  # 2014-11-03T19:46:37Z, orbit 3122 of Sentinel-1A, the first over Fogo's eruption
-)
+_S1_ANCHOR = 1_415_043_997.0  # 2014-11-03T19:46:37Z, orbit 3122 of Sentinel-1A, the first over Fogo's eruption
 _S2_ANCHOR = 1_557_657_413.0  # 2019-05-12T10:36:53Z, orbit 20297 of Sentinel-2A, relative orbit 137
 
 SATELLITES = (
@@ -162,9 +158,7 @@ def beside(mission: Mission, relative: int, seconds: float, distance: float) -> 
     bearing = math.atan2(east, ahead_lat - lat) + math.pi / 2
     arc, phi = distance / EARTH_RADIUS, math.radians(lat)
     height = math.sin(phi) * math.cos(arc) + math.cos(phi) * math.sin(arc) * math.cos(bearing)
-    shift = math.atan2(
-        math.sin(bearing) * math.sin(arc) * math.cos(phi), math.cos(arc) - math.sin(phi) * height
-    )
+    shift = math.atan2(math.sin(bearing) * math.sin(arc) * math.cos(phi), math.cos(arc) - math.sin(phi) * height)
     return lon + math.degrees(shift), math.degrees(math.asin(height))
 
 
@@ -201,8 +195,6 @@ def crossings(mission: Mission, south: float, north: float, *, ascending: bool) 
 
     low, high = climb(south), climb(north)
     begin, end = (low, high) if ascending else (math.pi - high, math.pi - low)
-    turn = (
-        2 * math.pi if begin < 0 else 0.0
-    )  # the way north to the equator ends an orbit, it does not begin one
+    turn = 2 * math.pi if begin < 0 else 0.0  # the way north to the equator ends an orbit, it does not begin one
     scale = mission.period / (2 * math.pi)
     return (begin + turn) * scale, (end + turn) * scale

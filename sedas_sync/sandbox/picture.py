@@ -80,9 +80,7 @@ def _cosine(k: int) -> float:
     return _COSINES[k] if k <= 8 else -_COSINES[16 - k]  # noqa: PLR2004 - a quarter turn
 
 
-_BASIS = tuple(
-    tuple((0.3535533906 if u == 0 else 0.5) * _cosine((2 * x + 1) * u) for x in range(8)) for u in range(8)
-)
+_BASIS = tuple(tuple((0.3535533906 if u == 0 else 0.5) * _cosine((2 * x + 1) * u) for x in range(8)) for u in range(8))
 
 
 def _zigzag() -> tuple[tuple[int, int], ...]:

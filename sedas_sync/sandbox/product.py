@@ -144,9 +144,7 @@ def _jp2(size: int) -> tuple[bytes, int]:
         return pack(">L", len(body) + 8) + kind + body
 
     side = 10980
-    header = box(b"ihdr", pack(">LLHBBBB", side, side, 1, 15, 7, 0, 0)) + box(
-        b"colr", pack(">BBBL", 1, 0, 0, 17)
-    )
+    header = box(b"ihdr", pack(">LLHBBBB", side, side, 1, 15, 7, 0, 0)) + box(b"colr", pack(">BBBL", 1, 0, 0, 17))
     made = b"".join(
         (
             box(b"jP  ", b"\r\n\x87\n"),
@@ -204,9 +202,7 @@ def _radar(spec: Spec, name: str, common: str, size: int) -> Iterator[Entry]:
     take = f"{spec.orbit:06d}-{name[56:62].lower() or '000000'}"
     unit = f"{name[:3].lower()}"
     channels = _UNSAFE.sub("/", spec.polarisation or "VV").split("/")
-    rasters = [
-        (swath, channel) for channel in channels for swath in (("iw1", "iw2", "iw3") if slc else ("iw",))
-    ]
+    rasters = [(swath, channel) for channel in channels for swath in (("iw1", "iw2", "iw3") if slc else ("iw",))]
     raster = _tiff(_WIDTH, max(1, size // len(rasters) // (2 * _WIDTH)))
     for number, (swath, channel) in enumerate(rasters, 1):
         stem = f"{unit}-{swath}-{'slc' if slc else 'grd'}-{channel.lower()}-{when}-{take}-{number:03d}"

@@ -103,11 +103,7 @@ class Frame:
     @cached_property
     def wkt(self) -> str:
         """Footprint as the archive writes it: no blanks after commas."""
-        return (
-            shapely.to_wkt(self.shape, rounding_precision=6, trim=True)
-            .replace(", ", ",")
-            .replace("N (", "N(")
-        )
+        return shapely.to_wkt(self.shape, rounding_precision=6, trim=True).replace(", ", ",").replace("N (", "N(")
 
     @cached_property
     def area(self) -> float:
@@ -183,9 +179,7 @@ def _rounded(shape: Polygon) -> Polygon:
     return Polygon([(round(lon, 6), round(lat, 6)) for lon, lat in shape.exterior.coords])
 
 
-def _passes(
-    mission: orbits.Mission, region: Region
-) -> Iterator[tuple[BaseGeometry, int, bool, float, float]]:
+def _passes(mission: orbits.Mission, region: Region) -> Iterator[tuple[BaseGeometry, int, bool, float, float]]:
     """Yield every pass over a region: coast, relative orbit, direction, first and last second."""
     directions = (True, False) if mission is orbits.SENTINEL_1 else (False,)
     coast = land(region).buffer(_COAST)
@@ -216,9 +210,7 @@ def _slices(region: Region) -> Iterator[Frame]:
         shapes = []
         for number in range(int((last - begin) // _SLICE)):
             offset = begin + _SLICE * number
-            ring = orbits.strip(
-                orbits.SENTINEL_1, relative, offset, offset + _SLICE, step=_SLICE, around=around
-            )
+            ring = orbits.strip(orbits.SENTINEL_1, relative, offset, offset + _SLICE, step=_SLICE, around=around)
             shape = _rounded(Polygon(ring))
             if touched.intersects(shape):
                 shapes.append((offset, shape))
@@ -242,9 +234,7 @@ def _granules(region: Region) -> Iterator[Frame]:
     grid = [(name, shape, prep(shape)) for name, shape in tiles(region.zones, shore)]
     for coast, relative, ascending, first, last in _passes(orbits.SENTINEL_2, region):
         around = sum(coast.bounds[::2]) / 2
-        swath = Polygon(
-            orbits.strip(orbits.SENTINEL_2, relative, first, last, step=15, around=around)
-        ).buffer(0)
+        swath = Polygon(orbits.strip(orbits.SENTINEL_2, relative, first, last, step=15, around=around)).buffer(0)
         lead = region.optical_lead
         datatake = lead if lead is not None else first + 30 * _jitter("datatake", region.name, relative)
         for name, tile, prepared in grid:
@@ -401,9 +391,7 @@ def _example() -> tuple[str, _Taken]:
 class SentinelCatalogue:
     """The catalogue of Sentinel-1A, 1B, 2A and 2B over the regions of `sedas_sync.sandbox.regions`."""
 
-    satellites: Mapping[str, str] = {
-        satellite.name: satellite.mission.name for satellite in orbits.SATELLITES
-    }
+    satellites: Mapping[str, str] = {satellite.name: satellite.mission.name for satellite in orbits.SATELLITES}
 
     def __init__(self) -> None:
         self._digests: dict[str, str] = {}
@@ -421,9 +409,7 @@ class SentinelCatalogue:
         if search is not None and hits:
             shapes = {id(hit.ref.frame): hit.ref.frame.shape for hit in hits}
             aoi, useful = coverage(search.aoi, np.array(list(shapes.values()), dtype=object))
-            percents = {
-                key: (float(round(a)), float(round(u))) for key, a, u in zip(shapes, aoi, useful, strict=True)
-            }
+            percents = {key: (float(round(a)), float(round(u))) for key, a, u in zip(shapes, aoi, useful, strict=True)}
         none = (0.0, 0.0)
         encode = json.JSONEncoder(check_circular=False).encode
         return [
@@ -498,16 +484,8 @@ class SentinelCatalogue:
             for satellite in _flying(search, frame):
                 for orbit in _orbits_between(frame, satellite, first, last):
                     start = round(satellite.node(orbit) + frame.offset + satellite.lag)
-                    lit = (
-                        frame.region.optical_days[0]
-                        <= time.gmtime(start).tm_yday
-                        <= frame.region.optical_days[1]
-                    )
-                    if (
-                        not first <= start <= last
-                        or start >= satellite.last
-                        or (frame.sensor == "Optical" and not lit)
-                    ):
+                    lit = frame.region.optical_days[0] <= time.gmtime(start).tm_yday <= frame.region.optical_days[1]
+                    if not first <= start <= last or start >= satellite.last or (frame.sensor == "Optical" and not lit):
                         continue
                     plan = f"{satellite.short}_{_stamp(start)}_{orbit:06d}"
                     taken = _Taken(frame, satellite, orbit, start, None, _channels_of(frame), planned=True)
@@ -595,9 +573,7 @@ class SentinelCatalogue:
             "aoiCoveragePercent": percents[0],
             "usefulAreaPercent": percents[1],
         }
-        if (
-            _hash(f"plan {hit.id}")[0] % 2
-        ):  # the older kind, which puts the datatake where a scene's id belongs
+        if _hash(f"plan {hit.id}")[0] % 2:  # the older kind, which puts the datatake where a scene's id belongs
             row["supplierId"] = f"{taken.satellite.short}-{taken.orbit}"
             del row["acqPlanId"]
         return row
@@ -636,9 +612,7 @@ def _facts_of(scene: str, taken: _Taken) -> Facts:
 
 def _may_match(search: Search, frame: Frame) -> bool:
     """Whether a search's filters let anything of a frame through, by what its products have in common."""
-    facts = Facts(
-        0, "", frame.sensor, "", "", frame.product_type, frame.direction, frame.region.channels, 0.0
-    )
+    facts = Facts(0, "", frame.sensor, "", "", frame.product_type, frame.direction, frame.region.channels, 0.0)
     plain = Search(
         wkt="",
         aoi=search.aoi,

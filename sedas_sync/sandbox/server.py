@@ -142,7 +142,7 @@ class Sandbox:
         self.bytes_url = bytes_url
         self.log: list[Entry] = []
         self._address = (host, port)
-        self._catalogue: Catalogue = catalogue or SentinelCatalogue()
+        self._catalogue: Catalogue = SentinelCatalogue() if catalogue is None else catalogue
         self._clock = clock
         self._faults = faults or Faults()
         self._listen = log
@@ -423,9 +423,10 @@ class Sandbox:
         head, _, tail = template.partition("{id}")
         return head, tail
 
-    def _capped(self, hits: list[Hit]) -> list[Hit]:
+    def _capped(self, hits: Sequence[Hit]) -> Sequence[Hit]:
         faults = self._faults
         if faults.cap_per_satellite is not None:
+            hits = list(hits)
             groups: dict[str, list[Hit]] = {}
             for hit in hits:
                 groups.setdefault(hit.satellite, []).append(hit)
@@ -434,7 +435,7 @@ class Sandbox:
             hits = [hit for hit in hits if id(hit) in kept]
         return hits if faults.cap is None else self._cut(hits, faults.cap)
 
-    def _cut(self, hits: list[Hit], cap: int) -> list[Hit]:
+    def _cut(self, hits: Sequence[Hit], cap: int) -> Sequence[Hit]:
         if len(hits) <= cap:
             return hits
         match self._faults.cap_rule:

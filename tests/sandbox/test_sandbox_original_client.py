@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from urllib.error import HTTPError
 
 import pytest
-from conftest import HARWELL
+from sandbox_client import HARWELL
 from sedas_pyapi.bulk_download import SeDASBulkDownload
 from sedas_pyapi.sedas_api import SeDASAPI
 

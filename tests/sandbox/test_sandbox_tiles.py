@@ -64,7 +64,7 @@ def test_every_tile_of_the_catalogue_is_named_by_a_place_within_it():
 def test_tiles_are_of_true_size_and_place():
     found = dict(tiles((30,), box(-1.33, 51.56, -1.30, 51.59)))
     assert set(found) == {"30UXC"}
-    west, south, east, north = found["30UXC"].bounds
+    west, _, _, north = found["30UXC"].bounds
     assert to_utm(west, north, 30)[0] == pytest.approx(600_000, abs=4000)
     corners = [to_utm(*corner, 30) for corner in found["30UXC"].exterior.coords[:4]]
     assert corners[0] == pytest.approx((600_000, 5_800_000), abs=0.01)

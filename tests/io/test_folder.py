@@ -1,0 +1,211 @@
+"""What may happen below a mirror's root, and that nothing happens elsewhere."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sedas_sync import folder
+from sedas_sync.errors import TransferError
+
+
+@pytest.fixture
+def root(tmp_path):
+    place = tmp_path / "root"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def outside(tmp_path):
+    place = tmp_path / "outside"
+    place.mkdir()
+    (place / "victim").write_text("untouched")
+    yield place
+    assert [(path.name, path.read_text()) for path in place.iterdir()] == [("victim", "untouched")]
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "..", "a/../b", "a//b", "./a", "a/", "a\0b", "a/.."])
+def test_paths_that_leave_the_root_are_refused(root, path):
+    for deed in (folder.prepare, folder.stat, folder.set_aside, folder.remove):
+        with pytest.raises(TransferError, match="not a path below"):
+            deed(str(root), path)
+
+
+def test_prepare_makes_the_root_and_the_folders_above(tmp_path):
+    made = folder.prepare(str(tmp_path / "deep/root"), "a/b/c.zip")
+    assert made == str(tmp_path / "deep/root/a/b/c.zip")
+    assert (tmp_path / "deep/root/a/b").is_dir()
+    assert folder.prepare(str(tmp_path / "deep/root"), "a/b/c.zip") == made
+
+
+def test_a_link_on_the_way_is_named_and_refused_by_every_deed(root, outside):
+    (root / "a").mkdir()
+    (root / "a/b").symlink_to(outside)
+    (root / "file").write_text("mine")
+    deeds = [
+        lambda: folder.prepare(str(root), "a/b/victim"),
+        lambda: folder.place(str(root), "file", "a/b/victim", replace=True),
+        lambda: folder.place(str(root), "a/b/victim", "x"),
+        lambda: folder.set_aside(str(root), "a/b/victim"),
+        lambda: folder.move(str(root), "file", "a/b/new"),
+        lambda: folder.move(str(root), "a/b/victim", "x"),
+        lambda: folder.remove(str(root), "a/b/victim"),
+        lambda: folder.stat(str(root), "a/b/victim"),
+        lambda: folder.sync(str(root), "a/b/victim"),
+    ]
+    for deed in deeds:
+        with pytest.raises(TransferError, match="a/b in the mirror is a symbolic link"):
+            deed()
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(root):
+    (root / "a").write_text("x")
+    with pytest.raises(TransferError, match="a in the mirror is not a folder"):
+        folder.prepare(str(root), "a/b")
+
+
+def test_the_root_itself_may_be_a_link(root, tmp_path):
+    (tmp_path / "alias").symlink_to(root)
+    folder.prepare(str(tmp_path / "alias"), "a/b")
+    assert (root / "a").is_dir()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling", "folder"])
+def test_place_never_takes_a_name_that_somebody_has(root, outside, kind):
+    (root / "part").write_text("new")
+    target = root / "final"
+    if kind == "file":
+        target.write_text("old")
+    elif kind == "folder":
+        target.mkdir()
+    else:
+        target.symlink_to(outside / ("victim" if kind == "link" else "nobody"))
+    before = os.lstat(target)
+    with pytest.raises(FileExistsError):
+        folder.place(str(root), "part", "final")
+    assert os.lstat(target) == before
+    assert (root / "part").read_text() == "new"
+
+
+@pytest.mark.parametrize("kind", ["nothing", "file", "link"])
+def test_place_with_leave_to_replace(root, outside, kind):
+    (root / "part").write_text("new")
+    if kind == "file":
+        (root / "sub").mkdir()
+        (root / "sub/final").write_text("old")
+    elif kind == "link":
+        (root / "sub").mkdir()
+        (root / "sub/final").symlink_to(outside / "victim")
+    found = folder.place(str(root), "part", "sub/final", replace=True)
+    assert (root / "sub/final").read_text() == "new"
+    assert not (root / "sub/final").is_symlink()
+    assert (found.st_size, found.st_mtime_ns) == (3, (root / "sub/final").stat().st_mtime_ns)
+    assert not (root / "part").exists()
+
+
+def test_a_file_system_without_hard_links_is_served_too(root, monkeypatch):
+    def no_links(*_, **__):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    (root / "part").write_text("new")
+    (root / "taken").write_text("old")
+    with pytest.raises(FileExistsError):
+        folder.place(str(root), "part", "taken")
+    folder.place(str(root), "part", "final")
+    assert ((root / "final").read_text(), (root / "taken").read_text()) == ("new", "old")
+
+
+def test_strangers_go_aside_whatever_they_are(root, outside):
+    (root / "a").mkdir()
+    moved = []
+    for kind in ("file", "file", "link", "dangling", "folder"):
+        stranger = root / "a/S.zip"
+        if kind == "file":
+            stranger.write_text("stranger")
+        elif kind == "folder":
+            stranger.mkdir()
+            (stranger / "inside").write_text("kept")
+        else:
+            stranger.symlink_to(outside / ("victim" if kind == "link" else "nobody"))
+        moved.append(folder.set_aside(str(root), "a/S.zip"))
+        assert not os.path.lexists(stranger)
+    assert moved == [f".sedas-sync/replaced/S.zip{tail}" for tail in ("", ".1", ".2", ".3", ".4")]
+    assert (root / moved[0]).read_text() == "stranger"
+    assert (root / moved[2]).is_symlink()
+    assert (root / moved[4] / "inside").read_text() == "kept"
+
+
+def test_a_name_as_long_as_names_may_be_goes_aside_twice(root):
+    name = "ü" * 125 + ".zip"
+    for _ in range(2):
+        (root / name).write_text("x")
+        folder.set_aside(str(root), name)
+    assert len(list((root / folder.REPLACED).iterdir())) == 2
+
+
+def test_set_aside_of_nothing(root):
+    with pytest.raises(FileNotFoundError):
+        folder.set_aside(str(root), "nobody")
+
+
+def test_move_takes_a_file_along_and_empty_folders_away(root):
+    (root / "a/b").mkdir(parents=True)
+    (root / "a/b/S.zip").write_text("scene")
+    (root / "T.zip").write_text("other")
+    with pytest.raises(FileExistsError):
+        folder.move(str(root), "a/b/S.zip", "T.zip")
+    folder.move(str(root), "a/b/S.zip", "c/d/S.zip")
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*")) == ["T.zip", "c", "c/d", "c/d/S.zip"]
+
+
+def test_remove_deletes_regular_files_alone(root, outside):
+    (root / "a/b").mkdir(parents=True)
+    (root / "a/keep").write_text("x")
+    (root / "a/b/S.zip").write_text("scene")
+    (root / "link").symlink_to(outside / "victim")
+    for path in ("link", "a"):
+        with pytest.raises(TransferError, match="not a regular file"):
+            folder.remove(str(root), path)
+    with pytest.raises(FileNotFoundError):
+        folder.remove(str(root), "nobody")
+    folder.remove(str(root), "a/b/S.zip")
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*")) == ["a", "a/keep", "link"]
+    (root / "only").write_text("x")
+    folder.remove(str(root), "only")
+    assert root.is_dir()
+
+
+def test_scan_sees_all_but_its_own_folder_and_follows_nothing(root, outside):
+    (root / "a/b").mkdir(parents=True)
+    (root / ".sedas-sync/partial").mkdir(parents=True)
+    (root / "a/.sedas-sync").mkdir()
+    for path in ("S.zip", "a/b/T.zip", ".sedas-sync/partial/x", "a/.sedas-sync/seen"):
+        (root / path).write_text(path)
+    (root / "a/out").symlink_to(outside)
+    os.mkfifo(root / "pipe")
+    found = {entry.path: entry for entry in folder.scan(str(root))}
+    assert sorted(found) == ["S.zip", "a/.sedas-sync/seen", "a/b/T.zip", "a/out", "pipe"]
+    plain = found["a/b/T.zip"]
+    assert (plain.size, plain.mtime_ns) == (9, (root / "a/b/T.zip").stat().st_mtime_ns)
+    assert (plain.is_file, plain.is_symlink) == (True, False)
+    assert (found["a/out"].is_file, found["a/out"].is_symlink) == (False, True)
+    assert (found["pipe"].is_file, found["pipe"].is_symlink) == (False, False)
+    assert list(folder.scan(str(root / "nobody"))) == []
+
+
+def test_free_space_of_a_folder_that_is_not_yet_there(tmp_path):
+    free = folder.free_space(str(tmp_path / "not/yet"))
+    found = os.statvfs(tmp_path)
+    assert abs(free - found.f_bavail * found.f_frsize) < 1 << 30
+
+
+def test_stat_does_not_follow(root, outside):
+    (root / "link").symlink_to(outside / "victim")
+    found = folder.stat(str(root), "link")
+    assert found is not None
+    assert Path(root / "link").lstat().st_ino == found.st_ino
+    assert folder.stat(str(root), "nobody") is None
+    assert folder.stat(str(root), "no/body") is None

@@ -95,12 +95,15 @@ class Resumable:
 def identity(scene: str, url: str) -> str:
     """Hash of what stays the same about a link while tokens and signatures in it come and go."""
     found = urlsplit(url)
-    query = sorted(
-        (name, value)
-        for name, value in parse_qsl(found.query, keep_blank_values=True)
-        if name.lower() not in _SECRET and not name.lower().startswith(_SECRET_PREFIXES)
-    )
-    plain = f"{scene}\n{found.scheme}://{found.hostname}:{found.port}{found.path}?{urlencode(query)}"
+    query = ""
+    if found.query:
+        lasting = sorted(
+            (name, value)
+            for name, value in parse_qsl(found.query, keep_blank_values=True)
+            if name.lower() not in _SECRET and not name.lower().startswith(_SECRET_PREFIXES)
+        )
+        query = urlencode(lasting)
+    plain = f"{scene}\n{found.scheme}://{found.hostname}:{found.port}{found.path}?{query}"
     return hashlib.sha256(plain.encode()).hexdigest()
 
 

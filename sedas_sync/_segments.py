@@ -229,13 +229,14 @@ class Split:
         """What the first connection does: bring blocks, add connections, and wait for the last of them."""
         try:
             self._bring_all(first=True, threads=threads)
-        except (_wire.Broken, _wire.Refused) as error:
+        except (OSError, _NotOurs) as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - raised by `run` if it matters
             # The others go on with what is left; only if they do not bring it all is this the end of the try.
             self._failure = error
-        except BaseException as error:
-            self._fail(error)
-            if not isinstance(error, Exception):
-                raise
+        except BaseException:
+            self._ending = True
+            raise
         with self._changed:
             self._changed.wait_for(lambda: self._working == 1)
 

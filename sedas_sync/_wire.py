@@ -7,8 +7,10 @@ an answer means is for the caller.
 """
 
 import base64
+import functools
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import struct
@@ -27,6 +29,7 @@ OK, PARTIAL, BAD_REQUEST, PROXY_LOGIN, UNSATISFIABLE, SERVER_ERROR = 200, 206, 4
 """The statuses that are spoken of here and by those who ask."""
 
 REDIRECTS = 5
+_CLEAN = re.compile(r"[A-Za-z0-9!#$%&'()*+,/:;=?@\[\]~._-]*")
 _HEAD_LIMIT = 1 << 16
 _IDLE_LIMIT = 30.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -67,6 +70,7 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{self.authority}"
 
 
+@functools.lru_cache(maxsize=256)
 def split(url: str) -> tuple[Origin, str]:
     """Take a URL apart into its origin and the target of a request.
 
@@ -89,7 +93,9 @@ def split(url: str) -> tuple[Origin, str]:
     target = found.path or "/"
     if found.query:
         target += f"?{found.query}"
-    return Origin(scheme, host, port or _DEFAULT_PORTS[scheme]), quote(target, safe="!#$%&'()*+,/:;=?@[]~")
+    if not _CLEAN.fullmatch(target):
+        target = quote(target, safe="!#$%&'()*+,/:;=?@[]~")
+    return Origin(scheme, host, port or _DEFAULT_PORTS[scheme]), target
 
 
 class Connection:

@@ -150,7 +150,10 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         live = _own_live()
     live.budget.take()
     try:
+        _wire.split(job.download.url)
         return Run(job, live).run()
+    except _wire.Refused as error:
+        raise errors.TransferError(str(error)) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise errors.TransferError(f"{job.path}: {reason}", fatal=error.errno in _FULL) from error
@@ -275,8 +278,6 @@ class Run:
                 return self._prove()
             except InterruptedError as error:
                 raise Stopped(f"{self.job.id}: stopped") from error
-            except _wire.Refused as error:
-                raise errors.TransferError(str(error)) from error
             except (_Again, _wire.Broken, Anew, _Damaged) as error:
                 trouble = self._judge(error)
             if trouble is not None:

@@ -71,7 +71,7 @@ _NOT_FOUND, _TOO_MANY, _UNAVAILABLE = 404, 429, 503
 
 
 _MASK = "***"
-_SECRET_WORDS = (
+_NAMES_OF_SECRETS = (
     r"(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key|password|passwd|pwd|secret|token|access_token"
     r"|refresh_token|id_token|api_?key|apikey|sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token)"
 )
@@ -80,14 +80,17 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@'\"<>:]*:[^\s'\"<>]*@"), rf"\1{_MASK}@"),
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/?#@'\"<>]+@"), rf"\1{_MASK}@"),
     # "password": "…" and 'token': '…', also where the text was cut before the closing quote, also with escaped quotes
-    (re.compile(rf"(?i)(\\?[\"']{_SECRET_WORDS}\\?[\"']\s*[:=,]\s*b?)\\?\"(?:[^\"\\]|\\.)*(?:\"|\\?$)"), rf'\1"{_MASK}"'),
-    (re.compile(rf"(?i)([\"']{_SECRET_WORDS}[\"']\s*[:=,]\s*b?)'(?:[^'\\]|\\.)*(?:'|\\?$)"), rf"\1'{_MASK}'"),
+    (
+        re.compile(rf"(?i)(\\?[\"']{_NAMES_OF_SECRETS}\\?[\"']\s*[:=,]\s*b?)\\?\"(?:[^\"\\]|\\.)*(?:\"|\\?$)"),
+        rf'\1"{_MASK}"',
+    ),
+    (re.compile(rf"(?i)([\"']{_NAMES_OF_SECRETS}[\"']\s*[:=,]\s*b?)'(?:[^'\\]|\\.)*(?:'|\\?$)"), rf"\1'{_MASK}'"),
     # header lines as they stand on the wire
     (re.compile(r"(?im)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)(?![\"'])[^\r\n\"']+"), rf"\1\2{_MASK}"),
     # the value of a header that stands by itself
     (re.compile(r"\b(Token|Bearer|Basic|Digest)(\s+)[A-Za-z0-9._~+/=:-]{8,}"), rf"\1\2{_MASK}"),
     # query strings and forms
-    (re.compile(rf"(?i)(\b{_SECRET_WORDS}=)(?!\*\*\*)[^&\s\"'<>;,)\]}}]+"), rf"\1{_MASK}"),
+    (re.compile(rf"(?i)(\b{_NAMES_OF_SECRETS}=)(?!\*\*\*)[^&\s\"'<>;,)\]}}]+"), rf"\1{_MASK}"),
 )
 _SHORTEST_SECRET = 8
 _secrets: set[str] = set()
@@ -383,7 +386,7 @@ def http_date(value: str | None) -> datetime | None:
 # Asking
 
 
-class Stopped(ArchiveError):
+class StoppedError(ArchiveError):
     """The caller asked to stop while a request was waiting for its next try."""
 
 
@@ -440,7 +443,7 @@ class Api:
         self._proxies: dict[tuple[str, str], dict[str, str]] = {}
 
     def stop(self) -> None:
-        """Make every request end with `Stopped` instead of waiting for another try; may be called from any thread."""
+        """Make every request end with `StoppedError` instead of waiting for another try; callable in any thread."""
         self._stopping.set()
 
     def close(self) -> None:
@@ -469,7 +472,8 @@ class Api:
             final: Says of an answer with a status worth another try that it is the answer all the same.
 
         Raises:
-            ArchiveError: there was no answer, or none of a bearable length; `retryable` where a later try may do better.
+            ArchiveError: there was no answer, or none of a bearable length; `retryable` where a later try may do
+                better.
         """
         sent = dict(headers or {})
         if json is not None or method == "POST":
@@ -478,7 +482,7 @@ class Api:
         retried = _RETRIED if repeat else _RETRIED_ORDER
         for attempt in range(self._retries + 1):
             if self._stopping.is_set():
-                raise Stopped("stopped before the archive was asked")
+                raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
             try:
                 reply = self._once(method, url, body, sent)
@@ -507,7 +511,7 @@ class Api:
         _log.info("%s; again in %.1f s", why, delay)
         self._sleep(delay)
         if self._stopping.is_set():
-            raise Stopped("stopped while waiting to ask the archive again")
+            raise StoppedError("stopped while waiting to ask the archive again")
 
     def _once(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         begun = self._clock()

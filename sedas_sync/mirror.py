@@ -551,6 +551,7 @@ def open_archive(
             retries=transfer.retries,
             connect_timeout=transfer.connect_timeout,
             stall_timeout=transfer.stall_timeout,
+            now=clock,
         )
     )
 

@@ -109,7 +109,7 @@ _UNFILTERED: dict[str, Any] = {
 }
 
 
-class _Unusable(ValueError):
+class _UnusableRowError(ValueError):
     """A row of an answer that cannot be used; the message is the reason."""
 
 
@@ -122,7 +122,7 @@ _MAPPED = frozenset(
 )  # fmt: skip
 _DIGEST = re.compile(r"[0-9a-fA-F]+")
 _DIGEST_LENGTHS = frozenset({32, 40, 64, 96, 128})
-_WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM|EMPTY))*\s*(?:\([-+0-9.eE\s,()]*\))?\s*")
+_WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM))?\s*(?:EMPTY|\([-+0-9.eE\s,()]*\))\s*")
 _GROUPS = (
     ("sentinel-1", "S1"), ("sentinel-2", "S2"), ("novasar", "NovaSAR"), ("pleiades", "Pleiades"), ("spot", "SPOT"),
     ("cosmo", "Cosmo-SkyMed"), ("airsar", "AIRSAR"),
@@ -168,7 +168,7 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise _Unusable(f"{key} is no text")
+        raise _UnusableRowError(f"{key} is no text")
     return value
 
 
@@ -183,11 +183,9 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
+        number = float("no number" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
-        raise _Unusable(f"{key} is no number") from None
+        raise _UnusableRowError(f"{key} is no number") from None
     return number if math.isfinite(number) else None
 
 
@@ -198,7 +196,7 @@ def _instant(row: Mapping[str, Any], key: str) -> datetime | None:
     try:
         return to_instant(value)
     except (ValueError, OverflowError):
-        raise _Unusable(f"{key} is no date") from None
+        raise _UnusableRowError(f"{key} is no date") from None
 
 
 def _polarisation(row: Mapping[str, Any]) -> str | None:
@@ -218,7 +216,7 @@ def _sensor(row: Mapping[str, Any]) -> Sensor | None:
 def _footprint(row: Mapping[str, Any]) -> str | None:
     wkt = _text(row, "coordinatesWKT")
     if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
-        raise _Unusable("coordinatesWKT is no WKT")
+        raise _UnusableRowError("coordinatesWKT is no WKT")
     return wkt
 
 
@@ -240,7 +238,7 @@ def identify(row: object) -> str:
         ValueError: it has none.
     """
     if not isinstance(row, dict):
-        raise _Unusable("it is no object")
+        raise _UnusableRowError("it is no object")
     for key in ("supplierId", "acqPlanId"):
         value = row.get(key)
         if value is None or value == "":
@@ -248,9 +246,9 @@ def identify(row: object) -> str:
         if key == "acqPlanId" and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str) or not value.strip():
-            raise _Unusable(f"{key} is no text")
+            raise _UnusableRowError(f"{key} is no text")
         return value
-    raise _Unusable("it has no supplierId")
+    raise _UnusableRowError("it has no supplierId")
 
 
 def to_scene(row: object) -> Scene:
@@ -263,7 +261,7 @@ def to_scene(row: object) -> Scene:
     """
     scene_id = identify(row)
     if not isinstance(row, dict):
-        raise _Unusable("it is no object")
+        raise _UnusableRowError("it is no object")
     digest, vendor = _vendor(row)
     extra = {key: value for key, value in row.items() if key not in _MAPPED}
     if vendor is not None:
@@ -329,9 +327,9 @@ def _host_and_port(url: str) -> tuple[str, str, int | None]:
 def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
     """Whether a request to `url` may carry the token of the archive whose API is at `api`.
 
-    Only over https, or to a loopback address. Only to the API's own host (on a loopback address its own port too, since
-    other ports are other people's servers), or to a trusted host: an exact name, or `*.example.org` for every name below
-    `example.org`, which is not `example.org` itself.
+    Only over https, or to a loopback address. Only to the API's own host (on a loopback address its own port too,
+    since other ports are other people's servers), or to a trusted host: an exact name, or `*.example.org` for every
+    name below `example.org`, which is not `example.org` itself.
     """
     try:
         scheme, host, port = _host_and_port(url)
@@ -860,7 +858,7 @@ class SedasArchive:
         repeat: bool = True,
         final: Callable[[http.Reply], bool] | None = None,
     ) -> http.Reply:
-        """Call `request`, or `/request` with the double slash of the original client where the plain form is not there."""
+        """Call `request`; where that is not there, `/request` with the double slash of the original client."""
         if self._lists.request_path is not None:
             return self._call(method, self._lists.request_path + rest, what, repeat=repeat, final=final)
         reply = self._call(method, "request" + rest, what, repeat=repeat, final=final)
@@ -965,7 +963,9 @@ def _checked_base(url: str) -> str:
     except ValueError as reason:
         raise ManifestError(f"the archive's url {http.shorten(str(url), 120)!r} cannot be used: {reason}") from None
     if scheme == "http" and not http.is_loopback(host):
-        raise ManifestError(f"the archive's url {url!r} is plain http, over which a password would be readable: use https")
+        raise ManifestError(
+            f"the archive's url {url!r} is plain http, over which a password would be readable: use https"
+        )
     parts = urlsplit(url)
     return urlunsplit((scheme, parts.netloc.lower(), parts.path.rstrip("/") + "/", "", ""))
 
@@ -1158,9 +1158,9 @@ class _Asking:
         body["start"], body["stop"] = _wire_time(window.start), _wire_time(stop)
         reply = self._archive._call("POST", "search", "a search", json=body)  # noqa: SLF001 - its own helper
         rows = _products(self._archive._answer(reply, "a search"))  # noqa: SLF001 - its own helper
-        return windows.Answer([self._row(row, window) for row in rows])
+        return windows.Answer([self._row(row) for row in rows])
 
-    def _row(self, row: Any, window: windows.Window) -> windows.Row:
+    def _row(self, row: Any) -> windows.Row:
         try:
             name = identify(row)
             value = row.get("start")
@@ -1195,7 +1195,10 @@ class _Asking:
         kind = body["sensorFilters"]["type"]
         if kind == "All":
             yield [{**part, "sensorFilters": {"type": name}} for name in ("Optical", "SAR")]
-        for key, own, values in (("opticalProductType", "Optical", _OPTICAL_TYPES), ("sarProductType", "SAR", _SAR_TYPES)):
+        for key, own, values in (
+            ("opticalProductType", "Optical", _OPTICAL_TYPES),
+            ("sarProductType", "SAR", _SAR_TYPES),
+        ):
             types = {row.item.get("productType") for row in rows if isinstance(row.item, dict)}
             if kind == own and key not in body["filters"] and types <= values:
                 yield [{**part, "filters": {**body["filters"], key: value}} for value in sorted(values)]

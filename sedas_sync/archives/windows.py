@@ -7,21 +7,28 @@ believed where two questions of different size agree about the same stretch of t
 
 The algorithm knows nothing of HTTP: it asks windows of time through a function and is handed rows.
 
-1.  A window's answer is checked by asking its pieces: what lies before the oldest row seen (all that a newest-first cut
-    can hide), and the rest in two halves. The halves meet at the median of the starts seen, not in the middle of time,
-    so that with one limit for all a cut answer cannot agree with both: each half has room for what was hidden.
-2.  A piece that adds nothing to its parent's answer, and is shorter than it, is believed. Any other is itself a window to
-    be checked, its answer known already.
-3.  Leaving out always the same rows from long answers could fool 2. So a believed piece that is longer than any that has
-    passed yet must also agree with needles, sub-windows of a few rows. Where one finds more, answers of that size are
-    not believed any longer, and those believed before are opened again.
-4.  A single second is cut by space, satellite, sensor, product type and orbit direction. All tiles of a Sentinel-2 datatake
-    share one start, so a hundred rows in a second are nothing special. What no cut can part, and no longer answer vouches
-    for, is reported as unsettled.
+1.  A window's answer is checked by asking its pieces: what lies before the oldest row seen (all that a newest-first
+    cut can hide), and the rest in two halves. The halves meet at the median of the starts seen, not in the middle of
+    time, so that with one limit for all a cut answer cannot agree with both: each half has room for what was hidden.
+2.  A piece that adds nothing to its parent's answer, and is shorter than it, is believed. Any other is itself a window
+    to be checked, its answer known already. Once answers have been cut at one length and none was longer, that length
+    is taken for the limit, and shorter answers are checked by one half only; should another length turn up, these are
+    opened again.
+3.  Leaving out always the same rows from long answers could fool 2. So a believed piece that is longer than any that
+    has passed yet must also agree with needles, sub-windows of a few rows. Where one finds more, agreement counts for
+    little from then on, what was believed before is opened again, and it is disagreement that shows an answer to be
+    whole: it holds rows that long answers do not.
+4.  A single second is cut by space, satellite, sensor, product type and orbit direction. All tiles of a Sentinel-2
+    datatake share one start, so a hundred rows in a second are nothing special. What no cut can part, and no longer
+    answer vouches for, is reported as unsettled.
 
-Cost, in searches: 1 + 3 for a short answer that was not cut, about 9 for 5,000 rows that were not; 3 n/c for n rows behind
-a newest-first limit of c, at most about 6 n/c where the rows left out are any. Every piece is smaller than its window,
-so it ends; a catalogue that changes underneath, or a limit of next to nothing, ends at `searches_allowed`.
+What no search can see through: a limit that counts rows before they are filtered, while the filter passes next to none
+of them. A cut of an answer of `TINY` rows or fewer is taken for that, and the search is called incomplete.
+
+Cost, in searches: 4 for an answer of up to 64 rows that was not cut, about 10 for 5,000; behind a limit of c about
+3 n/c for n rows where the newest come, up to 6 n/c where any rows may be left out (measured with limits of 20 to 401 on
+5,000 rows). Every piece is smaller than its window, so it ends; a catalogue that changes underneath, or a limit of next
+to nothing, ends at `searches_allowed`.
 """
 
 import math
@@ -33,6 +40,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sedas_sync.errors import ArchiveError, IncompleteSearch
@@ -92,8 +100,10 @@ Divide = Callable[[Window, Collection[Row]], Iterable[list[Any]]]
 
 @dataclass(slots=True)
 class Knowledge:
-    """What searches have learnt about how an archive cuts its answers. Shared between searches and threads: every value
-    only ever moves one way, so that a lost update costs a search and nothing else."""
+    """What searches have learnt about how an archive cuts its answers.
+
+    Shared between searches and threads without a lock: a lost update costs a search and nothing else.
+    """
 
     longest: int = 0
     """Rows of the longest answer so far: a limit that counts rows is no smaller."""
@@ -116,9 +126,7 @@ class Knowledge:
     def uniform(self) -> bool:
         """Whether all answers that were cut had one length, which none was longer than: a limit that counts rows."""
         return (
-            self.cuts >= CUTS_OF_ONE_LENGTH
-            and self.cut_at == self.longest_cut == self.longest
-            and self.doubt == _NEVER
+            self.cuts >= CUTS_OF_ONE_LENGTH and self.cut_at == self.longest_cut == self.longest and self.doubt == _NEVER
         )
 
     @property
@@ -243,9 +251,11 @@ class _Seen:
 
     window: Window
     length: int
+    """Rows that lie in the window. Others, and those that do not say, come whatever is asked and tell nothing."""
     ids: set[str]
+    """Of all rows."""
     starts: dict[str, int]
-    """Of the rows that say when they start, moved into the window where they claim to lie outside."""
+    """Of the rows that lie in the window."""
     groups: Counter[str]
     rows: list[Row]
     """The rows themselves, where they share one second."""
@@ -259,17 +269,15 @@ class _Seen:
 
 
 def _look(window: Window, answer: Answer) -> _Seen:
-    rows = answer.rows
-    starts = {
-        row.id: min(max(row.start, window.start), window.stop) for row in rows if row.start is not None
-    }
+    inside = [row for row in answer.rows if row.start is not None and window.start <= row.start <= window.stop]
+    starts = {row.id: row.start for row in inside if row.start is not None}
     return _Seen(
         window=window,
-        length=len(rows),
-        ids={row.id for row in rows},
+        length=len(inside),
+        ids={row.id for row in answer.rows},
         starts=starts,
-        groups=Counter(row.group for row in rows),
-        rows=rows if len(set(starts.values())) <= 1 else [],
+        groups=Counter(row.group for row in inside),
+        rows=inside if len(set(starts.values())) <= 1 else [],
     )
 
 
@@ -367,7 +375,7 @@ class _Search:
 
     def _look(self, window: Window, answer: Answer) -> _Seen:
         seen = _look(window, answer)
-        self._cost.rows += seen.length
+        self._cost.rows += len(answer.rows)
         self._known.longest = max(self._known.longest, seen.length)
         self._known.longest_group = max([self._known.longest_group, *seen.groups.values()])
         return seen
@@ -388,8 +396,8 @@ class _Search:
             )
         if not self._unsettled:
             return (
-                f"the search is incomplete: the archive cut answers of {self._known.cut_at:.0f} scenes, so that it seems "
-                "to count what a filter then hides; fewer filters or a smaller AOI may get everything"
+                f"the search is incomplete: the archive cut answers of {self._known.cut_at:.0f} scenes, so that it "
+                "seems to count what a filter then hides; fewer filters or a smaller AOI may get everything"
             )
         instants = sorted({window.start for window in self._unsettled})
         shown = ", ".join(_instant(second) for second in instants[:SHOWN_WINDOWS])
@@ -472,7 +480,9 @@ class _Search:
         window = seen.window
         if window.start < window.stop:
             instants = sorted(seen.starts.values())
-            cut = _median(instants) if instants and instants[0] < instants[-1] else (window.start + window.stop) // 2 + 1
+            cut = (
+                _median(instants) if instants and instants[0] < instants[-1] else (window.start + window.stop) // 2 + 1
+            )
             half = Window(window.start, cut - 1, window.part)
             (told,) = yield [half]
             if told.ids - seen.ids or seen.within(half) - told.ids:
@@ -664,7 +674,7 @@ def _equal(window: Window, count: int) -> list[Window]:
 def _between(window: Window, cuts: list[int]) -> list[Window]:
     """Cut a window before each of these seconds."""
     edges = [window.start, *cuts, window.stop + 1]
-    return [Window(start, stop - 1, window.part) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [Window(start, stop - 1, window.part) for start, stop in pairwise(edges)]
 
 
 def _median(instants: list[int]) -> int:
@@ -684,22 +694,21 @@ def _narrowed(seen: _Seen, second: Window) -> _Seen:
 
 def _needles(instants: list[int], part: Any) -> list[Window]:
     """Sub-windows of a few rows, at several scales within each other, at two places."""
-    windows: list[Window] = []
     count = len(instants)
-    size = max(count // 8, min(NEEDLE, max(2, count // 2)))
-    places: tuple[float, ...] = (1 / 3,)
-    while True:
-        if size < 2 * NEEDLE:
-            places = (1 / 6, 1 / 2, 5 / 6)
-        for place in places:
-            begin = max(0, min(int(count * place) - size // 2, count - size))
-            window = Window(instants[begin], instants[begin + size - 1], part)
-            if window not in windows:
-                windows.append(window)
-        if size < 2 * NEEDLE:
-            return windows
-        size = max(NEEDLE, size // 8)
-        places = (1 / 6, 1 / 2)
+    scales: list[tuple[int, float]] = []
+    size = count // 8
+    while size >= 4 * NEEDLE:
+        scales.append((size, 1 / 3))
+        size //= 8
+    scales += [(2 * NEEDLE, 1 / 4), (2 * NEEDLE, 3 / 4), (NEEDLE, 1 / 2), (NEEDLE, 11 / 12)]
+    windows: list[Window] = []
+    for wanted, place in scales:
+        rows = max(2, min(wanted, count // 2))
+        begin = max(0, min(int(count * place) - rows // 2, count - rows))
+        window = Window(instants[begin], instants[begin + rows - 1], part)
+        if window not in windows:
+            windows.append(window)
+    return windows
 
 
 def _covers(outer: Window, inner: Window) -> bool:

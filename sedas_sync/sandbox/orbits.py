@@ -86,15 +86,17 @@ SENTINEL_1 = Mission(name="S1", days=12, orbits=175, inclination=98.18, node_hou
 # The descending node at 10:30; a push-broom of 290 km looking straight down.
 SENTINEL_2 = Mission(name="S2", days=10, orbits=143, inclination=98.62, node_hour=22.5, near=-145.0, far=145.0)
 
-_S1_ANCHOR = 1_415_043_997.0  # 2014-11-03T19:46:37Z, orbit 3122 of Sentinel-1A, the first over Fogo's eruption
-_S2_ANCHOR = 1_557_657_413.0  # 2019-05-12T10:36:53Z, orbit 20297 of Sentinel-2A, relative orbit 137
+# Ascending nodes, worked back from published products: S1A_IW_SLC__1SDV_20190704T135158_20190704T135225_027968_…, whose
+# middle is Ridgecrest, and S2A_MSIL1C_20170522T110621_N0205_R137_T30UXC_…, 72 cycles before the node given here.
+_S1_ANCHOR = 1_562_245_946.0  # 2019-07-04T13:12:26Z
+_S2_ANCHOR = 1_557_657_563.0  # 2019-05-12T10:39:23Z
 
 SATELLITES = (
     Satellite(
         name="Sentinel-1A",
         short="S1A",
         mission=SENTINEL_1,
-        anchor_orbit=3122,
+        anchor_orbit=27968,
         anchor=_S1_ANCHOR,
         first_relative=73,
     ),
@@ -102,9 +104,8 @@ SATELLITES = (
         name="Sentinel-1B",
         short="S1B",
         mission=SENTINEL_1,
-        # 138 cycles and a half after the anchor of its twin, on the same track
-        anchor_orbit=16376,
-        anchor=_S1_ANCHOR + 138.5 * 12 * DAY,
+        anchor_orbit=17072,
+        anchor=_S1_ANCHOR + 6 * DAY,
         first_relative=27,
         last=1_640_217_600.0,  # 2021-12-23, when its power supply failed
     ),

@@ -143,7 +143,7 @@ REGIONS = (
         zones=(29, 30, 31),
         channels="VV/VH",
         cloudiness=0.60,
-        optical_lead=1768.0,  # datatakes begin off Norway: relative orbit 137 at 11:06:21 UTC
+        optical_lead=1618.0,  # datatakes begin off Norway: relative orbit 137 at 11:06:21 UTC
     ),
     Region(
         name="fiji",

@@ -74,6 +74,7 @@ _BASELINES = (
     (0, "0207"),
 )
 _SATELLITES = {satellite.short: satellite for satellite in orbits.SATELLITES}
+_DATATAKES = {"S1A": 7.4, "S1B": 7.71}  # per orbit, so that their numbers are of the true size
 _SLICE_NAME = re.compile(
     r"(S1[AB])_IW_(GRDH|SLC_)_1S(?:DV|DH|SV|SH)_(\d{8}T\d{6})_\d{8}T\d{6}_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}"
 )
@@ -331,7 +332,7 @@ def _single(short: str, orbit: int, region: str) -> bool:
 def _slice_id(taken: _Taken) -> str:
     frame, short = taken.frame, taken.satellite.short
     lot = _hash(f"slice {short} {taken.orbit} {frame.offset:.3f} {frame.product_type} {frame.region.name}")
-    datatake = int(taken.orbit * 7.7) + (REGIONS.index(frame.region) * 2 + frame.ascending)
+    datatake = int(taken.orbit * _DATATAKES[short]) + (REGIONS.index(frame.region) * 2 + frame.ascending)
     kind = "GRDH" if frame.product_type == "GRD" else "SLC_"
     dual = "D" if "/" in (taken.polarisation or "") else "S"
     sent = (taken.polarisation or "V")[0]

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -84,9 +85,7 @@ def divide(window: Window, rows: Any) -> Iterator[list[Any]]:
         west, east = part.get("area", (0.0, 1.0))
         edges = sorted({edge for place in places for edge in (place.west, place.east) if west < edge < east})
         lines = [(a + b) / 2 for a, b in zip([west, *edges], [*edges, east], strict=True)]
-        most = {
-            line: max(sum(p.west <= line for p in places), sum(p.east >= line for p in places)) for line in lines
-        }
+        most = {line: max(sum(p.west <= line for p in places), sum(p.east >= line for p in places)) for line in lines}
         best = min(lines, key=most.__getitem__)
         if most[best] < len(places) and west < best < east:
             yield [{**part, "area": (west, best)}, {**part, "area": (best, east)}]
@@ -113,10 +112,8 @@ def search(catalogue: Catalogue, *, knowledge: Knowledge | None = None, span: in
     shortfall = None
     window = Window(BEGIN, BEGIN + span)
     try:
-        for row in complete(
-            catalogue.ask, window, divide=divide, knowledge=knowledge, workers=workers, cost=cost
-        ):
-            found.append(row.id)
+        rows = complete(catalogue.ask, window, divide=divide, knowledge=knowledge, workers=workers, cost=cost)
+        deque((found.append(row.id) for row in rows), maxlen=0)  # what comes before an error counts
     except IncompleteSearch as error:
         shortfall = str(error)
     assert len(found) == len(set(found)), "a scene was counted twice"
@@ -138,7 +135,7 @@ def test_long_answer_that_was_not_cut_stays_cheap():
     assert outcome.searches <= 10
 
 
-BOUNDS = {"newest": 3.5, "oldest": 5, "arbitrary": 6, "capricious": 6, "satellite": 3, "missing": 13}
+BOUNDS = {"newest": 3.2, "oldest": 4.5, "arbitrary": 6, "capricious": 6, "satellite": 2.5, "missing": 6}
 """Searches in units of n/c, for caps small against n; a dozen more are allowed for the beginning."""
 
 
@@ -146,7 +143,6 @@ BOUNDS = {"newest": 3.5, "oldest": 5, "arbitrary": 6, "capricious": 6, "satellit
 @pytest.mark.parametrize("rule", BOUNDS)
 def test_everything_behind_a_cap_is_found_at_a_bounded_cost(rule, cap):
     outcome = search(Catalogue(spread(5000), cap, rule))
-    print(f"{rule} {cap}: {outcome.searches} searches, {outcome.searches * cap / 5000:.1f} n/c")
     assert len(outcome.found) == 5000
     assert outcome.shortfall is None
     assert outcome.searches <= BOUNDS[rule] * 5000 / cap + 12
@@ -181,9 +177,7 @@ def test_what_one_search_learns_serves_the_next():
 
 def clump(count: int, *, satellite: str = "A", width: float = 0.01) -> list[Row]:
     """Rows that share one second, side by side."""
-    return [
-        Row(f"tile{n}", BEGIN + 1000, satellite, Place(n / count, n / count + width)) for n in range(count)
-    ]
+    return [Row(f"tile{n}", BEGIN + 1000, satellite, Place(n / count, n / count + width)) for n in range(count)]
 
 
 @pytest.mark.parametrize("rule", ["newest", "arbitrary", "capricious"])
@@ -235,9 +229,7 @@ def test_catalogue_that_never_answers_the_same_ends():
     number = iter(range(10**9))
 
     def ask(window: Window) -> Answer:
-        return Answer(
-            [Row(f"new{next(number)}", dice.randint(window.start, window.stop), "A", None) for _ in range(5)]
-        )
+        return Answer([Row(f"new{next(number)}", dice.randint(window.start, window.stop), "A", None) for _ in range(5)])
 
     cost = Cost()
     with pytest.raises(IncompleteSearch, match="did not agree"):
@@ -277,11 +269,7 @@ def test_failure_of_one_question_ends_the_search():
 def test_stop_is_heeded_between_answers():
     catalogue = Catalogue(spread(2000), 50)
     with pytest.raises(ArchiveError, match="stopped"):
-        list(
-            complete(
-                catalogue.ask, Window(BEGIN, BEGIN + YEAR), stopped=lambda: len(catalogue.asked) > 5, workers=1
-            )
-        )
+        list(complete(catalogue.ask, Window(BEGIN, BEGIN + YEAR), stopped=lambda: len(catalogue.asked) > 5, workers=1))
 
 
 def test_several_questions_are_asked_at_once():
@@ -337,13 +325,13 @@ def test_never_incomplete_where_a_second_can_be_parted(catalogue):
     assert set(outcome.found) == {row.id for row in rows}
 
 
-@given(st.integers(0, 2**32), st.sampled_from([20, 50, 120]), st.floats(0.25, 0.6))
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.55])
+@pytest.mark.parametrize("cap", [20, 50, 120])
+@pytest.mark.parametrize("seed", range(3))
 def test_rows_that_are_always_left_out_of_long_answers_are_found(seed, cap, share):
     rows = spread(1200, seed=seed)
-    catalogue = Catalogue(rows, cap, "missing")
-    catalogue.cut = lambda found, _window: (  # type: ignore[method-assign]
+    catalogue = Catalogue(rows, cap)
+    catalogue.cut = lambda found, _window: (
         found if len(found) <= cap else [row for row in found if luck(seed, row.id) >= share]
     )
-    outcome = search(catalogue)
-    assert outcome.shortfall is not None or len(outcome.found) == 1200
+    assert len(search(catalogue).found) == 1200

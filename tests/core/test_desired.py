@@ -152,16 +152,16 @@ def test_one_scene_that_two_datasets_want_is_one_want_at_the_path_of_the_first()
     assert result.wants["S"].path == "d/S.zip"
 
 
-def test_scenes_that_a_layout_puts_on_one_path_are_kept_apart_and_stay_so():
-    made = manifest("", extra='[mirror]\nlayout = "{start:%Y}"')
-    one = {
-        want.scene.id: want.path for want in desired(made, {"d": [scene(id="A"), scene(id="B")]}, NOW).wants.values()
-    }
-    two = {
-        want.scene.id: want.path for want in desired(made, {"d": [scene(id="B"), scene(id="A")]}, NOW).wants.values()
-    }
-    assert one == two
-    assert len(set(one.values())) == 2
+def test_scenes_whose_names_differ_only_in_case_are_kept_apart_and_stay_so():
+    made = manifest("")
+
+    def paths(*names):
+        wants = desired(made, {"d": [scene(id=name) for name in names]}, NOW).wants
+        return {name: want.path for name, want in wants.items()}
+
+    assert paths("Case", "cASE", "other") == paths("other", "cASE", "Case")
+    assert len({path.casefold() for path in paths("Case", "cASE").values()}) == 2
+    assert paths("other") == {"other": "other.zip"}
 
 
 def test_a_footprint_that_makes_no_sense_is_a_warning_and_no_scene():

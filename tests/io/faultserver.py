@@ -14,8 +14,10 @@ import threading
 import time
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from typing import Self
 
 
 def make_zip(size: int, *, seed: int = 0, entries: int = 3, deflate: bool = True) -> bytes:
@@ -73,7 +75,7 @@ class FaultServer:
         self.port: int = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> "FaultServer":
+    def __enter__(self) -> Self:
         self._spawn(self._accept)
         return self
 
@@ -85,10 +87,8 @@ class FaultServer:
         with self._lock:
             sockets = list(self._sockets)
         for sock in sockets:
-            try:
+            with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in self._threads:
             thread.join(5)
 
@@ -134,7 +134,7 @@ class FaultServer:
             return False
         method, target, _ = line.decode("latin-1").split(" ", 2)
         headers = {}
-        while (line := reader.readline().strip()):
+        while line := reader.readline().strip():
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         served = self.paths.get(target.partition("?")[0])
@@ -200,7 +200,10 @@ class FaultServer:
         head += self._marks(served)
         body = data[start:end]
         if status == 206:
-            shown, total = (start + 7 if word == "wrong-start" else start), len(data) + (9 if word == "wrong-total" else 0)
+            shown, total = (
+                (start + 7 if word == "wrong-start" else start),
+                len(data) + (9 if word == "wrong-total" else 0),
+            )
             head.append(f"Content-Range: bytes {shown}-{end - 1}/{total}")
             if word == "lying-range":
                 body = data[: end - start]

@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from dataclasses import replace
@@ -45,9 +44,7 @@ def job(server, root, *, path="/scene.zip", **changes):
         size=changes.pop("size", None),
         digest=changes.pop("digest", None),
     )
-    return replace(
-        Job(id="S", download=download, root=str(root), path="S.zip", partial=PART, policy=policy), **changes
-    )
+    return replace(Job(id="S", download=download, root=str(root), path="S.zip", partial=PART, policy=policy), **changes)
 
 
 def scene(root):
@@ -215,7 +212,9 @@ def test_a_new_signature_in_the_link_is_the_same_link():
 @given(
     cuts=st.lists(
         st.tuples(
-            st.sampled_from(["cut", "reset", "nolength-cut", "chunked-cut", "short", "flip", "wrong-start", "lying-range"]),
+            st.sampled_from(
+                ["cut", "reset", "nolength-cut", "chunked-cut", "short", "flip", "wrong-start", "lying-range"]
+            ),
             st.integers(1, len(DATA)),
         ),
         max_size=6,
@@ -351,9 +350,7 @@ def test_a_server_that_is_not_there_is_tried_again(tmp_path):
 
 def test_a_host_without_an_address_is_tried_again(tmp_path):
     download = Download(url="https://no-such-host.invalid/a.zip")
-    wanted = Job(
-        id="S", download=download, root=str(tmp_path), path="S.zip", partial=PART, policy=Policy(retries=1)
-    )
+    wanted = Job(id="S", download=download, root=str(tmp_path), path="S.zip", partial=PART, policy=Policy(retries=1))
     live, pauses, _ = recorded_live()
     with pytest.raises(errors.TransferError, match="cannot be reached"):
         fetch(wanted, live)
@@ -387,8 +384,13 @@ def test_a_stop_ends_a_pause(server, tmp_path):
 def test_received_bytes_are_in_the_part_at_once(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["stall:50000"])
     live = Live()
-    thread = threading.Thread(target=lambda: pytest.raises(Stopped, fetch, slow, live))
     slow = job(server, tmp_path, policy=Policy(stall_timeout=30))
+
+    def watched():
+        with pytest.raises(Stopped):
+            fetch(slow, live)
+
+    thread = threading.Thread(target=watched)
     thread.start()
     part = tmp_path / PART
     while not (part.exists() and part.stat().st_size) and thread.is_alive():
@@ -543,18 +545,27 @@ url, root, limit, segments = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 job = Job(
-    id="S", download=Download(url=url, headers={"Authorization": "%s"}), root=root, path="S.zip",
-    partial="%s", policy=Policy(segments=segments))
+    id="S", download=Download(url=url, headers={"Authorization": "SECRET"}), root=root, path="S.zip",
+    partial="PART", policy=Policy(segments=segments))
 try:
     fetch(job)
 except errors.TransferError as error:
     sys.exit(f"fatal={error.fatal} {error}")
-""" % (SECRET, PART)
+"""
 
 
 def child(server, root, limit=0, segments=0):
+    code = CHILD.replace("SECRET", SECRET).replace("PART", PART)
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CHILD), server.url(), str(root), str(limit), str(segments)],
+        [
+            sys.executable,
+            "-c",
+            CHILD.replace("SECRET", SECRET).replace("PART", PART),
+            server.url(),
+            str(root),
+            str(limit),
+            str(segments),
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -602,7 +613,9 @@ def tiny_disk(tmp_path):
     """A file system of one megabyte; without the right to mount one this is tried on /dev/full's terms elsewhere."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("mounting a small file system needs root; the limit on a file's size is tested without")
     yield place

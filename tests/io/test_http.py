@@ -43,7 +43,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = handle_one
+            do_GET = do_POST = handle_one  # noqa: N815 - the names http.server calls
 
             def log_message(self, *_arguments):
                 pass
@@ -120,7 +120,7 @@ def test_retry_after_in_seconds_and_as_a_date_is_obeyed(serve, make_api):
     later = format_datetime(now + timedelta(seconds=33), usegmt=True)
     server = serve((503, {"Retry-After": "7"}, b""), (429, {**dated, "Retry-After": later}, b""), OK)
     api, waits = make_api()
-    # BaseHTTPRequestHandler sends a Date of its own first; the two are joined, which is no date: the local clock counts.
+    # http.server sends a Date of its own first; the two are joined, which is no date: the local clock counts.
     assert api.send("GET", server.url).ok
     assert waits[0] == 7.0
     assert len(waits) == 2
@@ -345,7 +345,9 @@ def test_secrets_are_masked_where_they_usually_stand(text):
     assert SECRET not in http.redact(text)
 
 
-@pytest.mark.parametrize("text", ["User token does not exist", "https://example.org/a?p=Default&sceneid=S2A.zip", "a@b.org"])
+@pytest.mark.parametrize(
+    "text", ["User token does not exist", "https://example.org/a?p=Default&sceneid=S2A.zip", "a@b.org"]
+)
 def test_ordinary_text_stays(text):
     assert http.redact(text) == text
 
@@ -379,7 +381,7 @@ def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
         headers = {"Authorization": f"Token {SECRET}"}
         api.send("POST", serve(OK).url + f"?token={SECRET}", json={"password": SECRET}, headers=headers)
         try:
-            raise ValueError(f"Token {SECRET}")
+            int(f"Token {SECRET}")
         except ValueError:
             logging.getLogger("x").exception("failed with %r", headers)
     finally:

@@ -67,7 +67,7 @@ def oracle(path):
     try:
         with zipfile.ZipFile(path) as archive:
             return bool(archive.infolist()) and archive.testzip() is None
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever zipfile raises on garbage
         return False
 
 
@@ -155,7 +155,7 @@ def test_what_zipfile_writes_is_whole(tmp_path_factory, entries, data):
 def test_a_bomb_does_not_fill_the_memory(tmp_path):
     import tracemalloc
 
-    data = packed([("bomb", bytes(200_000_000))])
+    data = packed([("bomb", bytes(60_000_000))])
     tracemalloc.start()
     checked = finished(tmp_path, data, fed(data, []))
     peak = tracemalloc.get_traced_memory()[1]

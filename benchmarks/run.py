@@ -1,0 +1,153 @@
+"""Measure sedas-sync against other tools, in turns, on this machine.
+
+    python benchmarks/run.py [--list] [--only NAME ...] [--rounds N] [--quick]
+
+Writes `RESULTS.md`, `results.json` and `ratios.svg` beside itself; with `--only` the rows of other workloads stay as
+they are there. Nothing it starts or makes outlives it.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+import report
+from contenders import SEDAS_SYNC, Sample, WrongError
+from servers import nginx
+from workloads import WORKLOADS, Bench, Prepared, SkippedError, Workload
+
+HERE = Path(__file__).parent
+MEMORY = Path("/dev/shm")
+ROOM = 8 << 30
+"""What the largest workload that stays in memory needs."""
+LIMIT_RATE = 8_000_000
+DELAY = 0.05
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    if options.list:
+        for work in WORKLOADS:
+            print(f"{work.name:16} {work.title}")
+        return 0
+    chosen = [work for work in WORKLOADS if not options.only or work.name in options.only]
+    missing = _missing(chosen)
+    if missing:
+        print(f"These are missing: {', '.join(missing)}.", file=sys.stderr)
+        return 2
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _end)
+    out = options.out or (None if options.quick else HERE)
+    try:
+        return _measure(chosen, options.rounds, quick=options.quick, place=options.dir, out=out)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure sedas-sync against other tools, in turns.")
+    names = [work.name for work in WORKLOADS]
+    parser.add_argument("--list", action="store_true", help="say which workloads there are, and end")
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help="this workload (repeatable)")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each (default: 5, fewer of long ones)")
+    parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="where files are served from and written to")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the results go (--quick: nowhere)")
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _missing(chosen: Sequence[Workload]) -> list[str]:
+    """Programs that the workloads need and the machine does not have; nothing is installed here."""
+    programs = {"nginx", "curl", "openssl", *(tool for work in chosen for tool in work.tools)}
+    packages = {"aria2c": "aria2c (aria2)", "nginx": "nginx (nginx-light)"}
+    missing = [packages.get(name, name) for name in sorted(programs) if shutil.which(name) is None]
+    if not Path(SEDAS_SYNC).exists():
+        missing.append(f"sedas-sync beside {sys.executable}")
+    if find_spec("sedas_pyapi") is None:
+        missing.append("sedas_pyapi (dependency group `bench`)")
+    return missing
+
+
+def _end(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+    raise KeyboardInterrupt
+
+
+def _measure(
+    chosen: Sequence[Workload], rounds: int | None, *, quick: bool, place: Path | None, out: Path | None
+) -> int:
+    results = report.load(out) if out else {"machine": {}, "workloads": {}}
+    with (
+        tempfile.TemporaryDirectory(prefix="sedas-bench-", dir=place or _memory(quick=quick)) as folder,
+        tempfile.TemporaryDirectory(prefix="sedas-bench-") as disk,
+        nginx(Path(folder, "nginx"), limit_rate=LIMIT_RATE, delay=DELAY) as server,
+    ):
+        results["machine"] = report.machine(Path(folder))
+        bench = Bench(Path(folder), Path(disk), server, quick)
+        for work in chosen:
+            results["workloads"][work.name] = _entry(work, bench, rounds or (1 if quick else work.rounds))
+            results = _in_order(results)
+            shutil.rmtree(bench.folder / "run", ignore_errors=True)
+            if out:
+                report.save(results, out)
+    print(report.markdown(results))
+    if quick:
+        print("All of this was small: what it says is that everything works, not how fast it is.")
+    return int(any("failed" in results["workloads"][work.name] for work in chosen))
+
+
+def _entry(work: Workload, bench: Bench, rounds: int) -> dict[str, object]:
+    """Run a workload; what is put down of it, or why it was not run to its end."""
+    when, load = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getloadavg()[0]
+    try:
+        with work.prepare(bench) as prepared:
+            return report.outcome(work, prepared, _rounds(work, prepared, rounds), when=when, load=load)
+    except SkippedError as reason:
+        print(f"{work.name}: left out, {reason}", flush=True)
+        return {"title": work.title, "when": when, "skipped": str(reason)}
+    except WrongError as error:
+        print(f"{work.name}: {error}", file=sys.stderr, flush=True)
+        return {"title": work.title, "when": when, "failed": str(error)}
+
+
+def _in_order(results: report.Results) -> report.Results:
+    found = results["workloads"]
+    return {**results, "workloads": {work.name: found[work.name] for work in WORKLOADS if work.name in found}}
+
+
+def _memory(*, quick: bool) -> Path | None:
+    """A file system in memory, where there is one with room."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > (ROOM >> 5 if quick else ROOM):
+        return MEMORY
+    return None
+
+
+def _rounds(work: Workload, prepared: Prepared, rounds: int) -> dict[str, list[Sample]]:
+    """Run every contender once a round, each round in another order."""
+    names = list(prepared.contenders)
+    samples: dict[str, list[Sample]] = {name: [] for name in names}
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            sample = prepared.contenders[name]()
+            samples[name].append(sample)
+            print(f"{work.name}: {turn + 1}/{rounds} {name}: {sample.seconds:.3f} s", flush=True)
+    return samples
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""The contract suite against the SeDAS client, which talks to the sandbox."""
+
+from datetime import UTC, datetime
+
+import pytest
+from contract import ArchiveContract, Case
+
+from sedas_sync.archives.sedas import SedasArchive
+from sedas_sync.model import Query
+from sedas_sync.sandbox import Sandbox
+
+AOI = "POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))"
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox() as running:
+        yield running
+
+
+class TestSedas(ArchiveContract):
+    @pytest.fixture
+    def case(self, sandbox):
+        query = Query(
+            aoi=AOI,
+            start=datetime(2019, 4, 30, tzinfo=UTC),
+            stop=datetime(2019, 5, 12, 23, 59, 59, tzinfo=UTC),
+        )
+        with SedasArchive(sandbox.url, username="sandbox", password="sandbox") as archive:
+            yield Case(archive, query)

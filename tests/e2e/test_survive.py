@@ -1,0 +1,172 @@
+"""What a run must live through: kills at random moments, a full disk, quotas over days, an impatient user."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+import zipfile
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import sedas_sync as ss
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
+from sedas_sync.sandbox.faults import slow
+
+MAY = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
+
+
+def noise(folder, name, size):
+    """A zip with so many bytes of noise, stored."""
+    target = folder / f"{name}.noise"
+    with zipfile.ZipFile(target, "w") as file:
+        file.writestr(f"{name}.bin", random.Random(name).randbytes(size))
+    return target
+
+
+def offer(sandbox, folder, online, archived, size):
+    """Offer scenes of so many bytes; returns what the files have to be."""
+    names = [*(f"ON{n:03}" for n in range(online)), *(f"LTA{n:03}" for n in range(archived))]
+    files = {name: noise(folder, name, size) for name in names}
+    rows = [
+        make_row(name, f"2019-05-{day % 28 + 1:02}T11:00:{day % 60:02}Z", online=name.startswith("ON"))
+        for day, name in enumerate(names)
+    ]
+    sandbox._catalogue = RowCatalogue(rows, files=files)
+    return {f"{name}.zip": file.read_bytes() for name, file in files.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_fifty_kills_lose_nothing_but_bytes_in_flight(workspace, sandbox):
+    seed = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1 << 30)
+    print(f"KILL_SEED={seed}")
+    chance = random.Random(seed)
+    right = offer(sandbox, workspace.path, online=18, archived=6, size=900_000)
+    sandbox.order_delay = 4.0
+    sandbox.faults = Faults(rules=(Rule("download", slow(400_000)),))
+    workspace.write(MAY, transfer="jobs = 4")
+    kills = 0
+    while kills < 50:
+        process = workspace.start("apply")
+        moment = chance.uniform(0.0, 1.6)
+        try:
+            process.communicate(timeout=moment)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+        for name, content in workspace.files().items():
+            assert right[name] == content, f"{name} stands under its final name and is wrong (seed {seed})"
+    sandbox.faults = Faults()
+    last = workspace.run("apply", "--json")
+    assert last.code == 0, last.err
+    assert workspace.files() == right
+    assert sandbox.orders == 6, "a pending order is never placed again"
+    total = sum(map(len, right.values()))
+    print(f"{kills} kills, {sandbox.bytes_sent / total:.3f} times the bytes")
+    assert sandbox.bytes_sent <= 1.2 * total
+    assert not list((workspace.mirror / ".sedas-sync" / "partial").iterdir())
+
+
+def test_a_second_signal_ends_the_run_at_once(workspace, sandbox):
+    offer(sandbox, workspace.path, online=1, archived=0, size=3_000_000)
+    from sedas_sync.sandbox.faults import stall
+
+    sandbox.faults = Faults(rules=(Rule("download", stall(1_000_000)),))
+    workspace.write(MAY)
+    process = workspace.start("apply")
+    while not sandbox.bytes_sent:
+        time.sleep(0.02)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 5
+
+
+def test_a_full_disk_stops_the_run_with_everything_kept(workspace, sandbox):
+    right = offer(sandbox, workspace.path, online=4, archived=0, size=600_000)
+    workspace.write(MAY, transfer="jobs = 1\nsegments = 1")
+    # A limit on the size of files is the full disk that needs no disk: writes beyond it fail in the same way.
+    limited = subprocess.run(
+        workspace.command("apply", "--json"),
+        cwd=workspace.path,
+        env=workspace.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: (
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
+        ),
+    )
+    assert limited.returncode == 1, limited.stderr
+    assert "Traceback" not in limited.stderr
+    assert len(limited.stdout.splitlines()[-1]) > 0
+    assert not workspace.files()
+    assert workspace.run("plan", "--json").json["summary"]["resume"] == 1
+    assert workspace.run("apply").code == 0
+    assert workspace.files() == right
+    assert sandbox.bytes_sent < 1.2 * sum(map(len, right.values()))
+
+
+class Clock:
+    """An instant that moves only when it is told to."""
+
+    def __init__(self):
+        self.instant = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self):
+        return self.instant
+
+
+def test_a_quota_of_twenty_orders_in_twelve_hours_is_lived_with_over_days(workspace, monkeypatch):
+    monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
+    monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
+    clock = Clock()
+    quota = Faults(order_quota=(20, 12 * 3600.0))
+    with Sandbox(order_delay=3 * 3600.0, clock=lambda: clock().timestamp(), faults=quota) as sandbox:
+        right = offer(sandbox, workspace.path, online=5, archived=50, size=1000)
+        workspace.url = sandbox.url
+        manifest = ss.load_manifest(workspace.write(MAY))
+        runs = []
+        while not runs or runs[-1].exit_code == 3:
+            with ss.Mirror(manifest, clock=clock) as mirror:
+                runs.append(mirror.apply(mirror.plan(), wait=False))
+            clock.instant += timedelta(hours=4)
+            assert len(runs) < 20
+    assert runs[-1].exit_code == 0
+    assert [run.failed for run in runs] == [0] * len(runs)
+    assert sum(run.ordered for run in runs) == sandbox.orders == 50
+    assert max(run.ordered for run in runs) == 20
+    assert len(runs) <= 8, "24 hours for the quota, three for the last orders, a run every four"
+    assert runs[0].fetched == 5
+    assert workspace.files() == right
+
+
+def test_orders_and_downloads_overlap(workspace, sandbox):
+    sandbox.order_delay = 2.0
+    offer(sandbox, workspace.path, online=6, archived=6, size=200_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(400_000)),))
+    workspace.write(MAY, transfer="jobs = 2\nsegments = 1")
+    events = workspace.run("apply", "--json").events
+    order = [event["event"] for event in events if event["event"] in ("order", "fetched", "order_ready")]
+    assert order.index("order") < order.index("fetched"), "orders are placed first"
+    assert order.index("fetched") < order.index("order_ready"), "and wait while downloads run"
+
+
+def test_a_link_that_has_expired_is_asked_for_again(workspace, sandbox):
+    offer(sandbox, workspace.path, online=0, archived=2, size=1000)
+    workspace.write(MAY)
+    assert workspace.run("apply", "--no-wait").code == 3
+    sandbox.faults = Faults(link_life=0.5, link_status=404)
+    time.sleep(0.3)
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.summary["fetched"] == 2
+    assert sandbox.orders == 2

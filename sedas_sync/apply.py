@@ -35,7 +35,8 @@ from sedas_sync.events import (
     Warned,
 )
 from sedas_sync.fetch import Got, Job, Live, Policy, Stopped, fetch
-from sedas_sync.index import STATE, Index, facts_of
+from sedas_sync.facts import facts_of
+from sedas_sync.index import STATE, Index
 from sedas_sync.integrity import Filehash
 from sedas_sync.layout import Layout
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene
@@ -397,11 +398,15 @@ class Run:
             Retried(time=self.now(), id=task.action.id, attempt=task.relocations, error=str(error), delay_seconds=0.0)
         )
 
-        def ask() -> Download | Order:
+        def ask() -> Download | Order | Scene:
             # A first 401 or 403 is about the token; a second one, and anything else, is about the link.
             about_the_link = error.status not in (401, 403) or task.relocations > 1
             if task.order is not None and archive.orders is not None and about_the_link:
                 return next(iter(archive.orders.poll([task.order])))
+            if archive.orders is not None and about_the_link:
+                for now in archive.look_up([task.scene.id], warn=lambda _: None):
+                    if not now.online and not now.planned:
+                        return now
             return archive.locate(task.scene, refused=refused)
 
         self.call(task, ask, lambda answer, trouble: self._relocated(task, refused, error, answer, trouble))
@@ -411,7 +416,7 @@ class Run:
         task: Task,
         refused: Download | None,
         first: TransferError,
-        answer: Download | Order | None,
+        answer: Download | Order | Scene | None,
         trouble: BaseException | None,
     ) -> None:
         if answer is None:
@@ -419,6 +424,11 @@ class Run:
                 self.fail(task, f"{first}; {_sentence(trouble)}")
             else:
                 self._ready.append(task)
+            return
+        if isinstance(answer, Scene):
+            # It has left the rolling archive since it was searched for.
+            task.scene = answer
+            self._desk.take(task)
             return
         if isinstance(answer, Download):
             task.download = answer

@@ -37,7 +37,7 @@ class Desired:
 
     wants: dict[SceneId, Want] = field(default_factory=dict)
     refused: dict[SceneId, dict[str, Refusal]] = field(default_factory=dict)
-    """Scenes that were found and that no dataset admits, with each dataset's reason. Filled only when asked for."""
+    """For each scene that a dataset leaves out, its reason, by the dataset's name. Filled only when asked for."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -97,7 +97,7 @@ def desired(
         manifest: the manifest.
         found: for each dataset's name, the scenes its search gave. A dataset without a key was not searched.
         now: the instant that relative dates are counted from.
-        explain: also say why each scene that no dataset wants was left out.
+        explain: also say why each dataset leaves out what it does.
     """
     result = Desired()
     scenes: dict[SceneId, Scene] = {}
@@ -115,7 +115,6 @@ def desired(
         datasets = tuple(takers[scene_id])
         archive = manifest.datasets[datasets[0]].archive[0]
         result.wants[scene_id] = Want(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
-        result.refused.pop(scene_id, None)
     return result
 
 

@@ -12,12 +12,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
-from sedas_sync.model import Holding, Level, Order, OrderState, Scene, SceneId
+from sedas_sync.model import Holding, Level, Order, OrderState, SceneId
 
 STATE = ".sedas-sync"
 SCHEMA = 1
@@ -236,38 +236,6 @@ class Index:
             db.execute("ROLLBACK")
             raise
         db.execute("COMMIT")
-
-
-def facts_of(scene: Scene) -> str:
-    """Write a scene as JSON, without what is None and without links, which do not last."""
-    values = asdict_scene(scene)
-    for name in ("download_url", "quicklook_url", "thumbnail_url"):
-        values.pop(name, None)
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-
-
-def asdict_scene(scene: Scene) -> dict[str, Any]:
-    """Return a scene as JSON data, without what is None."""
-    values: dict[str, Any] = {}
-    for item in fields(scene):
-        value = getattr(scene, item.name)
-        if value is None or (item.name == "planned" and not value) or (item.name == "extra" and not value):
-            continue
-        if isinstance(value, datetime):
-            value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        values[item.name] = dict(value) if item.name == "extra" else value
-    return values
-
-
-def scene_of(facts: str) -> Scene:
-    """Read a scene back from `facts_of`'s JSON."""
-    values = json.loads(facts)
-    known = {item.name for item in fields(Scene)}
-    values = {name: value for name, value in values.items() if name in known}
-    for name in ("start", "stop"):
-        if name in values:
-            values[name] = datetime.fromisoformat(values[name])
-    return Scene(**values)
 
 
 @dataclass(frozen=True, slots=True)

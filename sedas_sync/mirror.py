@@ -10,14 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from sedas_sync.apply import Options, Run, partial_path
 from sedas_sync.archives import Archive
-from sedas_sync.desired import Desired, desired
+from sedas_sync.archives.recorded import Recorder, write_head
+from sedas_sync.desired import Desired, Refusal, desired, refusal
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched, Summary
+from sedas_sync.facts import scene_of
 from sedas_sync.fetch import Policy
 from sedas_sync.index import STATE, Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
@@ -26,6 +28,7 @@ from sedas_sync.model import Order, OrderState, Scene, SceneId, Want
 from sedas_sync.plan import TRANSFERS, Plan, decide, settled
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import survey
+from sedas_sync.why import Explanation
 
 if TYPE_CHECKING:
     from sedas_sync.geometry import Polygonal
@@ -106,6 +109,7 @@ class Mirror:
         archives: implementations to use instead of those that the manifest names, by their keys in it.
         clock: gives the present instant, UTC.
         prompt: ask for credentials on the terminal when none are found elsewhere.
+        record: write down every question to an archive and its answer, for `sedas_sync.archives.recorded`.
     """
 
     def __init__(
@@ -115,12 +119,16 @@ class Mirror:
         archives: Mapping[str, Archive] | None = None,
         clock: Callable[[], datetime] = _utc_now,
         prompt: bool = False,
+        record: IO[str] | None = None,
     ) -> None:
         self.manifest = manifest
         source = Path(manifest.source)
         self.root = Path(os.path.realpath(source.parent / manifest.mirror.path))
         self._clock = clock
         self._prompt = prompt
+        self._record = record
+        if record is not None:
+            write_head(record, clock())
         self._archives = dict(archives or {})
         self._stack = ExitStack()
         self._locked = False
@@ -153,9 +161,8 @@ class Mirror:
         """
         if key not in self._archives:
             config = self.manifest.archives[key]
-            self._archives[key] = open_archive(
-                config, self.manifest, self._stack, prompt=self._prompt, clock=self._clock
-            )
+            opened = open_archive(config, self.manifest, self._stack, prompt=self._prompt, clock=self._clock)
+            self._archives[key] = opened if self._record is None else Recorder(opened, key, self._record)
         return self._archives[key]
 
     def _archives_of(self, manifest: Manifest) -> dict[str, Archive]:
@@ -270,6 +277,60 @@ class Mirror:
             refreshed=tuple(seen.refreshed),
             polled=tuple(polled),
         )
+
+    def why(self, scene_id: SceneId, *, on_event: Listener = _ignore) -> Explanation:
+        """Explain one scene: which datasets want it or which rule leaves it out, and what is here of it.
+
+        Searches as `plan` does, and looks the scene up where no search gave it.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+            ManifestError: the mirror belongs to another manifest.
+        """
+        with self._index(write=False) as (index, warnings):
+            self._check_owner(index)
+            held = next((item for item in index.holdings() if item.id == scene_id), None)
+            order = next((item for item in index.orders() if item.id == scene_id), None)
+            last_error = index.last_errors().get(scene_id)
+        found = self.search(on_event=on_event, explain=True)
+        scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
+        scene = scene or self._looked_up(scene_id)
+        listed = scene is not None
+        if scene is None and held is not None:
+            scene = scene_of(held.facts)
+        want = found.wants.get(scene_id)
+        action = None
+        if want is not None:
+            (action,) = self._plan({scene_id: want}, warnings).actions
+        return Explanation(
+            id=scene_id,
+            scene=scene,
+            listed=listed,
+            verdicts={} if scene is None else self._verdicts(scene, found),
+            action=action,
+            held=held,
+            order=order if action is None or action.order is None else action.order,
+            last_error=last_error,
+        )
+
+    def _looked_up(self, scene_id: SceneId) -> Scene | None:
+        for archive in self._archives_of(self.manifest).values():
+            for scene in archive.look_up([scene_id], warn=lambda _: None):
+                return scene
+        return None
+
+    def _verdicts(self, scene: Scene, found: SearchResult) -> dict[str, Refusal | None]:
+        """What each dataset makes of a scene, by its set as a whole where its search gave the scene."""
+        want = found.wants.get(scene.id)
+        verdicts: dict[str, Refusal | None] = {}
+        for name, dataset in self.manifest.datasets.items():
+            if want is not None and name in want.datasets:
+                verdicts[name] = None
+                continue
+            why = found.chosen.refused.get(scene.id, {}).get(name)
+            why = why or refusal(dataset, self.manifest.aois, scene, self._clock())
+            verdicts[name] = why or Refusal("search", "it fits the rules, but the catalogue's search did not give it")
+        return verdicts
 
     def orders(self) -> list[Order]:
         """The orders this mirror remembers, oldest first."""

@@ -75,13 +75,16 @@ class SourceGroup:
     """What else the archive says about it, its satellites among it, as it came."""
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class _Extra(Mapping[str, Any]):
     """Unknown fields of a row, kept as JSON text: a catalogue of 100,000 scenes holds 100,000 of these."""
 
     __slots__ = ("_text",)
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
-        self._text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        self._text = _ENCODE(fields)
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = json.loads(self._text)

@@ -226,7 +226,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("row", UNUSABLE)
 def test_row_that_cannot_be_used_is_refused_with_a_reason(row):
-    with pytest.raises(ValueError, match="no |it "):
+    with pytest.raises(ValueError, match=r"no |it "):
         to_scene(row)
 
 

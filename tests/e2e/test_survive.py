@@ -170,3 +170,22 @@ def test_a_link_that_has_expired_is_asked_for_again(workspace, sandbox):
     assert ran.code == 0, ran.err
     assert ran.summary["fetched"] == 2
     assert sandbox.orders == 2
+
+
+def test_a_scene_that_leaves_the_rolling_archive_under_way_is_ordered(workspace, sandbox):
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=1000)
+    workspace.write(MAY)
+    online = sandbox.catalogue
+    gone = [make_row(name, "2019-05-02T11:00:00Z", online=False) for name in ("ON000", "ON001")]
+    archived = RowCatalogue(gone, files={name.removesuffix(".zip"): content for name, content in right.items()})
+
+    def leave(request, answer):
+        sandbox._catalogue = archived
+        return answer(request)
+
+    sandbox.faults = Faults(rules=(Rule("download", leave, times=1),))
+    ran = workspace.run("apply", "--json")
+    assert online is not sandbox.catalogue
+    assert ran.code == 0, ran.err
+    assert (ran.summary["fetched"], ran.summary["ordered"]) == (2, 2)
+    assert workspace.files() == right

@@ -557,15 +557,7 @@ except errors.TransferError as error:
 def child(server, root, limit=0, segments=0):
     code = CHILD.replace("SECRET", SECRET).replace("PART", PART)
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            CHILD.replace("SECRET", SECRET).replace("PART", PART),
-            server.url(),
-            str(root),
-            str(limit),
-            str(segments),
-        ],
+        [sys.executable, "-c", code, server.url(), str(root), str(limit), str(segments)],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -188,7 +188,7 @@ def test_answer_cut_in_its_body_is_asked_for_again(serve, make_api):
     assert len(waits) == 1
 
 
-@pytest.mark.parametrize("body", [b"x" * 3000, gzip.compress(b"x" * 3000)])
+@pytest.mark.parametrize("body", [b"x" * 3000, gzip.compress(b"x" * 3000, mtime=0)])
 def test_endless_answer_is_given_up(serve, make_api, body):
     headers = {"Content-Encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
     api, _ = make_api(max_answer=2000)

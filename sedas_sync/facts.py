@@ -1,0 +1,41 @@
+"""A scene's facts as JSON: what the index keeps so that rules can be judged without the catalogue, and what records hold."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+from sedas_sync.model import Scene
+
+_LINKS = frozenset({"download_url", "quicklook_url", "thumbnail_url"})
+_INSTANTS = ("start", "stop")
+_NAMES = tuple(item.name for item in fields(Scene))
+
+
+def facts_of(scene: Scene) -> str:
+    """Write a scene as JSON, without what is unknown and without links, which do not last."""
+    values: dict[str, Any] = {}
+    for name in _NAMES:
+        value = getattr(scene, name)
+        if name in _LINKS or value is None or value is False or (name == "extra" and not value):
+            continue
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        values[name] = dict(value) if name == "extra" else value
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+def scene_of(facts: str | Mapping[str, Any]) -> Scene:
+    """Read a scene back from `facts_of`'s JSON, or from what that was parsed to; fields of other versions are left out.
+
+    Raises:
+        ValueError: it is not JSON, or a date in it is none.
+        TypeError: it is no object, or has no id.
+    """
+    given: Mapping[str, Any] = json.loads(facts) if isinstance(facts, str) else facts
+    values = {name: given[name] for name in _NAMES if name in given}
+    for name in _INSTANTS:
+        if name in values:
+            values[name] = datetime.fromisoformat(values[name])
+    return Scene(**values)

@@ -74,7 +74,7 @@ class Seen(NamedTuple):
     size: int
 
 
-class Unprovable(Exception):  # noqa: N818 - a finding, not a malfunction
+class Unprovable(Exception):
     """An entry that is encrypted or packed in a way that cannot be unpacked here."""
 
 

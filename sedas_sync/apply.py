@@ -34,7 +34,6 @@ from sedas_sync.events import (
     Transfer,
     Warned,
 )
-from sedas_sync.fetch import Got, Job, Live, Policy, Stopped, fetch
 from sedas_sync.facts import facts_of
 from sedas_sync.index import STATE, Index
 from sedas_sync.integrity import Filehash
@@ -42,6 +41,7 @@ from sedas_sync.layout import Layout
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesk, Task
 from sedas_sync.plan import TRANSFERS, Plan
+from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch
 
 MAX_RELOCATIONS = 2
 """How often a refused link or token is asked for again, a scene."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import IO, Any, Literal, NoReturn
 
 import click
 
@@ -178,18 +178,49 @@ def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Gl
 @click.option("--exit-code", "tell", is_flag=True, help="Exit with 10 where there are changes to make.")
 @click.option("--all", "everything", is_flag=True, help="List kept scenes too.")
 @click.option("--sizes", is_flag=True, help="Ask the archive for sizes.")
+@click.option("--record", type=click.Path(dir_okay=False), help="Save every answer of the search in this file.")
+@click.option("--replay", type=click.Path(dir_okay=False), help="Search in saved answers: no network, no account.")
 @_global_options
-def plan(manifest: str, datasets: tuple[str, ...], tell: bool, everything: bool, sizes: bool, common: Globals) -> None:
+def plan(
+    manifest: str,
+    datasets: tuple[str, ...],
+    tell: bool,
+    everything: bool,
+    sizes: bool,
+    record: str | None,
+    replay: str | None,
+    common: Globals,
+) -> None:
     """Show what apply would do, and why; changes nothing."""
-    _plan(manifest, common, datasets=datasets, tell=tell, everything=everything, sizes=sizes)
+    if replay is not None and (record is not None or sizes):
+        raise ManifestError("--replay asks nobody: it goes with neither --record nor --sizes")
+    _plan(
+        manifest,
+        common,
+        datasets=datasets,
+        tell=tell,
+        everything=everything,
+        sizes=sizes,
+        record=record,
+        replay=replay,
+    )
 
 
 def _plan(
-    manifest: str, common: Globals, *, datasets: tuple[str, ...], tell: bool, everything: bool, sizes: bool
-) -> None:
+    manifest: str,
+    common: Globals,
+    *,
+    datasets: tuple[str, ...],
+    tell: bool = False,
+    everything: bool = False,
+    sizes: bool = False,
+    record: str | None = None,
+    replay: str | None = None,
+) -> NoReturn:
     from sedas_sync.render import text  # noqa: PLC0415  # as above
 
-    with _mirror(manifest, common) as mirror, _view(common, json_lines=False) as view, _interruptible():
+    opened = _mirror(manifest, common, record=record, replay=replay)
+    with opened as mirror, _view(common, json_lines=False) as view, _interruptible():
         made = mirror.plan(datasets=datasets, sizes=sizes, on_event=view)
         _warn_all(made.warnings, common)
         if common.as_json:
@@ -227,7 +258,7 @@ def apply(
     """Make the folder what the manifest says."""
     del yes  # there is no question that a run of today's actions could ask
     if dry_run:
-        _plan(manifest, common, datasets=datasets, tell=False, everything=False, sizes=False)
+        _plan(manifest, common, datasets=datasets)
     with _mirror(manifest, common) as mirror, _view(common, json_lines=common.as_json) as view:
         with _interruptible(), mirror.locked(timeout=lock_timeout):
             made = mirror.plan(datasets=datasets, on_event=view, take_over=take_over)
@@ -240,6 +271,23 @@ def apply(
         elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
             click.echo(f"{summary.pending} LTA orders are pending: run it again later.", err=True)
         _exit(code)
+
+
+@cli.command()
+@click.argument("scene_id", metavar="ID")
+@_manifest_argument
+@_global_options
+def why(scene_id: str, manifest: str, common: Globals) -> None:
+    """Explain one scene: who wants it or what leaves it out, what is here of it, what comes next."""
+    from sedas_sync.render import text  # noqa: PLC0415  # as above
+
+    with _mirror(manifest, common) as mirror, _interruptible():
+        found = mirror.why(scene_id)
+        if common.as_json:
+            _print_json(found.to_json())
+        else:
+            click.echo(text.explanation(found))
+        _exit(0 if found.known else 1)
 
 
 @cli.command()
@@ -323,12 +371,35 @@ def sandbox(port: int, host: str, common: Globals) -> None:
 
 
 @contextmanager
-def _mirror(manifest: str, common: Globals) -> Iterator[Any]:
+def _mirror(manifest: str, common: Globals, *, record: str | None = None, replay: str | None = None) -> Iterator[Any]:
     from sedas_sync.mirror import Mirror, load_manifest  # noqa: PLC0415  # as above
 
     _start_logging(common)
-    with Mirror(load_manifest(manifest), prompt=sys.stdin.isatty()) as mirror:
-        yield mirror
+    checked = load_manifest(manifest)
+    if replay is not None:
+        from sedas_sync.archives.recorded import read_record  # noqa: PLC0415  # as above
+
+        with _opened(replay, "r") as file:
+            saved = read_record(file, replay)
+        answering = {key: saved.archive(key) for key in checked.archives}
+        with Mirror(checked, archives=answering, clock=lambda: saved.now) as mirror:
+            yield mirror
+    elif record is not None:
+        with _opened(record, "w") as file, Mirror(checked, prompt=sys.stdin.isatty(), record=file) as mirror:
+            yield mirror
+    else:
+        with Mirror(checked, prompt=sys.stdin.isatty()) as mirror:
+            yield mirror
+
+
+@contextmanager
+def _opened(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
+    try:
+        file = Path(path).open(mode, encoding="utf-8")  # noqa: SIM115  # closed two lines below
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be opened: {error.strerror}") from None
+    with file:
+        yield file
 
 
 @contextmanager

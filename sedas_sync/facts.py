@@ -1,4 +1,4 @@
-"""A scene's facts as JSON: what the index keeps so that rules can be judged without the catalogue, and what records hold."""
+"""A scene's facts as JSON: what the index keeps to judge rules without the catalogue, and what records hold."""
 
 import json
 from collections.abc import Mapping

@@ -20,7 +20,6 @@ from sedas_sync.desired import Desired, Refusal, desired, refusal
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched, Summary
 from sedas_sync.facts import scene_of
-from sedas_sync.fetch import Policy
 from sedas_sync.index import STATE, Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
 from sedas_sync.manifest import ArchiveConfig, Manifest, parse
@@ -28,6 +27,7 @@ from sedas_sync.model import Order, OrderState, Scene, SceneId, Want
 from sedas_sync.plan import TRANSFERS, Plan, decide, settled
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import survey
+from sedas_sync.transfer import Policy
 from sedas_sync.why import Explanation
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sedas_sync import folder
 from sedas_sync.errors import SedasSyncError
-from sedas_sync.fetch import partial_of
 from sedas_sync.facts import facts_of
 from sedas_sync.index import STATE
 from sedas_sync.integrity import Filehash, Proving, algorithm, check
 from sedas_sync.model import Holding, Level, SceneId, Want
 from sedas_sync.plan import FileState, Observed
+from sedas_sync.transfer import partial_of
 
 _READERS = 4
 

@@ -123,7 +123,9 @@ def read_record(lines: Iterable[str], source: str) -> Record:
     try:
         head, *rest = (json.loads(line) for line in lines)
         if head["sedas_sync_record"] != VERSION:
-            raise ManifestError(f"{source}: a record of version {head['sedas_sync_record']}, this program reads {VERSION}")
+            raise ManifestError(
+                f"{source}: a record of version {head['sedas_sync_record']}, this program reads {VERSION}"
+            )
         answers: dict[str, list[_Answer]] = {}
         for line in rest:
             answers.setdefault(line["archive"], []).append(_answer(line))

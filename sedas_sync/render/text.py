@@ -6,6 +6,7 @@ from datetime import datetime
 from sedas_sync.events import Summary
 from sedas_sync.model import Action, Kind, Order, Scene
 from sedas_sync.plan import CHANGES, Plan
+from sedas_sync.why import Explanation
 
 _SIGNS = {
     Kind.KEEP: "=",
@@ -111,6 +112,33 @@ def summary(of: Summary) -> str:
     head = ", ".join(parts) if parts else "nothing to do"
     amount = f"; {size(of.bytes)} in {duration(of.seconds)}" if of.fetched else ""
     return f"Applied: {head}{warned}{amount}."
+
+
+def explanation(of: Explanation) -> str:
+    """Write what is known of one scene, a fact a line."""
+    lines = [printable(of.id)]
+    if not of.known:
+        return f"{lines[0]}\n  neither the archive nor this mirror knows it"
+    scene = of.scene
+    if scene is not None:
+        where = "a planned acquisition" if scene.planned else "online" if scene.online else "in the long-term archive"
+        sensed = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
+        lines.append(f"  archive   {where if of.listed else 'not in the catalogue any more'}; sensed {sensed}")
+    for name, refused in of.verdicts.items():
+        verdict = "wants it" if refused is None else f"leaves it out ({refused.rule}): {printable(refused.detail)}"
+        lines.append(f"  dataset   {name} {verdict}")
+    if of.held is not None:
+        held = of.held
+        lines.append(f"  file      {held.path}, {size(held.size)}, checked: {held.level.value}, sha256 {held.sha256}")
+    if of.order is not None:
+        order = of.order
+        lines.append(f"  order     {printable(order.order)}, {order.state.value}, asked for {order.polls} times")
+    if of.last_error is not None:
+        lines.append(f"  error     {printable(of.last_error)}")
+    if of.action is not None:
+        lines.append(f"  plan      {of.action.kind.value}: {printable(of.action.reason)}")
+    lines.append(f"  next      {of.next}")
+    return "\n".join(lines)
 
 
 def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]]) -> str:

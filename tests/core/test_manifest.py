@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import box
 
-from sedas_sync import _dates, _fields, _hosts, _units, manifest
+from sedas_sync import manifest
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import DateSpec
+from sedas_sync.manifest import DateSpec, dates, fields, hosts, units
 
 NOW = datetime(2019, 6, 15, 13, 30, 45, 678, tzinfo=UTC)
 SQUARE = box(0, 0, 1, 1)
@@ -699,8 +699,8 @@ def test_the_text_of_a_date_is_equal_exactly_if_it_means_the_same(one, other, ro
 @given(SPECS, SPECS)
 def test_what_is_backwards_without_a_clock_is_backwards_at_any_time(start, end):
     a, b = DateSpec.parse(start, "start"), DateSpec.parse(end, "end")
-    if _dates.is_backwards(a, b, None):
-        assert all(_dates.is_backwards(a, b, NOW + timedelta(hours=h)) for h in range(0, 72, 5))
+    if dates.is_backwards(a, b, None):
+        assert all(dates.is_backwards(a, b, NOW + timedelta(hours=h)) for h in range(0, 72, 5))
 
 
 # ----------------------------------------------------------------------------- hosts, sizes, durations
@@ -739,7 +739,7 @@ def test_what_is_backwards_without_a_clock_is_backwards_at_any_time(start, end):
 )
 def test_an_address_that_is_not_safe_is_refused(address):
     with pytest.raises(ValueError, match=r"^(must|is plain http)"):
-        _hosts.url(address)
+        hosts.url(address)
 
 
 @pytest.mark.parametrize(
@@ -754,7 +754,7 @@ def test_an_address_that_is_not_safe_is_refused(address):
     ],
 )
 def test_an_address_that_is_safe_stays_as_it_is(address):
-    assert _hosts.url(address) == address
+    assert hosts.url(address) == address
 
 
 @pytest.mark.parametrize(
@@ -762,7 +762,7 @@ def test_an_address_that_is_safe_stays_as_it_is(address):
     [("Data.Example.ORG", "data.example.org"), ("*.Example.org", "*.example.org"), ("::1", "::1")],
 )
 def test_trusted_hosts(entry, expected):
-    assert _hosts.trusted_host(entry) == expected
+    assert hosts.trusted_host(entry) == expected
 
 
 @pytest.mark.parametrize(
@@ -784,21 +784,21 @@ def test_trusted_hosts(entry, expected):
 )
 def test_hosts_that_cannot_be_trusted(entry):
     with pytest.raises(ValueError, match="must be a host name"):
-        _hosts.trusted_host(entry)
+        hosts.trusted_host(entry)
 
 
 @given(st.integers(0, 10**15), st.sampled_from(["B", "kB", "MB", "GB", "KiB", "MiB", "GiB", "TiB", ""]))
 def test_sizes(number, unit):
     power = "BKMGT".index((unit or "B")[0].upper())
     expected = number * (1024 if "i" in unit else 1000) ** power
-    assert _units.size(f"{number}{unit}") == pytest.approx(expected, rel=1e-12)
-    assert _units.size(f" {number} {unit}{'/s' if unit else ''} ") == _units.size(f"{number}{unit}")
+    assert units.size(f"{number}{unit}") == pytest.approx(expected, rel=1e-12)
+    assert units.size(f" {number} {unit}{'/s' if unit else ''} ") == units.size(f"{number}{unit}")
 
 
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))
 def test_durations(hours, minutes, seconds):
     assert (
-        _units.duration(f"{hours}h{minutes}m{seconds}s")
+        units.duration(f"{hours}h{minutes}m{seconds}s")
         == timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds()
     )
 
@@ -806,20 +806,20 @@ def test_durations(hours, minutes, seconds):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1, None, "", "9" * 400 + "d", [], True])
 def test_what_is_no_duration(value):
     with pytest.raises(ValueError, match="must be"):
-        _units.duration(value)
+        units.duration(value)
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "1" + "0" * 400 + "TB", None, 1.5, True, "MB"])
 def test_what_is_no_size(value):
     with pytest.raises(ValueError, match="must be"):
-        _units.size(value)
+        units.size(value)
 
 
 @given(st.one_of(st.floats(), st.integers(), st.booleans(), st.text(max_size=5)))
 def test_a_percentage_is_a_number_from_0_to_100(value):
     fits = type(value) in {int, float} and 0 <= value <= 100
     try:
-        assert _fields.percent(value) == value
+        assert fields.percent(value) == value
     except ValueError:
         assert not fits
     else:

@@ -19,10 +19,10 @@ from faultserver import FaultServer, Served, make_zip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sedas_sync import _headers, errors, folder
-from sedas_sync._partial import identity, note_name
-from sedas_sync.fetch import Job, Live, Policy, Resumable, Stopped, fetch, partial_of
+from sedas_sync import errors, folder
 from sedas_sync.model import Download, Level
+from sedas_sync.transfer import Job, Live, Policy, Resumable, Stopped, fetch, headers, partial_of
+from sedas_sync.transfer.partial import identity, note_name
 
 DATA = make_zip(300_000)
 OTHER = make_zip(300_000, seed=7)
@@ -539,7 +539,7 @@ def test_values_and_errors_can_be_sent_to_other_processes(server, tmp_path):
 CHILD = """
 import resource, sys
 from sedas_sync import errors
-from sedas_sync.fetch import Job, Policy, fetch
+from sedas_sync.transfer import Job, Policy, fetch
 from sedas_sync.model import Download
 url, root, limit, segments = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) or None
 if limit:
@@ -650,7 +650,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(server, tiny_disk, se
     ],
 )
 def test_content_ranges(value, expected):
-    assert _headers.parse_range(value) == expected
+    assert headers.parse_range(value) == expected
 
 
 def test_memory_does_not_grow_with_the_scene(server, tmp_path):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sedas_sync._dates import is_backwards
-from sedas_sync._report import suggestion
-from sedas_sync._tables import Dataset
+from sedas_sync.manifest.dates import is_backwards
+from sedas_sync.manifest.report import suggestion
+from sedas_sync.manifest.tables import Dataset
 from sedas_sync.model import Sensor
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -22,6 +22,7 @@ def validator(headers: Mapping[str, str]) -> str | None:
 
 
 def agree(noted: str | None, sent: str | None) -> bool:
+    """Say whether a header contradicts what was noted of it; silence contradicts nothing."""
     return noted is None or sent is None or noted == sent
 
 

@@ -37,11 +37,11 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _BODILESS = frozenset({204, 304})
 
 
-class Refused(Exception):  # noqa: N818 - a finding, not a malfunction
+class Refused(Exception):
     """It cannot be done, and will not be for trying again."""
 
 
-class Broken(Exception):  # noqa: N818 - a finding, not a malfunction
+class Broken(Exception):
     """The connection failed or the peer did not speak HTTP; another try may succeed."""
 
 

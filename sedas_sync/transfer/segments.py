@@ -10,11 +10,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sedas_sync import _wire, integrity
-from sedas_sync._partial import Partial
+from sedas_sync import integrity
+from sedas_sync.transfer import wire
+from sedas_sync.transfer.partial import Partial
 
 if TYPE_CHECKING:
-    from sedas_sync.fetch import Run
+    from sedas_sync.transfer.engine import Run
 
 BLOCK_MIN = 1 << 20
 """The least that is worth a request of its own."""
@@ -105,7 +106,7 @@ class _Block:
 class Split:
     """One scene over several connections, until nothing is missing or nobody can go on."""
 
-    def __init__(self, run: "Run", response: _wire.Response | None) -> None:
+    def __init__(self, run: "Run", response: wire.Response | None) -> None:
         """Prepare.
 
         Args:
@@ -208,7 +209,7 @@ class Split:
             self._bring_all(first=False)
         except InterruptedError:
             pass
-        except _wire.Broken:
+        except wire.Broken:
             # The link may be bad for all of them: no new ones for a while.
             self._hold_until = self._live.clock() + self._hold
             self._hold = min(_HOLD_MOST, 2 * self._hold)
@@ -323,16 +324,16 @@ class Split:
         if first and self._open is not None:
             if self._open_at == block.position:
                 response = self._open
-                response.connection.tick(_wire.TICK)
+                response.connection.tick(wire.TICK)
             else:
                 self._open.connection.close()
             self._open = None
         asked = block.end
         if response is None:
             response = run.ask(block.position, asked)
-            if response.status != _wire.PARTIAL:
+            if response.status != wire.PARTIAL:
                 response.connection.close()
-                raise _NotOurs if first else _wire.Refused("the server does not send ranges after all")
+                raise _NotOurs if first else wire.Refused("the server does not send ranges after all")
             try:
                 run.check_range(response, block.position, asked)
             except Exception:  # noqa: BLE001 - whatever it is, the first connection meets it too and tells
@@ -353,7 +354,7 @@ class Split:
 
     def _read(
         self,
-        response: _wire.Response,
+        response: wire.Response,
         block: _Block,
         view: memoryview,
         threads: list[threading.Thread] | None,
@@ -362,7 +363,7 @@ class Split:
         patience = run.patience()
         while block.position < block.end and not self._ending:
             if response.ended:
-                raise _wire.Broken("the server sent less than it said")
+                raise wire.Broken("the server sent less than it said")
             count = response.read_into(view[: max(1, block.end - block.position)])
             if count is None:
                 patience.strain()
@@ -390,5 +391,5 @@ class Split:
                 return
 
 
-class _NotOurs(Exception):  # noqa: N818 - a finding, not a malfunction
+class _NotOurs(Exception):
     """The server has another file now, or no ranges of this one."""

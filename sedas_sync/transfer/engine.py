@@ -21,10 +21,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from sedas_sync import _headers, _segments, _wire, errors, folder, model
-from sedas_sync._live import Live
-from sedas_sync._partial import Note, Partial, Resumable, identity, partial_of
+from sedas_sync import errors, folder, model
 from sedas_sync.integrity import Checked, Filehash, Proof, Proving, algorithm
+from sedas_sync.transfer import headers as _headers
+from sedas_sync.transfer import segments, wire
+from sedas_sync.transfer.live import Live
+from sedas_sync.transfer.partial import Note, Partial, Resumable, identity, partial_of
 
 __all__ = ["Got", "Job", "Live", "Policy", "Resumable", "Stopped", "fetch", "partial_of"]
 
@@ -106,7 +108,7 @@ class Stopped(errors.TransferError):
     """The run was asked to stop; what has arrived is kept."""
 
 
-class _Again(Exception):  # noqa: N818 - a finding, not a malfunction
+class _Again(Exception):
     """This try has failed, another may not."""
 
     def __init__(
@@ -118,11 +120,11 @@ class _Again(Exception):  # noqa: N818 - a finding, not a malfunction
         self.relocate = relocate
 
 
-class Anew(Exception):  # noqa: N818 - a finding, not a malfunction
+class Anew(Exception):
     """What is here does not belong to what the server has now; it was thrown away."""
 
 
-class _Damaged(Exception):  # noqa: N818 - a finding, not a malfunction
+class _Damaged(Exception):
     """All bytes came, and they are not the scene."""
 
     def __init__(self, text: str, *, digest: bool) -> None:
@@ -150,9 +152,9 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         live = _own_live()
     live.budget.take()
     try:
-        _wire.split(job.download.url)
+        wire.split(job.download.url)
         return Run(job, live).run()
-    except _wire.Refused as error:
+    except wire.Refused as error:
         raise errors.TransferError(str(error)) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -194,7 +196,7 @@ class Run:
         self._spoiled = 0
         self._seams_failed = False
         self._farthest = self._mark = 0
-        self._follower: _segments.Follower | None = None
+        self._follower: segments.Follower | None = None
         self._lock = threading.Lock()
 
     def run(self) -> Got:
@@ -278,7 +280,7 @@ class Run:
                 return self._prove()
             except InterruptedError as error:
                 raise Stopped(f"{self.job.id}: stopped") from error
-            except (_Again, _wire.Broken, Anew, _Damaged) as error:
+            except (_Again, wire.Broken, Anew, _Damaged) as error:
                 trouble = self._judge(error)
             if trouble is not None:
                 failures = 1 if self._progressed() else failures + 1
@@ -348,7 +350,7 @@ class Run:
         if self.part.scattered:
             self.responses += 1
             self._reproof_from_mixed()
-            _segments.Split(self, None).run()
+            segments.Split(self, None).run()
             return
         have = self.part.have
         response = self.ask(have)
@@ -359,7 +361,7 @@ class Run:
             raise
         self.live.client.release(response)
 
-    def ask(self, start: int, end: int | None = None) -> _wire.Response:
+    def ask(self, start: int, end: int | None = None) -> wire.Response:
         """Send one request, for the bytes from `start` (to `end`, excluded); what is no success is raised.
 
         Raises:
@@ -379,24 +381,24 @@ class Run:
             connect_timeout=self.policy.connect_timeout,
             patience=self.patience(),
         )
-        if response.status in (_wire.OK, _wire.PARTIAL, _wire.UNSATISFIABLE):
+        if response.status in (wire.OK, wire.PARTIAL, wire.UNSATISFIABLE):
             return response
         try:
             self._fail(response)
         finally:
             response.connection.close()
 
-    def patience(self) -> _wire.Patience:
+    def patience(self) -> wire.Patience:
         """A new measure of how long nothing may come."""
-        return _wire.Patience(self.policy.stall_timeout, self.live.stop)
+        return wire.Patience(self.policy.stall_timeout, self.live.stop)
 
-    def _fail(self, response: _wire.Response) -> NoReturn:
+    def _fail(self, response: wire.Response) -> NoReturn:
         status = response.status
         body = self._shown_body(response)
         text = f"HTTP {status}" + (f": {body}" if body else "")
-        if status in _LINK_REFUSED or (status == _wire.BAD_REQUEST and "token does not exist" in body.lower()):
+        if status in _LINK_REFUSED or (status == wire.BAD_REQUEST and "token does not exist" in body.lower()):
             raise errors.TransferError(text, status=status, relocate=True)
-        if status in _PASSING or status >= _wire.SERVER_ERROR:
+        if status in _PASSING or status >= wire.SERVER_ERROR:
             raise _Again(
                 text,
                 status=status,
@@ -404,11 +406,11 @@ class Run:
             )
         raise errors.TransferError(text, status=status)
 
-    def _shown_body(self, response: _wire.Response) -> str:
+    def _shown_body(self, response: wire.Response) -> str:
         """The beginning of an error's body in one line, without what was sent as a secret."""
         try:
-            body = _wire.read_all(response, 4096, _wire.Patience(min(5.0, self.policy.stall_timeout), self.live.stop))
-        except _wire.Broken:
+            body = wire.read_all(response, 4096, wire.Patience(min(5.0, self.policy.stall_timeout), self.live.stop))
+        except wire.Broken:
             return ""
         text = body.decode("utf-8", "replace")
         for value in self.job.download.headers.values():
@@ -419,14 +421,14 @@ class Run:
 
     # -- one answer
 
-    def _accept(self, response: _wire.Response, have: int) -> None:
-        if response.status == _wire.UNSATISFIABLE:
+    def _accept(self, response: wire.Response, have: int) -> None:
+        if response.status == wire.UNSATISFIABLE:
             self._nothing_more(response, have)
             return
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("", "identity"):
             raise _Again(f"the server sent the scene as {coding!a}, though it was asked not to")
-        if response.status == _wire.PARTIAL:
+        if response.status == wire.PARTIAL:
             total = self.check_range(response, have, None)
             note = self.part.note
             if note is not None and note.total is None and total is not None:
@@ -445,7 +447,7 @@ class Run:
         if self.proof.level != "crc":
             self._new_proof()
 
-    def _nothing_more(self, response: _wire.Response, have: int) -> None:
+    def _nothing_more(self, response: wire.Response, have: int) -> None:
         total = response.headers.get("content-range", "").rpartition("*/")[2]
         note = self.part.note
         self.live.client.release(response, self.patience())
@@ -454,10 +456,10 @@ class Run:
             self.proof.size = self.size or have
             return
         if not have:
-            raise _Again("the server refused a range that was not asked for", status=_wire.UNSATISFIABLE)
+            raise _Again("the server refused a range that was not asked for", status=wire.UNSATISFIABLE)
         self.throw_away()
 
-    def check_range(self, response: _wire.Response, start: int, end: int | None) -> int | None:
+    def check_range(self, response: wire.Response, start: int, end: int | None) -> int | None:
         """Make sure that an answer is exactly the range that was asked for, of the file that is here in part.
 
         Returns the length of the whole file where the server said it.
@@ -484,7 +486,7 @@ class Run:
             self.throw_away()
         return found[2]
 
-    def _new_file(self, response: _wire.Response) -> None:
+    def _new_file(self, response: wire.Response) -> None:
         total = response.length
         if total == 0:
             raise _Again("the server sent nothing", relocate=True)
@@ -496,12 +498,12 @@ class Run:
         modified = headers.get("last-modified") or None
         self.begin(Note(self._identity, total, etag, modified, self._digest, _headers.validator(headers)))
 
-    def _sniff_page(self, response: _wire.Response) -> None:
+    def _sniff_page(self, response: wire.Response) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in _PAGES:
             raise self._page(kind, self._shown_body(response), response)
 
-    def _page(self, kind: str, body: str, response: _wire.Response) -> Exception:
+    def _page(self, kind: str, body: str, response: wire.Response) -> Exception:
         what = "a page of HTML" if "html" in kind or body.lstrip()[:1] == "<" else f"{kind or 'something else'}"
         text = f"the server sent {what} instead of the scene: {body[:120]}"
         refused = "token" in body.lower() and "exist" in body.lower()
@@ -510,7 +512,7 @@ class Run:
             return errors.TransferError(text, status=response.status, relocate=True)
         return _Again(text, status=response.status, relocate=True)
 
-    def _sniff(self, response: _wire.Response, view: memoryview) -> None:
+    def _sniff(self, response: wire.Response, view: memoryview) -> None:
         """Refuse what does not begin like a scene before a byte of it is written."""
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         begins = bytes(view[:15]).lower()
@@ -522,13 +524,13 @@ class Run:
         text = bytes(view[:_BODY_SHOWN]).decode("utf-8", "replace")
         raise self._page(kind, _one_line(text), response)
 
-    def _stream(self, response: _wire.Response) -> None:
+    def _stream(self, response: wire.Response) -> None:
         """Take in the body of an answer that continues what is here."""
         total = self.part.note.total if self.part.note else None
         patience = self.patience()
         view = self.live.buffer()
         view = view[: self.live.reading(len(view))]
-        meter = _segments.Meter(self.live.clock(), self.part.frontier)
+        meter = segments.Meter(self.live.clock(), self.part.frontier)
         self._follow(total)
         try:
             while not response.ended:
@@ -540,14 +542,14 @@ class Run:
                     self._take_in(response, view[:count], total)
                 if self.splittable and self._worth_splitting(response, total, meter):
                     self._stop_following()
-                    _segments.Split(self, response).run()
+                    segments.Split(self, response).run()
                     return
         finally:
             self._stop_following()
         if not self.part.frontier:
             raise _Again("the server sent nothing", relocate=True)
 
-    def _take_in(self, response: _wire.Response, view: memoryview, total: int | None) -> None:
+    def _take_in(self, response: wire.Response, view: memoryview, total: int | None) -> None:
         position, count = self.part.frontier, len(view)
         if total is not None and position + count > total:
             raise _Damaged("more bytes came than were promised", digest=False)
@@ -569,28 +571,28 @@ class Run:
             return
         idle = self.live.budget.running * 2 <= (os.cpu_count() or 1)
         if idle or self.proof.position != self.part.frontier:
-            self._follower = _segments.Follower(self.part, self.proof)
+            self._follower = segments.Follower(self.part, self.proof)
 
     def _stop_following(self) -> None:
         if self._follower is not None:
             self._follower.stop()
             self._follower = None
 
-    def _worth_splitting(self, response: _wire.Response, total: int | None, meter: _segments.Meter) -> bool:
+    def _worth_splitting(self, response: wire.Response, total: int | None, meter: segments.Meter) -> bool:
         live, position = self.live, self.part.frontier
         pace = meter.pace(live.clock(), position)
         if pace is not None:
             live.report_pace(id(self), pace)
-        if total is None or not position or total - position < 2 * _segments.BLOCK_MIN:
+        if total is None or not position or total - position < 2 * segments.BLOCK_MIN:
             return False
         if not self.policy.segments and (not live.spare or live.rate is not None):
             return False
-        if response.headers.get("accept-ranges", "").strip().lower() != "bytes" and response.status != _wire.PARTIAL:
+        if response.headers.get("accept-ranges", "").strip().lower() != "bytes" and response.status != wire.PARTIAL:
             return False
         if self.policy.segments:
             return True
-        response.connection.tick(_segments.MEASURE)
-        return pace is not None and _segments.slow(pace, live.pace, total - position)
+        response.connection.tick(segments.MEASURE)
+        return pace is not None and segments.slow(pace, live.pace, total - position)
 
     def took(self, count: int) -> None:
         """Count bytes that came, and tell about it now and then."""

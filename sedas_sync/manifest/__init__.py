@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import tomli
 
-from sedas_sync import _hosts, _rules
-from sedas_sync._dates import DateSpec
-from sedas_sync._report import Report, dotted, shown, suggestion
-from sedas_sync._tables import AoiTable, ArchiveConfig, Dataset, MirrorConfig, TransferConfig
 from sedas_sync.errors import ManifestError
+from sedas_sync.manifest import hosts as _hosts
+from sedas_sync.manifest import rules
+from sedas_sync.manifest.dates import DateSpec
+from sedas_sync.manifest.report import Report, dotted, shown, suggestion
+from sedas_sync.manifest.tables import AoiTable, ArchiveConfig, Dataset, MirrorConfig, TransferConfig
 
 __all__ = [
     "SINGLE",
@@ -92,7 +93,7 @@ def parse(
     mirror = report.model(MirrorConfig, report.table(tree, "mirror", "mirror"), "mirror")
     transfer = report.model(TransferConfig, report.table(tree, "transfer", "transfer"), "transfer")
     aois = _aois(report.table(tree, "aoi", "aoi"), report, read_aoi)
-    context = _rules.Context(tuple(aois), tuple(archives), now)
+    context = rules.Context(tuple(aois), tuple(archives), now)
     datasets = _datasets(tree, report, context)
     if report.problems or mirror is None or transfer is None:
         raise ManifestError(report.problems)
@@ -220,7 +221,7 @@ def _region(config: AoiTable, read_aoi: "Callable[[str], Polygonal]") -> "Polygo
 # ---------------------------------------------------------------------------------------------- datasets
 
 
-def _datasets(tree: Mapping[str, Any], report: Report, context: _rules.Context) -> dict[str, Dataset]:
+def _datasets(tree: Mapping[str, Any], report: Report, context: rules.Context) -> dict[str, Dataset]:
     tables = report.table(tree, "dataset", "dataset")
     if not tables and isinstance(tree.get("dataset", {}), dict):
         report.add("dataset", "missing; a manifest needs at least one [dataset.NAME]")
@@ -229,7 +230,7 @@ def _datasets(tree: Mapping[str, Any], report: Report, context: _rules.Context) 
         table = report.table(tables, name, path)
         dataset = report.model(Dataset, table, path, name=name)
         if dataset is not None and isinstance(tables[name], dict):
-            for key, sentence in _rules.mistakes(dataset, table.keys(), context):
+            for key, sentence in rules.mistakes(dataset, table.keys(), context):
                 report.add(f"{path}.{key}" if key else path, sentence)
             archive = dataset.archive or context.archives[:1]
             datasets[name] = dataset.model_copy(update={"archive": archive})
@@ -239,6 +240,6 @@ def _datasets(tree: Mapping[str, Any], report: Report, context: _rules.Context) 
 def _named(tables: Mapping[str, Any], path: str, report: Report) -> list[tuple[str, str]]:
     """The names in a table of tables with their dotted paths; a name that is not plain is noted."""
     for name in tables:
-        if not _rules.PLAIN_NAME.fullmatch(name):
+        if not rules.PLAIN_NAME.fullmatch(name):
             report.add(dotted(path, name), "a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'")
     return [(name, dotted(path, name)) for name in tables]

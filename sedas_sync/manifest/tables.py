@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from sedas_sync import _fields, _units
-from sedas_sync._dates import DateSpec
 from sedas_sync.layout import Layout
+from sedas_sync.manifest import fields, units
+from sedas_sync.manifest.dates import DateSpec
 
 DEFAULT_TYPE = "sedas"
 
@@ -40,13 +40,13 @@ class _Table(BaseModel):
 class ArchiveConfig(_Table):
     """Where scenes come from: `[archive]` or one of `[archives.NAME]`."""
 
-    type: Annotated[str, _Reader(_fields.text)] = DEFAULT_TYPE
+    type: Annotated[str, _Reader(fields.text)] = DEFAULT_TYPE
     """Which kind of archive; a name that is known to this installation."""
-    url: Annotated[str | None, _Reader(_fields.text)] = None
+    url: Annotated[str | None, _Reader(fields.text)] = None
     """Address of its API; of a directory its path. None where the type has no default."""
-    trusted_hosts: Annotated[tuple[str, ...], _Reader(_fields.texts)] = ()
+    trusted_hosts: Annotated[tuple[str, ...], _Reader(fields.texts)] = ()
     """Further hosts that may be sent the token, in lower case: exact names, or `*.example.org`."""
-    filehash: Annotated[Literal["warn", "enforce", "ignore"], _Reader(_fields.choice("warn", "enforce", "ignore"))] = (
+    filehash: Annotated[Literal["warn", "enforce", "ignore"], _Reader(fields.choice("warn", "enforce", "ignore"))] = (
         "warn"
     )
     """What a scene is worth that differs from the digest in the catalogue."""
@@ -55,32 +55,32 @@ class ArchiveConfig(_Table):
 class MirrorConfig(_Table):
     """Where scenes go: `[mirror]`."""
 
-    path: Annotated[str, _Reader(_fields.text)] = "scenes"
+    path: Annotated[str, _Reader(fields.text)] = "scenes"
     """Folder, relative to the manifest."""
-    layout: Annotated[Layout, _Reader(_fields.layout)] = Layout.parse("{id}")
+    layout: Annotated[Layout, _Reader(fields.layout)] = Layout.parse("{id}")
     """Template of paths below it."""
 
 
 class TransferConfig(_Table):
     """How scenes are fetched: `[transfer]`, in base units."""
 
-    jobs: Annotated[int, _Reader(_fields.whole(1))] = 4
+    jobs: Annotated[int, _Reader(fields.whole(1))] = 4
     """Downloads at once."""
-    segments: Annotated[int | None, _Reader(_fields.segments)] = None
+    segments: Annotated[int | None, _Reader(fields.segments)] = None
     """Connections a large scene may be split over; None leaves it to the program."""
-    retries: Annotated[int, _Reader(_fields.whole(0))] = 5
+    retries: Annotated[int, _Reader(fields.whole(0))] = 5
     """Further tries after the first."""
-    connect_timeout: Annotated[float, _Reader(_fields.above_zero)] = 10.0
+    connect_timeout: Annotated[float, _Reader(fields.above_zero)] = 10.0
     """Seconds."""
-    stall_timeout: Annotated[float, _Reader(_fields.above_zero)] = 60.0
+    stall_timeout: Annotated[float, _Reader(fields.above_zero)] = 60.0
     """Seconds without a byte before a connection is given up."""
-    max_rate: Annotated[int, _Reader(_units.size)] = 0
+    max_rate: Annotated[int, _Reader(units.size)] = 0
     """Bytes a second over all downloads; 0 is no limit."""
-    order_timeout: Annotated[float, _Reader(_units.duration)] = 86400.0
+    order_timeout: Annotated[float, _Reader(units.duration)] = 86400.0
     """Seconds one run waits for orders."""
-    max_orders: Annotated[int, _Reader(_fields.whole(0))] = 0
+    max_orders: Annotated[int, _Reader(fields.whole(0))] = 0
     """Most orders placed in one run; 0 is no limit."""
-    integrity: Annotated[Literal["crc", "structure", "size"], _Reader(_fields.choice("crc", "structure", "size"))] = (
+    integrity: Annotated[Literal["crc", "structure", "size"], _Reader(fields.choice("crc", "structure", "size"))] = (
         "crc"
     )
     """How far a scene's bytes are checked."""
@@ -90,35 +90,35 @@ class Dataset(_Table):
     """One `[dataset.NAME]`: scenes over AOIs within an interval that obey its rules, or named products."""
 
     name: str
-    archive: Annotated[tuple[str, ...], _Reader(_fields.names)] = ()
+    archive: Annotated[tuple[str, ...], _Reader(fields.names)] = ()
     """Keys of the archives it takes scenes from; at least one in a manifest that was read."""
-    aoi: Annotated[tuple[str, ...], _Reader(_fields.names)] = ()
+    aoi: Annotated[tuple[str, ...], _Reader(fields.names)] = ()
     """Names of AOIs; a scene over any of them belongs. Empty where products are named."""
     start: Annotated[DateSpec | None, _Reader(lambda value: DateSpec.parse(value, "start"))] = None
     end: Annotated[DateSpec, _Reader(lambda value: DateSpec.parse(value, "end"))] = DateSpec("ago", "end")
-    sensor: Annotated[Literal["all", "optical", "sar"], _Reader(_fields.choice("all", "optical", "sar"))] = "all"
-    max_cloud_cover: Annotated[float | None, _Reader(_fields.percent)] = None
+    sensor: Annotated[Literal["all", "optical", "sar"], _Reader(fields.choice("all", "optical", "sar"))] = "all"
+    max_cloud_cover: Annotated[float | None, _Reader(fields.percent)] = None
     """Percent; acts on optical scenes that state a figure."""
-    satellite: Annotated[str | None, _Reader(_fields.text)] = None
-    source_group: Annotated[str | None, _Reader(_fields.text)] = None
-    product_type: Annotated[str | None, _Reader(_fields.text)] = None
-    orbit_direction: Annotated[Literal["ASCENDING", "DESCENDING"] | None, _Reader(_fields.orbit_direction)] = None
-    polarisation: Annotated[tuple[str, ...], _Reader(_fields.polarisation)] = ()
+    satellite: Annotated[str | None, _Reader(fields.text)] = None
+    source_group: Annotated[str | None, _Reader(fields.text)] = None
+    product_type: Annotated[str | None, _Reader(fields.text)] = None
+    orbit_direction: Annotated[Literal["ASCENDING", "DESCENDING"] | None, _Reader(fields.orbit_direction)] = None
+    polarisation: Annotated[tuple[str, ...], _Reader(fields.polarisation)] = ()
     """Channels that must all be there, in the order of the manifest, which means nothing."""
-    min_aoi_coverage: Annotated[float | None, _Reader(_fields.percent)] = None
+    min_aoi_coverage: Annotated[float | None, _Reader(fields.percent)] = None
     """Percent of one of the AOIs under the footprint."""
-    tile: Annotated[tuple[str, ...], _Reader(_fields.tiles)] = ()
+    tile: Annotated[tuple[str, ...], _Reader(fields.tiles)] = ()
     """MGRS tiles without a leading T, any of which will do."""
-    relative_orbit: Annotated[int | None, _Reader(_fields.whole(1, 175))] = None
+    relative_orbit: Annotated[int | None, _Reader(fields.whole(1, 175))] = None
     """175 is Sentinel-1's repeat cycle in orbits, 143 is Sentinel-2's."""
-    exclude: Annotated[tuple[str, ...], _Reader(_fields.texts)] = ()
+    exclude: Annotated[tuple[str, ...], _Reader(fields.texts)] = ()
     """Ids, or patterns of ids, of scenes that do not belong."""
-    latest: Annotated[int | None, _Reader(_fields.whole(1))] = None
+    latest: Annotated[int | None, _Reader(fields.whole(1))] = None
     """Only so many of the newest belong."""
-    reprocessed: Annotated[Literal["all", "newest"], _Reader(_fields.choice("all", "newest"))] = "all"
-    filters: Annotated[Mapping[str, Any], _Reader(_fields.filters)] = Field(default_factory=_no_filters)
+    reprocessed: Annotated[Literal["all", "newest"], _Reader(fields.choice("all", "newest"))] = "all"
+    filters: Annotated[Mapping[str, Any], _Reader(fields.filters)] = Field(default_factory=_no_filters)
     """The archive's own filters, passed on as they are; lists have become tuples."""
-    products: Annotated[tuple[str, ...], _Reader(_fields.products)] = ()
+    products: Annotated[tuple[str, ...], _Reader(fields.products)] = ()
     """Ids of named products, which replace AOIs, dates and rules; empty where there are none."""
 
     @property
@@ -148,11 +148,11 @@ class Dataset(_Table):
 class AoiTable(_Table):
     """Where an AOI is: `[aoi.NAME]`, in exactly one of four ways."""
 
-    wkt: Annotated[str | None, _Reader(_fields.document)] = None
-    file: Annotated[str | None, _Reader(_fields.text)] = None
+    wkt: Annotated[str | None, _Reader(fields.document)] = None
+    file: Annotated[str | None, _Reader(fields.text)] = None
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        _Reader(_fields.numbers(4, "west, south, east, north")),
+        _Reader(fields.numbers(4, "west, south, east, north")),
     ] = None
-    point: Annotated[tuple[float, float] | None, _Reader(_fields.numbers(2, "longitude, latitude"))] = None
-    radius_km: Annotated[float | None, _Reader(_fields.above_zero)] = None
+    point: Annotated[tuple[float, float] | None, _Reader(fields.numbers(2, "longitude, latitude"))] = None
+    radius_km: Annotated[float | None, _Reader(fields.above_zero)] = None

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from sedas_sync import _wire, errors, folder
-from sedas_sync._rate import Budget, Rate
+from sedas_sync import errors, folder
+from sedas_sync.transfer import wire
+from sedas_sync.transfer.rate import Budget, Rate
 
 _BUFFER = 1 << 20
 
@@ -45,7 +46,7 @@ class Live:
         self.wait = wait or self.stop.wait
         self.budget = Budget(jobs)
         self.rate = Rate(max_rate, clock) if max_rate else None
-        self.client = _wire.Client()
+        self.client = wire.Client()
         self._paces: dict[int, float] = {}
         self._flushed: dict[str, float] = {}
         self._unflushed: dict[str, str] = {}

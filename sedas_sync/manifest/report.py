@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sedas_sync._hosts import CREDENTIALS
+from sedas_sync.manifest.hosts import CREDENTIALS
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

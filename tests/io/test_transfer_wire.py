@@ -9,9 +9,9 @@ import threading
 import pytest
 from faultserver import FaultServer, Served, make_zip
 
-from sedas_sync import _wire, errors
-from sedas_sync.fetch import Job, Live, Policy, fetch
+from sedas_sync import errors
 from sedas_sync.model import Download
+from sedas_sync.transfer import Job, Live, Policy, fetch, wire
 
 DATA = make_zip(200_000)
 SECRET = "Token 5f3a-very-secret"
@@ -211,7 +211,7 @@ def test_a_secret_is_not_sent_over_plain_http_to_another_machine():
         "http://localhost/a": True,
         "http://localhost.example.org/a": False,
     }.items():
-        origin, _ = _wire.split(url)
+        origin, _ = wire.split(url)
         assert (origin.scheme == "https" or origin.loopback) is sent
 
 

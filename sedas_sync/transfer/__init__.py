@@ -1,0 +1,11 @@
+"""Getting scenes' bytes: from a link to a checked file under its final name.
+
+`fetch` does it; what happens to a scene is decided in `engine`, how bytes come off a socket in `wire`,
+what a part remembers in `partial`, several connections for one scene in `segments`, what fetches share in `live`.
+"""
+
+from sedas_sync.transfer.engine import Got, Job, Policy, Stopped, fetch
+from sedas_sync.transfer.live import Live
+from sedas_sync.transfer.partial import Resumable, partial_of
+
+__all__ = ["Got", "Job", "Live", "Policy", "Resumable", "Stopped", "fetch", "partial_of"]

@@ -1,0 +1,136 @@
+"""One scene explained, and plans from a record: both for people who review a change of a manifest."""
+
+import pytest
+
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
+from sedas_sync.sandbox.faults import fail
+
+OLD = "S2A_MSIL1C_20190506T110621_N0207_R137_T30UXC_20190506T131402"
+NEW = "S2A_MSIL1C_20190506T110621_N0500_R137_T30UXC_20230401T120000"
+BESIDE = "POLYGON((-1.3 51.55,-1.1 51.55,-1.1 51.56,-1.3 51.56,-1.3 51.55))"
+RULES = (
+    '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-20\nsensor = "optical"\n'
+    'max_cloud_cover = 50\nreprocessed = "newest"\nlatest = 6\nexclude = ["UNWANTED*"]\n'
+)
+
+
+@pytest.fixture
+def mixed(workspace, sandbox):
+    """A scene for each thing that can be said of one."""
+    sandbox.order_delay = 3600
+    sandbox._catalogue = RowCatalogue(
+        [
+            make_row("KEPT", "2019-05-10T11:00:00Z"),
+            make_row("LTA", "2019-05-09T11:00:00Z", online=False),
+            make_row("BROKEN", "2019-05-08T11:00:00Z"),
+            make_row("CLOUDY", "2019-05-08T11:10:00Z", cloudCoveragePercent=80.0),
+            make_row("ASIDE", "2019-05-08T11:20:00Z", footprint=BESIDE),
+            make_row("EARLY", "2019-04-30T23:59:59Z"),
+            make_row("OLDEST", "2019-05-02T11:00:00Z"),
+            make_row("UNWANTED-1", "2019-05-07T11:00:00Z"),
+            make_row(OLD, "2019-05-06T11:06:21Z"),
+            make_row(NEW, "2019-05-06T11:06:21Z"),
+            make_row("FIFTH", "2019-05-05T11:00:00Z"),
+            make_row("SIXTH", "2019-05-04T11:00:00Z"),
+            make_row("RADAR", "2019-05-08T11:00:00Z", satellite="Sentinel-1A"),
+        ]
+    )
+    workspace.write(RULES, transfer="retries = 0")
+    sandbox.faults = Faults(rules=(Rule("download", fail(500), ids={"BROKEN"}),))
+    ran = workspace.run("apply", "--no-wait", "--json")
+    assert ran.code == 1
+    assert [failure["id"] for failure in ran.summary["failures"]] == ["BROKEN"]
+    return workspace
+
+
+@pytest.mark.parametrize(
+    ("scene", "action", "rule", "said"),
+    [
+        ("KEPT", "keep", None, "nothing: it is held and unchanged"),
+        ("LTA", "wait", None, "ask for its order again"),
+        ("BROKEN", "fetch", None, "500"),
+        ("CLOUDY", None, "cloud", "cloud cover is 80 %, at most 50 % wanted"),
+        ("ASIDE", None, "aoi", "the footprint does not meet harwell"),
+        ("EARLY", None, "date", "sensed 2019-04-30T23:59:59Z"),
+        ("OLDEST", None, "latest", "number 7 by age, the newest 6 wanted"),
+        ("UNWANTED-1", None, "exclude", "excluded by 'UNWANTED*'"),
+        (OLD, None, "reprocessed", f"superseded by {NEW} (baseline 0500)"),
+        ("RADAR", None, "sensor", "sensor is sar, wanted optical"),
+    ],
+)
+def test_why(mixed, scene, action, rule, said):
+    shown = mixed.run("why", scene)
+    assert shown.code == 0, shown.err
+    assert said in shown.out
+    document = mixed.run("why", scene, "--json").json
+    assert document["action"] == action
+    assert document["listed"] is True
+    (verdict,) = document["datasets"]
+    assert (verdict["wanted"], verdict["rule"]) == (rule is None, rule)
+
+
+def test_why_of_what_is_here(mixed):
+    kept = mixed.run("why", "KEPT", "--json").json
+    assert kept["file"]["path"] == "KEPT.zip"
+    assert kept["file"]["level"] == "crc"
+    waiting = mixed.run("why", "LTA", "--json").json
+    assert waiting["order"]["state"] == "pending"
+    assert waiting["order"]["polls"] >= 1
+    broken = mixed.run("why", "BROKEN", "--json").json
+    assert "500" in broken["last_error"]
+
+
+def test_why_of_an_unknown_scene(mixed):
+    shown = mixed.run("why", "NOBODY-KNOWS")
+    assert shown.code == 1
+    assert "neither the archive nor this mirror knows it" in shown.out
+    assert mixed.run("why", "NOBODY-KNOWS", "--json").json["known"] is False
+
+
+def test_why_of_a_held_scene_that_has_left_the_catalogue(mixed, sandbox):
+    sandbox._catalogue = RowCatalogue([make_row("OTHER", "2019-05-10T11:00:00Z")])
+    document = mixed.run("why", "KEPT", "--json").json
+    assert document["known"] is True
+    assert document["listed"] is False
+    assert document["file"]["path"] == "KEPT.zip"
+    assert document["next"].startswith("nothing")
+
+
+def test_a_plan_from_a_record_needs_neither_network_nor_account(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue(
+        [
+            make_row("A", "2019-05-10T11:00:00Z"),
+            make_row("B", "2019-05-09T11:00:00Z", online=False, novelty=["kept"]),
+            make_row("C", "2019-05-08T11:00:00Z", cloudCoveragePercent=40.0),
+        ]
+    )
+    rules = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = "-30d"\nsensor = "optical"\nmax_cloud_cover = 50\n'
+    workspace.write(rules)
+    live = workspace.run("plan", "--json", "--record", "search.jsonl").json
+    sandbox.close()
+    account = {"SEDAS_USERNAME": "", "SEDAS_PASSWORD": ""}
+    replayed = workspace.run("plan", "--json", "--replay", "search.jsonl", **account)
+    assert replayed.code == 0, replayed.err
+    assert replayed.json == live
+    text = (workspace.path / "search.jsonl").read_text()
+    assert "token" not in text.lower()
+    assert "datamgr" not in text, "links do not last and are left out"
+
+    workspace.write(rules.replace("50", "30"))
+    narrower = workspace.run("plan", "--json", "--replay", "search.jsonl", **account)
+    assert [action["id"] for action in narrower.json["actions"]] == ["B", "A"]
+    workspace.write(rules.replace("2019-05-01", "2019-04-01"))
+    beyond = workspace.run("plan", "--json", "--replay", "search.jsonl", **account)
+    assert beyond.code == 1
+    assert beyond.json["search_complete"] is False
+    assert "reaches beyond what was recorded" in beyond.json["failures"][0]["error"]
+
+
+def test_what_is_no_record_is_said_to_be_none(workspace):
+    workspace.write(RULES)
+    (workspace.path / "not.jsonl").write_text("[1, 2]\n")
+    ran = workspace.run("plan", "--replay", "not.jsonl")
+    assert ran.code == 2
+    assert "is no record" in ran.err
+    assert workspace.run("plan", "--replay", "nowhere.jsonl").code == 2
+    assert workspace.run("plan", "--replay", "not.jsonl", "--sizes").code == 2

@@ -159,7 +159,9 @@ def _large(bench: Bench, name: str, *, stored: bool) -> Iterator[Prepared]:
         yield Prepared(contenders, tuple(rows), sum(files.values()))
 
 
-@workload("large", "8 scenes of 256 MB, 8 jobs, sha256 and CRC", tools=("aria2c", "rclone", "unzip", "sha256sum"))
+@workload(
+    "large", "8 scenes of 256 MB, 8 jobs, sha256 and CRC", rounds=3, tools=("aria2c", "rclone", "unzip", "sha256sum")
+)
 def large(bench: Bench) -> Iterator[Prepared]:
     """Half of the bytes stored, half deflated."""
     yield from _large(bench, "large", stored=False)

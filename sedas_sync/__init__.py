@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         TransferError,
     )
     from sedas_sync.events import Event, Summary
+    from sedas_sync.load import load_manifest
     from sedas_sync.manifest import Manifest
-    from sedas_sync.mirror import Done, Mirror, fetch, load_manifest
+    from sedas_sync.mirror import Done, Mirror, fetch
     from sedas_sync.model import Action, Kind, Order, OrderState, Query, Scene
     from sedas_sync.plan import Plan
     from sedas_sync.sandbox import Sandbox
@@ -51,8 +52,9 @@ _HOMES = {
         "TransferError",
     ),
     "sedas_sync.events": ("Event", "Summary"),
+    "sedas_sync.load": ("load_manifest",),
     "sedas_sync.manifest": ("Manifest",),
-    "sedas_sync.mirror": ("Done", "Mirror", "fetch", "load_manifest"),
+    "sedas_sync.mirror": ("Done", "Mirror", "fetch"),
     "sedas_sync.model": ("Action", "Kind", "Order", "OrderState", "Query", "Scene"),
     "sedas_sync.plan": ("Plan",),
     "sedas_sync.sandbox": ("Sandbox",),

@@ -118,7 +118,7 @@ def init(manifest: str, common: Globals) -> None:
 @_global_options
 def validate(manifest: str, common: Globals) -> None:
     """Check a manifest without the network."""
-    from sedas_sync.mirror import load_manifest  # noqa: PLC0415  # as above
+    from sedas_sync.load import load_manifest  # noqa: PLC0415  # as above
 
     try:
         checked = load_manifest(manifest)
@@ -148,7 +148,7 @@ def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Gl
 
     how = how or ("json" if common.as_json else "table")
     with _mirror(manifest, common) as mirror, _view(common, json_lines=False) as view, _interruptible():
-        result = mirror.search(datasets=datasets, on_event=view)
+        result = mirror.search(datasets=datasets, on_event=view, on_found=view.found)
         _warn_all(result.warnings, common)
         of = {want.scene.id: want.datasets for want in result.wants.values()}
         if how == "json":
@@ -221,7 +221,7 @@ def _plan(
 
     opened = _mirror(manifest, common, record=record, replay=replay)
     with opened as mirror, _view(common, json_lines=False) as view, _interruptible():
-        made = mirror.plan(datasets=datasets, sizes=sizes, on_event=view)
+        made = mirror.plan(datasets=datasets, sizes=sizes, on_event=view, on_found=view.found)
         _warn_all(made.warnings, common)
         if common.as_json:
             _print_json(made.to_json(everything=everything))
@@ -261,7 +261,7 @@ def apply(
         _plan(manifest, common, datasets=datasets)
     with _mirror(manifest, common) as mirror, _view(common, json_lines=common.as_json) as view:
         with _interruptible(), mirror.locked(timeout=lock_timeout):
-            made = mirror.plan(datasets=datasets, on_event=view, take_over=take_over)
+            made = mirror.plan(datasets=datasets, on_event=view, on_found=view.found, take_over=take_over)
             with _stopping(mirror.stop) as caught:
                 summary = mirror.apply(made, on_event=view, wait=not no_wait, jobs=jobs, take_over=take_over)
         code = summary.exit_code
@@ -544,7 +544,3 @@ def _tell_unforeseen(error: Exception) -> None:
     message = redact(f"{type(error).__name__}: {error}")
     click.echo(f"error: something went wrong that sedas-sync did not foresee: {message}", err=True)
     click.echo("Everything that was done is kept. With `--log-file FILE` the details are written there.", err=True)
-
-
-if __name__ == "__main__":
-    main()

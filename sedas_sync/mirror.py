@@ -22,6 +22,7 @@ from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched
 from sedas_sync.facts import scene_of
 from sedas_sync.index import STATE, Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
+from sedas_sync.load import KNOWN_TYPES, load_manifest
 from sedas_sync.manifest import ArchiveConfig, Manifest, parse
 from sedas_sync.model import Order, OrderState, Scene, SceneId, Want
 from sedas_sync.plan import TRANSFERS, Plan, decide, settled
@@ -33,9 +34,9 @@ from sedas_sync.why import Explanation
 if TYPE_CHECKING:
     from sedas_sync.geometry import Polygonal
 
-KNOWN_TYPES = frozenset({"sedas", "sandbox"})
-
 _WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
+
+__all__ = ["Done", "Mirror", "SearchResult", "fetch", "load_manifest", "open_archive"]
 
 Listener = Callable[[Event], None]
 
@@ -46,35 +47,6 @@ def _utc_now() -> datetime:
 
 def _ignore(_event: Event) -> None:
     """Listen to nothing."""
-
-
-def load_manifest(path: str | os.PathLike[str]) -> Manifest:
-    """Read and check a manifest; nothing else is touched and no server is asked.
-
-    Args:
-        path: the TOML file. AOI files it names are found relative to it.
-
-    Raises:
-        ManifestError: the file cannot be read, or what it says is wrong; all mistakes at once.
-    """
-    file = Path(path)
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ManifestError(
-            f"{file}: there is no such file; `sedas-sync init {file}` writes one to begin with"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
-    except OSError as error:
-        raise ManifestError(f"{file}: cannot be read: {error.strerror}") from None
-
-    def read_aoi(name: str) -> "Polygonal":
-        from sedas_sync.aoifile import read_aoi  # noqa: PLC0415  # most manifests name no file
-
-        return read_aoi(file.parent / name)
-
-    return parse(text, source=str(file), read_aoi=read_aoi, known_types=KNOWN_TYPES, now=_utc_now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +142,19 @@ class Mirror:
         return {key: self.archive(key) for key in sorted(keys)}
 
     def search(
-        self, *, datasets: Iterable[str] = (), on_event: Listener = _ignore, explain: bool = False
+        self,
+        *,
+        datasets: Iterable[str] = (),
+        on_event: Listener = _ignore,
+        on_found: Callable[[int], None] | None = None,
+        explain: bool = False,
     ) -> SearchResult:
         """Ask the archives, and apply the manifest's rules to what they offer.
 
         Args:
             datasets: only these; all where empty.
             on_event: told of each dataset's search.
+            on_found: told how many scenes have been found so far, a few times a second.
             explain: keep the reason of each scene that was left out.
 
         Raises:
@@ -184,7 +162,7 @@ class Mirror:
         """
         manifest = self._narrowed(datasets)
         now = self._clock()
-        offers = search(manifest, self._archives_of(manifest), now)
+        offers = search(manifest, self._archives_of(manifest), now, on_found=on_found)
         chosen = desired(
             manifest, {name: offer.scenes.values() for name, offer in offers.items()}, now, explain=explain
         )
@@ -208,6 +186,7 @@ class Mirror:
         datasets: Iterable[str] = (),
         sizes: bool = False,
         on_event: Listener = _ignore,
+        on_found: Callable[[int], None] | None = None,
         take_over: bool = False,
     ) -> Plan:
         """Work out what apply would do. Changes nothing, orders nothing; asks once for the orders that are pending.
@@ -216,6 +195,7 @@ class Mirror:
             datasets: only these; all where empty.
             sizes: ask the archive for the size of every scene that is to be fetched.
             on_event: told of each dataset's search.
+            on_found: told how many scenes have been found so far, a few times a second.
             take_over: plan as if the mirror belonged to this manifest.
 
         Raises:
@@ -224,7 +204,7 @@ class Mirror:
         """
         with self._index(write=False) as (index, warnings):
             self._check_owner(index, take_over=take_over)
-        found = self.search(datasets=datasets, on_event=on_event)
+        found = self.search(datasets=datasets, on_event=on_event, on_found=on_found)
         plan = self._plan(found.wants, warnings, sizes=sizes)
         # A product that is held needs no catalogue to vouch for it.
         held = {action.id for action in plan.actions if action.held is not None}

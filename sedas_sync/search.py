@@ -1,7 +1,7 @@
 """Asking the archives what they offer for each dataset: several searches at a time, each complete or said not to be."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model import Scene
 
 _AT_ONCE = 4
+_TELL_EVERY = 0.2
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ def search(
     archives: Mapping[str, Archive],
     now: datetime,
     *,
-    on_found: Callable[[str, int], None] | None = None,
+    on_found: Callable[[int], None] | None = None,
 ) -> dict[str, Offer]:
     """Search for every dataset of the manifest.
 
@@ -42,7 +43,7 @@ def search(
         manifest: what to search for.
         archives: by their keys in the manifest.
         now: the instant that relative dates are counted from.
-        on_found: told how many scenes each dataset has so far, from the searching threads.
+        on_found: told how many scenes have been found so far, a few times a second, from the calling thread.
 
     Raises:
         AuthenticationError: an archive refused the credentials.
@@ -50,9 +51,11 @@ def search(
     offers = {name: Offer(name) for name in manifest.datasets}
     with ThreadPoolExecutor(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
-            pool.submit(_search_dataset, manifest, dataset, archives[dataset.archive[0]], now, offers[name], on_found)
+            pool.submit(_search_dataset, manifest, dataset, archives[dataset.archive[0]], now, offers[name])
             for name, dataset in manifest.datasets.items()
         ]
+        while on_found is not None and wait(futures, _TELL_EVERY).not_done:
+            on_found(sum(len(offer.scenes) for offer in offers.values()))
         for future in futures:
             future.result()
     return offers
@@ -64,15 +67,12 @@ def _search_dataset(
     archive: Archive,
     now: datetime,
     offer: Offer,
-    on_found: Callable[[str, int], None] | None,
 ) -> None:
     def take(scenes: Iterable[Scene]) -> bool:
         """Take in what a search yields; says whether it is worth asking on."""
         try:
             for scene in scenes:
                 offer.scenes.setdefault(scene.id, scene)
-                if on_found is not None:
-                    on_found(dataset.name, len(offer.scenes))
         except AuthenticationError:
             raise
         except SedasSyncError as error:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sedas_sync.load import KNOWN_TYPES
 from sedas_sync.manifest import parse
-from sedas_sync.mirror import KNOWN_TYPES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

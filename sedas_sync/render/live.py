@@ -35,6 +35,10 @@ class View(Protocol):
         """Take the next event."""
         ...
 
+    def found(self, scenes: int) -> None:
+        """Show how many scenes a search under way has found."""
+        ...
+
     def close(self) -> None:
         """Leave the terminal as it was found."""
         ...
@@ -56,6 +60,9 @@ class JsonLines:
             self._last = moment
         self._out.write(json.dumps(event.to_json()) + "\n")
         self._out.flush()
+
+    def found(self, scenes: int) -> None:
+        """Say nothing: the end of each search is an event."""
 
     def close(self) -> None:
         """Nothing to leave."""
@@ -91,11 +98,19 @@ class Lines:
             self._out.write(summary(event) + "\n")
             self._out.flush()
 
+    def found(self, scenes: int) -> None:
+        """Say now and then how far a search is."""
+        self._say_now_and_then(f"searching: {scenes} scenes so far")
+
     def _progress(self, event: Progress) -> None:
-        if self._level < 0 or monotonic() - self._beat < HEARTBEAT:
-            return
-        self._beat = monotonic()
-        self.say(f"{event.done} of {event.total} scenes done, {size(event.bytes)} received{_orders(event)}")
+        self._say_now_and_then(
+            f"{event.done} of {event.total} scenes done, {size(event.bytes)} received{_orders(event)}"
+        )
+
+    def _say_now_and_then(self, line: str) -> None:
+        if self._level >= 0 and monotonic() - self._beat >= HEARTBEAT:
+            self._beat = monotonic()
+            self.say(line)
 
     def close(self) -> None:
         """Nothing to leave."""
@@ -120,7 +135,7 @@ def describe(event: Event) -> tuple[str, int]:
             how = "" if event.complete else f" (incomplete: {printable(event.error or '')})"
             return f"{event.dataset}: {event.scenes} scenes{how}", 0
         case Ordered():
-            return f"ordered {printable(event.id)} (order {printable(event.order)})", 0
+            return f"ordered {printable(event.id)}", 0
         case OrderReady():
             return f"ready {printable(event.id)} after {duration(event.age_seconds)}", 0
         case Fetched():
@@ -152,6 +167,7 @@ class Bars:
         self._tqdm: Any = tqdm
         self._lines = Lines(level)
         self._lines.say = self._above  # type: ignore[method-assign]  # every line goes above the bars
+        self._search: Any = None
         self._whole: Any = None
         self._each: dict[str, Any] = {}
 
@@ -163,9 +179,19 @@ class Bars:
         if isinstance(event, Progress):
             self._progress(event)
             return
-        if isinstance(event, Summary):
+        if isinstance(event, Summary | Searched):
             self.close()
         self._lines(event)
+
+    def found(self, scenes: int) -> None:
+        """Show a search under way as a bar that counts."""
+        if self._search is None:
+            self._search = self._tqdm(
+                desc="searching", unit=" scenes", leave=False, file=sys.stderr, dynamic_ncols=True,
+                bar_format="{desc}: {n_fmt}{unit} [{elapsed}]",
+            )  # fmt: skip
+        self._search.n = scenes
+        self._search.refresh()
 
     def _progress(self, event: Progress) -> None:
         if self._whole is None:
@@ -197,6 +223,9 @@ class Bars:
         for bar in self._each.values():
             bar.close()
         self._each.clear()
+        if self._search is not None:
+            self._search.close()
+            self._search = None
         if self._whole is not None:
             self._whole.close()
             self._whole = None

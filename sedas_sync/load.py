@@ -1,0 +1,44 @@
+"""Reading a manifest from its file, with the AOI files it names."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.manifest import Manifest, parse
+
+if TYPE_CHECKING:
+    from sedas_sync.geometry import Polygonal
+
+KNOWN_TYPES = frozenset({"sedas", "sandbox"})
+"""Types of archives that this installation knows."""
+
+
+def load_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read and check a manifest; nothing else is touched and no server is asked.
+
+    Args:
+        path: the TOML file. AOI files it names are found relative to it.
+
+    Raises:
+        ManifestError: the file cannot be read, or what it says is wrong; all mistakes at once.
+    """
+    file = Path(path)
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{file}: there is no such file; `sedas-sync init {file}` writes one to begin with"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot be read: {error.strerror}") from None
+
+    def read_aoi(name: str) -> "Polygonal":
+        from sedas_sync.aoifile import read_aoi  # noqa: PLC0415  # most manifests name no file
+
+        return read_aoi(file.parent / name)
+
+    return parse(text, source=str(file), read_aoi=read_aoi, known_types=KNOWN_TYPES, now=datetime.now(UTC))

@@ -7,12 +7,12 @@ the question.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from sedas_sync.geometry import Aoi, footprint
+from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
 from sedas_sync.layout import collisions
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model import Query, Scene, SceneId, Want
@@ -21,12 +21,15 @@ from sedas_sync.names import parse_name
 _KNOWN_GROUPS = frozenset({"s1", "s2", "novasar", "pleiades", "spot", "cosmo-skymed", "airsar"})
 
 
+_UNREADABLE = "footprint"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a dataset leaves a scene out."""
 
     rule: str
-    """`date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, or the dataset's key."""
+    """`date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, or the dataset's key."""
     detail: str
     """One clause with the numbers."""
 
@@ -70,18 +73,7 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
 
 def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
     """The first rule of a dataset that leaves this scene out, judged by the scene alone; None where all admit it."""
-    for pattern in dataset.exclude:
-        if fnmatchcase(scene.id, pattern):
-            return Refusal("exclude", f"excluded by {pattern!r}")
-    if dataset.products:
-        if _bare(scene.id) in {_bare(product) for product in dataset.products}:
-            return None
-        return Refusal("products", "not among the products named")
-    for rule in (_date_rule, _fact_rules, _cloud_rule, _aoi_rules):
-        found = rule(dataset, aois, scene, now)
-        if found is not None:
-            return found
-    return None
+    return _by_facts(dataset, scene, now) or _by_footprint(dataset, aois, [scene])[0]
 
 
 def desired(
@@ -125,28 +117,40 @@ def _select(
     now: datetime,
     warn: Callable[[str], None],
 ) -> tuple[list[Scene], dict[SceneId, Refusal]]:
-    admitted: dict[SceneId, Scene] = {}
     refused: dict[SceneId, Refusal] = {}
+    candidates: dict[SceneId, Scene] = {}
     for scene in offered:
-        if scene.id in admitted or scene.id in refused:
-            continue
-        try:
-            why = refusal(dataset, aois, scene, now)
-        except ValueError as error:
-            warn(f"{scene.id!r}: left out of dataset {dataset.name}: {error}")
-            why = Refusal("footprint", str(error))
+        why = _by_facts(dataset, scene, now)
         if why is None:
-            admitted[scene.id] = scene
+            candidates.setdefault(scene.id, scene)
         else:
             refused[scene.id] = why
+    scenes = list(candidates.values())
+    for scene, why in zip(scenes, _by_footprint(dataset, aois, scenes), strict=True):
+        if why is not None:
+            refused[scene.id] = why
+            del candidates[scene.id]
+            if why.rule == _UNREADABLE:
+                warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
     for thin_out in (_newest_baselines, _latest):
-        for scene_id, why in thin_out(dataset, admitted.values()).items():
+        for scene_id, why in thin_out(dataset, candidates.values()).items():
             refused[scene_id] = why
-            del admitted[scene_id]
-    return list(admitted.values()), refused
+            del candidates[scene_id]
+    return list(candidates.values()), refused
 
 
-def _date_rule(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
+def _by_facts(dataset: Dataset, scene: Scene, now: datetime) -> Refusal | None:
+    """The first rule that leaves a scene out by what its row says, the footprint aside."""
+    for pattern in dataset.exclude:
+        if fnmatchcase(scene.id, pattern):
+            return Refusal("exclude", f"excluded by {pattern!r}")
+    if dataset.products:
+        named = _bare(scene.id) in {_bare(product) for product in dataset.products}
+        return None if named else Refusal("products", "not among the products named")
+    return _date_rule(dataset, scene, now) or _fact_rules(dataset, scene) or _cloud_rule(dataset, scene)
+
+
+def _date_rule(dataset: Dataset, scene: Scene, now: datetime) -> Refusal | None:
     if scene.start is None:
         return Refusal("date", "the catalogue gives no sensing time")
     start, stop = dataset.interval(now)
@@ -158,7 +162,7 @@ def _date_rule(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, now: da
     )
 
 
-def _fact_rules(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, _now: datetime) -> Refusal | None:
+def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
     if dataset.sensor != "all" and scene.sensor not in (None, dataset.sensor):
         return Refusal("sensor", f"sensor is {scene.sensor}, wanted {dataset.sensor}")
     name = parse_name(scene.id)
@@ -200,22 +204,37 @@ def polarisations(scene: Scene) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _cloud_rule(dataset: Dataset, _aois: Mapping[str, Aoi], scene: Scene, _now: datetime) -> Refusal | None:
+def _cloud_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
     limit = dataset.max_cloud_cover
     if limit is None or scene.cloud_cover is None or scene.sensor == "sar" or scene.cloud_cover <= limit:
         return None
     return Refusal("cloud", f"cloud cover is {scene.cloud_cover:g} %, at most {limit:g} % wanted")
 
 
-def _aoi_rules(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, _now: datetime) -> Refusal | None:
+def _by_footprint(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
+    """For each scene, the rule that leaves it out by its footprint; many at once, since that is much faster."""
+    if dataset.products or not scenes:
+        return [None] * len(scenes)
+    shapes = footprints([scene.footprint for scene in scenes])
+    meeting = [aois[name].meets_each(shapes) for name in dataset.aoi]
+    return [
+        _one_footprint(dataset, aois, scene, shape, met=any(met))
+        for scene, shape, *met in zip(scenes, shapes, *meeting, strict=True)
+    ]
+
+
+def _one_footprint(
+    dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, shape: Polygonal | None, *, met: bool
+) -> Refusal | None:
     least = dataset.min_aoi_coverage
     if scene.footprint is None:
         if least is None:
             return None
         return Refusal("coverage", f"the catalogue gives no footprint to measure, at least {least:g} % wanted")
-    shape = footprint(scene.footprint)
+    if shape is None:
+        return Refusal(_UNREADABLE, _why_unreadable(scene.footprint))
     names = ", ".join(dataset.aoi)
-    if not any(aois[name].meets(shape) for name in dataset.aoi):
+    if not met:
         return Refusal("aoi", f"the footprint does not meet {names}")
     if least is None:
         return None
@@ -223,6 +242,14 @@ def _aoi_rules(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, _now: da
     if best >= least:
         return None
     return Refusal("coverage", f"the footprint covers {best:.1f} % of {names}, at least {least:g} % wanted")
+
+
+def _why_unreadable(wkt: str) -> str:
+    try:
+        footprint(wkt)
+    except ValueError as error:
+        return str(error)
+    return "its footprint makes no sense"
 
 
 def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:

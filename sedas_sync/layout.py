@@ -48,6 +48,7 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Blank, though Unicode counts them as letters, marks or symbols."""
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """Variation selectors: marks that show nothing."""
+_HARMLESS = re.compile(r"[A-Za-z0-9_+=@,. -]*")
 _RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])[ ]*(?:\.|$)", re.IGNORECASE)
 """Names of devices on Windows, with or without an extension."""
 _EXTENSION = re.compile(r"(?:\.[A-Za-z0-9]{1,8}){0,2}")
@@ -264,6 +265,8 @@ def _safe(parts: list[tuple[str, bool]], room: int) -> str:
 
 
 def _replaced(value: str) -> str:
+    if _HARMLESS.fullmatch(value):  # nearly every value there is, and a character by character look is slow
+        return value
     composed = unicodedata.normalize("NFC", value)
     return "".join("_" if c in _FORBIDDEN or c == _MARK or not _is_visible(c) else c for c in composed)
 

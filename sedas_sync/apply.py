@@ -7,6 +7,7 @@ turn out to need.
 """
 
 import queue
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -336,8 +337,8 @@ class Run:
         try:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
-            if action.kind is not Kind.REPLACE or action.held is None or action.held.path != action.path:
-                self._clear_the_way(action.path)
+            ours = action.kind is Kind.REPLACE and action.held is not None and action.held.path == action.path
+            self._clear_the_way(action.path, ours=ours)
         except AuthenticationError as error:
             self._give_up(str(error), authentication=True)
             self._ready.appendleft(task)
@@ -363,9 +364,13 @@ class Run:
         self._transfers[future] = task
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
-    def _clear_the_way(self, path: str) -> None:
-        """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene."""
-        if folder.stat(str(self.root), path) is not None:
+    def _clear_the_way(self, path: str, *, ours: bool = False) -> None:
+        """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
+
+        A file of ours gives way when its successor is complete; a link or folder in its place never was ours.
+        """
+        there = folder.stat(str(self.root), path)
+        if there is not None and not (ours and stat.S_ISREG(there.st_mode)):
             kept = folder.set_aside(str(self.root), path)
             self.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
 

@@ -301,6 +301,25 @@ def test_a_stranger_in_a_scenes_place_is_adopted_when_right_and_set_aside_when_w
     assert (replaced / "D.zip" / "notes.txt").read_text() == "mine too"
 
 
+def test_a_link_or_folder_that_took_the_place_of_a_held_file_is_moved_and_never_followed(workspace, sandbox):
+    sandbox_rows(sandbox, workspace, *"AB")
+    workspace.run("apply")
+    right = workspace.files()
+    mine = workspace.path / "mine.zip"
+    mine.write_bytes(b"mine")
+    for name in ("A.zip", "B.zip"):
+        (workspace.mirror / name).unlink()
+    (workspace.mirror / "A.zip").symlink_to(mine)
+    (workspace.mirror / "B.zip").mkdir()
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0, ran.err
+    assert workspace.files() == right
+    assert not (workspace.mirror / "A.zip").is_symlink()
+    assert mine.read_bytes() == b"mine"
+    assert (workspace.mirror / ".sedas-sync" / "replaced" / "A.zip").is_symlink()
+    assert (workspace.mirror / ".sedas-sync" / "replaced" / "B.zip").is_dir()
+
+
 def test_a_lost_or_damaged_index_is_rebuilt_from_the_folder(workspace, sandbox):
     sandbox_rows(sandbox, workspace, *"ABC")
     workspace.run("apply")

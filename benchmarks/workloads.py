@@ -4,6 +4,7 @@ A workload is a context manager: it makes its files and servers and yields a `Pr
 """
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -440,7 +441,8 @@ class _Room:
 
     def __post_init__(self) -> None:
         self.folder = self.bench.folder / "run"
-        if shutil.disk_usage(self.bench.folder).free < 10 * self.size + 2 * GIB:
+        memory = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if min(memory, shutil.disk_usage(self.bench.folder).free) < 15 * self.size:
             self.folder = self.bench.disk / "run"
         if shutil.disk_usage(self.folder.parent).free < 10 * self.size:
             raise SkippedError(f"{10 * self.size / GIB:.0f} GiB of room are missing")

@@ -1,5 +1,7 @@
 """`python -m sedas_sync` is `sedas-sync`."""
 
+import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -8,12 +10,26 @@ from sedas_sync import __version__
 
 def main() -> NoReturn:
     """Run the command line; the version is told without importing any of it."""
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         sys.stdout.write(f"sedas-sync {__version__}\n")
         sys.exit(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Until a command knows better, there is nothing to bring to an end.
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))
+    _open_what_is_closed()
     from sedas_sync.cli import main  # noqa: PLC0415  # see above
 
     main()
+
+
+def _open_what_is_closed() -> None:
+    """Give streams that the caller has closed an end that swallows everything, as supervisors expect."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123  # open as long as the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # as above
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # as above
 
 
 if __name__ == "__main__":

@@ -337,8 +337,7 @@ class Run:
         try:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
-            ours = action.kind is Kind.REPLACE and action.held is not None and action.held.path == action.path
-            self._clear_the_way(action.path, ours=ours)
+            self._clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except AuthenticationError as error:
             self._give_up(str(error), authentication=True)
             self._ready.appendleft(task)
@@ -364,13 +363,17 @@ class Run:
         self._transfers[future] = task
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
-    def _clear_the_way(self, path: str, *, ours: bool = False) -> None:
+    def _clear_the_way(self, path: str, *, ours: Holding | None = None) -> None:
         """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
 
-        A file of ours gives way when its successor is complete; a link or folder in its place never was ours.
+        Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
+        somebody's work, and a link or folder in its place never was ours.
         """
         there = folder.stat(str(self.root), path)
-        if there is not None and not (ours and stat.S_ISREG(there.st_mode)):
+        if there is None:
+            return
+        known = ours is not None and (path, there.st_size, there.st_mtime_ns) == (ours.path, ours.size, ours.mtime_ns)
+        if not (known and stat.S_ISREG(there.st_mode)):
             kept = folder.set_aside(str(self.root), path)
             self.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
 
@@ -464,7 +467,7 @@ class Run:
         self.index.put_file(held, self.now())
         replaced = task.action.held
         if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != got.path:
-            folder.remove(str(self.root), replaced.path)
+            self._clear_old_place(replaced)
         if task.order is not None:
             self.index.drop_order(scene.id)
         self._count["fetched"] += 1
@@ -483,6 +486,16 @@ class Run:
                 seconds=round(monotonic() - task.began, 3),
             )
         )
+
+    def _clear_old_place(self, replaced: Holding) -> None:
+        """Take away the file that a scene had before the layout put it elsewhere."""
+        there = folder.stat(str(self.root), replaced.path)
+        if there is None:
+            return
+        if (there.st_size, there.st_mtime_ns) == (replaced.size, replaced.mtime_ns) and stat.S_ISREG(there.st_mode):
+            folder.remove(str(self.root), replaced.path)
+        else:
+            self._clear_the_way(replaced.path)
 
     def _adopt_all(self, actions: list[Action]) -> None:
         """Take files into the index and move those that the layout puts elsewhere.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -57,6 +58,7 @@ def _global_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--no-progress", is_flag=True, help="No bars."),
         click.option("--log-file", type=click.Path(dir_okay=False), help="Write a log there."),
         click.option("--json", "as_json", is_flag=True, help="JSON on standard output."),
+        click.version_option(__version__, prog_name="sedas-sync", message="%(prog)s %(version)s"),
     )
 
     @wraps(command)
@@ -85,7 +87,6 @@ _datasets = click.option("--dataset", "datasets", multiple=True, metavar="NAME",
 
 
 @click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="sedas-sync", message="%(prog)s %(version)s")
 @_global_options
 def cli(common: Globals) -> None:
     """Keep a folder of satellite scenes as a TOML manifest says: plan, apply, and apply again to do nothing."""
@@ -269,7 +270,7 @@ def apply(
             code = 128 + caught[0]
             click.echo("Interrupted: everything so far is kept, the same command goes on from here.", err=True)
         elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
-            click.echo(f"{summary.pending} LTA orders are pending: run it again later.", err=True)
+            click.echo(f"{summary.pending} scenes wait for the long-term archive: run it again later.", err=True)
         _exit(code)
 
 
@@ -468,7 +469,7 @@ def _colour() -> bool:
 
 
 def _argument(manifest: str) -> str:
-    return "" if manifest == "manifest.toml" else f" {manifest}"
+    return "" if manifest == "manifest.toml" else f" {shlex.quote(manifest)}"
 
 
 def _print_json(document: Any) -> None:
@@ -514,6 +515,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         # Whoever read the output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
         code = 1
     except Exception as error:  # noqa: BLE001  # the last line of defence: a user never sees a traceback
         _tell_unforeseen(error)

@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
@@ -18,7 +18,19 @@ from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model import Query, Scene, SceneId, Want
 from sedas_sync.names import parse_name
 
-_KNOWN_GROUPS = frozenset({"s1", "s2", "novasar", "pleiades", "spot", "cosmo-skymed", "airsar"})
+_GROUPS = ("S1", "S2", "NovaSAR", "Pleiades", "SPOT", "Cosmo-SkyMed", "AIRSAR")
+_KNOWN_GROUPS = frozenset(group.casefold() for group in _GROUPS)
+_SPELLING = {
+    name.casefold(): name
+    for name in (
+        *_GROUPS,
+        *(f"Sentinel-{number}{letter}" for number in "123" for letter in "ABCD"),
+        *("NovaSAR-1", "Pleiades-1A", "Pleiades-1B"),
+    )
+}
+_FIRST = datetime(1950, 1, 1, tzinfo=UTC)
+_LAST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Nothing was sensed outside; dates at the ends of the calendar have no neighbours to divide a search by."""
 
 
 _UNREADABLE = "footprint"
@@ -47,6 +59,7 @@ class Desired:
 def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
     """The questions to ask a catalogue for one dataset: one per plain polygon of its AOIs."""
     start, stop = dataset.interval(now)
+    start, stop = max(start, _FIRST), min(stop, _LAST)
     asked = []
     for name in dataset.aoi:
         polygons = manifest.aois[name].queries
@@ -58,8 +71,8 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
                     start=start,
                     stop=stop,
                     sensor=dataset.sensor,
-                    satellite=dataset.satellite,
-                    source_group=dataset.source_group,
+                    satellite=_as_archives_write(dataset.satellite),
+                    source_group=_as_archives_write(dataset.source_group),
                     product_type=dataset.product_type,
                     orbit_direction=dataset.orbit_direction,
                     polarisation=dataset.polarisation,
@@ -69,6 +82,11 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
                 )
             )
     return tuple(asked)
+
+
+def _as_archives_write(name: str | None) -> str | None:
+    """A well-known satellite or group in the spelling that archives know; any other name as it is."""
+    return None if name is None else _SPELLING.get(name.casefold(), name)
 
 
 def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:

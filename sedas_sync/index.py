@@ -267,6 +267,8 @@ def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
         guard.acquire(timeout=timeout)
     except Timeout:
         raise MirrorLocked(f"{root}: another process is at work here: {_describe(path)}") from None
+    except OSError as error:
+        raise ManifestError(f"{root}: the mirror cannot be written: {error.strerror}") from None
     try:
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now.isoformat(timespec="seconds"))
         path.write_text(json.dumps(asdict(holder)), encoding="utf-8")

@@ -23,6 +23,8 @@ def start_logging(file: str | None, *, to_stderr: bool) -> None:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
     if to_stderr:
         handlers.append(logging.StreamHandler(sys.stderr))
+    # A log that cannot be written any more is no reason to fill the terminal.
+    logging.raiseExceptions = False
     for handler in handlers:
         handler.setFormatter(RedactingFormatter(_FORMAT))
         for name in ("sedas_sync", "urllib3"):

@@ -96,6 +96,8 @@ class Mirror:
         self.manifest = manifest
         source = Path(manifest.source)
         self.root = Path(os.path.realpath(source.parent / manifest.mirror.path))
+        if self.root.exists() and not self.root.is_dir():
+            raise ManifestError(f"{self.root}: the mirror has to be a folder, and this is a file")
         self._clock = clock
         self._prompt = prompt
         self._record = record
@@ -354,9 +356,13 @@ class Mirror:
         if self._locked:
             yield
             return
+        state = self.root / STATE
+        for path in (state, *(state / name for name in ("partial", "replaced", "index.db", "apply.lock"))):
+            if path.is_symlink():
+                raise ManifestError(f"{path}: is a symbolic link; nothing is written through it")
         try:
             for name in ("partial", "replaced"):
-                (self.root / STATE / name).mkdir(parents=True, exist_ok=True)
+                (state / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ManifestError(f"{self.root}: the mirror cannot be made here: {error.strerror}") from None
         with lock(self.root, timeout=timeout, now=self._clock()):
@@ -491,9 +497,10 @@ class Mirror:
         owner, mine = index.owner(), self._name_in_mirror()
         if owner in (None, mine) or take_over:
             return
-        first = os.path.normpath(self.root / str(owner))
+        first = Path(os.path.normpath(self.root / str(owner)))
+        gone = "" if first.exists() else " (which is not there any more)"
         raise ManifestError(
-            f"{self.root}: this mirror belongs to another manifest, {first}; "
+            f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
             "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"
         )
 

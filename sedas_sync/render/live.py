@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from shutil import get_terminal_size
 from time import monotonic
 from typing import Any, Protocol, TextIO
 
@@ -135,9 +136,9 @@ def describe(event: Event) -> tuple[str, int]:
             how = "" if event.complete else f" (incomplete: {printable(event.error or '')})"
             return f"{event.dataset}: {event.scenes} scenes{how}", 0
         case Ordered():
-            return f"ordered {printable(event.id)}", 0
+            return f"ordered {printable(event.id)}", 1
         case OrderReady():
-            return f"ready {printable(event.id)} after {duration(event.age_seconds)}", 0
+            return f"ready {printable(event.id)} after {duration(event.age_seconds)}", 1
         case Fetched():
             return f"fetched {printable(event.path)} ({size(event.size)}, {event.level})", 1
         case Adopted():
@@ -179,7 +180,7 @@ class Bars:
         if isinstance(event, Progress):
             self._progress(event)
             return
-        if isinstance(event, Summary | Searched):
+        if isinstance(event, Summary | Searched | Started):
             self.close()
         self._lines(event)
 
@@ -194,11 +195,13 @@ class Bars:
         self._search.refresh()
 
     def _progress(self, event: Progress) -> None:
+        columns = get_terminal_size().columns
         if self._whole is None:
             self._whole = self._tqdm(
-                total=None, unit="B", unit_scale=True, desc="total", position=0, leave=False, file=sys.stderr,
-                dynamic_ncols=True, bar_format="{desc}: {n_fmt} [{elapsed}, {rate_fmt}]{postfix}",
+                total=None, unit="B", unit_scale=True, position=0, leave=False, file=sys.stderr, ncols=columns - 1,
+                bar_format="{n_fmt} in {elapsed}, {rate_fmt}; {postfix}",
             )  # fmt: skip
+        self._whole.ncols = columns - 1
         self._whole.n = event.bytes
         self._whole.set_postfix_str(f"{event.done}/{event.total} scenes{_orders(event)}", refresh=False)
         self._whole.refresh()
@@ -206,29 +209,46 @@ class Bars:
         for gone in self._each.keys() - active.keys():
             self._each.pop(gone).close()
         for scene_id, transfer in active.items():
-            bar = self._each.get(scene_id)
-            if bar is None:
-                taken = {other.pos for other in self._each.values()}
-                place = next(n for n in range(1, len(taken) + 2) if -n not in taken)
-                bar = self._each[scene_id] = self._tqdm(
-                    total=transfer.total, unit="B", unit_scale=True, desc=scene_id[:40], position=place, leave=False,
-                    file=sys.stderr, dynamic_ncols=True,
-                )  # fmt: skip
+            bar = self._each.get(scene_id) or self._new_bar(scene_id)
+            bar.ncols = columns - 1
+            bar.set_description_str(_short(scene_id, max(12, columns - _BAR_COLUMNS)), refresh=False)
             bar.total = transfer.total
             bar.n = transfer.done
             bar.refresh()
 
+    def _new_bar(self, scene_id: str) -> Any:
+        taken = {-bar.pos for bar in self._each.values()}
+        place = next(n for n in range(1, len(taken) + 2) if n not in taken)
+        self._each[scene_id] = self._tqdm(
+            unit="B", unit_scale=True, position=place, leave=False, file=sys.stderr, bar_format=_BAR_FORMAT
+        )
+        return self._each[scene_id]
+
     def close(self) -> None:
         """Take the bars away."""
-        for bar in self._each.values():
-            bar.close()
+        bars = [*self._each.values(), self._search, self._whole]
+        for bar in bars:
+            if bar is not None:
+                bar.close()
+        if any(bar is not None for bar in bars):
+            # What a bar leaves below the cursor when several end at once.
+            sys.stderr.write("\r\x1b[J")
+            sys.stderr.flush()
         self._each.clear()
-        if self._search is not None:
-            self._search.close()
-            self._search = None
-        if self._whole is not None:
-            self._whole.close()
-            self._whole = None
+        self._search = self._whole = None
+
+
+_BAR_FORMAT = "{desc} {percentage:3.0f}% {bar:14} {n_fmt}/{total_fmt}"
+_BAR_COLUMNS = 40
+"""Columns of a download's line beside its name."""
+
+
+def _short(scene_id: str, room: int) -> str:
+    """A name that fits, without its middle: what tells scenes apart stands at both ends."""
+    if len(scene_id) <= room:
+        return scene_id.ljust(room)
+    tail = (room - 1) // 2
+    return f"{scene_id[: room - 1 - tail]}…{scene_id[-tail:]}"
 
 
 def view(*, json_lines: bool, level: int, progress: bool) -> View:

@@ -88,6 +88,8 @@ def _plan_total(of: Plan) -> str:
     counts = of.counts
     parts = [f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]]
     total = ", ".join(parts) if parts else "no scenes"
+    if not of.changes and not counts[Kind.WAIT] and not of.failures:
+        return f"Nothing to do: {total}."
     moving = sum(counts[kind] for kind in CHANGES - {Kind.ORDER, Kind.ADOPT, Kind.PRUNE})
     amount = "" if not moving else f"; {size(of.bytes)}" if of.bytes is not None else "; sizes unknown until fetched"
     if not of.search_complete:
@@ -109,7 +111,7 @@ def summary(of: Summary) -> str:
     }
     parts = [f"{count} {word}" for word, count in words.items() if count]
     warned = f", {_count(of.warnings, 'warning')}" if of.warnings else ""
-    head = ", ".join(parts) if parts else "nothing to do"
+    head = ", ".join(parts) if parts else "no scenes"
     amount = f"; {size(of.bytes)} in {duration(of.seconds)}" if of.fetched else ""
     return f"Applied: {head}{warned}{amount}."
 
@@ -160,10 +162,10 @@ def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]]) -> str:
 
 def orders(found: Iterable[Order], now: datetime) -> str:
     """Write orders as a table, one line each."""
-    rows = [("ORDER", "STATE", "AGE", "POLLS", "SCENE")]
+    rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER")]
     for order in found:
         age = duration(max(0.0, (now - order.placed).total_seconds()))
-        rows.append((printable(order.order), order.state.value, age, str(order.polls), printable(order.id)))
+        rows.append((order.state.value, age, str(order.polls), printable(order.id), printable(order.order)))
     return table(rows)
 
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test lint types check format clean
+.PHONY: demo test bench lint types check format clean
 
 $(VENV)/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,6 +21,13 @@ demo: $(VENV)/.core  ## The whole of it on the embedded archive: plan, apply, an
 
 test: $(VENV)/.dev  ## Every test.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+$(VENV)/.bench: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+bench: $(VENV)/.bench  ## Measure against curl, aria2, rclone, rsync and the original client.
+	@$(BIN)/python benchmarks/run.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

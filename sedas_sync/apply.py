@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 from sedas_sync import folder
 from sedas_sync.archives import Archive
@@ -46,8 +47,11 @@ from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch
 
 MAX_RELOCATIONS = 2
 """How often a refused link or token is asked for again, a scene."""
-_API_THREADS = PLACED_AT_ONCE + 2
+_TOKEN_STATUSES = (400, 401, 403)
+"""What a download server answers to a token it does not take."""
+_API_THREADS = PLACED_AT_ONCE + 3
 _TICK = 0.5
+_DRAINED_AT_ONCE = 50
 _GRACE = 10.0
 _PROGRESS_EVERY = 0.2
 
@@ -125,6 +129,7 @@ class Run:
         self._desk = OrderDesk(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
+        self._policies = {key: replace(options.policy, filehash=options.filehash.get(key, "warn")) for key in archives}
         self._count = dict.fromkeys(("fetched", "kept", "adopted", "pending", "skipped"), 0)
         self._warnings = 0
         self._failures: list[Failure] = []
@@ -295,11 +300,18 @@ class Run:
     def _receive(self) -> None:
         """Handle what workers have sent; waits for the first of it until something else is due."""
         try:
-            self._inbox.get(timeout=max(0.001, min(_TICK, self._desk.due)))()
-            while True:
-                self._inbox.get_nowait()()
+            first = self._inbox.get(timeout=max(0.001, min(_TICK, self._desk.due)))
         except queue.Empty:
             return
+        # What has come in meanwhile shares one commit.
+        with self.index.together():
+            first()
+            for _ in range(_DRAINED_AT_ONCE):
+                try:
+                    handle = self._inbox.get_nowait()
+                except queue.Empty:
+                    return
+                handle()
 
     def call(self, task: Task | None, deed: Callable[[], Any], then: Answered) -> None:
         """Do something slow on a thread of its own, and handle its answer in the loop."""
@@ -315,15 +327,15 @@ class Run:
         del self._calls[future]
         error = future.exception()
         if isinstance(error, AuthenticationError):
-            self._give_up(str(error), authentication=True)
+            # What else is under way may still be allowed; what is not will say so by itself.
+            self.auth_failed = True
         elif error is not None and not isinstance(error, SedasSyncError):
             error = SedasSyncError(_sentence(error))
         then(None if error is not None else future.result(), error)
 
-    def _give_up(self, why: str, *, authentication: bool = False) -> None:
+    def _give_up(self, why: str) -> None:
         """End the run early: no other scene would fare better."""
         self._abort = self._abort or why
-        self.auth_failed = self.auth_failed or authentication
         self._halt.set()
 
     def ready(self, task: Task) -> None:
@@ -338,11 +350,8 @@ class Run:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
             self._clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
-        except AuthenticationError as error:
-            self._give_up(str(error), authentication=True)
-            self._ready.appendleft(task)
-            return
         except (SedasSyncError, OSError) as error:
+            self.auth_failed = self.auth_failed or isinstance(error, AuthenticationError)
             self.fail(task, _sentence(error))
             return
         job = Job(
@@ -351,7 +360,7 @@ class Run:
             root=str(self.root),
             path=action.path,
             partial=partial_path(task.scene),
-            policy=replace(self.options.policy, filehash=self.options.filehash.get(task.archive, "warn")),
+            policy=self._policies[task.archive],
             replace=action.kind is Kind.REPLACE,
         )
         task.began = task.began or monotonic()
@@ -401,14 +410,18 @@ class Run:
         """Ask again where the bytes are: the token or the link was refused."""
         refused = task.download
         archive = self.archives[task.archive]
+        if refused is not None and error.status in _TOKEN_STATUSES and not refused.headers:
+            host = urlsplit(refused.url).netloc
+            self.fail(task, f"{error}; {host} was asked without the token: name it in trusted_hosts if it may see it")
+            return
         task.download = None
         self.tell(
             Retried(time=self.now(), id=task.action.id, attempt=task.relocations, error=str(error), delay_seconds=0.0)
         )
 
         def ask() -> Download | Order | Scene:
-            # A first 401 or 403 is about the token; a second one, and anything else, is about the link.
-            about_the_link = error.status not in (401, 403) or task.relocations > 1
+            # A first refusal of this kind is about the token; a second one, and any other, is about the link.
+            about_the_link = error.status not in _TOKEN_STATUSES or task.relocations > 1
             if task.order is not None and archive.orders is not None and about_the_link:
                 return next(iter(archive.orders.poll([task.order])))
             if archive.orders is not None and about_the_link:
@@ -442,11 +455,13 @@ class Run:
             task.download = answer
         else:
             task.order = answer
-            fresh = answer.download_url
-            if fresh is None or (refused is not None and fresh == refused.url):
-                self._desk.place_again(task, f"the link of order {answer.order} has expired")
+            if answer.download_url is None:
+                self._desk.place_again(task, f"the link of order {answer.order} has expired: {first}")
                 return
-            task.scene = replace(task.scene, download_url=fresh)
+            if task.relocations >= MAX_RELOCATIONS and refused is not None and answer.download_url == refused.url:
+                self._desk.link_refused(task, f"the link of order {answer.order} does not work: {first}")
+                return
+            task.scene = replace(task.scene, download_url=answer.download_url)
         self._ready.appendleft(task)
 
     def _record(self, task: Task, got: Got) -> None:

@@ -473,7 +473,7 @@ def _argument(manifest: str) -> str:
 
 
 def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    click.echo(json.dumps(document, indent=1))
 
 
 def _warn_all(warnings: tuple[str, ...], common: Globals) -> None:

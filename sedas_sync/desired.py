@@ -46,6 +46,9 @@ class Refusal:
     """One clause with the numbers."""
 
 
+_UNDATED = Refusal("date", "the catalogue gives no sensing time")
+
+
 @dataclass(slots=True)
 class Desired:
     """What the manifest admits of what the archives offer."""
@@ -143,6 +146,8 @@ def _select(
             candidates.setdefault(scene.id, scene)
         else:
             refused[scene.id] = why
+            if why is _UNDATED:
+                warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
     scenes = list(candidates.values())
     for scene, why in zip(scenes, _by_footprint(dataset, aois, scenes), strict=True):
         if why is not None:
@@ -170,7 +175,7 @@ def _by_facts(dataset: Dataset, scene: Scene, now: datetime) -> Refusal | None:
 
 def _date_rule(dataset: Dataset, scene: Scene, now: datetime) -> Refusal | None:
     if scene.start is None:
-        return Refusal("date", "the catalogue gives no sensing time")
+        return _UNDATED
     start, stop = dataset.interval(now)
     if start <= scene.start <= stop:
         return None

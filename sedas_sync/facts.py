@@ -23,7 +23,8 @@ def facts_of(scene: Scene) -> str:
         if isinstance(value, datetime):
             value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         values[name] = dict(value) if name == "extra" else value
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    # ASCII, since an archive's text may hold what no UTF-8 can be made of.
+    return json.dumps(values, separators=(",", ":"), sort_keys=True)
 
 
 def scene_of(facts: str | Mapping[str, Any]) -> Scene:

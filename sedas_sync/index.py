@@ -52,6 +52,11 @@ _PUT_FILE = _upsert("files", (*_HOLDING, "recorded"))
 _PUT_ORDER = _upsert("orders", _ORDER)
 
 
+def _order_of(values: dict[str, Any]) -> Order:
+    placed, state = datetime.fromisoformat(values["placed"]), OrderState(values["state"])
+    return Order(**{**values, "placed": placed, "state": state})
+
+
 class IndexDamagedError(SedasSyncError):
     """The index file is not a database (any more); it can be rebuilt from the folder."""
 
@@ -71,7 +76,11 @@ class Index:
     def __init__(self, root: Path, *, write: bool) -> None:
         self.path = root / STATE / "index.db"
         self.write = write
+        self._note = root / STATE / "order.note"
         self._db = self._open() if write or self.path.exists() else None
+        if write and (noted := self._noted_order()) is not None:
+            known = {order.id: order for order in self.orders()}
+            self.put_order(known.get(noted.id, noted))
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -156,11 +165,14 @@ class Index:
     def orders(self) -> Iterator[Order]:
         """Yield every order that is remembered, oldest first."""
         names = ", ".join(f'"{name}"' for name in _ORDER)
+        noted = self._noted_order()
         for row in self._rows(f"SELECT {names} FROM orders ORDER BY placed, id"):  # noqa: S608  # names of our own
-            values = dict(zip(_ORDER, row, strict=True))
-            values["placed"] = datetime.fromisoformat(values["placed"])
-            values["state"] = OrderState(values["state"])
-            yield Order(**values)
+            order = _order_of(dict(zip(_ORDER, row, strict=True)))
+            if noted is not None and noted.id == order.id:
+                order, noted = (noted if noted.placed > order.placed else order), None
+            yield order
+        if noted is not None:
+            yield noted
 
     def last_errors(self) -> dict[SceneId, str]:
         """The last error of each scene that failed since it was last fetched."""
@@ -187,9 +199,9 @@ class Index:
     def put_file(self, held: Holding, now: datetime) -> None:
         """Remember a file that is in place; whatever was remembered of its scene or its path is replaced."""
         values = [getattr(held, name) for name in _HOLDING]
-        with self._transaction() as db:
-            db.execute(_PUT_FILE, (*values, now.isoformat()))
-            db.execute("DELETE FROM errors WHERE id = ?", (held.id,))
+        with self.together():
+            self._writer.execute(_PUT_FILE, (*values, now.isoformat()))
+            self._writer.execute("DELETE FROM errors WHERE id = ?", (held.id,))
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Forget a file."""
@@ -199,12 +211,36 @@ class Index:
         """Remember an order, on disk before this returns where `durable`."""
         db = self._writer
         values = [order.placed.isoformat() if name == "placed" else getattr(order, name) for name in _ORDER]
-        if durable:
-            db.execute("PRAGMA synchronous = FULL")
+        if not durable:
+            db.execute(_PUT_ORDER, values)
+            return
+        within = db.in_transaction
+        if within:
+            db.execute("COMMIT")
+        db.execute("PRAGMA synchronous = FULL")
         try:
             db.execute(_PUT_ORDER, values)
         finally:
             db.execute("PRAGMA synchronous = NORMAL")
+            if within:
+                db.execute("BEGIN IMMEDIATE")
+        self._note.unlink(missing_ok=True)
+
+    def note_order(self, order: Order) -> None:
+        """Note an order in the moment it is known, from whatever thread: a kill before `put_order` does not lose it.
+
+        One at a time: `put_order` takes the note away.
+        """
+        values = {name: getattr(order, name) for name in _ORDER}
+        note = json.dumps({**values, "placed": order.placed.isoformat()})
+        with self._note.open("w", encoding="utf-8") as file:
+            file.write(note)
+
+    def _noted_order(self) -> Order | None:
+        try:
+            return _order_of(json.loads(self._note.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def drop_order(self, scene_id: SceneId) -> None:
         """Forget the order of a scene."""
@@ -227,15 +263,18 @@ class Index:
         )
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def together(self) -> Iterator[None]:
+        """Commit once for all that is written within; what is durable by itself stays so."""
         db = self._writer
+        if db.in_transaction:
+            yield
+            return
         db.execute("BEGIN IMMEDIATE")
         try:
-            yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
+            yield
+        finally:
+            # What was written before something went wrong happened, and is true.
+            db.execute("COMMIT")
 
 
 @dataclass(frozen=True, slots=True)

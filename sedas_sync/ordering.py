@@ -21,13 +21,16 @@ from sedas_sync.plan import settled
 
 MAX_REPLACEMENTS = 3
 """How often a failed order is placed again."""
-PLACED_AT_ONCE = 4
-"""Calls that place orders, at the same time."""
+MAX_LINK_REPLACEMENTS = 1
+"""How often, in one run, a scene is ordered anew because its order's link is refused while the order stands."""
+PLACED_AT_ONCE = 1
+"""Calls that place orders, at the same time: a kill can lose the id of no more than these."""
 
 _POLL_FIRST = 1.0
 _POLL_GROWTH = 1.5
 _POLL_MAX = 60.0
-_QUOTA_WAIT = 60.0
+_QUOTA_FIRST = 1.0
+_QUOTA_MAX = 60.0
 _TOO_MANY = 429
 
 
@@ -44,6 +47,8 @@ class Task:
     download: Download | None = None
     relocations: int = 0
     """How often its link or token was refused since it had one."""
+    links_refused: int = 0
+    """How often it was ordered anew for that."""
     began: float = 0.0
 
     @property
@@ -117,6 +122,7 @@ class OrderDesk:
         self._waiting: dict[str, Task] = {}
         self._placing = 0
         self._place_at = 0.0
+        self._quota_wait = _QUOTA_FIRST
         self._polling = False
         self._poll_at = 0.0
         self._asked_at = 0.0
@@ -186,6 +192,14 @@ class OrderDesk:
         task.order = None
         self._to_place.append(task)
 
+    def link_refused(self, task: Task, why: str) -> None:
+        """Order a scene anew whose order stands and whose link does not work; once, since it may be no fault of it."""
+        if task.links_refused >= MAX_LINK_REPLACEMENTS:
+            self._loop.fail(task, why)
+            return
+        task.links_refused += 1
+        self.place_again(task, why)
+
     def step(self, *, idle: bool) -> None:
         """Do what is due.
 
@@ -212,7 +226,14 @@ class OrderDesk:
         self._placing += 1
         if self._left is not None:
             self._left -= 1
-        self._loop.call(task, lambda: orders.place(task.scene), lambda order, error: self._placed(task, order, error))
+
+        def place() -> Order:
+            order = replace(orders.place(task.scene), attempts=task.placed + 1)
+            # The loop may be busy with downloads: between the answer and its turn a kill must not lose the order.
+            self._index.note_order(order)
+            return order
+
+        self._loop.call(task, place, lambda order, error: self._placed(task, order, error))
 
     def _placed(self, task: Task, order: Order | None, error: BaseException | None) -> None:
         self._placing -= 1
@@ -221,13 +242,14 @@ class OrderDesk:
                 self._left += 1
             self._refused(task, error)
             return
+        self._quota_wait = _QUOTA_FIRST
         task.placed += 1
-        task.order = replace(order, attempts=task.placed)
-        self._index.put_order(task.order)
+        task.order = order
+        self._index.put_order(order)
         self.placed += 1
         self._loop.tell(Ordered(time=self._now(), id=task.action.id, order=order.order))
         if order.state is OrderState.READY:
-            self._take_ready(task, task.order)
+            self._take_ready(task, order)
         else:
             self._waiting[order.order] = task
             self._schedule(first=True)
@@ -237,7 +259,8 @@ class OrderDesk:
             self._to_place.append(task)
         elif isinstance(error, ArchiveError) and (error.status == _TOO_MANY or error.retry_after is not None):
             # A quota: nothing is wrong with this order, it waits its turn.
-            wait = error.retry_after if error.retry_after is not None else _QUOTA_WAIT
+            wait = error.retry_after if error.retry_after is not None else self._quota_wait
+            self._quota_wait = min(_QUOTA_MAX, 2 * self._quota_wait)
             self._place_at = monotonic() + wait
             self._to_place.appendleft(task)
             self._tell_retry(task, 1, str(error), wait)

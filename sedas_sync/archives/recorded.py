@@ -74,7 +74,7 @@ class Recorder:
                 "error": error,
             }
             with self._lock:
-                self._out.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                self._out.write(json.dumps(answer) + "\n")
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
         """Ask the archive."""

@@ -172,7 +172,7 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise _UnusableRowError(f"{key} is no text")
-    return value
+    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 def _word(row: Mapping[str, Any], key: str) -> str | None:
@@ -250,6 +250,8 @@ def identify(row: object) -> str:
             return str(value)
         if not isinstance(value, str) or not value.strip():
             raise _UnusableRowError(f"{key} is no text")
+        if not value.strip(". ") or any("\ud800" <= char <= "\udfff" for char in value):
+            raise _UnusableRowError(f"{key} is no name")
         return value
     raise _UnusableRowError("it has no supplierId")
 

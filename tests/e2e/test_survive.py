@@ -14,7 +14,7 @@ import pytest
 
 import sedas_sync as ss
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
-from sedas_sync.sandbox.faults import slow
+from sedas_sync.sandbox.faults import error, fail, slow
 
 MAY = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 
@@ -192,3 +192,74 @@ def test_a_scene_that_leaves_the_rolling_archive_under_way_is_ordered(workspace,
     assert ran.code == 0, ran.err
     assert (ran.summary["fetched"], ran.summary["ordered"]) == (2, 2)
     assert workspace.files() == right
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_link_that_fails_in_passing_costs_no_new_order(workspace, sandbox, status):
+    offer(sandbox, workspace.path, online=0, archived=1, size=1000)
+    sandbox.faults = Faults(rules=(Rule("download", fail(status), times=1),))
+    workspace.write(MAY)
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0, ran.err
+    assert sandbox.orders == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_link_that_never_works_is_ordered_anew_once_and_then_named_with_its_reason(workspace, sandbox, status):
+    offer(sandbox, workspace.path, online=0, archived=1, size=1000)
+    body = "User token does not exist" if status == 400 else "no"
+    refuse = Rule("download", lambda _request, _answer: error(status, body))
+    sandbox.faults = Faults(rules=(refuse,))
+    workspace.write(MAY, transfer="retries = 0")
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 1
+    assert str(status) in ran.summary["failures"][0]["error"]
+    assert sandbox.orders <= 2
+    assert sandbox.logins <= 4, "a token is not renewed in a loop"
+
+
+def test_orders_that_the_account_may_not_place_hold_up_nothing_else(workspace, sandbox):
+    right = offer(sandbox, workspace.path, online=3, archived=2, size=1000)
+    sandbox.faults = Faults(rules=(Rule("order", lambda _request, _answer: error(401, "no")),))
+    workspace.write(MAY, transfer="retries = 0")
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 4
+    assert ran.summary["fetched"] == 3
+    assert {failure["id"] for failure in ran.summary["failures"]} == {"LTA000", "LTA001"}
+    assert set(workspace.files()) < set(right)
+
+
+def test_a_download_host_that_is_not_trusted_is_named(workspace, sandbox):
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+    with Sandbox(catalogue=sandbox.catalogue) as other:
+        sandbox.bytes_url = f"{other.origin}/datamgr/datamgr.php?p=Default&sceneid={{id}}.zip"
+        workspace.write(MAY)
+        ran = workspace.run("apply", "--json")
+        assert ran.code == 1
+        told = ran.summary["failures"][0]["error"]
+        assert f"127.0.0.1:{other.port} was asked without the token" in told
+        assert "trusted_hosts" in told
+        assert not any(entry.authorised for entry in other.log)
+
+
+def test_text_that_no_utf8_can_be_made_of_poisons_nothing(workspace, sandbox):
+    names = ("GOOD", "ODD")
+    content = noise(workspace.path, "x", 1000)
+    rows = [make_row(name, "2019-05-02T11:00:00Z") for name in names]
+    rows[1]["modeName"] = "N\ud800"
+    rows[1]["unknown"] = {"deep": ["\udfff"]}
+    bad = {**make_row("B", "2019-05-02T11:00:00Z"), "supplierId": "B\ud800"}
+    undated = {**make_row("UNDATED", "2019-05-02T11:00:00Z"), "start": None}
+    catalogue = RowCatalogue([*rows, bad, undated], files=lambda _: content)
+    # On the wire such text is escaped, as JSON has it.
+    catalogue._texts = [json.dumps(json.loads(text)) for text in catalogue._texts]
+    sandbox._catalogue = catalogue
+    workspace.write(MAY)
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.summary["fetched"] == 2
+    assert ran.summary["warnings"] == 2
+    assert workspace.run("plan", "--exit-code").code == 0
+    assert workspace.run("search", "--json").code == 0
+    assert workspace.run("search", "--format", "csv").code == 0
+    assert workspace.run("plan", "--record", "r.jsonl").code == 0

@@ -37,7 +37,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -46,7 +46,14 @@ from typing import Any, NamedTuple
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
 TINY = 3
-"""So many rows in one second are believed even where no longer answer has been seen: copies of one acquisition."""
+"""Where answers of so few rows were cut, nothing that the archive says can be believed."""
+HANDFUL = 9
+"""So many rows that nothing can part are believed where no answer of that length was cut: several baselines, or the
+parts of one acquisition, come in handfuls."""
+NEAR = 1
+"""Seconds by which a question may reach beyond its window so that both its ends are included; see `Window`."""
+FRUITLESS = 2
+"""How often in a row a piece may be answered with nothing but what its window was, before time is cut no further."""
 SHORT = 12
 """Pieces of so many rows need no needle while nothing speaks against them."""
 SMALL = 64
@@ -66,7 +73,11 @@ _NEVER = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one question covers: whole seconds since 1970, both ends included."""
+    """What one question covers: whole seconds since 1970, both ends included.
+
+    The answer may hold rows that lie outside. Those farther away than `NEAR` show that the archive does not keep to
+    what it is asked: that it rounds instants to minutes or days, gives whatever overlaps, or ignores them.
+    """
 
     start: int
     stop: int
@@ -251,34 +262,57 @@ class _Seen:
 
     window: Window
     length: int
-    """Rows that lie in the window. Others, and those that do not say, come whatever is asked and tell nothing."""
+    """All its rows, wherever they lie and however often they came: it is these that a limit counts."""
     ids: set[str]
     """Of all rows."""
     starts: dict[str, int]
     """Of the rows that lie in the window."""
+    outside: dict[str, int]
+    """Starts of the rows that do not."""
     groups: Counter[str]
     rows: list[Row]
-    """The rows themselves, where they share one second."""
+    """The rows themselves, each once, where time may not part them."""
     lost: bool = False
     """Whether a row that another answer had given for this window was missing."""
     agreed: bool = False
     """Whether it agreed with the answer of the window it is a piece of."""
 
+    @property
+    def strange(self) -> bool:
+        """Whether rows lie so far outside that the archive cannot have kept to the window."""
+        first, last = self.window.start - NEAR, self.window.stop + NEAR
+        return any(not first <= start <= last for start in self.outside.values())
+
     def within(self, window: Window) -> set[str]:
+        """The rows of this window that lie in another one."""
         return {name for name, start in self.starts.items() if window.start <= start <= window.stop}
+
+    def beyond(self, other: "_Seen") -> set[str]:
+        """The rows that another answer lacks though they belong to its window, or do not say where they belong."""
+        window = other.window
+        return {
+            name
+            for name in self.ids - other.ids
+            if (start := self.starts.get(name, self.outside.get(name))) is None or window.start <= start <= window.stop
+        }
 
 
 def _look(window: Window, answer: Answer) -> _Seen:
-    inside = [row for row in answer.rows if row.start is not None and window.start <= row.start <= window.stop]
-    starts = {row.id: row.start for row in inside if row.start is not None}
-    return _Seen(
+    rows = {row.id: row for row in answer.rows}
+    dated = {name: row.start for name, row in rows.items() if row.start is not None}
+    starts = {name: start for name, start in dated.items() if window.start <= start <= window.stop}
+    seen = _Seen(
         window=window,
-        length=len(inside),
-        ids={row.id for row in answer.rows},
+        length=len(answer.rows),
+        ids=set(rows),
         starts=starts,
-        groups=Counter(row.group for row in inside),
-        rows=inside if len(set(starts.values())) <= 1 else [],
+        outside={name: start for name, start in dated.items() if name not in starts},
+        groups=Counter(row.group for row in answer.rows),
+        rows=[],
     )
+    if len(set(starts.values())) <= 1 or seen.strange:
+        seen.rows = list(rows.values())
+    return seen
 
 
 _Task = Generator[list[Window], list[_Seen], None]
@@ -318,6 +352,8 @@ class _Search:
         """Heap of what was believed on agreement: minus rows, start, stop, part; opened again where doubt grows."""
         self._probing = 0
         """Rows of the longest piece that needles are under way in."""
+        self._taken: list[_Taken] = []
+        """What was believed for its length alone; opened again where answers of that length turn out to be cut."""
         self._trusted: list[Window] = []
         """What was believed because the limit seemed to be known; opened again where it turns out not to be."""
         self._ready: list[_Task] = []
@@ -339,14 +375,22 @@ class _Search:
                 if pending.open == 0:
                     told = [seen for seen in pending.answers if seen is not None]
                     waiting += self._advance(workers, pending.task, told)
-                if not waiting and self._trusted and not self._known.uniform:
-                    self._ready += [self._again(window, agreed=False) for window in self._trusted]
-                    self._trusted.clear()
+                if not waiting:
+                    self._reopen()
                     waiting += self._run_ready(workers)
         finally:
             workers.close()
         if self._unsettled or self._spent or self._known.cut_at <= TINY:
             raise IncompleteSearch(self._shortfall())
+
+    def _reopen(self) -> None:
+        """Open again what was believed for a reason that has turned out not to hold."""
+        if not self._known.uniform:
+            self._ready += [self._again(window, agreed=False) for window in self._trusted]
+            self._trusted.clear()
+        doubtful = [taken for taken in self._taken if self._may_be_cut(taken.length, taken.groups)]
+        self._ready += [self._again(taken.window, agreed=False) for taken in doubtful]
+        self._taken = [taken for taken in self._taken if taken not in doubtful]
 
     def _advance(self, workers: _Workers, task: _Task, told: list[_Seen] | None) -> int:
         """Resume a task and start those it leaves behind; return how many questions that put."""
@@ -399,11 +443,11 @@ class _Search:
                 f"the search is incomplete: the archive cut answers of {self._known.cut_at:.0f} scenes, so that it "
                 "seems to count what a filter then hides; fewer filters or a smaller AOI may get everything"
             )
-        instants = sorted({window.start for window in self._unsettled})
-        shown = ", ".join(_instant(second) for second in instants[:SHOWN_WINDOWS])
-        more = f" and {len(instants) - SHOWN_WINDOWS} more" if len(instants) > SHOWN_WINDOWS else ""
+        stretches = _joined(self._unsettled)
+        shown = ", ".join(_stretch(start, stop) for start, stop in stretches[:SHOWN_WINDOWS])
+        more = f" and {len(stretches) - SHOWN_WINDOWS} more" if len(stretches) > SHOWN_WINDOWS else ""
         return (
-            f"the search is incomplete: more scenes may start at {shown}{more} than the archive gives in one answer; "
+            f"the search is incomplete: more scenes may start {shown}{more} than the archive gives in one answer; "
             "a smaller AOI or a narrower dataset may get them"
         )
 
@@ -419,61 +463,86 @@ class _Search:
         seen.agreed = agreed
         self._ready.append(self._settle(seen, page=False))
 
-    def _settle(self, seen: _Seen, *, page: bool) -> _Task:
+    def _settle(self, seen: _Seen, *, page: bool, fruitless: int = 0) -> _Task:
         """Check a window whose answer is known by asking its pieces.
 
         Args:
             seen: The answer.
             page: Whether to ask by itself for what lies before the oldest row, which is what a newest-first cut hides.
+            fruitless: How many cuts in a row have told nothing.
         """
         window = seen.window
-        if window.start == window.stop:
-            yield from self._settle_second(seen, level=0)
+        if window.start == window.stop or fruitless > FRUITLESS:
+            yield from self._settle_otherwise(seen, level=0)
             return
         instants = sorted(seen.starts.values())
         fresh = page and self._known.cut_at == _NEVER and len(instants) <= SMALL
-        if instants:
-            cuts = _needle_first if fresh else _oldest_first if page else _halves
-            pieces, full_second = _pieces(window, instants, cuts)
+        full_second = None
+        if not instants:
+            pieces = _equal(window, 8 if self._known.uneven else 3)
+        elif instants[0] == instants[-1]:
+            full_second = _narrowed(seen, instants[0])
+            pieces = _around(window, instants[0], parts=1 if fresh and self._wants_proof(full_second) else 2)
         else:
-            pieces, full_second = _equal(window, 8 if self._known.uneven else 3), None
-        told = yield pieces
-        more = set[str]().union(*(piece.ids for piece in told)) - seen.ids
+            pieces = _between(
+                window, (_needle_first if fresh else _oldest_first if page else _halves)(window, instants)
+            )
+        told = yield from self._ask_pieces(seen, pieces)
+        if told is None:
+            yield from self._settle_otherwise(seen, level=0)
+            return
+        more = set[str]().union(*(piece.beyond(seen) for piece in told))
         if more:
             yield from self._note_cut(seen, more)
-        if full_second is not None:
+        if full_second is not None and len(told) == len(pieces):
             # The window's own answer is that second's, unless something hid behind it.
             self._ready.append(
-                self._again(full_second, agreed=False) if more else self._settle_second(_narrowed(seen, full_second), 0)
+                self._again(full_second.window, agreed=False) if more else self._settle_otherwise(full_second, 0)
             )
         elif fresh and instants and not more:
             self._known.probed = max(self._known.probed, *(piece.length for piece in told))
         believed: list[_Seen] = []
         for piece in told:
-            before = seen.within(piece.window)
-            lost = before - piece.ids
+            lost = seen.within(piece.window) - piece.ids
             piece.lost = bool(lost)
-            piece.agreed = not lost and piece.ids <= seen.ids
+            piece.agreed = not lost and not piece.beyond(seen)
             if piece.agreed and self._credible(piece, seen):
                 believed.append(piece)
             else:
-                self._check(piece, seen, lost, page=page and piece.window.start == window.start)
+                vain = piece.agreed and piece.strange and piece.length >= seen.length
+                self._check(
+                    piece,
+                    seen,
+                    lost,
+                    page=page and piece.window.start == window.start,
+                    fruitless=fruitless + 1 if vain else 0,
+                )
         yield from self._probe(believed)
 
-    def _check(self, piece: _Seen, parent: _Seen, lost: Collection[str], *, page: bool) -> None:
+    def _ask_pieces(
+        self, seen: _Seen, pieces: list[Window]
+    ) -> Generator[list[Window], list[_Seen], list[_Seen] | None]:
+        """Ask the pieces of a window; None where each is answered just as the whole is, wherever it lies."""
+        told = yield pieces
+        if not any(piece.strange for piece in told) or any(piece.ids != seen.ids for piece in told):
+            return told
+        # Whatever lies near the rows may get their answer, where instants are rounded. What lies far from them tells.
+        told = yield _equal(seen.window, 3)
+        return None if all(piece.ids == seen.ids for piece in told) else told
+
+    def _check(self, piece: _Seen, parent: _Seen, lost: Collection[str], *, page: bool, fruitless: int) -> None:
         """Leave a piece to be checked by pieces of its own."""
         for name in lost:
             piece.starts[name] = parent.starts[name]
             piece.ids.add(name)
-        if lost and piece.window.start == piece.window.stop:
-            kept = [row for row in parent.rows if row.id in lost]
-            piece.rows = [*piece.rows, *kept]
+        if lost and piece.rows:
+            piece.rows = [*piece.rows, *(row for row in parent.rows if row.id in lost)]
         known = self._known
         below_limit = known.uniform and 0 < piece.length < known.cut_at
         # Where the same rows are missing from every long answer, one that holds others is not long.
-        unfooled = known.doubt < _NEVER and not piece.ids <= parent.ids
+        unfooled = known.doubt < _NEVER and bool(piece.beyond(parent))
         likely = (below_limit or unfooled) and not lost
-        self._ready.append(self._spot_check(piece) if likely else self._settle(piece, page=page))
+        self._ready.append(self._spot_check(piece) if likely else self._settle(piece, page=page, fruitless=fruitless))
 
     def _spot_check(self, seen: _Seen) -> _Task:
         """Check a window that seems to be below the archive's limit by asking its older half alone."""
@@ -485,7 +554,7 @@ class _Search:
             )
             half = Window(window.start, cut - 1, window.part)
             (told,) = yield [half]
-            if told.ids - seen.ids or seen.within(half) - told.ids:
+            if told.beyond(seen) or seen.within(half) - told.ids:
                 self._ready.append(self._settle(seen, page=False))
                 return
         if self._known.uniform:
@@ -506,12 +575,20 @@ class _Search:
 
     def _vouched(self, seen: _Seen) -> bool:
         """Whether an answer is so short that no limit can have cut it, as far as is known."""
+        if seen.lost or self._may_be_cut(seen.length, seen.groups):
+            return False
+        return seen.length < self._known.longest or (_is_handful(seen) and not seen.strange)
+
+    def _may_be_cut(self, length: int, groups: Counter[str]) -> bool:
+        """Whether answers of that length, or with as many rows of a group, are known to be cut."""
         known = self._known
-        if seen.lost or seen.length >= min(known.cut_at, known.credible):
-            return False
-        if any(count >= known.group_limit for count in seen.groups.values()):
-            return False
-        return seen.length <= TINY or seen.length < known.longest
+        if length >= min(known.cut_at, known.credible):
+            return True
+        return any(count >= known.group_limit for count in groups.values())
+
+    def _wants_proof(self, seen: _Seen) -> bool:
+        """Whether a full second would be believed for being a handful, more of them than are copies of one scene."""
+        return len(seen.ids) > TINY and _is_handful(seen) and self._known.longest <= seen.length
 
     def _note_cut(self, seen: _Seen, more: set[str]) -> _Task:
         """Remember how long an answer was that others found rows missing from, unless the catalogue has grown."""
@@ -576,7 +653,7 @@ class _Search:
         ids = set[str]().union(*(piece.ids for piece in long))
         needles = yield _needles(sorted(starts.values()), long[0].window.part)
         for needle in needles:
-            missing = needle.ids - ids
+            missing = {name for name in needle.starts if name not in ids}
             if missing and (yield from self._note_fooled([*long, *needles], needle, missing)):
                 return True
         return False
@@ -596,84 +673,116 @@ class _Search:
         self._doubt(shortest.length)
         return True
 
-    # -- one second --------------------------------------------------------------------------------------------------
+    # -- what time cannot part ---------------------------------------------------------------------------------------
 
-    def _settle_second(self, seen: _Seen, level: int) -> _Task:
-        """Check one second by cutting it any other way than by time."""
-        if self._vouched(seen):
+    def _settle_otherwise(self, seen: _Seen, level: int) -> _Task:
+        """Check what cannot be cut by time, a single second above all, by cutting it any other way."""
+        if level == 0 and self._wants_proof(seen) and not seen.strange:
+            yield from self._prove(seen)
+        if self._take(seen):
             return
         window = seen.window
         ways = self._divide(window, seen.rows) if level < DEEPEST else ()
         for way in ways:
             told = yield [Window(window.start, window.stop, part) for part in way]
             covered = set[str]().union(*(part.ids for part in told))
-            more, lost = covered - seen.ids, seen.ids - covered
+            more, lost = set[str]().union(*(part.beyond(seen) for part in told)), set(seen.starts) - covered
             if more:
                 yield from self._note_cut(seen, more)
             if not more and not lost and any(part.length >= seen.length for part in told):
                 continue
             for part in told:
-                part.agreed = not lost and part.ids <= seen.ids
+                part.agreed = not lost and not part.beyond(seen)
                 if not (part.agreed and self._credible(part, seen)):
-                    self._ready.append(self._settle_second(part, level + 1))
+                    self._ready.append(self._settle_otherwise(part, level + 1))
             return
-        if seen.length < self._known.cut_at and not seen.lost:
-            around = Window(window.start - CALIBRATION_SECONDS, window.stop + CALIBRATION_SECONDS, window.part)
-            yield [around]
-            if self._vouched(seen):
+        if not seen.lost and not self._may_be_cut(seen.length, seen.groups):
+            yield from self._calibrate(seen)
+            if self._take(seen, handful=bool(seen.starts) or any(at < window.start for at in seen.outside.values())):
                 return
         self._unsettled.append(window)
+
+    def _take(self, seen: _Seen, *, handful: bool = False) -> bool:
+        """Believe an answer for its length, if that may be; a handful also where the archive keeps to no window."""
+        handful = handful and _is_handful(seen) and not seen.lost and not self._may_be_cut(seen.length, seen.groups)
+        if not (handful or self._vouched(seen)):
+            return False
+        self._taken.append(_Taken(seen.window, seen.length, seen.groups))
+        return True
+
+    def _prove(self, seen: _Seen) -> _Task:
+        """Ask one question more about a handful that fills a second, the one that tells most."""
+        window = seen.window
+        way = next(iter(self._divide(window, seen.rows)), None)
+        if not way:
+            yield from self._calibrate(seen)
+            return
+        (part,) = yield [Window(window.start, window.stop, way[0])]
+        if more := part.beyond(seen):
+            yield from self._note_cut(seen, more)
+
+    def _calibrate(self, seen: _Seen) -> _Task:
+        """Look around for an answer that is longer, or that lacks what belongs to it and so shows where answers end."""
+        window = seen.window
+        (around,) = yield [Window(window.start - CALIBRATION_SECONDS, window.stop + CALIBRATION_SECONDS, window.part)]
+        if missing := seen.beyond(around):
+            yield from self._note_cut(around, missing)
 
 
 # --------------------------------------------------------------------------------------------------------------------
 
 
-Cuts = Callable[[int, list[int]], list[int]]
-"""Given a window's start and the sorted starts of its rows, not all the same: the seconds before which it is cut."""
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An answer that was believed for its length."""
+
+    window: Window
+    length: int
+    groups: Counter[str]
 
 
-def _pieces(window: Window, instants: list[int], cuts: Cuts) -> tuple[list[Window], Window | None]:
-    """Cut a window into pieces that cover it, each smaller than it; with the second that all its rows share, if so.
-
-    That second is covered by the window's own answer, so it is no piece.
-    """
-    oldest, newest = instants[0], instants[-1]
-    if oldest == newest:
-        middle = (window.start + oldest) // 2
-        around = [(window.start, middle - 1), (middle, oldest - 1), (oldest + 1, window.stop)]
-        pieces = [Window(start, stop, window.part) for start, stop in around if start <= stop]
-        return pieces, Window(oldest, oldest, window.part)
-    return _between(window, [cut for cut in cuts(window.start, instants) if cut > window.start]), None
+def _is_handful(seen: _Seen) -> bool:
+    return len(seen.ids) <= HANDFUL
 
 
-def _halves(_start: int, instants: list[int]) -> list[int]:
+def _around(window: Window, second: int, *, parts: int) -> list[Window]:
+    """What lies before a second, in that many parts, and what lies after it."""
+    span = second - window.start
+    cuts = [window.start + span * number // parts for number in range(1, parts)]
+    pieces = [*_between(Window(window.start, second - 1, window.part), cuts)] if span else []
+    return [*pieces, Window(second + 1, window.stop, window.part)] if second < window.stop else pieces
+
+
+# Ways to cut a window whose rows start at several seconds, which are given sorted: the seconds before which it is cut.
+
+
+def _halves(_window: Window, instants: list[int]) -> list[int]:
     return [_median(instants)]
 
 
-def _oldest_first(_start: int, instants: list[int]) -> list[int]:
+def _oldest_first(_window: Window, instants: list[int]) -> list[int]:
     """What lies before the oldest row, and the rest in halves."""
     return [instants[0], _median(instants)]
 
 
-def _needle_first(start: int, instants: list[int]) -> list[int]:
+def _needle_first(window: Window, instants: list[int]) -> list[int]:
     """The oldest rows with what lies before them, which makes a needle of that piece, and the rest in halves."""
     oldest = max(1, min(NEEDLE, len(instants) // 3))
     first = bisect_right(instants, instants[oldest - 1])
     rest = instants[first:]
     if rest and rest[0] < rest[-1]:
         return [rest[0], _median(rest)]
-    return [(start + instants[0]) // 2, _median(instants)]
+    return [(window.start + instants[0]) // 2, _median(instants)]
 
 
 def _equal(window: Window, count: int) -> list[Window]:
     span = window.stop - window.start + 1
-    cuts = sorted({window.start + span * number // count for number in range(1, count)} - {window.start})
-    return _between(window, cuts)
+    return _between(window, [window.start + span * number // count for number in range(1, count)])
 
 
 def _between(window: Window, cuts: list[int]) -> list[Window]:
-    """Cut a window before each of these seconds."""
-    edges = [window.start, *cuts, window.stop + 1]
+    """Cut a window before each of these seconds that is not its first."""
+    edges = [window.start, *sorted({cut for cut in cuts if cut > window.start}), window.stop + 1]
     return [Window(start, stop - 1, window.part) for start, stop in pairwise(edges)]
 
 
@@ -687,9 +796,9 @@ def _median(instants: list[int]) -> int:
     return value
 
 
-def _narrowed(seen: _Seen, second: Window) -> _Seen:
+def _narrowed(seen: _Seen, second: int) -> _Seen:
     """The same answer, understood as that of the one second that all its rows share."""
-    return _Seen(second, seen.length, seen.ids, seen.starts, seen.groups, seen.rows, seen.lost)
+    return replace(seen, window=Window(second, second, seen.window.part))
 
 
 def _needles(instants: list[int], part: Any) -> list[Window]:
@@ -703,7 +812,7 @@ def _needles(instants: list[int], part: Any) -> list[Window]:
     scales += [(2 * NEEDLE, 1 / 4), (2 * NEEDLE, 3 / 4), (NEEDLE, 1 / 2), (NEEDLE, 11 / 12)]
     windows: list[Window] = []
     for wanted, place in scales:
-        rows = max(2, min(wanted, count // 2))
+        rows = min(count, max(2, min(wanted, count // 2)))
         begin = max(0, min(int(count * place) - rows // 2, count - rows))
         window = Window(instants[begin], instants[begin + rows - 1], part)
         if window not in windows:
@@ -713,6 +822,21 @@ def _needles(instants: list[int], part: Any) -> list[Window]:
 
 def _covers(outer: Window, inner: Window) -> bool:
     return outer.start <= inner.start and inner.stop <= outer.stop and outer.part == inner.part
+
+
+def _joined(unsettled: Iterable[Window]) -> list[tuple[int, int]]:
+    """First and last seconds of the stretches of time that windows cover together."""
+    stretches: list[tuple[int, int]] = []
+    for start, stop in sorted({(window.start, window.stop) for window in unsettled}):
+        if stretches and stretches[-1][1] >= start - 1 and stop > start:
+            stretches[-1] = (stretches[-1][0], max(stop, stretches[-1][1]))
+        else:
+            stretches.append((start, stop))
+    return stretches
+
+
+def _stretch(start: int, stop: int) -> str:
+    return f"at {_instant(start)}" if start == stop else f"between {_instant(start)} and {_instant(stop)}"
 
 
 def _instant(second: int) -> str:

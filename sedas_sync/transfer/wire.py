@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from sedas_sync import __version__
 
-TICK = 0.1
+TICK = 0.04
 """Seconds after which a read comes back with what there is, or with nothing."""
 
 OK, PARTIAL, BAD_REQUEST, PROXY_LOGIN, UNSATISFIABLE, SERVER_ERROR = 200, 206, 400, 407, 416, 500

@@ -125,6 +125,7 @@ class Run:
         self._ready: deque[Task] = deque()
         self._moving: dict[str, tuple[int, int | None]] = {}
         self._transfers: dict[Future[Got], Task] = {}
+        self._to_record: list[Holding] = []
         self._calls: dict[Future[Any], Task | None] = {}
         self._desk = OrderDesk(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
@@ -206,8 +207,7 @@ class Run:
             self.tell(Failed(time=self.now(), id=failure.id, error=failure.error))
         for order in self.plan.polled:
             self.index.put_order(order, durable=False)
-        for held in self.plan.refreshed:
-            self.index.put_file(held, self.now())
+        self.index.put_files(self.plan.refreshed, self.now())
         by_kind: dict[Kind, list[Action]] = {kind: [] for kind in Kind}
         for action in self.plan.actions:
             by_kind[action.kind].append(action)
@@ -305,13 +305,15 @@ class Run:
             return
         # What has come in meanwhile shares one commit.
         with self.index.together():
-            first()
-            for _ in range(_DRAINED_AT_ONCE):
-                try:
-                    handle = self._inbox.get_nowait()
-                except queue.Empty:
-                    return
-                handle()
+            try:
+                first()
+                for _ in range(_DRAINED_AT_ONCE):
+                    self._inbox.get_nowait()()
+            except queue.Empty:
+                pass
+            finally:
+                done, self._to_record = self._to_record, []
+                self.index.put_files(done, self.now())
 
     def call(self, task: Task | None, deed: Callable[[], Any], then: Answered) -> None:
         """Do something slow on a thread of its own, and handle its answer in the loop."""
@@ -349,7 +351,8 @@ class Run:
         try:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
-            self._clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
+            if action.blocked or action.kind is Kind.REPLACE:
+                self._clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or isinstance(error, AuthenticationError)
             self.fail(task, _sentence(error))
@@ -479,7 +482,7 @@ class Run:
             digest=scene.digest,
             facts=facts_of(scene),
         )
-        self.index.put_file(held, self.now())
+        self._to_record.append(held)
         replaced = task.action.held
         if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != got.path:
             self._clear_old_place(replaced)
@@ -550,7 +553,7 @@ class Run:
         except (SedasSyncError, OSError) as error:
             self.fail(Task(action=action, scene=action.want.scene), _sentence(error))
             return
-        self.index.put_file(replace(held, path=action.path, facts=facts_of(action.want.scene)), self.now())
+        self.index.put_files([replace(held, path=action.path, facts=facts_of(action.want.scene))], self.now())
         self.index.drop_order(action.id)
         self._count["adopted"] += 1
         self.tell(Adopted(time=self.now(), id=action.id, path=action.path, size=held.size))

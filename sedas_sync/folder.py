@@ -11,7 +11,9 @@ import errno
 import os
 import shutil
 import stat as modes
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -23,6 +25,10 @@ STATE = ".sedas-sync"
 REPLACED = f"{STATE}/replaced"
 """Where strangers go that stood in a scene's place."""
 
+HELD = 1.0
+"""Seconds that a folder stays open for the next deed before it is walked to again."""
+
+_HELD_MOST = 16
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
 
@@ -60,6 +66,15 @@ def parent(root: str, relative: str, *, create: bool = False) -> Iterator[tuple[
         FileNotFoundError: a folder on the way is missing and `create` is not set.
     """
     *folders, name = parts(relative)
+    here = _walk(root, folders, create=create)
+    try:
+        yield here, name
+    finally:
+        os.close(here)
+
+
+def _walk(root: str, folders: list[str], *, create: bool) -> int:
+    """Open a folder below the root, one component after the other; the caller closes it."""
     try:
         here = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -67,14 +82,13 @@ def parent(root: str, relative: str, *, create: bool = False) -> Iterator[tuple[
             raise
         os.makedirs(root, exist_ok=True)  # noqa: PTH103 - strings all through
         here = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
-    try:
-        for depth, folder in enumerate(folders):
+    for depth, folder in enumerate(folders):
+        try:
             there = _enter(here, folder, "/".join(folders[: depth + 1]), create=create)
+        finally:
             os.close(here)
-            here = there
-        yield here, name
-    finally:
-        os.close(here)
+        here = there
+    return here
 
 
 def _enter(here: int, folder: str, shown: str, *, create: bool) -> int:
@@ -95,6 +109,84 @@ def _enter(here: int, folder: str, shown: str, *, create: bool) -> int:
                     f"{shown} in the mirror is a symbolic link; nothing is written through it"
                 ) from error
         raise errors.TransferError(f"{shown} in the mirror is not a folder") from error
+
+
+class Held:
+    """A folder that is open, with how many use it. Made by `Folders.take`."""
+
+    __slots__ = ("current", "file", "since", "users")
+
+    def __init__(self, file: int, since: float) -> None:
+        self.file = file
+        """Its descriptor, good until it is given back."""
+        self.since = since
+        self.users = 1
+        self.current = True
+        """Whether the next one who asks is given this."""
+
+
+class Folders:
+    """Folders below roots that stay open from one deed to the next; for all threads.
+
+    What is open goes on meaning the folder that was found, whatever is renamed or put in its place: nothing is ever
+    reached through a link that came later. After `HELD` seconds a folder is walked to anew, so that one which was
+    moved away is not filled for long.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._held: dict[tuple[str, str], Held] = {}
+        self._lock = threading.Lock()
+
+    def take(self, root: str, relative: str, *, anew: bool = False) -> tuple[Held, str]:
+        """Open the folder that holds `relative`, made where it is missing; returns it and the last name.
+
+        Every folder taken is to be given back.
+
+        Args:
+            root: the mirror's folder.
+            relative: a path below it.
+            anew: walk to it, since the one that is held turned out to be gone.
+
+        Raises:
+            TransferError: a component is a symbolic link or no folder; the message names it.
+        """
+        *above, name = parts(relative)
+        key = (root, "/".join(above))
+        now = self._clock()
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None and not anew and now - held.since < HELD:
+                held.users += 1
+                return held, name
+        fresh = Held(_walk(root, above, create=True), now)
+        with self._lock:
+            self._let_go(key)
+            while len(self._held) >= _HELD_MOST:
+                self._let_go(next(iter(self._held)))
+            self._held[key] = fresh
+        return fresh, name
+
+    def give_back(self, held: Held) -> None:
+        """Say that a folder is no longer used."""
+        with self._lock:
+            held.users -= 1
+            unused = not held.users and not held.current
+        if unused:
+            os.close(held.file)
+
+    def close(self) -> None:
+        """Close what nobody uses, and the others when they are given back."""
+        with self._lock:
+            for key in list(self._held):
+                self._let_go(key)
+
+    def _let_go(self, key: tuple[str, str]) -> None:
+        held = self._held.pop(key, None)
+        if held is not None:
+            held.current = False
+            if not held.users:
+                os.close(held.file)
 
 
 def prepare(root: str, relative: str) -> str:
@@ -118,8 +210,18 @@ def place(root: str, part: str, final: str, *, replace: bool = False) -> os.stat
         TransferError: a component of either path is a symbolic link or no folder.
     """
     with parent(root, part) as (here, source), parent(root, final, create=True) as (there, target):
-        _rename(here, source, there, target, replace=replace)
-        return os.stat(target, dir_fd=there, follow_symlinks=False)
+        return place_at(here, source, there, target, replace=replace)
+
+
+def place_at(here: int, source: str, there: int, target: str, *, replace: bool) -> os.stat_result:
+    """Do what `place` does, between two folders that are open.
+
+    Raises:
+        FileExistsError: something has the name and `replace` is not set.
+        FileNotFoundError: there is no `source`, or the folder `there` has been deleted.
+    """
+    _rename(here, source, there, target, replace=replace)
+    return os.stat(target, dir_fd=there, follow_symlinks=False)
 
 
 def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -> None:
@@ -158,6 +260,10 @@ def stat(root: str, relative: str) -> os.stat_result | None:
         TransferError: a folder on the way is a symbolic link or no folder.
     """
     try:
+        if "/" not in relative:
+            # No component lies between the root and it: one call is as good as a walk.
+            (name,) = parts(relative)
+            return os.stat(f"{root}/{name}", follow_symlinks=False)  # noqa: PTH116 - strings all through
         with parent(root, relative) as (folder, name):
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -9,10 +9,11 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,6 +49,7 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # names of our own
 
 
+_values_of = attrgetter(*_HOLDING)
 _PUT_FILE = _upsert("files", (*_HOLDING, "recorded"))
 _PUT_ORDER = _upsert("orders", _ORDER)
 
@@ -196,12 +198,14 @@ class Index:
         """Remember the manifest this mirror belongs to."""
         self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", (manifest,))
 
-    def put_file(self, held: Holding, now: datetime) -> None:
-        """Remember a file that is in place; whatever was remembered of its scene or its path is replaced."""
-        values = [getattr(held, name) for name in _HOLDING]
+    def put_files(self, held: Sequence[Holding], now: datetime) -> None:
+        """Remember files that are in place; whatever was remembered of their scenes or paths is replaced."""
+        if not held:
+            return
+        recorded = now.isoformat()
         with self.together():
-            self._writer.execute(_PUT_FILE, (*values, now.isoformat()))
-            self._writer.execute("DELETE FROM errors WHERE id = ?", (held.id,))
+            self._writer.executemany(_PUT_FILE, [(*_values_of(item), recorded) for item in held])
+            self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Forget a file."""

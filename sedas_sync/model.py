@@ -224,3 +224,5 @@ class Action:
     """None for a prune."""
     held: Holding | None = None
     order: Order | None = None
+    blocked: bool = False
+    """Something that is not the scene stands at its path."""

@@ -58,7 +58,7 @@ class Observed:
     tracked: bool = False
     """Whether the index knows the file."""
     blocked: bool = False
-    """Whether something that is not the held file stands at the wanted path."""
+    """Whether something that cannot be the scene stands at the wanted path, such as a folder."""
     partial: int = 0
     """Bytes of a download that can go on."""
 
@@ -187,6 +187,7 @@ def _action(
         want=want,
         held=here.held,
         order=order,
+        blocked=here.blocked or here.state is FileState.DAMAGED,
     )
 
 
@@ -205,6 +206,8 @@ def _kind(want: Want, here: Observed, *, trust_digest: bool) -> tuple[Kind, str]
         return Kind.KEEP, "held and unchanged"
     if here.tracked and here.state is FileState.DAMAGED:
         return Kind.REPLACE, "damaged here: the bytes are not those that were fetched"
+    if here.blocked:
+        return Kind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"
     if here.partial:
         return Kind.RESUME, f"{here.partial} bytes of it are here"
     if here.tracked:

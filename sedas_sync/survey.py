@@ -4,6 +4,7 @@ Files whose size and time are those of the index are not read. One whose time di
 stands where a wanted scene belongs is checked.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,9 @@ def survey(
                 partial = found.bytes if found is not None else 0
             mine = held.get(scene_id)
             seen = _compare(mine, want, files, partial)
+            if seen is _NOTHING or (isinstance(seen, Observed) and seen.state is FileState.ABSENT):
+                # The scan lists files; a folder may stand in the way all the same.
+                seen = replace(seen, blocked=True) if os.path.lexists(f"{root}/{want.path}") else seen
             if isinstance(seen, Observed):
                 if seen is not _NOTHING:
                     result.observed[scene_id] = seen

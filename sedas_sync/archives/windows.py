@@ -39,8 +39,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from heapq import heappop, heappush
-from itertools import pairwise
+from heapq import heapify, heappop, heappush
+from itertools import count, pairwise
 from typing import Any, NamedTuple
 
 from sedas_sync.errors import ArchiveError, IncompleteSearch
@@ -348,8 +348,9 @@ class _Search:
         self._found = found
         self._unsettled: list[Window] = []
         self._spent = False
-        self._believed: list[tuple[int, int, int, Any]] = []
-        """Heap of what was believed on agreement: minus rows, start, stop, part; opened again where doubt grows."""
+        self._believed: list[tuple[int, int, _Taken]] = []
+        """Heap of what was believed on agreement: minus rows, a number; opened again where doubt grows."""
+        self._numbers = count()
         self._probing = 0
         """Rows of the longest piece that needles are under way in."""
         self._taken: list[_Taken] = []
@@ -389,8 +390,13 @@ class _Search:
             self._ready += [self._again(window, agreed=False) for window in self._trusted]
             self._trusted.clear()
         doubtful = [taken for taken in self._taken if self._may_be_cut(taken.length, taken.groups)]
+        self._taken = [taken for taken in self._taken if not self._may_be_cut(taken.length, taken.groups)]
+        full = [entry for entry in self._believed if self._is_full(entry[2].groups)]
+        if full:
+            self._believed = [entry for entry in self._believed if not self._is_full(entry[2].groups)]
+            heapify(self._believed)
+        doubtful += [taken for _, _, taken in full]
         self._ready += [self._again(taken.window, agreed=False) for taken in doubtful]
-        self._taken = [taken for taken in self._taken if taken not in doubtful]
 
     def _advance(self, workers: _Workers, task: _Task, told: list[_Seen] | None) -> int:
         """Resume a task and start those it leaves behind; return how many questions that put."""
@@ -487,14 +493,17 @@ class _Search:
             pieces = _between(
                 window, (_needle_first if fresh else _oldest_first if page else _halves)(window, instants)
             )
-        told = yield from self._ask_pieces(seen, pieces)
-        if told is None:
-            yield from self._settle_otherwise(seen, level=0)
-            return
+        told = yield pieces
+        if _all_alike(seen, told):
+            # Whatever lies near the rows may get their answer, where instants are rounded. What lies far from them tells.
+            told, full_second = (yield _equal(window, 3)), None
+            if _all_alike(seen, told):
+                yield from self._settle_otherwise(seen, level=0)
+                return
         more = set[str]().union(*(piece.beyond(seen) for piece in told))
         if more:
             yield from self._note_cut(seen, more)
-        if full_second is not None and len(told) == len(pieces):
+        if full_second is not None:
             # The window's own answer is that second's, unless something hid behind it.
             self._ready.append(
                 self._again(full_second.window, agreed=False) if more else self._settle_otherwise(full_second, 0)
@@ -518,17 +527,6 @@ class _Search:
                     fruitless=fruitless + 1 if vain else 0,
                 )
         yield from self._probe(believed)
-
-    def _ask_pieces(
-        self, seen: _Seen, pieces: list[Window]
-    ) -> Generator[list[Window], list[_Seen], list[_Seen] | None]:
-        """Ask the pieces of a window; None where each is answered just as the whole is, wherever it lies."""
-        told = yield pieces
-        if not any(piece.strange for piece in told) or any(piece.ids != seen.ids for piece in told):
-            return told
-        # Whatever lies near the rows may get their answer, where instants are rounded. What lies far from them tells.
-        told = yield _equal(seen.window, 3)
-        return None if all(piece.ids == seen.ids for piece in told) else told
 
     def _check(self, piece: _Seen, parent: _Seen, lost: Collection[str], *, page: bool, fruitless: int) -> None:
         """Leave a piece to be checked by pieces of its own."""
@@ -581,10 +579,12 @@ class _Search:
 
     def _may_be_cut(self, length: int, groups: Counter[str]) -> bool:
         """Whether answers of that length, or with as many rows of a group, are known to be cut."""
-        known = self._known
-        if length >= min(known.cut_at, known.credible):
-            return True
-        return any(count >= known.group_limit for count in groups.values())
+        return length >= min(self._known.cut_at, self._known.credible) or self._is_full(groups)
+
+    def _is_full(self, groups: Counter[str]) -> bool:
+        """Whether a group has as many rows as answers are known to be cut at, if a limit counts groups."""
+        limit = self._known.group_limit
+        return any(rows >= limit for rows in groups.values())
 
     def _wants_proof(self, seen: _Seen) -> bool:
         """Whether a full second would be believed for being a handful, more of them than are copies of one scene."""
@@ -613,8 +613,8 @@ class _Search:
         known.doubt = min(known.doubt, max(1, length))
         known.probed = int(min(known.probed, known.credible))
         while self._believed and -self._believed[0][0] >= known.credible:
-            _, start, stop, part = heappop(self._believed)
-            self._ready.append(self._again(Window(start, stop, part), agreed=True))
+            _, _, taken = heappop(self._believed)
+            self._ready.append(self._again(taken.window, agreed=True))
 
     # -- needles -----------------------------------------------------------------------------------------------------
 
@@ -632,14 +632,14 @@ class _Search:
             if not fooled:
                 known.probed = max(known.probed, *(piece.length for piece in long))
             elif self._believed and -self._believed[0][0] > known.probed:
-                _, start, stop, part = heappop(self._believed)
-                self._ready.append(self._probe_again(Window(start, stop, part)))
+                _, _, taken = heappop(self._believed)
+                self._ready.append(self._probe_again(taken.window))
         for piece in believed:
             if piece.length >= known.credible:
                 self._ready.append(self._settle(piece, page=False))
             elif piece.length:
-                window = piece.window
-                heappush(self._believed, (-piece.length, window.start, window.stop, window.part))
+                taken = _Taken(piece.window, piece.length, piece.groups)
+                heappush(self._believed, (-piece.length, next(self._numbers), taken))
 
     def _probe_again(self, window: Window) -> _Task:
         """Probe what was believed while a probe was under way that has failed."""
@@ -678,7 +678,9 @@ class _Search:
     def _settle_otherwise(self, seen: _Seen, level: int) -> _Task:
         """Check what cannot be cut by time, a single second above all, by cutting it any other way."""
         if level == 0 and self._wants_proof(seen) and not seen.strange:
-            yield from self._prove(seen)
+            if (yield from self._prove(seen)):
+                self._ready.append(self._again(seen.window, agreed=False))
+                return
         if self._take(seen):
             return
         window = seen.window
@@ -710,16 +712,18 @@ class _Search:
         self._taken.append(_Taken(seen.window, seen.length, seen.groups))
         return True
 
-    def _prove(self, seen: _Seen) -> _Task:
-        """Ask one question more about a handful that fills a second, the one that tells most."""
+    def _prove(self, seen: _Seen) -> Generator[list[Window], list[_Seen], bool]:
+        """Ask one question more about a handful that fills a second; return whether that brought more rows."""
         window = seen.window
         way = next(iter(self._divide(window, seen.rows)), None)
         if not way:
             yield from self._calibrate(seen)
-            return
+            return False
         (part,) = yield [Window(window.start, window.stop, way[0])]
-        if more := part.beyond(seen):
+        more = part.beyond(seen)
+        if more:
             yield from self._note_cut(seen, more)
+        return bool(more)
 
     def _calibrate(self, seen: _Seen) -> _Task:
         """Look around for an answer that is longer, or that lacks what belongs to it and so shows where answers end."""
@@ -739,6 +743,11 @@ class _Taken:
     window: Window
     length: int
     groups: Counter[str]
+
+
+def _all_alike(seen: _Seen, told: Collection[_Seen]) -> bool:
+    """Whether each piece of a window was answered just as the whole is, wherever it lies."""
+    return any(piece.strange for piece in told) and all(piece.ids == seen.ids for piece in told)
 
 
 def _is_handful(seen: _Seen) -> bool:
@@ -803,17 +812,17 @@ def _narrowed(seen: _Seen, second: int) -> _Seen:
 
 def _needles(instants: list[int], part: Any) -> list[Window]:
     """Sub-windows of a few rows, at several scales within each other, at two places."""
-    count = len(instants)
+    total = len(instants)
     scales: list[tuple[int, float]] = []
-    size = count // 8
+    size = total // 8
     while size >= 4 * NEEDLE:
         scales.append((size, 1 / 3))
         size //= 8
     scales += [(2 * NEEDLE, 1 / 4), (2 * NEEDLE, 3 / 4), (NEEDLE, 1 / 2), (NEEDLE, 11 / 12)]
     windows: list[Window] = []
     for wanted, place in scales:
-        rows = min(count, max(2, min(wanted, count // 2)))
-        begin = max(0, min(int(count * place) - rows // 2, count - rows))
+        rows = min(total, max(2, min(wanted, total // 2)))
+        begin = max(0, min(int(total * place) - rows // 2, total - rows))
         window = Window(instants[begin], instants[begin + rows - 1], part)
         if window not in windows:
             windows.append(window)

@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from sedas_sync import errors, folder, model
+from sedas_sync import errors, model
 from sedas_sync.integrity import Checked, Filehash, Proof, Proving, algorithm
 from sedas_sync.transfer import headers as _headers
 from sedas_sync.transfer import segments, wire
@@ -201,7 +201,7 @@ class Run:
 
     def run(self) -> Got:
         """Do it."""
-        self.part = Partial(self.job.root, self.job.partial)
+        self.part = Partial(self.job.root, self.job.partial, self.live.folders)
         try:
             self._resume_or_begin()
             checked = self._until_proved()
@@ -630,10 +630,9 @@ class Run:
         job, part = self.job, self.part
         part.flush()
         try:
-            found = folder.place(job.root, job.partial, job.path, replace=job.replace)
+            found = part.place(job.path, replace=job.replace)
         except FileExistsError as error:
             raise errors.TransferError(f"{job.path}: something has taken the scene's place meanwhile") from error
-        part.forget_note()
         self.live.flush_folder(job.root, job.path)
         return Got(
             id=job.id,

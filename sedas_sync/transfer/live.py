@@ -47,6 +47,7 @@ class Live:
         self.budget = Budget(jobs)
         self.rate = Rate(max_rate, clock) if max_rate else None
         self.client = wire.Client()
+        self.folders = folder.Folders()
         self._paces: dict[int, float] = {}
         self._flushed: dict[str, float] = {}
         self._unflushed: dict[str, str] = {}
@@ -71,6 +72,7 @@ class Live:
             root = parent.partition("\0")[0]
             with suppress(OSError, errors.TransferError):
                 folder.sync(root, path)
+        self.folders.close()
         self.client.close()
 
     def pace_of(self, key: int) -> float:

@@ -180,8 +180,13 @@ def _stretch(line: bytes, total: int | None) -> list[tuple[int, int]]:
 class Partial:
     """A part that is open for writing. Several threads may write once `scatter` was called."""
 
-    def __init__(self, root: str, name: str) -> None:
+    def __init__(self, root: str, name: str, folders: folder.Folders | None = None) -> None:
         """Open the part, or make it, and read its note.
+
+        Args:
+            root: the mirror's folder.
+            name: the part, relative to the root.
+            folders: what to open its folder with; None: by itself.
 
         Raises:
             TransferError: the part or a folder above it is a symbolic link, or no file.
@@ -190,24 +195,39 @@ class Partial:
         self.note: Note | None = None
         self.scattered = False
         """Whether bytes may stand behind a gap."""
+        self.placed = False
+        """Whether it has become the scene, so that nothing of it is left to tidy up."""
         self._root = root
         self._name = name
         self._stretches: list[tuple[int, int]] = []
         self._journal = -1
         self._noted = False
         self._lock = threading.Lock()
-        with folder.parent(root, name, create=True) as (here, last):
-            self.file = _open(here, last, name)
+        self.file = -1
+        self._folders = folders or folder.Folders()
+        self._held, self._last = self._folders.take(root, name)
+        try:
             try:
-                size = os.fstat(self.file).st_size
-                if size:
-                    self._adopt(here, size)
-            except BaseException:
-                os.close(self.file)
-                raise
+                self.file, size = _open(self._held.file, self._last, name)
+            except FileNotFoundError:
+                # The folder was deleted since it was opened.
+                self._folders.give_back(self._held)
+                self._held, self._last = self._folders.take(root, name, anew=True)
+                self.file, size = _open(self._held.file, self._last, name)
+            if size:
+                self._adopt(size)
+        except BaseException:
+            self._let_go()
+            raise
 
-    def _adopt(self, here: int, size: int) -> None:
-        loaded = _load(here, note_name(self._name).rpartition("/")[2])
+    def _let_go(self) -> None:
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+        self._folders.give_back(self._held)
+
+    def _adopt(self, size: int) -> None:
+        loaded = _load(self._held.file, note_name(self._last))
         if loaded is None:
             os.ftruncate(self.file, 0)
             return
@@ -292,8 +312,8 @@ class Partial:
         # After a power cut too a part with gaps has to be known as one.
         self._write_note(self._noted_as(), self._stretches, flush=True)
         self._drop_journal()
-        with folder.parent(self._root, note_name(self._name)) as (here, last):
-            self._journal = os.open(last, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._journal = os.open(note_name(self._last), flags, dir_fd=self._held.file)
         self.scattered = True
 
     def write_at(self, view: memoryview, at: int) -> None:
@@ -317,46 +337,59 @@ class Partial:
         """Bring the bytes to the disk."""
         os.fsync(self.file)
 
+    def place(self, final: str, *, replace: bool = False) -> os.stat_result:
+        """Give the finished part its final name, relative to the root; returns its stat. See `folder.place`.
+
+        Raises:
+            FileExistsError: something has the name and `replace` is not set.
+            TransferError: a component of the path is a symbolic link or no folder.
+        """
+        target, name = self._folders.take(self._root, final)
+        try:
+            found = folder.place_at(self._held.file, self._last, target.file, name, replace=replace)
+        except FileNotFoundError:
+            # One of the folders was deleted or moved since it was opened; the paths say what is true now.
+            found = folder.place(self._root, self._name, final, replace=replace)
+        finally:
+            self._folders.give_back(target)
+        self.placed = True
+        if self._noted:
+            self._unlink(note_name(self._last))
+        return found
+
     def close(self) -> None:
         """Close the files; what is in them stays, an empty part does not."""
         self._drop_journal()
         try:
+            if self.placed:
+                return
             found = os.fstat(self.file)
             if not found.st_size and found.st_nlink == 1:
-                self._remove()
+                self._unlink(self._last)
+                self._unlink(note_name(self._last))
         finally:
-            os.close(self.file)
+            self._let_go()
 
-    def _remove(self) -> None:
-        for name in (self._name, note_name(self._name)):
-            with suppress(FileNotFoundError), folder.parent(self._root, name) as (here, last):
-                os.unlink(last, dir_fd=here)
-
-    def forget_note(self) -> None:
-        """Remove the note, after the part has its final name."""
-        if self._noted:
-            with (
-                suppress(FileNotFoundError),
-                folder.parent(self._root, note_name(self._name)) as (here, last),
-            ):
-                os.unlink(last, dir_fd=here)
+    def _unlink(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._held.file)
 
     def _write_note(self, note: Note, stretches: list[tuple[int, int]] | None = None, *, flush: bool = False) -> None:
         """Write the note as a whole, or leave the one that is there."""
         lines = "".join(f"{start} {end}\n" for start, end in stretches or ())
         data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with folder.parent(self._root, note_name(self._name)) as (here, last):
-            draft = last.removesuffix(".meta") + ".mnew"
-            file = os.open(draft, flags, 0o666, dir_fd=here)
-            try:
-                while data:
-                    data = data[os.write(file, data) :]
-                if flush:
-                    os.fsync(file)
-            finally:
-                os.close(file)
-            os.replace(draft, last, src_dir_fd=here, dst_dir_fd=here)
+        here, last = self._held.file, note_name(self._last)
+        draft = last.removesuffix(".meta") + ".mnew"
+        file = os.open(draft, flags, 0o666, dir_fd=here)
+        try:
+            while data:
+                data = data[os.write(file, data) :]
+            if flush:
+                os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(draft, last, src_dir_fd=here, dst_dir_fd=here)
         self._noted = True
 
     def _drop_journal(self) -> None:
@@ -365,7 +398,8 @@ class Partial:
             self._journal = -1
 
 
-def _open(here: int, last: str, shown: str) -> int:
+def _open(here: int, last: str, shown: str) -> tuple[int, int]:
+    """Open a part, or make it; returns its descriptor and its length."""
     try:
         file = os.open(last, _FLAGS, 0o666, dir_fd=here)
     except OSError as error:
@@ -378,11 +412,11 @@ def _open(here: int, last: str, shown: str) -> int:
         raise
     found = os.fstat(file)
     if modes.S_ISREG(found.st_mode) and found.st_nlink == 1:
-        return file
+        return file, found.st_size
     os.close(file)
     if not modes.S_ISREG(found.st_mode):
         raise errors.TransferError(f"{shown} in the mirror is not a regular file")
     # A finished scene whose part was not taken away before a kill: the other name is the scene's and must not
     # be touched.
     os.unlink(last, dir_fd=here)
-    return os.open(last, _FLAGS | os.O_EXCL, 0o666, dir_fd=here)
+    return os.open(last, _FLAGS | os.O_EXCL, 0o666, dir_fd=here), 0

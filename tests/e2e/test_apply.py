@@ -391,7 +391,7 @@ def test_another_process_at_work_is_named(workspace, sandbox):
     big = zip_of(workspace.path, 2_000_000)
     use(sandbox, RowCatalogue(rows("A"), files={"A": big}))
     workspace.write(NAMED, transfer="segments = 1")
-    sandbox.faults = Faults(rules=(Rule("download", slow(1_000_000)),))
+    sandbox.faults = Faults(rules=(Rule("download", slow(300_000)),))
     first = workspace.start("apply")
     wait_for(lambda: sandbox.bytes_sent > 0)
     second = workspace.run("apply")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 _fast: Any
 try:
-    # With the extra `fast`: the same interface, about three times as quick.
+    # The same interface, nearly three times as quick; not built for every platform.
     _fast = importlib.import_module("isal.isal_zlib")
 except ImportError:
     _fast = zlib
@@ -34,7 +34,9 @@ _AFTER_ENTRY = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x06\x06", b"PK\x06\x08")
 _STORED, _DEFLATED, _BZIP2 = 0, 8, 12
 _ENCRYPTED, _DESCRIPTOR = 0x1, 0x8
 _ALL16, _ALL32 = 0xFFFF, 0xFFFFFFFF
-_SLICE = 1 << 20
+_SLICE = 1 << 18
+"""The most that is read or inflated at once: what stays in the processor's cache, and out of the memory's peak."""
+
 _INPUT = 1 << 16
 _WIDE = 8
 

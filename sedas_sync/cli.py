@@ -499,7 +499,7 @@ def main() -> NoReturn:
     """Run the command line; ends the process with the contract's exit code and never shows a traceback."""
     code = 0
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="sedas-sync", standalone_mode=False)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except click.exceptions.Exit as ended:

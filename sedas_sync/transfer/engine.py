@@ -27,6 +27,7 @@ from sedas_sync.transfer import headers as _headers
 from sedas_sync.transfer import segments, wire
 from sedas_sync.transfer.live import Live
 from sedas_sync.transfer.partial import Note, Partial, Resumable, identity, partial_of
+from sedas_sync.transfer.proving import RELAYED, Follower, Relay
 
 __all__ = ["Got", "Job", "Live", "Policy", "Resumable", "Stopped", "fetch", "partial_of"]
 
@@ -148,8 +149,8 @@ def fetch(job: Job, live: Live | None = None) -> Got:
             the disk is full. The part is kept.
         IntegrityError: the bytes came and are not the scene; nothing is kept.
     """
-    if live is None:
-        live = _own_live()
+    shared = live is not None
+    live = live or _own_live()
     live.budget.take()
     try:
         wire.split(job.download.url)
@@ -161,6 +162,9 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         raise errors.TransferError(f"{job.path}: {reason}", fatal=error.errno in _FULL) from error
     finally:
         live.budget.give_back()
+        if not shared:
+            # Nobody says when the last of them has ended, and a folder that is open cannot be unmounted.
+            live.folders.close()
 
 
 def _own_live() -> Live:
@@ -196,7 +200,9 @@ class Run:
         self._spoiled = 0
         self._seams_failed = False
         self._farthest = self._mark = 0
-        self._follower: segments.Follower | None = None
+        self._follower: Follower | None = None
+        self._relay: Relay | None = None
+        self._relayed: list[memoryview] = []
         self._lock = threading.Lock()
 
     def run(self) -> Got:
@@ -527,27 +533,37 @@ class Run:
     def _stream(self, response: wire.Response) -> None:
         """Take in the body of an answer that continues what is here."""
         total = self.part.note.total if self.part.note else None
-        patience = self.patience()
-        view = self.live.buffer()
-        view = view[: self.live.reading(len(view))]
-        meter = segments.Meter(self.live.clock(), self.part.frontier)
-        self._follow(total)
+        live, patience = self.live, self.patience()
+        lent = live.lend()
+        size = live.reading(len(lent))
+        meter = segments.Meter(live.clock(), self.part.frontier)
         try:
             while not response.ended:
-                count = response.read_into(view)
+                self._assist(total)
+                view = lent if self._relay is None else self._relay.buffer()
+                count = self._read(response, view[:size], meter)
                 if count is None:
                     patience.strain()
                 elif count:
                     patience.renew()
                     self._take_in(response, view[:count], total)
                 if self.splittable and self._worth_splitting(response, total, meter):
-                    self._stop_following()
+                    self._work_alone()
                     segments.Split(self, response).run()
                     return
         finally:
-            self._stop_following()
+            self._work_alone()
+            live.take_back(lent)
         if not self.part.frontier:
             raise _Again("the server sent nothing", relocate=True)
+
+    def _read(self, response: wire.Response, view: memoryview, meter: segments.Meter) -> int | None:
+        clock = self.live.clock
+        began, busy = clock(), time.thread_time()
+        count = response.read_into(view)
+        # What the kernel and TLS did with the bytes is no waiting for them.
+        meter.waited(clock() - began - (time.thread_time() - busy))
+        return count
 
     def _take_in(self, response: wire.Response, view: memoryview, total: int | None) -> None:
         position, count = self.part.frontier, len(view)
@@ -556,7 +572,9 @@ class Run:
         if not position:
             self._sniff(response, view)
         self.part.append(view, last=response.ended and not position)
-        if self._follower is not None:
+        if self._relay is not None:
+            self._relay.hand(count)
+        elif self._follower is not None:
             self._follower.nudge()
         elif self.proof.position == position:
             self.proof.update(view)
@@ -565,18 +583,34 @@ class Run:
         if self.live.stop.is_set():
             raise InterruptedError
 
-    def _follow(self, total: int | None) -> None:
-        """Digest in a thread of its own if a processor is idle, or if the beginning has to be read again."""
+    def _assist(self, total: int | None) -> None:
+        """Have threads of their own prove the bytes while processors are idle, or the beginning has to be read."""
+        if self._follower is not None:
+            return
+        idle = self.live.budget.running * 2 <= segments.PROCESSORS
+        if self._relay is not None:
+            if not idle:
+                self._work_alone()
+            return
+        position = self.part.frontier
         if total is None or total - self.proof.position < _FOLLOW_FROM:
             return
-        idle = self.live.budget.running * 2 <= (os.cpu_count() or 1)
-        if idle or self.proof.position != self.part.frontier:
-            self._follower = segments.Follower(self.part, self.proof)
+        if self.proof.position != position:
+            self._follower = Follower(self.part, self.proof)
+            self._follower.nudge()
+        elif idle and total - position >= _FOLLOW_FROM:
+            self._relayed = [self.live.lend() for _ in range(RELAYED)]
+            self._relay = Relay(self.proof, self._relayed)
 
-    def _stop_following(self) -> None:
-        if self._follower is not None:
-            self._follower.stop()
-            self._follower = None
+    def _work_alone(self) -> None:
+        """End what runs beside; nothing that was handed over is left undone."""
+        follower, self._follower = self._follower, None
+        relay, self._relay = self._relay, None
+        if follower is not None:
+            follower.stop()
+        if relay is not None:
+            relay.stop()
+            self.live.take_back(*self._relayed)
 
     def _worth_splitting(self, response: wire.Response, total: int | None, meter: segments.Meter) -> bool:
         live, position = self.live, self.part.frontier
@@ -592,7 +626,7 @@ class Run:
         if self.policy.segments:
             return True
         response.connection.tick(segments.MEASURE)
-        return pace is not None and segments.slow(pace, live.pace, total - position)
+        return pace is not None and meter.slow(pace, live.pace, total - position)
 
     def took(self, count: int) -> None:
         """Count bytes that came, and tell about it now and then."""

@@ -9,7 +9,8 @@ from sedas_sync import errors, folder
 from sedas_sync.transfer import wire
 from sedas_sync.transfer.rate import Budget, Rate
 
-_BUFFER = 1 << 20
+BUFFER = 1 << 19
+"""Bytes that are read and written at once."""
 
 
 class Live:
@@ -52,7 +53,7 @@ class Live:
         self._flushed: dict[str, float] = {}
         self._unflushed: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._local = threading.local()
+        self._buffers: list[memoryview] = []
 
     @property
     def spare(self) -> int:
@@ -91,12 +92,16 @@ class Live:
         if self.rate is not None and (delay := self.rate.pay(count)) > 0:
             self.wait(delay)
 
-    def buffer(self) -> memoryview:
-        """This thread's buffer, used by one fetch after the other."""
-        view: memoryview | None = getattr(self._local, "buffer", None)
-        if view is None:
-            view = self._local.buffer = memoryview(bytearray(_BUFFER))
-        return view
+    def lend(self) -> memoryview:
+        """A buffer of `BUFFER` bytes, to be taken back; there are as many as are in use at once."""
+        try:
+            return self._buffers.pop()
+        except IndexError:
+            return memoryview(bytearray(BUFFER))
+
+    def take_back(self, *buffers: memoryview) -> None:
+        """Keep buffers for the next who needs one."""
+        self._buffers += buffers
 
     def reading(self, size: int) -> int:
         """How much to read at once, so that a limited rate comes evenly."""

@@ -6,13 +6,15 @@ connections finish at about the same moment. Connections beyond the first are ad
 something, and are given back as soon as another scene waits for one.
 """
 
+import os
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sedas_sync import integrity
 from sedas_sync.transfer import wire
-from sedas_sync.transfer.partial import Partial
+from sedas_sync.transfer.live import BUFFER
+from sedas_sync.transfer.proving import Follower
 
 if TYPE_CHECKING:
     from sedas_sync.transfer.engine import Run
@@ -23,11 +25,23 @@ BLOCK_MIN = 1 << 20
 MEASURE = 0.02
 """Seconds over which the pace of a connection is measured before it is split."""
 
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""How many this process may use."""
+
 MOST = 16
 """Connections for one scene."""
 
 _FAST = 200e6
 """Bytes a second above which a connection is held back by this machine and not by the server."""
+
+_WAITING = 0.5
+"""Share of the time that must go into waiting for bytes; what we do with them is not made faster by a split."""
+
+_BUSY = 0.5
+"""Share of the processors' time beyond which it is this process that is slow."""
+
+_SURE = 20e6
+"""Bytes a second for which one more window must be slow."""
 
 _WORTHWHILE = 0.25
 """Seconds that must be left for a split to pay."""
@@ -36,20 +50,22 @@ _JUDGE_AFTER = 1.0
 _SHARE = 0.3
 _STALLED = 5.0
 _HOLD_MOST = 60.0
-_BUFFER_MIN, _BUFFER_MAX = 1 << 16, 1 << 20
-
-
-def slow(pace: float, all_paces: float, left: int) -> bool:
-    """Whether further connections promise something: this one is slow, the machine is not, much is left."""
-    return pace < _FAST and all_paces < _FAST * 1.5 and left > pace * _WORTHWHILE
+_BUFFER_MIN = 1 << 16
 
 
 class Meter:
-    """The pace of a connection over windows of `MEASURE` seconds."""
+    """The pace of a connection over windows of `MEASURE` seconds, and what held it back."""
 
     def __init__(self, now: float, position: int) -> None:
         self._at = now
         self._position = position
+        self._waited = 0.0
+        self._busy = time.process_time()
+        self._slow = 0
+
+    def waited(self, seconds: float) -> None:
+        """Note that for so long nothing was done but wait for bytes."""
+        self._waited += seconds
 
     def pace(self, now: float, position: int) -> float | None:
         """Bytes a second over the window that has just ended; None while it lasts."""
@@ -57,41 +73,19 @@ class Meter:
         if passed < MEASURE:
             return None
         pace = (position - self._position) / passed
-        self._at, self._position = now, position
+        busy = time.process_time()
+        held_back = self._waited > passed * _WAITING and busy - self._busy < passed * _BUSY * PROCESSORS
+        self._slow = self._slow + 1 if held_back and pace < _FAST else 0
+        self._at, self._position, self._waited, self._busy = now, position, 0.0, busy
         return pace
 
+    def slow(self, pace: float, all_paces: float, left: int) -> bool:
+        """Whether further connections promise something: the server is slow, this machine is not, much is left.
 
-class Follower:
-    """Reads what has been written, up to the first gap, and feeds the proof, in a thread of its own."""
-
-    def __init__(self, part: Partial, proof: integrity.Proof) -> None:
-        self._part = part
-        self._proof = proof
-        self._news = threading.Event()
-        self._ending = False
-        self._thread = threading.Thread(target=self._follow, name="sedas-sync digest", daemon=True)
-        self._thread.start()
-
-    def nudge(self) -> None:
-        """Something was written."""
-        self._news.set()
-
-    def stop(self) -> None:
-        """End within a moment; what is left is for the caller to read."""
-        self._ending = True
-        self._news.set()
-        self._thread.join()
-
-    def _follow(self) -> None:
-        while not self._ending:
-            self._news.wait()
-            self._news.clear()
-            try:
-                while not self._ending and self._proof.position < self._part.frontier:
-                    self._proof.catch_up(self._part.file, min(self._part.frontier, self._proof.position + (8 << 20)))
-            except (OSError, EOFError):
-                # The caller reads on from the same place and meets the same trouble, where it can be told.
-                return
+        The nearer the pace is to what the machine can do, the longer it has to last: one window may deceive.
+        """
+        lasting = self._slow > pace / _SURE
+        return lasting and all_paces < _FAST * 1.5 and left > pace * _WORTHWHILE
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +115,7 @@ class Split:
         self._open_at = run.part.frontier
         self._fixed = run.policy.segments
         self._limit = min(self._fixed or MOST, MOST)
-        self._buffer = run.live.reading(max(_BUFFER_MIN, min(total >> 9, _BUFFER_MAX)))
+        self._buffer = run.live.reading(max(_BUFFER_MIN, min(total >> 9, BUFFER)))
         self._changed = threading.Condition()
         self._blocks: set[_Block] = set()
         self._missing: list[tuple[int, int]] = []
@@ -292,7 +286,13 @@ class Split:
                 self._changed.notify_all()
 
     def _bring_all(self, *, first: bool, threads: list[threading.Thread] | None = None) -> None:
-        view = memoryview(bytearray(self._buffer))
+        whole = self._live.lend()
+        try:
+            self._bring_blocks(whole[: self._buffer], first=first, threads=threads)
+        finally:
+            self._live.take_back(whole)
+
+    def _bring_blocks(self, view: memoryview, *, first: bool, threads: list[threading.Thread] | None) -> None:
         while not self._ending:
             if not first and (self._working > self._limit or self._live.budget.wanted) and not self._fixed:
                 return

@@ -131,6 +131,8 @@ _GROUPS = (
     ("cosmo", "Cosmo-SkyMed"), ("airsar", "AIRSAR"),
 )  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = int(datetime(1000, 1, 1, tzinfo=UTC).timestamp())
+_LATEST = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 
 def to_instant(value: str | datetime) -> datetime:
@@ -156,7 +158,7 @@ def _seconds_up(when: datetime) -> int:
 
 
 def _wire_time(seconds: int) -> str:
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{_EPOCH + timedelta(seconds=min(max(seconds, _EARLIEST), _LATEST)):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @lru_cache(maxsize=256)
@@ -1143,6 +1145,20 @@ def _plain(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
+@dataclass(slots=True)
+class _Ends:
+    """Whether answers hold what starts in the very first and the very last second that was asked for."""
+
+    first_included: bool = False
+    last_included: bool = False
+
+    def learn(self, start: int, stop: int, starts: Collection[int]) -> None:
+        """Learn from the starts of an answer; one that reaches beyond its ends tells nothing about them."""
+        if starts:
+            self.first_included = self.first_included or min(starts) == start
+            self.last_included = self.last_included or max(starts) == stop
+
+
 class _Asking:
     """One query's questions: asks windows of it, and knows the ways to cut a second that is too full."""
 
@@ -1152,18 +1168,21 @@ class _Asking:
         self._whole = search_body(query)
         narrowing = ("sensorFilters", "filters", "satelliteName", "sourceGroup")
         self.narrowing = json.dumps([self._whole.get(key) for key in narrowing], sort_keys=True, default=str)
+        self._ends = _Ends()
         self._fractions = False
 
     def ask(self, window: windows.Window) -> windows.Answer:
         body = {**self._whole, **(window.part or {})}
-        stop = window.stop
-        if self._fractions and stop < _seconds(self._query.stop):
-            # Starts with fractions of a second fall between windows of whole seconds unless these overlap.
-            stop += 1
-        body["start"], body["stop"] = _wire_time(window.start), _wire_time(stop)
+        # Whether the service includes the ends of what it is asked is not documented, so that a second more is asked
+        # for at either end. Starts with fractions of a second would fall between windows of whole seconds besides.
+        start = window.start - (0 if self._ends.first_included else windows.NEAR)
+        stop = window.stop + (0 if self._ends.last_included and not self._fractions else windows.NEAR)
+        body["start"], body["stop"] = _wire_time(start), _wire_time(stop)
         reply = self._archive._call("POST", "search", "a search", json=body)  # noqa: SLF001 - its own helper
-        rows = _products(self._archive._answer(reply, "a search"))  # noqa: SLF001 - its own helper
-        return windows.Answer([self._row(row) for row in rows])
+        products = _products(self._archive._answer(reply, "a search"))  # noqa: SLF001 - its own helper
+        rows = [self._row(row) for row in products]
+        self._ends.learn(start, stop, [row.start for row in rows if row.start is not None])
+        return windows.Answer(rows)
 
     def _row(self, row: Any) -> windows.Row:
         try:

@@ -18,12 +18,17 @@ The algorithm knows nothing of HTTP: it asks windows of time through a function 
     has passed yet must also agree with needles, sub-windows of a few rows. Where one finds more, agreement counts for
     little from then on, what was believed before is opened again, and it is disagreement that shows an answer to be
     whole: it holds rows that long answers do not.
-4.  A single second is cut by space, satellite, sensor, product type and orbit direction. All tiles of a Sentinel-2
-    datatake share one start, so a hundred rows in a second are nothing special. What no cut can part, and no longer
-    answer vouches for, is reported as unsettled.
+4.  What tells whether an answer may have been cut is its whole length, rows from outside its window and repetitions
+    included. Archives that round instants, or give what overlaps, fill their answers with rows from outside. Where
+    the pieces of a window are answered just as the window is, wherever they lie, time is cut no further.
+5.  What time cannot cut, a single second above all, is cut by space, satellite, sensor, product type and orbit
+    direction. All tiles of a Sentinel-2 datatake share one start, so a hundred rows in a second are nothing special.
+    A `HANDFUL` of rows that nothing parts is believed, several baselines of a scene being one, unless answers of that
+    length were cut, now or later. More than that is reported as unsettled where no longer answer vouches for it.
 
 What no search can see through: a limit that counts rows before they are filtered, while the filter passes next to none
-of them. A cut of an answer of `TINY` rows or fewer is taken for that, and the search is called incomplete.
+of them; where answers of `TINY` rows or fewer are cut, the search is called incomplete for that. Nor a limit of a
+handful of rows where all that is asked for shares a second and a place.
 
 Cost, in searches: 4 for an answer of up to 64 rows that was not cut, about 10 for 5,000; behind a limit of c about
 3 n/c for n rows where the newest come, up to 6 n/c where any rows may be left out (measured with limits of 20 to 401 on
@@ -52,7 +57,7 @@ HANDFUL = 9
 parts of one acquisition, come in handfuls."""
 NEAR = 1
 """Seconds by which a question may reach beyond its window so that both its ends are included; see `Window`."""
-FRUITLESS = 2
+FRUITLESS = 6
 """How often in a row a piece may be answered with nothing but what its window was, before time is cut no further."""
 SHORT = 12
 """Pieces of so many rows need no needle while nothing speaks against them."""
@@ -132,6 +137,8 @@ class Knowledge:
     """Answers proved cut."""
     longest_cut: int = 0
     """Rows of the longest of these."""
+    strange: bool = False
+    """Whether an answer held rows far outside its window, so that a few rows may be all that came of very many."""
 
     @property
     def uniform(self) -> bool:
@@ -355,7 +362,7 @@ class _Search:
         """Rows of the longest piece that needles are under way in."""
         self._taken: list[_Taken] = []
         """What was believed for its length alone; opened again where answers of that length turn out to be cut."""
-        self._trusted: list[Window] = []
+        self._trusted: list[_Taken] = []
         """What was believed because the limit seemed to be known; opened again where it turns out not to be."""
         self._ready: list[_Task] = []
 
@@ -386,10 +393,10 @@ class _Search:
 
     def _reopen(self) -> None:
         """Open again what was believed for a reason that has turned out not to hold."""
-        if not self._known.uniform:
-            self._ready += [self._again(window, agreed=False) for window in self._trusted]
-            self._trusted.clear()
-        doubtful = [taken for taken in self._taken if self._may_be_cut(taken.length, taken.groups)]
+        uniform = self._known.uniform
+        doubtful = [taken for taken in self._trusted if not uniform or self._is_full(taken.groups)]
+        self._trusted = [taken for taken in self._trusted if uniform and not self._is_full(taken.groups)]
+        doubtful += [taken for taken in self._taken if self._may_be_cut(taken.length, taken.groups)]
         self._taken = [taken for taken in self._taken if not self._may_be_cut(taken.length, taken.groups)]
         full = [entry for entry in self._believed if self._is_full(entry[2].groups)]
         if full:
@@ -427,6 +434,7 @@ class _Search:
         seen = _look(window, answer)
         self._cost.rows += len(answer.rows)
         self._known.longest = max(self._known.longest, seen.length)
+        self._known.strange = self._known.strange or seen.strange
         self._known.longest_group = max([self._known.longest_group, *seen.groups.values()])
         return seen
 
@@ -495,7 +503,7 @@ class _Search:
             )
         told = yield pieces
         if _all_alike(seen, told):
-            # Whatever lies near the rows may get their answer, where instants are rounded. What lies far from them tells.
+            # Where instants are rounded, whatever lies near the rows is answered alike; what lies far from them tells.
             told, full_second = (yield _equal(window, 3)), None
             if _all_alike(seen, told):
                 yield from self._settle_otherwise(seen, level=0)
@@ -536,7 +544,7 @@ class _Search:
         if lost and piece.rows:
             piece.rows = [*piece.rows, *(row for row in parent.rows if row.id in lost)]
         known = self._known
-        below_limit = known.uniform and 0 < piece.length < known.cut_at
+        below_limit = known.uniform and 0 < piece.length < known.cut_at and not self._is_full(piece.groups)
         # Where the same rows are missing from every long answer, one that holds others is not long.
         unfooled = known.doubt < _NEVER and bool(piece.beyond(parent))
         likely = (below_limit or unfooled) and not lost
@@ -556,7 +564,7 @@ class _Search:
                 self._ready.append(self._settle(seen, page=False))
                 return
         if self._known.uniform:
-            self._trusted.append(window)
+            self._trusted.append(_Taken(window, seen.length, seen.groups))
 
     def _credible(self, piece: _Seen, parent: _Seen) -> bool:
         """Whether a piece that agrees with its parent is short enough to be believed for that."""
@@ -575,7 +583,7 @@ class _Search:
         """Whether an answer is so short that no limit can have cut it, as far as is known."""
         if seen.lost or self._may_be_cut(seen.length, seen.groups):
             return False
-        return seen.length < self._known.longest or (_is_handful(seen) and not seen.strange)
+        return seen.length < self._known.longest or (_is_handful(seen) and not self._known.strange)
 
     def _may_be_cut(self, length: int, groups: Counter[str]) -> bool:
         """Whether answers of that length, or with as many rows of a group, are known to be cut."""
@@ -588,7 +596,8 @@ class _Search:
 
     def _wants_proof(self, seen: _Seen) -> bool:
         """Whether a full second would be believed for being a handful, more of them than are copies of one scene."""
-        return len(seen.ids) > TINY and _is_handful(seen) and self._known.longest <= seen.length
+        believed = _is_handful(seen) and not self._known.strange and not self._may_be_cut(seen.length, seen.groups)
+        return believed and len(seen.ids) > TINY and self._known.longest <= seen.length
 
     def _note_cut(self, seen: _Seen, more: set[str]) -> _Task:
         """Remember how long an answer was that others found rows missing from, unless the catalogue has grown."""
@@ -624,7 +633,7 @@ class _Search:
         While such a probe is under way elsewhere, what is no longer is believed for the time being.
         """
         known = self._known
-        long = [piece for piece in believed if piece.length > max(known.probed, self._probing)]
+        long = [piece for piece in believed if piece.starts and piece.length > max(known.probed, self._probing)]
         if long:
             self._probing = max(piece.length for piece in long)
             fooled = yield from self._ask_needles(long)
@@ -677,10 +686,9 @@ class _Search:
 
     def _settle_otherwise(self, seen: _Seen, level: int) -> _Task:
         """Check what cannot be cut by time, a single second above all, by cutting it any other way."""
-        if level == 0 and self._wants_proof(seen) and not seen.strange:
-            if (yield from self._prove(seen)):
-                self._ready.append(self._again(seen.window, agreed=False))
-                return
+        if level == 0 and self._wants_proof(seen) and (yield from self._prove(seen)):
+            self._ready.append(self._again(seen.window, agreed=False))
+            return
         if self._take(seen):
             return
         window = seen.window

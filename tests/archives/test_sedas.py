@@ -4,6 +4,7 @@ import collections
 import contextlib
 import copy
 import json
+import operator
 import pickle
 import threading
 import tracemalloc
@@ -394,6 +395,40 @@ def test_fractions_of_a_second_fall_into_no_gap(strange, connect):
     strange.routes["/api/search"] = search
     found = {item.id for item in connect(strange.url).search(AOI, "2019-05-01", "2019-05-02")}
     assert found == {row["supplierId"] for row in rows}
+
+
+def between(rows, first, last):
+    """A server's search that keeps rows by two comparisons of their start with the ends of the question."""
+
+    def search(_parts, body, _authorization):
+        asked = json.loads(body)
+        start, stop = to_instant(asked["start"]), to_instant(asked["stop"])
+        return 200, {
+            "products": [
+                row for row in rows if first(start, to_instant(row["start"])) and last(to_instant(row["start"]), stop)
+            ]
+        }
+
+    return search
+
+
+@pytest.mark.parametrize("first", [operator.le, operator.lt])
+@pytest.mark.parametrize("last", [operator.le, operator.lt])
+@pytest.mark.parametrize("step", [1, 3600])
+def test_ends_of_a_window_are_found_whether_the_service_includes_them_or_not(strange, connect, first, last, step):
+    begin, end = to_instant("2019-05-01"), to_instant("2019-05-31T23:59:59Z")
+    instants = [begin, end, *(to_instant("2019-05-09") + timedelta(seconds=step * n) for n in range(20))]
+    rows = [{**WHOLE, "supplierId": f"s{n}", "start": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for n, at in enumerate(instants)]
+    strange.routes["/api/search"] = between(rows, first, last)
+    found = [item.id for item in connect(strange.url).search(AOI, begin, end)]
+    assert sorted(found) == sorted(row["supplierId"] for row in rows)
+    assert len([path for _, path, *_ in strange.requests if path == "/api/search"]) <= 4
+
+
+def test_earliest_and_latest_instants_there_are_can_be_asked(strange, connect):
+    strange.routes["/api/search"] = between([WHOLE], operator.le, operator.le)
+    earliest, latest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    assert [item.id for item in connect(strange.url).search(AOI, earliest, latest)] == [WHOLE["supplierId"]]
 
 
 # -- tokens

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sedas_sync.archives.windows import Answer, Cost, Knowledge, Row, Window, complete
+from sedas_sync.archives.windows import HANDFUL, Answer, Cost, Knowledge, Row, Window, complete
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
 BEGIN = 1_556_582_400  # 2019-04-30
@@ -284,6 +284,142 @@ def test_several_questions_are_asked_at_once():
     assert len(list(complete(ask, Window(BEGIN, BEGIN + YEAR), workers=3))) == 20
 
 
+DAY = 86_400
+
+
+@dataclass
+class Loose(Catalogue):
+    """A catalogue that answers more than the window: `reach` says what is matched instead of it."""
+
+    reach: Callable[[Window], tuple[int, int]] = lambda window: (window.start, window.stop)
+
+    def ask(self, window: Window) -> Answer:
+        self.asked.append(window)
+        start, stop = self.reach(window)
+        return Answer(self.cut([row for row in self.rows if start <= row.start <= stop], window))
+
+
+def rounded(grain: int) -> Callable[[Window], tuple[int, int]]:
+    """Windows are widened to whole multiples of so many seconds."""
+    return lambda window: (window.start - window.start % grain, window.stop - window.stop % grain + grain - 1)
+
+
+def overlapping(length: int) -> Callable[[Window], tuple[int, int]]:
+    """Scenes take so many seconds, and whatever overlaps the window comes."""
+    return lambda window: (window.start - length, window.stop)
+
+
+def everything(_window: Window) -> tuple[int, int]:
+    return 0, 2**40
+
+
+def regular(number: int, step: int) -> list[Row]:
+    return [Row(f"id{n}", BEGIN + n * step, "AB"[n % 2], None) for n in range(number)]
+
+
+@pytest.mark.parametrize("rule", ["newest", "oldest", "arbitrary", "capricious"])
+@pytest.mark.parametrize(
+    ("rows", "cap", "reach"),
+    [
+        (regular(60, DAY // 10), 5, rounded(DAY)),
+        (regular(60, DAY // 10), 20, rounded(DAY)),
+        (regular(180, DAY // 30), 5, rounded(DAY)),
+        (regular(180, DAY // 30), 20, rounded(DAY)),
+        (regular(100, 6), 8, rounded(60)),
+        (regular(80, DAY // 4), 10, overlapping(30 * 3600)),
+        (regular(60, 1), 10, overlapping(20)),
+        (regular(60, 1), 25, overlapping(20)),
+        (regular(50, DAY), 20, everything),
+    ],
+)
+def test_answers_full_of_rows_from_outside_the_window_are_never_taken_for_short(rows, cap, reach, rule):
+    outcome = search(Loose(rows, cap, rule, reach=reach))
+    assert outcome.shortfall or len(outcome.found) == len(rows)
+    assert outcome.searches <= 500 + 2 * len(rows)
+
+
+@pytest.mark.parametrize("rule", ["newest", "oldest"])
+def test_rounding_to_days_hides_nothing_where_the_cap_holds_two_days(rule):
+    outcome = search(Loose(regular(60, DAY // 10), 21, rule, reach=rounded(DAY)))
+    assert outcome.shortfall is None
+    assert len(outcome.found) == 60
+
+
+@pytest.mark.parametrize("number", [0, 1, 4, 9])
+def test_few_scenes_of_an_archive_that_ignores_windows_are_complete_and_cheap(number):
+    outcome = search(Loose(regular(number, DAY), reach=everything))
+    assert outcome.shortfall is None
+    assert len(outcome.found) == number
+    assert outcome.searches <= 11
+
+
+def test_archive_that_ignores_windows_may_have_cut_what_it_always_answers():
+    outcome = search(Loose(regular(50, DAY), 20, reach=everything))
+    assert outcome.shortfall is not None
+    assert "between 2019-04-30T00:00:00Z and 2020-04-29T00:00:00Z" in outcome.shortfall
+    assert outcome.searches <= 12
+
+
+def test_row_from_after_the_window_alone_settles_nothing():
+    rows = [*regular(3, DAY), Row("later", BEGIN + 3 * YEAR, "A", None)]
+    assert search(Loose(rows, 1, reach=everything)).shortfall is not None
+
+
+@pytest.mark.parametrize("number", [10, 20, 60])
+def test_uncut_answers_of_whole_days_take_four_searches(number):
+    outcome = search(Loose(regular(number, DAY // 2), reach=rounded(DAY)))
+    assert (len(outcome.found), outcome.shortfall) == (number, None)
+    assert outcome.searches <= 4
+
+
+@pytest.mark.parametrize("times", [2, 12, 13, 40])
+@pytest.mark.parametrize("number", [1, 2, 20])
+def test_rows_that_come_several_times_are_counted_once(number, times):
+    outcome = search(Repeating(spread(number), times=times))
+    assert (len(outcome.found), outcome.shortfall) == (number, None)
+    assert outcome.searches <= 4
+
+
+@pytest.mark.parametrize("cap", [9, 20, 22])
+@pytest.mark.parametrize("times", [2, 3, 20])
+def test_repeated_rows_behind_a_cap_are_found_or_missed_aloud(times, cap):
+    outcome = search(Repeating(spread(40), cap, times=times))
+    assert outcome.shortfall or len(outcome.found) == 40
+
+
+@dataclass
+class Repeating(Catalogue):
+    """A catalogue that gives each row several times, which counts towards its cap."""
+
+    times: int = 1
+
+    def cut(self, rows: list[Row], window: Window) -> list[Row]:
+        rows = sorted(rows, key=lambda row: (row.start, row.id), reverse=True)
+        return [row for row in rows for _ in range(self.times)][: self.cap]
+
+
+@pytest.mark.parametrize("number", range(1, HANDFUL + 1))
+def test_handful_of_one_second_that_nothing_parts_is_believed_within_four_searches(number):
+    rows = [Row(f"same{n}", BEGIN + 1000, "A", Place(0, 1)) for n in range(number)]
+    outcome = search(Catalogue(rows))
+    assert (len(outcome.found), outcome.shortfall) == (number, None)
+    assert outcome.searches <= 4
+
+
+def test_handful_is_not_believed_where_answers_of_its_length_were_cut():
+    rows = [Row(f"same{n}", BEGIN + 1000, "A", Place(0, 1)) for n in range(9)]
+    outcome = search(Catalogue([*rows, *(row._replace(item=Place(0, 1)) for row in spread(60))], 5))
+    assert outcome.shortfall is not None
+    assert "at 2019-04-30T00:16:40Z" in outcome.shortfall
+
+
+def test_handful_whose_second_holds_more_in_a_part_of_the_area_is_not_believed():
+    rows = clump(30)
+    outcome = search(Catalogue(rows, 6))
+    assert outcome.shortfall or len(outcome.found) == 30
+    assert len(outcome.found) > 6
+
+
 @st.composite
 def catalogues(draw: st.DrawFn) -> Catalogue:
     count = draw(st.integers(0, 160))
@@ -297,7 +433,7 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
         west = 0.0 if tight and dice.random() < 0.3 else dice.random()
         start = dice.choice(instants) if clumps else instants[number]
         rows.append(Row(f"id{number}", start, dice.choice("ABC"), Place(west, min(1.0, west + 0.05))))
-    cap = draw(st.one_of(st.none(), st.integers(8, 60)))
+    cap = draw(st.one_of(st.none(), st.integers(HANDFUL + 1, 60)))  # a handful that nothing parts is believed
     return Catalogue(rows, cap, draw(st.sampled_from(["newest", "oldest", "arbitrary", "capricious", "satellite"])))
 
 

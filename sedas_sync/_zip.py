@@ -34,10 +34,11 @@ _AFTER_ENTRY = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x06\x06", b"PK\x06\x08")
 _STORED, _DEFLATED, _BZIP2 = 0, 8, 12
 _ENCRYPTED, _DESCRIPTOR = 0x1, 0x8
 _ALL16, _ALL32 = 0xFFFF, 0xFFFFFFFF
-_SLICE = 1 << 18
-"""The most that is read or inflated at once: what stays in the processor's cache, and out of the memory's peak."""
+_SLICE = 96 << 10
+"""The most that is read or inflated at once. The C library gives larger blocks back to the kernel each time, and
+the page faults of taking them anew were measured at a quarter of the cost of inflating."""
 
-_INPUT = 1 << 16
+_INPUT = 1 << 15
 _WIDE = 8
 
 

@@ -351,7 +351,7 @@ class Run:
         try:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
-            if action.blocked or action.kind is Kind.REPLACE:
+            if action.blocked or action.held is not None:
                 self._clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or isinstance(error, AuthenticationError)

@@ -271,8 +271,12 @@ class Run:
     def begin(self, note: Note) -> None:
         """Begin at zero."""
         self.part.begin(note)
-        self.responses = 0
-        self._new_proof()
+        if self.responses or self.proof.position:
+            self.responses = 0
+            self._new_proof()
+        else:
+            # A proof that has seen nothing is as good as a new one.
+            self.proof.size = self.size or note.total
 
     # -- tries
 

@@ -9,7 +9,7 @@ from sedas_sync import errors, folder
 from sedas_sync.transfer import wire
 from sedas_sync.transfer.rate import Budget, Rate
 
-BUFFER = 1 << 19
+BUFFER = 1 << 20
 """Bytes that are read and written at once."""
 
 

@@ -40,7 +40,7 @@ _WAITING = 0.5
 _BUSY = 0.5
 """Share of the processors' time beyond which it is this process that is slow."""
 
-_SURE = 20e6
+_SURE = 10e6
 """Bytes a second for which one more window must be slow."""
 
 _WORTHWHILE = 0.25

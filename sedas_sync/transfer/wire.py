@@ -30,6 +30,10 @@ OK, PARTIAL, BAD_REQUEST, PROXY_LOGIN, UNSATISFIABLE, SERVER_ERROR = 200, 206, 4
 
 REDIRECTS = 5
 _CLEAN = re.compile(r"[A-Za-z0-9!#$%&'()*+,/:;=?@\[\]~._-]*")
+_PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9!$%&'()*+,/:;=?@~._-]*)")
+"""Most links, which need no more than to be taken apart."""
+
+_PORT_MOST = 65535
 _HEAD_LIMIT = 1 << 16
 _IDLE_LIMIT = 30.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -55,10 +59,7 @@ class Origin(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether the host is this machine."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost" or self.host.endswith(".localhost")
+        return _loopback(self.host)
 
     @property
     def authority(self) -> str:
@@ -71,12 +72,23 @@ class Origin(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@functools.lru_cache(maxsize=256)
 def split(url: str) -> tuple[Origin, str]:
     """Take a URL apart into its origin and the target of a request.
 
     Raises:
         Refused: it is no http or https URL.
     """
+    plain = _PLAIN.fullmatch(url)
+    if plain is not None and int(plain[3] or 0) <= _PORT_MOST:
+        return Origin(plain[1], plain[2], int(plain[3] or _DEFAULT_PORTS[plain[1]])), plain[4]
     try:
         found = urlsplit(url)
         host, port = found.hostname, found.port

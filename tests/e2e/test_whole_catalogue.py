@@ -127,7 +127,7 @@ class Everywhere(RowCatalogue):
         from dataclasses import replace
 
         world = shapely.box(-180, -90, 180, 90)
-        return super().find(replace(search, aoi=world), now)
+        return super().find(replace(search, aoi=world, min_coverage=None), now)
 
 
 @pytest.mark.slow

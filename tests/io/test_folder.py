@@ -209,3 +209,77 @@ def test_stat_does_not_follow(root, outside):
     assert Path(root / "link").lstat().st_ino == found.st_ino
     assert folder.stat(str(root), "nobody") is None
     assert folder.stat(str(root), "no/body") is None
+
+
+# -- folders that stay open
+
+
+class Clock:
+    def __init__(self):
+        self.now = 10.0
+
+    def __call__(self):
+        return self.now
+
+
+def open_folders():
+    here = Path("/proc/self/fd")
+    return len(list(here.iterdir())) if here.is_dir() else 0
+
+
+def test_a_folder_stays_open_for_a_while_and_is_walked_to_again(root):
+    clock = Clock()
+    folders = folder.Folders(clock)
+    before = open_folders()
+    first, name = folders.take(str(root), "a/b/file")
+    again, _ = folders.take(str(root), "a/b/other")
+    assert (name, again) == ("file", first)
+    (root / "a").rename(root / "gone")
+    clock.now += folder.HELD
+    later, _ = folders.take(str(root), "a/b/file")
+    assert later is not first
+    assert os.fstat(later.file).st_ino == (root / "a/b").stat().st_ino
+    assert os.fstat(first.file).st_ino == (root / "gone/b").stat().st_ino
+    for held in (first, again, later):
+        folders.give_back(held)
+    folders.close()
+    assert open_folders() == before
+
+
+def test_what_is_in_use_is_closed_when_it_is_given_back(root):
+    folders = folder.Folders(Clock())
+    before = open_folders()
+    held = [folders.take(str(root), f"{number}/file")[0] for number in range(40)]
+    assert len({os.fstat(one.file).st_ino for one in held}) == len(held)
+    folders.close()
+    for one in held:
+        os.fstat(one.file)
+        folders.give_back(one)
+    assert open_folders() == before
+
+
+@pytest.mark.parametrize("path", ["..", "a/../b", "a/..", "a/.", "a/", "a/b\0", "/a"])
+def test_an_open_folder_leads_nowhere_else(root, path):
+    folders = folder.Folders(Clock())
+    folders.give_back(folders.take(str(root), "a/file")[0])
+    with pytest.raises(TransferError):
+        folders.take(str(root), path)
+    folders.close()
+
+
+def test_a_link_on_the_way_is_refused_by_open_folders_too(root, outside):
+    (root / "link").symlink_to(outside)
+    folders = folder.Folders(Clock())
+    with pytest.raises(TransferError, match="link in the mirror is a symbolic link"):
+        folders.take(str(root), "link/file")
+    (root / "real").mkdir()
+    held, name = folders.take(str(root), "real/victim")
+    (root / "real").rmdir()
+    (root / "real").symlink_to(outside)
+    # What was found stays what it is, and a folder that is gone takes nothing.
+    with pytest.raises(FileNotFoundError):
+        os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=held.file)
+    with pytest.raises(TransferError, match="symbolic link"):
+        folders.take(str(root), "real/victim", anew=True)
+    folders.give_back(held)
+    folders.close()

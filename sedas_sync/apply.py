@@ -364,6 +364,7 @@ class Run:
             path=action.path,
             partial=partial_path(task.scene),
             policy=self._policies[task.archive],
+            sha256=None if action.want is None else action.want.sha256,
             replace=action.kind is Kind.REPLACE,
         )
         task.began = task.began or monotonic()

@@ -29,7 +29,7 @@ Exit codes:
   3    done for now, LTA orders are pending: run it again later
   4    the archive refused the credentials, or there are none
   5    another process is at work in this mirror
-  10   plan --exit-code: there are changes to make
+  10   plan --exit-code, lock --check: there are changes to make
   130, 143  interrupted; the same command goes on where it stopped
 """
 
@@ -83,6 +83,7 @@ _lock_timeout = click.option(
     "--lock-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
     help="Wait so long for another process in this mirror.",
 )  # fmt: skip
+_locked = click.option("--locked", is_flag=True, help="Do not search: exactly the scenes of the lock.")
 _datasets = click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset (repeatable).")
 
 
@@ -181,6 +182,8 @@ def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Gl
 @click.option("--sizes", is_flag=True, help="Ask the archive for sizes.")
 @click.option("--record", type=click.Path(dir_okay=False), help="Save every answer of the search in this file.")
 @click.option("--replay", type=click.Path(dir_okay=False), help="Search in saved answers: no network, no account.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Save the plan in this file, for `apply --plan`.")
+@_locked
 @_global_options
 def plan(
     manifest: str,
@@ -190,6 +193,8 @@ def plan(
     sizes: bool,
     record: str | None,
     replay: str | None,
+    out: str | None,
+    locked: bool,
     common: Globals,
 ) -> None:
     """Show what apply would do, and why; changes nothing."""
@@ -204,6 +209,8 @@ def plan(
         sizes=sizes,
         record=record,
         replay=replay,
+        out=out,
+        locked=locked,
     )
 
 
@@ -217,17 +224,23 @@ def _plan(
     sizes: bool = False,
     record: str | None = None,
     replay: str | None = None,
+    out: str | None = None,
+    locked: bool = False,
 ) -> NoReturn:
     from sedas_sync.render import text  # noqa: PLC0415  # as above
 
     opened = _mirror(manifest, common, record=record, replay=replay)
     with opened as mirror, _view(common, json_lines=False) as view, _interruptible():
-        made = mirror.plan(datasets=datasets, sizes=sizes, on_event=view, on_found=view.found)
+        made = mirror.plan(datasets=datasets, sizes=sizes, on_event=view, on_found=view.found, locked=locked)
         _warn_all(made.warnings, common)
+        command = f"sedas-sync apply{_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
+        command += " --locked" if locked else ""
+        if out is not None:
+            _save_plan(mirror, made, datasets, out)
+            command = f"sedas-sync apply{_argument(manifest)} --plan {out}"
         if common.as_json:
             _print_json(made.to_json(everything=everything))
         elif not common.quiet:
-            command = f"sedas-sync apply{_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
             click.echo(text.plan(made, everything=everything, colour=_colour(), command=command))
         _failures_to_stderr(made.failures if common.as_json or common.quiet else ())
         if made.failures:
@@ -243,6 +256,9 @@ def _plan(
 @click.option("--jobs", type=click.IntRange(min=1), help="Downloads at once.")
 @click.option("--yes", is_flag=True, help="Answer yes to every question.")
 @click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
+@click.option("--plan", "saved", type=click.Path(dir_okay=False), help="Carry out exactly this plan of `plan --out`.")
+@_locked
+@click.option("--update-lock", is_flag=True, help="Bring the lock up to date afterwards, digests too.")
 @_lock_timeout
 @_global_options
 def apply(
@@ -253,18 +269,38 @@ def apply(
     jobs: int | None,
     yes: bool,
     take_over: bool,
+    saved: str | None,
+    locked: bool,
+    update_lock: bool,
     lock_timeout: float,
     common: Globals,
 ) -> None:
     """Make the folder what the manifest says."""
     del yes  # there is no question that a run of today's actions could ask
+    if saved is not None and (datasets or dry_run or locked or update_lock):
+        raise ManifestError("--plan is the whole plan: no --dataset, --dry-run, --locked or --update-lock goes with it")
+    if update_lock and (datasets or locked or dry_run):
+        raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
     if dry_run:
-        _plan(manifest, common, datasets=datasets)
+        _plan(manifest, common, datasets=datasets, locked=locked)
     with _mirror(manifest, common) as mirror, _view(common, json_lines=common.as_json) as view:
+        given = None if saved is None else _saved_plan(mirror, saved)
+        if locked:
+            mirror.checked_lock()
         with _interruptible(), mirror.locked(timeout=lock_timeout):
-            made = mirror.plan(datasets=datasets, on_event=view, on_found=view.found, take_over=take_over)
+            command = "apply"
+            if given is not None:
+                made, command = mirror.resume_plan(given, take_over=take_over), given.command
+            else:
+                made = mirror.plan(
+                    datasets=datasets, on_event=view, on_found=view.found, take_over=take_over, locked=locked
+                )
             with _stopping(mirror.stop) as caught:
-                summary = mirror.apply(made, on_event=view, wait=not no_wait, jobs=jobs, take_over=take_over)
+                summary = mirror.apply(
+                    made, on_event=view, wait=not no_wait, jobs=jobs, take_over=take_over, command=command
+                )
+            if update_lock and not caught:
+                _update_lock(mirror, made, common)
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
@@ -272,6 +308,31 @@ def apply(
         elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
             click.echo(f"{summary.pending} scenes wait for the long-term archive: run it again later.", err=True)
         _exit(code)
+
+
+@cli.command()
+@_manifest_argument
+@click.option("--check", is_flag=True, help="Only say what would change; exit with 10 where anything would.")
+@_lock_timeout
+@_global_options
+def lock(manifest: str, check: bool, lock_timeout: float, common: Globals) -> None:
+    """Pin the scenes that the manifest stands for in its lock, digests of those in the mirror too."""
+    from contextlib import nullcontext  # noqa: PLC0415  # as above
+
+    from sedas_sync.render import text  # noqa: PLC0415  # as above
+
+    with _mirror(manifest, common) as mirror, _view(common, json_lines=False) as view, _interruptible():
+        with nullcontext() if check else mirror.locked_if_there(timeout=lock_timeout):
+            made = mirror.plan(on_event=view, on_found=view.found)
+            _warn_all(made.warnings, common)
+            if made.failures or not made.search_complete:
+                _failures_to_stderr(made.failures)
+            locked = mirror.relock(made, write=not check)
+        if common.as_json:
+            _print_json({"schema": 1, "manifest": mirror.manifest.source, "check": check, **locked.to_json()})
+        elif not common.quiet:
+            click.echo(text.relocked(locked, check=check))
+        _exit(CHANGES_TO_MAKE if check and locked.news else 0)
 
 
 @cli.command()
@@ -401,6 +462,37 @@ def _opened(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
         raise ManifestError(f"{path}: cannot be opened: {error.strerror}") from None
     with file:
         yield file
+
+
+def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> None:
+    from sedas_sync.lockfile import write_whole  # noqa: PLC0415  # as above
+    from sedas_sync.saved import dumps  # noqa: PLC0415
+
+    write_whole(Path(out), dumps(mirror.save(made, datasets=datasets)).encode())
+
+
+def _saved_plan(mirror: Any, file: str) -> Any:
+    """A plan of `plan --out`, which was made from what the manifest says."""
+    from sedas_sync.saved import loads  # noqa: PLC0415  # as above
+
+    with _opened(file, "r") as opened:
+        try:
+            saved = loads(opened.read(), file)
+        except UnicodeDecodeError:
+            raise ManifestError(f"{file}: is not UTF-8 text; a saved plan is") from None
+    mirror.check_saved(saved)
+    return saved
+
+
+def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
+    from sedas_sync.render import text  # noqa: PLC0415  # as above
+
+    if made.failures or not made.search_complete:
+        click.echo("The lock is left as it is: the search failed or stayed incomplete.", err=True)
+        return
+    locked = mirror.relock(made, applied=True)
+    if not common.quiet:
+        click.echo(text.relocked(locked, check=False), err=True)
 
 
 @contextmanager

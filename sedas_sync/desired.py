@@ -123,7 +123,7 @@ def desired(
         if explain:
             for scene_id, why in refused.items():
                 result.refused.setdefault(scene_id, {})[name] = why
-    paths = _paths(manifest, scenes, takers)
+    paths = paths_of(manifest, scenes, takers)
     for scene_id, scene in scenes.items():
         datasets = tuple(takers[scene_id])
         archive = manifest.datasets[datasets[0]].archive[0]
@@ -306,9 +306,10 @@ def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]
     }
 
 
-def _paths(
-    manifest: Manifest, scenes: Mapping[SceneId, Scene], takers: Mapping[SceneId, list[str]]
+def paths_of(
+    manifest: Manifest, scenes: Mapping[SceneId, Scene], takers: Mapping[SceneId, Sequence[str]]
 ) -> dict[SceneId, str]:
+    """Where each scene's file belongs, given the datasets that want it: no two scenes share a path."""
     layout = manifest.mirror.layout
     paths = {
         scene_id: layout.path(

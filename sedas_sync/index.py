@@ -186,6 +186,12 @@ class Index:
             return str(row[0])
         return None
 
+    def last_command(self) -> str | None:
+        """What the newest run was; None while there was none."""
+        for row in self._rows("SELECT command FROM runs ORDER BY number DESC LIMIT 1"):
+            return str(row[0])
+        return None
+
     # -- writing -------------------------------------------------------------------------------------------------
 
     @property

@@ -76,6 +76,11 @@ class Layout:
     def __str__(self) -> str:
         return self.template
 
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that its paths are made of."""
+        return frozenset(piece.name for segment in self._segments for piece in segment if isinstance(piece, _Field))
+
     @classmethod
     def parse(cls, template: str) -> "Layout":
         """Read a template: text with fields in braces.

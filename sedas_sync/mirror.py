@@ -17,15 +17,19 @@ from sedas_sync.apply import Options, Run, partial_path
 from sedas_sync.archives import Archive
 from sedas_sync.archives.recorded import Recorder, write_head
 from sedas_sync.desired import Desired, Refusal, desired, refusal
-from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
+from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched, Summary
 from sedas_sync.facts import scene_of
 from sedas_sync.index import STATE, Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
 from sedas_sync.load import KNOWN_TYPES, load_manifest
+from sedas_sync.lock import Lock, Relocked, changes, differences, head_of, mismatches, pinned
+from sedas_sync.locked import LookUp, locked_wants
+from sedas_sync.lockfile import lock_path, read_lock, write_lock
 from sedas_sync.manifest import ArchiveConfig, Manifest, parse
-from sedas_sync.model import Order, OrderState, Scene, SceneId, Want
-from sedas_sync.plan import TRANSFERS, Plan, decide, settled
+from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId, Want
+from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
+from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import survey
 from sedas_sync.transfer import Policy
@@ -39,6 +43,9 @@ _WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is h
 __all__ = ["Done", "Mirror", "SearchResult", "fetch", "load_manifest", "open_archive"]
 
 Listener = Callable[[Event], None]
+Refresh = Callable[[Mapping[SceneId, Want], Mapping[SceneId, Observed]], Mapping[SceneId, Want]]
+
+_NEED_AN_ARCHIVE = TRANSFERS | {Kind.ORDER, Kind.WAIT}
 
 
 def _utc_now() -> datetime:
@@ -106,6 +113,7 @@ class Mirror:
         self._archives = dict(archives or {})
         self._stack = ExitStack()
         self._locked = False
+        self._checked_lock: Lock | None = None
         self._run: Run | None = None
         self.stopped = False
 
@@ -190,6 +198,7 @@ class Mirror:
         on_event: Listener = _ignore,
         on_found: Callable[[int], None] | None = None,
         take_over: bool = False,
+        locked: bool = False,
     ) -> Plan:
         """Work out what apply would do. Changes nothing, orders nothing; asks once for the orders that are pending.
 
@@ -199,13 +208,17 @@ class Mirror:
             on_event: told of each dataset's search.
             on_found: told how many scenes have been found so far, a few times a second.
             take_over: plan as if the mirror belonged to this manifest.
+            locked: do not search, but take exactly the scenes of the lock.
 
         Raises:
             AuthenticationError: an archive refused the credentials, or there are none.
-            ManifestError: the mirror belongs to another manifest.
+            LockMismatch: the lock was made from something else than what the manifest says.
+            ManifestError: the mirror belongs to another manifest, or there is no lock.
         """
         with self._index(write=False) as (index, warnings):
             self._check_owner(index, take_over=take_over)
+        if locked:
+            return self._plan_locked(datasets, warnings, sizes=sizes)
         found = self.search(datasets=datasets, on_event=on_event, on_found=on_found)
         plan = self._plan(found.wants, warnings, sizes=sizes)
         # A product that is held needs no catalogue to vouch for it.
@@ -230,7 +243,28 @@ class Mirror:
         }
         return self._plan(wants, [])
 
-    def _plan(self, wants: Mapping[SceneId, Want], warnings: list[str], *, sizes: bool = False) -> Plan:
+    def _plan_locked(self, datasets: Iterable[str], warnings: list[str], *, sizes: bool) -> Plan:
+        manifest, lock = self._narrowed(datasets), self.checked_lock()
+        with self._index(write=False) as (index, _):
+            held = {holding.id: holding for holding in index.holdings() if holding.id in lock.scenes}
+        look_up = LookUp(self.archive)
+        wants = locked_wants(manifest, lock, held, look_up)
+        plan = self._plan(wants, warnings, sizes=sizes, refresh=look_up.refresh)
+        return replace(
+            plan,
+            search_complete=not look_up.failures,
+            failures=tuple(look_up.failures),
+            warnings=(*plan.warnings, *look_up.warnings),
+        )
+
+    def _plan(
+        self,
+        wants: Mapping[SceneId, Want],
+        warnings: list[str],
+        *,
+        sizes: bool = False,
+        refresh: Refresh | None = None,
+    ) -> Plan:
         with self._index(write=False) as (index, said):
             warnings.extend(warning for warning in said if warning not in warnings)
             seen = survey(
@@ -242,10 +276,11 @@ class Mirror:
                 partial_path=lambda want: partial_path(want.scene),
             )
             orders = {order.id: order for order in index.orders()}
+        if refresh is not None:
+            wants = refresh(wants, seen.observed)
         polled = self._poll(orders, wants, warnings)
         orders.update((order.id, order) for order in polled)
-        trust = any(policy != "ignore" for policy in self._filehash.values())
-        actions = decide(wants, seen.observed, orders, trust_digest=trust)
+        actions = decide(wants, seen.observed, orders, trust_digest=self._trust)
         if sizes:
             asked = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
             known = self._sizes(asked)
@@ -382,6 +417,7 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
+        command: str = "apply",
     ) -> Summary:
         """Carry out a plan, and nothing else.
 
@@ -393,6 +429,7 @@ class Mirror:
             executor: runs the downloads; threads of this process where None.
             lock_timeout: how long to wait for another process in this mirror, seconds.
             take_over: take the mirror from the manifest it belongs to.
+            command: what the mirror remembers the run as.
 
         Returns:
             The summary, which has also been told as the last event.
@@ -403,7 +440,13 @@ class Mirror:
         """
         summary: Summary | None = None
         for event in self.run(
-            plan, wait=wait, jobs=jobs, executor=executor, lock_timeout=lock_timeout, take_over=take_over
+            plan,
+            wait=wait,
+            jobs=jobs,
+            executor=executor,
+            lock_timeout=lock_timeout,
+            take_over=take_over,
+            command=command,
         ):
             on_event(event)
             if isinstance(event, Summary):
@@ -421,14 +464,15 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
+        command: str = "apply",
     ) -> Generator[Event]:
         """Like `apply`, as a generator of what happens; closing it ends the run in order."""
         with self.locked(timeout=lock_timeout), self._index(write=True) as (index, warnings):
             self._check_owner(index, take_over=take_over)
             index.set_owner(self._name_in_mirror())
             said = plan.warnings if not warnings else tuple(w for w in plan.warnings if not w.endswith(_WILL_REBUILD))
-            used = {action.want.archive for action in plan.actions if action.want is not None}
-            number = index.begin_run("apply", self._clock())
+            used = {a.want.archive for a in plan.actions if a.want is not None and a.kind in _NEED_AN_ARCHIVE}
+            number = index.begin_run(command, self._clock())
             self._run = Run(
                 replace(plan, warnings=(*said, *warnings)),
                 root=self.root,
@@ -447,6 +491,143 @@ class Mirror:
                     yield event
             finally:
                 self._run = None
+
+    # -- the lock ----------------------------------------------------------------------------------------------------
+
+    def checked_lock(self) -> Lock:
+        """The manifest's lock, which says what the manifest says.
+
+        Raises:
+            LockMismatch: it was made from something else, each difference named.
+            ManifestError: there is no lock, or the file is none.
+        """
+        if self._checked_lock is None:
+            path, lock = lock_path(self.manifest.source), read_lock(self.manifest)
+            if lock is None:
+                raise ManifestError(f"{path}: there is no lock; `sedas-sync lock` writes it")
+            if said := mismatches(self.manifest, lock):
+                raise LockMismatch([f"{path}: {difference}" for difference in said])
+            self._checked_lock = lock
+        return self._checked_lock
+
+    def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
+        """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
+
+        A lock that says the same already is left as it is, whenever its relative dates were made absolute.
+
+        Args:
+            plan: of the whole manifest.
+            applied: whether it was carried out, so that what it fetched is pinned with its digest.
+            write: without it, only say what would change.
+
+        Raises:
+            SedasSyncError: the plan's search failed or stayed incomplete.
+            ManifestError: the lock cannot be read or written.
+        """
+        if plan.failures or not plan.search_complete:
+            raise SedasSyncError("the lock is left as it is, since the search failed or stayed incomplete")
+        before = read_lock(self.manifest)
+        with self._index(write=False) as (index, _):
+            held = {holding.id: holding for holding in index.holdings()}
+        head = head_of(self.manifest, self._clock())
+        after = pinned(head, plan.actions, _intact(plan, held if applied else {}), before)
+        said = () if before is None else differences(head, before.head)
+        moved = changes(Lock(head=head, scenes={}) if before is None else before, after)
+        news = before is None or bool(said or moved)
+        if news and write:
+            write_lock(self.manifest, after)
+        return Relocked(
+            path=str(lock_path(self.manifest.source)), lock=after, differences=said, changes=moved, news=news
+        )
+
+    @contextmanager
+    def locked_if_there(self, *, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the mirror's lock where there is a mirror; where there is none, make none.
+
+        Raises:
+            MirrorLocked: another process is at work in this mirror.
+        """
+        if (self.root / STATE).is_dir():
+            with self.locked(timeout=timeout):
+                yield
+        else:
+            yield
+
+    # -- saved plans -------------------------------------------------------------------------------------------------
+
+    def save(self, plan: Plan, *, datasets: Iterable[str] = ()) -> SavedPlan:
+        """A plan with what it was made from, to be written to a file.
+
+        Args:
+            plan: from `plan`.
+            datasets: those that it was narrowed to.
+        """
+        return SavedPlan(
+            head=head_of(self.manifest, self._clock()),
+            mirror={"path": self.manifest.mirror.path, "layout": str(self.manifest.mirror.layout)},
+            datasets=tuple(datasets),
+            plan=plan,
+        )
+
+    def check_saved(self, saved: SavedPlan) -> None:
+        """See to it that a saved plan was made from what the manifest says.
+
+        Raises:
+            LockMismatch: the manifest has moved on since; says how.
+        """
+        said = list(differences(head_of(self.manifest, None), saved.head, called="the plan"))
+        said += [
+            f"mirror.{key} is {now}, the plan has {saved.mirror.get(key)}"
+            for key, now in (("path", self.manifest.mirror.path), ("layout", str(self.manifest.mirror.layout)))
+            if saved.mirror.get(key) != now
+        ]
+        if said:
+            raise LockMismatch([f"the manifest has moved on since the plan was made: {one}" for one in said])
+
+    def resume_plan(self, saved: SavedPlan, *, take_over: bool = False) -> Plan:
+        """Make a saved plan ready to be applied: the same actions, with links that are valid now.
+
+        One that was begun, and that nothing else came after, goes on where it stopped.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+            LockMismatch: the manifest or the mirror has moved on since the plan was made; says how.
+            ManifestError: the mirror belongs to another manifest.
+        """
+        with self._index(write=False) as (index, warnings):
+            self._check_owner(index, take_over=take_over)
+            holdings = {holding.id: holding for holding in index.holdings()}
+            remembered = {order.id: order for order in index.orders()}
+            begun = index.last_command() == saved.command
+        self.check_saved(saved)
+        look_up = LookUp(self.archive)
+
+        def refresh(wants: Mapping[SceneId, Want], observed: Mapping[SceneId, Observed]) -> Mapping[SceneId, Want]:
+            # Planning asks for orders and remembers nothing of the answers: the plan knows them better than the index.
+            orders = remembered | {
+                order.id: order
+                for order in saved.orders
+                if order.id in remembered and remembered[order.id].order == order.order
+            }
+            if not begun and (
+                moved := drift(saved.plan, decide(wants, observed, orders, trust_digest=self._trust), holdings)
+            ):
+                raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved])
+            return look_up.refresh(wants, observed)
+
+        plan = self._plan(saved.wants, warnings, refresh=refresh)
+        untouched = tuple(
+            replace(action, held=holdings[action.id])
+            for action in saved.plan.actions
+            if action.want is None and action.id in holdings
+        )
+        return replace(
+            plan,
+            actions=plan.actions + untouched,
+            search_complete=saved.plan.search_complete,
+            failures=(*saved.plan.failures, *look_up.failures),
+            warnings=(*plan.warnings, *look_up.warnings),
+        )
 
     def forget_order(self, order: str) -> bool:
         """Forget an order, by its own id or by its scene's; says whether there was one."""
@@ -507,6 +688,11 @@ class Mirror:
     @property
     def _filehash(self) -> dict[str, Filehash]:
         return {key: config.filehash for key, config in self.manifest.archives.items()}
+
+    @property
+    def _trust(self) -> bool:
+        """Whether a digest that the catalogue changed means a changed scene."""
+        return any(policy != "ignore" for policy in self._filehash.values())
 
     def _options(self, *, wait: bool, jobs: int | None) -> Options:
         transfer = self.manifest.transfer
@@ -602,6 +788,19 @@ def open_archive(
             now=clock,
         )
     )
+
+
+def _intact(plan: Plan, held: Mapping[SceneId, Holding]) -> dict[SceneId, Holding]:
+    """The files whose bytes are the scenes' of a plan, before or after it was applied."""
+    intact = {}
+    for action in plan.actions:
+        now = held.get(action.id)
+        if action.kind in (Kind.KEEP, Kind.ADOPT) and action.held is not None:
+            intact[action.id] = action.held
+        elif now is not None and now != action.held:
+            # It was put in place since the plan was made.
+            intact[action.id] = now
+    return intact
 
 
 def _put_aside(file: Path) -> Path:

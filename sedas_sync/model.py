@@ -123,6 +123,8 @@ class Want:
     archive: str
     """Key of the archive it comes from."""
     path: str
+    sha256: str | None = None
+    """The digest that a lock demands of its bytes."""
 
 
 class Level(StrEnum):

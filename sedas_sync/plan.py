@@ -9,6 +9,7 @@ the scene is a planned acquisition                 any     skip
 held, intact, at its path                          any     keep
 held, intact, at another path                      any     adopt
 held, intact, but changed in the archive           yes     replace
+held, intact, but not what the lock demands        yes     replace
 held, damaged                                      yes     replace
 not held, an untracked file at its path is right   any     adopt
 a partial download                                 yes     resume
@@ -26,7 +27,7 @@ from enum import StrEnum
 from typing import Any
 
 from sedas_sync.events import Failure
-from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
+from sedas_sync.model import Action, Holding, Kind, Order, OrderState, SceneId, Want
 
 CHANGES = frozenset({Kind.FETCH, Kind.RESUME, Kind.ORDER, Kind.REPLACE, Kind.ADOPT, Kind.PRUNE})
 """Actions that change something: what `plan --exit-code` answers 10 for."""
@@ -128,6 +129,11 @@ class Plan:
         }
 
 
+def in_place(want: Want, here: Observed) -> bool:
+    """Whether all that a scene needs is here, so that its archive has nothing to be asked for."""
+    return _kind(want, here, trust_digest=False)[0] in (Kind.KEEP, Kind.ADOPT, Kind.SKIP)
+
+
 def settled(order: Order) -> Order:
     """Call an order failed that the archive has not known for several answers in a row."""
     if order.missing < LOST_AFTER:
@@ -199,7 +205,7 @@ def _kind(want: Want, here: Observed, *, trust_digest: bool) -> tuple[Kind, str]
     if held is not None and here.state is FileState.INTACT:
         if not here.tracked:
             return Kind.ADOPT, "an untracked file here is this scene"
-        if changed := _changed(held, want.scene, trust_digest=trust_digest):
+        if changed := _changed(held, want, trust_digest=trust_digest):
             return Kind.REPLACE, changed
         if held.path != want.path:
             return Kind.ADOPT, f"held at {held.path}, the layout now puts it at {want.path}"
@@ -229,7 +235,11 @@ def _without_a_link(kind: Kind, reason: str, order: Order | None) -> tuple[Kind,
     return Kind.ORDER, f"in the long-term archive; order {order.order} failed ({order.detail or 'no reason given'})"
 
 
-def _changed(held: Holding, scene: Scene, *, trust_digest: bool) -> str | None:
+def _changed(held: Holding, want: Want, *, trust_digest: bool) -> str | None:
+    scene = want.scene
+    if want.sha256 is not None:
+        # What a lock demands does not change with the catalogue.
+        return None if held.sha256 == want.sha256 else f"differs from the lock: its sha256 here is {held.sha256}"
     if scene.size is not None and scene.size != held.size:
         return f"changed in the archive: {scene.size} bytes there, {held.size} here"
     if trust_digest and None not in (scene.digest, held.digest) and scene.digest != held.digest:

@@ -159,7 +159,7 @@ def _examine(
     warning = None
     try:
         path = str(root / want.path)
-        checked = check(path, level=level, size=scene.size, digest=scene.digest, filehash=policy)
+        checked = check(path, level=level, size=scene.size, digest=scene.digest, filehash=policy, sha256=want.sha256)
         if checked.problems:
             return wrong, None
         stated = policy != "ignore" and algorithm(scene.digest) is not None

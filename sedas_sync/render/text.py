@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sedas_sync.events import Summary
+from sedas_sync.lock import Relocked
 from sedas_sync.model import Action, Kind, Order, Scene
 from sedas_sync.plan import CHANGES, Plan
 from sedas_sync.why import Explanation
@@ -140,6 +141,25 @@ def explanation(of: Explanation) -> str:
     if of.action is not None:
         lines.append(f"  plan      {of.action.kind.value}: {printable(of.action.reason)}")
     lines.append(f"  next      {of.next}")
+    return "\n".join(lines)
+
+
+def relocked(of: Relocked, *, check: bool) -> str:
+    """Write what has become of a lock: each difference, and how many scenes it has."""
+    said = of.changes
+    lines = [printable(difference) for difference in of.differences]
+    lines += [f"  + {printable(scene_id)}" for scene_id in said.added]
+    lines += [f"  - {printable(scene_id)}" for scene_id in said.removed]
+    lines += [f"  ~ {printable(scene_id)}  ({printable(what)})" for scene_id, what in said.changed]
+    pins = of.lock.scenes.values()
+    amount = f"{_count(len(pins), 'scene')}, {sum(pin.sha256 is not None for pin in pins)} with their sha256"
+    counted = f"{len(said.added)} added, {len(said.removed)} removed, {len(said.changed)} changed"
+    if not of.news:
+        lines.append(f"{of.path}: up to date, {amount}.")
+    elif check:
+        lines.append(f"{of.path}: would change: {counted}; {amount}.")
+    else:
+        lines.append(f"{of.path}: written: {counted}; {amount}.")
     return "\n".join(lines)
 
 

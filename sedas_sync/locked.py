@@ -1,0 +1,164 @@
+"""Wants without a search: the scenes of a lock, or of a saved plan, looked up by id where something is to be fetched.
+
+What is in place is asked of nobody, so that a mirror which holds all that a lock names needs neither network nor
+account.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sedas_sync.archives import Archive
+from sedas_sync.desired import paths_of
+from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.events import Failure
+from sedas_sync.facts import scene_of
+from sedas_sync.lock import Lock, Pin
+from sedas_sync.manifest import Manifest
+from sedas_sync.model import Holding, Scene, SceneId, Want
+from sedas_sync.plan import NOTHING_HERE, Observed, in_place
+
+UNKNOWN = "the archive does not know this scene any more"
+
+_IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
+"""Fields of a layout for which a lock is enough."""
+
+
+@dataclass(slots=True)
+class LookUp:
+    """Looks scenes up by id, each once.
+
+    Args:
+        archive: gives the archive of a key; asked for only when there is something to look up.
+    """
+
+    archive: Callable[[str], Archive]
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    _known: dict[SceneId, Scene | None] = field(default_factory=dict)
+
+    def ask(self, keys: Mapping[SceneId, str]) -> None:
+        """Look up scenes, given with the keys of their archives. One that cannot be found out about is a failure.
+
+        Raises:
+            AuthenticationError: the archive refused the credentials, or there are none.
+        """
+        by_archive: dict[str, list[SceneId]] = {}
+        for scene_id, key in keys.items():
+            if scene_id not in self._known:
+                by_archive.setdefault(key, []).append(scene_id)
+        for key, ids in by_archive.items():
+            reason = UNKNOWN
+            try:
+                for scene in self.archive(key).look_up(ids, warn=self.warnings.append):
+                    self._known[scene.id] = scene
+            except AuthenticationError:
+                raise
+            except SedasSyncError as error:
+                reason = str(error)
+            for scene_id in ids:
+                if self._known.setdefault(scene_id, None) is None:
+                    self.failures.append(Failure(id=scene_id, error=reason))
+
+    def found(self, scene_id: SceneId) -> Scene | None:
+        """The scene as the archive has it now; None where it does not know it, or was not asked."""
+        return self._known.get(scene_id)
+
+    def refresh(self, wants: Mapping[SceneId, Want], observed: Mapping[SceneId, Observed]) -> dict[SceneId, Want]:
+        """Give wants that need their archive what it says now, and leave out those that it does not know.
+
+        What is in place stays as it is. An untracked file that is right is looked up for its facts, and taken without
+        them where the archive has none.
+        """
+        asked = {}
+        for scene_id, want in wants.items():
+            here = observed.get(scene_id, NOTHING_HERE)
+            if not want.scene.planned and not (in_place(want, here) and here.tracked):
+                asked[scene_id] = want.archive
+        if not asked:
+            return dict(wants)
+        before = len(self.failures)
+        self.ask(asked)
+        lost = {failure.id for failure in self.failures}
+        result = {}
+        for scene_id, want in wants.items():
+            here = observed.get(scene_id, NOTHING_HERE)
+            now = self.found(scene_id)
+            if scene_id not in asked:
+                result[scene_id] = want
+            elif now is not None:
+                result[scene_id] = replace(want, scene=replace(now, start=want.scene.start or now.start))
+            elif in_place(want, here):
+                result[scene_id] = want
+                lost.discard(scene_id)
+        self.failures[before:] = [failure for failure in self.failures[before:] if failure.id in lost]
+        return result
+
+
+def locked_wants(
+    manifest: Manifest, lock: Lock, held: Mapping[SceneId, Holding], look_up: LookUp
+) -> dict[SceneId, Want]:
+    """The wants of a lock: each of its scenes at its path, with the digest it must have.
+
+    Where the layout needs more than a lock says, it comes from the index, or else from the archive.
+
+    Args:
+        manifest: says layout and archives; scenes of datasets that it does not have are left out.
+        lock: the scenes.
+        held: what the index remembers.
+        look_up: asks the archive.
+    """
+    takers = _takers(manifest, lock.scenes.values())
+    archives = {names: manifest.datasets[names[0]].archive[0] for names in set(takers.values())}
+    scenes = {scene_id: _scene(lock.scenes[scene_id]) for scene_id in takers}
+    if not manifest.mirror.layout.fields <= _IN_A_LOCK:
+        look_up.ask({scene_id: archives[takers[scene_id]] for scene_id in scenes if scene_id not in held})
+        scenes = {
+            scene_id: _described(scene, held.get(scene_id), look_up.found(scene_id))
+            for scene_id, scene in scenes.items()
+            if scene_id in held or look_up.found(scene_id) is not None
+        }
+    paths = paths_of(manifest, scenes, takers)
+    return {
+        scene_id: Want(
+            scene=_remembered(scene, held.get(scene_id), paths[scene_id]),
+            datasets=takers[scene_id],
+            archive=archives[takers[scene_id]],
+            path=paths[scene_id],
+            sha256=lock.scenes[scene_id].sha256,
+        )
+        for scene_id, scene in scenes.items()
+    }
+
+
+def _takers(manifest: Manifest, pins: Iterable[Pin]) -> dict[SceneId, tuple[str, ...]]:
+    """For each scene its datasets in the order of the manifest, which decides on its path."""
+    ordered: dict[tuple[str, ...], tuple[str, ...]] = {}
+    takers = {}
+    for pin in pins:
+        names = ordered.get(pin.datasets)
+        if names is None:
+            names = ordered[pin.datasets] = tuple(name for name in manifest.datasets if name in pin.datasets)
+        if names:
+            takers[pin.id] = names
+    return takers
+
+
+def _scene(pin: Pin) -> Scene:
+    return Scene(id=pin.id, start=pin.start, size=pin.size, footprint=pin.footprint)
+
+
+def _remembered(scene: Scene, held: Holding | None, path: str) -> Scene:
+    """With the facts of the index where its file is to be moved, since they are then written anew."""
+    if held is None or held.path == path:
+        return scene
+    return _described(scene, held, None)
+
+
+def _described(scene: Scene, held: Holding | None, found: Scene | None) -> Scene:
+    """With the facts that the index or the archive has; what the lock says stays."""
+    known = found if held is None else scene_of(held.facts) if held.facts != "{}" else None
+    if known is None:
+        return scene
+    return replace(
+        known, start=scene.start or known.start, size=scene.size, footprint=scene.footprint, download_url=None
+    )

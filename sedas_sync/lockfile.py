@@ -1,0 +1,86 @@
+"""The lock of a manifest on disk: where it is, reading it, and writing it as a whole or not at all."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.lock import Lock, dumps, loads
+from sedas_sync.manifest import Manifest
+
+_READABLE = 0o666
+
+
+def lock_path(manifest: str | os.PathLike[str]) -> Path:
+    """Where the lock of a manifest is: `<stem>.lock` beside it.
+
+    Raises:
+        ManifestError: that is the manifest itself.
+    """
+    source = Path(manifest)
+    path = source.with_suffix(".lock")
+    if path == source:
+        raise ManifestError(f"{source}: a manifest cannot be called so, since its lock would be; call it .toml")
+    return path
+
+
+def read_lock(manifest: Manifest) -> Lock | None:
+    """Read the lock of a manifest; None where it has none.
+
+    Raises:
+        ManifestError: the file cannot be read, or is no lock.
+    """
+    path = lock_path(manifest.source)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: is not UTF-8 text (byte {error.start}); a lock is") from None
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
+    return loads(text, str(path))
+
+
+def write_lock(manifest: Manifest, lock: Lock) -> bool:
+    """Write the lock of a manifest; says whether this changed anything.
+
+    Raises:
+        ManifestError: it cannot be written.
+    """
+    path, content = lock_path(manifest.source), dumps(lock).encode()
+    with suppress(OSError):
+        if path.read_bytes() == content:
+            return False
+    write_whole(path, content)
+    return True
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever finds half of it.
+
+    Raises:
+        ManifestError: it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    name = None
+    try:
+        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            name = file.name
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else _READABLE & ~_umask())
+        Path(name).replace(target)
+    except OSError as error:
+        if name is not None:
+            with suppress(OSError):
+                Path(name).unlink()
+        raise ManifestError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

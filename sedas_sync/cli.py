@@ -49,6 +49,11 @@ class Globals:
         """-1 quiet, 0 as usual, more is more."""
         return -1 if self.quiet else self.verbose
 
+    @property
+    def logs(self) -> bool:
+        """Whether a log is wanted, in a file or with `-vv` on standard error."""
+        return self.log_file is not None or self.verbose >= 2  # noqa: PLR2004  # -vv
+
 
 def _global_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take the global options, and merge them with those that stood before it."""
@@ -283,7 +288,11 @@ def apply(
         raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
     if dry_run:
         _plan(manifest, common, datasets=datasets, locked=locked)
+    quickly = locked and not (datasets or take_over)
+    if quickly and not common.logs and _nothing_to_do(manifest, common):
+        _exit(0)
     with _mirror(manifest, common) as mirror, _view(common, json_lines=common.as_json) as view:
+        made_from = _made_from(manifest) if quickly else None
         given = None if saved is None else _saved_plan(mirror, saved)
         if locked:
             mirror.checked_lock()
@@ -299,6 +308,8 @@ def apply(
                 summary = mirror.apply(
                     made, on_event=view, wait=not no_wait, jobs=jobs, take_over=take_over, command=command
                 )
+            if made_from is not None and summary.exit_code == 0 and not caught:
+                mirror.stamp(made_from, len(made.actions))
             if update_lock and not caught:
                 _update_lock(mirror, made, common)
         code = summary.exit_code
@@ -484,6 +495,28 @@ def _saved_plan(mirror: Any, file: str) -> Any:
     return saved
 
 
+def _made_from(manifest: str) -> Any:
+    from sedas_sync.unchanged import made_from  # noqa: PLC0415  # as above
+
+    return made_from(manifest)
+
+
+def _nothing_to_do(manifest: str, common: Globals) -> bool:
+    """Whether a locked run was plainly one with nothing to do, and has been told of."""
+    from datetime import UTC, datetime  # noqa: PLC0415  # as above
+
+    from sedas_sync.unchanged import nothing_to_do  # noqa: PLC0415
+
+    with _interruptible():
+        events = nothing_to_do(manifest, lambda: datetime.now(UTC))
+    if events is None:
+        return False
+    with _view(common, json_lines=common.as_json) as view:
+        for event in events:
+            view(event)
+    return True
+
+
 def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
     from sedas_sync.render import text  # noqa: PLC0415  # as above
 
@@ -546,7 +579,7 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
 
 
 def _start_logging(common: Globals) -> None:
-    if common.log_file is None and common.verbose < 2:  # noqa: PLR2004  # -vv
+    if not common.logs:
         return
     from sedas_sync.log import start_logging  # noqa: PLC0415  # as above
 

@@ -52,6 +52,7 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
 _values_of = attrgetter(*_HOLDING)
 _PUT_FILE = _upsert("files", (*_HOLDING, "recorded"))
 _PUT_ORDER = _upsert("orders", _ORDER)
+_UNSTAMP = "DELETE FROM meta WHERE key = 'stamp'"
 
 
 def _order_of(values: dict[str, Any]) -> Order:
@@ -186,6 +187,17 @@ class Index:
             return str(row[0])
         return None
 
+    def stamped(self, digest: str) -> int | None:
+        """How many scenes are held of the lock with this stamp; None where that is not known."""
+        for row in self._rows("SELECT value FROM meta WHERE key = 'stamp'"):
+            known, _, scenes = str(row[0]).partition(" ")
+            return int(scenes) if known == digest else None
+        return None
+
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """Yield the path, size and time in nanoseconds of every file that is remembered."""
+        return self._rows("SELECT path, size, mtime_ns FROM files")
+
     def last_command(self) -> str | None:
         """What the newest run was; None while there was none."""
         for row in self._rows("SELECT command FROM runs ORDER BY number DESC LIMIT 1"):
@@ -212,10 +224,17 @@ class Index:
         with self.together():
             self._writer.executemany(_PUT_FILE, [(*_values_of(item), recorded) for item in held])
             self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
+            self._writer.execute(_UNSTAMP)
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Forget a file."""
-        self._writer.execute("DELETE FROM files WHERE id = ?", (scene_id,))
+        with self._transaction() as db:
+            db.execute("DELETE FROM files WHERE id = ?", (scene_id,))
+            db.execute(_UNSTAMP)
+
+    def stamp(self, digest: str, scenes: int) -> None:
+        """Remember that all of a lock is held, until any file is put or dropped; see `sedas_sync.unchanged`."""
+        self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('stamp', ?)", (f"{digest} {scenes}",))
 
     def put_order(self, order: Order, *, durable: bool = True) -> None:
         """Remember an order, on disk before this returns where `durable`."""

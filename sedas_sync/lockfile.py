@@ -4,10 +4,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.lock import Lock, dumps, loads
-from sedas_sync.manifest import Manifest
+
+if TYPE_CHECKING:  # where a lock is has to be known faster than its reader can be imported
+    from sedas_sync.lock import Lock
+    from sedas_sync.manifest import Manifest
 
 _READABLE = 0o666
 
@@ -25,12 +28,14 @@ def lock_path(manifest: str | os.PathLike[str]) -> Path:
     return path
 
 
-def read_lock(manifest: Manifest) -> Lock | None:
+def read_lock(manifest: "Manifest") -> "Lock | None":
     """Read the lock of a manifest; None where it has none.
 
     Raises:
         ManifestError: the file cannot be read, or is no lock.
     """
+    from sedas_sync.lock import loads  # noqa: PLC0415  # see above
+
     path = lock_path(manifest.source)
     try:
         text = path.read_bytes().decode("utf-8")
@@ -43,12 +48,14 @@ def read_lock(manifest: Manifest) -> Lock | None:
     return loads(text, str(path))
 
 
-def write_lock(manifest: Manifest, lock: Lock) -> bool:
+def write_lock(manifest: "Manifest", lock: "Lock") -> bool:
     """Write the lock of a manifest; says whether this changed anything.
 
     Raises:
         ManifestError: it cannot be written.
     """
+    from sedas_sync.lock import dumps  # noqa: PLC0415  # see above
+
     path, content = lock_path(manifest.source), dumps(lock).encode()
     with suppress(OSError):
         if path.read_bytes() == content:

@@ -33,6 +33,7 @@ from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import survey
 from sedas_sync.transfer import Policy
+from sedas_sync.unchanged import Made, made_from
 from sedas_sync.why import Explanation
 
 if TYPE_CHECKING:
@@ -509,6 +510,17 @@ class Mirror:
                 raise LockMismatch([f"{path}: {difference}" for difference in said])
             self._checked_lock = lock
         return self._checked_lock
+
+    def stamp(self, made: Made, scenes: int) -> None:
+        """Remember that all of the lock is held, so that the next locked run is a matter of a look.
+
+        Args:
+            made: what the run was made from, read before it.
+            scenes: of the lock.
+        """
+        if made_from(made.manifest) == made:
+            with self.locked(), self._index(write=True) as (index, _):
+                index.stamp(made.digest, scenes)
 
     def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sedas_sync.events import Summary
-from sedas_sync.lock import Relocked
 from sedas_sync.model import Action, Kind, Order, Scene
 from sedas_sync.plan import CHANGES, Plan
-from sedas_sync.why import Explanation
+
+if TYPE_CHECKING:  # their modules import the whole of the manifest and its geometry
+    from sedas_sync.lock import Relocked
+    from sedas_sync.why import Explanation
 
 _SIGNS = {
     Kind.KEEP: "=",
@@ -117,7 +120,7 @@ def summary(of: Summary) -> str:
     return f"Applied: {head}{warned}{amount}."
 
 
-def explanation(of: Explanation) -> str:
+def explanation(of: "Explanation") -> str:
     """Write what is known of one scene, a fact a line."""
     lines = [printable(of.id)]
     if not of.known:
@@ -144,7 +147,7 @@ def explanation(of: Explanation) -> str:
     return "\n".join(lines)
 
 
-def relocked(of: Relocked, *, check: bool) -> str:
+def relocked(of: "Relocked", *, check: bool) -> str:
     """Write what has become of a lock: each difference, and how many scenes it has."""
     said = of.changes
     lines = [printable(difference) for difference in of.differences]

@@ -4,15 +4,18 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import zipfile
 
 import pytest
+from filelock import FileLock
 
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
 
 DATASET = '[dataset.optical]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
+HARWELL = "POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.3020 51.5621, -1.3300 51.5622, -1.3295 51.5881))"
 NOBODY = {"SEDAS_USERNAME": "", "SEDAS_PASSWORD": ""}
 
 
@@ -257,6 +260,88 @@ def test_where_everything_is_held_no_network_and_no_account_is_needed(workspace,
     assert workspace.run("apply", "--locked", "--json", **NOBODY).summary["kept"] == 4
     (workspace.mirror / "A.zip").unlink()
     assert workspace.run("apply", "--locked", **NOBODY).code == 4
+
+
+def stamp(workspace):
+    db = sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db")
+    try:
+        return db.execute("SELECT value FROM meta WHERE key = 'stamp'").fetchone()
+    finally:
+        db.close()
+
+
+def test_a_look_is_enough_where_nothing_has_changed_since_the_last_locked_run(workspace, offer, sandbox):
+    (workspace.path / "a.wkt").write_text(HARWELL)
+    workspace.write(DATASET, aoi='file = "a.wkt"', mirror='layout = "{satellite}/{id}"')
+    workspace.run("apply", "--update-lock")
+    assert stamp(workspace) is None
+    long = workspace.run("apply", "--locked", "--json")
+    assert long.code == 0
+    assert stamp(workspace) is not None
+    asked = len(sandbox.log)
+    short = workspace.run("apply", "--locked", "--json", **NOBODY)
+    assert (
+        [event["event"] for event in short.events] == [event["event"] for event in long.events] == ["start", "summary"]
+    )
+    for one, other in zip(short.events, long.events, strict=True):
+        assert one.keys() == other.keys()
+        same = one.keys() - {"time", "seconds", "free"}
+        assert {key: one[key] for key in same} == {key: other[key] for key in same}
+    assert len(sandbox.log) == asked
+    assert workspace.run("apply", "--locked").out == "Applied: 4 kept.\n"
+
+
+@pytest.mark.parametrize("what", ["gone", "damaged", "link", "folder", "aoi", "manifest", "lock", "index", "owner"])
+def test_a_look_misses_nothing(workspace, offer, sandbox, what):
+    aoi, folder = workspace.path / "a.wkt", workspace.mirror / "Sentinel-2A"
+    aoi.write_text(HARWELL)
+    workspace.write(DATASET, aoi='file = "a.wkt"', mirror='layout = "{satellite}/{id}"')
+    workspace.run("apply", "--update-lock")
+    assert workspace.run("apply", "--locked").code == 0
+    assert stamp(workspace) is not None
+    file = folder / "B.zip"
+    right = file.read_bytes()
+    if what == "gone":
+        file.unlink()
+    elif what == "damaged":
+        file.write_bytes(bytes(len(right)))
+    elif what == "link":
+        file.rename(workspace.path / "B.zip")
+        file.symlink_to(workspace.path / "B.zip")
+    elif what == "folder":
+        folder.rename(workspace.path / "aside")
+        folder.symlink_to(workspace.path / "aside")
+    elif what == "aoi":
+        aoi.write_text("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))")
+    elif what == "manifest":
+        workspace.write(DATASET + "latest = 1\n", aoi='file = "a.wkt"', mirror='layout = "{satellite}/{id}"')
+    elif what == "lock":
+        lock_of(workspace).write_text("".join(lock_of(workspace).read_text().splitlines(keepends=True)[:-1]))
+    elif what == "index":
+        (workspace.mirror / ".sedas-sync" / "index.db").unlink()
+    else:
+        (workspace.path / "manifest.toml").rename(workspace.path / "other.toml")
+        lock_of(workspace).rename(workspace.path / "other.lock")
+    ran = workspace.run("apply", "--locked", "--json", *(["other.toml"] if what == "owner" else []))
+    if what in ("aoi", "manifest", "owner"):
+        assert ran.code == 2
+        return
+    if what == "folder":
+        assert ran.code == 1, "nothing is written through a link"
+        return
+    assert ran.code == 0, ran.err
+    assert (ran.summary["kept"], ran.summary["fetched"], ran.summary["adopted"]) == {
+        "lock": (3, 0, 0), "index": (0, 0, 4)
+    }.get(what, (3, 1, 0))  # fmt: skip
+    assert file.read_bytes() == right
+    assert not file.is_symlink()
+
+
+def test_a_look_waits_its_turn(workspace, offer):
+    workspace.run("apply", "--update-lock")
+    workspace.run("apply", "--locked")
+    with FileLock(workspace.mirror / ".sedas-sync" / "apply.lock"):
+        assert workspace.run("apply", "--locked").code == 5
 
 
 def test_a_mismatch_names_each_difference(workspace, offer, sandbox):

@@ -228,9 +228,9 @@ class Index:
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Forget a file."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM files WHERE id = ?", (scene_id,))
-            db.execute(_UNSTAMP)
+        with self.together():
+            self._writer.execute("DELETE FROM files WHERE id = ?", (scene_id,))
+            self._writer.execute(_UNSTAMP)
 
     def stamp(self, digest: str, scenes: int) -> None:
         """Remember that all of a lock is held, until any file is put or dropped; see `sedas_sync.unchanged`."""

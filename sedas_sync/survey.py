@@ -69,8 +69,9 @@ def survey(
         reading = {}
         for scene_id, want in wants.items():
             partial = 0
-            name = partial_path(want)
-            if name.rpartition("/")[2] in partials:
+            # Making a safe name of each of a hundred thousand scenes takes longer than all else that is done here.
+            name = partial_path(want) if partials else ""
+            if name and name.rpartition("/")[2] in partials:
                 found = partial_of(str(root), name)
                 partial = found.bytes if found is not None else 0
             mine = held.get(scene_id)

@@ -29,6 +29,7 @@ from sedas_sync.events import (
     Failure,
     Fetched,
     Progress,
+    Pruned,
     Retried,
     Skipped,
     Started,
@@ -40,9 +41,10 @@ from sedas_sync.facts import facts_of
 from sedas_sync.index import STATE, Index
 from sedas_sync.integrity import Filehash
 from sedas_sync.layout import Layout
-from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene
+from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesk, Task
-from sedas_sync.plan import TRANSFERS, Plan
+from sedas_sync.plan import TRANSFERS, FileState, Plan
+from sedas_sync.survey import state_of
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch
 
 MAX_RELOCATIONS = 2
@@ -132,6 +134,7 @@ class Run:
         )
         self._policies = {key: replace(options.policy, filehash=options.filehash.get(key, "warn")) for key in archives}
         self._count = dict.fromkeys(("fetched", "kept", "adopted", "pending", "skipped"), 0)
+        self._pruned = 0
         self._warnings = 0
         self._failures: list[Failure] = []
         self._bytes = 0
@@ -181,7 +184,7 @@ class Run:
                 own.shutdown(wait=True, cancel_futures=True)
             live.close()
         self._settle()
-        yield from self._told()
+        yield from self._prune()
         yield self._summary()
 
     # -- beginning and end -----------------------------------------------------------------------------------------
@@ -251,11 +254,44 @@ class Run:
             else:
                 self._count["pending"] += 1
 
+    def _prune(self) -> Iterator[Event]:
+        """Remove what is no longer wanted, last and only if everything else went well."""
+        prunes = [action for action in self.plan.actions if action.kind is Kind.PRUNE]
+        if prunes and (self._failures or self.interrupted):
+            self.warn(f"{len(prunes)} files that are no longer wanted stay, since not everything else was done")
+            prunes = []
+        yield from self._told()
+        for action in prunes:
+            if self.interrupted:
+                return
+            self._prune_one(action)
+            yield from self._told()
+
+    def _prune_one(self, action: Action) -> None:
+        held = self.index.holding(action.id)
+        if held is None or held.path != action.path:
+            return
+        try:
+            state = state_of(self.root, held)
+            if state is FileState.DAMAGED:
+                self.warn(f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id)
+            elif state is FileState.INTACT:
+                folder.remove(str(self.root), held.path)
+        except (SedasSyncError, OSError) as error:
+            self._failed(action.id, _sentence(error))
+            return
+        self.index.drop_file(held.id)
+        self.index.drop_order(held.id)
+        if state is not FileState.DAMAGED:
+            self._pruned += 1
+            self.tell(Pruned(time=self.now(), id=held.id, path=held.path, size=held.size))
+
     def _summary(self) -> Summary:
         summary = Summary(
             time=self.now(),
             **self._count,
             ordered=self._desk.placed,
+            pruned=self._pruned,
             failed=len(self._failures),
             warnings=self._warnings,
             bytes=self._bytes,
@@ -577,9 +613,12 @@ class Run:
     def fail(self, task: Task, why: str) -> None:
         """A scene has failed for this run."""
         self._done += 1
-        self._failures.append(Failure(id=task.action.id, error=why))
-        self.index.put_error(task.action.id, why, self.now())
-        self.tell(Failed(time=self.now(), id=task.action.id, error=why))
+        self._failed(task.action.id, why)
+
+    def _failed(self, scene_id: SceneId, why: str) -> None:
+        self._failures.append(Failure(id=scene_id, error=why))
+        self.index.put_error(scene_id, why, self.now())
+        self.tell(Failed(time=self.now(), id=scene_id, error=why))
 
     def _on_bytes(self, scene_id: str, done: int, total: int | None) -> None:
         self._moving[scene_id] = (done, total)

@@ -20,6 +20,8 @@ from sedas_sync.errors import ManifestError, SedasSyncError
 
 CHANGES_TO_MAKE = 10
 
+_INTERRUPTED = "Interrupted: everything so far is kept, the same command goes on from here."
+
 _EXIT_CODES = """
 \b
 Exit codes:
@@ -90,6 +92,9 @@ _lock_timeout = click.option(
 )  # fmt: skip
 _locked = click.option("--locked", is_flag=True, help="Do not search: exactly the scenes of the lock.")
 _datasets = click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset (repeatable).")
+
+
+_prune = click.option("--prune", is_flag=True, help="Remove files of scenes that the manifest's rules no longer admit.")
 
 
 @click.group(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -185,6 +190,7 @@ def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Gl
 @click.option("--exit-code", "tell", is_flag=True, help="Exit with 10 where there are changes to make.")
 @click.option("--all", "everything", is_flag=True, help="List kept scenes too.")
 @click.option("--sizes", is_flag=True, help="Ask the archive for sizes.")
+@_prune
 @click.option("--record", type=click.Path(dir_okay=False), help="Save every answer of the search in this file.")
 @click.option("--replay", type=click.Path(dir_okay=False), help="Search in saved answers: no network, no account.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan in this file, for `apply --plan`.")
@@ -196,6 +202,7 @@ def plan(
     tell: bool,
     everything: bool,
     sizes: bool,
+    prune: bool,
     record: str | None,
     replay: str | None,
     out: str | None,
@@ -212,6 +219,7 @@ def plan(
         tell=tell,
         everything=everything,
         sizes=sizes,
+        prune=prune,
         record=record,
         replay=replay,
         out=out,
@@ -227,6 +235,7 @@ def _plan(
     tell: bool = False,
     everything: bool = False,
     sizes: bool = False,
+    prune: bool = False,
     record: str | None = None,
     replay: str | None = None,
     out: str | None = None,
@@ -236,7 +245,9 @@ def _plan(
 
     opened = _mirror(manifest, common, record=record, replay=replay)
     with opened as mirror, _view(common, json_lines=False) as view, _interruptible():
-        made = mirror.plan(datasets=datasets, sizes=sizes, on_event=view, on_found=view.found, locked=locked)
+        made = mirror.plan(
+            datasets=datasets, sizes=sizes, on_event=view, on_found=view.found, locked=locked, prune=prune
+        )
         _warn_all(made.warnings, common)
         command = f"sedas-sync apply{_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += " --locked" if locked else ""
@@ -259,6 +270,8 @@ def _plan(
 @click.option("--dry-run", is_flag=True, help="Only plan.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for LTA orders that are not ready.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Downloads at once.")
+@_prune
+@click.option("--max-prune", metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]")
 @click.option("--yes", is_flag=True, help="Answer yes to every question.")
 @click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
 @click.option("--plan", "saved", type=click.Path(dir_okay=False), help="Carry out exactly this plan of `plan --out`.")
@@ -272,6 +285,8 @@ def apply(
     dry_run: bool,
     no_wait: bool,
     jobs: int | None,
+    prune: bool,
+    max_prune: str | None,
     yes: bool,
     take_over: bool,
     saved: str | None,
@@ -281,13 +296,19 @@ def apply(
     common: Globals,
 ) -> None:
     """Make the folder what the manifest says."""
-    del yes  # there is no question that a run of today's actions could ask
-    if saved is not None and (datasets or dry_run or locked or update_lock):
-        raise ManifestError("--plan is the whole plan: no --dataset, --dry-run, --locked or --update-lock goes with it")
+    from sedas_sync.prune import DEFAULT, Limit  # noqa: PLC0415  # as above
+
+    limit = DEFAULT if max_prune is None else Limit.parse(max_prune)
+    if saved is not None and (datasets or dry_run or locked or update_lock or prune):
+        raise ManifestError(
+            "--plan is the whole plan: no --dataset, --dry-run, --locked, --update-lock or --prune goes with it"
+        )
     if update_lock and (datasets or locked or dry_run):
         raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
+    if prune and locked:
+        raise ManifestError("--prune judges by the manifest's rules, --locked by the lock: they do not go together")
     if dry_run:
-        _plan(manifest, common, datasets=datasets, locked=locked)
+        _plan(manifest, common, datasets=datasets, locked=locked, prune=prune)
     quickly = locked and not (datasets or take_over)
     if quickly and not common.logs and _nothing_to_do(manifest, common):
         _exit(0)
@@ -302,11 +323,23 @@ def apply(
                 made, command = mirror.resume_plan(given, take_over=take_over), given.command
             else:
                 made = mirror.plan(
-                    datasets=datasets, on_event=view, on_found=view.found, take_over=take_over, locked=locked
+                    datasets=datasets,
+                    on_event=view,
+                    on_found=view.found,
+                    take_over=take_over,
+                    locked=locked,
+                    prune=prune,
                 )
             with _stopping(mirror.stop) as caught:
                 summary = mirror.apply(
-                    made, on_event=view, wait=not no_wait, jobs=jobs, take_over=take_over, command=command
+                    made,
+                    on_event=view,
+                    wait=not no_wait,
+                    jobs=jobs,
+                    take_over=take_over,
+                    max_prune=limit,
+                    confirm=_confirm_prune(yes=yes),
+                    command=command,
                 )
             if made_from is not None and summary.exit_code == 0 and not caught:
                 mirror.stamp(made_from, len(made.actions))
@@ -315,7 +348,7 @@ def apply(
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
-            click.echo("Interrupted: everything so far is kept, the same command goes on from here.", err=True)
+            click.echo(_INTERRUPTED, err=True)
         elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
             click.echo(f"{summary.pending} scenes wait for the long-term archive: run it again later.", err=True)
         _exit(code)
@@ -371,8 +404,8 @@ def orders(manifest: str, forget: str | None, common: Globals) -> None:
     """Show the LTA orders of this mirror."""
     from datetime import UTC, datetime  # noqa: PLC0415  # as above
 
-    from sedas_sync.events import iso  # noqa: PLC0415
     from sedas_sync.render import text  # noqa: PLC0415
+    from sedas_sync.status import order_json  # noqa: PLC0415
 
     with _mirror(manifest, common) as mirror:
         if forget is not None:
@@ -383,23 +416,113 @@ def orders(manifest: str, forget: str | None, common: Globals) -> None:
                 return
         known, now = mirror.orders(), datetime.now(UTC)
         if common.as_json:
-            _print_json(
-                [
-                    {
-                        "order": order.order,
-                        "id": order.id,
-                        "state": order.state.value,
-                        "placed": iso(order.placed),
-                        "age_seconds": round((now - order.placed).total_seconds(), 3),
-                        "polls": order.polls,
-                    }
-                    for order in known
-                ]
-            )
+            _print_json([order_json(order, now) for order in known])
         elif known:
             click.echo(text.orders(known, now))
         elif not common.quiet:
             click.echo("No orders.")
+
+
+@cli.command()
+@_manifest_argument
+@_global_options
+def status(manifest: str, common: Globals) -> None:
+    """Show what the mirror holds against what the last apply wanted; asks nobody."""
+    from datetime import UTC, datetime  # noqa: PLC0415  # as above
+
+    from sedas_sync.render import text  # noqa: PLC0415
+
+    with _mirror(manifest, common) as mirror:
+        found, now = mirror.status(), datetime.now(UTC)
+        _warn_all(found.warnings, common)
+        if common.as_json:
+            _print_json(found.to_json(now))
+        elif not common.quiet:
+            click.echo(text.status(found, now))
+
+
+@cli.command()
+@_manifest_argument
+@click.option("--repair", is_flag=True, help="Fetch anew what is missing, changed or corrupt.")
+@click.option("--no-wait", is_flag=True, help="With --repair: do not wait for LTA orders that are not ready.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Files read (and with --repair, fetched) at once.")
+@_lock_timeout
+@_global_options
+def verify(manifest: str, repair: bool, no_wait: bool, jobs: int | None, lock_timeout: float, common: Globals) -> None:
+    """Read the mirror's bytes again, and name what is missing, changed, corrupt or unknown."""
+    from contextlib import nullcontext  # noqa: PLC0415  # as above
+
+    from sedas_sync.render import text  # noqa: PLC0415
+
+    with _mirror(manifest, common) as mirror, _interruptible():
+        caught: list[int] = []
+        with mirror.locked(timeout=lock_timeout) if repair else nullcontext():
+            with _reading(common) as told:
+                report = mirror.verify(jobs=jobs, on_file=told)
+            _warn_all(report.warnings, common)
+            if not common.as_json and (not common.quiet or report.bad):
+                click.echo(text.verified(report), err=common.quiet)
+            if repair and report.bad:
+                view_of_repair = _view(common, json_lines=False, summary=not common.as_json)
+                with view_of_repair as view, _stopping(mirror.stop) as caught:
+                    report = mirror.repair(report, on_event=view, wait=not no_wait, jobs=jobs)
+        if caught:
+            click.echo(_INTERRUPTED, err=True)
+        if common.as_json:
+            _print_json(report.to_json())
+        _exit(128 + caught[0] if caught else report.exit_code)
+
+
+@cli.command()
+@_manifest_argument
+@click.option("--from", "source", type=click.Path(file_okay=False), help="Take files from this folder.")
+@click.option("--copy", "how", flag_value="copy", help="With --from: copy instead of linking.")
+@click.option("--move", "how", flag_value="move", help="With --from: move instead of linking.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Files read at once.")
+@click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
+@_lock_timeout
+@_global_options
+def adopt(
+    manifest: str,
+    source: str | None,
+    how: Literal["copy", "move"] | None,
+    jobs: int | None,
+    take_over: bool,
+    lock_timeout: float,
+    common: Globals,
+) -> None:
+    """Take files that are already there into the index, after checking them; fetches nothing."""
+    from sedas_sync.render import text  # noqa: PLC0415  # as above
+
+    if how is not None and source is None:
+        raise ManifestError(f"--{how} says how files come out of another folder: it goes with --from")
+
+    def tell(file: Any) -> None:
+        bad = file.result.value in ("wrong", "failed")
+        worth_a_line = file.result.value in ("adopted", "unwanted") or common.verbose
+        if (bad or (worth_a_line and not common.quiet)) and not (common.as_json and not bad):
+            click.echo(text.adopted_file(file), err=True)
+
+    with _mirror(manifest, common) as mirror, _view(common, json_lines=False) as view, _stopping(mirror.stop) as caught:
+        done = mirror.adopt(
+            source,
+            how=how or "link",
+            jobs=jobs,
+            on_file=tell,
+            on_event=view,
+            on_found=view.found,
+            lock_timeout=lock_timeout,
+            take_over=take_over,
+        )
+        if caught:
+            click.echo(_INTERRUPTED, err=True)
+        _warn_all(done.warnings, common)
+        _failures_to_stderr(done.failures)
+        if common.as_json:
+            _print_json(done.to_json())
+        elif not common.quiet:
+            click.echo(text.adoption(done))
+        _exit(128 + caught[0] if caught else done.exit_code)
 
 
 @cli.command()
@@ -529,14 +652,32 @@ def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
 
 
 @contextmanager
-def _view(common: Globals, *, json_lines: bool) -> Iterator[Any]:
+def _view(common: Globals, *, json_lines: bool, summary: bool = True) -> Iterator[Any]:
     from sedas_sync.render.live import view  # noqa: PLC0415  # as above
 
-    shown = view(json_lines=json_lines, level=common.level, progress=common.progress)
+    shown = view(json_lines=json_lines, level=common.level, progress=common.progress, summarise=summary)
     try:
         yield shown
     finally:
         shown.close()
+
+
+@contextmanager
+def _reading(common: Globals) -> Iterator[Callable[[int, int, int, int], None] | None]:
+    """A bar over the bytes that are read again, on a terminal."""
+    if common.quiet or not common.progress or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm  # noqa: PLC0415  # only where there is a terminal to draw on
+
+    with tqdm(unit="B", unit_scale=True, desc="verify", leave=False, file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def show(done: int, read: int, files: int, total: int) -> None:
+            bar.total, bar.n = total, read
+            bar.set_postfix_str(f"{done}/{files} files", refresh=False)
+            bar.refresh()
+
+        yield show
 
 
 @contextmanager
@@ -576,6 +717,20 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def _confirm_prune(*, yes: bool) -> Callable[[int, int], bool]:
+    """The one question there is: whether more files may be removed than `--max-prune` allows."""
+
+    def ask(count: int, held: int) -> bool:
+        if yes:
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        with _interruptible():
+            return click.confirm(f"Remove {count} of the {held} files that the mirror holds?", err=True)
+
+    return ask
 
 
 def _start_logging(common: Globals) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -38,6 +38,7 @@ CREATE TABLE errors (id TEXT PRIMARY KEY, error TEXT NOT NULL, at TEXT NOT NULL)
 CREATE TABLE runs (
   number INTEGER PRIMARY KEY, command TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, exit_code INTEGER, summary TEXT
 );
+CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
 """
 
 _HOLDING = tuple(f.name for f in fields(Holding))
@@ -165,6 +166,17 @@ class Index:
             values["level"] = Level(values["level"])
             yield Holding(**values)
 
+    def count(self) -> int:
+        """How many files are remembered."""
+        return next((int(row[0]) for row in self._rows("SELECT count(*) FROM files")), 0)
+
+    def holding(self, scene_id: SceneId) -> Holding | None:
+        """The file that is remembered of one scene."""
+        for row in self._rows(f"SELECT {', '.join(_HOLDING)} FROM files WHERE id = ?", scene_id):  # noqa: S608  # as above
+            values = dict(zip(_HOLDING, row, strict=True))
+            return Holding(**{**values, "level": Level(values["level"])})
+        return None
+
     def orders(self) -> Iterator[Order]:
         """Yield every order that is remembered, oldest first."""
         names = ", ".join(f'"{name}"' for name in _ORDER)
@@ -202,6 +214,23 @@ class Index:
         """What the newest run was; None while there was none."""
         for row in self._rows("SELECT command FROM runs ORDER BY number DESC LIMIT 1"):
             return str(row[0])
+        return None
+
+    def wanted(self) -> dict[str, tuple[SceneId, ...]]:
+        """The scenes that each dataset wanted when it was last applied, by the dataset's name."""
+        return {row[0]: tuple(json.loads(row[1])) for row in self._rows("SELECT dataset, ids FROM wanted")}
+
+    def last_run(self) -> "RunRecord | None":
+        """The run that began last."""
+        sql = "SELECT command, started, ended, exit_code, summary FROM runs ORDER BY number DESC LIMIT 1"
+        for command, started, ended, exit_code, summary in self._rows(sql):
+            return RunRecord(
+                command=command,
+                started=datetime.fromisoformat(started),
+                ended=None if ended is None else datetime.fromisoformat(ended),
+                exit_code=exit_code,
+                summary=None if summary is None else json.loads(summary),
+            )
         return None
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -279,6 +308,22 @@ class Index:
         """Remember the last error of a scene."""
         self._writer.execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", (scene_id, error, now.isoformat()))
 
+    def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
+        """Remember what datasets want now.
+
+        One row a dataset: a hundred thousand scenes cost as little as the text they are.
+
+        Args:
+            wanted: for each dataset's name, its scenes.
+            only: there are no other datasets; those that are not named are forgotten.
+        """
+        db = self._writer
+        with self.together():
+            if only:
+                db.execute("DELETE FROM wanted")
+            rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
+            db.executemany("INSERT OR REPLACE INTO wanted VALUES (?, ?)", rows)
+
     def begin_run(self, command: str, now: datetime) -> int:
         """Note that a run begins; returns its number."""
         cursor = self._writer.execute("INSERT INTO runs (command, started) VALUES (?, ?)", (command, now.isoformat()))
@@ -304,6 +349,19 @@ class Index:
         finally:
             # What was written before something went wrong happened, and is true.
             db.execute("COMMIT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What is remembered of a run."""
+
+    command: str
+    started: datetime
+    ended: datetime | None
+    """None while it is under way, and for ever where it was killed."""
+    exit_code: int | None
+    summary: dict[str, Any] | None
+    """The fields of its last event."""
 
 
 @dataclass(frozen=True, slots=True)

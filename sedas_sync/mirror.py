@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from sedas_sync import prune
 from sedas_sync.apply import Options, Run, partial_path
 from sedas_sync.archives import Archive
 from sedas_sync.archives.recorded import Recorder, write_head
@@ -32,12 +33,15 @@ from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import survey
-from sedas_sync.transfer import Policy
+from sedas_sync.transfer import Policy, partial_of
 from sedas_sync.unchanged import Made, made_from
 from sedas_sync.why import Explanation
 
 if TYPE_CHECKING:
+    from sedas_sync.adopt import Adoption, File, How
     from sedas_sync.geometry import Polygonal
+    from sedas_sync.status import Status
+    from sedas_sync.verify import Report
 
 _WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
 
@@ -55,6 +59,11 @@ def _utc_now() -> datetime:
 
 def _ignore(_event: Event) -> None:
     """Listen to nothing."""
+
+
+def _no(_count: int, _held: int) -> bool:
+    """Nobody is there to be asked."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +138,13 @@ class Mirror:
         self._stack.close()
 
     def stop(self) -> None:
-        """End a running apply in order; may be called from a signal handler or another thread."""
+        """End what is under way in order; may be called from a signal handler or another thread."""
         self.stopped = True
         if self._run is not None:
             self._run.stop()
+        else:
+            for archive in tuple(self._archives.values()):
+                archive.stop()
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -200,6 +212,7 @@ class Mirror:
         on_found: Callable[[int], None] | None = None,
         take_over: bool = False,
         locked: bool = False,
+        prune: bool = False,
     ) -> Plan:
         """Work out what apply would do. Changes nothing, orders nothing; asks once for the orders that are pending.
 
@@ -210,12 +223,16 @@ class Mirror:
             on_found: told how many scenes have been found so far, a few times a second.
             take_over: plan as if the mirror belonged to this manifest.
             locked: do not search, but take exactly the scenes of the lock.
+            prune: also remove files of scenes that the manifest's rules no longer admit.
 
         Raises:
             AuthenticationError: an archive refused the credentials, or there are none.
             LockMismatch: the lock was made from something else than what the manifest says.
-            ManifestError: the mirror belongs to another manifest, or there is no lock.
+            ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` goes with `datasets`.
         """
+        datasets = tuple(datasets)
+        if prune and datasets:
+            raise ManifestError("--prune judges the manifest as a whole: it does not go with --dataset")
         with self._index(write=False) as (index, warnings):
             self._check_owner(index, take_over=take_over)
         if locked:
@@ -224,11 +241,32 @@ class Mirror:
         plan = self._plan(found.wants, warnings, sizes=sizes)
         # A product that is held needs no catalogue to vouch for it.
         held = {action.id for action in plan.actions if action.held is not None}
-        return replace(
+        plan = replace(
             plan,
+            datasets=datasets,
             search_complete=found.complete,
             failures=tuple(failure for failure in found.failures if failure.id not in held),
             warnings=(*plan.warnings, *found.warnings),
+        )
+        return self._with_prunes(plan, found) if prune else plan
+
+    def _with_prunes(self, plan: Plan, found: SearchResult) -> Plan:
+        if not found.complete:
+            return prune.refuse(plan, "nothing is removed: the search failed or stayed incomplete")
+        with self._index(write=False) as (index, _):
+            unwanted = [held for held in index.holdings() if held.id not in found.wants]
+        offered: dict[SceneId, Scene] = {}
+        for held in unwanted:
+            scenes = (offer.scenes[held.id] for offer in found.offers.values() if held.id in offer.scenes)
+            offered.update((scene.id, scene) for scene in scenes)
+        judged = prune.judge(self.manifest, found.wants, offered, unwanted, self._clock())
+        removals, changed = prune.still_ours(self.root, judged.prune)
+        vouched = {action.id for action in judged.keep}
+        return replace(
+            plan,
+            actions=(*plan.actions, *judged.keep, *removals),
+            failures=tuple(failure for failure in plan.failures if failure.id not in vouched),
+            warnings=(*plan.warnings, *judged.warnings, *changed),
         )
 
     def plan_for(self, scenes: Iterable[Scene]) -> Plan:
@@ -353,7 +391,65 @@ class Mirror:
     def orders(self) -> list[Order]:
         """The orders this mirror remembers, oldest first."""
         with self._index(write=False) as (index, _):
+            self._check_owner(index)
             return list(index.orders())
+
+    def status(self) -> "Status":
+        """What the mirror holds against what its last apply wanted. Offline, and beside a process at work.
+
+        Raises:
+            ManifestError: the mirror belongs to another manifest.
+        """
+        from sedas_sync.status import status  # noqa: PLC0415  # one command needs it
+
+        with self._index(write=False) as (index, warnings):
+            self._check_owner(index)
+            return status(
+                self.root,
+                index,
+                manifest=self.manifest.source,
+                archive=self._archive_facts(),
+                datasets=self.manifest.datasets,
+                warnings=warnings,
+            )
+
+    def verify(
+        self,
+        *,
+        jobs: int | None = None,
+        pinned: Mapping[SceneId, str] | None = None,
+        on_file: Callable[[int, int, int, int], None] | None = None,
+    ) -> "Report":
+        """Read the mirror's bytes again and compare them with the index. Offline; changes nothing.
+
+        Args:
+            jobs: files read at once; as many as there are processors where None.
+            pinned: the sha256 that a scene has to have, where something else than the index demands one.
+            on_file: told how many files and bytes have been read, and how many there are.
+
+        Raises:
+            ManifestError: the mirror belongs to another manifest.
+        """
+        from sedas_sync.verify import Report, readers, verify  # noqa: PLC0415  # one command needs it
+
+        with self._index(write=False) as (index, warnings):
+            self._check_owner(index)
+            holdings = list(index.holdings())
+        ignored = all(policy == "ignore" for policy in self._filehash.values())
+        return Report(
+            manifest=self.manifest.source,
+            mirror=str(self.root),
+            files=verify(
+                self.root,
+                holdings,
+                jobs=jobs or readers(),
+                filehash="ignore" if ignored else "warn",
+                pinned=pinned,
+                on_file=on_file,
+            ),
+            warnings=tuple(warnings),
+            damaged_index=bool(warnings),
+        )
 
     def sources(self) -> list[dict[str, Any]]:
         """What this account may search, for each archive of the manifest: satellites and source groups by name.
@@ -418,6 +514,8 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
+        max_prune: prune.Limit = prune.DEFAULT,
+        confirm: Callable[[int, int], bool] = _no,
         command: str = "apply",
     ) -> Summary:
         """Carry out a plan, and nothing else.
@@ -430,6 +528,8 @@ class Mirror:
             executor: runs the downloads; threads of this process where None.
             lock_timeout: how long to wait for another process in this mirror, seconds.
             take_over: take the mirror from the manifest it belongs to.
+            max_prune: how many files may be removed without a question.
+            confirm: asked whether so many may be removed, of so many that are held, where it is more than that.
             command: what the mirror remembers the run as.
 
         Returns:
@@ -447,6 +547,8 @@ class Mirror:
             executor=executor,
             lock_timeout=lock_timeout,
             take_over=take_over,
+            max_prune=max_prune,
+            confirm=confirm,
             command=command,
         ):
             on_event(event)
@@ -465,33 +567,222 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
+        max_prune: prune.Limit = prune.DEFAULT,
+        confirm: Callable[[int, int], bool] = _no,
         command: str = "apply",
     ) -> Generator[Event]:
         """Like `apply`, as a generator of what happens; closing it ends the run in order."""
         with self.locked(timeout=lock_timeout), self._index(write=True) as (index, warnings):
             self._check_owner(index, take_over=take_over)
+            plan = prune.within(plan, max_prune, index.count(), confirm)
             index.set_owner(self._name_in_mirror())
-            said = plan.warnings if not warnings else tuple(w for w in plan.warnings if not w.endswith(_WILL_REBUILD))
-            used = {a.want.archive for a in plan.actions if a.want is not None and a.kind in _NEED_AN_ARCHIVE}
-            number = index.begin_run(command, self._clock())
-            self._run = Run(
-                replace(plan, warnings=(*said, *warnings)),
-                root=self.root,
-                archives={key: self.archive(key) for key in sorted(used)},
-                index=index,
-                options=self._options(wait=wait, jobs=jobs),
-                now=self._clock,
-                executor=executor,
-            )
-            if self.stopped:
-                self._run.stop()
-            try:
-                for event in self._run.events():
+            self._remember_wanted(index, plan)
+            yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
+
+    def _carry_out(
+        self,
+        plan: Plan,
+        index: Index,
+        warnings: list[str],
+        command: str,
+        *,
+        wait: bool,
+        jobs: int | None,
+        executor: Executor | None = None,
+    ) -> Generator[Event]:
+        """Carry a plan out; the index is open for writing, and the mirror's lock is held."""
+        said = plan.warnings if not warnings else tuple(w for w in plan.warnings if not w.endswith(_WILL_REBUILD))
+        used = {a.want.archive for a in plan.actions if a.want is not None and a.kind in _NEED_AN_ARCHIVE}
+        number = index.begin_run(command, self._clock())
+        self._run = Run(
+            replace(plan, warnings=(*said, *warnings)),
+            root=self.root,
+            archives={key: self.archive(key) for key in sorted(used)},
+            index=index,
+            options=self._options(wait=wait, jobs=jobs),
+            now=self._clock,
+            executor=executor,
+        )
+        if self.stopped:
+            self._run.stop()
+        try:
+            for event in self._run.events():
+                if isinstance(event, Summary):
+                    index.end_run(number, self._clock(), event.exit_code, event.to_json())
+                yield event
+        finally:
+            self._run = None
+
+    def _remember_wanted(self, index: Index, plan: Plan) -> None:
+        """Keep for `status` what this plan wants, dataset by dataset."""
+        names = plan.datasets or tuple(self.manifest.datasets)
+        wanted: dict[str, list[SceneId]] = {name: [] for name in names}
+        for action in plan.actions:
+            for name in action.datasets:
+                if name in wanted and action.kind is not Kind.SKIP:
+                    wanted[name].append(action.id)
+        # What a search did not finish to find is no reason to forget what was wanted.
+        unfinished = {failure.id for failure in plan.failures} & set(names)
+        before = index.wanted() if unfinished else {}
+        for name in unfinished:
+            wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
+        index.put_wanted(wanted, only=not plan.datasets)
+
+    def repair(
+        self,
+        report: "Report",
+        *,
+        on_event: Listener = _ignore,
+        wait: bool = True,
+        jobs: int | None = None,
+        lock_timeout: float = 0.0,
+    ) -> "Report":
+        """Fetch anew what `verify` found missing, changed or corrupt, ordering what is in the long-term archive.
+
+        Scenes are looked up by their ids, whatever the manifest's datasets say now. One that no archive knows any more
+        is a failure, and what is here of it stays as it is.
+
+        Returns:
+            The report with the summary of the repair; as it was where there is nothing to repair.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+            MirrorLocked: another process is at work in this mirror.
+            ManifestError: the mirror belongs to another manifest.
+        """
+        if not report.bad:
+            return report
+        summary: Summary | None = None
+        with self.locked(timeout=lock_timeout):
+            plan = self._repair_plan(report)
+            with self._index(write=True) as (index, warnings):
+                self._check_owner(index)
+                index.set_owner(self._name_in_mirror())
+                for event in self._carry_out(plan, index, warnings, "verify --repair", wait=wait, jobs=jobs):
+                    on_event(event)
                     if isinstance(event, Summary):
-                        index.end_run(number, self._clock(), event.exit_code, event.to_json())
-                    yield event
-            finally:
-                self._run = None
+                        summary = event
+        return replace(report, repair=summary)
+
+    def _repair_plan(self, report: "Report") -> Plan:
+        from sedas_sync.verify import observed  # noqa: PLC0415  # one command needs it
+
+        bad = {item.held.id: item.held for item in report.bad if item.held is not None}
+        warnings: list[str] = []
+        wants: dict[SceneId, Want] = {}
+        failures: list[Failure] = []
+        with self._index(write=False) as (index, _):
+            wanted = index.wanted()
+            orders = {order.id: order for order in index.orders() if order.id in bad}
+        takers: dict[SceneId, list[str]] = {}
+        for name, ids in wanted.items():
+            for scene_id in ids:
+                if scene_id in bad:
+                    takers.setdefault(scene_id, []).append(name)
+        for key, archive in self._archives_of(self.manifest).items():
+            unfound = [scene_id for scene_id in bad if scene_id not in wants]
+            try:
+                found = list(archive.look_up(unfound, warn=warnings.append)) if unfound else []
+            except SedasSyncError as error:
+                if error.exit_code != SedasSyncError.exit_code:
+                    raise
+                failures.append(Failure(id=key, error=str(error)))
+                continue
+            for scene in found:
+                if scene.id in bad:
+                    datasets = tuple(takers.get(scene.id, ()))
+                    wants[scene.id] = Want(scene=scene, datasets=datasets, archive=key, path=bad[scene.id].path)
+        why = "the archive does not know it any more; what is here of it stays as it is"
+        failures.extend(Failure(id=scene_id, error=why) for scene_id in bad if scene_id not in wants)
+        polled = self._poll(orders, wants, warnings)
+        orders.update((order.id, order) for order in polled)
+        partials = {}
+        for scene_id, want in wants.items():
+            part = partial_of(str(self.root), partial_path(want.scene))
+            partials[scene_id] = 0 if part is None else part.bytes
+        return Plan(
+            manifest=self.manifest.source,
+            mirror=str(self.root),
+            archive=self._archive_facts(),
+            actions=decide(wants, observed(report, partials), orders),
+            failures=tuple(failures),
+            warnings=tuple(warnings),
+            polled=tuple(polled),
+        )
+
+    def adopt(
+        self,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        how: "How" = "link",
+        jobs: int | None = None,
+        on_file: "Callable[[File], None] | None" = None,
+        on_event: Listener = _ignore,
+        on_found: Callable[[int], None] | None = None,
+        lock_timeout: float = 0.0,
+        take_over: bool = False,
+    ) -> "Adoption":
+        """Take files that are already there into the mirror and its index, after checking them; fetches nothing.
+
+        Args:
+            source: a folder to take them from; the mirror's own files where None.
+            how: by hard link (a copy where file systems differ), `copy` or `move`, out of another folder.
+            jobs: files read at once; as many as there are processors where None.
+            on_file: told what becomes of each file, as it does.
+            on_event: told of each dataset's search.
+            on_found: told how many scenes the search has found so far.
+            lock_timeout: how long to wait for another process in this mirror, seconds.
+            take_over: take the mirror from the manifest it belongs to.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+            MirrorLocked: another process is at work in this mirror.
+            ManifestError: the mirror belongs to another manifest, or `source` is no folder.
+        """
+        from sedas_sync.adopt import Adopter, Adoption  # noqa: PLC0415  # one command needs it
+        from sedas_sync.verify import readers  # noqa: PLC0415  # as above
+
+        place = None if source is None else Path(source)
+        if place is not None and not place.is_dir():
+            raise ManifestError(f"{place}: there is no such folder to adopt from")
+        if place is not None and place.resolve() == self.root:
+            place = None
+        with self.locked(timeout=lock_timeout), self._index(write=True) as (index, warnings):
+            self._check_owner(index, take_over=take_over)
+            found = self.search(on_event=on_event, on_found=on_found)
+            index.set_owner(self._name_in_mirror())
+            number = index.begin_run("adopt", self._clock())
+
+            def record(held: Holding) -> None:
+                index.put_files([held], self._clock())
+                index.drop_order(held.id)
+
+            adopter = Adopter(
+                self.root,
+                wants=found.wants,
+                holdings=index.holdings(),
+                level=self.manifest.transfer.integrity,
+                filehash=self._filehash,
+                jobs=jobs or readers(),
+                record=record,
+                stopped=lambda: self.stopped,
+            )
+            files = []
+            for file in adopter.adopt(place, how=how):
+                files.append(file)
+                if on_file is not None:
+                    on_file(file)
+            done = Adoption(
+                manifest=self.manifest.source,
+                mirror=str(self.root),
+                source=str(place or self.root),
+                search_complete=found.complete,
+                files=tuple(files),
+                failures=found.failures if not found.complete else (),
+                warnings=(*warnings, *found.warnings, *adopter.warnings),
+            )
+            index.end_run(number, self._clock(), done.exit_code, done.counts)
+            return done
 
     # -- the lock ----------------------------------------------------------------------------------------------------
 
@@ -644,6 +935,7 @@ class Mirror:
     def forget_order(self, order: str) -> bool:
         """Forget an order, by its own id or by its scene's; says whether there was one."""
         with self.locked(), self._index(write=True) as (index, _):
+            self._check_owner(index)
             found = [item for item in index.orders() if order in (item.order, item.id)]
             for item in found:
                 index.drop_order(item.id)

@@ -223,7 +223,7 @@ class Action:
     size: int | None
     reason: str
     want: Want | None = None
-    """None for a prune."""
+    """None for a prune, and for a file that is kept though the catalogue does not list its scene any more."""
     held: Holding | None = None
     order: Order | None = None
     blocked: bool = False

@@ -80,6 +80,8 @@ class Plan:
     failures: tuple[Failure, ...] = ()
     """Searches that failed or stayed incomplete, and named products that the archive does not know."""
     warnings: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    """The datasets it was narrowed to; all of the manifest's where empty."""
     refreshed: tuple[Holding, ...] = field(default=(), repr=False)
     """Held files whose time changed and whose bytes did not: to be remembered with their new time."""
     polled: tuple[Order, ...] = field(default=(), repr=False)

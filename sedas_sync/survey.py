@@ -5,6 +5,7 @@ stands where a wanted scene belongs is checked.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,8 @@ from sedas_sync import folder
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.facts import facts_of
 from sedas_sync.index import STATE
-from sedas_sync.integrity import Filehash, Proving, algorithm, check
-from sedas_sync.model import Holding, Level, SceneId, Want
+from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
+from sedas_sync.model import Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
 from sedas_sync.transfer import partial_of
 
@@ -99,6 +100,23 @@ def survey(
 _NOTHING = Observed()
 
 
+def state_of(root: Path, held: Holding) -> FileState:
+    """Compare one file with what the index remembers of it; it is read only where its time differs.
+
+    Raises:
+        OSError: the file cannot be read.
+        TransferError: a folder on the way to it is a symbolic link or no folder.
+    """
+    found = folder.stat(str(root), held.path)
+    if found is None:
+        return FileState.ABSENT
+    if not stat.S_ISREG(found.st_mode) or found.st_size != held.size:
+        return FileState.DAMAGED
+    if found.st_mtime_ns == held.mtime_ns or check(str(root / held.path), level="size").sha256 == held.sha256:
+        return FileState.INTACT
+    return FileState.DAMAGED
+
+
 def _partial_names(root: Path) -> frozenset[str]:
     try:
         return frozenset(entry.name for entry in (root / STATE / "partial").iterdir())
@@ -154,44 +172,80 @@ def _examine(
     held: Holding | None,
 ) -> tuple[Observed, str | None]:
     """Check a file the index does not know that stands at a wanted scene's path."""
-    scene = want.scene
     wrong = Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
-    policy = filehash.get(want.archive, "warn")
-    warning = None
     try:
-        path = str(root / want.path)
-        checked = check(path, level=level, size=scene.size, digest=scene.digest, filehash=policy, sha256=want.sha256)
-        if checked.problems:
-            return wrong, None
-        stated = policy != "ignore" and algorithm(scene.digest) is not None
-        if stated and checked.level is not Level.DIGEST:
-            # A digest in a catalogue may be of something else than the file; the zip's own first folder is then the
-            # only witness of which product it holds.
-            if not _names_itself(path, scene.id):
-                return wrong, None
-            warning = f"{want.path}: is adopted although the catalogue's Filehash differs"
+        judged = judge(
+            str(root / want.path),
+            want.scene,
+            level=level,
+            filehash=filehash.get(want.archive, "warn"),
+            sha256=want.sha256,
+        )
     except (OSError, SedasSyncError) as error:
         return wrong, f"{want.path}: cannot be read: {error}"
-    adopted = Holding(
-        id=scene.id,
-        path=want.path,
-        size=checked.size,
-        mtime_ns=file.mtime_ns,
-        sha256=checked.sha256,
-        level=checked.level,
-        archive="",
-        digest=scene.digest,
-        facts=facts_of(scene),
-    )
+    if judged.problem is not None:
+        return wrong, None
+    warning = f"{want.path}: {judged.warning}" if judged.warning is not None else None
+    adopted = adopted_as(want, judged.checked, mtime_ns=file.mtime_ns)
     return Observed(held=adopted, state=FileState.INTACT, tracked=False, partial=partial), warning
 
 
-def _names_itself(path: str, scene_id: SceneId) -> bool:
-    from zipfile import BadZipFile, ZipFile  # noqa: PLC0415  # needed for the rare disagreement only
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found of a file that may be a scene."""
+
+    checked: Checked
+    problem: str | None
+    """Why it is not the scene; None where it is taken for it."""
+    warning: str | None = None
+
+
+def judge(path: str, scene: Scene, *, level: Proving, filehash: Filehash, sha256: str | None = None) -> Judged:
+    """Check whether a file that was not fetched by this program is a scene; `sha256` is what the lock demands.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    checked = check(path, level=level, size=scene.size, digest=scene.digest, filehash=filehash, sha256=sha256)
+    if checked.problems:
+        return Judged(checked, "; ".join(checked.problems))
+    if checked.level is Level.DIGEST:
+        return Judged(checked, None)
+    within = folder_within(path)
+    product = (within or "").removesuffix(".SAFE")
+    if within is not None and within.endswith(".SAFE") and product != scene.id:
+        return Judged(checked, f"it holds {product}")
+    if filehash != "ignore" and algorithm(scene.digest) is not None:
+        # A digest in a catalogue may be of something else than the file; the zip's own first folder is then the
+        # only witness of which product it holds.
+        if product != scene.id:
+            return Judged(checked, "; ".join(checked.warnings))
+        return Judged(checked, None, "is adopted although the catalogue's Filehash differs")
+    return Judged(checked, None)
+
+
+def adopted_as(want: Want, checked: Checked, *, mtime_ns: int) -> Holding:
+    """What the index is to remember of a file that was checked and is the wanted scene."""
+    return Holding(
+        id=want.scene.id,
+        path=want.path,
+        size=checked.size,
+        mtime_ns=mtime_ns,
+        sha256=checked.sha256,
+        level=checked.level,
+        archive="",
+        digest=want.scene.digest,
+        facts=facts_of(want.scene),
+    )
+
+
+def folder_within(path: str) -> str | None:
+    """The name of the one folder that holds everything in a zip; None where there is no such."""
+    from zipfile import BadZipFile, ZipFile  # noqa: PLC0415  # only untracked files need it
 
     try:
         with ZipFile(path) as archive:
-            first = {name.partition("/")[0].removesuffix(".SAFE") for name in archive.namelist()}
+            first = {name.partition("/")[0] for name in archive.namelist()}
     except (OSError, BadZipFile):
-        return False
-    return first == {scene_id}
+        return None
+    return first.pop() if len(first) == 1 else None

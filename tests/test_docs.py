@@ -64,3 +64,59 @@ def test_the_readme_shows_what_the_command_prints(workspace):
 
 def test_the_readme_stays_one_and_a_half_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 105
+
+
+def shell_lines(page):
+    """The shell of a page: of its `sh` blocks, and of the steps of its workflows."""
+    for kind, text in BLOCK.findall((ROOT / "docs" / "how-to" / page).read_text()):
+        if kind == "sh":
+            yield text
+        elif kind == "yaml":
+            yield from re.findall(r"- run: \|\n((?: {10}.*\n)+)", text)
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize(("pending", "code"), [(False, 0), (True, 0)])
+def test_the_shell_of_the_ci_recipes_lives_with_pending_orders(workspace, sandbox, number, pending, code):
+    import os
+    import subprocess
+    import sys
+
+    from sedas_sync.sandbox import RowCatalogue, make_row
+
+    script = list(shell_lines("ci.md"))
+    assert len(script) == 6
+    sandbox.order_delay = 3600
+    sandbox._catalogue = RowCatalogue(
+        [make_row("A", "2019-05-01T11:00:00Z"), make_row("L", "2019-05-02T11:00:00Z", online=not pending)]
+    )
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
+    summary = workspace.path / "summary.md"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script[number]],
+        cwd=workspace.path,
+        env=workspace.environment(PATH=path, GITHUB_STEP_SUMMARY=str(summary)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "--max-prune" in script[number] and pending:
+        code = 3  # the last recipe is one line, and leaves the code to the reader's job
+    assert ran.returncode == code, (script[number], ran.stderr)
+    if "GITHUB_STEP_SUMMARY" in script[number]:
+        assert "to fetch" in summary.read_text()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
+def test_the_shell_of_the_ci_recipes_passes_failures_on(workspace, number):
+    import os
+    import subprocess
+    import sys
+
+    workspace.write('[dataset.d]\naoi = "nowhere"\nstart = 2019-05-01\n')
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = workspace.environment(PATH=path, GITHUB_STEP_SUMMARY=str(workspace.path / "summary.md"))
+    script = list(shell_lines("ci.md"))[number]
+    ran = subprocess.run(["bash", "-c", script], cwd=workspace.path, env=environment, capture_output=True, timeout=60)
+    assert ran.returncode == 2

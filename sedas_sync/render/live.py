@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from shutil import get_terminal_size
 from time import monotonic
 from typing import Any, Protocol, TextIO
@@ -74,10 +73,16 @@ class Lines:
 
     Args:
         level: -1 shows only failures and the summary's bad news, 0 what matters, 1 each scene.
+        out: where the summary goes.
+        err: where everything else goes.
+        summarise: write the summary; not where standard output is a document's.
     """
 
-    def __init__(self, level: int, *, out: TextIO | None = None, err: TextIO | None = None) -> None:
+    def __init__(
+        self, level: int, *, out: TextIO | None = None, err: TextIO | None = None, summarise: bool = True
+    ) -> None:
         self._level = level
+        self._summarise = summarise
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         self._beat = monotonic()
@@ -95,7 +100,7 @@ class Lines:
         line, least = describe(event)
         if line and self._level >= least:
             self.say(line)
-        if isinstance(event, Summary) and self._level >= 0:
+        if isinstance(event, Summary) and self._summarise and self._level >= 0:
             self._out.write(summary(event) + "\n")
             self._out.flush()
 
@@ -162,11 +167,11 @@ def describe(event: Event) -> tuple[str, int]:
 class Bars:
     """Bars on a terminal: one for the whole run, one for each download under way; lines are written above them."""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, *, summarise: bool = True) -> None:
         from tqdm import tqdm  # noqa: PLC0415  # only where there is a terminal to draw on
 
         self._tqdm: Any = tqdm
-        self._lines = Lines(level)
+        self._lines = Lines(level, summarise=summarise)
         self._lines.say = self._above  # type: ignore[method-assign]  # every line goes above the bars
         self._search: Any = None
         self._whole: Any = None
@@ -251,15 +256,17 @@ def _short(scene_id: str, room: int) -> str:
     return f"{scene_id[: room - 1 - tail]}…{scene_id[-tail:]}"
 
 
-def view(*, json_lines: bool, level: int, progress: bool) -> View:
+def view(*, json_lines: bool, level: int, progress: bool, summarise: bool = True) -> View:
     """Choose how to show a run.
 
     Args:
         json_lines: as JSON lines on standard output.
         level: -1 quiet, 0 as usual, 1 and more verbose.
         progress: bars are wanted; they are drawn only where standard error is a terminal.
+        summarise: write the summary to standard output, where it is not JSON lines.
     """
     if json_lines:
         return JsonLines(sys.stdout)
-    make: Callable[[int], View] = Bars if progress and level >= 0 and sys.stderr.isatty() else Lines
-    return make(level)
+    if progress and level >= 0 and sys.stderr.isatty():
+        return Bars(level, summarise=summarise)
+    return Lines(level, summarise=summarise)

@@ -12,6 +12,11 @@ if TYPE_CHECKING:  # their modules import the whole of the manifest and its geom
     from sedas_sync.lock import Relocked
     from sedas_sync.why import Explanation
 
+if TYPE_CHECKING:
+    from sedas_sync.adopt import Adoption, File
+    from sedas_sync.status import Status
+    from sedas_sync.verify import Report
+
 _SIGNS = {
     Kind.KEEP: "=",
     Kind.FETCH: "+",
@@ -58,7 +63,7 @@ def plan(of: Plan, *, everything: bool, colour: bool, command: str) -> str:
     for datasets, actions in groups.items():
         shown = [action for action in actions if everything or action.kind is not Kind.KEEP]
         kept = len(actions) - len(shown)
-        lines.append(f"{' + '.join(datasets)} ({_count(len(actions), 'scene')})")
+        lines.append(f"{' + '.join(datasets) or 'no dataset'} ({_count(len(actions), 'scene')})")
         lines.extend(_action_line(action, colour=colour) for action in shown)
         if kept:
             lines.append(f"  = {_count(kept, 'scene')} held and unchanged")
@@ -190,6 +195,73 @@ def orders(found: Iterable[Order], now: datetime) -> str:
         age = duration(max(0.0, (now - order.placed).total_seconds()))
         rows.append((order.state.value, age, str(order.polls), printable(order.id), printable(order.order)))
     return table(rows)
+
+
+def status(of: "Status", now: datetime) -> str:
+    """Write what a mirror holds, dataset by dataset, then what is under way and how the last run ended."""
+    lines = [f"Mirror {of.mirror}"]
+    rows: list[tuple[str, ...]] = [("DATASET", "WANTED", "HELD", "CHANGED", "MISSING", "ORDERED", "BYTES")]
+    for item in of.datasets:
+        if item.wanted is None:
+            rows.append((item.dataset, "never applied", "", "", "", "", ""))
+            continue
+        counts = (item.wanted, item.held, item.changed, item.missing, item.pending)
+        rows.append((item.dataset, *map(str, counts), size(item.bytes)))
+    lines += ["", table(rows), ""]
+    lines.append(f"{_count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free")
+    if of.unwanted:
+        lines.append(
+            f"{_count(of.unwanted, 'file')} that no dataset wanted: `apply --prune` removes those the rules refuse"
+        )
+    if of.unknown:
+        lines.append(
+            f"{_count(of.unknown, 'file')} that the index does not know: `adopt` takes in those that are scenes"
+        )
+    if of.partials:
+        lines.append(f"{_count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
+    if of.orders:
+        lines += ["", orders(of.orders, now)]
+    lines += [f"failed: {printable(failure.id)}: {printable(failure.error)}" for failure in of.failures]
+    lines += ["", _last_run(of)]
+    return "\n".join(lines)
+
+
+def _last_run(of: "Status") -> str:
+    run = of.last_run
+    if run is None:
+        return "Never applied."
+    began = f"{run.command} of {run.started:%Y-%m-%d %H:%M:%S} UTC"
+    if run.ended is None:
+        return f"Last run: {began}, under way or killed."
+    return f"Last run: {began}, {duration((run.ended - run.started).total_seconds())}, exit code {run.exit_code}."
+
+
+def verified(of: "Report") -> str:
+    """Write what is wrong with a mirror's files, a line each, and the counts."""
+    lines = [
+        f"{item.finding.value:<8} {printable(item.path)}  ({printable(item.detail)})"
+        for item in of.findings
+        if item.finding is not None
+    ]
+    counts = of.counts
+    levels = ", ".join(f"{count} by {level.value}" for level, count in of.levels.items() if count)
+    parts = [f"{counts['ok']} right" + (f" ({levels})" if levels else "")]
+    parts += [f"{count} {word}" for word, count in counts.items() if count and word != "ok"]
+    lines.append(f"Verified: {', '.join(parts)}.")
+    return "\n".join(lines)
+
+
+def adopted_file(of: "File") -> str:
+    """Write what became of one file."""
+    where = f" as {printable(of.path)}" if of.path is not None and of.path != of.file else ""
+    why = f"  ({printable(of.detail)})" if of.detail else ""
+    return f"{of.result.value:<8} {printable(of.file)}{where}{why}"
+
+
+def adoption(of: "Adoption") -> str:
+    """Write the end of an adoption in one line."""
+    parts = [f"{count} {word}" for word, count in of.counts.items() if count]
+    return f"Adopted: {', '.join(parts) if parts else 'nothing; there are no files to look at'}."
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -23,7 +23,10 @@ def test_version_and_help(workspace):
     shown = workspace.run("--help")
     assert shown.code == 0
     listed = re.findall(r"^  ([a-z]+) {2,}", shown.out.split("Commands:")[1], flags=re.MULTILINE)
-    assert listed == ["apply", "init", "lock", "orders", "plan", "sandbox", "search", "sources", "validate", "why"]
+    assert listed == [
+        "adopt", "apply", "init", "lock", "orders", "plan", "sandbox",
+        "search", "sources", "status", "validate", "verify", "why",
+    ]  # fmt: skip
     for command in listed:
         own = workspace.run(command, "--help")
         assert own.code == 0

@@ -1,0 +1,226 @@
+"""What a mirror holds against what its last apply wanted, from the index and one look at the folder. Offline."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sedas_sync import folder
+from sedas_sync.events import Failure, iso
+from sedas_sync.index import STATE, Index, RunRecord
+from sedas_sync.model import Holding, Order, SceneId
+from sedas_sync.transfer import partial_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetStatus:
+    """How far one dataset is."""
+
+    dataset: str
+    wanted: int | None
+    """Scenes that it wanted when it was last applied; None where it never was."""
+    held: int
+    changed: int
+    """Held files whose size or time is not what the index remembers; whether their bytes differ was not looked at."""
+    missing: int
+    pending: int
+    """Of those missing, how many are ordered from the long-term archive."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial:
+    """A download that was begun."""
+
+    path: str
+    size: int
+    """Bytes of it that are here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a mirror holds."""
+
+    manifest: str
+    mirror: str
+    archive: Mapping[str, str | None]
+    datasets: tuple[DatasetStatus, ...]
+    wanted: int
+    """Scenes that any dataset wanted when it was last applied."""
+    held: int
+    """Files of the index that are there, wanted or not."""
+    changed: int
+    missing: int
+    """Wanted scenes that are not there."""
+    unwanted: int
+    """Held files that no dataset wanted when the manifest was last applied."""
+    unknown: int
+    """Files that the index does not know."""
+    bytes: int
+    free: int
+    orders: tuple[Order, ...]
+    partials: tuple[Partial, ...]
+    failures: tuple[Failure, ...]
+    """The last error of each scene that failed since it was last fetched."""
+    last_run: RunRecord | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of downloads that were begun."""
+        return sum(partial.size for partial in self.partials)
+
+    def to_json(self, now: datetime) -> dict[str, Any]:
+        """Return the status as JSON data; ages are counted to `now`."""
+        run = self.last_run
+        counted = [item for item in self.datasets if item.wanted is not None]
+        return {
+            "schema": 1,
+            "manifest": self.manifest,
+            "mirror": self.mirror,
+            "archive": dict(self.archive),
+            "summary": {
+                "wanted": self.wanted,
+                "held": self.held,
+                "changed": self.changed,
+                "missing": self.missing,
+                "unwanted": self.unwanted,
+                "unknown": self.unknown,
+                "pending": len(self.orders),
+                "partials": len(self.partials),
+                "failed": len(self.failures),
+                "bytes": self.bytes,
+                "partial_bytes": self.partial_bytes,
+                "free": self.free,
+                "up_to_date": len(counted) == len(self.datasets) and not any(d.missing or d.changed for d in counted),
+            },
+            "datasets": [
+                {
+                    "dataset": item.dataset,
+                    "wanted": item.wanted,
+                    "held": item.held,
+                    "changed": item.changed,
+                    "missing": item.missing,
+                    "pending": item.pending,
+                    "bytes": item.bytes,
+                }
+                for item in self.datasets
+            ],
+            "orders": [order_json(order, now) for order in self.orders],
+            "partials": [{"path": partial.path, "size": partial.size} for partial in self.partials],
+            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
+            "last_run": None
+            if run is None
+            else {
+                "command": run.command,
+                "started": iso(run.started),
+                "ended": None if run.ended is None else iso(run.ended),
+                "exit_code": run.exit_code,
+                "summary": run.summary,
+            },
+            "warnings": list(self.warnings),
+        }
+
+
+def order_json(order: Order, now: datetime) -> dict[str, Any]:
+    """Return an order as JSON data, with its age at `now`."""
+    return {
+        "order": order.order,
+        "id": order.id,
+        "state": order.state.value,
+        "placed": iso(order.placed),
+        "age_seconds": round((now - order.placed).total_seconds(), 3),
+        "polls": order.polls,
+    }
+
+
+def status(
+    root: Path,
+    index: Index,
+    *,
+    manifest: str,
+    archive: Mapping[str, str | None],
+    datasets: Iterable[str],
+    warnings: Iterable[str] = (),
+) -> Status:
+    """Look at the index and the folder; nothing is read but names, sizes and times.
+
+    Args:
+        root: the mirror's folder; it may not exist.
+        index: open for reading.
+        manifest: where the manifest is.
+        archive: type and URL of the archive.
+        datasets: the names of the manifest's datasets.
+        warnings: what was wrong with the index.
+    """
+    here = {entry.path: entry for entry in folder.scan(str(root))} if root.is_dir() else {}
+    wanted = index.wanted()
+    orders = tuple(index.orders())
+    holdings = {held.id: held for held in index.holdings()}
+    present = {scene_id: held for scene_id, held in holdings.items() if held.path in here}
+    changed = {scene_id for scene_id, held in present.items() if not _same(held, here[held.path])}
+    known = {held.path for held in holdings.values()}
+    asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
+
+    def of_dataset(name: str) -> DatasetStatus:
+        ids = wanted.get(name, ())
+        return _of_dataset(name, ids if name in wanted else None, present, changed, {order.id for order in orders})
+
+    return Status(
+        manifest=manifest,
+        mirror=str(root),
+        archive=archive,
+        datasets=tuple(of_dataset(name) for name in datasets),
+        wanted=len(asked_for),
+        held=len(present),
+        changed=len(changed),
+        missing=len(asked_for - present.keys()),
+        unwanted=len(present.keys() - asked_for) if wanted else 0,
+        unknown=len(here.keys() - known),
+        bytes=sum(here[held.path].size for held in present.values()),
+        free=folder.free_space(str(root)),
+        orders=orders,
+        partials=tuple(_partials(root)),
+        failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
+        last_run=index.last_run(),
+        warnings=tuple(warnings),
+    )
+
+
+def _same(held: Holding, entry: folder.Entry) -> bool:
+    return entry.is_file and (entry.size, entry.mtime_ns) == (held.size, held.mtime_ns)
+
+
+def _of_dataset(
+    name: str,
+    ids: Iterable[SceneId] | None,
+    present: Mapping[SceneId, Holding],
+    changed: set[SceneId],
+    ordered: set[SceneId],
+) -> DatasetStatus:
+    wanted = set(ids or ())
+    held = wanted & present.keys()
+    missing = wanted - held
+    return DatasetStatus(
+        dataset=name,
+        wanted=None if ids is None else len(wanted),
+        held=len(held),
+        changed=len(held & changed),
+        missing=len(missing),
+        pending=len(missing & ordered),
+        bytes=sum(present[scene_id].size for scene_id in held),
+    )
+
+
+def _partials(root: Path) -> Iterable[Partial]:
+    place = root / STATE / "partial"
+    try:
+        names = sorted(entry.name for entry in place.iterdir() if entry.name.endswith(".part"))
+    except OSError:
+        return
+    for name in names:
+        path = f"{STATE}/partial/{name}"
+        found = partial_of(str(root), path)
+        if found is not None:
+            yield Partial(path=path, size=found.bytes)

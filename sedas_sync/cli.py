@@ -250,7 +250,7 @@ def _plan(
         )
         _warn_all(made.warnings, common)
         command = f"sedas-sync apply{_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
-        command += " --locked" if locked else ""
+        command += (" --locked" if locked else "") + (" --prune" if prune else "")
         if out is not None:
             _save_plan(mirror, made, datasets, out)
             command = f"sedas-sync apply{_argument(manifest)} --plan {out}"

@@ -115,7 +115,8 @@ def test_a_full_disk_stops_the_run_with_everything_kept(workspace, sandbox):
     assert workspace.run("plan", "--json").json["summary"]["resume"] >= 1
     assert workspace.run("apply").code == 0
     assert workspace.files() == right
-    assert sandbox.bytes_sent < 1.2 * sum(map(len, right.values()))
+    # What the server had handed to the connections when the disk was full counts as sent.
+    assert sandbox.bytes_sent < 1.6 * sum(map(len, right.values()))
 
 
 class Clock:

@@ -138,7 +138,6 @@ class Run:
         self._warnings = 0
         self._failures: list[Failure] = []
         self._bytes = 0
-        self._received = 0
         self._done = 0
         self._started = monotonic()
         self._progress_at = 0.0
@@ -506,7 +505,6 @@ class Run:
 
     def _record(self, task: Task, got: Got) -> None:
         scene = task.scene
-        self._received += got.received
         self._bytes += got.size
         held = Holding(
             id=scene.id,

@@ -210,12 +210,6 @@ class Index:
         """Yield the path, size and time in nanoseconds of every file that is remembered."""
         return self._rows("SELECT path, size, mtime_ns FROM files")
 
-    def last_command(self) -> str | None:
-        """What the newest run was; None while there was none."""
-        for row in self._rows("SELECT command FROM runs ORDER BY number DESC LIMIT 1"):
-            return str(row[0])
-        return None
-
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """The scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self._rows("SELECT dataset, ids FROM wanted")}

@@ -901,7 +901,8 @@ class Mirror:
             self._check_owner(index, take_over=take_over)
             holdings = {holding.id: holding for holding in index.holdings()}
             remembered = {order.id: order for order in index.orders()}
-            begun = index.last_command() == saved.command
+            last = index.last_run()
+            begun = last is not None and last.command == saved.command
         self.check_saved(saved)
         look_up = LookUp(self.archive)
 

@@ -114,18 +114,7 @@ class Plan:
             "archive": dict(self.archive),
             "search_complete": self.search_complete,
             "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
-            "actions": [
-                {
-                    "action": action.kind.value,
-                    "id": action.id,
-                    "datasets": list(action.datasets),
-                    "path": action.path,
-                    "size": action.size,
-                    "reason": action.reason,
-                }
-                for action in self.actions
-                if everything or action.kind is not Kind.KEEP
-            ],
+            "actions": [action_json(action) for action in self.actions if everything or action.kind is not Kind.KEEP],
             "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
             "warnings": list(self.warnings),
         }
@@ -134,6 +123,18 @@ class Plan:
 def in_place(want: Want, here: Observed) -> bool:
     """Whether all that a scene needs is here, so that its archive has nothing to be asked for."""
     return _kind(want, here, trust_digest=False)[0] in (Kind.KEEP, Kind.ADOPT, Kind.SKIP)
+
+
+def action_json(action: Action) -> dict[str, Any]:
+    """An action as JSON data: what `plan --json` and a saved plan both say of it."""
+    return {
+        "action": action.kind.value,
+        "id": action.id,
+        "datasets": list(action.datasets),
+        "path": action.path,
+        "size": action.size,
+        "reason": action.reason,
+    }
 
 
 def settled(order: Order) -> Order:

@@ -16,7 +16,7 @@ from sedas_sync.events import Failure
 from sedas_sync.facts import facts_of, scene_of
 from sedas_sync.lock import Head, head_from, head_json
 from sedas_sync.model import Action, Holding, Kind, Level, Order, OrderState, Scene, SceneId, Want
-from sedas_sync.plan import TRANSFERS, Plan
+from sedas_sync.plan import TRANSFERS, Plan, action_json
 
 VERSION = 1
 """The format of saved plans this package reads and writes."""
@@ -83,12 +83,7 @@ def dumps(saved: SavedPlan) -> str:
 def _action(action: Action) -> dict[str, Any]:
     want, held, order = action.want, action.held, action.order
     return {
-        "action": action.kind.value,
-        "id": action.id,
-        "datasets": list(action.datasets),
-        "path": action.path,
-        "size": action.size,
-        "reason": action.reason,
+        **action_json(action),
         "want": None
         if want is None
         else {

@@ -204,7 +204,7 @@ class Bars:
         if self._whole is None:
             self._whole = self._tqdm(
                 total=None, unit="B", unit_scale=True, position=0, leave=False, file=sys.stderr, ncols=columns - 1,
-                bar_format="{n_fmt} in {elapsed}, {rate_fmt}; {postfix}",
+                bar_format="{n_fmt} in {elapsed}, {rate_fmt}{postfix}",
             )  # fmt: skip
         self._whole.ncols = columns - 1
         self._whole.n = event.bytes

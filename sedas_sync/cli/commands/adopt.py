@@ -1,0 +1,73 @@
+"""`sedas-sync adopt`."""
+
+from typing import Any, Literal
+
+import click
+
+from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
+from sedas_sync.cli.shared import (
+    INTERRUPTED,
+    end_with,
+    event_view,
+    opened_mirror,
+    print_json,
+    stopping,
+    tell_failures,
+    warn_all,
+)
+from sedas_sync.errors import ManifestError
+from sedas_sync.render import text
+
+
+@click.command()
+@manifest_argument
+@click.option("--from", "source", type=click.Path(file_okay=False), help="Take files from this folder.")
+@click.option("--copy", "how", flag_value="copy", help="With --from: copy instead of linking.")
+@click.option("--move", "how", flag_value="move", help="With --from: move instead of linking.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Files read at once.")
+@click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
+@lock_timeout_option
+@global_options
+def adopt(
+    manifest: str,
+    source: str | None,
+    how: Literal["copy", "move"] | None,
+    jobs: int | None,
+    take_over: bool,
+    lock_timeout: float,
+    common: Globals,
+) -> None:
+    """Take files that are already there into the index, after checking them; fetches nothing."""
+    if how is not None and source is None:
+        raise ManifestError(f"--{how} says how files come out of another folder: it goes with --from")
+
+    def tell(file: Any) -> None:
+        bad = file.result.value in ("wrong", "failed")
+        worth_a_line = file.result.value in ("adopted", "unwanted") or common.verbose
+        if (bad or (worth_a_line and not common.quiet)) and not (common.as_json and not bad):
+            click.echo(text.adopted_file(file), err=True)
+
+    with (
+        opened_mirror(manifest, common) as mirror,
+        event_view(common, json_lines=False) as view,
+        stopping(mirror.stop) as caught,
+    ):
+        done = mirror.adopt(
+            source,
+            how=how or "link",
+            jobs=jobs,
+            on_file=tell,
+            on_event=view,
+            on_found=view.found,
+            lock_timeout=lock_timeout,
+            take_over=take_over,
+        )
+        if caught:
+            click.echo(INTERRUPTED, err=True)
+        warn_all(done.warnings, common)
+        tell_failures(done.failures)
+        if common.as_json:
+            print_json(done.to_json())
+        elif not common.quiet:
+            click.echo(text.adoption(done))
+        end_with(128 + caught[0] if caught else done.exit_code)

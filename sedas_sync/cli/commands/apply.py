@@ -1,0 +1,171 @@
+"""`sedas-sync apply`."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from sedas_sync.cli.options import (
+    Globals,
+    datasets_option,
+    global_options,
+    lock_timeout_option,
+    locked_option,
+    manifest_argument,
+    prune_option,
+)
+from sedas_sync.cli.shared import INTERRUPTED, end_with, event_view, interruptible, opened_file, opened_mirror, stopping
+from sedas_sync.errors import ManifestError
+
+
+@click.command()
+@manifest_argument
+@datasets_option
+@click.option("--dry-run", is_flag=True, help="Only plan.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for LTA orders that are not ready.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Downloads at once.")
+@prune_option
+@click.option("--max-prune", metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]")
+@click.option("--yes", is_flag=True, help="Answer yes to every question.")
+@click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
+@click.option("--plan", "saved", type=click.Path(dir_okay=False), help="Carry out exactly this plan of `plan --out`.")
+@locked_option
+@click.option("--update-lock", is_flag=True, help="Bring the lock up to date afterwards, digests too.")
+@lock_timeout_option
+@global_options
+def apply(
+    manifest: str,
+    datasets: tuple[str, ...],
+    dry_run: bool,
+    no_wait: bool,
+    jobs: int | None,
+    prune: bool,
+    max_prune: str | None,
+    yes: bool,
+    take_over: bool,
+    saved: str | None,
+    locked: bool,
+    update_lock: bool,
+    lock_timeout: float,
+    common: Globals,
+) -> None:
+    """Make the folder what the manifest says."""
+    from sedas_sync.prune import DEFAULT, Limit  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    limit = DEFAULT if max_prune is None else Limit.parse(max_prune)
+    if saved is not None and (datasets or dry_run or locked or update_lock or prune):
+        raise ManifestError(
+            "--plan is the whole plan: no --dataset, --dry-run, --locked, --update-lock or --prune goes with it"
+        )
+    if update_lock and (datasets or locked or dry_run):
+        raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
+    if prune and locked:
+        raise ManifestError("--prune judges by the manifest's rules, --locked by the lock: they do not go together")
+    if dry_run:
+        from sedas_sync.cli.commands.plan import run_plan  # noqa: PLC0415  # only where it is needed: start-up is short
+
+        run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune)
+    quickly = locked and not (datasets or take_over)
+    if quickly and not common.logs and _nothing_to_do(manifest, common):
+        end_with(0)
+    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=common.as_json) as view:
+        made_from = _made_from(manifest) if quickly else None
+        given = None if saved is None else _saved_plan(mirror, saved)
+        if locked:
+            mirror.checked_lock()
+        with interruptible(), mirror.locked(timeout=lock_timeout):
+            command = "apply"
+            if given is not None:
+                made, command = mirror.resume_plan(given, take_over=take_over), given.command
+            else:
+                made = mirror.plan(
+                    datasets=datasets,
+                    on_event=view,
+                    on_found=view.found,
+                    take_over=take_over,
+                    locked=locked,
+                    prune=prune,
+                )
+            with stopping(mirror.stop) as caught:
+                summary = mirror.apply(
+                    made,
+                    on_event=view,
+                    wait=not no_wait,
+                    jobs=jobs,
+                    take_over=take_over,
+                    max_prune=limit,
+                    confirm=_confirm_prune(yes=yes),
+                    command=command,
+                )
+            if made_from is not None and summary.exit_code == 0 and not caught:
+                mirror.stamp(made_from, len(made.actions))
+            if update_lock and not caught:
+                _update_lock(mirror, made, common)
+        code = summary.exit_code
+        if caught:
+            code = 128 + caught[0]
+            click.echo(INTERRUPTED, err=True)
+        elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
+            click.echo(f"{summary.pending} scenes wait for the long-term archive: run it again later.", err=True)
+        end_with(code)
+
+
+def _saved_plan(mirror: Any, file: str) -> Any:
+    """A plan of `plan --out`, which was made from what the manifest says."""
+    from sedas_sync.saved import loads  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    with opened_file(file, "r") as opened:
+        try:
+            saved = loads(opened.read(), file)
+        except UnicodeDecodeError:
+            raise ManifestError(f"{file}: is not UTF-8 text; a saved plan is") from None
+    mirror.check_saved(saved)
+    return saved
+
+
+def _made_from(manifest: str) -> Any:
+    from sedas_sync.unchanged import made_from  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    return made_from(manifest)
+
+
+def _nothing_to_do(manifest: str, common: Globals) -> bool:
+    """Whether a locked run was plainly one with nothing to do, and has been told of."""
+    from datetime import UTC, datetime  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    from sedas_sync.unchanged import nothing_to_do  # noqa: PLC0415
+
+    with interruptible():
+        events = nothing_to_do(manifest, lambda: datetime.now(UTC))
+    if events is None:
+        return False
+    with event_view(common, json_lines=common.as_json) as view:
+        for event in events:
+            view(event)
+    return True
+
+
+def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
+    from sedas_sync.render import text  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    if made.failures or not made.search_complete:
+        click.echo("The lock is left as it is: the search failed or stayed incomplete.", err=True)
+        return
+    locked = mirror.relock(made, applied=True)
+    if not common.quiet:
+        click.echo(text.relocked(locked, check=False), err=True)
+
+
+def _confirm_prune(*, yes: bool) -> Callable[[int, int], bool]:
+    """The one question there is: whether more files may be removed than `--max-prune` allows."""
+
+    def ask(count: int, held: int) -> bool:
+        if yes:
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        with interruptible():
+            return click.confirm(f"Remove {count} of the {held} files that the mirror holds?", err=True)
+
+    return ask

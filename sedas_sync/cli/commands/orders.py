@@ -1,0 +1,33 @@
+"""`sedas-sync orders`."""
+
+from datetime import UTC, datetime
+
+import click
+
+from sedas_sync.cli.options import Globals, global_options, manifest_argument
+from sedas_sync.cli.shared import opened_mirror, print_json
+from sedas_sync.errors import ManifestError
+from sedas_sync.render import text
+from sedas_sync.status import order_json
+
+
+@click.command()
+@manifest_argument
+@click.option("--forget", metavar="ID", help="Forget an order, by its id or its scene's.")
+@global_options
+def orders(manifest: str, forget: str | None, common: Globals) -> None:
+    """Show the LTA orders of this mirror."""
+    with opened_mirror(manifest, common) as mirror:
+        if forget is not None:
+            if not mirror.forget_order(forget):
+                raise ManifestError(f"{mirror.root}: remembers no order {forget!r}")
+            if not common.as_json and not common.quiet:
+                click.echo(f"Forgot {forget}.")
+                return
+        known, now = mirror.orders(), datetime.now(UTC)
+        if common.as_json:
+            print_json([order_json(order, now) for order in known])
+        elif known:
+            click.echo(text.orders(known, now))
+        elif not common.quiet:
+            click.echo("No orders.")

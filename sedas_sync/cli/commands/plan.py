@@ -1,0 +1,114 @@
+"""`sedas-sync plan`."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from sedas_sync.cli.options import (
+    Globals,
+    datasets_option,
+    global_options,
+    locked_option,
+    manifest_argument,
+    prune_option,
+)
+from sedas_sync.cli.shared import (
+    CHANGES_TO_MAKE,
+    as_argument,
+    colour,
+    end_with,
+    event_view,
+    interruptible,
+    opened_mirror,
+    print_json,
+    tell_failures,
+    warn_all,
+)
+from sedas_sync.errors import ManifestError
+from sedas_sync.lockfile import write_whole
+from sedas_sync.render import text
+from sedas_sync.saved import dumps
+
+
+@click.command()
+@manifest_argument
+@datasets_option
+@click.option("--exit-code", "tell", is_flag=True, help="Exit with 10 where there are changes to make.")
+@click.option("--all", "everything", is_flag=True, help="List kept scenes too.")
+@click.option("--sizes", is_flag=True, help="Ask the archive for sizes.")
+@prune_option
+@click.option("--record", type=click.Path(dir_okay=False), help="Save every answer of the search in this file.")
+@click.option("--replay", type=click.Path(dir_okay=False), help="Search in saved answers: no network, no account.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Save the plan in this file, for `apply --plan`.")
+@locked_option
+@global_options
+def plan(
+    manifest: str,
+    datasets: tuple[str, ...],
+    tell: bool,
+    everything: bool,
+    sizes: bool,
+    prune: bool,
+    record: str | None,
+    replay: str | None,
+    out: str | None,
+    locked: bool,
+    common: Globals,
+) -> None:
+    """Show what apply would do, and why; changes nothing."""
+    if replay is not None and (record is not None or sizes):
+        raise ManifestError("--replay asks nobody: it goes with neither --record nor --sizes")
+    run_plan(
+        manifest,
+        common,
+        datasets=datasets,
+        tell=tell,
+        everything=everything,
+        sizes=sizes,
+        prune=prune,
+        record=record,
+        replay=replay,
+        out=out,
+        locked=locked,
+    )
+
+
+def run_plan(
+    manifest: str,
+    common: Globals,
+    *,
+    datasets: tuple[str, ...],
+    tell: bool = False,
+    everything: bool = False,
+    sizes: bool = False,
+    prune: bool = False,
+    record: str | None = None,
+    replay: str | None = None,
+    out: str | None = None,
+    locked: bool = False,
+) -> NoReturn:
+    """Plan, show it, and end with the exit code; `apply --dry-run` is this too."""
+    opened = opened_mirror(manifest, common, record=record, replay=replay)
+    with opened as mirror, event_view(common, json_lines=False) as view, interruptible():
+        made = mirror.plan(
+            datasets=datasets, sizes=sizes, on_event=view, on_found=view.found, locked=locked, prune=prune
+        )
+        warn_all(made.warnings, common)
+        command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
+        command += (" --locked" if locked else "") + (" --prune" if prune else "")
+        if out is not None:
+            _save_plan(mirror, made, datasets, out)
+            command = f"sedas-sync apply{as_argument(manifest)} --plan {out}"
+        if common.as_json:
+            print_json(made.to_json(everything=everything))
+        elif not common.quiet:
+            click.echo(text.plan(made, everything=everything, colour=colour(), command=command))
+        tell_failures(made.failures if common.as_json or common.quiet else ())
+        if made.failures:
+            end_with(1)
+        end_with(CHANGES_TO_MAKE if tell and made.changes else 0)
+
+
+def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> None:
+    write_whole(Path(out), dumps(mirror.save(made, datasets=datasets)).encode())

@@ -1,0 +1,50 @@
+"""`sedas-sync search`."""
+
+import click
+
+from sedas_sync.cli.options import Globals, datasets_option, global_options, manifest_argument
+from sedas_sync.cli.shared import (
+    end_with,
+    event_view,
+    interruptible,
+    opened_mirror,
+    print_json,
+    tell_failures,
+    warn_all,
+)
+from sedas_sync.render import tables, text
+
+
+@click.command()
+@manifest_argument
+@datasets_option
+@click.option(
+    "--format", "how", type=click.Choice(["table", "json", "geojson", "csv"]), help="How to write the scenes."
+)
+@global_options
+def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Globals) -> None:
+    """Show what the archive offers for the manifest."""
+    how = how or ("json" if common.as_json else "table")
+    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible():
+        result = mirror.search(datasets=datasets, on_event=view, on_found=view.found)
+        warn_all(result.warnings, common)
+        of = {want.scene.id: want.datasets for want in result.wants.values()}
+        if how == "json":
+            print_json(
+                {
+                    "schema": 1,
+                    "manifest": mirror.manifest.source,
+                    "search_complete": result.complete,
+                    "scenes": [tables.facts(scene, of[scene.id]) for scene in result.scenes],
+                    "failures": [{"id": failure.id, "error": failure.error} for failure in result.failures],
+                    "warnings": list(result.warnings),
+                }
+            )
+        elif how == "geojson":
+            click.echo(tables.as_geojson(result.scenes, of))
+        elif how == "csv":
+            click.echo(tables.as_csv(result.scenes, of), nl=False)
+        else:
+            click.echo(text.scenes(result.scenes, of))
+        tell_failures(result.failures)
+        end_with(1 if result.failures else 0)

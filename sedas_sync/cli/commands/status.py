@@ -1,0 +1,23 @@
+"""`sedas-sync status`."""
+
+from datetime import UTC, datetime
+
+import click
+
+from sedas_sync.cli.options import Globals, global_options, manifest_argument
+from sedas_sync.cli.shared import opened_mirror, print_json, warn_all
+from sedas_sync.render import text
+
+
+@click.command()
+@manifest_argument
+@global_options
+def status(manifest: str, common: Globals) -> None:
+    """Show what the mirror holds against what the last apply wanted; asks nobody."""
+    with opened_mirror(manifest, common) as mirror:
+        found, now = mirror.status(), datetime.now(UTC)
+        warn_all(found.warnings, common)
+        if common.as_json:
+            print_json(found.to_json(now))
+        elif not common.quiet:
+            click.echo(text.status(found, now))

@@ -1,0 +1,22 @@
+"""`sedas-sync why`."""
+
+import click
+
+from sedas_sync.cli.options import Globals, global_options, manifest_argument
+from sedas_sync.cli.shared import end_with, interruptible, opened_mirror, print_json
+from sedas_sync.render import text
+
+
+@click.command()
+@click.argument("scene_id", metavar="ID")
+@manifest_argument
+@global_options
+def why(scene_id: str, manifest: str, common: Globals) -> None:
+    """Explain one scene: who wants it or what leaves it out, what is here of it, what comes next."""
+    with opened_mirror(manifest, common) as mirror, interruptible():
+        found = mirror.why(scene_id)
+        if common.as_json:
+            print_json(found.to_json())
+        else:
+            click.echo(text.explanation(found))
+        end_with(0 if found.known else 1)

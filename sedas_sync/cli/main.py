@@ -1,0 +1,123 @@
+"""The group of all commands, and the end of the process with the right exit code."""
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from sedas_sync.cli.options import Globals, global_options
+from sedas_sync.errors import ManifestError, SedasSyncError
+
+COMMANDS = (
+    "adopt",
+    "apply",
+    "init",
+    "lock",
+    "orders",
+    "plan",
+    "sandbox",
+    "search",
+    "sources",
+    "status",
+    "validate",
+    "verify",
+    "why",
+)
+"""Each is a module of `sedas_sync.cli.commands`."""
+
+_EXIT_CODES = """
+\b
+Exit codes:
+  0    done; the mirror is what the manifest says
+  1    something failed; every failed scene is named, all others are done
+  2    the manifest, a file it names or the command line is wrong
+  3    done for now, LTA orders are pending: run it again later
+  4    the archive refused the credentials, or there are none
+  5    another process is at work in this mirror
+  10   plan --exit-code, lock --check: there are changes to make
+  130, 143  interrupted; the same command goes on where it stopped
+"""
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"sedas_sync.cli.commands.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@global_options
+def cli(common: Globals) -> None:
+    """Keep a folder of satellite scenes as a TOML manifest says: plan, apply, and apply again to do nothing."""
+    del common
+
+
+def main() -> NoReturn:
+    """Run the command line; ends the process with the contract's exit code and never shows a traceback."""
+    code = 0
+    try:
+        cli(prog_name="sedas-sync", standalone_mode=False)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except click.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except SedasSyncError as error:
+        _tell_error(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        code = 1
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a user never sees a traceback
+        _tell_unforeseen(error)
+        code = 1
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = code or 1
+    sys.stderr.flush()
+    # Threads that wait on a slow server must not hold up the end of the process.
+    os._exit(code)
+
+
+def _tell_error(error: SedasSyncError) -> None:
+    from sedas_sync.render.text import printable  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    lines = error.problems if isinstance(error, ManifestError) else (str(error),)
+    for line in lines:
+        click.echo(f"error: {printable(line)}", err=True)
+
+
+def _tell_unforeseen(error: Exception) -> None:
+    import logging  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    from sedas_sync.http import redact  # noqa: PLC0415
+
+    logging.getLogger("sedas_sync").debug("unforeseen error", exc_info=error)
+    message = redact(f"{type(error).__name__}: {error}")
+    click.echo(f"error: something went wrong that sedas-sync did not foresee: {message}", err=True)
+    click.echo("Everything that was done is kept. With `--log-file FILE` the details are written there.", err=True)

@@ -1,0 +1,157 @@
+"""What commands share: an open mirror, a view of events, signals, and how things are printed."""
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any, Literal, NoReturn
+
+import click
+
+from sedas_sync.cli.options import Globals
+from sedas_sync.errors import ManifestError
+
+CHANGES_TO_MAKE = 10
+"""The exit code of `plan --exit-code` and `lock --check` where there are changes to make."""
+
+INTERRUPTED = "Interrupted: everything so far is kept, the same command goes on from here."
+
+
+@contextmanager
+def opened_mirror(
+    manifest: str, common: Globals, *, record: str | None = None, replay: str | None = None
+) -> Iterator[Any]:
+    """A manifest's mirror, its archives recorded or answering from a record where that is asked for."""
+    from sedas_sync.mirror import Mirror, load_manifest  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    _start_logging(common)
+    checked = load_manifest(manifest)
+    if replay is not None:
+        from sedas_sync.archives.recorded import read_record  # noqa: PLC0415  # only where it is needed
+
+        with opened_file(replay, "r") as file:
+            saved = read_record(file, replay)
+        answering = {key: saved.archive(key) for key in checked.archives}
+        with Mirror(checked, archives=answering, clock=lambda: saved.now) as mirror:
+            yield mirror
+    elif record is not None:
+        with opened_file(record, "w") as file, Mirror(checked, prompt=sys.stdin.isatty(), record=file) as mirror:
+            yield mirror
+    else:
+        with Mirror(checked, prompt=sys.stdin.isatty()) as mirror:
+            yield mirror
+
+
+@contextmanager
+def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
+    """A text file; one that cannot be opened is the user's mistake."""
+    try:
+        file = Path(path).open(mode, encoding="utf-8")  # noqa: SIM115  # closed two lines below
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be opened: {error.strerror}") from None
+    with file:
+        yield file
+
+
+@contextmanager
+def event_view(common: Globals, *, json_lines: bool, summary: bool = True) -> Iterator[Any]:
+    """What shows the events of a run: bars, plain lines or JSON."""
+    from sedas_sync.render.live import view  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    shown = view(json_lines=json_lines, level=common.level, progress=common.progress, summarise=summary)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While nothing is under way that would have to be brought to an end, a signal ends the process at once."""
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        sys.stdout.flush()
+        sys.stderr.write("\nInterrupted: nothing was changed.\n")
+        sys.stderr.flush()
+        os._exit(128 + number)
+
+    with _handling(leave):
+        yield
+
+
+@contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """The first signal brings the run to an end in order, the second one ends the process at once."""
+    caught: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(number)
+        stop()
+
+    with _handling(handle):
+        yield caught
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _start_logging(common: Globals) -> None:
+    if not common.logs:
+        return
+    from sedas_sync.log import start_logging  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    try:
+        start_logging(common.log_file, to_stderr=common.verbose >= 2)  # noqa: PLR2004  # -vv
+    except OSError as error:
+        raise ManifestError(f"--log-file {common.log_file}: cannot be written: {error.strerror}") from None
+
+
+def colour() -> bool:
+    """Whether standard output takes colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def as_argument(manifest: str) -> str:
+    """The manifest as it stands in a command that is told to the user."""
+    return "" if manifest == "manifest.toml" else f" {shlex.quote(manifest)}"
+
+
+def print_json(document: Any) -> None:
+    """One document on standard output."""
+    click.echo(json.dumps(document, indent=1))
+
+
+def warn_all(warnings: tuple[str, ...], common: Globals) -> None:
+    """Each warning on standard error."""
+    from sedas_sync.render.text import printable  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    if not common.quiet:
+        for warning in warnings:
+            click.echo(f"warning: {printable(warning)}", err=True)
+
+
+def tell_failures(failures: Any) -> None:
+    """Each failure on standard error."""
+    from sedas_sync.render.text import printable  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    for failure in failures:
+        click.echo(f"failed: {printable(failure.id)}: {printable(failure.error)}", err=True)
+
+
+def end_with(code: int) -> NoReturn:
+    """End the command with this exit code."""
+    raise SystemExit(code)

@@ -226,7 +226,10 @@ class Run:
     def _queue(self, action: Action, scene: Scene) -> None:
         order = action.order
         task = Task(action=action, scene=scene, order=order, placed=0 if order is None else order.attempts)
-        if action.kind is Kind.WAIT:
+        if action.kind is Kind.WAIT and order is None:
+            # Nothing of ours can hasten it: a later run asks again.
+            self._count["pending"] += 1
+        elif action.kind is Kind.WAIT:
             self._desk.await_order(task)
         elif action.kind is Kind.ORDER:
             self._desk.take(task)

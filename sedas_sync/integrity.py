@@ -25,17 +25,36 @@ class _Hash(Protocol):
     def hexdigest(self) -> str: ...
 
 
-def algorithm(hexdigest: str | None) -> str | None:
-    """Name the digest algorithm that a hex digest's length fits; None where it fits none.
+def algorithm(digest: str | None) -> str | None:
+    """Name the algorithm of a digest: what stands before its colon, else what its length fits; None where none does.
 
     >>> algorithm("d41d8cd98f00b204e9800998ecf8427e")
     'md5'
+    >>> algorithm("sha3_256:" + 64 * "0")
+    'sha3_256'
     >>> algorithm("n/a") is None
     True
     """
-    if not hexdigest or set(hexdigest) - set("0123456789abcdefABCDEF"):
+    name, _, hexdigest = (digest or "").lower().rpartition(":")
+    if not hexdigest or set(hexdigest) - set("0123456789abcdef"):
         return None
-    return _ALGORITHMS.get(len(hexdigest))
+    if not name:
+        return _ALGORITHMS.get(len(hexdigest))
+    made = _hasher(name, hexdigest)
+    return name if made is not None and len(made.hexdigest()) == len(hexdigest) else None
+
+
+def _hasher(name: str, hexdigest: str) -> _Hash | None:
+    """Begin a digest of this algorithm, as long as `hexdigest`; None where it is not to be had."""
+    size = len(hexdigest) // 2
+    # Digests whose length is chosen: one of 16 bytes is another than the beginning of one of 64.
+    if name == "blake2b":
+        return hashlib.blake2b(digest_size=size) if 0 < size <= hashlib.blake2b.MAX_DIGEST_SIZE else None
+    if name == "blake2s":
+        return hashlib.blake2s(digest_size=size) if 0 < size <= hashlib.blake2s.MAX_DIGEST_SIZE else None
+    if name not in hashlib.algorithms_available or name.startswith("shake"):
+        return None
+    return hashlib.new(name, usedforsecurity=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +122,10 @@ class Proof:
         self._zipped = zipped
         self._sha256: _Hash = hashlib.sha256()
         name = algorithm(self._digest)
+        self._hexdigest = (self._digest or "").rpartition(":")[2]
         self._other: _Hash | None = None
         if name and name != "sha256":
-            self._other = hashlib.new(name, usedforsecurity=False)
+            self._other = _hasher(name, self._hexdigest)
         self._stream = _zip.Stream() if zipped and level == "crc" else None
         digests = [self._sha256.update] if self._other is None else [self._sha256.update, self._other.update]
         self.lanes: tuple[Lane, ...] = (Lane(*digests),)
@@ -166,10 +186,10 @@ class Proof:
         name = algorithm(self._digest)
         if name is not None:
             found = self._other.hexdigest() if self._other else sha256
-            if found == self._digest:
+            if found == self._hexdigest:
                 proved = True
             else:
-                told = f"its {name} is {found}, the catalogue states {self._digest}"
+                told = f"its {name} is {found}, the catalogue states {self._hexdigest}"
                 (problems if self._filehash == "enforce" else warnings).append(told)
         return proved
 

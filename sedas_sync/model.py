@@ -72,9 +72,11 @@ class Scene:
     """Metres."""
     size: int | None = None
     digest: str | None = None
-    """Hex digest of the file as the catalogue states it; which algorithm it is follows from its length."""
+    """Digest of the file as the catalogue states it: hex, or `algorithm:hex` where its length does not say which."""
     download_url: str | None = None
     """Where the bytes are now; None while the scene is in the long-term archive."""
+    offline: str | None = None
+    """Why an archive that takes no orders cannot give it now, and what can be done about that; None elsewhere."""
     quicklook_url: str | None = None
     thumbnail_url: str | None = None
     planned: bool = False

@@ -17,6 +17,7 @@ nothing (gone, or never here)                      yes     fetch
 an order that is ready                             no      as online
 an order that is pending                           no      wait
 no order, or one that failed                       no      order
+not to be had by an order of ours                  no      wait
 =================================================  ======  =========
 """
 
@@ -179,7 +180,9 @@ def _action(
 ) -> Action:
     scene = want.scene
     kind, reason = _kind(want, here, trust_digest=trust_digest)
-    if kind in TRANSFERS and not scene.online:
+    if kind in TRANSFERS and not scene.online and scene.offline is not None:
+        kind, reason, order = Kind.WAIT, scene.offline, None
+    elif kind in TRANSFERS and not scene.online:
         kind, reason = _without_a_link(kind, reason, order)
     else:
         order = None

@@ -1,5 +1,6 @@
 """The diff: the decision table, and what must hold whatever comes in."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,11 @@ NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)
 def scene(name="S", *, online=True, planned=False, digest=None, size=None):
     url = "https://example.org/S.zip" if online else None
     return Scene(id=name, start=NOON, download_url=url, planned=planned, digest=digest, size=size)
+
+
+def shelved():
+    """A scene that no order of ours brings back."""
+    return replace(scene(online=False), offline="order it elsewhere")
 
 
 def want(of, path=None):
@@ -57,6 +63,9 @@ NOTHING = Observed()
         (scene(online=False), MATCHES, None, Kind.ADOPT, "untracked file"),
         (scene(), STRANGER, None, Kind.FETCH, "set aside"),
         (scene(), PARTIAL, None, Kind.RESUME, "512 bytes"),
+        (shelved(), NOTHING, None, Kind.WAIT, "order it elsewhere"),
+        (shelved(), DAMAGED, None, Kind.WAIT, "order it elsewhere"),
+        (shelved(), INTACT, None, Kind.KEEP, "held and unchanged"),
         (scene(online=False), PARTIAL, order(OrderState.READY), Kind.RESUME, "order 7 is ready"),
         (scene(), NOTHING, None, Kind.FETCH, "not in the mirror"),
         (scene(online=False), NOTHING, None, Kind.ORDER, "no order yet"),

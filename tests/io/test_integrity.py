@@ -271,3 +271,30 @@ def test_a_file_that_is_no_zip_by_name_or_bytes_is_judged_by_length(tmp_path):
 def test_crc_of_the_interpreter_and_of_the_extra_agree():
     data = NOISE.randbytes(100_000)
     assert _zip._crc32(data, 5) == zlib.crc32(data, 5)
+
+
+@pytest.mark.parametrize(
+    ("digest", "name"),
+    [
+        ("sha3_256:" + hashlib.sha3_256(b"scene").hexdigest(), "sha3_256"),
+        ("BLAKE2B:" + hashlib.blake2b(b"scene", digest_size=16).hexdigest().upper(), "blake2b"),
+        ("blake2s:" + hashlib.blake2s(b"scene").hexdigest(), "blake2s"),
+        ("sha1:" + hashlib.sha1(b"scene").hexdigest(), "sha1"),
+        ("sha256:" + hashlib.sha256(b"scene").hexdigest(), "sha256"),
+    ],
+)
+def test_a_digest_may_say_which_it_is(tmp_path, digest, name):
+    path = tmp_path / "B04.tif"
+    path.write_bytes(b"scene")
+    assert algorithm(digest) == name
+    right = check(str(path), level="size", digest=digest, filehash="enforce")
+    assert (right.problems, right.level) == ((), Level.DIGEST)
+    path.write_bytes(b"Scene")
+    assert f"its {name} is" in check(str(path), level="size", digest=digest, filehash="enforce").problems[0]
+
+
+@pytest.mark.parametrize(
+    "digest", ["sha3_256:00", "blake2b:" + 130 * "0", "shake_128:00", "crc32:00000000", "md5:", ":"]
+)
+def test_a_digest_that_cannot_be_computed_is_none(digest):
+    assert algorithm(digest) is None

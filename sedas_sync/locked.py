@@ -130,6 +130,14 @@ def locked_wants(
     }
 
 
+def places(manifest: Manifest, lock: Lock) -> dict[SceneId, str]:
+    """Where the scenes of a lock belong, as far as that follows from the manifest and the lock alone."""
+    if not manifest.mirror.layout.fields <= _IN_A_LOCK:
+        return {}
+    takers = _takers(manifest, lock.scenes.values())
+    return paths_of(manifest, {scene_id: _scene(lock.scenes[scene_id]) for scene_id in takers}, takers)
+
+
 def _takers(manifest: Manifest, pins: Iterable[Pin]) -> dict[SceneId, tuple[str, ...]]:
     """For each scene its datasets in the order of the manifest, which decides on its path."""
     ordered: dict[tuple[str, ...], tuple[str, ...]] = {}

@@ -25,7 +25,7 @@ from sedas_sync.index import STATE, Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
 from sedas_sync.load import KNOWN_TYPES, load_manifest
 from sedas_sync.lock import Lock, Relocked, changes, differences, head_of, mismatches, pinned
-from sedas_sync.locked import LookUp, locked_wants
+from sedas_sync.locked import LookUp, locked_wants, places
 from sedas_sync.lockfile import lock_path, read_lock, write_lock
 from sedas_sync.manifest import ArchiveConfig, Manifest, parse
 from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId, Want
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sedas_sync.adopt import Adoption, File, How
     from sedas_sync.geometry import Polygonal
     from sedas_sync.status import Status
-    from sedas_sync.verify import Report
+    from sedas_sync.verify import Report, Verified
 
 _WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
 
@@ -395,21 +395,26 @@ class Mirror:
             return list(index.orders())
 
     def status(self) -> "Status":
-        """What the mirror holds against what its last apply wanted. Offline, and beside a process at work.
+        """What the mirror holds against its lock, or else against what its last apply wanted.
+
+        Offline, and beside a process at work. A lock that was made from something else than what the manifest says is
+        left out of account, and a warning says so.
 
         Raises:
-            ManifestError: the mirror belongs to another manifest.
+            ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
         from sedas_sync.status import status  # noqa: PLC0415  # one command needs it
 
         with self._index(write=False) as (index, warnings):
             self._check_owner(index)
+            lock = self._lock_that_fits(warnings)
             return status(
                 self.root,
                 index,
                 manifest=self.manifest.source,
                 archive=self._archive_facts(),
                 datasets=self.manifest.datasets,
+                lock=None if lock is None else (str(lock_path(self.manifest.source)), lock),
                 warnings=warnings,
             )
 
@@ -417,24 +422,32 @@ class Mirror:
         self,
         *,
         jobs: int | None = None,
-        pinned: Mapping[SceneId, str] | None = None,
         on_file: Callable[[int, int, int, int], None] | None = None,
     ) -> "Report":
-        """Read the mirror's bytes again and compare them with the index. Offline; changes nothing.
+        """Read the mirror's bytes again and compare them with the index, and with the lock where there is one.
+
+        Offline; changes nothing. A lock that was made from something else than what the manifest says is left out of
+        account, and a warning says so.
 
         Args:
             jobs: files read at once; as many as there are processors where None.
-            pinned: the sha256 that a scene has to have, where something else than the index demands one.
             on_file: told how many files and bytes have been read, and how many there are.
 
         Raises:
-            ManifestError: the mirror belongs to another manifest.
+            ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
-        from sedas_sync.verify import Report, readers, verify  # noqa: PLC0415  # one command needs it
+        from sedas_sync.verify import Demand, Report, readers, verify  # noqa: PLC0415  # one command needs it
 
         with self._index(write=False) as (index, warnings):
             self._check_owner(index)
             holdings = list(index.holdings())
+            ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
+        damaged = bool(warnings)
+        lock = self._lock_that_fits(warnings)
+        demands = {}
+        if lock is not None:
+            paths = places(self.manifest, lock)
+            demands = {pin.id: Demand(paths.get(pin.id), pin.size, pin.sha256) for pin in lock.scenes.values()}
         ignored = all(policy == "ignore" for policy in self._filehash.values())
         return Report(
             manifest=self.manifest.source,
@@ -444,11 +457,13 @@ class Mirror:
                 holdings,
                 jobs=jobs or readers(),
                 filehash="ignore" if ignored else "warn",
-                pinned=pinned,
+                locked=demands,
+                ordered=ordered,
                 on_file=on_file,
             ),
+            lock=None if lock is None else str(lock_path(self.manifest.source)),
             warnings=tuple(warnings),
-            damaged_index=bool(warnings),
+            damaged_index=damaged,
         )
 
     def sources(self) -> list[dict[str, Any]]:
@@ -667,13 +682,18 @@ class Mirror:
     def _repair_plan(self, report: "Report") -> Plan:
         from sedas_sync.verify import observed  # noqa: PLC0415  # one command needs it
 
-        bad = {item.held.id: item.held for item in report.bad if item.held is not None}
+        bad = {item.id: item for item in report.bad if item.id is not None}
         warnings: list[str] = []
         wants: dict[SceneId, Want] = {}
         failures: list[Failure] = []
         with self._index(write=False) as (index, _):
             wanted = index.wanted()
             orders = {order.id: order for order in index.orders() if order.id in bad}
+        if report.lock is not None and (lock := self._lock_that_fits(warnings)) is not None:
+            wanted = {
+                name: tuple(i for i in bad if i in lock.scenes and name in lock.scenes[i].datasets)
+                for name in self.manifest.datasets
+            }
         takers: dict[SceneId, list[str]] = {}
         for name, ids in wanted.items():
             for scene_id in ids:
@@ -690,8 +710,7 @@ class Mirror:
                 continue
             for scene in found:
                 if scene.id in bad:
-                    datasets = tuple(takers.get(scene.id, ()))
-                    wants[scene.id] = Want(scene=scene, datasets=datasets, archive=key, path=bad[scene.id].path)
+                    wants[scene.id] = self._repair_want(scene, key, takers.get(scene.id, ()), bad[scene.id])
         why = "the archive does not know it any more; what is here of it stays as it is"
         failures.extend(Failure(id=scene_id, error=why) for scene_id in bad if scene_id not in wants)
         polled = self._poll(orders, wants, warnings)
@@ -709,6 +728,15 @@ class Mirror:
             warnings=tuple(warnings),
             polled=tuple(polled),
         )
+
+    def _repair_want(self, scene: Scene, key: str, takers: Iterable[str], found: "Verified") -> Want:
+        datasets = tuple(takers)
+        path = found.path
+        if not path:
+            first = next(iter(datasets or self.manifest.datasets))
+            path = self.manifest.mirror.layout.path(scene, dataset=first, archive=key)
+        demanded = None if found.demand is None else found.demand.sha256
+        return Want(scene=scene, datasets=datasets, archive=key, path=path, sha256=demanded)
 
     def adopt(
         self,
@@ -801,6 +829,24 @@ class Mirror:
                 raise LockMismatch([f"{path}: {difference}" for difference in said])
             self._checked_lock = lock
         return self._checked_lock
+
+    def _lock_that_fits(self, warnings: list[str]) -> Lock | None:
+        """The manifest's lock for a look; None, with a warning, where it says something else than the manifest.
+
+        Raises:
+            ManifestError: the file is no lock, or cannot be read.
+        """
+        if Path(self.manifest.source).suffix == ".lock":
+            return None
+        lock = read_lock(self.manifest)
+        if lock is None or not (said := mismatches(self.manifest, lock)):
+            return lock
+        more = f", and {len(said) - 1} more" if len(said) > 1 else ""
+        warnings.append(
+            f"{lock_path(self.manifest.source)}: is left out of account, since the manifest says something else by now "
+            f"({said[0]}{more}); `sedas-sync lock` brings it up to date"
+        )
+        return None
 
     def stamp(self, made: Made, scenes: int) -> None:
         """Remember that all of the lock is held, so that the next locked run is a matter of a look.

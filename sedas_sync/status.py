@@ -1,4 +1,4 @@
-"""What a mirror holds against what its last apply wanted, from the index and one look at the folder. Offline."""
+"""What a mirror holds against its lock, or else its last apply: from the index and one look at the folder. Offline."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any
 from sedas_sync import folder
 from sedas_sync.events import Failure, iso
 from sedas_sync.index import STATE, Index, RunRecord
+from sedas_sync.lock import Lock, Pin
 from sedas_sync.model import Holding, Order, SceneId
 from sedas_sync.transfer import partial_of
 
@@ -19,7 +20,7 @@ class DatasetStatus:
 
     dataset: str
     wanted: int | None
-    """Scenes that it wanted when it was last applied; None where it never was."""
+    """Scenes that the lock has for it, or that it wanted when it was last applied; None where it never was."""
     held: int
     changed: int
     """Held files whose size or time is not what the index remembers; whether their bytes differ was not looked at."""
@@ -27,6 +28,8 @@ class DatasetStatus:
     pending: int
     """Of those missing, how many are ordered from the long-term archive."""
     bytes: int
+    differs: int = 0
+    """Held files that are not, as the index remembers them, what the lock demands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +50,14 @@ class Status:
     archive: Mapping[str, str | None]
     datasets: tuple[DatasetStatus, ...]
     wanted: int
-    """Scenes that any dataset wanted when it was last applied."""
+    """Scenes of the lock, or that any dataset wanted when it was last applied."""
     held: int
     """Files of the index that are there, wanted or not."""
     changed: int
     missing: int
     """Wanted scenes that are not there."""
     unwanted: int
-    """Held files that no dataset wanted when the manifest was last applied."""
+    """Held files that are not in the lock, or that no dataset wanted when the manifest was last applied."""
     unknown: int
     """Files that the index does not know."""
     bytes: int
@@ -64,6 +67,10 @@ class Status:
     failures: tuple[Failure, ...]
     """The last error of each scene that failed since it was last fetched."""
     last_run: RunRecord | None
+    lock: str | None = None
+    """The lock that is counted against; None where it is the last apply."""
+    differs: int = 0
+    """Held files that are not, as the index remembers them, what the lock demands."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -80,10 +87,12 @@ class Status:
             "manifest": self.manifest,
             "mirror": self.mirror,
             "archive": dict(self.archive),
+            "lock": self.lock,
             "summary": {
                 "wanted": self.wanted,
                 "held": self.held,
                 "changed": self.changed,
+                "differs": self.differs,
                 "missing": self.missing,
                 "unwanted": self.unwanted,
                 "unknown": self.unknown,
@@ -93,7 +102,8 @@ class Status:
                 "bytes": self.bytes,
                 "partial_bytes": self.partial_bytes,
                 "free": self.free,
-                "up_to_date": len(counted) == len(self.datasets) and not any(d.missing or d.changed for d in counted),
+                "up_to_date": len(counted) == len(self.datasets)
+                and not any(item.missing or item.changed or item.differs for item in counted),
             },
             "datasets": [
                 {
@@ -101,6 +111,7 @@ class Status:
                     "wanted": item.wanted,
                     "held": item.held,
                     "changed": item.changed,
+                    "differs": item.differs,
                     "missing": item.missing,
                     "pending": item.pending,
                     "bytes": item.bytes,
@@ -142,6 +153,7 @@ def status(
     manifest: str,
     archive: Mapping[str, str | None],
     datasets: Iterable[str],
+    lock: tuple[str, Lock] | None = None,
     warnings: Iterable[str] = (),
 ) -> Status:
     """Look at the index and the folder; nothing is read but names, sizes and times.
@@ -152,20 +164,25 @@ def status(
         manifest: where the manifest is.
         archive: type and URL of the archive.
         datasets: the names of the manifest's datasets.
-        warnings: what was wrong with the index.
+        lock: where it is and what it says, to be counted against instead of the last apply.
+        warnings: what was wrong with index and lock.
     """
     here = {entry.path: entry for entry in folder.scan(str(root))} if root.is_dir() else {}
-    wanted = index.wanted()
+    datasets = tuple(datasets)
+    pins: Mapping[SceneId, Pin] = {} if lock is None else lock[1].scenes
+    wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
     holdings = {held.id: held for held in index.holdings()}
     present = {scene_id: held for scene_id, held in holdings.items() if held.path in here}
     changed = {scene_id for scene_id, held in present.items() if not _same(held, here[held.path])}
+    differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}
     known = {held.path for held in holdings.values()}
     asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
+    ordered = {order.id for order in orders}
 
     def of_dataset(name: str) -> DatasetStatus:
         ids = wanted.get(name, ())
-        return _of_dataset(name, ids if name in wanted else None, present, changed, {order.id for order in orders})
+        return _of_dataset(name, ids if name in wanted else None, present, changed, differs, ordered)
 
     return Status(
         manifest=manifest,
@@ -184,8 +201,26 @@ def status(
         partials=tuple(_partials(root)),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
         last_run=index.last_run(),
+        lock=None if lock is None else lock[0],
+        differs=len(differs),
         warnings=tuple(warnings),
     )
+
+
+def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, Pin]) -> dict[str, tuple[SceneId, ...]]:
+    """The scenes of a lock, by the datasets of the manifest."""
+    found: dict[str, list[SceneId]] = {name: [] for name in datasets}
+    for pin in pins.values():
+        for name in pin.datasets:
+            if name in found:
+                found[name].append(pin.id)
+    return {name: tuple(ids) for name, ids in found.items()}
+
+
+def _differs(held: Holding, pin: Pin) -> bool:
+    if pin.sha256 is not None:
+        return held.sha256 != pin.sha256
+    return pin.size not in (None, held.size)
 
 
 def _same(held: Holding, entry: folder.Entry) -> bool:
@@ -197,6 +232,7 @@ def _of_dataset(
     ids: Iterable[SceneId] | None,
     present: Mapping[SceneId, Holding],
     changed: set[SceneId],
+    differs: set[SceneId],
     ordered: set[SceneId],
 ) -> DatasetStatus:
     wanted = set(ids or ())
@@ -210,6 +246,7 @@ def _of_dataset(
         missing=len(missing),
         pending=len(missing & ordered),
         bytes=sum(present[scene_id].size for scene_id in held),
+        differs=len(held & differs),
     )
 
 

@@ -1,16 +1,17 @@
-"""Reading a mirror's bytes again, against the index: what is missing, changed, corrupt, and what nobody knows of.
+"""Reading a mirror's bytes again, against the index and the lock: what is missing, changed, corrupt, or unknown.
 
 Changes nothing. A repair is a plan like any other, made from the findings by `sedas_sync.plan.decide` and carried out
 by `sedas_sync.apply`.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sedas_sync import folder
 from sedas_sync.events import Summary
@@ -25,13 +26,22 @@ class Finding(StrEnum):
     """What is wrong with a file."""
 
     MISSING = "missing"
-    """The index remembers it, and it is not there."""
+    """The index remembers it or the lock names it, and it is not there."""
     CHANGED = "changed"
-    """It is another file than the index remembers, though a whole one; or a link or folder stands there."""
+    """It is another file than the index or the lock says, though a whole one; or a link or folder stands there."""
     CORRUPT = "corrupt"
     """Its bytes are damaged: a zip that is not whole, or other bytes under an unchanged time; or it cannot be read."""
     UNKNOWN = "unknown"
     """The index does not know it. Not a failure: it is a stranger's, or one to be adopted."""
+
+
+class Demand(NamedTuple):
+    """What a lock says of one scene's file."""
+
+    path: str | None
+    """Where it belongs; None where the layout needs more than a lock says."""
+    size: int | None
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +49,36 @@ class Verified:
     """What was found of one file."""
 
     path: str
+    """Empty where a locked scene is missing and nothing here says where it belongs."""
     size: int
     """On the disk; 0 where it is missing."""
     held: Holding | None
     """None where the index does not know the file."""
+    id: SceneId | None = None
+    """None where neither index nor lock knows the file."""
+    demand: Demand | None = None
+    """None where no lock names the scene."""
     finding: Finding | None = None
     detail: str = ""
     level: Level | None = None
     """How far its bytes are proved now; None where there is a finding."""
     mtime_ns: int = 0
 
+    @property
+    def by_lock(self) -> bool:
+        """Whether its bytes have the sha256 that the lock demands."""
+        return self.finding is None and self.demand is not None and self.demand.sha256 is not None
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data."""
         return {
-            "id": None if self.held is None else self.held.id,
-            "path": self.path,
+            "id": self.id,
+            "path": self.path or None,
             "size": self.size,
             "sha256": None if self.held is None else self.held.sha256,
+            "locked_sha256": None if self.demand is None else self.demand.sha256,
             "level": None if self.level is None else self.level.value,
+            "by_lock": self.by_lock,
             "finding": None if self.finding is None else self.finding.value,
             "detail": self.detail or None,
         }
@@ -69,7 +91,9 @@ class Report:
     manifest: str
     mirror: str
     files: tuple[Verified, ...]
-    """Sorted by path; files that the index does not know come last."""
+    """Sorted by path; files that neither index nor lock knows come last."""
+    lock: str | None = None
+    """The lock that they were judged by too."""
     warnings: tuple[str, ...] = ()
     damaged_index: bool = False
     """Nothing could be compared."""
@@ -95,9 +119,12 @@ class Report:
         return counted
 
     @property
-    def levels(self) -> dict[Level, int]:
-        """How many of the files that are right reached each level."""
-        return {level: sum(item.level is level for item in self.files) for level in Level}
+    def levels(self) -> dict[str, int]:
+        """How many of the files that are right reached each level; those that have the lock's sha256 come first."""
+        reached = {"lock": sum(item.by_lock for item in self.files)}
+        for level in Level:
+            reached[level.value] = sum(item.level is level and not item.by_lock for item in self.files)
+        return reached
 
     @property
     def exit_code(self) -> int:
@@ -114,9 +141,10 @@ class Report:
             "schema": 1,
             "manifest": self.manifest,
             "mirror": self.mirror,
-            "summary": {**self.counts, "bytes": sum(item.size for item in self.files if item.held is not None)},
+            "lock": self.lock,
+            "summary": {**self.counts, "bytes": sum(item.size for item in self.files if item.id is not None)},
             "findings": [item.to_json() for item in self.findings],
-            "scenes": [item.to_json() for item in self.files if item.held is not None],
+            "scenes": [item.to_json() for item in self.files if item.id is not None],
             "warnings": list(self.warnings),
             "repair": None if self.repair is None else self.repair.to_json(),
         }
@@ -127,51 +155,115 @@ def readers() -> int:
     return min(MAX_READERS, os.cpu_count() or 1)
 
 
+class _Task(NamedTuple):
+    """One file to be read."""
+
+    id: SceneId
+    path: str
+    held: Holding | None
+    demand: Demand | None
+
+
 def verify(
     root: Path,
     holdings: Iterable[Holding],
     *,
     jobs: int,
     filehash: Filehash,
-    pinned: Mapping[SceneId, str] | None = None,
+    locked: Mapping[SceneId, Demand] | None = None,
+    ordered: Container[SceneId] = frozenset(),
     on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> tuple[Verified, ...]:
-    """Read every file that the index remembers, and name those that it does not.
+    """Read every file that the index remembers or the lock has a digest for, and name those that neither knows.
 
     Args:
         root: the mirror's folder; it may not exist.
         holdings: what the index remembers.
         jobs: files read at once.
         filehash: whether the digest that the catalogue stated counts as a proof (`ignore`: it does not).
-        pinned: the sha256 that a scene has to have, where something else than the index demands one.
+        locked: what the lock says of each of its scenes.
+        ordered: scenes whose orders are pending.
         on_file: told how many files and bytes have been read, and how many there are, from the calling thread.
     """
-    demanded = pinned or {}
-    held = sorted(holdings, key=lambda item: item.path)
+    demanded = locked or {}
+    held = {item.id: item for item in holdings}
     entries = {entry.path: entry for entry in folder.scan(str(root))} if root.is_dir() else {}
-    total = sum(entries[item.path].size for item in held if item.path in entries)
+    tasks = [_Task(item.id, item.path, item, demanded.get(item.id)) for item in held.values()]
+    known = {item.path for item in held.values()}
+    unheld = {scene_id: demand for scene_id, demand in demanded.items() if scene_id not in held}
+    places = _places(unheld, {path for path in entries if path not in known})
+    done = list(_missing(unheld, places, ordered))
+    for scene_id, path in places.items():
+        demand = unheld[scene_id]
+        known.add(path)
+        if demand.sha256 is not None:
+            tasks.append(_Task(scene_id, path, None, demand))
+        else:
+            done.append(_unknown(entries[path], scene_id, demand))
+    done += _read(root, sorted(tasks, key=lambda task: task.path), entries, jobs, filehash, on_file)
+    strangers = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
+    return (*sorted(done, key=lambda item: (item.path, item.id or "")), *strangers)
+
+
+def _places(unheld: Mapping[SceneId, Demand], strangers: AbstractSet[str]) -> dict[SceneId, str]:
+    """The files that the index does not know and that stand where scenes of the lock belong, or have their names."""
+    named: dict[str, str] = {}
+    for path in sorted(strangers, reverse=True):
+        named[path.rpartition("/")[2]] = path
+    found = {}
+    for scene_id, demand in unheld.items():
+        place = demand.path if demand.path is not None else named.get(f"{scene_id}.zip")
+        if place in strangers:
+            found[scene_id] = str(place)
+    return found
+
+
+def _missing(
+    unheld: Mapping[SceneId, Demand], places: Container[SceneId], ordered: Container[SceneId]
+) -> Iterator[Verified]:
+    for scene_id, demand in unheld.items():
+        if scene_id not in places:
+            detail = "the lock names it, and it is not here"
+            if scene_id in ordered:
+                detail += " yet: its order from the long-term archive is pending"
+            yield Verified(
+                path=demand.path or "", size=0, held=None, id=scene_id, demand=demand, finding=Finding.MISSING,
+                detail=detail,
+            )  # fmt: skip
+
+
+def _unknown(entry: folder.Entry, scene_id: SceneId | None = None, demand: Demand | None = None) -> Verified:
+    return Verified(
+        path=entry.path, size=entry.size, held=None, id=scene_id, demand=demand, finding=Finding.UNKNOWN,
+        detail="not in the index" + (", and the lock has no digest to know it by" if scene_id is not None else ""),
+    )  # fmt: skip
+
+
+def _read(
+    root: Path,
+    tasks: list[_Task],
+    entries: Mapping[str, folder.Entry],
+    jobs: int,
+    filehash: Filehash,
+    on_file: Callable[[int, int, int, int], None] | None,
+) -> list[Verified]:
+    total = sum(entries[task.path].size for task in tasks if task.path in entries)
     done: list[Verified] = []
     bytes_read = 0
     with ThreadPoolExecutor(jobs, "verify") as pool:
         waiting: set[Future[Verified]] = set()
-        for item in held:
+        for task in tasks:
             # Only so many are handed out that an interruption is not held up by a queue.
             if len(waiting) >= 4 * jobs:
                 waiting, bytes_read = _collect(waiting, done, bytes_read, FIRST_COMPLETED)
-            entry = entries.get(item.path)
-            waiting.add(pool.submit(_verify_one, root, item, entry, filehash, demanded.get(item.id)))
+            waiting.add(pool.submit(_verify_one, root, task, entries.get(task.path), filehash))
             if on_file is not None:
-                on_file(len(done), bytes_read, len(held), total)
+                on_file(len(done), bytes_read, len(tasks), total)
         while waiting:
             waiting, bytes_read = _collect(waiting, done, bytes_read, FIRST_COMPLETED)
             if on_file is not None:
-                on_file(len(done), bytes_read, len(held), total)
-    known = {item.path for item in held}
-    strangers = [
-        Verified(path=path, size=entries[path].size, held=None, finding=Finding.UNKNOWN, detail="not in the index")
-        for path in sorted(entries.keys() - known)
-    ]
-    return (*sorted(done, key=lambda item: item.path), *strangers)
+                on_file(len(done), bytes_read, len(tasks), total)
+    return done
 
 
 def _collect(
@@ -184,30 +276,50 @@ def _collect(
     return rest, bytes_read
 
 
-def _verify_one(
-    root: Path, held: Holding, entry: folder.Entry | None, filehash: Filehash, demanded: str | None
-) -> Verified:
+def _verify_one(root: Path, task: _Task, entry: folder.Entry | None, filehash: Filehash) -> Verified:
+    held, demand = task.held, task.demand
+
     def found(finding: Finding, detail: str) -> Verified:
         size = 0 if entry is None else entry.size
-        return Verified(path=held.path, size=size, held=held, finding=finding, detail=detail)
+        return Verified(path=task.path, size=size, held=held, id=task.id, demand=demand, finding=finding, detail=detail)
 
     if entry is None:
         return found(Finding.MISSING, "it is not there")
     if not entry.is_file:
         return found(Finding.CHANGED, "a symbolic link or another thing that is no file stands there")
-    path = str(root / held.path)
+    path = str(root / task.path)
+    stated = None if held is None else held.digest
     try:
-        checked = check(path, level="crc", digest=held.digest, filehash="ignore" if filehash == "ignore" else "warn")
-        if checked.sha256 != held.sha256:
+        checked = check(path, level="crc", digest=stated, filehash="ignore" if filehash == "ignore" else "warn")
+        if held is not None and checked.sha256 != held.sha256:
             return found(*_difference(path, held, entry))
+    except FileNotFoundError:
+        return found(Finding.MISSING, "it was there a moment ago, and is not any more")
     except OSError as error:
         return found(Finding.CORRUPT, f"it cannot be read: {error.strerror}")
-    if demanded is not None and checked.sha256 != demanded.lower():
-        return found(Finding.CHANGED, f"its sha256 is {checked.sha256}, {demanded} is demanded")
     if checked.problems:
         return found(Finding.CORRUPT, "; ".join(checked.problems))
-    level = Level.DIGEST if demanded is not None else checked.level
-    return Verified(path=held.path, size=entry.size, held=held, level=level, mtime_ns=entry.mtime_ns)
+    if demand is not None and (unlike := _unlike(demand, checked.sha256, checked.size)):
+        return found(Finding.CHANGED, unlike)
+    proved = demand is not None and demand.sha256 is not None
+    return Verified(
+        path=task.path,
+        size=entry.size,
+        held=held,
+        id=task.id,
+        demand=demand,
+        level=Level.DIGEST if proved else checked.level,
+        mtime_ns=entry.mtime_ns,
+    )
+
+
+def _unlike(demand: Demand, sha256: str, size: int) -> str | None:
+    """How a file differs from what a lock says of it."""
+    if demand.sha256 is not None:
+        return None if sha256 == demand.sha256 else f"its sha256 is {sha256}, the lock has {demand.sha256}"
+    if demand.size not in (None, size):
+        return f"it has {size} bytes, the lock has {demand.size}"
+    return None
 
 
 def _difference(path: str, held: Holding, entry: folder.Entry) -> tuple[Finding, str]:
@@ -229,8 +341,8 @@ def observed(report: Report, partials: Mapping[SceneId, int]) -> dict[SceneId, O
     """
     seen = {}
     for item in report.bad:
-        if item.held is not None:
+        if item.id is not None:
             state = FileState.ABSENT if item.finding is Finding.MISSING else FileState.DAMAGED
-            partial = partials.get(item.held.id, 0)
-            seen[item.held.id] = Observed(held=item.held, state=state, tracked=True, partial=partial)
+            partial = partials.get(item.id, 0)
+            seen[item.id] = Observed(held=item.held, state=state, tracked=item.held is not None, partial=partial)
     return seen

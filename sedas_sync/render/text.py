@@ -200,6 +200,8 @@ def orders(found: Iterable[Order], now: datetime) -> str:
 def status(of: "Status", now: datetime) -> str:
     """Write what a mirror holds, dataset by dataset, then what is under way and how the last run ended."""
     lines = [f"Mirror {of.mirror}"]
+    if of.lock is not None:
+        lines.append(f"Against the lock {of.lock}")
     rows: list[tuple[str, ...]] = [("DATASET", "WANTED", "HELD", "CHANGED", "MISSING", "ORDERED", "BYTES")]
     for item in of.datasets:
         if item.wanted is None:
@@ -209,10 +211,13 @@ def status(of: "Status", now: datetime) -> str:
         rows.append((item.dataset, *map(str, counts), size(item.bytes)))
     lines += ["", table(rows), ""]
     lines.append(f"{_count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free")
-    if of.unwanted:
+    if of.differs:
         lines.append(
-            f"{_count(of.unwanted, 'file')} that no dataset wanted: `apply --prune` removes those the rules refuse"
+            f"{_count(of.differs, 'file')} with other bytes than the lock demands: `apply --locked` replaces them"
         )
+    if of.unwanted:
+        why = "that no dataset wanted" if of.lock is None else "not in the lock"
+        lines.append(f"{_count(of.unwanted, 'file')} {why}: `apply --prune` removes those the rules refuse")
     if of.unknown:
         lines.append(
             f"{_count(of.unknown, 'file')} that the index does not know: `adopt` takes in those that are scenes"
@@ -239,12 +244,12 @@ def _last_run(of: "Status") -> str:
 def verified(of: "Report") -> str:
     """Write what is wrong with a mirror's files, a line each, and the counts."""
     lines = [
-        f"{item.finding.value:<8} {printable(item.path)}  ({printable(item.detail)})"
+        f"{item.finding.value:<8} {printable(item.path or item.id or '')}  ({printable(item.detail)})"
         for item in of.findings
         if item.finding is not None
     ]
     counts = of.counts
-    levels = ", ".join(f"{count} by {level.value}" for level, count in of.levels.items() if count)
+    levels = ", ".join(f"{count} by {level}" for level, count in of.levels.items() if count)
     parts = [f"{counts['ok']} right" + (f" ({levels})" if levels else "")]
     parts += [f"{count} {word}" for word, count in counts.items() if count and word != "ok"]
     lines.append(f"Verified: {', '.join(parts)}.")

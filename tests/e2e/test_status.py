@@ -40,25 +40,25 @@ def test_status_of_a_mirror_that_is_under_way(mixed, sandbox):
     assert ran.code == 0, ran.err
     document = ran.json
     assert set(document) == {
-        "schema", "manifest", "mirror", "archive", "summary", "datasets", "orders", "partials", "failures", "last_run",
-        "warnings",
+        "schema", "manifest", "mirror", "archive", "lock", "summary", "datasets", "orders", "partials", "failures",
+        "last_run", "warnings",
     }  # fmt: skip
     size = {name: len(content) for name, content in mixed.files().items()}
     assert document["datasets"] == [
         {
-            "dataset": "optical", "wanted": 4, "held": 2, "changed": 0, "missing": 2, "pending": 1,
+            "dataset": "optical", "wanted": 4, "held": 2, "changed": 0, "differs": 0, "missing": 2, "pending": 1,
             "bytes": size["A.zip"] + size["B.zip"],
         },
         {
-            "dataset": "radar", "wanted": 1, "held": 1, "changed": 0, "missing": 0, "pending": 0,
+            "dataset": "radar", "wanted": 1, "held": 1, "changed": 0, "differs": 0, "missing": 0, "pending": 0,
             "bytes": size["R.zip"],
         },
     ]  # fmt: skip
     free = document["summary"].pop("free")
     assert free > 0
     assert document["summary"] == {
-        "wanted": 5, "held": 3, "changed": 0, "missing": 2, "unwanted": 0, "unknown": 1, "pending": 1, "partials": 0,
-        "failed": 1, "bytes": sum(size.values()), "partial_bytes": 0, "up_to_date": False,
+        "wanted": 5, "held": 3, "changed": 0, "differs": 0, "missing": 2, "unwanted": 0, "unknown": 1, "pending": 1,
+        "partials": 0, "failed": 1, "bytes": sum(size.values()), "partial_bytes": 0, "up_to_date": False,
     }  # fmt: skip
     assert [set(order) for order in document["orders"]] == [{"order", "id", "state", "placed", "age_seconds", "polls"}]
     assert document["orders"][0]["id"] == "LTA"

@@ -56,7 +56,7 @@ def test_a_mirror_that_is_right(filled, sandbox):
     assert ran.code == 0, ran.err
     document = ran.json
     assert set(document) == {
-        "schema", "manifest", "mirror", "summary", "findings", "scenes", "warnings", "repair",
+        "schema", "manifest", "mirror", "lock", "summary", "findings", "scenes", "warnings", "repair",
     }  # fmt: skip
     assert document["summary"] == {
         "ok": 6, "missing": 0, "changed": 0, "corrupt": 0, "unknown": 0,
@@ -66,7 +66,9 @@ def test_a_mirror_that_is_right(filled, sandbox):
     assert document["repair"] is None
     assert [scene["id"] for scene in document["scenes"]] == list("ABCDEF")
     assert {scene["level"] for scene in document["scenes"]} == {"crc"}
-    assert set(document["scenes"][0]) == {"id", "path", "size", "sha256", "level", "finding", "detail"}
+    assert set(document["scenes"][0]) == {
+        "id", "path", "size", "sha256", "locked_sha256", "level", "by_lock", "finding", "detail",
+    }  # fmt: skip
     assert filled.run("verify", **OFFLINE).out == "Verified: 6 right (6 by crc).\n"
     assert filled.run("verify", "-q", **OFFLINE).out == ""
 

@@ -17,6 +17,7 @@ from sedas_sync.errors import AuthenticationError
 
 USERNAME_VARIABLE = "SEDAS_USERNAME"
 PASSWORD_VARIABLE = "SEDAS_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+VARIABLES = (USERNAME_VARIABLE, PASSWORD_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def find(
     host: str,
     *,
     prompt: bool,
+    variables: tuple[str, str] | None = VARIABLES,
+    alone: bool = True,
     environ: Mapping[str, str] = os.environ,
     ask_name: Callable[[str], str] | None = None,
     ask_password: Callable[[str], str] | None = None,
@@ -47,6 +50,8 @@ def find(
     Args:
         host: Host name of the archive's API, without port.
         prompt: Whether a person may be asked; happens only where standard input and error are terminals.
+        variables: The environment variables of user name and password; None where the archive's type has none.
+        alone: Whether the variables can mean this host only; where they cannot, they are not used.
         environ: The environment; a variable that is set but empty counts as not set.
         ask_name: Asks for the user name instead of `input`.
         ask_password: Asks for the password instead of `getpass`.
@@ -56,9 +61,9 @@ def find(
     """
     looked: list[str] = []
     found = (
-        _from_environment(environ, looked)
+        _from_environment(environ, variables, looked, alone=alone)
         or _from_netrc(host, environ, looked)
-        or _from_keyring(host, environ, looked)
+        or _from_keyring(host, environ, variables, looked)
         or _from_person(host, looked, prompt=prompt, ask_name=ask_name, ask_password=ask_password)
     )
     if found is None:
@@ -66,15 +71,22 @@ def find(
     return found
 
 
-def _from_environment(environ: Mapping[str, str], looked: list[str]) -> Credentials | None:
-    username, password = environ.get(USERNAME_VARIABLE, ""), environ.get(PASSWORD_VARIABLE, "")
-    if username and password:
+def _from_environment(
+    environ: Mapping[str, str], variables: tuple[str, str] | None, looked: list[str], *, alone: bool
+) -> Credentials | None:
+    if variables is None:
+        return None
+    name, secret = variables
+    username, password = environ.get(name, ""), environ.get(secret, "")
+    if not alone:
+        # They name no host: sent to each, one archive would be told the password of another.
+        looked.append(f"the environment ({name} is not used, since several hosts of this manifest could be meant)")
+    elif username and password:
         return Credentials(username, password, "the environment")
-    if username or password:
-        missing = PASSWORD_VARIABLE if username else USERNAME_VARIABLE
-        looked.append(f"the environment ({missing} is not set)")
+    elif username or password:
+        looked.append(f"the environment ({secret if username else name} is not set)")
     else:
-        looked.append(f"the environment ({USERNAME_VARIABLE} and {PASSWORD_VARIABLE} are not set)")
+        looked.append(f"the environment ({name} and {secret} are not set)")
     return None
 
 
@@ -104,7 +116,9 @@ def _from_netrc(host: str, environ: Mapping[str, str], looked: list[str]) -> Cre
     return None
 
 
-def _from_keyring(host: str, environ: Mapping[str, str], looked: list[str]) -> Credentials | None:
+def _from_keyring(
+    host: str, environ: Mapping[str, str], variables: tuple[str, str] | None, looked: list[str]
+) -> Credentials | None:
     try:
         import keyring  # noqa: PLC0415 - an extra, and slow to import
         import keyring.errors  # noqa: PLC0415
@@ -113,7 +127,7 @@ def _from_keyring(host: str, environ: Mapping[str, str], looked: list[str]) -> C
         return None
     service = keyring_service(host)
     try:
-        kept = keyring.get_credential(service, environ.get(USERNAME_VARIABLE) or None)
+        kept = keyring.get_credential(service, environ.get(variables[0]) or None if variables else None)
     except keyring.errors.KeyringError as error:
         looked.append(f"the system keyring (cannot be used: {type(error).__name__})")
         return None

@@ -5,14 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import Manifest, parse
 
 if TYPE_CHECKING:
     from sedas_sync.geometry import Polygonal
-
-KNOWN_TYPES = frozenset({"sedas", "sandbox"})
-"""Types of archives that this installation knows."""
 
 
 def load_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -41,4 +39,4 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
 
         return read_aoi(file.parent / name)
 
-    return parse(text, source=str(file), read_aoi=read_aoi, known_types=KNOWN_TYPES, now=datetime.now(UTC))
+    return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))

@@ -52,8 +52,8 @@ class Pin(NamedTuple):
 class Head:
     """What a lock was made from."""
 
-    archives: Mapping[str, Mapping[str, str | None]]
-    """Type and URL of each archive that a dataset takes scenes from, by its key in the manifest."""
+    archives: Mapping[str, Mapping[str, Any]]
+    """Type, URL and what else decides on its scenes, of each archive that a dataset takes scenes from, by its key."""
     aois: Mapping[str, str]
     """Outline of each AOI that a dataset names, as canonical WKT."""
     datasets: Mapping[str, Mapping[str, Any]]
@@ -163,11 +163,11 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
     return Lock(head=head, scenes=scenes)
 
 
-def _address(config: ArchiveConfig) -> dict[str, str | None]:
+def _address(config: ArchiveConfig) -> dict[str, Any]:
     url = config.url
     if url is not None and "://" in url:
         url = url.rstrip("/") + "/"
-    return {"type": config.type, "url": url}
+    return {"type": config.type, "url": url, **{key: _plain(key, config.meaning[key]) for key in config.meaning}}
 
 
 def _rules(dataset: Dataset) -> dict[str, Any]:
@@ -392,8 +392,9 @@ def differences(mine: Head, other: Head, *, called: str = "the lock") -> tuple[s
 def _archives_differ(mine: Head, other: Head, called: str) -> Iterator[str]:
     for key in sorted({*mine.archives} & {*other.archives}):
         path = key if key == SINGLE else f"archives.{key}"
-        for part in ("type", "url"):
-            here, there = mine.archives[key].get(part), other.archives[key].get(part)
+        here_all, there_all = mine.archives[key], other.archives[key]
+        for part in ("type", "url", *sorted({*here_all, *there_all} - {"type", "url"})):
+            here, there = here_all.get(part), there_all.get(part)
             if here != there:
                 yield _sentence(f"{path}.{part}", here, there, called)
 

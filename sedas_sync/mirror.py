@@ -17,17 +17,18 @@ from sedas_sync import prune
 from sedas_sync.apply import Options, Run, partial_path
 from sedas_sync.archives import Archive
 from sedas_sync.archives.recorded import Recorder, write_head
+from sedas_sync.archives.registry import TYPES, Opening, open_archive
 from sedas_sync.desired import Desired, Refusal, desired, refusal
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched, Summary
 from sedas_sync.facts import scene_of
 from sedas_sync.index import STATE, Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
-from sedas_sync.load import KNOWN_TYPES, load_manifest
+from sedas_sync.load import load_manifest
 from sedas_sync.lock import Lock, Relocked, changes, differences, head_of, mismatches, pinned
 from sedas_sync.locked import LookUp, locked_wants, places
 from sedas_sync.lockfile import lock_path, read_lock, write_lock
-from sedas_sync.manifest import ArchiveConfig, Manifest, parse
+from sedas_sync.manifest import Manifest, parse
 from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId, Want
 from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 _WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
 
-__all__ = ["Done", "Mirror", "SearchResult", "fetch", "load_manifest", "open_archive"]
+__all__ = ["Done", "Mirror", "SearchResult", "fetch", "load_manifest"]
 
 Listener = Callable[[Event], None]
 Refresh = Callable[[Mapping[SceneId, Want], Mapping[SceneId, Observed]], Mapping[SceneId, Want]]
@@ -155,10 +156,24 @@ class Mirror:
             AuthenticationError: there are no credentials for it.
         """
         if key not in self._archives:
-            config = self.manifest.archives[key]
-            opened = open_archive(config, self.manifest, self._stack, prompt=self._prompt, clock=self._clock)
+            opened = open_archive(self._opening(key))
             self._archives[key] = opened if self._record is None else Recorder(opened, key, self._record)
         return self._archives[key]
+
+    def _opening(self, key: str) -> Opening:
+        config = self.manifest.archives[key]
+        urls = {other.url for other in self.manifest.archives.values() if other.type == config.type}
+        return Opening(
+            config=config,
+            kind=TYPES[config.type],
+            key=key,
+            base=Path(self.manifest.source).parent,
+            transfer=self.manifest.transfer,
+            clock=self._clock,
+            prompt=self._prompt,
+            alone=len({urlsplit(url or "").hostname for url in urls}) == 1,
+            stack=self._stack,
+        )
 
     def _archives_of(self, manifest: Manifest) -> dict[str, Archive]:
         keys = {key for dataset in manifest.datasets.values() for key in dataset.archive}
@@ -1099,48 +1114,6 @@ class Mirror:
         )
 
 
-def open_archive(
-    config: ArchiveConfig,
-    manifest: Manifest,
-    stack: ExitStack,
-    *,
-    prompt: bool,
-    clock: Callable[[], datetime] = _utc_now,
-) -> Archive:
-    """Open the archive that a manifest describes; `stack` closes it.
-
-    Raises:
-        AuthenticationError: there are no credentials for it.
-    """
-    from sedas_sync.archives.sedas import SedasArchive  # noqa: PLC0415  # requests is slow to import, and offline commands need none
-
-    transfer = manifest.transfer
-    if config.type == "sandbox":
-        from sedas_sync.sandbox import Sandbox  # noqa: PLC0415  # only where it is asked for
-
-        sandbox = stack.enter_context(Sandbox(clock=lambda: clock().timestamp()))
-        url, username, password, identity = sandbox.url, "sandbox", "sandbox", "sandbox"
-    else:
-        from sedas_sync import credentials  # noqa: PLC0415  # only where somebody logs in
-
-        url, identity = config.url or "", None
-        found = credentials.find(urlsplit(url).hostname or "", prompt=prompt)
-        username, password = found.username, found.password
-    return stack.enter_context(
-        SedasArchive(
-            url=url,
-            username=username,
-            password=password,
-            trusted_hosts=config.trusted_hosts,
-            identity=identity,
-            retries=transfer.retries,
-            connect_timeout=transfer.connect_timeout,
-            stall_timeout=transfer.stall_timeout,
-            now=clock,
-        )
-    )
-
-
 def _intact(plan: Plan, held: Mapping[SceneId, Holding]) -> dict[SceneId, Holding]:
     """The files whose bytes are the scenes' of a plan, before or after it was applied."""
     intact = {}
@@ -1207,7 +1180,7 @@ def fetch(
         'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n',
         source=str(root / "sedas_sync.fetch"),
         read_aoi=_no_file,
-        known_types=KNOWN_TYPES,
+        types=TYPES,
     )
     by_id = {scene.id: scene for scene in scenes}
     with Mirror(manifest, archives={"archive": archive}) as mirror:

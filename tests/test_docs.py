@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sedas_sync.load import KNOWN_TYPES
+from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ def blocks(language):
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_manifests_are_valid(text):
-    manifest = parse(text, source="example", read_aoi=lambda _: None, known_types=KNOWN_TYPES)
+    manifest = parse(text, source="example", read_aoi=lambda _: None, types=TYPES)
     assert manifest.datasets
 
 

@@ -223,12 +223,26 @@ def _query_data(query: Query) -> dict[str, Any]:
     for item in fields(Query):
         value = getattr(query, item.name)
         data[item.name] = value.isoformat() if isinstance(value, datetime) else value
-    return {**data, "filters": dict(query.filters)}
+    return {**data, "filters": _thawed(query.filters)}
+
+
+def _thawed(value: Any) -> Any:
+    """A tree of frozen mappings as JSON data."""
+    if isinstance(value, Mapping):
+        return {name: _thawed(item) for name, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    """JSON data as a manifest's filters have it."""
+    if isinstance(value, dict):
+        return {name: _frozen(item) for name, item in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _query_of(data: dict[str, Any]) -> Query:
     values = {item.name: data[item.name] for item in fields(Query)}
     for name in ("start", "stop"):
         values[name] = datetime.fromisoformat(values[name])
-    filters = {name: tuple(value) if isinstance(value, list) else value for name, value in values["filters"].items()}
-    return Query(**{**values, "polarisation": tuple(values["polarisation"]), "filters": filters})
+    polarisation = tuple(values["polarisation"])
+    return Query(**{**values, "polarisation": polarisation, "filters": _frozen(values["filters"])})

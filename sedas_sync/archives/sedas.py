@@ -17,13 +17,16 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from sys import intern
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from sedas_sync import credentials, http
 from sedas_sync.archives import Orders, Warn, windows
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Scene, Sensor
+
+if TYPE_CHECKING:
+    from sedas_sync.archives.registry import Opening
 
 LIVE_URL = "https://geobrowser.satapps.org/api/"
 """The real service's API (sedas_pyapi 0.5.0)."""
@@ -1317,3 +1320,22 @@ def _halves(wkt: str, area: tuple[float, float, float, float], axis: int, line: 
         if polygon.geom_type == "Polygon" and not polygon.is_empty
     ]
     return [shapely.to_wkt(polygon, rounding_precision=-1) for polygon in polygons]
+
+
+def open_archive(opening: "Opening") -> SedasArchive:
+    """Open the archive that a manifest describes.
+
+    Raises:
+        AuthenticationError: there are no credentials for it.
+    """
+    found = opening.credentials()
+    return SedasArchive(
+        opening.config.url or LIVE_URL,
+        username=found.username,
+        password=found.password,
+        trusted_hosts=opening.config.trusted_hosts,
+        retries=opening.transfer.retries,
+        connect_timeout=opening.transfer.connect_timeout,
+        stall_timeout=opening.transfer.stall_timeout,
+        now=opening.clock,
+    )

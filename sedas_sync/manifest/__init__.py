@@ -16,8 +16,9 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import hosts as _hosts
 from sedas_sync.manifest import rules
 from sedas_sync.manifest.dates import DateSpec
+from sedas_sync.manifest.kinds import ADDRESS, ArchiveType, BrokenTypeError
 from sedas_sync.manifest.report import Report, dotted, shown, suggestion
-from sedas_sync.manifest.tables import AoiTable, ArchiveConfig, Dataset, MirrorConfig, TransferConfig
+from sedas_sync.manifest.tables import DEFAULT_TYPE, AoiTable, ArchiveConfig, Dataset, MirrorConfig, TransferConfig
 
 __all__ = [
     "SINGLE",
@@ -38,12 +39,9 @@ VERSION = 1
 """The manifest format this package reads."""
 SINGLE = "archive"
 """The key of the only archive, where a manifest has `[archive]` or no table of archives at all."""
-NEEDS_URL = frozenset({"directory", "stac"})
-"""Types of archives that are nowhere in particular."""
-DEFAULT_URLS: Mapping[str, str] = MappingProxyType({"sedas": "https://geobrowser.satapps.org/api/"})
-DEFAULT_TRUSTED_HOSTS: Mapping[str, tuple[str, ...]] = MappingProxyType({"sedas": ("*.satapps.org",)})
-"""The service's bytes come from another host than its API (seen in saved answers of 2019 and 2020)."""
 
+_COMMON = ("type", "url", "trusted_hosts", "filehash")
+_OF_ADDRESSES = frozenset({"url", "trusted_hosts"})
 _TABLES = ("version", "archive", "archives", "mirror", "transfer", "aoi", "dataset")
 
 
@@ -68,7 +66,7 @@ def parse(
     *,
     source: str,
     read_aoi: "Callable[[str], Polygonal]",
-    known_types: frozenset[str],
+    types: Mapping[str, ArchiveType],
     now: datetime | None = None,
 ) -> Manifest:
     """Read a manifest and check everything that can be checked without the network.
@@ -77,7 +75,8 @@ def parse(
         text: the manifest.
         source: its name in messages.
         read_aoi: reads an AOI file, given as the manifest names it; a ValueError or OSError is a mistake.
-        known_types: types of archives that this installation knows.
+        types: the types of archives that this installation knows, by name; only those that the manifest names are
+            asked for.
         now: the time, to tell whether relative dates end before they start; without it only dates that do
         so at any
             time are mistakes.
@@ -89,11 +88,12 @@ def parse(
     report = Report(source)
     report.remove_secrets(tree)
     _check_top(tree, report)
-    archives = _archives(tree, report, known_types)
+    archives = _archives(tree, report, types)
     mirror = report.model(MirrorConfig, report.table(tree, "mirror", "mirror"), "mirror")
     transfer = report.model(TransferConfig, report.table(tree, "transfer", "transfer"), "transfer")
     aois = _aois(report.table(tree, "aoi", "aoi"), report, read_aoi)
-    context = rules.Context(tuple(aois), tuple(archives), now)
+    kinds = {key: types[config.type] for key, config in archives.items() if config is not None}
+    context = rules.Context(tuple(aois), tuple(archives), kinds, now)
     datasets = _datasets(tree, report, context)
     if report.problems or mirror is None or transfer is None:
         raise ManifestError(report.problems)
@@ -132,30 +132,92 @@ def _check_top(tree: Mapping[str, Any], report: Report) -> None:
 # ---------------------------------------------------------------------------------------------- archives
 
 
-def _archives(tree: Mapping[str, Any], report: Report, known_types: frozenset[str]) -> dict[str, ArchiveConfig | None]:
+def _archives(
+    tree: Mapping[str, Any], report: Report, types: Mapping[str, ArchiveType]
+) -> dict[str, ArchiveConfig | None]:
     """All archives by key; None for one that is wrong beyond use."""
     if "archives" not in tree:
-        return {SINGLE: _archive(report.table(tree, "archive", "archive"), "archive", report, known_types)}
+        return {SINGLE: _archive(report.table(tree, "archive", "archive"), "archive", report, types)}
     if "archive" in tree:
         report.add("archive", "cannot stand beside [archives.*]; give it a name there too")
     tables = report.table(tree, "archives", "archives")
     if not tables and isinstance(tree["archives"], dict):
         report.add("archives", "is empty; [archives.NAME] tables belong in it")
     return {
-        name: _archive(report.table(tables, name, path), path, report, known_types)
+        name: _archive(report.table(tables, name, path), path, report, types)
         for name, path in _named(tables, "archives", report)
     }
 
 
-def _archive(table: Mapping[str, Any], path: str, report: Report, known_types: frozenset[str]) -> ArchiveConfig | None:
-    config = report.model(ArchiveConfig, table, path)
+def _archive(
+    table: Mapping[str, Any], path: str, report: Report, types: Mapping[str, ArchiveType]
+) -> ArchiveConfig | None:
+    kind = _kind(table.get("type", DEFAULT_TYPE), path, report, types)
+    if kind is None:
+        # Which keys it may have is not known; those that all have can be checked.
+        report.model(ArchiveConfig, {key: table[key] for key in table if key in _COMMON}, path)
+        return None
+    common = [key for key in _COMMON if kind.place == ADDRESS or key not in _OF_ADDRESSES]
+    known = [*common, *kind.keys]
+    for key in table:
+        if key not in known:
+            report.add(dotted(path, key), "unknown key" + suggestion(key, known, show_all=True))
+    given = {key: value for key, value in table.items() if key in common}
+    options = _options(table, path, report, kind)
+    meaning = {
+        name: options[name]
+        for name, key in kind.keys.items()
+        if key.selects and name != kind.place and options[name] != key.default
+    }
+    config = report.model(
+        ArchiveConfig, given, path, options=MappingProxyType(options), meaning=MappingProxyType(meaning)
+    )
     if config is None:
         return None
-    if config.type not in known_types:
-        near = suggestion(config.type, sorted(known_types), show_all=True)
-        report.add(dotted(path, "type"), f"found {shown(config.type)}, which is no known type{near}")
-        return config
-    if config.type in NEEDS_URL and "url" not in table:
+    config = config.model_copy(update={"type": kind.name, **_address(config, table, path, report, kind)})
+    if kind.check is not None:
+        for key, sentence in kind.check(config):
+            report.add(dotted(path, key), sentence)
+    return config
+
+
+def _kind(name: Any, path: str, report: Report, types: Mapping[str, ArchiveType]) -> ArchiveType | None:
+    if not isinstance(name, str) or not name.strip():
+        return None
+    try:
+        kind = types.get(name.strip())
+    except BrokenTypeError as error:
+        report.add(dotted(path, "type"), f"found {shown(name)}, which {error}")
+        return None
+    if kind is None:
+        near = suggestion(name.strip(), sorted(types), show_all=True)
+        report.add(dotted(path, "type"), f"found {shown(name)}, which is no known type{near}")
+    return kind
+
+
+def _options(table: Mapping[str, Any], path: str, report: Report, kind: ArchiveType) -> dict[str, Any]:
+    """The keys that only this kind of archive has, each with its value or default."""
+    options = {}
+    for name, key in kind.keys.items():
+        options[name] = key.default
+        if name not in table:
+            if key.required:
+                report.add(dotted(path, name), f"missing; an archive of type {kind.name} needs it: {key.about}")
+            continue
+        try:
+            options[name] = key.read(table[name])
+        except ValueError as error:
+            report.add(dotted(path, name), f"found {shown(table[name])}; {error}")
+    return options
+
+
+def _address(
+    config: ArchiveConfig, table: Mapping[str, Any], path: str, report: Report, kind: ArchiveType
+) -> dict[str, Any]:
+    """Where an archive is, and which further hosts may see its credentials."""
+    if kind.place != ADDRESS:
+        return {"url": None if kind.place is None else config.options.get(kind.place), "trusted_hosts": ()}
+    if kind.url is None and "url" not in table:
         report.add(dotted(path, "url"), f"missing; the type {config.type} has no address of its own")
     hosts = config.trusted_hosts
     try:
@@ -163,13 +225,13 @@ def _archive(table: Mapping[str, Any], path: str, report: Report, known_types: f
     except ValueError as error:
         report.add(dotted(path, "trusted_hosts"), f"found {shown(list(config.trusted_hosts))}; an entry {error}")
     if "trusted_hosts" not in table:
-        hosts = DEFAULT_TRUSTED_HOSTS.get(config.type, ())
-    if config.url is not None and config.type != "directory":
+        hosts = kind.trusted_hosts
+    if config.url is not None:
         try:
             _hosts.url(config.url)
         except ValueError as error:
             report.add(dotted(path, "url"), f"found {shown(config.url)}; it {error}")
-    return config.model_copy(update={"url": config.url or DEFAULT_URLS.get(config.type), "trusted_hosts": hosts})
+    return {"url": config.url or kind.url, "trusted_hosts": hosts}
 
 
 # -------------------------------------------------------------------------------------------------- AOIs

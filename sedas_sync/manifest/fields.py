@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from sedas_sync.layout import Layout
 
@@ -151,18 +151,18 @@ def segments(value: Any) -> int | None:
 
 
 def filters(value: Any) -> Mapping[str, Any]:
-    """A table of the archive's own filters: texts, finite numbers, true, false, and lists of them."""
+    """A table of the archive's own filters: texts, finite numbers, true, false, and lists and tables of them."""
     if not isinstance(value, dict):
         raise ValueError("must be a table such as { maxCloudPercent = 50 }")  # noqa: TRY004 - as above
     for name, item in value.items():
-        if not all(_is_plain(one) for one in _listed(item)):
+        if not _is_plain_tree(item):
             raise ValueError(f"must hold texts, numbers, true or false, but its {name!r} does not")
         if name.endswith("Percent"):
             try:
                 percent(item)
             except ValueError as error:
                 raise ValueError(f"its {name} {error}") from None
-    return MappingProxyType({name: tuple(i) if isinstance(i, list) else i for name, i in value.items()})
+    return cast(Mapping[str, Any], _frozen(value))
 
 
 def layout(value: Any) -> Layout:
@@ -175,6 +175,18 @@ def layout(value: Any) -> Layout:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({name: _frozen(item) for name, item in value.items()})
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _is_plain_tree(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain_tree, value.values()))
+    return all(map(_is_plain_tree, value)) if isinstance(value, list) else _is_plain(value)
 
 
 def _is_plain(value: Any) -> bool:

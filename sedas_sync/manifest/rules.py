@@ -1,12 +1,13 @@
 """What the keys of one dataset must obey together."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from sedas_sync.manifest.dates import is_backwards
+from sedas_sync.manifest.kinds import ArchiveType, Mistake
 from sedas_sync.manifest.report import suggestion
 from sedas_sync.manifest.tables import Dataset
 from sedas_sync.model import Sensor
@@ -14,14 +15,6 @@ from sedas_sync.model import Sensor
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _BESIDE_PRODUCTS = frozenset({"name", "products", "archive", "exclude"})
-_FILTER_SENSORS: dict[str, Sensor] = {
-    "opticalProductType": "optical",
-    "maxCloudPercent": "optical",
-    "minCloudPercent": "optical",
-    "sarProductType": "sar",
-    "polarisation": "sar",
-}
-"""The archive's filters that act on one class of sensor only (geocento/SEDAS-issues 12, 42 and 65)."""
 _PRODUCT_TYPES: dict[str, Sensor] = {
     **dict.fromkeys(("L1C", "L2A", "S2MSI1C", "S2MSI2A"), "optical"),
     **dict.fromkeys(("SLC", "GRD", "GRDH", "GRDM", "GRDF", "SCD", "OCN", "RAW"), "sar"),
@@ -30,9 +23,6 @@ _GROUPS: dict[str, Sensor] = {"S1": "sar", "S2": "optical"}
 _SATELLITES: dict[str, Sensor] = {"SENTINEL-1": "sar", "SENTINEL-2": "optical"}
 _SPOKEN = {"optical": "optical", "sar": "SAR"}
 
-Mistake = tuple[str, str]
-"""A key below the dataset, empty for the dataset itself, and a sentence."""
-
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -40,6 +30,8 @@ class Context:
 
     aois: tuple[str, ...]
     archives: tuple[str, ...]
+    kinds: Mapping[str, ArchiveType]
+    """Of each archive that can be used, by its key."""
     now: datetime | None
 
 
@@ -52,7 +44,7 @@ class _Claim(NamedTuple):
 
 
 def mistakes(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
-    """Yield what is wrong with a dataset beyond its single values.
+    """Yield what is wrong with a dataset beyond its single values, under the key below it or "" for all of it.
 
     Args:
         dataset: what is right of it; keys with mistakes of their own are left at their defaults.
@@ -64,7 +56,8 @@ def mistakes(dataset: Dataset, keys: Collection[str], context: Context) -> Itera
     end_is_known = "end" not in keys or "end" in dataset.model_fields_set
     if dataset.start and end_is_known and is_backwards(dataset.start, dataset.end, context.now):
         yield "end", f'is "{dataset.end.text}", before the start "{dataset.start.text}"'
-    yield from _sensor(dataset, keys)
+    yield from _capabilities(dataset, keys, context)
+    yield from _sensor(dataset, keys, context)
 
 
 def _selection(dataset: Dataset, keys: Collection[str]) -> Iterator[Mistake]:
@@ -95,11 +88,30 @@ def _references(dataset: Dataset, keys: Collection[str], context: Context) -> It
         yield "archive", f"missing; this manifest has several archives: {', '.join(context.archives)}"
 
 
-def _sensor(dataset: Dataset, keys: Collection[str]) -> Iterator[Mistake]:
+def _capabilities(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
+    """Find what a dataset asks of an archive that cannot do it."""
+    for name, kind in _kinds(dataset, context).items():
+        where = f"an archive of type {kind.name}" if len(context.archives) == 1 else f"archive {name} ({kind.name})"
+        for key in keys:
+            if key in kind.cannot:
+                yield key, f"cannot be judged: {where} has no facts for it"
+        if kind.filters is None and dataset.filters:
+            yield "filters", f"{where} takes no filters of its own"
+        elif kind.filters is not None:
+            yield from ((f"filters.{one}", f"{said} for {where}") for one, said in kind.filters(dataset.filters))
+
+
+def _kinds(dataset: Dataset, context: Context) -> dict[str, ArchiveType]:
+    """The kinds of the archives that a dataset takes scenes from."""
+    names = dataset.archive or context.archives[:1]
+    return {name: context.kinds[name] for name in names if name in context.kinds}
+
+
+def _sensor(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
     """Find keys that contradict the class of sensor; only what is beyond doubt is a mistake."""
     if dataset.sensor == "sar" and "max_cloud_cover" in keys:
         yield "max_cloud_cover", 'acts on optical scenes, but sensor is "sar"'
-    claims = list(_claims(dataset))
+    claims = list(_claims(dataset, context))
     if dataset.sensor != "all":
         sensor: str = dataset.sensor
         because = f'sensor is "{sensor}"'
@@ -113,7 +125,7 @@ def _sensor(dataset: Dataset, keys: Collection[str]) -> Iterator[Mistake]:
             yield claim.key, f"{claim.what}, but {because}"
 
 
-def _claims(dataset: Dataset) -> Iterator[_Claim]:
+def _claims(dataset: Dataset, context: Context) -> Iterator[_Claim]:
     group = _GROUPS.get((dataset.source_group or "").upper())
     if group:
         yield _Claim("source_group", group, f'"{dataset.source_group}" is of {_SPOKEN[group]} scenes')
@@ -128,7 +140,9 @@ def _claims(dataset: Dataset) -> Iterator[_Claim]:
         yield _Claim("polarisation", "sar", "is of SAR scenes")
     if dataset.tile:
         yield _Claim("tile", "optical", "is of optical scenes")
+    sensors = {
+        name: sensor for kind in _kinds(dataset, context).values() for name, sensor in kind.filter_sensors.items()
+    }
     for name in dataset.filters:
-        if name in _FILTER_SENSORS:
-            sensor = _FILTER_SENSORS[name]
-            yield _Claim(f"filters.{name}", sensor, f"is a filter of {_SPOKEN[sensor]} scenes")
+        if name in sensors:
+            yield _Claim(f"filters.{name}", sensors[name], f"is a filter of {_SPOKEN[sensors[name]]} scenes")

@@ -43,13 +43,17 @@ class ArchiveConfig(_Table):
     type: Annotated[str, _Reader(fields.text)] = DEFAULT_TYPE
     """Which kind of archive; a name that is known to this installation."""
     url: Annotated[str | None, _Reader(fields.text)] = None
-    """Address of its API; of a directory its path. None where the type has no default."""
+    """Address of its API; of a directory its path. None for one that is nowhere in particular."""
     trusted_hosts: Annotated[tuple[str, ...], _Reader(fields.texts)] = ()
     """Further hosts that may be sent the token, in lower case: exact names, or `*.example.org`."""
     filehash: Annotated[Literal["warn", "enforce", "ignore"], _Reader(fields.choice("warn", "enforce", "ignore"))] = (
         "warn"
     )
     """What a scene is worth that differs from the digest in the catalogue."""
+    options: Mapping[str, Any] = Field(default_factory=_no_filters)
+    """The keys of its own type, each with its value or default."""
+    meaning: Mapping[str, Any] = Field(default_factory=_no_filters)
+    """Those of them that say which scenes it offers or what their bytes are, where they are not at their default."""
 
 
 class MirrorConfig(_Table):

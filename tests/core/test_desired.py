@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sedas_sync.archives.registry import TYPES
 from sedas_sync.desired import desired, polarisations, queries, refusal
 from sedas_sync.manifest import parse
 from sedas_sync.model import Scene
@@ -27,7 +28,7 @@ def manifest(rules, *, extra=""):
         {rules}
         {extra}
     """
-    return parse(text, source="m.toml", read_aoi=lambda _: None, known_types=frozenset({"sedas"}), now=NOW)
+    return parse(text, source="m.toml", read_aoi=lambda _: None, types=TYPES, now=NOW)
 
 
 def scene(**facts):
@@ -175,7 +176,7 @@ def test_named_products_need_no_dates_and_take_nothing_else():
         f'version = 1\n[dataset.n]\nproducts = ["{S1}"]',
         source="m.toml",
         read_aoi=lambda _: None,
-        known_types=frozenset({"sedas"}),
+        types=TYPES,
     )
     result = desired(made, {"n": [scene(id=S1), scene(id="other")]}, NOW)
     assert set(result.wants) == {S1}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.lock import (
@@ -39,7 +40,7 @@ def manifest(text):
         text,
         source="m.toml",
         read_aoi=lambda _: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
-        known_types=frozenset({"sedas", "sandbox"}),
+        types=TYPES,
         now=NOW,
     )
 

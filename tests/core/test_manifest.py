@@ -11,11 +11,41 @@ from hypothesis import strategies as st
 from shapely import box
 
 from sedas_sync import manifest
+from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import DateSpec, dates, fields, hosts, units
+from sedas_sync.manifest.kinds import ArchiveType, Key, any_filters
 
 NOW = datetime(2019, 6, 15, 13, 30, 45, 678, tzinfo=UTC)
 SQUARE = box(0, 0, 1, 1)
+
+
+def _no_two_words(config):
+    if config.options["words"] == ("two",) and config.options["number"] == 2:
+        yield "number", 'is 2, and words is "two" already'
+
+
+TYPES = {
+    "sedas": BUILT_IN["sedas"],
+    "sandbox": BUILT_IN["sandbox"],
+    "stac": ArchiveType(
+        name="stac",
+        opener="-",
+        filters=any_filters,
+        keys={
+            "words": Key(read=fields.texts, about="words", default=()),
+            "number": Key(read=fields.whole(1), about="a number", default=1, selects=False),
+        },
+        check=_no_two_words,
+    ),
+    "directory": ArchiveType(
+        name="directory",
+        opener="-",
+        place="path",
+        keys={"path": Key(read=fields.text, about="the folder", required=True)},
+        cannot=frozenset({"orbit_direction"}),
+    ),
+}
 EXAMPLE = """
 version = 1                       # of the manifest format; required
 
@@ -92,9 +122,12 @@ def parse(text, *, now=None):
         text,
         source="manifest.toml",
         read_aoi=read_aoi,
-        known_types=frozenset({"sedas", "sandbox", "directory", "stac"}),
+        types=TYPES,
         now=now,
     )
+
+
+STAC = '[archive]\ntype = "stac"\nurl = "https://example.org/stac/"\n'
 
 
 def problems(text, *, now=None):
@@ -120,6 +153,8 @@ def test_the_example_says_what_it_says():
         "url": "https://geobrowser.satapps.org/api/",
         "trusted_hosts": ("*.satapps.org",),
         "filehash": "warn",
+        "options": {},
+        "meaning": {},
     }
     assert m.mirror.path == "scenes"
     assert m.mirror.layout.template == "{id}"
@@ -197,7 +232,10 @@ GOOD = {
     "named products alone": 'version = 1\n[dataset.d]\nproducts = ["X"]',
     "products with exclude and archive": 'version = 1\n[dataset.d]\nproducts = ["X"]\nexclude = ["Y*"]\narchive = "archive"',
     "the sandbox": DATASET + '[archive]\ntype = "sandbox"',
-    "a directory": DATASET + '[archive]\ntype = "directory"\nurl = "../other mirror"',
+    "a directory": DATASET + '[archive]\ntype = "directory"\npath = "../other mirror"',
+    "keys of a type": DATASET + '[archive]\ntype = "stac"\nurl = "https://example.org/"\nwords = ["a"]\nnumber = 2',
+    "filters that are tables": DATASET + 'filters = { "eo:cloud_cover" = { lt = 5 } }\n'
+    '[archive]\ntype = "stac"\nurl = "https://example.org/"',
     "loopback over http": DATASET + '[archive]\nurl = "http://127.0.0.1:8080/api/"',
     "loopback of IPv6": DATASET + '[archive]\nurl = "http://[::1]:8080/api/"',
     "localhost": DATASET + '[archive]\nurl = "http://LOCALHOST/api/"',
@@ -391,7 +429,7 @@ WRONG = [
     (DATASET + "filters = { minCoveragePercent = 500 }",
      f"dataset.d.filters: found a table; its minCoveragePercent {PERCENT}"),
     (DATASET + "filters = { x = nan }", "dataset.d.filters: found a table; must hold texts, numbers, true or false, but its 'x' does not"),
-    (DATASET + "filters = { x = { y = 1 } }", "dataset.d.filters: found a table; must hold texts, numbers, true or false, but its 'x' does not"),
+    (DATASET + "filters = { x = { y = 2019-04-30 } }", "dataset.d.filters: found a table; must hold texts, numbers, true or false, but its 'x' does not"),
     (DATASET + "filters = 5", "dataset.d.filters: found 5; must be a table such as { maxCloudPercent = 50 }"),
     (DATASET + "sensor = 'radar'", 'dataset.d.sensor: found "radar"; must be one of all, optical, sar'),
     (DATASET + "orbit_direction = 'up'", 'dataset.d.orbit_direction: found "up"; must be one of ascending, descending'),
@@ -440,6 +478,22 @@ WRONG = [
     (DATASET + "[archive]\ntype = 'sedsa'", 'archive.type: found "sedsa", which is no known type; did you mean sedas?'),
     (DATASET + "[archive]\ntype = 'ftp'",
      'archive.type: found "ftp", which is no known type; known here: directory, sandbox, sedas, stac'),
+    (DATASET + STAC + "word = ['x']", "archive.word: unknown key; did you mean words?"),
+    (DATASET + STAC + "collection = 'x'",
+     "archive.collection: unknown key; known here: type, url, trusted_hosts, filehash, words, number"),
+    (DATASET + STAC + "words = 'x'\nnumber = 0", ['archive.words: found "x"; must be a list of texts',
+     "archive.number: found 0; must be a whole number of at least 1"]),
+    (DATASET + STAC + "words = ['two']\nnumber = 2", 'archive.number: is 2, and words is "two" already'),
+    (DATASET + "[archive]\nwords = ['x']", "archive.words: unknown key; known here: type, url, trusted_hosts, filehash"),
+    (DATASET + "[archive]\ntype = 'sandbox'\nurl = 'https://example.org/'", "archive.url: unknown key; known here: type, filehash"),
+    (DATASET + "[archive]\ntype = 'directory'",
+     "archive.path: missing; an archive of type directory needs it: the folder"),
+    (DATASET + "[archive]\ntype = 'directory'\nurl = 'x'\npath = 'x'", "archive.url: unknown key; known here: type, filehash, path"),
+    (DATASET + "orbit_direction = 'ascending'\nfilters = { a = 1 }\n[archive]\ntype = 'directory'\npath = 'x'",
+     ["dataset.d.orbit_direction: cannot be judged: an archive of type directory has no facts for it",
+      "dataset.d.filters: an archive of type directory takes no filters of its own"]),
+    (DATASET + "filters = { a = { b = 1 } }",
+     "dataset.d.filters.a: must be a text, a number, true or false, or a list of them for an archive of type sedas"),
     (DATASET + "[archive]\nfilehash = 'yes'", 'archive.filehash: found "yes"; must be one of warn, enforce, ignore'),
     (DATASET + "[archive]\n[archives.x]", ["archive: cannot stand beside [archives.*]; give it a name there too"]),
     (DATASET + "[archives]", "archives: is empty; [archives.NAME] tables belong in it"),
@@ -511,7 +565,8 @@ def test_all_mistakes_come_at_once_even_those_between_keys():
     found = problems("""
 version = 3
 [archive]
-type = "sedsa"
+type = "sedas"
+filehashes = "warn"
 password = "hunter2"
 [mirror]
 layout = "{idd}"
@@ -534,7 +589,7 @@ aoi = "here"
     assert [re.split(": ", problem)[1] for problem in found] == [
         "archive.password",
         "version",
-        "archive.type",
+        "archive.filehashes",
         "mirror.layout",
         "transfer.jobs",
         "aoi.here.wkt",
@@ -608,7 +663,7 @@ def test_no_value_of_a_dataset_ends_in_anything_but_sentences(key, value):
 @given(
     st.sampled_from(
         [
-            *(("archive", key) for key in manifest.ArchiveConfig.model_fields),
+            *(("archive", key) for key in ("type", "url", "trusted_hosts", "filehash")),
             *(("mirror", key) for key in manifest.MirrorConfig.model_fields),
             *(("transfer", key) for key in manifest.TransferConfig.model_fields),
             *(("aoi.x", key) for key in ("wkt", "file", "bbox", "point", "radius_km")),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from sedas_sync.adopt import Adoption
     from sedas_sync.archives.sedas import SedasArchive
     from sedas_sync.errors import (
         ArchiveError,
@@ -30,15 +31,38 @@ if TYPE_CHECKING:
         SedasSyncError,
         TransferError,
     )
-    from sedas_sync.events import Event, Summary
+    from sedas_sync.events import (
+        Adopted,
+        Event,
+        Failed,
+        Failure,
+        Fetched,
+        Ordered,
+        OrderReady,
+        Progress,
+        Pruned,
+        Retried,
+        Searched,
+        Skipped,
+        Started,
+        Summary,
+        Warned,
+    )
     from sedas_sync.load import load_manifest
+    from sedas_sync.lock import Lock, Relocked
     from sedas_sync.manifest import Manifest
-    from sedas_sync.mirror import Done, Mirror, fetch
-    from sedas_sync.model import Action, Kind, Order, OrderState, Query, Scene
+    from sedas_sync.mirror import Done, Mirror, SearchResult, fetch
+    from sedas_sync.model import Action, Holding, Kind, Level, Order, OrderState, Query, Scene, Want
     from sedas_sync.plan import Plan
+    from sedas_sync.prune import Limit
     from sedas_sync.sandbox import Sandbox
+    from sedas_sync.saved import SavedPlan
+    from sedas_sync.status import Status
+    from sedas_sync.verify import Finding, Report, Verified
+    from sedas_sync.why import Explanation
 
 _HOMES = {
+    "sedas_sync.adopt": ("Adoption",),
     "sedas_sync.archives.sedas": ("SedasArchive",),
     "sedas_sync.errors": (
         "ArchiveError",
@@ -51,40 +75,89 @@ _HOMES = {
         "SedasSyncError",
         "TransferError",
     ),
-    "sedas_sync.events": ("Event", "Summary"),
+    "sedas_sync.events": (
+        "Adopted",
+        "Event",
+        "Failed",
+        "Failure",
+        "Fetched",
+        "OrderReady",
+        "Ordered",
+        "Progress",
+        "Pruned",
+        "Retried",
+        "Searched",
+        "Skipped",
+        "Started",
+        "Summary",
+        "Warned",
+    ),
     "sedas_sync.load": ("load_manifest",),
+    "sedas_sync.lock": ("Lock", "Relocked"),
     "sedas_sync.manifest": ("Manifest",),
-    "sedas_sync.mirror": ("Done", "Mirror", "fetch"),
-    "sedas_sync.model": ("Action", "Kind", "Order", "OrderState", "Query", "Scene"),
+    "sedas_sync.mirror": ("Done", "Mirror", "SearchResult", "fetch"),
+    "sedas_sync.model": ("Action", "Holding", "Kind", "Level", "Order", "OrderState", "Query", "Scene", "Want"),
     "sedas_sync.plan": ("Plan",),
+    "sedas_sync.prune": ("Limit",),
     "sedas_sync.sandbox": ("Sandbox",),
+    "sedas_sync.saved": ("SavedPlan",),
+    "sedas_sync.status": ("Status",),
+    "sedas_sync.verify": ("Finding", "Report", "Verified"),
+    "sedas_sync.why": ("Explanation",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Action",
+    "Adopted",
+    "Adoption",
     "ArchiveError",
     "AuthenticationError",
     "Done",
     "Event",
+    "Explanation",
+    "Failed",
+    "Failure",
+    "Fetched",
+    "Finding",
+    "Holding",
     "IncompleteSearch",
     "IntegrityError",
     "Kind",
+    "Level",
+    "Limit",
+    "Lock",
     "LockMismatch",
     "Manifest",
     "ManifestError",
     "Mirror",
     "MirrorLocked",
     "Order",
+    "OrderReady",
     "OrderState",
+    "Ordered",
     "Plan",
+    "Progress",
+    "Pruned",
     "Query",
+    "Relocked",
+    "Report",
+    "Retried",
     "Sandbox",
+    "SavedPlan",
     "Scene",
+    "SearchResult",
+    "Searched",
     "SedasArchive",
     "SedasSyncError",
+    "Skipped",
+    "Started",
+    "Status",
     "Summary",
     "TransferError",
+    "Verified",
+    "Want",
+    "Warned",
     "__version__",
     "fetch",
     "load_manifest",

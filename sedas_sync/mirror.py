@@ -33,10 +33,10 @@ from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId, W
 from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
-from sedas_sync.survey import survey
+from sedas_sync.survey import Survey, survey
 from sedas_sync.transfer import Policy, partial_of
 from sedas_sync.unchanged import Made, made_from
-from sedas_sync.why import Explanation
+from sedas_sync.why import Explanation, Pruning
 
 if TYPE_CHECKING:
     from sedas_sync.adopt import Adoption, File, How
@@ -238,7 +238,8 @@ class Mirror:
             on_found: told how many scenes have been found so far, a few times a second.
             take_over: plan as if the mirror belonged to this manifest.
             locked: do not search, but take exactly the scenes of the lock.
-            prune: also remove files of scenes that the manifest's rules no longer admit.
+            prune: also remove files of scenes that the manifest's rules no longer admit; with `locked`, of all that
+                are not in the lock and could be fetched again.
 
         Raises:
             AuthenticationError: an archive refused the credentials, or there are none.
@@ -246,12 +247,12 @@ class Mirror:
             ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` goes with `datasets`.
         """
         datasets = tuple(datasets)
-        if prune and datasets:
-            raise ManifestError("--prune judges the manifest as a whole: it does not go with --dataset")
+        self.check_choice(datasets, prune=prune)
         with self._index(write=False) as (index, warnings):
             self._check_owner(index, take_over=take_over)
         if locked:
-            return self._plan_locked(datasets, warnings, sizes=sizes)
+            plan = self._plan_locked(datasets, warnings, sizes=sizes)
+            return self._with_prunes_of_lock(plan, self.checked_lock()) if prune else plan
         found = self.search(datasets=datasets, on_event=on_event, on_found=on_found)
         plan = self._plan(found.wants, warnings, sizes=sizes)
         # A product that is held needs no catalogue to vouch for it.
@@ -265,22 +266,53 @@ class Mirror:
         )
         return self._with_prunes(plan, found) if prune else plan
 
+    def check_choice(self, datasets: Iterable[str], *, prune: bool = False) -> None:
+        """See to it that a plan can be narrowed so, before anything is touched.
+
+        Raises:
+            ManifestError: a dataset is not in the manifest, or `prune` goes with datasets.
+        """
+        chosen = tuple(datasets)
+        self._narrowed(chosen)
+        if prune and chosen:
+            raise ManifestError("--prune judges the manifest as a whole: it does not go with --dataset")
+
     def _with_prunes(self, plan: Plan, found: SearchResult) -> Plan:
         if not found.complete:
             return prune.refuse(plan, "nothing is removed: the search failed or stayed incomplete")
-        with self._index(write=False) as (index, _):
-            unwanted = [held for held in index.holdings() if held.id not in found.wants]
-        offered: dict[SceneId, Scene] = {}
-        for held in unwanted:
-            scenes = (offer.scenes[held.id] for offer in found.offers.values() if held.id in offer.scenes)
-            offered.update((scene.id, scene) for scene in scenes)
-        judged = prune.judge(self.manifest, found.wants, offered, unwanted, self._clock())
+        judged = self._judged(found)
         removals, changed = prune.still_ours(self.root, judged.prune)
         vouched = {action.id for action in judged.keep}
         return replace(
             plan,
             actions=(*plan.actions, *judged.keep, *removals),
             failures=tuple(failure for failure in plan.failures if failure.id not in vouched),
+            warnings=(*plan.warnings, *judged.warnings, *prune.vanished(judged.keep), *changed),
+        )
+
+    def _judged(self, found: SearchResult) -> prune.Judged:
+        """What the rules say of held files that a complete search gave no reason to want."""
+        with self._index(write=False) as (index, _):
+            unwanted = [held for held in index.holdings() if held.id not in found.wants]
+        offered: dict[SceneId, Scene] = {}
+        for held in unwanted:
+            scenes = (offer.scenes[held.id] for offer in found.offers.values() if held.id in offer.scenes)
+            offered.update((scene.id, scene) for scene in scenes)
+        return prune.judge(self.manifest, found.wants, offered, unwanted, self._clock())
+
+    def _with_prunes_of_lock(self, plan: Plan, lock: Lock) -> Plan:
+        if not plan.search_complete:
+            return prune.refuse(plan, "nothing is removed: not every scene of the lock could be looked up")
+        with self._index(write=False) as (index, _):
+            unwanted = [held for held in index.holdings() if held.id not in lock.scenes]
+        wants = {action.id: action.want for action in plan.actions if action.want is not None}
+        judged = prune.judge(self.manifest, wants, {}, unwanted, self._clock())
+        keys = {action.id: self.manifest.datasets[action.datasets[0]].archive[0] for action in judged.keep}
+        judged = prune.outside_the_lock(judged, LookUp(self.archive), keys)
+        removals, changed = prune.still_ours(self.root, judged.prune)
+        return replace(
+            plan,
+            actions=(*plan.actions, *removals),
             warnings=(*plan.warnings, *judged.warnings, *changed),
         )
 
@@ -321,14 +353,7 @@ class Mirror:
     ) -> Plan:
         with self._index(write=False) as (index, said):
             warnings.extend(warning for warning in said if warning not in warnings)
-            seen = survey(
-                self.root,
-                wants,
-                index.holdings(),
-                level=self.manifest.transfer.integrity,
-                filehash=self._filehash,
-                partial_path=lambda want: partial_path(want.scene),
-            )
+            seen = self._survey(wants, index.holdings())
             orders = {order.id: order for order in index.orders()}
         if refresh is not None:
             wants = refresh(wants, seen.observed)
@@ -347,6 +372,16 @@ class Mirror:
             warnings=(*warnings, *seen.warnings),
             refreshed=tuple(seen.refreshed),
             polled=tuple(polled),
+        )
+
+    def _survey(self, wants: Mapping[SceneId, Want], holdings: Iterable[Holding]) -> Survey:
+        return survey(
+            self.root,
+            wants,
+            holdings,
+            level=self.manifest.transfer.integrity,
+            filehash=self._filehash,
+            partial_path=lambda want: partial_path(want.scene),
         )
 
     def why(self, scene_id: SceneId, *, on_event: Listener = _ignore) -> Explanation:
@@ -382,7 +417,20 @@ class Mirror:
             held=held,
             order=order if action is None or action.order is None else action.order,
             last_error=last_error,
+            pruning=None if held is None or want is not None else self._pruning(held, found),
         )
+
+    def _pruning(self, held: Holding, found: SearchResult) -> Pruning:
+        """What `apply --prune` would do with a file that no dataset wants."""
+        if not found.complete:
+            return Pruning(removes=False, reason="nothing is removed after a search that failed or stayed incomplete")
+        judged = self._judged(found)
+        removals, changed = prune.still_ours(self.root, (action for action in judged.prune if action.id == held.id))
+        for action in removals:
+            return Pruning(removes=True, reason=action.reason)
+        kept = (action.reason for action in judged.keep if action.id == held.id)
+        doubts = (warning for warning in (*changed, *judged.warnings) if warning.startswith(f"{held.path}: "))
+        return Pruning(removes=False, reason=next(iter((*kept, *doubts)), "it is kept"))
 
     def _looked_up(self, scene_id: SceneId) -> Scene | None:
         for archive in self._archives_of(self.manifest).values():
@@ -934,10 +982,10 @@ class Mirror:
         )
 
     def check_saved(self, saved: SavedPlan) -> None:
-        """See to it that a saved plan was made from what the manifest says.
+        """See to it that a saved plan was made from what the manifest says, and is not of a mirror that is gone.
 
         Raises:
-            LockMismatch: the manifest has moved on since; says how.
+            LockMismatch: the manifest or the mirror has moved on since; says how.
         """
         said = list(differences(head_of(self.manifest, None), saved.head, called="the plan"))
         said += [
@@ -947,6 +995,12 @@ class Mirror:
         ]
         if said:
             raise LockMismatch([f"the manifest has moved on since the plan was made: {one}" for one in said])
+        if not (self.root / STATE).is_dir():
+            # Found out only when the mirror is locked, a refusal would leave an empty mirror behind.
+            seen = self._survey(saved.wants, [])
+            now = decide(saved.wants, seen.observed, {}, trust_digest=self._trust)
+            if moved := drift(saved.plan, now, {}):
+                raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved])
 
     def resume_plan(self, saved: SavedPlan, *, take_over: bool = False) -> Plan:
         """Make a saved plan ready to be applied: the same actions, with links that are valid now.

@@ -14,6 +14,7 @@ from sedas_sync.desired import Desired, desired
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.events import Failure
 from sedas_sync.facts import scene_of
+from sedas_sync.locked import LookUp
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import Action, Holding, Kind, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Plan
@@ -64,7 +65,7 @@ class Judged:
 
     prune: list[Action] = field(default_factory=list)
     keep: list[Action] = field(default_factory=list)
-    """Scenes that still fit the rules and that the catalogue does not list any more."""
+    """Scenes that still fit the rules, though nothing was found to want them."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -97,11 +98,9 @@ def judge(
     if not held:
         return judged
     verdict = _with_the_rest(manifest, wants, scenes, now)
-    vanished: list[SceneId] = []
     for scene_id, item in held.items():
         want = verdict.wants.get(scene_id)
         if want is not None:
-            vanished.append(scene_id)
             judged.keep.append(
                 _action(Kind.KEEP, item, want.datasets, "still fits; the catalogue does not list it now")
             )
@@ -109,13 +108,42 @@ def judge(
             judged.warnings.append(f"{item.path}: is kept, since its scene cannot be judged: {doubt}")
         else:
             judged.prune.append(_action(Kind.PRUNE, item, (), _reason(verdict, scene_id)))
-    if vanished:
-        judged.warnings.append(
-            f"{_some(vanished)}: still fit the manifest's rules, though the catalogue does not list them any more; kept"
-            if len(vanished) > 1
-            else f"{vanished[0]}: still fits the manifest's rules, though the catalogue does not list it any more; kept"
-        )
     return judged
+
+
+def vanished(kept: Iterable[Action]) -> list[str]:
+    """Say which scenes are kept that the catalogue has lost."""
+    ids = [action.id for action in kept]
+    if not ids:
+        return []
+    if len(ids) == 1:
+        return [f"{ids[0]}: still fits the manifest's rules, though the catalogue does not list it any more; kept"]
+    return [f"{_some(ids)}: still fit the manifest's rules, though the catalogue does not list them any more; kept"]
+
+
+def outside_the_lock(judged: Judged, look_up: LookUp, keys: Mapping[SceneId, str]) -> Judged:
+    """Judge files outside a lock once more: one whose scene can be had again goes, though the rules would admit it.
+
+    What the archive does not know any more, or could not be asked about, stays: nobody could bring it back.
+
+    Args:
+        judged: by the manifest's rules.
+        look_up: asks the archives.
+        keys: of the archives of the scenes that still fit.
+
+    Raises:
+        AuthenticationError: the archive refused the credentials, or there are none.
+    """
+    look_up.ask({action.id: keys[action.id] for action in judged.keep})
+    why = {failure.id: failure.error for failure in look_up.failures}
+    result = Judged(prune=list(judged.prune), warnings=list(judged.warnings))
+    for action in judged.keep:
+        if action.id in why:
+            result.warnings.append(f"{action.path}: is not in the lock, and is kept all the same: {why[action.id]}")
+        else:
+            reason = "not in the lock; the archive has it, should it be wanted again"
+            result.prune.append(replace(action, kind=Kind.PRUNE, datasets=(), reason=reason))
+    return result
 
 
 def _with_the_rest(

@@ -22,6 +22,14 @@ _NEXT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """What `apply --prune` would do with a file that no dataset wants."""
+
+    removes: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What is known of one scene."""
 
@@ -37,6 +45,8 @@ class Explanation:
     held: Holding | None
     order: Order | None
     last_error: str | None
+    pruning: Pruning | None = None
+    """None where a dataset wants the scene, or no file of it is held."""
 
     @property
     def known(self) -> bool:
@@ -49,7 +59,8 @@ class Explanation:
         if self.action is not None:
             return _NEXT[self.action.kind]
         if self.held is not None:
-            return "nothing: the file stays; no dataset wants it"
+            goes = self.pruning is not None and self.pruning.removes
+            return "nothing: the file stays; no dataset wants it" + ("; `apply --prune` removes it" if goes else "")
         return "nothing: no dataset wants it" if self.known else "nothing: nobody knows it"
 
     def to_json(self) -> dict[str, Any]:
@@ -85,5 +96,6 @@ class Explanation:
                 "attempts": order.attempts,
             },
             "last_error": self.last_error,
+            "prune": None if self.pruning is None else {"removes": self.pruning.removes, "reason": self.pruning.reason},
             "next": self.next,
         }

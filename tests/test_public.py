@@ -1,5 +1,7 @@
 """What is public, and what of it the documents show."""
 
+import inspect
+import re
 import subprocess
 import sys
 
@@ -23,3 +25,32 @@ def test_importing_the_package_imports_nothing_slow():
     code = f"import sys, sedas_sync; print([name for name in {slow} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def handed_over():
+    """The names in what public methods of `Mirror` return, and in what they take from a user besides plain values."""
+    for name, method in inspect.getmembers(ss.Mirror, inspect.isfunction):
+        if not name.startswith("_") and name not in ("archive", "stamp"):  # for those who carry out a run themselves
+            hints = inspect.get_annotations(inspect.unwrap(method))
+            for where in hints.keys() & {"return", "plan", "report", "saved", "max_prune"}:
+                yield name, re.findall(r"[A-Z]\w+", re.sub(r"[\w.]+\.", "", str(hints[where])))
+
+
+PLAIN = {"Any", "Generator", "Iterator", "None", "Self"}
+
+
+def test_what_a_mirror_hands_over_can_be_named():
+    """Whoever writes typed Python has to be able to name what a method gives or takes."""
+    found = list(handed_over())
+    assert {"plan", "search", "why", "status", "verify", "adopt", "apply", "relock"} <= {method for method, _ in found}
+    for method, names in found:
+        assert set(names) - PLAIN <= set(ss.__all__), method
+
+
+def test_every_event_is_public():
+    from sedas_sync import events
+
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
+    assert len(kinds) == 14
+    for kind in kinds:
+        assert getattr(ss, kind.__name__) is kind

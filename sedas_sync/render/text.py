@@ -69,7 +69,7 @@ def plan(of: Plan, *, everything: bool, colour: bool, command: str) -> str:
             lines.append(f"  = {_count(kept, 'scene')} held and unchanged")
         lines.append("")
     lines.extend(f"failed: {printable(failure.id)}: {printable(failure.error)}" for failure in of.failures)
-    lines.append(_plan_total(of))
+    lines.append(plan_total(of))
     if of.changes or of.counts[Kind.WAIT]:
         lines.append(f"Run `{command}` to do this.")
     return "\n".join(lines)
@@ -82,7 +82,8 @@ def _action_line(action: Action, *, colour: bool) -> str:
     return f"\x1b[{_COLOURS[sign]}m{line}\x1b[0m" if colour else line
 
 
-def _plan_total(of: Plan) -> str:
+def plan_total(of: Plan) -> str:
+    """Write what a plan comes to in one line."""
     words = {
         Kind.FETCH: "to fetch",
         Kind.RESUME: "to resume",
@@ -148,6 +149,9 @@ def explanation(of: "Explanation") -> str:
         lines.append(f"  error     {printable(of.last_error)}")
     if of.action is not None:
         lines.append(f"  plan      {of.action.kind.value}: {printable(of.action.reason)}")
+    if of.pruning is not None:
+        would = "would remove the file" if of.pruning.removes else "would keep the file"
+        lines.append(f"  prune     `apply --prune` {would}: {printable(of.pruning.reason)}")
     lines.append(f"  next      {of.next}")
     return "\n".join(lines)
 

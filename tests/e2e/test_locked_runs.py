@@ -588,3 +588,29 @@ def test_a_file_that_is_no_plan(workspace, offer):
         ran = workspace.run("apply", "--plan", "p.json")
         assert ran.code == 2
         assert said in ran.err
+
+
+def test_a_refused_plan_makes_no_mirror(workspace, offer):
+    """Exit 2: nothing was touched."""
+    workspace.run("apply")
+    workspace.run("plan", "--out", "kept.json")
+    shutil.rmtree(workspace.mirror)
+    ran = workspace.run("apply", "--plan", "kept.json")
+    assert ran.code == 2
+    assert "A: the plan has keep" in ran.err
+    assert not workspace.mirror.exists()
+    workspace.run("plan", "--out", "p.json")
+    workspace.write(DATASET + "max_cloud_cover = 20\n")
+    assert workspace.run("apply", "--plan", "p.json").code == 2
+    assert workspace.run("apply", "--dataset", "no-such").code == 2
+    assert not workspace.mirror.exists()
+
+
+def test_a_summary_is_written_wherever_it_is_asked_for(workspace, offer):
+    ran = workspace.run("plan", "--summary", "plan.md", "--exit-code")
+    assert ran.code == 10
+    text = (workspace.path / "plan.md").read_text()
+    assert text.startswith("### <code>manifest&#46;toml</code>\n\nPlan: 4 to fetch")
+    assert "sedas&#45;sync apply" in text
+    assert workspace.run("plan", "--summary", "/dev/stdout", "-q").out == text
+    assert workspace.run("plan", "--summary", "no/such/folder").code == 2

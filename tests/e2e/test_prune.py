@@ -284,3 +284,78 @@ def test_a_pruned_scene_in_a_folder_takes_the_empty_folder_with_it(workspace, sa
     workspace.write(manifest(start="2019-05-02"), mirror='layout = "{start:%d}/{id}"')
     assert workspace.run("apply", "--prune").code == 0
     assert [path.name for path in workspace.mirror.iterdir() if path.name != ".sedas-sync"] == ["02"]
+
+
+# -- with a lock -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grown(filled, sandbox):
+    """A lock of eight scenes, and a mirror that has fetched two more since."""
+    assert filled.run("lock").code == 0
+    sandbox._catalogue = RowCatalogue([row(name, day) for day, name in enumerate(NAMES + "XY", 1)])
+    assert filled.run("apply").code == 0
+    assert left(filled) == NAMES + "XY"
+    return filled
+
+
+def test_with_a_lock_the_mirror_becomes_what_the_lock_names(grown, sandbox):
+    searches = sandbox.searches
+    plan = grown.run("plan", "--locked", "--prune", "--json")
+    assert [(action["action"], action["id"]) for action in plan.json["actions"]] == [("prune", "X"), ("prune", "Y")]
+    assert "not in the lock" in plan.json["actions"][0]["reason"]
+    ran = grown.run("apply", "--locked", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"], ran.summary["kept"]) == (0, 2, 8)
+    assert left(grown) == NAMES
+    assert sandbox.searches == searches, "nothing is searched for"
+    again = grown.run("apply", "--locked", "--prune", "--json", SEDAS_USERNAME="", SEDAS_PASSWORD="")
+    assert (again.code, again.summary["pruned"]) == (0, 0), "where all is as it should be, no account is needed"
+
+
+def test_with_a_lock_what_nobody_could_fetch_again_stays(grown, sandbox):
+    """A scene that still fits but has vanished from the catalogue is kept, and said so."""
+    sandbox._catalogue = RowCatalogue([row(name, day) for day, name in enumerate(NAMES + "X", 1)])
+    ran = grown.run("apply", "--locked", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"]) == (0, 1)
+    assert left(grown) == NAMES + "Y"
+    (said,) = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert said.startswith("Y.zip: is not in the lock, and is kept all the same")
+
+
+def test_with_a_lock_the_same_guards_hold(grown, sandbox):
+    (grown.mirror / "X.zip").write_bytes(b"my own work under a scene's name")
+    (grown.mirror / "stranger.zip").write_bytes(b"mine")
+    refused = grown.run("apply", "--locked", "--prune", "--max-prune", "0", "--json")
+    assert (refused.code, refused.summary["pruned"]) == (1, 0)
+    (grown.mirror / "A.zip").unlink()
+    sandbox.faults = Faults(rules=(Rule("download", fail(404)),))
+    failed = grown.run("apply", "--locked", "--prune", "--json")
+    assert (failed.code, failed.summary["pruned"]) == (1, 0), "last, and only if nothing failed"
+    sandbox.faults = Faults()
+    ran = grown.run("apply", "--locked", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"], ran.summary["fetched"]) == (0, 1, 1)
+    assert set(grown.files()) == {f"{name}.zip" for name in (*NAMES, "X", "stranger")}
+    sandbox.close()
+    assert grown.run("apply", "--locked", "--prune").code in (0, 1)
+    assert (grown.mirror / "X.zip").read_bytes() == b"my own work under a scene's name"
+
+
+def test_why_knows_what_a_prune_would_do(filled, sandbox):
+    filled.write(manifest(start="2019-05-04"))
+    sandbox._catalogue = RowCatalogue([row(name, day) for day, name in enumerate(NAMES, 1) if name != "H"])
+    (filled.mirror / "B.zip").write_bytes(b"my own work under a scene's name")
+    gone = filled.run("why", "A", "--json").json
+    assert gone["prune"]["removes"] is True
+    assert "sensed 2019-05-01T11:00:00Z" in gone["prune"]["reason"]
+    assert gone["next"].endswith("`apply --prune` removes it")
+    assert "`apply --prune` would remove the file" in filled.run("why", "A").out
+    changed = filled.run("why", "B", "--json").json["prune"]
+    assert changed["removes"] is False
+    assert "has been changed" in changed["reason"]
+    lost = filled.run("why", "H", "--json").json["prune"]
+    assert lost["removes"] is False
+    assert "does not list it" in lost["reason"]
+    assert filled.run("why", "D", "--json").json["prune"] is None
+    sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
+    filled.write(manifest(start="2019-05-04"), transfer="retries = 0")
+    assert filled.run("why", "A", "--json").json["prune"]["removes"] is False

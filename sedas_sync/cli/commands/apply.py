@@ -60,16 +60,15 @@ def apply(
         )
     if update_lock and (datasets or locked or dry_run):
         raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
-    if prune and locked:
-        raise ManifestError("--prune judges by the manifest's rules, --locked by the lock: they do not go together")
     if dry_run:
         from sedas_sync.cli.commands.plan import run_plan  # noqa: PLC0415  # only where it is needed: start-up is short
 
         run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune)
-    quickly = locked and not (datasets or take_over)
+    quickly = locked and not (datasets or take_over or prune)
     if quickly and not common.logs and _nothing_to_do(manifest, common):
         end_with(0)
     with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=common.as_json) as view:
+        mirror.check_choice(datasets, prune=prune)
         made_from = _made_from(manifest) if quickly else None
         given = None if saved is None else _saved_plan(mirror, saved)
         if locked:

@@ -20,6 +20,7 @@ from sedas_sync.cli.shared import (
     end_with,
     event_view,
     interruptible,
+    opened_file,
     opened_mirror,
     print_json,
     tell_failures,
@@ -41,6 +42,7 @@ from sedas_sync.saved import dumps
 @click.option("--record", type=click.Path(dir_okay=False), help="Save every answer of the search in this file.")
 @click.option("--replay", type=click.Path(dir_okay=False), help="Search in saved answers: no network, no account.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan in this file, for `apply --plan`.")
+@click.option("--summary", type=click.Path(dir_okay=False), help="Write a Markdown summary to this file.")
 @locked_option
 @global_options
 def plan(
@@ -53,6 +55,7 @@ def plan(
     record: str | None,
     replay: str | None,
     out: str | None,
+    summary: str | None,
     locked: bool,
     common: Globals,
 ) -> None:
@@ -70,6 +73,7 @@ def plan(
         record=record,
         replay=replay,
         out=out,
+        summary=summary,
         locked=locked,
     )
 
@@ -86,6 +90,7 @@ def run_plan(
     record: str | None = None,
     replay: str | None = None,
     out: str | None = None,
+    summary: str | None = None,
     locked: bool = False,
 ) -> NoReturn:
     """Plan, show it, and end with the exit code; `apply --dry-run` is this too."""
@@ -100,6 +105,8 @@ def run_plan(
         if out is not None:
             _save_plan(mirror, made, datasets, out)
             command = f"sedas-sync apply{as_argument(manifest)} --plan {out}"
+        if summary is not None:
+            _write_summary(made, command, summary)
         if common.as_json:
             print_json(made.to_json(everything=everything))
         elif not common.quiet:
@@ -112,3 +119,11 @@ def run_plan(
 
 def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> None:
     write_whole(Path(out), dumps(mirror.save(made, datasets=datasets)).encode())
+
+
+def _write_summary(made: Any, command: str, file: str) -> None:
+    from sedas_sync.render import markdown  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    # Not as a whole and renamed: it may be a device, or a file that somebody holds open.
+    with opened_file(file, "w") as opened:
+        opened.write(markdown.plan(made, command=command))

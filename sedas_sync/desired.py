@@ -34,6 +34,16 @@ _LAST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 _UNREADABLE = "footprint"
+_FACT_KEYS = (
+    "satellite",
+    "product_type",
+    "orbit_direction",
+    "relative_orbit",
+    "tile",
+    "source_group",
+    "polarisation",
+)
+"""The rules of `_fact_rules`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ def _as_archives_write(name: str | None) -> str | None:
 
 def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
     """The first rule of a dataset that leaves this scene out, judged by the scene alone; None where all admit it."""
-    return _by_facts(dataset, scene, now) or _by_footprint(dataset, aois, [scene])[0]
+    return _facts_rule(dataset, now)(scene) or _by_footprint(dataset, aois, [scene])[0]
 
 
 def desired(
@@ -140,8 +150,9 @@ def _select(
 ) -> tuple[list[Scene], dict[SceneId, Refusal]]:
     refused: dict[SceneId, Refusal] = {}
     candidates: dict[SceneId, Scene] = {}
+    by_facts = _facts_rule(dataset, now)
     for scene in offered:
-        why = _by_facts(dataset, scene, now)
+        why = by_facts(scene)
         if why is None:
             candidates.setdefault(scene.id, scene)
         else:
@@ -162,21 +173,33 @@ def _select(
     return list(candidates.values()), refused
 
 
-def _by_facts(dataset: Dataset, scene: Scene, now: datetime) -> Refusal | None:
-    """The first rule that leaves a scene out by what its row says, the footprint aside."""
-    for pattern in dataset.exclude:
-        if fnmatchcase(scene.id, pattern):
-            return Refusal("exclude", f"excluded by {pattern!r}")
-    if dataset.products:
-        named = _bare(scene.id) in {_bare(product) for product in dataset.products}
-        return None if named else Refusal("products", "not among the products named")
-    return _date_rule(dataset, scene, now) or _fact_rules(dataset, scene) or _cloud_rule(dataset, scene)
+def _facts_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | None]:
+    """What says the first rule that leaves a scene out by what its row says, the footprint aside."""
+    named = {_bare(product) for product in dataset.products}
+    interval = None if named else dataset.interval(now)
+    # Names are taken apart only for rules that need it: catalogues are long.
+    narrows = any(getattr(dataset, key) not in (None, ()) for key in _FACT_KEYS)
+
+    def rule(scene: Scene) -> Refusal | None:
+        for pattern in dataset.exclude:
+            if fnmatchcase(scene.id, pattern):
+                return Refusal("exclude", f"excluded by {pattern!r}")
+        if interval is None:
+            return None if _bare(scene.id) in named else Refusal("products", "not among the products named")
+        return (
+            _date_rule(interval, scene)
+            or _sensor_rule(dataset, scene)
+            or (_fact_rules(dataset, scene) if narrows else None)
+            or _cloud_rule(dataset, scene)
+        )
+
+    return rule
 
 
-def _date_rule(dataset: Dataset, scene: Scene, now: datetime) -> Refusal | None:
+def _date_rule(interval: tuple[datetime, datetime], scene: Scene) -> Refusal | None:
     if scene.start is None:
         return _UNDATED
-    start, stop = dataset.interval(now)
+    start, stop = interval
     if start <= scene.start <= stop:
         return None
     return Refusal(
@@ -185,9 +208,13 @@ def _date_rule(dataset: Dataset, scene: Scene, now: datetime) -> Refusal | None:
     )
 
 
+def _sensor_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
+    if dataset.sensor == "all" or scene.sensor is None or scene.sensor == dataset.sensor:
+        return None
+    return Refusal("sensor", f"sensor is {scene.sensor}, wanted {dataset.sensor}")
+
+
 def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
-    if dataset.sensor != "all" and scene.sensor not in (None, dataset.sensor):
-        return Refusal("sensor", f"sensor is {scene.sensor}, wanted {dataset.sensor}")
     name = parse_name(scene.id)
     checks = (
         ("satellite", dataset.satellite, scene.satellite),

@@ -51,6 +51,9 @@ _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _HARMLESS = re.compile(r"[A-Za-z0-9_+=@,. -]*")
 _RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])[ ]*(?:\.|$)", re.IGNORECASE)
 """Names of devices on Windows, with or without an extension."""
+_PLAIN = re.compile(r"S[0-9][A-Z]_[A-Za-z0-9_]*[A-Za-z0-9]")
+"""Ids that are file names as they are: no device on Windows is called so."""
+_PLAIN_MOST = 200
 _EXTENSION = re.compile(r"(?:\.[A-Za-z0-9]{1,8}){0,2}")
 _MARK = "~"
 """Stands before the hash of a name that was changed; no unchanged name has it."""
@@ -80,6 +83,10 @@ class Layout:
     def fields(self) -> frozenset[str]:
         """The fields that its paths are made of."""
         return frozenset(piece.name for segment in self._segments for piece in segment if isinstance(piece, _Field))
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.template == "{id}"
 
     @classmethod
     def parse(cls, template: str) -> "Layout":
@@ -122,6 +129,9 @@ class Layout:
         """
         if not _EXTENSION.fullmatch(extension):
             raise ValueError(f"{extension!r} is no file name extension")
+        if self._is_plain and len(scene.id) <= _PLAIN_MOST and _PLAIN.fullmatch(scene.id):
+            # Nearly every scene of nearly every manifest, and mirrors hold a hundred thousand.
+            return scene.id + extension
         values = {
             "id": scene.id,
             "dataset": dataset,
@@ -152,10 +162,18 @@ def collisions(paths: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     Returns:
         For each such path, as the first of its scenes has it, the ids that share it, in the order given.
     """
+    keys = [_forgetful(path) for path in paths.values()]
+    if len(set(keys)) == len(keys):
+        return {}
     seen: defaultdict[str, list[str]] = defaultdict(list)
-    for scene, path in paths.items():
-        seen[unicodedata.normalize("NFC", path.casefold())].append(scene)
+    for scene, key in zip(paths, keys, strict=True):
+        seen[key].append(scene)
     return {paths[ids[0]]: tuple(ids) for ids in seen.values() if len(ids) > 1}
+
+
+def _forgetful(path: str) -> str:
+    """A path as a file system sees it that knows neither case nor Unicode forms."""
+    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
 
 
 # -------------------------------------------------------------------------------------- reading a template

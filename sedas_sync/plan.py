@@ -24,11 +24,15 @@ not to be had by an order of ours                  no      wait
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from sedas_sync.events import Failure
 from sedas_sync.model import Action, Holding, Kind, Order, OrderState, SceneId, Want
+
+_UNDATED = datetime.min.replace(tzinfo=UTC)
+"""Where a scene without a sensing time stands among the others."""
 
 CHANGES = frozenset({Kind.FETCH, Kind.RESUME, Kind.ORDER, Kind.REPLACE, Kind.ADOPT, Kind.PRUNE})
 """Actions that change something: what `plan --exit-code` answers 10 for."""
@@ -108,6 +112,11 @@ class Plan:
 
     def to_json(self, *, everything: bool = False) -> dict[str, Any]:
         """Return the plan as JSON data; kept scenes are listed only with `everything`."""
+        data = self.to_json_lazily(everything=everything)
+        return {**data, "actions": list(data["actions"])}
+
+    def to_json_lazily(self, *, everything: bool = False) -> dict[str, Any]:
+        """As `to_json`, with an iterator for the actions: of 100,000 not all need be in memory at once."""
         return {
             "schema": 1,
             "manifest": self.manifest,
@@ -115,7 +124,7 @@ class Plan:
             "archive": dict(self.archive),
             "search_complete": self.search_complete,
             "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
-            "actions": [action_json(action) for action in self.actions if everything or action.kind is not Kind.KEEP],
+            "actions": (action_json(action) for action in self.actions if everything or action.kind is not Kind.KEEP),
             "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
             "warnings": list(self.warnings),
         }
@@ -171,8 +180,8 @@ def decide(
     )
 
 
-def _by_time(want: Want) -> tuple[str, str]:
-    return ("" if want.scene.start is None else want.scene.start.isoformat(), want.scene.id)
+def _by_time(want: Want) -> tuple[datetime, SceneId]:
+    return want.scene.start or _UNDATED, want.scene.id
 
 
 def _action(

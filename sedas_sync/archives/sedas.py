@@ -126,7 +126,14 @@ _MAPPED = frozenset(
         "sensorResolution", "downloadUrl", "ql", "thumbnail", "vendorSpecific",
     }
 )  # fmt: skip
+_WORDS = ("sensorType", "satelliteName", "instrumentName", "modeName", "sourceGroup", "productType")
+_TEXTS = (
+    *_WORDS, "type", "start", "stop", "coordinatesWKT", "orbitDirection", "downloadUrl", "ql", "thumbnail",
+)  # fmt: skip
+_PLAIN_TYPES = frozenset({str, type(None)})
+_SENSORS: Mapping[str, Sensor] = {"optical": "optical", "sar": "sar", "radar": "sar"}
 _DIGEST = re.compile(r"[0-9a-fA-F]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DIGEST_LENGTHS = frozenset({32, 40, 64, 96, 128})
 _WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM))?\s*(?:EMPTY|\([-+0-9.eE\s,()]*\))\s*")
 _GROUPS = (
@@ -197,8 +204,8 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _instant(row: Mapping[str, Any], key: str) -> datetime | None:
-    value = _text(row, key)
+def _instant(texts: Mapping[str, str | None], key: str) -> datetime | None:
+    value = texts[key]
     if value is None:
         return None
     try:
@@ -209,23 +216,11 @@ def _instant(row: Mapping[str, Any], key: str) -> datetime | None:
 
 def _polarisation(row: Mapping[str, Any]) -> str | None:
     value = row.get("polarisation")
+    if value is None:
+        return None
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return intern("/".join(value))
     return _word(row, "polarisation")
-
-
-def _sensor(row: Mapping[str, Any]) -> Sensor | None:
-    word = (_text(row, "sensorType") or "").lower()
-    if word == "optical":
-        return "optical"
-    return "sar" if word in {"sar", "radar"} else None
-
-
-def _footprint(row: Mapping[str, Any]) -> str | None:
-    wkt = _text(row, "coordinatesWKT")
-    if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
-        raise _UnusableRowError("coordinatesWKT is no WKT")
-    return wkt
 
 
 def _vendor(row: Mapping[str, Any]) -> tuple[str | None, Any]:
@@ -255,7 +250,7 @@ def identify(row: object) -> str:
             return str(value)
         if not isinstance(value, str) or not value.strip():
             raise _UnusableRowError(f"{key} is no text")
-        if not value.strip(". ") or any("\ud800" <= char <= "\udfff" for char in value):
+        if not value.strip(". ") or not (value.isascii() or _SURROGATE.search(value) is None):
             raise _UnusableRowError(f"{key} is no name")
         return value
     raise _UnusableRowError("it has no supplierId")
@@ -272,40 +267,58 @@ def to_scene(row: object) -> Scene:
     scene_id = identify(row)
     if not isinstance(row, dict):
         raise _UnusableRowError("it is no object")
+    texts = _texts(row)
+    kind, satellite, direction = texts["type"], texts["satelliteName"], texts["orbitDirection"]
+    group, wkt, sensor = (
+        texts["sourceGroup"],
+        texts["coordinatesWKT"],
+        _SENSORS.get((texts["sensorType"] or "").lower()),
+    )
+    if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
+        raise _UnusableRowError("coordinatesWKT is no WKT")
     digest, vendor = _vendor(row)
     extra = {key: value for key, value in row.items() if key not in _MAPPED}
     if vendor is not None:
         extra["vendorSpecific"] = vendor
-    kind = _text(row, "type")
-    satellite = _word(row, "satelliteName")
-    direction = _text(row, "orbitDirection")
-    sensor = _sensor(row)
     if sensor is None and row.get("sensorType") is not None:
         extra["sensorType"] = row["sensorType"]
     orbit = _number(row, "orbit")
     return Scene(
         id=scene_id,
-        start=_instant(row, "start"),
-        stop=_instant(row, "stop"),
-        footprint=_footprint(row),
+        start=_instant(texts, "start"),
+        stop=_instant(texts, "stop"),
+        footprint=wkt,
         sensor=sensor,
         satellite=satellite,
-        instrument=_word(row, "instrumentName"),
-        mode=_word(row, "modeName"),
-        source_group=_word(row, "sourceGroup") or (_group_of(satellite) if satellite else None),
-        product_type=_word(row, "productType"),
+        instrument=texts["instrumentName"],
+        mode=texts["modeName"],
+        source_group=group or (_group_of(satellite) if satellite else None),
+        product_type=texts["productType"],
         orbit=None if orbit is None else int(orbit),
         orbit_direction=None if direction is None else intern(direction.upper()),
         polarisation=_polarisation(row),
         cloud_cover=_number(row, "cloudCoveragePercent"),
         resolution=_number(row, "sensorResolution"),
         digest=digest,
-        download_url=_text(row, "downloadUrl"),
-        quicklook_url=_text(row, "ql"),
-        thumbnail_url=_text(row, "thumbnail"),
+        download_url=texts["downloadUrl"],
+        quicklook_url=texts["ql"],
+        thumbnail_url=texts["thumbnail"],
         planned=(kind is not None and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
         extra=_Extra(extra) if extra else NOTHING,
     )
+
+
+def _texts(row: Mapping[str, Any]) -> dict[str, str | None]:
+    """The fields of a row that are text, nothing said being None; words of which there are few are kept once."""
+    values = list(map(row.get, _TEXTS))
+    if _PLAIN_TYPES.issuperset(map(type, values)) and "".join(filter(None, values)).isascii():
+        texts = {key: value or None for key, value in zip(_TEXTS, values, strict=True)}
+    else:
+        texts = {key: _text(row, key) for key in _TEXTS}
+    for key in _WORDS:
+        if (word := texts[key]) is not None:
+            texts[key] = intern(word)
+    return texts
 
 
 def _shown(row: object) -> str:

@@ -131,8 +131,27 @@ def as_argument(manifest: str) -> str:
 
 
 def print_json(document: Any) -> None:
-    """One document on standard output."""
-    click.echo(json.dumps(document, indent=1))
+    """One document on standard output, each item of its lists on a line of its own; they may be iterators."""
+    sys.stdout.writelines(_json_lines(document))
+    sys.stdout.write("\n")
+
+
+def _json_lines(value: Any, indent: str = "") -> Iterator[str]:
+    """JSON text in pieces. Lists are written item by item by json's fast encoder, which knows no indentation."""
+    if isinstance(value, dict) and not indent:
+        yield "{"
+        for number, (key, item) in enumerate(value.items()):
+            yield f"{',' if number else ''}\n {json.dumps(key)}: "
+            yield from _json_lines(item, " ")
+        yield "\n}" if value else "}"
+    elif isinstance(value, list | Iterator):
+        empty = True
+        for number, item in enumerate(value):
+            yield f"{',' if number else '['}\n{indent} {json.dumps(item)}"
+            empty = False
+        yield "[]" if empty else f"\n{indent}]"
+    else:
+        yield json.dumps(value)
 
 
 def warn_all(warnings: tuple[str, ...], common: Globals) -> None:

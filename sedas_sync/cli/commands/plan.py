@@ -108,7 +108,7 @@ def run_plan(
         if summary is not None:
             _write_summary(made, command, summary)
         if common.as_json:
-            print_json(made.to_json(everything=everything))
+            print_json(made.to_json_lazily(everything=everything))
         elif not common.quiet:
             click.echo(text.plan(made, everything=everything, colour=colour(), command=command))
         tell_failures(made.failures if common.as_json or common.quiet else ())

@@ -1,14 +1,14 @@
 """What happens during a run, as values. Text, JSON lines and progress bars are three listeners of one stream."""
 
-from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from sedas_sync.model import SceneId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """Base of all events; `event` names the kind in JSON."""
 
     event: ClassVar[str] = "event"
@@ -17,7 +17,7 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as a mapping that `json.dumps` takes, `event` and `time` first."""
-        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "time"}
+        rest = {name: getattr(self, name) for name in self.__struct_fields__ if name != "time"}
         return {"event": self.event, "time": iso(self.time), **rest}
 
 
@@ -26,8 +26,7 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started(Event):
+class Started(Event, frozen=True, kw_only=True):
     """A run begins to carry out a plan."""
 
     event: ClassVar[str] = "start"
@@ -41,8 +40,7 @@ class Started(Event):
     """Free space of the mirror's file system, bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched(Event):
+class Searched(Event, frozen=True, kw_only=True):
     """One dataset has been searched."""
 
     event: ClassVar[str] = "search"
@@ -53,8 +51,7 @@ class Searched(Event):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered(Event):
+class Ordered(Event, frozen=True, kw_only=True):
     """An order has been placed, and is on disk."""
 
     event: ClassVar[str] = "order"
@@ -62,8 +59,7 @@ class Ordered(Event):
     order: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderReady(Event):
+class OrderReady(Event, frozen=True, kw_only=True):
     """An ordered scene can be fetched now."""
 
     event: ClassVar[str] = "order_ready"
@@ -72,8 +68,7 @@ class OrderReady(Event):
     age_seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class Transfer(Struct, frozen=True, kw_only=True):
     """One download under way, for a progress bar."""
 
     id: SceneId
@@ -81,8 +76,7 @@ class Transfer:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress(Event):
+class Progress(Event, frozen=True, kw_only=True):
     """How far the run is. Comes a few times a second at most."""
 
     event: ClassVar[str] = "progress"
@@ -99,13 +93,12 @@ class Progress(Event):
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as JSON data."""
-        data = super(Progress, self).to_json()
+        data = super().to_json()
         data["active"] = [{"id": t.id, "done": t.done, "total": t.total} for t in self.active]
         return data
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retried(Event):
+class Retried(Event, frozen=True, kw_only=True):
     """Something failed and is tried again."""
 
     event: ClassVar[str] = "retry"
@@ -116,8 +109,7 @@ class Retried(Event):
     delay_seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched(Event):
+class Fetched(Event, frozen=True, kw_only=True):
     """A scene's bytes were completed in this run; the file is checked and in place."""
 
     event: ClassVar[str] = "fetched"
@@ -132,8 +124,7 @@ class Fetched(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted(Event):
+class Adopted(Event, frozen=True, kw_only=True):
     """A file that was already there was taken into the index."""
 
     event: ClassVar[str] = "adopted"
@@ -142,8 +133,7 @@ class Adopted(Event):
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped(Event):
+class Skipped(Event, frozen=True, kw_only=True):
     """A scene that cannot be had."""
 
     event: ClassVar[str] = "skipped"
@@ -151,8 +141,7 @@ class Skipped(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed(Event):
+class Failed(Event, frozen=True, kw_only=True):
     """A scene, or a dataset's search, failed for this run."""
 
     event: ClassVar[str] = "failed"
@@ -160,8 +149,7 @@ class Failed(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned(Event):
+class Pruned(Event, frozen=True, kw_only=True):
     """A file was removed."""
 
     event: ClassVar[str] = "pruned"
@@ -170,8 +158,7 @@ class Pruned(Event):
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned(Event):
+class Warned(Event, frozen=True, kw_only=True):
     """Something looks wrong and did not stop anything."""
 
     event: ClassVar[str] = "warning"
@@ -179,16 +166,14 @@ class Warned(Event):
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """A scene or a dataset that failed, with its last error."""
 
     id: str
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary(Event):
+class Summary(Event, frozen=True, kw_only=True):
     """The end of a run. Every admitted scene is exactly one of fetched, kept, adopted, pending, skipped, failed."""
 
     event: ClassVar[str] = "summary"
@@ -206,11 +191,11 @@ class Summary(Event):
     bytes: int = 0
     """Size of the scenes fetched."""
     seconds: float = 0.0
-    failures: tuple[Failure, ...] = field(default=())
+    failures: tuple[Failure, ...] = ()
     exit_code: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as JSON data."""
-        data = super(Summary, self).to_json()
+        data = super().to_json()
         data["failures"] = [{"id": f.id, "error": f.error} for f in self.failures]
         return data

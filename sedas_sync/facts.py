@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from sedas_sync.model import Scene
 
 _LINKS = frozenset({"download_url", "quicklook_url", "thumbnail_url"})
 _INSTANTS = ("start", "stop")
-_NAMES = tuple(item.name for item in fields(Scene))
+_NAMES = Scene.__struct_fields__
 
 
 def facts_of(scene: Scene) -> str:

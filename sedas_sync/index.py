@@ -11,7 +11,7 @@ import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -41,8 +41,8 @@ CREATE TABLE runs (
 CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
 """
 
-_HOLDING = tuple(f.name for f in fields(Holding))
-_ORDER = tuple(f.name for f in fields(Order))
+_HOLDING = Holding.__struct_fields__
+_ORDER = Order.__struct_fields__
 
 
 def _upsert(table: str, columns: tuple[str, ...]) -> str:

@@ -5,7 +5,9 @@ account.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
 from sedas_sync.desired import paths_of

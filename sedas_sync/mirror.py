@@ -3,15 +3,18 @@
 The only module that picks implementations of the archive boundary.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from sedas_sync import prune
 from sedas_sync.apply import Options, Run, partial_path
@@ -740,7 +743,7 @@ class Mirror:
                     on_event(event)
                     if isinstance(event, Summary):
                         summary = event
-        return replace(report, repair=summary)
+        return dataclasses.replace(report, repair=summary)
 
     def _repair_plan(self, report: "Report") -> Plan:
         from sedas_sync.verify import observed  # noqa: PLC0415  # one command needs it
@@ -1070,7 +1073,7 @@ class Mirror:
                 [f"there is no dataset {name!r} in {self.manifest.source}: it has {known}" for name in unknown]
             )
         chosen = {name: dataset for name, dataset in self.manifest.datasets.items() if name in names}
-        return replace(self.manifest, datasets=chosen)
+        return dataclasses.replace(self.manifest, datasets=chosen)
 
     @contextmanager
     def _index(self, *, write: bool) -> Iterator[tuple[Index, list[str]]]:

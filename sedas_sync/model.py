@@ -1,14 +1,18 @@
 """The values everything else speaks in. Frozen, without behaviour beyond their own consistency, no I/O.
 
+They are structs of msgspec: a catalogue of 100,000 scenes is made of them, and they cost a fifth of a dataclass, in the
+time to define one and to make one. `msgspec.structs.replace` makes changed copies.
+
 All instants are timezone-aware `datetime` objects in UTC; all sizes are bytes; all coordinates are degrees, longitude
 before latitude, EPSG:4326; all paths of scenes are relative to the mirror and written with forward slashes.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
+
+from msgspec import Struct
 
 SceneId = str
 """The archive's name for a product (SeDAS: `supplierId`), without `.SAFE` or `.zip`."""
@@ -43,8 +47,7 @@ class Nothing(Mapping[str, Any]):
 NOTHING = Nothing()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """One product as an archive's catalogue describes it. What the catalogue leaves out is None."""
 
     id: SceneId
@@ -81,8 +84,11 @@ class Scene:
     thumbnail_url: str | None = None
     planned: bool = False
     """A future acquisition, which cannot be had yet."""
-    extra: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    extra: Mapping[str, Any] = NOTHING
     """Fields of the answer that this package does not know, kept as they came."""
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @property
     def online(self) -> bool:
@@ -90,8 +96,7 @@ class Scene:
         return self.download_url is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(Struct, frozen=True, kw_only=True, gc=False):
     """One question to a catalogue. The answer may hold more than was asked for, never less: rules are applied again."""
 
     aoi: str
@@ -111,12 +116,14 @@ class Query:
     max_cloud_cover: float | None = None
     min_aoi_coverage: float | None = None
     """Percent of this query's AOI; None where the AOI was changed for the query."""
-    filters: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    filters: Mapping[str, Any] = NOTHING
     """The archive's own filter names, passed on as they are."""
 
+    def __hash__(self) -> int:
+        return hash((self.aoi, self.start, self.stop))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
+
+class Want(Struct, frozen=True, kw_only=True, gc=False):
     """A scene that the manifest admits, and where it shall be."""
 
     scene: Scene
@@ -142,8 +149,7 @@ class Level(StrEnum):
     """The length is what was promised."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class Holding(Struct, frozen=True, kw_only=True, gc=False):
     """A file of the mirror that the index remembers."""
 
     id: SceneId
@@ -168,8 +174,7 @@ class OrderState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True, gc=False):
     """An order of a scene from the long-term archive."""
 
     order: str
@@ -189,15 +194,20 @@ class Order:
     """The archive's own word for the state, where it gave one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
+class Download(Struct, frozen=True, kw_only=True, gc=False):
     """Where to get a scene's bytes, valid now."""
 
     url: str
-    headers: Mapping[str, str] = field(default=NOTHING, repr=False, hash=False)
+    headers: Mapping[str, str] = NOTHING
     """Sent to the URL's own host only; may hold a token, so never shown."""
     size: int | None = None
     digest: str | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
+    def __repr__(self) -> str:
+        return f"Download(url={self.url!r}, size={self.size!r}, digest={self.digest!r})"
 
 
 class Kind(StrEnum):
@@ -214,8 +224,7 @@ class Kind(StrEnum):
     SKIP = "skip"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class Action(Struct, frozen=True, kw_only=True, gc=False):
     """One scene's place in a plan: exactly one of these, with its reason."""
 
     kind: Kind

@@ -7,10 +7,12 @@ thread of their own and hands the answer back to the loop. Nothing here waits.
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError

@@ -23,10 +23,12 @@ not to be had by an order of ours                  no      wait
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.events import Failure
 from sedas_sync.model import Action, Holding, Kind, Order, OrderState, SceneId, Want
@@ -53,8 +55,7 @@ class FileState(StrEnum):
     """Something else: other bytes, a damaged file, a symbolic link, a folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """What the folder shows for one wanted scene."""
 
     held: Holding | None = None
@@ -72,8 +73,7 @@ class Observed:
 NOTHING_HERE = Observed()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What is to be done, whole: apply carries out this object and nothing else."""
 
     manifest: str
@@ -87,9 +87,9 @@ class Plan:
     warnings: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     """The datasets it was narrowed to; all of the manifest's where empty."""
-    refreshed: tuple[Holding, ...] = field(default=(), repr=False)
+    refreshed: tuple[Holding, ...] = ()
     """Held files whose time changed and whose bytes did not: to be remembered with their new time."""
-    polled: tuple[Order, ...] = field(default=(), repr=False)
+    polled: tuple[Order, ...] = ()
     """Orders as the archive described them while planning."""
 
     @property

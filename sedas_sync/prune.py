@@ -6,9 +6,11 @@ scene which the catalogue has lost is told from one that the rules leave out. In
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sedas_sync.desired import Desired, desired
 from sedas_sync.errors import ManifestError, SedasSyncError

@@ -7,9 +7,11 @@ ordered then. Links are left out, since they do not last; no secret is in it.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.events import Failure

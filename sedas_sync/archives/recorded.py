@@ -8,9 +8,11 @@ whether a scene was online is kept.
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
+
+from msgspec.structs import replace
 
 from sedas_sync.archives import Archive, Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
@@ -220,9 +222,9 @@ def _covers(outer: str, inner: str) -> bool:
 
 def _query_data(query: Query) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    for item in fields(Query):
-        value = getattr(query, item.name)
-        data[item.name] = value.isoformat() if isinstance(value, datetime) else value
+    for name in Query.__struct_fields__:
+        value = getattr(query, name)
+        data[name] = value.isoformat() if isinstance(value, datetime) else value
     return {**data, "filters": _thawed(query.filters)}
 
 
@@ -241,7 +243,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _query_of(data: dict[str, Any]) -> Query:
-    values = {item.name: data[item.name] for item in fields(Query)}
+    values = {name: data[name] for name in Query.__struct_fields__}
     for name in ("start", "stop"):
         values[name] = datetime.fromisoformat(values[name])
     polarisation = tuple(values["polarisation"])

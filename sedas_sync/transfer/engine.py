@@ -18,8 +18,10 @@ import os
 import random
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NoReturn
+
+from msgspec import Struct
 
 from sedas_sync import errors, model
 from sedas_sync.integrity import Checked, Filehash, Proof, Proving, algorithm
@@ -48,8 +50,7 @@ _PAGES = frozenset({"text/html", "application/xhtml+xml", "application/json", "t
 _PAGE_NAMES = (".html", ".json", ".geojson", ".txt", ".csv", ".xml")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """How hard to try, and what to believe."""
 
     retries: int = 5
@@ -67,8 +68,7 @@ class Policy:
     backoff_max: float = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """One scene to fetch."""
 
     id: model.SceneId
@@ -86,8 +86,7 @@ class Job:
     """Whether a file that has the path gives way; otherwise the fetch fails when it has come to the end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Got:
+class Got(Struct, frozen=True, kw_only=True):
     """A scene that is in its place, flushed and proved."""
 
     id: model.SceneId

@@ -4,11 +4,12 @@ A module that tests an implementation subclasses `ArchiveContract` and provides 
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError

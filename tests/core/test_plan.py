@@ -1,11 +1,11 @@
 """The diff: the decision table, and what must hold whatever comes in."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sedas_sync.model import Holding, Kind, Level, Order, OrderState, Scene, Want
 from sedas_sync.plan import CHANGES, FileState, Observed, Plan, decide, settled

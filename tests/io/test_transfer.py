@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from faultserver import FaultServer, Served, make_zip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sedas_sync import errors, folder
 from sedas_sync.model import Download, Level

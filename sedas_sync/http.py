@@ -35,6 +35,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
+import msgspec
 import requests
 import requests.adapters
 import requests.utils
@@ -305,6 +306,14 @@ def _stated(body: bytes) -> str | None:
     return text
 
 
+def _loads(body: bytes) -> Any:
+    """Read JSON quickly; what is not quite JSON (a byte order mark, NaN, other encodings) the tolerant way."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return json.loads(body)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A whole answer, whatever its status."""
@@ -349,7 +358,7 @@ class Reply:
             ArchiveError: it is none.
         """
         try:
-            return json.loads(self.body)
+            return _loads(self.body)
         except (ValueError, RecursionError):
             shown = shorten(_stated(self.body) or "nothing at all", 160)
             raise ArchiveError(f"the archive answered {what} with something that is not JSON: {shown}") from None

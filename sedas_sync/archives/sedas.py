@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import msgspec
 from msgspec.structs import replace
 
 from sedas_sync import credentials, http
@@ -80,16 +81,17 @@ class SourceGroup:
     """What else the archive says about it, its satellites among it, as it came."""
 
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 class _Extra(Mapping[str, Any]):
     """Unknown fields of a row, kept as JSON text: a catalogue of 100,000 scenes holds 100,000 of these."""
 
     __slots__ = ("_text",)
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
-        self._text = _ENCODE(fields)
+        try:
+            self._text = msgspec.json.encode(fields)
+        except UnicodeEncodeError:
+            # Half of a surrogate pair is no text, and archives are not to be trusted to send none.
+            self._text = json.dumps(fields, separators=(",", ":")).encode()
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = json.loads(self._text)

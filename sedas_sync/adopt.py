@@ -221,7 +221,8 @@ class Adopter:
         """Regular files that the index does not know, outside every mirror's own folder."""
         mine = os.path.realpath(self._root)
         place = str(source or self._root)
-        for entry in sorted(folder.scan(place)):
+        expected = [] if source is not None else [*self._tracked, *(want.path for want in self._wants.values())]
+        for entry in sorted(folder.listing(place, expected).values()):
             if not entry.is_file or STATE in entry.path.split("/"):
                 continue
             if source is None:

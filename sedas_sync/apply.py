@@ -6,6 +6,7 @@ what to do is `sedas_sync.plan`'s; nothing is done here that the plan does not s
 turn out to need.
 """
 
+import hashlib
 import queue
 import stat
 import threading
@@ -63,8 +64,15 @@ _PLAIN = Layout.parse("{id}")
 
 
 def partial_path(scene: Scene) -> str:
-    """Where a download under way of this scene is kept, relative to the mirror."""
-    return f"{STATE}/partial/{_PLAIN.path(scene, dataset='', archive='')}.part"
+    """Where a download under way of this scene is kept, relative to the mirror.
+
+    No two scenes share one, even where `a` is not told from `A`: only an id in capitals is a name as it is.
+    """
+    name = _PLAIN.path(scene, dataset="", archive="")
+    mark = ""
+    if scene.id != scene.id.upper():
+        mark = "." + hashlib.sha256(scene.id.encode(errors="surrogatepass")).hexdigest()[:6]
+    return f"{STATE}/partial/{name}{mark}.part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,7 +433,8 @@ class Run:
         there = folder.stat(str(self.root), path)
         if there is None:
             return
-        known = ours is not None and (path, there.st_size, there.st_mtime_ns) == (ours.path, ours.size, ours.mtime_ns)
+        known = ours is not None and (there.st_size, there.st_mtime_ns) == (ours.size, ours.mtime_ns)
+        known = known and ours is not None and (path == ours.path or folder.same(str(self.root), path, ours.path))
         if not (known and stat.S_ISREG(there.st_mode)):
             kept = folder.set_aside(str(self.root), path)
             self.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
@@ -525,7 +534,7 @@ class Run:
         self._to_record.append(held)
         replaced = task.action.held
         if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != got.path:
-            self._clear_old_place(replaced)
+            self._clear_old_place(replaced, got.path)
         if task.order is not None:
             self.index.drop_order(scene.id)
         self._count["fetched"] += 1
@@ -545,10 +554,10 @@ class Run:
             )
         )
 
-    def _clear_old_place(self, replaced: Holding) -> None:
+    def _clear_old_place(self, replaced: Holding, new: str) -> None:
         """Take away the file that a scene had before the layout put it elsewhere."""
         there = folder.stat(str(self.root), replaced.path)
-        if there is None:
+        if there is None or folder.same(str(self.root), replaced.path, new):
             return
         if (there.st_size, there.st_mtime_ns) == (replaced.size, replaced.mtime_ns) and stat.S_ISREG(there.st_mode):
             folder.remove(str(self.root), replaced.path)
@@ -588,7 +597,8 @@ class Run:
             return
         try:
             if held.path != action.path:
-                self._clear_the_way(action.path)
+                if not folder.same(str(self.root), held.path, action.path):
+                    self._clear_the_way(action.path)
                 folder.move(str(self.root), held.path, action.path)
         except (SedasSyncError, OSError) as error:
             self.fail(Task(action=action, scene=action.want.scene), _sentence(error))

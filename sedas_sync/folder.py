@@ -13,7 +13,7 @@ import shutil
 import stat as modes
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -314,8 +314,32 @@ def move(root: str, old: str, new: str) -> None:
     """
     with parent(root, old) as (here, source), parent(root, new, create=True) as (there, target):
         _regular(here, source, old)
-        _rename(here, source, there, target, replace=False)
+        try:
+            _rename(here, source, there, target, replace=False)
+        except FileExistsError:
+            if not _respelled(here, source, there, target):
+                raise
     _tidy(root, old)
+
+
+def _respelled(here: int, source: str, there: int, target: str) -> bool:
+    """Finish a move to what is the same file already; says whether it is.
+
+    On a file system that does not tell `a` from `A` it is the same name, and is spelled anew. Elsewhere a move was
+    killed between its link and its unlink.
+    """
+    from sedas_sync.layout import comparable  # noqa: PLC0415  # seldom needed, and a look at a mirror is to be quick
+
+    old, new = (os.stat(name, dir_fd=at, follow_symlinks=False) for name, at in ((source, here), (target, there)))
+    if not os.path.samestat(old, new):
+        return False
+    if os.path.samestat(os.fstat(here), os.fstat(there)) and comparable(source) == comparable(target):
+        os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)
+    elif old.st_nlink > 1:
+        os.unlink(source, dir_fd=here)
+    else:
+        return False
+    return True
 
 
 def remove(root: str, relative: str) -> None:
@@ -374,6 +398,43 @@ def scan(root: str) -> Iterator[Entry]:
                     continue
                 mode = found.st_mode
                 yield Entry(prefix + name, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
+
+
+def listing(root: str, known: Collection[str]) -> dict[str, Entry]:
+    """Everything that `scan` sees, by its path, and under the spelling by which it is known.
+
+    A file system that does not tell `a` from `A`, or one Unicode form from another, may show another spelling of a name
+    than it was given.
+
+    Args:
+        root: the mirror's folder.
+        known: paths that are looked for; the first of several that mean one file gets it.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    entries = {entry.path: entry for entry in scan(root)}
+    missing = [path for path in known if path not in entries]
+    strangers = entries.keys() - set(known) if missing else ()
+    if not strangers:
+        return entries
+    from sedas_sync.layout import comparable  # noqa: PLC0415  # seldom needed, and a look at a mirror is to be quick
+
+    spelled = {comparable(path): path for path in sorted(strangers, reverse=True)}
+    for path in missing:
+        shown = spelled.get(comparable(path))
+        if shown is not None and shown in entries and same(root, path, shown):
+            entries[path] = entries.pop(shown)._replace(path=path)
+    return entries
+
+
+def same(root: str, one: str, other: str) -> bool:
+    """Whether two paths lead to one file (or link), be it by two hard links or by two spellings of one name."""
+    try:
+        found = stat(root, one), stat(root, other)
+    except (OSError, errors.TransferError):
+        return False
+    return found[0] is not None and found[1] is not None and os.path.samestat(found[0], found[1])
 
 
 def sync(root: str, relative: str) -> None:

@@ -149,6 +149,11 @@ class Layout:
         return "/".join(path)
 
 
+def comparable(path: str) -> str:
+    """A path in the form in which the most forgetful file systems compare it: without case or Unicode form."""
+    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
+
+
 def collisions(paths: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Find different scenes that would fall on one file.
 
@@ -162,18 +167,13 @@ def collisions(paths: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     Returns:
         For each such path, as the first of its scenes has it, the ids that share it, in the order given.
     """
-    keys = [_forgetful(path) for path in paths.values()]
+    keys = [comparable(path) for path in paths.values()]
     if len(set(keys)) == len(keys):
         return {}
     seen: defaultdict[str, list[str]] = defaultdict(list)
     for scene, key in zip(paths, keys, strict=True):
         seen[key].append(scene)
     return {paths[ids[0]]: tuple(ids) for ids in seen.values() if len(ids) > 1}
-
-
-def _forgetful(path: str) -> str:
-    """A path as a file system sees it that knows neither case nor Unicode forms."""
-    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
 
 
 # -------------------------------------------------------------------------------------- reading a template

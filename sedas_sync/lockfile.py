@@ -38,7 +38,7 @@ def read_lock(manifest: "Manifest") -> "Lock | None":
 
     path = lock_path(manifest.source)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:

@@ -338,7 +338,7 @@ class Mirror:
             held = {holding.id: holding for holding in index.holdings() if holding.id in lock.scenes}
         look_up = LookUp(self.archive)
         wants = locked_wants(manifest, lock, held, look_up)
-        plan = self._plan(wants, warnings, sizes=sizes, refresh=look_up.refresh)
+        plan = self._plan(wants, warnings, sizes=sizes, refresh=look_up.refresh, holdings=held.values())
         return replace(
             plan,
             search_complete=not look_up.failures,
@@ -353,10 +353,11 @@ class Mirror:
         *,
         sizes: bool = False,
         refresh: Refresh | None = None,
+        holdings: Iterable[Holding] | None = None,
     ) -> Plan:
         with self._index(write=False) as (index, said):
             warnings.extend(warning for warning in said if warning not in warnings)
-            seen = self._survey(wants, index.holdings())
+            seen = self._survey(wants, index.holdings() if holdings is None else holdings)
             orders = {order.id: order for order in index.orders()}
         if refresh is not None:
             wants = refresh(wants, seen.observed)

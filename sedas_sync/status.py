@@ -167,12 +167,12 @@ def status(
         lock: where it is and what it says, to be counted against instead of the last apply.
         warnings: what was wrong with index and lock.
     """
-    here = {entry.path: entry for entry in folder.scan(str(root))} if root.is_dir() else {}
     datasets = tuple(datasets)
     pins: Mapping[SceneId, Pin] = {} if lock is None else lock[1].scenes
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
     holdings = {held.id: held for held in index.holdings()}
+    here = folder.listing(str(root), [held.path for held in holdings.values()]) if root.is_dir() else {}
     present = {scene_id: held for scene_id, held in holdings.items() if held.path in here}
     changed = {scene_id for scene_id, held in present.items() if not _same(held, here[held.path])}
     differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}

@@ -35,13 +35,6 @@ class Survey:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    size: int
-    mtime_ns: int
-    regular: bool
-
-
 def survey(
     root: Path,
     wants: Mapping[SceneId, Want],
@@ -66,7 +59,8 @@ def survey(
     if not root.is_dir():
         result.observed = {scene_id: Observed(held=item, tracked=True) for scene_id, item in held.items()}
         return result
-    files = {entry.path: _File(entry.size, entry.mtime_ns, entry.is_file) for entry in folder.scan(str(root))}
+    expected = [*(item.path for item in held.values()), *(want.path for want in wants.values())]
+    files = folder.listing(str(root), expected)
     partials = _partial_names(root)
     with ThreadPoolExecutor(_READERS, "survey") as readers:
         reading = {}
@@ -126,11 +120,11 @@ def _partial_names(root: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _compare(held: Holding | None, want: Want, files: Mapping[str, _File], partial: int) -> Observed | str:
+def _compare(held: Holding | None, want: Want, files: Mapping[str, folder.Entry], partial: int) -> Observed | str:
     """What is known without reading; or the path of a file that must be read to know."""
     if held is not None:
         file = files.get(held.path)
-        if file is not None and file.regular:
+        if file is not None and file.is_file:
             if (file.size, file.mtime_ns) == (held.size, held.mtime_ns):
                 return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
             if file.size == held.size:
@@ -143,12 +137,12 @@ def _compare(held: Holding | None, want: Want, files: Mapping[str, _File], parti
         if held is None and not partial:
             return _NOTHING
         return Observed(held=held, tracked=held is not None, partial=partial)
-    if stranger.regular:
+    if stranger.is_file:
         return want.path
     return Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
 
 
-def _read_again(root: Path, held: Holding, file: _File, partial: int) -> tuple[Observed, str | None]:
+def _read_again(root: Path, held: Holding, file: folder.Entry, partial: int) -> tuple[Observed, str | None]:
     """Hash a held file whose time has changed."""
     try:
         checked = check(str(root / held.path), level="size")
@@ -167,7 +161,7 @@ def _damaged(held: Holding, partial: int) -> Observed:
 def _examine(
     root: Path,
     want: Want,
-    file: _File,
+    file: folder.Entry,
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,

@@ -187,7 +187,8 @@ def verify(
     """
     demanded = locked or {}
     held = {item.id: item for item in holdings}
-    entries = {entry.path: entry for entry in folder.scan(str(root))} if root.is_dir() else {}
+    expected = [*(item.path for item in held.values()), *(item.path for item in demanded.values() if item.path)]
+    entries = folder.listing(str(root), expected) if root.is_dir() else {}
     tasks = [_Task(item.id, item.path, item, demanded.get(item.id)) for item in held.values()]
     known = {item.path for item in held.values()}
     unheld = {scene_id: demand for scene_id, demand in demanded.items() if scene_id not in held}

@@ -12,12 +12,13 @@ A TOML manifest says which scenes a folder shall hold; `Mirror.apply` makes it s
 What this module exports is public; everything else may change.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as type checkers read it; importing typing would take a third of the time to start
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from sedas_sync.adopt import Adoption
     from sedas_sync.archives.sedas import SedasArchive
     from sedas_sync.errors import (
@@ -164,9 +165,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name from its home when it is first used: a command pays only for what it needs."""
     if name in _HOME_OF:
+        from importlib import import_module  # noqa: PLC0415  # as above
+
         value = getattr(import_module(_HOME_OF[name]), name)
         globals()[name] = value
         return value

@@ -4,13 +4,16 @@ import gc
 import os
 import signal
 import sys
-from typing import NoReturn
 
 from sedas_sync import __version__
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
-def main() -> NoReturn:
-    """Run the command line; the version is told without importing any of it."""
+
+def main() -> "NoReturn":
+    """Run the command line; the version, and a locked run with nothing to do, without importing most of it."""
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         sys.stdout.write(f"sedas-sync {__version__}\n")
         sys.exit(0)
@@ -21,9 +24,41 @@ def main() -> NoReturn:
         # Until a command knows better, there is nothing to bring to an end.
         signal.signal(number, lambda number, _frame: os._exit(128 + number))
     _open_what_is_closed()
+    _be_quick(sys.argv[1:])
     from sedas_sync.cli import main  # noqa: PLC0415  # see above
 
     main()
+
+
+def _be_quick(arguments: list[str]) -> None:
+    """End the process here where it is a locked run that plainly has nothing to do."""
+    if "--locked" not in arguments:
+        return
+    from sedas_sync.unchanged import is_plain, nothing_to_do  # noqa: PLC0415  # see above
+
+    manifest = is_plain(arguments)
+    told = None if manifest is None else nothing_to_do(manifest)
+    if told is None:
+        return
+    try:
+        if "--json" in arguments:
+            import json  # noqa: PLC0415  # see above
+
+            sys.stdout.write(f"{json.dumps(told.start)}\n{json.dumps(told.summary)}\n")
+        else:
+            from sedas_sync.render.live import view  # noqa: PLC0415  # see above
+
+            quiet = bool({"-q", "--quiet"} & set(arguments))
+            shown = view(json_lines=False, level=-1 if quiet else 0, progress=False)
+            for event in told.events():
+                shown(event)
+            shown.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # Whoever read the output has gone; there is nobody left to tell.
+        os._exit(1)
+    os._exit(0)
 
 
 def _open_what_is_closed() -> None:

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 from sedas_sync import folder
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.events import Failure
-from sedas_sync.index import STATE
 from sedas_sync.integrity import Filehash, Proving
+from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, SceneId, Want
 from sedas_sync.plan import FileState
 from sedas_sync.survey import adopted_as, judge, state_of

@@ -41,9 +41,10 @@ from sedas_sync.events import (
     Warned,
 )
 from sedas_sync.facts import facts_of
-from sedas_sync.index import STATE, Index
+from sedas_sync.index import Index
 from sedas_sync.integrity import Filehash
 from sedas_sync.layout import Layout
+from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesk, Task
 from sedas_sync.plan import TRANSFERS, FileState, Plan

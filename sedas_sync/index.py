@@ -17,11 +17,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
+from sedas_sync import memory
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
+from sedas_sync.memory import SCHEMA, STATE
 from sedas_sync.model import Holding, Level, Order, OrderState, SceneId
-
-STATE = ".sedas-sync"
-SCHEMA = 1
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -97,9 +96,9 @@ class Index:
     """
 
     def __init__(self, root: Path, *, write: bool) -> None:
-        self.path = root / STATE / "index.db"
+        self.path = root / STATE / memory.INDEX
         self.write = write
-        self._note = root / STATE / "order.note"
+        self._note = root / STATE / memory.NOTE
         self._db = self._open() if write or self.path.exists() else None
         if write and (noted := self._noted_order()) is not None:
             known = {order.id: order for order in self.orders()}
@@ -141,15 +140,13 @@ class Index:
         raise last if last is not None else AssertionError
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA journal_mode = WAL")
-        # A file's row may be lost with the power: the folder knows better. Orders are committed with more care.
-        db.execute("PRAGMA synchronous = NORMAL")
+        memory.tune(db)
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         self._check_version(db)
 
     def _check_version(self, db: sqlite3.Connection) -> None:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+        version = memory.format_of(db)
         if version > SCHEMA:
             raise ManifestError(
                 f"{self.path}: written by a newer sedas-sync (index format {version}, this one knows {SCHEMA}); "
@@ -217,14 +214,7 @@ class Index:
 
     def stamped(self, digest: str) -> int | None:
         """How many scenes are held of the lock with this stamp; None where that is not known."""
-        for row in self._rows("SELECT value FROM meta WHERE key = 'stamp'"):
-            known, _, scenes = str(row[0]).partition(" ")
-            return int(scenes) if known == digest else None
-        return None
-
-    def places(self) -> Iterator[tuple[str, int, int]]:
-        """Yield the path, size and time in nanoseconds of every file that is remembered."""
-        return self._rows("SELECT path, size, mtime_ns FROM files")
+        return None if self._db is None else memory.stamped(self._db, digest)
 
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """The scenes that each dataset wanted when it was last applied, by the dataset's name."""
@@ -336,15 +326,11 @@ class Index:
 
     def begin_run(self, command: str, now: datetime) -> int:
         """Note that a run begins; returns its number."""
-        cursor = self._writer.execute("INSERT INTO runs (command, started) VALUES (?, ?)", (command, now.isoformat()))
-        return int(cursor.lastrowid or 0)
+        return memory.begin_run(self._writer, command, now)
 
     def end_run(self, number: int, now: datetime, exit_code: int, summary: dict[str, Any]) -> None:
         """Note how a run ended."""
-        self._writer.execute(
-            "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?",
-            (now.isoformat(), exit_code, json.dumps(summary), number),
-        )
+        memory.end_run(self._writer, number, now, exit_code, summary)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -397,7 +383,7 @@ def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415  # costs as much to import as a command that needs no lock
 
-    path = root / STATE / "apply.lock"
+    path = root / STATE / memory.LOCK
     guard = FileLock(path)
     try:
         guard.acquire(timeout=timeout)

@@ -25,13 +25,14 @@ from sedas_sync.desired import Desired, Refusal, desired, refusal
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Failure, Fetched, Searched, Summary
 from sedas_sync.facts import scene_of
-from sedas_sync.index import STATE, Index, IndexDamagedError, lock
+from sedas_sync.index import Index, IndexDamagedError, lock
 from sedas_sync.integrity import Filehash
 from sedas_sync.load import load_manifest
 from sedas_sync.lock import Lock, Relocked, changes, differences, head_of, mismatches, pinned
 from sedas_sync.locked import LookUp, locked_wants, places
 from sedas_sync.lockfile import lock_path, read_lock, write_lock
 from sedas_sync.manifest import Manifest, parse
+from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId, Want
 from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
@@ -922,7 +923,8 @@ class Mirror:
             made: what the run was made from, read before it.
             scenes: of the lock.
         """
-        if made_from(made.manifest) == made:
+        now = made_from(made.manifest)
+        if now is not None and now.digest == made.digest:
             with self.locked(), self._index(write=True) as (index, _):
                 index.stamp(made.digest, scenes)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from sedas_sync import folder
 from sedas_sync.events import Failure, iso
-from sedas_sync.index import STATE, Index, RunRecord
+from sedas_sync.index import Index, RunRecord
 from sedas_sync.lock import Lock, Pin
+from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, Order, SceneId
 from sedas_sync.transfer import partial_of
 

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from sedas_sync import folder
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.facts import facts_of
-from sedas_sync.index import STATE
 from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
+from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
 from sedas_sync.transfer import partial_of

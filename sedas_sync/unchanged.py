@@ -5,6 +5,9 @@ long as all of these are the same bytes, and every file that the index remembers
 locked run has nothing to do, and neither the manifest's rules nor the lock's lines have to be looked at to know it.
 Writing or forgetting any file in the index takes the stamp away. Wherever anything is otherwise, the answer is None,
 and the long way finds out what.
+
+A job that runs every few minutes comes here most of the time, and most of that time would be imports: this module does
+without those that take more than a few milliseconds, the package's own among them.
 """
 
 import fcntl
@@ -12,48 +15,87 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
-from sedas_sync import __version__, folder
-from sedas_sync.errors import SedasSyncError
-from sedas_sync.events import Event, Started, Summary
-from sedas_sync.index import STATE, Index
-from sedas_sync.lockfile import lock_path
+from sedas_sync import __version__, memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sedas_sync.events import Event
+
+_HARMLESS = frozenset({"--locked", "--json", "--no-progress", "--no-wait", "-q", "--quiet"})
+"""Options of `apply` that change nothing of what there is to do."""
 
 
-@dataclass(frozen=True, slots=True)
 class Made:
     """What a locked run is made from."""
 
-    manifest: str
-    root: Path
-    """The mirror's folder."""
-    digest: str
-    """The same exactly if the manifest, the files it names and the lock are."""
+    __slots__ = ("digest", "manifest", "root")
+
+    def __init__(self, manifest: str, root: str, digest: str) -> None:
+        self.manifest = manifest
+        self.root = root
+        """The mirror's folder."""
+        self.digest = digest
+        """The same exactly if the manifest, the files it names and the lock are."""
+
+
+class Told:
+    """A locked run for which nothing was to be done, as the events of any run tell of it."""
+
+    __slots__ = ("began", "ended", "start", "summary")
+
+    def __init__(self, made: Made, kept: int, began: datetime, ended: datetime) -> None:
+        self.began, self.ended = began, ended
+        space = os.statvfs(made.root)
+        self.start: dict[str, object] = {
+            "event": "start", "time": _iso(began), "manifest": made.manifest, "mirror": made.root,
+            "todo": {"keep": kept} if kept else {}, "bytes": 0, "free": space.f_bavail * space.f_frsize,
+        }  # fmt: skip
+        self.summary: dict[str, object] = {
+            "event": "summary", "time": _iso(ended), "fetched": 0, "kept": kept, "adopted": 0, "ordered": 0,
+            "pending": 0, "skipped": 0, "pruned": 0, "failed": 0, "warnings": 0, "bytes": 0,
+            "seconds": round((ended - began).total_seconds(), 3), "failures": [], "exit_code": 0,
+        }  # fmt: skip
+
+    def events(self) -> "tuple[Event, Event]":
+        """The same as typed objects."""
+        from sedas_sync.events import Started, Summary  # noqa: PLC0415  # see the module's docstring
+
+        start: Any = {**self.start, "time": self.began}
+        summary: Any = {**self.summary, "time": self.ended, "failures": ()}
+        del start["event"], summary["event"]
+        return Started(**start), Summary(**summary)
+
+
+def is_plain(arguments: list[str]) -> str | None:
+    """The manifest of a command line that is no more than `apply --locked`; None for any other."""
+    if arguments[:1] != ["apply"] or "--locked" not in arguments:
+        return None
+    rest = [word for word in arguments[1:] if word not in _HARMLESS]
+    if len(rest) > 1 or any(word.startswith("-") for word in rest):
+        return None
+    return rest[0] if rest else "manifest.toml"
 
 
 def made_from(manifest: str) -> Made | None:
     """Read what a locked run is made from; None where that cannot be read."""
     import tomli  # noqa: PLC0415  # the package is imported for one command out of many
 
-    source = Path(manifest)
+    folder = os.path.dirname(manifest)  # noqa: PTH120  # pathlib is one of the imports that take too long
     try:
-        content = source.read_bytes()
+        content = _read(manifest)
         tree = tomli.loads(content.decode().removeprefix("\ufeff"))
-        parts = [__version__.encode(), content, lock_path(source).read_bytes()]
+        parts = [__version__.encode(), content, _read(beside(manifest))]
         for table in tree.get("aoi", {}).values():
             if "file" in table:
-                file = source.parent / table["file"]
-                # A shapefile is several files of one stem.
-                parts += [part.read_bytes() for part in sorted(file.parent.iterdir()) if part.stem == file.stem]
+                parts += _stems(os.path.join(folder, table["file"]))  # noqa: PTH118  # as above
         path = tree.get("mirror", {}).get("path", "scenes")
-        root = Path(os.path.realpath(source.parent / path.strip()))
-    except (OSError, ValueError, TypeError, AttributeError, SedasSyncError):
+        root = os.path.realpath(os.path.join(folder, path.strip()))  # noqa: PTH118  # as above
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
     whole = hashlib.sha256()
     for part in parts:
@@ -61,7 +103,25 @@ def made_from(manifest: str) -> Made | None:
     return Made(manifest, root, whole.hexdigest())
 
 
-def nothing_to_do(manifest: str, now: Callable[[], datetime]) -> tuple[Event, ...] | None:
+def beside(manifest: str) -> str:
+    """The lock of a manifest, as `sedas_sync.lockfile.lock_path` has it."""
+    return os.path.splitext(manifest)[0] + ".lock"  # noqa: PTH122  # as above
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123  # as above
+        return file.read()
+
+
+def _stems(path: str) -> list[bytes]:
+    """The contents of all files that share a file's stem: a shapefile is several of them."""
+    folder, name = os.path.split(path)
+    stem = os.path.splitext(name)[0]  # noqa: PTH122  # as above
+    beside = sorted(other for other in os.listdir(folder or ".") if os.path.splitext(other)[0] == stem)  # noqa: PTH122, PTH208  # as above
+    return [_read(os.path.join(folder, other)) for other in beside]  # noqa: PTH118  # as above
+
+
+def nothing_to_do(manifest: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Told | None:
     """Carry out a locked run for which nothing is to be done, if it is plain that this is one.
 
     Args:
@@ -73,38 +133,47 @@ def nothing_to_do(manifest: str, now: Callable[[], datetime]) -> tuple[Event, ..
     """
     began = now()
     made = made_from(manifest)
-    if made is None or not (made.root / STATE / "index.db").is_file():
+    if made is None:
+        return None
+    own = f"{made.root}/{memory.STATE}"
+    if not os.path.isfile(f"{own}/{memory.INDEX}") or os.path.lexists(f"{own}/{memory.NOTE}"):  # noqa: PTH113  # as above
         return None
     try:
-        with _lock(made.root), Index(made.root, write=True) as index:
-            kept = index.stamped(made.digest)
-            owner = Path(os.path.relpath(os.path.realpath(manifest), made.root)).as_posix()
-            if kept is None or index.owner() != owner or not _as_remembered(str(made.root), index.places()):
-                return None
-            number = index.begin_run("apply", began)
-            told = _told(made, kept, began, now())
-            index.end_run(number, told[-1].time, 0, told[-1].to_json())
-            return told
-    except (OSError, SedasSyncError, sqlite3.Error):
+        # The mirror's lock, the one that `sedas_sync.index.lock` takes.
+        lock = os.open(f"{own}/{memory.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
         return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _look(made, f"{own}/{memory.INDEX}", began, now)
+    except (OSError, ValueError, sqlite3.Error):
+        return None
+    finally:
+        os.close(lock)
 
 
-def _told(made: Made, kept: int, began: datetime, ended: datetime) -> tuple[Event, ...]:
-    start = Started(
-        time=began,
-        manifest=made.manifest,
-        mirror=str(made.root),
-        todo={"keep": kept} if kept else {},
-        bytes=0,
-        free=folder.free_space(str(made.root)),
-    )
-    return start, Summary(time=ended, kept=kept, seconds=round((ended - began).total_seconds(), 3))
+def _look(made: Made, index: str, began: datetime, now: Callable[[], datetime]) -> Told | None:
+    db = sqlite3.connect(index, isolation_level=None, timeout=30)
+    try:
+        if memory.format_of(db) != memory.SCHEMA:
+            return None
+        kept = memory.stamped(db, made.digest)
+        owner = os.path.relpath(os.path.realpath(made.manifest), made.root)
+        if kept is None or memory.meta(db, "manifest") != owner or not _as_remembered(made.root, memory.places(db)):
+            return None
+        memory.tune(db)
+        number = memory.begin_run(db, "apply", began)
+        told = Told(made, kept, began, now())
+        memory.end_run(db, number, told.ended, 0, told.summary)
+        return told
+    finally:
+        db.close()
 
 
-def _as_remembered(root: str, places: Iterator[tuple[Any, ...]]) -> bool:
+def _as_remembered(root: str, places: Iterable[tuple[str, int, int]]) -> bool:
     """Whether every file has the size and time that the index remembers, and no folder on the way is a link."""
     look, regular = os.lstat, stat.S_ISREG
-    folders = set()
+    folders: set[str] = set()
     for path, size, mtime_ns in places:
         try:
             seen = look(f"{root}/{path}")
@@ -114,20 +183,14 @@ def _as_remembered(root: str, places: Iterator[tuple[Any, ...]]) -> bool:
             return False
         if "/" in path:
             folders.add(path.rpartition("/")[0])
-    parents = {parent for name in folders for parent in (name, *map(str, Path(name).parents)) if parent != "."}
-    return all(stat.S_ISDIR(look(f"{root}/{name}").st_mode) for name in parents)
+    ways = {name[:end] for name in folders for end in (*_slashes(name), len(name))}
+    return all(stat.S_ISDIR(look(f"{root}/{way}").st_mode) for way in ways)
 
 
-@contextmanager
-def _lock(root: Path) -> Iterator[None]:
-    """Hold the mirror's lock, the one that `sedas_sync.index.lock` takes.
+def _slashes(path: str) -> list[int]:
+    return [place for place, sign in enumerate(path) if sign == "/"]
 
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    descriptor = os.open(root / STATE / "apply.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+
+def _iso(moment: datetime) -> str:
+    """As `sedas_sync.events.iso`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

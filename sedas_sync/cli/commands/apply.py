@@ -65,8 +65,6 @@ def apply(
 
         run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune)
     quickly = locked and not (datasets or take_over or prune)
-    if quickly and not common.logs and _nothing_to_do(manifest, common):
-        end_with(0)
     with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=common.as_json) as view:
         mirror.check_choice(datasets, prune=prune)
         made_from = _made_from(manifest) if quickly else None
@@ -127,22 +125,6 @@ def _made_from(manifest: str) -> Any:
     from sedas_sync.unchanged import made_from  # noqa: PLC0415  # only where it is needed: start-up is short
 
     return made_from(manifest)
-
-
-def _nothing_to_do(manifest: str, common: Globals) -> bool:
-    """Whether a locked run was plainly one with nothing to do, and has been told of."""
-    from datetime import UTC, datetime  # noqa: PLC0415  # only where it is needed: start-up is short
-
-    from sedas_sync.unchanged import nothing_to_do  # noqa: PLC0415
-
-    with interruptible():
-        events = nothing_to_do(manifest, lambda: datetime.now(UTC))
-    if events is None:
-        return False
-    with event_view(common, json_lines=common.as_json) as view:
-        for event in events:
-            view(event)
-    return True
 
 
 def _update_lock(mirror: Any, made: Any, common: Globals) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import queue
 import stat
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from sedas_sync import folder
-from sedas_sync.archives import Archive
+from sedas_sync.archives import Archive, connections_of
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError
 from sedas_sync.events import (
     Adopted,
@@ -143,7 +143,12 @@ class Run:
         self._desk = OrderDesk(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
-        self._policies = {key: replace(options.policy, filehash=options.filehash.get(key, "warn")) for key in archives}
+        limits = {key: limit for key, archive in archives.items() if (limit := connections_of(archive)) is not None}
+        self._jobs = options.jobs
+        self._beyond = self._keep_within(limits)
+        self._policies = {key: self._policy_for(key, limits.get(key)) for key in archives}
+        self._at_once = {key: limit for key, limit in limits.items() if executor is not None or limit < self._jobs}
+        """Downloads of one archive at once, where they are fewer than may run."""
         self._count = dict.fromkeys(("fetched", "kept", "adopted", "pending", "skipped"), 0)
         self._pruned = 0
         self._warnings = 0
@@ -164,10 +169,10 @@ class Run:
     def events(self) -> Iterator[Event]:
         """Carry the plan out; the last event is the `Summary`."""
         self._started = monotonic()
-        own = ThreadPoolExecutor(self.options.jobs, "fetch") if self.executor is None else None
+        own = ThreadPoolExecutor(self._jobs, "fetch") if self.executor is None else None
         live = Live(
             stop=self._halt,
-            jobs=self.options.jobs,
+            jobs=self._jobs,
             max_rate=self.options.max_rate,
             on_bytes=self._on_bytes,
             on_retry=self._on_retry,
@@ -213,7 +218,7 @@ class Run:
     def _take_up(self) -> None:
         """Sort the plan's actions into the queues, and do at once what needs no archive."""
         self._room()
-        for warning in self.plan.warnings:
+        for warning in (*self._beyond, *self.plan.warnings):
             self.warn(warning)
         for failure in self.plan.failures:
             self._failures.append(failure)
@@ -342,9 +347,50 @@ class Run:
         if self.halted:
             return
         self._desk.step(idle=not self._ready and not self._transfers)
-        window = 2 * self.options.jobs
-        while self._ready and len(self._transfers) < window and not self.halted:
-            self._submit(self._ready.popleft())
+        window = 2 * self._jobs
+        while len(self._transfers) < window and not self.halted and (task := self._next_ready()) is not None:
+            self._submit(task)
+
+    def _next_ready(self) -> Task | None:
+        """Take the first scene whose archive allows one more download now."""
+        if not self._at_once:
+            return self._ready.popleft() if self._ready else None
+        busy = Counter(task.archive for task in self._transfers.values())
+        full = {key for key, limit in self._at_once.items() if busy[key] >= limit}
+        if len(full) == len(self.archives):
+            return None
+        for position, task in enumerate(self._ready):
+            if task.archive not in full:
+                del self._ready[position]
+                return task
+        return None
+
+    def _keep_within(self, limits: Mapping[str, int]) -> tuple[str, ...]:
+        """Lower what goes beyond the connections that archives allow an account; returns what to say about it."""
+        if not limits:
+            return ()
+        said = []
+        options, allowed = self.options, sum(limits.values())
+        names = ", ".join(f"{key} allows {limit}" for key, limit in limits.items())
+        if len(limits) == len(self.archives) and options.jobs > allowed:
+            self._jobs = allowed
+            said.append(
+                f"{options.jobs} downloads at once are more than an account may have ({names}): {allowed} go on instead"
+            )
+        if (options.policy.segments or 1) > 1:
+            said.append(
+                f"scenes are split over {options.policy.segments} connections only as far as an account may have them "
+                f"({names})"
+            )
+        return tuple(said)
+
+    def _policy_for(self, key: str, limit: int | None) -> Policy:
+        """How hard to try for an archive, and over how many connections at most."""
+        policy = replace(self.options.policy, filehash=self.options.filehash.get(key, "warn"))
+        if limit is None:
+            return policy
+        # Unasked, a scene takes further connections out of those that no other download has, `jobs` in all.
+        return replace(policy, segments=None if policy.segments != 1 and self._jobs <= limit else 1)
 
     def _receive(self) -> None:
         """Handle what workers have sent; waits for the first of it until something else is due."""
@@ -442,7 +488,7 @@ class Run:
 
     def _transferred(self, future: Future[Got]) -> None:
         task = self._transfers.pop(future)
-        self._moving.pop(task.action.id, None)
+        moved, _ = self._moving.pop(task.action.id, (0, None))
         if future.cancelled():
             self._ready.append(task)
             return
@@ -454,11 +500,20 @@ class Run:
         elif isinstance(error, TransferError) and error.fatal:
             self._ready.append(task)
             self._give_up(str(error))
-        elif isinstance(error, TransferError) and error.relocate and task.relocations < MAX_RELOCATIONS:
+        elif isinstance(error, TransferError) and error.relocate and self._may_relocate(task, moved):
             task.relocations += 1
             self._relocate(task, error)
         else:
             self.fail(task, _sentence(error))
+
+    def _may_relocate(self, task: Task, moved: int) -> bool:
+        """Whether a refused link or token is worth asking for again.
+
+        One that brought bytes was good: a large scene may outlive any number of tokens that live for minutes.
+        """
+        if moved > task.moved:
+            task.moved, task.relocations = moved, 0
+        return task.relocations < MAX_RELOCATIONS
 
     def _relocate(self, task: Task, error: TransferError) -> None:
         """Ask again where the bytes are: the token or the link was refused."""
@@ -478,7 +533,7 @@ class Run:
             about_the_link = error.status not in _TOKEN_STATUSES or task.relocations > 1
             if task.order is not None and archive.orders is not None and about_the_link:
                 return next(iter(archive.orders.poll([task.order])))
-            if archive.orders is not None and about_the_link:
+            if about_the_link:
                 for now in archive.look_up([task.scene.id], warn=lambda _: None):
                     if not now.online and not now.planned:
                         return now
@@ -503,7 +558,11 @@ class Run:
         if isinstance(answer, Scene):
             # It has left the rolling archive since it was searched for.
             task.scene = answer
-            self._desk.take(task)
+            if answer.offline is None:
+                self._desk.take(task)
+            else:
+                self._count["pending"] += 1
+                self.warn(f"{answer.id}: {answer.offline}", answer.id)
             return
         if isinstance(answer, Download):
             task.download = answer

@@ -89,6 +89,8 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
                     product_type=dataset.product_type,
                     orbit_direction=dataset.orbit_direction,
                     polarisation=dataset.polarisation,
+                    relative_orbit=dataset.relative_orbit,
+                    tile=dataset.tile,
                     max_cloud_cover=dataset.max_cloud_cover,
                     min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
                     filters=dataset.filters,
@@ -218,7 +220,7 @@ def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
     name = parse_name(scene.id)
     checks = (
         ("satellite", dataset.satellite, scene.satellite),
-        ("product_type", dataset.product_type, scene.product_type or name.product_type),
+        ("product_type", dataset.product_type, _product_type(dataset, scene.product_type, name.product_type)),
         ("orbit_direction", dataset.orbit_direction, scene.orbit_direction),
         ("relative_orbit", dataset.relative_orbit, name.relative_orbit),
     )
@@ -242,6 +244,14 @@ def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
             shown = "+".join(channels) or "unknown"
             return Refusal("polarisation", f"polarisation is {shown}, wanted {'+'.join(dataset.polarisation)}")
     return None
+
+
+def _product_type(dataset: Dataset, stated: str | None, named: str | None) -> str | None:
+    """The type that the archive states, or the one in the name where it is that which is asked for.
+
+    Archives have names of their own for types (`S2MSI1C` for `L1C`), and either may stand in a manifest.
+    """
+    return named if stated is None or (named is not None and _same(dataset.product_type, named)) else stated
 
 
 def polarisations(scene: Scene) -> tuple[str, ...]:

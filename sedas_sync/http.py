@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import requests
@@ -466,6 +466,7 @@ class Api:
         url: str,
         *,
         json: object = None,
+        form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         repeat: bool = True,
         final: Callable[[Reply], bool] | None = None,
@@ -476,6 +477,7 @@ class Api:
             method: `GET` or `POST`.
             url: Where to; redirects are returned, not followed.
             json: Sent as the JSON body where it is not None.
+            form: Sent instead, as a web form.
             headers: Sent besides the session's own.
             repeat: Whether the request may be sent again when it is not known if the server acted on it.
             final: Says of an answer with a status worth another try that it is the answer all the same.
@@ -485,9 +487,11 @@ class Api:
                 better.
         """
         sent = dict(headers or {})
-        if json is not None or method == "POST":
+        if form is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        elif json is not None or method == "POST":
             sent["Content-Type"] = "application/json"
-        body = b"" if json is None else _encode(json)
+        body = urlencode(form).encode() if form is not None else b"" if json is None else _encode(json)
         retried = _RETRIED if repeat else _RETRIED_ORDER
         for attempt in range(self._retries + 1):
             if self._stopping.is_set():

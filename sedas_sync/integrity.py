@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Literal, Protocol
+from typing import IO, Literal, Protocol, cast
 
 from sedas_sync import _zip
 from sedas_sync.model import Level
@@ -52,9 +52,20 @@ def _hasher(name: str, hexdigest: str) -> _Hash | None:
         return hashlib.blake2b(digest_size=size) if 0 < size <= hashlib.blake2b.MAX_DIGEST_SIZE else None
     if name == "blake2s":
         return hashlib.blake2s(digest_size=size) if 0 < size <= hashlib.blake2s.MAX_DIGEST_SIZE else None
+    if name == "blake3":
+        return _blake3()
     if name not in hashlib.algorithms_available or name.startswith("shake"):
         return None
     return hashlib.new(name, usedforsecurity=False)
+
+
+def _blake3() -> _Hash | None:
+    """Begin a BLAKE3, with the extra `sedas-sync[blake3]`."""
+    try:
+        from blake3 import blake3  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return cast("_Hash", blake3())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,7 +147,7 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
         if action.want is None or action.kind is Kind.SKIP:
             continue
         scene, file, pin = action.want.scene, held.get(action.id), old.get(action.id)
-        size, sha256 = scene.size, None
+        size, sha256 = None if scene.nominal else scene.size, None
         if file is not None:
             size, sha256 = file.size, file.sha256
         elif pin is not None and size in (None, pin.size):

@@ -74,6 +74,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     resolution: float | None = None
     """Metres."""
     size: int | None = None
+    nominal: bool = False
+    """Whether the size is the product's as the catalogue has it, and the file that is served may have another."""
     digest: str | None = None
     """Digest of the file as the catalogue states it: hex, or `algorithm:hex` where its length does not say which."""
     download_url: str | None = None
@@ -113,6 +115,9 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
     """`ASCENDING` or `DESCENDING`."""
     polarisation: tuple[str, ...] = ()
     """Channels that must all be there, e.g. `("VV", "VH")`."""
+    relative_orbit: int | None = None
+    tile: tuple[str, ...] = ()
+    """MGRS tiles without a leading T, any of which will do."""
     max_cloud_cover: float | None = None
     min_aoi_coverage: float | None = None
     """Percent of this query's AOI; None where the AOI was changed for the query."""
@@ -199,9 +204,13 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
 
     url: str
     headers: Mapping[str, str] = NOTHING
-    """Sent to the URL's own host only; may hold a token, so never shown."""
+    """Sent to the URL's own host, and to `trusted_hosts` after a redirect; may hold a token, so never shown."""
     size: int | None = None
     digest: str | None = None
+    trusted_hosts: tuple[str, ...] = ()
+    """Hosts that `headers` go along to where a redirect leads there: exact names, or `*.example.org`."""
+    connections: int | None = None
+    """How many downloads the service allows an account at once; None where it sets no limit."""
 
     def __hash__(self) -> int:
         return hash(self.url)

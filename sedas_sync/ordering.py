@@ -49,6 +49,8 @@ class Task:
     download: Download | None = None
     relocations: int = 0
     """How often its link or token was refused since it had one."""
+    moved: int = 0
+    """Bytes of it that were here when its link or token was last refused."""
     links_refused: int = 0
     """How often it was ordered anew for that."""
     began: float = 0.0

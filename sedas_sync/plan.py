@@ -255,7 +255,7 @@ def _changed(held: Holding, want: Want, *, trust_digest: bool) -> str | None:
     if want.sha256 is not None:
         # What a lock demands does not change with the catalogue.
         return None if held.sha256 == want.sha256 else f"differs from the lock: its sha256 here is {held.sha256}"
-    if scene.size is not None and scene.size != held.size:
+    if scene.size is not None and not scene.nominal and scene.size != held.size:
         return f"changed in the archive: {scene.size} bytes there, {held.size} here"
     if trust_digest and None not in (scene.digest, held.digest) and scene.digest != held.digest:
         return "changed in the archive: another digest than when it was fetched"

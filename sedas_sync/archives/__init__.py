@@ -35,10 +35,20 @@ class Orders(Protocol):
         ...
 
 
+def connections_of(archive: "Archive") -> int | None:
+    """How many downloads an archive allows an account at once; None where it sets no limit.
+
+    An archive that does says so with an attribute `connections`.
+    """
+    found = getattr(archive, "connections", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
 class Archive(Protocol):
     """A catalogue of scenes and a place to get their bytes from.
 
-    Every method may be called from several threads at once.
+    Every method may be called from several threads at once. One that limits the downloads of an account has an
+    attribute `connections`; see `connections_of`.
     """
 
     identity: str

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive, Orders, Warn
+from sedas_sync.archives import Archive, Orders, Warn, connections_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.facts import facts_of, scene_of
 from sedas_sync.model import Download, Query, Scene
@@ -22,7 +22,7 @@ from sedas_sync.model import Download, Query, Scene
 VERSION = 1
 _ONLINE = "recorded:"
 """Stands for a link, which would not last."""
-_LIMITS = ("satellite", "source_group", "product_type", "orbit_direction")
+_LIMITS = ("satellite", "source_group", "product_type", "orbit_direction", "relative_orbit")
 
 
 class Recorder:
@@ -41,6 +41,7 @@ class Recorder:
         self._lock = threading.Lock()
         self.identity = archive.identity
         self.orders: Orders | None = archive.orders
+        self.connections = connections_of(archive)
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
         """Yield what the archive does, and write it down when it is all there."""
@@ -199,6 +200,8 @@ def _holds(recorded: Query, asked: Query) -> bool:
         return False
     if any(getattr(recorded, name) not in (None, getattr(asked, name)) for name in _LIMITS):
         return False
+    if recorded.tile and not (asked.tile and set(asked.tile) <= set(recorded.tile)):
+        return False
     if any(asked.filters.get(name) != value for name, value in recorded.filters.items()):
         return False
     if not _at_most(recorded.max_cloud_cover, asked.max_cloud_cover):
@@ -243,8 +246,8 @@ def _frozen(value: Any) -> Any:
 
 
 def _query_of(data: dict[str, Any]) -> Query:
-    values = {name: data[name] for name in Query.__struct_fields__}
+    values = {name: data[name] for name in Query.__struct_fields__ if name in data}
     for name in ("start", "stop"):
         values[name] = datetime.fromisoformat(values[name])
-    polarisation = tuple(values["polarisation"])
-    return Query(**{**values, "polarisation": polarisation, "filters": _frozen(values["filters"])})
+    values.update({name: tuple(values[name]) for name in ("polarisation", "tile") if name in values})
+    return Query(**{**values, "filters": _frozen(values["filters"])})

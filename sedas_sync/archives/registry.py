@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig
 from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError, flat_filters
@@ -102,6 +103,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
             filters=flat_filters,
             filter_sensors=_SEDAS_FILTER_SENSORS,
         ),
+        cdse.KIND,
     )
 }
 """By name. A type's module is imported when one is opened, so nothing here may import it."""

@@ -16,6 +16,7 @@ import atexit
 import errno
 import os
 import random
+import re
 import threading
 import time
 from dataclasses import replace
@@ -36,9 +37,17 @@ __all__ = ["Got", "Job", "Live", "Policy", "Resumable", "Stopped", "fetch", "par
 RETRY_AFTER_LIMIT = 3600.0
 """Seconds that a server may ask to wait; one that asks for more is not waited for."""
 
+BUSY_LIMIT = 3600.0
+"""Seconds that a download waits for its turn while others of the same account keep the service busy."""
+
+_TOO_MANY = 429
+_SESSIONS = re.compile(r"max session number (\d{1,4}) exceeded", re.IGNORECASE)
+_BUSY = re.compile(rf"{_SESSIONS.pattern}|\bDAT-ZIP-100\b", re.IGNORECASE)
+"""What the Copernicus Data Space answers to a connection too many (its FAQ, 2025-03; the code: CS-SI/eodag 2019)."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _PASSING = frozenset({408, 425, 429})
 _LINK_REFUSED = frozenset({401, 403, 404, 410})
+_TOKEN_REFUSED = frozenset({401, 403})
 _REPORT_EVERY = 0.1
 _FOLLOW_FROM = 8 << 20
 _BODY_SHOWN = 200
@@ -112,12 +121,19 @@ class _Again(Exception):
     """This try has failed, another may not."""
 
     def __init__(
-        self, text: str, *, status: int | None = None, delay: float | None = None, relocate: bool = False
+        self,
+        text: str,
+        *,
+        status: int | None = None,
+        delay: float | None = None,
+        relocate: bool = False,
+        busy: bool = False,
     ) -> None:
         super().__init__(text)
         self.status = status
         self.delay = delay
         self.relocate = relocate
+        self.busy = busy
 
 
 class Anew(Exception):
@@ -280,7 +296,8 @@ class Run:
     # -- tries
 
     def _until_proved(self) -> Checked:
-        failures = 0
+        failures = waits = 0
+        patient_until = self.live.clock() + BUSY_LIMIT
         while True:
             if self.live.stop.is_set():
                 raise Stopped(f"{self.job.id}: stopped")
@@ -292,8 +309,17 @@ class Run:
             except (_Again, wire.Broken, Anew, _Damaged) as error:
                 trouble = self._judge(error)
             if trouble is not None:
-                failures = 1 if self._progressed() else failures + 1
-                self._pause(failures, trouble)
+                if self._progressed():
+                    failures = waits = 0
+                    patient_until = self.live.clock() + BUSY_LIMIT
+                asked = trouble.delay or 0.0
+                if trouble.busy and self.live.clock() + asked < patient_until:
+                    # Nothing is wrong with this download: it waits its turn.
+                    waits += 1
+                    self._wait(waits, trouble)
+                else:
+                    failures += 1
+                    self._pause(failures, trouble)
 
     def _judge(self, error: Exception) -> _Again | None:
         """Say what a failed try means; None: begin again at once, which happens a few times at most.
@@ -337,13 +363,17 @@ class Run:
             raise errors.TransferError(
                 f"{trouble}{tries}{asked}", status=trouble.status, retryable=True, relocate=trouble.relocate
             )
+        self._wait(failures, trouble)
+
+    def _wait(self, number: int, trouble: _Again) -> None:
+        """Wait for the next try: as long as the server asks, else the longer the more tries came before."""
         if trouble.delay is not None:
             delay = trouble.delay
         else:
             jitter = random.uniform(1.0, 1.5)  # noqa: S311 - spreads tries, guards nothing
-            delay = min(self.policy.backoff_max, self.policy.backoff * 2.0 ** min(failures - 1, 30) * jitter)
+            delay = min(self.policy.backoff_max, self.policy.backoff * 2.0 ** min(number - 1, 30) * jitter)
         if self.live.on_retry is not None:
-            self.live.on_retry(self.job.id, failures, str(trouble), delay)
+            self.live.on_retry(self.job.id, number, str(trouble), delay)
         if delay > 0:
             # While this scene sleeps, another may have its connection.
             self.live.budget.give_back()
@@ -389,6 +419,7 @@ class Run:
             extra=extra,
             connect_timeout=self.policy.connect_timeout,
             patience=self.patience(),
+            trusted_hosts=self.job.download.trusted_hosts,
         )
         if response.status in (wire.OK, wire.PARTIAL, wire.UNSATISFIABLE):
             return response
@@ -405,15 +436,32 @@ class Run:
         status = response.status
         body = self._shown_body(response)
         text = f"HTTP {status}" + (f": {body}" if body else "")
+        if response.withheld and status in _TOKEN_REFUSED:
+            where = f"{text}; {response.origin} was asked without the token, since it is"
+            raise errors.TransferError(f"{where} none of trusted_hosts", status=status)
         if status in _LINK_REFUSED or (status == wire.BAD_REQUEST and "token does not exist" in body.lower()):
             raise errors.TransferError(text, status=status, relocate=True)
         if status in _PASSING or status >= wire.SERVER_ERROR:
+            busy = status == _TOO_MANY and bool(_BUSY.search(body))
             raise _Again(
-                text,
+                text + (self._fewer_connections(body) if busy else ""),
                 status=status,
                 delay=_headers.retry_after(response.headers.get("retry-after"), time.time()),
+                busy=busy,
             )
         raise errors.TransferError(text, status=status)
+
+    def _fewer_connections(self, body: str) -> str:
+        """Go on with fewer connections where a service allows fewer than it did; says so.
+
+        Only where all connections of this process are for that one service: which are others' is not known here.
+        """
+        match, usual, budget = _SESSIONS.search(body), self.job.download.connections, self.live.budget
+        allowed = int(match[1]) if match else 0
+        if usual is None or not 0 < allowed < min(usual, budget.limit) or budget.limit > usual:
+            return ""
+        budget.limit = allowed
+        return f"; the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
 
     def _shown_body(self, response: wire.Response) -> str:
         """The beginning of an error's body in one line, without what was sent as a secret."""

@@ -61,6 +61,15 @@ class Origin(NamedTuple):
         """Whether the host is this machine."""
         return _loopback(self.host)
 
+    def is_one_of(self, hosts: tuple[str, ...]) -> bool:
+        """Whether it may be trusted as one of these hosts: exact names, or `*.example.org`; never in the clear."""
+        if self.scheme != "https" and not self.loopback:
+            return False
+        return any(
+            self.host == host or (host.startswith("*.") and len(host) > len("*.") and self.host.endswith(host[1:]))
+            for host in hosts
+        )
+
     @property
     def authority(self) -> str:
         """As it stands in a `Host` header."""
@@ -233,6 +242,8 @@ class Response:
         self.headers = headers
         self.redirected = False
         """Whether another origin than the one that was asked has answered."""
+        self.withheld = False
+        """Whether that origin was not trusted with the headers of the one that was asked."""
         self._keep = keep
         self.length: int | None = None
         """Length of the body, where it was said."""
@@ -378,6 +389,7 @@ class Client:
         extra: Mapping[str, str],
         connect_timeout: float,
         patience: "Patience",
+        trusted_hosts: tuple[str, ...] = (),
     ) -> Response:
         """Ask for a URL, following redirects; returns the first answer that is none, its body unread.
 
@@ -387,6 +399,7 @@ class Client:
             extra: sent wherever a redirect leads.
             connect_timeout: seconds for a connection to be made.
             patience: consulted while nothing comes.
+            trusted_hosts: `headers` go along to these where a redirect leads there, under the same condition.
 
         Raises:
             Refused: it cannot be asked for: no URL, a certificate that is not trusted, a redirect to plain
@@ -401,13 +414,14 @@ class Client:
             location = response.headers.get("location")
             if response.status not in _REDIRECTED or not location:
                 response.redirected = origin != first
+                response.withheld = response.redirected and bool(headers) and not own
                 return response
             self.release(response, patience)
             url = urljoin(f"{origin}{target}", location)
             following, target = split(url)
             if origin.scheme == "https" and following.scheme == "http":
                 raise Refused(f"{origin} redirects to plain http, which is not followed")
-            if following != origin:
+            if following != origin and not following.is_one_of(trusted_hosts):
                 own = {}
             origin = following
         raise Refused(f"{first} redirects more than {REDIRECTS} times")

@@ -1,0 +1,68 @@
+"""What a manifest may say of an archive of type `cdse`. Values and checks only, cheap to import."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from sedas_sync.manifest import fields, hosts
+from sedas_sync.manifest.kinds import ArchiveType, Key, Mistake
+from sedas_sync.manifest.tables import ArchiveConfig
+
+LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"
+"""The catalogue (OData page of the documentation, 2025-03)."""
+LOGIN_URL = "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token"
+"""The token endpoint (Access Token page, 2025-03)."""
+TRUSTED_HOSTS = ("*.dataspace.copernicus.eu",)
+"""Hosts that get the token: a download begins at the catalogue and is redirected to a host of its own."""
+VARIABLES = ("CDSE_USERNAME", "CDSE_PASSWORD")
+"""The environment variables of user name and password."""
+
+
+def _address(value: Any) -> str:
+    return hosts.url(fields.text(value))
+
+
+def _check(config: ArchiveConfig) -> Iterator[Mistake]:
+    """The password goes to no other host than its token may go to."""
+    login = urlsplit(config.options["login_url"]).hostname or ""
+    own = urlsplit(config.url or "").hostname or ""
+    if login != own and not any(
+        login == host or (host.startswith("*.") and login.endswith(host[1:])) for host in config.trusted_hosts
+    ):
+        yield "login_url", f"is at {login}, which is neither the catalogue's host nor one of trusted_hosts"
+
+
+def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
+    from sedas_sync.archives.cdse.odata import own_filter  # noqa: PLC0415  # most manifests have no filters
+
+    for name, value in filters.items():
+        try:
+            own_filter(name, value)
+        except ValueError as error:
+            yield name, str(error)
+
+
+KIND = ArchiveType(
+    name="cdse",
+    opener="sedas_sync.archives.cdse.archive:open_archive",
+    url=LIVE_URL,
+    trusted_hosts=TRUSTED_HOSTS,
+    check=_check,
+    variables=VARIABLES,
+    filters=_filters,
+    keys={
+        "collections": Key(
+            read=fields.names,
+            default=(),
+            about="the collections that are searched, e.g. SENTINEL-2; by default what fits the dataset",
+            schema={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+        ),
+        "login_url": Key(
+            read=_address,
+            default=LOGIN_URL,
+            about="the token endpoint, where it is not the Copernicus Data Space's own",
+            selects=False,
+            schema={"type": "string", "format": "uri"},
+        ),
+    },
+)

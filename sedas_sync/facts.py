@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from sedas_sync.model import Scene
 
 _LINKS = frozenset({"download_url", "quicklook_url", "thumbnail_url"})
@@ -17,13 +19,19 @@ def facts_of(scene: Scene) -> str:
     values: dict[str, Any] = {}
     for name in _NAMES:
         value = getattr(scene, name)
-        if name in _LINKS or value is None or value is False or (name == "extra" and not value):
+        if name in _LINKS or value is None or value is False:
             continue
-        if isinstance(value, datetime):
+        if name in _INSTANTS:
             value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        values[name] = dict(value) if name == "extra" else value
+        elif name == "extra" and not (value := dict(value.items())):
+            continue
+        values[name] = value
+    try:
+        text = msgspec.json.encode(values, order="deterministic").decode()
+    except (TypeError, ValueError):
+        text = ""
     # ASCII, since an archive's text may hold what no UTF-8 can be made of.
-    return json.dumps(values, separators=(",", ":"), sort_keys=True)
+    return text if text and text.isascii() else json.dumps(values, separators=(",", ":"), sort_keys=True)
 
 
 def scene_of(facts: str | Mapping[str, Any]) -> Scene:

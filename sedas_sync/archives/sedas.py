@@ -10,7 +10,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -105,6 +105,10 @@ class _Extra(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._fields())
+
+    def items(self) -> ItemsView[str, Any]:
+        """All fields at once, read once."""
+        return self._fields().items()
 
     def __repr__(self) -> str:
         return repr(self._fields())
@@ -334,6 +338,10 @@ def _shown(row: object) -> str:
 # Which host may see the token
 
 
+_FRONT = re.compile(r"[A-Za-z]+://[^/?#]*(?=[/?#]|\Z)")
+"""All of a URL that says where it leads to; thousands of links share it."""
+
+
 def _host_and_port(url: str) -> tuple[str, str, int | None]:
     """Split a URL into scheme, host and port.
 
@@ -342,6 +350,12 @@ def _host_and_port(url: str) -> tuple[str, str, int | None]:
     """
     if not isinstance(url, str) or re.search(r"[\s\\\x00-\x20\x7f]", url):
         raise ValueError("it holds characters that no URL has")
+    front = _FRONT.match(url)
+    return _front_parts(url if front is None else front[0])
+
+
+@lru_cache(maxsize=256)
+def _front_parts(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("it is no http or https URL")
@@ -363,6 +377,13 @@ def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
         _, own_host, own_port = _host_and_port(api)
     except ValueError:
         return False
+    return _trusts(scheme, host, port, own_host, own_port, tuple(trusted_hosts))
+
+
+@lru_cache(maxsize=256)
+def _trusts(  # what it is decided from, and nothing else
+    scheme: str, host: str, port: int | None, own_host: str, own_port: int | None, trusted_hosts: tuple[str, ...]
+) -> bool:
     loopback = http.is_loopback(host)
     if scheme != "https" and not loopback:
         return False

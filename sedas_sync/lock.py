@@ -342,6 +342,7 @@ def _pin(values: dict[str, Any]) -> Pin:
     size, sha256, footprint = values.get("size"), values.get("sha256"), values.get("footprint")
     fits = (
         isinstance(scene_id, str)
+        and scene_id != ""
         and isinstance(datasets, list)
         and all(isinstance(name, str) for name in datasets)
         and (size is None or (isinstance(size, int) and size >= 0))

@@ -515,7 +515,11 @@ class Mirror:
         demands = {}
         if lock is not None:
             paths = places(self.manifest, lock)
-            demands = {pin.id: Demand(paths.get(pin.id), pin.size, pin.sha256) for pin in lock.scenes.values()}
+            demands = {
+                pin.id: Demand(paths.get(pin.id), pin.size, pin.sha256)
+                for pin in lock.scenes.values()
+                if not self.manifest.datasets.keys().isdisjoint(pin.datasets)
+            }
         ignored = all(policy == "ignore" for policy in self._filehash.values())
         return Report(
             manifest=self.manifest.source,

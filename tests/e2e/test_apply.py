@@ -59,6 +59,7 @@ def test_apply_makes_the_folder_what_the_manifest_says_and_again_does_nothing(wo
 
 
 def test_what_was_deleted_or_damaged_is_fetched_again_and_nothing_else(workspace, sandbox):
+    """The directory is the truth, the index a memory of it: a file that is gone is fetched again."""
     sandbox_rows(sandbox, workspace, *"ABCD")
     workspace.run("apply")
     right = workspace.files()
@@ -133,6 +134,7 @@ def wait_for(condition, seconds=20.0):
 
 
 def test_a_killed_apply_goes_on_and_never_orders_twice(workspace, sandbox):
+    """A later run takes an order up again, never orders twice what is pending."""
     big = zip_of(workspace.path, 2_000_000)
     offered = [*rows("A", "B"), *rows("L", "M", online=False)]
     use(sandbox, RowCatalogue(offered, files=dict.fromkeys("ABLM", big)))
@@ -276,6 +278,7 @@ def test_planned_acquisitions_are_skipped_and_are_no_change(workspace, sandbox):
 
 
 def test_a_stranger_in_a_scenes_place_is_adopted_when_right_and_set_aside_when_wrong(workspace, sandbox):
+    """An untracked file at a wanted scene's path is checked: right, it is adopted; wrong, it is moved."""
     sandbox_rows(sandbox, workspace, *"ABCD")
     workspace.run("apply")
     right = workspace.files()
@@ -302,6 +305,7 @@ def test_a_stranger_in_a_scenes_place_is_adopted_when_right_and_set_aside_when_w
 
 
 def test_a_link_or_folder_that_took_the_place_of_a_held_file_is_moved_and_never_followed(workspace, sandbox):
+    """A symbolic link there is moved the same way, never followed."""
     sandbox_rows(sandbox, workspace, *"AB")
     workspace.run("apply")
     right = workspace.files()
@@ -321,6 +325,7 @@ def test_a_link_or_folder_that_took_the_place_of_a_held_file_is_moved_and_never_
 
 
 def test_a_lost_or_damaged_index_is_rebuilt_from_the_folder(workspace, sandbox):
+    """The index is a cache of truth, and can be rebuilt from the folder."""
     sandbox_rows(sandbox, workspace, *"ABC")
     workspace.run("apply")
     downloads = sandbox.downloads
@@ -349,6 +354,7 @@ def test_an_index_of_a_newer_version_is_left_alone(workspace, sandbox):
 
 
 def test_a_changed_layout_moves_files_and_fetches_nothing(workspace, sandbox):
+    """A changed layout moves files; nothing is fetched again."""
     sandbox_rows(sandbox, workspace, *"ABC")
     workspace.run("apply")
     right, downloads = workspace.files(), sandbox.downloads
@@ -364,6 +370,7 @@ def test_a_changed_layout_moves_files_and_fetches_nothing(workspace, sandbox):
 
 
 def test_a_mirror_and_its_manifest_can_be_moved_as_a_whole(workspace, sandbox):
+    """A mirror can be moved or renamed as a whole."""
     sandbox_rows(sandbox, workspace, *"AB")
     workspace.run("apply")
     moved = workspace.path / "elsewhere"
@@ -375,6 +382,7 @@ def test_a_mirror_and_its_manifest_can_be_moved_as_a_whole(workspace, sandbox):
 
 
 def test_a_mirror_belongs_to_one_manifest(workspace, sandbox):
+    """Another manifest is refused with exit 2 that names the first; `apply --take-over` hands it over."""
     sandbox_rows(sandbox, workspace, *"AB")
     workspace.run("apply")
     workspace.write(NAMED, name="other.toml")
@@ -388,6 +396,7 @@ def test_a_mirror_belongs_to_one_manifest(workspace, sandbox):
 
 
 def test_another_process_at_work_is_named(workspace, sandbox):
+    """`apply.lock`: with who holds it."""
     big = zip_of(workspace.path, 2_000_000)
     use(sandbox, RowCatalogue(rows("A"), files={"A": big}))
     workspace.write(NAMED, transfer="segments = 1")
@@ -454,6 +463,7 @@ def test_no_secret_reaches_a_log(workspace, sandbox, where):
 
 
 def test_an_answer_of_a_hostile_catalogue_harms_nothing(workspace, sandbox):
+    """Names from the archive are made safe, and nothing is written outside the mirror."""
     hostile = [
         "../../../escape", "/etc/absolute", "a/b/c", "C:\\windows", "CON", "x" * 300, "line\nbreak\x1b[31m", "..",
         ".hidden", "nul.zip", "trailing. ", "\u202egpj.exe", "",

@@ -212,6 +212,25 @@ class Everything(RuleBasedStateMachine):
             process.wait()
 
     @rule()
+    def lock(self):
+        with self.mirror() as mirror:
+            mirror.relock(mirror.plan())
+
+    @rule(prune=st.booleans())
+    def apply_the_lock(self, prune):
+        with self.mirror() as mirror:
+            try:
+                locked = set(mirror.checked_lock().scenes)
+            except ss.ManifestError:
+                return  # there is none, or the manifest has moved on
+            plan = mirror.plan(locked=True, prune=prune)
+            summary = mirror.apply(plan, wait=False, max_prune=Limit(100, least=0))
+        lost = {failure.id for failure in summary.failures}
+        assert lost <= set(NAMES) - self.offered, "what the catalogue has lost is all that may fail"
+        gone = {action.id for action in plan.actions if action.kind is ss.Kind.PRUNE}
+        assert not gone & locked, "what the lock names is never removed"
+
+    @rule()
     def adopt(self):
         with self.mirror() as mirror:
             mirror.adopt()

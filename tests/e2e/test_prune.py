@@ -35,6 +35,7 @@ def left(workspace):
 
 
 def test_prune_removes_what_the_rules_no_longer_admit(filled, sandbox):
+    """`--prune` removes files of scenes that the manifest's rules no longer admit."""
     filled.write(manifest(start="2019-05-03"))
     assert filled.run("plan", "--exit-code").code == 0, "without --prune nothing is in the way of being up to date"
     plan = filled.run("plan", "--prune", "--json", "--exit-code")
@@ -97,6 +98,7 @@ def test_a_superseded_baseline_goes_when_the_newest_is_wanted(workspace, sandbox
 
 
 def test_a_scene_that_vanished_from_the_catalogue_and_still_fits_is_kept_and_said(filled, sandbox):
+    """A scene that still fits but has vanished from the catalogue is kept, and said so."""
     sandbox._catalogue = RowCatalogue([row(name, day) for day, name in enumerate(NAMES, 1) if name not in "BG"])
     plan = filled.run("plan", "--prune", "--json", "--all")
     assert plan.json["summary"]["prune"] == 0
@@ -111,6 +113,7 @@ def test_a_scene_that_vanished_from_the_catalogue_and_still_fits_is_kept_and_sai
 
 
 def test_a_scene_that_vanished_is_judged_by_the_facts_stored_with_it(filled, sandbox):
+    """Judged from the facts stored with them."""
     sandbox._catalogue = RowCatalogue([row(name, day) for day, name in enumerate(NAMES, 1) if name not in "AH"])
     filled.write(manifest(start="2019-05-03"))
     ran = filled.run("apply", "--prune", "--json")
@@ -122,6 +125,7 @@ def test_a_scene_that_vanished_is_judged_by_the_facts_stored_with_it(filled, san
 
 
 def test_never_after_a_search_that_failed(filled, sandbox):
+    """Never after a search that failed or came back incomplete."""
     sandbox._catalogue = RowCatalogue([*(row(name, day) for day, name in enumerate(NAMES, 1)), row("NEW", 20)])
     broken = manifest(start="2019-05-03") + manifest('satellite = "No such"\n', name="broken")
 
@@ -141,6 +145,7 @@ def test_never_after_a_search_that_failed(filled, sandbox):
 
 
 def test_never_after_a_search_that_came_back_incomplete(filled, sandbox):
+    """Never after a search that failed or came back incomplete."""
     crowd = [make_row(f"X{n}", "2019-05-20T11:00:00Z") for n in range(6)]
     sandbox._catalogue = RowCatalogue([*(row(name, day) for day, name in enumerate(NAMES, 1)), *crowd])
     sandbox.faults = Faults(cap=3)
@@ -185,6 +190,7 @@ def test_a_file_changed_since_it_was_fetched_is_never_deleted(filled):
 
 
 def test_nothing_that_the_index_does_not_know_is_ever_deleted(filled):
+    """Nothing that the index does not know is ever deleted."""
     strangers = {"notes.txt": b"mine", "Z.zip": b"also mine", "sub/A.zip": b"and this"}
     (filled.mirror / "sub").mkdir()
     for name, content in strangers.items():
@@ -199,6 +205,7 @@ def test_nothing_that_the_index_does_not_know_is_ever_deleted(filled):
 
 
 def test_beyond_max_prune_it_is_a_refusal_without_a_terminal(filled, sandbox):
+    """Beyond `--max-prune` (default 10%, at least 5 files) it asks; without a terminal it is a refusal."""
     sandbox._catalogue = RowCatalogue([*(row(name, day) for day, name in enumerate(NAMES, 1)), row("NEW", 20)])
     filled.write(manifest(start="2019-05-07"))
     ran = filled.run("apply", "--prune", "--json")

@@ -42,6 +42,7 @@ def offer(sandbox, folder, online, archived, size):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_fifty_kills_lose_nothing_but_bytes_in_flight(workspace, sandbox):
+    """A kill at any moment loses at most the bytes in flight; a final name is complete and checked."""
     seed = int(os.environ.get("KILL_SEED", "0")) or random.randrange(1 << 30)
     print(f"KILL_SEED={seed}")
     chance = random.Random(seed)
@@ -91,6 +92,7 @@ def test_a_second_signal_ends_the_run_at_once(workspace, sandbox):
 
 
 def test_a_full_disk_stops_the_run_with_everything_kept(workspace, sandbox):
+    """A full disk stops the run with exit 1, everything kept, nothing torn."""
     right = offer(sandbox, workspace.path, online=4, archived=0, size=600_000)
     workspace.write(MAY, transfer="jobs = 1\nsegments = 1")
     # A limit on the size of files is the full disk that needs no disk: writes beyond it fail in the same way.

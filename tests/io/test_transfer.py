@@ -382,6 +382,7 @@ def test_a_stop_ends_a_pause(server, tmp_path):
 
 
 def test_received_bytes_are_in_the_part_at_once(server, tmp_path):
+    """Received bytes are in the partial file within a quarter of a second."""
     server.paths["/scene.zip"] = Served(DATA, faults=["stall:50000"])
     live = Live()
     slow = job(server, tmp_path, policy=Policy(stall_timeout=30))
@@ -495,6 +496,7 @@ def test_nothing_that_stands_there_is_overwritten_unless_told(server, tmp_path):
 @pytest.mark.parametrize("where", ["S.zip", "sub", ".sedas-sync", ".sedas-sync/partial", PART, note_name(PART)])
 @pytest.mark.parametrize("replacing", [False, True])
 def test_nothing_is_written_through_a_symbolic_link(server, tmp_path, where, replacing):
+    """Nothing is written through a symbolic link or outside the mirror."""
     server.paths["/scene.zip"] = Served(DATA, faults=["cut:1000"])
     root, outside = tmp_path / "root", tmp_path / "outside"
     outside.mkdir()

@@ -1,0 +1,113 @@
+"""Locks as other people's tools, merges and newer versions leave them."""
+
+import json
+
+import pytest
+
+import sedas_sync as ss
+from sedas_sync.sandbox import RowCatalogue, make_row
+
+RULES = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
+
+
+@pytest.fixture
+def opened(workspace, sandbox, monkeypatch):
+    """Open the mirror, in this process; its lock names A and B."""
+    for key, value in workspace.env.items():
+        monkeypatch.setenv(key, value)
+    sandbox._catalogue = RowCatalogue([make_row(name, f"2019-05-0{n}T11:00:00Z") for n, name in enumerate("AB", 1)])
+    workspace.write(RULES)
+
+    def mirror():
+        return ss.Mirror(ss.load_manifest(workspace.path / "manifest.toml"))
+
+    with mirror() as first:
+        first.relock(first.plan())
+    return mirror
+
+
+@pytest.fixture
+def lock_file(workspace, opened):
+    return workspace.path / "manifest.lock"
+
+
+def lines(lock_file):
+    return lock_file.read_bytes().decode().splitlines()
+
+
+def put(lock_file, changed, end="\n"):
+    lock_file.write_bytes((end.join(changed) + end).encode())
+
+
+@pytest.mark.parametrize("how", ["crlf", "bom", "no last newline", "unknown fields", "another order"])
+def test_what_other_tools_do_to_a_lock_does_not_matter(opened, lock_file, how):
+    """JSON Lines, UTF-8."""
+    text = lines(lock_file)
+    if how == "crlf":
+        put(lock_file, text, "\r\n")
+    elif how == "bom":
+        lock_file.write_bytes(b"\xef\xbb\xbf" + lock_file.read_bytes())
+    elif how == "no last newline":
+        lock_file.write_bytes(lock_file.read_bytes().rstrip(b"\n"))
+    elif how == "unknown fields":
+        put(lock_file, [json.dumps({**json.loads(line), "of_tomorrow": [1]}) for line in text])
+    else:
+        put(lock_file, [text[0], *reversed(text[1:])])
+    with opened() as mirror:
+        assert sorted(mirror.checked_lock().scenes) == ["A", "B"]
+        assert mirror.plan(locked=True).counts[ss.Kind.FETCH] == 2
+        assert not mirror.relock(mirror.plan(), write=False).news
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: [*text, text[-1]], "line 4: the scene B is there twice"),
+        (lambda text: [text[0].replace('"version": 1', '"version": 2'), *text[1:]], "newer sedas-sync"),
+        (lambda text: [*text, ""], "line 4: is not JSON"),
+        (lambda text: ["<<<<<<< ours", *text], "line 1: is not JSON (a merge that was not resolved?)"),
+        (lambda text: [text[0], "=======", *text[1:]], "line 2: is not JSON (a merge"),
+        (lambda text: text[1:], "line 1: is no head of a lock"),
+        (lambda text: [text[0], "[" * 100_000], "line 2: is not JSON"),
+        (lambda text: [text[0], '{"id": 7, "datasets": ["d"]}'], "line 2: is no scene"),
+        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "sha256": "ABC"}'], "line 2: is no scene"),
+        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "start": "yesterday"}'], "line 2: is no scene"),
+        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "size": -1}'], "line 2: is no scene"),
+        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "size": NaN}'], "line 2: is no"),
+        (lambda text: [text[0], '{"id": "", "datasets": ["d"]}'], "line 2: is no scene"),
+    ],
+)
+def test_what_is_no_lock_is_a_mistake_that_names_its_line(opened, lock_file, change, said):
+    put(lock_file, change(lines(lock_file)))
+    with opened() as mirror:
+        for look in (mirror.checked_lock, mirror.verify, mirror.status):
+            with pytest.raises(ss.ManifestError) as caught:
+                look()
+            assert said in str(caught.value)
+            assert caught.value.exit_code == 2
+    assert not mirror.root.exists()
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/passwd", ".hidden", "a\\b", "CON", "x" * 400, "\u202e\x1b[2J"])
+def test_a_hostile_id_in_a_lock_leaves_the_mirror_by_no_path(opened, lock_file, workspace, name):
+    """Names are made safe, and nothing is written outside the mirror."""
+    put(lock_file, [lines(lock_file)[0], json.dumps({"id": name, "datasets": ["d"], "size": 3})])
+    before = sorted(path.name for path in workspace.path.iterdir())
+    with opened() as mirror:
+        report = mirror.verify()
+        (found,) = report.bad
+        assert found.finding is ss.Finding.MISSING
+        assert not found.path.startswith(("/", "."))
+        assert ".." not in found.path.split("/")
+        plan = mirror.plan(locked=True)
+        assert [failure.id for failure in plan.failures] == [name]
+        assert mirror.apply(plan).exit_code == 1
+    assert sorted(path.name for path in workspace.path.iterdir()) == sorted([*before, "scenes"])
+
+
+def test_a_dataset_of_a_lock_that_no_manifest_has_is_nobodys(opened, lock_file):
+    put(lock_file, [lines(lock_file)[0], '{"id": "A", "datasets": ["elsewhere"]}', lines(lock_file)[2]])
+    with opened() as mirror:
+        assert [action.id for action in mirror.plan(locked=True).actions] == ["B"]
+        assert mirror.status().wanted == 1
+        assert {item.id for item in mirror.verify().bad} == {"B"}

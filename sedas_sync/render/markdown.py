@@ -20,7 +20,8 @@ _LISTED = 20
 """Failures and warnings that are named, of each."""
 _CUT = 300
 _PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;%()'-]|:(?= ))*", re.IGNORECASE)
-_HARMLESS = re.compile(r"[A-Za-z0-9 ]")
+_HARMFUL = re.compile(r"(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 ._\u0080-\U0010ffff-]", re.IGNORECASE)
+"""What Markdown, HTML or a forge may make something of; an underscore within a word and a dash are nothing to them."""
 _COLUMNS = (
     Kind.FETCH,
     Kind.RESUME,
@@ -61,7 +62,7 @@ def _table(of: Plan) -> Iterator[str]:
     yield _row("---", *("--:" for _ in kinds), "--:")
     groups: dict[str, list[Action]] = {}
     for action in of.actions:
-        groups.setdefault(" + ".join(action.datasets) or "no dataset", []).append(action)
+        groups.setdefault(", ".join(action.datasets) or "no dataset", []).append(action)
     for name, actions in groups.items():
         yield _row(_text(name), *_counted(actions, kinds))
     if len(groups) > 1:
@@ -126,4 +127,4 @@ def _text(words: str) -> str:
 def _code(words: str) -> str:
     shown = printable(words)
     shown = shown if len(shown) <= _CUT else f"{shown[: _CUT - 1]}…"
-    return f"<code>{''.join(c if _HARMLESS.match(c) or not c.isascii() else f'&#{ord(c)};' for c in shown)}</code>"
+    return f"<code>{_HARMFUL.sub(lambda found: f'&#{ord(found[0])};', shown)}</code>"

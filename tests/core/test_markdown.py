@@ -24,6 +24,9 @@ HOSTILE = [
     "owner/repo#1",
     "# heading\n\n- list",
     "*a* _b_ ~~c~~",
+    "_b_",
+    "__b__c__",
+    "WWW.evil.example",
     "&lt;b&gt;",
     "https://evil.example",
     "see www.evil.example",
@@ -89,7 +92,7 @@ def test_what_it_says():
     assert page.rows[:5] == [
         ["dataset", "fetch", "order", "keep", "size"],
         ["optical", "1", "", "3", "1.5 MB"],
-        ["optical + radar", "1", "", "", "500.0 kB"],
+        ["optical, radar", "1", "", "", "500.0 kB"],
         ["radar", "", "1", "", ""],
         ["all", "2", "1", "3", "2.0 MB"],
     ]

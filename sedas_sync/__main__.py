@@ -20,6 +20,8 @@ def main() -> "NoReturn":
     # What is imported and what a plan is made of stays till the end: looking through it for cycles took an eighth of
     # the time to start, and as much of planning 100,000 scenes.
     gc.set_threshold(100_000, 20, 100)
+    # Looking for plug-ins of pydantic, of which none would have anything to do here, reads every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for number in (signal.SIGINT, signal.SIGTERM):
         # Until a command knows better, there is nothing to bring to an end.
         signal.signal(number, lambda number, _frame: os._exit(128 + number))

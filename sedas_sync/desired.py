@@ -8,9 +8,10 @@ the question.
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+
+from msgspec import Struct, field
 
 from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
 from sedas_sync.layout import collisions
@@ -46,8 +47,7 @@ _FACT_KEYS = (
 """The rules of `_fact_rules`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a dataset leaves a scene out."""
 
     rule: str
@@ -59,8 +59,7 @@ class Refusal:
 _UNDATED = Refusal("date", "the catalogue gives no sensing time")
 
 
-@dataclass(slots=True)
-class Desired:
+class Desired(Struct):
     """What the manifest admits of what the archives offer."""
 
     wants: dict[SceneId, Want] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import IO, Literal, Protocol, cast
+
+from msgspec import Struct
 
 from sedas_sync import _zip
 from sedas_sync.model import Level
@@ -68,8 +69,7 @@ def _blake3() -> _Hash | None:
     return cast("_Hash", blake3())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(Struct, frozen=True, kw_only=True):
     """What is known of a file after it was read."""
 
     size: int

@@ -9,10 +9,11 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from string import Formatter
+
+from msgspec import Struct
 
 from sedas_sync.model import Scene
 
@@ -59,8 +60,7 @@ _MARK = "~"
 """Stands before the hash of a name that was changed; no unchanged name has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     name: str
     format: str
 
@@ -69,8 +69,7 @@ _Piece = str | _Field
 _Segment = tuple[_Piece, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """A template for paths below the mirror, as the manifest's `mirror.layout` gives it; made by `parse`."""
 
     template: str

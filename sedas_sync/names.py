@@ -5,8 +5,9 @@ conventions; the orbit offsets follow from the missions' reference orbits (175 o
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 _SENTINEL_2 = re.compile(
     r"(?P<mission>S2[A-D])_MSI(?P<level>L[0-9][A-Z])_(?P<start>\d{8}T\d{6})_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})"
@@ -32,8 +33,7 @@ _POLARISATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NameFacts:
+class NameFacts(Struct, frozen=True):
     """What could be read from a name; what it does not say is None or empty."""
 
     mission: str | None = None

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from sedas_sync.archives import Archive
 from sedas_sync.desired import queries
@@ -16,8 +17,7 @@ _AT_ONCE = 4
 _TELL_EVERY = 0.2
 
 
-@dataclass(slots=True)
-class Offer:
+class Offer(Struct):
     """What the archives offer for one dataset, before any rule is applied."""
 
     dataset: str

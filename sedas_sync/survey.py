@@ -8,9 +8,9 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync import folder
@@ -25,8 +25,7 @@ from sedas_sync.transfer import partial_of
 _READERS = 4
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(Struct):
     """What was seen for every wanted scene that has anything here."""
 
     observed: dict[SceneId, Observed] = field(default_factory=dict)
@@ -186,8 +185,7 @@ def _examine(
     return Observed(held=adopted, state=FileState.INTACT, tracked=False, partial=partial), warning
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What was found of a file that may be a scene."""
 
     checked: Checked

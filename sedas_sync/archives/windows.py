@@ -42,11 +42,13 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
@@ -76,8 +78,7 @@ SHOWN_WINDOWS = 3
 _NEVER = math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """What one question covers: whole seconds since 1970, both ends included.
 
     The answer may hold rows that lie outside. Those farther away than `NEAR` show that the archive does not keep to
@@ -102,8 +103,7 @@ class Row(NamedTuple):
     """The row itself, handed on untouched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """All rows that one question was answered with, in any order."""
 
     rows: list[Row]
@@ -114,8 +114,7 @@ Divide = Callable[[Window, Collection[Row]], Iterable[list[Any]]]
 """Ways to cut a second: given the window and its rows, lists of `Window.part`s that together cover it, best first."""
 
 
-@dataclass(slots=True)
-class Knowledge:
+class Knowledge(Struct):
     """What searches have learnt about how an archive cuts its answers.
 
     Shared between searches and threads without a lock: a lost update costs a search and nothing else.
@@ -166,8 +165,7 @@ class Knowledge:
         return max(2.0, self.doubt / 4)
 
 
-@dataclass(slots=True)
-class Cost:
+class Cost(Struct):
     """What a search took; filled in while it runs."""
 
     searches: int = 0
@@ -263,8 +261,7 @@ class _Workers:
             self._answers.put((key, answer))
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What is kept of an answer while its window is being checked."""
 
     window: Window
@@ -325,8 +322,7 @@ def _look(window: Window, answer: Answer) -> _Seen:
 _Task = Generator[list[Window], list[_Seen], None]
 
 
-@dataclass(slots=True, eq=False)
-class _Pending:
+class _Pending(Struct, eq=False):
     """A task that waits for the answers to its questions."""
 
     task: _Task
@@ -744,8 +740,7 @@ class _Search:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(Struct, frozen=True):
     """An answer that was believed for its length."""
 
     window: Window

@@ -1,9 +1,10 @@
 """Dates of a manifest: fixed ones, and those that mean something else every day."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
+
+from msgspec import Struct
 
 DATES = (
     "a date (2019-04-30), a date-time (2019-04-30T10:00:00Z), 'today', 'now', or how long ago ('-30d', '-12h', '-2w')"
@@ -16,8 +17,7 @@ _LONGEST = timedelta(days=36525)
 _LAST = time(23, 59, 59)
 
 
-@dataclass(frozen=True, slots=True)
-class DateSpec:
+class DateSpec(Struct, frozen=True):
     """A date as the start or the end of an interval; UTC.
 
     A whole day as a start is its first second, as an end its last: catalogues count sensing times in

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from sedas_sync.manifest.dates import is_backwards
 from sedas_sync.manifest.kinds import ArchiveType, Mistake
@@ -24,8 +25,7 @@ _SATELLITES: dict[str, Sensor] = {"SENTINEL-1": "sar", "SENTINEL-2": "optical"}
 _SPOKEN = {"optical": "optical", "sar": "SAR"}
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What a dataset is held against."""
 
     aois: tuple[str, ...]

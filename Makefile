@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test bench lint types check format clean
+.PHONY: demo test bench docs reference lint types check format clean
 
 $(VENV)/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +28,17 @@ $(VENV)/.bench: $(VENV)/.core
 
 bench: $(VENV)/.bench  ## Measure against curl, aria2, rclone, rsync and the original client.
 	@$(BIN)/python benchmarks/run.py
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
+reference: $(VENV)/.dev  ## Write anew what the reference takes from code.
+	@$(BIN)/python tools/reference.py
+
+docs: $(VENV)/.docs  ## Build the site in site/; a broken link or a page that is out of date fails.
+	@$(BIN)/python tools/reference.py --check
+	@$(BIN)/zensical build --clean --strict
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

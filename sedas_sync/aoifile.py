@@ -1,7 +1,10 @@
 """Reading an AOI from a file: GeoJSON, WKT, and with the extra `vector` what GDAL reads."""
 
 import json
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -71,8 +74,12 @@ def _read_text(path: Path) -> str:
 
 
 def _from_json(text: str) -> Polygonal:
+    return geometry.from_geojson(_geojson(text))
+
+
+def _geojson(text: str) -> Mapping[str, Any]:
     try:
-        content = json.loads(text)
+        content: Any = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
@@ -80,7 +87,7 @@ def _from_json(text: str) -> Polygonal:
     if not isinstance(content, Mapping):
         raise ValueError("it is not GeoJSON: an object with a type is missing")  # noqa: TRY004 - in a file
     _check_crs(content)
-    return geometry.from_geojson(content)
+    return content
 
 
 def _check_crs(content: Mapping[str, Any]) -> None:
@@ -92,6 +99,94 @@ def _check_crs(content: Mapping[str, Any]) -> None:
     if not isinstance(name, str) or name.lower() not in _LONGITUDE_LATITUDE:
         shown = name if isinstance(name, str) else "something else"
         raise ValueError(f"its coordinates are in {shown[:60]}; GeoJSON must be in longitude and latitude (CRS84)")
+
+
+# ---------------------------------------------------------------------------------- features one by one
+
+
+@dataclass(frozen=True, slots=True)
+class NamedArea:
+    """The polygons of one feature."""
+
+    name: str
+    """Of the characters A-Z, a-z, 0-9, `-` and `_`; no two areas of a file have the same."""
+    shape: Polygonal
+
+
+_NAMING = ("name", "title", "label", "id", "code", "fid")
+"""Properties that features are called after, in any letter case, the first that all of them have."""
+_NAME_LENGTH = 64
+
+
+def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
+    """Read the features of a GeoJSON file as areas of their own.
+
+    Each is named by a property that tells the features apart, else by its number.
+
+    Returns:
+        The areas in the order of the file, and how many features were left out because they have no polygon.
+
+    Raises:
+        ValueError: the file is missing, cannot be read, holds no polygon, or one of its polygons is no AOI.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
+    try:
+        return _areas(_geojson(_read_text(path)))
+    except RecursionError:
+        raise ValueError(f"{path}: it is not GeoJSON: it is nested too deep") from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _areas(content: Mapping[str, Any]) -> tuple[list[NamedArea], int]:
+    listed = content.get("features") if content.get("type") == "FeatureCollection" else [content]
+    if not isinstance(listed, list):
+        raise ValueError("it is not GeoJSON: a FeatureCollection without a list of features")  # noqa: TRY004 - in a file
+    features = [feature for feature in listed if isinstance(feature, Mapping)]
+    polygonal = [feature for feature in features if any(_holds_polygon(feature))]
+    if not polygonal:
+        raise ValueError("it holds no polygon")
+    areas = []
+    for number, (feature, name) in enumerate(zip(polygonal, _feature_names(polygonal), strict=True), 1):
+        try:
+            areas.append(NamedArea(name, geometry.from_geojson(feature)))
+        except ValueError as error:
+            raise ValueError(f"feature {number} ({name}): {error}") from None
+    return areas, len(listed) - len(polygonal)
+
+
+def _holds_polygon(value: Mapping[str, Any]) -> Iterator[bool]:
+    yield value.get("type") in {"Polygon", "MultiPolygon"}
+    several = value.get("geometries")
+    for part in [value.get("geometry"), *(several if isinstance(several, list) else ())]:
+        if isinstance(part, Mapping):
+            yield from _holds_polygon(part)
+
+
+def _feature_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names that tell the features apart."""
+    rows = [_properties(feature) for feature in features]
+    for key in _NAMING:
+        names = [_plain_name(row.get(key)) for row in rows]
+        if all(names) and len({name.casefold() for name in names}) == len(names):
+            return names
+    return ["aoi"] if len(rows) == 1 else [f"aoi-{number}" for number in range(1, len(rows) + 1)]
+
+
+def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:
+    found = feature.get("properties")
+    named = {key.lower(): value for key, value in found.items()} if isinstance(found, Mapping) else {}
+    return {"id": feature.get("id"), **named}
+
+
+def _plain_name(value: Any) -> str:
+    """A name of a manifest made of a property; empty where nothing is left of it."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    letters = unicodedata.normalize("NFKD", str(value)).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-")[:_NAME_LENGTH].strip("-")
 
 
 # ---------------------------------------------------------------------------------------- vector formats

@@ -34,6 +34,16 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     except OSError as error:
         raise ManifestError(f"{file}: cannot be read: {error.strerror}") from None
 
+    return check_manifest(text, file)
+
+
+def check_manifest(text: str, file: Path) -> Manifest:
+    """Check the text of a manifest that stands, or will stand, in this file.
+
+    Raises:
+        ManifestError: what it says is wrong; all mistakes at once.
+    """
+
     def read_aoi(name: str) -> "Polygonal":
         from sedas_sync.aoifile import read_aoi  # noqa: PLC0415  # most manifests name no file
 

@@ -1,6 +1,12 @@
 """The manifest that `sedas-sync init` writes."""
 
-TEMPLATE = """\
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+OWN_AREA = "harwell"
+"""The area of a manifest that was given none."""
+
+_HEAD = """\
 # What this folder shall hold. `sedas-sync plan` shows what is missing, `sedas-sync apply` fetches it.
 version = 1
 
@@ -16,21 +22,65 @@ path = "scenes"            # relative to this file
 [transfer]
 jobs = 4                   # downloads at once
 
+"""
+
+_HARWELL = """\
 [aoi.harwell]
 # exactly one of: wkt, file, bbox, point (+ radius_km)
 bbox = [-1.33, 51.56, -1.30, 51.59]   # west south east north, degrees
 
+"""
+
+_DATASETS = """\
 [dataset.optical]
-aoi = "harwell"
+aoi = {aoi}
 start = 2019-04-30
 end = 2019-05-12           # to its last second
 sensor = "optical"
 max_cloud_cover = 50       # percent
 
 [dataset.radar]
-aoi = "harwell"
+aoi = {aoi}
 start = 2019-04-30
 end = 2019-05-12
 sensor = "sar"
 product_type = "GRD"
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """One AOI of a manifest that is to be written."""
+
+    name: str
+    """Of the characters that a name may have."""
+    key: str
+    """The way it is given: `file` or `wkt`."""
+    value: str
+    comment: str = ""
+    """On one line."""
+
+
+def toml_string(text: str) -> str:
+    """A text as a basic string of TOML, whatever is in it but lone surrogates, which TOML cannot say."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(_escaped(c) for c in escaped) + '"'
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04X}" if code < ord(" ") or code == 0x7F else character  # noqa: PLR2004  # DEL
+
+
+def manifest_text(areas: Sequence[Area] = ()) -> str:
+    """A commented manifest over these areas; over one of its own where there are none."""
+    if not areas:
+        return _HEAD + _HARWELL + _DATASETS.format(aoi=toml_string(OWN_AREA))
+    names = [toml_string(area.name) for area in areas]
+    aoi = names[0] if len(names) == 1 else f"[{', '.join(names)}]   # a scene over any of them belongs"
+    return _HEAD + "".join(map(_table, areas)) + _DATASETS.format(aoi=aoi)
+
+
+def _table(area: Area) -> str:
+    comment = f"# {area.comment}\n" if area.comment else ""
+    return f"[aoi.{area.name}]\n{comment}{area.key} = {toml_string(area.value)}\n\n"

@@ -13,11 +13,13 @@ from sedas_sync.errors import ManifestError, SedasSyncError
 COMMANDS = (
     "adopt",
     "apply",
+    "completion",
     "init",
     "lock",
     "orders",
     "plan",
     "sandbox",
+    "schema",
     "search",
     "sources",
     "status",

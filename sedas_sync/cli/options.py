@@ -31,6 +31,18 @@ class Globals:
         return self.log_file is not None or self.verbose >= 2  # noqa: PLR2004  # -vv
 
 
+def completer(of: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """What completes a value in a shell: a function of `sedas_sync.cli.completing`, which only a shell ever needs."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+        from sedas_sync.cli import completing  # noqa: PLC0415  # see above
+
+        found: list[Any] = getattr(completing, of)(context, parameter, incomplete)
+        return found
+
+    return complete
+
+
 def global_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take the global options, and merge them with those that stood before it."""
     options = (
@@ -59,15 +71,18 @@ def global_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return merged
 
 
-manifest_argument = click.argument("manifest", default="manifest.toml", type=click.Path(dir_okay=False))
+manifest_argument = click.argument(
+    "manifest", default="manifest.toml", type=click.Path(dir_okay=False), shell_complete=completer("manifests")
+)
 lock_timeout_option = click.option(
     "--lock-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
     help="Wait so long for another process in this mirror.",
 )  # fmt: skip
 locked_option = click.option("--locked", is_flag=True, help="Do not search: exactly the scenes of the lock.")
 datasets_option = click.option(
-    "--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset (repeatable)."
-)
+    "--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset (repeatable).",
+    shell_complete=completer("datasets"),
+)  # fmt: skip
 prune_option = click.option(
     "--prune", is_flag=True, help="Remove files of scenes that the manifest's rules no longer admit."
 )

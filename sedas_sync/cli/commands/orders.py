@@ -4,16 +4,17 @@ from datetime import UTC, datetime
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, manifest_argument
+from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
 from sedas_sync.cli.shared import opened_mirror, print_json
 from sedas_sync.errors import ManifestError
 from sedas_sync.render import text
-from sedas_sync.status import order_json
 
 
 @click.command()
 @manifest_argument
-@click.option("--forget", metavar="ID", help="Forget an order, by its id or its scene's.")
+@click.option(
+    "--forget", metavar="ID", help="Forget an order, by its id or its scene's.", shell_complete=completer("orders")
+)
 @global_options
 def orders(manifest: str, forget: str | None, common: Globals) -> None:
     """Show the LTA orders of this mirror."""
@@ -26,6 +27,8 @@ def orders(manifest: str, forget: str | None, common: Globals) -> None:
                 return
         known, now = mirror.orders(), datetime.now(UTC)
         if common.as_json:
+            from sedas_sync.status import order_json  # noqa: PLC0415  # imports what a manifest needs
+
             print_json([order_json(order, now) for order in known])
         elif known:
             click.echo(text.orders(known, now))

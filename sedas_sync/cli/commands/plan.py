@@ -27,9 +27,7 @@ from sedas_sync.cli.shared import (
     warn_all,
 )
 from sedas_sync.errors import ManifestError
-from sedas_sync.lockfile import write_whole
 from sedas_sync.render import text
-from sedas_sync.saved import dumps
 
 
 @click.command()
@@ -118,6 +116,9 @@ def run_plan(
 
 
 def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> None:
+    from sedas_sync.lockfile import write_whole  # noqa: PLC0415  # only where a plan is saved
+    from sedas_sync.saved import dumps  # noqa: PLC0415
+
     write_whole(Path(out), dumps(mirror.save(made, datasets=datasets)).encode())
 
 

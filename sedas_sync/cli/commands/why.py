@@ -2,13 +2,13 @@
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, manifest_argument
+from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
 from sedas_sync.cli.shared import end_with, interruptible, opened_mirror, print_json
 from sedas_sync.render import text
 
 
 @click.command()
-@click.argument("scene_id", metavar="ID")
+@click.argument("scene_id", metavar="ID", shell_complete=completer("scenes"))
 @manifest_argument
 @global_options
 def why(scene_id: str, manifest: str, common: Globals) -> None:

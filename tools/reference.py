@@ -1,0 +1,184 @@
+"""Write what the reference takes from code: JSON schemas, and the tables and help texts between markers in its pages.
+
+`make reference` writes them; with `--check` nothing is written, and what is out of date is named.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sedas_sync import schemas
+from sedas_sync.archives.registry import BUILT_IN
+from sedas_sync.cli.main import cli
+from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+_MARKED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_WIDTH = 100
+
+
+def pages() -> dict[Path, str]:
+    """Every file that is made of code, whole or in part, as it should be."""
+    made = {REFERENCE / "schemas" / f"{name}.schema.json": _json(schemas.schema_of(name)) for name in schemas.COMMANDS}
+    made[REFERENCE / "manifest.schema.json"] = _json(manifest_schema(BUILT_IN))
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        text = page.read_text("utf-8")
+        if _MARKED.search(text):
+            made[page] = _MARKED.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n{found[3]}", text)
+    return made
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+# -- the manifest ----------------------------------------------------------------------------------------------------
+
+
+def _keys() -> str:
+    return "\n".join(part for table in MODELS for part in _table_of_keys(table))
+
+
+def _table_of_keys(table: str) -> Iterator[str]:
+    title = f"[{table}.NAME]" if table in ("aoi", "dataset") else f"[{table}]"
+    yield f"### `{title}`\n"
+    yield manifest_schema(BUILT_IN)["definitions"][table]["description"] + "\n"
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    for name, key in keys_of(table).items():
+        default = "" if key.default is None else f"`{json.dumps(key.default)}`"
+        yield f"| `{name}` | {key.kind} | {default} | {_cell(key.meaning)} |"
+    yield ""
+    if table == "archive":
+        yield from _own_keys()
+
+
+def _own_keys() -> Iterator[str]:
+    for kind in BUILT_IN.values():
+        if kind.keys:
+            yield f'Of `type = "{kind.name}"` alone:\n'
+            yield "| key | needed | meaning |\n|---|---|---|"
+            for name, key in kind.keys.items():
+                yield f"| `{name}` | {'yes' if key.required else 'no'} | {_cell(key.about)} |"
+            yield ""
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _documents() -> str:
+    return "\n".join(part for name in schemas.COMMANDS for part in _document(name))
+
+
+def _document(name: str) -> Iterator[str]:
+    schema = schemas.schema_of(name)
+    yield f"## {name} --json\n"
+    yield f"{schema['description']} Schema: [{name}.schema.json](schemas/{name}.schema.json).\n"
+    if "oneOf" in schema:
+        yield "| event | field | type | meaning |\n|---|---|---|---|"
+        for event in schema["oneOf"]:
+            kind = event["properties"]["event"]["const"]
+            yield f"| `{kind}` | | | {_cell(event['description'])} |"
+            yield from (f"| | {row}" for row in _rows(event, "", skip=("event",)))
+    else:
+        yield "| field | type | meaning |\n|---|---|---|"
+        yield from (f"| {row}" for row in _rows(schema, ""))
+    yield ""
+
+
+def _rows(schema: dict[str, Any], prefix: str, skip: tuple[str, ...] = ()) -> Iterator[str]:
+    """A row for each field, those of objects in it after it."""
+    if schema.get("type") == "array":
+        yield from _rows(schema["items"], f"{prefix}[].")
+        return
+    for name, field in schema.get("properties", {}).items():
+        if name in skip:
+            continue
+        path = f"{prefix}{name}"
+        yield f"`{path}` | {_kind(field)} | {_cell(field['description'])} |"
+        inner = field.get("items", field)
+        if path != "last_run.summary" and name != "repair":
+            yield from _rows(inner, f"{path}[]." if inner is not field else f"{path}.")
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
+    if "enum" in schema:
+        return ", ".join("null" if word is None else f"`{word}`" for word in schema["enum"])
+    if "anyOf" in schema:
+        return "object or null"
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    words = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+    named = [words.get(kind, kind) for kind in kinds]
+    if schema.get("format") == "date-time":
+        named[0] = "instant"
+    if kinds[0] == "array":
+        named[0] = f"list of {_plural(schema['items'])}"
+    return " or ".join(named)
+
+
+def _plural(items: dict[str, Any]) -> str:
+    return "objects" if items.get("type") == "object" else "texts"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# -- commands --------------------------------------------------------------------------------------------------------
+
+
+def _commands() -> str:
+    parts = [_help("", cli)]
+    context = click.Context(cli, info_name="sedas-sync")
+    parts += [
+        _help(name, command) for name in cli.list_commands(context) if (command := cli.get_command(context, name))
+    ]
+    return "\n".join(parts)
+
+
+def _help(name: str, command: click.Command) -> str:
+    words = f"sedas-sync {name}".strip()
+    context = click.Context(command, info_name=words, terminal_width=_WIDTH, max_content_width=_WIDTH)
+    context.help_option_names = ["-h", "--help"]
+    return f"### {words}\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+# -- examples --------------------------------------------------------------------------------------------------------
+
+
+def _examples() -> str:
+    files = [file for file in sorted((ROOT / "examples").glob("*.toml")) if file.stem != "quickstart"]
+    return "\n".join(f"## {file.stem}\n\n```toml\n{file.read_text('utf-8')}```\n" for file in files)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "keys": _keys,
+    "documents": _documents,
+    "commands": _commands,
+    "examples": _examples,
+}
+"""What stands between markers, by their names."""
+
+
+def main() -> None:
+    """Write the files, or with `--check` name those that are out of date."""
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            print(f"{path} is out of date: run `make reference`")
+        sys.exit(1 if stale else 0)
+    (REFERENCE / "schemas").mkdir(exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
+    print(f"{len(stale)} files written anew")
+
+
+if __name__ == "__main__":
+    main()

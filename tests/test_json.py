@@ -126,12 +126,9 @@ def test_a_completion_script_is_told_as_documented(checked, shell):
 
 
 def test_the_sandbox_tells_where_it_is_as_documented(workspace):
-    server = workspace.start("sandbox", "--port", "0", "--json")
-    text = ""
-    while not text.rstrip().endswith("}"):
-        text += server.stdout.readline()
-    server.send_signal(signal.SIGTERM)
-    server.communicate(timeout=20)
+    with workspace.start("sandbox", "--port", "0", "--json") as server:
+        text = "".join(iter(server.stdout.readline, "}\n")) + "}"
+        server.send_signal(signal.SIGTERM)
     check("sandbox", json.loads(text))
 
 

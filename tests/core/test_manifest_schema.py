@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import tomli
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedas_sync.archives.registry import BUILT_IN
@@ -228,6 +228,7 @@ def changed(slot, value, *, remove):
     return tree
 
 
+@settings(deadline=None)
 @given(slot=st.sampled_from(SLOTS), value=VALUES, remove=st.sampled_from([False, False, False, True]))
 def test_it_says_of_any_change_what_the_parser_says(slot, value, remove):
     tree = changed(slot, value, remove=remove)

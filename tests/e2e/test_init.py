@@ -5,7 +5,7 @@ import os
 
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tomli import loads
 
@@ -138,6 +138,7 @@ def test_a_file_whose_name_is_no_text_is_written_out(tmp_path):
     assert "wkt = " in from_geojson(str(file), tmp_path / "m.toml").text
 
 
+@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_is_the_same_after_toml(text):
     assert loads(f"x = {toml_string(text)}") == {"x": text}

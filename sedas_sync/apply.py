@@ -46,7 +46,7 @@ from sedas_sync.integrity import Filehash
 from sedas_sync.layout import Layout
 from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
-from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesk, Task
+from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, FileState, Plan
 from sedas_sync.survey import state_of
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch
@@ -140,7 +140,7 @@ class Run:
         self._transfers: dict[Future[Got], Task] = {}
         self._to_record: list[Holding] = []
         self._calls: dict[Future[Any], Task | None] = {}
-        self._desk = OrderDesk(
+        self._desks = OrderDesks(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
         limits = {key: limit for key, archive in archives.items() if (limit := connections_of(archive)) is not None}
@@ -241,17 +241,17 @@ class Run:
 
     def _queue(self, action: Action, scene: Scene) -> None:
         order = action.order
-        task = Task(action=action, scene=scene, order=order, placed=0 if order is None else order.attempts)
+        task = _task(action, scene)
         if action.kind is Kind.WAIT and order is None:
             # Nothing of ours can hasten it: a later run asks again.
             self._count["pending"] += 1
         elif action.kind is Kind.WAIT:
-            self._desk.await_order(task)
+            self._desks.of(task).await_order(task)
         elif action.kind is Kind.ORDER:
-            self._desk.take(task)
+            self._desks.of(task).take(task)
         else:
             if order is not None:
-                task.scene = replace(scene, download_url=order.download_url)
+                task.scene = replace(task.scene, download_url=order.download_url)
             self._ready.append(task)
 
     def _room(self) -> None:
@@ -265,7 +265,7 @@ class Run:
     def _settle(self) -> None:
         """Account for what was not finished: failed where the run had to give up, pending otherwise."""
         asked = [task for task in self._calls.values() if task is not None]
-        undone = [*self._ready, *self._transfers.values(), *asked, *self._desk.pending]
+        undone = [*self._ready, *self._transfers.values(), *asked, *self._desks.pending]
         for task in undone:
             if self._abort is not None:
                 self.fail(task, self._abort)
@@ -308,7 +308,7 @@ class Run:
         summary = Summary(
             time=self.now(),
             **self._count,
-            ordered=self._desk.placed,
+            ordered=self._desks.placed,
             pruned=self._pruned,
             failed=len(self._failures),
             warnings=self._warnings,
@@ -341,12 +341,12 @@ class Run:
             return bool(self._transfers or (self._calls and monotonic() - self._halted_at < _GRACE))
         if self._ready or self._transfers or self._calls:
             return True
-        return self._desk.worth_waiting and monotonic() - self._started < self.options.order_timeout
+        return self._desks.worth_waiting and monotonic() - self._started < self.options.order_timeout
 
     def _feed(self) -> None:
         if self.halted:
             return
-        self._desk.step(idle=not self._ready and not self._transfers)
+        self._desks.step(idle=not self._ready and not self._transfers)
         window = 2 * self._jobs
         while len(self._transfers) < window and not self.halted and (task := self._next_ready()) is not None:
             self._submit(task)
@@ -395,7 +395,7 @@ class Run:
     def _receive(self) -> None:
         """Handle what workers have sent; waits for the first of it until something else is due."""
         try:
-            first = self._inbox.get(timeout=max(0.001, min(_TICK, self._desk.due)))
+            first = self._inbox.get(timeout=max(0.001, min(_TICK, self._desks.due)))
         except queue.Empty:
             return
         # What has come in meanwhile shares one commit.
@@ -449,7 +449,7 @@ class Run:
             if action.blocked or action.held is not None:
                 self._clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except (SedasSyncError, OSError) as error:
-            self.auth_failed = self.auth_failed or isinstance(error, AuthenticationError)
+            self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not task.elsewhere)
             self.fail(task, _sentence(error))
             return
         job = Job(
@@ -559,7 +559,7 @@ class Run:
             # It has left the rolling archive since it was searched for.
             task.scene = answer
             if answer.offline is None:
-                self._desk.take(task)
+                self._desks.of(task).take(task)
             else:
                 self._count["pending"] += 1
                 self.warn(f"{answer.id}: {answer.offline}", answer.id)
@@ -569,19 +569,19 @@ class Run:
         else:
             task.order = answer
             if answer.download_url is None:
-                self._desk.place_again(task, f"the link of order {answer.order} has expired: {first}")
+                self._desks.of(task).place_again(task, f"the link of order {answer.order} has expired: {first}")
                 return
             if task.relocations >= MAX_RELOCATIONS and refused is not None and answer.download_url == refused.url:
-                self._desk.link_refused(task, f"the link of order {answer.order} does not work: {first}")
+                self._desks.of(task).link_refused(task, f"the link of order {answer.order} does not work: {first}")
                 return
             task.scene = replace(task.scene, download_url=answer.download_url)
         self._ready.appendleft(task)
 
     def _record(self, task: Task, got: Got) -> None:
-        scene = task.scene
+        scene, want = task.scene, task.action.want
         self._bytes += got.size
         held = Holding(
-            id=scene.id,
+            id=task.action.id,
             path=got.path,
             size=got.size,
             mtime_ns=got.mtime_ns,
@@ -589,22 +589,24 @@ class Run:
             level=got.level,
             archive=self.archives[task.archive].identity,
             digest=scene.digest,
-            facts=facts_of(scene),
+            # Rules judge by them, and all rules go by the description of the archive that is listed first.
+            facts=facts_of(scene if want is None or not want.places else want.scene),
         )
         self._to_record.append(held)
         replaced = task.action.held
         if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != got.path:
             self._clear_old_place(replaced, got.path)
-        if task.order is not None:
-            self.index.drop_order(scene.id)
+        if task.order is not None or (want is not None and want.places):
+            self.index.drop_order(task.action.id)
         self._count["fetched"] += 1
         self._done += 1
         for warning in got.warnings:
-            self.warn(warning, scene.id)
+            self.warn(warning, task.action.id)
         self.tell(
             Fetched(
                 time=self.now(),
-                id=scene.id,
+                id=task.action.id,
+                archive=task.archive,
                 path=got.path,
                 size=got.size,
                 sha256=got.sha256,
@@ -661,7 +663,7 @@ class Run:
                     self._clear_the_way(action.path)
                 folder.move(str(self.root), held.path, action.path)
         except (SedasSyncError, OSError) as error:
-            self.fail(Task(action=action, scene=action.want.scene), _sentence(error))
+            self.fail(Task(action=action, scene=action.want.scene, archive=action.want.archive), _sentence(error))
             return
         self.index.put_files([replace(held, path=action.path, facts=facts_of(action.want.scene))], self.now())
         self.index.drop_order(action.id)
@@ -684,9 +686,34 @@ class Run:
         self.tell(Warned(time=self.now(), message=message, id=scene_id))
 
     def fail(self, task: Task, why: str) -> None:
-        """A scene has failed for this run."""
+        """A scene cannot be had from its archive: try the next one that has it, or call it failed for this run."""
+        if task.elsewhere and self._abort is None and not self.halted:
+            self._try_elsewhere(task, why)
+            return
         self._done += 1
         self._failed(task.action.id, why)
+
+    def _try_elsewhere(self, task: Task, why: str) -> None:
+        place, *others = task.elsewhere
+        tried = f"archive {task.archive}: {why}"
+        self.tell(
+            Retried(
+                time=self.now(),
+                id=task.action.id,
+                attempt=1,
+                error=f"{tried}; archive {place.archive} has it too",
+                delay_seconds=0.0,
+            )
+        )
+        next_task = Task(
+            action=task.action, scene=place.scene, archive=place.archive, elsewhere=tuple(others), began=task.began
+        )
+        if place.scene.online:
+            self._ready.append(next_task)
+        elif place.scene.offline is not None:
+            self.fail(next_task, f"{place.scene.offline} ({tried})")
+        else:
+            self._desks.of(next_task).take(next_task)
 
     def _failed(self, scene_id: SceneId, why: str) -> None:
         self._failures.append(Failure(id=scene_id, error=why))
@@ -708,7 +735,7 @@ class Run:
         active = tuple(
             Transfer(id=scene_id, done=done, total=total) for scene_id, (done, total) in list(self._moving.items())
         )
-        pending, oldest = self._desk.pending, self._desk.oldest
+        pending, oldest = self._desks.pending, self._desks.oldest
         self.tell(
             Progress(
                 time=self.now(),
@@ -721,6 +748,20 @@ class Run:
                 active=active,
             )
         )
+
+
+def _task(action: Action, scene: Scene) -> Task:
+    """What a plan's action sets going: the scene as the archive describes it that is to give it."""
+    want, order = action.want, action.order
+    place, *others = (want.places if want is not None else ()) or (None,)
+    return Task(
+        action=action,
+        scene=scene if place is None else place.scene,
+        order=order,
+        placed=0 if order is None else order.attempts,
+        archive="" if want is None else want.archive,
+        elsewhere=tuple(other for other in others if other is not None),
+    )
 
 
 def _sentence(error: BaseException | None) -> str:

@@ -16,8 +16,9 @@ from msgspec import Struct, field
 from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
 from sedas_sync.layout import collisions
 from sedas_sync.manifest import Dataset, Manifest
-from sedas_sync.model import Query, Scene, SceneId, Want
+from sedas_sync.model import Place, Query, Scene, SceneId, Want
 from sedas_sync.names import parse_name
+from sedas_sync.places import joined, product_of, taken_from
 
 _GROUPS = ("S1", "S2", "NovaSAR", "Pleiades", "SPOT", "Cosmo-SkyMed", "AIRSAR")
 _KNOWN_GROUPS = frozenset(group.casefold() for group in _GROUPS)
@@ -113,6 +114,7 @@ def desired(
     found: Mapping[str, Iterable[Scene]],
     now: datetime,
     *,
+    places: Mapping[str, Mapping[SceneId, tuple[Place, ...]]] | None = None,
     explain: bool = False,
 ) -> Desired:
     """Choose from what was found for each dataset; one scene is wanted once, by all datasets that admit it.
@@ -121,16 +123,25 @@ def desired(
         manifest: the manifest.
         found: for each dataset's name, the scenes its search gave. A dataset without a key was not searched.
         now: the instant that relative dates are counted from.
+        places: for each dataset that takes scenes from several archives, where each of its scenes can be had.
         explain: also say why each dataset leaves out what it does.
     """
     result = Desired()
     scenes: dict[SceneId, Scene] = {}
     takers: dict[SceneId, list[str]] = defaultdict(list)
+    had: dict[SceneId, list[tuple[Place, ...]]] = defaultdict(list)
+    several = len({key for dataset in manifest.datasets.values() for key in dataset.archive}) > 1
+    ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
         admitted, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
         for scene in admitted:
-            scenes.setdefault(scene.id, scene)
-            takers[scene.id].append(name)
+            scene_id = scene.id
+            if several:
+                scene_id = ids.setdefault(product_of(scene_id), scene_id)
+                here = (places or {}).get(name, {}).get(scene.id)
+                had[scene_id].append(here or (Place(archive=dataset.archive[0], scene=scene),))
+            scenes.setdefault(scene_id, scene)
+            takers[scene_id].append(name)
         if explain:
             for scene_id, why in refused.items():
                 result.refused.setdefault(scene_id, {})[name] = why
@@ -138,7 +149,8 @@ def desired(
     for scene_id, scene in scenes.items():
         datasets = tuple(takers[scene_id])
         archive = manifest.datasets[datasets[0]].archive[0]
-        result.wants[scene_id] = Want(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
+        want = Want(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
+        result.wants[scene_id] = taken_from(want, joined(had[scene_id])) if several else want
     return result
 
 

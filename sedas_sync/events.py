@@ -122,6 +122,8 @@ class Fetched(Event, frozen=True, kw_only=True):
     received: int
     """Bytes that came over the wire in this run."""
     seconds: float
+    archive: str = ""
+    """The key of the archive that gave it."""
 
 
 class Adopted(Event, frozen=True, kw_only=True):

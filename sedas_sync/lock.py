@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import SINGLE, ArchiveConfig, Dataset, DateSpec, Manifest
-from sedas_sync.model import Action, Holding, Kind, SceneId
+from sedas_sync.model import Action, Holding, Kind, SceneId, Want
 
 VERSION = 1
 """The lock format this package reads and writes."""
@@ -46,6 +46,8 @@ class Pin(NamedTuple):
     """Of the file, where it was held when the lock was written."""
     footprint: str | None = None
     """WKT, as the archive gave it."""
+    archives: tuple[str, ...] = ()
+    """Keys of the archives that have it, sorted; empty where the manifest has one archive only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +144,13 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
         before: the lock that is to be brought up to date.
     """
     old = {} if before is None else before.scenes
+    several = len(head.archives) > 1
     scenes = {}
     for action in actions:
         if action.want is None or action.kind is Kind.SKIP:
             continue
-        scene, file, pin = action.want.scene, held.get(action.id), old.get(action.id)
-        size, sha256 = None if scene.nominal else scene.size, None
+        want, scene, file, pin = action.want, action.want.scene, held.get(action.id), old.get(action.id)
+        size, sha256 = _size_of(want), None
         if file is not None:
             size, sha256 = file.size, file.sha256
         elif pin is not None and size in (None, pin.size):
@@ -159,8 +162,16 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
             size=size,
             sha256=sha256,
             footprint=scene.footprint,
+            archives=tuple(sorted(place.archive for place in want.places) or [want.archive]) if several else (),
         )
     return Lock(head=head, scenes=scenes)
+
+
+def _size_of(want: Want) -> int | None:
+    """The size of a scene where all archives that have it agree: which one gives it changes from day to day."""
+    scenes = [place.scene for place in want.places] or [want.scene]
+    stated = {scene.size for scene in scenes if not scene.nominal} - {None}
+    return stated.pop() if len(stated) == 1 else None
 
 
 def _address(config: ArchiveConfig) -> dict[str, Any]:
@@ -225,7 +236,7 @@ def _scene(pin: Pin) -> dict[str, Any]:
     values: dict[str, Any] = {"id": pin.id, "datasets": list(pin.datasets)}
     if pin.start is not None:
         values["start"] = pin.start.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    rest = {"size": pin.size, "sha256": pin.sha256, "footprint": pin.footprint}
+    rest = {"size": pin.size, "sha256": pin.sha256, "footprint": pin.footprint, "archives": list(pin.archives) or None}
     return {**values, **{key: value for key, value in rest.items() if value is not None}}
 
 
@@ -340,6 +351,7 @@ def head_from(values: Mapping[str, Any]) -> Head:
 def _pin(values: dict[str, Any]) -> Pin:
     scene_id, datasets, start = values["id"], values["datasets"], values.get("start")
     size, sha256, footprint = values.get("size"), values.get("sha256"), values.get("footprint")
+    archives = values.get("archives", [])
     fits = (
         isinstance(scene_id, str)
         and scene_id != ""
@@ -348,13 +360,15 @@ def _pin(values: dict[str, Any]) -> Pin:
         and (size is None or (isinstance(size, int) and size >= 0))
         and (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256)))
         and (footprint is None or isinstance(footprint, str))
+        and isinstance(archives, list)
+        and all(isinstance(key, str) for key in archives)
     )
     if not fits:
         raise ValueError(scene_id)
     moment = None if start is None else datetime.fromisoformat(start)
     if moment is not None and moment.tzinfo is None:
         raise ValueError(start)
-    return Pin(scene_id, tuple(datasets), moment, size, sha256, footprint)
+    return Pin(scene_id, tuple(datasets), moment, size, sha256, footprint, tuple(archives))
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------
@@ -485,7 +499,7 @@ def changes(old: Lock, new: Lock) -> Changes:
 
 def _changed(old: Pin, new: Pin) -> str:
     parts = []
-    for name in ("datasets", "start", "size", "sha256", "footprint"):
+    for name in ("datasets", "start", "size", "sha256", "footprint", "archives"):
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
             parts.append(f"{name} is now known" if was is None else f"{name} is not known any more" if now is None

@@ -16,7 +16,8 @@ from sedas_sync.events import Failure
 from sedas_sync.facts import scene_of
 from sedas_sync.lock import Lock, Pin
 from sedas_sync.manifest import Manifest
-from sedas_sync.model import Holding, Scene, SceneId, Want
+from sedas_sync.model import Holding, Place, Scene, SceneId, Want
+from sedas_sync.places import product_of, taken_from
 from sedas_sync.plan import NOTHING_HERE, Observed, in_place
 
 UNKNOWN = "the archive does not know this scene any more"
@@ -31,39 +32,58 @@ class LookUp:
 
     Args:
         archive: gives the archive of a key; asked for only when there is something to look up.
+        manifest: says which archives a dataset takes scenes from.
     """
 
     archive: Callable[[str], Archive]
+    manifest: Manifest
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    _known: dict[SceneId, Scene | None] = field(default_factory=dict)
+    _known: dict[SceneId, tuple[Place, ...]] = field(default_factory=dict)
 
-    def ask(self, keys: Mapping[SceneId, str]) -> None:
-        """Look up scenes, given with the keys of their archives. One that cannot be found out about is a failure.
+    def ask(self, keys: Mapping[SceneId, tuple[str, ...]]) -> None:
+        """Look up scenes, given with the keys of their archives. One that no archive tells of is a failure.
 
         Raises:
-            AuthenticationError: the archive refused the credentials, or there are none.
+            AuthenticationError: an archive refused the credentials, or there are none.
         """
+        asked = {scene_id: names for scene_id, names in keys.items() if scene_id not in self._known}
         by_archive: dict[str, list[SceneId]] = {}
-        for scene_id, key in keys.items():
-            if scene_id not in self._known:
+        for scene_id, names in asked.items():
+            for key in names:
                 by_archive.setdefault(key, []).append(scene_id)
+        troubles: dict[str, str] = {}
+        found: dict[str, list[Scene]] = {}
         for key, ids in by_archive.items():
-            reason = UNKNOWN
+            found[key] = []
             try:
-                for scene in self.archive(key).look_up(ids, warn=self.warnings.append):
-                    self._known[scene.id] = scene
+                found[key].extend(self.archive(key).look_up(ids, warn=self.warnings.append))
             except AuthenticationError:
                 raise
             except SedasSyncError as error:
-                reason = str(error)
-            for scene_id in ids:
-                if self._known.setdefault(scene_id, None) is None:
-                    self.failures.append(Failure(id=scene_id, error=reason))
+                troubles[key] = str(error)
+        # In the order of each scene's own list, which need not be that of the next one.
+        of = {key: {product_of(scene.id): scene for scene in scenes} for key, scenes in found.items()}
+        for scene_id, names in asked.items():
+            product = product_of(scene_id)
+            places = (Place(archive=key, scene=of[key][product]) for key in names if product in of[key])
+            self._known[scene_id] = tuple(sorted(places, key=lambda place: place.scene.planned))
+            if not self._known[scene_id]:
+                reason = next((troubles[key] for key in names if key in troubles), UNKNOWN)
+                self.failures.append(Failure(id=scene_id, error=reason))
+        unsaid = {scene_id for scene_id in asked if self._known[scene_id]}
+        self.warnings.extend(
+            f"archive {key}: {said}" for key, said in troubles.items() if not unsaid.isdisjoint(by_archive[key])
+        )
 
     def found(self, scene_id: SceneId) -> Scene | None:
-        """The scene as the archive has it now; None where it does not know it, or was not asked."""
-        return self._known.get(scene_id)
+        """The scene as its first archive has it now; None where none knows it, or none was asked."""
+        places = self._known.get(scene_id)
+        return places[0].scene if places else None
+
+    def placed(self, want: Want) -> Want:
+        """A want with all archives that have its scene."""
+        return taken_from(want, self._known[want.scene.id])
 
     def refresh(self, wants: Mapping[SceneId, Want], observed: Mapping[SceneId, Observed]) -> dict[SceneId, Want]:
         """Give wants that need their archive what it says now, and leave out those that it does not know.
@@ -75,7 +95,7 @@ class LookUp:
         for scene_id, want in wants.items():
             here = observed.get(scene_id, NOTHING_HERE)
             if not want.scene.planned and not (in_place(want, here) and here.tracked):
-                asked[scene_id] = want.archive
+                asked[scene_id] = archives_of(self.manifest, want.datasets) or (want.archive,)
         if not asked:
             return dict(wants)
         before = len(self.failures)
@@ -88,7 +108,9 @@ class LookUp:
             if scene_id not in asked:
                 result[scene_id] = want
             elif now is not None:
-                result[scene_id] = replace(want, scene=replace(now, start=want.scene.start or now.start))
+                result[scene_id] = self.placed(
+                    replace(want, scene=replace(now, id=scene_id, start=want.scene.start or now.start))
+                )
             elif in_place(want, here):
                 result[scene_id] = want
                 lost.discard(scene_id)
@@ -110,7 +132,7 @@ def locked_wants(
         look_up: asks the archive.
     """
     takers = _takers(manifest, lock.scenes.values())
-    archives = {names: manifest.datasets[names[0]].archive[0] for names in set(takers.values())}
+    archives = {names: archives_of(manifest, names) for names in set(takers.values())}
     scenes = {scene_id: _scene(lock.scenes[scene_id]) for scene_id in takers}
     if not manifest.mirror.layout.fields <= _IN_A_LOCK:
         look_up.ask({scene_id: archives[takers[scene_id]] for scene_id in scenes if scene_id not in held})
@@ -124,12 +146,18 @@ def locked_wants(
         scene_id: Want(
             scene=_remembered(scene, held.get(scene_id), paths[scene_id]),
             datasets=takers[scene_id],
-            archive=archives[takers[scene_id]],
+            archive=archives[takers[scene_id]][0],
             path=paths[scene_id],
             sha256=lock.scenes[scene_id].sha256,
         )
         for scene_id, scene in scenes.items()
     }
+
+
+def archives_of(manifest: Manifest, datasets: Iterable[str]) -> tuple[str, ...]:
+    """The archives that some datasets take scenes from, in their order; each once."""
+    known = (manifest.datasets[name].archive for name in datasets if name in manifest.datasets)
+    return tuple(dict.fromkeys(key for keys in known for key in keys))
 
 
 def places(manifest: Manifest, lock: Lock) -> dict[SceneId, str]:

@@ -128,10 +128,19 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
         return hash((self.aoi, self.start, self.stop))
 
 
+class Place(Struct, frozen=True, kw_only=True, gc=False):
+    """A scene as one of several archives has it."""
+
+    archive: str
+    """Key of the archive."""
+    scene: Scene
+
+
 class Want(Struct, frozen=True, kw_only=True, gc=False):
     """A scene that the manifest admits, and where it shall be."""
 
     scene: Scene
+    """As the archive that the manifest lists first describes it, with the link, size and digest of `archive`."""
     datasets: tuple[str, ...]
     """In the order of the manifest."""
     archive: str
@@ -139,6 +148,8 @@ class Want(Struct, frozen=True, kw_only=True, gc=False):
     path: str
     sha256: str | None = None
     """The digest that a lock demands of its bytes."""
+    places: tuple[Place, ...] = ()
+    """All archives that have it, best first, where there are several; the first is `archive`."""
 
 
 class Level(StrEnum):

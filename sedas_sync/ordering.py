@@ -6,7 +6,7 @@ thread of their own and hands the answer back to the loop. Nothing here waits.
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -18,7 +18,7 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.events import Event, Ordered, OrderReady, Retried
 from sedas_sync.index import Index
-from sedas_sync.model import Action, Download, Order, OrderState, Scene
+from sedas_sync.model import Action, Download, Order, OrderState, Place, Scene
 from sedas_sync.plan import settled
 
 MAX_REPLACEMENTS = 3
@@ -54,12 +54,10 @@ class Task:
     links_refused: int = 0
     """How often it was ordered anew for that."""
     began: float = 0.0
-
-    @property
-    def archive(self) -> str:
-        """The key of the archive it comes from."""
-        want = self.action.want
-        return "" if want is None else want.archive
+    archive: str = ""
+    """The key of the archive it comes from."""
+    elsewhere: tuple[Place, ...] = ()
+    """Other archives that have it and were not tried yet, best first."""
 
 
 Answered = Callable[[Any, BaseException | None], None]
@@ -94,15 +92,22 @@ class Loop(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Allowance:
+    """How many orders may still be placed in one run, with all archives together; None for no limit."""
+
+    left: int | None = None
+
+
 class OrderDesk:
-    """The orders of one run.
+    """The orders of one run with one archive.
 
     Args:
         loop: drives the desk.
-        archives: by their keys in the manifest.
+        archive: takes the orders.
         index: open for writing; an order is on disk before anything else happens with it.
         now: gives the present instant, UTC.
-        max_orders: at most so many are placed; 0 for no limit.
+        allowance: how many may be placed.
         wait: ask for orders until they are ready, not only once before the run.
     """
 
@@ -110,17 +115,17 @@ class OrderDesk:
         self,
         loop: Loop,
         *,
-        archives: Mapping[str, Archive],
+        archive: Archive,
         index: Index,
         now: Callable[[], datetime],
-        max_orders: int,
+        allowance: Allowance,
         wait: bool,
     ) -> None:
         self._loop = loop
-        self._archives = archives
+        self._archive = archive
         self._index = index
         self._now = now
-        self._left = max_orders or None
+        self._allowance = allowance
         self._wait = wait
         self._to_place: deque[Task] = deque()
         self._waiting: dict[str, Task] = {}
@@ -166,7 +171,7 @@ class OrderDesk:
 
     @property
     def _may_place(self) -> bool:
-        return self._left is None or self._left > 0
+        return self._allowance.left is None or self._allowance.left > 0
 
     # -- what the loop brings ----------------------------------------------------------------------------------------
 
@@ -223,16 +228,16 @@ class OrderDesk:
     # -- placing -----------------------------------------------------------------------------------------------------
 
     def _place(self, task: Task) -> None:
-        orders = self._archives[task.archive].orders
+        orders = self._archive.orders
         if orders is None:
             self._loop.fail(task, "it is offline, and the archive takes no orders")
             return
         self._placing += 1
-        if self._left is not None:
-            self._left -= 1
+        if self._allowance.left is not None:
+            self._allowance.left -= 1
 
         def place() -> Order:
-            order = replace(orders.place(task.scene), attempts=task.placed + 1)
+            order = replace(orders.place(task.scene), id=task.action.id, attempts=task.placed + 1)
             # The loop may be busy with downloads: between the answer and its turn a kill must not lose the order.
             self._index.note_order(order)
             return order
@@ -242,8 +247,8 @@ class OrderDesk:
     def _placed(self, task: Task, order: Order | None, error: BaseException | None) -> None:
         self._placing -= 1
         if order is None:
-            if self._left is not None:
-                self._left += 1
+            if self._allowance.left is not None:
+                self._allowance.left += 1
             self._refused(task, error)
             return
         self._quota_wait = _QUOTA_FIRST
@@ -283,18 +288,11 @@ class OrderDesk:
 
     def _poll(self) -> None:
         self._polling = True
-        by_archive: dict[str, list[Order]] = {}
-        for task in self._waiting.values():
-            if task.order is not None:
-                by_archive.setdefault(task.archive, []).append(task.order)
+        orders = self._archive.orders
+        asked = [task.order for task in self._waiting.values() if task.order is not None]
 
         def ask() -> list[Order]:
-            answers: list[Order] = []
-            for key, asked in by_archive.items():
-                orders = self._archives[key].orders
-                if orders is not None:
-                    answers.extend(orders.poll(asked))
-            return answers
+            return [] if orders is None else list(orders.poll(asked))
 
         self._loop.call(None, ask, self._polled)
 
@@ -332,3 +330,69 @@ class OrderDesk:
         self._loop.tell(
             Retried(time=self._now(), id=task.action.id, attempt=attempt, error=why, delay_seconds=round(delay, 1))
         )
+
+
+class OrderDesks:
+    """The orders of one run with all archives: a quota or an outage of one holds up no other.
+
+    Args:
+        loop: drives the desks.
+        archives: by their keys in the manifest.
+        index: open for writing.
+        now: gives the present instant, UTC.
+        max_orders: at most so many are placed, with all archives together; 0 for no limit.
+        wait: ask for orders until they are ready, not only once before the run.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        *,
+        archives: Mapping[str, Archive],
+        index: Index,
+        now: Callable[[], datetime],
+        max_orders: int,
+        wait: bool,
+    ) -> None:
+        allowance = Allowance(max_orders or None)
+        self._desks = {
+            key: OrderDesk(loop, archive=archive, index=index, now=now, allowance=allowance, wait=wait)
+            for key, archive in archives.items()
+        }
+
+    def __iter__(self) -> Iterator[OrderDesk]:
+        return iter(self._desks.values())
+
+    def of(self, task: Task) -> OrderDesk:
+        """The desk of the archive that a scene comes from."""
+        return self._desks[task.archive]
+
+    @property
+    def placed(self) -> int:
+        """Orders placed in this run."""
+        return sum(desk.placed for desk in self)
+
+    @property
+    def pending(self) -> list[Task]:
+        """Scenes whose orders are waited for, or wait for their turn."""
+        return [task for desk in self for task in desk.pending]
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the oldest order that is waited for was placed."""
+        return min((desk.oldest for desk in self if desk.oldest is not None), default=None)
+
+    @property
+    def worth_waiting(self) -> bool:
+        """Whether time alone may bring this run further."""
+        return any(desk.worth_waiting for desk in self)
+
+    @property
+    def due(self) -> float:
+        """Seconds until there is something to do at a desk; infinity where only an answer can bring it."""
+        return min((desk.due for desk in self), default=float("inf"))
+
+    def step(self, *, idle: bool) -> None:
+        """Do what is due at each desk; `idle` says that no download is under way."""
+        for desk in self:
+            desk.step(idle=idle)

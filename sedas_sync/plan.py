@@ -31,7 +31,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.events import Failure
-from sedas_sync.model import Action, Holding, Kind, Order, OrderState, SceneId, Want
+from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 """Where a scene without a sensing time stands among the others."""
@@ -39,6 +39,7 @@ _UNDATED = datetime.min.replace(tzinfo=UTC)
 CHANGES = frozenset({Kind.FETCH, Kind.RESUME, Kind.ORDER, Kind.REPLACE, Kind.ADOPT, Kind.PRUNE})
 """Actions that change something: what `plan --exit-code` answers 10 for."""
 TRANSFERS = frozenset({Kind.FETCH, Kind.RESUME, Kind.REPLACE})
+_FROM_AN_ARCHIVE = TRANSFERS | {Kind.ORDER, Kind.WAIT}
 NEW = "not in the mirror"
 
 LOST_AFTER = 3
@@ -79,7 +80,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     manifest: str
     mirror: str
     archive: Mapping[str, str | None]
-    """Type and URL of the archive."""
+    """Type and URL of the archive, the first where there are several."""
     actions: tuple[Action, ...]
     search_complete: bool = True
     failures: tuple[Failure, ...] = ()
@@ -87,6 +88,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     """The datasets it was narrowed to; all of the manifest's where empty."""
+    archives: Mapping[str, Mapping[str, str | None]] = {}  # a struct makes each its own
+    """Type and URL of each archive by its key, where the manifest has several."""
     refreshed: tuple[Holding, ...] = ()
     """Held files whose time changed and whose bytes did not: to be remembered with their new time."""
     polled: tuple[Order, ...] = ()
@@ -122,17 +125,25 @@ class Plan(Struct, frozen=True, kw_only=True):
             "manifest": self.manifest,
             "mirror": self.mirror,
             "archive": dict(self.archive),
+            **({"archives": {key: dict(facts) for key, facts in self.archives.items()}} if self.archives else {}),
             "search_complete": self.search_complete,
             "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
-            "actions": (action_json(action) for action in self.actions if everything or action.kind is not Kind.KEEP),
+            "actions": (self._json(action) for action in self.actions if everything or action.kind is not Kind.KEEP),
             "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
             "warnings": list(self.warnings),
         }
 
+    def _json(self, action: Action) -> dict[str, Any]:
+        """An action as JSON data, with where its bytes come from where there is a choice."""
+        data = action_json(action)
+        if self.archives and action.want is not None and action.kind in _FROM_AN_ARCHIVE:
+            data["archive"] = action.want.archive
+        return data
+
 
 def in_place(want: Want, here: Observed) -> bool:
     """Whether all that a scene needs is here, so that its archive has nothing to be asked for."""
-    return _kind(want, here, trust_digest=False)[0] in (Kind.KEEP, Kind.ADOPT, Kind.SKIP)
+    return _kind(want, here, _LENIENT)[0] in (Kind.KEEP, Kind.ADOPT, Kind.SKIP)
 
 
 def action_json(action: Action) -> dict[str, Any]:
@@ -161,6 +172,7 @@ def decide(
     *,
     sizes: Mapping[SceneId, int] | None = None,
     trust_digest: bool = True,
+    identities: Mapping[str, str] | None = None,
 ) -> tuple[Action, ...]:
     """Give every wanted scene its one action, sorted by sensing time and id.
 
@@ -170,11 +182,18 @@ def decide(
         orders: the newest order of a scene, brought up to date.
         sizes: sizes that were asked for, in bytes.
         trust_digest: whether a digest that the catalogue changed means a changed scene.
+        identities: of the archives that are known, by their keys: what one says of a scene's bytes is no measure for a
+            file that another of them gave.
     """
     known = sizes or {}
+    measure = _Measure(trust_digest=trust_digest, identities=identities or {})
     return tuple(
         _action(
-            want, observed.get(want.scene.id, NOTHING_HERE), orders.get(want.scene.id), known, trust_digest=trust_digest
+            want,
+            observed.get(want.scene.id, NOTHING_HERE),
+            orders.get(want.scene.id),
+            known,
+            measure,
         )
         for want in sorted(wants.values(), key=_by_time)
     )
@@ -184,11 +203,29 @@ def _by_time(want: Want) -> tuple[datetime, SceneId]:
     return want.scene.start or _UNDATED, want.scene.id
 
 
-def _action(
-    want: Want, here: Observed, order: Order | None, sizes: Mapping[SceneId, int], *, trust_digest: bool
-) -> Action:
+class _Measure:
+    """What a held file is measured by."""
+
+    def __init__(self, *, trust_digest: bool, identities: Mapping[str, str]) -> None:
+        self.trust_digest = trust_digest
+        self._identities = identities
+        self._foreign = {
+            key: frozenset(other for other in identities.values() if other != mine) for key, mine in identities.items()
+        }
+
+    def of(self, held: Holding, want: Want) -> Scene | None:
+        """What the archive that gave a file says of it now; None where that is not known."""
+        for place in want.places:
+            if self._identities.get(place.archive) == held.archive:
+                return place.scene
+        if want.places or held.archive in self._foreign.get(want.archive, ()):
+            return None
+        return want.scene
+
+
+def _action(want: Want, here: Observed, order: Order | None, sizes: Mapping[SceneId, int], measure: _Measure) -> Action:
     scene = want.scene
-    kind, reason = _kind(want, here, trust_digest=trust_digest)
+    kind, reason = _kind(want, here, measure)
     if kind in TRANSFERS and not scene.online and scene.offline is not None:
         kind, reason, order = Kind.WAIT, scene.offline, None
     elif kind in TRANSFERS and not scene.online:
@@ -212,7 +249,7 @@ def _action(
     )
 
 
-def _kind(want: Want, here: Observed, *, trust_digest: bool) -> tuple[Kind, str]:
+def _kind(want: Want, here: Observed, measure: _Measure) -> tuple[Kind, str]:
     """What to do if the scene's bytes can be had now."""
     held = here.held
     if want.scene.planned:
@@ -220,7 +257,7 @@ def _kind(want: Want, here: Observed, *, trust_digest: bool) -> tuple[Kind, str]
     if held is not None and here.state is FileState.INTACT:
         if not here.tracked:
             return Kind.ADOPT, "an untracked file here is this scene"
-        if changed := _changed(held, want, trust_digest=trust_digest):
+        if changed := _changed(held, want, measure):
             return Kind.REPLACE, changed
         if held.path != want.path:
             return Kind.ADOPT, f"held at {held.path}, the layout now puts it at {want.path}"
@@ -250,13 +287,18 @@ def _without_a_link(kind: Kind, reason: str, order: Order | None) -> tuple[Kind,
     return Kind.ORDER, f"in the long-term archive; order {order.order} failed ({order.detail or 'no reason given'})"
 
 
-def _changed(held: Holding, want: Want, *, trust_digest: bool) -> str | None:
-    scene = want.scene
+def _changed(held: Holding, want: Want, measure: _Measure) -> str | None:
     if want.sha256 is not None:
         # What a lock demands does not change with the catalogue.
         return None if held.sha256 == want.sha256 else f"differs from the lock: its sha256 here is {held.sha256}"
+    scene = measure.of(held, want)
+    if scene is None:
+        return None
     if scene.size is not None and not scene.nominal and scene.size != held.size:
         return f"changed in the archive: {scene.size} bytes there, {held.size} here"
-    if trust_digest and None not in (scene.digest, held.digest) and scene.digest != held.digest:
+    if measure.trust_digest and None not in (scene.digest, held.digest) and scene.digest != held.digest:
         return "changed in the archive: another digest than when it was fetched"
     return None
+
+
+_LENIENT = _Measure(trust_digest=False, identities={})

@@ -123,7 +123,7 @@ def vanished(kept: Iterable[Action]) -> list[str]:
     return [f"{_some(ids)}: still fit the manifest's rules, though the catalogue does not list them any more; kept"]
 
 
-def outside_the_lock(judged: Judged, look_up: LookUp, keys: Mapping[SceneId, str]) -> Judged:
+def outside_the_lock(judged: Judged, look_up: LookUp, keys: Mapping[SceneId, tuple[str, ...]]) -> Judged:
     """Judge files outside a lock once more: one whose scene can be had again goes, though the rules would admit it.
 
     What the archive does not know any more, or could not be asked about, stays: nobody could bring it back.

@@ -17,7 +17,7 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.events import Failure
 from sedas_sync.facts import facts_of, scene_of
 from sedas_sync.lock import Head, head_from, head_json
-from sedas_sync.model import Action, Holding, Kind, Level, Order, OrderState, Scene, SceneId, Want
+from sedas_sync.model import Action, Holding, Kind, Level, Order, OrderState, Place, Scene, SceneId, Want
 from sedas_sync.plan import TRANSFERS, Plan, action_json
 
 VERSION = 1
@@ -71,6 +71,7 @@ def dumps(saved: SavedPlan) -> str:
         "manifest": plan.manifest,
         "mirror": plan.mirror,
         "archive": dict(plan.archive),
+        "archives": {key: dict(facts) for key, facts in plan.archives.items()},
         "made_from": head_json(saved.head),
         "mirror_settings": dict(saved.mirror),
         "datasets": list(saved.datasets),
@@ -91,8 +92,8 @@ def _action(action: Action) -> dict[str, Any]:
         else {
             "archive": want.archive,
             "sha256": want.sha256,
-            "online": want.scene.online,
-            "scene": json.loads(facts_of(want.scene)),
+            **_scene_data(want.scene),
+            "places": [{"archive": place.archive, **_scene_data(place.scene)} for place in want.places],
         },
         "held": None
         if held is None
@@ -114,6 +115,10 @@ def _action(action: Action) -> dict[str, Any]:
             "detail": order.detail,
         },
     }
+
+
+def _scene_data(scene: Scene) -> dict[str, Any]:
+    return {"online": scene.online, "scene": json.loads(facts_of(scene))}
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -155,6 +160,7 @@ def _saved(document: Mapping[str, Any], digest: str) -> SavedPlan:
             manifest=str(document["manifest"]),
             mirror=str(document["mirror"]),
             archive=dict(document["archive"]),
+            archives={key: dict(facts) for key, facts in document.get("archives", {}).items()},
             actions=tuple(_read_action(values) for values in document["actions"]),
             search_complete=bool(document["search_complete"]),
             failures=tuple(Failure(id=str(item["id"]), error=str(item["error"])) for item in document["failures"]),
@@ -182,6 +188,7 @@ def _read_action(values: Mapping[str, Any]) -> Action:
             archive=str(want["archive"]),
             path=path,
             sha256=want["sha256"],
+            places=tuple(Place(archive=str(one["archive"]), scene=_scene(one)) for one in want.get("places", ())),
         ),
         held=None if held is None else Holding(**{**held, "id": scene_id, "level": Level(held["level"])}),
         order=None

@@ -11,7 +11,8 @@ from sedas_sync.desired import queries
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
 from sedas_sync.events import Failure
 from sedas_sync.manifest import Dataset, Manifest
-from sedas_sync.model import Scene
+from sedas_sync.model import Place, Scene
+from sedas_sync.places import merged, product_of
 
 _AT_ONCE = 4
 _TELL_EVERY = 0.2
@@ -22,6 +23,8 @@ class Offer(Struct):
 
     dataset: str
     scenes: dict[str, Scene] = field(default_factory=dict)
+    places: dict[str, tuple[Place, ...]] = field(default_factory=dict)
+    """Where each scene can be had, where the dataset takes scenes from several archives."""
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     complete: bool = True
@@ -37,7 +40,10 @@ def search(
     """Search for every dataset of the manifest.
 
     A search that fails or stays incomplete leaves what it found and a `Failure` under the dataset's name; named
-    products that the archive does not know are a `Failure` each, under their own name.
+    products that no archive knows are a `Failure` each, under their own name.
+
+    A dataset with several archives asks all of them. One that fails leaves the search incomplete, since what it alone
+    lists is not known; only where all named products were found elsewhere is it no more than a warning.
 
     Args:
         manifest: what to search for.
@@ -48,17 +54,56 @@ def search(
     Raises:
         AuthenticationError: an archive refused the credentials.
     """
-    offers = {name: Offer(name) for name in manifest.datasets}
+    parts = {
+        name: {key: Offer(name) for key in dataset.archive or ("",)} for name, dataset in manifest.datasets.items()
+    }
     with ThreadPoolExecutor(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
-            pool.submit(_search_dataset, manifest, dataset, archives[dataset.archive[0]], now, offers[name])
-            for name, dataset in manifest.datasets.items()
+            pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], now, offer)
+            for name, offers in parts.items()
+            for key, offer in offers.items()
         ]
         while on_found is not None and wait(futures, _TELL_EVERY).not_done:
-            on_found(sum(len(offer.scenes) for offer in offers.values()))
+            on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
         for future in futures:
             future.result()
-    return offers
+    return {name: _joined(manifest.datasets[name], offers) for name, offers in parts.items()}
+
+
+def _joined(dataset: Dataset, offers: Mapping[str, Offer]) -> Offer:
+    """What all archives of a dataset offer."""
+    whole = next(iter(offers.values()))
+    if len(offers) > 1:
+        places = merged({key: offer.scenes.values() for key, offer in offers.items()})
+        whole = Offer(
+            dataset.name,
+            scenes={scene_id: first.scene for scene_id, (first, *_) in places.items()},
+            places=places,
+            failures=[
+                Failure(id=failure.id, error=f"archive {key}: {failure.error}")
+                for key, offer in offers.items()
+                for failure in offer.failures
+            ],
+            warnings=[f"archive {key}: {said}" for key, offer in offers.items() for said in offer.warnings],
+            complete=all(offer.complete for offer in offers.values()),
+        )
+    if dataset.products:
+        _miss(dataset, whole)
+    return whole
+
+
+def _miss(dataset: Dataset, offer: Offer) -> None:
+    """Note the named products that were not found; with none of them missing, it does not matter who failed."""
+    found = {product_of(scene_id) for scene_id in offer.scenes}
+    unknown = [product for product in dataset.products if product not in found]
+    if offer.complete:
+        several = len(dataset.archive) > 1
+        why = f"{'no archive of the dataset knows' if several else 'the archive does not know'} this product"
+        offer.failures.extend(Failure(id=name, error=why) for name in unknown)
+    elif not unknown and offer.places:
+        offer.warnings.extend(f"{failure.error}; all products were found elsewhere" for failure in offer.failures)
+        offer.failures.clear()
+        offer.complete = True
 
 
 def _search_dataset(
@@ -82,9 +127,7 @@ def _search_dataset(
         return True
 
     if dataset.products:
-        if take(archive.look_up(dataset.products, warn=offer.warnings.append)):
-            unknown = [product for product in dataset.products if product not in offer.scenes]
-            offer.failures.extend(Failure(id=name, error="the archive does not know this product") for name in unknown)
+        take(archive.look_up(dataset.products, warn=offer.warnings.append))
         return
     for query in queries(manifest, dataset, now):
         if not take(archive.find(query, warn=offer.warnings.append)):

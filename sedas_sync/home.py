@@ -1,0 +1,129 @@
+"""A mirror's folder as the place of its state: its index, who owns it, and its lock."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.index import Index, IndexDamagedError, lock
+from sedas_sync.manifest import Manifest
+from sedas_sync.memory import STATE
+
+WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
+"""The end of the sentence about a damaged index that is only looked at."""
+
+
+class Home:
+    """The folder of one manifest's scenes.
+
+    Args:
+        manifest: says where it is, and owns it.
+        clock: gives the present instant, UTC.
+
+    Raises:
+        ManifestError: what is there is no folder.
+    """
+
+    def __init__(self, manifest: Manifest, clock: Callable[[], datetime]) -> None:
+        self._source = Path(manifest.source)
+        self.root = Path(os.path.realpath(self._source.parent / manifest.mirror.path))
+        if self.root.exists() and not self.root.is_dir():
+            raise ManifestError(f"{self.root}: the mirror has to be a folder, and this is a file")
+        self._clock = clock
+        self._locked = False
+
+    @property
+    def name(self) -> str:
+        """The manifest as the mirror remembers it: relative to the mirror, so that both can move together."""
+        return Path(os.path.relpath(os.path.realpath(self._source), self.root)).as_posix()
+
+    @contextmanager
+    def index(self, *, write: bool) -> Iterator[tuple[Index, list[str]]]:
+        """Open the index. A damaged one is said; when writing it is put aside and begun anew, else taken as empty."""
+        warnings: list[str] = []
+        try:
+            index = Index(self.root, write=write)
+            list(index.orders())
+        except IndexDamagedError as error:
+            file = self.root / STATE / "index.db"
+            if not write:
+                warnings.append(f"{error}{WILL_REBUILD}")
+                index = Index(self.root / STATE / "none", write=False)
+            else:
+                kept = _put_aside(file)
+                warnings.append(f"{error}; it was put aside as {kept.name} and is rebuilt from the folder")
+                index = Index(self.root, write=True)
+        with index:
+            yield index, warnings
+
+    def check_owner(self, index: Index, *, take_over: bool = False) -> None:
+        """See to it that the mirror belongs to this manifest.
+
+        Raises:
+            ManifestError: it belongs to another one, and is not taken over.
+        """
+        owner, mine = index.owner(), self.name
+        if owner in (None, mine) or take_over:
+            return
+        first = Path(os.path.normpath(self.root / str(owner)))
+        gone = "" if first.exists() else " (which is not there any more)"
+        raise ManifestError(
+            f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
+            "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"
+        )
+
+    @contextmanager
+    def locked(self, *, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the mirror's lock, creating the mirror where there is none.
+
+        Args:
+            timeout: how long to wait for another process, seconds.
+
+        Raises:
+            MirrorLocked: another process is at work in this mirror.
+            ManifestError: the folder cannot be made or written.
+        """
+        if self._locked:
+            yield
+            return
+        state = self.root / STATE
+        for path in (state, *(state / name for name in ("partial", "replaced", "index.db", "apply.lock"))):
+            if path.is_symlink():
+                raise ManifestError(f"{path}: is a symbolic link; nothing is written through it")
+        try:
+            for name in ("partial", "replaced"):
+                (state / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ManifestError(f"{self.root}: the mirror cannot be made here: {error.strerror}") from None
+        with lock(self.root, timeout=timeout, now=self._clock()):
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked = False
+
+    @contextmanager
+    def locked_if_there(self, *, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the mirror's lock where there is a mirror; where there is none, make none.
+
+        Raises:
+            MirrorLocked: another process is at work in this mirror.
+        """
+        if (self.root / STATE).is_dir():
+            with self.locked(timeout=timeout):
+                yield
+        else:
+            yield
+
+
+def _put_aside(file: Path) -> Path:
+    number = 1
+    while (kept := file.with_name(f"{file.name}.damaged-{number}")).exists():
+        number += 1
+    for suffix in ("", "-wal", "-shm"):
+        part = file.with_name(file.name + suffix)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + suffix))
+    return kept

@@ -1,0 +1,87 @@
+"""One scene in several archives: which descriptions are of the same product, and where to take it from first.
+
+Pure. The first archive that a dataset lists describes the scene, so that no rule's verdict depends on who happens to
+be online; its bytes come from the best place there is now.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from sedas_sync.model import Place, Scene, SceneId, Want
+
+_ENDING = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
+
+
+def product_of(scene_id: SceneId) -> str:
+    """The product's name, the same whether an archive writes it with `.SAFE` or `.zip` or without.
+
+    Letter case is kept: names are as the field writes them.
+
+    >>> product_of("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117.SAFE")[-4:]
+    '2117'
+    """
+    return _ENDING.sub("", scene_id) or scene_id
+
+
+def merged(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Place, ...]]:
+    """Put together what several archives list, as a scene's id and its places in the order of the archives.
+
+    A planned acquisition gives way to a description of the product itself. The id is that of the first place.
+
+    Args:
+        found: for each archive's key its scenes, in the order of the dataset's list.
+    """
+    products: dict[str, list[Place]] = {}
+    for key, scenes in found.items():
+        for scene in scenes:
+            places = products.setdefault(product_of(scene.id), [])
+            if all(place.archive != key for place in places):
+                places.append(Place(archive=key, scene=scene))
+    result = {}
+    for places in products.values():
+        places.sort(key=lambda place: place.scene.planned)
+        result[places[0].scene.id] = tuple(places)
+    return result
+
+
+def joined(groups: Iterable[Iterable[Place]]) -> tuple[Place, ...]:
+    """The places of several datasets' descriptions of one scene, each archive once, first come first."""
+    places: dict[str, Place] = {}
+    for group in groups:
+        for place in group:
+            places.setdefault(place.archive, place)
+    return tuple(places.values())
+
+
+def ranked(places: Iterable[Place], ordered_at: str | None = None) -> tuple[Place, ...]:
+    """Sort places: online first, then where it is on order, then where it can be ordered; else as they are listed.
+
+    Args:
+        places: in the order of preference among equals.
+        ordered_at: key of the archive that has an order of it.
+    """
+
+    def rank(place: Place) -> int:
+        if place.scene.online:
+            return 0
+        if place.archive == ordered_at:
+            return 1
+        return 2 if place.scene.offline is None else 3
+
+    return tuple(sorted(places, key=rank))
+
+
+def taken_from(want: Want, places: Iterable[Place], ordered_at: str | None = None) -> Want:
+    """A want whose scene is had from the best of these places; what describes it stays."""
+    best, *others = ranked(places, ordered_at)
+    scene = replace(
+        want.scene,
+        size=best.scene.size,
+        nominal=best.scene.nominal,
+        digest=best.scene.digest,
+        download_url=best.scene.download_url,
+        offline=best.scene.offline,
+    )
+    return replace(want, scene=scene, archive=best.archive, places=(best, *others) if others else ())

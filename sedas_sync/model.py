@@ -210,6 +210,20 @@ class Order(Struct, frozen=True, kw_only=True, gc=False):
     """The archive's own word for the state, where it gave one."""
 
 
+Taking = Literal["auto", "hard", "reflink", "copy"]
+"""How a file of this machine is taken: `auto` is a clone of its blocks, else a hard link, else a copy."""
+
+
+class Local(Struct, frozen=True, kw_only=True, gc=False):
+    """A file of this machine that is a scene."""
+
+    root: str
+    """A folder, absolute; nothing outside it is taken."""
+    path: str
+    """Relative to it, with forward slashes."""
+    how: Taking = "auto"
+
+
 class Download(Struct, frozen=True, kw_only=True, gc=False):
     """Where to get a scene's bytes, valid now."""
 
@@ -222,6 +236,8 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     """Hosts that `headers` go along to where a redirect leads there: exact names, or `*.example.org`."""
     connections: int | None = None
     """How many downloads the service allows an account at once; None where it sets no limit."""
+    local: Local | None = None
+    """The file, where it is one of this machine; `url` then only shows where it is."""
 
     def __hash__(self) -> int:
         return hash(self.url)

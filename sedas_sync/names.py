@@ -5,9 +5,12 @@ conventions; the orbit offsets follow from the missions' reference orbits (175 o
 """
 
 import re
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from msgspec import Struct
+
+from sedas_sync.model import Scene, Sensor
 
 _SENTINEL_2 = re.compile(
     r"(?P<mission>S2[A-D])_MSI(?P<level>L[0-9][A-Z])_(?P<start>\d{8}T\d{6})_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})"
@@ -18,6 +21,8 @@ _SENTINEL_1 = re.compile(
     r"_(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})_(?P<orbit>\d{6})_[0-9A-F]{6}_[0-9A-F]{4}"
 )
 _NOVASAR = re.compile(r"NovaSAR_\d+_(?P<number>\d+)_(?P<type>[a-z]{3})_", re.IGNORECASE)
+
+_MISSION = re.compile(r"S(?P<number>[12])(?P<unit>[A-D])")
 
 _S1_FIRST_ORBIT = {"S1A": 73, "S1B": 27, "S1C": 172}
 _S1_ORBITS_PER_CYCLE = 175
@@ -42,6 +47,11 @@ class NameFacts(Struct, frozen=True):
     """MGRS tile of a Sentinel-2 product, e.g. `30UXC`."""
     relative_orbit: int | None = None
     polarisation: tuple[str, ...] = ()
+    start: str | None = None
+    """Sensing start, UTC, as names have it: `20190501T110621`."""
+    stop: str | None = None
+    orbit: int | None = None
+    """Absolute orbit number."""
     acquisition: str | None = None
     """The same for products of one acquisition that differ in their processing only."""
     baseline: int | None = None
@@ -59,6 +69,7 @@ def parse_name(product: str) -> NameFacts:
             product_type=part["level"],
             tile=part["tile"],
             relative_orbit=int(part["orbit"]),
+            start=part["start"],
             acquisition=key,
             baseline=int(part["baseline"]),
         )
@@ -71,7 +82,44 @@ def parse_name(product: str) -> NameFacts:
             product_type=part["type"],
             relative_orbit=relative,
             polarisation=_POLARISATIONS.get(part["polarisation"], ()),
+            start=part["start"],
+            stop=part["stop"],
+            orbit=int(part["orbit"]),
         )
     if match := _NOVASAR.match(product):
         return NameFacts(mission="NovaSAR", product_type=match["type"].upper())
     return NameFacts()
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def described(product: str) -> Scene:
+    """A scene as its name describes it, for want of a catalogue; a name of no known convention is an id and no more.
+
+    >>> described("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117").satellite
+    'Sentinel-2A'
+    """
+    facts = parse_name(product)
+    if facts.mission is None:
+        return Scene(id=product)
+    sentinel = _MISSION.fullmatch(facts.mission)
+    optical = sentinel is not None and sentinel["number"] == "2"
+    sensor: Sensor = "optical" if optical else "sar"
+    return Scene(
+        id=product,
+        start=_instant(facts.start),
+        stop=_instant(facts.stop),
+        sensor=sensor,
+        satellite=f"Sentinel-{sentinel['number']}{sentinel['unit']}" if sentinel else f"{facts.mission}-1",
+        source_group=f"S{sentinel['number']}" if sentinel else facts.mission,
+        product_type=facts.product_type,
+        orbit=facts.orbit,
+        polarisation="/".join(facts.polarisation) or None,
+    )

@@ -81,6 +81,7 @@ class Archives:
             key=key,
             base=Path(self._manifest.source).parent,
             transfer=self._manifest.transfer,
+            mirror=Path(self._manifest.source).parent / self._manifest.mirror.path,
             clock=self._clock,
             prompt=self._prompt,
             alone=len({urlsplit(url or "").hostname for url in urls}) == 1,

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import ArchiveConfig, TransferConfig
-from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError, flat_filters
+from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
+from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError, Key, flat_filters
 from sedas_sync.model import Sensor
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Opening:
     """Gives the present instant, UTC."""
     prompt: bool = False
     """Whether a person may be asked for credentials."""
+    mirror: Path | None = None
+    """The folder that is filled."""
     alone: bool = True
     """Whether it is the only host of its type: environment variables name no host, and belong to one only."""
     stack: ExitStack = field(default_factory=ExitStack)
@@ -104,6 +106,28 @@ BUILT_IN: Mapping[str, ArchiveType] = {
             filter_sensors=_SEDAS_FILTER_SENSORS,
         ),
         cdse.KIND,
+        ArchiveType(
+            name="directory",
+            opener="sedas_sync.archives.directory:open_archive",
+            place="path",
+            # What an index says of bytes is of the file itself, never of something that was packed otherwise.
+            filehash="enforce",
+            keys={
+                "path": Key(
+                    read=fields.text,
+                    about="the folder, relative to the manifest",
+                    required=True,
+                    schema={"type": "string"},
+                ),
+                "link": Key(
+                    read=fields.choice("auto", "hard", "reflink", "copy"),
+                    about="how files are taken from it",
+                    default="auto",
+                    selects=False,
+                    schema={"enum": ["auto", "hard", "reflink", "copy"]},
+                ),
+            },
+        ),
     )
 }
 """By name. A type's module is imported when one is opened, so nothing here may import it."""

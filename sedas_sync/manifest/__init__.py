@@ -174,7 +174,9 @@ def _archive(
     )
     if config is None:
         return None
-    config = config.model_copy(update={"type": kind.name, **_address(config, table, path, report, kind)})
+    filehash = config.filehash if "filehash" in table else kind.filehash
+    update = {"type": kind.name, "filehash": filehash, **_address(config, table, path, report, kind)}
+    config = config.model_copy(update=update)
     if kind.check is not None:
         for key, sentence in kind.check(config):
             report.add(dotted(path, key), sentence)

@@ -5,7 +5,7 @@ Values only. Which kinds there are is handed to `parse`; how one is opened is `s
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sedas_sync.model import NOTHING, Sensor
 
@@ -55,6 +55,8 @@ class ArchiveType:
     """The key that says where it is, None where it is nowhere; without `url` it has no `trusted_hosts` either."""
     trusted_hosts: tuple[str, ...] = ()
     """Further hosts that may see its credentials, where the manifest names none."""
+    filehash: Literal["warn", "enforce", "ignore"] = "warn"
+    """What a scene is worth that differs from the catalogue's digest, where the manifest does not say."""
     keys: Mapping[str, Key] = field(default=NOTHING, hash=False)
     """Its own keys, besides `type`, `url`, `trusted_hosts` and `filehash`."""
     check: "Callable[[ArchiveConfig], Iterator[Mistake]] | None" = None

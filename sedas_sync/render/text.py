@@ -56,7 +56,7 @@ def duration(seconds: float) -> str:
 
 def plan(of: Plan, *, everything: bool, colour: bool, command: str) -> str:
     """Write a plan: by dataset, one line a scene, a count of each action, and what to run next."""
-    lines = [f"Mirror {of.mirror}", f"Archive {of.archive.get('type')} {of.archive.get('url') or ''}".rstrip(), ""]
+    lines = [f"Mirror {of.mirror}", *_archives(of), ""]
     groups: dict[tuple[str, ...], list[Action]] = {}
     for action in of.actions:
         groups.setdefault(action.datasets, []).append(action)
@@ -73,6 +73,14 @@ def plan(of: Plan, *, everything: bool, colour: bool, command: str) -> str:
     if of.changes or of.counts[Kind.WAIT]:
         lines.append(f"Run `{command}` to do this.")
     return "\n".join(lines)
+
+
+def _archives(of: Plan) -> list[str]:
+    """Where scenes come from, an archive a line."""
+    if not of.archives:
+        return [f"Archive {of.archive.get('type')} {of.archive.get('url') or ''}".rstrip()]
+    known = of.archives.items()
+    return [f"Archive {key}: {facts.get('type')} {facts.get('url') or ''}".rstrip() for key, facts in known]
 
 
 def _action_line(action: Action, *, colour: bool) -> str:

@@ -27,7 +27,7 @@ from msgspec import Struct
 from sedas_sync import errors, model
 from sedas_sync.integrity import Checked, Filehash, Proof, Proving, algorithm
 from sedas_sync.transfer import headers as _headers
-from sedas_sync.transfer import segments, wire
+from sedas_sync.transfer import local, segments, wire
 from sedas_sync.transfer.live import Live
 from sedas_sync.transfer.partial import Note, Partial, Resumable, identity, partial_of
 from sedas_sync.transfer.proving import RELAYED, Follower, Relay
@@ -168,6 +168,8 @@ def fetch(job: Job, live: Live | None = None) -> Got:
     live = live or _own_live()
     live.budget.take()
     try:
+        if job.download.local is not None:
+            return _bring(job, job.download.local, live)
         wire.split(job.download.url)
         return Run(job, live).run()
     except wire.Refused as error:
@@ -180,6 +182,27 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         if not shared:
             # Nobody says when the last of them has ended, and a folder that is open cannot be unmounted.
             live.folders.close()
+
+
+def _bring(job: Job, source: model.Local, live: Live) -> Got:
+    """Take a file of this machine."""
+    began = live.clock()
+    try:
+        checked, found, copied = local.bring(job, source, live)
+    except InterruptedError as error:
+        raise Stopped(f"{job.id}: stopped") from error
+    return Got(
+        id=job.id,
+        path=job.path,
+        size=checked.size,
+        mtime_ns=found.st_mtime_ns,
+        sha256=checked.sha256,
+        level=checked.level,
+        received=copied,
+        resumed_from=0,
+        seconds=live.clock() - began,
+        warnings=checked.warnings,
+    )
 
 
 def _own_live() -> Live:

@@ -1,6 +1,11 @@
 """What every archive owes the rest of the package: one suite, run against each implementation.
 
-A module that tests an implementation subclasses `ArchiveContract` and provides the fixture `case`.
+A module that tests an implementation subclasses `ArchiveContract` and provides the fixture `case`::
+
+    class TestMine(ArchiveContract):
+        @pytest.fixture
+        def case(self):
+            return Case(MyArchive(...), Query(...))
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +19,7 @@ from msgspec.structs import replace
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model import Order, OrderState, Query
+from sedas_sync.places import product_of
 
 
 @dataclass
@@ -28,16 +34,29 @@ def no_warning(sentence):
     raise AssertionError(f"unexpected warning: {sentence}")
 
 
+def any_warning(sentence):
+    assert sentence
+
+
 class ArchiveContract:
     """The suite. Tests of orders are skipped where an archive has none, which is allowed."""
+
+    footprints = True
+    """Whether every scene has a footprint."""
+    warns = False
+    """Whether a search has something to warn of, every time."""
+
+    @pytest.fixture
+    def heard(self):
+        return any_warning if self.warns else no_warning
 
     @pytest.fixture
     def archive(self, case):
         return case.archive
 
     @pytest.fixture
-    def scenes(self, case):
-        return list(case.archive.find(case.query, warn=no_warning))
+    def scenes(self, heard, case):
+        return list(case.archive.find(case.query, warn=heard))
 
     @pytest.fixture
     def orders(self, archive):
@@ -62,30 +81,31 @@ class ArchiveContract:
             assert scene.id
             assert scene.start is not None
             assert scene.start.tzinfo is UTC
-            assert scene.footprint
+            assert scene.footprint or not self.footprints
+            assert scene.id == product_of(scene.id), "ids have no ending, so that archives agree on them"
             assert scene.sensor in ("optical", "sar", None)
             assert scene.online == (scene.download_url is not None)
 
-    def test_found_again_the_same(self, archive, case, scenes):
-        assert {scene.id for scene in archive.find(case.query, warn=no_warning)} == {scene.id for scene in scenes}
+    def test_found_again_the_same(self, heard, archive, case, scenes):
+        assert {scene.id for scene in archive.find(case.query, warn=heard)} == {scene.id for scene in scenes}
 
-    def test_both_ends_of_the_time_are_included(self, archive, case, scenes):
+    def test_both_ends_of_the_time_are_included(self, heard, archive, case, scenes):
         scene = max(scenes, key=lambda scene: scene.start)
         instant = replace(case.query, start=scene.start, stop=scene.start)
-        assert scene.id in {found.id for found in archive.find(instant, warn=no_warning)}
+        assert scene.id in {found.id for found in archive.find(instant, warn=heard)}
 
-    def test_nothing_outside_the_time_is_found(self, archive, case, scenes):
+    def test_nothing_outside_the_time_is_found(self, heard, archive, case, scenes):
         first = min(scene.start for scene in scenes)
         before = replace(case.query, stop=first - timedelta(seconds=1))
-        assert not {scene.id for scene in archive.find(before, warn=no_warning)} & {scene.id for scene in scenes}
+        assert not {scene.id for scene in archive.find(before, warn=heard)} & {scene.id for scene in scenes}
 
-    def test_end_before_start_finds_nothing(self, archive, case):
+    def test_end_before_start_finds_nothing(self, heard, archive, case):
         query = replace(case.query, stop=case.query.start - timedelta(days=1))
-        assert list(archive.find(query, warn=no_warning)) == []
+        assert list(archive.find(query, warn=heard)) == []
 
-    def test_sensor_leaves_nothing_of_it_out(self, archive, case, scenes):
+    def test_sensor_leaves_nothing_of_it_out(self, heard, archive, case, scenes):
         for sensor in ("optical", "sar"):
-            found = {scene.id for scene in archive.find(replace(case.query, sensor=sensor), warn=no_warning)}
+            found = {scene.id for scene in archive.find(replace(case.query, sensor=sensor), warn=heard)}
             assert {scene.id for scene in scenes if scene.sensor == sensor} <= found
 
     def test_look_up_knows_what_was_found(self, archive, scenes):
@@ -141,7 +161,7 @@ class ArchiveContract:
     def test_poll_of_nothing(self, orders):
         assert list(orders.poll([])) == []
 
-    def test_used_from_several_threads(self, archive, case, scenes):
+    def test_used_from_several_threads(self, heard, archive, case, scenes):
         with ThreadPoolExecutor(4) as pool:
-            runs = list(pool.map(lambda _: {s.id for s in archive.find(case.query, warn=no_warning)}, range(4)))
+            runs = list(pool.map(lambda _: {s.id for s in archive.find(case.query, warn=heard)}, range(4)))
         assert all(run == {scene.id for scene in scenes} for run in runs)

@@ -1,0 +1,209 @@
+"""A folder of this machine as an archive: scenes named `<id>.zip` at any depth, or another mirror.
+
+What another mirror's index remembers of a file (its facts, and the digest of its bytes) is taken from there. Of other
+files their names say what they can; nobody knows their footprints then, and rules on AOIs let them pass. Symbolic links
+below the folder are not followed.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
+
+from sedas_sync import folder
+from sedas_sync.archives import Orders, Warn
+from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
+from sedas_sync.facts import scene_of
+from sedas_sync.index import Index
+from sedas_sync.model import Download, Holding, Local, Query, Scene, SceneId, Taking
+from sedas_sync.names import described
+from sedas_sync.places import product_of
+
+if TYPE_CHECKING:
+    from sedas_sync.archives.registry import Opening
+
+_ENDING = ".zip"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What the folder held when it was looked through."""
+
+    scenes: Mapping[SceneId, Scene]
+    paths: Mapping[SceneId, str]
+    warnings: tuple[str, ...]
+
+
+class DirectoryArchive:
+    """A folder of scenes.
+
+    It is looked through once, when it is first asked; what comes later is found by the next run.
+
+    Args:
+        root: the folder; it may be a symbolic link itself.
+        how: how files are taken from it.
+        leave_out: a folder below it that is none of it, such as the mirror that is filled.
+    """
+
+    orders: Orders | None = None
+
+    def __init__(self, root: Path, *, how: Taking = "auto", leave_out: Path | None = None) -> None:
+        self._root = root.resolve()
+        self._how = how
+        self._leave_out = _below(self._root, leave_out)
+        self._lock = threading.Lock()
+        self._listed: _Listing | None = None
+        self.identity = f"directory {self._root}"
+
+    def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
+        """Yield every scene sensed in the time asked for, and those whose time is not known.
+
+        Raises:
+            ArchiveError: the folder is not there, or cannot be read.
+        """
+        listing = self._listing()
+        for warning in listing.warnings:
+            warn(warning)
+        blind = 0
+        for scene in listing.scenes.values():
+            if scene.start is not None and not query.start <= scene.start <= query.stop:
+                continue
+            if query.sensor != "all" and scene.sensor not in (None, query.sensor):
+                continue
+            blind += scene.footprint is None
+            yield scene
+        if blind:
+            warn(
+                f"{self._root}: the footprints of {blind} scenes are not known; they count as lying over every AOI "
+                "(the index of a mirror would know them)"
+            )
+
+    def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
+        """Yield the scenes of these ids that are in the folder.
+
+        Raises:
+            ArchiveError: the folder is not there, or cannot be read.
+        """
+        del warn
+        asked = dict.fromkeys(ids)
+        if asked:
+            scenes = self._listing().scenes
+            yield from (scenes[scene_id] for scene_id in asked if scene_id in scenes)
+
+    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+        """Say which file it is.
+
+        Raises:
+            ArchiveError: it is not there (any more), or was refused.
+        """
+        listing = self._listing()
+        path = listing.paths.get(scene.id)
+        if path is None or folder.stat(str(self._root), path) is None:
+            raise ArchiveError(f"{scene.id}: is not in {self._root} any more")
+        if refused is not None:
+            raise ArchiveError(f"{self._root}/{path}: was refused, and there is no other file of it")
+        known = listing.scenes[scene.id]
+        return Download(
+            url=(self._root / path).as_uri(),
+            size=known.size,
+            digest=known.digest,
+            local=Local(root=str(self._root), path=path, how=self._how),
+        )
+
+    def stop(self) -> None:
+        """Nothing is under way for long."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _listing(self) -> _Listing:
+        with self._lock:
+            if self._listed is None:
+                if not self._root.is_dir():
+                    raise ArchiveError(f"{self._root}: there is no such folder")
+                try:
+                    self._listed = self._look_through()
+                except OSError as error:
+                    raise ArchiveError(f"{error.filename or self._root}: cannot be read: {error.strerror}") from error
+            return self._listed
+
+    def _look_through(self) -> _Listing:
+        held, warnings = self._remembered()
+        scenes: dict[SceneId, Scene] = {}
+        paths: dict[SceneId, str] = {}
+        links = 0
+        for entry in sorted(folder.scan(str(self._root))):
+            if not entry.path.lower().endswith(_ENDING) or self._is_left_out(entry.path):
+                continue
+            if not entry.is_file:
+                links += entry.is_symlink
+                continue
+            holding = held.get(entry.path)
+            if holding is not None and holding.size != entry.size:
+                warnings.append(f"{entry.path}: is not what its mirror's index says; it is passed over")
+                continue
+            scene = _scene(self._root, entry, holding)
+            if scene.id in scenes:
+                warnings.append(f"{entry.path}: {paths[scene.id]} is the same scene, and is the one that is taken")
+                continue
+            scenes[scene.id], paths[scene.id] = scene, entry.path
+        if links:
+            warnings.append(f"{self._root}: {links} symbolic links are not followed")
+        return _Listing(scenes, paths, tuple(warnings))
+
+    def _is_left_out(self, path: str) -> bool:
+        # The state of a mirror that lies deeper holds partial and replaced files, which are nobody's scenes.
+        parts = path.split("/")
+        return folder.STATE in parts or (self._leave_out is not None and path.startswith(f"{self._leave_out}/"))
+
+    def _remembered(self) -> tuple[dict[str, Holding], list[str]]:
+        """What the index knows of each path, where the folder is a mirror."""
+        if not (self._root / folder.STATE / "index.db").is_file():
+            return {}, []
+        try:
+            with Index(self._root, write=False) as index:
+                return {holding.path: holding for holding in index.holdings()}, []
+        except SedasSyncError as error:
+            return {}, [f"{error}; scenes are told by their names alone"]
+
+
+def _scene(root: Path, entry: folder.Entry, holding: Holding | None) -> Scene:
+    name = entry.path.rpartition("/")[2]
+    scene = described(product_of(name))
+    digest = None
+    if holding is not None:
+        digest = holding.sha256
+        try:
+            scene = scene_of(holding.facts) if holding.facts != "{}" else replace(scene, id=holding.id)
+        except (ValueError, TypeError):
+            scene = replace(scene, id=holding.id)
+    return replace(
+        scene,
+        size=entry.size,
+        digest=digest,
+        download_url=(root / entry.path).as_uri(),
+        offline=None,
+        planned=False,
+    )
+
+
+def _below(root: Path, inner: Path | None) -> str | None:
+    if inner is None or not inner.resolve().is_relative_to(root):
+        return None
+    return inner.resolve().relative_to(root).as_posix()
+
+
+def open_archive(opening: "Opening") -> DirectoryArchive:
+    """Open the folder that a manifest names; a relative one is found from the manifest.
+
+    Raises:
+        ManifestError: it is the mirror itself.
+    """
+    root = opening.base / str(opening.config.options["path"])
+    if opening.mirror is not None and opening.mirror.resolve() == root.resolve():
+        raise ManifestError(f"{root}: the mirror cannot be its own archive; give [mirror] another path")
+    how = cast(Taking, opening.config.options["link"])
+    return DirectoryArchive(root, how=how, leave_out=opening.mirror)

@@ -1,0 +1,171 @@
+"""Getting a scene from a folder of this machine: linked or copied, proved like any other, then renamed.
+
+What is in the source folder is walked to one component at a time and opened without following links, so that nothing
+is ever taken from outside it, whoever changes what meanwhile. A file that was linked is not written to by anybody
+here; one that was copied is flushed before it has its final name.
+"""
+
+import errno
+import os
+import stat as modes
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sedas_sync import errors, folder
+from sedas_sync.integrity import Checked, Proof
+from sedas_sync.model import Local, Taking
+from sedas_sync.transfer.live import Live
+from sedas_sync.transfer.partial import note_name
+
+if TYPE_CHECKING:
+    from sedas_sync.transfer.engine import Job
+
+_SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_TARGET = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FICLONE = 0x40049409
+"""Share the blocks of another file (linux/fs.h)."""
+_STEP = 8 << 20
+_CANNOT = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EMLINK, errno.EACCES}
+)
+"""What a file system answers that cannot link or clone here."""
+
+
+def bring(job: "Job", source: Local, live: Live) -> tuple[Checked, os.stat_result, int]:
+    """Bring a file of this machine into the mirror; returns what was proved, its stat, and how many bytes were copied.
+
+    Raises:
+        TransferError: it cannot be read, or not be had in the way that was asked for.
+        IntegrityError: it is not the scene.
+        InterruptedError: `live.stop` was set.
+        OSError: the mirror cannot take it.
+    """
+    with folder.parent(job.root, job.partial, create=True) as (here, part):
+        for old in (part, note_name(part)):
+            with suppress(FileNotFoundError):
+                os.unlink(old, dir_fd=here)
+        try:
+            copied = _take(job, source, live, here, part)
+            file = os.open(part, _SOURCE, dir_fd=here)
+            try:
+                checked = _proved(job, file)
+                if copied:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+            with folder.parent(job.root, job.path, create=True) as (there, name):
+                found = folder.place_at(here, part, there, name, replace=job.replace)
+        except FileExistsError as error:
+            raise errors.TransferError(f"{job.path}: something has taken the scene's place meanwhile") from error
+        finally:
+            # Nothing is gone on with: what was copied in part is copied anew, which is as fast as to compare it.
+            with suppress(OSError):
+                os.unlink(part, dir_fd=here)
+    live.flush_folder(job.root, job.path)
+    return checked, found, copied
+
+
+def _take(job: "Job", source: Local, live: Live, here: int, part: str) -> int:
+    """Make the part a link, a clone or a copy; returns how many bytes were copied."""
+    try:
+        with folder.parent(source.root, source.path) as (there, name):
+            file = os.open(name, _SOURCE, dir_fd=there)
+            try:
+                if not modes.S_ISREG(os.fstat(file).st_mode):
+                    raise errors.TransferError(f"{source.path}: is no regular file")
+                return _link_clone_or_copy(job, source.how, live, (there, name, file), (here, part))
+            finally:
+                os.close(file)
+    except FileNotFoundError:
+        raise errors.TransferError(f"{source.path}: is not in {source.root} any more") from None
+    except errors.TransferError as error:
+        if "symbolic link" in str(error):
+            raise errors.TransferError(f"{source.path}: a folder on the way is a symbolic link") from None
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise errors.TransferError(f"{source.path}: is a symbolic link; it is not followed") from None
+        raise
+
+
+def _link_clone_or_copy(
+    job: "Job", how: Taking, live: Live, source: tuple[int, str, int], target: tuple[int, str]
+) -> int:
+    there, name, file = source
+    here, part = target
+    # A clone is as cheap as a link, and a change to one file is no change to the other.
+    ways = {"auto": ("reflink", "hard", "copy")}.get(how, (how,))
+    for way in ways:
+        try:
+            if way == "hard":
+                os.link(name, part, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
+                _the_same(file, here, part)
+                return 0
+            if way == "reflink":
+                _clone(file, here, part)
+                return 0
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+            if way == ways[-1]:
+                raise errors.TransferError(
+                    f"{name}: link = {how!r} is not possible from there to here: {os.strerror(error.errno)}"
+                ) from error
+            continue
+        return _copy(job, live, file, here, part)
+    raise AssertionError(how)
+
+
+def _the_same(file: int, here: int, part: str) -> None:
+    """See to it that the file that was linked is the one that was opened."""
+    linked, opened = os.stat(part, dir_fd=here, follow_symlinks=False), os.fstat(file)
+    if (linked.st_dev, linked.st_ino) != (opened.st_dev, opened.st_ino):
+        raise errors.TransferError("the file was replaced while it was being linked")
+
+
+def _clone(file: int, here: int, part: str) -> None:
+    import fcntl  # noqa: PLC0415  # there is none on Windows, where nothing is cloned
+
+    target = os.open(part, _TARGET, 0o666, dir_fd=here)
+    try:
+        fcntl.ioctl(target, _FICLONE, file)
+    except OSError:
+        os.unlink(part, dir_fd=here)
+        raise
+    finally:
+        os.close(target)
+
+
+def _copy(job: "Job", live: Live, file: int, here: int, part: str) -> int:
+    size, done = os.fstat(file).st_size, 0
+    target = os.open(part, _TARGET, 0o666, dir_fd=here)
+    try:
+        while True:
+            if live.stop.is_set():
+                raise InterruptedError
+            step = live.reading(_STEP)
+            sent = os.sendfile(target, file, done, step)
+            if not sent:
+                return done
+            done += sent
+            live.pay(sent)
+            if live.on_bytes is not None:
+                live.on_bytes(job.id, done, size)
+    finally:
+        os.close(target)
+
+
+def _proved(job: "Job", file: int) -> Checked:
+    proof = Proof(
+        level=job.policy.integrity,
+        size=job.download.size,
+        digest=job.download.digest,
+        filehash=job.policy.filehash,
+        sha256=job.sha256,
+        zipped=job.path.lower().endswith(".zip"),
+    )
+    proof.catch_up(file, os.fstat(file).st_size)
+    checked = proof.finish(file)
+    if checked.problems:
+        raise errors.IntegrityError(f"what is there is not the scene: {'; '.join(checked.problems)}")
+    return checked

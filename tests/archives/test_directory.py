@@ -1,0 +1,282 @@
+"""A folder, or another mirror, as an archive: what it lists, how files are taken, and what is never taken."""
+
+import errno
+import hashlib
+import os
+import shutil
+import zipfile
+from datetime import UTC, datetime
+
+import pytest
+from contract import ArchiveContract, Case
+
+import sedas_sync as ss
+from sedas_sync.archives.directory import DirectoryArchive
+from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, TransferError
+from sedas_sync.model import Local, Query
+from sedas_sync.names import described
+from sedas_sync.transfer import Job, Policy, fetch, local
+
+S2 = "S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117"
+S2_LATER = "S2B_MSIL1C_20190506T110629_N0207_R137_T30UXC_20190506T120832"
+S1 = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
+QUERY = Query(
+    aoi="POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))",
+    start=datetime(2019, 4, 30, tzinfo=UTC),
+    stop=datetime(2019, 6, 12, 23, 59, 59, tzinfo=UTC),
+)
+DATASET = (
+    '[aoi.here]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n[dataset.d]\naoi = "here"\nstart = 2019-04-30\nend = 2019-06-12\n'
+)
+
+
+def put(folder, name, text=""):
+    file = folder / f"{name}.zip"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w") as out:
+        out.writestr(f"{file.stem}.SAFE/manifest.safe", text or name)
+    return file
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """A folder as the original client leaves it, in some depth."""
+    folder = tmp_path / "shelf"
+    for name in (S2, f"2019/deep/{S1}", S2_LATER, "notes-by-hand"):
+        put(folder, name)
+    (folder / "readme.txt").write_text("no scene")
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(archive, datasets=DATASET, name="m.toml", mirror="scenes"):
+        file = tmp_path / name
+        file.write_text(
+            f'version = 1\n[archive]\ntype = "directory"\n{archive}\n[mirror]\npath = "{mirror}"\n{datasets}'
+        )
+        return ss.load_manifest(file)
+
+    return write
+
+
+# -- the contract ----------------------------------------------------------------------------------------------------
+
+
+class TestPlainFolder(ArchiveContract):
+    footprints = False
+    warns = True
+
+    @pytest.fixture
+    def case(self, shelf):
+        (shelf / "notes-by-hand.zip").unlink()
+        return Case(DirectoryArchive(shelf), QUERY)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A mirror of the sandbox, without what is in the long-term archive."""
+    folder = tmp_path_factory.mktemp("other")
+    file = folder / "m.toml"
+    file.write_text(f'version = 1\n[archive]\ntype = "sandbox"\n[transfer]\norder_timeout = "0s"\n{DATASET}')
+    with ss.Mirror(ss.load_manifest(file)) as mirror:
+        mirror.apply(mirror.plan(), wait=False)
+        return mirror.root
+
+
+class TestOtherMirror(ArchiveContract):
+    @pytest.fixture
+    def case(self, filled):
+        return Case(DirectoryArchive(filled), QUERY)
+
+    def test_digests_are_those_of_the_index(self, scenes, filled):
+        for scene in scenes:
+            assert scene.digest == hashlib.sha256((filled / f"{scene.id}.zip").read_bytes()).hexdigest()
+
+    def test_a_file_that_its_index_does_not_know_so_is_passed_over(self, filled, scenes, tmp_path):
+        copy = tmp_path / "copy"
+        shutil.copytree(filled, copy)
+        (copy / f"{scenes[0].id}.zip").write_bytes(b"PK changed")
+        warned = []
+        found = {scene.id for scene in DirectoryArchive(copy).find(QUERY, warn=warned.append)}
+        assert found == {scene.id for scene in scenes[1:]}
+        assert any("is not what its mirror's index says" in sentence for sentence in warned)
+
+
+# -- what it lists ---------------------------------------------------------------------------------------------------
+
+
+def test_names_say_what_they_can():
+    scene = described(S1)
+    assert (scene.satellite, scene.source_group, scene.sensor, scene.product_type) == (
+        "Sentinel-1B",
+        "S1",
+        "sar",
+        "GRD",
+    )
+    assert (scene.start, scene.stop) == (
+        datetime(2019, 5, 28, 10, 50, 30, tzinfo=UTC),
+        datetime(2019, 5, 28, 10, 50, 55, tzinfo=UTC),
+    )
+    assert (scene.orbit, scene.polarisation) == (16443, "VV/VH")
+    assert described(S2).start == datetime(2019, 5, 1, 11, 6, 21, tzinfo=UTC)
+    assert described("notes-by-hand").start is None
+
+
+def test_a_scene_without_a_footprint_passes_and_that_is_said(shelf, write):
+    with ss.Mirror(write('path = "shelf"')) as mirror:
+        plan = mirror.plan()
+    assert {action.id for action in plan.actions} == {S1, S2, S2_LATER}
+    assert any("footprints of 4 scenes are not known" in warning for warning in plan.warnings)
+    assert any("'notes-by-hand'" in warning and "no sensing time" in warning for warning in plan.warnings)
+
+
+def test_a_file_of_no_known_name_can_be_named(shelf, write):
+    with ss.Mirror(write('path = "shelf"', '[dataset.d]\nproducts = ["notes-by-hand"]\n')) as mirror:
+        assert mirror.apply(mirror.plan()).exit_code == 0
+    assert (mirror.root / "notes-by-hand.zip").is_file()
+
+
+def test_links_are_not_followed_and_the_second_of_two_files_is_passed_over(shelf):
+    (shelf / "linked.zip").symlink_to(shelf / f"{S2}.zip")
+    (shelf / "elsewhere").symlink_to("/etc")
+    put(shelf, f"z/{S2}", "another")
+    warned = []
+    found = [scene.id for scene in DirectoryArchive(shelf).find(QUERY, warn=warned.append)]
+    assert sorted(found) == sorted([S1, S2, S2_LATER, "notes-by-hand"])
+    assert any("1 symbolic links are not followed" in sentence for sentence in warned)
+    assert any(f"z/{S2}.zip: {S2}.zip is the same scene" in sentence for sentence in warned)
+
+
+def test_a_mirror_in_its_own_archive_is_left_out(shelf, write):
+    manifest = write('path = "shelf"', mirror="shelf/mine")
+    with ss.Mirror(manifest) as mirror:
+        assert mirror.apply(mirror.plan()).fetched == 3
+    with ss.Mirror(manifest) as mirror:
+        assert mirror.plan().changes == 0
+    with pytest.raises(ManifestError, match="cannot be its own archive"), ss.Mirror(write('path = "scenes"')) as mirror:
+        mirror.plan()
+
+
+def test_a_folder_that_is_not_there_is_an_archive_that_is_down(write):
+    with ss.Mirror(write('path = "gone"')) as mirror:
+        plan = mirror.plan()
+    assert not plan.search_complete
+    assert "there is no such folder" in plan.failures[0].error
+
+
+# -- taking ----------------------------------------------------------------------------------------------------------
+
+
+def job(tmp_path, shelf, how="auto", name=S2, **more):
+    download = DirectoryArchive(shelf, how=how).locate(described(name))
+    root = tmp_path / "scenes"
+    return Job(
+        id=name, download=download, root=str(root), path=f"{name}.zip", partial=f".sedas-sync/partial/{name}.part",
+        policy=Policy(filehash="enforce"), **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["hard", "copy", "auto"])
+def test_a_file_is_taken_whole_and_proved(tmp_path, shelf, how):
+    got = fetch(job(tmp_path, shelf, how))
+    source, here = shelf / f"{S2}.zip", tmp_path / "scenes" / f"{S2}.zip"
+    assert here.read_bytes() == source.read_bytes()
+    assert got.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert got.level.value == "crc"
+    assert (here.stat().st_ino == source.stat().st_ino) == (got.received == 0)
+    if how != "auto":
+        assert (got.received == 0) == (how == "hard")
+    assert list((tmp_path / "scenes/.sedas-sync/partial").iterdir()) == []
+
+
+def test_what_cannot_be_cloned_is_linked_and_what_cannot_be_linked_is_copied(tmp_path, shelf, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    monkeypatch.setattr(local, "_clone", refuse)
+    assert fetch(job(tmp_path, shelf)).received == 0
+    real = os.link
+
+    def link(*arguments, **more):
+        if str(arguments[1]).endswith(".part"):
+            raise OSError(errno.EXDEV, "no")
+        real(*arguments, **more)
+
+    monkeypatch.setattr(os, "link", link)
+    assert fetch(job(tmp_path, shelf, name=S1)).received > 0
+    with pytest.raises(TransferError, match="link = 'reflink' is not possible"):
+        fetch(job(tmp_path, shelf, "reflink", name=S2_LATER))
+    with pytest.raises(TransferError, match="link = 'hard' is not possible"):
+        fetch(job(tmp_path, shelf, "hard", name=S2_LATER))
+
+
+def test_a_damaged_file_never_gets_into_the_mirror(tmp_path, shelf):
+    data = (shelf / f"{S2}.zip").read_bytes()
+    (shelf / f"{S2}.zip").write_bytes(data[:40] + b"?" + data[41:])
+    with pytest.raises(IntegrityError):
+        fetch(job(tmp_path, shelf))
+    assert list((tmp_path / "scenes").glob("**/*.*")) == [tmp_path / "scenes/.sedas-sync"]
+
+
+def test_the_lock_has_the_last_word(tmp_path, shelf):
+    with pytest.raises(IntegrityError, match="the lock has"):
+        fetch(job(tmp_path, shelf, sha256="0" * 64))
+
+
+@pytest.mark.parametrize("swap", ["file", "folder", "gone"])
+def test_a_link_that_comes_between_is_not_followed(tmp_path, shelf, swap):
+    secret = put(tmp_path, "secret/secret")
+    wanted = job(tmp_path, shelf, name=S1)
+    deep = shelf / "2019/deep"
+    if swap == "folder":
+        deep.rename(tmp_path / "away")
+        (secret.parent / f"{S1}.zip").write_bytes(secret.read_bytes())
+        deep.symlink_to(secret.parent)
+    else:
+        (deep / f"{S1}.zip").unlink()
+        if swap == "file":
+            (deep / f"{S1}.zip").symlink_to(secret)
+    with pytest.raises(TransferError, match=r"symbolic link|any more") as caught:
+        fetch(wanted)
+    assert "written through" not in str(caught.value)
+    assert not (tmp_path / "scenes" / f"{S1}.zip").exists()
+
+
+def test_what_is_no_file_is_not_taken(tmp_path, shelf):
+    os.mkfifo(shelf / "pipe.zip")
+    wanted = job(tmp_path, shelf)
+    piped = Local(root=str(shelf), path="pipe.zip")
+    download = type(wanted.download)(url="file:///pipe.zip", local=piped)
+    with pytest.raises(TransferError, match="no regular file"):
+        fetch(Job(id="pipe", download=download, root=wanted.root, path="pipe.zip", partial=wanted.partial))
+
+
+def test_a_file_that_went_since_it_was_listed_is_no_traceback(shelf):
+    archive = DirectoryArchive(shelf)
+    (scene,) = archive.look_up([S2], warn=print)
+    (shelf / f"{S2}.zip").unlink()
+    with pytest.raises(ArchiveError, match="any more"):
+        archive.locate(scene)
+
+
+# -- all of it -------------------------------------------------------------------------------------------------------
+
+
+def test_a_mirror_is_filled_from_another_one_and_then_nothing_is_left_to_do(tmp_path, write):
+    file = tmp_path / "first.toml"
+    file.write_text(f'version = 1\n[archive]\ntype = "sandbox"\n[mirror]\npath = "first"\n{DATASET}')
+    with ss.Mirror(ss.load_manifest(file)) as first:
+        held = first.apply(first.plan(), wait=False).fetched
+    assert held
+    manifest = write('path = "first"\nlink = "copy"')
+    with ss.Mirror(manifest) as second:
+        summary = second.apply(second.plan())
+        assert (summary.exit_code, summary.fetched) == (0, held)
+        assert {path.name: path.read_bytes() for path in second.root.glob("*.zip")} == {
+            path.name: path.read_bytes() for path in first.root.glob("*.zip")
+        }
+        assert not second.verify().bad
+    with ss.Mirror(manifest) as second:
+        plan = second.plan()
+        assert (plan.changes, plan.warnings) == (0, ())

@@ -1,0 +1,66 @@
+"""A type of archive for sedas-sync: scenes listed in one JSON file, with links to their zips.
+
+The file is a list of objects with `id` and `url`, and where they are known `start` (ISO 8601), `footprint` (WKT),
+`cloud_cover` (percent), `size` (bytes) and `sha256`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import cached_property
+from urllib.request import urlopen
+
+from sedas_sync.plugin import ArchiveError, ArchiveType, Download, Key, Opening, Query, Scene, Warn, fields
+
+
+class JsonIndex:
+    orders = None  # nothing here is ever offline
+
+    def __init__(self, url: str, only: str, timeout: float) -> None:
+        self.identity = f"json-index {url}"
+        self._url, self._only, self._timeout = url, only, timeout
+
+    @cached_property
+    def _scenes(self) -> dict[str, Scene]:
+        try:
+            with urlopen(self._url, timeout=self._timeout) as answer:  # noqa: S310  # the manifest takes no other scheme
+                rows = json.load(answer)
+            scenes = [_scene(row) for row in rows if fnmatchcase(row["id"], self._only)]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ArchiveError(f"{self._url}: {error!r}") from error
+        return {scene.id: scene for scene in scenes}
+
+    def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
+        # More than was asked for is welcome: every rule of the dataset is applied to it again.
+        yield from (s for s in self._scenes.values() if s.start is None or query.start <= s.start <= query.stop)
+
+    def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
+        yield from (self._scenes[one] for one in dict.fromkeys(ids) if one in self._scenes)
+
+    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+        if refused is not None or scene.download_url is None:
+            raise ArchiveError(f"{scene.id}: the index has no other link of it")
+        return Download(url=scene.download_url, size=scene.size, digest=scene.digest)
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _scene(row: dict) -> Scene:
+    facts = {key: row.get(key) for key in ("footprint", "cloud_cover", "size")}
+    start = datetime.fromisoformat(row["start"]) if row.get("start") else None
+    return Scene(id=row["id"], start=start, digest=row.get("sha256"), download_url=row["url"], **facts)
+
+
+def open_archive(opening: Opening) -> JsonIndex:
+    config = opening.config
+    return JsonIndex(config.url, config.options["only"], timeout=opening.transfer.stall_timeout)
+
+
+TYPE = ArchiveType(
+    name="json-index",
+    opener=open_archive,
+    keys={"only": Key(read=fields.text, about="a pattern that ids have to match", default="*")},
+)

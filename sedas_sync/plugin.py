@@ -7,10 +7,10 @@ for keys of the manifest. Errors of the archive are raised as `ArchiveError`, cr
 """
 
 from sedas_sync.archives import Archive, Orders, Warn
-from sedas_sync.archives.registry import GROUP, ArchiveType, Opening
+from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields
-from sedas_sync.manifest.kinds import Key, any_filters, flat_filters
+from sedas_sync.manifest.kinds import ArchiveType, Key, any_filters, flat_filters
 from sedas_sync.model import Download, Order, OrderState, Query, Scene
 
 __all__ = [

@@ -104,6 +104,14 @@ _ARCHIVE = {
         {"type": _text("Its type."), "url": _or_null(_text("Its address."))},
     )
 }
+_ARCHIVES = {
+    "archives": {
+        "type": "object",
+        "description": "All archives by name, where the manifest has several.",
+        "additionalProperties": _ARCHIVE["archive"],
+    }
+}
+_FROM = {"archive": _text("Name of the archive that gives it, where the manifest has several.")}
 _COMPLETE = {"search_complete": _flag("Whether every search gave all there is.")}
 _FAILURE = _object("One failure.", {"id": _text("A scene's id, or a dataset's name of a search."), "error": _ERROR})
 _FAILURES = {"failures": _list(_FAILURE, "Scenes and searches that failed.")}
@@ -190,7 +198,9 @@ def _plan() -> Schema:
             "path": _PATH,
             "size": _or_null(_count("Bytes, where the archive says.")),
             "reason": _REASON,
+            **_FROM,
         },
+        optional=_FROM,
     )
     counts = _counts(Kind, _KIND_MEANINGS)
     counts["bytes"] = _or_null(_count("Bytes to fetch, where every size is known."))
@@ -200,12 +210,14 @@ def _plan() -> Schema:
             **_MANIFEST,
             **_MIRROR,
             **_ARCHIVE,
+            **_ARCHIVES,
             **_COMPLETE,
             "summary": _object("How many scenes each action has.", counts),
             "actions": _list(action, "One entry a scene; kept ones only with `--all`."),
             **_FAILURES,
             **_WARNINGS,
         },
+        optional=_ARCHIVES,
     )
 
 
@@ -277,6 +289,7 @@ def _apply() -> Schema:
                 "level": _LEVEL,
                 "received": _count("Bytes that came over the wire in this run."),
                 "seconds": _number("How long it took."),
+                "archive": _text("Name of the archive that gave it."),
             },
         ),
         _event("adopted", "A file that was here has been taken in.", {"id": _ID, "path": _PATH, "size": _SIZE}),

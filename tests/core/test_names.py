@@ -12,6 +12,7 @@ def test_sentinel_2():
         product_type="L1C",
         tile="30UXC",
         relative_orbit=137,
+        start="20190506T110621",
         acquisition="S2A_L1C_20190506T110621_137_30UXC",
         baseline=207,
     )

@@ -26,6 +26,11 @@ def zipped(folder, name, version=1):
 
 
 @pytest.fixture
+def workspace(quick_workspace):
+    return quick_workspace
+
+
+@pytest.fixture
 def put(workspace, sandbox):
     """Give the sandbox a catalogue: names of scenes, and which version of their bytes it has."""
 

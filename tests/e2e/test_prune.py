@@ -22,6 +22,11 @@ def row(name, day, **more):
 
 
 @pytest.fixture
+def workspace(quick_workspace):
+    return quick_workspace
+
+
+@pytest.fixture
 def filled(workspace, sandbox):
     """A mirror of eight scenes, one a day from the first of May 2019."""
     sandbox._catalogue = RowCatalogue([row(name, day) for day, name in enumerate(NAMES, 1)])

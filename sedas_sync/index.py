@@ -39,6 +39,8 @@ CREATE TABLE runs (
 );
 CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
 """
+_LATER = "CREATE TABLE IF NOT EXISTS awaited (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
+"""Came after the first indexes were written; whoever does not know it does well without."""
 
 _HOLDING = Holding.__struct_fields__
 _ORDER = Order.__struct_fields__
@@ -144,6 +146,7 @@ class Index:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         self._check_version(db)
+        db.execute(_LATER)
 
     def _check_version(self, db: sqlite3.Connection) -> None:
         version = memory.format_of(db)
@@ -184,6 +187,10 @@ class Index:
         """How many files are remembered."""
         return next((int(row[0]) for row in self._rows("SELECT count(*) FROM files")), 0)
 
+    def ids(self) -> set[SceneId]:
+        """The scenes whose files are remembered."""
+        return {row[0] for row in self._rows("SELECT id FROM files")}
+
     def holding(self, scene_id: SceneId) -> Holding | None:
         """The file that is remembered of one scene."""
         for row in self._rows(f"SELECT {', '.join(_HOLDING)} FROM files WHERE id = ?", scene_id):  # noqa: S608  # as above
@@ -219,6 +226,12 @@ class Index:
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """The scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self._rows("SELECT dataset, ids FROM wanted")}
+
+    def awaited(self) -> dict[SceneId, str]:
+        """Facts of scenes that were wanted and had not arrived when the last run ended, as `facts_of` writes them."""
+        if not any(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'awaited'")):
+            return {}
+        return dict(self._rows("SELECT id, facts FROM awaited"))
 
     def last_run(self) -> "RunRecord | None":
         """The run that began last."""
@@ -323,6 +336,19 @@ class Index:
                 db.execute("DELETE FROM wanted")
             rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
             db.executemany("INSERT OR REPLACE INTO wanted VALUES (?, ?)", rows)
+
+    def put_awaited(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
+        """Remember the facts of scenes that are wanted and not here.
+
+        Args:
+            facts: as `facts_of` writes them.
+            only: nothing else is wanted and absent; whatever was remembered before is forgotten.
+        """
+        db = self._writer
+        with self.together():
+            if only:
+                db.execute("DELETE FROM awaited")
+            db.executemany("INSERT OR REPLACE INTO awaited VALUES (?, ?)", facts.items())
 
     def begin_run(self, command: str, now: datetime) -> int:
         """Note that a run begins; returns its number."""

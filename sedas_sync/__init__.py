@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from sedas_sync.model import Action, Holding, Kind, Level, Order, OrderState, Query, Scene, Want
     from sedas_sync.plan import Plan
     from sedas_sync.prune import Limit
+    from sedas_sync.report.write import WrittenReport
     from sedas_sync.sandbox import Sandbox
     from sedas_sync.saved import SavedPlan
     from sedas_sync.status import Status
@@ -100,6 +101,7 @@ _HOMES = {
     "sedas_sync.model": ("Action", "Holding", "Kind", "Level", "Order", "OrderState", "Query", "Scene", "Want"),
     "sedas_sync.plan": ("Plan",),
     "sedas_sync.prune": ("Limit",),
+    "sedas_sync.report.write": ("WrittenReport",),
     "sedas_sync.sandbox": ("Sandbox",),
     "sedas_sync.saved": ("SavedPlan",),
     "sedas_sync.status": ("Status",),
@@ -159,6 +161,7 @@ __all__ = [
     "Verified",
     "Want",
     "Warned",
+    "WrittenReport",
     "__version__",
     "fetch",
     "load_manifest",

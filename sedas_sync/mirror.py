@@ -22,6 +22,7 @@ from sedas_sync.archives import Archive
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Fetched, Summary
+from sedas_sync.facts import facts_of
 from sedas_sync.home import WILL_REBUILD, Home
 from sedas_sync.index import Index
 from sedas_sync.load import load_manifest
@@ -42,6 +43,7 @@ from sedas_sync.why import Explanation
 if TYPE_CHECKING:
     from sedas_sync.adopt import Adoption, File, How
     from sedas_sync.geometry import Polygonal
+    from sedas_sync.report.write import WrittenReport
     from sedas_sync.status import Status
     from sedas_sync.verify import Report
 
@@ -229,6 +231,25 @@ class Mirror:
                 warnings=warnings,
             )
 
+    def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
+        """Write one self-contained HTML page of what the mirror holds, wants and waits for. Offline.
+
+        As `status`, it counts against the lock where there is one that fits, else against the last apply.
+
+        Args:
+            out: where to; `<manifest stem>.html` beside the manifest where None. A file that is there is replaced.
+
+        Raises:
+            ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or
+                its lock.
+        """
+        from sedas_sync.report.write import write  # noqa: PLC0415  # one command needs it
+
+        with self._home.index(write=False) as (index, warnings):
+            self._home.check_owner(index)
+            lock = self._pins.lock_that_fits(warnings)
+            return write(self.manifest, self.root, index, out=out, lock=lock, warnings=warnings)
+
     def verify(
         self,
         *,
@@ -389,7 +410,10 @@ class Mirror:
             plan = prune.within(plan, max_prune, index.count(), confirm)
             index.set_owner(self._home.name)
             self._remember_wanted(index, plan)
-            yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
+            try:
+                yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
+            finally:
+                _remember_awaited(index, plan)
 
     def _carry_out(
         self,
@@ -661,6 +685,14 @@ class Mirror:
 
 def _no_file(name: str) -> "Polygonal":
     raise FileNotFoundError(name)
+
+
+def _remember_awaited(index: Index, plan: Plan) -> None:
+    """Keep for reports the facts of what a plan wanted and did not get; those of files are kept with the files."""
+    wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in _NEED_AN_ARCHIVE}
+    held = index.ids() if wants else set()
+    facts = {scene_id: facts_of(scene) for scene_id, scene in wants.items() if scene_id not in held}
+    index.put_awaited(facts, only=plan.search_complete and not plan.datasets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -573,6 +573,20 @@ def _init() -> Schema:
     )
 
 
+def _report() -> Schema:
+    return _document(
+        "`report`: the page that was written.",
+        {
+            **_MANIFEST,
+            **_MIRROR,
+            "report": _text("The page's file."),
+            "bytes": _SIZE,
+            "scenes": _count("Scenes in it, wanted or held."),
+            **_WARNINGS,
+        },
+    )
+
+
 def _sandbox() -> Schema:
     return _document(
         "`sandbox`: where the embedded archive listens.",
@@ -599,6 +613,7 @@ _MAKERS: Mapping[str, Callable[[], Schema]] = {
     "orders": _orders,
     "verify": _verify,
     "adopt": _adopt,
+    "report": _report,
     "sources": _sources,
     "sandbox": _sandbox,
     "completion": _completion,

@@ -18,6 +18,7 @@ COMMANDS = (
     "lock",
     "orders",
     "plan",
+    "report",
     "sandbox",
     "schema",
     "search",

@@ -1,0 +1,94 @@
+"""Outlines for drawing: on one sheet of longitudes, so that what crosses the antimeridian is in one piece.
+
+A sheet is 360 degrees wide and begins where nothing is cut, if there is such a place: longitudes west of its edge are
+written 360 degrees further east. A footprint that was split at the antimeridian is put together again on it.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import shapely
+from shapely import MultiPolygon, Polygon
+
+from sedas_sync.geometry import Polygonal
+
+Rings = list[list[float]]
+"""A polygon: its shell, then its holes; each `[longitude, latitude, longitude, latitude, …]`, not closed."""
+
+WEST, TURN = -180.0, 360.0
+DECIMALS = 4
+"""Of a degree: 11 m, less than a pixel at the closest zoom of the page."""
+_TOLERANCE = 2e-4
+_TOUCH = 1e-6
+
+
+def sheet(shapes: Iterable[Polygonal]) -> float:
+    """The western edge of the sheet that cuts none of the shapes; -180 where that will do, or where none would.
+
+    Args:
+        shapes: within ±180/±90.
+    """
+    bounds = shapely.bounds([part for shape in shapes for part in shapely.get_parts(shape)])
+    spans = sorted((float(west), float(east)) for west, _, east, _ in bounds.reshape(-1, 4))
+    if not spans or spans[0][0] > WEST + _TOUCH or max(east for _, east in spans) < WEST + TURN - _TOUCH:
+        return WEST
+    gaps = list(_gaps(spans))
+    if not gaps:
+        return WEST
+    west, east = max(gaps, key=lambda gap: gap[1] - gap[0])
+    return float(round((west + east) / 2, DECIMALS))
+
+
+def _gaps(spans: Sequence[tuple[float, float]]) -> Iterable[tuple[float, float]]:
+    reached = spans[0][1]
+    for (_, east), (west, _) in pairwise(spans):
+        reached = max(reached, east)
+        if west > reached + _TOUCH:
+            yield reached, west
+
+
+def on_sheet(shape: Polygonal, west: float) -> Polygonal:
+    """Put a shape on the sheet that begins at `west`."""
+    if west == WEST:
+        return shape
+    parts = [_moved(part, west) for part in shapely.get_parts(shape).tolist()]
+    if len(parts) == 1:
+        return cast(Polygonal, parts[0])
+    joined = shapely.union_all(parts)
+    return joined if isinstance(joined, Polygon | MultiPolygon) else MultiPolygon(parts)
+
+
+def _moved(part: Polygon, west: float) -> Polygon:
+    left, _, right, _ = part.bounds
+    if (left + right) / 2 >= west:
+        return part
+    return shapely.transform(part, lambda xy: xy + np.array([TURN, 0.0]))
+
+
+def outlines(shape: Polygonal, west: float) -> list[Rings]:
+    """Write a shape as polygons of numbers, without the vertices that nobody would see."""
+    placed = on_sheet(shape, west)
+    simple = placed.simplify(_TOLERANCE)
+    if not simple.is_empty and isinstance(simple, Polygon | MultiPolygon):
+        placed = simple
+    return [[_ring(ring) for ring in (part.exterior, *part.interiors)] for part in _parts(placed)]
+
+
+def _parts(shape: Polygonal) -> list[Polygon]:
+    return [part for part in shapely.get_parts(shape).tolist() if not part.is_empty]
+
+
+def _ring(ring: Any) -> list[float]:
+    numbers = np.round(shapely.get_coordinates(ring)[:-1], DECIMALS).ravel().tolist()
+    return [int(number) if number == int(number) else number for number in numbers]
+
+
+def extent(polygons: Iterable[Rings]) -> tuple[float, float, float, float] | None:
+    """West, south, east and north of outlines; None of nothing."""
+    shells = [ring for polygon in polygons for ring in polygon[:1]]
+    if not shells:
+        return None
+    x, y = [value for ring in shells for value in ring[::2]], [value for ring in shells for value in ring[1::2]]
+    return min(x), min(y), max(x), max(y)

@@ -57,6 +57,7 @@ def test_a_whole_life_of_a_mirror_is_as_documented(checked, workspace):
     assert checked("apply", "--no-wait", code=3)["pending"]
     assert checked("orders")[0]["state"]
     checked("status")
+    assert checked("report")["scenes"]
     plan = checked("plan")
     waiting = next(action["id"] for action in plan["actions"] if action["action"] in ("wait", "fetch", "order"))
     checked("why", waiting)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test bench docs reference lint types check format clean
+.PHONY: compiled demo test bench docs reference lint types check format clean
 
 $(VENV)/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,17 +16,20 @@ $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --editable ".[vector]" --group test --group lint
 	@touch $@
 
-demo: $(VENV)/.core  ## The whole of it on the embedded archive: plan, apply, and an apply that does nothing.
+compiled: $(VENV)/.core  # As an installed package is, also where Python is told to write no bytecode.
+	@$(BIN)/python -m compileall -q sedas_sync
+
+demo: compiled  ## The whole of it on the embedded archive: plan, apply, and an apply that does nothing.
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev  ## Every test.
+test: $(VENV)/.dev compiled  ## Every test.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 $(VENV)/.bench: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
-bench: $(VENV)/.bench  ## Measure against curl, aria2, rclone, rsync and the original client.
+bench: $(VENV)/.bench compiled  ## Measure against curl, aria2, rclone, rsync and the original client.
 	@$(BIN)/python benchmarks/run.py
 
 $(VENV)/.docs: $(VENV)/.dev

@@ -23,7 +23,7 @@ from sedas_sync.integrity import Filehash, Proving
 from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, SceneId, Want
 from sedas_sync.plan import FileState
-from sedas_sync.survey import adopted_as, judge, state_of
+from sedas_sync.survey import adopted_as, judge_want, state_of
 
 How = Literal["link", "copy", "move"]
 """How a file of another folder gets into the mirror."""
@@ -250,7 +250,7 @@ class Adopter:
         want = self._wants[scene_id]
         path = str(place / entry.path)
         try:
-            judged = judge(path, want.scene, level=self._level, filehash=self._filehash.get(want.archive, "warn"))
+            judged = judge_want(path, want, level=self._level, filehash=self._filehash)
             if judged.problem is not None:
                 return judged.problem
         except (OSError, SedasSyncError) as error:

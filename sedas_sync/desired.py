@@ -179,6 +179,9 @@ def _select(
             del candidates[scene.id]
             if why.rule == _UNREADABLE:
                 warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
+    blind = sum(scene.footprint is None for scene in candidates.values()) if dataset.aoi else 0
+    if blind:
+        warn(f"dataset {dataset.name}: {blind} of its scenes have no known footprint, and count as lying over its AOIs")
     for thin_out in (_newest_baselines, _latest):
         for scene_id, why in thin_out(dataset, candidates.values()).items():
             refused[scene_id] = why

@@ -17,7 +17,7 @@ from sedas_sync.facts import scene_of
 from sedas_sync.lock import Lock, Pin
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import Holding, Place, Scene, SceneId, Want
-from sedas_sync.places import product_of, taken_from
+from sedas_sync.places import described, product_of, taken_from
 from sedas_sync.plan import NOTHING_HERE, Observed, in_place
 
 UNKNOWN = "the archive does not know this scene any more"
@@ -77,9 +77,9 @@ class LookUp:
         )
 
     def found(self, scene_id: SceneId) -> Scene | None:
-        """The scene as its first archive has it now; None where none knows it, or none was asked."""
+        """The scene as its archives have it now; None where none knows it, or none was asked."""
         places = self._known.get(scene_id)
-        return places[0].scene if places else None
+        return described(places) if places else None
 
     def placed(self, want: Want) -> Want:
         """A want with all archives that have its scene."""

@@ -1,16 +1,21 @@
 """One scene in several archives: which descriptions are of the same product, and where to take it from first.
 
 Pure. The first archive that a dataset lists describes the scene, so that no rule's verdict depends on who happens to
-be online; its bytes come from the best place there is now.
+be online; what it does not say is taken from the next. Its bytes come from the best place there is now.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from sedas_sync.model import Place, Scene, SceneId, Want
 
+_FACTS = (
+    "start", "stop", "footprint", "sensor", "satellite", "instrument", "mode", "source_group", "product_type", "orbit",
+    "orbit_direction", "polarisation", "cloud_cover", "resolution", "quicklook_url", "thumbnail_url",
+)  # fmt: skip
+"""What is the same of a product wherever it is, unlike sizes, digests and links."""
 _ENDING = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
 
 
@@ -44,6 +49,17 @@ def merged(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Place, .
         places.sort(key=lambda place: place.scene.planned)
         result[places[0].scene.id] = tuple(places)
     return result
+
+
+def described(places: Sequence[Place]) -> Scene:
+    """A scene as its first place describes it, with what others know besides: a folder knows no footprints."""
+    first, *others = (place.scene for place in places)
+    known = {
+        name: next((value for other in others if (value := getattr(other, name)) is not None), None)
+        for name in _FACTS
+        if others and getattr(first, name) is None
+    }
+    return replace(first, **known) if known else first
 
 
 def joined(groups: Iterable[Iterable[Place]]) -> tuple[Place, ...]:

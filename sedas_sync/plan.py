@@ -136,9 +136,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     def _json(self, action: Action) -> dict[str, Any]:
         """An action as JSON data, with where its bytes come from where there is a choice."""
         data = action_json(action)
-        if self.archives and action.want is not None and action.kind in _FROM_AN_ARCHIVE:
-            data["archive"] = action.want.archive
+        if (key := self.source(action)) is not None:
+            data["archive"] = key
         return data
+
+    def source(self, action: Action) -> str | None:
+        """The key of the archive that is to give a scene; None where nothing is to be given, or there is but one."""
+        if self.archives and action.want is not None and action.kind in _FROM_AN_ARCHIVE:
+            return action.want.archive
+        return None
 
 
 def in_place(want: Want, here: Observed) -> bool:

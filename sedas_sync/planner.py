@@ -566,7 +566,14 @@ class Planner:
 
         transfer = self._manifest.transfer
         return remote_sizes(
-            ((want.scene.id, self._archives[want.archive].locate(want.scene)) for want in wants if want.scene.online),
+            (
+                (
+                    want.scene.id,
+                    self._archives[want.archive].locate(want.places[0].scene if want.places else want.scene),
+                )
+                for want in wants
+                if want.scene.online
+            ),
             jobs=transfer.jobs,
             connect_timeout=transfer.connect_timeout,
             stall_timeout=transfer.stall_timeout,

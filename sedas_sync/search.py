@@ -12,7 +12,7 @@ from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncEr
 from sedas_sync.events import Failure
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model import Place, Scene
-from sedas_sync.places import merged, product_of
+from sedas_sync.places import described, merged, product_of
 
 _AT_ONCE = 4
 _TELL_EVERY = 0.2
@@ -77,7 +77,7 @@ def _joined(dataset: Dataset, offers: Mapping[str, Offer]) -> Offer:
         places = merged({key: offer.scenes.values() for key, offer in offers.items()})
         whole = Offer(
             dataset.name,
-            scenes={scene_id: first.scene for scene_id, (first, *_) in places.items()},
+            scenes={scene_id: described(here) for scene_id, here in places.items()},
             places=places,
             failures=[
                 Failure(id=failure.id, error=f"archive {key}: {failure.error}")

@@ -169,13 +169,7 @@ def _examine(
     """Check a file the index does not know that stands at a wanted scene's path."""
     wrong = Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
     try:
-        judged = judge(
-            str(root / want.path),
-            want.scene,
-            level=level,
-            filehash=filehash.get(want.archive, "warn"),
-            sha256=want.sha256,
-        )
+        judged = judge_want(str(root / want.path), want, level=level, filehash=filehash)
     except (OSError, SedasSyncError) as error:
         return wrong, f"{want.path}: cannot be read: {error}"
     if judged.problem is not None:
@@ -192,6 +186,19 @@ class Judged(Struct, frozen=True):
     problem: str | None
     """Why it is not the scene; None where it is taken for it."""
     warning: str | None = None
+
+
+def judge_want(path: str, want: Want, *, level: Proving, filehash: Mapping[str, Filehash]) -> Judged:
+    """Check whether a file is a wanted scene, as any archive that has it says it is.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    places = [(place.archive, place.scene) for place in want.places] or [(want.archive, want.scene)]
+    found = [
+        judge(path, scene, level=level, filehash=filehash.get(key, "warn"), sha256=want.sha256) for key, scene in places
+    ]
+    return next((judged for judged in found if judged.problem is None), found[0])
 
 
 def judge(path: str, scene: Scene, *, level: Proving, filehash: Filehash, sha256: str | None = None) -> Judged:

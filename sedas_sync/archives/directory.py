@@ -67,19 +67,12 @@ class DirectoryArchive:
         listing = self._listing()
         for warning in listing.warnings:
             warn(warning)
-        blind = 0
         for scene in listing.scenes.values():
             if scene.start is not None and not query.start <= scene.start <= query.stop:
                 continue
             if query.sensor != "all" and scene.sensor not in (None, query.sensor):
                 continue
-            blind += scene.footprint is None
             yield scene
-        if blind:
-            warn(
-                f"{self._root}: the footprints of {blind} scenes are not known; they count as lying over every AOI "
-                "(the index of a mirror would know them)"
-            )
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes of these ids that are in the folder.

@@ -64,7 +64,7 @@ def plan(of: Plan, *, everything: bool, colour: bool, command: str) -> str:
         shown = [action for action in actions if everything or action.kind is not Kind.KEEP]
         kept = len(actions) - len(shown)
         lines.append(f"{' + '.join(datasets) or 'no dataset'} ({_count(len(actions), 'scene')})")
-        lines.extend(_action_line(action, colour=colour) for action in shown)
+        lines.extend(_action_line(action, source=of.source(action), colour=colour) for action in shown)
         if kept:
             lines.append(f"  = {_count(kept, 'scene')} held and unchanged")
         lines.append("")
@@ -83,10 +83,11 @@ def _archives(of: Plan) -> list[str]:
     return [f"Archive {key}: {facts.get('type')} {facts.get('url') or ''}".rstrip() for key, facts in known]
 
 
-def _action_line(action: Action, *, colour: bool) -> str:
+def _action_line(action: Action, *, source: str | None, colour: bool) -> str:
     sign = _SIGNS[action.kind]
     shown_size = f"  {size(action.size)}" if action.size is not None else ""
-    line = f"  {sign} {action.kind.value:<7} {printable(action.id)}{shown_size}  ({printable(action.reason)})"
+    reason = printable(action.reason) + (f"; from {source}" if source is not None else "")
+    line = f"  {sign} {action.kind.value:<7} {printable(action.id)}{shown_size}  ({reason})"
     return f"\x1b[{_COLOURS[sign]}m{line}\x1b[0m" if colour else line
 
 

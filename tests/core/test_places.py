@@ -10,7 +10,7 @@ from sedas_sync.desired import desired
 from sedas_sync.lock import dumps, head_of, loads, pinned
 from sedas_sync.manifest import parse
 from sedas_sync.model import Action, Holding, Kind, Level, Place, Scene, Want
-from sedas_sync.places import joined, merged, product_of, ranked, taken_from
+from sedas_sync.places import described, joined, merged, product_of, ranked, taken_from
 from sedas_sync.plan import FileState, Observed, decide
 
 START = datetime(2019, 5, 1, tzinfo=UTC)
@@ -33,6 +33,14 @@ def test_descriptions_of_one_product_are_put_together_in_the_order_of_the_archiv
     found = merged({"one": [ONLINE], "two": [other, safe]})
     assert found == {"X": (Place(archive="one", scene=ONLINE), Place(archive="two", scene=safe)),
                      "Y": (Place(archive="two", scene=other),)}  # fmt: skip
+
+
+def test_what_the_first_archive_does_not_say_is_taken_from_the_next():
+    one = Scene(id="X", start=START, cloud_cover=80.0, size=1)
+    two = Scene(id="X", footprint="POLYGON((0 0,1 0,1 1,0 0))", cloud_cover=5.0, digest="aa", offline="not now")
+    whole = described([Place(archive="one", scene=one), Place(archive="two", scene=two)])
+    assert (whole.footprint, whole.cloud_cover, whole.start) == (two.footprint, 80.0, START)
+    assert (whole.size, whole.digest, whole.offline) == (1, None, None)
 
 
 def test_a_planned_acquisition_gives_way_to_the_product():
@@ -69,7 +77,7 @@ def test_the_first_archive_describes_and_the_best_one_gives():
     placed = taken_from(want, [Place(archive="one", scene=OFFLINE), Place(archive="two", scene=ONLINE)])
     assert placed.archive == "two"
     assert (placed.scene.download_url, placed.scene.size) == ("https://a/X", 10)
-    assert placed.scene.cloud_cover is None, "rules go by the first archive's words"
+    assert placed.scene.cloud_cover is None, "what is not of the bytes stays"
     assert [place.archive for place in placed.places] == ["two", "one"]
 
 

@@ -38,7 +38,8 @@ class Archive:
         self.server._catalogue = RowCatalogue(rows, files=files)
 
     def _row(self, name, online, more):
-        row = make_row(name, f"2019-05-{1 + ord(name[0]) % 26:02}T11:00:00Z", **more)
+        digest = hashlib.sha256(zipped(name, self.name)).hexdigest()
+        row = make_row(name, f"2019-05-{1 + ord(name[0]) % 26:02}T11:00:00Z", filehash=digest, **more)
         return row if online else {key: value for key, value in row.items() if key != "downloadUrl"}
 
     def break_down(self, *endpoints):
@@ -68,7 +69,9 @@ def write(tmp_path, one, two, monkeypatch):
     two.offer("C")
 
     def write(datasets=BOTH, more=""):
-        tables = "".join(f'[archives.{a.name}]\ntype = "sedas"\nurl = "{a.server.url}"\n' for a in (one, two))
+        tables = "".join(
+            f'[archives.{a.name}]\ntype = "sedas"\nurl = "{a.server.url}"\nfilehash = "enforce"\n' for a in (one, two)
+        )
         file = tmp_path / "manifest.toml"
         file.write_text(
             f"version = 1\n{tables}{more}[aoi.here]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n"
@@ -268,3 +271,35 @@ def test_a_quota_of_one_archive_holds_up_no_order_of_the_other(write, one, two):
         summary = mirror.apply(mirror.plan(), wait=False)
     assert summary.ordered == 3
     assert two.calls("order") == 2
+
+
+@pytest.mark.parametrize("maker", ["one", "two"])
+def test_a_file_that_is_here_already_may_be_of_either_archive(write, two, maker):
+    two.offer("A")
+    with ss.Mirror(write()) as mirror:
+        mirror.root.mkdir()
+        (mirror.root / "A.zip").write_bytes(zipped("A", maker))
+        plan = mirror.plan()
+        assert {action.id: action.kind.value for action in plan.actions}["A"] == "adopt"
+        mirror.apply(plan, wait=False)
+        assert makers(mirror.root)["A"] == maker
+    with ss.Mirror(write()) as mirror:
+        assert {action.id: action.kind.value for action in mirror.plan().actions}["A"] == "keep"
+
+
+def test_sizes_are_asked_of_the_archive_that_is_to_give_the_scene(write, one, two):
+    with ss.Mirror(write()) as mirror:
+        sizes = {action.id: action.size for action in mirror.plan(sizes=True).actions}
+    assert sizes["A"] == len(zipped("A", "one"))
+    assert sizes["C"] == len(zipped("C", "two"))
+
+
+def test_the_documents_of_a_manifest_with_several_archives_have_their_schemas(write):
+    jsonschema = pytest.importorskip("jsonschema")
+    from sedas_sync.schemas import schema_of
+
+    with ss.Mirror(write()) as mirror:
+        plan = mirror.plan()
+        jsonschema.validate(json.loads(json.dumps(plan.to_json(), default=list)), schema_of("plan"))
+        for event in mirror.run(plan):
+            jsonschema.validate(json.loads(json.dumps(event.to_json())), schema_of("apply"))

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from sedas_sync import folder
 from sedas_sync.archives import Archive, connections_of
+from sedas_sync.crew import Crew, Lost
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError
 from sedas_sync.events import (
     Adopted,
@@ -49,13 +50,17 @@ from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, Scen
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, FileState, Plan
 from sedas_sync.survey import state_of
-from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch
+from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
+from sedas_sync.transfer.remote import Retry
 
 MAX_RELOCATIONS = 2
 """How often a refused link or token is asked for again, a scene."""
+MAX_LOSSES = 3
+"""How often a scene is given to another worker when the one that had it was lost."""
 _TOKEN_STATUSES = (400, 401, 403)
 """What a download server answers to a token it does not take."""
 _API_THREADS = PLACED_AT_ONCE + 3
+_FOR_WORKERS = TRANSFERS | {Kind.ORDER, Kind.WAIT}
 _TICK = 0.5
 _DRAINED_AT_ONCE = 50
 _GRACE = 10.0
@@ -104,7 +109,7 @@ class Run:
         index: open for writing; the caller holds the mirror's lock.
         options: transfer settings.
         now: gives the present instant, UTC.
-        executor: runs `fetch` jobs; threads of this process where None. The caller owns one it hands in.
+        executor: whose workers fetch; threads of this process where None. The caller owns one it hands in.
     """
 
     def __init__(
@@ -128,8 +133,8 @@ class Run:
         self.interrupted = False
         self.auth_failed = False
         self._halt = threading.Event()
-        self._workers: Executor | None = None
-        self._live: Live | None = None
+        self._crew: Crew | None = None
+        self._fetch: Callable[[Job], Future[Got]]
         self._api: Executor | None = None
         self._halted_at: float | None = None
         self._abort: str | None = None
@@ -166,10 +171,29 @@ class Run:
             archive.stop()
         self._inbox.put(lambda: None)
 
+    def muster(self) -> None:
+        """Find out whether the workers of an executor can work in this mirror, before anything is done.
+
+        Raises:
+            ManifestError: they cannot; names those that were asked, and why.
+            SedasSyncError: the executor cannot run anything.
+        """
+        if self.executor is None or not any(action.kind in _FOR_WORKERS for action in self.plan.actions):
+            return
+        self._crew = Crew(
+            self.executor,
+            self.root,
+            jobs=self._jobs,
+            max_rate=self.options.max_rate,
+            on_retry=self._on_retry_elsewhere,
+        )
+        said = self._crew.muster(lambda: self.halted)
+        self._beyond = (*self._beyond, said) if said is not None else self._beyond
+
     def events(self) -> Iterator[Event]:
         """Carry the plan out; the last event is the `Summary`."""
         self._started = monotonic()
-        own = ThreadPoolExecutor(self._jobs, "fetch") if self.executor is None else None
+        own = ThreadPoolExecutor(self._jobs, "fetch")
         live = Live(
             stop=self._halt,
             jobs=self._jobs,
@@ -177,8 +201,7 @@ class Run:
             on_bytes=self._on_bytes,
             on_retry=self._on_retry,
         )
-        self._live = live if own is not None else None
-        self._workers = own or self.executor
+        self._fetch = self._crew.submit if self._crew is not None else lambda job: own.submit(fetch, job, live)
         self._api = ThreadPoolExecutor(_API_THREADS, "orders")
         try:
             yield self._start()
@@ -195,8 +218,9 @@ class Run:
             for future in (*self._transfers, *self._calls):
                 future.cancel()
             self._api.shutdown(wait=False, cancel_futures=True)
-            if own is not None:
-                own.shutdown(wait=True, cancel_futures=True)
+            if self._crew is not None:
+                self._crew.dismiss()
+            own.shutdown(wait=True, cancel_futures=True)
             live.close()
         self._settle()
         yield from self._prune()
@@ -337,8 +361,13 @@ class Run:
     def _busy(self) -> bool:
         if self.halted:
             # An order that is being placed is worth waiting for, a slow server is not.
-            self._halted_at = self._halted_at or monotonic()
-            return bool(self._transfers or (self._calls and monotonic() - self._halted_at < _GRACE))
+            if self._halted_at is None:
+                self._halted_at = monotonic()
+                if self._crew is not None:
+                    self._crew.dismiss()
+            # Threads of our own always come to their end, workers elsewhere may be gone.
+            ours = self._transfers if self._crew is None else ()
+            return bool(ours or ((self._calls or self._transfers) and monotonic() - self._halted_at < _GRACE))
         if self._ready or self._transfers or self._calls:
             return True
         return self._desks.worth_waiting and monotonic() - self._started < self.options.order_timeout
@@ -347,7 +376,8 @@ class Run:
         if self.halted:
             return
         self._desks.step(idle=not self._ready and not self._transfers)
-        window = 2 * self._jobs
+        # A thread that has ended a job finds its next one waiting; with workers, jobs in flight are all there are.
+        window = self._jobs if self._crew is not None else 2 * self._jobs
         while len(self._transfers) < window and not self.halted and (task := self._next_ready()) is not None:
             self._submit(task)
 
@@ -463,11 +493,12 @@ class Run:
             replace=action.kind is Kind.REPLACE,
         )
         task.began = task.began or monotonic()
-        if self._workers is None:
-            raise RuntimeError("the run has not begun")
-        future = (
-            self._workers.submit(fetch, job) if self._live is None else self._workers.submit(fetch, job, self._live)
-        )
+        try:
+            future = self._fetch(job)
+        except SedasSyncError as error:
+            self._ready.appendleft(task)
+            self._give_up(str(error))
+            return
         self._transfers[future] = task
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
@@ -495,22 +526,39 @@ class Run:
         error = future.exception()
         if error is None:
             self._record(task, future.result())
-        elif isinstance(error, Stopped):
-            self._ready.append(task)
+        elif isinstance(error, Stopped | Lost):
+            self._lost(task, error)
         elif isinstance(error, TransferError) and error.fatal:
             self._ready.append(task)
-            self._give_up(str(error))
+            if not self.halted:
+                self._give_up(str(error))
         elif isinstance(error, TransferError) and error.relocate and self._may_relocate(task, moved):
             task.relocations += 1
             self._relocate(task, error)
         else:
             self.fail(task, _sentence(error))
 
+    def _lost(self, task: Task, error: Stopped | Lost) -> None:
+        """Leave a scene where the run ends; else give it to another worker, with a link and a token of now."""
+        if self.halted:
+            self._ready.append(task)
+            return
+        task.losses += 1
+        if task.losses > MAX_LOSSES:
+            self.fail(task, f"{error} (given up after {task.losses} workers)")
+            return
+        task.download = None
+        self.tell(Retried(time=self.now(), id=task.action.id, attempt=task.losses, error=str(error), delay_seconds=0.0))
+        self._ready.append(task)
+
     def _may_relocate(self, task: Task, moved: int) -> bool:
         """Whether a refused link or token is worth asking for again.
 
         One that brought bytes was good: a large scene may outlive any number of tokens that live for minutes.
         """
+        if self._crew is not None:
+            part = partial_of(str(self.root), partial_path(task.scene))
+            moved = 0 if part is None else part.bytes
         if moved > task.moved:
             task.moved, task.relocations = moved, 0
         return task.relocations < MAX_RELOCATIONS
@@ -600,6 +648,8 @@ class Run:
             self.index.drop_order(task.action.id)
         self._count["fetched"] += 1
         self._done += 1
+        if self._crew is not None:
+            self._crew.count(got)
         for warning in got.warnings:
             self.warn(warning, task.action.id)
         self.tell(
@@ -613,6 +663,7 @@ class Run:
                 level=got.level.value,
                 received=got.received,
                 seconds=round(monotonic() - task.began, 3),
+                worker=got.worker,
             )
         )
 
@@ -727,6 +778,9 @@ class Run:
         event = Retried(time=self.now(), id=scene_id, attempt=attempt, error=error, delay_seconds=round(delay, 2))
         self._inbox.put(lambda: self.tell(event))
 
+    def _on_retry_elsewhere(self, scene_id: str, retry: Retry) -> None:
+        self._on_retry(scene_id, retry.attempt, retry.error, retry.delay)
+
     def _report_progress(self) -> None:
         moment = monotonic()
         if moment < self._progress_at:
@@ -746,6 +800,7 @@ class Run:
                 pending=len(pending),
                 oldest_order_seconds=None if oldest is None else round((self.now() - oldest).total_seconds(), 1),
                 active=active,
+                workers=() if self._crew is None else self._crew.workers,
             )
         )
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from sedas_sync.model import SceneId
 
@@ -76,6 +77,19 @@ class Transfer(Struct, frozen=True, kw_only=True):
     total: int | None
 
 
+class Worker(Struct, frozen=True, kw_only=True):
+    """What one worker of an executor has done in this run."""
+
+    worker: str
+    """Its name, or `host:pid`."""
+    scenes: int
+    """Scenes it has fetched."""
+    bytes: int
+    """Bytes it has received for them."""
+    rate: int
+    """Bytes a second, since its first scene was begun."""
+
+
 class Progress(Event, frozen=True, kw_only=True):
     """How far the run is. Comes a few times a second at most."""
 
@@ -90,11 +104,16 @@ class Progress(Event, frozen=True, kw_only=True):
     """Orders waited for, or waiting for their turn."""
     oldest_order_seconds: float | None
     active: tuple[Transfer, ...] = ()
+    workers: tuple[Worker, ...] = ()
+    """Empty where downloads run in threads of this process; then JSON leaves the field out."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as JSON data."""
         data = super().to_json()
         data["active"] = [{"id": t.id, "done": t.done, "total": t.total} for t in self.active]
+        data["workers"] = [asdict(worker) for worker in self.workers]
+        if not self.workers:
+            del data["workers"]
         return data
 
 
@@ -124,6 +143,15 @@ class Fetched(Event, frozen=True, kw_only=True):
     seconds: float
     archive: str = ""
     """The key of the archive that gave it."""
+    worker: str | None = None
+    """Who fetched it, where that was not this process; otherwise JSON leaves the field out."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as JSON data."""
+        data = super().to_json()
+        if self.worker is None:
+            del data["worker"]
+        return data
 
 
 class Adopted(Event, frozen=True, kw_only=True):

@@ -358,7 +358,8 @@ class Mirror:
             on_event: told of everything that happens, from the calling thread.
             wait: wait for orders, at most the manifest's `order_timeout`.
             jobs: downloads at once, instead of the manifest's.
-            executor: runs the downloads; threads of this process where None.
+            executor: whose workers fetch, each seeing the mirror's folder under the same path; any of
+                `concurrent.futures`, and the caller's to shut down. Threads of this process where None.
             lock_timeout: how long to wait for another process in this mirror, seconds.
             take_over: take the mirror from the manifest it belongs to.
             max_prune: how many files may be removed without a question.
@@ -434,7 +435,6 @@ class Mirror:
             if action.want is not None and action.kind in _NEED_AN_ARCHIVE
             for key in (action.want.archive, *(place.archive for place in action.want.places))
         }
-        number = index.begin_run(command, self._clock())
         self._run = Run(
             replace(plan, warnings=(*said, *warnings)),
             root=self.root,
@@ -447,6 +447,8 @@ class Mirror:
         if self.stopped:
             self._run.stop()
         try:
+            self._run.muster()
+            number = index.begin_run(command, self._clock())
             for event in self._run.events():
                 if isinstance(event, Summary):
                     index.end_run(number, self._clock(), event.exit_code, event.to_json())

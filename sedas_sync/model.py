@@ -243,7 +243,11 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
         return hash(self.url)
 
     def __repr__(self) -> str:
-        return f"Download(url={self.url!r}, size={self.size!r}, digest={self.digest!r})"
+        # Some services put a signature into the query, and schedulers log what they are given.
+        scheme, mark, rest = self.url.partition("?")[0].partition("://")
+        host, slash, path = rest.partition("/")
+        shown = f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+        return f"Download(url={shown!r}, size={self.size!r}, digest={self.digest!r})"
 
 
 class Kind(StrEnum):

@@ -51,6 +51,8 @@ class Task:
     """How often its link or token was refused since it had one."""
     moved: int = 0
     """Bytes of it that were here when its link or token was last refused."""
+    losses: int = 0
+    """How often the worker that fetched it was lost."""
     links_refused: int = 0
     """How often it was ordered anew for that."""
     began: float = 0.0

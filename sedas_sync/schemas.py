@@ -146,9 +146,9 @@ _SUMMARY_FIELDS: dict[str, Schema] = {
 }
 
 
-def _event(kind: str, description: str, fields: Mapping[str, Schema]) -> Schema:
+def _event(kind: str, description: str, fields: Mapping[str, Schema], *, optional: Collection[str] = ()) -> Schema:
     head = {"event": {"const": kind, "description": "What happened."}, "time": _instant("When it happened.")}
-    return _object(description, {**head, **fields})
+    return _object(description, {**head, **fields}, optional=optional)
 
 
 _SUMMARY = _event(Summary.event, "The end of the run: always the last line.", _SUMMARY_FIELDS)
@@ -226,6 +226,15 @@ def _apply() -> Schema:
         "A download under way.",
         {"id": _ID, "done": _count("Bytes that are here."), "total": _or_null(_count("Bytes in all."))},
     )
+    worker = _object(
+        "What a worker has done in this run.",
+        {
+            "worker": _text("Its name, or its host and process."),
+            "scenes": _count("Scenes it has fetched."),
+            "bytes": _count("Bytes it has received for them."),
+            "rate": _count("Bytes a second since its first scene was begun."),
+        },
+    )
     kinds = _counts(Kind, _KIND_MEANINGS)
     events = (
         _event(
@@ -266,7 +275,9 @@ def _apply() -> Schema:
                 "pending": _count("Orders that are waited for."),
                 "oldest_order_seconds": _or_null(_number("Age of the oldest of them.")),
                 "active": _list(transfer, "Downloads under way."),
+                "workers": _list(worker, "The workers of an executor, where there is one."),
             },
+            optional=("workers",),
         ),
         _event(
             "retry",
@@ -290,7 +301,9 @@ def _apply() -> Schema:
                 "received": _count("Bytes that came over the wire in this run."),
                 "seconds": _number("How long it took."),
                 "archive": _text("Name of the archive that gave it."),
+                "worker": _text("Who fetched it, where an executor has workers."),
             },
+            optional=("worker",),
         ),
         _event("adopted", "A file that was here has been taken in.", {"id": _ID, "path": _PATH, "size": _SIZE}),
         _event("skipped", "A scene cannot be had.", {"id": _ID, "reason": _REASON}),

@@ -111,6 +111,8 @@ class Got(Struct, frozen=True, kw_only=True):
     seconds: float
     warnings: tuple[str, ...] = ()
     etag: str | None = None
+    worker: str | None = None
+    """Who did it, where that was not this process."""
 
 
 class Stopped(errors.TransferError):

@@ -67,6 +67,11 @@ class Live:
 
     def close(self) -> None:
         """Flush what is still to be flushed and hang up; call it when the last fetch has ended."""
+        self.rest()
+        self.client.close()
+
+    def rest(self) -> None:
+        """Flush what is still to be flushed and let go of the folders; connections stay open for the next fetch."""
         with self._lock:
             waiting, self._unflushed = self._unflushed, {}
         for parent, path in waiting.items():
@@ -74,7 +79,6 @@ class Live:
             with suppress(OSError, errors.TransferError):
                 folder.sync(root, path)
         self.folders.close()
-        self.client.close()
 
     def pace_of(self, key: int) -> float:
         """Bytes a second of one fetch, as measured over the last moment; 0 where that is not known."""

@@ -1,7 +1,9 @@
 """`sedas-sync apply`."""
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
@@ -24,7 +26,13 @@ from sedas_sync.errors import ManifestError
 @datasets_option
 @click.option("--dry-run", is_flag=True, help="Only plan.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for LTA orders that are not ready.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Downloads at once.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Downloads at once, over all workers.")
+@click.option(
+    "--executor", type=click.Choice(["threads", "dask"]), default="threads", help="Who downloads.  [default: threads]"
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Dask's scheduler, or its scheduler file.  [DASK_SCHEDULER_ADDRESS]"
+)
 @prune_option
 @click.option("--max-prune", metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]")
 @click.option("--yes", is_flag=True, help="Answer yes to every question.")
@@ -40,6 +48,8 @@ def apply(
     dry_run: bool,
     no_wait: bool,
     jobs: int | None,
+    executor: str,
+    scheduler: str | None,
     prune: bool,
     max_prune: str | None,
     yes: bool,
@@ -58,6 +68,7 @@ def apply(
         raise ManifestError(
             "--plan is the whole plan: no --dataset, --dry-run, --locked, --update-lock or --prune goes with it"
         )
+    address = _scheduler(executor, scheduler)
     if update_lock and (datasets or locked or dry_run):
         raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
     if dry_run:
@@ -65,7 +76,11 @@ def apply(
 
         run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune)
     quickly = locked and not (datasets or take_over or prune)
-    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=common.as_json) as view:
+    with (
+        opened_mirror(manifest, common) as mirror,
+        _workers(address) as workers,
+        event_view(common, json_lines=common.as_json) as view,
+    ):
         mirror.check_choice(datasets, prune=prune)
         made_from = _made_from(manifest) if quickly else None
         given = None if saved is None else _saved_plan(mirror, saved)
@@ -90,6 +105,7 @@ def apply(
                     on_event=view,
                     wait=not no_wait,
                     jobs=jobs,
+                    executor=workers,
                     take_over=take_over,
                     max_prune=limit,
                     confirm=_confirm_prune(yes=yes),
@@ -106,6 +122,26 @@ def apply(
         elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
             click.echo(f"{summary.pending} scenes wait for the long-term archive: run it again later.", err=True)
         end_with(code)
+
+
+def _scheduler(executor: str, scheduler: str | None) -> str | None:
+    """The address of Dask's scheduler; None where threads of this process do the work."""
+    if executor == "threads":
+        if scheduler is not None:
+            raise ManifestError("--scheduler goes with --executor dask")
+        return None
+    address = scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if not address:
+        raise ManifestError("--executor dask needs --scheduler ADDRESS, or DASK_SCHEDULER_ADDRESS in the environment")
+    return address
+
+
+def _workers(address: str | None) -> AbstractContextManager[Any]:
+    if address is None:
+        return nullcontext()
+    from sedas_sync.cluster import dask_cluster  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    return dask_cluster(address)
 
 
 def _saved_plan(mirror: Any, file: str) -> Any:

@@ -1,0 +1,353 @@
+"""A fetch in another process or on another machine, which sees the mirror's folder and nothing else of the run.
+
+`run(Errand) -> Outcome` takes and returns plain data, and raises nothing that a fetch can do: what an executor reports
+of an errand by itself is always about the executor, a worker that was lost above all. Besides, some log a failed
+call with its arguments.
+
+The folder is also how a run speaks to its workers. A file of `.sedas-sync/workers/` named by the run's token says that
+the run goes on: a worker that has never seen it has another folder under the same name, and one that sees it vanish
+stops. A lock a scene keeps a worker that was given up, and still lives, from writing beside its successor.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import socket
+import stat as modes
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sedas_sync import errors, folder
+from sedas_sync.integrity import check
+from sedas_sync.transfer.engine import Got, Job, Stopped, fetch
+from sedas_sync.transfer.live import Live
+
+__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "look", "run", "tidy"]
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether the run goes on."""
+IDLE = 60.0
+"""Seconds after which a worker without errands lets go of its connections."""
+PATIENCE = 30.0
+"""Seconds that a scene's lock is waited for; a worker whose run has ended lets go of it within `LOOK_EVERY`."""
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+"""What a file system answers that keeps no locks."""
+_RETRIES_TOLD = 20
+
+
+class Errand(Struct, frozen=True, kw_only=True):
+    """A job for a worker somewhere, and what it has to know of the run."""
+
+    job: Job
+    state: str
+    """The folder that run and workers share, relative to the mirror."""
+    token: str
+    """The run's, in that folder."""
+    version: str
+    """Of this package, where the errand was made."""
+    number: int
+    """No two errands of a run are alike, lest an executor take an answer it has for the one it is asked for."""
+    max_rate: float = 0.0
+    """Bytes a second; 0: no limit."""
+
+
+class Retry(Struct, frozen=True):
+    """A try that failed at the worker, and was followed by another."""
+
+    attempt: int
+    error: str
+    delay: float
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How an errand ended: with a scene in its place, or with an error."""
+
+    worker: str
+    got: Got | None = None
+    error: Exception | None = None
+    retries: tuple[Retry, ...] = ()
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What a worker says when it is asked whether it can do errands."""
+
+    worker: str
+    problem: str | None = None
+    """Why it cannot; None where it can."""
+
+
+class Lost(errors.SedasSyncError):
+    """A worker was lost with its errand; nothing is wrong with the scene."""
+
+
+def look(root: str, state: str, token: str, version: str) -> Seen:
+    """Say whether this process can do errands for a run: sees its token, may write, and is of the same version."""
+    worker = _name()
+    try:
+        problem = _problem(root, state, token, version)
+    except (OSError, errors.TransferError) as error:
+        problem = f"cannot write to the mirror {root}: {error}"
+    return Seen(worker=worker, problem=problem)
+
+
+def run(errand: Errand) -> Outcome:
+    """Do an errand. Every `Exception` comes back as a value."""
+    worker = _name()
+    retries: list[Retry] = []
+    try:
+        with _here(errand).lent_live(errand.max_rate) as live, _alone(errand, live.stop) as taken_over:
+            live.on_retry = lambda _, attempt, error, delay: retries.append(Retry(attempt, error, delay))
+            got = (_left_behind(errand.job) if taken_over else None) or fetch(errand.job, live)
+    except errors.SedasSyncError as error:
+        return Outcome(worker=worker, error=error, retries=tuple(retries[-_RETRIES_TOLD:]))
+    except KeyboardInterrupt:
+        # Ctrl-C on a terminal is for every process of the run, and it is the run that knows what to do.
+        return Outcome(worker=worker, error=Stopped(f"{errand.job.id}: interrupted"))
+    except Exception as error:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
+        unforeseen = errors.SedasSyncError(f"unexpected {type(error).__name__}: {error}")
+        return Outcome(worker=worker, error=unforeseen)
+    return Outcome(worker=worker, got=replace(got, worker=worker), retries=tuple(retries[-_RETRIES_TOLD:]))
+
+
+def _name() -> str:
+    """The worker's own name where it runs under Dask, else `host:pid`."""
+    dask = sys.modules.get("distributed.worker")
+    if dask is not None:
+        with suppress(ValueError, AttributeError):
+            return str(dask.get_worker().name)
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _problem(root: str, state: str, token: str, version: str) -> str | None:
+    from sedas_sync import __version__  # noqa: PLC0415  # the package's own, once it is whole
+
+    if version != __version__:
+        return f"has sedas-sync {__version__}, and the run is of {version}"
+    if not _goes_on(root, state, token):
+        return f"does not see the mirror {root}: its folder has to be shared with every worker, under the same path"
+    draft = f"{state}/{token}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+    with folder.parent(root, draft) as (here, last):
+        os.close(os.open(last, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=here))
+        os.unlink(last, dir_fd=here)
+    return None
+
+
+def _goes_on(root: str, state: str, token: str) -> bool:
+    """Whether the run's token is there. It is opened, since some network file systems ask their server only then."""
+    try:
+        with folder.parent(root, f"{state}/{token}") as (here, last):
+            os.close(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here))
+    except (OSError, errors.TransferError):
+        return False
+    return True
+
+
+# -- what the errands of one run share in a process ------------------------------------------------------------------
+
+
+class _Here:
+    """One run, as a worker process knows it: whether it goes on, and connections from errand to errand."""
+
+    def __init__(self, root: str, state: str, token: str) -> None:
+        self.stop = threading.Event()
+        self._place = root, state, token
+        self._spare: list[Live] = []
+        self._busy = 0
+        self._idle_since = time.monotonic()
+        self._closed = False
+        self._lock = threading.Lock()
+        threading.Thread(target=self._watch, name="sedas-sync-watch", daemon=True).start()
+
+    def enter(self) -> bool:
+        """Begin an errand, which `lent_live` ends; False where this has been closed meanwhile."""
+        with self._lock:
+            self._busy += not self._closed
+            return not self._closed
+
+    @contextmanager
+    def lent_live(self, max_rate: float) -> Iterator[Live]:
+        """What one errand needs, with the connections that an earlier one left open."""
+        with self._lock:
+            live = self._spare.pop() if self._spare else Live(jobs=1, max_rate=max_rate, stop=self.stop)
+        try:
+            yield live
+        finally:
+            live.rest()
+            with self._lock:
+                self._busy -= 1
+                self._idle_since = time.monotonic()
+                self._spare.append(live)
+                closed = self._closed
+            if closed:
+                self._close_spare()
+
+    def _watch(self) -> None:
+        while _goes_on(*self._place):
+            time.sleep(LOOK_EVERY)
+            if self._closed_as_idle():
+                break
+        else:
+            self.stop.set()
+            with self._lock:
+                self._closed = True
+        with _register:
+            if _runs.get((os.getpid(), self._place)) is self:
+                del _runs[os.getpid(), self._place]
+        self._close_spare()
+
+    def _closed_as_idle(self) -> bool:
+        with self._lock:
+            self._closed = not self._busy and time.monotonic() - self._idle_since > IDLE
+            return self._closed
+
+    def _close_spare(self) -> None:
+        with self._lock:
+            spare, self._spare = self._spare, []
+        for live in spare:
+            live.close()
+
+
+_runs: dict[tuple[int, tuple[str, str, str]], _Here] = {}
+_register = threading.Lock()
+
+
+def _here(errand: Errand) -> _Here:
+    """This process's share in the run of an errand, which has been entered.
+
+    Raises:
+        TransferError: this process cannot work for it.
+    """
+    place = errand.job.root, errand.state, errand.token
+    key = os.getpid(), place
+    with _register:
+        known = _runs.get(key)
+        if known is not None and known.enter():
+            return known
+    # A look is slow on a slow file system, and may well be taken twice.
+    seen = look(*place, errand.version)
+    if seen.problem is not None:
+        raise errors.TransferError(f"the worker {seen.worker} {seen.problem}", fatal=True)
+    with _register:
+        known = _runs.get(key)
+        if known is None or not known.enter():
+            known = _runs[key] = _Here(*place)
+            known.enter()
+        return known
+
+
+# -- one worker a scene ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone(errand: Errand, stop: threading.Event) -> Iterator[bool]:
+    """Hold a scene's lock; yields whether a worker had it before that did not bring its errand to an end.
+
+    Raises:
+        Lost: another worker holds it and does not let go.
+        Stopped: the run ended meanwhile.
+    """
+    name = f"{errand.state}/{hashlib.sha256(errand.job.partial.encode(errors='surrogatepass')).hexdigest()[:32]}.lock"
+    until = time.monotonic() + PATIENCE
+    taken_over = False
+    with folder.parent(errand.job.root, name, create=True) as (here, last):
+        while True:
+            file, existed = _open_lock(here, last)
+            taken_over |= existed
+            if _locked(file) and _same(file, here, last):
+                break
+            os.close(file)
+            taken_over = True
+            if stop.wait(0.1):
+                raise Stopped(f"{errand.job.id}: the run has ended")
+            if time.monotonic() > until:
+                raise Lost("another worker that was thought to be lost is still at work on it")
+        try:
+            yield taken_over
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(last, dir_fd=here)
+            os.close(file)
+
+
+def tidy(place: str) -> None:
+    """Clear the folder that run and workers share of what earlier runs left; locks that somebody holds stay."""
+    with os.scandir(place) as entries:
+        names = [entry.name for entry in entries]
+    for path in (Path(place, name) for name in names):
+        with suppress(FileNotFoundError):
+            if path.suffix != ".lock":
+                path.unlink()
+                continue
+            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if _locked(file):
+                    path.unlink()
+            finally:
+                os.close(file)
+
+
+def _open_lock(here: int, last: str) -> tuple[int, bool]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(last, flags | os.O_EXCL, 0o666, dir_fd=here), False
+    except FileExistsError:
+        return os.open(last, flags, 0o666, dir_fd=here), True
+
+
+def _locked(file: int) -> bool:
+    """Lock it, or say that somebody else has; where there are no locks there is nobody else."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
+
+
+def _same(file: int, here: int, last: str) -> bool:
+    """Whether what was locked still has its name: the one before takes the file away when it lets go."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(last, dir_fd=here, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _left_behind(job: Job) -> Got | None:
+    """The scene, where a worker that was lost had put it in its place and could not say so any more."""
+    began = time.monotonic()
+    found = None if job.replace else folder.stat(job.root, job.path)
+    if found is None or not modes.S_ISREG(found.st_mode):
+        return None
+    checked = check(
+        f"{job.root}/{job.path}",
+        level="crc",
+        size=job.download.size,
+        digest=job.download.digest,
+        filehash=job.policy.filehash,
+        sha256=job.sha256,
+    )
+    if checked.problems:
+        return None
+    return Got(
+        id=job.id,
+        path=job.path,
+        size=checked.size,
+        mtime_ns=found.st_mtime_ns,
+        sha256=checked.sha256,
+        level=checked.level,
+        received=0,
+        resumed_from=checked.size,
+        seconds=time.monotonic() - began,
+        warnings=checked.warnings,
+    )

@@ -1,0 +1,337 @@
+"""Any executor of `concurrent.futures` downloads: threads, processes, and such as lose what they have."""
+
+import fcntl
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+from msgspec.structs import replace
+from test_survive import MAY, offer
+
+import sedas_sync as ss
+from sedas_sync.apply import MAX_LOSSES, partial_path
+from sedas_sync.crew import FOLDER
+from sedas_sync.events import Progress
+from sedas_sync.model import Download
+from sedas_sync.sandbox import Faults, Rule
+from sedas_sync.sandbox.faults import fail, slow
+from sedas_sync.transfer import Job, Stopped, remote
+from sedas_sync.transfer.remote import Errand, Lost, look, run
+
+
+class Changing(ThreadPoolExecutor):
+    """Threads that do something else with some of the errands."""
+
+    def __init__(self, change):
+        super().__init__(3)
+        self.change = change
+        self.errands = []
+
+    def submit(self, fn, *args):
+        if fn is not run:
+            return super().submit(fn, *args)
+        self.errands.append(args[0])
+        return super().submit(self.change, len(self.errands), args[0])
+
+
+class Losing(ThreadPoolExecutor):
+    """Threads whose first errands come to nothing, each in another way."""
+
+    def __init__(self, losses):
+        super().__init__(3)
+        self.losses = losses
+        self.errands = []
+
+    def submit(self, fn, *args):
+        if fn is run:
+            self.errands.append(args[0])
+            if len(self.errands) <= self.losses:
+                lost = Future()
+                if len(self.errands) % 2:
+                    lost.cancel()
+                    lost.set_running_or_notify_cancel()
+                else:
+                    lost.set_exception(MemoryError("the worker was taken away"))
+                return lost
+        return super().submit(fn, *args)
+
+
+@pytest.fixture
+def mirror(workspace, monkeypatch):
+    for name, value in workspace.env.items():
+        monkeypatch.setenv(name, value)
+
+    def opened(transfer=""):
+        return ss.Mirror(ss.load_manifest(workspace.write(MAY, transfer=transfer)))
+
+    return opened
+
+
+def applied(mirror, executor, **options):
+    events = []
+    with mirror as opened:
+        summary = opened.apply(opened.plan(), executor=executor, on_event=events.append, **options)
+    return summary, events
+
+
+def of(events, kind):
+    return [event for event in events if event.event == kind]
+
+
+def spawned(count):
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+
+
+def test_processes_fetch_and_say_who_fetched_what(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=6, archived=2, size=50_000)
+    with spawned(2) as pool:
+        summary, events = applied(mirror(), pool, jobs=4)
+    assert (summary.fetched, summary.exit_code) == (8, 0)
+    assert workspace.files() == right
+    workers = {event.worker for event in of(events, "fetched")}
+    assert all(int(worker.rpartition(":")[2]) != os.getpid() for worker in workers)
+    told = [event for event in events if isinstance(event, Progress)][-1].workers
+    assert {worker.worker for worker in told} <= workers
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_a_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=6, archived=0, size=300_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(400_000)),))
+    with spawned(2) as pool:
+        killed = []
+
+        def listen(event):
+            if event.event == "fetched" and not killed:
+                killed.append(next(iter(pool._processes)))
+                os.kill(killed[0], signal.SIGKILL)
+
+        with mirror() as opened:
+            summary = opened.apply(opened.plan(), executor=pool, jobs=3, on_event=listen)
+    assert (summary.exit_code, summary.fetched + summary.failed) == (1, 6)
+    assert "the executor takes no work: BrokenProcessPool" in summary.failures[0].error
+    sandbox.faults = Faults()
+    again, _ = applied(mirror(), None)
+    assert (again.exit_code, again.failed) == (0, 0)
+    assert workspace.files() == right
+
+
+def test_what_a_lost_worker_had_goes_to_another_with_a_token_of_now(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=3, archived=0, size=10_000)
+    with Losing(2) as pool:
+        summary, events = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched) == (0, 3)
+    assert workspace.files() == right
+    said = [event.error for event in of(events, "retry")]
+    assert said == [
+        "its worker was lost: the call was cancelled",
+        "its worker was lost: MemoryError: the worker was taken away",
+    ]
+    assert len({errand.number for errand in pool.errands}) == 5
+
+
+def test_a_scene_that_every_worker_is_lost_with_fails(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    with Losing(99) as pool:
+        summary, _ = applied(mirror(), pool)
+    assert len(pool.errands) == MAX_LOSSES + 1
+    assert (summary.exit_code, summary.failed) == (1, 1)
+    assert f"given up after {MAX_LOSSES + 1} workers" in summary.failures[0].error
+
+
+def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
+    tokens = []
+
+    def change(number, errand):
+        tokens.append(errand.job.download.headers["Authorization"])
+        if number == 1:
+            sandbox.revoke_tokens()
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched) == (0, 2)
+    assert workspace.files() == right
+    assert tokens[0] != tokens[-1]
+    assert of(events, "retry")
+
+
+def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    sandbox.faults = Faults(rules=(Rule("download", fail(503), times=2),))
+
+    def change(_, errand):
+        hasty = replace(errand.job.policy, backoff=0.001)
+        return run(replace(errand, job=replace(errand.job, policy=hasty)))
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert summary.exit_code == 0
+    assert [event.attempt for event in of(events, "retry")] == [1, 2]
+
+
+def test_jobs_are_the_errands_in_flight_and_the_rate_is_divided_among_them(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=8, archived=0, size=10_000)
+    lock, busy, most = threading.Lock(), [0], [0]
+
+    def change(_, errand):
+        with lock:
+            busy[0] += 1
+            most[0] = max(most)
+            most.append(busy[0])
+        try:
+            return run(errand)
+        finally:
+            with lock:
+                busy[0] -= 1
+
+    with Changing(change) as pool:
+        summary, _ = applied(mirror('max_rate = "6MB"'), pool, jobs=2)
+    assert summary.fetched == 8
+    assert max(most) <= 2
+    assert {errand.max_rate for errand in pool.errands} == {3_000_000}
+
+
+# -- a worker that does not see the folder ---------------------------------------------------------------------------
+
+
+class ElsewhereMounted(ThreadPoolExecutor):
+    """Workers that have another folder under the mirror's path."""
+
+    def __init__(self, other, *, first=0):
+        super().__init__(1)
+        self.other, self.first = other, first
+
+    def submit(self, fn, *args):
+        if fn is look and not self.first:
+            return super().submit(fn, str(self.other), *args[1:])
+        if fn is run:
+            self.first -= 1
+            if self.first < 0:
+                moved = replace(args[0], job=replace(args[0].job, root=str(self.other)))
+                return super().submit(fn, moved)
+        return super().submit(fn, *args)
+
+
+def test_workers_that_do_not_see_the_mirror_are_refused_before_anything_is_done(workspace, sandbox, mirror, tmp_path):
+    offer(sandbox, workspace.path, online=2, archived=2, size=1000)
+    (tmp_path / "other").mkdir()
+    with ElsewhereMounted(tmp_path / "other") as pool, pytest.raises(ss.ManifestError, match="has to be shared"):
+        applied(mirror(), pool)
+    assert sandbox.orders == 0
+    assert not workspace.files()
+    assert not (workspace.mirror / FOLDER).exists()
+    assert not list((tmp_path / "other").iterdir())
+
+
+def test_a_worker_that_joins_later_and_does_not_see_it_ends_the_run(workspace, sandbox, mirror, tmp_path):
+    offer(sandbox, workspace.path, online=4, archived=0, size=1000)
+    (tmp_path / "other").mkdir()
+    with ElsewhereMounted(tmp_path / "other", first=2) as pool:
+        summary, _ = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched, summary.failed) == (1, 2, 2)
+    assert "has to be shared with every worker" in summary.failures[0].error
+    assert not list((tmp_path / "other").iterdir())
+
+
+def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
+    download = Download(
+        url="https://ann:pw@host.example/S2A.zip?X-Amz-Signature=abc", headers={"Authorization": "Token secret"}
+    )
+    job = Job(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
+    errand = Errand(job=job, state="state", token="token", version="1", number=1)
+    assert "https://host.example/S2A.zip" in repr(errand)
+    assert not any(secret in repr(errand) for secret in ("Signature", "abc", "ann", "pw@", "secret", "Token "))
+
+
+def test_a_worker_of_another_version_is_refused(tmp_path):
+    assert "and the run is of 0.0.1" in look(str(tmp_path), "state", "token", "0.0.1").problem
+
+
+def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "token").touch()
+    assert look(str(tmp_path), "state", "token", ss.__version__).problem is None
+    assert [file.name for file in (tmp_path / "state").iterdir()] == ["token"]
+    real = os.open
+
+    def refused(path, flags, *args, **kwargs):
+        if flags & os.O_EXCL:
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refused)
+    assert "cannot write to the mirror" in look(str(tmp_path), "state", "token", ss.__version__).problem
+
+
+# -- workers that are thought to be lost -----------------------------------------------------------------------------
+
+
+def held_lock(workspace, scene):
+    name = hashlib.sha256(partial_path(scene).encode()).hexdigest()[:32]
+    return workspace.mirror / FOLDER / f"{name}.lock"
+
+
+def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+
+    def change(number, errand):
+        if number == 1:
+            assert run(errand).got is not None
+            # Killed between the rename and its answer: the lock's file is what is left of it.
+            held_lock(workspace, ss.Scene(id=errand.job.id)).touch()
+            raise RuntimeError("killed")
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched) == (0, 1)
+    assert workspace.files() == right
+    assert sandbox.bytes_sent == sum(map(len, right.values()))
+    assert of(events, "fetched")[0].received == 0
+
+
+def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE", 0.2)
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    held = []
+
+    def change(number, errand):
+        path = held_lock(workspace, ss.Scene(id=errand.job.id))
+        if number == 1:
+            held.append(os.open(path, os.O_RDWR | os.O_CREAT))
+            fcntl.flock(held[0], fcntl.LOCK_EX)
+        outcome = run(errand)
+        if number == 1:
+            assert isinstance(outcome.error, Lost)
+            os.close(held[0])
+        return outcome
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched) == (0, 1)
+    assert workspace.files() == right
+    assert "still at work" in of(events, "retry")[0].error
+
+
+def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(remote, "LOOK_EVERY", 0.02)
+    offer(sandbox, workspace.path, online=1, archived=0, size=400_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(100_000)),))
+    outcomes = []
+
+    def change(_, errand):
+        token = workspace.mirror / FOLDER / errand.token
+        threading.Timer(0.3, token.unlink, [True]).start()
+        outcomes.append(run(errand))
+        return outcomes[-1]
+
+    with Changing(change) as pool:
+        summary, _ = applied(mirror(), pool)
+    assert isinstance(outcomes[0].error, Stopped)
+    assert (summary.fetched, summary.exit_code) == (0, 1)

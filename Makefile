@@ -13,7 +13,7 @@ $(VENV)/.core: pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --editable ".[vector]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable ".[stac,vector]" --group test --group lint
 	@touch $@
 
 compiled: $(VENV)/.core  # As an installed package is, also where Python is told to write no bytecode.

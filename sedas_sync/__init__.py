@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Summary,
         Warned,
     )
+    from sedas_sync.export import Exported
     from sedas_sync.load import load_manifest
     from sedas_sync.lock import Lock, Relocked
     from sedas_sync.manifest import Manifest
@@ -94,6 +95,7 @@ _HOMES = {
         "Summary",
         "Warned",
     ),
+    "sedas_sync.export": ("Exported",),
     "sedas_sync.load": ("load_manifest",),
     "sedas_sync.lock": ("Lock", "Relocked"),
     "sedas_sync.manifest": ("Manifest",),
@@ -119,6 +121,7 @@ __all__ = [
     "Done",
     "Event",
     "Explanation",
+    "Exported",
     "Failed",
     "Failure",
     "Fetched",

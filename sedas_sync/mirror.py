@@ -42,6 +42,7 @@ from sedas_sync.why import Explanation
 
 if TYPE_CHECKING:
     from sedas_sync.adopt import Adoption, File, How
+    from sedas_sync.export import Exported, Format
     from sedas_sync.geometry import Polygonal
     from sedas_sync.report.write import WrittenReport
     from sedas_sync.status import Status
@@ -301,6 +302,60 @@ class Mirror:
             warnings=tuple(warnings),
             damaged_index=damaged,
         )
+
+    def export(
+        self,
+        how: "Format",
+        out: "str | os.PathLike[str] | IO[bytes] | None" = None,
+        *,
+        unless_fresh: bool = False,
+    ) -> "Exported":
+        """Write the mirror's catalogue for other tools, from what the index remembers, beside a process at work.
+
+        Args:
+            how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
+                `urls` (for aria2) a file. Nobody is asked for anything but `urls`, since links do not last.
+            out: the folder or file, which is there as a whole or as it was; a list may also go to an open binary file.
+                A STAC catalogue's folder is `stac` beside the manifest where this is None.
+            unless_fresh: leave a STAC catalogue as it is that was made from the same.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+            ManifestError: the mirror belongs to another manifest, `out` cannot be written or is not to be written
+                over, or the extra `stac` is not installed.
+            SedasSyncError: the index is damaged.
+        """
+        from sedas_sync.export import take_stock  # noqa: PLC0415  # one command needs it
+        from sedas_sync.export.job import Job  # noqa: PLC0415  # as above
+
+        with self._home.index(write=False) as (index, warnings):
+            self._home.check_owner(index)
+            if warnings:
+                raise SedasSyncError(warnings[0])
+            inventory = take_stock(self.root, index, self.manifest.datasets)
+        job = Job(manifest=self.manifest, root=self.root, inventory=inventory, archive=self.archive)
+        if how == "stac":
+            return job.to_catalogue(self.catalogue_folder(out), unless_fresh=unless_fresh)
+        if out is None:
+            raise ManifestError(f"an export as {how} needs a file to go to")
+        return job.to_path(how, Path(out)) if isinstance(out, str | os.PathLike) else job.to_file(how, out)
+
+    def catalogue_folder(self, out: "str | os.PathLike[str] | IO[bytes] | None" = None) -> Path:
+        """The folder of a STAC catalogue, which may be written there.
+
+        Args:
+            out: the folder; `stac` beside the manifest where this is None.
+
+        Raises:
+            ManifestError: something else is in its place, or the extra `stac` is not installed.
+        """
+        from sedas_sync.export.job import check_stac  # noqa: PLC0415  # one command needs it
+
+        if out is not None and not isinstance(out, str | os.PathLike):
+            raise ManifestError("a STAC catalogue is a folder, not a file")
+        folder = Path(self.manifest.source).parent / "stac" if out is None else Path(out)
+        check_stac(folder, self.root)
+        return folder
 
     def sources(self) -> list[dict[str, Any]]:
         """What this account may search, for each archive of the manifest: satellites and source groups by name.

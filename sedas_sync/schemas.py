@@ -10,8 +10,9 @@ from typing import Any
 
 from sedas_sync.adopt import Result
 from sedas_sync.events import Summary
+from sedas_sync.export import FORMATS
+from sedas_sync.export.tables import COLUMNS
 from sedas_sync.model import Kind, Level, OrderState
-from sedas_sync.render.tables import COLUMNS
 from sedas_sync.verify import Finding
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -614,6 +615,23 @@ def _completion() -> Schema:
     )
 
 
+def _export() -> Schema:
+    left_out = _object("One scene.", {"id": _ID, "reason": _REASON})
+    failure = _object("One archive.", {"id": _text("Its key in the manifest."), "error": _ERROR})
+    return _document(
+        "`export`: what was written. It goes with `--out`, or with `--format stac`.",
+        {
+            **_MANIFEST,
+            "format": _word(FORMATS, "What the catalogue was written as."),
+            "out": _text("The file, or the folder of a STAC catalogue."),
+            "scenes": _count("Scenes that are in it."),
+            "written": _flag("Whether anything had to be written."),
+            "left_out": _list(left_out, "Scenes that are not in it."),
+            "failures": _list(failure, "Archives that could not be asked for links."),
+        },
+    )
+
+
 _MAKERS: Mapping[str, Callable[[], Schema]] = {
     "init": _init,
     "validate": _validate,
@@ -627,6 +645,7 @@ _MAKERS: Mapping[str, Callable[[], Schema]] = {
     "verify": _verify,
     "adopt": _adopt,
     "report": _report,
+    "export": _export,
     "sources": _sources,
     "sandbox": _sandbox,
     "completion": _completion,

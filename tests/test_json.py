@@ -104,6 +104,9 @@ def test_files_that_are_taken_in_are_told_as_documented(checked, workspace, tmp_
     adopted = checked("adopt", "--from", str(old), code=1)
     assert adopted["summary"]["adopted"]
     assert adopted["summary"]["wrong"] == 1
+    next(workspace.mirror.glob("*.zip")).unlink()
+    exported = checked("export", "--format", "csv", "--out", "scenes.csv")
+    assert len(exported["left_out"]) == 1
     assert checked("status")["last_run"]["command"] == "adopt"
 
 

@@ -14,6 +14,7 @@ COMMANDS = (
     "adopt",
     "apply",
     "completion",
+    "export",
     "init",
     "lock",
     "orders",

@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -152,6 +152,11 @@ def _json_lines(value: Any, indent: str = "") -> Iterator[str]:
         yield "[]" if empty else f"\n{indent}]"
     else:
         yield json.dumps(value)
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """A document for other tools on standard output: UTF-8, whatever the terminal speaks."""
+    sys.stdout.buffer.writelines(line.encode("utf-8", "replace") for line in lines)
 
 
 def warn_all(warnings: tuple[str, ...], common: Globals) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -18,7 +18,7 @@ from sedas_sync.cli.options import (
     prune_option,
 )
 from sedas_sync.cli.shared import INTERRUPTED, end_with, event_view, interruptible, opened_file, opened_mirror, stopping
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, SedasSyncError
 
 
 @click.command()
@@ -40,6 +40,7 @@ from sedas_sync.errors import ManifestError
 @click.option("--plan", "saved", type=click.Path(dir_okay=False), help="Carry out exactly this plan of `plan --out`.")
 @locked_option
 @click.option("--update-lock", is_flag=True, help="Bring the lock up to date afterwards, digests too.")
+@click.option("--export", type=click.Choice(["stac"]), help="Afterwards bring this catalogue up to date, in stac/.")
 @lock_timeout_option
 @global_options
 def apply(
@@ -57,6 +58,7 @@ def apply(
     saved: str | None,
     locked: bool,
     update_lock: bool,
+    export: Literal["stac"] | None,
     lock_timeout: float,
     common: Globals,
 ) -> None:
@@ -64,13 +66,16 @@ def apply(
     from sedas_sync.prune import DEFAULT, Limit  # noqa: PLC0415  # only where it is needed: start-up is short
 
     limit = DEFAULT if max_prune is None else Limit.parse(max_prune)
-    if saved is not None and (datasets or dry_run or locked or update_lock or prune):
-        raise ManifestError(
-            "--plan is the whole plan: no --dataset, --dry-run, --locked, --update-lock or --prune goes with it"
-        )
     address = _scheduler(executor, scheduler)
-    if update_lock and (datasets or locked or dry_run):
-        raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
+    _refuse_mixtures(
+        saved=saved,
+        datasets=datasets,
+        dry_run=dry_run,
+        locked=locked,
+        update_lock=update_lock,
+        prune=prune,
+        export=export,
+    )
     if dry_run:
         from sedas_sync.cli.commands.plan import run_plan  # noqa: PLC0415  # only where it is needed: start-up is short
 
@@ -86,6 +91,8 @@ def apply(
         given = None if saved is None else _saved_plan(mirror, saved)
         if locked:
             mirror.checked_lock()
+        if export is not None:
+            mirror.catalogue_folder()
         with interruptible(), mirror.locked(timeout=lock_timeout):
             command = "apply"
             if given is not None:
@@ -115,13 +122,36 @@ def apply(
                 mirror.stamp(made_from, len(made.actions))
             if update_lock and not caught:
                 _update_lock(mirror, made, common)
+            exported = export is None or bool(caught) or _export(mirror, common)
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
             click.echo(INTERRUPTED, err=True)
         elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
             click.echo(f"{summary.pending} scenes wait for the long-term archive: run it again later.", err=True)
-        end_with(code)
+        end_with(code if exported or code not in (0, 3) else 1)
+
+
+def _refuse_mixtures(
+    *,
+    saved: str | None,
+    datasets: tuple[str, ...],
+    dry_run: bool,
+    locked: bool,
+    update_lock: bool,
+    prune: bool,
+    export: str | None,
+) -> None:
+    if saved is not None and (datasets or dry_run or locked or update_lock or prune):
+        raise ManifestError(
+            "--plan is the whole plan: no --dataset, --dry-run, --locked, --update-lock or --prune goes with it"
+        )
+    if update_lock and (datasets or locked or dry_run):
+        raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
+    if export is not None and dry_run:
+        raise ManifestError(
+            "--export writes the catalogue of what is there after the run: it does not go with --dry-run"
+        )
 
 
 def _scheduler(executor: str, scheduler: str | None) -> str | None:
@@ -172,6 +202,19 @@ def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
     locked = mirror.relock(made, applied=True)
     if not common.quiet:
         click.echo(text.relocked(locked, check=False), err=True)
+
+
+def _export(mirror: Any, common: Globals) -> bool:
+    """Bring the STAC catalogue up to date; says whether that went well, after telling why not."""
+    from sedas_sync.cli.commands.export import tell_exported  # noqa: PLC0415  # only where it is needed
+    from sedas_sync.render.text import printable  # noqa: PLC0415
+
+    try:
+        tell_exported(mirror.export("stac", unless_fresh=True), common, to_stderr=True)
+    except SedasSyncError as error:
+        click.echo(f"error: the catalogue was not written: {printable(str(error))}", err=True)
+        return False
+    return True
 
 
 def _confirm_prune(*, yes: bool) -> Callable[[int, int], bool]:

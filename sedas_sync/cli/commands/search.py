@@ -11,8 +11,10 @@ from sedas_sync.cli.shared import (
     print_json,
     tell_failures,
     warn_all,
+    write_lines,
 )
-from sedas_sync.render import tables, text
+from sedas_sync.export import tables
+from sedas_sync.render import text
 
 
 @click.command()
@@ -41,9 +43,9 @@ def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Gl
                 }
             )
         elif how == "geojson":
-            click.echo(tables.as_geojson(result.scenes, of))
+            write_lines(tables.as_geojson(tables.offered(result.scenes, of)))
         elif how == "csv":
-            click.echo(tables.as_csv(result.scenes, of), nl=False)
+            write_lines(tables.as_csv(tables.offered(result.scenes, of), tables.COLUMNS))
         else:
             click.echo(text.scenes(result.scenes, of))
         tell_failures(result.failures)

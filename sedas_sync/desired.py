@@ -36,6 +36,7 @@ _LAST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 _UNREADABLE = "footprint"
+_FOOTPRINTS_AT_ONCE = 5_000
 _FACT_KEYS = (
     "satellite",
     "product_type",
@@ -128,7 +129,8 @@ def desired(
     """
     result = Desired()
     scenes: dict[SceneId, Scene] = {}
-    takers: dict[SceneId, list[str]] = defaultdict(list)
+    takers: dict[SceneId, tuple[str, ...]] = {}
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     had: dict[SceneId, list[tuple[Place, ...]]] = defaultdict(list)
     several = len({key for dataset in manifest.datasets.values() for key in dataset.archive}) > 1
     ids: dict[str, SceneId] = {}
@@ -141,13 +143,14 @@ def desired(
                 here = (places or {}).get(name, {}).get(scene.id)
                 had[scene_id].append(here or (Place(archive=dataset.archive[0], scene=scene),))
             scenes.setdefault(scene_id, scene)
-            takers[scene_id].append(name)
+            names = (*takers.get(scene_id, ()), name)
+            takers[scene_id] = shared.setdefault(names, names)
         if explain:
             for scene_id, why in refused.items():
                 result.refused.setdefault(scene_id, {})[name] = why
     paths = paths_of(manifest, scenes, takers)
     for scene_id, scene in scenes.items():
-        datasets = tuple(takers[scene_id])
+        datasets = takers[scene_id]
         archive = manifest.datasets[datasets[0]].archive[0]
         want = Want(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
         result.wants[scene_id] = taken_from(want, joined(had[scene_id])) if several else want
@@ -287,8 +290,17 @@ def _cloud_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
 
 def _by_footprint(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
     """For each scene, the rule that leaves it out by its footprint; many at once, since that is much faster."""
-    if dataset.products or not scenes:
+    if dataset.products:
         return [None] * len(scenes)
+    # Not all at once: the geometries of 100,000 footprints take as much memory as all that is kept of the scenes.
+    return [
+        why
+        for first in range(0, len(scenes), _FOOTPRINTS_AT_ONCE)
+        for why in _some_by_footprint(dataset, aois, scenes[first : first + _FOOTPRINTS_AT_ONCE])
+    ]
+
+
+def _some_by_footprint(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
     shapes = footprints([scene.footprint for scene in scenes])
     meeting = [aois[name].meets_each(shapes) for name in dataset.aoi]
     return [

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: compiled demo test bench docs reference lint types check format clean
+.PHONY: compiled demo test bench docs reference pictures lint types check format clean
 
 $(VENV)/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ $(VENV)/.docs: $(VENV)/.dev
 
 reference: $(VENV)/.dev  ## Write anew what the reference takes from code.
 	@$(BIN)/python tools/reference.py
+
+pictures: $(VENV)/.dev  ## Draw the terminal's pictures of the documentation anew, from real runs.
+	@$(BIN)/python tools/pictures.py
 
 docs: $(VENV)/.docs  ## Build the site in site/; a broken link or a page that is out of date fails.
 	@$(BIN)/python tools/reference.py --check

@@ -52,6 +52,7 @@ from sedas_sync.plan import TRANSFERS, FileState, Plan
 from sedas_sync.survey import state_of
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.remote import Retry
+from sedas_sync.words import size
 
 MAX_RELOCATIONS = 2
 """How often a refused link or token is asked for again, a scene."""
@@ -283,7 +284,8 @@ class Run:
         needed = sum(action.size or 0 for action in self.plan.actions if action.kind in TRANSFERS)
         if needed > free:
             self.warn(
-                f"{needed} bytes are to be fetched and only {free} are free in {self.root}: the disk will fill up"
+                f"{size(needed)} are to be fetched and only {size(free)} are free in {self.root}: make room, or "
+                "the run stops when the disk is full, and goes on later"
             )
 
     def _settle(self) -> None:

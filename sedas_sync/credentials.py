@@ -67,7 +67,9 @@ def find(
         or _from_person(host, looked, prompt=prompt, ask_name=ask_name, ask_password=ask_password)
     )
     if found is None:
-        raise AuthenticationError(f"no credentials for {host}; looked at: {'; '.join(looked)}")
+        raise AuthenticationError(
+            f"no credentials for {host}; set them in one of these places, all looked at: {'; '.join(looked)}"
+        )
     return found
 
 
@@ -146,7 +148,7 @@ def _from_person(
     ask_password: Callable[[str], str] | None,
 ) -> Credentials | None:
     if not prompt:
-        looked.append("a prompt (not wanted here)")
+        looked.append("a prompt (nobody is there to be asked)")
         return None
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
         looked.append("a prompt (this is no terminal)")

@@ -53,7 +53,14 @@ class ManifestError(SedasSyncError):
 
 
 class LockMismatch(ManifestError):
-    """A lock or a saved plan no longer belongs to the manifest or the mirror; `problems` names each difference."""
+    """A lock or a saved plan no longer belongs to the manifest or the mirror; `problems` names each difference.
+
+    `hint` says what to do about it.
+    """
+
+    def __init__(self, problems: str | Sequence[str], *, hint: str = "") -> None:
+        super().__init__(problems)
+        self.hint = hint
 
 
 class AuthenticationError(SedasSyncError):

@@ -1,5 +1,6 @@
 """What happens during a run, as values. Text, JSON lines and progress bars are three listeners of one stream."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -115,6 +116,27 @@ class Progress(Event, frozen=True, kw_only=True):
         if not self.workers:
             del data["workers"]
         return data
+
+
+class Step(Struct, frozen=True):
+    """How far a step is that comes before or instead of a run, such as a search. No event: only for people to see."""
+
+    what: str
+    """What is being done, as it is shown."""
+    done: int = 0
+    total: int | None = None
+    unit: str = "scene"
+    """What is counted, in the singular; `bytes` for bytes."""
+    note: str = ""
+    """What else there is to say."""
+
+
+Watcher = Callable[[Step], None]
+"""Told how far a step is, a few times a second at most, from the calling thread."""
+
+
+def nobody(_step: Step) -> None:
+    """Watch nothing."""
 
 
 class Retried(Event, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.index import Index, IndexDamagedError, lock
 from sedas_sync.manifest import Manifest
 from sedas_sync.memory import STATE
@@ -27,6 +28,7 @@ class Home:
     """
 
     def __init__(self, manifest: Manifest, clock: Callable[[], datetime]) -> None:
+        self.on_step: Watcher = nobody
         self._source = Path(manifest.source)
         self.root = Path(os.path.realpath(self._source.parent / manifest.mirror.path))
         if self.root.exists() and not self.root.is_dir():
@@ -96,7 +98,11 @@ class Home:
             for name in ("partial", "replaced"):
                 (state / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ManifestError(f"{self.root}: the mirror cannot be made here: {error.strerror}") from None
+            raise ManifestError(
+                f"{self.root}: the mirror cannot be made here ([mirror] path): {error.strerror}"
+            ) from None
+        if timeout:
+            self.on_step(Step("waiting for the mirror"))
         with lock(self.root, timeout=timeout, now=self._clock()):
             self._locked = True
             try:

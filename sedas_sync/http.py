@@ -263,9 +263,9 @@ def explain(error: BaseException, url: str) -> str:
     if one_of(ConnectionRefusedError):
         return f"{host} refused the connection: is the address right, and the service running?"
     if one_of(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
-        return f"{host} did not accept a connection in time"
+        return f"{host} did not accept a connection in time: check the network, or raise [transfer] connect_timeout"
     if one_of(requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        return f"{host} stopped answering"
+        return f"{host} stopped answering: try again later, or raise [transfer] stall_timeout"
     if isinstance(error, requests.exceptions.ContentDecodingError):
         return f"the answer of {host} cannot be decompressed"
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):

@@ -85,6 +85,43 @@ class IndexDamagedError(SedasSyncError):
     """The index file is not a database (any more); it can be rebuilt from the folder."""
 
 
+_FULL = "the disk is full; free some space and run the same command again, everything so far is kept"
+_REASONS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: "the disk does not take it",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked",
+}
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that says in words why something cannot be written."""
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        with _in_words():
+            return super().execute(*args)
+
+    def executemany(self, *args: Any) -> sqlite3.Cursor:
+        with _in_words():
+            return super().executemany(*args)
+
+    def executescript(self, *args: Any) -> sqlite3.Cursor:
+        with _in_words():
+            return super().executescript(*args)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        # The lowest byte is the kind of error, what is above it refines it.
+        reason = _REASONS.get(error.sqlite_errorcode & 0xFF)
+        if reason is None:
+            raise
+        raise SedasSyncError(f"the mirror's index cannot be written: {reason}") from error
+
+
 class Index:
     """The index of one mirror, open for reading or for writing.
 
@@ -110,7 +147,9 @@ class Index:
         try:
             if not self.write:
                 return self._open_readonly()
-            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+            db = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=30, factory=_Connection
+            )
             try:
                 self._prepare(db)
             except BaseException:
@@ -369,8 +408,9 @@ class Index:
         try:
             yield
         finally:
-            # What was written before something went wrong happened, and is true.
-            db.execute("COMMIT")
+            # What was written before something went wrong happened, and is true. On a full disk SQLite lets go itself.
+            if self._writer.in_transaction:
+                db.execute("COMMIT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,7 +454,9 @@ def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
     try:
         guard.acquire(timeout=timeout)
     except Timeout:
-        raise MirrorLocked(f"{root}: another process is at work here: {_describe(path)}") from None
+        raise MirrorLocked(
+            f"{root}: another process is at work here: {_describe(path)}; `--lock-timeout SECONDS` waits for its end"
+        ) from None
     except OSError as error:
         raise ManifestError(f"{root}: the mirror cannot be written: {error.strerror}") from None
     try:

@@ -21,7 +21,7 @@ from sedas_sync.apply import Options, Run
 from sedas_sync.archives import Archive
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
-from sedas_sync.events import Adopted, Event, Failed, Fetched, Summary
+from sedas_sync.events import Adopted, Event, Failed, Fetched, Step, Summary, Watcher
 from sedas_sync.facts import facts_of
 from sedas_sync.home import WILL_REBUILD, Home
 from sedas_sync.index import Index
@@ -93,6 +93,18 @@ class Mirror:
         self._planner = Planner(manifest, self._home, self._archives, self._pins, clock)
         self._run: Run | None = None
         self.stopped = False
+
+    @property
+    def on_step(self) -> Watcher:
+        """Told how far steps are that may take a while and that no event tells of; nobody is, until it is set."""
+        return self._home.on_step
+
+    @on_step.setter
+    def on_step(self, told: Watcher) -> None:
+        self._home.on_step = told
+
+    def _reading(self, done: int, read: int, files: int, total: int) -> None:
+        self.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
 
     def __enter__(self) -> Self:
         return self
@@ -191,7 +203,13 @@ class Mirror:
         """Work out what apply would do for just these scenes, whatever the manifest's datasets say."""
         return self._planner.plan_for(scenes)
 
-    def why(self, scene_id: SceneId, *, on_event: Listener = ignore) -> Explanation:
+    def why(
+        self,
+        scene_id: SceneId,
+        *,
+        on_event: Listener = ignore,
+        on_found: Callable[[int], None] | None = None,
+    ) -> Explanation:
         """Explain one scene: which datasets want it or which rule leaves it out, and what is here of it.
 
         Searches as `plan` does, and looks the scene up where no search gave it.
@@ -200,7 +218,7 @@ class Mirror:
             AuthenticationError: an archive refused the credentials, or there are none.
             ManifestError: the mirror belongs to another manifest.
         """
-        return self._planner.why(scene_id, on_event=on_event)
+        return self._planner.why(scene_id, on_event=on_event, on_found=on_found)
 
     def orders(self) -> list[Order]:
         """The orders this mirror remembers, oldest first."""
@@ -296,7 +314,7 @@ class Mirror:
                 filehash="ignore" if ignored else "warn",
                 locked=demands,
                 ordered=ordered,
-                on_file=on_file,
+                on_file=on_file or self._reading,
             ),
             lock=None if lock is None else str(lock_path(self.manifest.source)),
             warnings=tuple(warnings),
@@ -619,9 +637,11 @@ class Mirror:
                 record=record,
                 stopped=lambda: self.stopped,
             )
-            files = []
+            files: list[File] = []
+            self.on_step(Step("checking files", unit="file"))
             for file in adopter.adopt(place, how=how):
                 files.append(file)
+                self.on_step(Step("checking files", len(files), unit="file"))
                 if on_file is not None:
                     on_file(file)
             done = Adoption(

@@ -13,6 +13,8 @@ from sedas_sync.model import Holding, Kind, SceneId
 from sedas_sync.plan import Plan
 from sedas_sync.saved import SavedPlan
 
+_ANEW = "`sedas-sync lock --check` says what a lock of today would change, `sedas-sync lock` writes it"
+
 
 class Pins:
     """The lock of a manifest, and its saved plans.
@@ -41,7 +43,7 @@ class Pins:
             if lock is None:
                 raise ManifestError(f"{path}: there is no lock; `sedas-sync lock` writes it")
             if said := mismatches(self._manifest, lock):
-                raise LockMismatch([f"{path}: {difference}" for difference in said])
+                raise LockMismatch([f"{path}: {difference}" for difference in said], hint=_ANEW)
             self._checked_lock = lock
         return self._checked_lock
 

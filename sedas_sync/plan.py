@@ -32,6 +32,7 @@ from msgspec.structs import replace
 
 from sedas_sync.events import Failure
 from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
+from sedas_sync.words import size
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 """Where a scene without a sensing time stands among the others."""
@@ -110,7 +111,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     def bytes(self) -> int | None:
         """What is to be fetched now, in bytes; None where the archive does not say for every scene."""
         sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
-        known = [size for size in sizes if size is not None]
+        known = [amount for amount in sizes if amount is not None]
         return sum(known) if len(known) == len(sizes) else None
 
     def to_json(self, *, everything: bool = False) -> dict[str, Any]:
@@ -273,7 +274,7 @@ def _kind(want: Want, here: Observed, measure: _Measure) -> tuple[Kind, str]:
     if here.blocked:
         return Kind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"
     if here.partial:
-        return Kind.RESUME, f"{here.partial} bytes of it are here"
+        return Kind.RESUME, f"{size(here.partial)} of it are here"
     if here.tracked:
         return Kind.FETCH, "was held, its file is gone"
     if here.state is FileState.DAMAGED:

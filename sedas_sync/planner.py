@@ -12,7 +12,7 @@ from sedas_sync import prune
 from sedas_sync.apply import partial_path
 from sedas_sync.desired import Desired, Refusal, desired, refusal
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
-from sedas_sync.events import Event, Failure, Searched
+from sedas_sync.events import Event, Failure, Searched, Step
 from sedas_sync.facts import scene_of
 from sedas_sync.home import Home
 from sedas_sync.integrity import Filehash
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Listener = Callable[[Event], None]
 Refresh = Callable[[Mapping[SceneId, Want], Mapping[SceneId, Observed]], Mapping[SceneId, Want]]
+
+_ANEW = "plan again, and apply what comes out"
 
 
 def ignore(_event: Event) -> None:
@@ -124,6 +126,7 @@ class Planner:
         manifest = self._narrowed(datasets)
         now = self._clock()
         offers = search(manifest, self._archives.of(manifest), now, on_found=on_found)
+        self._home.on_step(Step("choosing scenes", sum(len(offer.scenes) for offer in offers.values())))
         chosen = desired(
             manifest,
             {name: offer.scenes.values() for name, offer in offers.items()},
@@ -261,6 +264,7 @@ class Planner:
         with self._home.index(write=False) as (index, _):
             held = {holding.id: holding for holding in index.holdings() if holding.id in lock.scenes}
         look_up = LookUp(self._archives.__getitem__, self._manifest)
+        self._home.on_step(Step("looking up the lock's scenes", len(lock.scenes)))
         wants = locked_wants(manifest, lock, held, look_up)
         plan = self._plan(wants, warnings, sizes=sizes, refresh=look_up.refresh, holdings=held.values())
         return replace(
@@ -281,6 +285,7 @@ class Planner:
     ) -> Plan:
         with self._home.index(write=False) as (index, said):
             warnings.extend(warning for warning in said if warning not in warnings)
+            self._home.on_step(Step("looking at the mirror", len(wants)))
             seen = self._survey(wants, index.holdings() if holdings is None else holdings)
             orders = {order.id: order for order in index.orders()}
         if refresh is not None:
@@ -288,6 +293,7 @@ class Planner:
         wants = self._where_ordered(wants, orders)
         polled = self._poll(orders, wants, warnings)
         orders.update((order.id, order) for order in polled)
+        self._home.on_step(Step("comparing", len(wants)))
         actions = decide(wants, seen.observed, orders, trust_digest=self._trust, identities=self._archives.identities)
         if sizes:
             asked = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
@@ -312,9 +318,16 @@ class Planner:
             level=self._manifest.transfer.integrity,
             filehash=filehash_of(self._manifest),
             partial_path=lambda want: partial_path(want.scene),
+            on_step=self._home.on_step,
         )
 
-    def why(self, scene_id: SceneId, *, on_event: Listener = ignore) -> Explanation:
+    def why(
+        self,
+        scene_id: SceneId,
+        *,
+        on_event: Listener = ignore,
+        on_found: Callable[[int], None] | None = None,
+    ) -> Explanation:
         """Explain one scene: which datasets want it or which rule leaves it out, and what is here of it.
 
         Searches as `plan` does, and looks the scene up where no search gave it.
@@ -328,7 +341,7 @@ class Planner:
             held = next((item for item in index.holdings() if item.id == scene_id), None)
             order = next((item for item in index.orders() if item.id == scene_id), None)
             last_error = index.last_errors().get(scene_id)
-        found = self.search(on_event=on_event, explain=True)
+        found = self.search(on_event=on_event, on_found=on_found, explain=True)
         scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
         scene = scene or self._looked_up(scene_id)
         listed = scene is not None
@@ -396,13 +409,17 @@ class Planner:
             if saved.mirror.get(key) != now
         ]
         if said:
-            raise LockMismatch([f"the manifest has moved on since the plan was made: {one}" for one in said])
+            raise LockMismatch(
+                [f"the manifest has moved on since the plan was made: {one}" for one in said], hint=_ANEW
+            )
         if not (self._home.root / STATE).is_dir():
             # Found out only when the mirror is locked, a refusal would leave an empty mirror behind.
             seen = self._survey(saved.wants, [])
             now = decide(saved.wants, seen.observed, {}, trust_digest=self._trust)
             if moved := drift(saved.plan, now, {}):
-                raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved])
+                raise LockMismatch(
+                    [f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_ANEW
+                )
 
     def resume_plan(self, saved: SavedPlan, *, take_over: bool = False) -> Plan:
         """Make a saved plan ready to be applied: the same actions, with links that are valid now.
@@ -433,7 +450,9 @@ class Planner:
             if not begun and (
                 moved := drift(saved.plan, decide(wants, observed, orders, trust_digest=self._trust), holdings)
             ):
-                raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved])
+                raise LockMismatch(
+                    [f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_ANEW
+                )
             return look_up.refresh(wants, observed)
 
         plan = self._plan(saved.wants, warnings, refresh=refresh)
@@ -476,6 +495,7 @@ class Planner:
                     takers.setdefault(scene_id, []).append(name)
         look_up = LookUp(self._archives.__getitem__, self._manifest)
         everywhere = archives_of(self._manifest, self._manifest.datasets)
+        self._home.on_step(Step("looking up scenes", len(bad)))
         look_up.ask(dict.fromkeys(bad, everywhere))
         for scene_id, item in bad.items():
             if (scene := look_up.found(scene_id)) is not None:
@@ -553,6 +573,7 @@ class Planner:
             service = self._archives[key].orders
             if service is None:
                 continue
+            self._home.on_step(Step("asking for orders", len(items), unit="order"))
             try:
                 answers.extend(settled(order) for order in service.poll(items))
             except SedasSyncError as error:
@@ -577,4 +598,5 @@ class Planner:
             jobs=transfer.jobs,
             connect_timeout=transfer.connect_timeout,
             stall_timeout=transfer.stall_timeout,
+            on_done=lambda done: self._home.on_step(Step("asking for sizes", done, len(wants))),
         )

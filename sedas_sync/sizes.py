@@ -1,6 +1,6 @@
 """Asking servers how large scenes are, for a plan that shows bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
@@ -12,7 +12,12 @@ _OK = 200
 
 
 def remote_sizes(
-    downloads: Iterable[tuple[SceneId, Download]], *, jobs: int, connect_timeout: float, stall_timeout: float
+    downloads: Iterable[tuple[SceneId, Download]],
+    *,
+    jobs: int,
+    connect_timeout: float,
+    stall_timeout: float,
+    on_done: Callable[[int], None] = lambda _: None,
 ) -> dict[SceneId, int]:
     """Ask with HEAD for the length of each download; what a server does not say is left out.
 
@@ -23,6 +28,7 @@ def remote_sizes(
         jobs: requests at once.
         connect_timeout: seconds.
         stall_timeout: seconds without an answer.
+        on_done: told how many have answered, from the calling thread.
     """
     with new_session(connections=jobs) as session, ThreadPoolExecutor(jobs, "sizes") as pool:
 
@@ -39,4 +45,9 @@ def remote_sizes(
             except requests.RequestException:
                 return scene_id, None
 
-        return {scene_id: size for scene_id, size in pool.map(ask, downloads) if size is not None}
+        known = {}
+        for number, (scene_id, size) in enumerate(pool.map(ask, downloads), 1):
+            on_done(number)
+            if size is not None:
+                known[scene_id] = size
+        return known

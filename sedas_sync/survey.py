@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from sedas_sync import folder
 from sedas_sync.errors import SedasSyncError
+from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.facts import facts_of
 from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
 from sedas_sync.memory import STATE
@@ -42,6 +43,7 @@ def survey(
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial_path: Callable[[Want], str],
+    on_step: Watcher = nobody,
 ) -> Survey:
     """Look at the folder.
 
@@ -52,6 +54,7 @@ def survey(
         level: how an untracked file is checked.
         filehash: for each archive's key, what a differing catalogue digest is worth: warn, enforce or ignore.
         partial_path: where a download under way of a scene would be.
+        on_step: told how many of the files that have to be read have been.
     """
     result = Survey()
     held = {holding.id: holding for holding in holdings if holding.id in wants}
@@ -82,7 +85,8 @@ def survey(
                 reading[scene_id] = readers.submit(_read_again, root, mine, files[seen], partial)
             else:
                 reading[scene_id] = readers.submit(_examine, root, want, files[seen], level, filehash, partial, mine)
-        for scene_id, future in reading.items():
+        for number, (scene_id, future) in enumerate(reading.items()):
+            on_step(Step("reading files that look changed or new", number, len(reading), "file"))
             seen, warning = future.result()
             result.observed[scene_id] = seen
             if warning is not None:

@@ -567,7 +567,9 @@ class SedasArchive:
         host = urlsplit(self._url).netloc
         if reply.status in {_BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN}:
             words = str(reply.error("the login"))
-            raise AuthenticationError(f"{host} refused the credentials of {username!r}: {words}")
+            raise AuthenticationError(
+                f"{host} refused the credentials of {username!r}: {words}; check user name and password"
+            )
         if not reply.ok:
             raise reply.error("the login")
         answer = reply.json("the login")

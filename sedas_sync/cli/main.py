@@ -1,5 +1,6 @@
 """The group of all commands, and the end of the process with the right exit code."""
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -8,7 +9,7 @@ from typing import NoReturn
 import click
 
 from sedas_sync.cli.options import Globals, global_options
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 
 COMMANDS = (
     "adopt",
@@ -74,6 +75,10 @@ def cli(common: Globals) -> None:
 def main() -> NoReturn:
     """Run the command line; ends the process with the contract's exit code and never shows a traceback."""
     code = 0
+    # A name that the terminal's encoding lacks is no reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli(prog_name="sedas-sync", standalone_mode=False)
     except SystemExit as ended:
@@ -94,7 +99,7 @@ def main() -> NoReturn:
         code = 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        _tell(f"{where}{error.strerror or error}")
         code = 1
     except Exception as error:  # noqa: BLE001  # the last line of defence: a user never sees a traceback
         _tell_unforeseen(error)
@@ -109,11 +114,17 @@ def main() -> NoReturn:
 
 
 def _tell_error(error: SedasSyncError) -> None:
-    from sedas_sync.render.text import printable  # noqa: PLC0415  # only where it is needed: start-up is short
-
     lines = error.problems if isinstance(error, ManifestError) else (str(error),)
     for line in lines:
-        click.echo(f"error: {printable(line)}", err=True)
+        _tell(line)
+    if isinstance(error, LockMismatch) and error.hint:
+        _tell(error.hint, begin="to go on: ")
+
+
+def _tell(line: str, begin: str = "error: ") -> None:
+    from sedas_sync.cli.shared import tell  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    tell(begin + line)
 
 
 def _tell_unforeseen(error: Exception) -> None:
@@ -123,5 +134,5 @@ def _tell_unforeseen(error: Exception) -> None:
 
     logging.getLogger("sedas_sync").debug("unforeseen error", exc_info=error)
     message = redact(f"{type(error).__name__}: {error}")
-    click.echo(f"error: something went wrong that sedas-sync did not foresee: {message}", err=True)
+    _tell(f"something went wrong that sedas-sync did not foresee: {message}")
     click.echo("Everything that was done is kept. With `--log-file FILE` the details are written there.", err=True)

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Literal, NoReturn
@@ -19,7 +19,10 @@ from sedas_sync.errors import ManifestError
 CHANGES_TO_MAKE = 10
 """The exit code of `plan --exit-code` and `lock --check` where there are changes to make."""
 
-INTERRUPTED = "Interrupted: everything so far is kept, the same command goes on from here."
+
+def interrupted() -> str:
+    """What is said at the end of a run that was interrupted: how to go on."""
+    return f"Interrupted: everything so far is kept; to go on, run `{shlex.join(['sedas-sync', *sys.argv[1:]])}`."
 
 
 @contextmanager
@@ -71,13 +74,15 @@ def event_view(common: Globals, *, json_lines: bool, summary: bool = True) -> It
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """While nothing is under way that would have to be brought to an end, a signal ends the process at once."""
+def interruptible(view: Any = None) -> Iterator[None]:
+    """While nothing is under way that would have to be brought to an end, a signal ends the process at once.
+
+    Args:
+        view: what shows how far it is; it leaves a clean line.
+    """
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
-        sys.stdout.flush()
-        sys.stderr.write("\nInterrupted: nothing was changed.\n")
-        sys.stderr.flush()
+        _last_words("Interrupted: nothing was changed.", view)
         os._exit(128 + number)
 
     with _handling(leave):
@@ -85,18 +90,40 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """The first signal brings the run to an end in order, the second one ends the process at once."""
+def stopping(stop: Callable[[], None], view: Any = None) -> Iterator[list[int]]:
+    """The first signal brings the run to an end in order, the second one ends the process at once.
+
+    Args:
+        stop: asks the run to end.
+        view: what shows how far it is; it says that the run ends, and leaves a clean line.
+    """
     caught: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if caught:
+            _last_words(interrupted(), view)
             os._exit(128 + number)
         caught.append(number)
+        if view is not None:
+            view.stopping()
         stop()
 
     with _handling(handle):
         yield caught
+
+
+def _last_words(line: str, view: Any) -> None:
+    """Write a line from within a signal's handler, which may have come in the middle of any other writing."""
+    from sedas_sync.render.look import can_steer, look_of  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    with suppress(OSError, RuntimeError, ValueError):
+        sys.stdout.flush()
+    if view is not None:
+        view.end()
+    # The terminal has echoed `^C` in this line.
+    wiped = "\r\x1b[J" if can_steer(sys.stderr) else "\n" if sys.stderr.isatty() else ""
+    with suppress(OSError):
+        os.write(2, f"{wiped}{look_of(sys.stderr).wrap(line)}\n".encode(errors="backslashreplace"))
 
 
 @contextmanager
@@ -118,11 +145,6 @@ def _start_logging(common: Globals) -> None:
         start_logging(common.log_file, to_stderr=common.verbose >= 2)  # noqa: PLR2004  # -vv
     except OSError as error:
         raise ManifestError(f"--log-file {common.log_file}: cannot be written: {error.strerror}") from None
-
-
-def colour() -> bool:
-    """Whether standard output takes colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def as_argument(manifest: str) -> str:
@@ -161,19 +183,23 @@ def write_lines(lines: Iterable[str]) -> None:
 
 def warn_all(warnings: tuple[str, ...], common: Globals) -> None:
     """Each warning on standard error."""
-    from sedas_sync.render.text import printable  # noqa: PLC0415  # only where it is needed: start-up is short
-
     if not common.quiet:
         for warning in warnings:
-            click.echo(f"warning: {printable(warning)}", err=True)
+            tell(f"warning: {warning}")
 
 
 def tell_failures(failures: Any) -> None:
     """Each failure on standard error."""
-    from sedas_sync.render.text import printable  # noqa: PLC0415  # only where it is needed: start-up is short
-
     for failure in failures:
-        click.echo(f"failed: {printable(failure.id)}: {printable(failure.error)}", err=True)
+        tell(f"failed: {failure.id}: {failure.error}")
+
+
+def tell(line: str) -> None:
+    """A line on standard error; trouble (`warning: …`, `failed: …`) stands out where there is a terminal."""
+    from sedas_sync.render.look import look_of, marked  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.words import printable  # noqa: PLC0415
+
+    click.echo(marked(printable(line), look_of(sys.stderr)), err=True)
 
 
 def end_with(code: int) -> NoReturn:

@@ -11,7 +11,8 @@ from itertools import groupby
 
 from sedas_sync.model import Action, Kind
 from sedas_sync.plan import CHANGES, TRANSFERS, Plan
-from sedas_sync.render.text import plan_total, printable, size
+from sedas_sync.render.plan import total
+from sedas_sync.words import printable, size
 
 LIMIT = 60_000
 """Bytes that a summary has at most: GitHub refuses a comment of more than 65,536 characters."""
@@ -43,7 +44,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT) -> str:
         command: carries it out.
         limit: bytes that the text has at most; scenes are left out, and counted, to keep to it.
     """
-    head = [f"### {_code(of.manifest)}", "", _text(plan_total(of)), "", *_table(of)]
+    head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of)]
     if not of.search_complete:
         head += ["", "**The search failed or stayed incomplete: there may be more to do than this.**"]
     head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failures])

@@ -14,8 +14,8 @@ from string import Template
 from typing import Any
 
 from sedas_sync import __version__
-from sedas_sync.render.text import duration, size
 from sedas_sync.report.shapes import TURN, extent
+from sedas_sync.words import duration, size
 
 COLOURS = 10
 """Colours that datasets have; further ones begin again with the first."""

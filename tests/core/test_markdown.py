@@ -132,7 +132,7 @@ def test_hostile_words_stay_words(word):
         "h3", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "strong", "ul", "li", "details", "summary",
     }  # fmt: skip
     assert not page.attributes
-    from sedas_sync.render.text import printable
+    from sedas_sync.words import printable
 
     assert page.rows[-1] == ["fetch", printable(word), "", printable(word)]
     assert page.codes.count(printable(word)) == 5, "in code, where nobody looks for mentions and links"

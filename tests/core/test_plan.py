@@ -62,7 +62,7 @@ NOTHING = Observed()
         (scene(), MATCHES, None, Kind.ADOPT, "untracked file"),
         (scene(online=False), MATCHES, None, Kind.ADOPT, "untracked file"),
         (scene(), STRANGER, None, Kind.FETCH, "set aside"),
-        (scene(), PARTIAL, None, Kind.RESUME, "512 bytes"),
+        (scene(), PARTIAL, None, Kind.RESUME, "512 B of it"),
         (shelved(), NOTHING, None, Kind.WAIT, "order it elsewhere"),
         (shelved(), DAMAGED, None, Kind.WAIT, "order it elsewhere"),
         (shelved(), INTACT, None, Kind.KEEP, "held and unchanged"),

@@ -178,8 +178,8 @@ def test_a_plan_for_people(workspace, sandbox):
     )
     workspace.write(ONE)
     shown = workspace.run("plan")
-    assert "+ fetch   A" in shown.out
-    assert "o order   L" in shown.out
+    assert "  fetch 1: not in the mirror\n    + A\n" in shown.out
+    assert "  order 1: in the long-term archive, no order yet\n    o L\n" in shown.out
     assert "Plan: 1 to fetch, 1 to order" in shown.out
     assert "Run `sedas-sync apply`" in shown.out
     assert "\x1b" not in shown.out, "no colour where there is no terminal"

@@ -1,17 +1,19 @@
 """`sedas-sync adopt`."""
 
+from functools import partial
 from typing import Any, Literal
 
 import click
 
 from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
 from sedas_sync.cli.shared import (
-    INTERRUPTED,
     end_with,
     event_view,
+    interrupted,
     opened_mirror,
     print_json,
     stopping,
+    tell,
     tell_failures,
     warn_all,
 )
@@ -41,29 +43,31 @@ def adopt(
     if how is not None and source is None:
         raise ManifestError(f"--{how} says how files come out of another folder: it goes with --from")
 
-    def tell(file: Any) -> None:
+    def tell_file(view: Any, file: Any) -> None:
         bad = file.result.value in ("wrong", "failed")
         worth_a_line = file.result.value in ("adopted", "unwanted") or common.verbose
         if (bad or (worth_a_line and not common.quiet)) and not (common.as_json and not bad):
-            click.echo(text.adopted_file(file), err=True)
+            view.say(text.adopted_file(file))
 
     with (
         opened_mirror(manifest, common) as mirror,
         event_view(common, json_lines=False) as view,
-        stopping(mirror.stop) as caught,
+        stopping(mirror.stop, view) as caught,
     ):
+        mirror.on_step = view.step
         done = mirror.adopt(
             source,
             how=how or "link",
             jobs=jobs,
-            on_file=tell,
+            on_file=partial(tell_file, view),
             on_event=view,
             on_found=view.found,
             lock_timeout=lock_timeout,
             take_over=take_over,
         )
+        view.close()
         if caught:
-            click.echo(INTERRUPTED, err=True)
+            tell(interrupted())
         warn_all(done.warnings, common)
         tell_failures(done.failures)
         if common.as_json:

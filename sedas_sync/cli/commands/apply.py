@@ -17,7 +17,16 @@ from sedas_sync.cli.options import (
     manifest_argument,
     prune_option,
 )
-from sedas_sync.cli.shared import INTERRUPTED, end_with, event_view, interruptible, opened_file, opened_mirror, stopping
+from sedas_sync.cli.shared import (
+    end_with,
+    event_view,
+    interrupted,
+    interruptible,
+    opened_file,
+    opened_mirror,
+    stopping,
+    tell,
+)
 from sedas_sync.errors import ManifestError, SedasSyncError
 
 
@@ -93,7 +102,8 @@ def apply(
             mirror.checked_lock()
         if export is not None:
             mirror.catalogue_folder()
-        with interruptible(), mirror.locked(timeout=lock_timeout):
+        mirror.on_step = view.step
+        with interruptible(view), mirror.locked(timeout=lock_timeout):
             command = "apply"
             if given is not None:
                 made, command = mirror.resume_plan(given, take_over=take_over), given.command
@@ -106,7 +116,7 @@ def apply(
                     locked=locked,
                     prune=prune,
                 )
-            with stopping(mirror.stop) as caught:
+            with stopping(mirror.stop, view) as caught:
                 summary = mirror.apply(
                     made,
                     on_event=view,
@@ -115,7 +125,7 @@ def apply(
                     executor=workers,
                     take_over=take_over,
                     max_prune=limit,
-                    confirm=_confirm_prune(yes=yes),
+                    confirm=_confirm_prune(view, yes=yes),
                     command=command,
                 )
             if made_from is not None and summary.exit_code == 0 and not caught:
@@ -126,9 +136,9 @@ def apply(
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
-            click.echo(INTERRUPTED, err=True)
-        elif code == 3 and not common.quiet:  # noqa: PLR2004  # the contract's number
-            click.echo(f"{summary.pending} scenes wait for the long-term archive: run it again later.", err=True)
+            tell(interrupted())
+        elif not common.quiet:
+            _tell_next(summary)
         end_with(code if exported or code not in (0, 3) else 1)
 
 
@@ -174,6 +184,18 @@ def _workers(address: str | None) -> AbstractContextManager[Any]:
     return dask_cluster(address)
 
 
+def _tell_next(summary: Any) -> None:
+    """What is left to be done, where something is."""
+    from sedas_sync.words import count  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    if summary.failed:
+        told = "the same command tries again; `sedas-sync why ID` tells what is known of a scene"
+        tell(f"{count(summary.failed, 'failure')}: {told}.")
+    if summary.pending:
+        told = "still to come from the long-term archive: run the same command again later"
+        tell(f"{count(summary.pending, 'scene')} {told}.")
+
+
 def _saved_plan(mirror: Any, file: str) -> Any:
     """A plan of `plan --out`, which was made from what the manifest says."""
     from sedas_sync.saved import loads  # noqa: PLC0415  # only where it is needed: start-up is short
@@ -207,17 +229,16 @@ def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
 def _export(mirror: Any, common: Globals) -> bool:
     """Bring the STAC catalogue up to date; says whether that went well, after telling why not."""
     from sedas_sync.cli.commands.export import tell_exported  # noqa: PLC0415  # only where it is needed
-    from sedas_sync.render.text import printable  # noqa: PLC0415
 
     try:
         tell_exported(mirror.export("stac", unless_fresh=True), common, to_stderr=True)
     except SedasSyncError as error:
-        click.echo(f"error: the catalogue was not written: {printable(str(error))}", err=True)
+        tell(f"error: the catalogue was not written: {error}")
         return False
     return True
 
 
-def _confirm_prune(*, yes: bool) -> Callable[[int, int], bool]:
+def _confirm_prune(view: Any, *, yes: bool) -> Callable[[int, int], bool]:
     """The one question there is: whether more files may be removed than `--max-prune` allows."""
 
     def ask(count: int, held: int) -> bool:
@@ -225,6 +246,7 @@ def _confirm_prune(*, yes: bool) -> Callable[[int, int], bool]:
             return True
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
+        view.close()
         with interruptible():
             return click.confirm(f"Remove {count} of the {held} files that the mirror holds?", err=True)
 

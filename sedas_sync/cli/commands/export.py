@@ -5,7 +5,7 @@ import sys
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import end_with, interruptible, opened_mirror, print_json, tell_failures
+from sedas_sync.cli.shared import end_with, interruptible, opened_mirror, print_json, tell, tell_failures
 from sedas_sync.errors import ManifestError
 from sedas_sync.export import FORMATS, Exported, Format
 
@@ -34,15 +34,13 @@ def export(manifest: str, how: Format, out: str | None, common: Globals) -> None
 
 def tell_exported(done: Exported, common: Globals, *, to_stderr: bool) -> None:
     """What was left out, and what was written where."""
-    from sedas_sync.render.text import printable  # noqa: PLC0415  # only where it is needed: start-up is short
-
     tell_failures(done.failures)
     if common.quiet:
         return
     for item in done.left_out[:_TOLD]:
-        click.echo(f"warning: left out {printable(item.id)}: {printable(item.error)}", err=True)
+        tell(f"warning: left out {item.id}: {item.error}")
     if len(done.left_out) > _TOLD:
-        click.echo(f"warning: left out {len(done.left_out) - _TOLD} more; --json names all", err=True)
+        tell(f"warning: left out {len(done.left_out) - _TOLD} more; --json names all")
     if done.out is not None and not common.as_json:
         scenes = f"{done.scenes} scene{'' if done.scenes == 1 else 's'}"
         click.echo(

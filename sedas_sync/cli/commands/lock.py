@@ -1,5 +1,6 @@
 """`sedas-sync lock`."""
 
+import sys
 from contextlib import nullcontext
 
 import click
@@ -16,6 +17,7 @@ from sedas_sync.cli.shared import (
     warn_all,
 )
 from sedas_sync.render import text
+from sedas_sync.render.look import look_of
 
 
 @click.command()
@@ -25,9 +27,11 @@ from sedas_sync.render import text
 @global_options
 def lock(manifest: str, check: bool, lock_timeout: float, common: Globals) -> None:
     """Pin the scenes that the manifest stands for in its lock, digests of those in the mirror too."""
-    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible():
+    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
+        mirror.on_step = view.step
         with nullcontext() if check else mirror.locked_if_there(timeout=lock_timeout):
             made = mirror.plan(on_event=view, on_found=view.found)
+            view.close()
             warn_all(made.warnings, common)
             if made.failures or not made.search_complete:
                 tell_failures(made.failures)
@@ -35,5 +39,5 @@ def lock(manifest: str, check: bool, lock_timeout: float, common: Globals) -> No
         if common.as_json:
             print_json({"schema": 1, "manifest": mirror.manifest.source, "check": check, **locked.to_json()})
         elif not common.quiet:
-            click.echo(text.relocked(locked, check=check))
+            click.echo(text.relocked(locked, check=check, look=look_of(sys.stdout)))
         end_with(CHANGES_TO_MAKE if check and locked.news else 0)

@@ -1,5 +1,6 @@
 """`sedas-sync orders`."""
 
+import sys
 from datetime import UTC, datetime
 
 import click
@@ -8,6 +9,8 @@ from sedas_sync.cli.options import Globals, completer, global_options, manifest_
 from sedas_sync.cli.shared import opened_mirror, print_json
 from sedas_sync.errors import ManifestError
 from sedas_sync.render import text
+from sedas_sync.render.look import look_of
+from sedas_sync.words import printable
 
 
 @click.command()
@@ -23,7 +26,7 @@ def orders(manifest: str, forget: str | None, common: Globals) -> None:
             if not mirror.forget_order(forget):
                 raise ManifestError(f"{mirror.root}: remembers no order {forget!r}")
             if not common.as_json and not common.quiet:
-                click.echo(f"Forgot {forget}.")
+                click.echo(f"Forgot {printable(forget)}.")
                 return
         known, now = mirror.orders(), datetime.now(UTC)
         if common.as_json:
@@ -31,6 +34,6 @@ def orders(manifest: str, forget: str | None, common: Globals) -> None:
 
             print_json([order_json(order, now) for order in known])
         elif known:
-            click.echo(text.orders(known, now))
+            click.echo(text.orders(known, now, look_of(sys.stdout)))
         elif not common.quiet:
             click.echo("No orders.")

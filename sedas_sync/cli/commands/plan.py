@@ -1,5 +1,7 @@
 """`sedas-sync plan`."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +18,6 @@ from sedas_sync.cli.options import (
 from sedas_sync.cli.shared import (
     CHANGES_TO_MAKE,
     as_argument,
-    colour,
     end_with,
     event_view,
     interruptible,
@@ -27,7 +28,8 @@ from sedas_sync.cli.shared import (
     warn_all,
 )
 from sedas_sync.errors import ManifestError
-from sedas_sync.render import text
+from sedas_sync.render.look import look_of
+from sedas_sync.render.plan import plan as plan_text
 
 
 @click.command()
@@ -93,22 +95,24 @@ def run_plan(
 ) -> NoReturn:
     """Plan, show it, and end with the exit code; `apply --dry-run` is this too."""
     opened = opened_mirror(manifest, common, record=record, replay=replay)
-    with opened as mirror, event_view(common, json_lines=False) as view, interruptible():
+    with opened as mirror, event_view(common, json_lines=False) as view, interruptible(view):
+        mirror.on_step = view.step
         made = mirror.plan(
             datasets=datasets, sizes=sizes, on_event=view, on_found=view.found, locked=locked, prune=prune
         )
+        view.close()
         warn_all(made.warnings, common)
         command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += (" --locked" if locked else "") + (" --prune" if prune else "")
         if out is not None:
             _save_plan(mirror, made, datasets, out)
-            command = f"sedas-sync apply{as_argument(manifest)} --plan {out}"
+            command = f"sedas-sync apply{as_argument(manifest)} --plan {shlex.quote(out)}"
         if summary is not None:
             _write_summary(made, command, summary)
         if common.as_json:
             print_json(made.to_json_lazily(everything=everything))
         elif not common.quiet:
-            click.echo(text.plan(made, everything=everything, colour=colour(), command=command))
+            click.echo(plan_text(made, everything=everything, command=command, look=look_of(sys.stdout)))
         tell_failures(made.failures if common.as_json or common.quiet else ())
         if made.failures:
             end_with(1)

@@ -23,7 +23,7 @@ def report(manifest: str, out: str | None, common: Globals) -> None:
         if common.as_json:
             print_json(written.to_json())
         elif not common.quiet:
-            from sedas_sync.render.text import printable, size  # noqa: PLC0415  # only where it is needed
+            from sedas_sync.words import printable, size  # noqa: PLC0415  # only where it is needed
 
             noun = "scene" if written.scenes == 1 else "scenes"
             click.echo(f"Wrote {printable(written.path)}: {written.scenes:,} {noun}, {size(written.bytes)}.")

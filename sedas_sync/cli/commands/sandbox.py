@@ -1,5 +1,6 @@
 """`sedas-sync sandbox`."""
 
+import os
 import signal
 import sys
 
@@ -23,7 +24,11 @@ def sandbox(port: int, host: str, common: Globals) -> None:
             server = Sandbox(host=host, port=port)
             server.start()
         except OSError as error:
-            raise ManifestError(f"port {port} on {host} cannot be listened on: {error.strerror}") from None
+            # The library adds the address to the system's words.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise ManifestError(
+                f"port {port} on {host} cannot be listened on: {reason}; try another --port, or 0 for a free one"
+            ) from None
         if common.as_json:
             print_json({"schema": 1, "url": server.url, "username": "sandbox", "password": "sandbox"})
         else:

@@ -1,5 +1,7 @@
 """`sedas-sync search`."""
 
+import sys
+
 import click
 
 from sedas_sync.cli.options import Globals, datasets_option, global_options, manifest_argument
@@ -15,6 +17,7 @@ from sedas_sync.cli.shared import (
 )
 from sedas_sync.export import tables
 from sedas_sync.render import text
+from sedas_sync.render.look import look_of
 
 
 @click.command()
@@ -27,8 +30,10 @@ from sedas_sync.render import text
 def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Globals) -> None:
     """Show what the archive offers for the manifest."""
     how = how or ("json" if common.as_json else "table")
-    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible():
+    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
+        mirror.on_step = view.step
         result = mirror.search(datasets=datasets, on_event=view, on_found=view.found)
+        view.close()
         warn_all(result.warnings, common)
         of = {want.scene.id: want.datasets for want in result.wants.values()}
         if how == "json":
@@ -47,6 +52,6 @@ def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Gl
         elif how == "csv":
             write_lines(tables.as_csv(tables.offered(result.scenes, of), tables.COLUMNS))
         else:
-            click.echo(text.scenes(result.scenes, of))
+            click.echo(text.scenes(result.scenes, of, look_of(sys.stdout)))
         tell_failures(result.failures)
         end_with(1 if result.failures else 0)

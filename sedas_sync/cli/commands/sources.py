@@ -1,9 +1,14 @@
 """`sedas-sync sources`."""
 
+import sys
+
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import interruptible, opened_mirror, print_json
+from sedas_sync.cli.shared import event_view, interruptible, opened_mirror, print_json
+from sedas_sync.events import Step
+from sedas_sync.render import text
+from sedas_sync.render.look import look_of
 
 
 @click.command()
@@ -11,12 +16,11 @@ from sedas_sync.cli.shared import interruptible, opened_mirror, print_json
 @global_options
 def sources(manifest: str, common: Globals) -> None:
     """Show the satellites and source groups this account may search."""
-    with opened_mirror(manifest, common) as mirror, interruptible():
+    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
+        view.step(Step("asking the archive"))
         found = mirror.sources()
+        view.close()
         if common.as_json:
             print_json({"schema": 1, "archives": found})
             return
-        for archive in found:
-            click.echo(f"{archive['archive']} ({archive['type']})")
-            for title, key in (("satellites", "satellites"), ("source groups", "source_groups")):
-                click.echo(f"  {title}: " + ", ".join(item["name"] for item in archive[key]))
+        click.echo(text.sources(found, look_of(sys.stdout)))

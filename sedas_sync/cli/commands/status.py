@@ -1,5 +1,6 @@
 """`sedas-sync status`."""
 
+import sys
 from datetime import UTC, datetime
 
 import click
@@ -7,6 +8,7 @@ import click
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
 from sedas_sync.cli.shared import opened_mirror, print_json, warn_all
 from sedas_sync.render import text
+from sedas_sync.render.look import look_of
 
 
 @click.command()
@@ -20,4 +22,4 @@ def status(manifest: str, common: Globals) -> None:
         if common.as_json:
             print_json(found.to_json(now))
         elif not common.quiet:
-            click.echo(text.status(found, now))
+            click.echo(text.status(found, now, look_of(sys.stdout)))

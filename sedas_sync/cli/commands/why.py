@@ -1,10 +1,13 @@
 """`sedas-sync why`."""
 
+import sys
+
 import click
 
 from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
-from sedas_sync.cli.shared import end_with, interruptible, opened_mirror, print_json
+from sedas_sync.cli.shared import end_with, event_view, interruptible, opened_mirror, print_json
 from sedas_sync.render import text
+from sedas_sync.render.look import look_of
 
 
 @click.command()
@@ -13,10 +16,12 @@ from sedas_sync.render import text
 @global_options
 def why(scene_id: str, manifest: str, common: Globals) -> None:
     """Explain one scene: who wants it or what leaves it out, what is here of it, what comes next."""
-    with opened_mirror(manifest, common) as mirror, interruptible():
-        found = mirror.why(scene_id)
+    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
+        mirror.on_step = view.step
+        found = mirror.why(scene_id, on_found=view.found)
+        view.close()
         if common.as_json:
             print_json(found.to_json())
         else:
-            click.echo(text.explanation(found))
+            click.echo(text.explanation(found, look_of(sys.stdout)))
         end_with(0 if found.known else 1)

@@ -1,0 +1,153 @@
+"""Draw the terminal's pictures of the documentation, from real runs against the embedded archive: `make pictures`."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+
+from terminal import Terminal  # noqa: E402  # found where the line above says
+
+from sedas_sync.sandbox import Sandbox  # noqa: E402
+from sedas_sync.sandbox.faults import Faults, Rule, slow  # noqa: E402
+
+MANIFEST = """\
+version = 1
+
+[archive]
+type = "sedas"
+url = "{url}"
+
+[aoi.harwell]
+wkt = "POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.3020 51.5621, -1.3300 51.5622, -1.3295 51.5881))"
+
+[dataset.optical]
+aoi = "harwell"
+start = 2019-04-01
+end = 2019-06-30
+sensor = "optical"
+max_cloud_cover = 50
+
+[dataset.radar]
+aoi = "harwell"
+start = 2019-05-04
+end = 2019-05-10
+sensor = "sar"
+"""
+
+_COLOURS = {
+    "red": "#f47067",
+    "green": "#8ddb8c",
+    "brown": "#daaa3f",
+    "magenta": "#dcbdfb",
+    "cyan": "#76e3ea",
+}
+_WIDE, _HIGH, _EDGE = 8.4, 18, 14
+_FONT = """font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14\""""
+_SHOWN_AT = "/home/ann/fields"
+
+
+def styled(screen: Any, row: int) -> list[tuple[str, str, bool]]:
+    """A line of the screen as runs of one style: text, colour, bold."""
+    cells = [screen.buffer[row][column] for column in range(screen.columns)]
+    runs = groupby(cells, key=lambda cell: (cell.fg, cell.bold))
+    return [("".join(cell.data for cell in same), _COLOURS.get(fg, ""), bold) for (fg, bold), same in runs]
+
+
+def svg(command: str, lines: list[list[tuple[str, str, bool]]], columns: int) -> str:
+    """Draw a terminal's lines below the command that they come from."""
+    prompt = [[("$ ", "#768390", False), (command, "", True)]]
+    width, height = columns * _WIDE + 2 * _EDGE, (len(lines) + 1) * _HIGH + 2 * _EDGE
+    drawn = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" {_FONT}>',
+        f"<title>{escape(command)}</title>",
+        f'<rect width="{width:.0f}" height="{height}" rx="8" fill="#22272e"/>',
+    ]
+    for number, runs in enumerate(prompt + lines):
+        drawn += list(_texts(runs, _EDGE + _HIGH * (number + 0.75)))
+    return "\n".join([*drawn, "</svg>", ""])
+
+
+def _texts(runs: list[tuple[str, str, bool]], y: float) -> Iterator[str]:
+    column = 0
+    for text, colour, bold in runs:
+        stripped = text.strip()
+        if stripped:
+            x = _EDGE + _WIDE * (column + len(text) - len(text.lstrip()))
+            weight = ' font-weight="bold"' if bold else ""
+            # The length keeps columns aligned, whatever font there is.
+            yield (
+                f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour or "#cdd9e5"}"{weight} xml:space="preserve" '
+                f'textLength="{len(stripped) * _WIDE:.1f}" lengthAdjust="spacingAndGlyphs">{escape(stripped)}</text>'
+            )
+        column += len(text)
+
+
+class Studio:
+    """A folder, an archive that is slow enough to be looked at, and a camera.
+
+    Args:
+        folder: where the command runs.
+        server: the archive.
+    """
+
+    def __init__(self, folder: Path, server: Sandbox) -> None:
+        self.folder = folder
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
+        account = {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"}
+        self.environment = {"LANG": "C.UTF-8", **kept, **account, "HOME": str(folder)}
+        (folder / "manifest.toml").write_text(MANIFEST.format(url=server.url))
+        self._url = server.url
+
+    def run(self, *arguments: str, columns: int = 96, rows: int = 40) -> Terminal:
+        """Start the command in a terminal."""
+        command = [sys.executable, "-m", "sedas_sync", *arguments]
+        return Terminal(command, cwd=self.folder, env=self.environment, columns=columns, rows=rows)
+
+    def picture(self, name: str, command: str, shown: Terminal) -> None:
+        """Draw what is on the screen now."""
+        lines = [
+            [(self._public(text), colour, bold) for text, colour, bold in styled(shown.screen, row)]
+            for row in range(len(shown.lines))
+        ]
+        (ROOT / "docs" / "images" / f"{name}.svg").write_text(
+            svg(command, lines, shown.screen.columns), encoding="utf-8"
+        )
+
+    def _public(self, text: str) -> str:
+        return text.replace(str(self.folder), _SHOWN_AT).replace(self._url, "https://geobrowser.satapps.org/api/")
+
+
+def main() -> None:
+    """Draw them all."""
+    folder = Path(tempfile.mkdtemp(prefix="sedas-sync-pictures-"))
+    with Sandbox(order_delay=6) as server:
+        studio = Studio(folder, server)
+        shown = studio.run("plan")
+        shown.wait()
+        studio.picture("plan", "sedas-sync plan", shown)
+        server.faults = Faults(rules=(Rule("download", slow(14_000)),))
+        shown = studio.run("apply", rows=12)
+        shown.wait_for(lambda lines: any(line.startswith(("4/", "5/", "6/")) for line in lines))
+        # So that each bar has something to show.
+        time.sleep(1.5)
+        studio.picture("apply", "sedas-sync apply", shown)
+        shown.type("\x03")
+        shown.wait()
+        studio.picture("interrupted", "sedas-sync apply", shown)
+        shown = studio.run("status")
+        shown.wait()
+        studio.picture("status", "sedas-sync status", shown)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

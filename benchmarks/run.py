@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import report
+import scale
 from contenders import SEDAS_SYNC, Sample, WrongError
 from servers import nginx
 from workloads import WORKLOADS, Bench, Prepared, SkippedError, Workload
 
 HERE = Path(__file__).parent
+SCALE = "scale"
 MEMORY = Path("/dev/shm")
 ROOM = 8 << 30
 """What the largest workload that stays in memory needs."""
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         for work in WORKLOADS:
             print(f"{work.name:16} {work.title}")
+        print(f"{SCALE:16} how time and memory grow with the number of scenes (scale.py)")
         return 0
     chosen = [work for work in WORKLOADS if not options.only or work.name in options.only]
     missing = _missing(chosen)
@@ -46,7 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signum, _end)
     out = options.out or (None if options.quick else HERE)
     try:
-        return _measure(chosen, options.rounds, quick=options.quick, place=options.dir, out=out)
+        code = _measure(chosen, options.rounds, quick=options.quick, place=options.dir, out=out) if chosen else 0
+        if not options.only or SCALE in options.only:
+            sizes = (100, 300) if options.quick else scale.SIZES
+            place = options.dir or _memory(quick=options.quick)
+            scale.measure(sizes, rounds=options.rounds or (1 if options.quick else 3), place=place, out=out)
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -54,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure sedas-sync against other tools, in turns.")
-    names = [work.name for work in WORKLOADS]
+    names = [*(work.name for work in WORKLOADS), SCALE]
     parser.add_argument("--list", action="store_true", help="say which workloads there are, and end")
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help="this workload (repeatable)")
     parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each (default: 5, fewer of long ones)")

@@ -5,6 +5,8 @@ whether it can work for a mirror, and leaves calls that run to end by themselves
 """
 
 import json
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
@@ -19,15 +21,16 @@ __all__ = ["Cluster", "dask_cluster"]
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until a scheduler has to answer."""
+_STEP = 0.05
 
 
 @contextmanager
 def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterator["Cluster"]:
-    """Connect to a Dask scheduler.
+    """Connect to a Dask scheduler. What Dask's client logs of the connection is silenced: errors are raised.
 
     Args:
         scheduler: its address (`tcp://host:8786`, `tls://…`), or its scheduler file (`….json`).
-        timeout: seconds until it has to answer.
+        timeout: seconds until it has to answer, and until one that was lost has to be back.
 
     Raises:
         ManifestError: `distributed` is not installed, or no scheduler answers.
@@ -38,6 +41,8 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
         raise ManifestError(
             "Dask is not installed here: install the extra `sedas-sync[dask]`, on every worker too"
         ) from None
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         # Dask would wait for a scheduler file that is not there, for ever.
         address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
@@ -67,7 +72,12 @@ class Cluster(Executor):
         self._theirs: dict[Future[Any], Any] = {}
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a worker call a function. The task's key is a random one, and tells nothing of its arguments."""
+        """Have a worker call a function. The task's key is a random one, and tells nothing of its arguments.
+
+        Raises:
+            RuntimeError: the scheduler is gone, and did not come back for a while.
+        """
+        self._await_scheduler()
         mine: Future[Any] = Future()
         mine.set_running_or_notify_cancel()
         theirs = self._client.submit(fn, *args, key=f"sedas-sync-{uuid4().hex}", pure=False, **kwargs)
@@ -75,6 +85,14 @@ class Cluster(Executor):
         self._theirs[mine] = theirs
         theirs.add_done_callback(lambda done: self._done(done, mine))
         return mine
+
+    def _await_scheduler(self) -> None:
+        """See to it that there is a scheduler: what a client is given without one, it keeps for ever."""
+        while self._client.status == "connecting":
+            # Dask ends this, after the client's timeout.
+            time.sleep(_STEP)
+        if self._client.status != "running":
+            raise RuntimeError(f"the connection to Dask's scheduler is {self._client.status}")
 
     def _done(self, theirs: Any, mine: Future[Any]) -> None:
         try:

@@ -134,6 +134,41 @@ def test_a_run_outlives_an_interruption_and_the_kill_of_a_worker(workspace, sand
     assert not any(secret in everything for secret in ("Authorization", *sandbox._tokens))
 
 
+GONE = """
+import sys
+import sedas_sync as ss
+from sedas_sync.cluster import dask_cluster
+
+def listen(event):
+    print(event.event, flush=True)
+
+with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror, dask_cluster(sys.argv[1], timeout=1) as workers:
+    summary = mirror.apply(mirror.plan(), executor=workers, jobs=2, on_event=listen)
+print(summary.exit_code, summary.failures[0].error)
+"""
+
+
+def test_a_scheduler_that_is_gone_ends_the_run(workspace, sandbox, dask):
+    dask.add("w0")
+    offer(sandbox, workspace.path, online=8, archived=0, size=400_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(800_000)),))
+    workspace.write(MAY)
+    ran = subprocess.Popen(
+        [sys.executable, "-c", GONE, dask.address],
+        cwd=workspace.path,
+        env=workspace.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while (line := ran.stdout.readline()) and line != "fetched\n":
+        pass
+    dask.scheduler.kill()
+    out, said = ran.communicate(timeout=60)
+    assert (ran.returncode, said) == (0, "")
+    assert out.splitlines()[-1].startswith("1 the executor takes no work: RuntimeError: the connection to Dask's")
+
+
 def test_nothing_to_do_needs_no_worker(workspace, sandbox, dask):
     offer(sandbox, workspace.path, online=2, archived=0, size=1000)
     workspace.write(MAY)

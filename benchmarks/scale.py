@@ -1,0 +1,394 @@
+"""How time and memory grow with the number of scenes, step by step, next to rsync and rclone doing nothing.
+
+    python benchmarks/scale.py [--sizes 1000,10000,100000] [--million] [--rounds N] [--dir DIR] [--out DIR]
+
+Writes `SCALE.md`, `scale.json` and `scale.svg`. A mirror is made of small files that `adopt` takes in, so that what is
+measured is the work for a scene and not its bytes. A line that is straight in the picture grows by a power of the
+number of scenes; its slope is in the table: 1 is in proportion, n log n between 10,000 and 100,000 is 1.1.
+
+Both times are of the process and what it starts, not of the archive's server, which runs beside it. The time on the
+clock suffers from whatever else the machine does; processor time much less, and is what is drawn.
+"""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from contenders import HARWELL, PYTHON, SEDAS_SYNC, Sample, WrongError, empty, run
+from scenes import FIRST, SPACING, scene_id, write_zip
+from servers import archive
+
+HERE = Path(__file__).parent
+SIZES = (1000, 10_000, 100_000)
+MILLION = 1_000_000
+CAP = 5000
+"""Rows that an answer of the archive has at most."""
+BYTES = 1000
+"""Of a scene."""
+SLACK = 1.15
+"""The slope up to which a step is taken to be no worse than n log n, its constant part and the noise included."""
+
+Results = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is measured."""
+
+    name: str
+    deed: Callable[["Site"], Sample]
+    most: int = SIZES[-1]
+    """The number of scenes beyond which it is left out, since its preparation or its server takes too long."""
+    needs: str | None = None
+    """A command of sedas-sync, or a program, that may not be there."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A mirror of so many scenes, and the archive that has them."""
+
+    count: int
+    folder: Path
+
+    def ours(self, *arguments: str) -> Sample:
+        """Run the command line in the manifest's folder."""
+        return run([SEDAS_SYNC, *arguments], cwd=self.folder, peak=True)
+
+    def said(self) -> dict[str, Any]:
+        """What the last command printed, or its last line."""
+        text = (self.folder / "output").read_text()
+        try:
+            found: dict[str, Any] = json.loads(text)
+        except ValueError:
+            found = json.loads(text.splitlines()[-1])
+        return found
+
+    def expect(self, found: object, what: str) -> None:
+        """See to it that a step did what it is measured for.
+
+        Raises:
+            WrongError: it did not.
+        """
+        if found != self.count:
+            raise WrongError(f"{what}: {found}, not {self.count}")
+
+
+def _planned(site: Site) -> Sample:
+    aside = site.folder / "manifest.toml"
+    other = site.folder / "fresh.toml"
+    other.write_text(aside.read_text().replace('path = "scenes"', 'path = "fresh"'))
+    sample = site.ours("plan", "--json", str(other))
+    site.expect(site.said()["summary"]["fetch"], "scenes to fetch")
+    return sample
+
+
+def _adopted(site: Site) -> Sample:
+    shutil.rmtree(site.folder / "scenes" / ".sedas-sync", ignore_errors=True)
+    sample = site.ours("adopt", "--json")
+    site.expect(site.said()["summary"]["adopted"], "files adopted")
+    return sample
+
+
+def _locked(site: Site) -> Sample:
+    (site.folder / "manifest.lock").unlink(missing_ok=True)
+    return site.ours("lock")
+
+
+def _kept(*options: str) -> Callable[[Site], Sample]:
+    def deed(site: Site) -> Sample:
+        sample = site.ours("apply", "--json", *options)
+        site.expect(site.said()["kept"], "scenes kept")
+        return sample
+
+    return deed
+
+
+def _first_locked(site: Site) -> Sample:
+    """A run that cannot know yet that the mirror holds all of the lock: the index has forgotten it."""
+    with closing(sqlite3.connect(site.folder / "scenes" / ".sedas-sync" / "index.db")) as db, db:
+        db.execute("DELETE FROM meta WHERE key = 'stamp'")
+    return _kept("--locked")(site)
+
+
+def _verified(site: Site) -> Sample:
+    sample = site.ours("verify", "--json")
+    site.expect(site.said()["summary"]["ok"], "files verified")
+    return sample
+
+
+_INDEX = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from sedas_sync.index import Index
+from sedas_sync.model import Holding, Level
+root, count, deed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+root.joinpath(".sedas-sync").mkdir(parents=True, exist_ok=True)
+def held(number):
+    return Holding(id=f"S2A_MSIL1C_{number:08}", path=f"S2A_MSIL1C_{number:08}.zip", size=1000, mtime_ns=number,
+                   sha256=f"{number:064x}", level=Level.CRC, archive="sedas", facts='{"sensor":"optical"}' + 500 * " ")
+with Index(root, write=deed == "write") as index:
+    if deed == "write":
+        with index.together():
+            for start in range(0, count, 50):
+                index.put_files([held(number) for number in range(start, min(start + 50, count))], datetime.now(UTC))
+    else:
+        assert sum(1 for _ in index.holdings()) == count
+"""
+
+
+def _index(deed: str) -> Callable[[Site], Sample]:
+    def done(site: Site) -> Sample:
+        root = site.folder / "index"
+        if deed == "write":
+            empty(root)
+        return run([PYTHON, "-c", _INDEX, root, str(site.count), deed], cwd=site.folder, peak=True)
+
+    return done
+
+
+def _rsync(site: Site) -> Sample:
+    return run(["rsync", "-a", "--exclude=.*", "scenes/", "copy"], cwd=site.folder, peak=True)
+
+
+def _rclone(site: Site) -> Sample:
+    return run(["rclone", "sync", "--quiet", "--exclude", ".*/**", "scenes", "copy"], cwd=site.folder, peak=True)
+
+
+STEPS = (
+    Step("index, written in batches of 50", _index("write"), MILLION),
+    Step("index, read", _index("read"), MILLION),
+    Step("plan, searching, empty mirror", _planned, MILLION),
+    Step("adopt: search, read files, write index", _adopted),
+    Step("lock", _locked),
+    Step("apply, nothing to do, searching", _kept()),
+    Step("apply --locked, nothing to do, first", _first_locked),
+    Step("apply --locked, nothing to do, again", _kept("--locked")),
+    Step("status", lambda site: site.ours("status", "--json")),
+    Step("verify, files of 1 KB", _verified),
+    Step("report", lambda site: site.ours("report"), needs="report"),
+    Step("export geojson", lambda site: site.ours("export", "--format", "geojson"), needs="export"),
+    Step("export csv", lambda site: site.ours("export", "--format", "csv"), needs="export"),
+    Step("export stac", lambda site: site.ours("export", "--format", "stac"), needs="export"),
+    Step("rsync -a, nothing to do", _rsync, needs="rsync"),
+    Step("rclone sync, nothing to do", _rclone, needs="rclone"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Measure how steps grow with the number of scenes.")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of scenes, with commas")
+    parser.add_argument("--million", action="store_true", help="a million too, of the steps that are worth it")
+    parser.add_argument("--rounds", type=int, default=3, help="of each step; the median counts")
+    parser.add_argument("--dir", type=Path, help="where the mirrors are made")
+    parser.add_argument("--out", type=Path, default=HERE, help="where the results go")
+    options = parser.parse_args(arguments)
+    sizes = sorted({int(size) for size in options.sizes.split(",")} | ({MILLION} if options.million else set()))
+    measure(sizes, rounds=options.rounds, place=options.dir, out=options.out)
+    return 0
+
+
+def measure(sizes: Sequence[int], *, rounds: int, place: Path | None, out: Path | None) -> Results:
+    """Measure every step at every size, smallest first, and write down what is there after each size."""
+    steps = [step for step in STEPS if step.needs is None or _there(step.needs)]
+    results: Results = {"machine": _machine(), "rounds": rounds, "steps": {step.name: {} for step in steps}}
+    for count in sizes:
+        with (
+            tempfile.TemporaryDirectory(prefix="sedas-scale-", dir=place) as folder,
+            _site(Path(folder), count) as site,
+        ):
+            for step in steps:
+                if count > step.most:
+                    continue
+                samples = []
+                for turn in range(rounds if count < MILLION else 1):
+                    samples.append(step.deed(site))
+                    print(f"{count:>9,} {step.name}: {turn + 1}: {samples[-1].cpu:.2f} s", flush=True)
+                results["steps"][step.name][str(count)] = {
+                    "seconds": median(sample.seconds for sample in samples),
+                    "cpu": median(sample.cpu for sample in samples),
+                    "peak": median(sample.peak or 0 for sample in samples),
+                    "load": os.getloadavg()[0],
+                }
+        if out is not None:
+            save(results, out)
+    print(markdown(results))
+    return results
+
+
+def _there(name: str) -> bool:
+    if shutil.which(name) is not None:
+        return True
+    try:
+        run([SEDAS_SYNC, name, "--help"], cwd=Path(tempfile.gettempdir()))
+    except WrongError:
+        return False
+    return True
+
+
+@contextmanager
+def _site(folder: Path, count: int) -> Iterator[Site]:
+    """A folder with a manifest, so many files and a copy of them, and the archive beside it."""
+    with archive(bytes_url="http://127.0.0.1:9/{id}.zip", online=count, cap=CAP) as url:
+        end = FIRST + count * SPACING + timedelta(days=1)
+        (folder / "manifest.toml").write_text(
+            f'version = 1\n[archive]\ntype = "sedas"\nurl = "{url}"\n[mirror]\npath = "scenes"\n'
+            f'[aoi.harwell]\nwkt = "{HARWELL}"\n'
+            f'[dataset.all]\naoi = "harwell"\nstart = {FIRST:%Y-%m-%d}\nend = {end:%Y-%m-%d}\nsensor = "optical"\n'
+        )
+        if count < MILLION:
+            _fill(folder / "scenes", count)
+            shutil.copytree(folder / "scenes", folder / "copy")
+        yield Site(count, folder)
+
+
+def _fill(scenes: Path, count: int) -> None:
+    scenes.mkdir()
+    first = scenes / f"{scene_id(0)}.zip"
+    write_zip(first, 0, BYTES)
+    data = first.read_bytes()
+    for number in range(1, count):
+        (scenes / f"{scene_id(number)}.zip").write_bytes(data)
+
+
+def _machine() -> dict[str, str]:
+    import report  # noqa: PLC0415 - knows the machine
+
+    return report.machine(Path(tempfile.gettempdir()))
+
+
+# -- the table and the picture -----------------------------------------------------------------------------------------
+
+
+def slope(points: Mapping[int, float]) -> float | None:
+    """The exponent of growth between the two largest sizes up to 100,000, and beyond where there is nothing else."""
+    sizes = sorted(points)[-2:]
+    if len(sizes) < 2 or min(points[size] for size in sizes) <= 0:
+        return None
+    small, large = sizes
+    return math.log(points[large] / points[small]) / math.log(large / small)
+
+
+def rows(results: Results) -> Iterator[tuple[str, dict[int, Mapping[str, float]], float | None]]:
+    """Each step with its figures by size, and its slope."""
+    for name, found in results["steps"].items():
+        by_size = {int(size): figures for size, figures in found.items()}
+        yield name, by_size, slope({size: figures["cpu"] for size, figures in by_size.items()})
+
+
+def markdown(results: Results) -> str:
+    """The whole of `SCALE.md`."""
+    sizes = sorted({size for _, found, _ in rows(results) for size in found})
+    head = ["step", *(f"{size:,}" for size in sizes), "slope", "peak", "a scene"]
+    table = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    for name, found, grows in rows(results):
+        cells = [_cell(found.get(size)) for size in sizes]
+        last = found[max(found)] if found else None
+        table.append([name, *cells, _slope(grows), f"{last['peak'] / 1e6:.0f} MB" if last else "", _each(found)])
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
+    machine = "\n".join(f"- {name}: {value}" for name, value in results["machine"].items() if "processor" in name
+                        or name in ("memory", "kernel", "python", "rsync", "rclone"))  # fmt: skip
+    return (
+        f"# Scale\n\nSeconds of processor time, and in brackets on the clock, by the number of scenes; medians of "
+        f"{results['rounds']} rounds.\n\n{lines}\n\n![growth](scale.svg)\n\n{machine}\n- measured: "
+        f"{datetime.now(UTC):%Y-%m-%d}, load {_load(results)}\n"
+    )
+
+
+def _cell(figures: Mapping[str, float] | None) -> str:
+    return "" if figures is None else f"{figures['cpu']:.2f} ({figures['seconds']:.2f})"
+
+
+def _slope(grows: float | None) -> str:
+    if grows is None:
+        return ""
+    return f"{grows:.2f}" if grows <= SLACK else f"**{grows:.2f}**"
+
+
+def _each(found: Mapping[int, Mapping[str, float]]) -> str:
+    """What a scene adds to the largest resident set, bytes."""
+    sizes = sorted(found)
+    if len(sizes) < 2:
+        return ""
+    small, large = sizes[0], sizes[-1]
+    return f"{(found[large]['peak'] - found[small]['peak']) / (large - small):.0f} B"
+
+
+def _load(results: Results) -> str:
+    loads = [figures["load"] for _, found, _ in rows(results) for figures in found.values()]
+    return f"{min(loads):.0f} to {max(loads):.0f}" if loads else "unknown"
+
+
+def save(results: Results, folder: Path) -> None:
+    """Write `scale.json`, `SCALE.md` and, with matplotlib, `scale.svg`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scale.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "SCALE.md").write_text(markdown(results))
+    try:
+        draw(results, folder / "scale.svg")
+    except ImportError:
+        print("no picture: matplotlib is not installed (dependency group `bench`)", file=sys.stderr)
+
+
+def draw(results: Results, path: Path) -> None:
+    """Draw processor time over the number of scenes, both logarithmic, each line with its slope."""
+    import matplotlib as mpl  # noqa: PLC0415 - the one thing that needs it, and it may be missing
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "sedas-sync", "svg.fonttype": "none", "font.size": 9})
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - after the backend was chosen
+
+    figure, axes = plt.subplots(figsize=(9.5, 6), layout="constrained")
+    colours = plt.get_cmap("tab20").colors
+    ends = []
+    for (name, found, grows), colour in zip(rows(results), colours, strict=False):
+        if not found:
+            continue
+        sizes = sorted(found)
+        other = name.startswith(("rsync", "rclone"))
+        times = [found[size]["cpu"] for size in sizes]
+        axes.plot(sizes, times, marker="o", markersize=3.5, color=colour, linestyle="--" if other else "-")
+        ends.append((times[-1], sizes[-1], name, grows, colour))
+    _label(axes, ends)
+    _, top = axes.get_ylim()
+    axes.axline((1000, top / 3e3), (10_000, top / 3e2), color="#bbbbbb", linewidth=0.8, linestyle=":")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("scenes")
+    axes.set_ylabel("processor time, seconds")
+    axes.grid(which="major", color="#e5e5e5")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _label(axes: Any, ends: list[tuple[float, int, str, float | None, Any]]) -> None:
+    """Names at the right, from top to bottom as the lines end, none over another."""
+    ends = sorted(ends, reverse=True, key=lambda end: end[0])
+    for place, (time_at, size, name, grows, colour) in enumerate(ends):
+        high = 0.97 - place * 0.94 / max(1, len(ends) - 1)
+        text = name if grows is None else f"{name}  (slope {grows:.2f})"
+        axes.annotate(
+            text, (size, time_at), (1.03, high), textcoords="axes fraction", color=colour, fontsize=7.5, va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.6},
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    code = main()
+    print(f"{time.monotonic() - began:.0f} s")
+    sys.exit(code)

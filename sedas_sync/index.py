@@ -9,7 +9,8 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -41,6 +42,10 @@ CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
 """
 _LATER = "CREATE TABLE IF NOT EXISTS awaited (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
 """Came after the first indexes were written; whoever does not know it does well without."""
+
+_AT_ONCE = 200
+_AT_LEAST_EVERY = 1.0
+"""How many files, and for how many seconds, may wait for one commit."""
 
 _HOLDING = Holding.__struct_fields__
 _ORDER = Order.__struct_fields__
@@ -411,6 +416,39 @@ class Index:
             # What was written before something went wrong happened, and is true. On a full disk SQLite lets go itself.
             if self._writer.in_transaction:
                 db.execute("COMMIT")
+
+
+class Ledger:
+    """Files that are taken in one by one, written some at a time: small ones come faster than commits.
+
+    What was added less than a second ago may not be written yet. Leaving the context writes the rest.
+    """
+
+    def __init__(self, index: Index, now: Callable[[], datetime]) -> None:
+        self._index = index
+        self._now = now
+        self._added: list[Holding] = []
+        self._written = time.monotonic()
+
+    def add(self, held: Holding) -> None:
+        """Remember a file that is in place, and that its scene needs no order any more."""
+        self._added.append(held)
+        if len(self._added) >= _AT_ONCE or time.monotonic() - self._written > _AT_LEAST_EVERY:
+            self._write()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        with self._index.together():
+            self._index.put_files(self._added, self._now())
+            for held in self._added:
+                self._index.drop_order(held.id)
+        self._added = []
+        self._written = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,13 +24,13 @@ from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Fetched, Step, Summary, Watcher
 from sedas_sync.facts import facts_of
 from sedas_sync.home import WILL_REBUILD, Home
-from sedas_sync.index import Index
+from sedas_sync.index import Index, Ledger
 from sedas_sync.load import load_manifest
 from sedas_sync.lock import Lock, Relocked
 from sedas_sync.locked import places
 from sedas_sync.lockfile import lock_path
 from sedas_sync.manifest import Manifest, parse
-from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId
+from sedas_sync.model import Kind, Order, OrderState, Scene, SceneId
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
 from sedas_sync.plan import TRANSFERS, Plan
@@ -623,10 +623,7 @@ class Mirror:
             index.set_owner(self._home.name)
             number = index.begin_run("adopt", self._clock())
 
-            def record(held: Holding) -> None:
-                index.put_files([held], self._clock())
-                index.drop_order(held.id)
-
+            ledger = Ledger(index, self._clock)
             adopter = Adopter(
                 self.root,
                 wants=found.wants,
@@ -634,16 +631,17 @@ class Mirror:
                 level=self.manifest.transfer.integrity,
                 filehash=filehash_of(self.manifest),
                 jobs=jobs or readers(),
-                record=record,
+                record=ledger.add,
                 stopped=lambda: self.stopped,
             )
             files: list[File] = []
             self.on_step(Step("checking files", unit="file"))
-            for file in adopter.adopt(place, how=how):
-                files.append(file)
-                self.on_step(Step("checking files", len(files), unit="file"))
-                if on_file is not None:
-                    on_file(file)
+            with ledger:
+                for file in adopter.adopt(place, how=how):
+                    files.append(file)
+                    self.on_step(Step("checking files", len(files), unit="file"))
+                    if on_file is not None:
+                        on_file(file)
             done = Adoption(
                 manifest=self.manifest.source,
                 mirror=str(self.root),

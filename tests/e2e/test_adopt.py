@@ -252,3 +252,29 @@ def test_a_failed_search_adopts_what_it_found_and_says_so(workspace, sandbox, of
 )  # fmt: skip
 def test_ids_in_names(name, found):
     assert Names([S2, S1, "A", "AB"]).find(name) == found
+
+
+def test_files_taken_in_are_written_some_at_a_time_and_never_lost(tmp_path, monkeypatch):
+    """A commit for each file took longer than reading it; one that took long to read is written at once."""
+    from datetime import UTC, datetime
+
+    from sedas_sync import index as module
+    from sedas_sync.model import Holding, Level
+
+    def held(number):
+        return Holding(
+            id=f"S{number}", path=f"S{number}.zip", size=1, mtime_ns=1, sha256="", level=Level.CRC, archive=""
+        )
+
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    (tmp_path / ".sedas-sync").mkdir()
+    with module.Index(tmp_path, write=True) as written:
+        seen = []
+        with module.Ledger(written, lambda: datetime.now(UTC)) as ledger:
+            for number in range(450):
+                now[0] += 2.0 if number == 5 else 0.0
+                ledger.add(held(number))
+                seen.append(written.count())
+        assert written.count() == 450
+    assert list(dict.fromkeys(seen)) == [0, 6, 206, 406]

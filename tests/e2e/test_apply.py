@@ -105,7 +105,7 @@ def test_an_interrupted_apply_stops_in_order_and_the_same_command_goes_on(worksp
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert process.returncode == code
-    assert "the same command goes on" in err
+    assert "everything so far is kept; to go on, run `sedas-sync apply" in err
     assert '"event": "summary"' in out.splitlines()[-1]
     assert not list(workspace.mirror.glob("*.zip")), "nothing unfinished stands under a final name"
 

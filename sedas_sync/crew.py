@@ -8,7 +8,7 @@ stopped, is decided here. One that can call a function in every worker at once s
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, InvalidStateError
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from concurrent.futures import TimeoutError as NotYetError
 from contextlib import suppress
 from pathlib import Path
@@ -87,7 +87,10 @@ class Crew:
         until = time.monotonic() + _FIRST_ANSWER
         while time.monotonic() < until and not halted():
             with suppress(NotYetError):
-                error = future.exception(_STEP)
+                try:
+                    error = future.exception(_STEP)
+                except CancelledError as cancelled:
+                    error = cancelled
                 return [_seen("", future.result() if error is None else error)]
         future.cancel()
         return []

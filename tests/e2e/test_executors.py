@@ -229,6 +229,23 @@ def test_workers_that_do_not_see_the_mirror_are_refused_before_anything_is_done(
     assert not list((tmp_path / "other").iterdir())
 
 
+def test_an_executor_that_cannot_even_be_asked_is_refused(workspace, sandbox, mirror):
+    class Cancelling(ThreadPoolExecutor):
+        def submit(self, fn, *args):
+            cancelled = Future()
+            cancelled.cancel()
+            return cancelled
+
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+    with Cancelling(1) as pool, pytest.raises(ss.ManifestError, match="cannot run sedas-sync"):
+        applied(mirror(), pool)
+    over = ThreadPoolExecutor(1)
+    over.shutdown()
+    with pytest.raises(ss.SedasSyncError, match="the executor takes no work: RuntimeError"):
+        applied(mirror(), over)
+    assert not (workspace.mirror / FOLDER).exists()
+
+
 def test_a_worker_that_joins_later_and_does_not_see_it_ends_the_run(workspace, sandbox, mirror, tmp_path):
     offer(sandbox, workspace.path, online=4, archived=0, size=1000)
     (tmp_path / "other").mkdir()

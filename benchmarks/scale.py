@@ -352,7 +352,7 @@ def draw(results: Results, path: Path) -> None:
     import matplotlib.pyplot as plt  # noqa: PLC0415 - after the backend was chosen
 
     figure, axes = plt.subplots(figsize=(9.5, 6), layout="constrained")
-    colours = plt.get_cmap("tab20").colors
+    colours = [*plt.get_cmap("Dark2").colors, *plt.get_cmap("tab10").colors]
     ends = []
     for (name, found, grows), colour in zip(rows(results), colours, strict=False):
         if not found:
@@ -367,6 +367,8 @@ def draw(results: Results, path: Path) -> None:
     axes.axline((1000, top / 3e3), (10_000, top / 3e2), color="#bbbbbb", linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("scenes")
     axes.set_ylabel("processor time, seconds")
     axes.grid(which="major", color="#e5e5e5")
@@ -381,10 +383,10 @@ def _label(axes: Any, ends: list[tuple[float, int, str, float | None, Any]]) -> 
     for place, (time_at, size, name, grows, colour) in enumerate(ends):
         high = 0.97 - place * 0.94 / max(1, len(ends) - 1)
         text = name if grows is None else f"{name}  (slope {grows:.2f})"
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": (0, 0.5), "shrinkB": 3}
         axes.annotate(
-            text, (size, time_at), (1.03, high), textcoords="axes fraction", color=colour, fontsize=7.5, va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.6},
-        )  # fmt: skip
+            text, (size, time_at), (1.05, high), textcoords="axes fraction", fontsize=7.5, va="center", arrowprops=line
+        )
 
 
 if __name__ == "__main__":

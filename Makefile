@@ -22,7 +22,12 @@ compiled: $(VENV)/.core  # As an installed package is, also where Python is told
 demo: compiled  ## The whole of it on the embedded archive: plan, apply, and an apply that does nothing.
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev compiled  ## Every test.
+# Items of public STAC catalogues, which that package's source distribution has among its tests.
+$(VENV)/.stac-items: $(VENV)/.dev
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary stac-geoparquet --dest $(VENV)/stac-items stac-geoparquet==0.8.3
+	@touch $@
+
+test: $(VENV)/.dev $(VENV)/.stac-items compiled  ## Every test.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 $(VENV)/.bench: $(VENV)/.core

@@ -17,13 +17,15 @@ from typing import IO, Any, Literal
 from msgspec.structs import replace
 
 from sedas_sync import folder
+from sedas_sync.assets import held_files, wanted_paths, with_files
+from sedas_sync.bundle import partial_path
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.events import Failure
 from sedas_sync.integrity import Filehash, Proving
 from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, SceneId, Want
 from sedas_sync.plan import FileState
-from sedas_sync.survey import adopted_as, judge_want, state_of
+from sedas_sync.survey import adopted_as, judge_files, judge_want, state_of
 
 How = Literal["link", "copy", "move"]
 """How a file of another folder gets into the mirror."""
@@ -170,7 +172,7 @@ class Adopter:
         self._root = root
         self._wants = wants
         self._held = {held.id: held for held in holdings}
-        self._tracked = {held.path for held in self._held.values()}
+        self._tracked = {file.path for held in self._held.values() for file in held_files(held)}
         self._level: Proving = level
         self._filehash = filehash
         self._jobs = jobs
@@ -188,7 +190,14 @@ class Adopter:
         """
         chosen: defaultdict[SceneId, list[folder.Entry]] = defaultdict(list)
         place = source or self._root
-        for entry in self._candidates(source):
+        candidates = list(self._candidates(source))
+        folders = self._folders(candidates)
+        for path, whose in folders.items():
+            if not self._stopped():
+                yield self._folder(whose, path, source, how)
+        for entry in candidates:
+            if any(above in folders for above in _above(entry.path)):
+                continue
             name = entry.path.rpartition("/")[2]
             scene_id = self._names.find(name)
             if scene_id is None or not (name.lower().endswith(".zip") or _is_zip(place / entry.path)):
@@ -217,11 +226,86 @@ class Adopter:
                         taken = taken or (done.path if done.result is Result.ADOPTED else None)
                         yield done
 
+    def _folders(self, candidates: Iterable[folder.Entry]) -> dict[str, SceneId]:
+        """Folders that carry the id of a scene of several files, the outermost of each branch."""
+        if not any(want.scene.assets for want in self._wants.values()):
+            return {}
+        found: dict[str, SceneId] = {}
+        for path in sorted({above for entry in candidates for above in _above(entry.path)}):
+            scene_id = self._names.find(path.rpartition("/")[2])
+            if scene_id is not None and self._wants[scene_id].scene.assets and not found.keys() & set(_above(path)):
+                found[path] = scene_id
+        return found
+
+    def _folder(self, scene_id: SceneId, path: str, source: Path | None, how: How) -> File:
+        """Check a folder of files and bring it to its place."""
+        want = self._wants[scene_id]
+        taken = self._holds(scene_id)
+        try:
+            found = judge_files(
+                str(self._root),
+                path,
+                want,
+                level=self._level,
+                filehash=self._filehash.get(want.archive, "enforce"),
+                source=None if source is None else str(source),
+            )
+        except FileNotFoundError as error:
+            found = f"{str(error.filename).rpartition('/')[2]} of it is not there"
+        except (OSError, SedasSyncError) as error:
+            found = f"it cannot be read: {error}"
+
+        def told(result: Result, detail: str = "", *, place: str | None = None) -> File:
+            size, level = (0, None) if isinstance(found, str) else (found.size, found.level.value)
+            return File(file=path, result=result, id=scene_id, path=place, size=size, level=level, detail=detail)
+
+        if isinstance(found, str):
+            return told(Result.WRONG, found)
+        if taken is not None:
+            return told(Result.HELD, f"the scene is held at {taken}")
+        try:
+            placed = self._place_folder(path, want, found, source, how)
+        except FileExistsError:
+            return told(Result.FAILED, f"something else stands at {want.path}; apply sets it aside")
+        except (OSError, SedasSyncError) as error:
+            return told(Result.FAILED, str(error))
+        self._record(placed)
+        if source is not None and how == "move":
+            for file in found.files:
+                with suppress(OSError):
+                    (source / path / file.name).unlink()
+        return told(Result.ADOPTED, place=want.path)
+
+    def _place_folder(self, path: str, want: Want, found: Holding, source: Path | None, how: How) -> Holding:
+        root = str(self._root)
+        if source is None:
+            if path != want.path:
+                folder.move_folder(root, path, want.path)
+            return found
+        gathered = f"{partial_path(want.scene)}/adopted"
+        folder.discard(root, gathered)
+        if folder.stat(root, want.path) is not None:
+            raise FileExistsError(want.path)
+        files = []
+        for file in found.files:
+            at = f"{gathered}/{file.name}"
+            there = bring(str(source / path / file.name), root, at, sha256=file.sha256, copy=how == "copy")
+            if there.st_size != file.size:
+                raise TransferError(f"{path}/{file.name} was changed while it was adopted")
+            files.append(replace(file, mtime_ns=there.st_mtime_ns))
+        folder.sync(root, f"{gathered}/-")
+        folder.move_folder(root, gathered, want.path)
+        return with_files(found, files)
+
     def _candidates(self, source: Path | None) -> Iterator[folder.Entry]:
         """Regular files that the index does not know, outside every mirror's own folder."""
         mine = os.path.realpath(self._root)
         place = str(source or self._root)
-        expected = [] if source is not None else [*self._tracked, *(want.path for want in self._wants.values())]
+        expected = (
+            []
+            if source is not None
+            else [*self._tracked, *(path for want in self._wants.values() for path in wanted_paths(want))]
+        )
         for entry in sorted(folder.listing(place, expected).values()):
             if not entry.is_file or STATE in entry.path.split("/"):
                 continue
@@ -306,6 +390,13 @@ class Adopter:
             raise TransferError(f"{entry.path} was changed while it was adopted")
         folder.sync(root, found.path)
         return placed.st_mtime_ns
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path lies in, the nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _is_zip(path: Path) -> bool:

@@ -6,13 +6,14 @@ what to do is `sedas_sync.plan`'s; nothing is done here that the plan does not s
 turn out to need.
 """
 
-import hashlib
 import queue
 import stat
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ from msgspec.structs import replace
 
 from sedas_sync import folder
 from sedas_sync.archives import Archive, connections_of
+from sedas_sync.assets import held_files
+from sedas_sync.bundle import left_over, partial_path, recover
 from sedas_sync.crew import Crew, Lost
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError
 from sedas_sync.events import (
@@ -42,10 +45,9 @@ from sedas_sync.events import (
     Warned,
 )
 from sedas_sync.facts import facts_of
+from sedas_sync.gathering import Gatherer
 from sedas_sync.index import Index
 from sedas_sync.integrity import Filehash
-from sedas_sync.layout import Layout
-from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, FileState, Plan
@@ -66,20 +68,6 @@ _TICK = 0.5
 _DRAINED_AT_ONCE = 50
 _GRACE = 10.0
 _PROGRESS_EVERY = 0.2
-
-_PLAIN = Layout.parse("{id}")
-
-
-def partial_path(scene: Scene) -> str:
-    """Where a download under way of this scene is kept, relative to the mirror.
-
-    No two scenes share one, even where `a` is not told from `A`: only an id in capitals is a name as it is.
-    """
-    name = _PLAIN.path(scene, dataset="", archive="")
-    mark = ""
-    if scene.id != scene.id.upper():
-        mark = "." + hashlib.sha256(scene.id.encode(errors="surrogatepass")).hexdigest()[:6]
-    return f"{STATE}/partial/{name}{mark}.part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +132,7 @@ class Run:
         self._ready: deque[Task] = deque()
         self._moving: dict[str, tuple[int, int | None]] = {}
         self._transfers: dict[Future[Got], Task] = {}
+        self._gatherer = Gatherer(self, str(root))
         self._to_record: list[Holding] = []
         self._calls: dict[Future[Any], Task | None] = {}
         self._desks = OrderDesks(
@@ -258,11 +247,26 @@ class Run:
         self._count["skipped"] = len(by_kind[Kind.SKIP])
         for action in by_kind[Kind.SKIP]:
             self.tell(Skipped(time=self.now(), id=action.id, reason=action.reason))
+        left = self._recover()
         self._adopt_all(by_kind[Kind.ADOPT])
+        for action in (*by_kind[Kind.KEEP], *by_kind[Kind.ADOPT]) if left else ():
+            if action.want is not None and partial_path(action.want.scene) in left:
+                folder.discard(str(self.root), partial_path(action.want.scene))
         for kind in (Kind.RESUME, Kind.REPLACE, Kind.FETCH, Kind.ORDER, Kind.WAIT):
             for action in by_kind[kind]:
                 if action.want is not None:
                     self._queue(action, action.want.scene)
+
+    def _recover(self) -> frozenset[str]:
+        """Finish what a kill has left half done; returns the folders of scenes that were being gathered."""
+        left = left_over(str(self.root))
+        for place in sorted(left):
+            try:
+                for sentence in recover(str(self.root), place, self.index.holding):
+                    self.warn(sentence)
+            except (SedasSyncError, OSError) as error:
+                self.warn(f"{place}: is left as it is: {_sentence(error)}")
+        return left
 
     def _queue(self, action: Action, scene: Scene) -> None:
         order = action.order
@@ -291,8 +295,9 @@ class Run:
     def _settle(self) -> None:
         """Account for what was not finished: failed where the run had to give up, pending otherwise."""
         asked = [task for task in self._calls.values() if task is not None]
-        undone = [*self._ready, *self._transfers.values(), *asked, *self._desks.pending]
-        for task in undone:
+        gathered = {task.action.id for task in self._gatherer.tasks}
+        single = [t for t in (*self._transfers.values(), *asked) if t.asset is None and t.action.id not in gathered]
+        for task in (*self._ready, *single, *self._gatherer.tasks, *self._desks.pending):
             if self._abort is not None:
                 self.fail(task, self._abort)
             else:
@@ -320,7 +325,9 @@ class Run:
             if state is FileState.DAMAGED:
                 self.warn(f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id)
             elif state is FileState.INTACT:
-                folder.remove(str(self.root), held.path)
+                for file in held_files(held):
+                    with suppress(FileNotFoundError):
+                        folder.remove(str(self.root), file.path)
         except (SedasSyncError, OSError) as error:
             self._failed(action.id, _sentence(error))
             return
@@ -370,7 +377,7 @@ class Run:
             # Threads of our own always come to their end, workers elsewhere may be gone.
             ours = self._transfers if self._crew is None else ()
             return bool(ours or ((self._calls or self._transfers) and monotonic() - self._halted_at < _GRACE))
-        if self._ready or self._transfers or self._calls:
+        if self._ready or self._transfers or self._calls or self._gatherer:
             return True
         return self._desks.worth_waiting and monotonic() - self._started < self.options.order_timeout
 
@@ -384,11 +391,27 @@ class Run:
             self._submit(task)
 
     def _next_ready(self) -> Task | None:
-        """Take the first scene whose archive allows one more download now."""
+        """Take the first scene, or file of a scene that is begun, whose archive allows one more download now."""
+        full = self._full()
+        file = self._gatherer.next(full)
+        while file is None and not self.halted:
+            task = self._take_ready(full)
+            if task is None or not task.scene.assets:
+                return task
+            self._gatherer.begin(task)
+            file = self._gatherer.next(full)
+        return file
+
+    def _full(self) -> AbstractSet[str]:
+        """Archives that allow no further download now."""
         if not self._at_once:
-            return self._ready.popleft() if self._ready else None
+            return frozenset()
         busy = Counter(task.archive for task in self._transfers.values())
-        full = {key for key, limit in self._at_once.items() if busy[key] >= limit}
+        return {key for key, limit in self._at_once.items() if busy[key] >= limit}
+
+    def _take_ready(self, full: AbstractSet[str]) -> Task | None:
+        if not full:
+            return self._ready.popleft() if self._ready else None
         if len(full) == len(self.archives):
             return None
         for position, task in enumerate(self._ready):
@@ -396,6 +419,13 @@ class Run:
                 del self._ready[position]
                 return task
         return None
+
+    def _put_back(self, task: Task) -> None:
+        """Have it fetched after all: first of those that wait."""
+        if task.asset is None:
+            self._ready.appendleft(task)
+        else:
+            self._gatherer.put_back(task)
 
     def _keep_within(self, limits: Mapping[str, int]) -> tuple[str, ...]:
         """Lower what goes beyond the connections that archives allow an account; returns what to say about it."""
@@ -441,6 +471,7 @@ class Run:
             finally:
                 done, self._to_record = self._to_record, []
                 self.index.put_files(done, self.now())
+        self._gatherer.clean()
 
     def call(self, task: Task | None, deed: Callable[[], Any], then: Answered) -> None:
         """Do something slow on a thread of its own, and handle its answer in the loop."""
@@ -478,15 +509,34 @@ class Run:
         try:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
-            if action.blocked or action.held is not None:
-                self._clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
+            if task.asset is None and (action.blocked or action.held is not None):
+                self.clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not task.elsewhere)
             self.fail(task, _sentence(error))
             return
-        job = Job(
+        job = self._job(task, task.download)
+        if job is None:
+            return
+        task.began = task.began or monotonic()
+        try:
+            future = self._fetch(job)
+        except SedasSyncError as error:
+            if task.asset is not None:
+                self._gatherer.landed(task)
+            self._put_back(task)
+            self._give_up(str(error))
+            return
+        self._transfers[future] = task
+        future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
+
+    def _job(self, task: Task, download: Download) -> Job | None:
+        action = task.action
+        if task.asset is not None:
+            return self._gatherer.job(task, download, self._policies[task.archive])
+        return Job(
             id=action.id,
-            download=task.download,
+            download=download,
             root=str(self.root),
             path=action.path,
             partial=partial_path(task.scene),
@@ -494,17 +544,8 @@ class Run:
             sha256=None if action.want is None else action.want.sha256,
             replace=action.kind is Kind.REPLACE,
         )
-        task.began = task.began or monotonic()
-        try:
-            future = self._fetch(job)
-        except SedasSyncError as error:
-            self._ready.appendleft(task)
-            self._give_up(str(error))
-            return
-        self._transfers[future] = task
-        future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
-    def _clear_the_way(self, path: str, *, ours: Holding | None = None) -> None:
+    def clear_the_way(self, path: str, *, ours: Holding | None = None) -> None:
         """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
 
         Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
@@ -521,17 +562,23 @@ class Run:
 
     def _transferred(self, future: Future[Got]) -> None:
         task = self._transfers.pop(future)
+        if task.asset is not None:
+            self._gatherer.landed(task)
         moved, _ = self._moving.pop(task.action.id, (0, None))
         if future.cancelled():
-            self._ready.append(task)
+            self._put_back(task)
             return
         error = future.exception()
-        if error is None:
+        if error is None and self._crew is not None:
+            self._crew.count(future.result())
+        if error is None and task.asset is not None:
+            self._gatherer.came(task, future.result())
+        elif error is None:
             self._record(task, future.result())
         elif isinstance(error, Stopped | Lost):
             self._lost(task, error)
         elif isinstance(error, TransferError) and error.fatal:
-            self._ready.append(task)
+            self._put_back(task)
             if not self.halted:
                 self._give_up(str(error))
         elif isinstance(error, TransferError) and error.relocate and self._may_relocate(task, moved):
@@ -543,7 +590,7 @@ class Run:
     def _lost(self, task: Task, error: Stopped | Lost) -> None:
         """Leave a scene where the run ends; else give it to another worker, with a link and a token of now."""
         if self.halted:
-            self._ready.append(task)
+            self._put_back(task)
             return
         task.losses += 1
         if task.losses > MAX_LOSSES:
@@ -551,7 +598,7 @@ class Run:
             return
         task.download = None
         self.tell(Retried(time=self.now(), id=task.action.id, attempt=task.losses, error=str(error), delay_seconds=0.0))
-        self._ready.append(task)
+        self._put_back(task)
 
     def _may_relocate(self, task: Task, moved: int) -> bool:
         """Whether a refused link or token is worth asking for again.
@@ -569,7 +616,8 @@ class Run:
         """Ask again where the bytes are: the token or the link was refused."""
         refused = task.download
         archive = self.archives[task.archive]
-        if refused is not None and error.status in _TOKEN_STATUSES and not refused.headers:
+        plain = refused is not None and not refused.headers and refused.url == task.scene.download_url
+        if refused is not None and plain and error.status in _TOKEN_STATUSES:
             host = urlsplit(refused.url).netloc
             self.fail(task, f"{error}; {host} was asked without the token: name it in trusted_hosts if it may see it")
             return
@@ -603,9 +651,12 @@ class Run:
             if not self.halted:
                 self.fail(task, f"{first}; {_sentence(trouble)}")
             else:
-                self._ready.append(task)
+                self._put_back(task)
             return
         if isinstance(answer, Scene):
+            if task.asset is not None and self._gatherer.drop(task) is None:
+                return
+            task.asset = None
             # It has left the rolling archive since it was searched for.
             task.scene = answer
             if answer.offline is None:
@@ -625,7 +676,7 @@ class Run:
                 self._desks.of(task).link_refused(task, f"the link of order {answer.order} does not work: {first}")
                 return
             task.scene = replace(task.scene, download_url=answer.download_url)
-        self._ready.appendleft(task)
+        self._put_back(task)
 
     def _record(self, task: Task, got: Got) -> None:
         scene, want = task.scene, task.action.want
@@ -642,42 +693,54 @@ class Run:
             # Rules judge by them, and all rules go by the description of the archive that is listed first.
             facts=facts_of(scene if want is None or not want.places else want.scene),
         )
+        self._in_place(task, held, got.received, got.warnings, worker=got.worker)
+
+    def _in_place(
+        self, task: Task, held: Holding, received: int, warnings: Iterable[str], *, worker: str | None = None
+    ) -> None:
+        """A scene is complete, proved and where it belongs."""
         self._to_record.append(held)
         replaced = task.action.held
-        if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != got.path:
-            self._clear_old_place(replaced, got.path)
+        if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != held.path:
+            self._clear_old_place(replaced, held.path)
+        want = task.action.want
         if task.order is not None or (want is not None and want.places):
-            self.index.drop_order(task.action.id)
+            self.index.drop_order(held.id)
         self._count["fetched"] += 1
         self._done += 1
-        if self._crew is not None:
-            self._crew.count(got)
-        for warning in got.warnings:
-            self.warn(warning, task.action.id)
+        for warning in warnings:
+            self.warn(warning, held.id)
         self.tell(
             Fetched(
                 time=self.now(),
-                id=task.action.id,
+                id=held.id,
                 archive=task.archive,
-                path=got.path,
-                size=got.size,
-                sha256=got.sha256,
-                level=got.level.value,
-                received=got.received,
+                path=held.path,
+                size=held.size,
+                sha256=held.sha256,
+                level=held.level.value,
+                received=received,
                 seconds=round(monotonic() - task.began, 3),
-                worker=got.worker,
+                worker=worker,
             )
         )
 
     def _clear_old_place(self, replaced: Holding, new: str) -> None:
-        """Take away the file that a scene had before the layout put it elsewhere."""
-        there = folder.stat(str(self.root), replaced.path)
-        if there is None or folder.same(str(self.root), replaced.path, new):
-            return
-        if (there.st_size, there.st_mtime_ns) == (replaced.size, replaced.mtime_ns) and stat.S_ISREG(there.st_mode):
-            folder.remove(str(self.root), replaced.path)
-        else:
-            self._clear_the_way(replaced.path)
+        """Take away what a scene had before it came to be elsewhere."""
+        for old in held_files(replaced):
+            there = folder.stat(str(self.root), old.path)
+            if there is None or folder.same(str(self.root), old.path, new):
+                continue
+            if (there.st_size, there.st_mtime_ns) == (old.size, old.mtime_ns) and stat.S_ISREG(there.st_mode):
+                folder.remove(str(self.root), old.path)
+            else:
+                self.clear_the_way(old.path)
+
+    def gathered(self, task: Task, held: Holding, size: int, received: int, warnings: list[str]) -> None:
+        """A scene of several files is complete, proved and where it belongs."""
+        self._moving.pop(held.id, None)
+        self._bytes += size
+        self._in_place(task, replace(held, archive=self.archives[task.archive].identity), received, warnings)
 
     def _adopt_all(self, actions: list[Action]) -> None:
         """Take files into the index and move those that the layout puts elsewhere.
@@ -701,10 +764,14 @@ class Run:
                 if first.held is None or first.want is None:
                     break
                 aside = partial_path(first.want.scene) + ".moving"
-                folder.move(str(self.root), first.held.path, aside)
+                self._move(first.held, aside)
                 leaving.discard(first.held.path)
                 blocked[0] = replace(first, held=replace(first.held, path=aside))
             actions = blocked
+
+    def _move(self, held: Holding, path: str) -> None:
+        move = folder.move_folder if held.files else folder.move
+        move(str(self.root), held.path, path)
 
     def _adopt(self, action: Action) -> None:
         held = action.held
@@ -713,8 +780,8 @@ class Run:
         try:
             if held.path != action.path:
                 if not folder.same(str(self.root), held.path, action.path):
-                    self._clear_the_way(action.path)
-                folder.move(str(self.root), held.path, action.path)
+                    self.clear_the_way(action.path)
+                self._move(held, action.path)
         except (SedasSyncError, OSError) as error:
             self.fail(Task(action=action, scene=action.want.scene, archive=action.want.archive), _sentence(error))
             return
@@ -740,6 +807,12 @@ class Run:
 
     def fail(self, task: Task, why: str) -> None:
         """A scene cannot be had from its archive: try the next one that has it, or call it failed for this run."""
+        given_up = self._gatherer.drop(task)
+        if given_up is None:
+            return
+        self._moving.pop(task.action.id, None)
+        whose, task = given_up
+        why = f"{whose}{why}"
         if task.elsewhere and self._abort is None and not self.halted:
             self._try_elsewhere(task, why)
             return
@@ -773,10 +846,13 @@ class Run:
         self.index.put_error(scene_id, why, self.now())
         self.tell(Failed(time=self.now(), id=scene_id, error=why))
 
-    def _on_bytes(self, scene_id: str, done: int, total: int | None) -> None:
+    def _on_bytes(self, job_id: str, done: int, total: int | None) -> None:
+        scene_id, done, total = self._gatherer.moved(job_id, done, total)
         self._moving[scene_id] = (done, total)
 
-    def _on_retry(self, scene_id: str, attempt: int, error: str, delay: float) -> None:
+    def _on_retry(self, job_id: str, attempt: int, error: str, delay: float) -> None:
+        scene_id, name = self._gatherer.file_of(job_id)
+        error = f"{name}: {error}" if name else error
         event = Retried(time=self.now(), id=scene_id, attempt=attempt, error=error, delay_seconds=round(delay, 2))
         self._inbox.put(lambda: self.tell(event))
 
@@ -792,11 +868,12 @@ class Run:
             Transfer(id=scene_id, done=done, total=total) for scene_id, (done, total) in list(self._moving.items())
         )
         pending, oldest = self._desks.pending, self._desks.oldest
+        files = sum(task.asset is not None for task in self._transfers.values()) - len(self._gatherer)
         self.tell(
             Progress(
                 time=self.now(),
                 done=self._done,
-                total=self._done + len(self._ready) + len(self._transfers) + len(self._calls) + len(pending),
+                total=self._done + len(self._ready) + len(self._transfers) - files + len(self._calls) + len(pending),
                 bytes=self._bytes + sum(transfer.done for transfer in active),
                 bytes_total=self.plan.bytes,
                 pending=len(pending),

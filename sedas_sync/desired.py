@@ -239,13 +239,14 @@ def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
         ("satellite", dataset.satellite, scene.satellite),
         ("product_type", dataset.product_type, _product_type(dataset, scene.product_type, name.product_type)),
         ("orbit_direction", dataset.orbit_direction, scene.orbit_direction),
-        ("relative_orbit", dataset.relative_orbit, name.relative_orbit),
+        ("relative_orbit", dataset.relative_orbit, scene.relative_orbit or name.relative_orbit),
     )
     for key, wanted, stated in checks:
         if wanted is not None and not _same(wanted, stated):
             return Refusal(key, f"{key} is {'unknown' if stated is None else stated}, wanted {wanted}")
-    if dataset.tile and name.tile not in dataset.tile:
-        return Refusal("tile", f"tile is {name.tile or 'unknown'}, wanted {' or '.join(dataset.tile)}")
+    tile = scene.tile or name.tile
+    if dataset.tile and tile not in dataset.tile:
+        return Refusal("tile", f"tile is {tile or 'unknown'}, wanted {' or '.join(dataset.tile)}")
     group, stated = dataset.source_group, scene.source_group
     # Rows do not state their group; it is derived from the satellite, so only well-known groups can contradict.
     if (
@@ -376,16 +377,24 @@ def paths_of(
     layout = manifest.mirror.layout
     paths = {
         scene_id: layout.path(
-            scene, dataset=takers[scene_id][0], archive=manifest.datasets[takers[scene_id][0]].archive[0]
+            scene,
+            dataset=takers[scene_id][0],
+            archive=manifest.datasets[takers[scene_id][0]].archive[0],
+            extension=extension_of(scene),
         )
         for scene_id, scene in scenes.items()
     }
     for scene_ids in collisions(paths).values():
         for scene_id in scene_ids:
-            stem, dot, extension = paths[scene_id].rpartition(".")
+            extension = extension_of(scenes[scene_id])
             mark = hashlib.sha256(scene_id.encode()).hexdigest()[:10]
-            paths[scene_id] = f"{stem}-{mark}{dot}{extension}"
+            paths[scene_id] = f"{paths[scene_id].removesuffix(extension)}-{mark}{extension}"
     return paths
+
+
+def extension_of(scene: Scene) -> str:
+    """What a scene's path ends in: a zip's ending, or nothing where it is a folder."""
+    return "" if scene.assets else ".zip"
 
 
 def _same(wanted: object, stated: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from sedas_sync.model import Scene
+from sedas_sync.model import Asset, Scene
 
 _LINKS = frozenset({"download_url", "quicklook_url", "thumbnail_url"})
 _INSTANTS = ("start", "stop")
@@ -21,7 +21,11 @@ def facts_of(scene: Scene) -> str:
         value = getattr(scene, name)
         if name in _LINKS or value is None or value is False:
             continue
-        if name in _INSTANTS:
+        if name == "assets":
+            if not value:
+                continue
+            value = [_asset(asset) for asset in value]
+        elif name in _INSTANTS:
             value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         elif name == "extra" and not (value := dict(value.items())):
             continue
@@ -32,6 +36,11 @@ def facts_of(scene: Scene) -> str:
         text = ""
     # ASCII, since an archive's text may hold what no UTF-8 can be made of.
     return text if text and text.isascii() else json.dumps(values, separators=(",", ":"), sort_keys=True)
+
+
+def _asset(asset: Asset) -> dict[str, Any]:
+    values = {"name": asset.name, "key": asset.key, "size": asset.size, "digest": asset.digest}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def scene_of(facts: str | Mapping[str, Any]) -> Scene:
@@ -46,4 +55,6 @@ def scene_of(facts: str | Mapping[str, Any]) -> Scene:
     for name in _INSTANTS:
         if name in values:
             values[name] = datetime.fromisoformat(values[name])
+    if "assets" in values:
+        values["assets"] = tuple(Asset(**asset) for asset in values["assets"])
     return Scene(**values)

@@ -342,6 +342,55 @@ def _respelled(here: int, source: str, there: int, target: str) -> bool:
     return True
 
 
+def move_folder(root: str, old: str, new: str) -> None:
+    """Rename a folder within the mirror with all that is in it, never over anything; folders left empty are removed.
+
+    Both places are on the disk when this returns.
+
+    Raises:
+        FileNotFoundError: there is nothing at `old`.
+        FileExistsError: something stands at `new`.
+        TransferError: `old` is no folder, or a folder on the way is a symbolic link.
+    """
+    with parent(root, old) as (here, source), parent(root, new, create=True) as (there, target):
+        if not modes.S_ISDIR(os.stat(source, dir_fd=here, follow_symlinks=False).st_mode):
+            raise errors.TransferError(f"{old} is not a folder; it is left alone")
+        if exists(there, target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
+        # What takes the name between look and deed is in nobody's way: a folder replaces nothing but an empty one.
+        os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)
+        for changed in (there, here):
+            with suppress(OSError):
+                os.fsync(changed)
+    _tidy(root, old)
+
+
+def link(root: str, old: str, new: str) -> os.stat_result:
+    """Give a regular file a second name within the mirror, never over another; returns its stat.
+
+    Raises:
+        FileExistsError: something stands at `new`.
+        OSError: there is nothing at `old`, or the file system has no hard links.
+        TransferError: `old` is no regular file, or a folder on the way is a symbolic link.
+    """
+    with parent(root, old) as (here, source), parent(root, new, create=True) as (there, target):
+        _regular(here, source, old)
+        os.link(source, target, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+        return os.stat(target, dir_fd=there, follow_symlinks=False)
+
+
+def discard(root: str, relative: str) -> None:
+    """Delete a folder below the state folder with all that is in it; where there is none, do nothing.
+
+    Raises:
+        TransferError: it is not below the state folder, or a folder on the way is a symbolic link.
+    """
+    if parts(relative)[0] != STATE:
+        raise errors.TransferError(f"{relative} is not below {STATE}; it is left alone")
+    with suppress(FileNotFoundError), parent(root, relative) as (here, name):
+        shutil.rmtree(name, dir_fd=here)
+
+
 def remove(root: str, relative: str) -> None:
     """Delete a regular file and the folders that this leaves empty, never the root.
 

@@ -21,15 +21,16 @@ from typing import Any, Self
 from sedas_sync import memory
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.memory import SCHEMA, STATE
-from sedas_sync.model import Holding, Level, Order, OrderState, SceneId
+from sedas_sync.model import HeldFile, Holding, Level, Order, OrderState, SceneId
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
   id TEXT PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   sha256 TEXT NOT NULL, level TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT, facts TEXT NOT NULL,
-  recorded TEXT NOT NULL
+  recorded TEXT NOT NULL, parts TEXT
 );
+CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
 CREATE TABLE orders (
   id TEXT PRIMARY KEY, "order" TEXT NOT NULL, placed TEXT NOT NULL, archive TEXT NOT NULL, state TEXT NOT NULL,
   polls INTEGER NOT NULL, attempts INTEGER NOT NULL, missing INTEGER NOT NULL, download_url TEXT, detail TEXT
@@ -47,7 +48,13 @@ _AT_ONCE = 200
 _AT_LEAST_EVERY = 1.0
 """How many files, and for how many seconds, may wait for one commit."""
 
-_HOLDING = Holding.__struct_fields__
+_FROM_1 = """
+ALTER TABLE files ADD COLUMN parts TEXT;
+CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
+"""
+"""What an index of the first format lacks: the files of scenes that are folders."""
+
+_HOLDING = tuple(name for name in Holding.__struct_fields__ if name != "files")
 _ORDER = Order.__struct_fields__
 
 
@@ -56,15 +63,23 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # names of our own
 
 
+_PART = HeldFile.__struct_fields__
+
 _values_of = attrgetter(*_HOLDING)
-_PUT_FILE = _upsert("files", (*_HOLDING, "recorded"))
+_values_of_part = attrgetter(*_PART)
+_PUT_FILE = _upsert("files", (*_HOLDING, "parts", "recorded"))
 _PUT_ORDER = _upsert("orders", _ORDER)
 _UNSTAMP = "DELETE FROM meta WHERE key = 'stamp'"
 
 
+def _parts_of(held: Holding) -> str | None:
+    """The files of a folder as they are written down; None for a scene that is one file."""
+    return json.dumps([list(_values_of_part(file)) for file in held.files]) if held.files else None
+
+
 def _holding_of(row: tuple[Any, ...]) -> Holding:
     # One by one, since a mapping in between takes twice as long, and a mirror has a hundred thousand of them.
-    scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts = row
+    scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts, parts = row
     return Holding(
         id=scene_id,
         path=path,
@@ -75,7 +90,13 @@ def _holding_of(row: tuple[Any, ...]) -> Holding:
         archive=archive,
         digest=digest,
         facts=facts,
+        files=() if parts is None else tuple(_part_of(part) for part in json.loads(parts)),
     )
+
+
+def _part_of(values: Sequence[Any]) -> HeldFile:
+    name, size, mtime_ns, sha256, level, digest = values
+    return HeldFile(name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest)
 
 
 _LEVELS = {level.value: level for level in Level}
@@ -143,6 +164,7 @@ class Index:
         self.path = root / STATE / memory.INDEX
         self.write = write
         self._note = root / STATE / memory.NOTE
+        self._version = SCHEMA
         self._db = self._open() if write or self.path.exists() else None
         if write and (noted := self._noted_order()) is not None:
             known = {order.id: order for order in self.orders()}
@@ -190,10 +212,18 @@ class Index:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         self._check_version(db)
+        if self._version < SCHEMA:
+            db.executescript(f"BEGIN; {_FROM_1} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            self._version = SCHEMA
         db.execute(_LATER)
 
+    @property
+    def _parts(self) -> str:
+        """The column of a folder's files, as far as this index has one."""
+        return "parts" if self._version > 1 else "NULL"
+
     def _check_version(self, db: sqlite3.Connection) -> None:
-        version = memory.format_of(db)
+        version = self._version = memory.format_of(db)
         if version > SCHEMA:
             raise ManifestError(
                 f"{self.path}: written by a newer sedas-sync (index format {version}, this one knows {SCHEMA}); "
@@ -224,7 +254,7 @@ class Index:
 
     def holdings(self) -> Iterator[Holding]:
         """Yield every file that is remembered."""
-        for row in self._rows(f"SELECT {', '.join(_HOLDING)} FROM files"):  # noqa: S608  # names of our own
+        for row in self._rows(f"SELECT {', '.join(_HOLDING)}, {self._parts} FROM files"):  # noqa: S608  # names of our own
             yield _holding_of(row)
 
     def count(self) -> int:
@@ -237,7 +267,8 @@ class Index:
 
     def holding(self, scene_id: SceneId) -> Holding | None:
         """The file that is remembered of one scene."""
-        for row in self._rows(f"SELECT {', '.join(_HOLDING)} FROM files WHERE id = ?", scene_id):  # noqa: S608  # as above
+        sql = f"SELECT {', '.join(_HOLDING)}, {self._parts} FROM files WHERE id = ?"  # noqa: S608  # as above
+        for row in self._rows(sql, scene_id):
             return _holding_of(row)
         return None
 
@@ -308,7 +339,7 @@ class Index:
             return
         recorded = now.isoformat()
         with self.together():
-            self._writer.executemany(_PUT_FILE, [(*_values_of(item), recorded) for item in held])
+            self._writer.executemany(_PUT_FILE, [(*_values_of(item), _parts_of(item), recorded) for item in held])
             self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
             self._writer.execute(_UNSTAMP)
 

@@ -175,6 +175,11 @@ def collisions(paths: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return {paths[ids[0]]: tuple(ids) for ids in seen.values() if len(ids) > 1}
 
 
+def safe_name(text: str) -> str:
+    """A file name as near to a text as is safe everywhere, with `SUFFIX_ROOM` for suffixes; see `Layout.path`."""
+    return _safe([(text, False)], MAX_NAME - SUFFIX_ROOM)
+
+
 # -------------------------------------------------------------------------------------- reading a template
 
 

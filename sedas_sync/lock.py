@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from sedas_sync.assets import listing_digest
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import SINGLE, ArchiveConfig, Dataset, DateSpec, Manifest
-from sedas_sync.model import Action, Holding, Kind, SceneId, Want
+from sedas_sync.model import Action, Holding, Kind, Scene, SceneId, Want
 
 VERSION = 1
 """The lock format this package reads and writes."""
@@ -31,6 +32,15 @@ _APART = frozenset({"name", "archive"})
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SHOWN = 72
 _LISTED = 5
+
+
+class PinnedFile(NamedTuple):
+    """One file of a pinned scene that consists of several."""
+
+    name: str
+    """Where it is below the scene's folder."""
+    size: int | None = None
+    sha256: str | None = None
 
 
 class Pin(NamedTuple):
@@ -48,6 +58,8 @@ class Pin(NamedTuple):
     """WKT, as the archive gave it."""
     archives: tuple[str, ...] = ()
     """Keys of the archives that have it, sorted; empty where the manifest has one archive only."""
+    files: tuple[PinnedFile, ...] = ()
+    """Sorted by name, where the scene consists of several; `sha256` is then that of their listing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +165,7 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
         size, sha256 = _size_of(want), None
         if file is not None:
             size, sha256 = file.size, file.sha256
-        elif pin is not None and size in (None, pin.size):
+        elif pin is not None and size in (None, pin.size) and _same_names(scene, pin):
             size, sha256 = pin.size, pin.sha256
         scenes[action.id] = Pin(
             id=action.id,
@@ -163,8 +175,26 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
             sha256=sha256,
             footprint=scene.footprint,
             archives=tuple(sorted(place.archive for place in want.places) or [want.archive]) if several else (),
+            files=_pinned_files(want, file, pin),
         )
     return Lock(head=head, scenes=scenes)
+
+
+def _same_names(scene: Scene, pin: Pin) -> bool:
+    return {asset.name for asset in scene.assets} == {file.name for file in pin.files}
+
+
+def _pinned_files(want: Want, held: Holding | None, before: Pin | None) -> tuple[PinnedFile, ...]:
+    if held is not None:
+        return tuple(PinnedFile(file.name, file.size, file.sha256) for file in held.files)
+    old = {} if before is None else {file.name: file for file in before.files}
+    files = []
+    for asset in sorted(want.scene.assets, key=lambda asset: asset.name):
+        # Which of several archives gives it changes from day to day.
+        size = None if want.places else asset.size
+        was = old.get(asset.name)
+        files.append(was if was is not None and size in (None, was.size) else PinnedFile(asset.name, size))
+    return tuple(files)
 
 
 def _size_of(want: Want) -> int | None:
@@ -236,7 +266,19 @@ def _scene(pin: Pin) -> dict[str, Any]:
     values: dict[str, Any] = {"id": pin.id, "datasets": list(pin.datasets)}
     if pin.start is not None:
         values["start"] = pin.start.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    rest = {"size": pin.size, "sha256": pin.sha256, "footprint": pin.footprint, "archives": list(pin.archives) or None}
+    rest: dict[str, Any] = {
+        "size": pin.size,
+        "sha256": pin.sha256,
+        "footprint": pin.footprint,
+        "archives": list(pin.archives) or None,
+    }
+    if pin.files:
+        rest["files"] = {
+            file.name: {
+                key: value for key, value in (("size", file.size), ("sha256", file.sha256)) if value is not None
+            }
+            for file in pin.files
+        }
     return {**values, **{key: value for key, value in rest.items() if value is not None}}
 
 
@@ -368,7 +410,38 @@ def _pin(values: dict[str, Any]) -> Pin:
     moment = None if start is None else datetime.fromisoformat(start)
     if moment is not None and moment.tzinfo is None:
         raise ValueError(start)
-    return Pin(scene_id, tuple(datasets), moment, size, sha256, footprint, tuple(archives))
+    return Pin(
+        scene_id,
+        tuple(datasets),
+        moment,
+        size,
+        sha256,
+        footprint,
+        tuple(archives),
+        _files(values.get("files") or {}, sha256),
+    )
+
+
+def _files(values: Any, whole: str | None) -> tuple[PinnedFile, ...]:
+    if not isinstance(values, dict):
+        raise TypeError(values)
+    files = []
+    for name, file in sorted(values.items()):
+        if not isinstance(file, dict):
+            raise TypeError(file)
+        size, sha256 = file.get("size"), file.get("sha256")
+        fits = (
+            not {"", ".", ".."} & set(name.split("/"))
+            and (size is None or (isinstance(size, int) and size >= 0))
+            and (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256)))
+        )
+        if not fits:
+            raise ValueError(name)
+        files.append(PinnedFile(name, size, sha256))
+    # Where the scene's digest is known each file's is, and the two have to say the same.
+    if files and whole not in (None, listing_digest((file.name, file.sha256 or "") for file in files)):
+        raise ValueError(whole)
+    return tuple(files)
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------
@@ -499,8 +572,11 @@ def changes(old: Lock, new: Lock) -> Changes:
 
 def _changed(old: Pin, new: Pin) -> str:
     parts = []
-    for name in ("datasets", "start", "size", "sha256", "footprint", "archives"):
+    for name in ("datasets", "start", "size", "sha256", "footprint", "archives", "files"):
         was, now = getattr(old, name), getattr(new, name)
+        if name == "files":
+            # Whose digests differ is said by that of the whole.
+            was, now = tuple(file.name for file in was), tuple(file.name for file in now)
         if was != now:
             parts.append(f"{name} is now known" if was is None else f"{name} is not known any more" if now is None
                          else f"{name} was {_short(was)}, is {_short(now)}")  # fmt: skip

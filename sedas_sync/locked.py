@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
+from sedas_sync.assets import total_size
 from sedas_sync.desired import paths_of
 from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.events import Failure
 from sedas_sync.facts import scene_of
 from sedas_sync.lock import Lock, Pin
 from sedas_sync.manifest import Manifest
-from sedas_sync.model import Holding, Place, Scene, SceneId, Want
+from sedas_sync.model import Asset, Holding, Place, Scene, SceneId, Want
 from sedas_sync.places import described, product_of, taken_from
 from sedas_sync.plan import NOTHING_HERE, Observed, in_place
 
@@ -108,14 +109,35 @@ class LookUp:
             if scene_id not in asked:
                 result[scene_id] = want
             elif now is not None:
-                result[scene_id] = self.placed(
-                    replace(want, scene=replace(now, id=scene_id, start=want.scene.start or now.start))
-                )
+                current = replace(now, id=scene_id, start=want.scene.start or now.start)
+                if places := self._with_the_files(want.scene, self._known[scene_id]):
+                    scene = replace(current, assets=places[0].scene.assets, size=places[0].scene.size)
+                    result[scene_id] = taken_from(replace(want, scene=scene), places)
+                else:
+                    lost.add(scene_id)
             elif in_place(want, here):
                 result[scene_id] = want
                 lost.discard(scene_id)
         self.failures[before:] = [failure for failure in self.failures[before:] if failure.id in lost]
         return result
+
+    def _with_the_files(self, wanted: Scene, places: Iterable[Place]) -> tuple[Place, ...]:
+        """Those places that have the files that were wanted of a scene, with just these; else none, and a failure."""
+        names = {asset.name for asset in wanted.assets}
+        found, why = [], ""
+        for place in places:
+            assets = tuple(asset for asset in place.scene.assets if asset.name in names)
+            lacking = sorted(names - {asset.name for asset in assets})
+            if lacking or bool(place.scene.assets) != bool(names):
+                why = f"does not have {', '.join(lacking)} of it any more" if lacking else "has it as several files now"
+            elif len(assets) == len(place.scene.assets):
+                found.append(place)
+            else:
+                scene = replace(place.scene, assets=assets)
+                found.append(Place(archive=place.archive, scene=replace(scene, size=total_size(scene))))
+        if not found:
+            self.failures.append(Failure(id=wanted.id, error=f"the archive {why}"))
+        return tuple(found)
 
 
 def locked_wants(
@@ -149,6 +171,7 @@ def locked_wants(
             archive=archives[takers[scene_id]][0],
             path=paths[scene_id],
             sha256=lock.scenes[scene_id].sha256,
+            pinned={file.name: file.sha256 for file in lock.scenes[scene_id].files if file.sha256 is not None},
         )
         for scene_id, scene in scenes.items()
     }
@@ -182,7 +205,8 @@ def _takers(manifest: Manifest, pins: Iterable[Pin]) -> dict[SceneId, tuple[str,
 
 
 def _scene(pin: Pin) -> Scene:
-    return Scene(id=pin.id, start=pin.start, size=pin.size, footprint=pin.footprint)
+    assets = tuple(Asset(name=file.name, key="", size=file.size) for file in pin.files)
+    return Scene(id=pin.id, start=pin.start, size=pin.size, footprint=pin.footprint, assets=assets)
 
 
 def _remembered(scene: Scene, held: Holding | None, path: str) -> Scene:
@@ -198,5 +222,10 @@ def _described(scene: Scene, held: Holding | None, found: Scene | None) -> Scene
     if known is None:
         return scene
     return replace(
-        known, start=scene.start or known.start, size=scene.size, footprint=scene.footprint, download_url=None
+        known,
+        start=scene.start or known.start,
+        size=scene.size,
+        footprint=scene.footprint,
+        download_url=None,
+        assets=scene.assets,
     )

@@ -4,12 +4,13 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 
 STATE = ".sedas-sync"
 """The folder of a mirror that is the mirror's own."""
 INDEX, LOCK, NOTE = "index.db", "apply.lock", "order.note"
 """Its files: the index, what is locked, an order that is being placed."""
-SCHEMA = 1
+SCHEMA = 2
 """The format of the index that this version writes."""
 
 
@@ -40,7 +41,14 @@ def stamped(db: sqlite3.Connection, digest: str) -> int | None:
 
 def places(db: sqlite3.Connection) -> Iterator[tuple[str, int, int]]:
     """Path, size and time in nanoseconds of every file that is remembered."""
-    return db.execute("SELECT path, size, mtime_ns FROM files")
+    plain = db.execute("SELECT path, size, mtime_ns FROM files WHERE parts IS NULL")
+    folders = db.execute("SELECT path, parts FROM files WHERE parts IS NOT NULL").fetchall()
+    if not folders:
+        return plain
+    # The files of a folder begin with their name, size and time.
+    return chain(
+        plain, ((f"{path}/{part[0]}", part[1], part[2]) for path, parts in folders for part in json.loads(parts))
+    )
 
 
 def begin_run(db: sqlite3.Connection, command: str, now: datetime) -> int:

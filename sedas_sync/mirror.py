@@ -299,7 +299,7 @@ class Mirror:
         if lock is not None:
             paths = places(self.manifest, lock)
             demands = {
-                pin.id: Demand(paths.get(pin.id), pin.size, pin.sha256)
+                pin.id: Demand(paths.get(pin.id), pin.size, pin.sha256, pin.files)
                 for pin in lock.scenes.values()
                 if not self.manifest.datasets.keys().isdisjoint(pin.datasets)
             }

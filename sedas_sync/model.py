@@ -47,6 +47,20 @@ class Nothing(Mapping[str, Any]):
 NOTHING = Nothing()
 
 
+class Asset(Struct, frozen=True, kw_only=True, gc=False):
+    """One file of a scene that consists of several."""
+
+    name: str
+    """Where it is below the scene's folder: a safe relative path, no other file's in any letter case."""
+    key: str
+    """What the catalogue calls it, e.g. `B04` or `visual`."""
+    url: str | None = None
+    """None where it is not known, as in a lock."""
+    size: int | None = None
+    digest: str | None = None
+    """As `Scene.digest`."""
+
+
 class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """One product as an archive's catalogue describes it. What the catalogue leaves out is None."""
 
@@ -67,6 +81,10 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """Absolute orbit number."""
     orbit_direction: str | None = None
     """`ASCENDING` or `DESCENDING`."""
+    relative_orbit: int | None = None
+    """Where the catalogue states it; names of Sentinel products say it too."""
+    tile: str | None = None
+    """MGRS tile without a leading T, where the catalogue states it; names of Sentinel-2 products say it too."""
     polarisation: str | None = None
     """As the archive writes it, e.g. `VV/VH`."""
     cloud_cover: float | None = None
@@ -86,6 +104,11 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     thumbnail_url: str | None = None
     planned: bool = False
     """A future acquisition, which cannot be had yet."""
+    assets: tuple[Asset, ...] = ()
+    """The files of a scene that consists of several, which is a folder in the mirror; empty for one that is one file.
+
+    `size` is then their sum, `digest` is None, and `download_url` is the first one's while all are online.
+    """
     extra: Mapping[str, Any] = NOTHING
     """Fields of the answer that this package does not know, kept as they came."""
 
@@ -150,6 +173,8 @@ class Want(Struct, frozen=True, kw_only=True, gc=False):
     """The digest that a lock demands of its bytes."""
     places: tuple[Place, ...] = ()
     """All archives that have it, best first, where there are several; the first is `archive`."""
+    pinned: Mapping[str, str] = NOTHING
+    """The digest that a lock demands of each file, by name, where the scene consists of several."""
 
 
 class Level(StrEnum):
@@ -165,8 +190,21 @@ class Level(StrEnum):
     """The length is what was promised."""
 
 
+class HeldFile(Struct, frozen=True, kw_only=True, gc=False):
+    """One file of a held scene that consists of several."""
+
+    name: str
+    """Where it is below the scene's folder."""
+    size: int
+    mtime_ns: int
+    sha256: str
+    level: Level
+    digest: str | None = None
+    """The digest the catalogue stated when it was fetched."""
+
+
 class Holding(Struct, frozen=True, kw_only=True, gc=False):
-    """A file of the mirror that the index remembers."""
+    """A scene of the mirror that the index remembers: a file, or a folder of files."""
 
     id: SceneId
     path: str
@@ -180,6 +218,11 @@ class Holding(Struct, frozen=True, kw_only=True, gc=False):
     """The digest the catalogue stated when the file was fetched."""
     facts: str = "{}"
     """The scene as JSON when it was last seen in the catalogue, so that rules can be judged without it."""
+    files: tuple[HeldFile, ...] = ()
+    """The files of a folder, sorted by name; empty for a scene that is one file.
+
+    `size` is then their sum, `mtime_ns` the newest, `sha256` that of their listing, `level` the least proved.
+    """
 
 
 class OrderState(StrEnum):

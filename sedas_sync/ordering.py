@@ -18,7 +18,7 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.events import Event, Ordered, OrderReady, Retried
 from sedas_sync.index import Index
-from sedas_sync.model import Action, Download, Order, OrderState, Place, Scene
+from sedas_sync.model import Action, Asset, Download, Order, OrderState, Place, Scene
 from sedas_sync.plan import settled
 
 MAX_REPLACEMENTS = 3
@@ -46,6 +46,8 @@ class Task:
     order: Order | None = None
     placed: int = 0
     """Orders placed for it, those of earlier runs that it came with included."""
+    asset: Asset | None = None
+    """The one file that this is about, where the scene consists of several and each is fetched by itself."""
     download: Download | None = None
     relocations: int = 0
     """How often its link or token was refused since it had one."""

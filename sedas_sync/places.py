@@ -13,7 +13,8 @@ from sedas_sync.model import Place, Scene, SceneId, Want
 
 _FACTS = (
     "start", "stop", "footprint", "sensor", "satellite", "instrument", "mode", "source_group", "product_type", "orbit",
-    "orbit_direction", "polarisation", "cloud_cover", "resolution", "quicklook_url", "thumbnail_url",
+    "orbit_direction", "relative_orbit", "tile", "polarisation", "cloud_cover", "resolution", "quicklook_url",
+    "thumbnail_url",
 )  # fmt: skip
 """What is the same of a product wherever it is, unlike sizes, digests and links."""
 _ENDING = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
@@ -90,8 +91,12 @@ def ranked(places: Iterable[Place], ordered_at: str | None = None) -> tuple[Plac
 
 
 def taken_from(want: Want, places: Iterable[Place], ordered_at: str | None = None) -> Want:
-    """A want whose scene is had from the best of these places; what describes it stays."""
-    best, *others = ranked(places, ordered_at)
+    """A want whose scene is had from the best of these places; what describes it stays.
+
+    A folder of files is no substitute for a file, nor the other way round: its path would change with who has it.
+    """
+    alike = [place for place in places if bool(place.scene.assets) == bool(want.scene.assets)]
+    best, *others = ranked(alike or (Place(archive=want.archive, scene=want.scene),), ordered_at)
     scene = replace(
         want.scene,
         size=best.scene.size,
@@ -99,5 +104,6 @@ def taken_from(want: Want, places: Iterable[Place], ordered_at: str | None = Non
         digest=best.scene.digest,
         download_url=best.scene.download_url,
         offline=best.scene.offline,
+        assets=best.scene.assets,
     )
     return replace(want, scene=scene, archive=best.archive, places=(best, *others) if others else ())

@@ -30,6 +30,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.assets import assets_differ
 from sedas_sync.events import Failure
 from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
 from sedas_sync.words import size
@@ -301,6 +302,8 @@ def _changed(held: Holding, want: Want, measure: _Measure) -> str | None:
     scene = measure.of(held, want)
     if scene is None:
         return None
+    if scene.assets or held.files:
+        return assets_differ(held, scene, trust_digest=measure.trust_digest)
     if scene.size is not None and not scene.nominal and scene.size != held.size:
         return f"changed in the archive: {scene.size} bytes there, {held.size} here"
     if measure.trust_digest and None not in (scene.digest, held.digest) and scene.digest != held.digest:

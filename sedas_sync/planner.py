@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sedas_sync import prune
-from sedas_sync.apply import partial_path
-from sedas_sync.desired import Desired, Refusal, desired, refusal
+from sedas_sync.assets import each_file
+from sedas_sync.bundle import partial_path, under_way
+from sedas_sync.desired import Desired, Refusal, desired, extension_of, refusal
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.events import Event, Failure, Searched, Step
 from sedas_sync.facts import scene_of
@@ -28,7 +29,6 @@ from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import Survey, survey
-from sedas_sync.transfer import partial_of
 from sedas_sync.why import Explanation, Pruning
 
 if TYPE_CHECKING:
@@ -253,7 +253,10 @@ class Planner:
         layout = self._manifest.mirror.layout
         wants = {
             scene.id: Want(
-                scene=scene, datasets=(dataset,), archive=key, path=layout.path(scene, dataset=dataset, archive=key)
+                scene=scene,
+                datasets=(dataset,),
+                archive=key,
+                path=layout.path(scene, dataset=dataset, archive=key, extension=extension_of(scene)),
             )
             for scene in scenes
         }
@@ -483,6 +486,7 @@ class Planner:
         with self._home.index(write=False) as (index, _):
             wanted = index.wanted()
             orders = {order.id: order for order in index.orders() if order.id in bad}
+            held = {holding.id: holding for holding in index.holdings() if holding.id in bad}
         if report.lock is not None and (lock := self._pins.lock_that_fits(warnings)) is not None:
             wanted = {
                 name: tuple(i for i in bad if i in lock.scenes and name in lock.scenes[i].datasets)
@@ -511,14 +515,13 @@ class Planner:
         orders.update((order.id, order) for order in polled)
         partials = {}
         for scene_id, want in wants.items():
-            part = partial_of(str(self._home.root), partial_path(want.scene))
-            partials[scene_id] = 0 if part is None else part.bytes
+            partials[scene_id] = under_way(str(self._home.root), partial_path(want.scene))
         return Plan(
             manifest=self._manifest.source,
             mirror=str(self._home.root),
             archive=archive_facts(self._manifest),
             archives=all_archive_facts(self._manifest),
-            actions=decide(wants, observed(report, partials), orders),
+            actions=decide(wants, observed(report, held, partials), orders),
             failures=tuple(failures),
             warnings=tuple(warnings),
             polled=tuple(polled),
@@ -526,12 +529,19 @@ class Planner:
 
     def _repair_want(self, scene: Scene, key: str, takers: Iterable[str], found: "Verified") -> Want:
         datasets = tuple(takers)
-        path = found.path
+        path = found.scene_path
         if not path:
             first = next(iter(datasets or self._manifest.datasets))
-            path = self._manifest.mirror.layout.path(scene, dataset=first, archive=key)
-        demanded = None if found.demand is None else found.demand.sha256
-        return Want(scene=scene, datasets=datasets, archive=key, path=path, sha256=demanded)
+            path = self._manifest.mirror.layout.path(scene, dataset=first, archive=key, extension=extension_of(scene))
+        demand = found.demand
+        return Want(
+            scene=scene,
+            datasets=datasets,
+            archive=key,
+            path=path,
+            sha256=None if demand is None else demand.sha256,
+            pinned={} if demand is None else {f.name: f.sha256 for f in demand.files if f.sha256 is not None},
+        )
 
     def _narrowed(self, datasets: Iterable[str]) -> Manifest:
         names = tuple(datasets)
@@ -586,17 +596,29 @@ class Planner:
         from sedas_sync.sizes import remote_sizes  # noqa: PLC0415  # asked for by one option only
 
         transfer = self._manifest.transfer
-        return remote_sizes(
+        files = {
+            (want.scene.id, number): (want.archive, file)
+            for want in wants
+            if want.scene.online
+            for number, file in enumerate(each_file(want.places[0].scene if want.places else want.scene))
+        }
+        known = remote_sizes(
             (
-                (
-                    want.scene.id,
-                    self._archives[want.archive].locate(want.places[0].scene if want.places else want.scene),
-                )
-                for want in wants
-                if want.scene.online
+                (key, self._archives[archive].locate(file))
+                for key, (archive, file) in files.items()
+                if file.size is None
             ),
             jobs=transfer.jobs,
             connect_timeout=transfer.connect_timeout,
             stall_timeout=transfer.stall_timeout,
             on_done=lambda done: self._home.on_step(Step("asking for sizes", done, len(wants))),
         )
+        sizes: dict[SceneId, int] = {}
+        lacking: set[SceneId] = set()
+        for key, (_, file) in files.items():
+            size = file.size if file.size is not None else known.get(key)
+            if size is None:
+                lacking.add(key[0])
+            else:
+                sizes[key[0]] = sizes.get(key[0], 0) + size
+        return {scene_id: size for scene_id, size in sizes.items() if scene_id not in lacking}

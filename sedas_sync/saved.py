@@ -92,6 +92,7 @@ def _action(action: Action) -> dict[str, Any]:
         else {
             "archive": want.archive,
             "sha256": want.sha256,
+            **({"files": dict(want.pinned)} if want.pinned else {}),
             **_scene_data(want.scene),
             "places": [{"archive": place.archive, **_scene_data(place.scene)} for place in want.places],
         },
@@ -188,6 +189,7 @@ def _read_action(values: Mapping[str, Any]) -> Action:
             archive=str(want["archive"]),
             path=path,
             sha256=want["sha256"],
+            pinned=dict(want.get("files", {})),
             places=tuple(Place(archive=str(one["archive"]), scene=_scene(one)) for one in want.get("places", ())),
         ),
         held=None if held is None else Holding(**{**held, "id": scene_id, "level": Level(held["level"])}),

@@ -1,30 +1,35 @@
 """Asking servers how large scenes are, for a plan that shows bytes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import requests
 
 from sedas_sync.http import new_session
-from sedas_sync.model import Download, SceneId
+from sedas_sync.model import Download
 
 _OK = 200
 
 
+Key = TypeVar("Key", bound=Hashable)
+"""Tells one download from another."""
+
+
 def remote_sizes(
-    downloads: Iterable[tuple[SceneId, Download]],
+    downloads: Iterable[tuple[Key, Download]],
     *,
     jobs: int,
     connect_timeout: float,
     stall_timeout: float,
     on_done: Callable[[int], None] = lambda _: None,
-) -> dict[SceneId, int]:
+) -> dict[Key, int]:
     """Ask with HEAD for the length of each download; what a server does not say is left out.
 
     Redirects are not followed: the token goes to the host it was made for and no further.
 
     Args:
-        downloads: scene and where it is.
+        downloads: each with a key to know it by.
         jobs: requests at once.
         connect_timeout: seconds.
         stall_timeout: seconds without an answer.
@@ -32,8 +37,8 @@ def remote_sizes(
     """
     with new_session(connections=jobs) as session, ThreadPoolExecutor(jobs, "sizes") as pool:
 
-        def ask(item: tuple[SceneId, Download]) -> tuple[SceneId, int | None]:
-            scene_id, download = item
+        def ask(item: tuple[Key, Download]) -> tuple[Key, int | None]:
+            key, download = item
             headers = {**download.headers, "Accept-Encoding": "identity"}
             try:
                 with session.head(
@@ -41,13 +46,13 @@ def remote_sizes(
                 ) as answer:
                     length = answer.headers.get("Content-Length", "")
                     said = answer.status_code == _OK and length.isdecimal()
-                    return scene_id, int(length) if said else None
+                    return key, int(length) if said else None
             except requests.RequestException:
-                return scene_id, None
+                return key, None
 
         known = {}
-        for number, (scene_id, size) in enumerate(pool.map(ask, downloads), 1):
+        for number, (key, size) in enumerate(pool.map(ask, downloads), 1):
             on_done(number)
             if size is not None:
-                known[scene_id] = size
+                known[key] = size
         return known

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sedas_sync import folder
+from sedas_sync.assets import held_files, held_paths
+from sedas_sync.bundle import SUFFIX, under_way
 from sedas_sync.events import Failure, iso
 from sedas_sync.index import Index, RunRecord
 from sedas_sync.lock import Lock, Pin
 from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, Order, SceneId
-from sedas_sync.transfer import partial_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +174,12 @@ def status(
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
     holdings = {held.id: held for held in index.holdings()}
-    here = folder.listing(str(root), [held.path for held in holdings.values()]) if root.is_dir() else {}
-    present = {scene_id: held for scene_id, held in holdings.items() if held.path in here}
-    changed = {scene_id for scene_id, held in present.items() if not _same(held, here[held.path])}
+    expected = [path for held in holdings.values() for path in held_paths(held)]
+    here = folder.listing(str(root), expected) if root.is_dir() else {}
+    present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}
+    changed = {scene_id for scene_id, held in present.items() if not _same(held, here)}
     differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}
-    known = {held.path for held in holdings.values()}
+    known = {file.path for held in holdings.values() for file in held_files(held)}
     asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
 
@@ -196,7 +198,7 @@ def status(
         missing=len(asked_for - present.keys()),
         unwanted=len(present.keys() - asked_for) if wanted else 0,
         unknown=len(here.keys() - known),
-        bytes=sum(here[held.path].size for held in present.values()),
+        bytes=sum(here[file.path].size for held in present.values() for file in held_files(held) if file.path in here),
         free=folder.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(root)),
@@ -224,8 +226,17 @@ def _differs(held: Holding, pin: Pin) -> bool:
     return pin.size not in (None, held.size)
 
 
-def _same(held: Holding, entry: folder.Entry) -> bool:
-    return entry.is_file and (entry.size, entry.mtime_ns) == (held.size, held.mtime_ns)
+def _is_here(held: Holding, here: Mapping[str, folder.Entry]) -> bool:
+    """Whether anything of a scene is here; of a folder with a gap it is said that it is changed."""
+    return held.path in here if not held.files else any(file.path in here for file in held_files(held))
+
+
+def _same(held: Holding, here: Mapping[str, folder.Entry]) -> bool:
+    for file in held_files(held):
+        entry = here.get(file.path)
+        if entry is None or not entry.is_file or (entry.size, entry.mtime_ns) != (file.size, file.mtime_ns):
+            return False
+    return True
 
 
 def _of_dataset(
@@ -254,11 +265,11 @@ def _of_dataset(
 def _partials(root: Path) -> Iterable[Partial]:
     place = root / STATE / "partial"
     try:
-        names = sorted(entry.name for entry in place.iterdir() if entry.name.endswith(".part"))
+        names = sorted(entry.name for entry in place.iterdir() if entry.name.endswith((".part", SUFFIX)))
     except OSError:
         return
     for name in names:
         path = f"{STATE}/partial/{name}"
-        found = partial_of(str(root), path)
-        if found is not None:
-            yield Partial(path=path, size=found.bytes)
+        size = under_way(str(root), path)
+        if size:
+            yield Partial(path=path, size=size)

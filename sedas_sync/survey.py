@@ -14,14 +14,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync import folder
+from sedas_sync.assets import held_files, held_paths, wanted_paths, with_files
+from sedas_sync.bundle import proved, under_way
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.facts import facts_of
 from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
 from sedas_sync.memory import STATE
-from sedas_sync.model import Holding, Level, Scene, SceneId, Want
+from sedas_sync.model import HeldFile, Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
-from sedas_sync.transfer import partial_of
 
 _READERS = 4
 
@@ -61,7 +62,10 @@ def survey(
     if not root.is_dir():
         result.observed = {scene_id: Observed(held=item, tracked=True) for scene_id, item in held.items()}
         return result
-    expected = [*(item.path for item in held.values()), *(want.path for want in wants.values())]
+    expected = [item.path for item in held.values() if not item.files]
+    expected += [want.path for want in wants.values() if not want.scene.assets]
+    expected += [path for item in held.values() if item.files for path in held_paths(item)]
+    expected += [path for want in wants.values() if want.scene.assets for path in wanted_paths(want)]
     files = folder.listing(str(root), expected)
     partials = _partial_names(root)
     with ThreadPoolExecutor(_READERS, "survey") as readers:
@@ -71,20 +75,16 @@ def survey(
             # Making a safe name of each of a hundred thousand scenes takes longer than all else that is done here.
             name = partial_path(want) if partials else ""
             if name and name.rpartition("/")[2] in partials:
-                found = partial_of(str(root), name)
-                partial = found.bytes if found is not None else 0
+                partial = under_way(str(root), name)
             mine = held.get(scene_id)
-            seen = _compare(mine, want, files, partial)
-            if seen is _NOTHING or (isinstance(seen, Observed) and seen.state is FileState.ABSENT):
-                # The scan lists files; a folder may stand in the way all the same.
-                seen = replace(seen, blocked=True) if os.path.lexists(f"{root}/{want.path}") else seen
+            seen = _look(root, mine, want, files, partial)
             if isinstance(seen, Observed):
                 if seen is not _NOTHING:
                     result.observed[scene_id] = seen
-            elif mine is not None and seen == mine.path:
-                reading[scene_id] = readers.submit(_read_again, root, mine, files[seen], partial)
+            elif seen is _READ_HELD and mine is not None:
+                reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
             else:
-                reading[scene_id] = readers.submit(_examine, root, want, files[seen], level, filehash, partial, mine)
+                reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
         for number, (scene_id, future) in enumerate(reading.items()):
             on_step(Step("reading files that look changed or new", number, len(reading), "file"))
             seen, warning = future.result()
@@ -100,12 +100,22 @@ _NOTHING = Observed()
 
 
 def state_of(root: Path, held: Holding) -> FileState:
-    """Compare one file with what the index remembers of it; it is read only where its time differs.
+    """Compare a scene with what the index remembers of it; a file is read only where its time differs.
+
+    A folder of which some files are gone and the others are right is intact: what is there is the scene's.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: a file cannot be read.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
+    states = {_state_of(root, file) for file in held_files(held)}
+    for state in (FileState.DAMAGED, FileState.INTACT):
+        if state in states:
+            return state
+    return FileState.ABSENT
+
+
+def _state_of(root: Path, held: Holding) -> FileState:
     found = folder.stat(str(root), held.path)
     if found is None:
         return FileState.ABSENT
@@ -116,6 +126,13 @@ def state_of(root: Path, held: Holding) -> FileState:
     return FileState.DAMAGED
 
 
+def _blocked(root: Path, seen: Observed, want: Want) -> Observed:
+    """The same, or said to be in the way where the scan, which lists files, has passed over a folder."""
+    if seen.state is not FileState.ABSENT or not os.path.lexists(f"{root}/{want.path}"):
+        return seen
+    return replace(seen, blocked=True)
+
+
 def _partial_names(root: Path) -> frozenset[str]:
     try:
         return frozenset(entry.name for entry in (root / STATE / "partial").iterdir())
@@ -123,15 +140,30 @@ def _partial_names(root: Path) -> frozenset[str]:
         return frozenset()
 
 
+_READ_HELD = "held"
+"""The held file, or files of the held folder, have to be read to know."""
+_READ_STRANGER = "stranger"
+"""What stands where the scene belongs has to be read to know."""
+
+
+def _look(
+    root: Path, held: Holding | None, want: Want, files: Mapping[str, folder.Entry], partial: int
+) -> Observed | str:
+    """What is known without reading; or which of the two must be read to know."""
+    if (held is not None and held.files) or (want.scene.assets and (held is None or held.path not in files)):
+        return _compare_folder(root, held, want, files, partial)
+    seen = _compare(held, want, files, partial)
+    return _blocked(root, seen, want) if isinstance(seen, Observed) else seen
+
+
 def _compare(held: Holding | None, want: Want, files: Mapping[str, folder.Entry], partial: int) -> Observed | str:
-    """What is known without reading; or the path of a file that must be read to know."""
     if held is not None:
         file = files.get(held.path)
         if file is not None and file.is_file:
             if (file.size, file.mtime_ns) == (held.size, held.mtime_ns):
                 return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
             if file.size == held.size:
-                return held.path
+                return _READ_HELD
             return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
         if file is not None:
             return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
@@ -141,27 +173,136 @@ def _compare(held: Holding | None, want: Want, files: Mapping[str, folder.Entry]
             return _NOTHING
         return Observed(held=held, tracked=held is not None, partial=partial)
     if stranger.is_file:
-        return want.path
+        return _READ_STRANGER
     return Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
 
 
-def _read_again(root: Path, held: Holding, file: folder.Entry, partial: int) -> tuple[Observed, str | None]:
-    """Hash a held file whose time has changed."""
-    try:
-        checked = check(str(root / held.path), level="size")
-    except (OSError, SedasSyncError) as error:
-        return _damaged(held, partial), f"{held.path}: cannot be read: {error}"
-    if checked.sha256 != held.sha256:
-        return _damaged(held, partial), None
-    fresh = replace(held, mtime_ns=file.mtime_ns)
-    return Observed(held=fresh, state=FileState.INTACT, tracked=True, partial=partial), None
+def _compare_folder(
+    root: Path, held: Holding | None, want: Want, files: Mapping[str, folder.Entry], partial: int
+) -> Observed | str:
+    if held is not None:
+        views = tuple(held_files(held))
+        if all(_is(files.get(view.path), view) for view in views):
+            return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
+        if any(view.path in files for view in views):
+            return _READ_HELD
+    theirs = [files.get(f"{want.path}/{asset.name}") for asset in want.scene.assets] or [files.get(want.path)]
+    if all(file is not None and file.is_file for file in theirs):
+        return _READ_STRANGER
+    state = FileState.DAMAGED if held is None and (any(theirs) or want.path in files) else FileState.ABSENT
+    seen = Observed(held=held, state=state, tracked=held is not None, partial=partial)
+    # The folder of a scene whose files are gone is not in the way, whatever else is in it.
+    emptied = held is not None and held.path == want.path and want.path not in files
+    seen = seen if emptied else _blocked(root, seen, want)
+    return _NOTHING if seen == _NOTHING else seen
 
 
-def _damaged(held: Holding, partial: int) -> Observed:
-    return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
+def _is(file: folder.Entry | None, held: Holding) -> bool:
+    return file is not None and file.is_file and (file.size, file.mtime_ns) == (held.size, held.mtime_ns)
+
+
+def _read_again(
+    root: Path, held: Holding, files: Mapping[str, folder.Entry], partial: int
+) -> tuple[Observed, str | None]:
+    """Hash those files of a held scene whose times have changed; the others are not read."""
+    fresh, intact, problem = [], True, None
+    for view in held_files(held):
+        file = files.get(view.path)
+        right = _is(file, view)
+        if not right and file is not None and file.is_file and file.size == view.size:
+            try:
+                right = check(str(root / view.path), level="size").sha256 == view.sha256
+            except (OSError, SedasSyncError) as error:
+                problem = f"{view.path}: cannot be read: {error}"
+        intact = intact and right
+        fresh.append(file.mtime_ns if right and file is not None else view.mtime_ns)
+    state = FileState.INTACT if intact else FileState.DAMAGED
+    return Observed(held=_with_times(held, fresh), state=state, tracked=True, partial=partial), problem
+
+
+def _with_times(held: Holding, times: list[int]) -> Holding:
+    if not held.files:
+        return replace(held, mtime_ns=times[0])
+    return with_files(held, [replace(file, mtime_ns=time) for file, time in zip(held.files, times, strict=True)])
 
 
 def _examine(
+    root: Path,
+    want: Want,
+    files: Mapping[str, folder.Entry],
+    level: Proving,
+    filehash: Mapping[str, Filehash],
+    partial: int,
+    held: Holding | None,
+) -> tuple[Observed, str | None]:
+    """Check what the index does not know and stands at a wanted scene's path."""
+    if not want.scene.assets:
+        return _examine_file(root, want, files[want.path], level, filehash, partial, held)
+    wrong = Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
+    try:
+        found = judge_files(str(root), want.path, want, level=level, filehash=filehash.get(want.archive, "enforce"))
+    except (OSError, SedasSyncError) as error:
+        return wrong, f"{want.path}: cannot be read: {error}"
+    if isinstance(found, str):
+        return wrong, None
+    return Observed(held=found, state=FileState.INTACT, tracked=False, partial=partial), None
+
+
+def judge_files(
+    root: str, place: str, want: Want, *, level: Proving, filehash: Filehash, source: str | None = None
+) -> Holding | str:
+    """Check whether a folder is a wanted scene of several files: what the index is to remember, or why it is not.
+
+    A file is taken for what it should be where a download proved it, or where the catalogue (or the lock) states its
+    size or digest and it has that.
+
+    Args:
+        root: the mirror's folder.
+        place: the folder, relative to `source`.
+        want: the scene.
+        level: how zips among its files are checked.
+        filehash: what the catalogue's digests are worth.
+        source: the folder in which `place` is, where that is not the mirror.
+
+    Raises:
+        OSError: a file is missing or cannot be read.
+    """
+    found = []
+    for asset in want.scene.assets:
+        path = f"{source or root}/{place}/{asset.name}"
+        there = os.lstat(path)
+        demanded = want.pinned.get(asset.name)
+        known = proved(root, want.scene, asset, demanded=demanded) if source is None else None
+        if known is not None and (known.size, known.mtime_ns) == (there.st_size, there.st_mtime_ns):
+            found.append(known)
+            continue
+        checked = check(path, level=level, size=asset.size, digest=asset.digest, filehash=filehash, sha256=demanded)
+        if checked.problems or checked.warnings:
+            return f"{asset.name}: {'; '.join(checked.problems + checked.warnings)}"
+        found.append(
+            HeldFile(
+                name=asset.name,
+                size=checked.size,
+                mtime_ns=there.st_mtime_ns,
+                sha256=checked.sha256,
+                level=checked.level,
+                digest=asset.digest,
+            )
+        )
+    held = Holding(
+        id=want.scene.id,
+        path=want.path,
+        size=0,
+        mtime_ns=0,
+        sha256="",
+        level=Level.SIZE,
+        archive="",
+        facts=facts_of(want.scene),
+    )
+    return with_files(held, found)
+
+
+def _examine_file(
     root: Path,
     want: Want,
     file: folder.Entry,

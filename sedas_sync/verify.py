@@ -13,9 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from sedas_sync import folder
+from sedas_sync.assets import held_files, held_paths
 from sedas_sync.events import Summary
 from sedas_sync.integrity import Filehash, check, zip_problem
+from sedas_sync.lock import PinnedFile
 from sedas_sync.model import Holding, Level, SceneId
 from sedas_sync.plan import FileState, Observed
 
@@ -42,6 +46,22 @@ class Demand(NamedTuple):
     """Where it belongs; None where the layout needs more than a lock says."""
     size: int | None
     sha256: str | None
+    files: tuple[PinnedFile, ...] = ()
+    """Where the scene consists of several."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where its files belong, as far as that is known."""
+        if self.path is None:
+            return ()
+        return tuple(f"{self.path}/{file.name}" for file in self.files) or (self.path,)
+
+    def of(self, name: str) -> "Demand | None":
+        """What it says of one file of the scene; None where it does not name it."""
+        for file in self.files:
+            if file.name == name:
+                return self._replace(path=f"{self.path}/{name}", size=file.size, sha256=file.sha256)
+        return None if self.files else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +76,8 @@ class Verified:
     """None where the index does not know the file."""
     id: SceneId | None = None
     """None where neither index nor lock knows the file."""
+    name: str = ""
+    """Where it is below the scene's folder, where the scene consists of several files."""
     demand: Demand | None = None
     """None where no lock names the scene."""
     finding: Finding | None = None
@@ -63,6 +85,11 @@ class Verified:
     level: Level | None = None
     """How far its bytes are proved now; None where there is a finding."""
     mtime_ns: int = 0
+
+    @property
+    def scene_path(self) -> str:
+        """Where the scene is that the file is, or is of."""
+        return self.path.removesuffix(f"/{self.name}") if self.name else self.path
 
     @property
     def by_lock(self) -> bool:
@@ -162,6 +189,7 @@ class _Task(NamedTuple):
     path: str
     held: Holding | None
     demand: Demand | None
+    name: str = ""
 
 
 def verify(
@@ -187,11 +215,17 @@ def verify(
     """
     demanded = locked or {}
     held = {item.id: item for item in holdings}
-    expected = [*(item.path for item in held.values()), *(item.path for item in demanded.values() if item.path)]
+    expected = [path for item in held.values() for path in held_paths(item)]
+    expected += [path for item in demanded.values() for path in item.paths]
     entries = folder.listing(str(root), expected) if root.is_dir() else {}
-    tasks = [_Task(item.id, item.path, item, demanded.get(item.id)) for item in held.values()]
-    known = {item.path for item in held.values()}
+    tasks = [task for item in held.values() for task in _tasks(item, demanded.get(item.id))]
+    known = {task.path for task in tasks}
     unheld = {scene_id: demand for scene_id, demand in demanded.items() if scene_id not in held}
+    for scene_id, demand in list(unheld.items()):
+        if demand.files and all(f"{demand.path}/{file.name}" in entries for file in demand.files):
+            tasks += _locked_files(scene_id, demand)
+            known.update(f"{demand.path}/{file.name}" for file in demand.files)
+            del unheld[scene_id]
     places = _places(unheld, {path for path in entries if path not in known})
     done = list(_missing(unheld, places, ordered))
     for scene_id, path in places.items():
@@ -204,6 +238,27 @@ def verify(
     done += _read(root, sorted(tasks, key=lambda task: task.path), entries, jobs, filehash, on_file)
     strangers = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
     return (*sorted(done, key=lambda item: (item.path, item.id or "")), *strangers)
+
+
+def _tasks(held: Holding, demand: Demand | None) -> Iterator[_Task]:
+    """What is to be read of a held scene; files that the lock names and the index does not know among it."""
+    if not held.files:
+        yield _Task(held.id, held.path, held, demand)
+    for file, view in zip(held.files, held_files(held) if held.files else (), strict=True):
+        yield _Task(held.id, view.path, view, None if demand is None else demand.of(file.name), file.name)
+    if held.files and demand is not None:
+        known = {file.name for file in held.files}
+        yield from (
+            _Task(held.id, f"{held.path}/{file.name}", None, demand.of(file.name), file.name)
+            for file in demand.files
+            if file.name not in known
+        )
+
+
+def _locked_files(scene_id: SceneId, demand: Demand) -> Iterator[_Task]:
+    """The files of a locked scene that are here and that the index does not know."""
+    for file in demand.files:
+        yield _Task(scene_id, f"{demand.path}/{file.name}", None, demand.of(file.name), file.name)
 
 
 def _places(unheld: Mapping[SceneId, Demand], strangers: AbstractSet[str]) -> dict[SceneId, str]:
@@ -282,7 +337,10 @@ def _verify_one(root: Path, task: _Task, entry: folder.Entry | None, filehash: F
 
     def found(finding: Finding, detail: str) -> Verified:
         size = 0 if entry is None else entry.size
-        return Verified(path=task.path, size=size, held=held, id=task.id, demand=demand, finding=finding, detail=detail)
+        return Verified(
+            path=task.path, size=size, held=held, id=task.id, name=task.name, demand=demand, finding=finding,
+            detail=detail,
+        )  # fmt: skip
 
     if entry is None:
         return found(Finding.MISSING, "it is not there")
@@ -290,8 +348,11 @@ def _verify_one(root: Path, task: _Task, entry: folder.Entry | None, filehash: F
         return found(Finding.CHANGED, "a symbolic link or another thing that is no file stands there")
     path = str(root / task.path)
     stated = None if held is None else held.digest
+    size = held.size if held is not None else None if demand is None else demand.size
     try:
-        checked = check(path, level="crc", digest=stated, filehash="ignore" if filehash == "ignore" else "warn")
+        checked = check(
+            path, level="crc", size=size, digest=stated, filehash="ignore" if filehash == "ignore" else "warn"
+        )
         if held is not None and checked.sha256 != held.sha256:
             return found(*_difference(path, held, entry))
     except FileNotFoundError:
@@ -308,6 +369,7 @@ def _verify_one(root: Path, task: _Task, entry: folder.Entry | None, filehash: F
         size=entry.size,
         held=held,
         id=task.id,
+        name=task.name,
         demand=demand,
         level=Level.DIGEST if proved else checked.level,
         mtime_ns=entry.mtime_ns,
@@ -333,17 +395,32 @@ def _difference(path: str, held: Holding, entry: folder.Entry) -> tuple[Finding,
     return Finding.CHANGED, "it is another file than was fetched"
 
 
-def observed(report: Report, partials: Mapping[SceneId, int]) -> dict[SceneId, Observed]:
+def observed(
+    report: Report, held: Mapping[SceneId, Holding], partials: Mapping[SceneId, int]
+) -> dict[SceneId, Observed]:
     """What a repair has to go by.
 
     Args:
         report: what was found.
+        held: what the index remembers of the scenes.
         partials: for each scene with a download under way, its bytes that are here.
     """
-    seen = {}
+    seen: dict[SceneId, Observed] = {}
+    wrong: dict[SceneId, set[str]] = {}
     for item in report.bad:
         if item.id is not None:
-            state = FileState.ABSENT if item.finding is Finding.MISSING else FileState.DAMAGED
-            partial = partials.get(item.id, 0)
-            seen[item.id] = Observed(held=item.held, state=state, tracked=item.held is not None, partial=partial)
+            whole = held.get(item.id)
+            gone = item.finding is Finding.MISSING and not item.name
+            wrong.setdefault(item.id, set()).add(item.name)
+            seen[item.id] = Observed(
+                held=whole if whole is None else _without(whole, wrong[item.id]),
+                state=FileState.ABSENT if gone else FileState.DAMAGED,
+                tracked=whole is not None,
+                partial=partials.get(item.id, 0),
+            )
     return seen
+
+
+def _without(held: Holding, wrong: AbstractSet[str]) -> Holding:
+    """A folder of whose files these are wrong: no look at their time and size is to trust them."""
+    return replace(held, files=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in held.files))

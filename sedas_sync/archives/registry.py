@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.stac import kind as stac
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
 from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError, Key, flat_filters
@@ -128,6 +129,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
                 ),
             },
         ),
+        stac.KIND,
     )
 }
 """By name. A type's module is imported when one is opened, so nothing here may import it."""

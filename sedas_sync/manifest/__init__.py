@@ -162,7 +162,7 @@ def _archive(
     for key in table:
         if key not in known:
             report.add(dotted(path, key), "unknown key" + suggestion(key, known, show_all=True))
-    given = {key: value for key, value in table.items() if key in common}
+    given = {"filehash": kind.filehash, **{key: value for key, value in table.items() if key in common}}
     options = _options(table, path, report, kind)
     meaning = {
         name: options[name]

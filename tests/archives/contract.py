@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
+from sedas_sync.assets import each_file
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model import Order, OrderState, Query
 from sedas_sync.places import product_of
@@ -124,12 +125,20 @@ class ArchiveContract:
 
     def test_online_scene_is_located(self, archive, scenes):
         scene = next(scene for scene in scenes if scene.online)
-        download = archive.locate(scene)
-        assert urlsplit(download.url).scheme in ("http", "https", "file")
-        assert not any(value in repr(download) for value in download.headers.values())
+        for file in each_file(scene):
+            download = archive.locate(file)
+            assert urlsplit(download.url).scheme in ("http", "https", "file")
+            assert (download.size, download.digest) == (file.size, file.digest)
+            assert not any(value in repr(download) for value in download.headers.values())
+
+    def test_files_of_a_scene_have_names_of_their_own(self, scenes):
+        for scene in scenes:
+            names = [asset.name for asset in scene.assets]
+            assert len({name.casefold() for name in names}) == len(names)
+            assert not any(part in ("", ".", "..") for name in names for part in name.split("/"))
 
     def test_refused_download_is_answered_otherwise_or_not_at_all(self, archive, scenes):
-        scene = next(scene for scene in scenes if scene.online)
+        scene = next(each_file(next(scene for scene in scenes if scene.online)))
         refused = archive.locate(scene)
         try:
             again = archive.locate(scene, refused=refused)

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sedas_sync.archives.registry import TYPES
+from sedas_sync.assets import listing_digest
 from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.lock import (
     Head,
     Lock,
     Pin,
+    PinnedFile,
     changes,
     differences,
     dumps,
@@ -202,18 +204,34 @@ TEXTS = st.text(st.characters(), min_size=1, max_size=20)
 INSTANTS = st.datetimes(
     NOW.replace(tzinfo=None, year=1990), NOW.replace(tzinfo=None, year=2100), timezones=st.just(UTC)
 )
+SIZES = st.none() | st.integers(0, 2**50)
+SHA256 = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64)
+FILES = st.lists(
+    st.builds(PinnedFile, name=st.sampled_from(["B04.tif", "B08.tif", "GRANULE/é.jp2"]), size=SIZES, sha256=SHA256),
+    unique_by=lambda file: file.name,
+    max_size=3,
+).map(lambda files: tuple(sorted(files, key=lambda file: file.name)))
 PINS = st.builds(
     Pin,
     id=TEXTS,
     datasets=st.lists(st.sampled_from("abc"), unique=True).map(lambda names: tuple(sorted(names))),
     start=st.none() | INSTANTS,
-    size=st.none() | st.integers(0, 2**50),
-    sha256=st.none() | st.text("0123456789abcdef", min_size=64, max_size=64),
+    size=SIZES,
+    sha256=SHA256,
     footprint=st.none() | TEXTS,
-)
+    files=FILES,
+).map(lambda pin: pin._replace(sha256=whole(pin)))
 LOCKS = st.lists(PINS, unique_by=lambda pin: pin.id, max_size=8).map(
     lambda pins: Lock(head=lock_of(BASE + 'filters = { z = 1, a = [1, "x"] }\n').head, scenes={pin.id: pin for pin in pins})
 )  # fmt: skip
+
+
+def whole(pin):
+    """The digest that a pin may have: of a scene of several files that of their listing, where all are known."""
+    digests = [(file.name, file.sha256) for file in pin.files]
+    if not digests:
+        return pin.sha256
+    return None if pin.sha256 is None or None in dict(digests).values() else listing_digest(digests)
 
 
 @given(LOCKS)
@@ -290,3 +308,20 @@ def test_where_a_digest_comes_from(of, file, before, pin):
 def test_what_cannot_be_had_or_is_not_wanted_is_not_pinned():
     head = lock_of(BASE).head
     assert not pinned(head, [action("A", Kind.SKIP), action("B", Kind.PRUNE)], {}).scenes
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        '{"id":"A","datasets":[],"files":{"B04.tif":{"size":-1}}}',
+        '{"id":"A","datasets":[],"files":{"a//b":{}}}',
+        '{"id":"A","datasets":[],"files":{"B04.tif":{"sha256":"0"}}}',
+        '{"id":"A","datasets":[],"files":["B04.tif"]}',
+        '{"id":"A","datasets":[],"files":{"../B04.tif":{}}}',
+        f'{{"id":"A","datasets":[],"sha256":"{64 * "0"}","files":{{"B04.tif":{{"sha256":"{64 * "1"}"}}}}}}',
+    ],
+)
+def test_files_that_make_no_sense_are_no_scene(scene):
+    head = dumps(Lock(head=lock_of(BASE).head, scenes={}))
+    with pytest.raises(ManifestError, match="line 2: is no scene of a lock"):
+        loads(f"{head}{scene}\n", "m.lock")

@@ -1,0 +1,166 @@
+"""Who may see what: tokens of the API for its own and trusted hosts, and signatures of links at the moment of use."""
+
+import base64
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
+
+from sedas_sync import http
+from sedas_sync.archives.sedas import may_see_token
+from sedas_sync.archives.stac.kind import TOKEN_VARIABLE
+from sedas_sync.errors import ArchiveError, AuthenticationError
+from sedas_sync.model import NOTHING
+
+MARGIN = timedelta(seconds=60)
+"""Before its end a signature is renewed (as the Planetary Computer's own SDK does)."""
+KEY_VARIABLE = "PC_SDK_SUBSCRIPTION_KEY"
+"""The environment variable of a subscription, which gets longer tokens; read by the SDK too."""
+_BLOBS = ".blob.core.windows.net"
+_SIGNED = frozenset({"sig", "st", "se", "sp"})
+
+
+class Access(Protocol):
+    """How the API and its assets are asked."""
+
+    def headers(self, url: str) -> Mapping[str, str]:
+        """What goes along with a request to this address; empty where it is not to see a secret."""
+        ...
+
+    def sign(self, url: str, *, refused: bool = False) -> str:
+        """The address by which a file is asked for now; `refused` where the last one was turned away.
+
+        Raises:
+            ArchiveError: there is no signature to be had.
+        """
+        ...
+
+
+class Header:
+    """The same header with every request to the API's own host and those that are trusted; none where it is None."""
+
+    def __init__(self, value: str | None, api: str, trusted_hosts: Iterable[str] = ()) -> None:
+        self._value = value
+        self._api = api
+        self._trusted = tuple(trusted_hosts)
+        if value is not None:
+            http.remember_secret(value)
+            http.remember_secret(value.partition(" ")[2])
+
+    def headers(self, url: str) -> Mapping[str, str]:
+        """See `Access`."""
+        if self._value is None or not may_see_token(url, self._api, self._trusted):
+            return NOTHING
+        return {"Authorization": self._value}
+
+    def sign(self, url: str, *, refused: bool = False) -> str:  # noqa: ARG002  # a token is in no address
+        """Return the address as it is."""
+        return url
+
+
+def bearer(
+    variable: str | None, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ
+) -> Header:
+    """Access by a token that an environment variable holds.
+
+    Raises:
+        AuthenticationError: the variable is not set.
+    """
+    name = variable or TOKEN_VARIABLE
+    token = http.setting(environ, name)
+    if token is None:
+        raise AuthenticationError(f"no token for {urlsplit(api).hostname}: the environment variable {name} is not set")
+    return Header(f"Bearer {token}", api, trusted_hosts)
+
+
+def basic(username: str, password: str, api: str, trusted_hosts: Iterable[str]) -> Header:
+    """Access by user name and password."""
+    pair = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+    http.remember_secret(password)
+    return Header(f"Basic {pair}", api, trusted_hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    query: str
+    until: datetime
+
+
+class PlanetaryComputer:
+    """Links into Azure's blob storage, signed with a token of their container when they are used.
+
+    Args:
+        api: asks the token endpoint.
+        sign_url: the endpoint: `<sign_url>/<account>/<container>`.
+        trusted_hosts: hosts besides Azure's whose links are signed; the account is then the first part of the name.
+        clock: gives the present instant, UTC.
+        environ: where a subscription key may be.
+    """
+
+    def __init__(
+        self,
+        api: http.Api,
+        sign_url: str,
+        trusted_hosts: Iterable[str],
+        clock: Callable[[], datetime],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._api = api
+        self._sign_url = sign_url.rstrip("/")
+        self._trusted = tuple(trusted_hosts)
+        self._clock = clock
+        self._key = http.setting(environ, KEY_VARIABLE)
+        if self._key is not None:
+            http.remember_secret(self._key)
+        self._signatures: dict[tuple[str, str], _Signature] = {}
+        self._lock = threading.Lock()
+
+    def headers(self, url: str) -> Mapping[str, str]:  # noqa: ARG002  # the API itself is open
+        """Nothing goes along: what is secret is in the signature."""
+        return NOTHING
+
+    def sign(self, url: str, *, refused: bool = False) -> str:
+        """The address with a token that is good for a while yet; an address that is signed or is elsewhere as it is.
+
+        Raises:
+            ArchiveError: the token endpoint gave none.
+        """
+        parts = urlsplit(url)
+        host, container = parts.hostname or "", parts.path.lstrip("/").partition("/")[0]
+        if not self._signs(url, host) or not container or parse_qs(parts.query).keys() >= _SIGNED:
+            return url
+        signature = self._signature(host.partition(".")[0], container, anew=refused)
+        query = f"{parts.query}&{signature.query}" if parts.query else signature.query
+        return urlunsplit(parts._replace(query=query))
+
+    def _signs(self, url: str, host: str) -> bool:
+        return may_see_token(url, "https://none.invalid/", (f"*{_BLOBS}", *self._trusted)) and bool(host)
+
+    def _signature(self, account: str, container: str, *, anew: bool) -> _Signature:
+        # One at a time: whoever comes second is glad of the first one's token.
+        with self._lock:
+            known = self._signatures.get((account, container))
+            if known is None or anew or known.until - MARGIN <= self._clock():
+                known = self._signatures[account, container] = self._ask(account, container)
+            return known
+
+    def _ask(self, account: str, container: str) -> _Signature:
+        what = f"the request for a token of {account}/{container}"
+        url = f"{self._sign_url}/{quote(account, safe='')}/{quote(container, safe='')}"
+        headers = {} if self._key is None else {"Ocp-Apim-Subscription-Key": self._key}
+        reply = self._api.send("GET", url, headers=headers)
+        if not reply.ok:
+            raise reply.error(what)
+        answer: Any = reply.json(what)
+        try:
+            token, until = answer["token"], datetime.fromisoformat(answer["msft:expiry"])
+            lasting = until - self._clock()
+        except (KeyError, TypeError, ValueError):
+            raise ArchiveError(f"the archive answered {what} with something else") from None
+        if not isinstance(token, str) or not token or lasting <= timedelta(0):
+            raise ArchiveError(f"the archive answered {what} with a token that is over")
+        http.remember_secret(token)
+        return _Signature(token.lstrip("?"), until)

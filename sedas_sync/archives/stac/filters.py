@@ -1,0 +1,128 @@
+"""Conditions on an item's properties: read from a manifest's `filters`, said in CQL2 or `query`, and applied here.
+
+Pure. A filter is a property with a value that it must equal, a list of values of which it must be one, or a table of
+comparisons: `{ "eo:cloud_cover" = { lt = 15 }, "grid:code" = ["MGRS-30UXC"] }`. Whatever a server makes
+of them, they are applied again to what it answers.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Comparison = Literal["eq", "neq", "lt", "lte", "gt", "gte", "in"]
+Way = Literal["cql2-json", "cql2-text", "query"]
+"""How a server takes conditions."""
+
+_SIGNS: dict[Comparison, str] = {"eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_TESTS: dict[Comparison, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "neq": operator.ne,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "in": lambda value, wanted: value in wanted,
+}
+_VALUE = "must be a text, a number, true or false, a list of these, or a table of comparisons such as { lt = 15 }"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison of a property."""
+
+    name: str
+    comparison: Comparison
+    value: Any
+    """A tuple for `in`."""
+    or_absent: bool = False
+    """Whether an item that does not have the property passes."""
+
+    def holds(self, properties: Mapping[str, Any]) -> bool:
+        """Whether an item with these properties passes."""
+        found = properties.get(self.name)
+        if found is None:
+            return self.or_absent
+        try:
+            return bool(_TESTS[self.comparison](found, self.value))
+        except TypeError:
+            return False
+
+
+def conditions(filters: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """Read the filters of a dataset.
+
+    Raises:
+        ValueError: one is none; the message says what is allowed.
+    """
+    found = []
+    for name, value in filters.items():
+        if isinstance(value, Mapping):
+            if not value:
+                raise ValueError(_VALUE)
+            found += [_condition(name, comparison, wanted) for comparison, wanted in value.items()]
+        elif isinstance(value, tuple | list):
+            found.append(_condition(name, "in", value))
+        else:
+            found.append(_condition(name, "eq", value))
+    return tuple(found)
+
+
+def _condition(name: str, comparison: str, value: Any) -> Condition:
+    known = next((known for known in _TESTS if known == comparison), None)
+    if known is None:
+        raise ValueError(f"has the comparison {comparison!r}; there are {', '.join(_TESTS)}")
+    listed = isinstance(value, tuple | list)
+    if listed != (known == "in") or (listed and not value):
+        raise ValueError(_VALUE)
+    values = tuple(value) if listed else (value,)
+    if not all(isinstance(one, str | int | float) for one in values):
+        raise ValueError(_VALUE)
+    return Condition(name, known, values if listed else value)
+
+
+def said(wanted: Iterable[Condition], way: Way) -> dict[str, Any]:
+    """The part of a search that says these conditions; empty where there are none that can be said.
+
+    The `query` extension has no word for a property that is absent, so conditions that let such items pass are left
+    out there: an answer may hold too much, never too little.
+    """
+    wanted = tuple(wanted)
+    if way == "query":
+        query: dict[str, dict[str, Any]] = {}
+        for one in wanted:
+            if not one.or_absent:
+                query.setdefault(one.name, {})[one.comparison] = (
+                    list(one.value) if one.comparison == "in" else one.value
+                )
+        return {"query": query} if query else {}
+    if not wanted:
+        return {}
+    if way == "cql2-json":
+        parts = [_json(one) for one in wanted]
+        return {"filter-lang": way, "filter": parts[0] if len(parts) == 1 else {"op": "and", "args": parts}}
+    return {"filter-lang": way, "filter": " AND ".join(_text(one) for one in wanted)}
+
+
+def _json(one: Condition) -> dict[str, Any]:
+    name = {"property": one.name}
+    if one.comparison == "in":
+        compared = {"op": "in", "args": [name, list(one.value)]}
+    else:
+        compared = {"op": _SIGNS[one.comparison], "args": [name, one.value]}
+    return {"op": "or", "args": [compared, {"op": "isNull", "args": [name]}]} if one.or_absent else compared
+
+
+def _text(one: Condition) -> str:
+    name = '"' + one.name.replace('"', '""') + '"'
+    if one.comparison == "in":
+        compared = f"{name} IN ({', '.join(_literal(value) for value in one.value)})"
+    else:
+        compared = f"{name} {_SIGNS[one.comparison]} {_literal(one.value)}"
+    return f"({compared} OR {name} IS NULL)" if one.or_absent else compared
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)

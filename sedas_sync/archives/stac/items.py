@@ -1,0 +1,273 @@
+"""A STAC item as a scene. Pure.
+
+Source of the fields: STAC 1.1 item and common metadata, and the extensions eo, sar, sat, grid, product, processing,
+file, order and storage. What is not read here is kept in `extra` as it came.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from sys import intern
+from typing import Any
+from urllib.parse import urljoin
+
+from msgspec.structs import replace
+
+from sedas_sync.archives.stac.files import chosen, files_of, not_yet
+from sedas_sync.assets import total_size
+from sedas_sync.model import Scene, Sensor
+
+_SAR = frozenset({"c-sar", "sar", "x-sar", "l-sar", "s-sar", "palsar", "palsar-2", "asar", "sar-x", "sar-c"})
+_OPTICAL = frozenset({"msi", "oli", "oli_tirs", "etm", "etm+", "tm", "mss", "modis", "aster", "hrv", "naomi", "olci"})
+_GROUPS = (
+    ("sentinel-1", "S1"),
+    ("sentinel-2", "S2"),
+    ("novasar", "NovaSAR"),
+    ("pleiades", "Pleiades"),
+    ("spot", "SPOT"),
+)
+_READ = frozenset(
+    {
+        "datetime", "start_datetime", "end_datetime", "platform", "gsd", "eo:cloud_cover", "sat:orbit_state",
+        "sat:absolute_orbit", "sat:relative_orbit", "sar:instrument_mode", "sar:polarizations",
+    }
+)  # fmt: skip
+_MGRS = "MGRS-"
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class UnusableItemError(ValueError):
+    """An item that cannot be used; the message is the reason."""
+
+
+class _Extra(Mapping[str, Any]):
+    """What is not read of an item, kept as JSON text: a catalogue of 100,000 items holds 100,000 of these."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._text = _ENCODE(fields)
+
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = json.loads(self._text)
+        return fields
+
+    def __getitem__(self, key: str) -> Any:
+        return self._fields()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields())
+
+    def __len__(self) -> int:
+        return len(self._fields())
+
+    def __repr__(self) -> str:
+        return repr(self._fields())
+
+
+def item_of(feature: Any) -> dict[str, Any]:
+    """Make sure that a feature is an item as far as it is read here.
+
+    Raises:
+        UnusableItemError: it is none.
+    """
+    if not isinstance(feature, dict):
+        raise UnusableItemError("it is no object")
+    if not isinstance(feature.get("id"), str) or not feature["id"].strip():
+        raise UnusableItemError("it has no id")
+    for part in ("properties", "assets"):
+        if not isinstance(feature.get(part), dict):
+            raise UnusableItemError(f"its {part} are no object")
+    return feature
+
+
+def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> Scene:
+    """Read an item.
+
+    Args:
+        item: from `item_of`.
+        base: the address it was found at, for those that do not say their own.
+        patterns: which assets are its files; see `sedas_sync.archives.stac.files.chosen`.
+
+    Raises:
+        UnusableItemError: a field that has to be understood cannot be, or none of its assets is wanted.
+    """
+    properties = item["properties"]
+    own = _self(item, base)
+    files = files_of(item, own, patterns)
+    if not files:
+        raise UnusableItemError(
+            f"it has none of the assets {', '.join(patterns)}" if patterns else "it has no assets that are data"
+        )
+    why = not_yet(item, chosen(item["assets"], patterns))
+    platform = _word(properties, "platform")
+    polarisations = properties.get("sar:polarizations")
+    whole = Scene(
+        id=item["id"],
+        start=_instant(properties, "start_datetime") or _instant(properties, "datetime"),
+        stop=_instant(properties, "end_datetime") or _instant(properties, "datetime"),
+        footprint=_footprint(item),
+        sensor=_sensor(properties),
+        satellite=platform,
+        instrument=_instrument(properties),
+        mode=_word(properties, "sar:instrument_mode"),
+        source_group=_group(platform, _word(properties, "constellation")),
+        product_type=_first(properties, "product:type", "sar:product_type", "s2:product_type", "processing:level"),
+        orbit=_whole(properties, "sat:absolute_orbit"),
+        orbit_direction=(_word(properties, "sat:orbit_state") or "").upper() or None,
+        relative_orbit=_whole(properties, "sat:relative_orbit"),
+        tile=_tile(properties),
+        polarisation="/".join(map(str, polarisations)) if isinstance(polarisations, list) and polarisations else None,
+        cloud_cover=_number(properties, "eo:cloud_cover"),
+        resolution=_number(properties, "gsd"),
+        assets=files,
+        download_url=files[0].url if why is None else None,
+        offline=None if why is None else f"{why}; this API takes no orders: order it where the provider takes them",
+        thumbnail_url=_picture(item, own, "thumbnail"),
+        quicklook_url=_picture(item, own, "overview"),
+        extra=_Extra(_rest(item, own)),
+    )
+    size = total_size(whole)
+    return whole if size is None else replace(whole, size=size)
+
+
+def _self(item: Mapping[str, Any], base: str) -> str:
+    links = item.get("links")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("rel") == "self" and isinstance(link.get("href"), str):
+            return urljoin(base, str(link["href"]))
+    return base
+
+
+def _rest(item: Mapping[str, Any], own: str) -> dict[str, Any]:
+    rest = {name: value for name, value in item["properties"].items() if name not in _READ}
+    if isinstance(item.get("collection"), str):
+        rest["collection"] = item["collection"]
+    return {**rest, "item": own}
+
+
+def _picture(item: Mapping[str, Any], own: str, role: str) -> str | None:
+    """A picture for people to look at, by its role or else its name."""
+    for key, asset in item["assets"].items():
+        if isinstance(asset, dict) and isinstance(asset.get("href"), str):
+            roles = asset.get("roles")
+            if role in (roles if isinstance(roles, list) and roles else [key]):
+                return urljoin(own, str(asset["href"]))
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------ properties
+
+
+def _word(properties: Mapping[str, Any], name: str) -> str | None:
+    """A text of which a catalogue holds few different ones, kept once."""
+    value = properties.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise UnusableItemError(f"{name} is no text")
+    return intern(value)
+
+
+def _first(properties: Mapping[str, Any], *names: str) -> str | None:
+    return next((found for name in names if (found := _word(properties, name)) is not None), None)
+
+
+def _number(properties: Mapping[str, Any], name: str) -> float | None:
+    value = properties.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnusableItemError(f"{name} is no number")
+    return float(value) if math.isfinite(value) else None
+
+
+def _whole(properties: Mapping[str, Any], name: str) -> int | None:
+    value = _number(properties, name)
+    return None if value is None else int(value)
+
+
+def _instant(properties: Mapping[str, Any], name: str) -> datetime | None:
+    value = properties.get(name)
+    if value is None:
+        return None
+    try:
+        when = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise UnusableItemError(f"{name} is no date") from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def _instrument(properties: Mapping[str, Any]) -> str | None:
+    instruments = properties.get("instruments")
+    words = [word for word in instruments if isinstance(word, str)] if isinstance(instruments, list) else []
+    return intern("/".join(words)) if words else None
+
+
+def _sensor(properties: Mapping[str, Any]) -> Sensor | None:
+    instruments = {word.lower() for word in (_instrument(properties) or "").split("/")}
+    names = {name.partition(":")[0] for name in properties}
+    if instruments & _SAR or "sar" in names:
+        return "sar"
+    if instruments & _OPTICAL or "eo" in names:
+        return "optical"
+    return None
+
+
+def _group(platform: str | None, constellation: str | None) -> str | None:
+    name = (platform or constellation or "").lower()
+    return next((group for prefix, group in _GROUPS if name.startswith(prefix)), constellation)
+
+
+def _tile(properties: Mapping[str, Any]) -> str | None:
+    code = _first(properties, "grid:code", "s2:mgrs_tile")
+    if code is None:
+        return None
+    tile = code.removeprefix(_MGRS)
+    return tile if code.startswith(_MGRS) or "grid:code" not in properties else None
+
+
+# ------------------------------------------------------------------------------------------------------- geometry
+
+
+def _footprint(item: Mapping[str, Any]) -> str | None:
+    """The item's geometry as WKT, or else its bbox; None where it has neither."""
+    geometry = item.get("geometry")
+    if geometry is None:
+        return _box(item.get("bbox"))
+    try:
+        return _wkt(geometry)
+    except (TypeError, KeyError, ValueError, RecursionError):
+        raise UnusableItemError("its geometry is no GeoJSON") from None
+
+
+def _box(bbox: Any) -> str | None:
+    if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(isinstance(x, int | float) for x in bbox):
+        return None
+    half = len(bbox) // 2
+    west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    if west <= east:
+        return f"POLYGON {_rectangle(west, south, east, north)}"
+    return f"MULTIPOLYGON ({_rectangle(west, south, 180, north)}, {_rectangle(-180, south, east, north)})"
+
+
+def _rectangle(west: float, south: float, east: float, north: float) -> str:
+    corners = ((west, south), (east, south), (east, north), (west, north), (west, south))
+    return "((" + ", ".join(f"{x!r} {y!r}" for x, y in corners) + "))"
+
+
+def _wkt(geometry: Any) -> str:
+    kind = geometry["type"]
+    if kind == "GeometryCollection":
+        return f"GEOMETRYCOLLECTION ({', '.join(map(_wkt, geometry['geometries']))})"
+    depth = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}[kind]
+    text = _positions(geometry["coordinates"], depth)
+    return f"{kind.upper()} {text if depth else f'({text})'}"
+
+
+def _positions(coordinates: Any, depth: int) -> str:
+    if depth:
+        return f"({', '.join([_positions(part, depth - 1) for part in coordinates])})"
+    x, y = coordinates[0], coordinates[1]
+    return f"{float(x)!r} {float(y)!r}"

@@ -1,0 +1,535 @@
+"""STAC APIs: the contract suite, searching whole catalogues, items as scenes, and who sees which secret."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from contract import ArchiveContract, Case, no_warning
+from msgspec.structs import replace
+from stac_server import CORE, CQL2_JSON, CQL2_TEXT, FILTER, NOW, QUERY, StacServer, basic
+
+from sedas_sync import http
+from sedas_sync.archives.stac import access
+from sedas_sync.archives.stac.archive import StacArchive
+from sedas_sync.archives.stac.filters import conditions, said
+from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
+from sedas_sync.archives.stac.multihash import digest_of
+from sedas_sync.assets import each_file
+from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
+from sedas_sync.geometry import footprint
+from sedas_sync.model import Query
+
+AOI = "POLYGON((-1.4 51.5,-1.2 51.5,-1.2 51.6,-1.4 51.6,-1.4 51.5))"
+MAY = Query(aoi=AOI, start=datetime(2023, 5, 1, tzinfo=UTC), stop=datetime(2023, 5, 31, 23, 59, 59, tzinfo=UTC))
+
+
+@pytest.fixture
+def server():
+    with StacServer() as running:
+        yield running
+
+
+@pytest.fixture
+def archive(server):
+    with StacArchive(server.url, ["s2"], api=http.Api(retries=1, sleep=lambda _: None)) as opened:
+        yield opened
+
+
+def found(archive, query=MAY, warn=no_warning):
+    return sorted(scene.id for scene in archive.find(query, warn=warn))
+
+
+def filled(server, count=25):
+    for number in range(count):
+        server.add(f"S{number:03d}", day=1 + number % 28, files={"B04": b"x"})
+    return [f"S{number:03d}" for number in range(count)]
+
+
+class _Filled(ArchiveContract):
+    @pytest.fixture
+    def case(self, server):
+        for number, kind in enumerate(("sar:instrument_mode", "eo:bands", "eo:bands")):
+            properties = {kind: "IW"} if kind.startswith("sar") else {}
+            server.add(f"S{number}", day=2 + number, properties=properties)
+        server.add("outside", day=3, geometry={"type": "Point", "coordinates": [100, 10]})
+        server.add("cold", day=9, properties={"order:status": "orderable"})
+        with StacArchive(server.url, ["s2"]) as opened:
+            yield Case(opened, MAY)
+
+
+class TestByPost(_Filled):
+    pass
+
+
+class TestByGet(_Filled):
+    @pytest.fixture
+    def server(self):
+        with StacServer(methods=("GET",)) as running:
+            yield running
+
+
+# -- searching -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("methods", [("GET",), ("GET", "POST")])
+@pytest.mark.parametrize("paging", ["token", "merge"])
+def test_every_page_is_followed(server, archive, methods, paging):
+    server.methods, server.paging, server.most = methods, paging, 7
+    ids = filled(server)
+    assert found(archive) == ids
+    assert server.count("/search") == 4
+    assert {one.method for one in server.asked if one.path.startswith("/search")} == {methods[-1]}
+
+
+def test_an_empty_page_with_a_next_link_is_no_end(server, archive):
+    server.paging = "empty"
+    ids = filled(server, 3)
+    assert found(archive) == ids
+
+
+@pytest.mark.parametrize("methods", [("GET",), ("GET", "POST")])
+def test_a_page_that_comes_again_is_no_search(server, archive, methods):
+    server.methods, server.paging, server.most = methods, "again", 10
+    filled(server)
+    with pytest.raises(IncompleteSearch, match="gives a page again"):
+        found(archive)
+
+
+def test_fewer_items_than_match_are_no_search(server, archive):
+    server.paging, server.most = "loses", 10
+    filled(server)
+    with pytest.raises(IncompleteSearch, match="25 items match, and gave 20"):
+        found(archive)
+    server.matched = None
+    assert len(found(archive)) == 20, "what nobody counts cannot be missed"
+
+
+def test_a_limit_that_is_refused_is_lowered(server, archive):
+    server.strict, server.most = True, 20
+    ids = filled(server)
+    assert found(archive) == ids
+    refused = [one.body["limit"] for one in server.asked if one.status == 400]
+    assert refused == [100, 50, 25]
+
+
+def test_both_ends_count_to_the_microsecond_and_later_starts_are_found(server, archive):
+    noon = datetime(2023, 5, 3, 12, tzinfo=UTC)
+    server.add("late", properties={"datetime": "2023-05-03T14:00:00Z", "start_datetime": "2023-05-03T12:00:00Z"})
+    server.add("next", properties={"datetime": "2023-05-03T12:00:00.000001Z"})
+    assert found(archive, replace(MAY, start=noon, stop=noon)) == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("conforms", "methods", "said_as"),
+    [
+        ([CORE, FILTER, CQL2_JSON], ("GET", "POST"), "cql2-json"),
+        ([CORE, FILTER, CQL2_TEXT], ("GET", "POST"), "cql2-text"),
+        ([CORE, FILTER, CQL2_TEXT, CQL2_JSON], ("GET",), "cql2-text"),
+        ([CORE, QUERY], ("GET", "POST"), None),
+        ([CORE], ("GET", "POST"), None),
+    ],
+)
+def test_clouds_and_filters_are_said_as_the_server_understands_them(server, archive, conforms, methods, said_as):
+    server.conforms, server.methods = conforms, methods
+    server.add("clear", properties={"s2:baseline": "05.00", "n": 7})
+    server.add("cloudy", properties={"eo:cloud_cover": 90.0, "s2:baseline": "05.00", "n": 7})
+    server.add("unknown", properties={"eo:cloud_cover": None, "s2:baseline": "05.00", "n": 7})
+    server.add("old", properties={"s2:baseline": "02.04", "n": 7})
+    server.add("it's", properties={"s2:baseline": "05'1", "n": 12})
+    server.add("bare")
+    filters = {"s2:baseline": ("05.00", "05'1"), "n": {"lt": 10, "gte": 7}}
+    query = replace(MAY, max_cloud_cover=50, filters=filters)
+    answered = found(archive, query)
+    assert [name for name in answered if name != "cloudy"] == ["clear", "unknown"]
+    (asked,) = (one for one in server.asked if one.path.startswith("/search"))
+    sent = json.dumps(asked.body) + asked.path
+    if said_as:
+        assert said_as in sent
+        assert "cloudy" not in answered, "the server leaves it out"
+    assert ("query" in sent) == (QUERY in conforms)
+
+
+def test_a_server_that_stumbles_over_a_filter_is_asked_without(server, archive):
+    server.conforms = [CORE, FILTER, CQL2_JSON, "broken filter"]
+    server.add("clear", properties={"n": 1})
+    server.add("other", properties={"n": 2})
+    assert found(archive, replace(MAY, filters={"n": 1})) == ["clear"]
+    assert found(archive, replace(MAY, filters={"n": 1})) == ["clear"]
+    assert [one.status for one in server.asked if one.path == "/search"] == [400, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("filters", "what"),
+    [
+        ({"n": {"below": 3}}, "eq, neq, lt, lte, gt, gte, in"),
+        ({"n": []}, "must be"),
+        ({"n": {}}, "must be"),
+        ({"n": {"in": 3}}, "must be"),
+        ({"n": {"lt": [3]}}, "must be"),
+        ({"n": datetime(2023, 1, 1, tzinfo=UTC)}, "must be"),
+    ],
+)
+def test_filters_that_are_none_are_mistakes(filters, what):
+    with pytest.raises(ValueError, match=what):
+        conditions(filters)
+
+
+def test_conditions_in_every_way():
+    wanted = conditions({"a": 1, "b": ("x", "y"), "c": {"gt": 0.5, "neq": True}})
+    assert said(wanted, "query") == {"query": {"a": {"eq": 1}, "b": {"in": ["x", "y"]}, "c": {"gt": 0.5, "neq": True}}}
+    assert said(wanted, "cql2-text")["filter"] == '"a" = 1 AND "b" IN (\'x\', \'y\') AND "c" > 0.5 AND "c" <> TRUE'
+    assert said(wanted[:1], "cql2-json")["filter"] == {"op": "=", "args": [{"property": "a"}, 1]}
+    assert said((), "cql2-json") == {}
+
+
+@pytest.mark.parametrize(
+    ("landing", "what"),
+    [
+        ({"links": []}, "landing page of a STAC API"),
+        ([], "landing page"),
+        ({"links": [{"rel": "search"}]}, "landing page"),
+    ],
+)
+def test_what_is_no_api_is_said(server, archive, landing, what, monkeypatch):
+    monkeypatch.setattr("stac_server._Handler._landing", lambda _: landing)
+    with pytest.raises(ArchiveError, match=what):
+        found(archive)
+
+
+@pytest.mark.parametrize("fault", [404, 500])
+def test_a_search_that_fails_is_said(server, archive, fault):
+    server.most = 10
+    filled(server)
+    list(archive.look_up(["S000"], warn=no_warning))
+    server.faults["/search"] = [fault] * 3
+    with pytest.raises(ArchiveError, match=str(fault)):
+        found(archive)
+
+
+def test_a_long_outline_goes_by_its_box_in_an_address(server, archive):
+    server.methods = ("GET",)
+    server.add("S1")
+    ring = ",".join(f"{-1.4 + 0.0001 * n} 51.5" for n in range(700))
+    query = replace(MAY, aoi=f"POLYGON(({ring},-1.2 51.6,-1.4 51.5))")
+    assert found(archive, query) == ["S1"]
+    assert "bbox=-1.4" in server.asked[-1].path
+
+
+def test_items_that_cannot_be_used_are_left_out_with_a_warning(server, archive):
+    server.add("good")
+    server.add("no start", properties={"datetime": "2023-05-03T11:00:00Z", "start_datetime": "yesterday"})
+    server.add("no assets", assets={})
+    server.add("cloud", properties={"eo:cloud_cover": "many"})
+    server.add("shape", geometry={"type": "Polygon", "coordinates": 3})
+    server.items[-1]["geometry"] = None
+    server.items[-1]["bbox"] = None
+    server.add("thumb", roles=["thumbnail"])
+    warned = []
+    assert found(archive, warn=warned.append) == ["good", "shape"]
+    assert len(warned) == 4
+    for part in ("start_datetime is no date: no start", "no assets that are data: no assets", "no number: cloud"):
+        assert any(part in sentence for sentence in warned)
+
+
+def test_one_id_in_two_collections_is_said(server):
+    server.add("same")
+    server.add("same", collection="other")
+    warned = []
+    with StacArchive(server.url, ["s2", "other"]) as archive:
+        assert found(archive, warn=warned.append) == ["same"]
+    assert "is in the collections s2 and other" in warned[0]
+
+
+def test_ids_with_commas_are_looked_up_by_get_too(server, archive):
+    server.methods = ("GET",)
+    server.add("a,b")
+    server.add("c")
+    assert sorted(scene.id for scene in archive.look_up(["a,b", "c", "d,e"], warn=no_warning)) == ["a,b", "c"]
+
+
+# -- items -----------------------------------------------------------------------------------------------------------
+
+
+def read(assets=None, patterns=(), geometry=None, **properties):
+    item = {
+        "id": "X", "collection": "c", "geometry": geometry, "links": [{"rel": "self", "href": "https://e.org/a/b/X.json"}],
+        "properties": {"datetime": "2023-05-03T11:00:00Z", **properties},
+        "assets": assets or {"B04": {"href": "./B04.tif", "roles": ["data"]}},
+    }  # fmt: skip
+    return scene_of_item(item_of(item), "https://e.org/", patterns)
+
+
+def names(*hrefs, patterns=(), **more):
+    assets = {f"k{number}": {"href": href, "roles": ["data"], **more} for number, href in enumerate(hrefs)}
+    return [asset.name for asset in read(assets, patterns).assets]
+
+
+def test_an_item_becomes_a_scene():
+    scene = read(
+        {
+            "vv": {"href": "./vv.tif", "roles": ["data"], "file:size": 3, "file:checksum": "1114" + 40 * "a"},
+            "vh": {"href": "https://other.org/x/vh.tif?a=b", "roles": ["data"], "file:size": 4},
+            "thumbnail": {"href": "../t.png", "roles": ["thumbnail"]},
+        },
+        geometry={"type": "Polygon", "coordinates": [[[0, 0, 5], [1, 0, 5], [1, 1, 5], [0, 0, 5]]]},
+        **{
+            "platform": "SENTINEL-1A", "instruments": ["c-sar"], "sat:orbit_state": "descending",
+            "sat:relative_orbit": 51, "sat:absolute_orbit": 53498,
+            "sar:polarizations": ["VV", "VH"], "sar:product_type": "GRD",
+            "sar:instrument_mode": "IW", "start_datetime": "2023-05-03 10:59:00+00:00", "gsd": 10, "proj:epsg": 32633,
+        },
+    )  # fmt: skip
+    assert (scene.sensor, scene.source_group, scene.product_type, scene.mode) == ("sar", "S1", "GRD", "IW")
+    assert (scene.orbit, scene.relative_orbit, scene.orbit_direction) == (53498, 51, "DESCENDING")
+    assert (scene.polarisation, scene.resolution, scene.size) == ("VV/VH", 10, 7)
+    assert scene.start == datetime(2023, 5, 3, 10, 59, tzinfo=UTC)
+    assert footprint(scene.footprint).area == 0.5
+    assert [(asset.name, asset.key, asset.url) for asset in scene.assets] == [
+        ("vh.tif", "vh", "https://other.org/x/vh.tif?a=b"),
+        ("vv.tif", "vv", "https://e.org/a/b/vv.tif"),
+    ]
+    assert scene.assets[1].digest == "sha1:" + 40 * "a"
+    assert scene.thumbnail_url == "https://e.org/a/t.png"
+    assert scene.extra["proj:epsg"] == 32633
+    assert scene.extra["item"] == "https://e.org/a/b/X.json"
+
+
+@pytest.mark.parametrize(
+    ("geometry", "bounds"),
+    [
+        ({"type": "MultiPolygon",
+          "coordinates": [[[[0, 0], [1, 0], [1, 1], [0, 0]]], [[[5, 5], [6, 5], [6, 6], [5, 5]]]]},
+         (0, 0, 6, 6)),
+        ({"type": "Polygon", "coordinates": [[[179, 0], [-179, 0], [-179, 1], [179, 1], [179, 0]]]}, (-180, 0, 180, 1)),
+        ({"type": "GeometryCollection", "geometries": [
+            {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}]}, (0, 0, 1, 1)),
+    ],
+)  # fmt: skip
+def test_footprints_of_every_kind(geometry, bounds):
+    assert footprint(read(geometry=geometry).footprint).bounds == bounds
+
+
+def test_a_box_over_the_antimeridian_is_two():
+    item = {
+        "id": "X",
+        "geometry": None,
+        "bbox": [179, 0, -179, 1],
+        "properties": {},
+        "assets": {"a": {"href": "a.tif"}},
+    }
+    assert footprint(scene_of_item(item, "https://e.org/", ()).footprint).area == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("assets", "patterns", "keys"),
+    [
+        ({"B04": ["data"], "visual": ["visual"], "thumb": ["thumbnail"]}, (), ["B04"]),
+        (dict.fromkeys(("B04", "visual", "thumbnail", "metadata", "rendered_preview")), (), ["B04", "visual"]),
+        ({"B04": [], "info": ["metadata"]}, (), ["B04"]),
+        ({"B04": ["data"], "B8A": ["data"], "visual": ["visual"]}, ("visual", "B0*"), ["B04", "visual"]),
+        ({"B04": ["data"], "thumbnail": ["thumbnail"]}, ("thumb*",), ["thumbnail"]),
+        ({"B04": ["data"], "b04": ["data"]}, ("B04",), ["B04"]),
+    ],
+)  # fmt: skip
+def test_which_assets_a_scene_is_made_of(assets, patterns, keys):
+    given = {key: {"href": f"{key}-{n}.tif", "roles": roles} for n, (key, roles) in enumerate(assets.items())}
+    assert sorted(asset.key for asset in read(given, patterns).assets) == keys
+
+
+def test_an_item_without_what_is_wanted_is_unusable():
+    with pytest.raises(UnusableItemError, match="none of the assets B99"):
+        read(patterns=("B99",))
+
+
+def test_file_names_are_safe_and_their_own():
+    assert names("a/B04.tif", "b/B04.tif", "c/b04.TIF") == ["k0-B04.tif", "k1-B04.tif", "k2-b04.TIF"]
+    assert names("a/..%2F..%2Fetc%2Fpasswd") == [name for name in names("a/..%2F..%2Fetc%2Fpasswd") if "/" not in name]
+    assert not names("a/.hidden")[0].startswith(".")
+    assert names("a/") == ["k0"]
+    assert names("https://x.org/one.tif?sig=1", "https://x.org/one.tif?sig=1") == ["one.tif"]
+    assert names("x.org/same/?f=tif&b=1", "x.org/same/?f=tif&b=2") == ["k0", "k1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("GRANULE/IMG_DATA/T30.jp2", "GRANULE/IMG_DATA/T30.jp2"), ("./a/b.xml", "a/b.xml"), ("../up.tif", "B04.tif"),
+        ("/abs.tif", "B04.tif"), ("a//b.tif", "B04.tif"), ("a/.git/b", "B04.tif"), ("CON", "B04.tif"), (3, "B04.tif"),
+    ],
+)  # fmt: skip
+def test_a_path_of_the_catalogue_is_kept_where_it_is_safe(path, name):
+    assert names("x/B04.tif", **{"file:local_path": path}) == [name]
+
+
+def test_a_file_and_a_folder_do_not_share_a_name():
+    assets = {
+        "a": {"href": "x/a", "roles": ["data"], "file:local_path": "data"},
+        "b": {"href": "x/b", "roles": ["data"], "file:local_path": "data/b"},
+    }
+    assert [asset.name for asset in read(assets).assets] == ["a-data", "b-b"]
+
+
+def test_a_name_does_not_depend_on_what_else_is_chosen():
+    assets = {key: {"href": f"{key}/band.tif", "roles": ["data"]} for key in ("B04", "B08")}
+    assert [asset.name for asset in read(assets, ("B04",)).assets] == ["B04-band.tif"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "more", "why"),
+    [
+        ({"order:status": "orderable"}, {}, "has to be ordered"),
+        ({"order:status": "pending"}, {}, "its order is pending"),
+        ({"order:status": "succeeded"}, {}, None),
+        ({}, {"order:status": "shipping"}, "being delivered"),
+        ({"order:status": "orderable"}, {"order:status": "succeeded"}, None),
+        ({"storage:tier": "Glacier Deep Archive", "storage:platform": "AWS"}, {}, "cold storage"),
+        ({"storage:tier": "Archive", "storage:platform": "GCP"}, {}, None),
+        ({"storage:tier": "Glacier Instant Retrieval"}, {}, None),
+        ({}, {"storage:tier": "archive"}, "cold storage"),
+        ({"storage:tier": "Hot"}, {}, None),
+    ],
+)  # fmt: skip
+def test_what_is_not_to_be_had_now_is_offline(properties, more, why):
+    scene = read({"B04": {"href": "a.tif", "roles": ["data"], **more}}, **properties)
+    assert scene.online == (why is None)
+    assert why is None or why in scene.offline
+
+
+def test_an_address_of_a_bucket_gives_way_to_one_that_can_be_asked():
+    asset = {"href": "s3://eodata/a.tif", "roles": ["data"], "alternate": {"https": {"href": "https://e.org/a.tif"}}}
+    assert read({"a": asset}).assets[0].url == "https://e.org/a.tif"
+
+
+def test_an_address_that_cannot_be_asked_is_said(archive):
+    scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
+    with pytest.raises(ArchiveError, match="only http and https are fetched: choose other assets"):
+        archive.locate(next(each_file(scene)))
+
+
+@pytest.mark.parametrize(
+    ("multihash", "digest"),
+    [
+        ("1220" + hashlib.sha256(b"x").hexdigest(), "sha256:" + hashlib.sha256(b"x").hexdigest()),
+        ("90e40210" + hashlib.blake2b(b"x", digest_size=16).hexdigest(),
+         "blake2b:" + hashlib.blake2b(b"x", digest_size=16).hexdigest()),
+        ("1620" + hashlib.sha3_256(b"x").hexdigest(), "sha3_256:" + hashlib.sha3_256(b"x").hexdigest()),
+        ("DD3CC7ED9A831BFE915C87E45638C48C", "dd3cc7ed9a831bfe915c87e45638c48c"), (32 * "x", None),
+        ("d50110" + hashlib.md5(b"x").hexdigest(), "md5:" + hashlib.md5(b"x").hexdigest()),
+        ("1220" + 62 * "0", None), ("1221" + 64 * "0", None), ("ff", None), ("", None), (None, None), (7, None),
+        ("not hex", None), ("7f20" + 64 * "0", None),
+    ],
+)  # fmt: skip
+def test_multihashes(multihash, digest):
+    assert digest_of(multihash) == digest
+
+
+# -- access ----------------------------------------------------------------------------------------------------------
+
+
+def file_of(server, archive):
+    server.add("S1")
+    (scene,) = archive.find(MAY, warn=no_warning)
+    return next(each_file(scene))
+
+
+def test_a_bearer_token_goes_to_the_archive_and_to_nobody_else(server):
+    token = access.bearer(None, server.url, ["data.example.org"], {"STAC_TOKEN": "top-secret-token"})
+    server.authorization = "Bearer top-secret-token"
+    with StacArchive(server.url, ["s2"], access=token) as archive:
+        file = file_of(server, archive)
+        assert dict(archive.locate(file).headers) == {"Authorization": "Bearer top-secret-token"}
+        assert "top-secret-token" not in repr(archive.locate(file))
+        assert http.redact("x top-secret-token x") == "x *** x"
+        for url, seen in (
+            ("https://data.example.org/a.tif", True), ("http://data.example.org/a.tif", False),
+            ("https://evil.example.org/a.tif", False), ("http://127.0.0.1:1/a.tif", False),
+        ):  # fmt: skip
+            assert bool(archive.locate(replace(file, download_url=url)).headers) == seen, url
+
+
+def test_a_next_link_to_another_host_does_not_see_the_token(server):
+    with StacServer() as other:
+        token = access.bearer("MINE", server.url, (), {"MINE": "top-secret-token"})
+        filled(server, 3)
+        other.items, server.most, server.elsewhere = server.items, 2, other.url
+        with StacArchive(server.url, ["s2"], access=token) as archive:
+            assert len(found(archive)) == 3
+        assert [one.headers.get("Authorization") for one in server.asked] == ["Bearer top-secret-token"] * 2
+        assert [one.headers.get("Authorization") for one in other.asked] == [None]
+
+
+def test_no_token_is_said(server):
+    with pytest.raises(AuthenticationError, match="the environment variable MINE is not set"):
+        access.bearer("MINE", server.url, (), {"MINE": " "})
+
+
+def test_basic_authentication(server):
+    server.authorization = basic("ann", "pässword")
+    right = access.basic("ann", "pässword", server.url, ())
+    with StacArchive(server.url, ["s2"], access=right) as archive:
+        assert dict(archive.locate(file_of(server, archive)).headers) == {"Authorization": server.authorization}
+    wrong = access.basic("ann", "wrong", server.url, ())
+    with StacArchive(server.url, ["s2"], access=wrong) as archive, pytest.raises(AuthenticationError, match="401"):
+        found(archive)
+
+
+class TestSigned:
+    @pytest.fixture
+    def now(self):
+        return [datetime.fromtimestamp(NOW, UTC)]
+
+    @pytest.fixture
+    def archive(self, server, now):
+        server.signed = True
+        api = http.Api()
+        signing = access.PlanetaryComputer(api, f"{server.url}/sas/", ["127.0.0.1"], lambda: now[0], {})
+        with StacArchive(server.url, ["s2"], access=signing, api=api) as opened:
+            yield opened
+
+    def test_links_are_signed_when_they_are_used_with_one_token_a_container(self, server, archive):
+        file = file_of(server, archive)
+        assert server.tokens == 0
+        first = archive.locate(file)
+        assert first.url == f"{file.download_url}?st=1&se=2&sp=rl&sig=secret1"
+        assert archive.locate(file).url == first.url
+        assert server.tokens == 1
+        assert server.asked[-1].path == "/sas/127/data"
+
+    def test_a_token_is_renewed_before_it_ends(self, server, archive, now):
+        file = file_of(server, archive)
+        archive.locate(file)
+        now[0] += timedelta(seconds=server.token_life - 61)
+        archive.locate(file)
+        assert server.tokens == 1
+        now[0] += timedelta(seconds=2)
+        server.token_life = 7200
+        assert archive.locate(file).url.endswith("sig=secret2")
+
+    def test_a_refused_token_is_renewed_at_once(self, server, archive):
+        file = file_of(server, archive)
+        refused = archive.locate(file)
+        assert archive.locate(file, refused=refused).url.endswith("sig=secret2")
+
+    def test_what_is_signed_or_elsewhere_stays_as_it_is(self, server, archive):
+        file = file_of(server, archive)
+        for url in ("https://e.org/c/a.tif", "https://x.blob.core.windows.net/c/a.tif?st=1&se=2&sp=r&sig=3",
+                    "https://blob.core.windows.net.evil.org/c/a.tif"):  # fmt: skip
+            assert archive.locate(replace(file, download_url=url)).url == url
+        assert server.tokens == 0
+
+    def test_a_token_that_is_over_is_none(self, server, archive):
+        server.token_life = -5
+        with pytest.raises(ArchiveError, match="a token that is over"):
+            archive.locate(file_of(server, archive))
+
+
+def test_a_link_that_is_over_is_asked_for_anew(server, archive):
+    server.add("S1")
+    path = server.items[0]["assets"]["B04"]["href"]
+    server.items[0]["assets"]["B04"]["href"] = path + "?sig=old"
+    (scene,) = archive.find(MAY, warn=no_warning)
+    file = next(each_file(scene))
+    refused = archive.locate(file)
+    server.items[0]["assets"]["B04"]["href"] = path + "?sig=new"
+    assert archive.locate(file, refused=refused).url == refused.url.replace("old", "new")

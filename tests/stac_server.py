@@ -1,0 +1,305 @@
+"""A STAC API on loopback with assets beside it: what it offers, how it pages and how it misbehaves is set by the test.
+
+CQL2 is judged by the `cql2` package, which knows nothing of this project.
+"""
+
+import base64
+import hashlib
+import json
+import operator
+import re
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import cql2
+import shapely
+
+CORE = "https://api.stacspec.org/v1.0.0/item-search"
+FILTER = "https://api.stacspec.org/v1.0.0/item-search#filter"
+QUERY = "https://api.stacspec.org/v1.0.0/item-search#query"
+CQL2_JSON = "http://www.opengis.net/spec/cql2/1.0/conf/cql2-json"
+CQL2_TEXT = "http://www.opengis.net/spec/cql2/1.0/conf/cql2-text"
+NOW = 2_000_000_000
+"""The instant from which signatures are counted, in seconds."""
+HARWELL = [[[-1.5, 51.4], [-1.1, 51.4], [-1.1, 51.8], [-1.5, 51.8], [-1.5, 51.4]]]
+
+
+@dataclass
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: dict
+    body: object
+    status: int = 0
+
+
+@dataclass
+class StacServer:
+    """Listens on a free port from `with` to its end."""
+
+    conforms: list = field(default_factory=lambda: [CORE, FILTER, CQL2_JSON, CQL2_TEXT])
+    methods: tuple = ("GET", "POST")
+    most: int = 1000
+    """Largest page; a larger limit is refused where `strict`, else clamped."""
+    strict: bool = False
+    authorization: str | None = None
+    """What every request has to say of itself."""
+    signed: bool = False
+    """Whether assets are given only to those with a token of the signing endpoint."""
+    items: list = field(default_factory=list)
+    files: dict = field(default_factory=dict)
+    faults: dict = field(default_factory=dict)
+    """For a path a list of words, taken one a request: a status, `cut`, `flip`, `html`."""
+    asked: list = field(default_factory=list)
+    matched: object = "right"
+    """What `numberMatched` says: `right`, None for nothing, or a number."""
+    paging: str = "token"
+    """`token`, `merge`, `url`, or what a broken server does: `again`, `empty`, `loses`."""
+    elsewhere: str | None = None
+    """The server to which next links lead."""
+    tokens: int = 0
+    token_life: float = 3600.0
+
+    def __enter__(self):
+        handler = type("Handler", (_Handler,), {"stac": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def add(
+        self, item_id, *, files=None, day=1, collection="s2", checksums=True, properties=None, roles=("data",), **more
+    ):
+        """Offer an item over Harwell with these files: by asset, its bytes."""
+        files = {"B04": item_id.encode() * 50, "visual": item_id.encode() * 200} if files is None else files
+        assets = {}
+        for key, data in files.items():
+            path = f"/data/{item_id}/{key}.tif"
+            self.files[path] = data
+            assets[key] = {"href": f"../../../..{path}", "roles": list(roles), "type": "image/tiff"}
+            if checksums:
+                assets[key]["file:size"] = len(data)
+                assets[key]["file:checksum"] = "1220" + hashlib.sha256(data).hexdigest()
+        item = {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": item_id,
+            "collection": collection,
+            "geometry": {"type": "Polygon", "coordinates": HARWELL},
+            "bbox": [-1.5, 51.4, -1.1, 51.8],
+            "properties": {
+                "datetime": f"2023-05-{day:02d}T11:00:00.024000Z",
+                "platform": "sentinel-2a",
+                "constellation": "sentinel-2",
+                "instruments": ["msi"],
+                "eo:cloud_cover": 10.0,
+                **(properties or {}),
+            },
+            "links": [{"rel": "self", "href": f"{self.url}/collections/{collection}/items/{item_id}"}],
+            "assets": assets,
+            **more,
+        }
+        self.items.append(item)
+        return item
+
+    def count(self, path):
+        return sum(one.path.startswith(path) for one in self.asked)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    stac: StacServer
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self._serve(None)
+
+    def do_HEAD(self):
+        self._serve(None)
+
+    def do_POST(self):
+        self._serve(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _serve(self, body):
+        stac, parts = self.stac, urlsplit(self.path)
+        self.noted = Asked(self.command, self.path, dict(self.headers), body)
+        stac.asked.append(self.noted)
+        fault = (stac.faults.get(parts.path) or [None]).pop(0) if stac.faults.get(parts.path) else None
+        if isinstance(fault, int):
+            return self._send(fault, {"description": f"fault {fault}"})
+        if stac.authorization is not None and self.headers.get("Authorization") != stac.authorization:
+            return self._send(401, {"code": "Unauthorized"})
+        query = {key: value[0] for key, value in parse_qs(parts.query).items()}
+        if parts.path in ("/", ""):
+            return self._send(200, self._landing())
+        if parts.path == "/search":
+            return self._search(body if body is not None else _parsed(query))
+        if parts.path.startswith("/sas/"):
+            return self._token()
+        if parts.path.startswith("/data/"):
+            return self._file(unquote(parts.path), query, fault)
+        if match := re.fullmatch("/collections/([^/]+)/items/([^/]+)", parts.path):
+            wanted = tuple(map(unquote, match.groups()))
+            found = [item for item in stac.items if (item.get("collection"), item["id"]) == wanted]
+            return self._send(200, found[0]) if found else self._send(404, {"code": "NotFound"})
+        return self._send(404, {"code": "NotFound"})
+
+    def _landing(self):
+        links = [{"rel": "search", "href": f"{self.stac.url}/search", "method": method} for method in self.stac.methods]
+        return {"type": "Catalog", "id": "test", "conformsTo": self.stac.conforms, "links": links}
+
+    def _search(self, question):
+        stac = self.stac
+        limit = int(question.get("limit", 10))
+        if limit > stac.most and stac.strict:
+            return self._send(400, {"description": f"limit: must be less than or equal to {stac.most}"})
+        limit = min(limit, stac.most)
+        if self.command not in stac.methods:
+            return self._send(405, {})
+        if ("filter" in question and FILTER not in stac.conforms) or (
+            "broken filter" in stac.conforms and "filter" in question
+        ):
+            return self._send(400, {"description": "no filters here"})
+        found = [item for item in stac.items if _matches(item, question)]
+        start = int(question.get("token", 0))
+        page = found[start : start + limit]
+        links = []
+        if start + limit < len(found):
+            links.append(self._next(question, start, limit))
+        answer = {"type": "FeatureCollection", "features": page, "links": links, "numberReturned": len(page)}
+        if stac.paging == "empty" and start == 0 and "token" not in question:
+            answer["features"] = []
+            answer["links"] = [self._next(question, -limit, limit)]
+        if stac.paging == "loses" and links and start:
+            answer["links"] = []
+        if stac.matched is not None:
+            answer["numberMatched"] = len(found) if stac.matched == "right" else stac.matched
+        return self._send(200, answer)
+
+    def _next(self, question, start, limit):
+        stac = self.stac
+        following = 0 if stac.paging == "again" else start + limit
+        place = stac.elsewhere or stac.url
+        if self.command == "GET":
+            flat = self.path.split("&token=")[0]
+            return {"rel": "next", "href": f"{place}{flat}&token={following}"}
+        link = {"rel": "next", "href": f"{place}/search", "method": "POST"}
+        if stac.paging == "merge":
+            return {**link, "body": {"token": following}, "merge": True, "headers": {"X-Page": "next"}}
+        return {**link, "body": {**question, "token": following}}
+
+    def _token(self):
+        stac = self.stac
+        stac.tokens += 1
+        until = datetime.fromtimestamp(NOW + stac.token_life, UTC).isoformat()
+        return self._send(200, {"token": f"st=1&se=2&sp=rl&sig=secret{stac.tokens}", "msft:expiry": until})
+
+    def _file(self, path, query, fault):
+        data = self.stac.files.get(path)
+        if data is None:
+            return self._send(404, {"code": "NotFound"})
+        if self.stac.signed and query.get("sig") != f"secret{self.stac.tokens}":
+            return self._send(403, {"code": "AuthenticationFailed"})
+        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        status, body, extra = 200, data, {"ETag": etag, "Accept-Ranges": "bytes"}
+        if match and self.headers.get("If-Range") in (None, etag):
+            start = int(match[1])
+            end = int(match[2]) if match[2] else len(data) - 1
+            status, body = 206, data[start : end + 1]
+            extra["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
+        if fault == "flip":
+            body = bytes([body[0] ^ 1]) + body[1:]
+        return self._send(status, body, kind="image/tiff", cut=fault == "cut", **extra)
+
+    def _send(self, status, body, *, kind="application/geo+json", cut=False, **headers):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.noted.status = status
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+        if cut:
+            self.close_connection = True
+
+
+def _parsed(query):
+    """The parameters of a GET search as the body of a POST has them."""
+    lists = {name: query[name].split(",") for name in ("collections", "ids") if name in query}
+    objects = {name: json.loads(query[name]) for name in ("intersects", "query") if name in query}
+    if "bbox" in query:
+        objects["bbox"] = [float(x) for x in query["bbox"].split(",")]
+    if query.get("filter-lang") == "cql2-json":
+        objects["filter"] = json.loads(query["filter"])
+    return {**query, **lists, **objects}
+
+
+def _matches(item, question):
+    return _fits_core(item, question) and _fits_place(item, question) and _fits_rules(item, question)
+
+
+def _fits_core(item, question):
+    if item.get("collection") not in question.get("collections", [item.get("collection")]):
+        return False
+    if item.get("id") not in question.get("ids", [item.get("id")]):
+        return False
+    if "datetime" not in question:
+        return True
+    start, stop = (datetime.fromisoformat(part) for part in question["datetime"].split("/"))
+    when = item["properties"].get("datetime") or item["properties"].get("start_datetime")
+    return start <= datetime.fromisoformat(when) <= stop
+
+
+def _fits_place(item, question):
+    if item.get("geometry") is None:
+        return True
+    try:
+        shape = shapely.from_geojson(json.dumps(item["geometry"]))
+    except shapely.errors.GEOSException:
+        return True
+    if "intersects" in question and not shape.intersects(shapely.from_geojson(json.dumps(question["intersects"]))):
+        return False
+    return "bbox" not in question or shape.intersects(shapely.box(*question["bbox"]))
+
+
+_TESTS = {"eq": operator.eq, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
+          "neq": operator.ne, "in": lambda value, wanted: value in wanted}  # fmt: skip
+
+
+def _fits_rules(item, question):
+    for name, compared in question.get("query", {}).items():
+        value = item["properties"].get(name)
+        if value is None or not all(_TESTS[test](value, wanted) for test, wanted in compared.items()):
+            return False
+    if "filter" not in question:
+        return True
+    asked = question["filter"]
+    parsed = cql2.parse_text(asked) if isinstance(asked, str) else cql2.parse_json(json.dumps(asked))
+    try:
+        return parsed.matches(item)
+    except Exception:  # noqa: BLE001  # what cannot be compared, such as a property that is not there, does not match
+        return False
+
+
+def basic(username, password):
+    """The header of this user."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from msgspec.structs import replace
 
 from sedas_sync import folder
+from sedas_sync.assets import held_files
 from sedas_sync.events import Failure
 from sedas_sync.facts import scene_of
 from sedas_sync.index import Index
@@ -116,9 +117,16 @@ def take_stock(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
 
 def _absent(holdings: Iterable[Holding], sizes: Mapping[str, int]) -> Iterator[Failure]:
     for held in holdings:
-        size = sizes.get(held.path)
-        if size is None:
-            yield Failure(id=held.id, error=f"its file {held.path} is gone; apply fetches it again")
-        elif size != held.size:
-            error = f"its file {held.path} has {size} bytes now, the index has {held.size}; apply looks into it"
-            yield Failure(id=held.id, error=error)
+        # One reason is enough for a scene, however many of its files are gone.
+        why = next((why for file in held_files(held) if (why := _missing(file, sizes)) is not None), None)
+        if why is not None:
+            yield Failure(id=held.id, error=why)
+
+
+def _missing(file: Holding, sizes: Mapping[str, int]) -> str | None:
+    size = sizes.get(file.path)
+    if size is None:
+        return f"its file {file.path} is gone; apply fetches it again"
+    if size != file.size:
+        return f"its file {file.path} has {size} bytes now, the index has {file.size}; apply looks into it"
+    return None

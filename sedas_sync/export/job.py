@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from sedas_sync.archives import Archive
+from sedas_sync.assets import each_file, held_files, held_paths
 from sedas_sync.desired import paths_of
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.events import Failure
@@ -117,7 +118,11 @@ class Job:
         """See to it that no file of the mirror, and neither manifest nor lock, is written over."""
         target = Path(os.path.realpath(out))
         known = {Path(os.path.realpath(self.manifest.source)), Path(os.path.realpath(lock_path(self.manifest.source)))}
-        known |= {self.root / held.path for held in self.inventory.holdings} if self.root in target.parents else set()
+        known |= (
+            {self.root / path for held in self.inventory.holdings for path in held_paths(held)}
+            if self.root in target.parents
+            else set()
+        )
         if target in known or self.root / STATE in target.parents:
             raise ManifestError(f"{out}: is a file of the mirror, its manifest or its lock, and is left as it is")
 
@@ -192,22 +197,29 @@ class Links:
         if scene.download_url is None:
             yield self._none(scene.id, scene.offline or "in the long-term archive: it has to be ordered")
             return
-        problem = link_problem(scene.download_url)
-        try:
-            needs_token = problem is None and bool(self._archive(key).locate(scene).headers)
-        except SedasSyncError as error:
-            if error.exit_code != SedasSyncError.exit_code:
-                raise
-            problem, needs_token = str(error), False
-        if problem is not None:
-            yield self._none(scene.id, problem)
-            return
+        held = self._held.get(scene.id)
+        known = {} if held is None else {file.path: file.sha256 for file in held_files(held)}
+        place = paths[scene.id] if held is None else held.path
+        lines = []
+        needs_token = False
+        for file, name in zip(each_file(scene), [asset.name for asset in scene.assets] or [""], strict=True):
+            link = file.download_url or ""
+            problem = link_problem(link)
+            try:
+                needs_token = needs_token or (problem is None and bool(self._archive(key).locate(file).headers))
+            except SedasSyncError as error:
+                if error.exit_code != SedasSyncError.exit_code:
+                    raise
+                problem = str(error)
+            if problem is not None:
+                yield self._none(scene.id, problem)
+                return
+            path = f"{place}/{name}" if name else place
+            lines.append(aria2(link, path, known.get(path, file.digest)))
         if needs_token:
             yield f"# {scene.id}: asks for a token\n"
-        held = self._held.get(scene.id)
-        path, digest = (paths[scene.id], scene.digest) if held is None else (held.path, held.sha256)
         self.count += 1
-        yield aria2(scene.download_url, path, digest)
+        yield from lines
 
     def _none(self, scene_id: SceneId, why: str) -> str:
         self.left_out.append(Failure(id=scene_id, error=why))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from sedas_sync.assets import held_files
 from sedas_sync.http import redact
 from sedas_sync.integrity import algorithm
 from sedas_sync.model import Holding
@@ -26,7 +27,8 @@ _ARIA2_DIGESTS = {
 
 def sha256sums(holdings: Iterable[Holding]) -> Iterator[bytes]:
     """Yield the lines of a list that `sha256sum --check` takes inside the mirror, in the order of their paths."""
-    for held in sorted(holdings, key=lambda held: held.path):
+    files = (file for held in holdings for file in held_files(held))
+    for held in sorted(files, key=lambda file: file.path):
         escaped = held.path.translate(_ESCAPES)
         mark = "" if escaped == held.path else "\\"
         yield f"{mark}{held.sha256}  {escaped}\n".encode("utf-8", "surrogateescape")

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import pystac
 
+from sedas_sync.assets import held_files
 from sedas_sync.events import Failure
 from sedas_sync.export import Entry
 from sedas_sync.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
@@ -132,7 +133,9 @@ def _write_items(place: Path, group: Group, seen: _Seen, to_mirror: str) -> list
                 "sedas_sync:datasets": list(entry.datasets),
                 "sedas_sync:level": entry.held.level.value,
             }
-            item.add_asset("product", _asset(entry.held, f"{to_mirror}/{quote(entry.held.path)}"))
+            keys = {asset.name: asset.key for asset in scene.assets}
+            for held, name in zip(held_files(entry.held), _keys(entry.held, keys), strict=True):
+                item.add_asset(name, _asset(held, f"{to_mirror}/{quote(held.path)}"))
             item.add_links(_around())
             file = f"{ITEMS}/{names[entry.id]}.json"
             seen.links.append(pystac.Link("item", f"./{file}", media_type=pystac.MediaType.GEOJSON))
@@ -158,6 +161,11 @@ def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime])
         properties=properties,
         stac_extensions=[_EXTENSIONS[prefix] for prefix in sorted(prefixes | {"file"})],
     )
+
+
+def _keys(held: Holding, known: Mapping[str, str]) -> list[str]:
+    """What the files of a scene are called: as the archive's own catalogue calls them, where it has several."""
+    return [known.get(file.name) or file.name for file in held.files] or ["product"]
 
 
 def _asset(held: Holding, href: str) -> pystac.Asset:

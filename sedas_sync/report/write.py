@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sedas_sync import folder
+from sedas_sync.assets import held_files, held_paths
+from sedas_sync.bundle import SUFFIX
 from sedas_sync.errors import ManifestError
 from sedas_sync.index import Index
 from sedas_sync.lock import Lock
@@ -106,15 +108,16 @@ def _text(source: Path) -> str | None:
 def remembered(root: Path, index: Index, lock: Lock | None = None) -> Memory:
     """Gather what a mirror remembers, and look once which of its files are there; no file is read."""
     holdings = list(index.holdings())
-    here = folder.listing(str(root), [held.path for held in holdings])
-    present = [held for held in holdings if held.path in here and here[held.path].is_file]
-    known = {held.path for held in holdings}
+    known = {path for held in holdings for path in held_paths(held)}
+    here = folder.listing(str(root), known)
+    present = [held for held in holdings if any(path in here and here[path].is_file for path in held_paths(held))]
     return Memory(
         holdings=present,
         changed=frozenset(
             held.id
             for held in present
-            if (here[held.path].size, here[held.path].mtime_ns) != (held.size, held.mtime_ns)
+            for file in held_files(held)
+            if file.path not in here or (here[file.path].size, here[file.path].mtime_ns) != (file.size, file.mtime_ns)
         ),
         wanted=index.wanted(),
         awaited=index.awaited(),
@@ -123,5 +126,5 @@ def remembered(root: Path, index: Index, lock: Lock | None = None) -> Memory:
         lock=lock,
         last_run=index.last_run(),
         unknown=len(here.keys() - known),
-        partials=len(list((root / STATE / "partial").glob("*.part"))),
+        partials=sum(1 for suffix in (".part", SUFFIX) for _ in (root / STATE / "partial").glob(f"*{suffix}")),
     )

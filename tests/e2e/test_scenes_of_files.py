@@ -232,6 +232,30 @@ def test_prune_takes_what_it_knows_and_no_more(place, stac):
     assert not (place.mirror / "S2").exists()
 
 
+def test_every_file_is_exported(place, stac):
+    place.run("apply")
+    sums = place.run("export", "--format", "sha256sums")
+    assert sums.code == 0, sums.err
+    checked = subprocess.run(["sha256sum", "--check", "--strict"], cwd=place.mirror, input=sums.out, text=True)
+    assert checked.returncode == 0
+    assert sorted(line.split("  ")[1] for line in sums.out.splitlines()) == sorted(offered(stac))
+    links = place.run("export", "--format", "urls").out
+    assert [line for line in links.splitlines() if line.startswith("http")] == [
+        f"{stac.url}{path}" for path in sorted(stac.files)
+    ]
+    assert "  out=S1/B04.tif\n" in links
+    assert place.run("export", "--format", "stac").code == 0
+    (item,) = (json.loads(path.read_text()) for path in place.path.glob("stac/*/items/S1.json"))
+    assert set(item["assets"]) == {"B04", "visual"}
+    assert item["assets"]["B04"]["href"].endswith("/scenes/S1/B04.tif")
+    shown = place.run("export", "--format", "geojson").json
+    assert [feature["properties"]["path"] for feature in shown["features"]] == ["S1", "S2"]
+    assert place.run("report", "--json").json["scenes"] == 2
+    (place.mirror / "S1" / "visual.tif").unlink()
+    assert "S1/visual.tif is gone" in place.run("export", "--format", "csv").err
+    assert place.run("status", "--json").json["summary"]["changed"] == 1
+
+
 def test_what_stands_in_the_way_is_set_aside(place, stac):
     place.mirror.mkdir()
     (place.mirror / "S1").write_text("a file")

@@ -20,7 +20,7 @@ from sedas_sync import folder
 from sedas_sync.assets import held_files, wanted_paths, with_files
 from sedas_sync.bundle import partial_path
 from sedas_sync.errors import SedasSyncError, TransferError
-from sedas_sync.events import Failure
+from sedas_sync.events import Failure, exit_code_of
 from sedas_sync.integrity import Filehash, Proving
 from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, SceneId, Want
@@ -98,9 +98,9 @@ class Adoption:
 
     @property
     def exit_code(self) -> int:
-        """1 where a file is wrong, could not be placed, or a search failed; else 0."""
+        """4 where a search was refused, 1 where a file is wrong, could not be placed, or a search failed; else 0."""
         counts = self.counts
-        return 1 if counts["wrong"] or counts["failed"] or self.failures else 0
+        return exit_code_of(self.failures) or int(bool(counts["wrong"] or counts["failed"]))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data."""

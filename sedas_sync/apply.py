@@ -43,6 +43,7 @@ from sedas_sync.events import (
     Summary,
     Transfer,
     Warned,
+    exit_code_of,
 )
 from sedas_sync.facts import facts_of
 from sedas_sync.gathering import Gatherer
@@ -119,7 +120,8 @@ class Run:
         self.options = options
         self.now = now
         self.executor = executor
-        self.interrupted = False
+        self.stopped_with: int | None = None
+        """The exit code of whoever asked the run to end."""
         self.auth_failed = False
         self._halt = threading.Event()
         self._crew: Crew | None = None
@@ -153,9 +155,18 @@ class Run:
         self._started = monotonic()
         self._progress_at = 0.0
 
-    def stop(self) -> None:
-        """Ask the run to end in order; may be called from a signal handler or another thread."""
-        self.interrupted = True
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was asked to end."""
+        return self.stopped_with is not None
+
+    def stop(self, exit_code: int = 130) -> None:
+        """Ask the run to end in order; may be called from a signal handler or another thread.
+
+        Args:
+            exit_code: what the process will end with.
+        """
+        self.stopped_with = exit_code if self.stopped_with is None else self.stopped_with
         self._halt.set()
         for archive in self.archives.values():
             archive.stop()
@@ -352,12 +363,14 @@ class Run:
         return replace(summary, exit_code=self._exit_code(summary))
 
     def _exit_code(self, summary: Summary) -> int:
-        if self.interrupted:
-            return 130
+        if self.stopped_with is not None:
+            return self.stopped_with
         if self.auth_failed:
             return AuthenticationError.exit_code
-        if summary.failed:
-            return 1
+        if summary.failures:
+            return exit_code_of(summary.failures)
+        if self.plan.prune_refused:
+            return SedasSyncError.exit_code
         return 3 if summary.pending else 0
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -877,7 +890,9 @@ class Run:
                 bytes=self._bytes + sum(transfer.done for transfer in active),
                 bytes_total=self.plan.bytes,
                 pending=len(pending),
-                oldest_order_seconds=None if oldest is None else round((self.now() - oldest).total_seconds(), 1),
+                oldest_order_seconds=None
+                if oldest is None
+                else max(0.0, round((self.now() - oldest).total_seconds(), 1)),
                 active=active,
                 workers=() if self._crew is None else self._crew.workers,
             )

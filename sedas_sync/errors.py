@@ -64,9 +64,16 @@ class LockMismatch(ManifestError):
 
 
 class AuthenticationError(SedasSyncError):
-    """The archive refused the credentials, or none were found."""
+    """The archive refused the credentials, or none were found.
+
+    `forbidden` says that it took the credentials and refused this one deed: others may go well.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, *, forbidden: bool = False) -> None:
+        super().__init__(message)
+        self.forbidden = forbidden
 
 
 class ArchiveError(SedasSyncError):

@@ -1,12 +1,13 @@
 """What happens during a run, as values. Text, JSON lines and progress bars are three listeners of one stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.model import SceneId
 
 
@@ -223,6 +224,14 @@ class Failure(Struct, frozen=True, kw_only=True):
 
     id: str
     error: str
+    refused: bool = False
+    """Whether the archive refused it to this account, which makes the exit code 4."""
+
+
+def exit_code_of(failures: Iterable[Failure]) -> int:
+    """What a command ends with that met these failures and nothing worse."""
+    codes = [AuthenticationError.exit_code if failure.refused else SedasSyncError.exit_code for failure in failures]
+    return max(codes, default=0)
 
 
 class Summary(Event, frozen=True, kw_only=True):

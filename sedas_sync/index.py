@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -285,8 +286,13 @@ class Index:
             yield noted
 
     def last_errors(self) -> dict[SceneId, str]:
-        """The last error of each scene that failed since it was last fetched."""
-        return {row[0]: row[1] for row in self._rows("SELECT id, error FROM errors")}
+        """The last error of each scene that failed since it was last fetched, and of each search that failed last."""
+        return self._failures() | {row[0]: row[1] for row in self._rows("SELECT id, error FROM errors")}
+
+    def _failures(self) -> dict[str, str]:
+        for row in self._rows("SELECT value FROM meta WHERE key = 'failures'"):
+            return dict(json.loads(row[0]))
+        return {}
 
     def owner(self) -> str | None:
         """The manifest this mirror belongs to, relative to the mirror; None while it belongs to none."""
@@ -342,6 +348,8 @@ class Index:
             self._writer.executemany(_PUT_FILE, [(*_values_of(item), _parts_of(item), recorded) for item in held])
             self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
             self._writer.execute(_UNSTAMP)
+            if (failures := self._failures()).keys() & (ids := {item.id for item in held}):
+                self.put_failures({}, of=failures.keys() & ids)
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Forget a file."""
@@ -395,6 +403,17 @@ class Index:
     def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
         """Remember the last error of a scene."""
         self._writer.execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", (scene_id, error, now.isoformat()))
+
+    def put_failures(self, failures: Mapping[str, str], *, of: AbstractSet[str] | None) -> None:
+        """Remember which searches and look-ups failed, by dataset or scene.
+
+        Args:
+            failures: the last error of each.
+            of: what was asked for, of which older failures are forgotten; everything where None.
+        """
+        older = {} if of is None else {key: why for key, why in self._failures().items() if key not in of}
+        value = json.dumps({**older, **failures}, ensure_ascii=False)
+        self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", (value,))
 
     def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
         """Remember what datasets want now.

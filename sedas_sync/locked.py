@@ -46,23 +46,25 @@ class LookUp:
         """Look up scenes, given with the keys of their archives. One that no archive tells of is a failure.
 
         Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
+            AuthenticationError: an archive refused the credentials, or every archive the look-up; or there are none.
         """
         asked = {scene_id: names for scene_id, names in keys.items() if scene_id not in self._known}
         by_archive: dict[str, list[SceneId]] = {}
         for scene_id, names in asked.items():
             for key in names:
                 by_archive.setdefault(key, []).append(scene_id)
-        troubles: dict[str, str] = {}
+        troubles: dict[str, SedasSyncError] = {}
         found: dict[str, list[Scene]] = {}
         for key, ids in by_archive.items():
             found[key] = []
             try:
                 found[key].extend(self.archive(key).look_up(ids, warn=self.warnings.append))
-            except AuthenticationError:
-                raise
             except SedasSyncError as error:
-                troubles[key] = str(error)
+                if isinstance(error, AuthenticationError) and not error.forbidden:
+                    raise
+                troubles[key] = error
+        if troubles and all(isinstance(troubles.get(key), AuthenticationError) for key in by_archive):
+            raise next(iter(troubles.values()))
         # In the order of each scene's own list, which need not be that of the next one.
         of = {key: {product_of(scene.id): scene for scene in scenes} for key, scenes in found.items()}
         for scene_id, names in asked.items():
@@ -70,8 +72,9 @@ class LookUp:
             places = (Place(archive=key, scene=of[key][product]) for key in names if product in of[key])
             self._known[scene_id] = tuple(sorted(places, key=lambda place: place.scene.planned))
             if not self._known[scene_id]:
-                reason = next((troubles[key] for key in names if key in troubles), UNKNOWN)
-                self.failures.append(Failure(id=scene_id, error=reason))
+                trouble = next((troubles[key] for key in names if key in troubles), None)
+                refused = isinstance(trouble, AuthenticationError)
+                self.failures.append(Failure(id=scene_id, error=str(trouble or UNKNOWN), refused=refused))
         unsaid = {scene_id for scene_id in asked if self._known[scene_id]}
         self.warnings.extend(
             f"archive {key}: {said}" for key, said in troubles.items() if not unsaid.isdisjoint(by_archive[key])

@@ -92,7 +92,12 @@ class Mirror:
         self._pins = Pins(manifest, self._home, clock)
         self._planner = Planner(manifest, self._home, self._archives, self._pins, clock)
         self._run: Run | None = None
-        self.stopped = False
+        self._stopped_with: int | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether what is under way was asked to end."""
+        return self._stopped_with is not None
 
     @property
     def on_step(self) -> Watcher:
@@ -116,11 +121,15 @@ class Mirror:
         """Let go of connections and of a sandbox."""
         self._archives.close()
 
-    def stop(self) -> None:
-        """End what is under way in order; may be called from a signal handler or another thread."""
-        self.stopped = True
+    def stop(self, exit_code: int = 130) -> None:
+        """End what is under way in order; may be called from a signal handler or another thread.
+
+        Args:
+            exit_code: what the run is remembered to have ended with: 128 and the number of the signal.
+        """
+        self._stopped_with = exit_code if self._stopped_with is None else self._stopped_with
         if self._run is not None:
-            self._run.stop()
+            self._run.stop(exit_code)
         else:
             self._archives.stop()
 
@@ -517,8 +526,8 @@ class Mirror:
             now=self._clock,
             executor=executor,
         )
-        if self.stopped:
-            self._run.stop()
+        if self._stopped_with is not None:
+            self._run.stop(self._stopped_with)
         try:
             self._run.muster()
             number = index.begin_run(command, self._clock())
@@ -542,7 +551,14 @@ class Mirror:
         before = index.wanted() if unfinished else {}
         for name in unfinished:
             wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
+            if not wanted[name] and name not in before:
+                # Nothing is known of what it wants, which is not the same as wanting nothing.
+                del wanted[name]
         index.put_wanted(wanted, only=not plan.datasets)
+        mine = {product for name in names for product in self.manifest.datasets[name].products}
+        index.put_failures(
+            {failure.id: failure.error for failure in plan.failures}, of=mine.union(names) if plan.datasets else None
+        )
 
     def repair(
         self,
@@ -651,7 +667,8 @@ class Mirror:
                 failures=found.failures if not found.complete else (),
                 warnings=(*warnings, *found.warnings, *adopter.warnings),
             )
-            index.end_run(number, self._clock(), done.exit_code, done.counts)
+            code = done.exit_code if self._stopped_with is None else self._stopped_with
+            index.end_run(number, self._clock(), code, done.counts)
             return done
 
     def checked_lock(self) -> Lock:

@@ -323,7 +323,7 @@ class OrderDesk:
     def _take_ready(self, task: Task, order: Order) -> None:
         self._waiting.pop(order.order, None)
         self._index.put_order(order, durable=False)
-        age = (self._now() - order.placed).total_seconds()
+        age = max(0.0, (self._now() - order.placed).total_seconds())
         self._loop.tell(OrderReady(time=self._now(), id=task.action.id, order=order.order, age_seconds=round(age, 3)))
         task.scene = replace(task.scene, download_url=order.download_url)
         task.relocations = 0

@@ -96,6 +96,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Held files whose time changed and whose bytes did not: to be remembered with their new time."""
     polled: tuple[Order, ...] = ()
     """Orders as the archive described them while planning."""
+    prune_refused: bool = False
+    """Whether files were to be removed and may not be: no scene failed, and yet not all was done."""
 
     @property
     def changes(self) -> int:

@@ -209,7 +209,7 @@ class Planner:
 
     def _with_prunes(self, plan: Plan, found: SearchResult) -> Plan:
         if not found.complete:
-            return prune.refuse(plan, "nothing is removed: the search failed or stayed incomplete")
+            return prune.without(plan, "nothing is removed: the search failed or stayed incomplete")
         judged = self._judged(found)
         removals, changed = prune.still_ours(self._home.root, judged.prune)
         vouched = {action.id for action in judged.keep}
@@ -232,7 +232,7 @@ class Planner:
 
     def _with_prunes_of_lock(self, plan: Plan, lock: Lock) -> Plan:
         if not plan.search_complete:
-            return prune.refuse(plan, "nothing is removed: not every scene of the lock could be looked up")
+            return prune.without(plan, "nothing is removed: not every scene of the lock could be looked up")
         with self._home.index(write=False) as (index, _):
             unwanted = [held for held in index.holdings() if held.id not in lock.scenes]
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
@@ -507,8 +507,7 @@ class Planner:
                 wants[scene_id] = look_up.placed(want)
         why = "the archive does not know it any more; what is here of it stays as it is"
         failures = [
-            Failure(id=failure.id, error=why if failure.error == UNKNOWN else failure.error)
-            for failure in look_up.failures
+            replace(failure, error=why if failure.error == UNKNOWN else failure.error) for failure in look_up.failures
         ]
         warnings.extend(look_up.warnings)
         polled = self._poll(orders, wants, warnings)

@@ -14,16 +14,12 @@ from msgspec.structs import replace
 
 from sedas_sync.desired import Desired, desired
 from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.events import Failure
 from sedas_sync.facts import scene_of
 from sedas_sync.locked import LookUp
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import Action, Holding, Kind, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Plan
 from sedas_sync.survey import state_of
-
-REFUSED = "prune"
-"""The id under which a refusal to remove anything is among the failures."""
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _NAMED = 5
@@ -180,12 +176,12 @@ def _some(ids: list[SceneId]) -> str:
     return ", ".join(ids[:_NAMED]) + more
 
 
-def refuse(plan: Plan, why: str) -> Plan:
-    """The same plan with nothing to remove, and the reason among its failures."""
+def without(plan: Plan, why: str) -> Plan:
+    """The same plan with nothing to remove, and the reason among its warnings."""
     return replace(
         plan,
         actions=tuple(action for action in plan.actions if action.kind is not Kind.PRUNE),
-        failures=(*plan.failures, Failure(id=REFUSED, error=why)),
+        warnings=(*plan.warnings, why),
     )
 
 
@@ -201,11 +197,12 @@ def within(plan: Plan, limit: Limit, held: int, confirm: Callable[[int, int], bo
     count = plan.counts[Kind.PRUNE]
     if count <= limit.files(held) or confirm(count, held):
         return plan
-    return refuse(
+    kept = without(
         plan,
         f"{count} of {held} files would be removed, and --max-prune allows {limit.files(held)}; none was: "
         "look at `plan --prune`, then confirm with --yes or allow more",
     )
+    return replace(kept, prune_refused=True)
 
 
 def still_ours(root: Path, removals: Iterable[Action]) -> tuple[list[Action], list[str]]:

@@ -76,7 +76,9 @@ def dumps(saved: SavedPlan) -> str:
         "mirror_settings": dict(saved.mirror),
         "datasets": list(saved.datasets),
         "search_complete": plan.search_complete,
-        "failures": [{"id": failure.id, "error": failure.error} for failure in plan.failures],
+        "failures": [
+            {"id": failure.id, "error": failure.error, "refused": failure.refused} for failure in plan.failures
+        ],
         "warnings": list(plan.warnings),
     }
     actions = ",\n".join(json.dumps(_action(action)) for action in plan.actions)
@@ -164,7 +166,10 @@ def _saved(document: Mapping[str, Any], digest: str) -> SavedPlan:
             archives={key: dict(facts) for key, facts in document.get("archives", {}).items()},
             actions=tuple(_read_action(values) for values in document["actions"]),
             search_complete=bool(document["search_complete"]),
-            failures=tuple(Failure(id=str(item["id"]), error=str(item["error"])) for item in document["failures"]),
+            failures=tuple(
+                Failure(id=str(item["id"]), error=str(item["error"]), refused=item.get("refused") is True)
+                for item in document["failures"]
+            ),
             warnings=tuple(map(str, document["warnings"])),
         ),
         digest=digest,

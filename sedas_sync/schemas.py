@@ -143,7 +143,13 @@ _SUMMARY_FIELDS: dict[str, Schema] = {
     "bytes": _count("Size of the scenes fetched."),
     "seconds": _number("How long it took."),
     **_FAILURES,
-    "exit_code": {"type": "integer", "description": "The command's exit code."},
+    "exit_code": {
+        "type": "integer",
+        "description": (
+            "The command's exit code. It is 1 with no failure where files were to be removed and may not be: no scene "
+            "failed by that, and a warning says why."
+        ),
+    },
 }
 
 
@@ -373,7 +379,9 @@ def _status() -> Schema:
             "bytes": _count("Size of the held files."),
             "partial_bytes": _count("Bytes of downloads that were begun."),
             "free": _count("Free bytes of the mirror's file system."),
-            "up_to_date": _flag("Whether every dataset was applied, and nothing of it is missing or changed."),
+            "up_to_date": _flag(
+                "Whether every dataset was applied, the last run without a failure, and nothing is missing or changed."
+            ),
         },
     )
     dataset = _object(

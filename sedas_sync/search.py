@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
 from sedas_sync.desired import queries
@@ -28,6 +29,8 @@ class Offer(Struct):
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     complete: bool = True
+    refused: AuthenticationError | None = None
+    """Why this account may not make the search."""
 
 
 def search(
@@ -42,6 +45,8 @@ def search(
     A search that fails or stays incomplete leaves what it found and a `Failure` under the dataset's name; named
     products that no archive knows are a `Failure` each, under their own name.
 
+    A search that this account may not make is its dataset's failure too, as long as another one went better.
+
     A dataset with several archives asks all of them. One that fails leaves the search incomplete, since what it alone
     lists is not known; only where all named products were found elsewhere is it no more than a warning.
 
@@ -52,7 +57,7 @@ def search(
         on_found: told how many scenes have been found so far, a few times a second, from the calling thread.
 
     Raises:
-        AuthenticationError: an archive refused the credentials.
+        AuthenticationError: an archive refused the credentials, or every search.
     """
     parts = {
         name: {key: Offer(name) for key in dataset.archive or ("",)} for name, dataset in manifest.datasets.items()
@@ -67,6 +72,9 @@ def search(
             on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
         for future in futures:
             future.result()
+    refused = [offer.refused for offers in parts.values() for offer in offers.values()]
+    if (first := next(iter(refused), None)) is not None and all(refused):
+        raise first
     return {name: _joined(manifest.datasets[name], offers) for name, offers in parts.items()}
 
 
@@ -80,7 +88,7 @@ def _joined(dataset: Dataset, offers: Mapping[str, Offer]) -> Offer:
             scenes={scene_id: described(here) for scene_id, here in places.items()},
             places=places,
             failures=[
-                Failure(id=failure.id, error=f"archive {key}: {failure.error}")
+                replace(failure, error=f"archive {key}: {failure.error}")
                 for key, offer in offers.items()
                 for failure in offer.failures
             ],
@@ -118,11 +126,13 @@ def _search_dataset(
         try:
             for scene in scenes:
                 offer.scenes.setdefault(scene.id, scene)
-        except AuthenticationError:
-            raise
         except SedasSyncError as error:
+            if isinstance(error, AuthenticationError):
+                if not error.forbidden:
+                    raise
+                offer.refused = error
             offer.complete = False
-            offer.failures.append(Failure(id=dataset.name, error=str(error)))
+            offer.failures.append(Failure(id=dataset.name, error=str(error), refused=offer.refused is not None))
             return isinstance(error, IncompleteSearch)
         return True
 

@@ -67,7 +67,7 @@ class Status:
     orders: tuple[Order, ...]
     partials: tuple[Partial, ...]
     failures: tuple[Failure, ...]
-    """The last error of each scene that failed since it was last fetched."""
+    """The last error of each scene that failed since it was last fetched, and of each search that failed last."""
     last_run: RunRecord | None
     lock: str | None = None
     """The lock that is counted against; None where it is the last apply."""
@@ -79,6 +79,15 @@ class Status:
     def partial_bytes(self) -> int:
         """Bytes of downloads that were begun."""
         return sum(partial.size for partial in self.partials)
+
+    @property
+    def _in_doubt(self) -> bool:
+        """Whether the last run may have left something undone that nothing else here tells of."""
+        run = self.last_run
+        failed = {failure.id for failure in self.failures}
+        return not failed.isdisjoint(item.dataset for item in self.datasets) or (
+            run is not None and (run.ended is None or bool((run.summary or {}).get("failed")))
+        )
 
     def to_json(self, now: datetime) -> dict[str, Any]:
         """Return the status as JSON data; ages are counted to `now`."""
@@ -105,6 +114,7 @@ class Status:
                 "partial_bytes": self.partial_bytes,
                 "free": self.free,
                 "up_to_date": len(counted) == len(self.datasets)
+                and not self._in_doubt
                 and not any(item.missing or item.changed or item.differs for item in counted),
             },
             "datasets": [
@@ -143,7 +153,7 @@ def order_json(order: Order, now: datetime) -> dict[str, Any]:
         "id": order.id,
         "state": order.state.value,
         "placed": iso(order.placed),
-        "age_seconds": round((now - order.placed).total_seconds(), 3),
+        "age_seconds": max(0.0, round((now - order.placed).total_seconds(), 3)),
         "polls": order.polls,
     }
 

@@ -609,12 +609,14 @@ class SedasArchive:
             # Not the token's fault then: it is what this account may not have, and another login would not help.
             self._forbidden = token
         elif _token_refused(reply):
-            raise AuthenticationError(f"the archive refuses a token it has just given: {reply.error(what)}")
+            raise AuthenticationError(
+                f"the archive refuses a token it has just given: {reply.error(what)}", forbidden=True
+            )
         return reply
 
     def _answer(self, reply: http.Reply, what: str) -> Any:
         if reply.status == _FORBIDDEN:
-            raise AuthenticationError(f"this account may not do that: {reply.error(what)}")
+            raise AuthenticationError(f"this account may not do that: {reply.error(what)}", forbidden=True)
         if not reply.ok:
             raise reply.error(what)
         return reply.json(what)

@@ -90,11 +90,11 @@ def interruptible(view: Any = None) -> Iterator[None]:
 
 
 @contextmanager
-def stopping(stop: Callable[[], None], view: Any = None) -> Iterator[list[int]]:
+def stopping(stop: Callable[[int], None], view: Any = None) -> Iterator[list[int]]:
     """The first signal brings the run to an end in order, the second one ends the process at once.
 
     Args:
-        stop: asks the run to end.
+        stop: asks the run to end; told what the process will end with.
         view: what shows how far it is; it says that the run ends, and leaves a clean line.
     """
     caught: list[int] = []
@@ -106,7 +106,7 @@ def stopping(stop: Callable[[], None], view: Any = None) -> Iterator[list[int]]:
         caught.append(number)
         if view is not None:
             view.stopping()
-        stop()
+        stop(128 + number)
 
     with _handling(handle):
         yield caught

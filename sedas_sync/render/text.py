@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sedas_sync.status import Status
     from sedas_sync.verify import Report
 
-INTERRUPTED = 130
+INTERRUPTED = (130, 143)
 """The exit code of a run that was told to stop."""
 
 
@@ -39,7 +39,7 @@ def summary(of: Summary, look: Look = PLAIN) -> str:
     warned = f", {count(of.warnings, 'warning')}" if of.warnings else ""
     head = ", ".join(parts) if parts else "no scenes"
     amount = f"; {size(of.bytes)} in {duration(of.seconds)}" if of.fetched else ""
-    word = "Stopped:" if of.exit_code == INTERRUPTED else "Applied:"
+    word = "Stopped:" if of.exit_code in INTERRUPTED else "Applied:"
     return f"{look.paint(word, 'red' if of.failed else 'bold')} {head}{warned}{amount}."
 
 

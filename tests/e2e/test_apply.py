@@ -1,5 +1,6 @@
 """apply, end to end: the installed command in a subprocess against a server on loopback."""
 
+import json
 import os
 import shutil
 import signal
@@ -106,7 +107,9 @@ def test_an_interrupted_apply_stops_in_order_and_the_same_command_goes_on(worksp
     out, err = process.communicate(timeout=20)
     assert process.returncode == code
     assert "everything so far is kept; to go on, run `sedas-sync apply" in err
-    assert '"event": "summary"' in out.splitlines()[-1]
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["event"], summary["exit_code"]) == ("summary", code)
+    assert workspace.run("status", "--json").json["last_run"]["exit_code"] == code
     assert not list(workspace.mirror.glob("*.zip")), "nothing unfinished stands under a final name"
 
     plan = workspace.run("plan", "--json").json
@@ -259,6 +262,46 @@ def test_a_dataset_whose_search_fails_does_not_hold_up_the_others(workspace, san
     plan = workspace.run("plan", "--json")
     assert plan.json["search_complete"] is False
     assert plan.code == 1
+
+
+BROKEN = '[dataset.broken]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nsatellite = "No such"\n'
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_dataset_whose_search_is_refused_does_not_hold_up_the_others(quick_workspace, sandbox, status):
+    """A search that fails: the other datasets and all that was found are applied, nothing is pruned."""
+    from sedas_sync.sandbox.faults import error
+
+    workspace = quick_workspace
+    use(sandbox, RowCatalogue(rows("A", "OLD")))
+    workspace.write(NAMED)
+    assert workspace.run("apply").code == 0
+    use(sandbox, RowCatalogue(rows("A", "B")))
+    workspace.write(NAMED + 'exclude = ["OLD"]\n' + BROKEN, transfer="retries = 0")
+
+    def refuse(request, answer):
+        return error(status, "not for you") if "satelliteName" in (request.json or {}) else answer(request)
+
+    sandbox.faults = Faults(rules=(Rule("search", refuse),))
+    plan = workspace.run("plan", "--json", "--out", "p.json")
+    assert (plan.code, plan.json["search_complete"]) == (4, False)
+    assert [failure["id"] for failure in plan.json["failures"]] == ["broken"]
+    assert workspace.run("search", "--json").code == 4
+    locking = workspace.run("lock")
+    assert (locking.code, (workspace.path / "manifest.lock").exists()) == (4, False)
+    assert "failed: broken: " in locking.err
+    ran = workspace.run("apply", "--plan", "p.json", "--json")
+    assert (ran.code, ran.summary["exit_code"], ran.summary["fetched"]) == (4, 4, 1)
+    assert [failure["id"] for failure in ran.summary["failures"]] == ["broken"]
+    (workspace.mirror / "B.zip").unlink()
+    ran = workspace.run("apply", "--json", "--prune", "--update-lock")
+    assert (ran.code, ran.summary["exit_code"], ran.summary["fetched"], ran.summary["pruned"]) == (4, 4, 1, 0)
+    assert not (workspace.path / "manifest.lock").exists()
+    assert set(workspace.files()) == {"A.zip", "B.zip", "OLD.zip"}
+
+    sandbox.faults = Faults(rules=(Rule("search", fail(status)),))
+    refused = workspace.run("apply", "--json")
+    assert (refused.code, refused.out) == (4, ""), "where every search is refused there is nothing to be done"
 
 
 def test_planned_acquisitions_are_skipped_and_are_no_change(workspace, sandbox):

@@ -3,11 +3,14 @@
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sedas_sync.model import Order
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail, slow
+from sedas_sync.status import order_json
 
 MAY = 'aoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 TWO = f'[dataset.optical]\n{MAY}sensor = "optical"\n[dataset.radar]\n{MAY}sensor = "sar"\n'
@@ -105,6 +108,39 @@ def test_a_failed_search_does_not_make_status_forget_what_was_wanted(mixed, sand
     sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
     assert mixed.run("apply", "--no-wait").code == 1
     assert mixed.run("status", "--json").json["summary"]["wanted"] == 5
+
+
+def test_a_failed_search_is_told_and_the_mirror_is_not_up_to_date(quick_workspace, sandbox):
+    mixed = quick_workspace
+    sandbox._catalogue = RowCatalogue(
+        [make_row("A", "2019-05-01T11:00:00Z"), make_row("R", "2019-05-05T11:00:00Z", satellite="Sentinel-1A")]
+    )
+    mixed.write(TWO, transfer="retries = 0")
+    sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
+    assert mixed.run("apply").code == 1
+    said = mixed.run("status", "--json").json
+    assert [(item["dataset"], item["wanted"]) for item in said["datasets"]] == [("optical", None), ("radar", None)]
+    assert [failure["id"] for failure in said["failures"]] == ["optical", "radar"]
+    assert said["summary"]["up_to_date"] is False
+    assert "never applied" in mixed.run("status").out
+    sandbox.faults = Faults()
+    assert mixed.run("apply", "--dataset", "radar").code == 0
+    said = mixed.run("status", "--json").json
+    assert [failure["id"] for failure in said["failures"]] == ["optical"], "the other search was asked again"
+    assert mixed.run("apply").code == 0
+    said = mixed.run("status", "--json").json["summary"]
+    assert (said["failed"], said["up_to_date"]) == (0, True)
+    sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
+    assert mixed.run("apply").code == 1
+    said = mixed.run("status", "--json").json
+    assert (said["summary"]["missing"], said["summary"]["up_to_date"]) == (0, False)
+    assert all(item["wanted"] for item in said["datasets"]), "what was wanted is not forgotten"
+
+
+def test_an_order_of_the_future_has_no_negative_age():
+    placed = datetime(2030, 1, 1, tzinfo=UTC)
+    order = Order(id="A", order="1", placed=placed, archive="a")
+    assert order_json(order, placed - timedelta(hours=1))["age_seconds"] == 0.0
 
 
 def test_status_before_anything(workspace):

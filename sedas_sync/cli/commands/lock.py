@@ -13,9 +13,11 @@ from sedas_sync.cli.shared import (
     interruptible,
     opened_mirror,
     print_json,
+    tell,
     tell_failures,
     warn_all,
 )
+from sedas_sync.errors import AuthenticationError
 from sedas_sync.render import text
 from sedas_sync.render.look import look_of
 
@@ -35,6 +37,9 @@ def lock(manifest: str, check: bool, lock_timeout: float, common: Globals) -> No
             warn_all(made.warnings, common)
             if made.failures or not made.search_complete:
                 tell_failures(made.failures)
+                if any(failure.refused for failure in made.failures):
+                    tell("error: the lock is left as it is, since a search was refused")
+                    end_with(AuthenticationError.exit_code)
             locked = mirror.relock(made, write=not check)
         if common.as_json:
             print_json({"schema": 1, "manifest": mirror.manifest.source, "check": check, **locked.to_json()})

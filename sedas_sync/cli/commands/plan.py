@@ -28,6 +28,7 @@ from sedas_sync.cli.shared import (
     warn_all,
 )
 from sedas_sync.errors import ManifestError
+from sedas_sync.events import exit_code_of
 from sedas_sync.render.look import look_of
 from sedas_sync.render.plan import plan as plan_text
 
@@ -115,7 +116,7 @@ def run_plan(
             click.echo(plan_text(made, everything=everything, command=command, look=look_of(sys.stdout)))
         tell_failures(made.failures if common.as_json or common.quiet else ())
         if made.failures:
-            end_with(1)
+            end_with(exit_code_of(made.failures))
         end_with(CHANGES_TO_MAKE if tell and made.changes else 0)
 
 

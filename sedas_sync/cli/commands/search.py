@@ -15,6 +15,7 @@ from sedas_sync.cli.shared import (
     warn_all,
     write_lines,
 )
+from sedas_sync.events import exit_code_of
 from sedas_sync.export import tables
 from sedas_sync.render import text
 from sedas_sync.render.look import look_of
@@ -54,4 +55,4 @@ def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Gl
         else:
             click.echo(text.scenes(result.scenes, of, look_of(sys.stdout)))
         tell_failures(result.failures)
-        end_with(1 if result.failures else 0)
+        end_with(exit_code_of(result.failures))

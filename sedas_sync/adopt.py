@@ -179,6 +179,10 @@ class Adopter:
         self._record = record
         self._stopped = stopped
         self._names = Names(wants)
+        # A name that was made safe, or cut, no longer carries the id.
+        self._at = {want.path: scene_id for scene_id, want in wants.items()}
+        for path, scene_id in tuple(self._at.items()):
+            self._at.setdefault(path.rpartition("/")[2], scene_id)
         self.warnings: list[str] = []
 
     def adopt(self, source: Path | None = None, *, how: How = "link") -> Iterator[File]:
@@ -199,7 +203,7 @@ class Adopter:
             if any(above in folders for above in _above(entry.path)):
                 continue
             name = entry.path.rpartition("/")[2]
-            scene_id = self._names.find(name)
+            scene_id = self._at.get(entry.path) or self._at.get(name) or self._names.find(name)
             if scene_id is None or not (name.lower().endswith(".zip") or _is_zip(place / entry.path)):
                 why = "its name carries no id of a scene that a dataset wants" if scene_id is None else "it is no zip"
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)

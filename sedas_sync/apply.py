@@ -54,6 +54,7 @@ from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, FileState, Plan
 from sedas_sync.survey import state_of
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
+from sedas_sync.transfer.partial import tidy
 from sedas_sync.transfer.remote import Retry
 from sedas_sync.words import size
 
@@ -242,6 +243,7 @@ class Run:
 
     def _take_up(self) -> None:
         """Sort the plan's actions into the queues, and do at once what needs no archive."""
+        tidy(str(self.root), f"{STATE}/partial")
         self._room()
         for warning in (*self._beyond, *self.plan.warnings):
             self.warn(warning)

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -523,6 +523,10 @@ class Holder:
     since: str
 
 
+_SAID_WITHIN = (0.02, 0.05, 0.13, 0.3)
+"""Pauses between looks at who holds a lock, seconds."""
+
+
 @contextmanager
 def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
     """Hold the mirror's lock, so that no other process changes it.
@@ -552,12 +556,20 @@ def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
         path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
         yield
     finally:
+        # Else the next one to hold it would for a moment go by this name.
+        with suppress(OSError):
+            os.truncate(path, 0)
         guard.release()
 
 
-def _describe(path: Path) -> str:
-    try:
-        holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return "it has not said who it is"
-    return f"process {holder.pid} on {holder.host}, since {holder.since}"
+def _describe(path: Path, sleep: Callable[[float], None] = time.sleep) -> str:
+    """Who holds the lock, who says so right after taking it: where nothing is said yet, it is asked a few times."""
+    for pause in (*_SAID_WITHIN, None):
+        try:
+            holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            if pause is not None:
+                sleep(pause)
+        else:
+            return f"process {holder.pid} on {holder.host}, since {holder.since}"
+    return "it has not said who it is"

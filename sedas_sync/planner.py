@@ -29,7 +29,7 @@ from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import Survey, survey
-from sedas_sync.why import Explanation, Pruning
+from sedas_sync.why import NOT_FOUND, Explanation, Pruning
 
 if TYPE_CHECKING:
     from sedas_sync.verify import Report, Verified
@@ -396,7 +396,10 @@ class Planner:
                 continue
             why = found.chosen.refused.get(scene.id, {}).get(name)
             why = why or refusal(dataset, self._manifest.aois, scene, self._clock())
-            verdicts[name] = why or Refusal("search", "it fits the rules, but the catalogue's search did not give it")
+            missed = "catalogue's search did not give it"
+            if not found.offers[name].complete:
+                missed = "search failed or stayed incomplete"
+            verdicts[name] = why or Refusal(NOT_FOUND, f"it fits the rules, but the {missed}")
         return verdicts
 
     def check_saved(self, saved: SavedPlan) -> None:

@@ -8,6 +8,9 @@ from sedas_sync.desired import Refusal
 from sedas_sync.events import iso
 from sedas_sync.model import Action, Holding, Kind, Order, Scene, SceneId
 
+NOT_FOUND = "search"
+"""What is said for a rule where a scene fits all of them, and the search did not give it."""
+
 _NEXT = {
     Kind.KEEP: "nothing: it is held and unchanged",
     Kind.FETCH: "fetch it",
@@ -60,8 +63,19 @@ class Explanation:
             return _NEXT[self.action.kind]
         if self.held is not None:
             goes = self.pruning is not None and self.pruning.removes
+            if fits := self._fitting:
+                return f"nothing: the file stays; it fits the rules of {fits}, whose search did not give it"
             return "nothing: the file stays; no dataset wants it" + ("; `apply --prune` removes it" if goes else "")
-        return "nothing: no dataset wants it" if self.known else "nothing: nobody knows it"
+        if not self.known:
+            return "nothing: nobody knows it"
+        if fits := self._fitting:
+            return f"nothing, until the search of {fits} gives it"
+        return "nothing: no dataset wants it"
+
+    @property
+    def _fitting(self) -> str:
+        """The datasets whose rules the scene fits though their searches did not give it."""
+        return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule == NOT_FOUND)
 
     def to_json(self) -> dict[str, Any]:
         """Return the explanation as JSON data."""

@@ -147,6 +147,22 @@ def partial_of(root: str, name: str) -> Resumable | None:
     return Resumable(have, note_of.total)
 
 
+def tidy(root: str, place: str) -> None:
+    """Take away notes whose parts are gone, as a kill in the moment of a rename leaves them.
+
+    Args:
+        root: the mirror's folder; the caller holds its lock, and nothing is under way.
+        place: the folder of the parts, relative to the root.
+    """
+    with suppress(OSError, errors.TransferError), folder.parent(root, f"{place}/-") as (here, _):
+        with os.scandir(here) as entries:
+            names = {entry.name for entry in entries}
+        for name in names:
+            stem, dot, kind = name.rpartition(".")
+            if dot and kind in ("meta", "mnew") and f"{stem}.part" not in names:
+                os.unlink(name, dir_fd=here)
+
+
 def _load(here: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
     try:
         with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=here), "rb") as file:
@@ -216,6 +232,9 @@ class Partial:
                 self.file, size = _open(self._held.file, self._last, name)
             if size:
                 self._adopt(size)
+            if self.note is None:
+                # Of a part that has become its scene, or that nothing can be gone on from.
+                self._unlink(note_name(self._last))
         except BaseException:
             self._let_go()
             raise
@@ -282,6 +301,9 @@ class Partial:
         """Forget what is there."""
         os.ftruncate(self.file, 0)
         self._drop_journal()
+        if self._noted:
+            self._unlink(note_name(self._last))
+            self._noted = False
         self.note = None
         self.scattered = False
         self._stretches = []

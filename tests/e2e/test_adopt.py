@@ -215,6 +215,23 @@ def test_a_lost_index_is_rebuilt_from_the_folder_without_a_download(workspace, s
     assert sandbox.downloads == downloads
 
 
+@pytest.mark.parametrize("name", ["a/b", "L" * 300])
+def test_a_file_whose_name_was_made_safe_is_known_by_its_place(quick_workspace, sandbox, offered, name):
+    workspace = quick_workspace
+    with zipfile.ZipFile(workspace.path / "scene.file", "w") as made:
+        made.writestr("band.bin", b"bytes")
+    made_of = {name: workspace.path / "scene.file"}
+    sandbox._catalogue = RowCatalogue([make_row(name, "2019-05-01T11:00:00Z")], files=made_of)
+    workspace.write(MAY)
+    assert workspace.run("apply").code == 0
+    (file,) = workspace.mirror.glob("*.zip")
+    assert name not in file.name
+    shutil.rmtree(workspace.mirror / ".sedas-sync")
+    ran = workspace.run("adopt", "--json").json
+    assert results(ran) == {file.name: "adopted"}
+    assert ran["files"][0]["id"] == name
+
+
 def test_an_order_of_what_is_adopted_is_forgotten(workspace, sandbox, offered):
     sandbox.order_delay = 3600
     sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z", online=False)])

@@ -438,6 +438,38 @@ def test_a_mirror_belongs_to_one_manifest(workspace, sandbox):
     assert workspace.run("apply").code == 2
 
 
+def test_a_dry_run_plans_as_if_the_mirror_were_taken_over(quick_workspace, sandbox):
+    workspace = quick_workspace
+    sandbox_rows(sandbox, workspace, "A")
+    workspace.run("apply")
+    workspace.write(NAMED, name="other.toml")
+    assert workspace.run("apply", "other.toml", "--dry-run").code == 2
+    dry = workspace.run("apply", "other.toml", "--dry-run", "--take-over", "--json")
+    assert (dry.code, dry.json["summary"]["keep"]) == (0, 1)
+    assert workspace.run("plan").code == 0, "nothing was taken over"
+
+
+def test_a_plan_that_cannot_be_saved_is_refused_before_the_search(quick_workspace, sandbox):
+    workspace = quick_workspace
+    sandbox_rows(sandbox, workspace, "A")
+    sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
+    ran = workspace.run("plan", "--out", workspace.path / "nowhere" / "plan.json")
+    assert ran.code == 2
+    assert "there is no folder" in ran.err
+
+
+def test_a_note_whose_part_is_gone_is_taken_away(quick_workspace, sandbox):
+    workspace = quick_workspace
+    sandbox_rows(sandbox, workspace, *"AB")
+    assert workspace.run("apply").code == 0
+    partials = workspace.mirror / ".sedas-sync" / "partial"
+    for name in ("A", "B"):
+        (partials / f"{name}.meta").write_text("{}\n")
+    (workspace.mirror / "B.zip").write_bytes(b"damaged")
+    assert workspace.run("verify", "--repair").code == 0
+    assert not list(partials.iterdir())
+
+
 def test_another_process_at_work_is_named(workspace, sandbox):
     """`apply.lock`: with who holds it."""
     big = zip_of(workspace.path, 2_000_000)

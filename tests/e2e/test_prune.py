@@ -240,7 +240,7 @@ def test_yes_answers_the_question(filled):
     assert (ran.code, ran.summary["pruned"]) == (0, 6)
 
 
-@pytest.mark.parametrize(("answer", "code", "stays"), [("y", 0, "GH"), ("n", 1, NAMES)])
+@pytest.mark.parametrize(("answer", "code", "stays"), [("y\n", 0, "GH"), ("n\n", 1, NAMES), ("\x04", 1, NAMES)])
 def test_on_a_terminal_it_asks_once(filled, answer, code, stays):
     filled.write(manifest(start="2019-05-07"))
     ours, theirs = pty.openpty()
@@ -258,10 +258,11 @@ def test_on_a_terminal_it_asks_once(filled, answer, code, stays):
             break
         shown += piece
         if b"[y/N]" in shown and not answered:
-            os.write(ours, f"{answer}\n".encode())
+            os.write(ours, answer.encode())
             answered = True
-    process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=20)
     os.close(ours)
+    assert b"Applied:" in out, "the rest is done"
     assert shown.count(b"Remove 6 of the 8 files") == 1, shown
     assert process.returncode == code
     assert left(filled) == stays

@@ -96,6 +96,18 @@ def test_why_of_a_held_scene_that_has_left_the_catalogue(mixed, sandbox):
     assert document["next"].startswith("nothing")
 
 
+def test_why_after_a_search_that_failed(mixed, sandbox):
+    sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
+    held = mixed.run("why", "KEPT", "--json").json
+    wanted = mixed.run("why", "BROKEN", "--json").json
+    for document in (held, wanted):
+        (verdict,) = document["datasets"]
+        assert verdict["detail"] == "it fits the rules, but the search failed or stayed incomplete"
+        assert "no dataset wants it" not in document["next"]
+    assert "the file stays" in held["next"]
+    assert wanted["next"] == f"nothing, until the search of {verdict['dataset']} gives it"
+
+
 def test_a_plan_from_a_record_needs_neither_network_nor_account(workspace, sandbox):
     sandbox._catalogue = RowCatalogue(
         [

@@ -88,7 +88,7 @@ def apply(
     if dry_run:
         from sedas_sync.cli.commands.plan import run_plan  # noqa: PLC0415  # only where it is needed: start-up is short
 
-        run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune)
+        run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     quickly = locked and not (datasets or take_over or prune)
     with (
         opened_mirror(manifest, common) as mirror,
@@ -247,7 +247,12 @@ def _confirm_prune(view: Any, *, yes: bool) -> Callable[[int, int], bool]:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
         view.close()
-        with interruptible():
-            return click.confirm(f"Remove {count} of the {held} files that the mirror holds?", err=True)
+        try:
+            with interruptible():
+                return click.confirm(f"Remove {count} of the {held} files that the mirror holds?", err=True)
+        except click.Abort:
+            # The end of input, which is no consent; an interruption has ended the process.
+            click.echo(err=True)
+            return False
 
     return ask

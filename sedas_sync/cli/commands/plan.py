@@ -1,5 +1,6 @@
 """`sedas-sync plan`."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -93,18 +94,28 @@ def run_plan(
     out: str | None = None,
     summary: str | None = None,
     locked: bool = False,
+    take_over: bool = False,
 ) -> NoReturn:
     """Plan, show it, and end with the exit code; `apply --dry-run` is this too."""
+    if out is not None:
+        _check_place(Path(out))
     opened = opened_mirror(manifest, common, record=record, replay=replay)
     with opened as mirror, event_view(common, json_lines=False) as view, interruptible(view):
         mirror.on_step = view.step
         made = mirror.plan(
-            datasets=datasets, sizes=sizes, on_event=view, on_found=view.found, locked=locked, prune=prune
+            datasets=datasets,
+            sizes=sizes,
+            on_event=view,
+            on_found=view.found,
+            take_over=take_over,
+            locked=locked,
+            prune=prune,
         )
         view.close()
         warn_all(made.warnings, common)
         command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += (" --locked" if locked else "") + (" --prune" if prune else "")
+        command += " --take-over" if take_over else ""
         if out is not None:
             _save_plan(mirror, made, datasets, out)
             command = f"sedas-sync apply{as_argument(manifest)} --plan {shlex.quote(out)}"
@@ -118,6 +129,14 @@ def run_plan(
         if made.failures:
             end_with(exit_code_of(made.failures))
         end_with(CHANGES_TO_MAKE if tell and made.changes else 0)
+
+
+def _check_place(out: Path) -> None:
+    """See to it that a plan can be saved, before a search that may take minutes."""
+    if not out.parent.is_dir():
+        raise ManifestError(f"--out {out}: there is no folder {out.parent}")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise ManifestError(f"--out {out}: the folder {out.parent} cannot be written")
 
 
 def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> None:

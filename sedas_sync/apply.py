@@ -49,6 +49,7 @@ from sedas_sync.facts import facts_of
 from sedas_sync.gathering import Gatherer
 from sedas_sync.index import Index
 from sedas_sync.integrity import Filehash
+from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, FileState, Plan

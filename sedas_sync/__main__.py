@@ -1,6 +1,7 @@
 """`python -m sedas_sync` is `sedas-sync`."""
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -9,13 +10,17 @@ from sedas_sync import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 
 def main() -> "NoReturn":
     """Run the command line; the version, and a locked run with nothing to do, without importing most of it."""
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
-        sys.stdout.write(f"sedas-sync {__version__}\n")
+        try:
+            sys.stdout.write(f"sedas-sync {__version__}\n")
+            sys.stdout.flush()
+        except OSError:
+            os._exit(1)
         sys.exit(0)
     # What is imported and what a plan is made of stays till the end: looking through it for cycles took an eighth of
     # the time to start, and as much of planning 100,000 scenes.
@@ -26,6 +31,7 @@ def main() -> "NoReturn":
         # Until a command knows better, there is nothing to bring to an end.
         signal.signal(number, lambda number, _frame: os._exit(128 + number))
     _open_what_is_closed()
+    _let_go_of_what_cannot_be_written()
     _be_quick(sys.argv[1:])
     from sedas_sync.cli import main  # noqa: PLC0415  # see above
 
@@ -71,6 +77,28 @@ def _open_what_is_closed() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # as above
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # as above
+
+
+class _Lossy(io.FileIO):
+    """A file that swallows what it cannot take: a log on a full disk, or one whose reader has gone, stops no run."""
+
+    def write(self, data: "Any") -> int:
+        try:
+            written = super().write(data)
+        except OSError:
+            written = None
+        return len(data) if written is None else written
+
+
+def _let_go_of_what_cannot_be_written() -> None:
+    """Have standard error drop what fails to be written."""
+    try:
+        raw = _Lossy(sys.stderr.fileno(), "w", closefd=False)
+    except (OSError, ValueError):
+        return
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=sys.stderr.encoding, errors="backslashreplace", line_buffering=True
+    )
 
 
 if __name__ == "__main__":

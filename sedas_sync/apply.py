@@ -154,6 +154,7 @@ class Run:
         self._failures: list[Failure] = []
         self._bytes = 0
         self._done = 0
+        self._index_said = len(index.said)
         self._started = monotonic()
         self._progress_at = 0.0
 
@@ -215,6 +216,7 @@ class Run:
                 yield from self._told()
                 self._receive()
                 self._report_progress()
+                self._warn_of_index()
                 yield from self._told()
         finally:
             self._halt.set()
@@ -227,6 +229,8 @@ class Run:
             live.close()
         self._settle()
         yield from self._prune()
+        self._warn_of_index()
+        yield from self._told()
         yield self._summary()
 
     # -- beginning and end -----------------------------------------------------------------------------------------
@@ -351,6 +355,11 @@ class Run:
             self._pruned += 1
             self.tell(Pruned(time=self.now(), id=held.id, path=held.path, size=held.size))
 
+    def _warn_of_index(self) -> None:
+        for warning in self.index.said[self._index_said :]:
+            self.warn(warning)
+        self._index_said = len(self.index.said)
+
     def _summary(self) -> Summary:
         summary = Summary(
             time=self.now(),
@@ -372,7 +381,7 @@ class Run:
             return AuthenticationError.exit_code
         if summary.failures:
             return exit_code_of(summary.failures)
-        if self.plan.prune_refused:
+        if self.plan.prune_refused or self.index.unwritten:
             return SedasSyncError.exit_code
         return 3 if summary.pending else 0
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.events import Step, Watcher, nobody
-from sedas_sync.index import Index, IndexDamagedError, lock
+from sedas_sync.index import Index, IndexDamagedError, cannot_write, lock
 from sedas_sync.manifest import Manifest
-from sedas_sync.memory import STATE
+from sedas_sync.memory import INDEX, STATE
+from sedas_sync.rescue import Rescued, rescue
 
 WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
 """The end of the sentence about a damaged index that is only looked at."""
@@ -35,6 +36,7 @@ class Home:
             raise ManifestError(f"{self.root}: the mirror has to be a folder, and this is a file")
         self._clock = clock
         self._locked = False
+        self._rebuilt: list[str] = []
 
     @property
     def name(self) -> str:
@@ -43,22 +45,43 @@ class Home:
 
     @contextmanager
     def index(self, *, write: bool) -> Iterator[tuple[Index, list[str]]]:
-        """Open the index. A damaged one is said; when writing it is put aside and begun anew, else taken as empty."""
-        warnings: list[str] = []
+        """Open the index, and give it with what is said of it; more may be said while it is open.
+
+        A damaged one is put aside and begun anew where it is written or the mirror is locked, with the orders that
+        can still be read of it; else it is taken as empty, but for its orders. That holds whenever it is found out.
+        """
         try:
             index = Index(self.root, write=write)
-            list(index.orders())
         except IndexDamagedError as error:
-            file = self.root / STATE / "index.db"
-            if not write:
-                warnings.append(f"{error}{WILL_REBUILD}")
-                index = Index(self.root / STATE / "none", write=False)
-            else:
-                kept = _put_aside(file)
-                warnings.append(f"{error}; it was put aside as {kept.name} and is rebuilt from the folder")
-                index = Index(self.root, write=True)
+            index = Index(self.root / STATE / "none", write=False)
+            said = index.said
+            rescued = self._put_aside(error, said, write=write)
+            if write or self._locked:
+                index = Index(self.root, write=write)
+                index.said = said
+            index.write = write
+            index.begin_anew(rescued)
+        else:
+            if write:
+                index.said[:0], self._rebuilt = self._rebuilt, []
+            index.on_damage = lambda index, error: self._put_aside(error, index.said, write=index.write)
         with index:
-            yield index, warnings
+            yield index, index.said
+
+    def _put_aside(self, error: IndexDamagedError, said: list[str], *, write: bool) -> Rescued:
+        file = self.root / STATE / INDEX
+        rescued = rescue(file)
+        if not write and not self._locked:
+            said.append(f"{error}{WILL_REBUILD}")
+            return rescued
+        kept = _put_aside(file)
+        said.append(f"{error}; it was put aside as {kept.name} and is rebuilt from the folder{_orders_said(rescued)}")
+        if not write:
+            # Whoever reads may not be who tells of it.
+            self._rebuilt.append(said[-1])
+            with Index(self.root, write=True) as anew:
+                anew.begin_anew(rescued)
+        return rescued
 
     def check_owner(self, index: Index, *, take_over: bool = False) -> None:
         """See to it that the mirror belongs to this manifest.
@@ -98,9 +121,7 @@ class Home:
             for name in ("partial", "replaced"):
                 (state / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ManifestError(
-                f"{self.root}: the mirror cannot be made here ([mirror] path): {error.strerror}"
-            ) from None
+            raise cannot_write(self.root, error) from None
         if timeout:
             self.on_step(Step("waiting for the mirror"))
         with lock(self.root, timeout=timeout, now=self._clock()):
@@ -122,6 +143,13 @@ class Home:
                 yield
         else:
             yield
+
+
+def _orders_said(rescued: Rescued) -> str:
+    if not rescued.whole:
+        lost = "; its orders cannot all be read: scenes that are still ordered may be ordered again"
+        return f"{lost} ({len(rescued.orders)} were read)" if rescued.orders else lost
+    return f", with the {len(rescued.orders)} orders that it had" if rescued.orders else ""
 
 
 def _put_aside(file: Path) -> Path:

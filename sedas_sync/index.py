@@ -5,6 +5,7 @@ after the rename that they describe, rows of orders before anything else happens
 lock), any number read beside it.
 """
 
+import errno
 import json
 import os
 import socket
@@ -22,7 +23,10 @@ from typing import Any, Self
 from sedas_sync import memory
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.memory import SCHEMA, STATE
-from sedas_sync.model import HeldFile, Holding, Level, Order, OrderState, SceneId
+from sedas_sync.model import HeldFile, Holding, Level, Order, SceneId
+from sedas_sync.notes import FIELDS as _ORDER
+from sedas_sync.notes import Notes, order_of
+from sedas_sync.rescue import Rescued
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -56,7 +60,6 @@ CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
 """What an index of the first format lacks: the files of scenes that are folders."""
 
 _HOLDING = tuple(name for name in Holding.__struct_fields__ if name != "files")
-_ORDER = Order.__struct_fields__
 
 
 def _upsert(table: str, columns: tuple[str, ...]) -> str:
@@ -103,50 +106,71 @@ def _part_of(values: Sequence[Any]) -> HeldFile:
 _LEVELS = {level.value: level for level in Level}
 
 
-def _order_of(values: dict[str, Any]) -> Order:
-    placed, state = datetime.fromisoformat(values["placed"]), OrderState(values["state"])
-    return Order(**{**values, "placed": placed, "state": state})
-
-
 class IndexDamagedError(SedasSyncError):
     """The index file is not a database (any more); it can be rebuilt from the folder."""
+
+
+class IndexUnwritableError(SedasSyncError):
+    """The index cannot be written where it is: a full disk, a file system that is read-only; nothing of it is lost."""
 
 
 _FULL = "the disk is full; free some space and run the same command again, everything so far is kept"
 _REASONS = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_IOERR: "the disk does not take it",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_READONLY: "it is read-only",
     sqlite3.SQLITE_BUSY: "another process keeps it locked",
 }
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR})
+"""What SQLite says of a file that is no index: the last one where a table is not there."""
+_PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""What SQLite says where it is a file beside the index that finds no room."""
+_LITTLE = 65536
+"""Bytes that SQLite may want at once for the files beside an index."""
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that says in words why something cannot be written."""
+    """A connection that says in words why something cannot be written, and tells damage from it."""
+
+    place: Path = Path()
 
     def execute(self, *args: Any) -> sqlite3.Cursor:
-        with _in_words():
+        with _in_words(self.place):
             return super().execute(*args)
 
     def executemany(self, *args: Any) -> sqlite3.Cursor:
-        with _in_words():
+        with _in_words(self.place):
             return super().executemany(*args)
 
     def executescript(self, *args: Any) -> sqlite3.Cursor:
-        with _in_words():
+        with _in_words(self.place):
             return super().executescript(*args)
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def _in_words(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         # The lowest byte is the kind of error, what is above it refines it.
-        reason = _REASONS.get(error.sqlite_errorcode & 0xFF)
-        if reason is None:
+        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        reason = _REASONS.get(kind)
+        if reason is None and (kind not in _DAMAGED or isinstance(error, sqlite3.ProgrammingError)):
             raise
-        raise SedasSyncError(f"the mirror's index cannot be written: {reason}") from error
+        if reason is None:
+            raise IndexDamagedError(f"{path}: the index is damaged: {error}") from error
+        if kind in _PERHAPS_FULL and _is_full(path):
+            reason = _FULL
+        raise IndexUnwritableError(f"{path}: the mirror's index cannot be written: {reason}") from error
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        space = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return space.f_bavail * space.f_frsize < _LITTLE or not space.f_favail
 
 
 class Index:
@@ -164,30 +188,98 @@ class Index:
     def __init__(self, root: Path, *, write: bool) -> None:
         self.path = root / STATE / memory.INDEX
         self.write = write
-        self._note = root / STATE / memory.NOTE
         self._version = SCHEMA
+        self.forgiving = False
+        """Whether a row that finds no room is left out, and said: the folder knows what the index does not."""
+        self.said: list[str] = []
+        """What went wrong with the index and stopped nothing."""
+        self.on_damage: Callable[[Index, IndexDamagedError], Rescued] | None = None
+        """Asked once to put a damaged index aside, where that may be; what it rescues goes on in the place of it."""
+        self.on_rebuilt: Callable[[], None] = lambda: None
+        """Told that the index was begun anew while it was open."""
+        self.unwritten = False
+        """Whether a row was left out for want of room."""
+        self._rescued: tuple[Order, ...] = ()
+        self._notes = Notes(root / STATE / memory.NOTE)
         self._db = self._open() if write or self.path.exists() else None
-        if write and (noted := self._noted_order()) is not None:
-            known = {order.id: order for order in self.orders()}
-            self.put_order(known.get(noted.id, noted))
+        if write:
+            self._take_up_notes()
 
     def _open(self) -> sqlite3.Connection:
-        try:
+        with _in_words(self.path):
             if not self.write:
                 return self._open_readonly()
             db = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=30, factory=_Connection
             )
+            db.place = self.path
             try:
                 self._prepare(db)
             except BaseException:
                 db.close()
                 raise
             return db
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "not a database" not in str(error):
-                raise SedasSyncError(f"{self.path}: the index cannot be opened: {error}") from error
-            raise IndexDamagedError(f"{self.path}: the index is damaged: {error}") from error
+
+    def _take_up_notes(self) -> None:
+        """Take orders into the index that an earlier process had only time to note."""
+        try:
+            self._notes.take_up()
+            noted = list(self._notes.read())
+            known = {order.id: order for order in self._orders_of_rows()} if noted else {}
+            for order in noted:
+                self.put_order(known.get(order.id, order))
+        except IndexUnwritableError as error:
+            # The notes stay, and `orders` has them.
+            self._leave_out(error)
+        except IndexDamagedError:
+            self.close()
+            raise
+
+    def _leave_out(self, error: IndexUnwritableError) -> None:
+        if not self.unwritten:
+            self.unwritten = True
+            self.said.append(str(error))
+
+    def _do(self, deed: Callable[[], object]) -> None:
+        """Write what is only memory: no room for it, and damage that it meets, stop nothing that may go on."""
+        try:
+            try:
+                deed()
+            except IndexDamagedError as error:
+                self._mended(error)
+                deed()
+        except IndexUnwritableError as error:
+            if not self.forgiving:
+                raise
+            self._leave_out(error)
+
+    def _execute(self, sql: str, values: Sequence[object] = ()) -> None:
+        self._do(lambda: self._writer.execute(sql, values))
+
+    def begin_anew(self, rescued: Rescued) -> None:
+        """Go on with what was rescued of an index that was damaged: in a new file, or without one where only read."""
+        self._rescued = rescued.orders
+        if not self.write:
+            return
+        self._db = self._db or self._open()
+        if rescued.owner is not None:
+            self.set_owner(rescued.owner)
+        for order in rescued.orders:
+            self.put_order(order)
+        self._rescued = ()
+        self.on_rebuilt()
+
+    def _mended(self, error: IndexDamagedError) -> None:
+        """Begin anew where that may be.
+
+        Raises:
+            IndexDamagedError: it may not, or was done before.
+        """
+        mend, self.on_damage = self.on_damage, None
+        if mend is None:
+            raise error
+        self.close()
+        self.begin_anew(mend(self, error))
 
     def _open_readonly(self) -> sqlite3.Connection:
         # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
@@ -199,6 +291,8 @@ class Index:
             )
             try:
                 self._check_version(db)
+                # Reads the schema, which a look at the version does not.
+                db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
                 return db
             except sqlite3.OperationalError as error:
                 db.close()
@@ -240,18 +334,30 @@ class Index:
     def close(self) -> None:
         """Close the file."""
         if self._db is not None:
-            self._db.close()
+            with suppress(sqlite3.Error):
+                self._db.close()
             self._db = None
+            if self.write:
+                with suppress(OSError):
+                    self._notes.clear()
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     def _rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        try:
+            return self._fetched(sql, values)
+        except IndexDamagedError as error:
+            self._mended(error)
+            return self._fetched(sql, values)
+
+    def _fetched(self, sql: str, values: tuple[object, ...]) -> Iterator[tuple[Any, ...]]:
         if self._db is None:
             return iter(())
         try:
-            return iter(self._db.execute(sql, values).fetchall())
-        except sqlite3.DatabaseError as error:
-            raise IndexDamagedError(f"{self.path}: the index is damaged: {error}") from error
+            with _in_words(self.path):
+                return iter(self._db.execute(sql, values).fetchall())
+        except IndexUnwritableError as error:
+            raise SedasSyncError(str(error).replace("cannot be written", "cannot be read")) from error
 
     def holdings(self) -> Iterator[Holding]:
         """Yield every file that is remembered."""
@@ -275,15 +381,17 @@ class Index:
 
     def orders(self) -> Iterator[Order]:
         """Yield every order that is remembered, oldest first."""
+        found = {order.id: order for order in self._orders_of_rows()}
+        for order in (*self._rescued, *self._notes.read()):
+            known = found.get(order.id)
+            if known is None or order.placed > known.placed:
+                found[order.id] = order
+        yield from sorted(found.values(), key=lambda order: (order.placed, order.id))
+
+    def _orders_of_rows(self) -> Iterator[Order]:
         names = ", ".join(f'"{name}"' for name in _ORDER)
-        noted = self._noted_order()
         for row in self._rows(f"SELECT {names} FROM orders ORDER BY placed, id"):  # noqa: S608  # names of our own
-            order = _order_of(dict(zip(_ORDER, row, strict=True)))
-            if noted is not None and noted.id == order.id:
-                order, noted = (noted if noted.placed > order.placed else order), None
-            yield order
-        if noted is not None:
-            yield noted
+            yield order_of(dict(zip(_ORDER, row, strict=True)))
 
     def last_errors(self) -> dict[SceneId, str]:
         """The last error of each scene that failed since it was last fetched, and of each search that failed last."""
@@ -302,7 +410,9 @@ class Index:
 
     def stamped(self, digest: str) -> int | None:
         """How many scenes are held of the lock with this stamp; None where that is not known."""
-        return None if self._db is None else memory.stamped(self._db, digest)
+        for row in self._rows("SELECT value FROM meta WHERE key = 'stamp'"):
+            return memory.scenes_of(str(row[0]), digest)
+        return None
 
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """The scenes that each dataset wanted when it was last applied, by the dataset's name."""
@@ -337,72 +447,107 @@ class Index:
 
     def set_owner(self, manifest: str) -> None:
         """Remember the manifest this mirror belongs to."""
-        self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", (manifest,))
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", (manifest,))
 
     def put_files(self, held: Sequence[Holding], now: datetime) -> None:
         """Remember files that are in place; whatever was remembered of their scenes or paths is replaced."""
         if not held:
             return
         recorded = now.isoformat()
-        with self.together():
-            self._writer.executemany(_PUT_FILE, [(*_values_of(item), _parts_of(item), recorded) for item in held])
-            self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
-            self._writer.execute(_UNSTAMP)
-            if (failures := self._failures()).keys() & (ids := {item.id for item in held}):
-                self.put_failures({}, of=failures.keys() & ids)
+
+        def put() -> None:
+            with self.together():
+                self._writer.executemany(_PUT_FILE, [(*_values_of(item), _parts_of(item), recorded) for item in held])
+                self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
+                self._writer.execute(_UNSTAMP)
+                if (failures := self._failures()).keys() & (ids := {item.id for item in held}):
+                    self.put_failures({}, of=failures.keys() & ids)
+
+        self._do(put)
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Forget a file."""
-        with self.together():
-            self._writer.execute("DELETE FROM files WHERE id = ?", (scene_id,))
-            self._writer.execute(_UNSTAMP)
+
+        def drop() -> None:
+            with self.together():
+                self._writer.execute("DELETE FROM files WHERE id = ?", (scene_id,))
+                self._writer.execute(_UNSTAMP)
+
+        self._do(drop)
 
     def stamp(self, digest: str, scenes: int) -> None:
         """Remember that all of a lock is held, until any file is put or dropped; see `sedas_sync.unchanged`."""
-        self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('stamp', ?)", (f"{digest} {scenes}",))
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('stamp', ?)", (f"{digest} {scenes}",))
 
     def put_order(self, order: Order, *, durable: bool = True) -> None:
-        """Remember an order, on disk before this returns where `durable`."""
-        db = self._writer
+        """Remember an order, on disk before this returns where `durable`: in its row, or else in its note."""
         values = [order.placed.isoformat() if name == "placed" else getattr(order, name) for name in _ORDER]
         if not durable:
-            db.execute(_PUT_ORDER, values)
+            self._execute(_PUT_ORDER, values)
             return
+        try:
+            with self._deed_for_good():
+                self._writer.execute(_PUT_ORDER, values)
+        except IndexUnwritableError as error:
+            self._notes.keep()
+            if not (self.forgiving and order.id in {noted.id for noted in self._notes.read()}):
+                raise
+            self._leave_out(error)
+        except IndexDamagedError as error:
+            self._mended(error)
+            self._writer.execute(_PUT_ORDER, values)
+            self._notes.drop(order.id)
+        else:
+            self._notes.drop(order.id)
+
+    @contextmanager
+    def _deed_for_good(self) -> Iterator[None]:
+        """What is written within is on the disk at its end."""
+        db = self._writer
         within = db.in_transaction
         if within:
             db.execute("COMMIT")
         db.execute("PRAGMA synchronous = FULL")
         try:
-            db.execute(_PUT_ORDER, values)
+            yield
         finally:
             db.execute("PRAGMA synchronous = NORMAL")
             if within:
                 db.execute("BEGIN IMMEDIATE")
-        self._note.unlink(missing_ok=True)
 
-    def note_order(self, order: Order) -> None:
+    def reserve_order(self, place: int = 0) -> None:
+        """See to it that an order which is placed now can be remembered; from whatever thread.
+
+        Args:
+            place: which of those that place orders at the same time asks.
+
+        Raises:
+            IndexUnwritableError: there is no room for it on the disk.
+        """
+        if self.unwritten:
+            raise IndexUnwritableError(self.said[-1])
+        try:
+            self._notes.reserve(place)
+        except OSError as error:
+            reason = _FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+            raise IndexUnwritableError(f"{self.path.parent}: the order could not be remembered: {reason}") from error
+
+    def note_order(self, order: Order, place: int = 0) -> None:
         """Note an order in the moment it is known, from whatever thread: a kill before `put_order` does not lose it.
 
-        One at a time: `put_order` takes the note away.
+        One at a time for each place: `put_order` takes the note away.
         """
-        values = {name: getattr(order, name) for name in _ORDER}
-        note = json.dumps({**values, "placed": order.placed.isoformat()})
-        with self._note.open("w", encoding="utf-8") as file:
-            file.write(note)
-
-    def _noted_order(self) -> Order | None:
-        try:
-            return _order_of(json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        self._notes.write(order, place)
 
     def drop_order(self, scene_id: SceneId) -> None:
         """Forget the order of a scene."""
-        self._writer.execute("DELETE FROM orders WHERE id = ?", (scene_id,))
+        self._execute("DELETE FROM orders WHERE id = ?", (scene_id,))
+        self._notes.drop(scene_id)
+        self._rescued = tuple(order for order in self._rescued if order.id != scene_id)
 
     def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
         """Remember the last error of a scene."""
-        self._writer.execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", (scene_id, error, now.isoformat()))
+        self._execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", (scene_id, error, now.isoformat()))
 
     def put_failures(self, failures: Mapping[str, str], *, of: AbstractSet[str] | None) -> None:
         """Remember which searches and look-ups failed, by dataset or scene.
@@ -413,7 +558,7 @@ class Index:
         """
         older = {} if of is None else {key: why for key, why in self._failures().items() if key not in of}
         value = json.dumps({**older, **failures}, ensure_ascii=False)
-        self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", (value,))
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", (value,))
 
     def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
         """Remember what datasets want now.
@@ -424,12 +569,15 @@ class Index:
             wanted: for each dataset's name, its scenes.
             only: there are no other datasets; those that are not named are forgotten.
         """
-        db = self._writer
-        with self.together():
-            if only:
-                db.execute("DELETE FROM wanted")
-            rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
-            db.executemany("INSERT OR REPLACE INTO wanted VALUES (?, ?)", rows)
+        rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
+
+        def put() -> None:
+            with self.together():
+                if only:
+                    self._writer.execute("DELETE FROM wanted")
+                self._writer.executemany("INSERT OR REPLACE INTO wanted VALUES (?, ?)", rows)
+
+        self._do(put)
 
     def put_awaited(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
         """Remember the facts of scenes that are wanted and not here.
@@ -438,34 +586,59 @@ class Index:
             facts: as `facts_of` writes them.
             only: nothing else is wanted and absent; whatever was remembered before is forgotten.
         """
-        db = self._writer
-        with self.together():
-            if only:
-                db.execute("DELETE FROM awaited")
-            db.executemany("INSERT OR REPLACE INTO awaited VALUES (?, ?)", facts.items())
+
+        def put() -> None:
+            with self.together():
+                if only:
+                    self._writer.execute("DELETE FROM awaited")
+                self._writer.executemany("INSERT OR REPLACE INTO awaited VALUES (?, ?)", facts.items())
+
+        self._do(put)
 
     def begin_run(self, command: str, now: datetime) -> int:
         """Note that a run begins; returns its number."""
-        return memory.begin_run(self._writer, command, now)
+        numbers: list[int] = []
+        self._do(lambda: numbers.append(memory.begin_run(self._writer, command, now)))
+        return numbers[0] if numbers else 0
 
     def end_run(self, number: int, now: datetime, exit_code: int, summary: dict[str, Any]) -> None:
         """Note how a run ended."""
-        memory.end_run(self._writer, number, now, exit_code, summary)
+        self._do(lambda: memory.end_run(self._writer, number, now, exit_code, summary))
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Commit once for all that is written within; what is durable by itself stays so."""
-        db = self._writer
-        if db.in_transaction:
+        if self._within():
             yield
             return
-        db.execute("BEGIN IMMEDIATE")
+        self._do(lambda: self._writer.execute("BEGIN IMMEDIATE"))
         try:
             yield
+        except IndexDamagedError:
+            self._roll_back()
+            raise
         finally:
             # What was written before something went wrong happened, and is true. On a full disk SQLite lets go itself.
-            if self._writer.in_transaction:
-                db.execute("COMMIT")
+            if self._within():
+                self._do(self._commit)
+
+    def _within(self) -> bool:
+        return self._writer.in_transaction
+
+    def _commit(self) -> None:
+        if not self._within():
+            return
+        try:
+            self._writer.execute("COMMIT")
+        except (IndexUnwritableError, IndexDamagedError):
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        """End a transaction that cannot be committed: left open, it would swallow all that is written after it."""
+        if self._within():
+            with suppress(SedasSyncError, sqlite3.Error):
+                self._writer.execute("ROLLBACK")
 
 
 class Ledger:
@@ -527,6 +700,13 @@ _SAID_WITHIN = (0.02, 0.05, 0.13, 0.3)
 """Pauses between looks at who holds a lock, seconds."""
 
 
+def cannot_write(place: Path, error: OSError) -> SedasSyncError:
+    """What to say of a mirror that cannot be made or written: no mistake of the manifest where the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return IndexUnwritableError(f"{place}: the mirror cannot be written: {_FULL}")
+    return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}")
+
+
 @contextmanager
 def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
     """Hold the mirror's lock, so that no other process changes it.
@@ -550,10 +730,11 @@ def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
             f"{root}: another process is at work here: {_describe(path)}; `--lock-timeout SECONDS` waits for its end"
         ) from None
     except OSError as error:
-        raise ManifestError(f"{root}: the mirror cannot be written: {error.strerror}") from None
+        raise cannot_write(root, error) from None
     try:
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now.isoformat(timespec="seconds"))
-        path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+        with suppress(OSError):  # who holds it is for whoever waits; the lock itself needs no room
+            path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
         yield
     finally:
         # Else the next one to hold it would for a moment go by this name.

@@ -35,7 +35,12 @@ def meta(db: sqlite3.Connection, key: str) -> str | None:
 
 def stamped(db: sqlite3.Connection, digest: str) -> int | None:
     """How many scenes are held of the lock with this stamp; None where that is not known."""
-    known, _, scenes = (meta(db, "stamp") or " ").partition(" ")
+    return scenes_of(meta(db, "stamp") or " ", digest)
+
+
+def scenes_of(stamp: str, digest: str) -> int | None:
+    """How many scenes a stamp is for; None where it is another lock's."""
+    known, _, scenes = stamp.partition(" ")
     return int(scenes) if known == digest else None
 
 

@@ -57,6 +57,10 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _silent(_message: str) -> None:
+    """Nobody wants to know."""
+
+
 def _no(_count: int, _held: int) -> bool:
     """Nobody is there to be asked."""
     return False
@@ -229,11 +233,18 @@ class Mirror:
         """
         return self._planner.why(scene_id, on_event=on_event, on_found=on_found)
 
-    def orders(self) -> list[Order]:
-        """The orders this mirror remembers, oldest first."""
-        with self._home.index(write=False) as (index, _):
+    def orders(self, *, warn: Callable[[str], None] = _silent) -> list[Order]:
+        """The orders this mirror remembers, oldest first.
+
+        Args:
+            warn: told what is wrong with the mirror's index.
+        """
+        with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
-            return list(index.orders())
+            found = list(index.orders())
+        for warning in warnings:
+            warn(warning)
+        return found
 
     def status(self) -> "Status":
         """What the mirror holds against its lock, or else against what its last apply wanted.
@@ -357,9 +368,9 @@ class Mirror:
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
+            inventory = take_stock(self.root, index, self.manifest.datasets)
             if warnings:
                 raise SedasSyncError(warnings[0])
-            inventory = take_stock(self.root, index, self.manifest.datasets)
         job = Job(manifest=self.manifest, root=self.root, inventory=inventory, archive=self.archive)
         if how == "stac":
             return job.to_catalogue(self.catalogue_folder(out), unless_fresh=unless_fresh)
@@ -491,6 +502,14 @@ class Mirror:
         with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
             self._home.check_owner(index, take_over=take_over)
             plan = prune.within(plan, max_prune, index.count(), confirm)
+            index.forgiving = True
+            held = [action.held for action in plan.actions if action.kind is Kind.KEEP and action.held is not None]
+            index.on_rebuilt = lambda: index.put_files(held, self._clock())
+            # Written only when the summary has been told: damage there is to be found before.
+            index.awaited()
+            if warnings:
+                # It may have been begun anew since the plan was made, or just now.
+                index.put_files(held, self._clock())
             index.set_owner(self._home.name)
             self._remember_wanted(index, plan)
             try:
@@ -510,7 +529,9 @@ class Mirror:
         executor: Executor | None = None,
     ) -> Generator[Event]:
         """Carry a plan out; the index is open for writing, and the mirror's lock is held."""
-        said = plan.warnings if not warnings else tuple(w for w in plan.warnings if not w.endswith(WILL_REBUILD))
+        said = plan.warnings
+        if warnings:
+            said = tuple(w for w in said if w not in warnings and not w.endswith(WILL_REBUILD))
         used = {
             key
             for action in plan.actions
@@ -589,6 +610,7 @@ class Mirror:
             plan = self._planner.repair_plan(report)
             with self._home.index(write=True) as (index, warnings):
                 self._home.check_owner(index)
+                index.forgiving = True
                 index.set_owner(self._home.name)
                 for event in self._carry_out(plan, index, warnings, "verify --repair", wait=wait, jobs=jobs):
                     on_event(event)
@@ -690,6 +712,7 @@ class Mirror:
         now = made_from(made.manifest)
         if now is not None and now.digest == made.digest:
             with self.locked(), self._home.index(write=True) as (index, _):
+                index.forgiving = True
                 index.stamp(made.digest, scenes)
 
     def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
@@ -747,14 +770,21 @@ class Mirror:
         """
         return self._planner.resume_plan(saved, take_over=take_over)
 
-    def forget_order(self, order: str) -> bool:
-        """Forget an order, by its own id or by its scene's; says whether there was one."""
-        with self.locked(), self._home.index(write=True) as (index, _):
+    def forget_order(self, order: str, *, warn: Callable[[str], None] = _silent) -> bool:
+        """Forget an order, by its own id or by its scene's; says whether there was one.
+
+        Args:
+            order: its id, or its scene's.
+            warn: told what is wrong with the mirror's index.
+        """
+        with self.locked(), self._home.index(write=True) as (index, warnings):
             self._home.check_owner(index)
             found = [item for item in index.orders() if order in (item.order, item.id)]
             for item in found:
                 index.drop_order(item.id)
-            return bool(found)
+        for warning in warnings:
+            warn(warning)
+        return bool(found)
 
     def _options(self, *, wait: bool, jobs: int | None) -> Options:
         transfer = self.manifest.transfer

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.events import Event, Ordered, OrderReady, Retried
-from sedas_sync.index import Index
+from sedas_sync.index import Index, IndexUnwritableError
 from sedas_sync.model import Action, Asset, Download, Order, OrderState, Place, Scene
 from sedas_sync.plan import settled
 
@@ -113,6 +113,7 @@ class OrderDesk:
         now: gives the present instant, UTC.
         allowance: how many may be placed.
         wait: ask for orders until they are ready, not only once before the run.
+        place: which of the desks of a run it is.
     """
 
     def __init__(
@@ -124,7 +125,9 @@ class OrderDesk:
         now: Callable[[], datetime],
         allowance: Allowance,
         wait: bool,
+        place: int = 0,
     ) -> None:
+        self._note_at = place
         self._loop = loop
         self._archive = archive
         self._index = index
@@ -241,9 +244,11 @@ class OrderDesk:
             self._allowance.left -= 1
 
         def place() -> Order:
+            # An order that could not be remembered would be placed again by the next run.
+            self._index.reserve_order(self._note_at)
             order = replace(orders.place(task.scene), id=task.action.id, attempts=task.placed + 1)
             # The loop may be busy with downloads: between the answer and its turn a kill must not lose the order.
-            self._index.note_order(order)
+            self._index.note_order(order, self._note_at)
             return order
 
         self._loop.call(task, place, lambda order, error: self._placed(task, order, error))
@@ -278,7 +283,8 @@ class OrderDesk:
             self._to_place.appendleft(task)
             self._tell_retry(task, 1, str(error), wait)
         else:
-            self._loop.fail(task, f"the order was refused: {error}")
+            refused = not isinstance(error, IndexUnwritableError)
+            self._loop.fail(task, f"the order was refused: {error}" if refused else f"it was not ordered: {error}")
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -360,8 +366,8 @@ class OrderDesks:
     ) -> None:
         allowance = Allowance(max_orders or None)
         self._desks = {
-            key: OrderDesk(loop, archive=archive, index=index, now=now, allowance=allowance, wait=wait)
-            for key, archive in archives.items()
+            key: OrderDesk(loop, archive=archive, index=index, now=now, allowance=allowance, wait=wait, place=place)
+            for place, (key, archive) in enumerate(archives.items())
         }
 
     def __iter__(self) -> Iterator[OrderDesk]:

@@ -287,10 +287,10 @@ class Planner:
         holdings: Iterable[Holding] | None = None,
     ) -> Plan:
         with self._home.index(write=False) as (index, said):
-            warnings.extend(warning for warning in said if warning not in warnings)
             self._home.on_step(Step("looking at the mirror", len(wants)))
             seen = self._survey(wants, index.holdings() if holdings is None else holdings)
             orders = {order.id: order for order in index.orders()}
+            warnings.extend(warning for warning in said if warning not in warnings)
         if refresh is not None:
             wants = refresh(wants, seen.observed)
         wants = self._where_ordered(wants, orders)
@@ -364,6 +364,7 @@ class Planner:
             order=order if action is None or action.order is None else action.order,
             last_error=last_error,
             pruning=None if held is None or want is not None else self._pruning(held, found),
+            warnings=tuple(warnings),
         )
 
     def _pruning(self, held: Holding, found: SearchResult) -> Pruning:

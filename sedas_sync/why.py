@@ -50,6 +50,8 @@ class Explanation:
     last_error: str | None
     pruning: Pruning | None = None
     """None where a dataset wants the scene, or no file of it is held."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the mirror's index."""
 
     @property
     def known(self) -> bool:

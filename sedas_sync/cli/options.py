@@ -1,5 +1,6 @@
 """Options that several commands take, and the global ones, which stand before or after a command."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -74,8 +75,20 @@ def global_options(command: Callable[..., Any]) -> Callable[..., Any]:
 manifest_argument = click.argument(
     "manifest", default="manifest.toml", type=click.Path(dir_okay=False), shell_complete=completer("manifests")
 )
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds; what is no number is none of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 lock_timeout_option = click.option(
-    "--lock-timeout", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+    "--lock-timeout", type=_Seconds(min=0), default=0.0, metavar="SECONDS",
     help="Wait so long for another process in this mirror.",
 )  # fmt: skip
 locked_option = click.option("--locked", is_flag=True, help="Do not search: exactly the scenes of the lock.")

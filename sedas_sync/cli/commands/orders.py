@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
-from sedas_sync.cli.shared import opened_mirror, print_json
+from sedas_sync.cli.shared import opened_mirror, print_json, warn_all
 from sedas_sync.errors import ManifestError
 from sedas_sync.render import text
 from sedas_sync.render.look import look_of
@@ -22,13 +22,18 @@ from sedas_sync.words import printable
 def orders(manifest: str, forget: str | None, common: Globals) -> None:
     """Show the LTA orders of this mirror."""
     with opened_mirror(manifest, common) as mirror:
+        said: list[str] = []
         if forget is not None:
-            if not mirror.forget_order(forget):
+            forgotten = mirror.forget_order(forget, warn=said.append)
+            warn_all(tuple(said), common)
+            if not forgotten:
                 raise ManifestError(f"{mirror.root}: remembers no order {forget!r}")
             if not common.as_json and not common.quiet:
                 click.echo(f"Forgot {printable(forget)}.")
                 return
-        known, now = mirror.orders(), datetime.now(UTC)
+        said.clear()
+        known, now = mirror.orders(warn=said.append), datetime.now(UTC)
+        warn_all(tuple(said), common)
         if common.as_json:
             from sedas_sync.status import order_json  # noqa: PLC0415  # imports what a manifest needs
 

@@ -5,7 +5,7 @@ import sys
 import click
 
 from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
-from sedas_sync.cli.shared import end_with, event_view, interruptible, opened_mirror, print_json
+from sedas_sync.cli.shared import end_with, event_view, interruptible, opened_mirror, print_json, warn_all
 from sedas_sync.render import text
 from sedas_sync.render.look import look_of
 
@@ -20,6 +20,7 @@ def why(scene_id: str, manifest: str, common: Globals) -> None:
         mirror.on_step = view.step
         found = mirror.why(scene_id, on_found=view.found)
         view.close()
+        warn_all(found.warnings, common)
         if common.as_json:
             print_json(found.to_json())
         else:

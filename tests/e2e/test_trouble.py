@@ -1,0 +1,183 @@
+"""Full disks, damaged indexes, logs that cannot be written: a run goes as far as it can, says why, loses no order."""
+
+import json
+import math
+import os
+import random
+import sqlite3
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sedas_sync.sandbox import RowCatalogue, make_row
+
+PAGE = 4096
+MAY = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
+
+
+def offer(sandbox, folder, online, archived, size=3000, ready_after=0.0):
+    """Offer scenes of so many bytes; returns what the files have to be."""
+    names = [*(f"ON{n:03}" for n in range(online)), *(f"LTA{n:03}" for n in range(archived))]
+    files = {name: folder / f"{name}.file" for name in names}
+    for name, file in files.items():
+        with zipfile.ZipFile(file, "w") as made:
+            made.writestr(f"{name}.SAFE/data", random.Random(name).randbytes(size))
+    rows = [
+        make_row(name, f"2019-05-{day % 28 + 1:02}T11:00:00Z", online=name.startswith("ON"))
+        for day, name in enumerate(names)
+    ]
+    sandbox._catalogue = RowCatalogue(rows, files=files)
+    sandbox.order_delay = ready_after
+    return {f"{name}.zip": file.read_bytes() for name, file in files.items()}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Mounts file systems of so many kilobytes; needs the right to."""
+    mounted = []
+
+    def make(place, kilobytes):
+        place.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip("mounting a file system takes rights that are not there")
+        mounted.append(place)
+
+    yield make
+    for place in mounted:
+        subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+@pytest.mark.parametrize("kilobytes", [1500, 2500])
+def test_a_disk_that_fills_up_ends_in_a_summary_that_names_every_scene(workspace, sandbox, disk, kilobytes):
+    right = offer(sandbox, workspace.path, online=12, archived=0, size=300_000)
+    workspace.write(MAY, transfer="jobs = 1\nretries = 1")
+    disk(workspace.mirror, kilobytes)
+    ran = workspace.run("apply", "--json")
+    assert ran.code == 1
+    summary = json.loads(ran.out.splitlines()[-1])
+    assert summary["event"] == "summary"
+    assert summary["fetched"] + summary["failed"] == len(right)
+    assert {failure["id"] for failure in summary["failures"]} == {
+        event["id"] for line in ran.out.splitlines() if (event := json.loads(line))["event"] == "failed"
+    }
+    assert "did not foresee" not in ran.err
+    subprocess.run(["mount", "-o", "remount,size=40m", str(workspace.mirror)], check=True)
+    assert workspace.run("apply").code == 0
+    assert workspace.files() == right
+
+
+def test_no_order_is_placed_that_could_not_be_remembered(workspace, sandbox, disk):
+    offer(sandbox, workspace.path, online=0, archived=4)
+    workspace.write(MAY, transfer="retries = 1")
+    disk(workspace.mirror, 400)
+    assert workspace.run("plan").code == 0
+    # Whatever is left is taken, but for what the index needs to be opened.
+    state = workspace.mirror / ".sedas-sync"
+    state.mkdir()
+    with (workspace.mirror / "ballast").open("wb", buffering=0) as file:
+        while os.statvfs(workspace.mirror).f_bavail > 40:
+            file.write(bytes(PAGE))
+    ran = workspace.run("apply", "--no-wait", "--json")
+    subprocess.run(["mount", "-o", "remount,size=40m", str(workspace.mirror)], check=True)
+    known = {order["id"] for order in workspace.run("orders", "--json").json}
+    again = workspace.run("apply", "--no-wait", "--json")
+    summary = json.loads(again.out.splitlines()[-1])
+    assert ran.code in (1, 3)
+    assert summary["ordered"] == 4 - len(known), "what was ordered is known, and is not ordered again"
+
+
+def test_a_first_run_without_any_room_says_so(workspace, sandbox, disk):
+    offer(sandbox, workspace.path, online=1, archived=0)
+    workspace.write(MAY)
+    disk(workspace.mirror, 8)
+    (workspace.mirror / "ballast").write_bytes(bytes(PAGE))
+    ran = workspace.run("apply")
+    assert ran.code == 1
+    assert "the disk is full" in ran.err
+    assert str(workspace.mirror) in ran.err
+    assert "did not foresee" not in ran.err
+
+
+def zero(workspace, what):
+    """Wipe the first page of a table, or of an index beside one."""
+    file = workspace.mirror / ".sedas-sync" / "index.db"
+    db = sqlite3.connect(file)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (what,)).fetchone()
+    db.close()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * PAGE)
+        opened.write(bytes(PAGE))
+
+
+PARTS = ["meta", "files", "sqlite_autoindex_files_2", "orders", "runs", "wanted", "awaited"]
+
+
+@pytest.mark.parametrize("page", PARTS)
+def test_any_damaged_page_is_survived_and_no_order_is_lost(workspace, sandbox, page):
+    right = offer(sandbox, workspace.path, online=3, archived=1, ready_after=3600)
+    workspace.write(MAY)
+    assert workspace.run("apply", "--no-wait").code == 3
+    (order,) = workspace.run("orders", "--json").json
+    zero(workspace, page)
+    ran = workspace.run("apply", "--no-wait", "--json")
+    summary = json.loads(ran.out.splitlines()[-1])
+    assert ran.code == 3, ran.err
+    assert summary["fetched"] == 0
+    assert summary["kept"] + summary["adopted"] == len(right) - 1
+    assert summary["warnings"] >= 1
+    if page == "orders":
+        assert "orders cannot all be read" in ran.out + ran.err
+    else:
+        assert summary["ordered"] == 0
+        assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
+    after = workspace.run("apply", "--no-wait", "--json")
+    assert json.loads(after.out.splitlines()[-1])["kept"] == len(right) - 1
+
+
+def test_whoever_only_looks_at_a_damaged_index_says_so_and_keeps_it(workspace, sandbox):
+    offer(sandbox, workspace.path, online=1, archived=1, ready_after=3600)
+    workspace.write(MAY)
+    assert workspace.run("apply", "--no-wait").code == 3
+    (order,) = workspace.run("orders", "--json").json
+    zero(workspace, "meta")
+    before = (workspace.mirror / ".sedas-sync" / "index.db").read_bytes()
+    for command in (("orders",), ("why", order["id"]), ("status",), ("plan",)):
+        ran = workspace.run(*command)
+        assert "the index is damaged" in ran.err, command
+        assert "apply rebuilds it" in ran.err, command
+        assert ran.code in (0, 1), command
+    assert (workspace.mirror / ".sedas-sync" / "index.db").read_bytes() == before
+    assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
+    gone = workspace.run("orders", "--forget", order["order"])
+    assert gone.code == 0, gone.err
+    assert "put aside" in gone.err
+    assert workspace.run("orders", "--json").json == []
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(workspace, sandbox):
+    right = offer(sandbox, workspace.path, online=1, archived=0)
+    workspace.write(MAY)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            workspace.command("apply"), cwd=workspace.path, env=workspace.environment(), stdout=subprocess.PIPE,
+            stderr=full, timeout=60, check=False,
+        )  # fmt: skip
+        version = subprocess.run(
+            workspace.command("--version"), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 0
+    assert workspace.files() == right
+    assert version.returncode == 1
+    assert "Traceback" not in version.stderr
+
+
+def test_what_is_no_number_of_seconds_is_a_mistake(workspace):
+    for value in (math.nan, -1):
+        ran = workspace.run("apply", "--lock-timeout", str(value))
+        assert ran.code == 2
+        assert "--lock-timeout" in ran.err

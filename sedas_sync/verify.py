@@ -387,7 +387,7 @@ def _unlike(demand: Demand, sha256: str, size: int) -> str | None:
 
 def _difference(path: str, held: Holding, entry: folder.Entry) -> tuple[Finding, str]:
     """Tell damage from another whole file."""
-    wrong = zip_problem(path, "crc")
+    wrong = zip_problem(path, "crc") if path.lower().endswith(".zip") else None
     if wrong is not None:
         return Finding.CORRUPT, f"the zip is damaged: {wrong}"
     if (entry.size, entry.mtime_ns) == (held.size, held.mtime_ns):

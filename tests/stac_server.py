@@ -51,6 +51,7 @@ class StacServer:
     """What every request has to say of itself."""
     signed: bool = False
     """Whether assets are given only to those with a token of the signing endpoint."""
+    heeds_collections: bool = True
     items: list = field(default_factory=list)
     files: dict = field(default_factory=dict)
     faults: dict = field(default_factory=dict)
@@ -176,6 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
             "broken filter" in stac.conforms and "filter" in question
         ):
             return self._send(400, {"description": "no filters here"})
+        if not stac.heeds_collections:
+            question = {key: value for key, value in question.items() if key != "collections"}
         found = [item for item in stac.items if _matches(item, question)]
         start = int(question.get("token", 0))
         page = found[start : start + limit]

@@ -241,6 +241,14 @@ def test_one_id_in_two_collections_is_said(server):
     assert "is in the collections s2 and other" in warned[0]
 
 
+def test_collections_that_were_not_asked_for_are_left_out(server, archive):
+    server.heeds_collections = False
+    server.add("ours")
+    server.add("theirs", collection="other")
+    server.add("ours, and theirs", collection="other")
+    assert found(archive) == ["ours"]
+
+
 def test_ids_with_commas_are_looked_up_by_get_too(server, archive):
     server.methods = ("GET",)
     server.add("a,b")

@@ -23,7 +23,8 @@ LONGEST_ADDRESS = 6000
 EMPTY_PAGES = 50
 """Pages in a row without an item after which a server is not believed to come to an end."""
 
-_UNAUTHORISED = frozenset({401, 403})
+_FORBIDDEN = 403
+_UNAUTHORISED = frozenset({401, _FORBIDDEN})
 _NOT_TAKEN = frozenset({400, 405, 413, 415, 422, 500, 501})
 """What servers answer to a question that says more than they understand."""
 
@@ -198,7 +199,9 @@ class StacApi:
 
 def _failed(reply: http.Reply, what: str) -> SedasSyncError:
     error = reply.error(what)
-    return AuthenticationError(str(error)) if reply.status in _UNAUTHORISED else error
+    if reply.status in _UNAUTHORISED:
+        return AuthenticationError(str(error), forbidden=reply.status == _FORBIDDEN)
+    return error
 
 
 def _smaller(reply: http.Reply, page: int) -> int | None:

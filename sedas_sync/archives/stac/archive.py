@@ -140,6 +140,9 @@ class StacArchive:
                     continue
                 item, scene = read
                 collection = item.get("collection")
+                if self._collections and collection is not None and collection not in self._collections:
+                    # A server that ignores what it was asked for makes a search slower, never wrong.
+                    continue
                 if scene.id not in seen:
                     seen[scene.id] = collection
                     yield read

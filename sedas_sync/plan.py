@@ -219,16 +219,16 @@ class _Measure:
     def __init__(self, *, trust_digest: bool, identities: Mapping[str, str]) -> None:
         self.trust_digest = trust_digest
         self._identities = identities
-        self._foreign = {
-            key: frozenset(other for other in identities.values() if other != mine) for key, mine in identities.items()
-        }
 
     def of(self, held: Holding, want: Want) -> Scene | None:
         """What the archive that gave a file says of it now; None where that is not known."""
         for place in want.places:
             if self._identities.get(place.archive) == held.archive:
                 return place.scene
-        if want.places or held.archive in self._foreign.get(want.archive, ()):
+        mine = self._identities.get(want.archive)
+        # Two archives pack a product differently, or state digests of other kinds: what one says is no measure for what
+        # the other gave, also where the other is not in the manifest any more.
+        if want.places or (held.archive and mine is not None and held.archive != mine):
             return None
         return want.scene
 

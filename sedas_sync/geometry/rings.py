@@ -175,6 +175,7 @@ class _WktReader:
         self.others: list[str] = []
         self._tokens = _tokens(text)
         self._at = 0
+        self._width = 0
 
     def geometry(self, depth: int) -> list[Rings]:
         if depth > _DEPTH:
@@ -240,6 +241,13 @@ class _WktReader:
             raise ValueError(f"it is not WKT: {' '.join(words)[:40]!r} is no position") from None
         if not 2 <= len(numbers) <= 4:  # noqa: PLR2004 - x y, then perhaps z and m
             raise ValueError(f"it is not WKT: {' '.join(words)[:40]!r} is no position")
+        self._width = self._width or len(numbers)
+        if len(numbers) != self._width:
+            # Two positions that have lost the comma between them look like one with heights.
+            raise ValueError(
+                f"it is not WKT: {' '.join(words)[:40]!r} has {len(numbers)} numbers, the first position {self._width} "
+                "(is a comma missing?)"
+            )
         return numbers[0], numbers[1]
 
     def _skip(self) -> None:

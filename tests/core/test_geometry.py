@@ -550,3 +550,15 @@ def test_an_aoi_is_the_same_whichever_way_its_outline_runs():
     assert one != third
     assert one.queries is one.queries
     assert "POLYGON" in repr(one)
+
+
+@pytest.mark.parametrize(
+    "ring",
+    [
+        "-1.33 51.58 -1.30 51.58, -1.30 51.56, -1.33 51.56, -1.33 51.58",
+        "-1.33 51.58 5, -1.30 51.58, -1.30 51.56, -1.33 51.56, -1.33 51.58 5",
+    ],
+)
+def test_a_lost_comma_is_a_mistake(ring):
+    with pytest.raises(ValueError, match=r"numbers, the first position .* \(is a comma missing\?\)"):
+        g.from_wkt(f"POLYGON (({ring}))")

@@ -144,3 +144,12 @@ def test_every_scene_has_exactly_one_action_and_bytes_move_only_where_they_must(
             assert of.online or action.order.state is OrderState.READY
         if action.kind in (Kind.ORDER, Kind.WAIT):
             assert not of.online
+
+
+def test_what_another_archive_says_is_no_measure_for_a_file_even_where_its_own_is_gone():
+    of = scene(digest="f" * 32, size=11)
+    here = Observed(held=held(digest="0" * 64), state=FileState.INTACT, tracked=True)
+    (action,) = decide({"S": want(of)}, {"S": here}, {}, identities={"archive": "b"})
+    assert action.kind is Kind.KEEP
+    (action,) = decide({"S": want(of)}, {"S": here}, {}, identities={"archive": "a"})
+    assert action.kind is Kind.REPLACE

@@ -138,13 +138,15 @@ def test_a_file_is_measured_by_the_archive_that_gave_it(archive, size, kind):
     assert action.kind is kind
 
 
-def test_a_file_of_another_archive_of_the_manifest_is_not_measured_by_this_one():
+def test_a_file_of_another_archive_is_not_measured_by_this_one():
     want = Want(scene=ONLINE, datasets=("d",), archive="one", path="X.zip")
     here = Observed(held=held("second", 99), state=FileState.INTACT, tracked=True)
     (action,) = decide({"X": want}, {"X": here}, {}, identities={"one": "first", "two": "second"})
     assert action.kind is Kind.KEEP
     (action,) = decide({"X": want}, {"X": here}, {}, identities={"one": "first"})
-    assert action.kind is Kind.REPLACE
+    assert action.kind is Kind.KEEP, "the other has left the manifest"
+    (action,) = decide({"X": want}, {"X": here}, {}, identities={})
+    assert action.kind is Kind.REPLACE, "nobody knows who it is that says so"
 
 
 # -- the lock --------------------------------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ class Run:
             self.tell(Failed(time=self.now(), id=failure.id, error=failure.error))
         for order in self.plan.polled:
             self.index.put_order(order, durable=False)
-        self.index.put_files(self.plan.refreshed, self.now())
+        self.index.put_times(self.plan.refreshed)
         by_kind: dict[Kind, list[Action]] = {kind: [] for kind in Kind}
         for action in self.plan.actions:
             by_kind[action.kind].append(action)

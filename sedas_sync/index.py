@@ -23,7 +23,7 @@ from typing import Any, Self
 from sedas_sync import memory
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.memory import SCHEMA, STATE
-from sedas_sync.model import HeldFile, Holding, Level, Order, SceneId
+from sedas_sync.model import HeldFile, Holding, Level, Order, SceneId, Want
 from sedas_sync.notes import FIELDS as _ORDER
 from sedas_sync.notes import Notes, order_of
 from sedas_sync.rescue import Rescued
@@ -67,6 +67,7 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # names of our own
 
 
+_NO_FACTS = "{}"
 _PART = HeldFile.__struct_fields__
 
 _values_of = attrgetter(*_HOLDING)
@@ -96,6 +97,11 @@ def _holding_of(row: tuple[Any, ...]) -> Holding:
         facts=facts,
         files=() if parts is None else tuple(_part_of(part) for part in json.loads(parts)),
     )
+
+
+def _same(text: str, other: str) -> str:
+    """The text; where there is another with the same content, that one."""
+    return other if text == other else text
 
 
 def _part_of(values: Sequence[Any]) -> HeldFile:
@@ -364,6 +370,17 @@ class Index:
         for row in self._rows(f"SELECT {', '.join(_HOLDING)}, {self._parts} FROM files"):  # noqa: S608  # names of our own
             yield _holding_of(row)
 
+    def holdings_of(self, wants: Mapping[SceneId, Want]) -> Iterator[Holding]:
+        """Yield the files that are remembered of these scenes, without their scenes' facts, which a plan has anew.
+
+        Of a hundred thousand it matters that names are not kept twice.
+        """
+        sql = f"SELECT {', '.join(_HOLDING[:-1])}, {self._parts} FROM files"  # noqa: S608  # names of our own
+        for scene_id, path, *values, parts in self._rows(sql):
+            if (want := wants.get(scene_id)) is not None:
+                names = (_same(scene_id, want.scene.id), _same(path, want.path))
+                yield _holding_of((*names, *values, _NO_FACTS, parts))
+
     def count(self) -> int:
         """How many files are remembered."""
         return next((int(row[0]) for row in self._rows("SELECT count(*) FROM files")), 0)
@@ -462,6 +479,19 @@ class Index:
                 self._writer.execute(_UNSTAMP)
                 if (failures := self._failures()).keys() & (ids := {item.id for item in held}):
                     self.put_failures({}, of=failures.keys() & ids)
+
+        self._do(put)
+
+    def put_times(self, held: Sequence[Holding]) -> None:
+        """Remember that files have other times than they had, and the same bytes."""
+        if not held:
+            return
+        values = [(item.mtime_ns, _parts_of(item), item.id) for item in held]
+
+        def put() -> None:
+            with self.together():
+                self._writer.executemany("UPDATE files SET mtime_ns = ?, parts = ? WHERE id = ?", values)
+                self._writer.execute(_UNSTAMP)
 
         self._do(put)
 

@@ -83,9 +83,10 @@ class Pins:
             raise SedasSyncError("the lock is left as it is, since the search failed or stayed incomplete")
         before = read_lock(self._manifest)
         with self._home.index(write=False) as (index, _):
-            held = {holding.id: holding for holding in index.holdings()}
+            wants = {action.id: action.want for action in plan.actions if action.want is not None}
+            held = {holding.id: holding for holding in index.holdings_of(wants)} if applied else {}
         head = head_of(self._manifest, self._clock())
-        after = pinned(head, plan.actions, _intact(plan, held if applied else {}), before)
+        after = pinned(head, plan.actions, _intact(plan, held), before)
         said = () if before is None else differences(head, before.head)
         moved = changes(Lock(head=head, scenes={}) if before is None else before, after)
         news = before is None or bool(said or moved)

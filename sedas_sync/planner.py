@@ -288,7 +288,7 @@ class Planner:
     ) -> Plan:
         with self._home.index(write=False) as (index, said):
             self._home.on_step(Step("looking at the mirror", len(wants)))
-            seen = self._survey(wants, index.holdings() if holdings is None else holdings)
+            seen = self._survey(wants, index.holdings_of(wants) if holdings is None else holdings)
             orders = {order.id: order for order in index.orders()}
             warnings.extend(warning for warning in said if warning not in warnings)
         if refresh is not None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from sedas_sync import credentials, http
 from sedas_sync.archives import Orders, Warn, windows
@@ -127,6 +127,26 @@ class _UnusableRowError(ValueError):
     """A row of an answer that cannot be used; the message is the reason."""
 
 
+class _Texts(msgspec.Struct, gc=False, rename="camel"):
+    """The fields of a row that are text; what is not said is None or empty."""
+
+    # Nearly all rows of a long catalogue are as they should be: msgspec sees that at once, for all fields.
+    type: str | None = None
+    satellite_name: str | None = None
+    sensor_type: str | None = None
+    instrument_name: str | None = None
+    mode_name: str | None = None
+    source_group: str | None = None
+    product_type: str | None = None
+    orbit_direction: str | None = None
+    start: str | None = None
+    stop: str | None = None
+    footprint: str | None = msgspec.field(name="coordinatesWKT", default=None)
+    download_url: str | None = None
+    ql: str | None = None
+    thumbnail: str | None = None
+
+
 _MAPPED = frozenset(
     {
         "supplierId", "start", "stop", "coordinatesWKT", "sensorType", "satelliteName", "instrumentName", "modeName",
@@ -134,11 +154,6 @@ _MAPPED = frozenset(
         "sensorResolution", "downloadUrl", "ql", "thumbnail", "vendorSpecific",
     }
 )  # fmt: skip
-_WORDS = ("sensorType", "satelliteName", "instrumentName", "modeName", "sourceGroup", "productType")
-_TEXTS = (
-    *_WORDS, "type", "start", "stop", "coordinatesWKT", "orbitDirection", "downloadUrl", "ql", "thumbnail",
-)  # fmt: skip
-_PLAIN_TYPES = frozenset({str, type(None)})
 _SENSORS: Mapping[str, Sensor] = {"optical": "optical", "sar": "sar", "radar": "sar"}
 _DIGEST = re.compile(r"[0-9a-fA-F]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -195,12 +210,6 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
-def _word(row: Mapping[str, Any], key: str) -> str | None:
-    """A text of which a catalogue holds few different ones, kept once."""
-    value = _text(row, key)
-    return None if value is None else intern(value)
-
-
 def _number(row: Mapping[str, Any], key: str) -> float | None:
     value = row.get(key)
     if value is None or value == "":
@@ -212,9 +221,8 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _instant(texts: Mapping[str, str | None], key: str) -> datetime | None:
-    value = texts[key]
-    if value is None:
+def _instant(value: str | None, key: str) -> datetime | None:
+    if not value:
         return None
     try:
         return to_instant(value)
@@ -228,7 +236,7 @@ def _polarisation(row: Mapping[str, Any]) -> str | None:
         return None
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return intern("/".join(value))
-    return _word(row, "polarisation")
+    return _kept_once(_text(row, "polarisation"))
 
 
 def _vendor(row: Mapping[str, Any]) -> tuple[str | None, Any]:
@@ -276,16 +284,12 @@ def to_scene(row: object) -> Scene:
     if not isinstance(row, dict):
         raise _UnusableRowError("it is no object")
     texts = _texts(row)
-    kind, satellite, direction = texts["type"], texts["satelliteName"], texts["orbitDirection"]
-    group, wkt, sensor = (
-        texts["sourceGroup"],
-        texts["coordinatesWKT"],
-        _SENSORS.get((texts["sensorType"] or "").lower()),
-    )
+    kind, satellite, wkt = texts.type, texts.satellite_name, texts.footprint or None
+    sensor = _SENSORS.get((texts.sensor_type or "").lower())
     if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
         raise _UnusableRowError("coordinatesWKT is no WKT")
     digest, vendor = _vendor(row)
-    extra = {key: value for key, value in row.items() if key not in _MAPPED}
+    extra = {key: row[key] for key in sorted(row.keys() - _MAPPED)}
     if vendor is not None:
         extra["vendorSpecific"] = vendor
     if sensor is None and row.get("sensorType") is not None:
@@ -293,40 +297,47 @@ def to_scene(row: object) -> Scene:
     orbit = _number(row, "orbit")
     return Scene(
         id=scene_id,
-        start=_instant(texts, "start"),
-        stop=_instant(texts, "stop"),
+        start=_instant(texts.start, "start"),
+        stop=_instant(texts.stop, "stop"),
         footprint=wkt,
         sensor=sensor,
-        satellite=satellite,
-        instrument=texts["instrumentName"],
-        mode=texts["modeName"],
-        source_group=group or (_group_of(satellite) if satellite else None),
-        product_type=texts["productType"],
+        satellite=_kept_once(satellite),
+        instrument=_kept_once(texts.instrument_name),
+        mode=_kept_once(texts.mode_name),
+        source_group=_kept_once(texts.source_group) or (_group_of(satellite) if satellite else None),
+        product_type=_kept_once(texts.product_type),
         orbit=None if orbit is None else int(orbit),
-        orbit_direction=None if direction is None else intern(direction.upper()),
+        orbit_direction=_kept_once(texts.orbit_direction and texts.orbit_direction.upper()),
         polarisation=_polarisation(row),
         cloud_cover=_number(row, "cloudCoveragePercent"),
         resolution=_number(row, "sensorResolution"),
         digest=digest,
-        download_url=texts["downloadUrl"],
-        quicklook_url=texts["ql"],
-        thumbnail_url=texts["thumbnail"],
-        planned=(kind is not None and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
+        download_url=texts.download_url or None,
+        quicklook_url=texts.ql or None,
+        thumbnail_url=texts.thumbnail or None,
+        planned=bool(kind and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
         extra=_Extra(extra) if extra else NOTHING,
     )
 
 
-def _texts(row: Mapping[str, Any]) -> dict[str, str | None]:
-    """The fields of a row that are text, nothing said being None; words of which there are few are kept once."""
-    values = list(map(row.get, _TEXTS))
-    if _PLAIN_TYPES.issuperset(map(type, values)) and "".join(filter(None, values)).isascii():
-        texts = {key: value or None for key, value in zip(_TEXTS, values, strict=True)}
-    else:
-        texts = {key: _text(row, key) for key in _TEXTS}
-    for key in _WORDS:
-        if (word := texts[key]) is not None:
-            texts[key] = intern(word)
-    return texts
+def _texts(row: Mapping[str, Any]) -> _Texts:
+    """The fields of a row that are text.
+
+    Raises:
+        ValueError: one of them is something else.
+    """
+    try:
+        texts = msgspec.convert(row, _Texts)
+    except (msgspec.ValidationError, UnicodeError):
+        return _Texts(*[_text(row, key) for key in _Texts.__struct_encode_fields__])
+    if "".join(filter(None, astuple(texts))).isascii():
+        return texts
+    return _Texts(*[_text(row, key) for key in _Texts.__struct_encode_fields__])
+
+
+def _kept_once(word: str | None) -> str | None:
+    """A text of which a catalogue holds few different ones: all scenes share it."""
+    return intern(word) if word else None
 
 
 def _shown(row: object) -> str:

@@ -159,7 +159,7 @@ def print_json(document: Any) -> None:
 
 
 def _json_lines(value: Any, indent: str = "") -> Iterator[str]:
-    """JSON text in pieces. Lists are written item by item by json's fast encoder, which knows no indentation."""
+    """JSON text in pieces. Lists are written item by item, since fast encoders know no such indentation."""
     if isinstance(value, dict) and not indent:
         yield "{"
         for number, (key, item) in enumerate(value.items()):
@@ -169,11 +169,22 @@ def _json_lines(value: Any, indent: str = "") -> Iterator[str]:
     elif isinstance(value, list | Iterator):
         empty = True
         for number, item in enumerate(value):
-            yield f"{',' if number else '['}\n{indent} {json.dumps(item)}"
+            yield f"{',' if number else '['}\n{indent} {_json_of(item)}"
             empty = False
         yield "[]" if empty else f"\n{indent}]"
     else:
-        yield json.dumps(value)
+        yield _json_of(value)
+
+
+def _json_of(value: Any) -> str:
+    """What `json.dumps` gives, several times as fast for a plan's many items."""
+    import msgspec  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    except (TypeError, ValueError):
+        return json.dumps(value)
+    return text if text.isascii() and text.isprintable() else json.dumps(value)
 
 
 def write_lines(lines: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import sqlite3
 import subprocess
 
 import pytest
@@ -196,6 +197,20 @@ def test_a_file_changed_since_it_was_fetched_is_never_deleted(filled):
     said = " ".join(event["message"] for event in ran.events if event["event"] == "warning")
     assert "A.zip" in said
     assert "C.zip" in said
+
+
+def test_files_that_were_only_touched_are_read_once_and_keep_their_facts(filled, sandbox):
+    """Rules are judged from the facts stored with a file, which a look at its bytes must not lose."""
+    for name in NAMES:
+        os.utime(filled.mirror / f"{name}.zip")
+    assert filled.run("apply", "--json").summary["kept"] == len(NAMES)
+    with sqlite3.connect(filled.mirror / ".sedas-sync" / "index.db") as index:
+        times = dict(index.execute("SELECT path, mtime_ns FROM files"))
+    assert times == {f"{name}.zip": (filled.mirror / f"{name}.zip").stat().st_mtime_ns for name in NAMES}
+    sandbox._catalogue = RowCatalogue([])
+    filled.write(manifest(start="2019-05-03"))
+    assert filled.run("apply", "--prune", "--json").summary["pruned"] == 2
+    assert left(filled) == "CDEFGH"
 
 
 def test_nothing_that_the_index_does_not_know_is_ever_deleted(filled):

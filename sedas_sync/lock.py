@@ -247,6 +247,11 @@ _DEFAULTS: Mapping[str, Any] = dict(_values(Dataset(name="")))
 
 def dumps(lock: Lock) -> str:
     """Write a lock: the same text for the same content, wherever and in whatever order it was put together."""
+    return "".join(lines(lock))
+
+
+def lines(lock: Lock) -> Iterator[str]:
+    """Yield the text of a lock line by line: the whole of 100,000 scenes need not be in memory."""
     head = lock.head
     first = {
         "version": VERSION,
@@ -257,9 +262,9 @@ def dumps(lock: Lock) -> str:
             for name, rules in sorted(head.datasets.items())
         },
     }
-    lines = [_line(first)]
-    lines.extend(_line(_scene(pin)) for _, pin in sorted(lock.scenes.items()))
-    return "\n".join((*lines, ""))
+    yield f"{_line(first)}\n"
+    for scene_id in sorted(lock.scenes):
+        yield f"{_line(_scene(lock.scenes[scene_id]))}\n"
 
 
 def _scene(pin: Pin) -> dict[str, Any]:

@@ -49,20 +49,16 @@ def read_lock(manifest: "Manifest") -> "Lock | None":
     return loads(text, str(path))
 
 
-def write_lock(manifest: "Manifest", lock: "Lock") -> bool:
-    """Write the lock of a manifest; says whether this changed anything.
+def write_lock(manifest: "Manifest", lock: "Lock") -> None:
+    """Write the lock of a manifest.
 
     Raises:
         ManifestError: it cannot be written.
     """
-    from sedas_sync.lock import dumps  # noqa: PLC0415  # see above
+    from sedas_sync.lock import lines  # noqa: PLC0415  # see above
 
-    path, content = lock_path(manifest.source), dumps(lock).encode()
-    with suppress(OSError):
-        if path.read_bytes() == content:
-            return False
-    write_whole(path, content)
-    return True
+    with writing_whole(lock_path(manifest.source)) as file:
+        file.writelines(line.encode() for line in lines(lock))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from enum import StrEnum
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -20,6 +21,8 @@ from sedas_sync.model import Holding, Order, OrderState, Scene, SceneId
 from sedas_sync.names import parse_name
 from sedas_sync.report.shapes import outlines, sheet
 
+_AT_ONCE = 2000
+"""Footprints."""
 _SAID = frozenset({"name", "archive", "aoi", "start", "end", "products"})
 
 
@@ -68,13 +71,13 @@ def document(manifest: Manifest, memory: Memory, *, name: str, text: str | None 
         text: the manifest as it is written.
     """
     of = _wants(manifest, memory)
-    scenes = list(_scenes(manifest, memory, of))
-    shapes = geometry.footprints([scene.footprint for scene, _ in scenes])
-    west = sheet(shape for shape in (*(aoi.geometry for aoi in _aois(manifest).values()), *shapes) if shape is not None)
-    told = [
-        record if shape is None else {**record, "outline": outlines(shape, west)}
-        for (_, record), shape in zip(scenes, shapes, strict=True)
-    ]
+    scenes = _scenes(manifest, memory, of)
+    areas = [aoi.geometry for aoi in _aois(manifest).values()]
+    west = sheet(chain(areas, (shape for _, shape in _shapes(scenes) if shape is not None)))
+    for record, shape in _shapes(scenes):
+        if shape is not None:
+            record["outline"] = outlines(shape, west)
+    told = [record for _, record in scenes]
     run = memory.last_run
     return {
         "schema": 1,
@@ -111,10 +114,20 @@ def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
 # ------------------------------------------------------------------------------------------------------- scenes
 
 
+def _shapes(
+    scenes: Sequence[tuple[str | None, dict[str, Any]]],
+) -> Iterator[tuple[dict[str, Any], geometry.Polygonal | None]]:
+    """What is told of each scene, with its footprint; few are made at once, since they take much memory."""
+    for first in range(0, len(scenes), _AT_ONCE):
+        part = scenes[first : first + _AT_ONCE]
+        for (_, record), shape in zip(part, geometry.footprints([footprint for footprint, _ in part]), strict=True):
+            yield record, shape
+
+
 def _scenes(
     manifest: Manifest, memory: Memory, wants: Mapping[str, Sequence[SceneId]]
-) -> Iterator[tuple[Scene, dict[str, Any]]]:
-    """Every scene that is wanted or held, oldest first, with what is told of it."""
+) -> list[tuple[str | None, dict[str, Any]]]:
+    """Every scene that is wanted or held, oldest first: its footprint as WKT, and what is told of it."""
     number = {name: index for index, name in enumerate(manifest.datasets)}
     datasets: dict[SceneId, list[int]] = {}
     for name in manifest.datasets:
@@ -138,9 +151,9 @@ def _scenes(
             **({"order": order.order} if order is not None and holding is None else {}),
             **({"error": error} if error is not None else {}),
         }
-        found.append((scene, record))
-    found.sort(key=lambda item: (item[1].get("start", ""), item[0].id))
-    return iter(found)
+        found.append((scene.footprint, record))
+    found.sort(key=lambda item: (item[1].get("start", ""), item[1]["id"]))
+    return found
 
 
 def _state(holding: Holding | None, order: Order | None, error: str | None) -> State:

@@ -30,8 +30,7 @@ def sheet(shapes: Iterable[Polygonal]) -> float:
     Args:
         shapes: within ±180/±90.
     """
-    bounds = shapely.bounds([part for shape in shapes for part in shapely.get_parts(shape)])
-    spans = sorted((float(west), float(east)) for west, _, east, _ in bounds.reshape(-1, 4))
+    spans = sorted((part.bounds[0], part.bounds[2]) for shape in shapes for part in shapely.get_parts(shape).tolist())
     if not spans or spans[0][0] > WEST + _TOUCH or max(east for _, east in spans) < WEST + TURN - _TOUCH:
         return WEST
     gaps = list(_gaps(spans))

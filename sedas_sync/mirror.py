@@ -259,6 +259,7 @@ class Mirror:
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
+            self.on_step(Step("looking at the mirror", index.count()))
             lock = self._pins.lock_that_fits(warnings)
             return status(
                 self.root,
@@ -287,7 +288,15 @@ class Mirror:
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
             lock = self._pins.lock_that_fits(warnings)
-            return write(self.manifest, self.root, index, out=out, lock=lock, warnings=warnings)
+            return write(
+                self.manifest,
+                self.root,
+                index,
+                out=out,
+                lock=lock,
+                warnings=warnings,
+                on_step=self._home.on_step,
+            )
 
     def verify(
         self,
@@ -371,7 +380,13 @@ class Mirror:
             inventory = take_stock(self.root, index, self.manifest.datasets)
             if warnings:
                 raise SedasSyncError(warnings[0])
-        job = Job(manifest=self.manifest, root=self.root, inventory=inventory, archive=self.archive)
+        job = Job(
+            manifest=self.manifest,
+            root=self.root,
+            inventory=inventory,
+            archive=self.archive,
+            on_step=self._home.on_step,
+        )
         if how == "stac":
             return job.to_catalogue(self.catalogue_folder(out), unless_fresh=unless_fresh)
         if out is None:

@@ -12,10 +12,10 @@ from sedas_sync.archives import Archive
 from sedas_sync.assets import each_file, held_files, held_paths
 from sedas_sync.desired import paths_of
 from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.events import Failure
+from sedas_sync.events import Failure, Watcher, nobody
 from sedas_sync.export import Exported, Format, Inventory, catalogue
 from sedas_sync.export.lists import aria2, link_problem, sha256sums
-from sedas_sync.export.tables import HELD_COLUMNS, Row, as_csv, as_geojson
+from sedas_sync.export.tables import HELD_COLUMNS, Row, Tally, as_csv, as_geojson
 from sedas_sync.folder import STATE
 from sedas_sync.lockfile import lock_path, writing_whole
 from sedas_sync.manifest import Manifest
@@ -34,12 +34,14 @@ class Job:
         root: the mirror's folder.
         inventory: what there is to tell.
         archive: gives the archive of a key; only links are asked for.
+        on_step: told how far it is.
     """
 
     manifest: Manifest
     root: Path
     inventory: Inventory
     archive: Callable[[str], Archive]
+    on_step: Watcher = nobody
 
     def to_file(self, how: Format, file: IO[bytes], out: str | None = None) -> Exported:
         """Write a list to an open file."""
@@ -54,7 +56,8 @@ class Job:
             file.writelines(line.encode() for line in links.lines())
             count, left_out, failures = links.count, links.left_out, links.failures
         else:
-            rows = (Row(entry.scene, entry.datasets, entry.held) for entry in self.inventory.entries())
+            tally = Tally("writing scenes", len(self.inventory.holdings), self.on_step)
+            rows = (Row(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
             lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
             file.writelines(line.encode("utf-8", "replace") for line in lines)
             count = len(self.inventory.holdings) - len(left_out)
@@ -91,7 +94,9 @@ class Job:
         groups = stac.groups_of(self.inventory.entries(), self._boxes())
         name = Path(self.manifest.source).stem
         with catalogue.written_beside(place) as beside:
-            left_out += stac.write(beside, groups, name=name, to_mirror=to_mirror, content=content)
+            left_out += stac.write(
+                beside, groups, name=name, to_mirror=to_mirror, content=content, on_step=self.on_step
+            )
         return self._exported("stac", str(out), len(self.inventory.holdings) - len(left_out), left_out)
 
     def _exported(

@@ -21,10 +21,10 @@ from urllib.parse import quote
 import pystac
 
 from sedas_sync.assets import held_files
-from sedas_sync.events import Failure
+from sedas_sync.events import Failure, Watcher, nobody
 from sedas_sync.export import Entry
 from sedas_sync.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
-from sedas_sync.export.tables import in_batches
+from sedas_sync.export.tables import Tally, in_batches
 from sedas_sync.geometry.geojson import Box, Outline, bounding_box, outlines
 from sedas_sync.model import Holding, Scene
 from sedas_sync.names import NameFacts, parse_name
@@ -91,7 +91,15 @@ class _Seen:
             self.clouds = [min([cloud, *self.clouds]), max([cloud, *self.clouds])]
 
 
-def write(folder: Path, groups: Sequence[Group], *, name: str, to_mirror: str, content: str) -> list[Failure]:
+def write(
+    folder: Path,
+    groups: Sequence[Group],
+    *,
+    name: str,
+    to_mirror: str,
+    content: str,
+    on_step: Watcher = nobody,
+) -> list[Failure]:
     """Write a whole catalogue into an empty folder.
 
     Args:
@@ -100,26 +108,28 @@ def write(folder: Path, groups: Sequence[Group], *, name: str, to_mirror: str, c
         name: of the catalogue.
         to_mirror: the mirror's folder as seen from the catalogue's, with forward slashes.
         content: what `MARK` says.
+        on_step: told how many items have been written.
 
     Returns:
         The scenes that STAC has no place for, and why.
     """
     places = _names(group.id for group in groups)
     left_out = []
+    tally = Tally("writing items", sum(len(group.entries) for group in groups), on_step)
     for group in groups:
         place = folder / places[group.id]
         (place / ITEMS).mkdir(parents=True)
         seen = _Seen()
-        left_out += _write_items(place, group, seen, f"../../{to_mirror}")
+        left_out += _write_items(place, group, seen, f"../../{to_mirror}", tally)
         _write(place / COLLECTION, _collection(group, seen))
     _write(folder / ROOT, _root(groups, places, name, content))
     return left_out
 
 
-def _write_items(place: Path, group: Group, seen: _Seen, to_mirror: str) -> list[Failure]:
+def _write_items(place: Path, group: Group, seen: _Seen, to_mirror: str, tally: Tally) -> list[Failure]:
     names = _names(entry.id for entry in group.entries)
     left_out = []
-    for some in in_batches(group.entries):
+    for some in in_batches(tally(group.entries)):
         scenes = [entry.scene for entry in some]
         shapes = outlines([scene.footprint for scene in scenes])
         for entry, scene, shape in zip(some, scenes, shapes, strict=True):

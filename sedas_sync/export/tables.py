@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from sedas_sync.events import iso
+from sedas_sync.events import Step, Watcher, iso
 from sedas_sync.model import Holding, Scene
 
 COLUMNS = (
@@ -123,6 +123,24 @@ def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
         values = {**row.facts(), "datasets": " ".join(row.datasets)}
         writer.writerow({key: _CONTROL.sub(" ", v) if isinstance(v, str) else v for key, v in values.items()})
     yield line.getvalue()
+
+
+class Tally:
+    """Counts things as they are taken from iterables, and tells how far it is."""
+
+    def __init__(self, what: str, total: int, on_step: Watcher) -> None:
+        self._what = what
+        self._total = total
+        self._on_step = on_step
+        self._done = 0
+
+    def __call__(self, items: Iterable[_T]) -> Iterator[_T]:
+        """Yield the same, counted."""
+        for item in items:
+            if self._done % _AT_ONCE == 0:
+                self._on_step(Step(self._what, self._done, self._total))
+            self._done += 1
+            yield item
 
 
 def in_batches(items: Iterable[_T], size: int = _AT_ONCE) -> Iterator[list[_T]]:

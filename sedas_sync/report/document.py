@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from sedas_sync import geometry
-from sedas_sync.events import iso
+from sedas_sync.events import Step, Watcher, iso, nobody
 from sedas_sync.facts import scene_of
 from sedas_sync.index import RunRecord
 from sedas_sync.lock import Lock, Pin
@@ -61,7 +61,9 @@ class Memory:
     """Downloads that were begun."""
 
 
-def document(manifest: Manifest, memory: Memory, *, name: str, text: str | None = None) -> dict[str, Any]:
+def document(
+    manifest: Manifest, memory: Memory, *, name: str, text: str | None = None, on_step: Watcher = nobody
+) -> dict[str, Any]:
     """Tell what a mirror holds, wants and waits for, as JSON data.
 
     Args:
@@ -69,12 +71,15 @@ def document(manifest: Manifest, memory: Memory, *, name: str, text: str | None 
         memory: what it holds.
         name: what the report is called.
         text: the manifest as it is written.
+        on_step: told how many footprints have been drawn.
     """
     of = _wants(manifest, memory)
     scenes = _scenes(manifest, memory, of)
     areas = [aoi.geometry for aoi in _aois(manifest).values()]
     west = sheet(chain(areas, (shape for _, shape in _shapes(scenes) if shape is not None)))
-    for record, shape in _shapes(scenes):
+    for number, (record, shape) in enumerate(_shapes(scenes)):
+        if number % _AT_ONCE == 0:
+            on_step(Step("drawing footprints", number, len(scenes)))
         if shape is not None:
             record["outline"] = outlines(shape, west)
     told = [record for _, record in scenes]

@@ -10,6 +10,7 @@ from sedas_sync import folder
 from sedas_sync.assets import held_files, held_paths
 from sedas_sync.bundle import SUFFIX
 from sedas_sync.errors import ManifestError
+from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.index import Index
 from sedas_sync.lock import Lock
 from sedas_sync.lockfile import lock_path, write_whole
@@ -52,6 +53,7 @@ def write(
     out: str | os.PathLike[str] | None = None,
     lock: Lock | None = None,
     warnings: Iterable[str] = (),
+    on_step: Watcher = nobody,
 ) -> WrittenReport:
     """Write the report of a mirror, as a whole or not at all.
 
@@ -62,6 +64,7 @@ def write(
         out: where to; `<manifest stem>.html` beside the manifest where None.
         lock: what is counted against, instead of the last apply.
         warnings: what was wrong with index and lock.
+        on_step: told how far it is.
 
     Raises:
         ManifestError: the file cannot be written, or is the manifest or its lock.
@@ -69,7 +72,9 @@ def write(
     source = Path(manifest.source)
     target = source.with_suffix(".html") if out is None else Path(out)
     _refuse(target, source, root)
-    told = document(manifest, remembered(root, index, lock), name=source.stem, text=_text(source))
+    on_step(Step("looking at the mirror", index.count()))
+    memory = remembered(root, index, lock)
+    told = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)
     # An id may hold what no UTF-8 can be made of.
     content = page(told).encode("utf-8", "xmlcharrefreplace")
     write_whole(target, content)

@@ -285,3 +285,17 @@ def test_python_exports_to_a_path_and_to_an_open_file(mirror):
         mirror.export("stac", buffer)
     with pytest.raises(ManifestError, match="needs a file"):
         mirror.export("csv")
+
+
+@pytest.mark.parametrize("how", ["stac", "csv", "geojson", "report", "status"])
+def test_steps_that_may_take_long_say_how_far_they_are(mirror, applied, how):
+    steps = []
+    mirror.on_step = steps.append
+    if how in ("report", "status"):
+        getattr(mirror, how)()
+    else:
+        mirror.export(how, applied.path / how)
+    held = len(list(applied.mirror.glob("*.zip")))
+    assert steps
+    assert {(step.unit, step.done > step.total) for step in steps} == {("scene", False)}
+    assert steps[-1].total == held

@@ -1,11 +1,12 @@
 """`sedas-sync export`."""
 
 import sys
+from dataclasses import replace
 
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import end_with, interruptible, opened_mirror, print_json, tell, tell_failures
+from sedas_sync.cli.shared import end_with, event_view, interruptible, opened_mirror, print_json, tell, tell_failures
 from sedas_sync.errors import ManifestError
 from sedas_sync.export import FORMATS, Exported, Format
 
@@ -24,8 +25,13 @@ def export(manifest: str, how: Format, out: str | None, common: Globals) -> None
     to_stdout = out is None and how != "stac"
     if to_stdout and common.as_json:
         raise ManifestError(f"--json says what was written: with --format {how} it needs --out FILE")
-    with opened_mirror(manifest, common) as mirror, interruptible():
+    # Bars would stand in the middle of what is printed.
+    common = replace(common, progress=False) if to_stdout and sys.stdout.isatty() else common
+    viewed = event_view(common, json_lines=False)
+    with opened_mirror(manifest, common) as mirror, viewed as view, interruptible(view):
+        mirror.on_step = view.step
         done = mirror.export(how, sys.stdout.buffer if to_stdout else out)
+        view.close()
         tell_exported(done, common, to_stderr=to_stdout)
         if common.as_json:
             print_json(done.to_json())

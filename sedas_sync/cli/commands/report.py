@@ -3,7 +3,7 @@
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import opened_mirror, print_json, warn_all
+from sedas_sync.cli.shared import event_view, interruptible, opened_mirror, print_json, warn_all
 
 
 @click.command()
@@ -17,8 +17,11 @@ from sedas_sync.cli.shared import opened_mirror, print_json, warn_all
 @global_options
 def report(manifest: str, out: str | None, common: Globals) -> None:
     """Write one HTML page of footprints, acquisitions, orders and failures; asks nobody."""
-    with opened_mirror(manifest, common) as mirror:
+    viewed = event_view(common, json_lines=False)
+    with opened_mirror(manifest, common) as mirror, viewed as view, interruptible(view):
+        mirror.on_step = view.step
         written = mirror.report(out)
+        view.close()
         warn_all(written.warnings, common)
         if common.as_json:
             print_json(written.to_json())

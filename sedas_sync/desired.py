@@ -29,7 +29,7 @@ _SPELLING = {
         *(f"Sentinel-{number}{letter}" for number in "123" for letter in "ABCD"),
         *("NovaSAR-1", "Pleiades-1A", "Pleiades-1B"),
     )
-}
+} | {f"s{number}{letter.lower()}": f"Sentinel-{number}{letter}" for number in "123" for letter in "ABCD"}
 _FIRST = datetime(1950, 1, 1, tzinfo=UTC)
 _LAST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
 """Nothing was sensed outside; dates at the ends of the calendar have no neighbours to divide a search by."""
@@ -101,7 +101,7 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
 
 
 def _as_archives_write(name: str | None) -> str | None:
-    """A well-known satellite or group in the spelling that archives know; any other name as it is."""
+    """A well-known satellite or group in the spelling that archives know (`S2A` too); any other name as it is."""
     return None if name is None else _SPELLING.get(name.casefold(), name)
 
 
@@ -236,7 +236,7 @@ def _sensor_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
 def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
     name = parse_name(scene.id)
     checks = (
-        ("satellite", dataset.satellite, scene.satellite),
+        ("satellite", _as_archives_write(dataset.satellite), _as_archives_write(scene.satellite)),
         ("product_type", dataset.product_type, _product_type(dataset, scene.product_type, name.product_type)),
         ("orbit_direction", dataset.orbit_direction, scene.orbit_direction),
         ("relative_orbit", dataset.relative_orbit, scene.relative_orbit or name.relative_orbit),

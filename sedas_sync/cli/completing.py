@@ -87,6 +87,14 @@ def orders(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
             yield CompletionItem(scene_id)
 
 
+@_quietly
+def documents(_context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
+    """What has a JSON Schema."""
+    from sedas_sync.schemas import COMMANDS  # noqa: PLC0415  # only where it is completed
+
+    return (CompletionItem(name) for name in ("manifest", *COMMANDS) if name.startswith(incomplete))
+
+
 def _offered(known: Iterable[str]) -> Iterator[CompletionItem]:
     """The first of them; the last too, so that the beginning that a shell finds common to them is common to all."""
     names = sorted(known)

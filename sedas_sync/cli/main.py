@@ -60,6 +60,16 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f"sedas_sync.cli.commands.{cmd_name}"), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not (args[0].startswith("-") or ctx.resilient_parsing):
+            from difflib import get_close_matches  # noqa: PLC0415  # only mistakes need it
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"No such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "."))
+        return super().resolve_command(ctx, args)
+
 
 @click.group(
     cls=_Commands,

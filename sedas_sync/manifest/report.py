@@ -101,10 +101,13 @@ class Report:
                 self.remove_secrets(table, where)
 
 
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
 def dotted(path: str, key: str) -> str:
     """The dotted path of a key below a path, quoted where TOML would have it quoted."""
     if not _PLAIN_KEY.fullmatch(key):
-        key = '"' + "".join(c if c.isprintable() and c not in '"\\' else "?" for c in key[:_LONGEST]) + '"'
+        key = f'"{_escaped(key[:_LONGEST])}"'
     return f"{path}.{key}" if path else key
 
 
@@ -131,10 +134,20 @@ def shown(value: Any) -> str:
     elif isinstance(value, str):
         if _URL_WITH_SECRET.search(value):
             return "an address (not shown)"
-        text = '"' + "".join(c if c.isprintable() else "?" for c in value) + '"'
+        text = f'"{_escaped(value)}"'
     else:
         text = value.isoformat() if isinstance(value, date) else str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _escaped(text: str) -> str:
+    """A text between quotes as TOML has it, so that it can be searched for and steers no terminal."""
+    return "".join(_escape(c) if c in '"\\' or not c.isprintable() else c for c in text)
+
+
+def _escape(char: str) -> str:
+    short = _ESCAPES.get(char)
+    return short or (f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}")  # noqa: PLR2004
 
 
 def _texts(value: Any) -> Iterator[str]:

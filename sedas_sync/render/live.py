@@ -184,8 +184,8 @@ def describe(event: Event) -> tuple[str, int]:
         case Started():
             todo = ", ".join(f"{count} to {kind}" for kind, count in event.todo.items() if kind != "keep")
             kept = event.todo.get("keep", 0)
-            amount = f", {size(event.bytes)} to fetch" if event.bytes else ""
-            return f"{event.mirror}: {todo or 'nothing to do'}; {kept} kept{amount}; {size(event.free)} free", 0
+            amount = f" ({size(event.bytes)})" if event.bytes else ""
+            return f"{event.mirror}: {todo or 'nothing to do'}{amount}; {kept} kept; {size(event.free)} free", 0
         case Searched():
             # Why it stayed incomplete is said as a failure.
             return f"{event.dataset}: {count(event.scenes, 'scene')}{'' if event.complete else ', INCOMPLETE'}", 0

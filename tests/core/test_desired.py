@@ -107,6 +107,8 @@ def test_each_rule_leaves_out_with_its_numbers(rules, of, rule, detail):
         ('tile = "30UXC"\n relative_orbit = 137', scene(id=S2)),
         ('product_type = "grd"', scene(sensor="sar", product_type="GRD")),
         ('source_group = "UK ARD"', scene(source_group="S2")),
+        ('satellite = "S2A"', scene(satellite="Sentinel-2A")),
+        ('satellite = "sentinel-2a"', scene(satellite="S2A")),
         ("min_aoi_coverage = 99", scene()),
     ],
 )

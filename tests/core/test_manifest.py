@@ -445,7 +445,7 @@ WRONG = [
     (DATASET + "latest = true", "dataset.d.latest: found true; must be a whole number of at least 1"),
     (DATASET + "reprocessed = 'oldest'", 'dataset.d.reprocessed: found "oldest"; must be one of all, newest'),
     (DATASET + "satellite = ''", 'dataset.d.satellite: found ""; must be a text that is not empty, on one line'),
-    (DATASET + 'satellite = "a\\nb"', 'dataset.d.satellite: found "a?b"; must be a text that is not empty, on one line'),
+    (DATASET + 'satellite = "a\\nb"', 'dataset.d.satellite: found "a\\nb"; must be a text that is not empty, on one line'),
     # filters that do not belong to the sensor
     (DATASET + "sensor = 'optical'\nfilters = { sarProductType = 'GRD' }",
      'dataset.d.filters.sarProductType: is a filter of SAR scenes, but sensor is "optical"'),

@@ -192,6 +192,16 @@ def test_global_options_stand_before_or_after_the_command(workspace):
     assert workspace.run("-q", "validate").out == workspace.run("validate", "-q").out == ""
 
 
+def test_a_slip_in_a_command_is_answered_with_what_was_meant(workspace):
+    ran = workspace.run("aply")
+    assert (ran.code, ran.out) == (2, "")
+    assert "No such command 'aply'; did you mean apply?" in ran.err
+    workspace.write(ONE)
+    ran = workspace.run("search", "--json", "--format", "csv")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--json means --format json" in ran.err
+
+
 def test_without_a_terminal_there_are_plain_lines(workspace):
     workspace.write()
     ran = workspace.run("apply")

@@ -98,6 +98,7 @@ def test_everything_that_has_a_name_is_offered(offered, mirror):
 
 def test_what_stands_in_the_line_counts(workspace, mirror):
     assert in_bash(workspace, "sedas-sync val") == ["validate"]
+    assert in_bash(workspace, "sedas-sync schema so") == ["sources"]
     assert in_bash(workspace, "sedas-sync plan --dataset optical --dataset ") == ["radar"]
     assert in_bash(workspace, "sedas-sync plan manifest.toml --dataset r") == ["radar"]
     assert in_bash(workspace, "sedas-sync plan other.toml --dataset ") == []

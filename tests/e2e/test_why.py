@@ -146,3 +146,7 @@ def test_what_is_no_record_is_said_to_be_none(workspace):
     assert "is no record" in ran.err
     assert workspace.run("plan", "--replay", "nowhere.jsonl").code == 2
     assert workspace.run("plan", "--replay", "not.jsonl", "--sizes").code == 2
+
+
+def test_a_scene_may_be_named_by_its_file(mixed):
+    assert mixed.run("why", "scenes/KEPT.zip", "--json").json == mixed.run("why", "KEPT", "--json").json

@@ -2,13 +2,13 @@
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options
+from sedas_sync.cli.options import Globals, completer, global_options
 from sedas_sync.cli.shared import print_json
 from sedas_sync.errors import ManifestError
 
 
 @click.command()
-@click.argument("name", default="manifest", metavar="[COMMAND]")
+@click.argument("name", default="manifest", metavar="[COMMAND]", shell_complete=completer("documents"))
 @global_options
 def schema(name: str, common: Globals) -> None:
     """Print the JSON Schema of the manifest, for editors, or of what a command prints with --json."""

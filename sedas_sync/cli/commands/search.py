@@ -15,6 +15,7 @@ from sedas_sync.cli.shared import (
     warn_all,
     write_lines,
 )
+from sedas_sync.errors import ManifestError
 from sedas_sync.events import exit_code_of
 from sedas_sync.export import tables
 from sedas_sync.render import text
@@ -30,6 +31,8 @@ from sedas_sync.render.look import look_of
 @global_options
 def search(manifest: str, datasets: tuple[str, ...], how: str | None, common: Globals) -> None:
     """Show what the archive offers for the manifest."""
+    if common.as_json and how not in (None, "json"):
+        raise ManifestError(f"--json means --format json: it does not go with --format {how}")
     how = how or ("json" if common.as_json else "table")
     with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
         mirror.on_step = view.step

@@ -15,7 +15,11 @@ from sedas_sync.render.look import look_of
 @manifest_argument
 @global_options
 def why(scene_id: str, manifest: str, common: Globals) -> None:
-    """Explain one scene: who wants it or what leaves it out, what is here of it, what comes next."""
+    """Explain one scene: who wants it or what leaves it out, what is here of it, what comes next.
+
+    ID may be the path of its file.
+    """
+    scene_id = scene_id.rpartition("/")[2].removesuffix(".zip")
     with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
         mirror.on_step = view.step
         found = mirror.why(scene_id, on_found=view.found)

@@ -10,7 +10,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from msgspec.structs import astuple, replace
 
 from sedas_sync import credentials, http
 from sedas_sync.archives import Orders, Warn, windows
+from sedas_sync.archives.further import Further
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Scene, Sensor
 
@@ -79,39 +80,6 @@ class SourceGroup:
     name: str
     extra: Mapping[str, Any] = field(default=NOTHING, hash=False)
     """What else the archive says about it, its satellites among it, as it came."""
-
-
-class _Extra(Mapping[str, Any]):
-    """Unknown fields of a row, kept as JSON text: a catalogue of 100,000 scenes holds 100,000 of these."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        try:
-            self._text = msgspec.json.encode(fields)
-        except UnicodeEncodeError:
-            # Half of a surrogate pair is no text, and archives are not to be trusted to send none.
-            self._text = json.dumps(fields, separators=(",", ":")).encode()
-
-    def _fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = json.loads(self._text)
-        return fields
-
-    def __getitem__(self, key: str) -> Any:
-        return self._fields()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields())
-
-    def __len__(self) -> int:
-        return len(self._fields())
-
-    def items(self) -> ItemsView[str, Any]:
-        """All fields at once, read once."""
-        return self._fields().items()
-
-    def __repr__(self) -> str:
-        return repr(self._fields())
 
 
 _UNFILTERED: dict[str, Any] = {
@@ -316,7 +284,7 @@ def to_scene(row: object) -> Scene:
         quicklook_url=texts.ql or None,
         thumbnail_url=texts.thumbnail or None,
         planned=bool(kind and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
-        extra=_Extra(extra) if extra else NOTHING,
+        extra=Further(extra) if extra else NOTHING,
     )
 
 

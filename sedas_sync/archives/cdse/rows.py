@@ -4,14 +4,14 @@ Source of the fields: the OData page of the Copernicus Data Space documentation 
 checksums empty there; both mean that the catalogue does not know.
 """
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from sys import intern
 from typing import Any
 
+from sedas_sync.archives.further import Further
 from sedas_sync.model import NOTHING, Scene, Sensor
 
 ADVICE = (
@@ -36,36 +36,10 @@ _MAPPED_ATTRIBUTES = frozenset(
         "orbitNumber", "orbitDirection", "polarisationChannels", "cloudCover", "beginningDateTime", "endingDateTime",
     }
 )  # fmt: skip
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class UnusableRowError(ValueError):
     """A row of an answer that cannot be used; the message is the reason."""
-
-
-class Further(Mapping[str, Any]):
-    """Fields of a row without a place of their own, kept as JSON text: a plan may hold 100,000 of these."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self._text = _ENCODE(fields)
-
-    def _fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = json.loads(self._text)
-        return fields
-
-    def __getitem__(self, key: str) -> Any:
-        return self._fields()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields())
-
-    def __len__(self) -> int:
-        return len(self._fields())
-
-    def __repr__(self) -> str:
-        return repr(self._fields())
 
 
 def scene_id(row: object) -> str:

@@ -4,9 +4,8 @@ Source of the fields: STAC 1.1 item and common metadata, and the extensions eo, 
 file, order and storage. What is not read here is kept in `extra` as it came.
 """
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from sys import intern
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import urljoin
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.further import Further
 from sedas_sync.archives.stac.files import chosen, files_of, not_yet
 from sedas_sync.assets import total_size
 from sedas_sync.model import Scene, Sensor
@@ -34,36 +34,10 @@ _READ = frozenset(
     }
 )  # fmt: skip
 _MGRS = "MGRS-"
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class UnusableItemError(ValueError):
     """An item that cannot be used; the message is the reason."""
-
-
-class _Extra(Mapping[str, Any]):
-    """What is not read of an item, kept as JSON text: a catalogue of 100,000 items holds 100,000 of these."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self._text = _ENCODE(fields)
-
-    def _fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = json.loads(self._text)
-        return fields
-
-    def __getitem__(self, key: str) -> Any:
-        return self._fields()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields())
-
-    def __len__(self) -> int:
-        return len(self._fields())
-
-    def __repr__(self) -> str:
-        return repr(self._fields())
 
 
 def item_of(feature: Any) -> dict[str, Any]:
@@ -126,7 +100,7 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -
         offline=None if why is None else f"{why}; this API takes no orders: order it where the provider takes them",
         thumbnail_url=_picture(item, own, "thumbnail"),
         quicklook_url=_picture(item, own, "overview"),
-        extra=_Extra(_rest(item, own)),
+        extra=Further(_rest(item, own)),
     )
     size = total_size(whole)
     return whole if size is None else replace(whole, size=size)

@@ -351,7 +351,7 @@ class CdseServer:
 
     Attributes that tests change: `products`, `deleted`, `faults`, `online` of a product, `clock` (seconds that have
     passed), `connections` (how many downloads at once), `sorts`, `pages_of`, `next_links`, `totp`, `passwords`,
-    `redirect_to`, `revoked`.
+    `redirect_to`, `revoked`, `takes_skip`.
     """
 
     def __init__(self, products=()):
@@ -369,11 +369,12 @@ class CdseServer:
         self.connections = 4
         self.under_way = self.most_under_way = 0
         self.sorts, self.pages_of, self.next_links, self.expands_lists = True, MOST, True, True
-        self.refuses_attributes = False
+        self.refuses_attributes, self.takes_skip = False, True
         self.redirect_to = None
         self.ranges, self.lengths = True, True
         self.evicts = set()
         """Names of products that turn out to be offline when they are asked for."""
+        self.offline_status = 404
         self.cuts = []
         """For each of the next downloads, after how many bytes the connection breaks; None: not at all."""
         self.hold = None
@@ -467,7 +468,7 @@ class CdseServer:
         else:
             found = list(matching)
             random.Random(len(found)).shuffle(found)
-        page = found[skip : skip + top]
+        page = found[skip : skip + top] if self.takes_skip else found[:top]
         expand = "Attributes" in options.get("$expand", "")
         body = {"@odata.context": "$metadata#Products", "value": [self.row(product, expand) for product in page]}
         if self.next_links and skip + top < len(found) and skip + 2 * top <= LAST_SKIP:
@@ -552,7 +553,7 @@ class CdseServer:
         if not self.may(asked):
             return 401, {"detail": "Expired or missing token"}, {}
         if product is None or not product.online:
-            return 404, {"detail": "Product not found in catalogue or not online"}, {}
+            return self.offline_status, {"detail": "Product not found in catalogue or not online"}, {}
         if asked.host == "catalogue":
             target = self.redirect_to or self.bytes_url
             return 301, b"", {"Location": f"{target}Products({product.id})/$value"}

@@ -138,6 +138,31 @@ def test_a_smaller_page_than_was_asked_for_does_not_prove_the_end(server, archiv
     assert len(found(archive)) == 500
 
 
+def test_pages_that_are_cut_without_a_word_lose_nothing(server, archive):
+    """Neither is an answer as long as was asked for, nor is there a link to the next one."""
+    server.products = many(450)
+    server.pages_of, server.next_links = 100, False
+    assert len(found(archive)) == 450
+    assert len(server.asked) <= 12
+
+
+def test_more_of_one_instant_than_a_page_that_is_cut_without_a_word(server, archive):
+    server.products = [msi(MIDDLE, tile=f"{number:03}XX") for number in range(70)]
+    server.pages_of, server.next_links = 20, False
+    assert len(found(archive)) == 70
+
+
+def test_a_short_answer_takes_two_questions(server, archive):
+    assert len(found(archive)) == 12
+    assert [one.options.get("$skip") for one in server.asked] == [None, "12"]
+
+
+def test_a_catalogue_that_takes_no_skip_proves_nothing(server, archive):
+    server.takes_skip = False
+    with pytest.raises(IncompleteSearch, match=r"no \$skip"):
+        found(archive)
+
+
 def test_an_unsorted_answer_is_no_proof(server, archive):
     server.products = many(1_500)
     server.sorts = False
@@ -246,7 +271,7 @@ def test_a_narrowing_that_is_refused_is_given_up(server, archive):
     assert ids(found(archive, max_cloud_cover=5.0)) == names(server.products)
     before = len(server.asked)
     found(archive, max_cloud_cover=5.0)
-    assert len(server.asked) == before + 1
+    assert len(server.asked) == before + 2, "what there is, and whether anything follows it"
 
 
 def test_a_filter_of_the_user_that_is_refused_fails_the_search(server, archive):
@@ -464,7 +489,7 @@ def test_a_refused_token_is_replaced_once_and_not_in_a_loop(server, archive):
     second = archive.locate(scene, refused=first)
     assert second.headers != first.headers
     for _ in range(3):
-        with pytest.raises(ArchiveError, match="refused to this account"):
+        with pytest.raises(ArchiveError, match="refused with a new token too"):
             archive.locate(scene, refused=second)
     assert (server.logins, server.refreshes) == (1, 1)
 

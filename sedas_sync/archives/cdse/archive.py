@@ -6,7 +6,8 @@ belongs together by its checks.
 
 A search walks along the time of sensing. Pages come sorted by `ContentDate/Start`, and each question begins where the
 last page ended, so that the cap on `$skip` (10,000) is never met and a product withdrawn meanwhile shifts nothing out
-of sight. Only where more than a page began in the same millisecond is `$skip` used. An answer that is not sorted proves
+of sight. Only where more than a page began in the same millisecond is `$skip` used, and once to ask whether anything
+follows an answer that looks like the last and is not shorter than another one. An answer that is not sorted proves
 nothing and makes the search incomplete.
 """
 
@@ -28,7 +29,7 @@ from sedas_sync import http
 from sedas_sync.archives import Orders, Warn
 from sedas_sync.archives.cdse import keycloak, odata, rows
 from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES
-from sedas_sync.archives.sedas import may_see_token
+from sedas_sync.archives.sedas import may_see_token, without_token
 from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model import NOTHING, Download, Query, Scene
@@ -282,6 +283,8 @@ class CdseArchive:
         if scene.download_url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         token: str | None = None
+        if refused is not None and not refused.headers:
+            raise ArchiveError(without_token(refused.url), status=403)
         if refused is not None:
             before = refused.headers.get("Authorization", "").removeprefix("Bearer ")
             token = self._session.renew(before)
@@ -304,7 +307,7 @@ class CdseArchive:
             return f"the archive does not know {scene.id} any more"
         if not now.online:
             return f"{scene.id} is not online any more: {now.offline}"
-        return f"{scene.id} is refused to this account, with a new token too"
+        return "the catalogue lists it as online, and its bytes are refused with a new token too"
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -319,6 +322,8 @@ class _Stretch:
     stop: datetime
     skip: int = 0
     first: bool = False
+    after: list[object] | None = None
+    """The page before, where this only asks whether anything follows it."""
 
 
 _Ask = Callable[[odata.Conditions, datetime, datetime, int], Mapping[str, Any]]
@@ -330,6 +335,9 @@ class _Walk:
     def __init__(self, asked: odata.Conditions, ask: _Ask) -> None:
         self._asked = asked
         self._ask = ask
+        self._longest = 0
+        self._full = PAGE
+        """Rows of a page that has been cut: the service's most, or a server's own that was seen to cut earlier."""
         self.unsettled = ""
         """Why not every match can be shown to be found; empty where nothing is left open."""
 
@@ -337,8 +345,19 @@ class _Walk:
         """Return the rows of one page, and what is still to be asked for."""
         answer = self._ask(self._asked, stretch.start, stretch.stop, stretch.skip)
         page = _rows(answer, "a search")
-        if not page or (len(page) < PAGE and not answer.get("@odata.nextLink")):
+        longest, self._longest = self._longest, max(self._longest, len(page))
+        if not page:
             return page, []
+        if stretch.after is not None:
+            if page == stretch.after:
+                self.unsettled = "the catalogue takes no $skip, so that nothing shows that its answer is whole"
+                return page, []
+            self._full = min(self._full, len(stretch.after))
+        if len(page) < self._full and not answer.get("@odata.nextLink"):
+            # Shorter than another page is not cut. Otherwise a missing link to the next page proves nothing: servers
+            # cut at a number of their own, and the documented one leaves the link out before its limit of $skip.
+            beyond = _Stretch(stretch.start, stretch.stop, stretch.skip + len(page), after=page)
+            return page, [beyond] if len(page) >= longest else []
         starts = list(_starts(page))
         if not starts or starts != sorted(starts):
             self.unsettled = (

@@ -19,7 +19,6 @@ from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -641,11 +640,6 @@ class Run:
         """Ask again where the bytes are: the token or the link was refused."""
         refused = task.download
         archive = self.archives[task.archive]
-        plain = refused is not None and not refused.headers and refused.url == task.scene.download_url
-        if refused is not None and plain and error.status in _TOKEN_STATUSES:
-            host = urlsplit(refused.url).netloc
-            self.fail(task, f"{error}; {host} was asked without the token: name it in trusted_hosts if it may see it")
-            return
         task.download = None
         self.tell(
             Retried(time=self.now(), id=task.action.id, attempt=task.relocations, error=str(error), delay_seconds=0.0)

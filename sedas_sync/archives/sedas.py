@@ -344,6 +344,11 @@ def _front_parts(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname.lower().rstrip("."), port
 
 
+def without_token(url: str) -> str:
+    """What to say where a host refused a request that carried no token, since it is not trusted with it."""
+    return f"{urlsplit(url).netloc} was asked without the token: name it in trusted_hosts if it may see it"
+
+
 def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
     """Whether a request to `url` may carry the token of the archive whose API is at `api`.
 
@@ -840,8 +845,10 @@ class SedasArchive:
             self._tokens.renew_for_download(refused_token)
         located = self._download(scene, url)
         if located.url == refused.url and dict(located.headers) == dict(refused.headers):
+            why = "" if located.headers else f"; {without_token(url)}"
             raise ArchiveError(
-                f"{scene.id} is not online any more, or not for this account: its link is refused", status=_FORBIDDEN
+                f"{scene.id} is not online any more, or not for this account: its link is refused{why}",
+                status=_FORBIDDEN,
             )
         return located
 

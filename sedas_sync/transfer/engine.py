@@ -46,7 +46,8 @@ _BUSY = re.compile(rf"{_SESSIONS.pattern}|\bDAT-ZIP-100\b", re.IGNORECASE)
 """What the Copernicus Data Space answers to a connection too many (its FAQ, 2025-03; the code: CS-SI/eodag 2019)."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _PASSING = frozenset({408, 425, 429})
-_LINK_REFUSED = frozenset({401, 403, 404, 410})
+_LINK_REFUSED = frozenset({401, 403, 404, 409, 410, 422})
+"""Not only the link may be over: by some of these a service says that a product has gone offline meanwhile."""
 _TOKEN_REFUSED = frozenset({401, 403})
 _REPORT_EVERY = 0.1
 _FOLLOW_FROM = 8 << 20

@@ -333,8 +333,10 @@ def test_a_zip_without_a_length_is_taken_when_it_is_whole(mirror, server):
 # -- what is gone -----------------------------------------------------------------------------------------------------
 
 
-def test_a_scene_that_leaves_between_search_and_download_waits(mirror, server):
+@pytest.mark.parametrize("status", [404, 422])
+def test_a_scene_that_leaves_between_search_and_download_waits(mirror, server, status):
     gone = server.products[2]
+    server.offline_status = status
     server.evicts = {gone.name}
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"], ran.summary["pending"], ran.summary["failed"]) == (3, 5, 1, 0), ran.out

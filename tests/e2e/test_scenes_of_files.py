@@ -462,3 +462,35 @@ def test_a_folder_of_the_mirror_is_adopted_where_it_belongs(place, stac):
     assert place.run("adopt").code == 0
     assert tree(place.mirror) == offered(stac, "S1")
     assert place.run("plan", "--json").json["summary"]["keep"] == 1
+
+
+class Over(list):
+    """Faults of a link whose signature ends with the first request."""
+
+    def __init__(self, status, asset):
+        super().__init__([status])
+        self.asset = asset
+
+    def pop(self, *_):
+        self.asset["href"] = self.asset["href"].replace("?sig=old", "?sig=new")
+        return super().pop()
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_link_that_the_catalogue_signed_and_that_is_over_is_asked_for_anew(place, stac, status):
+    """Storage that signs its links refuses one that is over with 403, and no token was ever sent along."""
+    asset = stac.items[0]["assets"]["B04"]
+    path = "/data/S1/B04.tif"
+    asset["href"] += "?sig=old"
+    stac.faults[path] = Over(status, asset)
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["fetched"]) == (0, 2), ran.out
+    assert [one.path.partition("?")[2] for one in stac.asked if one.path.startswith(path)] == ["sig=old", "sig=new"]
+
+
+def test_a_file_that_is_refused_says_nothing_of_a_token_where_there_is_none(place, stac):
+    stac.faults["/data/S1/B04.tif"] = [403, 403, 403]
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["failed"]) == (1, 1)
+    assert "HTTP 403" in ran.out
+    assert "token" not in ran.summary["failures"][0]["error"]

@@ -38,6 +38,10 @@ class Access(Protocol):
         """
         ...
 
+    def withholds(self, url: str) -> bool:
+        """Whether there is a secret, and this address is not to see it."""
+        ...
+
 
 class Header:
     """The same header with every request to the API's own host and those that are trusted; none where it is None."""
@@ -59,6 +63,10 @@ class Header:
     def sign(self, url: str, *, refused: bool = False) -> str:  # noqa: ARG002  # a token is in no address
         """Return the address as it is."""
         return url
+
+    def withholds(self, url: str) -> bool:
+        """See `Access`."""
+        return self._value is not None and not self.headers(url)
 
 
 def bearer(
@@ -135,6 +143,10 @@ class PlanetaryComputer:
         signature = self._signature(host.partition(".")[0], container, anew=refused)
         query = f"{parts.query}&{signature.query}" if parts.query else signature.query
         return urlunsplit(parts._replace(query=query))
+
+    def withholds(self, url: str) -> bool:  # noqa: ARG002  # a link that is not signed here may be open
+        """Never; see `Access`."""
+        return False
 
     def _signs(self, url: str, host: str) -> bool:
         return may_see_token(url, "https://none.invalid/", (f"*{_BLOBS}", *self._trusted)) and bool(host)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from sedas_sync import http
 from sedas_sync.archives import Orders, Warn
+from sedas_sync.archives.sedas import without_token
 from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac.api import Body, StacApi
 from sedas_sync.archives.stac.filters import Condition, conditions
@@ -123,7 +124,9 @@ class StacArchive:
         located = Download(url=signed, headers=self._access.headers(signed), size=scene.size, digest=scene.digest)
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
-                f"{scene.id} is not for this account, or not there any more: {http.shorten(url, 120)} is refused"
+                without_token(url)
+                if self._access.withholds(url)
+                else f"{scene.id} is not for this account, or not there any more: {http.shorten(url, 120)} is refused"
             )
         return located
 

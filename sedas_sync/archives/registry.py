@@ -214,6 +214,7 @@ def open_archive(opening: Opening) -> "Archive":
 
     Raises:
         AuthenticationError: there are no credentials for it.
+        ArchiveError: the package that brings its type failed.
         ManifestError: its type is brought by a package that does not do what it must.
     """
     opener = opening.kind.opener
@@ -225,16 +226,23 @@ def open_archive(opening: Opening) -> "Archive":
             raise ManifestError(
                 f"the archive {opening.key!r} of type {opening.kind.name} cannot be opened: {error}"
             ) from error
-    archive = opener(opening)
+    if opening.kind.name in BUILT_IN:
+        built_in: Archive = opener(opening)
+        opening.stack.callback(built_in.close)
+        return built_in
+    from sedas_sync.archives.guarded import Guarded, guard  # noqa: PLC0415  # only packages need it
+
+    with guard(opening.kind.name, "its opener"):
+        archive = opener(opening)
     missing = [name for name in _OWED if not hasattr(archive, name)]
     if missing:
         raise ManifestError(
             f"the archive {opening.key!r} of type {opening.kind.name} is none: what its package opens "
             f"({type(archive).__name__}) lacks {', '.join(missing)}"
         )
-    opening.stack.callback(archive.close)
-    opened: Archive = archive
-    return opened
+    guarded = Guarded(archive, opening.kind.name)
+    opening.stack.callback(guarded.close)
+    return guarded
 
 
 TYPES = Types()

@@ -210,6 +210,11 @@ def _options(table: Mapping[str, Any], path: str, report: Report, kind: ArchiveT
             options[name] = key.read(table[name])
         except ValueError as error:
             report.add(dotted(path, name), f"found {shown(table[name])}; {error}")
+        except Exception as error:  # noqa: BLE001  # a foreign package may raise anything, and none of it is our traceback
+            why = f"{type(error).__name__}: {error}"
+            report.add(
+                dotted(path, name), f"found {shown(table[name])}; the package of type {kind.name} cannot read it: {why}"
+            )
     return options
 
 

@@ -103,3 +103,35 @@ def test_a_package_that_cannot_be_imported_is_said_and_no_traceback(installed, i
     assert ran.code == 2
     assert "is brought by sedas-sync-json-index" in ran.err
     assert "no_such_library" in ran.err
+
+
+def test_a_package_that_fails_under_way_is_named_and_no_traceback(installed, index, workspace, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for link in installed.glob("*.dist-info"):
+        (broken / link.name).symlink_to(link)
+    source = (EXAMPLE / "sedas_sync_json_index.py").read_text()
+    assert "fields.text" in source
+    (broken / "sedas_sync_json_index.py").write_text(
+        source.replace("def locate(", "def locate(self, *_, **__):\n        raise RuntimeError('boom')\n\n    def old(")
+    )
+    manifest = workspace.path / "manifest.toml"
+    manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "{index}"\nonly = "A*"\n{DATASET}')
+    ran = workspace.run("apply", "--json", PYTHONPATH=str(broken))
+    assert (ran.code, ran.summary["failed"]) == (1, 2)
+    assert "the package of archive type json-index failed in locate: RuntimeError: boom" in ran.out
+
+
+def test_a_reader_of_a_key_that_fails_is_a_mistake_of_the_manifest(installed, index, workspace, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for link in installed.glob("*.dist-info"):
+        (broken / link.name).symlink_to(link)
+    source = (EXAMPLE / "sedas_sync_json_index.py").read_text()
+    (broken / "sedas_sync_json_index.py").write_text(source.replace("read=fields.text", "read=lambda value: 1 / 0"))
+    manifest = workspace.path / "manifest.toml"
+    manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "{index}"\nonly = "A*"\n{DATASET}')
+    ran = workspace.run("validate", PYTHONPATH=str(broken))
+    assert ran.code == 2
+    assert "archive.only" in ran.err
+    assert "cannot read it: ZeroDivisionError" in ran.err

@@ -29,7 +29,7 @@ from typing import Any
 
 from contenders import HARWELL, PYTHON, SEDAS_SYNC, Sample, WrongError, empty, run
 from scenes import FIRST, SPACING, scene_id, write_zip
-from servers import archive
+from servers import archive, nginx
 
 HERE = Path(__file__).parent
 SIZES = (1000, 10_000, 100_000)
@@ -92,6 +92,17 @@ def _planned(site: Site) -> Sample:
     other.write_text(aside.read_text().replace('path = "scenes"', 'path = "fresh"'))
     sample = site.ours("plan", "--json", str(other))
     site.expect(site.said()["summary"]["fetch"], "scenes to fetch")
+    return sample
+
+
+def _fetched(site: Site) -> Sample:
+    other = site.folder / "fetched.toml"
+    shutil.rmtree(site.folder / "fetched", ignore_errors=True)
+    manifest = (site.folder / "manifest.toml").read_text()
+    other.write_text(manifest.replace('path = "scenes"', 'path = "fetched"\n[transfer]\njobs = 8'))
+    sample = site.ours("apply", "--json", str(other))
+    site.expect(site.said()["fetched"], "scenes fetched")
+    shutil.rmtree(site.folder / "fetched")
     return sample
 
 
@@ -172,6 +183,7 @@ STEPS = (
     Step("index, written in batches of 50", _index("write"), MILLION),
     Step("index, read", _index("read"), MILLION),
     Step("plan, searching, empty mirror", _planned, MILLION),
+    Step("apply, fetching files of 1 KB", _fetched),
     Step("adopt: search, read files, write index", _adopted),
     Step("lock", _locked),
     Step("apply, nothing to do, searching", _kept()),
@@ -242,7 +254,11 @@ def _there(name: str) -> bool:
 @contextmanager
 def _site(folder: Path, count: int) -> Iterator[Site]:
     """A folder with a manifest, so many files and a copy of them, and the archive beside it."""
-    with archive(bytes_url="http://127.0.0.1:9/{id}.zip", online=count, cap=CAP) as url:
+    with (
+        nginx(folder / "nginx", limit_rate=0, delay=0) as served,
+        archive(bytes_url=f"{served.url}/same/{{id}}.zip", online=count, cap=CAP) as url,
+    ):
+        write_zip(served.root / "same.zip", 0, BYTES)
         end = FIRST + count * SPACING + timedelta(days=1)
         (folder / "manifest.toml").write_text(
             f'version = 1\n[archive]\ntype = "sedas"\nurl = "{url}"\n[mirror]\npath = "scenes"\n'

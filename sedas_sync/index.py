@@ -67,7 +67,8 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # names of our own
 
 
-_NO_FACTS = "{}"
+NO_FACTS = "{}"
+"""What stands for facts that are not known, or were not read."""
 _PART = HeldFile.__struct_fields__
 
 _values_of = attrgetter(*_HOLDING)
@@ -379,7 +380,7 @@ class Index:
         for scene_id, path, *values, parts in self._rows(sql):
             if (want := wants.get(scene_id)) is not None:
                 names = (_same(scene_id, want.scene.id), _same(path, want.path))
-                yield _holding_of((*names, *values, _NO_FACTS, parts))
+                yield _holding_of((*names, *values, NO_FACTS, parts))
 
     def count(self) -> int:
         """How many files are remembered."""

@@ -24,13 +24,13 @@ from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Adopted, Event, Failed, Fetched, Step, Summary, Watcher
 from sedas_sync.facts import facts_of
 from sedas_sync.home import WILL_REBUILD, Home
-from sedas_sync.index import Index, Ledger
+from sedas_sync.index import NO_FACTS, Index, Ledger
 from sedas_sync.load import load_manifest
 from sedas_sync.lock import Lock, Relocked
 from sedas_sync.locked import places
 from sedas_sync.lockfile import lock_path
 from sedas_sync.manifest import Manifest, parse
-from sedas_sync.model import Kind, Order, OrderState, Scene, SceneId
+from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
 from sedas_sync.plan import TRANSFERS, Plan
@@ -518,13 +518,12 @@ class Mirror:
             self._home.check_owner(index, take_over=take_over)
             plan = prune.within(plan, max_prune, index.count(), confirm)
             index.forgiving = True
-            held = [action.held for action in plan.actions if action.kind is Kind.KEEP and action.held is not None]
-            index.on_rebuilt = lambda: index.put_files(held, self._clock())
+            index.on_rebuilt = lambda: index.put_files(_kept(plan), self._clock())
             # Written only when the summary has been told: damage there is to be found before.
             index.awaited()
             if warnings:
                 # It may have been begun anew since the plan was made, or just now.
-                index.put_files(held, self._clock())
+                index.put_files(_kept(plan), self._clock())
             index.set_owner(self._home.name)
             self._remember_wanted(index, plan)
             try:
@@ -887,3 +886,12 @@ def fetch(
                 failures.append(f"{event.id}: {event.error}")
     if failures:
         raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
+
+
+def _kept(plan: Plan) -> list[Holding]:
+    """What an index has to know of the files that a plan keeps."""
+    return [
+        held if held.facts != NO_FACTS or action.want is None else replace(held, facts=facts_of(action.want.scene))
+        for action in plan.actions
+        if action.kind is Kind.KEEP and (held := action.held) is not None
+    ]

@@ -7,10 +7,12 @@ import signal
 import sqlite3
 import time
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import sedas_sync as ss
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail, slow
 
@@ -383,6 +385,23 @@ def test_a_lost_or_damaged_index_is_rebuilt_from_the_folder(workspace, sandbox):
     assert (ran.code, ran.summary["adopted"], ran.summary["warnings"]) == (0, 3, 1)
     assert sandbox.downloads == downloads
     assert workspace.run("plan", "--exit-code").code == 0
+
+
+def test_an_index_that_is_rebuilt_in_a_run_knows_the_facts_of_what_was_kept(workspace, sandbox):
+    """Rules are judged by them when the catalogue does not list a scene any more."""
+    sandbox_rows(sandbox, workspace, *"ABC")
+    workspace.run("apply")
+    path = workspace.mirror / ".sedas-sync" / "index.db"
+    with closing(sqlite3.connect(path)) as db:
+        before = dict(db.execute("SELECT id, facts FROM files"))
+    archive = ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox")
+    manifest = ss.load_manifest(workspace.path / "manifest.toml")
+    with archive, ss.Mirror(manifest, archives={"archive": archive}) as mirror:
+        plan = mirror.plan()
+        path.write_bytes(b"this is no database" * 100)
+        assert mirror.apply(plan).kept == 3
+    with closing(sqlite3.connect(path)) as db:
+        assert dict(db.execute("SELECT id, facts FROM files")) == before
 
 
 def test_an_index_of_a_newer_version_is_left_alone(workspace, sandbox):

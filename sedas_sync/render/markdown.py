@@ -11,7 +11,7 @@ from itertools import groupby
 
 from sedas_sync.model import Action, Kind
 from sedas_sync.plan import CHANGES, TRANSFERS, Plan
-from sedas_sync.render.plan import total
+from sedas_sync.render.plan import by_datasets, total
 from sedas_sync.words import printable, size
 
 LIMIT = 60_000
@@ -36,15 +36,16 @@ _COLUMNS = (
 )
 
 
-def plan(of: Plan, *, command: str, limit: int = LIMIT) -> str:
+def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = ()) -> str:
     """Write a plan: what it comes to, datasets by actions, what went wrong, and the scenes that change.
 
     Args:
         of: the plan.
         command: carries it out.
         limit: bytes that the text has at most; scenes are left out, and counted, to keep to it.
+        order: the manifest's datasets.
     """
-    head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of)]
+    head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of, order)]
     if not of.search_complete:
         head += ["", "**The search failed or stayed incomplete: there may be more to do than this.**"]
     head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failures])
@@ -54,18 +55,16 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT) -> str:
     return "\n".join((*head, *_scenes(of, room), *tail, ""))
 
 
-def _table(of: Plan) -> Iterator[str]:
+def _table(of: Plan, order: Sequence[str]) -> Iterator[str]:
     """Datasets by actions; only actions that there are have a column."""
     kinds = [kind for kind in _COLUMNS if of.counts[kind]]
     if not kinds:
         return
     yield _row("dataset", *(kind.value for kind in kinds), "size")
     yield _row("---", *("--:" for _ in kinds), "--:")
-    groups: dict[str, list[Action]] = {}
-    for action in of.actions:
-        groups.setdefault(", ".join(action.datasets) or "no dataset", []).append(action)
-    for name, actions in groups.items():
-        yield _row(_text(name), *_counted(actions, kinds))
+    groups = by_datasets(of.actions, order)
+    for datasets, actions in groups:
+        yield _row(_text(", ".join(datasets) or "no dataset"), *_counted(actions, kinds))
     if len(groups) > 1:
         yield _row("**all**", *_counted(of.actions, kinds))
 

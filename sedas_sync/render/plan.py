@@ -65,7 +65,23 @@ def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Grou
     return found
 
 
-def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN) -> str:
+def by_datasets(actions: Iterable[Action], order: Sequence[str]) -> list[tuple[tuple[str, ...], list[Action]]]:
+    """Sort actions by the datasets that want their scenes, as the manifest has these; what none wants comes last.
+
+    Args:
+        actions: a plan's.
+        order: the manifest's datasets; as they come where empty.
+    """
+    sorted_out: dict[tuple[str, ...], list[Action]] = {}
+    for action in actions:
+        sorted_out.setdefault(action.datasets, []).append(action)
+    if not order:
+        return list(sorted_out.items())
+    rank, last = {name: number for number, name in enumerate(order)}, len(order)
+    return sorted(sorted_out.items(), key=lambda item: [rank.get(name, last) for name in item[0]] or [last + 1])
+
+
+def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN, order: Sequence[str] = ()) -> str:
     """Write a plan.
 
     Args:
@@ -73,12 +89,10 @@ def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN
         command: what carries it out.
         everything: list what is kept too, and fold nothing.
         look: how to lay it out.
+        order: the manifest's datasets.
     """
     lines = [f"Mirror   {printable(of.mirror)}", *_archives(of), ""]
-    by_datasets: dict[tuple[str, ...], list[Action]] = {}
-    for action in of.actions:
-        by_datasets.setdefault(action.datasets, []).append(action)
-    for datasets, actions in by_datasets.items():
+    for datasets, actions in by_datasets(of.actions, order):
         name = " + ".join(datasets) or "wanted by no dataset"
         lines.append(look.paint(f"{printable(name)} ({count(len(actions), 'scene')})", "bold"))
         for group in groups(actions, partial(_why, of)):

@@ -6,7 +6,7 @@ from sedas_sync.events import Failure
 from sedas_sync.model import Action, Kind, Scene, Want
 from sedas_sync.plan import Plan
 from sedas_sync.render.look import Look
-from sedas_sync.render.plan import plan
+from sedas_sync.render.plan import by_datasets, plan
 
 TERMINAL = Look(width=60, fold=True)
 
@@ -20,6 +20,17 @@ def action(kind, scene_id, reason="not in the mirror", *, size=None, day=None, d
 def shown(*actions, look=Look(), everything=False, **more):  # noqa: B008  # a frozen value
     of = Plan(manifest="m.toml", mirror="/m", archive={"type": "sedas", "url": "u"}, actions=actions, **more)
     return plan(of, command="go", look=look, everything=everything).split("\n")
+
+
+def test_datasets_stand_in_the_order_of_the_manifest():
+    actions = [
+        action(Kind.FETCH, "A", datasets=("late",)),
+        action(Kind.PRUNE, "B", datasets=()),
+        action(Kind.FETCH, "C", datasets=("early", "late")),
+        action(Kind.FETCH, "D", datasets=("early",)),
+    ]
+    shown = by_datasets(actions, ("early", "late"))
+    assert [datasets for datasets, _ in shown] == [("early",), ("early", "late"), ("late",), ()]
 
 
 def test_scenes_stand_by_dataset_action_and_reason():

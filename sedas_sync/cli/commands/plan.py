@@ -116,15 +116,16 @@ def run_plan(
         command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += (" --locked" if locked else "") + (" --prune" if prune else "")
         command += " --take-over" if take_over else ""
+        order = tuple(mirror.manifest.datasets)
         if out is not None:
             _save_plan(mirror, made, datasets, out)
             command = f"sedas-sync apply{as_argument(manifest)} --plan {shlex.quote(out)}"
         if summary is not None:
-            _write_summary(made, command, summary)
+            _write_summary(made, command, summary, order)
         if common.as_json:
             print_json(made.to_json_lazily(everything=everything))
         elif not common.quiet:
-            click.echo(plan_text(made, everything=everything, command=command, look=look_of(sys.stdout)))
+            click.echo(plan_text(made, everything=everything, command=command, look=look_of(sys.stdout), order=order))
         tell_failures(made.failures if common.as_json or common.quiet else ())
         if made.failures:
             end_with(exit_code_of(made.failures))
@@ -146,9 +147,9 @@ def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> N
     write_whole(Path(out), dumps(mirror.save(made, datasets=datasets)).encode())
 
 
-def _write_summary(made: Any, command: str, file: str) -> None:
+def _write_summary(made: Any, command: str, file: str, order: tuple[str, ...]) -> None:
     from sedas_sync.render import markdown  # noqa: PLC0415  # only where it is needed: start-up is short
 
     # Not as a whole and renamed: it may be a device, or a file that somebody holds open.
     with opened_file(file, "w") as opened:
-        opened.write(markdown.plan(made, command=command))
+        opened.write(markdown.plan(made, command=command, order=order))

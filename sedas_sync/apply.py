@@ -547,7 +547,7 @@ class Run:
             future = self._fetch(job)
         except SedasSyncError as error:
             if task.asset is not None:
-                self._gatherer.landed(task)
+                self._gatherer.landed(task, None)
             self._put_back(task)
             self._give_up(str(error))
             return
@@ -587,7 +587,7 @@ class Run:
     def _transferred(self, future: Future[Got]) -> None:
         task = self._transfers.pop(future)
         if task.asset is not None:
-            self._gatherer.landed(task)
+            self._gatherer.landed(task, None if future.cancelled() or future.exception() else future.result())
         moved, _ = self._moving.pop(task.action.id, (0, None))
         if future.cancelled():
             self._put_back(task)
@@ -782,11 +782,17 @@ class Run:
                 first = blocked[0]
                 if first.held is None or first.want is None:
                     break
-                aside = partial_path(first.want.scene) + ".moving"
-                self._move(first.held, aside)
                 leaving.discard(first.held.path)
-                blocked[0] = replace(first, held=replace(first.held, path=aside))
+                blocked[0] = replace(first, held=self._step_aside(first.held, first.want.scene))
             actions = blocked
+
+    def _step_aside(self, held: Holding, scene: Scene) -> Holding:
+        """Move a scene to the partial folder for a moment; returns what the index remembers of it there."""
+        aside = replace(held, path=partial_path(scene) + ".moving")
+        self._move(held, aside.path)
+        # Where a kill leaves it there, the next run finds it.
+        self.index.put_files([aside], self.now())
+        return aside
 
     def _move(self, held: Holding, path: str) -> None:
         move = folder.move_folder if held.files else folder.move
@@ -797,6 +803,9 @@ class Run:
         if held is None or action.want is None:
             return
         try:
+            if held.path.startswith(f"{action.path}/") or action.path.startswith(f"{held.path}/"):
+                # Its new place is a folder that it lies in, or is within itself.
+                held = self._step_aside(held, action.want.scene)
             if held.path != action.path:
                 if not folder.same(str(self.root), held.path, action.path):
                     self.clear_the_way(action.path)

@@ -163,7 +163,8 @@ class Bundle:
 
     @property
     def _ours_there(self) -> bool:
-        return self._held is not None and bool(self._held.files) and self._held.path == self.path
+        """Whether the folder that the index remembers is there, or somewhere in what is there."""
+        return self._held is not None and bool(self._held.files) and _within(self._held.path, self.path) is not None
 
     def job(self, asset: Asset, download: Download, policy: Policy) -> Job:
         """What is to be fetched of one file."""
@@ -283,7 +284,8 @@ def recover(root: str, place: str, held: Callable[[SceneId], Holding | None]) ->
 def _retire(root: str, place: str, path: str, held: Holding | None) -> list[str]:
     """Empty the folder that gave way: what is ours goes, and nothing else."""
     old = f"{place}/old"
-    known = {} if held is None else {file.name: file for file in held.files}
+    inner = None if held is None else _within(held.path, path)
+    known = {} if held is None or inner is None else {f"{inner}{file.name}": file for file in held.files}
     said = []
     for entry in sorted(folder.scan(f"{root}/{old}")):
         at, shown = f"{old}/{entry.path}", f"{path}/{entry.path}"
@@ -297,6 +299,11 @@ def _retire(root: str, place: str, path: str, held: Holding | None) -> list[str]
             folder.move(root, at, shown)
     folder.discard(root, old)
     return said
+
+
+def _within(inner: str, path: str) -> str | None:
+    """What goes before a name in the folder `inner` to make it one in the folder `path`; None if it is not in there."""
+    return f"{inner}/".removeprefix(f"{path}/") if f"{inner}/".startswith(f"{path}/") else None
 
 
 def _write(root: str, path: str, values: dict[str, Any]) -> None:

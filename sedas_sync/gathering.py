@@ -7,6 +7,7 @@ downloads as scenes that are one file. A scene is told of once: when its folder 
 from collections import deque
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -139,11 +140,15 @@ class Gatherer:
         gathering.flying += 1
         return job
 
-    def landed(self, task: Task) -> None:
-        """A file is no longer being fetched, whatever became of it."""
+    def landed(self, task: Task, got: Got | None) -> None:
+        """A file is no longer being fetched, whatever became of it; `got` where it is complete."""
         gathering = self._begun.get(task.action.id) or self._given_up.get(task.action.id)
         if gathering is None:
             return
+        if got is not None and task.asset is not None and task.action.id in self._given_up:
+            # The next run, or the next archive, need not fetch it again.
+            with suppress(SedasSyncError, OSError):
+                gathering.bundle.take(task.asset, got)
         gathering.flying -= 1
         if not gathering.flying and self._given_up.pop(task.action.id, None) is not None:
             later = self._later.pop(task.action.id, None)
@@ -153,8 +158,8 @@ class Gatherer:
     def came(self, task: Task, got: Got) -> None:
         """A file is complete; the folder is put in place with the last of them."""
         gathering = self._begun.get(task.action.id)
-        if gathering is None or task.asset is None:
-            # Its scene has failed meanwhile, and the next run proves it anew.
+        if gathering is None or task.asset is None or gathering.task.archive != task.archive:
+            # Its scene has failed meanwhile, and may be under way from another archive.
             return
         gathering.moving.pop(task.asset.name, None)
         gathering.warnings += [f"{task.asset.name}: {warning}" for warning in got.warnings]

@@ -67,6 +67,9 @@ def survey(
     expected += [path for item in held.values() if item.files for path in held_paths(item)]
     expected += [path for want in wants.values() if want.scene.assets for path in wanted_paths(want)]
     files = folder.listing(str(root), expected)
+    for item in held.values():
+        if item.path.startswith(f"{STATE}/"):
+            files |= _between_places(str(root), item)
     partials = _partial_names(root)
     with ThreadPoolExecutor(_READERS, "survey") as readers:
         reading = {}
@@ -94,6 +97,16 @@ def survey(
             if seen.tracked and seen.state is FileState.INTACT and seen.held is not None:
                 result.refreshed.append(seen.held)
     return result
+
+
+def _between_places(root: str, held: Holding) -> dict[str, folder.Entry]:
+    """The files of a scene that was on its way from one path to another when something was killed."""
+    found = {view.path: folder.stat(root, view.path) for view in held_files(held)}
+    return {
+        path: folder.Entry(path, there.st_size, there.st_mtime_ns, is_symlink=False, is_file=True)
+        for path, there in found.items()
+        if there is not None and stat.S_ISREG(there.st_mode)
+    }
 
 
 _NOTHING = Observed()

@@ -55,7 +55,11 @@ class StacServer:
     items: list = field(default_factory=list)
     files: dict = field(default_factory=dict)
     faults: dict = field(default_factory=dict)
-    """For a path a list of words, taken one a request: a status, `cut`, `flip`, `html`."""
+    """For a path a list of words, taken one a request: a status, `cut`, `flip`, `html`, `late`.
+
+    What is late comes once another file was refused.
+    """
+    refused: threading.Event = field(default_factory=threading.Event)
     asked: list = field(default_factory=list)
     matched: object = "right"
     """What `numberMatched` says: `right`, None for nothing, or a number."""
@@ -143,6 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         stac.asked.append(self.noted)
         fault = (stac.faults.get(parts.path) or [None]).pop(0) if stac.faults.get(parts.path) else None
         if isinstance(fault, int):
+            stac.refused.set()
             return self._send(fault, {"description": f"fault {fault}"})
         if stac.authorization is not None and self.headers.get("Authorization") != stac.authorization:
             return self._send(401, {"code": "Unauthorized"})
@@ -227,6 +232,8 @@ class _Handler(BaseHTTPRequestHandler):
             end = int(match[2]) if match[2] else len(data) - 1
             status, body = 206, data[start : end + 1]
             extra["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
+        if fault == "late":
+            self.stac.refused.wait(10)
         if fault == "flip":
             body = bytes([body[0] ^ 1]) + body[1:]
         return self._send(status, body, kind="image/tiff", cut=fault == "cut", **extra)

@@ -105,6 +105,18 @@ def test_fewer_items_than_match_are_no_search(server, archive):
     assert len(found(archive)) == 20, "what nobody counts cannot be missed"
 
 
+def test_a_count_in_the_older_place_is_compared_too(server, archive, monkeypatch):
+    """The context extension said it before `numberMatched` did; some servers give the latter as null."""
+    server.add("S1")
+    answer = http.Reply.json
+    older = {"numberMatched": None, "context": {"matched": 5}}
+    monkeypatch.setattr(
+        http.Reply, "json", lambda *them: {**page, **older} if "features" in (page := answer(*them)) else page
+    )
+    with pytest.raises(IncompleteSearch, match="5 items match, and gave 1"):
+        found(archive)
+
+
 def test_a_limit_that_is_refused_is_lowered(server, archive):
     server.strict, server.most = True, 20
     ids = filled(server)
@@ -230,6 +242,50 @@ def test_items_that_cannot_be_used_are_left_out_with_a_warning(server, archive):
     assert len(warned) == 4
     for part in ("start_datetime is no date: no start", "no assets that are data: no assets", "no number: cloud"):
         assert any(part in sentence for sentence in warned)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "address of one of its assets"),
+        ({"assets": {"B04": {"href": " ", "roles": ["data"]}}}, "no assets that are data"),
+        ({"properties": {"datetime": "0001-01-01T00:00:00+05:00"}}, "datetime is no date"),
+        ({"properties": {"datetime": "2023-05-01T00:00:00Z", "gsd": 10**400}}, "gsd is beyond all bounds"),
+        ({"geometry": {"type": "Point", "coordinates": [10**400, 0]}}, "geometry is no GeoJSON"),
+    ],
+)
+def test_an_item_that_nobody_can_read_costs_itself_and_no_other(server, archive, change, what):
+    server.add("S1")
+    server.add("S2").update(change)
+    said = []
+    assert sorted(scene.id for scene in archive.look_up(["S1", "S2"], warn=said.append)) == ["S1"]
+    assert len(said) == 1
+    assert what in said[0]
+
+
+def test_addresses_of_pictures_and_of_the_item_itself_may_be_none():
+    item = item_of(
+        {
+            "id": "S1",
+            "properties": {"datetime": "2023-05-01T00:00:00Z"},
+            "links": [{"rel": "self", "href": "http://[::1"}],
+            "assets": {
+                "B04": {"href": "B04.tif", "roles": ["data"]},
+                "thumbnail": {"href": "", "roles": ["thumbnail"]},
+            },
+        }
+    )
+    scene = scene_of_item(item, "https://example.org/items/S1", ())
+    assert scene.assets[0].url == "https://example.org/items/B04.tif"
+
+
+def test_a_next_link_that_is_no_address_is_no_end(server, archive, monkeypatch):
+    monkeypatch.setattr("stac_server._Handler._next", lambda *_: {"rel": "next", "href": "http://[::1"})
+    server.most = 1
+    server.add("S1")
+    server.add("S2")
+    with pytest.raises(ArchiveError, match="is not an address that can be asked"):
+        found(archive)
 
 
 def test_one_id_in_two_collections_is_said(server):
@@ -470,6 +526,12 @@ def test_a_next_link_to_another_host_does_not_see_the_token(server):
 def test_no_token_is_said(server):
     with pytest.raises(AuthenticationError, match="the environment variable MINE is not set"):
         access.bearer("MINE", server.url, (), {"MINE": " "})
+
+
+def test_a_token_that_no_header_can_hold_is_none():
+    with pytest.raises(AuthenticationError, match="STAC_TOKEN holds no token") as caught:
+        access.bearer(None, "https://stac.example.org", (), {"STAC_TOKEN": "se\ncret"})
+    assert "cret" not in str(caught.value)
 
 
 def test_basic_authentication(server):

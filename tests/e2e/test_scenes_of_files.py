@@ -110,6 +110,20 @@ def test_a_folder_appears_whole_or_not_at_all(place, stac):
     assert partial(place) == []
 
 
+def test_a_file_that_comes_after_its_scene_has_failed_is_not_fetched_again(place, stac):
+    stac.files["/data/S1/B04.tif"] = bytes(4 << 20)
+    for item in stac.items:
+        for asset in item["assets"].values():
+            del asset["file:size"], asset["file:checksum"]
+    stac.faults |= {"/data/S1/visual.tif": [500], "/data/S1/B04.tif": ["late"]}
+    ran = place.run("apply", "--json")
+    assert ran.code == 1
+    asked = len(stac.asked)
+    assert place.run("apply").code == 0
+    assert tree(place.mirror) == offered(stac)
+    assert [one.path for one in stac.asked[asked:] if one.path.startswith("/data")] == ["/data/S1/visual.tif"]
+
+
 def test_a_cut_file_goes_on_where_it_ended(place, stac):
     stac.add("big", day=3, files={"B04": os.urandom(1 << 20)}, checksums=False)
     stac.faults["/data/big/B04.tif"] = ["cut"]
@@ -219,6 +233,56 @@ def test_a_new_layout_moves_the_folder_with_all_that_is_in_it(place, stac):
     moved = {f"sentinel-2a/2023/{name}": data for name, data in offered(stac).items()}
     assert tree(place.mirror) == {**moved, "sentinel-2a/2023/S1/notes.txt": b"mine"}
     assert place.run("verify").code == 0
+
+
+def test_a_folder_moves_out_of_itself_and_into_itself(place, stac):
+    """The new place of a folder is one that it lies in, and the other way round, also where its files change too."""
+    place.run("apply")
+    asked = len(stac.asked)
+    place.manifest(mirror='layout = "{id}/{id}"')
+    assert place.run("apply").code == 0
+    nested = {f"{name.partition('/')[0]}/{name}": data for name, data in offered(stac).items()}
+    assert tree(place.mirror) == nested
+    (place.mirror / "S1" / "notes.txt").write_text("mine")
+    place.manifest()
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["adopted"], ran.summary["failed"]) == (0, 2, 0)
+    assert tree(place.mirror) == offered(stac)
+    replaced = place.mirror / ".sedas-sync" / "replaced"
+    assert {str(path.relative_to(replaced)) for path in replaced.rglob("*.t*")} == {"S1/notes.txt"}
+    place.manifest(mirror='layout = "{id}/{id}"')
+    place.run("apply")
+    place.manifest('assets = "visual"')
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["warnings"]) == (0, 0)
+    assert sorted(tree(place.mirror)) == ["S1/visual.tif", "S2/visual.tif"]
+    assert not any(one.path.startswith("/data") for one in stac.asked[asked:])
+    assert place.run("verify").code == 0
+
+
+def test_a_kill_while_a_folder_steps_aside_loses_nothing(place, stac):
+    place.manifest(mirror='layout = "{id}/{id}"')
+    place.run("apply")
+    asked = len(stac.asked)
+    place.manifest()
+    script = """
+import os, sys
+from sedas_sync import folder
+real = folder.move_folder
+def move(root, old, new):
+    if old.endswith(".moving"):
+        os._exit(9)
+    real(root, old, new)
+folder.move_folder = move
+sys.argv = ["sedas-sync", "apply"]
+from sedas_sync.__main__ import main
+main()
+"""
+    assert subprocess.run([sys.executable, "-c", script], cwd=place.path, env=place.environment()).returncode == 9
+    assert place.run("apply").code == 0
+    assert tree(place.mirror) == offered(stac)
+    assert not list((place.mirror / ".sedas-sync").glob("partial/*"))
+    assert not any(one.path.startswith("/data") for one in stac.asked[asked:])
 
 
 def test_prune_takes_what_it_knows_and_no_more(place, stac):

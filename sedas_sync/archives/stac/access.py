@@ -81,6 +81,9 @@ def bearer(
     token = http.setting(environ, name)
     if token is None:
         raise AuthenticationError(f"no token for {urlsplit(api).hostname}: the environment variable {name} is not set")
+    if not (token.isascii() and token.isprintable()):
+        # The value itself is not shown.
+        raise AuthenticationError(f"the environment variable {name} holds no token: a line break, or what is no ASCII")
     return Header(f"Bearer {token}", api, trusted_hosts)
 
 

@@ -159,7 +159,7 @@ class StacApi:
         link = _link(page, "next")
         if link is None:
             return None
-        url = self._safe(urljoin(request.url, link["href"]))
+        url = self._safe(_joined(request.url, link["href"]))
         method = str(link.get("method", "GET")).upper()
         body = link.get("body")
         if method == "POST":
@@ -255,9 +255,21 @@ def _names(features: list[Any]) -> Iterator[tuple[Any, Any]]:
 
 def _check_count(page: Mapping[str, Any], found: int) -> None:
     context = page.get("context")
-    matched = page.get("numberMatched", context.get("matched") if isinstance(context, dict) else None)
+    matched = page.get("numberMatched")
+    if matched is None and isinstance(context, dict):
+        matched = context.get("matched")
     if isinstance(matched, int) and found < matched:
         raise IncompleteSearch(f"the server says that {matched} items match, and gave {found}")
+
+
+def _joined(base: str, href: str) -> str:
+    """The address that a link gives."""
+    try:
+        url = urljoin(base, href)
+        urlsplit(url)
+    except ValueError:
+        raise ArchiveError(f"{http.shorten(href, 120)!r} is not an address that can be asked") from None
+    return url
 
 
 def _links(answer: Any) -> list[dict[str, Any]]:
@@ -282,7 +294,7 @@ def _read_landing(landing: Any, url: str) -> Abilities:
             f"{http.shorten(url)} has no link to item search: is it the landing page of a STAC API? "
             "A catalogue of files alone cannot be searched"
         )
-    search = urljoin(url if url.endswith("/") else f"{url}/", link["href"])
+    search = _joined(url if url.endswith("/") else f"{url}/", link["href"])
     own = urlsplit(url)
     if own.scheme == "https" and urlsplit(search).scheme == "http" and urlsplit(search).hostname == own.hostname:
         search = urlsplit(search)._replace(scheme="https", netloc=own.netloc).geturl()

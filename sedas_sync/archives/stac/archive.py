@@ -126,7 +126,7 @@ class StacArchive:
             raise ArchiveError(
                 without_token(url)
                 if self._access.withholds(url)
-                else f"{scene.id} is not for this account, or not there any more: {http.shorten(url, 120)} is refused"
+                else f"the catalogue has no other link to it than {http.shorten(url, 120)}"
             )
         return located
 

@@ -43,13 +43,15 @@ def chosen(assets: Mapping[str, Any], patterns: Sequence[str]) -> list[str]:
         patterns: names or patterns, of which one has to fit; where empty, assets with the role `data` are taken, or,
             if there are none, all that are no thumbnail, overview or metadata.
     """
-    real = {
-        key: asset for key, asset in assets.items() if isinstance(asset, dict) and isinstance(asset.get("href"), str)
-    }
+    real = {key: asset for key, asset in assets.items() if _is_somewhere(asset)}
     if patterns:
         return sorted(key for key in real if any(fnmatchcase(key, pattern) for pattern in patterns))
     data = sorted(key for key, asset in real.items() if "data" in _roles(asset))
     return data or sorted(key for key, asset in real.items() if not _is_apart(key, asset))
+
+
+def _is_somewhere(asset: Any) -> bool:
+    return isinstance(asset, dict) and isinstance(asset.get("href"), str) and bool(asset["href"].strip())
 
 
 def _roles(asset: Mapping[str, Any]) -> frozenset[str]:
@@ -69,6 +71,9 @@ def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tup
         item: as the API gave it.
         base: what relative addresses are relative to.
         patterns: see `chosen`.
+
+    Raises:
+        ValueError: an address is none.
     """
     assets = item["assets"]
     names = _names(assets)
@@ -124,7 +129,7 @@ def _names(assets: Mapping[str, Any]) -> dict[str, str]:
     wanted = {
         key: _local_path(asset) or _file_name(asset) or safe_name(key)
         for key, asset in assets.items()
-        if isinstance(asset, dict) and isinstance(asset.get("href"), str)
+        if _is_somewhere(asset)
     }
     same = {key: assets[key]["href"] for key in wanted}
     taken: Counter[str] = Counter()

@@ -69,7 +69,10 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -
     """
     properties = item["properties"]
     own = _self(item, base)
-    files = files_of(item, own, patterns)
+    try:
+        files = files_of(item, own, patterns)
+    except ValueError:
+        raise UnusableItemError("the address of one of its assets is none") from None
     if not files:
         raise UnusableItemError(
             f"it has none of the assets {', '.join(patterns)}" if patterns else "it has no assets that are data"
@@ -110,8 +113,15 @@ def _self(item: Mapping[str, Any], base: str) -> str:
     links = item.get("links")
     for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("rel") == "self" and isinstance(link.get("href"), str):
-            return urljoin(base, str(link["href"]))
+            return _joined(base, link["href"]) or base
     return base
+
+
+def _joined(base: str, href: str) -> str | None:
+    try:
+        return urljoin(base, href)
+    except ValueError:
+        return None
 
 
 def _rest(item: Mapping[str, Any], own: str) -> dict[str, Any]:
@@ -127,7 +137,7 @@ def _picture(item: Mapping[str, Any], own: str, role: str) -> str | None:
         if isinstance(asset, dict) and isinstance(asset.get("href"), str):
             roles = asset.get("roles")
             if role in (roles if isinstance(roles, list) and roles else [key]):
-                return urljoin(own, str(asset["href"]))
+                return _joined(own, asset["href"])
     return None
 
 
@@ -154,7 +164,10 @@ def _number(properties: Mapping[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnusableItemError(f"{name} is no number")
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        raise UnusableItemError(f"{name} is beyond all bounds") from None
 
 
 def _whole(properties: Mapping[str, Any], name: str) -> int | None:
@@ -168,9 +181,9 @@ def _instant(properties: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         when = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise UnusableItemError(f"{name} is no date") from None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def _instrument(properties: Mapping[str, Any]) -> str | None:
@@ -212,7 +225,7 @@ def _footprint(item: Mapping[str, Any]) -> str | None:
         return _box(item.get("bbox"))
     try:
         return _wkt(geometry)
-    except (TypeError, KeyError, ValueError, RecursionError):
+    except (TypeError, KeyError, ValueError, OverflowError, RecursionError):
         raise UnusableItemError("its geometry is no GeoJSON") from None
 
 

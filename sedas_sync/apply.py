@@ -26,7 +26,7 @@ from sedas_sync import folder
 from sedas_sync.archives import Archive, connections_of
 from sedas_sync.assets import held_files
 from sedas_sync.bundle import left_over, partial_path, recover
-from sedas_sync.crew import Crew, Lost
+from sedas_sync.crew import FOLDER, Crew, Lost, disband
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError
 from sedas_sync.events import (
     Adopted,
@@ -54,6 +54,7 @@ from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, FileState, Plan
 from sedas_sync.survey import state_of
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
+from sedas_sync.transfer.claim import clear, fetch_claimed
 from sedas_sync.transfer.partial import tidy
 from sedas_sync.transfer.remote import Retry
 from sedas_sync.words import size
@@ -68,6 +69,8 @@ _API_THREADS = PLACED_AT_ONCE + 3
 _FOR_WORKERS = TRANSFERS | {Kind.ORDER, Kind.WAIT}
 _TICK = 0.5
 _DRAINED_AT_ONCE = 50
+_SILENCE = 30.0
+"""Seconds without a word from workers after which it is asked whether there are any."""
 _GRACE = 10.0
 _PROGRESS_EVERY = 0.2
 
@@ -126,6 +129,12 @@ class Run:
         self.auth_failed = False
         self._halt = threading.Event()
         self._crew: Crew | None = None
+        self._heard_at = 0.0
+        """When an errand was last handed out, or came back."""
+        self._alone = False
+        """Whether it was said since then that no worker is left."""
+        self._strays = False
+        """Whether workers of an earlier run may be at scenes that are fetched here."""
         self._fetch: Callable[[Job], Future[Got]]
         self._api: Executor | None = None
         self._halted_at: float | None = None
@@ -182,6 +191,7 @@ class Run:
             SedasSyncError: the executor cannot run anything.
         """
         if self.executor is None or not any(action.kind in _FOR_WORKERS for action in self.plan.actions):
+            self._strays = clear(str(self.root), FOLDER)
             return
         self._crew = Crew(
             self.executor,
@@ -204,7 +214,12 @@ class Run:
             on_bytes=self._on_bytes,
             on_retry=self._on_retry,
         )
-        self._fetch = self._crew.submit if self._crew is not None else lambda job: own.submit(fetch, job, live)
+        if self._crew is not None:
+            self._fetch = self._crew.submit
+        elif self._strays:
+            self._fetch = lambda job: own.submit(fetch_claimed, job, live, FOLDER, "this run")
+        else:
+            self._fetch = lambda job: own.submit(fetch, job, live)
         self._api = ThreadPoolExecutor(_API_THREADS, "orders")
         try:
             yield self._start()
@@ -215,6 +230,7 @@ class Run:
                 yield from self._told()
                 self._receive()
                 self._report_progress()
+                self._look_for_workers()
                 self._warn_of_index()
                 yield from self._told()
         finally:
@@ -226,6 +242,8 @@ class Run:
                 self._crew.dismiss()
             own.shutdown(wait=True, cancel_futures=True)
             live.close()
+            if self._strays:
+                disband(self.root)
         self._settle()
         yield from self._prune()
         self._warn_of_index()
@@ -410,7 +428,7 @@ class Run:
             return
         self._desks.step(idle=not self._ready and not self._transfers)
         # A thread that has ended a job finds its next one waiting; with workers, jobs in flight are all there are.
-        window = self._jobs if self._crew is not None else 2 * self._jobs
+        window = self._crew.window if self._crew is not None else 2 * self._jobs
         while len(self._transfers) < window and not self.halted and (task := self._next_ready()) is not None:
             self._submit(task)
 
@@ -551,6 +569,7 @@ class Run:
             self._put_back(task)
             self._give_up(str(error))
             return
+        self._heard_at = monotonic()
         self._transfers[future] = task
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
@@ -586,6 +605,7 @@ class Run:
 
     def _transferred(self, future: Future[Got]) -> None:
         task = self._transfers.pop(future)
+        self._heard_at, self._alone = monotonic(), False
         if task.asset is not None:
             self._gatherer.landed(task, None if future.cancelled() or future.exception() else future.result())
         moved, _ = self._moving.pop(task.action.id, (0, None))
@@ -618,11 +638,15 @@ class Run:
             return
         task.losses += 1
         if task.losses > MAX_LOSSES:
-            self.fail(task, f"{error} (given up after {task.losses} workers)")
+            self.fail(task, f"{error} (given up after {task.losses} tries)")
             return
         task.download = None
         self.tell(Retried(time=self.now(), id=task.action.id, attempt=task.losses, error=str(error), delay_seconds=0.0))
-        self._put_back(task)
+        if task.asset is None:
+            # Whoever may still be at it has the longest time to let go.
+            self._ready.append(task)
+        else:
+            self._put_back(task)
 
     def _may_relocate(self, task: Task, moved: int) -> bool:
         """Whether a refused link or token is worth asking for again.
@@ -886,6 +910,19 @@ class Run:
 
     def _on_retry_elsewhere(self, scene_id: str, retry: Retry) -> None:
         self._on_retry(scene_id, retry.attempt, retry.error, retry.delay)
+
+    def _look_for_workers(self) -> None:
+        """Where nothing has come from them for a while, say so if there are none."""
+        moment = monotonic()
+        if self._crew is None or not self._transfers or moment - self._heard_at < _SILENCE:
+            return
+        self._heard_at = moment
+        self.call(None, self._crew.absence, lambda said, _: self._warn_of_absence(said))
+
+    def _warn_of_absence(self, said: str | None) -> None:
+        if said is not None and not self._alone:
+            self._alone = True
+            self.warn(said)
 
     def _report_progress(self) -> None:
         moment = monotonic()

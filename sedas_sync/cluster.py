@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.transfer.claim import Lost
 
 __all__ = ["Cluster", "dask_cluster"]
 
@@ -52,6 +53,12 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
         raise ManifestError(f"no Dask scheduler answers at {scheduler}: {reason}") from error
     with client:
         yield Cluster(client)
+
+
+def _killed(error: BaseException) -> Lost | None:
+    """In few words what Dask says in many when a worker was lost more often than it allows."""
+    last = getattr(error, "last_worker", None)
+    return None if last is None else Lost(f"its worker {last.name} was lost")
 
 
 def _address_in(file: str) -> str:
@@ -99,9 +106,9 @@ class Cluster(Executor):
             result = theirs.result()
         except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the future
             cancelled = isinstance(error, CancelledError) or theirs.status in ("cancelled", "lost")
-            failed = RuntimeError(f"Dask has given the task up: {theirs.status}") if cancelled else error
+            failed = Lost(f"Dask has given it up: {theirs.status}") if cancelled else error
             with suppress(InvalidStateError):
-                mine.set_exception(failed)
+                mine.set_exception(_killed(error) or failed)
         else:
             with suppress(InvalidStateError):
                 mine.set_result(result)
@@ -112,3 +119,7 @@ class Cluster(Executor):
         """Call a function in every worker that there is now; returns answers and exceptions by worker."""
         answers: Mapping[str, Any] = self._client.run(fn, *args, on_error="return")
         return answers
+
+    def workers(self) -> int:
+        """How many workers there are now."""
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])

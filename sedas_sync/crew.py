@@ -1,25 +1,28 @@
 """Workers that are not threads of this process: whatever runs calls for a `concurrent.futures.Executor`.
 
 The executor is the caller's and is used for nothing but `submit`: how many errands it has at once, and who is to be
-stopped, is decided here. One that can call a function in every worker at once says so by a method `everywhere`
-(see `sedas_sync.cluster`); any other shows only with its answers who its workers are.
+stopped, is decided here. One that knows its workers says so by the methods `everywhere` and `workers` (see
+`sedas_sync.cluster`); any other shows only with its answers who they are.
 """
 
 import secrets
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from concurrent.futures import TimeoutError as NotYetError
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from sedas_sync import __version__
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.events import Worker
 from sedas_sync.memory import STATE
 from sedas_sync.transfer import Got, Job
-from sedas_sync.transfer.remote import Errand, Lost, Outcome, Retry, Seen, look, run, tidy
+from sedas_sync.transfer.claim import Lost, clear
+from sedas_sync.transfer.remote import Errand, Outcome, Retry, Seen, look, run
 
 __all__ = ["Crew", "Lost"]
 
@@ -28,8 +31,24 @@ FOLDER = f"{STATE}/workers"
 _FIRST_ANSWER = 30.0
 """Seconds that the first answer of an executor is waited for before the work begins without it."""
 _STEP = 0.2
+_BEGUN_AT_ONCE = 1.0
+_QUEUED = 10.0
+"""Seconds after which an errand that nobody has begun, while others were done, was handed out too early."""
 
 Told = Callable[[str, Retry], None]
+
+
+@runtime_checkable
+class Known(Protocol):
+    """An executor that knows its workers."""
+
+    def everywhere(self, fn: Callable[..., Any], *args: Any) -> Mapping[str, Any]:
+        """Call a function in every worker that there is now; returns answers and exceptions by worker."""
+        ...
+
+    def workers(self) -> int:
+        """How many workers there are now."""
+        ...
 
 
 class Crew:
@@ -49,8 +68,13 @@ class Crew:
         self._share = max_rate / jobs
         self._on_retry = on_retry
         self._token = secrets.token_hex(16)
+        self._jobs = self.window = jobs
+        """How many errands are worth handing out at once: what waits in an executor's queue has a link and a token that
+        grow old there."""
         self._errands: set[Future[Outcome]] = set()
         self._number = 0
+        self._done: deque[float] = deque(maxlen=jobs)
+        self._lock = threading.Lock()
         self._paces: dict[str, _Pace] = {}
 
     def muster(self, halted: Callable[[], bool]) -> str | None:
@@ -62,38 +86,40 @@ class Crew:
             ManifestError: a worker does not see the mirror's folder, may not write to it, or is of another version.
             SedasSyncError: the executor cannot run anything.
         """
+        clear(str(self._root), FOLDER)
         folder = self._root / FOLDER
         folder.mkdir(exist_ok=True)
-        # Workers of a run that came to no end stop when they miss its token.
-        tidy(str(folder))
         (folder / self._token).touch()
         try:
             seen = self._asked(halted)
-        except SedasSyncError:
+        except BaseException:
             self.dismiss()
             raise
-        problems = [f"the worker {one.worker} {one.problem}" for one in seen if one.problem is not None]
+        problems = [f"the worker {one.worker} {one.problem}" for one in seen or () if one.problem is not None]
         if problems:
             self.dismiss()
             raise ManifestError(problems)
-        return None if seen or halted() else "no worker has answered yet: scenes wait for the first one"
+        if seen or halted():
+            return None
+        if seen is None and isinstance(self._executor, Known):
+            return "not every worker has answered yet: each is asked again with its first scene"
+        return "no worker has answered yet: scenes wait for the first one"
 
-    def _asked(self, halted: Callable[[], bool]) -> list[Seen]:
+    def _asked(self, halted: Callable[[], bool]) -> list[Seen] | None:
+        """What workers say of themselves; None where they said nothing for a while."""
         question = str(self._root), FOLDER, self._token, __version__
-        everywhere: Callable[..., Mapping[str, Any]] | None = getattr(self._executor, "everywhere", None)
-        if everywhere is not None:
-            return [_seen(worker, answer) for worker, answer in everywhere(look, *question).items()]
-        future = self._submitted(look, *question)
-        until = time.monotonic() + _FIRST_ANSWER
-        while time.monotonic() < until and not halted():
-            with suppress(NotYetError):
-                try:
-                    error = future.exception(_STEP)
-                except CancelledError as cancelled:
-                    error = cancelled
-                return [_seen("", future.result() if error is None else error)]
-        future.cancel()
-        return []
+        if not isinstance(self._executor, Known):
+            answer = _awaited(self._submitted(look, *question), halted)
+            return None if answer is None else [_seen("", answer)]
+        answers = _awaited(_aside(self._executor.everywhere, look, *question), halted)
+        if isinstance(answers, BaseException):
+            raise SedasSyncError(f"the executor's workers cannot be asked: {_first_line(answers)}") from answers
+        return None if answers is None else [_seen(worker, answer) for worker, answer in answers.items()]
+
+    def absence(self) -> str | None:
+        """What there is to say where no worker is left; takes its time."""
+        gone = isinstance(self._executor, Known) and not self._executor.workers()
+        return "no worker is left: scenes wait for the next one" if gone else None
 
     def submit(self, job: Job) -> Future[Got]:
         """Give a job to a worker. The future's error is the fetch's, or `Lost` where the worker's was no fetch at all.
@@ -111,9 +137,10 @@ class Crew:
             max_rate=self._share,
         )
         mine: Future[Got] = Future()
+        since = time.monotonic()
         theirs = self._submitted(run, errand)
         self._errands.add(theirs)
-        theirs.add_done_callback(lambda done: self._arrived(job, done, mine))
+        theirs.add_done_callback(lambda done: self._arrived(job, done, since, mine))
         return mine
 
     def _submitted(self, deed: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -122,16 +149,18 @@ class Crew:
         except Exception as error:
             raise SedasSyncError(f"the executor takes no work: {_first_line(error)}") from error
 
-    def _arrived(self, job: Job, done: Future[Outcome], mine: Future[Got]) -> None:
+    def _arrived(self, job: Job, done: Future[Outcome], since: float, mine: Future[Got]) -> None:
         self._errands.discard(done)
+        outcome: Outcome | None = None
         error: BaseException | None
         if done.cancelled():
-            error, outcome = Lost("its worker was lost: the call was cancelled"), None
-        elif (error := done.exception()) is not None:
-            error, outcome = Lost(f"its worker was lost: {_first_line(error)}"), None
-        else:
+            error = Lost("its worker was lost: the call was cancelled")
+        elif (error := done.exception()) is None:
             outcome = done.result()
             error = outcome.error
+            self._time(since, outcome.seconds)
+        elif not isinstance(error, Lost):
+            error = Lost(f"its worker was lost: {_first_line(error)}")
         for retry in outcome.retries if outcome is not None else ():
             self._on_retry(job.id, retry)
         with suppress(InvalidStateError):
@@ -140,14 +169,21 @@ class Crew:
             else:
                 mine.set_exception(error or Lost("its worker gave no answer"))
 
+    def _time(self, since: float, seconds: float) -> None:
+        """Have fewer errands wait for a worker, or more, after one that was handed out `since` and took so long."""
+        now = time.monotonic()
+        began = now - seconds
+        with self._lock:
+            passed = any(since < other < began for other in self._done)
+            self._done.append(now)
+            self.window = window_after(self.window, self._jobs, waited=began - since, passed=passed)
+
     def dismiss(self) -> None:
         """Let workers know that the run ends, and take back what none of them has begun."""
         (self._root / FOLDER / self._token).unlink(missing_ok=True)
         for errand in tuple(self._errands):
             errand.cancel()
-        with suppress(OSError):
-            # Unless a worker still holds a scene's lock there.
-            (self._root / FOLDER).rmdir()
+        disband(self._root)
 
     # -- who did how much --------------------------------------------------------------------------------------------
 
@@ -166,6 +202,54 @@ class Crew:
             Worker(worker=name, scenes=pace.scenes, bytes=pace.received, rate=round(pace.rate))
             for name, pace in sorted(self._paces.items())
         )
+
+
+def window_after(window: int, most: int, *, waited: float, passed: bool) -> int:
+    """How many errands to hand out at once, from how long the one that just came back had waited for a worker.
+
+    Args:
+        window: how many it has been.
+        most: how many it may be.
+        waited: seconds.
+        passed: whether others were done meanwhile; where none was, it waited for the first worker to come.
+    """
+    if passed and waited > _QUEUED:
+        return max(1, window - 1)
+    return min(most, window + 1) if waited < _BEGUN_AT_ONCE else window
+
+
+def _aside(deed: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call a function on a thread that nobody has to wait for."""
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(deed(*arguments))
+        except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the future
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="sedas-sync-ask", daemon=True).start()
+    return future
+
+
+def _awaited(future: Future[Any], halted: Callable[[], bool]) -> Any:
+    """The result of a future, or its exception as a value; None where there is neither for a while."""
+    until = time.monotonic() + _FIRST_ANSWER
+    while time.monotonic() < until and not halted():
+        with suppress(NotYetError):
+            try:
+                error = future.exception(_STEP)
+            except CancelledError as cancelled:
+                return cancelled
+            return future.result() if error is None else error
+    future.cancel()
+    return None
+
+
+def disband(root: Path) -> None:
+    """Take away what runs and workers share, unless a worker still holds a claim there."""
+    with suppress(OSError):
+        (root / FOLDER).rmdir()
 
 
 class _Pace:

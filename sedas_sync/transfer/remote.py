@@ -6,41 +6,33 @@ call with its arguments.
 
 The folder is also how a run speaks to its workers. A file of `.sedas-sync/workers/` named by the run's token says that
 the run goes on: a worker that has never seen it has another folder under the same name, and one that sees it vanish
-stops. A lock a scene keeps a worker that was given up, and still lives, from writing beside its successor.
+stops. A claim to each scene keeps a worker that was given up, and still lives, from writing beside its successor
+(`sedas_sync.transfer.claim`).
 """
 
-import errno
-import fcntl
-import hashlib
 import os
 import socket
-import stat as modes
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync import errors, folder
-from sedas_sync.integrity import check
+from sedas_sync.transfer.claim import Lost, claimed, left_behind
 from sedas_sync.transfer.engine import Got, Job, Stopped, fetch
 from sedas_sync.transfer.live import Live
 
-__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "look", "run", "tidy"]
+__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "look", "run"]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the run goes on."""
 IDLE = 60.0
 """Seconds after which a worker without errands lets go of its connections."""
-PATIENCE = 30.0
-"""Seconds that a scene's lock is waited for; a worker whose run has ended lets go of it within `LOOK_EVERY`."""
 
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
-"""What a file system answers that keeps no locks."""
 _RETRIES_TOLD = 20
 
 
@@ -72,6 +64,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """How an errand ended: with a scene in its place, or with an error."""
 
     worker: str
+    seconds: float
+    """How long it was in the worker's hands."""
     got: Got | None = None
     error: Exception | None = None
     retries: tuple[Retry, ...] = ()
@@ -83,10 +77,6 @@ class Seen(Struct, frozen=True, kw_only=True):
     worker: str
     problem: str | None = None
     """Why it cannot; None where it can."""
-
-
-class Lost(errors.SedasSyncError):
-    """A worker was lost with its errand; nothing is wrong with the scene."""
 
 
 def look(root: str, state: str, token: str, version: str) -> Seen:
@@ -101,21 +91,24 @@ def look(root: str, state: str, token: str, version: str) -> Seen:
 
 def run(errand: Errand) -> Outcome:
     """Do an errand. Every `Exception` comes back as a value."""
-    worker = _name()
+    began, worker = time.monotonic(), _name()
     retries: list[Retry] = []
+    got: Got | None = None
+    error: Exception | None = None
     try:
-        with _here(errand).lent_live(errand.max_rate) as live, _alone(errand, live.stop) as taken_over:
+        here = _here(errand)
+        with here.lent_live(errand) as live, here.claimed(errand.job, worker):
             live.on_retry = lambda _, attempt, error, delay: retries.append(Retry(attempt, error, delay))
-            got = (_left_behind(errand.job) if taken_over else None) or fetch(errand.job, live)
-    except errors.SedasSyncError as error:
-        return Outcome(worker=worker, error=error, retries=tuple(retries[-_RETRIES_TOLD:]))
+            got = replace(left_behind(errand.job) or fetch(errand.job, live), worker=worker)
+    except errors.SedasSyncError as failure:
+        error = failure
     except KeyboardInterrupt:
         # Ctrl-C on a terminal is for every process of the run, and it is the run that knows what to do.
-        return Outcome(worker=worker, error=Stopped(f"{errand.job.id}: interrupted"))
-    except Exception as error:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
-        unforeseen = errors.SedasSyncError(f"unexpected {type(error).__name__}: {error}")
-        return Outcome(worker=worker, error=unforeseen)
-    return Outcome(worker=worker, got=replace(got, worker=worker), retries=tuple(retries[-_RETRIES_TOLD:]))
+        error = Stopped(f"{errand.job.id}: interrupted")
+    except Exception as unforeseen:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
+        error = errors.SedasSyncError(f"unexpected {type(unforeseen).__name__}: {unforeseen}")
+    seconds = time.monotonic() - began
+    return Outcome(worker=worker, seconds=seconds, got=got, error=error, retries=tuple(retries[-_RETRIES_TOLD:]))
 
 
 def _name() -> str:
@@ -174,10 +167,12 @@ class _Here:
             return not self._closed
 
     @contextmanager
-    def lent_live(self, max_rate: float) -> Iterator[Live]:
+    def lent_live(self, errand: Errand) -> Iterator[Live]:
         """What one errand needs, with the connections that an earlier one left open."""
         with self._lock:
-            live = self._spare.pop() if self._spare else Live(jobs=1, max_rate=max_rate, stop=self.stop)
+            live = self._spare.pop() if self._spare else Live(max_rate=errand.max_rate, stop=self.stop)
+        # How many connections all errands have together is not known here: only what was asked for is taken.
+        live.budget.limit = errand.job.policy.segments or 1
         try:
             yield live
         finally:
@@ -189,6 +184,11 @@ class _Here:
                 closed = self._closed
             if closed:
                 self._close_spare()
+
+    def claimed(self, job: Job, worker: str) -> AbstractContextManager[None]:
+        """Hold the claim to a scene."""
+        _, state, _ = self._place
+        return claimed(job, state, who=worker, stop=self.stop, goes_on=lambda: _goes_on(*self._place))
 
     def _watch(self) -> None:
         while _goes_on(*self._place):
@@ -242,112 +242,3 @@ def _here(errand: Errand) -> _Here:
             known = _runs[key] = _Here(*place)
             known.enter()
         return known
-
-
-# -- one worker a scene ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _alone(errand: Errand, stop: threading.Event) -> Iterator[bool]:
-    """Hold a scene's lock; yields whether a worker had it before that did not bring its errand to an end.
-
-    Raises:
-        Lost: another worker holds it and does not let go.
-        Stopped: the run ended meanwhile.
-    """
-    name = f"{errand.state}/{hashlib.sha256(errand.job.partial.encode(errors='surrogatepass')).hexdigest()[:32]}.lock"
-    until = time.monotonic() + PATIENCE
-    taken_over = False
-    with folder.parent(errand.job.root, name, create=True) as (here, last):
-        while True:
-            file, existed = _open_lock(here, last)
-            taken_over |= existed
-            if _locked(file) and _same(file, here, last):
-                break
-            os.close(file)
-            taken_over = True
-            if stop.wait(0.1):
-                raise Stopped(f"{errand.job.id}: the run has ended")
-            if time.monotonic() > until:
-                raise Lost("another worker that was thought to be lost is still at work on it")
-        try:
-            yield taken_over
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(last, dir_fd=here)
-            os.close(file)
-
-
-def tidy(place: str) -> None:
-    """Clear the folder that run and workers share of what earlier runs left; locks that somebody holds stay."""
-    with os.scandir(place) as entries:
-        names = [entry.name for entry in entries]
-    for path in (Path(place, name) for name in names):
-        with suppress(FileNotFoundError):
-            if path.suffix != ".lock":
-                path.unlink()
-                continue
-            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                if _locked(file):
-                    path.unlink()
-            finally:
-                os.close(file)
-
-
-def _open_lock(here: int, last: str) -> tuple[int, bool]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(last, flags | os.O_EXCL, 0o666, dir_fd=here), False
-    except FileExistsError:
-        return os.open(last, flags, 0o666, dir_fd=here), True
-
-
-def _locked(file: int) -> bool:
-    """Lock it, or say that somebody else has; where there are no locks there is nobody else."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-    return True
-
-
-def _same(file: int, here: int, last: str) -> bool:
-    """Whether what was locked still has its name: the one before takes the file away when it lets go."""
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(last, dir_fd=here, follow_symlinks=False))
-    except FileNotFoundError:
-        return False
-
-
-def _left_behind(job: Job) -> Got | None:
-    """The scene, where a worker that was lost had put it in its place and could not say so any more."""
-    began = time.monotonic()
-    found = None if job.replace else folder.stat(job.root, job.path)
-    if found is None or not modes.S_ISREG(found.st_mode):
-        return None
-    checked = check(
-        f"{job.root}/{job.path}",
-        level="crc",
-        size=job.download.size,
-        digest=job.download.digest,
-        filehash=job.policy.filehash,
-        sha256=job.sha256,
-    )
-    if checked.problems:
-        return None
-    return Got(
-        id=job.id,
-        path=job.path,
-        size=checked.size,
-        mtime_ns=found.st_mtime_ns,
-        sha256=checked.sha256,
-        level=checked.level,
-        received=0,
-        resumed_from=checked.size,
-        seconds=time.monotonic() - began,
-        warnings=checked.warnings,
-    )

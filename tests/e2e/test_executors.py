@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
@@ -19,8 +20,9 @@ from sedas_sync.events import Progress
 from sedas_sync.model import Download
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
-from sedas_sync.transfer import Job, Stopped, remote
-from sedas_sync.transfer.remote import Errand, Lost, look, run
+from sedas_sync.transfer import Job, Stopped, claim, remote
+from sedas_sync.transfer.claim import Lost
+from sedas_sync.transfer.remote import Errand, look, run
 
 
 class Changing(ThreadPoolExecutor):
@@ -140,7 +142,7 @@ def test_a_scene_that_every_worker_is_lost_with_fails(workspace, sandbox, mirror
         summary, _ = applied(mirror(), pool)
     assert len(pool.errands) == MAX_LOSSES + 1
     assert (summary.exit_code, summary.failed) == (1, 1)
-    assert f"given up after {MAX_LOSSES + 1} workers" in summary.failures[0].error
+    assert f"given up after {MAX_LOSSES + 1} tries" in summary.failures[0].error
 
 
 def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspace, sandbox, mirror):
@@ -314,7 +316,7 @@ def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(wo
 
 
 def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypatch):
-    monkeypatch.setattr(remote, "PATIENCE", 0.2)
+    monkeypatch.setattr(claim, "PATIENCE", 0.2)
     right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     held = []
 
@@ -336,6 +338,100 @@ def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypa
     assert "still at work" in of(events, "retry")[0].error
 
 
+class Stray:
+    """A worker of a run that was killed: it has an errand, and nobody waits for its answer."""
+
+    def __init__(self, workspace, sandbox, scene):
+        state = workspace.mirror / ".sedas-sync"
+        (state / "partial").mkdir(parents=True)
+        (state / "workers").mkdir()
+        (state / "workers" / "token").touch()
+        archive = ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox")
+        job = Job(
+            id=scene,
+            download=archive.locate(archive.product(scene)),
+            root=str(workspace.mirror),
+            path=f"{scene}.zip",
+            partial=partial_path(ss.Scene(id=scene)),
+        )
+        self.errand = Errand(job=job, state=FOLDER, token="token", version=ss.__version__, number=1)
+        self.outcome = None
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        self.outcome = run(self.errand)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._thread.join()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_begins_beside_workers_of_one_that_was_killed(workspace, sandbox, mirror, monkeypatch, workers):
+    """Two never write to one partial file, whoever fetches in the run that comes next."""
+    monkeypatch.setattr(remote, "LOOK_EVERY", 0.02)
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=400_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(200_000), times=1),))
+    with Stray(workspace, sandbox, "ON000") as stray, ThreadPoolExecutor(2) as pool:
+        part = workspace.mirror / stray.errand.job.partial
+        while not (part.exists() and part.stat().st_size):
+            time.sleep(0.005)
+        summary, _ = applied(mirror(), pool if workers else None)
+    assert isinstance(stray.outcome.error, Stopped)
+    assert (summary.exit_code, summary.fetched) == (0, 2), summary.failures
+    assert workspace.files() == right
+    assert sandbox.bytes_sent < 1.5 * sum(map(len, right.values()))
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_a_worker_of_a_killed_run_that_comes_first_has_fetched_for_the_next_one(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    opened = mirror()
+    with opened:
+        plan = opened.plan()
+        with Stray(workspace, sandbox, "ON000"):
+            pass
+        summary = opened.apply(plan)
+    assert (summary.exit_code, summary.fetched) == (0, 1), summary.failures
+    assert workspace.files() == right
+    assert sandbox.bytes_sent == sum(map(len, right.values()))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_worker_that_is_paused_for_ever_is_named(workspace, sandbox, mirror, monkeypatch, workers):
+    monkeypatch.setattr(claim, "PATIENCE", 0.05)
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=1000)
+    path = held_lock(workspace, ss.Scene(id="ON000"))
+    path.parent.mkdir(parents=True)
+    path.write_text("node7:4242")
+    with path.open() as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        summary, _ = applied(mirror(), pool if workers else None)
+        assert (summary.exit_code, summary.fetched, summary.failed) == (1, 1, 1)
+        assert summary.failures[0].error.startswith("node7:4242 was thought to be lost, and is still at work on it")
+        assert path.exists()
+    assert applied(mirror(), None)[0].exit_code == 0
+    assert workspace.files() == right
+    assert not path.parent.exists()
+
+
+def test_an_errand_that_begins_when_its_run_has_ended_touches_nothing(workspace, sandbox):
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+    with Stray(workspace, sandbox, "ON000") as first:
+        pass
+    assert first.outcome.got is not None
+    (workspace.mirror / "ON000.zip").unlink()
+    (workspace.mirror / FOLDER / "token").unlink()
+    assert isinstance(run(first.errand).error, Stopped)
+    (workspace.mirror / FOLDER).rmdir()
+    assert isinstance(run(first.errand).error, Stopped)
+    assert not workspace.files()
+    assert not (workspace.mirror / FOLDER).exists()
+
+
 def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(remote, "LOOK_EVERY", 0.02)
     offer(sandbox, workspace.path, online=1, archived=0, size=400_000)
@@ -352,3 +448,20 @@ def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monke
         summary, _ = applied(mirror(), pool)
     assert isinstance(outcomes[0].error, Stopped)
     assert (summary.fetched, summary.exit_code) == (0, 1)
+
+
+def test_an_answer_that_was_lost_on_its_way_costs_no_second_download(workspace, sandbox, mirror):
+    """A scheduler does an errand again whose answer went down with its worker, though the scene is in its place."""
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
+
+    def change(number, errand):
+        if number == 1:
+            assert run(errand).got is not None
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched) == (0, 2), summary.failures
+    assert workspace.files() == right
+    assert sandbox.bytes_sent == sum(map(len, right.values()))
+    assert sorted(event.received > 0 for event in of(events, "fetched")) == [False, True]

@@ -22,7 +22,8 @@ from sedas_sync.events import Worker
 from sedas_sync.memory import STATE
 from sedas_sync.transfer import Got, Job
 from sedas_sync.transfer.claim import Lost, clear
-from sedas_sync.transfer.remote import Errand, Outcome, Retry, Seen, look, run
+from sedas_sync.transfer.remote import Errand, Outcome, Retry, Seen, look, run, sealed_errand
+from sedas_sync.transfer.sealed import new_key
 
 __all__ = ["Crew", "Lost"]
 
@@ -68,6 +69,7 @@ class Crew:
         self._share = max_rate / jobs
         self._on_retry = on_retry
         self._token = secrets.token_hex(16)
+        self._key = new_key()
         self._jobs = self.window = jobs
         """How many errands are worth handing out at once: what waits in an executor's queue has a link and a token that
         grow old there."""
@@ -86,10 +88,11 @@ class Crew:
             ManifestError: a worker does not see the mirror's folder, may not write to it, or is of another version.
             SedasSyncError: the executor cannot run anything.
         """
-        clear(str(self._root), FOLDER)
-        folder = self._root / FOLDER
-        folder.mkdir(exist_ok=True)
-        (folder / self._token).touch()
+        try:
+            clear(str(self._root), FOLDER)
+            self._begin()
+        except OSError as error:
+            raise SedasSyncError(f"{self._root / FOLDER}: {error.strerror or error}") from error
         try:
             seen = self._asked(halted)
         except BaseException:
@@ -105,11 +108,21 @@ class Crew:
             return "not every worker has answered yet: each is asked again with its first scene"
         return "no worker has answered yet: scenes wait for the first one"
 
+    def _begin(self) -> None:
+        """Put the run's token where workers look for it: whole, or not at all."""
+        place = self._root / FOLDER
+        place.mkdir(exist_ok=True)
+        draft = place / f"{self._token}.new"
+        draft.write_bytes(self._key)
+        draft.rename(place / self._token)
+
     def _asked(self, halted: Callable[[], bool]) -> list[Seen] | None:
         """What workers say of themselves; None where they said nothing for a while."""
         question = str(self._root), FOLDER, self._token, __version__
         if not isinstance(self._executor, Known):
-            answer = _awaited(self._submitted(look, *question), halted)
+            asked = self._submitted(look, *question)
+            answer = _awaited(asked, halted)
+            asked.cancel()
             return None if answer is None else [_seen("", answer)]
         answers = _awaited(_aside(self._executor.everywhere, look, *question), halted)
         if isinstance(answers, BaseException):
@@ -138,7 +151,7 @@ class Crew:
         )
         mine: Future[Got] = Future()
         since = time.monotonic()
-        theirs = self._submitted(run, errand)
+        theirs = self._submitted(run, sealed_errand(errand, self._key))
         self._errands.add(theirs)
         theirs.add_done_callback(lambda done: self._arrived(job, done, since, mine))
         return mine
@@ -242,7 +255,6 @@ def _awaited(future: Future[Any], halted: Callable[[], bool]) -> Any:
             except CancelledError as cancelled:
                 return cancelled
             return future.result() if error is None else error
-    future.cancel()
     return None
 
 

@@ -285,12 +285,16 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     def __hash__(self) -> int:
         return hash(self.url)
 
-    def __repr__(self) -> str:
-        # Some services put a signature into the query, and schedulers log what they are given.
+    @property
+    def shown(self) -> str:
+        """The link without what may be secret in it: some services put a signature into the query."""
         scheme, mark, rest = self.url.partition("?")[0].partition("://")
         host, slash, path = rest.partition("/")
-        shown = f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
-        return f"Download(url={shown!r}, size={self.size!r}, digest={self.digest!r})"
+        return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+    def __repr__(self) -> str:
+        # Schedulers log what they are given.
+        return f"Download(url={self.shown!r}, size={self.size!r}, digest={self.digest!r})"
 
 
 class Kind(StrEnum):

@@ -25,8 +25,9 @@ from sedas_sync import errors, folder
 from sedas_sync.transfer.claim import Lost, claimed, left_behind
 from sedas_sync.transfer.engine import Got, Job, Stopped, fetch
 from sedas_sync.transfer.live import Live
+from sedas_sync.transfer.sealed import seal, unseal
 
-__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "look", "run"]
+__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "look", "run", "sealed_errand"]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the run goes on."""
@@ -34,12 +35,14 @@ IDLE = 60.0
 """Seconds after which a worker without errands lets go of its connections."""
 
 _RETRIES_TOLD = 20
+_KEY_MOST = 64
 
 
 class Errand(Struct, frozen=True, kw_only=True):
     """A job for a worker somewhere, and what it has to know of the run."""
 
     job: Job
+    """Its link shows no secret where it is sealed."""
     state: str
     """The folder that run and workers share, relative to the mirror."""
     token: str
@@ -50,6 +53,8 @@ class Errand(Struct, frozen=True, kw_only=True):
     """No two errands of a run are alike, lest an executor take an answer it has for the one it is asked for."""
     max_rate: float = 0.0
     """Bytes a second; 0: no limit."""
+    sealed: bytes = b""
+    """The job's link, to be read with the key that the run's token holds."""
 
 
 class Retry(Struct, frozen=True):
@@ -79,13 +84,20 @@ class Seen(Struct, frozen=True, kw_only=True):
     """Why it cannot; None where it can."""
 
 
+def sealed_errand(errand: Errand, key: bytes) -> Errand:
+    """The same errand, to be read by nobody but who sees the folder."""
+    shown, hidden = seal(errand.job.download, key)
+    return replace(errand, job=replace(errand.job, download=shown), sealed=hidden)
+
+
 def look(root: str, state: str, token: str, version: str) -> Seen:
     """Say whether this process can do errands for a run: sees its token, may write, and is of the same version."""
     worker = _name()
     try:
         problem = _problem(root, state, token, version)
     except (OSError, errors.TransferError) as error:
-        problem = f"cannot write to the mirror {root}: {error}"
+        reason = error.strerror if isinstance(error, OSError) else None
+        problem = f"cannot write to the mirror {root}: {reason or error}"
     return Seen(worker=worker, problem=problem)
 
 
@@ -99,7 +111,7 @@ def run(errand: Errand) -> Outcome:
         here = _here(errand)
         with here.lent_live(errand) as live, here.claimed(errand.job, worker):
             live.on_retry = lambda _, attempt, error, delay: retries.append(Retry(attempt, error, delay))
-            got = replace(left_behind(errand.job) or fetch(errand.job, live), worker=worker)
+            got = replace(left_behind(errand.job) or fetch(here.job(errand), live), worker=worker)
     except errors.SedasSyncError as failure:
         error = failure
     except KeyboardInterrupt:
@@ -125,7 +137,7 @@ def _problem(root: str, state: str, token: str, version: str) -> str | None:
 
     if version != __version__:
         return f"has sedas-sync {__version__}, and the run is of {version}"
-    if not _goes_on(root, state, token):
+    if _key(root, state, token) is None:
         return f"does not see the mirror {root}: its folder has to be shared with every worker, under the same path"
     draft = f"{state}/{token}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
     with folder.parent(root, draft) as (here, last):
@@ -134,14 +146,20 @@ def _problem(root: str, state: str, token: str, version: str) -> str | None:
     return None
 
 
-def _goes_on(root: str, state: str, token: str) -> bool:
-    """Whether the run's token is there. It is opened, since some network file systems ask their server only then."""
+def _key(root: str, state: str, token: str) -> bytes | None:
+    """What the run's token holds; None where it is not there: the run has ended, or this is another folder.
+
+    It is opened, since some network file systems ask their server only then.
+    """
     try:
         with folder.parent(root, f"{state}/{token}") as (here, last):
-            os.close(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here))
+            file = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            try:
+                return os.read(file, _KEY_MOST)
+            finally:
+                os.close(file)
     except (OSError, errors.TransferError):
-        return False
-    return True
+        return None
 
 
 # -- what the errands of one run share in a process ------------------------------------------------------------------
@@ -153,6 +171,7 @@ class _Here:
     def __init__(self, root: str, state: str, token: str) -> None:
         self.stop = threading.Event()
         self._place = root, state, token
+        self._key = b""
         self._spare: list[Live] = []
         self._busy = 0
         self._idle_since = time.monotonic()
@@ -188,10 +207,25 @@ class _Here:
     def claimed(self, job: Job, worker: str) -> AbstractContextManager[None]:
         """Hold the claim to a scene."""
         _, state, _ = self._place
-        return claimed(job, state, who=worker, stop=self.stop, goes_on=lambda: _goes_on(*self._place))
+        return claimed(job, state, who=worker, stop=self.stop, goes_on=self._goes_on)
+
+    def job(self, errand: Errand) -> Job:
+        """What an errand is about, with its link.
+
+        Raises:
+            TransferError: it was sealed for another run.
+        """
+        if not errand.sealed:
+            return errand.job
+        return replace(errand.job, download=unseal(errand.job.download, errand.sealed, self._key))
+
+    def _goes_on(self) -> bool:
+        key = _key(*self._place)
+        self._key = key or self._key
+        return key is not None
 
     def _watch(self) -> None:
-        while _goes_on(*self._place):
+        while self._goes_on():
             time.sleep(LOOK_EVERY)
             if self._closed_as_idle():
                 break

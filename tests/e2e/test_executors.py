@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -22,7 +23,8 @@ from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
 from sedas_sync.transfer import Job, Stopped, claim, remote
 from sedas_sync.transfer.claim import Lost
-from sedas_sync.transfer.remote import Errand, look, run
+from sedas_sync.transfer.remote import Errand, look, run, sealed_errand
+from sedas_sync.transfer.sealed import new_key, unseal
 
 
 class Changing(ThreadPoolExecutor):
@@ -150,7 +152,8 @@ def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspac
     tokens = []
 
     def change(number, errand):
-        tokens.append(errand.job.download.headers["Authorization"])
+        key = (workspace.mirror / FOLDER / errand.token).read_bytes()
+        tokens.append(unseal(errand.job.download, errand.sealed, key).headers["Authorization"])
         if number == 1:
             sandbox.revoke_tokens()
         return run(errand)
@@ -263,9 +266,17 @@ def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
         url="https://ann:pw@host.example/S2A.zip?X-Amz-Signature=abc", headers={"Authorization": "Token secret"}
     )
     job = Job(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
-    errand = Errand(job=job, state="state", token="token", version="1", number=1)
-    assert "https://host.example/S2A.zip" in repr(errand)
-    assert not any(secret in repr(errand) for secret in ("Signature", "abc", "ann", "pw@", "secret", "Token "))
+    errand = Errand(job=job, state="state", token="run", version="1", number=1)
+    key = new_key()
+    sealed = sealed_errand(errand, key)
+    assert unseal(sealed.job.download, sealed.sealed, key) == download
+    with pytest.raises(ss.TransferError, match="is not the one of the run"):
+        unseal(sealed.job.download, sealed.sealed, new_key())
+    secrets = ("X-Amz", "Signature", "abc", "ann:", "pw@", "Authorization", "Token secret", "secret")
+    # Some log what they cannot unpickle as it came.
+    for told in (repr(errand), repr(sealed), str(pickle.dumps(sealed, 0)), str(pickle.dumps(sealed))):
+        assert "https://host.example/S2A.zip" in told
+        assert not any(secret in told for secret in secrets)
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path):

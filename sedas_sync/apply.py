@@ -625,6 +625,9 @@ class Run:
             self._put_back(task)
             if not self.halted:
                 self._give_up(str(error))
+        elif isinstance(error, TransferError) and error.relocate and getattr(future, "early", False):
+            # It grew old in the executor's queue, which says nothing of the next one.
+            self._relocate(task, error)
         elif isinstance(error, TransferError) and error.relocate and self._may_relocate(task, moved):
             task.relocations += 1
             self._relocate(task, error)
@@ -665,9 +668,8 @@ class Run:
         refused = task.download
         archive = self.archives[task.archive]
         task.download = None
-        self.tell(
-            Retried(time=self.now(), id=task.action.id, attempt=task.relocations, error=str(error), delay_seconds=0.0)
-        )
+        attempt = max(1, task.relocations)
+        self.tell(Retried(time=self.now(), id=task.action.id, attempt=attempt, error=str(error), delay_seconds=0.0))
 
         def ask() -> Download | Order | Scene:
             # A first refusal of this kind is about the token; a second one, and any other, is about the link.

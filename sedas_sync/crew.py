@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from sedas_sync import __version__
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Worker
 from sedas_sync.memory import STATE
 from sedas_sync.transfer import Got, Job
@@ -33,6 +33,7 @@ _FIRST_ANSWER = 30.0
 """Seconds that the first answer of an executor is waited for before the work begins without it."""
 _STEP = 0.2
 _BEGUN_AT_ONCE = 1.0
+_ON_ITS_WAY = 0.3
 _QUEUED = 10.0
 """Seconds after which an errand that nobody has begun, while others were done, was handed out too early."""
 
@@ -149,7 +150,7 @@ class Crew:
             number=self._number,
             max_rate=self._share,
         )
-        mine: Future[Got] = Future()
+        mine = Handed()
         since = time.monotonic()
         theirs = self._submitted(run, sealed_errand(errand, self._key))
         self._errands.add(theirs)
@@ -162,7 +163,7 @@ class Crew:
         except Exception as error:
             raise SedasSyncError(f"the executor takes no work: {_first_line(error)}") from error
 
-    def _arrived(self, job: Job, done: Future[Outcome], since: float, mine: Future[Got]) -> None:
+    def _arrived(self, job: Job, done: Future[Outcome], since: float, mine: "Handed") -> None:
         self._errands.discard(done)
         outcome: Outcome | None = None
         error: BaseException | None
@@ -171,7 +172,8 @@ class Crew:
         elif (error := done.exception()) is None:
             outcome = done.result()
             error = outcome.error
-            self._time(since, outcome.seconds)
+            refused = isinstance(error, TransferError) and error.relocate
+            mine.early = self._time(since, outcome.seconds, refused=refused) and refused
         elif not isinstance(error, Lost):
             error = Lost(f"its worker was lost: {_first_line(error)}")
         for retry in outcome.retries if outcome is not None else ():
@@ -182,14 +184,21 @@ class Crew:
             else:
                 mine.set_exception(error or Lost("its worker gave no answer"))
 
-    def _time(self, since: float, seconds: float) -> None:
-        """Have fewer errands wait for a worker, or more, after one that was handed out `since` and took so long."""
+    def _time(self, since: float, seconds: float, *, refused: bool) -> bool:
+        """Have fewer errands wait for a worker, or more, after one that was handed out `since` and took so long.
+
+        Returns whether they have become fewer.
+        """
         now = time.monotonic()
         began = now - seconds
+        waited = began - since
         with self._lock:
-            passed = any(since < other < began for other in self._done)
+            # An answer may be on its way while its worker has begun the next errand.
+            passed = waited > _ON_ITS_WAY and any(since < other < began + _ON_ITS_WAY for other in self._done)
             self._done.append(now)
-            self.window = window_after(self.window, self._jobs, waited=began - since, passed=passed)
+            before = self.window
+            self.window = window_after(before, self._jobs, waited=waited, passed=passed, refused=refused)
+            return self.window < before
 
     def dismiss(self) -> None:
         """Let workers know that the run ends, and take back what none of them has begun."""
@@ -217,7 +226,14 @@ class Crew:
         )
 
 
-def window_after(window: int, most: int, *, waited: float, passed: bool) -> int:
+class Handed(Future[Got]):
+    """The answer to an errand."""
+
+    early = False
+    """Whether its link or token was refused after it had waited for a worker, and fewer shall wait from now on."""
+
+
+def window_after(window: int, most: int, *, waited: float, passed: bool, refused: bool) -> int:
     """How many errands to hand out at once, from how long the one that just came back had waited for a worker.
 
     Args:
@@ -225,8 +241,9 @@ def window_after(window: int, most: int, *, waited: float, passed: bool) -> int:
         most: how many it may be.
         waited: seconds.
         passed: whether others were done meanwhile; where none was, it waited for the first worker to come.
+        refused: whether its link or token was.
     """
-    if passed and waited > _QUEUED:
+    if passed and (refused or waited > _QUEUED):
         return max(1, window - 1)
     return min(most, window + 1) if waited < _BEGUN_AT_ONCE else window
 

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from test_survive import MAY, offer
 
 import sedas_sync as ss
+from sedas_sync import crew
 from sedas_sync.apply import MAX_LOSSES, partial_path
-from sedas_sync.crew import FOLDER
+from sedas_sync.crew import FOLDER, window_after
 from sedas_sync.events import Progress
 from sedas_sync.model import Download
 from sedas_sync.sandbox import Faults, Rule
@@ -30,8 +31,8 @@ from sedas_sync.transfer.sealed import new_key, unseal
 class Changing(ThreadPoolExecutor):
     """Threads that do something else with some of the errands."""
 
-    def __init__(self, change):
-        super().__init__(3)
+    def __init__(self, change, threads=3):
+        super().__init__(threads)
         self.change = change
         self.errands = []
 
@@ -164,6 +165,38 @@ def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspac
     assert workspace.files() == right
     assert tokens[0] != tokens[-1]
     assert of(events, "retry")
+
+
+@pytest.mark.parametrize(
+    ("waited", "passed", "refused", "window"),
+    [
+        (0.1, False, False, 8),
+        (5.0, True, False, 7),
+        (11.0, True, False, 6),
+        (5.0, True, True, 6),
+        (11.0, False, False, 7),
+        (11.0, False, True, 7),
+    ],
+)
+def test_fewer_errands_are_handed_out_where_they_grow_old_in_a_queue(waited, passed, refused, window):
+    assert window_after(7, 9, waited=waited, passed=passed, refused=refused) == window
+    assert window_after(1, 1, waited=waited, passed=passed, refused=refused) == 1
+
+
+def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(crew, "_ON_ITS_WAY", 0.0)
+    right = offer(sandbox, workspace.path, online=6, archived=0, size=10_000)
+
+    def change(_, errand):
+        outcome = run(errand)
+        if outcome.got is not None:
+            sandbox.revoke_tokens()
+        return outcome
+
+    with Changing(change, threads=1) as pool:
+        summary, _ = applied(mirror(), pool, jobs=4)
+    assert (summary.exit_code, summary.fetched) == (0, 6), summary.failures
+    assert workspace.files() == right
 
 
 def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):

@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from msgspec.structs import replace
@@ -17,22 +17,22 @@ from test_survive import MAY, offer
 import sedas_sync as ss
 from sedas_sync import crew
 from sedas_sync.apply import MAX_LOSSES, partial_path
-from sedas_sync.crew import FOLDER, window_after
+from sedas_sync.crew import FOLDER, Crew, window_after
 from sedas_sync.events import Progress
 from sedas_sync.model import Download
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
 from sedas_sync.transfer import Job, Stopped, claim, remote
 from sedas_sync.transfer.claim import Lost
-from sedas_sync.transfer.remote import Errand, look, run, sealed_errand
+from sedas_sync.transfer.remote import Errand, Outcome, look, run, sealed_errand
 from sedas_sync.transfer.sealed import new_key, unseal
 
 
 class Changing(ThreadPoolExecutor):
     """Threads that do something else with some of the errands."""
 
-    def __init__(self, change, threads=3):
-        super().__init__(threads)
+    def __init__(self, change):
+        super().__init__(3)
         self.change = change
         self.errands = []
 
@@ -183,20 +183,44 @@ def test_fewer_errands_are_handed_out_where_they_grow_old_in_a_queue(waited, pas
     assert window_after(1, 1, waited=waited, passed=passed, refused=refused) == 1
 
 
-def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
+class Holding(Executor):
+    """Whose futures the test completes."""
+
+    def __init__(self):
+        self.futures = []
+
+    def submit(self, fn, *args):
+        self.futures.append(Future())
+        return self.futures[-1]
+
+
+def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(crew, "_ON_ITS_WAY", 0.0)
-    right = offer(sandbox, workspace.path, online=6, archived=0, size=10_000)
+    held = Holding()
+    mine = Crew(held, tmp_path, jobs=3, max_rate=0, on_retry=lambda *_: None)
+    job = Job(id="S2A", download=Download(url="http://host.example"), root=str(tmp_path), path="a", partial="b")
+    refused = Outcome(worker="w", seconds=0.0, error=ss.TransferError("HTTP 401", status=401, relocate=True))
+    first, second, third = (mine.submit(job) for _ in range(3))
+    for future in held.futures:
+        future.set_result(refused)
+    assert (first.early, second.early, third.early, mine.window) == (False, True, True, 1)
+    last = mine.submit(job)
+    held.futures[-1].set_result(refused)
+    assert (last.early, mine.window) == (False, 2)
 
-    def change(_, errand):
-        outcome = run(errand)
-        if outcome.got is not None:
+
+def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(Crew, "_time", lambda *_, **__: True)
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+
+    def change(number, errand):
+        if number < 5:
             sandbox.revoke_tokens()
-        return outcome
+        return run(errand)
 
-    with Changing(change, threads=1) as pool:
-        summary, _ = applied(mirror(), pool, jobs=4)
-    assert (summary.exit_code, summary.fetched) == (0, 6), summary.failures
-    assert workspace.files() == right
+    with Changing(change) as pool:
+        summary, _ = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched, len(pool.errands)) == (0, 1, 5), summary.failures
 
 
 def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):

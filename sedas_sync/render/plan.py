@@ -121,9 +121,14 @@ def _archives(of: Plan) -> list[str]:
 
 
 def _why(of: Plan, action: Action) -> str:
-    """The reason of an action, with where its scene comes from where that is not the same for all."""
-    source = of.source(action)
-    return printable(action.reason if source is None else f"{action.reason}; from {source}")
+    """The reason of an action, with where its scene comes from where that is not the same for all.
+
+    Orders are not numbered here: scenes that wait for one each have the same reason, and `orders` lists them.
+    """
+    source, reason = of.source(action), action.reason
+    if action.order is not None:
+        reason = reason.replace(f"order {action.order.order}", "its order")
+    return printable(reason if source is None else f"{reason}; from {source}")
 
 
 def _group_lines(group: Group, why: Callable[[Action], str], everything: bool, look: Look) -> Iterator[str]:

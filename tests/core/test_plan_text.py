@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from sedas_sync.events import Failure
-from sedas_sync.model import Action, Kind, Scene, Want
+from sedas_sync.model import Action, Kind, Order, Scene, Want
 from sedas_sync.plan import Plan
 from sedas_sync.render.look import Look
 from sedas_sync.render.plan import by_datasets, plan
@@ -20,6 +22,15 @@ def action(kind, scene_id, reason="not in the mirror", *, size=None, day=None, d
 def shown(*actions, look=Look(), everything=False, **more):  # noqa: B008  # a frozen value
     of = Plan(manifest="m.toml", mirror="/m", archive={"type": "sedas", "url": "u"}, actions=actions, **more)
     return plan(of, command="go", look=look, everything=everything).split("\n")
+
+
+def test_scenes_that_wait_for_an_order_each_have_one_reason():
+    orders = [Order(order=str(number), id=str(number), placed=datetime(2019, 5, 1, tzinfo=UTC)) for number in range(3)]
+    waiting = [
+        replace(action(Kind.WAIT, order.id, f"order {order.order} is not ready"), order=order) for order in orders
+    ]
+    lines = shown(*waiting)
+    assert "  wait 3: its order is not ready" in lines
 
 
 def test_datasets_stand_in_the_order_of_the_manifest():

@@ -36,6 +36,11 @@ class Rate:
         while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW:  # noqa: PLR2004  # two make a difference
             self._seen.popleft()
 
+    @property
+    def known(self) -> bool:
+        """Whether there are two moments to compare."""
+        return len(self._seen) > 1
+
     def at(self, now: float) -> float:
         """How much a second came lately; 0 where nothing is known."""
         if not self._seen:
@@ -132,10 +137,10 @@ class Run:
         """Bytes a second over all downloads."""
         return max(0.0, self._rate.at(now))
 
-    def rate_of(self, scene_id: str, now: float) -> float:
-        """Bytes a second of one download."""
+    def rate_of(self, scene_id: str, now: float) -> float | None:
+        """Bytes a second of one download; None while it was only seen once."""
         rate = self._rates.get(scene_id)
-        return 0.0 if rate is None else max(0.0, rate.at(now))
+        return None if rate is None or not rate.known else max(0.0, rate.at(now))
 
     @property
     def fraction(self) -> float:
@@ -219,10 +224,10 @@ def _whole_line(of: Run, event: Progress, now: float, columns: int, meter: Meter
     return _metered(scenes, of.fraction, "  ".join(words), columns, meter)
 
 
-def _download_line(name: str, transfer: Transfer, rate: float, width: int, columns: int, meter: Meter) -> str:
-    head, pace = "  " + padded(name, width), f"{size(rate)}/s".rjust(10)
+def _download_line(name: str, transfer: Transfer, rate: float | None, width: int, columns: int, meter: Meter) -> str:
+    head, pace = "  " + padded(name, width), ("" if rate is None else f"{size(rate)}/s").rjust(10)
     if transfer.total is None:
-        return clipped(f"{head}  {size(transfer.done)}  {pace}", columns)
+        return clipped(f"{head}  {size(transfer.done)}  {pace}".rstrip(), columns)
     part = min(1.0, transfer.done / max(1, transfer.total))
     words = f"{100 * part:3.0f}%  {size(transfer.total):>8}"
     if columns < _MIDDLE:

@@ -88,6 +88,15 @@ def test_the_rate_is_that_of_the_last_moments():
     assert rates[19] == 0
 
 
+def test_a_download_that_was_seen_once_has_no_rate_yet():
+    run = Run()
+    run.take(progress(("A", 0, 10 * MB)), 0.0)
+    assert run.rate_of("A", 1.0) is None
+    assert "B/s" not in lines(run)[-1]
+    run.take(progress(("A", MB, 10 * MB)), 1.0)
+    assert lines(run, now=1.0)[-1].endswith("1.0 MB/s")
+
+
 def test_bytes_count_where_all_are_known_and_scenes_where_not():
     run = Run()
     run.take(progress(("A", 0, 100 * MB), total=4, bytes_total=400 * MB), 0.0)

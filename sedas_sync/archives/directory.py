@@ -1,8 +1,8 @@
 """A folder of this machine as an archive: scenes named `<id>.zip` at any depth, or another mirror.
 
-What another mirror's index remembers of a file (its facts, and the digest of its bytes) is taken from there. Of other
-files their names say what they can; nobody knows their footprints then, and rules on AOIs let them pass. Symbolic links
-below the folder are not followed.
+What another mirror's index remembers of a file (its facts, and the digest of its bytes) is taken from there, and so is
+which files make up a scene of several. Of other files their names say what they can; nobody knows their footprints
+then, and rules on AOIs let them pass. Symbolic links below the folder are not followed.
 """
 
 import threading
@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from sedas_sync import folder
 from sedas_sync.archives import Orders, Warn
+from sedas_sync.assets import held_paths
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.facts import scene_of
 from sedas_sync.index import Index
-from sedas_sync.model import Download, Holding, Local, Query, Scene, SceneId, Taking
+from sedas_sync.model import Asset, Download, HeldFile, Holding, Local, Query, Scene, SceneId, Taking
 from sedas_sync.names import described
 from sedas_sync.places import product_of
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
 
 _ENDING = ".zip"
+_NOT_AS_REMEMBERED = "is not what its mirror's index says; it is passed over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class _Listing:
     """What the folder held when it was looked through."""
 
     scenes: Mapping[SceneId, Scene]
-    paths: Mapping[SceneId, str]
+    paths: Mapping[str, str]
+    """Of every file of theirs, by its link."""
     warnings: tuple[str, ...]
 
 
@@ -93,12 +96,14 @@ class DirectoryArchive:
             ArchiveError: it is not there (any more), or was refused.
         """
         listing = self._listing()
-        path = listing.paths.get(scene.id)
+        known = scene
+        if scene.download_url not in listing.paths:
+            known = listing.scenes.get(scene.id, scene)
+        path = listing.paths.get(known.download_url or "")
         if path is None or folder.stat(str(self._root), path) is None:
             raise ArchiveError(f"{scene.id}: is not in {self._root} any more")
         if refused is not None:
             raise ArchiveError(f"{self._root}/{path}: was refused, and there is no other file of it")
-        known = listing.scenes[scene.id]
         return Download(
             url=(self._root / path).as_uri(),
             size=known.size,
@@ -125,26 +130,40 @@ class DirectoryArchive:
 
     def _look_through(self) -> _Listing:
         held, warnings = self._remembered()
+        entries = {entry.path: entry for entry in folder.scan(str(self._root)) if not self._is_left_out(entry.path)}
         scenes: dict[SceneId, Scene] = {}
-        paths: dict[SceneId, str] = {}
+        places: dict[SceneId, str] = {}
+        paths: dict[str, str] = {}
+        for holding in (one for one in held if one.files):
+            found = [entries.pop(path, None) for path in held_paths(holding)]
+            if not all(map(_is_as_remembered, found, holding.files)):
+                if any(found):
+                    warnings.append(f"{holding.path}: {_NOT_AS_REMEMBERED}")
+                continue
+            scene = _folder_scene(self._root, holding)
+            scenes[scene.id], places[scene.id] = scene, holding.path
+            paths.update((asset.url or "", f"{holding.path}/{asset.name}") for asset in scene.assets)
+        known = {one.path: one for one in held if not one.files}
         links = 0
-        for entry in sorted(folder.scan(str(self._root))):
-            if not entry.path.lower().endswith(_ENDING) or self._is_left_out(entry.path):
+        for path, entry in sorted(entries.items()):
+            if not path.lower().endswith(_ENDING):
                 continue
             if not entry.is_file:
                 links += entry.is_symlink
                 continue
-            holding = held.get(entry.path)
-            if holding is not None and holding.size != entry.size:
-                warnings.append(f"{entry.path}: is not what its mirror's index says; it is passed over")
+            remembered = known.get(path)
+            if remembered is not None and remembered.size != entry.size:
+                warnings.append(f"{path}: {_NOT_AS_REMEMBERED}")
                 continue
-            scene = _scene(self._root, entry, holding)
+            scene = _scene(self._root, entry, remembered)
             if scene.id in scenes:
-                warnings.append(f"{entry.path}: {paths[scene.id]} is the same scene, and is the one that is taken")
+                warnings.append(f"{path}: {places[scene.id]} is the same scene, and is the one that is taken")
                 continue
-            scenes[scene.id], paths[scene.id] = scene, entry.path
+            scenes[scene.id], places[scene.id] = scene, path
+            paths[scene.download_url or ""] = path
         if links:
-            warnings.append(f"{self._root}: {links} symbolic links are not followed")
+            what = "1 symbolic link is" if links == 1 else f"{links} symbolic links are"
+            warnings.append(f"{self._root}: {what} not followed")
         return _Listing(scenes, paths, tuple(warnings))
 
     def _is_left_out(self, path: str) -> bool:
@@ -152,35 +171,65 @@ class DirectoryArchive:
         parts = path.split("/")
         return folder.STATE in parts or (self._leave_out is not None and path.startswith(f"{self._leave_out}/"))
 
-    def _remembered(self) -> tuple[dict[str, Holding], list[str]]:
-        """What the index knows of each path, where the folder is a mirror."""
+    def _remembered(self) -> tuple[list[Holding], list[str]]:
+        """What the index knows, where the folder is a mirror."""
         if not (self._root / folder.STATE / "index.db").is_file():
-            return {}, []
+            return [], []
         try:
             with Index(self._root, write=False) as index:
-                return {holding.path: holding for holding in index.holdings()}, []
+                return list(index.holdings()), []
         except SedasSyncError as error:
-            return {}, [f"{error}; scenes are told by their names alone"]
+            return [], [f"{error}; scenes are told by their names alone"]
 
 
 def _scene(root: Path, entry: folder.Entry, holding: Holding | None) -> Scene:
-    name = entry.path.rpartition("/")[2]
-    scene = described(product_of(name))
-    digest = None
+    scene = described(product_of(entry.path.rpartition("/")[2]))
     if holding is not None:
-        digest = holding.sha256
-        try:
-            scene = scene_of(holding.facts) if holding.facts != "{}" else replace(scene, id=holding.id)
-        except (ValueError, TypeError):
-            scene = replace(scene, id=holding.id)
+        scene = _by_facts(holding, scene)
     return replace(
         scene,
         size=entry.size,
-        digest=digest,
+        digest=None if holding is None else holding.sha256,
         download_url=(root / entry.path).as_uri(),
+        assets=(),
         offline=None,
         planned=False,
     )
+
+
+def _folder_scene(root: Path, holding: Holding) -> Scene:
+    scene = _by_facts(holding, Scene(id=holding.id))
+    keys = {asset.name: asset.key for asset in scene.assets}
+    files = tuple(
+        Asset(
+            name=file.name,
+            key=keys.get(file.name, file.name),
+            url=(root / holding.path / file.name).as_uri(),
+            size=file.size,
+            digest=file.sha256,
+        )
+        for file in holding.files
+    )
+    return replace(
+        scene,
+        size=holding.size,
+        digest=None,
+        download_url=files[0].url,
+        assets=files,
+        offline=None,
+        planned=False,
+    )
+
+
+def _by_facts(holding: Holding, plain: Scene) -> Scene:
+    try:
+        return scene_of(holding.facts) if holding.facts != "{}" else replace(plain, id=holding.id)
+    except (ValueError, TypeError):
+        return replace(plain, id=holding.id)
+
+
+def _is_as_remembered(entry: folder.Entry | None, file: HeldFile) -> bool:
+    return entry is not None and entry.is_file and entry.size == file.size
 
 
 def _below(root: Path, inner: Path | None) -> str | None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 from contract import ArchiveContract, Case
+from msgspec.structs import replace
+from stac_server import StacServer
 
 import sedas_sync as ss
 from sedas_sync.archives.directory import DirectoryArchive
@@ -83,6 +85,26 @@ def filled(tmp_path_factory):
         return mirror.root
 
 
+BANDS = '[aoi.here]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n[dataset.d]\naoi = "here"\nstart = 2023-05-01\nend = 2023-05-31\n'
+MAY = replace(QUERY, start=datetime(2023, 5, 1, tzinfo=UTC), stop=datetime(2023, 5, 31, 23, 59, 59, tzinfo=UTC))
+
+
+@pytest.fixture
+def bands(tmp_path):
+    """A mirror of a STAC API, of two scenes of two files each."""
+    file = tmp_path / "bands.toml"
+    with StacServer() as stac:
+        stac.add("S1", day=1, files={"B04": b"red" * 100, "more/SCL": b"scl"})
+        stac.add("S2", day=2)
+        file.write_text(
+            f'version = 1\n[archive]\ntype = "stac"\nurl = "{stac.url}"\ncollections = "s2"\n'
+            f'[mirror]\npath = "bands"\nlayout = "{{start:%m}}/{{id}}"\n{BANDS}'
+        )
+        with ss.Mirror(ss.load_manifest(file)) as mirror:
+            assert mirror.apply(mirror.plan()).exit_code == 0
+            return mirror.root
+
+
 class TestOtherMirror(ArchiveContract):
     @pytest.fixture
     def case(self, filled):
@@ -100,6 +122,12 @@ class TestOtherMirror(ArchiveContract):
         found = {scene.id for scene in DirectoryArchive(copy).find(QUERY, warn=warned.append)}
         assert found == {scene.id for scene in scenes[1:]}
         assert any("is not what its mirror's index says" in sentence for sentence in warned)
+
+
+class TestOtherMirrorOfFolders(ArchiveContract):
+    @pytest.fixture
+    def case(self, bands):
+        return Case(DirectoryArchive(bands), MAY)
 
 
 # -- what it lists ---------------------------------------------------------------------------------------------------
@@ -143,7 +171,7 @@ def test_links_are_not_followed_and_the_second_of_two_files_is_passed_over(shelf
     warned = []
     found = [scene.id for scene in DirectoryArchive(shelf).find(QUERY, warn=warned.append)]
     assert sorted(found) == sorted([S1, S2, S2_LATER, "notes-by-hand"])
-    assert any("1 symbolic links are not followed" in sentence for sentence in warned)
+    assert any("1 symbolic link is not followed" in sentence for sentence in warned)
     assert any(f"z/{S2}.zip: {S2}.zip is the same scene" in sentence for sentence in warned)
 
 
@@ -279,3 +307,52 @@ def test_a_mirror_is_filled_from_another_one_and_then_nothing_is_left_to_do(tmp_
     with ss.Mirror(manifest) as second:
         plan = second.plan()
         assert (plan.changes, plan.warnings) == (0, ())
+
+
+def files_of(root):
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and ".sedas-sync" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("how", ["hard", "copy", "auto"])
+def test_scenes_of_several_files_are_taken_from_another_mirror(bands, write, how):
+    manifest = write(f'path = "bands"\nlink = "{how}"', BANDS)
+    before = files_of(bands)
+    with ss.Mirror(manifest) as second:
+        plan = second.plan()
+        assert plan.bytes == sum(map(len, before.values()))
+        summary = second.apply(plan)
+        assert (summary.exit_code, summary.fetched, summary.warnings) == (0, 2, 0)
+        assert files_of(second.root) == {name.partition("/")[2]: data for name, data in before.items()}
+        assert ((second.root / "S2" / "B04.tif").stat().st_nlink > 1) == (how != "copy")
+        assert not second.verify().bad
+        assert second.plan().changes == 0
+        second.relock(second.plan())
+    with ss.Mirror(write(f'path = "bands"\nlink = "{how}"', BANDS, mirror="third")) as third:
+        assert third.apply(third.plan(locked=True)).fetched == 2
+    without = write(f'path = "bands"\nlink = "{how}"', BANDS + 'exclude = ["S*"]\n')
+    with ss.Mirror(without) as second:
+        assert second.apply(second.plan(prune=True)).pruned == 2
+    assert files_of(bands) == before
+
+
+def test_a_folder_of_another_mirror_that_lacks_a_file_is_passed_over(bands, write, tmp_path):
+    (bands / "05" / "S1" / "B04.tif").unlink()
+    (bands / "05" / "S2" / "visual.tif").write_bytes(b"changed")
+    (bands / "05" / "S2" / "B04.tif").rename(tmp_path / "out.tif")
+    (bands / "05" / "S2" / "B04.tif").symlink_to(tmp_path / "out.tif")
+    with ss.Mirror(write('path = "bands"', BANDS)) as second:
+        plan = second.plan()
+        assert plan.actions == ()
+        assert sum("is not what its mirror's index says" in warning for warning in plan.warnings) == 2
+
+
+def test_a_changed_file_of_a_folder_is_no_file_of_it(bands, write):
+    (bands / "05" / "S2" / "B04.tif").write_bytes(b"X" * len((bands / "05" / "S2" / "B04.tif").read_bytes()))
+    with ss.Mirror(write('path = "bands"\nlink = "copy"', BANDS)) as second:
+        summary = second.apply(second.plan())
+        assert (summary.exit_code, summary.fetched, summary.failed) == (1, 1, 1)
+        assert "S2" not in {path.name for path in second.root.iterdir()}

@@ -191,7 +191,7 @@ def _bring(job: Job, source: model.Local, live: Live) -> Got:
     """Take a file of this machine."""
     began = live.clock()
     try:
-        checked, found, copied = local.bring(job, source, live)
+        checked, found, copied, resumed = local.bring(job, source, live)
     except InterruptedError as error:
         raise Stopped(f"{job.id}: stopped") from error
     return Got(
@@ -202,7 +202,7 @@ def _bring(job: Job, source: model.Local, live: Live) -> Got:
         sha256=checked.sha256,
         level=checked.level,
         received=copied,
-        resumed_from=0,
+        resumed_from=resumed,
         seconds=live.clock() - began,
         warnings=checked.warnings,
     )

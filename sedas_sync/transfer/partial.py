@@ -112,6 +112,32 @@ def note_name(partial: str) -> str:
     return f"{partial.removesuffix('.part')}.meta"
 
 
+def write_note(
+    here: int, partial: str, note: Note, stretches: list[tuple[int, int]] | None = None, *, flush: bool = False
+) -> None:
+    """Write the note of a part in the folder `here` (a descriptor) as a whole, or leave the one that is there."""
+    lines = "".join(f"{start} {end}\n" for start, end in stretches or ())
+    data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    last = note_name(partial)
+    draft = last.removesuffix(".meta") + ".mnew"
+    file = os.open(draft, flags, 0o666, dir_fd=here)
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+        if flush:
+            os.fsync(file)
+    finally:
+        os.close(file)
+    os.replace(draft, last, src_dir_fd=here, dst_dir_fd=here)
+
+
+def read_note(here: int, partial: str) -> Note | None:
+    """The note of a part in the folder `here` (a descriptor) that has no gaps; None where there is none."""
+    loaded = _load(here, note_name(partial))
+    return None if loaded is None or loaded[1] else loaded[0]
+
+
 def merge(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Sort stretches and join those that touch."""
     merged: list[tuple[int, int]] = []
@@ -397,21 +423,7 @@ class Partial:
             os.unlink(name, dir_fd=self._held.file)
 
     def _write_note(self, note: Note, stretches: list[tuple[int, int]] | None = None, *, flush: bool = False) -> None:
-        """Write the note as a whole, or leave the one that is there."""
-        lines = "".join(f"{start} {end}\n" for start, end in stretches or ())
-        data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        here, last = self._held.file, note_name(self._last)
-        draft = last.removesuffix(".meta") + ".mnew"
-        file = os.open(draft, flags, 0o666, dir_fd=here)
-        try:
-            while data:
-                data = data[os.write(file, data) :]
-            if flush:
-                os.fsync(file)
-        finally:
-            os.close(file)
-        os.replace(draft, last, src_dir_fd=here, dst_dir_fd=here)
+        write_note(self._held.file, self._last, note, stretches, flush=flush)
         self._noted = True
 
     def _drop_journal(self) -> None:

@@ -17,7 +17,7 @@ from sedas_sync.archives.directory import DirectoryArchive
 from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, TransferError
 from sedas_sync.model import Local, Query
 from sedas_sync.names import described
-from sedas_sync.transfer import Job, Policy, fetch, local
+from sedas_sync.transfer import Job, Live, Policy, Stopped, fetch, local, partial_of
 
 S2 = "S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117"
 S2_LATER = "S2B_MSIL1C_20190506T110629_N0207_R137_T30UXC_20190506T120832"
@@ -236,6 +236,58 @@ def test_what_cannot_be_cloned_is_linked_and_what_cannot_be_linked_is_copied(tmp
         fetch(job(tmp_path, shelf, "reflink", name=S2_LATER))
     with pytest.raises(TransferError, match="link = 'hard' is not possible"):
         fetch(job(tmp_path, shelf, "hard", name=S2_LATER))
+
+
+class Stopper:
+    """Ends a fetch once it has copied so much."""
+
+    def __init__(self, after):
+        self.live = Live(on_bytes=self.told)
+        self.after = after
+        self.first = None
+
+    def told(self, _job, done, _size):
+        self.first = done if self.first is None else self.first
+        if done >= self.after:
+            self.live.stop.set()
+
+
+@pytest.fixture
+def large(tmp_path, shelf):
+    """A file that is copied in several steps, and a mirror without links."""
+    with zipfile.ZipFile(shelf / f"{S2}.zip", "w") as out:
+        out.writestr(f"{S2}.SAFE/band.jp2", os.urandom(20 << 20))
+    return shelf / f"{S2}.zip"
+
+
+@pytest.mark.parametrize("after", [8 << 20, 20 << 20])
+def test_a_copy_that_was_ended_is_gone_on_with(tmp_path, shelf, large, after):
+    stopper = Stopper(after)
+    with pytest.raises(Stopped):
+        fetch(job(tmp_path, shelf, "copy"), stopper.live)
+    assert not (tmp_path / "scenes" / f"{S2}.zip").exists()
+    here = partial_of(str(tmp_path / "scenes"), f".sedas-sync/partial/{S2}.part")
+    assert (here.bytes >= after, here.total) == (True, large.stat().st_size)
+    got = fetch(job(tmp_path, shelf, "copy"))
+    assert (got.resumed_from, got.received) == (here.bytes, here.total - here.bytes)
+    assert (tmp_path / "scenes" / f"{S2}.zip").read_bytes() == large.read_bytes()
+    assert list((tmp_path / "scenes/.sedas-sync/partial").iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["source", "part", "link"])
+def test_what_was_copied_of_something_else_is_not_gone_on_with(tmp_path, shelf, large, change):
+    with pytest.raises(Stopped):
+        fetch(job(tmp_path, shelf, "copy"), Stopper(8 << 20).live)
+    part = tmp_path / f"scenes/.sedas-sync/partial/{S2}.part"
+    if change == "source":
+        with zipfile.ZipFile(large, "w") as out:
+            out.writestr(f"{S2}.SAFE/band.jp2", os.urandom(20 << 20))
+    elif change == "part":
+        part.write_bytes(bytes(part.stat().st_size))
+    got = fetch(job(tmp_path, shelf, "hard" if change == "link" else "copy"))
+    assert (got.resumed_from, got.received) == (0, 0 if change == "link" else large.stat().st_size)
+    assert (tmp_path / "scenes" / f"{S2}.zip").read_bytes() == large.read_bytes()
+    assert list(part.parent.iterdir()) == []
 
 
 def test_a_damaged_file_never_gets_into_the_mirror(tmp_path, shelf):

@@ -54,7 +54,7 @@ def _be_quick(arguments: list[str]) -> None:
 
             sys.stdout.write(f"{json.dumps(told.start)}\n{json.dumps(told.summary)}\n")
         else:
-            from sedas_sync.render.live import view  # noqa: PLC0415  # see above
+            from sedas_sync.render.views import view  # noqa: PLC0415  # see above
 
             quiet = bool({"-q", "--quiet"} & set(arguments))
             shown = view(json_lines=False, level=-1 if quiet else 0, progress=False)

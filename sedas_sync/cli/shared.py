@@ -64,7 +64,7 @@ def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
 @contextmanager
 def event_view(common: Globals, *, json_lines: bool, summary: bool = True) -> Iterator[Any]:
     """What shows the events of a run: bars, plain lines or JSON."""
-    from sedas_sync.render.live import view  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.render.views import view  # noqa: PLC0415  # only where it is needed: start-up is short
 
     shown = view(json_lines=json_lines, level=common.level, progress=common.progress, summarise=summary)
     try:

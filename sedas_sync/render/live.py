@@ -1,4 +1,4 @@
-"""Listeners of a run: JSON lines and plain lines; `sedas_sync.render.bars` is the one for a terminal."""
+"""Listeners of a run: JSON lines and plain lines; `bars` has the one for a terminal, and `views` chooses."""
 
 import json
 import sys
@@ -23,14 +23,13 @@ from sedas_sync.events import (
     Summary,
     Warned,
 )
-from sedas_sync.render.look import can_steer, look_of, marked
+from sedas_sync.render.look import look_of, marked
 from sedas_sync.render.text import orders_line, summary
 from sedas_sync.words import count, duration, printable, size
 
 HEARTBEAT = 30.0
 """Seconds between two plain lines that only say how far it is."""
 SEARCHING = "searching"
-_LOGS = 2
 
 
 class View(Protocol):
@@ -211,30 +210,3 @@ def describe(event: Event) -> tuple[str, int]:
             return f"warning: {where}{printable(event.message)}", 0
         case _:
             return "", 9
-
-
-def view(*, json_lines: bool, level: int, progress: bool, summarise: bool = True) -> View:
-    """Choose how to show a run.
-
-    Args:
-        json_lines: as JSON lines on standard output.
-        level: -1 quiet, 0 as usual, 1 and more verbose. From 2 on a log goes to the terminal, which leaves no place
-            for anything that is drawn.
-        progress: bars are wanted; they are drawn only where standard error is a terminal that can draw them.
-        summarise: write the summary to standard output, where it is not JSON lines.
-    """
-    if json_lines:
-        return JsonLines(sys.stdout)
-    if progress and 0 <= level < _LOGS and can_steer(sys.stderr) and _takes_blocks(sys.stderr):
-        from sedas_sync.render.bars import Bars  # noqa: PLC0415  # only where there is a terminal to draw on
-
-        return Bars(level, summarise=summarise)
-    return Lines(level, summarise=summarise)
-
-
-def _takes_blocks(stream: TextIO) -> bool:
-    try:
-        "█▏…".encode(stream.encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

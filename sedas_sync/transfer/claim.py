@@ -19,7 +19,8 @@ from pathlib import Path
 
 from sedas_sync import errors, folder
 from sedas_sync.integrity import check
-from sedas_sync.transfer.engine import Got, Job, Stopped, fetch
+from sedas_sync.transfer.engine import fetch
+from sedas_sync.transfer.job import Got, Job, Stopped
 from sedas_sync.transfer.live import Live
 
 __all__ = ["Lost", "claimed", "clear", "fetch_claimed", "left_behind"]

@@ -3,8 +3,8 @@
 `fetch(Job) -> Got` takes and returns plain data, so it runs in a thread, in another process or on another
 machine; it knows no archive and no index. The order of deeds is what makes a kill at any moment harmless:
 bytes go to the part, are proved (length, digests, the zip), flushed, and then renamed. What happens to a
-scene is decided here; how bytes come off a socket is in `_wire`, what a part remembers in `_partial`, several
-connections for one scene in `_segments`.
+scene is decided here; how bytes come off a socket is in `wire`, what a part remembers in `partial`, several
+connections for one scene in `segments`.
 
 Tries: a try that fails for a reason that may pass is repeated `Policy.retries` times, after a pause that
 doubles, or after the one the server asks for. A try that went on where the last one ended and got at least 1
@@ -22,17 +22,14 @@ import time
 from dataclasses import replace
 from typing import NoReturn
 
-from msgspec import Struct
-
 from sedas_sync import errors, model
-from sedas_sync.integrity import Checked, Filehash, Proof, Proving, algorithm
+from sedas_sync.integrity import Checked, Proof, Proving, algorithm
 from sedas_sync.transfer import headers as _headers
 from sedas_sync.transfer import local, segments, wire
+from sedas_sync.transfer.job import Got, Job, Stopped
 from sedas_sync.transfer.live import Live
-from sedas_sync.transfer.partial import Note, Partial, Resumable, identity, partial_of
+from sedas_sync.transfer.partial import Note, Partial, identity
 from sedas_sync.transfer.proving import RELAYED, Follower, Relay
-
-__all__ = ["Got", "Job", "Live", "Policy", "Resumable", "Stopped", "fetch", "partial_of"]
 
 RETRY_AFTER_LIMIT = 3600.0
 """Seconds that a server may ask to wait; one that asks for more is not waited for."""
@@ -58,66 +55,6 @@ _SECRET_LENGTH = 5
 _ANEW_MOST = 2
 _PAGES = frozenset({"text/html", "application/xhtml+xml", "application/json", "text/plain"})
 _PAGE_NAMES = (".html", ".json", ".geojson", ".txt", ".csv", ".xml")
-
-
-class Policy(Struct, frozen=True, kw_only=True):
-    """How hard to try, and what to believe."""
-
-    retries: int = 5
-    """Further tries after the first."""
-    connect_timeout: float = 10.0
-    """Seconds."""
-    stall_timeout: float = 60.0
-    """Seconds without a byte before a connection is given up."""
-    segments: int | None = None
-    """Connections one scene may be split over; None: as many as are left and help."""
-    integrity: Proving = "crc"
-    filehash: Filehash = "warn"
-    backoff: float = 1.0
-    """Seconds before the second try, doubled for each further one."""
-    backoff_max: float = 60.0
-
-
-class Job(Struct, frozen=True, kw_only=True):
-    """One scene to fetch."""
-
-    id: model.SceneId
-    download: model.Download
-    root: str
-    """The mirror's folder, absolute."""
-    path: str
-    """Where the scene shall be, relative to the root. A name in `.zip` has to become a whole zip."""
-    partial: str
-    """Where its bytes go meanwhile, relative to the root, on the same file system."""
-    policy: Policy = Policy()
-    sha256: str | None = None
-    """The digest that the lock demands."""
-    replace: bool = False
-    """Whether a file that has the path gives way; otherwise the fetch fails when it has come to the end."""
-
-
-class Got(Struct, frozen=True, kw_only=True):
-    """A scene that is in its place, flushed and proved."""
-
-    id: model.SceneId
-    path: str
-    size: int
-    mtime_ns: int
-    sha256: str
-    level: model.Level
-    received: int
-    """Bytes of bodies that came over the wire in this call, those that had to be thrown away included."""
-    resumed_from: int
-    """Bytes of an earlier call that were still good."""
-    seconds: float
-    warnings: tuple[str, ...] = ()
-    etag: str | None = None
-    worker: str | None = None
-    """Who did it, where that was not this process."""
-
-
-class Stopped(errors.TransferError):
-    """The run was asked to stop; what has arrived is kept."""
 
 
 class _Again(Exception):

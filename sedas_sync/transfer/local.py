@@ -18,7 +18,7 @@ from sedas_sync.transfer.live import Live
 from sedas_sync.transfer.partial import Note, identity, note_name, read_note, write_note
 
 if TYPE_CHECKING:
-    from sedas_sync.transfer.engine import Job
+    from sedas_sync.transfer.job import Job
 
 _SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TARGET = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

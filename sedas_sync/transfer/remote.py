@@ -23,7 +23,8 @@ from msgspec.structs import replace
 
 from sedas_sync import errors, folder
 from sedas_sync.transfer.claim import Lost, claimed, left_behind
-from sedas_sync.transfer.engine import Got, Job, Stopped, fetch
+from sedas_sync.transfer.engine import fetch
+from sedas_sync.transfer.job import Got, Job, Stopped
 from sedas_sync.transfer.live import Live
 from sedas_sync.transfer.sealed import seal, unseal
 

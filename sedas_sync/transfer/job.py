@@ -1,0 +1,66 @@
+"""What is to be fetched, how hard to try, and what came of it: plain data, fit to be sent to another machine."""
+
+from msgspec import Struct
+
+from sedas_sync import errors, model
+from sedas_sync.integrity import Filehash, Proving
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """How hard to try, and what to believe."""
+
+    retries: int = 5
+    """Further tries after the first."""
+    connect_timeout: float = 10.0
+    """Seconds."""
+    stall_timeout: float = 60.0
+    """Seconds without a byte before a connection is given up."""
+    segments: int | None = None
+    """Connections one scene may be split over; None: as many as are left and help."""
+    integrity: Proving = "crc"
+    filehash: Filehash = "warn"
+    backoff: float = 1.0
+    """Seconds before the second try, doubled for each further one."""
+    backoff_max: float = 60.0
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One scene to fetch."""
+
+    id: model.SceneId
+    download: model.Download
+    root: str
+    """The mirror's folder, absolute."""
+    path: str
+    """Where the scene shall be, relative to the root. A name in `.zip` has to become a whole zip."""
+    partial: str
+    """Where its bytes go meanwhile, relative to the root, on the same file system."""
+    policy: Policy = Policy()
+    sha256: str | None = None
+    """The digest that the lock demands."""
+    replace: bool = False
+    """Whether a file that has the path gives way; otherwise the fetch fails when it has come to the end."""
+
+
+class Got(Struct, frozen=True, kw_only=True):
+    """A scene that is in its place, flushed and proved."""
+
+    id: model.SceneId
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    level: model.Level
+    received: int
+    """Bytes of bodies that came over the wire in this call, those that had to be thrown away included."""
+    resumed_from: int
+    """Bytes of an earlier call that were still good."""
+    seconds: float
+    warnings: tuple[str, ...] = ()
+    etag: str | None = None
+    worker: str | None = None
+    """Who did it, where that was not this process."""
+
+
+class Stopped(errors.TransferError):
+    """The run was asked to stop; what has arrived is kept."""

@@ -590,7 +590,8 @@ class Planner:
             try:
                 answers.extend(settled(order) for order in service.poll(items))
             except SedasSyncError as error:
-                if error.exit_code != SedasSyncError.exit_code:
+                # Credentials that are taken, and may not do this one deed, stop nothing else either.
+                if error.exit_code != SedasSyncError.exit_code and not getattr(error, "forbidden", False):
                     raise
                 warnings.append(f"orders could not be asked for: {error}")
         return answers

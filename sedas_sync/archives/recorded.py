@@ -71,6 +71,7 @@ class Recorder:
         finally:
             answer = {
                 "archive": self._key,
+                "identity": self.identity,
                 **question,
                 "scenes": [{**json.loads(facts_of(scene)), "online": scene.online} for scene in scenes],
                 "warnings": warnings,
@@ -108,13 +109,16 @@ class _Answer:
 class Record:
     """A record that has been read."""
 
-    def __init__(self, now: datetime, answers: Mapping[str, tuple[_Answer, ...]]) -> None:
+    def __init__(
+        self, now: datetime, answers: Mapping[str, tuple[_Answer, ...]], identities: Mapping[str, str]
+    ) -> None:
         self.now = now
         self._answers = answers
+        self._identities = identities
 
     def archive(self, key: str) -> "Replay":
         """The archive that the manifest names so, as it was recorded."""
-        return Replay(key, self._answers.get(key, ()))
+        return Replay(key, self._answers.get(key, ()), self._identities.get(key))
 
 
 def read_record(lines: Iterable[str], source: str) -> Record:
@@ -130,12 +134,15 @@ def read_record(lines: Iterable[str], source: str) -> Record:
                 f"{source}: a record of version {head['sedas_sync_record']}, this program reads {VERSION}"
             )
         answers: dict[str, list[_Answer]] = {}
+        identities: dict[str, str] = {}
         for line in rest:
+            if "identity" in line:
+                identities[line["archive"]] = str(line["identity"])
             answers.setdefault(line["archive"], []).append(_answer(line))
         now = datetime.fromisoformat(head["now"])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ManifestError(f"{source}: is no record; `plan --record FILE` makes one") from None
-    return Record(now, {key: tuple(items) for key, items in answers.items()})
+    return Record(now, {key: tuple(items) for key, items in answers.items()}, identities)
 
 
 def _answer(line: dict[str, Any]) -> _Answer:
@@ -152,12 +159,14 @@ class Replay:
 
     A question that was recorded gets its answer; a narrower one gets the answer of a recorded one that holds it, since
     answers may hold more than was asked for. Anything else is an `IncompleteSearch`: the record cannot know.
+
+    It goes by the name of the archive that was recorded, since held files are measured only by the archive they are of.
     """
 
     orders: Orders | None = None
 
-    def __init__(self, key: str, answers: tuple[_Answer, ...]) -> None:
-        self.identity = f"recorded {key}"
+    def __init__(self, key: str, answers: tuple[_Answer, ...], identity: str | None = None) -> None:
+        self.identity = identity or f"recorded {key}"
         self._answers = answers
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:

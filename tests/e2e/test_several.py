@@ -9,6 +9,7 @@ from io import BytesIO
 import pytest
 
 import sedas_sync as ss
+from sedas_sync.archives.recorded import read_record
 from sedas_sync.events import Fetched, Retried
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import fail
@@ -303,3 +304,32 @@ def test_the_documents_of_a_manifest_with_several_archives_have_their_schemas(wr
         jsonschema.validate(json.loads(json.dumps(plan.to_json(), default=list)), schema_of("plan"))
         for event in mirror.run(plan):
             jsonschema.validate(json.loads(json.dumps(event.to_json())), schema_of("apply"))
+
+
+def test_a_record_tells_which_archive_a_file_is_of(write, one, tmp_path):
+    """A held file is measured by the archive that gave it, and by no other, also where a record answers."""
+    manifest = write()
+    with ss.Mirror(manifest) as mirror:
+        mirror.apply(mirror.plan())
+    changed = make_row("A", "2019-05-01T11:00:00Z", filehash="0" * 64)
+    one.server._catalogue = RowCatalogue([changed, *[one._row(name, True, {}) for name in "BC"]], files={})
+    file = tmp_path / "record.jsonl"
+    with file.open("w") as out, ss.Mirror(manifest, record=out) as mirror:
+        asked = [(action.id, action.kind.value) for action in mirror.plan().actions]
+    with file.open() as lines:
+        saved = read_record(lines, file.name)
+    answering = {key: saved.archive(key) for key in manifest.archives}
+    with ss.Mirror(manifest, archives=answering, clock=lambda: saved.now) as mirror:
+        assert [(action.id, action.kind.value) for action in mirror.plan().actions] == asked
+    assert dict(asked) == {"A": "replace", "B": "keep", "C": "keep"}
+
+
+def test_orders_that_may_not_be_asked_for_end_no_plan(write, one):
+    manifest = write()
+    with ss.Mirror(manifest) as mirror:
+        mirror.apply(mirror.plan(), wait=False)
+    one.server.faults = Faults(rules=(Rule("poll", fail(403)),))
+    with ss.Mirror(manifest) as mirror:
+        plan = mirror.plan()
+    assert {action.id: action.kind.value for action in plan.actions if action.id == "D"} == {"D": "wait"}
+    assert any("orders could not be asked for" in warning for warning in plan.warnings)

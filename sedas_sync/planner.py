@@ -21,10 +21,10 @@ from sedas_sync.lock import Lock, differences, head_of
 from sedas_sync.locked import UNKNOWN, LookUp, archives_of, locked_wants
 from sedas_sync.manifest import Manifest
 from sedas_sync.memory import STATE
-from sedas_sync.model import Holding, Order, OrderState, Scene, SceneId, Want
+from sedas_sync.model import Holding, Order, OrderState, Place, Scene, SceneId, Want
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
-from sedas_sync.places import taken_from
+from sedas_sync.places import joined, ranked, taken_from
 from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
@@ -363,9 +363,23 @@ class Planner:
             held=held,
             order=order if action is None or action.order is None else action.order,
             last_error=last_error,
+            places=self._places(scene_id, want, found),
+            held_from=self._giver(held),
             pruning=None if held is None or want is not None else self._pruning(held, found),
             warnings=tuple(warnings),
         )
+
+    def _places(self, scene_id: SceneId, want: Want | None, found: SearchResult) -> tuple[Place, ...]:
+        if len(self._manifest.archives) == 1:
+            return ()
+        listed = joined(offer.places.get(scene_id, ()) for offer in found.offers.values())
+        alone = () if want is None else (Place(archive=want.archive, scene=want.scene),)
+        return ranked(listed or alone)
+
+    def _giver(self, held: Holding | None) -> str | None:
+        if held is None or len(self._manifest.archives) == 1:
+            return None
+        return next((key for key, name in self._archives.identities.items() if name == held.archive), None)
 
     def _pruning(self, held: Holding, found: SearchResult) -> Pruning:
         """What `apply --prune` would do with a file that no dataset wants."""

@@ -519,8 +519,20 @@ def _why() -> Schema:
             "detail": _or_null(_text("The rule and the numbers, as a sentence.")),
         },
     )
+    place = _object(
+        "An archive that lists it.",
+        {"archive": _text("Its name in the manifest."), "online": _flag("Whether it gives it without an order.")},
+    )
     file = _object(
-        "Its file; null where there is none.", {"path": _PATH, "size": _SIZE, "sha256": _SHA256, "level": _LEVEL}
+        "Its file; null where there is none.",
+        {
+            "path": _PATH,
+            "size": _SIZE,
+            "sha256": _SHA256,
+            "level": _LEVEL,
+            "archive": _text("Name of the archive that gave it, where the manifest has several."),
+        },
+        optional=("archive",),
     )
     order = _object(
         "Its order; null where there is none.",
@@ -542,6 +554,7 @@ def _why() -> Schema:
             "id": _ID,
             "known": _flag("Whether anybody knows the scene."),
             "listed": _flag("Whether the catalogue lists it now."),
+            "archives": _list(place, "Where it can be had, best first; only where the manifest has several archives."),
             "datasets": _list(dataset, "Each dataset's verdict."),
             "action": _or_null(_word(Kind, "What the next apply does about it.")),
             "reason": _or_null(_REASON),
@@ -552,6 +565,7 @@ def _why() -> Schema:
             "prune": _or_null(pruning),
             "next": _text("What comes next, as a sentence."),
         },
+        optional=("archives",),
     )
 
 

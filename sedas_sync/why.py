@@ -6,7 +6,7 @@ from typing import Any
 
 from sedas_sync.desired import Refusal
 from sedas_sync.events import iso
-from sedas_sync.model import Action, Holding, Kind, Order, Scene, SceneId
+from sedas_sync.model import Action, Holding, Kind, Order, Place, Scene, SceneId
 
 NOT_FOUND = "search"
 """What is said for a rule where a scene fits all of them, and the search did not give it."""
@@ -48,6 +48,10 @@ class Explanation:
     held: Holding | None
     order: Order | None
     last_error: str | None
+    places: tuple[Place, ...] = ()
+    """Where it can be had, best first, where the manifest has several archives and one of them lists it."""
+    held_from: str | None = None
+    """The key of the archive that gave the file; None where the manifest has one archive, or that is not known."""
     pruning: Pruning | None = None
     """None where a dataset wants the scene, or no file of it is held."""
     warnings: tuple[str, ...] = ()
@@ -61,6 +65,8 @@ class Explanation:
     @property
     def next(self) -> str:
         """What the next apply will do."""
+        if self.action is not None and self.action.kind is Kind.WAIT and self.action.order is None:
+            return "fetch it, once it is online again"
         if self.action is not None:
             return _NEXT[self.action.kind]
         if self.held is not None:
@@ -87,6 +93,11 @@ class Explanation:
             "id": self.id,
             "known": self.known,
             "listed": self.listed,
+            **(
+                {"archives": [{"archive": place.archive, "online": place.scene.online} for place in self.places]}
+                if self.places
+                else {}
+            ),
             "datasets": [
                 {
                     "dataset": name,
@@ -101,7 +112,13 @@ class Explanation:
             "path": action.path if action is not None else held.path if held is not None else None,
             "file": None
             if held is None
-            else {"path": held.path, "size": held.size, "sha256": held.sha256, "level": held.level.value},
+            else {
+                "path": held.path,
+                "size": held.size,
+                "sha256": held.sha256,
+                "level": held.level.value,
+                **({} if self.held_from is None else {"archive": self.held_from}),
+            },
             "order": None
             if order is None
             else {

@@ -19,8 +19,10 @@ from sedas_sync.export.tables import HELD_COLUMNS, Row, Tally, as_csv, as_geojso
 from sedas_sync.folder import STATE
 from sedas_sync.lockfile import lock_path, writing_whole
 from sedas_sync.manifest import Manifest
-from sedas_sync.model import Scene, SceneId
+from sedas_sync.model import Holding, Scene, SceneId
 
+_BEST = 3
+"""The worth of a link that nothing is better than."""
 _CATALOGUE_FORMAT = 1
 """Counted up when the same scenes are written as another catalogue than before."""
 
@@ -203,7 +205,10 @@ class Links:
             yield self._none(scene.id, scene.offline or "in the long-term archive: it has to be ordered")
             return
         held = self._held.get(scene.id)
-        known = {} if held is None else {file.path: file.sha256 for file in held_files(held)}
+        known = {}
+        if held is not None and self._gave(key, held):
+            # What one archive gave says nothing of what the link of another one leads to.
+            known = {file.path: file.sha256 for file in held_files(held)}
         place = paths[scene.id] if held is None else held.path
         lines = []
         needs_token = False
@@ -230,15 +235,26 @@ class Links:
         self.left_out.append(Failure(id=scene_id, error=why))
         return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
 
+    def _gave(self, key: str, held: Holding) -> bool:
+        """Whether an archive gave a file; the only one of a manifest did, under whatever address it was then."""
+        return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
+
     def _look_up(self, ids: Iterable[SceneId]) -> Mapping[SceneId, tuple[str, Scene]]:
+        """Each scene as the archive has it that gave its file, where it is online there, else wherever it is online."""
         found: dict[SceneId, tuple[str, Scene]] = {}
+
+        def worth(key: str, scene: Scene) -> int:
+            held = self._held.get(scene.id)
+            return 2 * scene.online + (held is None or self._gave(key, held))
+
         for key in self._manifest.archives:
-            unfound = [scene_id for scene_id in ids if scene_id not in found]
+            unfound = [one for one in ids if one not in found or worth(*found[one]) < _BEST]
             if not unfound:
                 break
             try:
                 for scene in self._archive(key).look_up(unfound, warn=lambda _: None):
-                    found.setdefault(scene.id, (key, scene))
+                    if scene.id not in found or worth(key, scene) > worth(*found[scene.id]):
+                        found[scene.id] = key, scene
             except SedasSyncError as error:
                 if error.exit_code != SedasSyncError.exit_code:
                     raise

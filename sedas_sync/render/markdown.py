@@ -102,7 +102,9 @@ def _scenes(of: Plan, room: int) -> Iterator[str]:
     rows: list[str] = []
     for action in shown:
         known = "" if action.size is None else size(action.size)
-        row = _row(action.kind.value, _code(action.id), known, _text(action.reason))
+        source = of.source(action)
+        why = _text(action.reason) + ("" if source is None else f"; from {_text(source)}")
+        row = _row(action.kind.value, _code(action.id), known, why)
         room -= len(row.encode()) + 1
         if room < 0:
             break

@@ -106,8 +106,10 @@ def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN
         lines.append(f"Run `{command}` to do this.")
     elif of.failures:
         lines.append("There is nothing else to do: put that right, and plan again.")
-    elif of.counts[Kind.WAIT]:
+    elif any(action.kind is Kind.WAIT and action.order is not None for action in of.actions):
         lines.append(f"Run `{command}` to wait for the orders and fetch what is ready.")
+    elif of.counts[Kind.WAIT]:
+        lines.append(f"Run `{command}` again later: it fetches what has come back online by then.")
     return "\n".join(lines)
 
 

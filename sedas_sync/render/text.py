@@ -51,10 +51,18 @@ def explanation(of: "Explanation", look: Look = PLAIN) -> str:
     return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
 
 
+def _where(scene: "Scene") -> str:
+    if scene.planned or scene.online:
+        return "a planned acquisition" if scene.planned else "online"
+    return "in the long-term archive" if scene.offline is None else "offline"
+
+
 def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     scene = of.scene
     if scene is not None:
-        where = "a planned acquisition" if scene.planned else "online" if scene.online else "in the long-term archive"
+        where = _where(scene)
+        if of.places:
+            where = "; ".join(f"{place.archive}: {_where(place.scene)}" for place in of.places)
         sensed = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
         yield "archive", f"{where if of.listed else 'not in the catalogue any more'}; sensed {sensed}"
     for name, refused in of.verdicts.items():
@@ -64,7 +72,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         )
     if of.held is not None:
         held = of.held
-        yield "file", f"{held.path}, {size(held.size)}, checked: {held.level.value}, sha256 {held.sha256}"
+        giver = "" if of.held_from is None else f", from {of.held_from}"
+        yield "file", f"{held.path}, {size(held.size)}{giver}, checked: {held.level.value}, sha256 {held.sha256}"
     if of.order is not None:
         yield "order", f"{of.order.order}, {of.order.state.value}, asked for {count(of.order.polls, 'time')}"
     if of.last_error is not None:

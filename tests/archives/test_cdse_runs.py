@@ -105,6 +105,10 @@ def test_from_plan_to_verify(mirror, server):
     applied = mirror.run("apply", "--json")
     assert applied.code == 3, applied.err
     assert (applied.summary["fetched"], applied.summary["pending"], applied.summary["failed"]) == (5, 1, 0)
+    assert "1 scene waits: offline: it can only be ordered in the Copernicus Data Workspace" in applied.err
+    assert "long-term archive" not in applied.err, "nobody is asked to bring it back"
+    explained = mirror.run("why", late.name, "--json").json
+    assert (explained["action"], explained["next"]) == ("wait", "fetch it, once it is online again")
     assert mirror.files() == {one.name.removesuffix(".SAFE"): one.bytes for one in server.products if one is not late}
     assert applied.summary["warnings"] == 0
     assert all(event["level"] == "digest" for event in applied.events if event["event"] == "fetched")

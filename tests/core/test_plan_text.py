@@ -110,7 +110,10 @@ def test_several_archives_are_named():
 
 def test_what_to_run_next():
     failed = {"failures": (Failure(id="d", error="away"),), "search_complete": False}
-    assert shown(action(Kind.WAIT, "W"))[-1] == "Run `go` to wait for the orders and fetch what is ready."
+    assert shown(action(Kind.WAIT, "W"))[-1] == "Run `go` again later: it fetches what has come back online by then."
+    order = Order(order="7", id="W", archive="a", placed=datetime(2019, 5, 1, tzinfo=UTC))
+    ordered = replace(action(Kind.WAIT, "W"), order=order)
+    assert shown(ordered)[-1] == "Run `go` to wait for the orders and fetch what is ready."
     assert shown(action(Kind.FETCH, "A"), **failed)[-1].startswith("Run `go` to do this much;")
     assert shown(**failed)[-3:] == [
         "failed: d: away",

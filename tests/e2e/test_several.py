@@ -11,6 +11,7 @@ import pytest
 import sedas_sync as ss
 from sedas_sync.archives.recorded import read_record
 from sedas_sync.events import Fetched, Retried
+from sedas_sync.render import markdown, text
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -333,3 +334,39 @@ def test_orders_that_may_not_be_asked_for_end_no_plan(write, one):
         plan = mirror.plan()
     assert {action.id: action.kind.value for action in plan.actions if action.id == "D"} == {"D": "wait"}
     assert any("orders could not be asked for" in warning for warning in plan.warnings)
+
+
+def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):
+    with ss.Mirror(write()) as mirror:
+        plan = mirror.plan()
+        told = markdown.plan(plan, command="go")
+        assert "| fetch | <code>A</code> |  | not in the mirror; from one |" in told
+        assert "| fetch | <code>C</code> |  | not in the mirror; from two |" in told
+        mirror.apply(plan)
+        found = mirror.why("C")
+        shown = text.explanation(found)
+        assert "two: online; one: in the long-term archive; sensed" in shown
+        assert "kB, from two, checked" in shown or "B, from two, checked" in shown
+        data = found.to_json()
+        assert data["archives"] == [{"archive": "two", "online": True}, {"archive": "one", "online": False}]
+        assert data["file"]["archive"] == "two"
+        assert [place.archive for place in mirror.why("A").places] == ["one"]
+
+
+def test_links_are_of_the_archive_that_gave_the_file_and_else_of_one_that_has_it_online(write, one, two, tmp_path):
+    def links():
+        with ss.Mirror(manifest) as mirror:
+            mirror.export("urls", tmp_path / "urls")
+        entries = (tmp_path / "urls").read_text().replace("\n  ", " ").splitlines()
+        return {entry.split("out=")[1].split(".zip")[0]: entry for entry in entries if "out=" in entry}
+
+    manifest = write()
+    with ss.Mirror(manifest) as mirror:
+        mirror.apply(mirror.plan())
+    two.offer("ABCD")
+    found = links()
+    assert {name: ("one" if one.server.origin in entry else "two") for name, entry in found.items()} == {
+        "A": "one", "B": "one", "C": "two", "D": "two",
+    }  # fmt: skip
+    assert hashlib.sha256(zipped("A", "one")).hexdigest() in found["A"]
+    assert hashlib.sha256(zipped("D", "two")).hexdigest() in found["D"], "and not of the file that one gave"

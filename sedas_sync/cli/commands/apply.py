@@ -29,6 +29,9 @@ from sedas_sync.cli.shared import (
 )
 from sedas_sync.errors import ManifestError, SedasSyncError
 
+_REASONS = 3
+"""Reasons for waiting that are told at the end of a run, of those that are an archive's own."""
+
 
 @click.command()
 @manifest_argument
@@ -138,7 +141,7 @@ def apply(
             code = 128 + caught[0]
             tell(interrupted())
         elif not common.quiet:
-            _tell_next(summary)
+            _tell_next(summary, made)
         end_with(code if exported or code not in (0, 3) else 1)
 
 
@@ -184,16 +187,23 @@ def _workers(address: str | None) -> AbstractContextManager[Any]:
     return dask_cluster(address)
 
 
-def _tell_next(summary: Any) -> None:
+def _tell_next(summary: Any, made: Any) -> None:
     """What is left to be done, where something is."""
-    from sedas_sync.words import count  # noqa: PLC0415  # only where it is needed: start-up is short
+    from collections import Counter  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    from sedas_sync.model import Kind  # noqa: PLC0415  # as above
+    from sedas_sync.words import count, printable  # noqa: PLC0415  # as above
 
     if summary.failed:
         told = "the same command tries again; `sedas-sync why ID` tells what is known of a scene"
         tell(f"{count(summary.failed, 'failure')}: {told}.")
-    if summary.pending:
+    # What no order brings comes by nothing that this program can do, so the reason has to be read.
+    alone = Counter(action.reason for action in made.actions if action.kind is Kind.WAIT and action.order is None)
+    for reason, number in alone.most_common(_REASONS):
+        tell(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
+    if summary.pending > alone.total():
         told = "still to come from the long-term archive: run the same command again later"
-        tell(f"{count(summary.pending, 'scene')} {told}.")
+        tell(f"{count(summary.pending - alone.total(), 'scene')} {told}.")
 
 
 def _saved_plan(mirror: Any, file: str) -> Any:

@@ -6,6 +6,7 @@ import click
 
 from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
 from sedas_sync.cli.shared import end_with, event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.places import product_of
 from sedas_sync.render import text
 from sedas_sync.render.look import look_of
 
@@ -17,9 +18,9 @@ from sedas_sync.render.look import look_of
 def why(scene_id: str, manifest: str, common: Globals) -> None:
     """Explain one scene: who wants it or what leaves it out, what is here of it, what comes next.
 
-    ID may be the path of its file.
+    ID may be the path of its file, or end in .SAFE.
     """
-    scene_id = scene_id.rpartition("/")[2].removesuffix(".zip")
+    scene_id = product_of(scene_id.rpartition("/")[2])
     with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
         mirror.on_step = view.step
         found = mirror.why(scene_id, on_found=view.found)

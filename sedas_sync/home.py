@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from sedas_sync.applylock import lock
+from sedas_sync.database import IndexDamagedError, cannot_write
 from sedas_sync.errors import ManifestError
 from sedas_sync.events import Step, Watcher, nobody
-from sedas_sync.index import Index, IndexDamagedError, cannot_write, lock
+from sedas_sync.index import Index
 from sedas_sync.manifest import Manifest
 from sedas_sync.memory import INDEX, STATE
 from sedas_sync.rescue import Rescued, rescue

@@ -1,4 +1,4 @@
-"""The mirror's memory: which files are held, which orders are open, what past runs did, and who is at work.
+"""The mirror's memory: which files are held, which orders are open, and what past runs did.
 
 One SQLite file below `.sedas-sync/`. The folder is the truth and the index a memory of it: rows of files are written
 after the rename that they describe, rows of orders before anything else happens. One process writes (it holds the
@@ -7,57 +7,37 @@ lock), any number read beside it.
 
 import errno
 import json
-import os
-import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
 from sedas_sync import memory
-from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
+from sedas_sync.database import (
+    FULL,
+    IndexDamagedError,
+    IndexUnwritableError,
+    checked_version,
+    in_words,
+    open_for_reading,
+    open_for_writing,
+)
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.memory import SCHEMA, STATE
 from sedas_sync.model import HeldFile, Holding, Level, Order, SceneId, Want
 from sedas_sync.notes import FIELDS as _ORDER
 from sedas_sync.notes import Notes, order_of
 from sedas_sync.rescue import Rescued
 
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE files (
-  id TEXT PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-  sha256 TEXT NOT NULL, level TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT, facts TEXT NOT NULL,
-  recorded TEXT NOT NULL, parts TEXT
-);
-CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
-CREATE TABLE orders (
-  id TEXT PRIMARY KEY, "order" TEXT NOT NULL, placed TEXT NOT NULL, archive TEXT NOT NULL, state TEXT NOT NULL,
-  polls INTEGER NOT NULL, attempts INTEGER NOT NULL, missing INTEGER NOT NULL, download_url TEXT, detail TEXT
-);
-CREATE TABLE errors (id TEXT PRIMARY KEY, error TEXT NOT NULL, at TEXT NOT NULL);
-CREATE TABLE runs (
-  number INTEGER PRIMARY KEY, command TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, exit_code INTEGER, summary TEXT
-);
-CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
-"""
-_LATER = "CREATE TABLE IF NOT EXISTS awaited (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
-"""Came after the first indexes were written; whoever does not know it does well without."""
-
 _AT_ONCE = 200
 _AT_LEAST_EVERY = 1.0
 """How many files, and for how many seconds, may wait for one commit."""
-
-_FROM_1 = """
-ALTER TABLE files ADD COLUMN parts TEXT;
-CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
-"""
-"""What an index of the first format lacks: the files of scenes that are folders."""
 
 _HOLDING = tuple(name for name in Holding.__struct_fields__ if name != "files")
 
@@ -113,73 +93,6 @@ def _part_of(values: Sequence[Any]) -> HeldFile:
 _LEVELS = {level.value: level for level in Level}
 
 
-class IndexDamagedError(SedasSyncError):
-    """The index file is not a database (any more); it can be rebuilt from the folder."""
-
-
-class IndexUnwritableError(SedasSyncError):
-    """The index cannot be written where it is: a full disk, a file system that is read-only; nothing of it is lost."""
-
-
-_FULL = "the disk is full; free some space and run the same command again, everything so far is kept"
-_REASONS = {
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_IOERR: "the disk does not take it",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
-    sqlite3.SQLITE_READONLY: "it is read-only",
-    sqlite3.SQLITE_BUSY: "another process keeps it locked",
-}
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR})
-"""What SQLite says of a file that is no index: the last one where a table is not there."""
-_PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
-"""What SQLite says where it is a file beside the index that finds no room."""
-_LITTLE = 65536
-"""Bytes that SQLite may want at once for the files beside an index."""
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that says in words why something cannot be written, and tells damage from it."""
-
-    place: Path = Path()
-
-    def execute(self, *args: Any) -> sqlite3.Cursor:
-        with _in_words(self.place):
-            return super().execute(*args)
-
-    def executemany(self, *args: Any) -> sqlite3.Cursor:
-        with _in_words(self.place):
-            return super().executemany(*args)
-
-    def executescript(self, *args: Any) -> sqlite3.Cursor:
-        with _in_words(self.place):
-            return super().executescript(*args)
-
-
-@contextmanager
-def _in_words(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        # The lowest byte is the kind of error, what is above it refines it.
-        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        reason = _REASONS.get(kind)
-        if reason is None and (kind not in _DAMAGED or isinstance(error, sqlite3.ProgrammingError)):
-            raise
-        if reason is None:
-            raise IndexDamagedError(f"{path}: the index is damaged: {error}") from error
-        if kind in _PERHAPS_FULL and _is_full(path):
-            reason = _FULL
-        raise IndexUnwritableError(f"{path}: the mirror's index cannot be written: {reason}") from error
-
-
-def _is_full(path: Path) -> bool:
-    try:
-        space = os.statvfs(path.parent)
-    except OSError:
-        return False
-    return space.f_bavail * space.f_frsize < _LITTLE or not space.f_favail
-
-
 class Index:
     """The index of one mirror, open for reading or for writing.
 
@@ -213,19 +126,11 @@ class Index:
             self._take_up_notes()
 
     def _open(self) -> sqlite3.Connection:
-        with _in_words(self.path):
-            if not self.write:
-                return self._open_readonly()
-            db = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=30, factory=_Connection
-            )
-            db.place = self.path
-            try:
-                self._prepare(db)
-            except BaseException:
-                db.close()
-                raise
-            return db
+        if self.write:
+            return open_for_writing(self.path)
+        db = open_for_reading(self.path)
+        self._version = checked_version(db, self.path)
+        return db
 
     def _take_up_notes(self) -> None:
         """Take orders into the index that an earlier process had only time to note."""
@@ -288,49 +193,10 @@ class Index:
         self.close()
         self.begin_anew(mend(self, error))
 
-    def _open_readonly(self) -> sqlite3.Connection:
-        # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
-        # writing there either, which is what `immutable` promises.
-        last: sqlite3.OperationalError | None = None
-        for option in ("mode=ro", "mode=ro&immutable=1"):
-            db = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=30
-            )
-            try:
-                self._check_version(db)
-                # Reads the schema, which a look at the version does not.
-                db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-                return db
-            except sqlite3.OperationalError as error:
-                db.close()
-                last = error
-            except BaseException:
-                db.close()
-                raise
-        raise last if last is not None else AssertionError
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        memory.tune(db)
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-        self._check_version(db)
-        if self._version < SCHEMA:
-            db.executescript(f"BEGIN; {_FROM_1} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            self._version = SCHEMA
-        db.execute(_LATER)
-
     @property
     def _parts(self) -> str:
         """The column of a folder's files, as far as this index has one."""
         return "parts" if self._version > 1 else "NULL"
-
-    def _check_version(self, db: sqlite3.Connection) -> None:
-        version = self._version = memory.format_of(db)
-        if version > SCHEMA:
-            raise ManifestError(
-                f"{self.path}: written by a newer sedas-sync (index format {version}, this one knows {SCHEMA}); "
-                "update sedas-sync to work on this mirror"
-            )
 
     def __enter__(self) -> Self:
         return self
@@ -361,7 +227,7 @@ class Index:
         if self._db is None:
             return iter(())
         try:
-            with _in_words(self.path):
+            with in_words(self.path):
                 return iter(self._db.execute(sql, values).fetchall())
         except IndexUnwritableError as error:
             raise SedasSyncError(str(error).replace("cannot be written", "cannot be read")) from error
@@ -560,7 +426,7 @@ class Index:
         try:
             self._notes.reserve(place)
         except OSError as error:
-            reason = _FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+            reason = FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
             raise IndexUnwritableError(f"{self.path.parent}: the order could not be remembered: {reason}") from error
 
     def note_order(self, order: Order, place: int = 0) -> None:
@@ -716,72 +582,3 @@ class RunRecord:
     exit_code: int | None
     summary: dict[str, Any] | None
     """The fields of its last event."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a mirror's lock."""
-
-    pid: int
-    host: str
-    since: str
-
-
-_SAID_WITHIN = (0.02, 0.05, 0.13, 0.3)
-"""Pauses between looks at who holds a lock, seconds."""
-
-
-def cannot_write(place: Path, error: OSError) -> SedasSyncError:
-    """What to say of a mirror that cannot be made or written: no mistake of the manifest where the disk is full."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return IndexUnwritableError(f"{place}: the mirror cannot be written: {_FULL}")
-    return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}")
-
-
-@contextmanager
-def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
-    """Hold the mirror's lock, so that no other process changes it.
-
-    Args:
-        root: the mirror's folder, which exists.
-        timeout: how long to wait for another process, seconds; 0 does not wait.
-        now: written into the lock for whoever finds it held.
-
-    Raises:
-        MirrorLocked: another process holds it; the message names it.
-    """
-    from filelock import FileLock, Timeout  # noqa: PLC0415  # costs as much to import as a command that needs no lock
-
-    path = root / STATE / memory.LOCK
-    guard = FileLock(path)
-    try:
-        guard.acquire(timeout=timeout)
-    except Timeout:
-        raise MirrorLocked(
-            f"{root}: another process is at work here: {_describe(path)}; `--lock-timeout SECONDS` waits for its end"
-        ) from None
-    except OSError as error:
-        raise cannot_write(root, error) from None
-    try:
-        holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now.isoformat(timespec="seconds"))
-        with suppress(OSError):  # who holds it is for whoever waits; the lock itself needs no room
-            path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
-        yield
-    finally:
-        # Else the next one to hold it would for a moment go by this name.
-        with suppress(OSError):
-            os.truncate(path, 0)
-        guard.release()
-
-
-def _describe(path: Path, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Who holds the lock, who says so right after taking it: where nothing is said yet, it is asked a few times."""
-    for pause in (*_SAID_WITHIN, None):
-        try:
-            holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            if pause is not None:
-                sleep(pause)
-        else:
-            return f"process {holder.pid} on {holder.host}, since {holder.since}"
-    return "it has not said who it is"

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
+from sedas_sync.database import IndexUnwritableError
 from sedas_sync.errors import ArchiveError
 from sedas_sync.events import Event, Ordered, OrderReady, Retried
-from sedas_sync.index import Index, IndexUnwritableError
+from sedas_sync.index import Index
 from sedas_sync.model import Action, Asset, Download, Order, OrderState, Place, Scene
 from sedas_sync.plan import settled
 

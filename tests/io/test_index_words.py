@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sedas_sync.applylock import _describe, lock
 from sedas_sync.errors import SedasSyncError
-from sedas_sync.index import STATE, Index, _describe, lock
+from sedas_sync.index import Index
+from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, Level
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

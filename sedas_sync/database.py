@@ -1,0 +1,186 @@
+"""The file of a mirror's index: its tables, opening it for reading or writing, and what is wrong with it in words."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sedas_sync import memory
+from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.memory import SCHEMA
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (
+  id TEXT PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  sha256 TEXT NOT NULL, level TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT, facts TEXT NOT NULL,
+  recorded TEXT NOT NULL, parts TEXT
+);
+CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
+CREATE TABLE orders (
+  id TEXT PRIMARY KEY, "order" TEXT NOT NULL, placed TEXT NOT NULL, archive TEXT NOT NULL, state TEXT NOT NULL,
+  polls INTEGER NOT NULL, attempts INTEGER NOT NULL, missing INTEGER NOT NULL, download_url TEXT, detail TEXT
+);
+CREATE TABLE errors (id TEXT PRIMARY KEY, error TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE runs (
+  number INTEGER PRIMARY KEY, command TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, exit_code INTEGER, summary TEXT
+);
+CREATE TABLE wanted (dataset TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
+"""
+_LATER = "CREATE TABLE IF NOT EXISTS awaited (id TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
+"""Came after the first indexes were written; whoever does not know it does well without."""
+
+_FROM_1 = """
+ALTER TABLE files ADD COLUMN parts TEXT;
+CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
+"""
+"""What an index of the first format lacks: the files of scenes that are folders."""
+
+
+class IndexDamagedError(SedasSyncError):
+    """The index file is not a database (any more); it can be rebuilt from the folder."""
+
+
+class IndexUnwritableError(SedasSyncError):
+    """The index cannot be written where it is: a full disk, a file system that is read-only; nothing of it is lost."""
+
+
+FULL = "the disk is full; free some space and run the same command again, everything so far is kept"
+_REASONS = {
+    sqlite3.SQLITE_FULL: FULL,
+    sqlite3.SQLITE_IOERR: "the disk does not take it",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked",
+}
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR})
+"""What SQLite says of a file that is no index: the last one where a table is not there."""
+_PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""What SQLite says where it is a file beside the index that finds no room."""
+_LITTLE = 65536
+"""Bytes that SQLite may want at once for the files beside an index."""
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that says in words why something cannot be written, and tells damage from it."""
+
+    place: Path = Path()
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        with in_words(self.place):
+            return super().execute(*args)
+
+    def executemany(self, *args: Any) -> sqlite3.Cursor:
+        with in_words(self.place):
+            return super().executemany(*args)
+
+    def executescript(self, *args: Any) -> sqlite3.Cursor:
+        with in_words(self.place):
+            return super().executescript(*args)
+
+
+@contextmanager
+def in_words(path: Path) -> Iterator[None]:
+    """Say in words what SQLite makes of an index.
+
+    Raises:
+        IndexDamagedError: it is none.
+        IndexUnwritableError: it cannot be written.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        # The lowest byte is the kind of error, what is above it refines it.
+        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        reason = _REASONS.get(kind)
+        if reason is None and (kind not in _DAMAGED or isinstance(error, sqlite3.ProgrammingError)):
+            raise
+        if reason is None:
+            raise IndexDamagedError(f"{path}: the index is damaged: {error}") from error
+        if kind in _PERHAPS_FULL and _is_full(path):
+            reason = FULL
+        raise IndexUnwritableError(f"{path}: the mirror's index cannot be written: {reason}") from error
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        space = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return space.f_bavail * space.f_frsize < _LITTLE or not space.f_favail
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open an index, created or brought to the present format where need be; the caller holds the mirror's lock.
+
+    Raises:
+        ManifestError: it was written by a newer version of this package.
+        IndexDamagedError: the file is there and is no index.
+        IndexUnwritableError: it cannot be written.
+    """
+    with in_words(path):
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30, factory=_Connection)
+        db.place = path
+        try:
+            memory.tune(db)
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            if checked_version(db, path) < SCHEMA:
+                db.executescript(f"BEGIN; {_FROM_1} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            db.execute(_LATER)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open an index that is there.
+
+    Raises:
+        ManifestError: it was written by a newer version of this package.
+        IndexDamagedError: it is no index.
+    """
+    # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
+    # writing there either, which is what `immutable` promises.
+    last: sqlite3.OperationalError | None = None
+    with in_words(path):
+        for option in ("mode=ro", "mode=ro&immutable=1"):
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=30)
+            try:
+                checked_version(db, path)
+                # Reads the schema, which a look at the version does not.
+                db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+                return db
+            except sqlite3.OperationalError as error:
+                db.close()
+                last = error
+            except BaseException:
+                db.close()
+                raise
+        raise last if last is not None else AssertionError
+
+
+def checked_version(db: sqlite3.Connection, path: Path) -> int:
+    """The format of an index.
+
+    Raises:
+        ManifestError: it is a later one than this package knows.
+    """
+    version = memory.format_of(db)
+    if version > SCHEMA:
+        raise ManifestError(
+            f"{path}: written by a newer sedas-sync (index format {version}, this one knows {SCHEMA}); "
+            "update sedas-sync to work on this mirror"
+        )
+    return version
+
+
+def cannot_write(place: Path, error: OSError) -> SedasSyncError:
+    """What to say of a mirror that cannot be made or written: no mistake of the manifest where the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return IndexUnwritableError(f"{place}: the mirror cannot be written: {FULL}")
+    return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}")

@@ -64,7 +64,7 @@ def search(
     }
     with ThreadPoolExecutor(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
-            pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], now, offer)
+            pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], now, offer, key)
             for name, offers in parts.items()
             for key, offer in offers.items()
         ]
@@ -120,6 +120,7 @@ def _search_dataset(
     archive: Archive,
     now: datetime,
     offer: Offer,
+    key: str,
 ) -> None:
     def take(scenes: Iterable[Scene]) -> bool:
         """Take in what a search yields; says whether it is worth asking on."""
@@ -128,6 +129,8 @@ def _search_dataset(
                 offer.scenes.setdefault(scene.id, scene)
         except SedasSyncError as error:
             if isinstance(error, AuthenticationError):
+                if not error.forbidden and len(manifest.archives) > 1:
+                    raise AuthenticationError(f"archive {key}: {error}") from error
                 if not error.forbidden:
                     raise
                 offer.refused = error

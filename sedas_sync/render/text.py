@@ -221,6 +221,9 @@ def sources(found: Iterable[Mapping[str, Any]], look: Look = PLAIN) -> str:
     lines = []
     for archive in found:
         lines.append(look.paint(printable(f"{archive['archive']} ({archive['type']})"), "bold"))
+        if not archive["satellites"] and not archive["source_groups"]:
+            lines.append("  lists neither satellites nor source groups")
+            continue
         for title, key in (("satellites", "satellites"), ("source groups", "source_groups")):
             names = ", ".join(str(item["name"]) for item in archive[key]) or "none"
             lines.append(_entry(title, names, look, width=13))

@@ -512,6 +512,17 @@ def test_wrong_credentials_are_said_and_not_tried_again(server, opened):
     assert len(server.requests("login")) == 1
 
 
+def test_a_login_answered_with_a_page_is_not_tried_again_for_every_scene(server, archive):
+    server.faults = [Fault("login", "token", 200, b"<html>Please accept our terms</html>")]
+    scene = scene_of(archive)
+    for _ in range(3):
+        with pytest.raises(ArchiveError, match="not JSON"):
+            archive.locate(scene)
+    assert len(server.requests("login")) == 1
+    server.clock = 61
+    assert archive.locate(scene).headers
+
+
 def test_the_code_of_a_second_factor_goes_along(server, opened):
     server.totp = "123456"
     with pytest.raises(AuthenticationError, match="CDSE_TOTP"):

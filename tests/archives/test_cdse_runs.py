@@ -380,6 +380,7 @@ def test_named_products(mirror, server):
         ({"trusted": '["other.example.org"]'}, "the login must be at the catalogue's own host or one of trusted_hosts"),
         ({"dataset": 'filters = { "$filter" = "Name eq (" }'}, "balanced quotes and parentheses"),
         ({"dataset": "filters = { cloudCover = [] }"}, "empty list"),
+        ({"dataset": 'filters = { "$top" = 5 }'}, "conditions of your own are '$filter'"),
         ({"dataset": "filters = { cloudCover = { lt = 5 } }"}, "must be a text, a number"),
     ],
 )

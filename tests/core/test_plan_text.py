@@ -9,6 +9,7 @@ from sedas_sync.model import Action, Kind, Order, Scene, Want
 from sedas_sync.plan import Plan
 from sedas_sync.render.look import Look
 from sedas_sync.render.plan import by_datasets, plan
+from sedas_sync.render.text import sources
 
 TERMINAL = Look(width=60, fold=True)
 
@@ -106,6 +107,14 @@ def test_several_archives_are_named():
     lines = shown(action(Kind.FETCH, "A"), action(Kind.FETCH, "B", archive="b"), archives=archives)
     assert lines[1:3] == ["Archive  a: sedas", "Archive  b: cdse v"]
     assert "    + B  (not in the mirror; from b)" in lines
+
+
+def test_an_archive_that_lists_no_sources_does_not_say_that_there_are_none():
+    nothing = {"archive": "a", "type": "cdse", "satellites": [], "source_groups": []}
+    something = {**nothing, "type": "sedas", "source_groups": [{"name": "S1"}]}
+    lines = sources([nothing, something]).split("\n")
+    assert lines[:2] == ["a (cdse)", "  lists neither satellites nor source groups"]
+    assert lines[3].split() == ["satellites", "none"]
 
 
 def test_what_to_run_next():

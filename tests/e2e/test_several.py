@@ -370,3 +370,9 @@ def test_links_are_of_the_archive_that_gave_the_file_and_else_of_one_that_has_it
     }  # fmt: skip
     assert hashlib.sha256(zipped("A", "one")).hexdigest() in found["A"]
     assert hashlib.sha256(zipped("D", "two")).hexdigest() in found["D"], "and not of the file that one gave"
+
+
+def test_refused_credentials_say_whose_they_are(write, monkeypatch):
+    monkeypatch.setenv("SEDAS_PASSWORD", "wrong")
+    with ss.Mirror(write()) as mirror, pytest.raises(ss.AuthenticationError, match=r"^archive (one|two): .*refused"):
+        mirror.plan()

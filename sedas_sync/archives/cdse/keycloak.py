@@ -31,6 +31,8 @@ TOTP_VARIABLE = "CDSE_TOTP"
 """Holds the code of the moment for accounts with a second factor."""
 LONGEST_MARGIN = 60.0
 """Seconds before its end at which a token is renewed, at most; never more than a fifth of its life."""
+LOGIN_AGAIN = 60.0
+"""Seconds before a login is tried again that was answered with something that is none: a page, or no token."""
 LOCK_SECONDS = 30.0
 """How long another process may hold the file of the tokens before this one logs in by itself."""
 
@@ -191,7 +193,8 @@ class Session:
         self._tokens: Tokens | None = None
         self._account: tuple[Credentials, Store] | None = None
         self._refused: str | None = None
-        self._failure: tuple[int, ArchiveError] | None = None
+        self._failure: tuple[int, float, ArchiveError] | None = None
+        """The number of the last login that failed, when that was, and how."""
         self._tries = 0
 
     def current(self) -> str:
@@ -225,9 +228,8 @@ class Session:
                 raise AuthenticationError(self._refused)
             if (known := self._good(self._tokens, refused)) is not None:
                 return known.access
-            if self._failure is not None and self._failure[0] > seen:
-                # Those who waited for a login that failed do not each try it again.
-                failed = self._failure[1]
+            if self._failure is not None and self._no_use(*self._failure, seen):
+                failed = self._failure[2]
                 raise ArchiveError(str(failed), status=failed.status, retryable=failed.retryable)
             self._tries += 1
             try:
@@ -236,9 +238,17 @@ class Session:
                 self._refused = str(error)
                 raise
             except ArchiveError as error:
-                self._failure = (self._tries, error)
+                self._failure = (self._tries, self._now(), error)
                 raise
             return self._tokens.access
+
+    def _no_use(self, number: int, when: float, failed: ArchiveError, seen: int) -> bool:
+        """Whether a login that failed is not worth another try yet.
+
+        Those who waited for it do not each try it again. Where no outage explains it, as with the page of a portal,
+        every scene of a run would send the password once more.
+        """
+        return number > seen or (not failed.retryable and 0 <= self._now() - when < LOGIN_AGAIN)
 
     def _good(self, tokens: Tokens | None, refused: str | None) -> Tokens | None:
         if tokens is None or tokens.access == refused or self._now() >= tokens.access_good_until:

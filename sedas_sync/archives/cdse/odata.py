@@ -164,6 +164,8 @@ def own_filter(name: str, value: Any) -> list[str]:
     values = value if isinstance(value, tuple | list) else (value,)
     if not values:
         raise ValueError("must not be an empty list: nothing could match it")
+    if name.startswith("$") and name != RAW:
+        raise ValueError(f"must not begin with $, which no attribute does; conditions of your own are {RAW!r}")
     if name == RAW:
         if not all(isinstance(condition, str) and _balanced(condition) for condition in values):
             raise ValueError("must be an OData condition with balanced quotes and parentheses, or a list of them")

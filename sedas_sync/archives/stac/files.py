@@ -7,18 +7,22 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from sys import intern
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin
 
 from sedas_sync.archives.stac.multihash import digest_of
-from sedas_sync.layout import safe_name
+from sedas_sync.layout import safe_name as _safe_name
 from sedas_sync.model import Asset
+
+safe_name = lru_cache(maxsize=1024)(_safe_name)
 
 _APART = frozenset(
     {"thumbnail", "overview", "metadata", "visual-overview", "preview", "tiles", "tilejson", "iso-19115"}
 )
 """Roles, and names where roles are missing, of what is beside the data (STAC best practices, "list of asset roles")."""
-_FETCHED = ("https", "http")
+_FETCHED = ("https://", "http://")
 _GLACIAL = frozenset({"archive", "coldarchive", "deeparchive", "glacier", "glacierdeeparchive",
                       "glacierflexibleretrieval"})  # fmt: skip
 """Storage tiers, without spaces and signs, from which nothing is to be had at once (storage extension 1.0)."""
@@ -84,8 +88,9 @@ def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tup
         files.setdefault(
             url,
             Asset(
-                name=names[key],
-                key=key,
+                # A catalogue has few different ones: all scenes share them.
+                name=intern(names[key]),
+                key=intern(key),
                 url=url,
                 size=size if isinstance(size, int) and size > 0 else None,
                 digest=digest_of(asset.get("file:checksum") or asset.get("checksum:multihash")),
@@ -96,9 +101,21 @@ def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tup
 
 def _address(asset: Mapping[str, Any], base: str) -> str:
     """Where an asset is: the first of its places that can be asked (alternate-assets extension), else its own."""
-    places = [asset, *_alternates(asset)]
-    found = [urljoin(base, str(place["href"])) for place in places]
-    return next((url for url in found if urlsplit(url).scheme in _FETCHED), found[0])
+    own = joined(base, str(asset["href"]))
+    if own.startswith(_FETCHED):
+        return own
+    others = (joined(base, str(place["href"])) for place in _alternates(asset))
+    return next((url for url in others if url.startswith(_FETCHED)), own)
+
+
+def joined(base: str, href: str) -> str:
+    """Resolve an address against another, as `urljoin` does; quickly where there is nothing to resolve.
+
+    Raises:
+        ValueError: it is none.
+    """
+    plain = href.startswith(_FETCHED) and href.isascii() and href.isprintable()
+    return href if plain and not any(odd in href for odd in ("[", "]", "/.", " ")) else urljoin(base, href)
 
 
 def _alternates(asset: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -164,5 +181,7 @@ def _local_path(asset: Mapping[str, Any]) -> str | None:
 
 
 def _file_name(asset: Mapping[str, Any]) -> str | None:
-    name = unquote(urlsplit(asset["href"]).path.rpartition("/")[2])
-    return safe_name(name) if name else None
+    address = asset["href"].partition("#")[0].partition("?")[0]
+    above, _, name = address.rpartition("/")
+    # What follows two slashes is a host.
+    return safe_name(unquote(name)) if name and not above.endswith("/") else None

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from sys import intern
 from typing import Any
-from urllib.parse import urljoin
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.further import Further
-from sedas_sync.archives.stac.files import chosen, files_of, not_yet
+from sedas_sync.archives.stac.files import chosen, files_of, joined, not_yet
 from sedas_sync.assets import total_size
 from sedas_sync.model import Scene, Sensor
 
@@ -119,7 +118,7 @@ def _self(item: Mapping[str, Any], base: str) -> str:
 
 def _joined(base: str, href: str) -> str | None:
     try:
-        return urljoin(base, href)
+        return joined(base, href)
     except ValueError:
         return None
 

@@ -50,10 +50,11 @@ if TYPE_CHECKING:
         Warned,
     )
     from sedas_sync.export import Exported
+    from sedas_sync.fetching import Done, fetch
     from sedas_sync.load import load_manifest
     from sedas_sync.lock import Lock, Relocked
     from sedas_sync.manifest import Manifest
-    from sedas_sync.mirror import Done, Mirror, SearchResult, fetch
+    from sedas_sync.mirror import Mirror, SearchResult
     from sedas_sync.model import Action, Holding, Kind, Level, Order, OrderState, Query, Scene, Want
     from sedas_sync.plan import Plan
     from sedas_sync.prune import Limit
@@ -96,10 +97,11 @@ _HOMES = {
         "Warned",
     ),
     "sedas_sync.export": ("Exported",),
+    "sedas_sync.fetching": ("Done", "fetch"),
     "sedas_sync.load": ("load_manifest",),
     "sedas_sync.lock": ("Lock", "Relocked"),
     "sedas_sync.manifest": ("Manifest",),
-    "sedas_sync.mirror": ("Done", "Mirror", "SearchResult", "fetch"),
+    "sedas_sync.mirror": ("Mirror", "SearchResult"),
     "sedas_sync.model": ("Action", "Holding", "Kind", "Level", "Order", "OrderState", "Query", "Scene", "Want"),
     "sedas_sync.plan": ("Plan",),
     "sedas_sync.prune": ("Limit",),

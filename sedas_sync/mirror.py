@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -17,40 +16,35 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from msgspec.structs import replace
 
 from sedas_sync import prune
-from sedas_sync.apply import Options, Run
+from sedas_sync.apply import Run
 from sedas_sync.archives import Archive
-from sedas_sync.archives.registry import TYPES
-from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
-from sedas_sync.events import Adopted, Event, Failed, Fetched, Step, Summary, Watcher
-from sedas_sync.facts import facts_of
+from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.events import Event, Step, Summary, Watcher
 from sedas_sync.home import WILL_REBUILD, Home
-from sedas_sync.index import NO_FACTS, Index, Ledger
+from sedas_sync.index import Index, Ledger
 from sedas_sync.load import load_manifest
 from sedas_sync.lock import Lock, Relocked
 from sedas_sync.locked import places
 from sedas_sync.lockfile import lock_path
-from sedas_sync.manifest import Manifest, parse
-from sedas_sync.model import Holding, Kind, Order, OrderState, Scene, SceneId
+from sedas_sync.manifest import Manifest
+from sedas_sync.model import Order, OrderState, Scene, SceneId
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
-from sedas_sync.plan import TRANSFERS, Plan
+from sedas_sync.plan import Plan
 from sedas_sync.planner import Listener, Planner, SearchResult, archive_facts, filehash_of, ignore
+from sedas_sync.runs import NEED_AN_ARCHIVE, kept_files, options, remember_awaited, remember_wanted
 from sedas_sync.saved import SavedPlan
-from sedas_sync.transfer import Policy
 from sedas_sync.unchanged import Made, made_from
 from sedas_sync.why import Explanation
 
 if TYPE_CHECKING:
     from sedas_sync.adopt import Adoption, File, How
     from sedas_sync.export import Exported, Format
-    from sedas_sync.geometry import Polygonal
     from sedas_sync.report.write import WrittenReport
     from sedas_sync.status import Status
     from sedas_sync.verify import Report
 
-__all__ = ["Done", "Mirror", "SearchResult", "fetch", "load_manifest"]
-
-_NEED_AN_ARCHIVE = TRANSFERS | {Kind.ORDER, Kind.WAIT}
+__all__ = ["Mirror", "SearchResult", "load_manifest"]
 
 
 def _utc_now() -> datetime:
@@ -518,18 +512,18 @@ class Mirror:
             self._home.check_owner(index, take_over=take_over)
             plan = prune.within(plan, max_prune, index.count(), confirm)
             index.forgiving = True
-            index.on_rebuilt = lambda: index.put_files(_kept(plan), self._clock())
+            index.on_rebuilt = lambda: index.put_files(kept_files(plan), self._clock())
             # Written only when the summary has been told: damage there is to be found before.
             index.awaited()
             if warnings:
                 # It may have been begun anew since the plan was made, or just now.
-                index.put_files(_kept(plan), self._clock())
+                index.put_files(kept_files(plan), self._clock())
             index.set_owner(self._home.name)
-            self._remember_wanted(index, plan)
+            remember_wanted(index, plan, self.manifest.datasets)
             try:
                 yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
             finally:
-                _remember_awaited(index, plan)
+                remember_awaited(index, plan)
 
     def _carry_out(
         self,
@@ -549,7 +543,7 @@ class Mirror:
         used = {
             key
             for action in plan.actions
-            if action.want is not None and action.kind in _NEED_AN_ARCHIVE
+            if action.want is not None and action.kind in NEED_AN_ARCHIVE
             for key in (action.want.archive, *(place.archive for place in action.want.places))
         }
         self._run = Run(
@@ -557,7 +551,7 @@ class Mirror:
             root=self.root,
             archives={key: self._archives[key] for key in sorted(used)},
             index=index,
-            options=self._options(wait=wait, jobs=jobs),
+            options=options(self.manifest, wait=wait, jobs=jobs),
             now=self._clock,
             executor=executor,
         )
@@ -572,28 +566,6 @@ class Mirror:
                 yield event
         finally:
             self._run = None
-
-    def _remember_wanted(self, index: Index, plan: Plan) -> None:
-        """Keep for `status` what this plan wants, dataset by dataset."""
-        names = plan.datasets or tuple(self.manifest.datasets)
-        wanted: dict[str, list[SceneId]] = {name: [] for name in names}
-        for action in plan.actions:
-            for name in action.datasets:
-                if name in wanted and action.kind is not Kind.SKIP:
-                    wanted[name].append(action.id)
-        # What a search did not finish to find is no reason to forget what was wanted.
-        unfinished = {failure.id for failure in plan.failures} & set(names)
-        before = index.wanted() if unfinished else {}
-        for name in unfinished:
-            wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
-            if not wanted[name] and name not in before:
-                # Nothing is known of what it wants, which is not the same as wanting nothing.
-                del wanted[name]
-        index.put_wanted(wanted, only=not plan.datasets)
-        mine = {product for name in names for product in self.manifest.datasets[name].products}
-        index.put_failures(
-            {failure.id: failure.error for failure in plan.failures}, of=mine.union(names) if plan.datasets else None
-        )
 
     def repair(
         self,
@@ -799,99 +771,3 @@ class Mirror:
         for warning in warnings:
             warn(warning)
         return bool(found)
-
-    def _options(self, *, wait: bool, jobs: int | None) -> Options:
-        transfer = self.manifest.transfer
-        return Options(
-            jobs=jobs or transfer.jobs,
-            policy=Policy(
-                retries=transfer.retries,
-                connect_timeout=transfer.connect_timeout,
-                stall_timeout=transfer.stall_timeout,
-                segments=transfer.segments,
-                integrity=transfer.integrity,
-            ),
-            max_rate=transfer.max_rate,
-            order_timeout=transfer.order_timeout,
-            max_orders=transfer.max_orders,
-            wait=wait,
-            filehash=filehash_of(self.manifest),
-        )
-
-
-def _no_file(name: str) -> "Polygonal":
-    raise FileNotFoundError(name)
-
-
-def _remember_awaited(index: Index, plan: Plan) -> None:
-    """Keep for reports the facts of what a plan wanted and did not get; those of files are kept with the files."""
-    wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in _NEED_AN_ARCHIVE}
-    held = index.ids() if wants else set()
-    facts = {scene_id: facts_of(scene) for scene_id, scene in wants.items() if scene_id not in held}
-    index.put_awaited(facts, only=plan.search_complete and not plan.datasets)
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A scene that is in its folder now."""
-
-    scene: Scene
-    path: Path
-
-
-def fetch(
-    scenes: Iterable[Scene],
-    folder: str | os.PathLike[str],
-    *,
-    archive: Archive,
-    jobs: int = 4,
-    on_event: Listener = ignore,
-) -> Iterator[Done]:
-    """Download scenes into a folder, ordering those in the long-term archive and waiting for them.
-
-    Yields each scene once its file is complete, checked and in place, as they complete; scenes that the folder holds
-    already come first and are not fetched again. The folder remembers orders and partial downloads, so that the same
-    call goes on after an interruption.
-
-    Args:
-        scenes: from a search.
-        folder: created where it is not there; files are named `<scene id>.zip`.
-        archive: where the scenes come from.
-        jobs: downloads at once.
-        on_event: told of everything that happens.
-
-    Raises:
-        TransferError: some scenes failed; raised when all others are done, and names each with its last error.
-        MirrorLocked: another process is at work in this folder.
-    """
-    root = Path(folder)
-    manifest = parse(
-        'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n',
-        source=str(root / "sedas_sync.fetch"),
-        read_aoi=_no_file,
-        types=TYPES,
-    )
-    by_id = {scene.id: scene for scene in scenes}
-    with Mirror(manifest, archives={"archive": archive}) as mirror:
-        plan = mirror.plan_for(by_id.values())
-        for action in plan.actions:
-            if action.kind.value == "keep":
-                yield Done(by_id[action.id], mirror.root / action.path)
-        failures: list[str] = []
-        for event in mirror.run(plan, jobs=jobs):
-            on_event(event)
-            if isinstance(event, Fetched | Adopted):
-                yield Done(by_id[event.id], mirror.root / event.path)
-            elif isinstance(event, Failed):
-                failures.append(f"{event.id}: {event.error}")
-    if failures:
-        raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
-
-
-def _kept(plan: Plan) -> list[Holding]:
-    """What an index has to know of the files that a plan keeps."""
-    return [
-        held if held.facts != NO_FACTS or action.want is None else replace(held, facts=facts_of(action.want.scene))
-        for action in plan.actions
-        if action.kind is Kind.KEEP and (held := action.held) is not None
-    ]

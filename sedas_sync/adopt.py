@@ -155,6 +155,7 @@ class Adopter:
         jobs: files read at once.
         record: remembers a file that is in place.
         stopped: says whether to go no further.
+        with_lengths: finds out how long the files of scenes are of which the catalogue says nothing.
     """
 
     def __init__(
@@ -168,9 +169,11 @@ class Adopter:
         jobs: int,
         record: Callable[[Holding], None],
         stopped: Callable[[], bool] = lambda: False,
+        with_lengths: Callable[[list[Want]], Mapping[SceneId, Want]] = lambda _: {},
     ) -> None:
         self._root = root
-        self._wants = wants
+        self._wants = dict(wants)
+        self._with_lengths = with_lengths
         self._held = {held.id: held for held in holdings}
         self._tracked = {file.path for held in self._held.values() for file in held_files(held)}
         self._level: Proving = level
@@ -196,6 +199,7 @@ class Adopter:
         place = source or self._root
         candidates = list(self._candidates(source))
         folders = self._folders(candidates)
+        self._wants |= self._with_lengths([self._wants[scene_id] for scene_id in sorted(set(folders.values()))])
         for path, whose in folders.items():
             if not self._stopped():
                 yield self._folder(whose, path, source, how)

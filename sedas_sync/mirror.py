@@ -657,6 +657,7 @@ class Mirror:
                 jobs=jobs or readers(),
                 record=ledger.add,
                 stopped=lambda: self.stopped,
+                with_lengths=self._planner.lengths.added,
             )
             files: list[File] = []
             self.on_step(Step("checking files", unit="file"))

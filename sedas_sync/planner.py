@@ -17,6 +17,7 @@ from sedas_sync.events import Event, Failure, Searched, Step
 from sedas_sync.facts import scene_of
 from sedas_sync.home import Home
 from sedas_sync.integrity import Filehash
+from sedas_sync.lengths import Lengths
 from sedas_sync.lock import Lock, differences, head_of
 from sedas_sync.locked import UNKNOWN, LookUp, archives_of, locked_wants
 from sedas_sync.manifest import Manifest
@@ -28,7 +29,7 @@ from sedas_sync.places import joined, ranked, taken_from
 from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
-from sedas_sync.survey import Survey, survey
+from sedas_sync.survey import Survey, is_folder_of, survey
 from sedas_sync.why import NOT_FOUND, Explanation, Pruning
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Planner:
         self._archives = archives
         self._pins = pins
         self._clock = clock
+        self.lengths = Lengths(archives.__getitem__, manifest.transfer, lambda: home.on_step)
 
     def search(
         self,
@@ -288,7 +290,9 @@ class Planner:
     ) -> Plan:
         with self._home.index(write=False) as (index, said):
             self._home.on_step(Step("looking at the mirror", len(wants)))
-            seen = self._survey(wants, index.holdings_of(wants) if holdings is None else holdings)
+            holdings = list(index.holdings_of(wants) if holdings is None else holdings)
+            wants = self._with_lengths(wants, holdings)
+            seen = self._survey(wants, holdings)
             orders = {order.id: order for order in index.orders()}
             warnings.extend(warning for warning in said if warning not in warnings)
         if refresh is not None:
@@ -312,6 +316,12 @@ class Planner:
             refreshed=tuple(seen.refreshed),
             polled=tuple(polled),
         )
+
+    def _with_lengths(self, wants: Mapping[SceneId, Want], holdings: Iterable[Holding]) -> Mapping[SceneId, Want]:
+        """Have it known how long the files of folders should be that stand here and that the index does not know."""
+        held = {holding.id for holding in holdings}
+        strangers = [want for key, want in wants.items() if key not in held and is_folder_of(self._home.root, want)]
+        return {**wants, **self.lengths.added(strangers)} if strangers else wants
 
     def _survey(self, wants: Mapping[SceneId, Want], holdings: Iterable[Holding]) -> Survey:
         return survey(
@@ -611,26 +621,13 @@ class Planner:
         return answers
 
     def _sizes(self, wants: list[Want]) -> dict[SceneId, int]:
-        from sedas_sync.sizes import remote_sizes  # noqa: PLC0415  # asked for by one option only
-
-        transfer = self._manifest.transfer
         files = {
             (want.scene.id, number): (want.archive, file)
             for want in wants
             if want.scene.online
             for number, file in enumerate(each_file(want.places[0].scene if want.places else want.scene))
         }
-        known = remote_sizes(
-            (
-                (key, self._archives[archive].locate(file))
-                for key, (archive, file) in files.items()
-                if file.size is None
-            ),
-            jobs=transfer.jobs,
-            connect_timeout=transfer.connect_timeout,
-            stall_timeout=transfer.stall_timeout,
-            on_done=lambda done: self._home.on_step(Step("asking for sizes", done, len(wants))),
-        )
+        known = self.lengths.ask({key: one for key, one in files.items() if one[1].size is None})
         sizes: dict[SceneId, int] = {}
         lacking: set[SceneId] = set()
         for key, (_, file) in files.items():

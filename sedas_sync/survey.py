@@ -112,6 +112,11 @@ def _between_places(root: str, held: Holding) -> dict[str, folder.Entry]:
 _NOTHING = Observed()
 
 
+def is_folder_of(root: Path, want: Want) -> bool:
+    """Whether every file of a scene of several stands where it belongs."""
+    return bool(want.scene.assets) and all((root / path).is_file() for path in wanted_paths(want))
+
+
 def state_of(root: Path, held: Holding) -> FileState:
     """Compare a scene with what the index remembers of it; a file is read only where its time differs.
 

@@ -353,6 +353,42 @@ def test_a_lost_index_is_rebuilt_from_folders_that_the_catalogue_can_vouch_for(p
     assert not any(one.path.startswith("/data") for one in stac.asked[asked:])
 
 
+def without_statements(stac):
+    for item in stac.items:
+        for asset in item["assets"].values():
+            del asset["file:size"], asset["file:checksum"]
+
+
+@pytest.mark.parametrize("command", ["apply", "adopt", "saved"])
+def test_a_lost_index_is_rebuilt_by_the_lengths_that_the_server_announces(place, stac, command):
+    without_statements(stac)
+    place.run("apply")
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (place.mirror / ".sedas-sync" / name).unlink(missing_ok=True)
+    (place.mirror / "S2" / "B04.tif").write_bytes(b"of another length")
+    asked = len(stac.asked)
+    if command == "adopt":
+        assert {item["file"]: item["result"] for item in place.run("adopt", "--json").json["files"]} == {
+            "S1": "adopted",
+            "S2": "wrong",
+        }
+    elif command == "saved":
+        assert place.run("plan", "--out", "p.json").code == 0
+    ran = place.run("apply", "--json", *(["--plan", "p.json"] if command == "saved" else []))
+    assert (ran.code, ran.summary["fetched"], ran.summary["adopted"] + ran.summary["kept"]) == (0, 1, 1), ran.err
+    got = {one.path for one in stac.asked[asked:] if one.path.startswith("/data") and one.method == "GET"}
+    assert got == {"/data/S2/B04.tif", "/data/S2/visual.tif"}
+    assert tree(place.mirror) == offered(stac)
+
+
+def test_an_address_that_cannot_be_asked_has_no_size_and_stops_no_plan(place, stac):
+    without_statements(stac)
+    stac.items[0]["assets"]["B04"]["href"] = "s3://bucket/B04.tif"
+    plan = place.run("plan", "--sizes", "--json")
+    assert (plan.code, plan.json["summary"]["bytes"]) == (0, None)
+    assert {action["id"]: action["size"] for action in plan.json["actions"]} == {"S1": None, "S2": 500}
+
+
 def test_an_index_of_the_first_format_is_carried_on(place, stac):
     place.run("apply")
     db = sqlite3.connect(place.mirror / ".sedas-sync" / "index.db")

@@ -150,12 +150,16 @@ class Run:
         self._desks = OrderDesks(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
-        limits = {key: limit for key, archive in archives.items() if (limit := connections_of(archive)) is not None}
+        # Two archives of a manifest may be one service, whose account counts all its connections.
+        self._services = {key: archive.identity for key, archive in archives.items()}
+        limits = {
+            archive.identity: limit for archive in archives.values() if (limit := connections_of(archive)) is not None
+        }
         self._jobs = options.jobs
         self._beyond = self._keep_within(limits)
-        self._policies = {key: self._policy_for(key, limits.get(key)) for key in archives}
-        self._at_once = {key: limit for key, limit in limits.items() if executor is not None or limit < self._jobs}
-        """Downloads of one archive at once, where they are fewer than may run."""
+        self._policies = {key: self._policy_for(key, limits.get(self._services[key])) for key in archives}
+        self._at_once = {name: limit for name, limit in limits.items() if executor is not None or limit < self._jobs}
+        """Downloads of one service at once, where they are fewer than may run."""
         self._count = dict.fromkeys(("fetched", "kept", "adopted", "pending", "skipped"), 0)
         self._pruned = 0
         self._warnings = 0
@@ -448,8 +452,9 @@ class Run:
         """Archives that allow no further download now."""
         if not self._at_once:
             return frozenset()
-        busy = Counter(task.archive for task in self._transfers.values())
-        return {key for key, limit in self._at_once.items() if busy[key] >= limit}
+        busy = Counter(self._services[task.archive] for task in self._transfers.values())
+        full = {name for name, limit in self._at_once.items() if busy[name] >= limit}
+        return {key for key, name in self._services.items() if name in full}
 
     def _take_ready(self, full: AbstractSet[str]) -> Task | None:
         if not full:
@@ -475,8 +480,12 @@ class Run:
             return ()
         said = []
         options, allowed = self.options, sum(limits.values())
-        names = ", ".join(f"{key} allows {limit}" for key, limit in limits.items())
-        if len(limits) == len(self.archives) and options.jobs > allowed:
+        keys = {name: [key for key in self.archives if self._services[key] == name] for name in limits}
+        names = ", ".join(
+            f"{' and '.join(keys[name])} {'allow' if len(keys[name]) > 1 else 'allows'} {limit}"
+            for name, limit in limits.items()
+        )
+        if limits.keys() == set(self._services.values()) and options.jobs > allowed:
             self._jobs = allowed
             said.append(
                 f"{options.jobs} downloads at once are more than an account may have ({names}): {allowed} go on instead"

@@ -215,6 +215,24 @@ def test_no_more_connections_than_an_account_may_have(mirror, server):
     assert said.startswith("12 downloads at once are more than an account may have")
 
 
+def test_two_archives_of_one_account_have_its_connections_together(mirror, server):
+    server.products = [*(msi(hours(number)) for number in range(8)), *(grd(hours(number)) for number in range(8))]
+    server.connections = 99
+    crowd(server, 5)
+    mirror.write(transfer="jobs = 8")
+    file = mirror.workspace.path / "manifest.toml"
+    (table, rest) = file.read_text().split("[transfer]")
+    tables = [table.partition("[archive]")[2] + f'collections = ["SENTINEL-{number}"]\n' for number in (1, 2)]
+    radar = rest[rest.index("[dataset.harwell]") :].replace("harwell]", 'radar]\narchive = "radar"')
+    optical = rest.replace("[dataset.harwell]", '[dataset.harwell]\narchive = "optical"')
+    file.write_text(f"version = 1\n[archives.radar]{tables[0]}[archives.optical]{tables[1]}[transfer]{optical}{radar}")
+    ran = mirror.here()
+    assert (ran.code, ran.summary["fetched"]) == (0, 16), ran.out
+    assert server.most_under_way == 4
+    (said,) = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert "(optical and radar allow 4)" in said
+
+
 def test_segments_count_as_connections(mirror, server):
     big = msi(hours(1))
     big.content = zipped(big.name, 24 << 20)

@@ -1,10 +1,11 @@
-"""The contract suite against the SeDAS client, which talks to the sandbox."""
+"""The contract suite against the SeDAS client, which talks to the sandbox, by itself and behind a guard."""
 
 from datetime import UTC, datetime
 
 import pytest
 from contract import ArchiveContract, Case
 
+from sedas_sync.archives.guarded import Guarded
 from sedas_sync.archives.sedas import SedasArchive
 from sedas_sync.model import Query
 from sedas_sync.sandbox import Sandbox
@@ -18,13 +19,24 @@ def sandbox():
         yield running
 
 
+QUERY = Query(
+    aoi=AOI,
+    start=datetime(2019, 4, 30, tzinfo=UTC),
+    stop=datetime(2019, 5, 12, 23, 59, 59, tzinfo=UTC),
+)
+
+
 class TestSedas(ArchiveContract):
     @pytest.fixture
     def case(self, sandbox):
-        query = Query(
-            aoi=AOI,
-            start=datetime(2019, 4, 30, tzinfo=UTC),
-            stop=datetime(2019, 5, 12, 23, 59, 59, tzinfo=UTC),
-        )
         with SedasArchive(sandbox.url, username="sandbox", password="sandbox") as archive:
-            yield Case(archive, query)
+            yield Case(archive, QUERY)
+
+
+class TestGuarded(ArchiveContract):
+    """What stands between a run and the archive of another package changes nothing of one that is right."""
+
+    @pytest.fixture
+    def case(self, sandbox):
+        with SedasArchive(sandbox.url, username="sandbox", password="sandbox") as archive:
+            yield Case(Guarded(archive, "foreign"), QUERY)

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from sedas_sync import folder
 from sedas_sync.archives import Archive, connections_of
 from sedas_sync.assets import held_files
-from sedas_sync.bundle import left_over, partial_path, recover
+from sedas_sync.bundle import forget, left_over, partial_path, recover
 from sedas_sync.crew import FOLDER, Crew, Lost, disband
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError
 from sedas_sync.events import (
@@ -354,6 +354,18 @@ class Run:
                 return
             self._prune_one(action)
             yield from self._told()
+        if not (self._failures or self.interrupted):
+            self._forget(self.plan.spare)
+
+    def _forget(self, spare: tuple[str, ...]) -> None:
+        """Take away downloads under way that nobody goes on with, and what was remembered of their failures."""
+        for path in spare:
+            try:
+                forget(str(self.root), path)
+            except (SedasSyncError, OSError) as error:
+                self.warn(f"{path}: is left as it is: {_sentence(error)}")
+        if spare:
+            self.index.drop_errors(but={action.id for action in self.plan.actions})
 
     def _prune_one(self, action: Action) -> None:
         held = self.index.holding(action.id)

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import stat as modes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +30,7 @@ from sedas_sync.folder import STATE
 from sedas_sync.layout import Layout
 from sedas_sync.model import Asset, Download, HeldFile, Holding, Level, Scene, SceneId
 from sedas_sync.transfer import Got, Job, Policy, partial_of
-from sedas_sync.transfer.partial import identity
+from sedas_sync.transfer.partial import identity, note_name
 
 SUFFIX = ".scene"
 _COMMIT = "commit.json"
@@ -246,6 +246,41 @@ class Bundle:
         _write(self._root, f"{self._place}/{_short(asset.name)}.done", values)
 
 
+# -- of scenes that nothing wants any more ---------------------------------------------------------------------------
+
+
+def spare(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
+    """Downloads under way of other scenes than these: where they are, and how many bytes.
+
+    A folder that gave way and could not be told where it belongs is none of them.
+    """
+    place = f"{STATE}/partial"
+    try:
+        with os.scandir(f"{root}/{place}") as listing:
+            names = {entry.name for entry in listing if entry.name.endswith((".part", SUFFIX))}
+    except OSError:
+        return (), 0
+    if names:
+        names.difference_update(partial_path(scene).rpartition("/")[2] for scene in wanted)
+    found = tuple(f"{place}/{name}" for name in sorted(names) if folder.stat(root, f"{place}/{name}/old") is None)
+    return found, sum(under_way(root, path) for path in found)
+
+
+def forget(root: str, path: str) -> None:
+    """Remove a download under way.
+
+    Raises:
+        TransferError: a folder on the way is a symbolic link.
+        OSError: it cannot be removed.
+    """
+    if path.endswith(SUFFIX):
+        folder.discard(root, path)
+        return
+    for name in (path, note_name(path)):
+        with suppress(FileNotFoundError):
+            folder.remove(root, name)
+
+
 # -- after a kill ----------------------------------------------------------------------------------------------------
 
 
@@ -293,7 +328,7 @@ def _retire(root: str, place: str, path: str, held: Holding | None) -> list[str]
         if file is not None and _same(folder.stat(root, at), file):
             folder.remove(root, at)
         elif file is not None or not entry.is_file or folder.stat(root, shown) is not None:
-            kept = folder.set_aside(root, at)
+            kept = folder.set_aside(root, at, of=path.rpartition("/")[2])
             said.append(f"{shown}: something else stood in the scene's place; it is now {kept}")
         else:
             folder.move(root, at, shown)

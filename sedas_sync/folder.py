@@ -270,8 +270,13 @@ def stat(root: str, relative: str) -> os.stat_result | None:
         return None
 
 
-def set_aside(root: str, relative: str) -> str:
+def set_aside(root: str, relative: str, *, of: str = "") -> str:
     """Move a stranger (file, folder, or link itself) into `replaced/` under a free name; returns where.
+
+    Args:
+        root: the mirror's folder.
+        relative: where it stands.
+        of: what its name is to tell besides, such as the scene whose folder it was in.
 
     Raises:
         FileNotFoundError: there is nothing at `relative`.
@@ -281,7 +286,7 @@ def set_aside(root: str, relative: str) -> str:
         plain = modes.S_ISREG(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode)
         number = 0
         while True:
-            free = _numbered(name, number)
+            free = _numbered(f"{of}-{name}" if of else name, number)
             number += 1
             if exists(there, free):
                 continue
@@ -296,9 +301,7 @@ def set_aside(root: str, relative: str) -> str:
 
 
 def _numbered(name: str, number: int) -> str:
-    if not number:
-        return name
-    tail = f".{number}"
+    tail = f".{number}" if number else ""
     while len(os.fsencode(name + tail)) > 255:  # noqa: PLR2004 - NAME_MAX of every file system in use
         name = name[:-1]
     return name + tail

@@ -442,6 +442,12 @@ class Index:
         self._notes.drop(scene_id)
         self._rescued = tuple(order for order in self._rescued if order.id != scene_id)
 
+    def drop_errors(self, *, but: AbstractSet[SceneId]) -> None:
+        """Forget the last errors of other scenes than these."""
+        for (scene_id,) in list(self._rows("SELECT id FROM errors")):
+            if scene_id not in but:
+                self._execute("DELETE FROM errors WHERE id = ?", (scene_id,))
+
     def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
         """Remember the last error of a scene."""
         self._execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", (scene_id, error, now.isoformat()))

@@ -98,6 +98,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Orders as the archive described them while planning."""
     prune_refused: bool = False
     """Whether files were to be removed and may not be: no scene failed, and yet not all was done."""
+    spare: tuple[str, ...] = ()
+    """Downloads under way of scenes that are not wanted any more, relative to the mirror: they go with what goes."""
 
     @property
     def changes(self) -> int:
@@ -273,6 +275,8 @@ def _kind(want: Want, here: Observed, measure: _Measure) -> tuple[Kind, str]:
             return Kind.ADOPT, f"held at {held.path}, the layout now puts it at {want.path}"
         return Kind.KEEP, "held and unchanged"
     if here.tracked and here.state is FileState.DAMAGED:
+        if held is not None and held.files:
+            return Kind.REPLACE, "damaged here: a file of it is gone, or is not what was fetched"
         return Kind.REPLACE, "damaged here: the bytes are not those that were fetched"
     if here.blocked:
         return Kind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"

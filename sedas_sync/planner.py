@@ -215,6 +215,7 @@ class Planner:
         judged = self._judged(found)
         removals, changed = prune.still_ours(self._home.root, judged.prune)
         vouched = {action.id for action in judged.keep}
+        plan = prune.spare_too(plan, self._home.root, (want.scene for want in found.wants.values()))
         return replace(
             plan,
             actions=(*plan.actions, *judged.keep, *removals),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from sedas_sync.bundle import spare
 from sedas_sync.desired import Desired, desired
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.facts import scene_of
@@ -20,6 +21,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model import Action, Holding, Kind, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Plan
 from sedas_sync.survey import state_of
+from sedas_sync.words import size
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _NAMED = 5
@@ -181,8 +183,19 @@ def without(plan: Plan, why: str) -> Plan:
     return replace(
         plan,
         actions=tuple(action for action in plan.actions if action.kind is not Kind.PRUNE),
+        spare=(),
         warnings=(*plan.warnings, why),
     )
+
+
+def spare_too(plan: Plan, root: Path, wanted: Iterable[Scene]) -> Plan:
+    """The same plan, by which downloads under way of scenes that are not wanted go too, and that is said."""
+    found, bytes_ = spare(str(root), wanted)
+    if not found:
+        return plan
+    what = "1 download" if len(found) == 1 else f"{len(found)} downloads"
+    said = f"{what} under way, {size(bytes_)}, of scenes that are not wanted any more will be removed"
+    return replace(plan, spare=found, warnings=(*plan.warnings, said))
 
 
 def within(plan: Plan, limit: Limit, held: int, confirm: Callable[[int, int], bool]) -> Plan:

@@ -176,7 +176,7 @@ def test_damaged_and_missing_files_are_fetched_alone(place, stac):
         "/data/S2/visual.tif",
     ]
     assert tree(place.mirror) == {**offered(stac), "S1/notes.txt": b"mine"}
-    assert (place.mirror / ".sedas-sync" / "replaced" / "B04.tif").read_bytes() == b"damaged"
+    assert (place.mirror / ".sedas-sync" / "replaced" / "S2-B04.tif").read_bytes() == b"damaged"
     assert place.run("plan", "--json").json["summary"]["keep"] == 2
 
 
@@ -294,6 +294,24 @@ def test_prune_takes_what_it_knows_and_no_more(place, stac):
     assert ran.summary["pruned"] == 2
     assert tree(place.mirror) == {"S1/notes.txt": b"mine"}
     assert not (place.mirror / "S2").exists()
+
+
+def test_prune_takes_downloads_under_way_of_scenes_that_are_not_wanted(place, stac):
+    stac.faults |= {"/data/S1/visual.tif": [404] * 3, "/data/S2/visual.tif": [404] * 6}
+    assert place.run("apply").code == 1
+    parts = partial(place)
+    assert len(parts) == 2
+    (place.mirror / ".sedas-sync" / "partial" / "mine.txt").write_text("mine")
+    place.manifest(dataset=DATASET + 'exclude = ["S1"]\n')
+    assert place.run("apply").code == 1, "S2 fails again"
+    assert partial(place) == sorted([*parts, "mine.txt"])
+    stac.faults.clear()
+    assert "1 download under way, 100 B, of scenes that are not wanted" in place.run("plan", "--prune").err
+    ran = place.run("apply", "--prune", "--json")
+    assert (ran.code, ran.summary["fetched"], ran.summary["pruned"]) == (0, 1, 0)
+    assert partial(place) == ["mine.txt"]
+    assert place.run("status", "--json").json["summary"]["failed"] == 0
+    assert tree(place.mirror) == offered(stac, "S2")
 
 
 def test_every_file_is_exported(place, stac):

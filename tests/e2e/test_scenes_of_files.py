@@ -176,7 +176,7 @@ def test_damaged_and_missing_files_are_fetched_alone(place, stac):
         "/data/S2/visual.tif",
     ]
     assert tree(place.mirror) == {**offered(stac), "S1/notes.txt": b"mine"}
-    assert (place.mirror / ".sedas-sync" / "replaced" / "S2-B04.tif").read_bytes() == b"damaged"
+    assert (place.mirror / ".sedas-sync" / "replaced" / "S1-B04.tif").read_bytes() == b"damaged"
     assert place.run("plan", "--json").json["summary"]["keep"] == 2
 
 

@@ -956,12 +956,14 @@ class Run:
             Transfer(id=scene_id, done=done, total=total) for scene_id, (done, total) in list(self._moving.items())
         )
         pending, oldest = self._desks.pending, self._desks.oldest
-        files = sum(task.asset is not None for task in self._transfers.values()) - len(self._gatherer)
+        tasks = (*self._transfers.values(), *self._calls.values(), *self._gatherer.tasks, *pending)
+        # A scene of several files is in more than one of these at a time.
+        going = {task.action.id for task in tasks if task is not None}
         self.tell(
             Progress(
                 time=self.now(),
                 done=self._done,
-                total=self._done + len(self._ready) + len(self._transfers) - files + len(self._calls) + len(pending),
+                total=self._done + len(self._ready) + len(going),
                 bytes=self._bytes + sum(transfer.done for transfer in active),
                 bytes_total=self.plan.bytes,
                 pending=len(pending),

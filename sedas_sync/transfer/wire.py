@@ -417,7 +417,10 @@ class Client:
                 response.withheld = response.redirected and bool(headers) and not own
                 return response
             self.release(response, patience)
-            url = urljoin(f"{origin}{target}", location)
+            try:
+                url = urljoin(f"{origin}{target}", location)
+            except ValueError as error:
+                raise Refused(f"{origin} redirects to what is no URL") from error
             following, target = split(url)
             if origin.scheme == "https" and following.scheme == "http":
                 raise Refused(f"{origin} redirects to plain http, which is not followed")

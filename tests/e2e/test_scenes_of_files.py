@@ -71,6 +71,7 @@ def test_plan_apply_and_nothing_more(place, stac):
     assert (ran.summary["fetched"], ran.summary["bytes"]) == (2, sum(sizes.values()))
     assert tree(place.mirror) == offered(stac)
     assert partial(place) == []
+    assert {event["total"] for event in ran.events if event["event"] == "progress"} <= {2}
     fetched = {event["id"]: event for event in ran.events if event["event"] == "fetched"}
     listing = "".join(
         f"{hashlib.sha256(data).hexdigest()}  {name.partition('/')[2]}\n"

@@ -79,6 +79,12 @@ def test_a_circle_of_redirects_ends(server, tmp_path, live):
     assert len(server.seen) == 6
 
 
+def test_a_redirect_to_nowhere_is_said(server, tmp_path, live):
+    server.paths["/a"] = Served(b"", faults=["redirect:http://[::1/x"])
+    with pytest.raises(errors.TransferError, match="redirects to what is no URL"):
+        get(server.url("/a"), tmp_path, live)
+
+
 def test_a_portal_behind_a_redirect_asks_for_a_new_link_at_once(server, tmp_path, live):
     with FaultServer() as portal:
         portal.paths["/login"] = Served(b"", faults=["html"] * 9)

@@ -632,6 +632,7 @@ class SedasArchive:
         rows = windows.complete(
             asking.ask,
             windows.Window(start, stop),
+            spread=asking.spread,
             divide=asking.divide,
             knowledge=self._knowledge.setdefault(asking.narrowing, windows.Knowledge()),
             workers=SEARCHES_AT_ONCE,
@@ -1182,12 +1183,16 @@ class _Ends:
 
     first_included: bool = False
     last_included: bool = False
+    loose: bool = False
+    """Whether answers reach beyond what was asked for, and so tell nothing about its ends."""
 
     def learn(self, start: int, stop: int, starts: Collection[int]) -> None:
-        """Learn from the starts of an answer; one that reaches beyond its ends tells nothing about them."""
+        """Learn from the starts of an answer."""
         if starts:
-            self.first_included = self.first_included or min(starts) == start
-            self.last_included = self.last_included or max(starts) == stop
+            first, last = min(starts), max(starts)
+            self.loose = self.loose or first < start or last > stop
+            self.first_included = not self.loose and (self.first_included or first == start)
+            self.last_included = not self.loose and (self.last_included or last == stop)
 
 
 class _Asking:
@@ -1222,28 +1227,29 @@ class _Asking:
             when = to_instant(value) if value else None
         except (ValueError, TypeError, AttributeError, OverflowError):
             # It will be left out with a warning, once, however many answers hold it; till then it counts as a row.
-            return windows.Row("\0" + _shown(row), None, "", row)
+            return windows.Row("\0" + _shown(row), None, _ALIKE, row)
         if when is None:
-            return windows.Row(name, None, "", row)
+            return windows.Row(name, None, _respects(row), row)
         if when.microsecond:
             self._fractions = True
-        satellite = row.get("satelliteName")
-        return windows.Row(name, _seconds(when), satellite if isinstance(satellite, str) else "", row)
+        return windows.Row(name, _seconds(when), _respects(row), row)
 
-    def divide(self, window: windows.Window, rows: Collection[windows.Row]) -> Iterator[list[Any]]:
-        """Yield the ways to cut a second into parts whose answers together are the whole's, best first.
-
-        Each part is what it changes in the body of the question.
-        """
+    def spread(self, window: windows.Window, rows: Collection[windows.Row]) -> list[Any]:
+        """Cut the area so that no part meets all rows; each part is what it changes in the body of the question."""
+        if "minCoveragePercent" in self._query.filters:
+            return []
         part: dict[str, Any] = window.part or {}
         body = {**self._whole, **part}
-        if "minCoveragePercent" not in self._query.filters:
-            areas = _cut_area(body["aoiWKT"], [row.item for row in rows])
-            if areas:
-                filters = {key: value for key, value in body["filters"].items() if key != "minCoveragePercent"}
-                yield [{**part, "aoiWKT": area, "filters": filters} for area in areas]
+        filters = {key: value for key, value in body["filters"].items() if key != "minCoveragePercent"}
+        areas = _cut_area(body["aoiWKT"], [row.item for row in rows])
+        return [{**part, "aoiWKT": area, "filters": filters} for area in areas]
+
+    def divide(self, window: windows.Window, rows: Collection[windows.Row]) -> Iterator[list[Any]]:
+        """Yield other ways to cut a question into parts whose answers together are the whole's, best first."""
+        part: dict[str, Any] = window.part or {}
+        body = {**self._whole, **part}
         if "satelliteName" not in body:
-            seen = {row.group for row in rows if row.group}
+            seen = {row.groups[0] for row in rows if row.groups[0]}
             names = sorted(seen.union(self._archive._known_satellites()))  # noqa: SLF001 - its own helper
             if len(names) > 1:
                 yield [{**part, "satelliteName": name} for name in names]
@@ -1262,6 +1268,21 @@ class _Asking:
             isinstance(row.item, dict) and str(row.item.get("orbitDirection")).upper() in directions for row in rows
         ):
             yield [{**part, "filters": {**body["filters"], "orbitDirection": value}} for value in directions]
+
+
+_RESPECTS = ("satelliteName", "sensorType", "productType", "orbitDirection")
+"""What a limit may count rows by, besides the source group: what they can be filtered by."""
+_ALIKE = ("",) * (len(_RESPECTS) + 1)
+
+
+def _respects(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """In which respects the service's limit may tell a row from others; the satellite first."""
+    return _all_respects(*[value if isinstance(value, str) else "" for value in map(row.get, _RESPECTS)])
+
+
+@lru_cache(maxsize=1024)
+def _all_respects(satellite: str, *others: str) -> tuple[str, ...]:
+    return (satellite, *others, _group_of(satellite) or "")
 
 
 def _products(answer: object) -> list[Any]:

@@ -2,167 +2,68 @@
 
 The service has no paging. An answer that would be too long is cut silently, newest first as far as is known, at no
 fixed number: 256 rows came where 2,848 products were (saved answers of 2019), 401 elsewhere. What the limit counts (all
-rows, those of a satellite, those before a filter) is not known either. So no answer is believed by itself. It is
-believed where two questions of different size agree about the same stretch of time, and never where more turned up.
+rows, those of a satellite, those before a filter) is not known either. So no answer is believed by itself.
 
-The algorithm knows nothing of HTTP: it asks windows of time through a function and is handed rows.
+A search ends when its root is covered by windows each of which is believed. The invariant:
 
-1.  A window's answer is checked by asking its pieces: what lies before the oldest row seen (all that a newest-first
-    cut can hide), and the rest in two halves. The halves meet at the median of the starts seen, not in the middle of
-    time, so that with one limit for all a cut answer cannot agree with both: each half has room for what was hidden.
-2.  A piece that adds nothing to its parent's answer, and is shorter than it, is believed. Any other is itself a window
-    to be checked, its answer known already. Once answers have been cut at one length and none was longer, that length
-    is taken for the limit, and shorter answers are checked by one half only; should another length turn up, these are
-    opened again.
-3.  Leaving out always the same rows from long answers could fool 2. So a believed piece that is longer than any that
-    has passed yet must also agree with needles, sub-windows of a few rows. Where one finds more, agreement counts for
-    little from then on, what was believed before is opened again, and it is disagreement that shows an answer to be
-    whole: it holds rows that long answers do not.
-4.  What tells whether an answer may have been cut is its whole length, rows from outside its window and repetitions
-    included. Archives that round instants, or give what overlaps, fill their answers with rows from outside. Where
-    the pieces of a window are answered just as the window is, wherever they lie, time is cut no further.
-5.  What time cannot cut, a single second above all, is cut by space, satellite, sensor, product type and orbit
-    direction. All tiles of a Sentinel-2 datatake share one start, so a hundred rows in a second are nothing special.
-    A `HANDFUL` of rows that nothing parts is believed, several baselines of a scene being one, unless answers of that
-    length were cut, now or later. More than that is reported as unsettled where no longer answer vouches for it.
+    A window is believed only where (1) its answer is smaller, by every way of counting that may be the limit's, than
+    another answer that came, and (2) another question of different size agrees with it.
+
+(1) is a proof for any fixed limit and any choice of what it leaves out, see `limits`: what a limit cut is as large as
+that limit lets through. (2) is the evidence against every other kind of limit, and shows where (1) does not hold: from
+then on, (1) asks for much less than what was ever seen cut. What was believed is judged again, by all that has been
+learnt, before the search ends, and asked anew where it no longer stands.
+
+How windows are cut, so that the pieces become smaller than the whole:
+
+*   By time, at the median of the starts seen, not in the middle of time: each half has room for what was hidden. What
+    lies before the oldest row seen is a piece by itself, since it is all that a newest-first cut hides.
+*   What time cannot part by space, satellite, sensor, product type and orbit direction. All tiles of a Sentinel-2
+    datatake share one start, so a hundred rows in a second are nothing special.
+*   What nothing parts is compared with the longest answer that ten years either way give. A `HANDFUL` that even that
+    does not exceed is believed where nothing was ever seen cut; anything else is reported as unsettled.
+
+Leaving out always the same rows from long answers could fool (2), since all long answers agree then. So believed pieces
+that are longer than any that has passed yet must agree with needles, sub-windows of a few rows.
+
+What counts is an answer's whole length, rows from outside its window and repetitions included: archives that round
+instants, or give what overlaps, fill their answers with these. Where the pieces of a window are answered just as the
+window is, wherever they lie, time is cut no further.
 
 What no search can see through: a limit that counts rows before they are filtered, while the filter passes next to none
-of them; where answers of `TINY` rows or fewer are cut, the search is called incomplete for that. Nor a limit of a
-handful of rows where all that is asked for shares a second and a place.
+of them (`TINY`); and a limit of a handful of rows where all that the archive ever gives shares a second and a place.
 
 Cost, in searches: 4 for an answer of up to 64 rows that was not cut, about 10 for 5,000; behind a limit of c about
 3 n/c for n rows where the newest come, up to 6 n/c where any rows may be left out (measured with limits of 20 to 401 on
 5,000 rows). Every piece is smaller than its window, so it ends; a catalogue that changes underneath, or a limit of next
 to nothing, ends at `searches_allowed`.
+
+The algorithm knows nothing of HTTP: it asks windows of time through a function and is handed rows.
 """
 
-import math
-import queue
-import threading
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from heapq import heapify, heappop, heappush
-from itertools import count, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Generator, Iterator
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.archives import spans
+from sedas_sync.archives.asking import SMALL, Answer, Ask, Divide, Row, Seen, Spread, Workers, look
+from sedas_sync.archives.limits import NEVER, TINY, Knowledge, Size, len_of
+from sedas_sync.archives.spans import NEAR, Window
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
-TINY = 3
-"""Where answers of so few rows were cut, nothing that the archive says can be believed."""
-HANDFUL = 9
-"""So many rows that nothing can part are believed where no answer of that length was cut: several baselines, or the
-parts of one acquisition, come in handfuls."""
-NEAR = 1
-"""Seconds by which a question may reach beyond its window so that both its ends are included; see `Window`."""
+__all__ = ["NEAR", "Answer", "Cost", "Knowledge", "Row", "Window", "complete"]
+
 FRUITLESS = 6
 """How often in a row a piece may be answered with nothing but what its window was, before time is cut no further."""
-SHORT = 12
-"""Pieces of so many rows need no needle while nothing speaks against them."""
-SMALL = 64
-"""Answers of so many rows are first cut so that one piece is a needle."""
-NEEDLE = 5
-"""Rows that the smallest needle holds: few enough for any limit that makes sense, enough to hit what is left out."""
-CALIBRATION_SECONDS = 60 * 86400
+CALIBRATION_SECONDS = 3650 * 86400
 """How far around a full second it is looked for an answer that is longer."""
+EARLIEST = 946_684_800
+"""2000-01-01: the earliest instant that the service is known to be asked for (saved searches of 2019)."""
 DEEPEST = 40
 """Cuts of one second within each other."""
-CUTS_OF_ONE_LENGTH = 3
-"""Answers cut at one length after which that length is taken for the limit."""
 SHOWN_WINDOWS = 3
-
-_NEVER = math.inf
-
-
-class Window(Struct, frozen=True):
-    """What one question covers: whole seconds since 1970, both ends included.
-
-    The answer may hold rows that lie outside. Those farther away than `NEAR` show that the archive does not keep to
-    what it is asked: that it rounds instants to minutes or days, gives whatever overlaps, or ignores them.
-    """
-
-    start: int
-    stop: int
-    part: Any = None
-    """How the question is narrowed besides, understood by whoever answers; None: not at all."""
-
-
-class Row(NamedTuple):
-    """One row of an answer, as far as completeness goes."""
-
-    id: str
-    start: int | None
-    """Whole seconds since 1970; None where the row does not say."""
-    group: str
-    """What a limit may be counted by, e.g. the satellite."""
-    item: Any
-    """The row itself, handed on untouched."""
-
-
-class Answer(Struct, frozen=True):
-    """All rows that one question was answered with, in any order."""
-
-    rows: list[Row]
-
-
-Ask = Callable[[Window], Answer]
-Divide = Callable[[Window, Collection[Row]], Iterable[list[Any]]]
-"""Ways to cut a second: given the window and its rows, lists of `Window.part`s that together cover it, best first."""
-
-
-class Knowledge(Struct):
-    """What searches have learnt about how an archive cuts its answers.
-
-    Shared between searches and threads without a lock: a lost update costs a search and nothing else.
-    """
-
-    longest: int = 0
-    """Rows of the longest answer so far: a limit that counts rows is no smaller."""
-    cut_at: float = _NEVER
-    """Rows of the shortest answer that was proved cut."""
-    group_cut_at: float = _NEVER
-    """The most rows of one group in an answer proved cut, the least of these."""
-    longest_group: int = 0
-    """The most rows of one group in any answer so far."""
-    doubt: float = _NEVER
-    """Rows of the shortest answer that another one agreed with, and that was proved cut all the same."""
-    probed: int = SHORT
-    """Rows of the longest answer that needles agreed with."""
-    cuts: int = 0
-    """Answers proved cut."""
-    longest_cut: int = 0
-    """Rows of the longest of these."""
-    strange: bool = False
-    """Whether an answer held rows far outside its window, so that a few rows may be all that came of very many."""
-
-    @property
-    def uniform(self) -> bool:
-        """Whether all answers that were cut had one length, which none was longer than: a limit that counts rows."""
-        return (
-            self.cuts >= CUTS_OF_ONE_LENGTH and self.cut_at == self.longest_cut == self.longest and self.doubt == _NEVER
-        )
-
-    @property
-    def group_limit(self) -> float:
-        """Rows of one group that no answer has exceeded, and that some had when they were cut."""
-        return self.group_cut_at if self.group_cut_at == self.longest_group else _NEVER
-
-    @property
-    def uneven(self) -> bool:
-        """Whether answers were cut that are much shorter than others: no limit that counts the rows one gets."""
-        return self.cut_at * 2 < self.longest
-
-    @property
-    def credible(self) -> float:
-        """Answers of so many rows or more are not believed though another agrees with them.
-
-        Far below `doubt`, since windows are halved: the next shorter answers that were cut may be half as long.
-        """
-        return max(2.0, self.doubt / 4)
 
 
 class Cost(Struct):
@@ -181,6 +82,7 @@ def complete(
     ask: Ask,
     root: Window,
     *,
+    spread: Spread = lambda _window, _rows: [],
     divide: Divide = lambda _window, _rows: (),
     knowledge: Knowledge | None = None,
     workers: int = 4,
@@ -194,7 +96,8 @@ def complete(
     Args:
         ask: Answers one question; called from several threads.
         root: What to search.
-        divide: Ways to cut a single second.
+        spread: Cuts by space.
+        divide: Cuts by anything else.
         knowledge: What earlier searches of the same archive have learnt; added to.
         workers: Questions asked at once.
         stopped: Says that the caller wants no more.
@@ -208,118 +111,20 @@ def complete(
     """
     search = _Search(
         root,
+        spread,
         divide,
         Knowledge() if knowledge is None else knowledge,
         allowed,
         Cost() if cost is None else cost,
         set() if found is None else found,
     )
-    return search.run(_Workers(ask, workers), stopped)
+    return search.run(Workers(ask, workers), stopped)
 
 
 # --------------------------------------------------------------------------------------------------------------------
 
 
-class _Workers:
-    """A few daemon threads that ask; an abandoned question never keeps the process from ending."""
-
-    def __init__(self, ask: Ask, count: int) -> None:
-        self._ask = ask
-        self._count = count
-        self._threads = 0
-        self._closed = False
-        self._questions: queue.SimpleQueue[tuple[Any, Window] | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[Any, Answer | BaseException]] = queue.SimpleQueue()
-
-    def submit(self, key: Any, window: Window) -> None:
-        self._questions.put((key, window))
-        if self._threads < self._count:
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"search-{self._threads}", daemon=True).start()
-
-    def next(self) -> tuple[Any, Answer]:
-        key, answer = self._answers.get()
-        if isinstance(answer, BaseException):
-            raise answer
-        return key, answer
-
-    def close(self) -> None:
-        self._closed = True
-        for _ in range(self._threads):
-            self._questions.put(None)
-
-    def _work(self) -> None:
-        while (question := self._questions.get()) is not None:
-            key, window = question
-            if self._closed:
-                return
-            answer: Answer | BaseException
-            try:
-                answer = self._ask(window)
-            except BaseException as error:  # noqa: BLE001 - raised again where the answer is waited for
-                answer = error
-            self._answers.put((key, answer))
-
-
-class _Seen(Struct):
-    """What is kept of an answer while its window is being checked."""
-
-    window: Window
-    length: int
-    """All its rows, wherever they lie and however often they came: it is these that a limit counts."""
-    ids: set[str]
-    """Of all rows."""
-    starts: dict[str, int]
-    """Of the rows that lie in the window."""
-    outside: dict[str, int]
-    """Starts of the rows that do not."""
-    groups: Counter[str]
-    rows: list[Row]
-    """The rows themselves, each once, where time may not part them."""
-    lost: bool = False
-    """Whether a row that another answer had given for this window was missing."""
-    agreed: bool = False
-    """Whether it agreed with the answer of the window it is a piece of."""
-
-    @property
-    def strange(self) -> bool:
-        """Whether rows lie so far outside that the archive cannot have kept to the window."""
-        first, last = self.window.start - NEAR, self.window.stop + NEAR
-        return any(not first <= start <= last for start in self.outside.values())
-
-    def within(self, window: Window) -> set[str]:
-        """The rows of this window that lie in another one."""
-        return {name for name, start in self.starts.items() if window.start <= start <= window.stop}
-
-    def beyond(self, other: "_Seen") -> set[str]:
-        """The rows that another answer lacks though they belong to its window, or do not say where they belong."""
-        window = other.window
-        return {
-            name
-            for name in self.ids - other.ids
-            if (start := self.starts.get(name, self.outside.get(name))) is None or window.start <= start <= window.stop
-        }
-
-
-def _look(window: Window, answer: Answer) -> _Seen:
-    rows = {row.id: row for row in answer.rows}
-    dated = {name: row.start for name, row in rows.items() if row.start is not None}
-    starts = {name: start for name, start in dated.items() if window.start <= start <= window.stop}
-    seen = _Seen(
-        window=window,
-        length=len(answer.rows),
-        ids=set(rows),
-        starts=starts,
-        outside={name: start for name, start in dated.items() if name not in starts},
-        groups=Counter(row.group for row in answer.rows),
-        rows=[],
-    )
-    if len(set(starts.values())) <= 1 or seen.strange:
-        seen.rows = list(rows.values())
-    return seen
-
-
-_Task = Generator[list[Window], list[_Seen], None]
+_Task = Generator[list[Window], list[Seen], None]
 
 
 class _Pending(Struct, eq=False):
@@ -327,8 +132,25 @@ class _Pending(Struct, eq=False):
 
     task: _Task
     windows: list[Window]
-    answers: list[_Seen | None]
+    answers: list[Seen | None]
     open: int
+
+
+class _Believed(Struct, frozen=True):
+    """A window that was believed, to be judged again by what is learnt later."""
+
+    window: Window
+    size: Size
+    handful: bool = False
+    """Whether for being a handful, while nothing had been cut."""
+    below: bool = False
+    """Whether for being below a limit that seemed to be known."""
+
+    def stands(self, known: Knowledge) -> bool:
+        """Whether the reason for which it was believed still holds."""
+        if self.handful and not known.cuts:
+            return True
+        return known.whole(self.size) and (known.settled or not self.below)
 
 
 class _Search:
@@ -337,6 +159,7 @@ class _Search:
     def __init__(
         self,
         root: Window,
+        spread: Spread,
         divide: Divide,
         knowledge: Knowledge,
         allowed: Callable[[int], int],
@@ -344,27 +167,22 @@ class _Search:
         found: set[str],
     ) -> None:
         self._root = root
+        self._spread = spread
         self._divide = divide
         self._known = knowledge
         self._allowed = allowed
         self._cost = cost
         self._found = found
+        self._believed: list[_Believed] = []
         self._unsettled: list[Window] = []
         self._spent = False
-        self._believed: list[tuple[int, int, _Taken]] = []
-        """Heap of what was believed on agreement: minus rows, a number; opened again where doubt grows."""
-        self._numbers = count()
         self._probing = 0
         """Rows of the longest piece that needles are under way in."""
-        self._taken: list[_Taken] = []
-        """What was believed for its length alone; opened again where answers of that length turn out to be cut."""
-        self._trusted: list[_Taken] = []
-        """What was believed because the limit seemed to be known; opened again where it turns out not to be."""
         self._ready: list[_Task] = []
 
     # -- running the tasks -------------------------------------------------------------------------------------------
 
-    def run(self, workers: _Workers, stopped: Callable[[], bool]) -> Iterator[Row]:
+    def run(self, workers: Workers, stopped: Callable[[], bool]) -> Iterator[Row]:
         waiting = self._advance(workers, self._begin(), None)
         try:
             while waiting:
@@ -380,38 +198,31 @@ class _Search:
                     told = [seen for seen in pending.answers if seen is not None]
                     waiting += self._advance(workers, pending.task, told)
                 if not waiting:
-                    self._reopen()
+                    self._judge_again()
                     waiting += self._run_ready(workers)
         finally:
             workers.close()
-        if self._unsettled or self._spent or self._known.cut_at <= TINY:
+        if self._unsettled or self._spent or self._hopeless:
             raise IncompleteSearch(self._shortfall())
 
-    def _reopen(self) -> None:
-        """Open again what was believed for a reason that has turned out not to hold."""
-        uniform = self._known.uniform
-        doubtful = [taken for taken in self._trusted if not uniform or self._is_full(taken.groups)]
-        self._trusted = [taken for taken in self._trusted if uniform and not self._is_full(taken.groups)]
-        doubtful += [taken for taken in self._taken if self._may_be_cut(taken.length, taken.groups)]
-        self._taken = [taken for taken in self._taken if not self._may_be_cut(taken.length, taken.groups)]
-        full = [entry for entry in self._believed if self._is_full(entry[2].groups)]
-        if full:
-            self._believed = [entry for entry in self._believed if not self._is_full(entry[2].groups)]
-            heapify(self._believed)
-        doubtful += [taken for _, _, taken in full]
-        self._ready += [self._again(taken.window, agreed=False) for taken in doubtful]
+    def _judge_again(self) -> None:
+        """Open again what was believed for a reason that no longer holds."""
+        doubtful = [believed for believed in self._believed if not believed.stands(self._known)]
+        if doubtful:
+            self._believed = [believed for believed in self._believed if believed.stands(self._known)]
+            self._ready += [self._again(believed.window) for believed in doubtful]
 
-    def _advance(self, workers: _Workers, task: _Task, told: list[_Seen] | None) -> int:
+    def _advance(self, workers: Workers, task: _Task, told: list[Seen] | None) -> int:
         """Resume a task and start those it leaves behind; return how many questions that put."""
         return self._step(workers, task, told) + self._run_ready(workers)
 
-    def _run_ready(self, workers: _Workers) -> int:
+    def _run_ready(self, workers: Workers) -> int:
         asked = 0
         while self._ready:
             asked += self._step(workers, self._ready.pop(), None)
         return asked
 
-    def _step(self, workers: _Workers, task: _Task, told: list[_Seen] | None) -> int:
+    def _step(self, workers: Workers, task: _Task, told: list[Seen] | None) -> int:
         try:
             windows = next(task) if told is None else task.send(told)
         except StopIteration:
@@ -426,12 +237,10 @@ class _Search:
             workers.submit((pending, place), window)
         return len(windows)
 
-    def _look(self, window: Window, answer: Answer) -> _Seen:
-        seen = _look(window, answer)
+    def _look(self, window: Window, answer: Answer) -> Seen:
+        seen = look(window, answer)
         self._cost.rows += len(answer.rows)
-        self._known.longest = max(self._known.longest, seen.length)
-        self._known.strange = self._known.strange or seen.strange
-        self._known.longest_group = max([self._known.longest_group, *seen.groups.values()])
+        self._known.hear(seen.size, strange=seen.strange)
         return seen
 
     def _fresh(self, answer: Answer) -> Iterator[Row]:
@@ -442,6 +251,10 @@ class _Search:
                 self._found.add(row.id)
                 yield row
 
+    @property
+    def _hopeless(self) -> bool:
+        return self._known.shortest_cut <= TINY
+
     def _shortfall(self) -> str:
         if self._spent:
             return (
@@ -450,30 +263,29 @@ class _Search:
             )
         if not self._unsettled:
             return (
-                f"the search is incomplete: the archive cut answers of {self._known.cut_at:.0f} scenes, so that it "
-                "seems to count what a filter then hides; fewer filters or a smaller AOI may get everything"
+                f"the search is incomplete: the archive cut answers of {self._known.shortest_cut:.0f} scenes, so that "
+                "it seems to count what a filter then hides; fewer filters or a smaller AOI may get everything"
             )
-        stretches = _joined(self._unsettled)
-        shown = ", ".join(_stretch(start, stop) for start, stop in stretches[:SHOWN_WINDOWS])
+        stretches = spans.stretches(self._unsettled)
+        shown = ", ".join(stretches[:SHOWN_WINDOWS])
         more = f" and {len(stretches) - SHOWN_WINDOWS} more" if len(stretches) > SHOWN_WINDOWS else ""
         return (
             f"the search is incomplete: more scenes may start {shown}{more} than the archive gives in one answer; "
             "a smaller AOI or a narrower dataset may get them"
         )
 
-    # -- the tasks ---------------------------------------------------------------------------------------------------
+    # -- what time parts ---------------------------------------------------------------------------------------------
 
     def _begin(self) -> _Task:
         (seen,) = yield [self._root]
         self._ready.append(self._settle(seen, page=True))
 
-    def _again(self, window: Window, *, agreed: bool) -> _Task:
+    def _again(self, window: Window) -> _Task:
         """Ask a window once more, to check its pieces."""
         (seen,) = yield [window]
-        seen.agreed = agreed
         self._ready.append(self._settle(seen, page=False))
 
-    def _settle(self, seen: _Seen, *, page: bool, fruitless: int = 0) -> _Task:
+    def _settle(self, seen: Seen, *, page: bool, fruitless: int = 0) -> _Task:
         """Check a window whose answer is known by asking its pieces.
 
         Args:
@@ -483,214 +295,231 @@ class _Search:
         """
         window = seen.window
         if window.start == window.stop or fruitless > FRUITLESS:
-            yield from self._settle_otherwise(seen, level=0)
+            yield from self._settle_otherwise(seen)
             return
         instants = sorted(seen.starts.values())
-        fresh = page and self._known.cut_at == _NEVER and len(instants) <= SMALL
-        full_second = None
-        if not instants:
-            pieces = _equal(window, 8 if self._known.uneven else 3)
-        elif instants[0] == instants[-1]:
-            full_second = _narrowed(seen, instants[0])
-            pieces = _around(window, instants[0], parts=1 if fresh and self._wants_proof(full_second) else 2)
-        else:
-            pieces = _between(
-                window, (_needle_first if fresh else _oldest_first if page else _halves)(window, instants)
-            )
-        told = yield pieces
+        fresh = page and not self._known.cuts and len(instants) <= SMALL
+        second = instants[0] if instants and instants[0] == instants[-1] else None
+        if fresh and second is not None and not self._known.whole(seen.size):
+            yield from self._settle_crowd(seen, second)
+            return
+        told = yield self._pieces(seen, instants, fresh=fresh, page=page)
         if _all_alike(seen, told):
             # Where instants are rounded, whatever lies near the rows is answered alike; what lies far from them tells.
-            told, full_second = (yield _equal(window, 3)), None
+            told, second = (yield spans.equal(window, 3)), None
             if _all_alike(seen, told):
-                yield from self._settle_otherwise(seen, level=0)
+                yield from self._settle_otherwise(seen)
                 return
         more = set[str]().union(*(piece.beyond(seen) for piece in told))
         if more:
             yield from self._note_cut(seen, more)
-        if full_second is not None:
-            # The window's own answer is that second's, unless something hid behind it.
-            self._ready.append(
-                self._again(full_second.window, agreed=False) if more else self._settle_otherwise(full_second, 0)
-            )
-        elif fresh and instants and not more:
+        elif fresh and instants and second is None:
             self._known.probed = max(self._known.probed, *(piece.length for piece in told))
-        believed: list[_Seen] = []
+        if second is not None:
+            # The window's own answer is that second's, unless something hid behind it.
+            crowd = spans.crowd(window, second)
+            narrowed = replace(seen, window=crowd)
+            self._ready.append(self._again(crowd) if more else self._settle(narrowed, page=False))
+        yield from self._sort_out(seen, told, page=page, fruitless=fruitless)
+
+    def _settle_crowd(self, seen: Seen, second: int) -> _Task:
+        """Check a window whose rows share a second, while nothing has been cut, with as few questions as may be."""
+        window, crowd = seen.window, spans.crowd(seen.window, second)
+        areas = self._spread(window, seen.rows)
+        if areas:
+            rest = Window(crowd.start, window.stop)
+            told = yield [*spans.before(window, crowd.start), *(replace(rest, part=area) for area in areas)]
+        elif around := [*spans.before(window, crowd.start), *spans.after(window, crowd.stop)]:
+            told = yield around
+        else:
+            told = []
+        if any(piece.strange for piece in told):
+            self._ready.append(self._settle(seen, page=False))
+            return
+        more = set[str]().union(*(piece.beyond(seen) for piece in told))
+        if more:
+            yield from self._note_cut(seen, more)
+        if not areas:
+            narrowed = replace(seen, window=crowd)
+            yield from self._calibrate(narrowed)
+            if more or not self._take(narrowed, handful=True):
+                self._ready.append(self._settle(narrowed, page=False))
+        yield from self._sort_out(seen, told, page=True, fruitless=0)
+
+    def _pieces(self, seen: Seen, instants: list[int], *, fresh: bool, page: bool) -> list[Window]:
+        """Cut a window; where all its rows share a second, into what lies around that."""
+        window = seen.window
+        if not instants:
+            return spans.equal(window, 8 if self._known.uneven else 3)
+        if instants[0] == instants[-1]:
+            crowd = spans.crowd(window, instants[0])
+            return [*spans.before(window, crowd.start, parts=2), *spans.after(window, crowd.stop)]
+        if not fresh:
+            return spans.between(window, spans.oldest_first(instants) if page else [spans.median(instants)])
+        cuts = spans.parting(window.start, instants, self._full_groups(seen))
+        areas = self._spread(window, seen.rows) if cuts is None else None
+        if areas:
+            oldest = spans.before(window, instants[0])
+            return [*oldest, *(replace(window, part=area) for area in areas)]
+        return spans.between(window, cuts or spans.needle_first(window.start, instants))
+
+    def _full_groups(self, seen: Seen) -> list[list[int]]:
+        """Starts of the rows of each group that may be as large as a limit lets through."""
+        ways = self._known.full_ways(seen.size)
+        groups: dict[tuple[int, Any], list[int]] = {}
+        for row in seen.rows:
+            if row.id in seen.starts:
+                for way in ways:
+                    key = row.groups if way == 1 else None if way == 0 else row.groups[way - 2]
+                    groups.setdefault((way, key), []).append(seen.starts[row.id])
+        return [sorted(group) for (way, _), group in groups.items() if len(group) >= seen.size[way]]
+
+    def _sort_out(self, seen: Seen, told: list[Seen], *, page: bool, fruitless: int) -> _Task:
+        """Believe the pieces of a window that may be believed, and have the others checked."""
+        believed: list[Seen] = []
         for piece in told:
-            lost = seen.within(piece.window) - piece.ids
+            together = [other for other in told if other.window.start <= piece.window.start <= other.window.stop]
+            lost = seen.within(piece.window).difference(*(other.ids for other in together))
             piece.lost = bool(lost)
             piece.agreed = not lost and not piece.beyond(seen)
             if piece.agreed and self._credible(piece, seen):
                 believed.append(piece)
-            else:
-                vain = piece.agreed and piece.strange and piece.length >= seen.length
-                self._check(
-                    piece,
-                    seen,
-                    lost,
-                    page=page and piece.window.start == window.start,
-                    fruitless=fruitless + 1 if vain else 0,
-                )
+                continue
+            if len(together) == 1:
+                piece.recall(lost, seen)
+            in_vain = 0
+            if piece.agreed and piece.length >= seen.length:
+                in_vain = FRUITLESS + 1 if piece.window.part != seen.window.part else fruitless + piece.strange
+            self._check(piece, seen, page=page and piece.window.start == seen.window.start, fruitless=in_vain)
         yield from self._probe(believed)
 
-    def _check(self, piece: _Seen, parent: _Seen, lost: Collection[str], *, page: bool, fruitless: int) -> None:
+    def _check(self, piece: Seen, parent: Seen, *, page: bool, fruitless: int) -> None:
         """Leave a piece to be checked by pieces of its own."""
-        for name in lost:
-            piece.starts[name] = parent.starts[name]
-            piece.ids.add(name)
-        if lost and piece.rows:
-            piece.rows = [*piece.rows, *(row for row in parent.rows if row.id in lost)]
         known = self._known
-        below_limit = known.uniform and 0 < piece.length < known.cut_at and not self._is_full(piece.groups)
+        below_limit = known.settled and bool(piece.size) and known.whole(piece.size)
         # Where the same rows are missing from every long answer, one that holds others is not long.
-        unfooled = known.doubt < _NEVER and bool(piece.beyond(parent))
-        likely = (below_limit or unfooled) and not lost
+        unfooled = known.doubt < NEVER and bool(piece.beyond(parent))
+        crowded = len(piece.starts) > len(set(piece.starts.values())) == 1
+        likely = (below_limit or unfooled) and not (piece.lost or crowded)
         self._ready.append(self._spot_check(piece) if likely else self._settle(piece, page=page, fruitless=fruitless))
 
-    def _spot_check(self, seen: _Seen) -> _Task:
+    def _spot_check(self, seen: Seen) -> _Task:
         """Check a window that seems to be below the archive's limit by asking its older half alone."""
         window = seen.window
         if window.start < window.stop:
             instants = sorted(seen.starts.values())
             cut = (
-                _median(instants) if instants and instants[0] < instants[-1] else (window.start + window.stop) // 2 + 1
+                spans.median(instants)
+                if instants and instants[0] < instants[-1]
+                else (window.start + window.stop) // 2 + 1
             )
             half = Window(window.start, cut - 1, window.part)
             (told,) = yield [half]
             if told.beyond(seen) or seen.within(half) - told.ids:
                 self._ready.append(self._settle(seen, page=False))
                 return
-        if self._known.uniform:
-            self._trusted.append(_Taken(window, seen.length, seen.groups))
+        if self._known.settled:
+            self._believed.append(_Believed(window, seen.size, below=True))
 
-    def _credible(self, piece: _Seen, parent: _Seen) -> bool:
-        """Whether a piece that agrees with its parent is short enough to be believed for that."""
-        known = self._known
-        if not piece.length:
-            # Behind a limit that counts rows before they are filtered, nothing may have come of a full answer.
-            return known.cut_at == _NEVER or bool(parent.within(piece.window)) or not parent.length
-        if not (piece.length < parent.length or self._vouched(piece)):
-            return False
-        full = any(
-            count >= known.group_limit and count >= parent.groups[group] for group, count in piece.groups.items()
-        )
-        return not full and piece.length < known.credible
+    def _credible(self, piece: Seen, parent: Seen) -> bool:
+        """Whether a piece that agrees with its parent is small enough to be believed for that."""
+        if not piece.size and not parent.size:
+            return True
+        # A row from just outside, come because the ends are asked for generously, is not one that fills the window.
+        leaked = piece.few and not (piece.starts or piece.strange)
+        return self._known.whole(piece.size) or (not self._known.cuts and (leaked or len(piece.ids) == 1))
 
-    def _vouched(self, seen: _Seen) -> bool:
-        """Whether an answer is so short that no limit can have cut it, as far as is known."""
-        if seen.lost or self._may_be_cut(seen.length, seen.groups):
-            return False
-        return seen.length < self._known.longest or (_is_handful(seen) and not self._known.strange)
-
-    def _may_be_cut(self, length: int, groups: Counter[str]) -> bool:
-        """Whether answers of that length, or with as many rows of a group, are known to be cut."""
-        return length >= min(self._known.cut_at, self._known.credible) or self._is_full(groups)
-
-    def _is_full(self, groups: Counter[str]) -> bool:
-        """Whether a group has as many rows as answers are known to be cut at, if a limit counts groups."""
-        limit = self._known.group_limit
-        return any(rows >= limit for rows in groups.values())
-
-    def _wants_proof(self, seen: _Seen) -> bool:
-        """Whether a full second would be believed for being a handful, more of them than are copies of one scene."""
-        believed = _is_handful(seen) and not self._known.strange and not self._may_be_cut(seen.length, seen.groups)
-        return believed and len(seen.ids) > TINY and self._known.longest <= seen.length
-
-    def _note_cut(self, seen: _Seen, more: set[str]) -> _Task:
-        """Remember how long an answer was that others found rows missing from, unless the catalogue has grown."""
-        known = self._known
-        known.cuts += 1
-        known.longest_cut = max(known.longest_cut, seen.length)
-        most = max(seen.groups.values(), default=0)
-        learnt = seen.length < known.cut_at or most < known.group_cut_at or (seen.agreed and seen.length < known.doubt)
-        if not learnt:
-            return
-        (again,) = yield [seen.window]
-        if more <= again.ids:
-            return
-        known.cut_at = min(known.cut_at, seen.length)
-        known.group_cut_at = min(known.group_cut_at, most)
-        if seen.agreed:
-            self._doubt(seen.length)
-
-    def _doubt(self, length: int) -> None:
-        """Believe no answer of this length any longer on agreement, and open those again that were."""
-        known = self._known
-        known.doubt = min(known.doubt, max(1, length))
-        known.probed = int(min(known.probed, known.credible))
-        while self._believed and -self._believed[0][0] >= known.credible:
-            _, _, taken = heappop(self._believed)
-            self._ready.append(self._again(taken.window, agreed=True))
+    def _note_cut(self, seen: Seen, more: set[str]) -> _Task:
+        """Remember how large an answer was that others found rows missing from, unless the catalogue has grown."""
+        # While full answers are known by their size, it is no surprise that two of them agreed.
+        fooled = seen.agreed and not (self._known.regular and not self._known.whole(seen.size))
+        if self._known.teaches(seen.size, fooled=fooled):
+            (again,) = yield [seen.window]
+            if not more <= again.ids:
+                self._known.learn_cut(seen.size, fooled=fooled)
 
     # -- needles -----------------------------------------------------------------------------------------------------
 
-    def _probe(self, believed: list[_Seen]) -> _Task:
+    def _probe(self, agreeing: list[Seen]) -> _Task:
         """Ask needles inside pieces that are longer than any that needles have agreed with; keep what is believed.
 
         While such a probe is under way elsewhere, what is no longer is believed for the time being.
         """
         known = self._known
-        long = [piece for piece in believed if piece.starts and piece.length > max(known.probed, self._probing)]
+        long = [
+            piece
+            for piece in agreeing
+            if piece.length > max(known.probed, self._probing) and len(set(piece.starts.values())) > 1
+        ]
         if long:
             self._probing = max(piece.length for piece in long)
-            fooled = yield from self._ask_needles(long)
+            fooled = False
+            rest = long
+            while rest and not fooled:
+                alike = [piece for piece in rest if piece.window.part == rest[0].window.part]
+                rest = [piece for piece in rest if piece.window.part != rest[0].window.part]
+                fooled = yield from self._ask_needles(alike)
             self._probing = 0
             if not fooled:
                 known.probed = max(known.probed, *(piece.length for piece in long))
-            elif self._believed and -self._believed[0][0] > known.probed:
-                _, _, taken = heappop(self._believed)
-                self._ready.append(self._probe_again(taken.window))
-        for piece in believed:
-            if piece.length >= known.credible:
+            else:
+                self._judge_again()
+                self._probe_longest()
+        for piece in agreeing:
+            if not known.regular and piece.length >= known.credible:
                 self._ready.append(self._settle(piece, page=False))
-            elif piece.length:
-                taken = _Taken(piece.window, piece.length, piece.groups)
-                heappush(self._believed, (-piece.length, next(self._numbers), taken))
+            elif piece.size:
+                self._believed.append(_Believed(piece.window, piece.size, handful=not known.whole(piece.size)))
+
+    def _probe_longest(self) -> None:
+        """Probe what was believed while a probe was under way that has failed."""
+        longest = max(self._believed, key=lambda believed: len_of(believed.size), default=None)
+        if longest is not None and len_of(longest.size) > self._known.probed:
+            self._believed.remove(longest)
+            self._ready.append(self._probe_again(longest.window))
 
     def _probe_again(self, window: Window) -> _Task:
-        """Probe what was believed while a probe was under way that has failed."""
         (seen,) = yield [window]
         seen.agreed = True
         yield from self._probe([seen])
 
-    def _ask_needles(self, long: list[_Seen]) -> Generator[list[Window], list[_Seen], bool]:
-        """Ask needles inside pieces; return whether they found what the pieces lack."""
+    def _ask_needles(self, long: list[Seen]) -> Generator[list[Window], list[Seen], bool]:
+        """Ask needles inside pieces, narrowed alike; return whether they found what the pieces lack."""
         starts = {name: start for piece in long for name, start in piece.starts.items()}
         ids = set[str]().union(*(piece.ids for piece in long))
-        needles = yield _needles(sorted(starts.values()), long[0].window.part)
+        needles = yield spans.needles(sorted(starts.values()), long[0].window.part)
         for needle in needles:
             missing = {name for name in needle.starts if name not in ids}
-            if missing and (yield from self._note_fooled([*long, *needles], needle, missing)):
+            if missing and (yield from self._note_fooled([*long, *needles], needle)):
                 return True
         return False
 
-    def _note_fooled(
-        self, answers: list[_Seen], needle: _Seen, missing: set[str]
-    ) -> Generator[list[Window], list[_Seen], bool]:
+    def _note_fooled(self, answers: list[Seen], needle: Seen) -> Generator[list[Window], list[Seen], bool]:
         """A needle found more than answers around it: those were cut, unless the catalogue has grown."""
-        cut = [seen for seen in answers if _covers(seen.window, needle.window) and missing - seen.ids]
+        cut = [(seen.length, place) for place, seen in enumerate(answers) if needle.beyond(seen)]
         if not cut:
             return False
-        shortest = min(cut, key=lambda seen: seen.length)
+        shortest = answers[min(cut)[1]]
         (again,) = yield [shortest.window]
-        if missing <= again.ids:
+        if needle.beyond(shortest) <= again.ids:
             return False
-        self._known.cut_at = min(self._known.cut_at, shortest.length)
-        self._doubt(shortest.length)
+        self._known.learn_cut(shortest.size, fooled=True)
         return True
 
     # -- what time cannot part ---------------------------------------------------------------------------------------
 
-    def _settle_otherwise(self, seen: _Seen, level: int) -> _Task:
+    def _settle_otherwise(self, seen: Seen, level: int = 0) -> _Task:
         """Check what cannot be cut by time, a single second above all, by cutting it any other way."""
-        if level == 0 and self._wants_proof(seen) and (yield from self._prove(seen)):
-            self._ready.append(self._again(seen.window, agreed=False))
-            return
         if self._take(seen):
             return
+        calibrated = not self._known.cuts
+        if calibrated:
+            yield from self._calibrate(seen)
+            if self._take(seen, handful=True):
+                return
         window = seen.window
-        ways = self._divide(window, seen.rows) if level < DEEPEST else ()
-        for way in ways:
-            told = yield [Window(window.start, window.stop, part) for part in way]
+        for way in self._ways(seen) if level < DEEPEST else ():
+            told = yield [replace(window, part=part) for part in way]
             covered = set[str]().union(*(part.ids for part in told))
             more, lost = set[str]().union(*(part.beyond(seen) for part in told)), set(seen.starts) - covered
             if more:
@@ -699,157 +528,53 @@ class _Search:
                 continue
             for part in told:
                 part.agreed = not lost and not part.beyond(seen)
-                if not (part.agreed and self._credible(part, seen)):
+                if part.agreed and self._credible(part, seen):
+                    handful = not self._known.whole(part.size)
+                    self._believed.append(_Believed(part.window, part.size, handful=handful))
+                else:
                     self._ready.append(self._settle_otherwise(part, level + 1))
             return
-        if not seen.lost and not self._may_be_cut(seen.length, seen.groups):
+        if not calibrated:
             yield from self._calibrate(seen)
-            if self._take(seen, handful=bool(seen.starts) or any(at < window.start for at in seen.outside.values())):
+            if self._take(seen, handful=True):
                 return
         self._unsettled.append(window)
 
-    def _take(self, seen: _Seen, *, handful: bool = False) -> bool:
-        """Believe an answer for its length, if that may be; a handful also where the archive keeps to no window."""
-        handful = handful and _is_handful(seen) and not seen.lost and not self._may_be_cut(seen.length, seen.groups)
-        if not (handful or self._vouched(seen)):
+    def _ways(self, seen: Seen) -> Iterator[list[Any]]:
+        areas = self._spread(seen.window, seen.rows)
+        if areas:
+            yield areas
+        yield from self._divide(seen.window, seen.rows)
+
+    def _take(self, seen: Seen, *, handful: bool = False) -> bool:
+        """Believe an answer that nothing parts: for its size, or a handful for being one."""
+        if seen.lost or not seen.ids:
+            return not seen.lost
+        if self._known.whole(seen.size):
+            self._believed.append(_Believed(seen.window, seen.size))
+            return True
+        # Where windows are not kept to, what lies after this one alone may be all that came of a full answer.
+        placed = bool(seen.starts) or any(start < seen.window.start for start in seen.outside.values())
+        if not (handful and seen.few and placed and not self._known.cuts):
             return False
-        self._taken.append(_Taken(seen.window, seen.length, seen.groups))
+        self._believed.append(_Believed(seen.window, seen.size, handful=True))
         return True
 
-    def _prove(self, seen: _Seen) -> Generator[list[Window], list[_Seen], bool]:
-        """Ask one question more about a handful that fills a second; return whether that brought more rows."""
+    def _calibrate(self, seen: Seen) -> _Task:
+        """Look far around for an answer that is longer, or that lacks what belongs to it and so shows a limit."""
         window = seen.window
-        way = next(iter(self._divide(window, seen.rows)), None)
-        if not way:
-            yield from self._calibrate(seen)
-            return False
-        (part,) = yield [Window(window.start, window.stop, way[0])]
-        more = part.beyond(seen)
-        if more:
-            yield from self._note_cut(seen, more)
-        return bool(more)
-
-    def _calibrate(self, seen: _Seen) -> _Task:
-        """Look around for an answer that is longer, or that lacks what belongs to it and so shows where answers end."""
-        window = seen.window
-        (around,) = yield [Window(window.start - CALIBRATION_SECONDS, window.stop + CALIBRATION_SECONDS, window.part)]
+        start = min(window.start, max(EARLIEST, window.start - CALIBRATION_SECONDS))
+        (around,) = yield [Window(start, window.stop + CALIBRATION_SECONDS, window.part)]
         if missing := seen.beyond(around):
             yield from self._note_cut(around, missing)
+        if more := around.beyond(seen):
+            seen.lost = True
+            yield from self._note_cut(seen, more)
 
 
 # --------------------------------------------------------------------------------------------------------------------
 
 
-class _Taken(Struct, frozen=True):
-    """An answer that was believed for its length."""
-
-    window: Window
-    length: int
-    groups: Counter[str]
-
-
-def _all_alike(seen: _Seen, told: Collection[_Seen]) -> bool:
+def _all_alike(seen: Seen, told: Collection[Seen]) -> bool:
     """Whether each piece of a window was answered just as the whole is, wherever it lies."""
     return any(piece.strange for piece in told) and all(piece.ids == seen.ids for piece in told)
-
-
-def _is_handful(seen: _Seen) -> bool:
-    return len(seen.ids) <= HANDFUL
-
-
-def _around(window: Window, second: int, *, parts: int) -> list[Window]:
-    """What lies before a second, in that many parts, and what lies after it."""
-    span = second - window.start
-    cuts = [window.start + span * number // parts for number in range(1, parts)]
-    pieces = [*_between(Window(window.start, second - 1, window.part), cuts)] if span else []
-    return [*pieces, Window(second + 1, window.stop, window.part)] if second < window.stop else pieces
-
-
-# Ways to cut a window whose rows start at several seconds, which are given sorted: the seconds before which it is cut.
-
-
-def _halves(_window: Window, instants: list[int]) -> list[int]:
-    return [_median(instants)]
-
-
-def _oldest_first(_window: Window, instants: list[int]) -> list[int]:
-    """What lies before the oldest row, and the rest in halves."""
-    return [instants[0], _median(instants)]
-
-
-def _needle_first(window: Window, instants: list[int]) -> list[int]:
-    """The oldest rows with what lies before them, which makes a needle of that piece, and the rest in halves."""
-    oldest = max(1, min(NEEDLE, len(instants) // 3))
-    first = bisect_right(instants, instants[oldest - 1])
-    rest = instants[first:]
-    if rest and rest[0] < rest[-1]:
-        return [rest[0], _median(rest)]
-    return [(window.start + instants[0]) // 2, _median(instants)]
-
-
-def _equal(window: Window, count: int) -> list[Window]:
-    span = window.stop - window.start + 1
-    return _between(window, [window.start + span * number // count for number in range(1, count)])
-
-
-def _between(window: Window, cuts: list[int]) -> list[Window]:
-    """Cut a window before each of these seconds that is not its first."""
-    edges = [window.start, *sorted({cut for cut in cuts if cut > window.start}), window.stop + 1]
-    return [Window(start, stop - 1, window.part) for start, stop in pairwise(edges)]
-
-
-def _median(instants: list[int]) -> int:
-    """The second, not the first, before which about half of the sorted instants lie."""
-    middle = len(instants) // 2
-    value = instants[middle]
-    before, after = bisect_left(instants, value), bisect_right(instants, value)
-    if before == 0 or (after < len(instants) and after - middle < middle - before):
-        return instants[after]
-    return value
-
-
-def _narrowed(seen: _Seen, second: int) -> _Seen:
-    """The same answer, understood as that of the one second that all its rows share."""
-    return replace(seen, window=Window(second, second, seen.window.part))
-
-
-def _needles(instants: list[int], part: Any) -> list[Window]:
-    """Sub-windows of a few rows, at several scales within each other, at two places."""
-    total = len(instants)
-    scales: list[tuple[int, float]] = []
-    size = total // 8
-    while size >= 4 * NEEDLE:
-        scales.append((size, 1 / 3))
-        size //= 8
-    scales += [(2 * NEEDLE, 1 / 4), (2 * NEEDLE, 3 / 4), (NEEDLE, 1 / 2), (NEEDLE, 11 / 12)]
-    windows: list[Window] = []
-    for wanted, place in scales:
-        rows = min(total, max(2, min(wanted, total // 2)))
-        begin = max(0, min(int(total * place) - rows // 2, total - rows))
-        window = Window(instants[begin], instants[begin + rows - 1], part)
-        if window not in windows:
-            windows.append(window)
-    return windows
-
-
-def _covers(outer: Window, inner: Window) -> bool:
-    return outer.start <= inner.start and inner.stop <= outer.stop and outer.part == inner.part
-
-
-def _joined(unsettled: Iterable[Window]) -> list[tuple[int, int]]:
-    """First and last seconds of the stretches of time that windows cover together."""
-    stretches: list[tuple[int, int]] = []
-    for start, stop in sorted({(window.start, window.stop) for window in unsettled}):
-        if stretches and stretches[-1][1] >= start - 1 and stop > start:
-            stretches[-1] = (stretches[-1][0], max(stop, stretches[-1][1]))
-        else:
-            stretches.append((start, stop))
-    return stretches
-
-
-def _stretch(start: int, stop: int) -> str:
-    return f"at {_instant(start)}" if start == stop else f"between {_instant(start)} and {_instant(stop)}"
-
-
-def _instant(second: int) -> str:
-    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}"

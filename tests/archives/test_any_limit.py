@@ -1,0 +1,202 @@
+"""No limit loses a scene in silence: chance catalogues behind every limit one can think of, checked by brute force.
+
+What is claimed holds for limits of ten rows or more: a handful of rows that nothing parts is believed to be all.
+"""
+
+import random
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sedas_sync.archives.limits import HANDFUL
+from sedas_sync.archives.spans import Window
+from sedas_sync.archives.windows import Answer, Cost, Row, complete
+from sedas_sync.errors import IncompleteSearch
+
+BEGIN = 1_556_582_400  # 2019-04-30
+YEAR = 365 * 86_400
+GROUPS = (("A", "optical"), ("B", "optical"), ("C", "sar"))
+
+
+@dataclass
+class Limited:
+    """An archive on a line: an item is (west, east), a part of a question {"area": (west, east), "satellite": name}."""
+
+    rows: list[Row]
+    limit: int | None = None
+    counted: int | None = None
+    """The respect by which the limit counts; None: all rows."""
+    order: str = "newest"
+    grain: int = 1
+    """Windows are widened to whole multiples of so many seconds."""
+    lasting: int = 0
+    """Seconds that a scene takes; what overlaps a window comes."""
+    times: int = 1
+    """How often each row comes."""
+    growing: Row | None = None
+    """A row that is there from the third question on."""
+    asked: int = 0
+    cut: bool = False
+    seed: int = 0
+    _luck: random.Random = field(default_factory=lambda: random.Random(5))
+
+    def ask(self, window: Window) -> Answer:
+        self.asked += 1
+        there = self.rows + ([self.growing] if self.growing and self.asked > 2 else [])
+        start, stop = window.start - window.start % self.grain - self.lasting, window.stop
+        stop += self.grain - 1 - stop % self.grain
+        part = window.part or {}
+        west, east = part.get("area", (0.0, 1.0))
+        rows = [
+            row
+            for row in there
+            if start <= row.start <= stop
+            and row.item[0] <= east
+            and row.item[1] >= west
+            and part.get("satellite", row.groups[0]) == row.groups[0]
+        ]
+        return Answer(self.limited([row for row in rows for _ in range(self.times)]))
+
+    def limited(self, rows: list[Row]) -> list[Row]:
+        match self.order:
+            case "newest":
+                rows = sorted(rows, key=lambda row: row.start, reverse=True)
+            case "oldest":
+                rows = sorted(rows, key=lambda row: row.start)
+            case "stable":
+                rows = sorted(rows, key=lambda row: hash((self.seed, row.item, row.start)))
+            case "chance":
+                self._luck.shuffle(rows)
+        if self.limit is None:
+            return rows
+        given, counts = [], Counter[Any]()
+        for row in rows:
+            key = None if self.counted is None else row.groups[self.counted]
+            counts[key] += 1
+            if counts[key] <= self.limit:
+                given.append(row)
+        self.cut |= len(given) < len(rows)
+        return given
+
+
+def spread(window: Window, rows: Any) -> list[Any]:
+    part = window.part or {}
+    west, east = part.get("area", (0.0, 1.0))
+    edges = sorted({edge for row in rows for edge in row.item if west < edge < east})
+    best, fewest = None, len(rows)
+    for line in ((a + b) / 2 for a, b in zip([west, *edges], [*edges, east], strict=True)):
+        most = max(sum(row.item[0] <= line for row in rows), sum(row.item[1] >= line for row in rows))
+        if most < fewest and west < line < east:
+            best, fewest = line, most
+    return [] if best is None else [{**part, "area": (west, best)}, {**part, "area": (best, east)}]
+
+
+def divide(window: Window, _rows: Any) -> list[list[Any]]:
+    part = window.part or {}
+    return [] if "satellite" in part else [[{**part, "satellite": name} for name, _ in GROUPS]]
+
+
+def search(archive: Limited, span: int = YEAR) -> tuple[set[str], int, str | None]:
+    """What is found, how many searches that took, and what is said to be missing."""
+    cost, found, shortfall = Cost(), [], None
+    rows = complete(
+        archive.ask, Window(BEGIN, BEGIN + span), spread=spread, divide=divide, workers=1, cost=cost, found=set()
+    )
+    try:
+        deque((found.append(row.id) for row in rows), maxlen=0)
+    except IncompleteSearch as error:
+        shortfall = str(error)
+    assert len(found) == len(set(found)), "a scene was counted twice"
+    return set(found), cost.searches, shortfall
+
+
+def tiles(count: int, *, start: int = BEGIN + 5000, width: float = 0.02) -> list[Row]:
+    return [Row(f"tile{n}", start, GROUPS[0], (n / count, min(1.0, n / count + width))) for n in range(count)]
+
+
+@st.composite
+def archives(draw: st.DrawFn) -> Limited:
+    dice = random.Random(draw(st.integers(0, 2**20)))
+    count = draw(st.integers(0, 120))
+    span = draw(st.sampled_from([60, 86_400, YEAR]))
+    seconds = draw(st.sampled_from([None, 1, 2, 4, 30]))
+    instants = [BEGIN + dice.randrange(span) for _ in range(seconds or count)]
+    groups = GROUPS[: draw(st.integers(1, 3))]
+    side_by_side = draw(st.booleans())
+    rows = []
+    for number in range(count):
+        west = number / count if side_by_side else dice.choice([0.4, dice.random()])
+        start = dice.choice(instants) if seconds else instants[number]
+        rows.append(Row(f"id{number}", start, dice.choice(groups), (west, min(1.0, west + 0.03))))
+    loose = draw(st.booleans())
+    return Limited(
+        rows,
+        limit=draw(st.none() | st.integers(HANDFUL + 1, 60)),
+        counted=draw(st.sampled_from([None, 0, 1])),
+        order=draw(st.sampled_from(["newest", "oldest", "stable", "chance"])),
+        grain=draw(st.sampled_from([1, 60, 86_400])) if loose else 1,
+        lasting=draw(st.sampled_from([0, 25])) if loose else 0,
+        times=draw(st.sampled_from([1, 2])) if loose else 1,
+        growing=draw(st.none() | st.just(Row("new", BEGIN + 30, GROUPS[0], (0.5, 0.52)))),
+        seed=dice.randrange(1000),
+    )
+
+
+@given(archives())
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_scene_is_found_or_the_search_says_that_it_is_incomplete(archive):
+    found, _, shortfall = search(archive)
+    assert shortfall or found >= {row.id for row in archive.rows}
+
+
+@given(archives())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_answers_that_were_never_cut_are_not_called_incomplete_where_places_differ(archive):
+    archive.limit = archive.growing = None
+    archive.grain = archive.times = 1
+    archive.rows = [row._replace(item=((n + 0.4) / 200, (n + 0.6) / 200)) for n, row in enumerate(archive.rows)]
+    found, _, shortfall = search(archive)
+    assert shortfall is None
+    assert len(found) == len(archive.rows)
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 12, 30, 48, 64])
+def test_tiles_of_one_second_that_were_not_cut_take_four_searches(count):
+    found, searches, shortfall = search(Limited(tiles(count)))
+    assert (len(found), shortfall) == (count, None)
+    assert searches <= 4
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "stable", "chance"])
+@pytest.mark.parametrize("limit", [10, 12, 25])
+def test_limit_of_each_satellite_hides_nothing_of_a_crowded_second(limit, order):
+    others = [Row(f"other{n}", BEGIN + 5000 + n % 2, GROUPS[n % 3], (n / 60, n / 60 + 0.02)) for n in range(60)]
+    found, _, shortfall = search(Limited([*tiles(40), *others], limit, counted=0, order=order))
+    assert (len(found), shortfall) == (100, None)
+
+
+def test_group_all_of_whose_rows_lie_in_one_piece_of_time_is_parted():
+    early = [Row(f"early{n}", BEGIN + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(25)]
+    late = [Row(f"late{n}", BEGIN + YEAR // 2 + 100 * n, GROUPS[2], (0.4, 0.5)) for n in range(25)]
+    found, searches, shortfall = search(Limited([*early, *late]))
+    assert (len(found), shortfall) == (50, None)
+    assert searches <= 4
+
+
+def test_handful_is_compared_with_what_ten_years_hold():
+    here = [Row(f"here{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(20)]
+    long_ago = [Row(f"then{n}", BEGIN - 5 * YEAR + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(40)]
+    found, searches, shortfall = search(Limited([*here[:5], *long_ago]))
+    assert (len(found), searches, shortfall) == (5, 4, None)
+    found, _, shortfall = search(Limited([*here, *long_ago], 9, order="oldest"))
+    assert shortfall is not None
+
+
+def test_rows_that_the_comparison_brings_for_the_second_itself_show_it_cut():
+    archive = Limited([Row(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="chance")
+    _, _, shortfall = search(archive)
+    assert shortfall is not None

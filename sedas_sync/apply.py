@@ -55,6 +55,7 @@ from sedas_sync.plan import TRANSFERS, FileState, Plan
 from sedas_sync.survey import state_of
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.claim import clear, fetch_claimed
+from sedas_sync.transfer.engine import connections_left
 from sedas_sync.transfer.partial import tidy
 from sedas_sync.transfer.remote import Retry
 from sedas_sync.words import size
@@ -931,8 +932,22 @@ class Run:
         event = Retried(time=self.now(), id=scene_id, attempt=attempt, error=error, delay_seconds=round(delay, 2))
         self._inbox.put(lambda: self.tell(event))
 
-    def _on_retry_elsewhere(self, scene_id: str, retry: Retry) -> None:
-        self._on_retry(scene_id, retry.attempt, retry.error, retry.delay)
+    def _on_retry_elsewhere(self, job_id: str, retry: Retry) -> None:
+        self._on_retry(job_id, retry.attempt, retry.error, retry.delay)
+        allowed = connections_left(retry.error)
+        if allowed:
+            scene_id, _ = self._gatherer.file_of(job_id)
+            self._inbox.put(lambda: self._hold_to(scene_id, allowed))
+
+    def _hold_to(self, scene_id: SceneId, allowed: int) -> None:
+        """Hand out fewer scenes of an archive at once: none of its workers knows how many connections others have."""
+        key = next((task.archive for task in self._transfers.values() if task.action.id == scene_id), "")
+        usual = self._at_once.get(key, 0)
+        if allowed < usual:
+            self._at_once[key] = allowed
+            self.warn(
+                f"the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
+            )
 
     def _look_for_workers(self) -> None:
         """Where nothing has come from them for a while, say so if there are none."""

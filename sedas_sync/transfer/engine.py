@@ -88,6 +88,12 @@ class _Damaged(Exception):
         self.digest = digest
 
 
+def connections_left(text: str) -> int:
+    """How many connections a service says that it leaves an account; 0 where it says nothing of the kind."""
+    match = _SESSIONS.search(text)
+    return int(match[1]) if match else 0
+
+
 _own: dict[int, Live] = {}
 
 
@@ -419,8 +425,7 @@ class Run:
 
         Only where all connections of this process are for that one service: which are others' is not known here.
         """
-        match, usual, budget = _SESSIONS.search(body), self.job.download.connections, self.live.budget
-        allowed = int(match[1]) if match else 0
+        allowed, usual, budget = connections_left(body), self.job.download.connections, self.live.budget
         if usual is None or not 0 < allowed < min(usual, budget.limit) or budget.limit > usual:
             return ""
         budget.limit = allowed

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,11 +64,11 @@ class Mirror:
     def run(self, *arguments, **environ):
         return self.workspace.run(*arguments, **{"XDG_RUNTIME_DIR": "", **environ})
 
-    def here(self):
+    def here(self, **options):
         """Plan and apply in this process."""
         events = []
         with ss.Mirror(ss.load_manifest(self.workspace.path / "manifest.toml")) as opened:
-            summary = opened.apply(opened.plan(), on_event=lambda event: events.append(event.to_json()))
+            summary = opened.apply(opened.plan(), on_event=lambda event: events.append(event.to_json()), **options)
         return Told(summary.exit_code, events)
 
     def plan(self):
@@ -274,6 +275,17 @@ def test_an_account_that_is_held_to_one_connection_goes_on_with_one(mirror, serv
     told = [event["error"] for event in ran.events if event["event"] == "retry"]
     assert any("held to 1 of 4 connections" in text for text in told)
     assert sum("Max session" in text for text in told) <= 6
+
+
+def test_workers_of_an_account_that_is_held_to_one_connection_are_not_all_sent_to_wait(mirror, server):
+    server.products = [msi(hours(number)) for number in range(8)]
+    server.connections = 1
+    crowd(server, 2, 0.1)
+    with ThreadPoolExecutor(4) as workers:
+        ran = mirror.here(executor=workers)
+    assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
+    said = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert said == ["the account is held to 1 of 4 connections, as after its transfer quota is used up"]
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------

@@ -114,14 +114,24 @@ def run(errand: Errand) -> Outcome:
             live.on_retry = lambda _, attempt, error, delay: retries.append(Retry(attempt, error, delay))
             got = replace(left_behind(errand.job) or fetch(here.job(errand), live), worker=worker)
     except errors.SedasSyncError as failure:
-        error = failure
+        error = failure if isinstance(failure, Stopped | Lost) else _as_seen_by(worker, errand.job, failure)
     except KeyboardInterrupt:
         # Ctrl-C on a terminal is for every process of the run, and it is the run that knows what to do.
         error = Stopped(f"{errand.job.id}: interrupted")
+    except OSError as failure:
+        error = errors.TransferError(f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}")
     except Exception as unforeseen:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
         error = errors.SedasSyncError(f"unexpected {type(unforeseen).__name__}: {unforeseen}")
     seconds = time.monotonic() - began
     return Outcome(worker=worker, seconds=seconds, got=got, error=error, retries=tuple(retries[-_RETRIES_TOLD:]))
+
+
+def _as_seen_by(worker: str, job: Job, error: errors.SedasSyncError) -> errors.SedasSyncError:
+    """The error, with the worker named where it does not see the file of an archive that is a folder."""
+    local = job.download.local
+    if local is None or os.path.lexists(f"{local.root}/{local.path}"):
+        return error
+    return errors.TransferError(f"{error}; the worker {worker} has to see the archive's folder under the same path")
 
 
 def _name() -> str:

@@ -19,7 +19,7 @@ from sedas_sync import crew
 from sedas_sync.apply import MAX_LOSSES, partial_path
 from sedas_sync.crew import FOLDER, Crew, window_after
 from sedas_sync.events import Progress
-from sedas_sync.model import Download
+from sedas_sync.model import Download, Local
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
 from sedas_sync.transfer import Job, Stopped, claim, remote
@@ -259,6 +259,17 @@ def test_jobs_are_the_errands_in_flight_and_the_rate_is_divided_among_them(works
     assert {errand.max_rate for errand in pool.errands} == {3_000_000}
 
 
+@pytest.mark.parametrize(("segments", "several"), [('"auto"', False), ("4", True)])
+def test_segments_that_the_manifest_asks_for_are_a_workers_too(workspace, sandbox, mirror, segments, several):
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=6_000_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(20_000_000)),))
+    with ThreadPoolExecutor(1) as pool:
+        summary, _ = applied(mirror(f"segments = {segments}"), pool)
+    assert summary.exit_code == 0
+    assert workspace.files() == right
+    assert (sum(entry.endpoint == "download" for entry in sandbox.log) > 1) == several
+
+
 # -- a worker that does not see the folder ---------------------------------------------------------------------------
 
 
@@ -356,12 +367,26 @@ def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
     assert "cannot write to the mirror" in look(str(tmp_path), "state", "token", ss.__version__).problem
 
 
+def test_a_worker_that_cannot_work_is_named_with_its_scene(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "token").touch()
+    download = Download(url="S2A.zip", local=Local(root=str(tmp_path / "archive"), path="S2A.zip"))
+    job = Job(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial="S2A.part")
+    errand = Errand(job=job, state="state", token="token", version=ss.__version__, number=1)
+    outcome = run(errand)
+    assert str(outcome.error).endswith(
+        f"; the worker {outcome.worker} has to see the archive's folder under the same path"
+    )
+    held_lock(tmp_path, "S2A.part", "state").mkdir()
+    outcome = run(errand)
+    assert str(outcome.error) == f"the worker {outcome.worker} cannot work in the mirror: Is a directory"
+
+
 # -- workers that are thought to be lost -----------------------------------------------------------------------------
 
 
-def held_lock(workspace, scene):
-    name = hashlib.sha256(partial_path(scene).encode()).hexdigest()[:32]
-    return workspace.mirror / FOLDER / f"{name}.lock"
+def held_lock(mirror, partial, state=FOLDER):
+    return mirror / state / f"{hashlib.sha256(partial.encode()).hexdigest()[:32]}.lock"
 
 
 def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(workspace, sandbox, mirror):
@@ -371,7 +396,7 @@ def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(wo
         if number == 1:
             assert run(errand).got is not None
             # Killed between the rename and its answer: the lock's file is what is left of it.
-            held_lock(workspace, ss.Scene(id=errand.job.id)).touch()
+            held_lock(workspace.mirror, errand.job.partial).touch()
             raise RuntimeError("killed")
         return run(errand)
 
@@ -389,7 +414,7 @@ def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypa
     held = []
 
     def change(number, errand):
-        path = held_lock(workspace, ss.Scene(id=errand.job.id))
+        path = held_lock(workspace.mirror, errand.job.partial)
         if number == 1:
             held.append(os.open(path, os.O_RDWR | os.O_CREAT))
             fcntl.flock(held[0], fcntl.LOCK_EX)
@@ -472,7 +497,7 @@ def test_a_worker_of_a_killed_run_that_comes_first_has_fetched_for_the_next_one(
 def test_a_worker_that_is_paused_for_ever_is_named(workspace, sandbox, mirror, monkeypatch, workers):
     monkeypatch.setattr(claim, "PATIENCE", 0.05)
     right = offer(sandbox, workspace.path, online=2, archived=0, size=1000)
-    path = held_lock(workspace, ss.Scene(id="ON000"))
+    path = held_lock(workspace.mirror, partial_path(ss.Scene(id="ON000")))
     path.parent.mkdir(parents=True)
     path.write_text("node7:4242")
     with path.open() as held, ThreadPoolExecutor(1) as pool:

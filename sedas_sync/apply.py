@@ -940,11 +940,12 @@ class Run:
             self._inbox.put(lambda: self._hold_to(scene_id, allowed))
 
     def _hold_to(self, scene_id: SceneId, allowed: int) -> None:
-        """Hand out fewer scenes of an archive at once: none of its workers knows how many connections others have."""
-        key = next((task.archive for task in self._transfers.values() if task.action.id == scene_id), "")
-        usual = self._at_once.get(key, 0)
+        """Hand out fewer scenes of a service at once: none of the workers knows how many connections others have."""
+        services = (self._services[task.archive] for task in self._transfers.values() if task.action.id == scene_id)
+        service = next(services, "")
+        usual = self._at_once.get(service, 0)
         if allowed < usual:
-            self._at_once[key] = allowed
+            self._at_once[service] = allowed
             self.warn(
                 f"the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
             )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sedas_sync.adopt import Adoption
-    from sedas_sync.archives.sedas import SedasArchive
+    from sedas_sync.archives.sedas.archive import SedasArchive
     from sedas_sync.errors import (
         ArchiveError,
         AuthenticationError,
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sedas_sync.adopt": ("Adoption",),
-    "sedas_sync.archives.sedas": ("SedasArchive",),
+    "sedas_sync.archives.sedas.archive": ("SedasArchive",),
     "sedas_sync.errors": (
         "ArchiveError",
         "AuthenticationError",

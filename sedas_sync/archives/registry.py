@@ -91,7 +91,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
     for kind in (
         ArchiveType(
             name="sedas",
-            opener="sedas_sync.archives.sedas:open_archive",
+            opener="sedas_sync.archives.sedas.archive:open_archive",
             url="https://geobrowser.satapps.org/api/",
             # The service's bytes come from another host than its API (seen in saved answers of 2019 and 2020).
             trusted_hosts=("*.satapps.org",),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def open_archive(opening: "Opening") -> "Archive":
     """Run a sandbox and open it; its port is no part of its identity."""
-    from sedas_sync.archives.sedas import SedasArchive  # noqa: PLC0415  # the server alone needs no client
+    from sedas_sync.archives.sedas.archive import SedasArchive  # noqa: PLC0415  # the server alone needs no client
 
     sandbox = opening.stack.enter_context(Sandbox(clock=lambda: opening.clock().timestamp()))
     return SedasArchive(

@@ -6,7 +6,7 @@ import pytest
 from contract import ArchiveContract, Case
 
 from sedas_sync.archives.guarded import Guarded
-from sedas_sync.archives.sedas import SedasArchive
+from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.model import Query
 from sedas_sync.sandbox import Sandbox
 

@@ -16,8 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sedas_sync import http
-from sedas_sync.archives import sedas
-from sedas_sync.archives.sedas import SedasArchive, may_see_token, search_body, to_instant, to_scene
+from sedas_sync.archives.sedas import archive as sedas
+from sedas_sync.archives.sedas.archive import SedasArchive
+from sedas_sync.archives.sedas.query import search_body
+from sedas_sync.archives.sedas.rows import to_instant, to_scene
+from sedas_sync.archives.trust import may_see_token
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model import Download, Order, OrderState, Query, Scene
 from sedas_sync.sandbox import Sandbox

@@ -29,7 +29,7 @@ from sedas_sync import http
 from sedas_sync.archives import Orders, Warn
 from sedas_sync.archives.cdse import keycloak, odata, rows
 from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES
-from sedas_sync.archives.sedas import may_see_token, without_token
+from sedas_sync.archives.trust import may_see_token, without_token
 from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model import NOTHING, Download, Query, Scene

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 from sedas_sync import http
-from sedas_sync.archives.sedas import may_see_token
 from sedas_sync.archives.stac.kind import TOKEN_VARIABLE
+from sedas_sync.archives.trust import may_see_token
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model import NOTHING
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from sedas_sync import http
 from sedas_sync.archives import Orders, Warn
-from sedas_sync.archives.sedas import without_token
 from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac.api import Body, StacApi
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import SIGN_URL
+from sedas_sync.archives.trust import without_token
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model import Download, Query, Scene
 

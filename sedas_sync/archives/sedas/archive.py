@@ -5,29 +5,27 @@ protocol's public evidence is silent (several ids in one call, the words of an o
 cheaper form first, notices when the service does not speak it, and remembers that for as long as it lives.
 """
 
-import json
-import math
-import re
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from sys import intern
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import msgspec
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from sedas_sync import credentials, http
 from sedas_sync.archives import Orders, Warn, windows
-from sedas_sync.archives.further import Further
+from sedas_sync.archives.sedas.answers import as_list, products_of
+from sedas_sync.archives.sedas.asking import Asking
+from sedas_sync.archives.sedas.query import search_body, seconds, seconds_up
+from sedas_sync.archives.sedas.rows import identify, shown, to_instant, to_scene
+from sedas_sync.archives.sedas.tokens import Tokens
+from sedas_sync.archives.trust import host_and_port, may_see_token, without_token
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
-from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Scene, Sensor
+from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Scene
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -41,8 +39,6 @@ BATCH_IDS = 100
 BATCH_CHARACTERS = 6000
 """Limits of one comma list of ids, well below the 8 KB that web servers take for a request line."""
 SEARCHES_AT_ONCE = 4
-LONGEST_MARGIN = 60.0
-"""Seconds before its end at which a token is renewed, at most; never more than a fifth of its life."""
 
 _T = TypeVar("_T")
 
@@ -50,15 +46,9 @@ _FAILED_WORDS = frozenset({"FAILED", "CANCELLED", "REJECTED", "ERROR", "EXPIRED"
 _TOKEN_GONE = "User token does not exist"  # noqa: S105 - the service's words, not a token
 _NOT_READY = "No enum constant"
 _QUOTA_WORDS = ("quota", "too many requests", "limit exceeded", "limit reached")
-_FULL_COVERAGE = 100
 _OK, _BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 400, 401, 403, 404
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _LIST_REFUSED = frozenset({400, 404, 405, 413, 414, 431, 500})
-
-_WEB_TYPE: dict[str, str] = {"all": "All", "sar": "SAR", "optical": "Optical"}
-_OPTICAL_TYPES = frozenset({"L1C", "ARD"})
-_SAR_TYPES = frozenset({"GRD", "SLC"})
-
 
 # --------------------------------------------------------------------------------------------------------------------
 # Values
@@ -89,367 +79,6 @@ _UNFILTERED: dict[str, Any] = {
     "polarisation": (),
     "min_aoi_coverage": None,
 }
-
-
-class _UnusableRowError(ValueError):
-    """A row of an answer that cannot be used; the message is the reason."""
-
-
-class _Texts(msgspec.Struct, gc=False, rename="camel"):
-    """The fields of a row that are text; what is not said is None or empty."""
-
-    # Nearly all rows of a long catalogue are as they should be: msgspec sees that at once, for all fields.
-    type: str | None = None
-    satellite_name: str | None = None
-    sensor_type: str | None = None
-    instrument_name: str | None = None
-    mode_name: str | None = None
-    source_group: str | None = None
-    product_type: str | None = None
-    orbit_direction: str | None = None
-    start: str | None = None
-    stop: str | None = None
-    footprint: str | None = msgspec.field(name="coordinatesWKT", default=None)
-    download_url: str | None = None
-    ql: str | None = None
-    thumbnail: str | None = None
-
-
-_MAPPED = frozenset(
-    {
-        "supplierId", "start", "stop", "coordinatesWKT", "sensorType", "satelliteName", "instrumentName", "modeName",
-        "sourceGroup", "productType", "orbit", "orbitDirection", "polarisation", "cloudCoveragePercent",
-        "sensorResolution", "downloadUrl", "ql", "thumbnail", "vendorSpecific",
-    }
-)  # fmt: skip
-_SENSORS: Mapping[str, Sensor] = {"optical": "optical", "sar": "sar", "radar": "sar"}
-_DIGEST = re.compile(r"[0-9a-fA-F]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_DIGEST_LENGTHS = frozenset({32, 40, 64, 96, 128})
-_WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM))?\s*(?:EMPTY|\([-+0-9.eE\s,()]*\))\s*")
-_GROUPS = (
-    ("sentinel-1", "S1"), ("sentinel-2", "S2"), ("novasar", "NovaSAR"), ("pleiades", "Pleiades"), ("spot", "SPOT"),
-    ("cosmo", "Cosmo-SkyMed"), ("airsar", "AIRSAR"),
-)  # fmt: skip
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST = int(datetime(1000, 1, 1, tzinfo=UTC).timestamp())
-_LATEST = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
-
-
-def to_instant(value: str | datetime) -> datetime:
-    """Read an instant: ISO 8601 with or without fraction and offset, or a `datetime`; without a zone it is UTC.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    when = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
-    if when.tzinfo is UTC:
-        return when
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-
-
-def _seconds(when: datetime) -> int:
-    """Whole seconds since 1970, rounded down."""
-    return math.floor(when.timestamp())
-
-
-def _seconds_up(when: datetime) -> int:
-    """Whole seconds since 1970, rounded up."""
-    return math.ceil(when.timestamp())
-
-
-def _wire_time(seconds: int) -> str:
-    return f"{_EPOCH + timedelta(seconds=min(max(seconds, _EARLIEST), _LATEST)):%Y-%m-%dT%H:%M:%SZ}"
-
-
-@lru_cache(maxsize=256)
-def _group_of(satellite: str) -> str | None:
-    """Infer the source group from a satellite's name, since rows do not carry it."""
-    name = satellite.lower()
-    return next((group for prefix, group in _GROUPS if name.startswith(prefix)), None)
-
-
-def _text(row: Mapping[str, Any], key: str) -> str | None:
-    value = row.get(key)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise _UnusableRowError(f"{key} is no text")
-    return value if value.isascii() else value.encode(errors="replace").decode()
-
-
-def _number(row: Mapping[str, Any], key: str) -> float | None:
-    value = row.get(key)
-    if value is None or value == "":
-        return None
-    try:
-        number = float("no number" if isinstance(value, bool) else value)
-    except (TypeError, ValueError, OverflowError):
-        raise _UnusableRowError(f"{key} is no number") from None
-    return number if math.isfinite(number) else None
-
-
-def _instant(value: str | None, key: str) -> datetime | None:
-    if not value:
-        return None
-    try:
-        return to_instant(value)
-    except (ValueError, OverflowError):
-        raise _UnusableRowError(f"{key} is no date") from None
-
-
-def _polarisation(row: Mapping[str, Any]) -> str | None:
-    value = row.get("polarisation")
-    if value is None:
-        return None
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return intern("/".join(value))
-    return _kept_once(_text(row, "polarisation"))
-
-
-def _vendor(row: Mapping[str, Any]) -> tuple[str | None, Any]:
-    """Take the digest out of `vendorSpecific`; return it with what is left of the field."""
-    vendor = row.get("vendorSpecific")
-    if not isinstance(vendor, dict):
-        return None, vendor
-    value = vendor.get("Filehash")
-    if not isinstance(value, str) or len(value) not in _DIGEST_LENGTHS or _DIGEST.fullmatch(value) is None:
-        return None, vendor
-    return value.lower(), {key: vendor[key] for key in vendor if key != "Filehash"} or None
-
-
-def identify(row: object) -> str:
-    """Return the id under which a row is a scene.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if not isinstance(row, dict):
-        raise _UnusableRowError("it is no object")
-    for key in ("supplierId", "acqPlanId"):
-        value = row.get(key)
-        if value is None or value == "":
-            continue
-        if key == "acqPlanId" and isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if not isinstance(value, str) or not value.strip():
-            raise _UnusableRowError(f"{key} is no text")
-        if not value.strip(". ") or not (value.isascii() or _SURROGATE.search(value) is None):
-            raise _UnusableRowError(f"{key} is no name")
-        return value
-    raise _UnusableRowError("it has no supplierId")
-
-
-def to_scene(row: object) -> Scene:
-    """Read one product of an answer.
-
-    Every field but the id may be missing; unknown ones are kept in `extra`.
-
-    Raises:
-        ValueError: the row cannot be used; the message says why.
-    """
-    scene_id = identify(row)
-    if not isinstance(row, dict):
-        raise _UnusableRowError("it is no object")
-    texts = _texts(row)
-    kind, satellite, wkt = texts.type, texts.satellite_name, texts.footprint or None
-    sensor = _SENSORS.get((texts.sensor_type or "").lower())
-    if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
-        raise _UnusableRowError("coordinatesWKT is no WKT")
-    digest, vendor = _vendor(row)
-    extra = {key: row[key] for key in sorted(row.keys() - _MAPPED)}
-    if vendor is not None:
-        extra["vendorSpecific"] = vendor
-    if sensor is None and row.get("sensorType") is not None:
-        extra["sensorType"] = row["sensorType"]
-    orbit = _number(row, "orbit")
-    return Scene(
-        id=scene_id,
-        start=_instant(texts.start, "start"),
-        stop=_instant(texts.stop, "stop"),
-        footprint=wkt,
-        sensor=sensor,
-        satellite=_kept_once(satellite),
-        instrument=_kept_once(texts.instrument_name),
-        mode=_kept_once(texts.mode_name),
-        source_group=_kept_once(texts.source_group) or (_group_of(satellite) if satellite else None),
-        product_type=_kept_once(texts.product_type),
-        orbit=None if orbit is None else int(orbit),
-        orbit_direction=_kept_once(texts.orbit_direction and texts.orbit_direction.upper()),
-        polarisation=_polarisation(row),
-        cloud_cover=_number(row, "cloudCoveragePercent"),
-        resolution=_number(row, "sensorResolution"),
-        digest=digest,
-        download_url=texts.download_url or None,
-        quicklook_url=texts.ql or None,
-        thumbnail_url=texts.thumbnail or None,
-        planned=bool(kind and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
-        extra=Further(extra) if extra else NOTHING,
-    )
-
-
-def _texts(row: Mapping[str, Any]) -> _Texts:
-    """The fields of a row that are text.
-
-    Raises:
-        ValueError: one of them is something else.
-    """
-    try:
-        texts = msgspec.convert(row, _Texts)
-    except (msgspec.ValidationError, UnicodeError):
-        return _Texts(*[_text(row, key) for key in _Texts.__struct_encode_fields__])
-    if "".join(filter(None, astuple(texts))).isascii():
-        return texts
-    return _Texts(*[_text(row, key) for key in _Texts.__struct_encode_fields__])
-
-
-def _kept_once(word: str | None) -> str | None:
-    """A text of which a catalogue holds few different ones: all scenes share it."""
-    return intern(word) if word else None
-
-
-def _shown(row: object) -> str:
-    """A row as a warning shows it: JSON, so that control characters are escaped, shortened and redacted."""
-    return http.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Which host may see the token
-
-
-_FRONT = re.compile(r"[A-Za-z]+://[^/?#]*(?=[/?#]|\Z)")
-"""All of a URL that says where it leads to; thousands of links share it."""
-
-
-def _host_and_port(url: str) -> tuple[str, str, int | None]:
-    """Split a URL into scheme, host and port.
-
-    Raises:
-        ValueError: it is no http(s) URL, or one that is written so that parsers may read it differently.
-    """
-    if not isinstance(url, str) or re.search(r"[\s\\\x00-\x20\x7f]", url):
-        raise ValueError("it holds characters that no URL has")
-    front = _FRONT.match(url)
-    return _front_parts(url if front is None else front[0])
-
-
-@lru_cache(maxsize=256)
-def _front_parts(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it is no http or https URL")
-    if "@" in parts.netloc:
-        raise ValueError("it holds a user name")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, parts.hostname.lower().rstrip("."), port
-
-
-def without_token(url: str) -> str:
-    """What to say where a host refused a request that carried no token, since it is not trusted with it."""
-    return f"{urlsplit(url).netloc} was asked without the token: name it in trusted_hosts if it may see it"
-
-
-def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
-    """Whether a request to `url` may carry the token of the archive whose API is at `api`.
-
-    Only over https, or to a loopback address. Only to the API's own host (on a loopback address its own port too,
-    since other ports are other people's servers), or to a trusted host: an exact name, or `*.example.org` for every
-    name below `example.org`, which is not `example.org` itself.
-    """
-    try:
-        scheme, host, port = _host_and_port(url)
-        _, own_host, own_port = _host_and_port(api)
-    except ValueError:
-        return False
-    return _trusts(scheme, host, port, own_host, own_port, tuple(trusted_hosts))
-
-
-@lru_cache(maxsize=256)
-def _trusts(  # what it is decided from, and nothing else
-    scheme: str, host: str, port: int | None, own_host: str, own_port: int | None, trusted_hosts: tuple[str, ...]
-) -> bool:
-    loopback = http.is_loopback(host)
-    if scheme != "https" and not loopback:
-        return False
-    if host == own_host and (port == own_port or not loopback):
-        return True
-    for trusted in trusted_hosts:
-        name = trusted.strip().lower().rstrip(".")
-        if name.startswith("*."):
-            if len(name) > len("*.") and host.endswith(name[1:]) and host != name[2:]:
-                return True
-        elif name and host == name:
-            return True
-    return False
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The token
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    value: str = field(repr=False)
-    expires: float | None
-    """On the clock of `_Tokens`; None where the service did not say, or said something that is over already."""
-    from_refusal: bool
-    """Whether it replaced a token that a download server refused."""
-
-
-class _Tokens:
-    """One token for all threads: whoever finds it stale renews it, everyone else waits for that one login."""
-
-    def __init__(self, login: Callable[[], tuple[str, float | None]], clock: Callable[[], float]) -> None:
-        self._login = login
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._token: _Token | None = None
-        self._refused: AuthenticationError | None = None
-        self._failure: tuple[int, ArchiveError] | None = None
-        self._logins = 0
-
-    def current(self) -> str:
-        """Return a token that is good for now; logs in where there is none or it is about to end."""
-        token = self._token
-        if token is not None and (token.expires is None or self._clock() < token.expires):
-            return token.value
-        return self._renew(token.value if token else None, from_refusal=False)
-
-    def renew(self, refused: str) -> str:
-        """Return a token other than the one the API refused; logs in at most once for all who were refused with it."""
-        return self._renew(refused, from_refusal=False)
-
-    def renew_for_download(self, refused: str) -> str:
-        """As `renew`, for a download server: a token that replaced a refused one is not replaced again."""
-        token = self._token
-        if token is not None and token.value == refused and token.from_refusal:
-            return token.value
-        return self._renew(refused, from_refusal=True)
-
-    def _renew(self, stale: str | None, *, from_refusal: bool) -> str:
-        seen = self._logins
-        with self._lock:
-            if self._refused is not None:
-                raise AuthenticationError(str(self._refused))
-            if self._token is not None and self._token.value != stale:
-                return self._token.value
-            if self._failure is not None and self._failure[0] > seen:
-                failed = self._failure[1]
-                raise ArchiveError(str(failed), status=failed.status, retryable=failed.retryable)
-            self._logins += 1
-            begun = self._clock()
-            try:
-                value, life = self._login()
-            except AuthenticationError as error:
-                self._refused = error
-                raise
-            except ArchiveError as error:
-                self._failure = (self._logins, error)
-                raise
-            margin = min(LONGEST_MARGIN, (life or 0.0) / 5)
-            expires = None if life is None or life <= 0 else begun + life - margin
-            self._token = _Token(value, expires, from_refusal)
-            return value
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -502,7 +131,7 @@ class SedasArchive:
         self.identity = identity or f"sedas {self._url}"
         self._now = now
         self._api = api or http.Api(retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout)
-        self._tokens = _Tokens(self._log_in, clock)
+        self._tokens = Tokens(self._log_in, clock)
         self._forbidden: str | None = None
         self._knowledge: dict[str, windows.Knowledge] = {}
         """By how a search is narrowed besides time and place: a limit may count before that or after."""
@@ -607,7 +236,7 @@ class SedasArchive:
 
     def _get_list(self, path: str, what: str) -> list[Any]:
         """Ask for an answer that is a JSON list."""
-        return _as_list(self._answer(self._call("GET", path, what), what), what)
+        return as_list(self._answer(self._call("GET", path, what), what), what)
 
     # -- the catalogue -----------------------------------------------------------------------------------------------
 
@@ -625,10 +254,10 @@ class SedasArchive:
             yield from self._find(wider, found, warn)
 
     def _find(self, query: Query, found: set[str], warn: Warn) -> Iterator[Scene]:
-        start, stop = _seconds(query.start), _seconds_up(query.stop)
+        start, stop = seconds(query.start), seconds_up(query.stop)
         if start > stop:
             return
-        asking = _Asking(self, query)
+        asking = Asking(query, self._rows, self._known_satellites)
         rows = windows.complete(
             asking.ask,
             windows.Window(start, stop),
@@ -642,9 +271,12 @@ class SedasArchive:
             try:
                 scene = to_scene(row.item)
             except ValueError as reason:
-                warn(f"a row of the answer cannot be used and is left out: {reason}: {_shown(row.item)}")
+                warn(f"a row of the answer cannot be used and is left out: {reason}: {shown(row.item)}")
             else:
                 yield scene
+
+    def _rows(self, body: dict[str, Any]) -> list[Any]:
+        return products_of(self._answer(self._call("POST", "search", "a search", json=body), "a search"))
 
     def search(
         self,
@@ -700,7 +332,7 @@ class SedasArchive:
         try:
             return to_scene(row)
         except ValueError as reason:
-            raise ArchiveError(f"the archive's answer cannot be used: {reason}: {_shown(row)}") from None
+            raise ArchiveError(f"the archive's answer cannot be used: {reason}: {shown(row)}") from None
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes of these ids that the archive knows; see `Archive.look_up`.
@@ -713,7 +345,7 @@ class SedasArchive:
             try:
                 scene = to_scene(row)
             except ValueError as reason:
-                warn(f"a row of the answer cannot be used and is left out: {reason}: {_shown(row)}")
+                warn(f"a row of the answer cannot be used and is left out: {reason}: {shown(row)}")
             else:
                 yield scene
 
@@ -774,7 +406,7 @@ class SedasArchive:
         reply = self._call("GET", path, "a look-up", final=lambda reply: reply.status == _SERVER_ERROR)
         if reply.status in _LIST_REFUSED:
             return None
-        return _as_list(self._answer(reply, "a look-up"), "a look-up")
+        return as_list(self._answer(reply, "a look-up"), "a look-up")
 
     def _product_row(self, scene_id: str) -> dict[str, Any] | None:
         path = "search/products?ids=" + quote(scene_id, safe="")
@@ -867,7 +499,7 @@ class SedasArchive:
 
     def _download(self, scene: Scene, url: str) -> Download:
         try:
-            _host_and_port(url)
+            host_and_port(url)
         except ValueError as reason:
             raise ArchiveError(f"the link of {scene.id} cannot be used: {reason}: {http.shorten(url, 120)}") from None
         headers: Mapping[str, str] = NOTHING
@@ -935,7 +567,7 @@ class SedasArchive:
         reply = self._ask_orders([order.order for order in batch])
         if reply.status in _LIST_REFUSED:
             return {}
-        elements = _as_list(self._answer(reply, "a question about orders"), "a question about orders")
+        elements = as_list(self._answer(reply, "a question about orders"), "a question about orders")
         wanted = {order.order for order in batch}
         known = {number: item for item in elements if (number := _order_number(item)) in wanted}
         if len(known) > 1:
@@ -949,7 +581,7 @@ class SedasArchive:
             return {}
         if reply.status == _NOT_FOUND and self._lists.request_path is not None:
             return None
-        elements = _as_list(self._answer(reply, "a question about an order"), "a question about an order")
+        elements = as_list(self._answer(reply, "a question about an order"), "a question about an order")
         objects = [item for item in elements if isinstance(item, dict)]
         for item in objects:
             if _order_number(item) == order.order:
@@ -998,7 +630,7 @@ def _checked_base(url: str) -> str:
         ManifestError: it is no http(s) address, or plain http to another machine.
     """
     try:
-        scheme, host, _ = _host_and_port(url)
+        scheme, host, _ = host_and_port(url)
     except ValueError as reason:
         raise ManifestError(f"the archive's url {http.shorten(str(url), 120)!r} cannot be used: {reason}") from None
     if scheme == "http" and not http.is_loopback(host):
@@ -1038,29 +670,6 @@ def _order_refused(reply: http.Reply, what: str) -> ArchiveError:
     if not quota:
         return error
     return ArchiveError(str(error), status=_TOO_MANY, retryable=True, retry_after=error.retry_after)
-
-
-def _as_list(answer: object, what: str) -> list[Any]:
-    if isinstance(answer, list):
-        return answer
-    if isinstance(answer, dict) and answer.get("errorCode"):
-        stated = http.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
-        raise ArchiveError(f"the archive answered {what} with an error: {stated}")
-    raise ArchiveError(f"the archive answered {what} with {_kind(answer)} instead of a list")
-
-
-def _kind(answer: object) -> str:
-    match answer:
-        case None:
-            return "null"
-        case dict():
-            return "an object"
-        case list():
-            return "a list"
-        case str():
-            return "a text"
-        case _:
-            return "a bare value"
 
 
 def _id_or_none(row: dict[str, Any]) -> str | None:
@@ -1125,250 +734,6 @@ def _updated(order: Order, told: dict[str, Any] | None) -> Order:
         download_url=url if ready else None,
         detail=http.shorten(word, 80) if word is not None else order.detail,
     )
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# A query on the wire
-
-
-def search_body(query: Query) -> dict[str, Any]:
-    """Translate a query into the body of `POST /search`; the answer may hold more than was asked for, never less.
-
-    A filter of one sensor class does not exclude scenes of the other (geocento/SEDAS-issues 65), so a product type of
-    one class narrows the sensor too. What the service would judge otherwise than the exact rules do is asked for a
-    little wider or not at all, since the rules are applied again to what comes.
-    """
-    sensor = query.sensor
-    filters: dict[str, Any] = {}
-    product_type = (query.product_type or "").upper()
-    if product_type in _OPTICAL_TYPES and sensor != "sar":
-        sensor = "optical"
-        filters["opticalProductType"] = product_type
-    elif product_type in _SAR_TYPES and sensor != "optical":
-        sensor = "sar"
-        filters["sarProductType"] = product_type
-    if query.max_cloud_cover is not None and sensor == "optical":
-        filters["maxCloudPercent"] = _plain(math.ceil(query.max_cloud_cover))
-    if query.orbit_direction:
-        filters["orbitDirection"] = query.orbit_direction.upper()
-    if len(query.polarisation) == 1:
-        filters["polarisation"] = query.polarisation[0].upper()
-    if query.min_aoi_coverage is not None:
-        # Coverage is rounded to whole percent there (saved answers of 2019), and by which rule is not known.
-        least = min(math.floor(query.min_aoi_coverage), _FULL_COVERAGE) - 1
-        if least > 0:
-            filters["minCoveragePercent"] = least
-    filters.update(query.filters)
-    body: dict[str, Any] = {
-        "sensorFilters": {"type": _WEB_TYPE[sensor]},
-        "filters": filters,
-        "aoiWKT": query.aoi,
-        "start": _wire_time(_seconds(query.start)),
-        "stop": _wire_time(_seconds_up(query.stop)),
-    }
-    if query.satellite:
-        body["satelliteName"] = query.satellite
-    if query.source_group:
-        body["sourceGroup"] = query.source_group
-    return body
-
-
-def _plain(value: float) -> float:
-    return int(value) if value == int(value) else value
-
-
-@dataclass(slots=True)
-class _Ends:
-    """Whether answers hold what starts in the very first and the very last second that was asked for."""
-
-    first_included: bool = False
-    last_included: bool = False
-    loose: bool = False
-    """Whether answers reach beyond what was asked for, and so tell nothing about its ends."""
-
-    def learn(self, start: int, stop: int, starts: Collection[int]) -> None:
-        """Learn from the starts of an answer."""
-        if starts:
-            first, last = min(starts), max(starts)
-            self.loose = self.loose or first < start or last > stop
-            self.first_included = not self.loose and (self.first_included or first == start)
-            self.last_included = not self.loose and (self.last_included or last == stop)
-
-
-class _Asking:
-    """One query's questions: asks windows of it, and knows the ways to cut a second that is too full."""
-
-    def __init__(self, archive: SedasArchive, query: Query) -> None:
-        self._archive = archive
-        self._query = query
-        self._whole = search_body(query)
-        narrowing = ("sensorFilters", "filters", "satelliteName", "sourceGroup")
-        self.narrowing = json.dumps([self._whole.get(key) for key in narrowing], sort_keys=True, default=str)
-        self._ends = _Ends()
-        self._fractions = False
-
-    def ask(self, window: windows.Window) -> windows.Answer:
-        body = {**self._whole, **(window.part or {})}
-        # Whether the service includes the ends of what it is asked is not documented, so that a second more is asked
-        # for at either end. Starts with fractions of a second would fall between windows of whole seconds besides.
-        start = window.start - (0 if self._ends.first_included else windows.NEAR)
-        stop = window.stop + (0 if self._ends.last_included and not self._fractions else windows.NEAR)
-        body["start"], body["stop"] = _wire_time(start), _wire_time(stop)
-        reply = self._archive._call("POST", "search", "a search", json=body)  # noqa: SLF001 - its own helper
-        products = _products(self._archive._answer(reply, "a search"))  # noqa: SLF001 - its own helper
-        rows = [self._row(row) for row in products]
-        self._ends.learn(start, stop, [row.start for row in rows if row.start is not None])
-        return windows.Answer(rows)
-
-    def _row(self, row: Any) -> windows.Row:
-        try:
-            name = identify(row)
-            value = row.get("start")
-            when = to_instant(value) if value else None
-        except (ValueError, TypeError, AttributeError, OverflowError):
-            # It will be left out with a warning, once, however many answers hold it; till then it counts as a row.
-            return windows.Row("\0" + _shown(row), None, _ALIKE, row)
-        if when is None:
-            return windows.Row(name, None, _respects(row), row)
-        if when.microsecond:
-            self._fractions = True
-        return windows.Row(name, _seconds(when), _respects(row), row)
-
-    def spread(self, window: windows.Window, rows: Collection[windows.Row]) -> list[Any]:
-        """Cut the area so that no part meets all rows; each part is what it changes in the body of the question."""
-        if "minCoveragePercent" in self._query.filters:
-            return []
-        part: dict[str, Any] = window.part or {}
-        body = {**self._whole, **part}
-        filters = {key: value for key, value in body["filters"].items() if key != "minCoveragePercent"}
-        areas = _cut_area(body["aoiWKT"], [row.item for row in rows])
-        return [{**part, "aoiWKT": area, "filters": filters} for area in areas]
-
-    def divide(self, window: windows.Window, rows: Collection[windows.Row]) -> Iterator[list[Any]]:
-        """Yield other ways to cut a question into parts whose answers together are the whole's, best first."""
-        part: dict[str, Any] = window.part or {}
-        body = {**self._whole, **part}
-        if "satelliteName" not in body:
-            seen = {row.groups[0] for row in rows if row.groups[0]}
-            names = sorted(seen.union(self._archive._known_satellites()))  # noqa: SLF001 - its own helper
-            if len(names) > 1:
-                yield [{**part, "satelliteName": name} for name in names]
-        kind = body["sensorFilters"]["type"]
-        if kind == "All":
-            yield [{**part, "sensorFilters": {"type": name}} for name in ("Optical", "SAR")]
-        for key, own, values in (
-            ("opticalProductType", "Optical", _OPTICAL_TYPES),
-            ("sarProductType", "SAR", _SAR_TYPES),
-        ):
-            types = {row.item.get("productType") for row in rows if isinstance(row.item, dict)}
-            if kind == own and key not in body["filters"] and types <= values:
-                yield [{**part, "filters": {**body["filters"], key: value}} for value in sorted(values)]
-        directions = ("ASCENDING", "DESCENDING")
-        if "orbitDirection" not in body["filters"] and all(
-            isinstance(row.item, dict) and str(row.item.get("orbitDirection")).upper() in directions for row in rows
-        ):
-            yield [{**part, "filters": {**body["filters"], "orbitDirection": value}} for value in directions]
-
-
-_RESPECTS = ("satelliteName", "sensorType", "productType", "orbitDirection")
-"""What a limit may count rows by, besides the source group: what they can be filtered by."""
-_ALIKE = ("",) * (len(_RESPECTS) + 1)
-
-
-def _respects(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """In which respects the service's limit may tell a row from others; the satellite first."""
-    return _all_respects(*[value if isinstance(value, str) else "" for value in map(row.get, _RESPECTS)])
-
-
-@lru_cache(maxsize=1024)
-def _all_respects(satellite: str, *others: str) -> tuple[str, ...]:
-    return (satellite, *others, _group_of(satellite) or "")
-
-
-def _products(answer: object) -> list[Any]:
-    if not isinstance(answer, dict):
-        raise ArchiveError(f"the archive answered a search with {_kind(answer)} instead of an object")
-    if answer.get("errorCode"):
-        stated = http.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
-        raise ArchiveError(f"the archive answered a search with an error: {stated}")
-    products = answer.get("products")
-    if products is None:
-        return []
-    if not isinstance(products, list):
-        raise ArchiveError(f"the archive answered a search with {_kind(products)} instead of a list of products")
-    return products
-
-
-_POINT = re.compile(r"(-?[\d.]+(?:[eE][-+]?\d+)?)\s+(-?[\d.]+(?:[eE][-+]?\d+)?)")
-
-
-def _bounds(wkt: object) -> tuple[float, float, float, float] | None:
-    """West, south, east and north of the points of a WKT, without building a geometry."""
-    points = _POINT.findall(wkt) if isinstance(wkt, str) else []
-    if not points:
-        return None
-    try:
-        longitudes, latitudes = [float(x) for x, _ in points], [float(y) for _, y in points]
-    except ValueError:
-        return None
-    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
-
-
-def _cut_area(wkt: str, rows: Collection[Any]) -> list[str]:
-    """Cut an area along a meridian or a parallel so that neither side meets all of the rows' footprints.
-
-    Returns plain POLYGONs that together cover the area; none where no such line exists.
-    """
-    area = _bounds(wkt)
-    boxes = [_bounds(row.get("coordinatesWKT")) if isinstance(row, dict) else None for row in rows]
-    if area is None or len(boxes) < 2:  # noqa: PLR2004 - one footprint cannot be parted
-        return []
-    best: tuple[int, int, float] | None = None
-    for axis in (0, 1):
-        low, high = area[axis], area[axis + 2]
-        # A footprint that is not known may lie on either side.
-        spans = [(box[axis], box[axis + 2]) if box else (low, high) for box in boxes]
-        inside = sorted({edge for span in spans for edge in span if low < edge < high})
-        for line in _between([low, *inside, high]):
-            most = max(sum(span[0] <= line for span in spans), sum(span[1] >= line for span in spans))
-            if most < len(spans) and (best is None or most < best[0]):
-                best = (most, axis, line)
-    if best is None:
-        return []
-    _, axis, line = best
-    return _halves(wkt, area, axis, line)
-
-
-def _between(edges: list[float]) -> Iterator[float]:
-    """Lines in the middle between neighbouring edges, at most some hundred of them."""
-    step = max(1, len(edges) // 200)
-    for left, right in zip(edges[:-1:step], edges[1::step], strict=False):
-        middle = (left + right) / 2
-        if left < middle < right:
-            yield middle
-
-
-def _halves(wkt: str, area: tuple[float, float, float, float], axis: int, line: float) -> list[str]:
-    import shapely  # noqa: PLC0415 - slow to import, and seldom needed
-
-    overlap = 1e-9
-    west, south, east, north = area
-    if axis == 0:
-        sides = ((west, south, line + overlap, north), (line - overlap, south, east, north))
-    else:
-        sides = ((west, south, east, line + overlap), (west, line - overlap, east, north))
-    try:
-        whole = shapely.from_wkt(wkt)
-        pieces = [whole.intersection(shapely.box(*side)) for side in sides]
-    except shapely.errors.ShapelyError:
-        return []
-    polygons = [
-        polygon
-        for piece in pieces
-        for polygon in getattr(piece, "geoms", [piece])
-        if polygon.geom_type == "Polygon" and not polygon.is_empty
-    ]
-    return [shapely.to_wkt(polygon, rounding_precision=-1) for polygon in polygons]
 
 
 def open_archive(opening: "Opening") -> SedasArchive:

@@ -1,0 +1,1 @@
+"""SeDAS, the UK's Sentinel Data Access Service."""

@@ -220,7 +220,12 @@ def place_at(here: int, source: str, there: int, target: str, *, replace: bool) 
         FileExistsError: something has the name and `replace` is not set.
         FileNotFoundError: there is no `source`, or the folder `there` has been deleted.
     """
-    _rename(here, source, there, target, replace=replace)
+    try:
+        _rename(here, source, there, target, replace=replace)
+    except FileExistsError:
+        # A client of a network file system that misses an answer asks again for what is done already.
+        if not _respelled(here, source, there, target):
+            raise
     return os.stat(target, dir_fd=there, follow_symlinks=False)
 
 

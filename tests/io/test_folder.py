@@ -89,6 +89,19 @@ def test_place_never_takes_a_name_that_somebody_has(root, outside, kind):
     assert (root / "part").read_text() == "new"
 
 
+def test_place_counts_what_was_done_though_its_answer_was_lost(root, monkeypatch):
+    real = os.link
+
+    def asked_twice(*args, **kwargs):
+        real(*args, **kwargs)
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(os, "link", asked_twice)
+    (root / "part").write_text("new")
+    assert folder.place(str(root), "part", "final").st_size == 3
+    assert [(path.name, path.read_text()) for path in root.iterdir()] == [("final", "new")]
+
+
 @pytest.mark.parametrize("kind", ["nothing", "file", "link"])
 def test_place_with_leave_to_replace(root, outside, kind):
     (root / "part").write_text("new")

@@ -152,7 +152,8 @@ def clear(root: str, state: str) -> bool:
         if name not in locks:
             (place / name).unlink(missing_ok=True)
     for name in locks:
-        with suppress(FileNotFoundError):
+        # What another user's worker left there may be in nobody's hands; it is found out when its scene is claimed.
+        with suppress(FileNotFoundError, PermissionError):
             file = os.open(place / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 if _locked(file):

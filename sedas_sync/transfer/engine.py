@@ -41,7 +41,8 @@ _TOO_MANY = 429
 _SESSIONS = re.compile(r"max session number (\d{1,4}) exceeded", re.IGNORECASE)
 _BUSY = re.compile(rf"{_SESSIONS.pattern}|\bDAT-ZIP-100\b", re.IGNORECASE)
 """What the Copernicus Data Space answers to a connection too many (its FAQ, 2025-03; the code: CS-SI/eodag 2019)."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+"""What a file system answers that takes nothing more, whatever the scene."""
 _PASSING = frozenset({408, 425, 429})
 _LINK_REFUSED = frozenset({401, 403, 404, 409, 410, 422})
 """Not only the link may be over: by some of these a service says that a product has gone offline meanwhile."""
@@ -122,7 +123,7 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         raise errors.TransferError(str(error)) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise errors.TransferError(f"{job.path}: {reason}", fatal=error.errno in _FULL) from error
+        raise errors.TransferError(f"{job.path}: {reason}", fatal=error.errno in FULL) from error
     finally:
         live.budget.give_back()
         if not shared:

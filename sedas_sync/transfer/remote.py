@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from sedas_sync import errors, folder
 from sedas_sync.transfer.claim import Lost, claimed, left_behind
-from sedas_sync.transfer.engine import fetch
+from sedas_sync.transfer.engine import FULL, fetch
 from sedas_sync.transfer.job import Got, Job, Stopped
 from sedas_sync.transfer.live import Live
 from sedas_sync.transfer.sealed import seal, unseal
@@ -119,7 +119,8 @@ def run(errand: Errand) -> Outcome:
         # Ctrl-C on a terminal is for every process of the run, and it is the run that knows what to do.
         error = Stopped(f"{errand.job.id}: interrupted")
     except OSError as failure:
-        error = errors.TransferError(f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}")
+        said = f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}"
+        error = errors.TransferError(said, fatal=failure.errno in FULL)
     except Exception as unforeseen:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
         error = errors.SedasSyncError(f"unexpected {type(unforeseen).__name__}: {unforeseen}")
     seconds = time.monotonic() - began

@@ -23,6 +23,7 @@ not to be had by an order of ours                  no      wait
 
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -96,6 +97,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Held files whose time changed and whose bytes did not: to be remembered with their new time."""
     polled: tuple[Order, ...] = ()
     """Orders as the archive described them while planning."""
+    identities: Mapping[str, str] = {}  # as above
+    """What the archives that were asked call themselves, by their keys."""
     prune_refused: bool = False
     """Whether files were to be removed and may not be: no scene failed, and yet not all was done."""
     spare: tuple[str, ...] = ()
@@ -153,6 +156,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         return None
 
 
+def are_unlike(held: Holding, want: Want) -> bool:
+    """Whether a scene is held as a folder of files and wanted as one file, or the other way round."""
+    return bool(held.files) != bool(want.scene.assets)
+
+
 def in_place(want: Want, here: Observed) -> bool:
     """Whether all that a scene needs is here, so that its archive has nothing to be asked for."""
     return _kind(want, here, _LENIENT)[0] in (Kind.KEEP, Kind.ADOPT, Kind.SKIP)
@@ -185,6 +193,8 @@ def decide(
     sizes: Mapping[SceneId, int] | None = None,
     trust_digest: bool = True,
     identities: Mapping[str, str] | None = None,
+    several: bool = False,
+    unlike: AbstractSet[SceneId] | None = None,
 ) -> tuple[Action, ...]:
     """Give every wanted scene its one action, sorted by sensing time and id.
 
@@ -196,9 +206,12 @@ def decide(
         trust_digest: whether a digest that the catalogue changed means a changed scene.
         identities: of the archives that are known, by their keys: what one says of a scene's bytes is no measure for a
             file that another of them gave.
+        several: whether the manifest has several archives, of which one that is not known may have given a file.
+        unlike: scenes that may stay the folder, or the one file, that they are, where their archive gives the other;
+            None for all.
     """
     known = sizes or {}
-    measure = _Measure(trust_digest=trust_digest, identities=identities or {})
+    measure = _Measure(trust_digest=trust_digest, identities=identities or {}, several=several, unlike=unlike)
     return tuple(
         _action(
             want,
@@ -218,9 +231,22 @@ def _by_time(want: Want) -> tuple[datetime, SceneId]:
 class _Measure:
     """What a held file is measured by."""
 
-    def __init__(self, *, trust_digest: bool, identities: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        trust_digest: bool,
+        identities: Mapping[str, str],
+        several: bool = False,
+        unlike: AbstractSet[SceneId] | None = None,
+    ) -> None:
         self.trust_digest = trust_digest
         self._identities = identities
+        self._several = several
+        self._unlike = unlike
+
+    def refuses(self, held: Holding, want: Want) -> bool:
+        """Whether what is held is no substitute for what is wanted: a folder for a file, or a file for a folder."""
+        return self._unlike is not None and are_unlike(held, want) and held.id not in self._unlike
 
     def of(self, held: Holding, want: Want) -> Scene | None:
         """What the archive that gave a file says of it now; None where that is not known."""
@@ -230,7 +256,7 @@ class _Measure:
         mine = self._identities.get(want.archive)
         # Two archives pack a product differently, or state digests of other kinds: what one says is no measure for what
         # the other gave, also where the other is not in the manifest any more.
-        if want.places or (held.archive and mine is not None and held.archive != mine):
+        if want.places or (held.archive and (self._several if mine is None else held.archive != mine)):
             return None
         return want.scene
 
@@ -305,6 +331,9 @@ def _changed(held: Holding, want: Want, measure: _Measure) -> str | None:
     if want.sha256 is not None:
         # What a lock demands does not change with the catalogue.
         return None if held.sha256 == want.sha256 else f"differs from the lock: its sha256 here is {held.sha256}"
+    if measure.refuses(held, want):
+        here, there = ("a folder", "one file") if held.files else ("one file", "a folder")
+        return f"held as {here}, the archive gives {there}"
     scene = measure.of(held, want)
     if scene is None:
         return None

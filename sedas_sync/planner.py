@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,11 +23,11 @@ from sedas_sync.lock import Lock, differences, head_of
 from sedas_sync.locked import UNKNOWN, LookUp, archives_of, locked_wants
 from sedas_sync.manifest import Manifest
 from sedas_sync.memory import STATE
-from sedas_sync.model import Holding, Order, OrderState, Place, Scene, SceneId, Want
+from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Place, Scene, SceneId, Want
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
 from sedas_sync.places import joined, ranked, taken_from
-from sedas_sync.plan import TRANSFERS, Observed, Plan, decide, settled
+from sedas_sync.plan import TRANSFERS, FileState, Observed, Plan, are_unlike, decide, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
 from sedas_sync.survey import Survey, is_folder_of, survey
@@ -288,6 +289,7 @@ class Planner:
         sizes: bool = False,
         refresh: Refresh | None = None,
         holdings: Iterable[Holding] | None = None,
+        saved: Plan | None = None,
     ) -> Plan:
         with self._home.index(write=False) as (index, said):
             self._home.on_step(Step("looking at the mirror", len(wants)))
@@ -299,10 +301,26 @@ class Planner:
         if refresh is not None:
             wants = refresh(wants, seen.observed)
         wants = self._where_ordered(wants, orders)
+        unlike: AbstractSet[SceneId] | None = None
+        if saved is not None:
+            unlike = _of_either_kind(saved)
+        elif refresh is None:
+            # A lock says what there was, not what the archive gives.
+            staying = self._unlike(wants, seen)
+            unlike, wants = staying.keys(), {**wants, **staying}
         polled = self._poll(orders, wants, warnings)
         orders.update((order.id, order) for order in polled)
         self._home.on_step(Step("comparing", len(wants)))
-        actions = decide(wants, seen.observed, orders, trust_digest=self._trust, identities=self._archives.identities)
+        identities = {**({} if saved is None else saved.identities), **self._archives.identities}
+        actions = decide(
+            wants,
+            seen.observed,
+            orders,
+            trust_digest=self._trust,
+            identities=identities,
+            several=self._several,
+            unlike=unlike,
+        )
         if sizes:
             asked = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
             known = self._sizes(asked)
@@ -316,7 +334,49 @@ class Planner:
             warnings=(*warnings, *seen.warnings),
             refreshed=tuple(seen.refreshed),
             polled=tuple(polled),
+            identities=identities,
         )
+
+    @property
+    def _several(self) -> bool:
+        return len(self._manifest.archives) > 1
+
+    def _decide_again(
+        self,
+        saved: Plan,
+        wants: Mapping[SceneId, Want],
+        observed: Mapping[SceneId, Observed],
+        orders: Mapping[SceneId, Order],
+    ) -> tuple[Action, ...]:
+        """What a saved plan would be now, were its scenes in the archives as they were then."""
+        return decide(
+            wants,
+            observed,
+            orders,
+            trust_digest=self._trust,
+            identities=saved.identities,
+            several=self._several,
+            unlike=_of_either_kind(saved),
+        )
+
+    def _unlike(self, wants: Mapping[SceneId, Want], seen: Survey) -> dict[SceneId, Want]:
+        """Let be the folders, or files, of scenes that another archive of the same dataset gave, at paths of their own.
+
+        Which archive describes a scene may change from day to day with which of them can be asked.
+        """
+        if not self._several:
+            return {}
+        stay = {}
+        identities = self._archives.identities
+        for scene_id, here in seen.observed.items():
+            want, held = wants.get(scene_id), here.held
+            if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
+                continue
+            givers = {identities.get(key) for name in want.datasets for key in self._manifest.datasets[name].archive}
+            if are_unlike(held, want) and held.archive in givers:
+                stem = want.path.removesuffix(extension_of(want.scene))
+                stay[scene_id] = replace(want, path=stem if held.files else f"{stem}.zip")
+        return stay
 
     def _with_lengths(self, wants: Mapping[SceneId, Want], holdings: Iterable[Holding]) -> Mapping[SceneId, Want]:
         """Have it known how long the files of folders should be that stand here and that the index does not know."""
@@ -447,7 +507,7 @@ class Planner:
         if not (self._home.root / STATE).is_dir():
             # Found out only when the mirror is locked, a refusal would leave an empty mirror behind.
             seen = self._survey(saved.wants, [])
-            now = decide(saved.wants, seen.observed, {}, trust_digest=self._trust)
+            now = self._decide_again(saved.plan, saved.wants, seen.observed, {})
             if moved := drift(saved.plan, now, {}):
                 raise LockMismatch(
                     [f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_ANEW
@@ -480,14 +540,14 @@ class Planner:
                 if order.id in remembered and remembered[order.id].order == order.order
             }
             if not begun and (
-                moved := drift(saved.plan, decide(wants, observed, orders, trust_digest=self._trust), holdings)
+                moved := drift(saved.plan, self._decide_again(saved.plan, wants, observed, orders), holdings)
             ):
                 raise LockMismatch(
                     [f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_ANEW
                 )
             return look_up.refresh(wants, observed)
 
-        plan = self._plan(saved.wants, warnings, refresh=refresh)
+        plan = self._plan(saved.wants, warnings, refresh=refresh, saved=saved.plan)
         untouched = tuple(
             replace(action, held=holdings[action.id])
             for action in saved.plan.actions
@@ -638,3 +698,8 @@ class Planner:
             else:
                 sizes[key[0]] = sizes.get(key[0], 0) + size
         return {scene_id: size for scene_id, size in sizes.items() if scene_id not in lacking}
+
+
+def _of_either_kind(saved: Plan) -> AbstractSet[SceneId]:
+    """The scenes of a saved plan that it leaves as the folder, or the file, that they are."""
+    return {action.id for action in saved.actions if action.kind is not Kind.REPLACE}

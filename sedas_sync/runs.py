@@ -61,9 +61,11 @@ def remember_wanted(index: Index, plan: Plan, datasets: Mapping[str, Dataset]) -
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
     mine = {product for name in names for product in datasets[name].products}
-    index.put_failures(
-        {failure.id: failure.error for failure in plan.failures}, of=mine.union(names) if plan.datasets else None
-    )
+    told: dict[str, str] = {}
+    for failure in plan.failures:
+        # Several archives of a dataset may have failed, each in its own way.
+        told[failure.id] = f"{told[failure.id]}; {failure.error}" if failure.id in told else failure.error
+    index.put_failures(told, of=mine.union(names) if plan.datasets else None)
 
 
 def remember_awaited(index: Index, plan: Plan) -> None:

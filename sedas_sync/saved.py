@@ -72,6 +72,7 @@ def dumps(saved: SavedPlan) -> str:
         "mirror": plan.mirror,
         "archive": dict(plan.archive),
         "archives": {key: dict(facts) for key, facts in plan.archives.items()},
+        "identities": dict(plan.identities),
         "made_from": head_json(saved.head),
         "mirror_settings": dict(saved.mirror),
         "datasets": list(saved.datasets),
@@ -164,6 +165,7 @@ def _saved(document: Mapping[str, Any], digest: str) -> SavedPlan:
             mirror=str(document["mirror"]),
             archive=dict(document["archive"]),
             archives={key: dict(facts) for key, facts in document.get("archives", {}).items()},
+            identities={key: str(name) for key, name in document.get("identities", {}).items()},
             actions=tuple(_read_action(values) for values in document["actions"]),
             search_complete=bool(document["search_complete"]),
             failures=tuple(

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -613,3 +614,43 @@ def test_a_file_that_is_refused_says_nothing_of_a_token_where_there_is_none(plac
     assert (ran.code, ran.summary["failed"]) == (1, 1)
     assert "HTTP 403" in ran.out
     assert "token" not in ran.summary["failures"][0]["error"]
+
+
+@pytest.fixture
+def shelved(workspace, stac):
+    """A STAC API that gives scenes as folders, and a shelf that has the same scenes as zips."""
+    shelf = workspace.path / "shelf"
+    shelf.mkdir()
+    for day, name in enumerate(("S1", "S2"), 1):
+        stac.add(name, day=day)
+        with zipfile.ZipFile(shelf / f"{name}.zip", "w") as file:
+            file.writestr(f"{name}.SAFE/manifest.safe", name)
+
+    def write(archives):
+        (workspace.path / "manifest.toml").write_text(
+            f'version = 1\n[archives.stac]\ntype = "stac"\nurl = "{stac.url}"\ncollections = "s2"\n'
+            '[archives.shelf]\ntype = "directory"\npath = "shelf"\n[transfer]\nretries = 0\n'
+            f'[dataset.named]\narchive = {archives}\nproducts = ["S1", "S2"]\n'
+        )
+
+    workspace.manifest = write
+    return workspace
+
+
+def test_a_folder_stays_one_while_the_archive_that_gave_it_is_asked(shelved, stac):
+    shelved.manifest('["stac", "shelf"]')
+    assert shelved.run("apply").code == 0
+    assert tree(shelved.mirror) == offered(stac)
+    shelved.manifest('["shelf", "stac"]')
+    assert shelved.run("plan", "--json").json["summary"]["keep"] == 2, "nothing moves with who describes it"
+    shelved.manifest('["stac", "shelf"]')
+    stac.conforms, stac.faults = [], {"/": [500] * 99, "": [500] * 99, "/search": [500] * 99}
+    assert shelved.run("apply", "--json").summary["kept"] == 2, "nor with who is down"
+    assert tree(shelved.mirror) == offered(stac)
+    shelved.manifest('"shelf"')
+    (first, _) = shelved.run("plan", "--json").json["actions"]
+    assert (first["action"], first["path"]) == ("replace", "S1.zip")
+    assert first["reason"] == "held as a folder, the archive gives one file"
+    assert shelved.run("apply", "--json").summary["fetched"] == 2
+    assert sorted(tree(shelved.mirror)) == ["S1.zip", "S2.zip"]
+    assert shelved.run("plan", "--exit-code").code == 0

@@ -14,6 +14,7 @@ from sedas_sync.events import Fetched, Retried
 from sedas_sync.render import markdown, text
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import fail
+from sedas_sync.saved import dumps, loads
 
 RULES = 'aoi = "here"\nstart = 2019-05-01\nend = 2019-05-31\n'
 BOTH = f'[dataset.d]\narchive = ["one", "two"]\n{RULES}'
@@ -376,3 +377,29 @@ def test_refused_credentials_say_whose_they_are(write, monkeypatch):
     monkeypatch.setenv("SEDAS_PASSWORD", "wrong")
     with ss.Mirror(write()) as mirror, pytest.raises(ss.AuthenticationError, match=r"^archive (one|two): .*refused"):
         mirror.plan()
+
+
+def test_a_saved_plan_measures_a_file_by_the_archive_that_gave_it(write, one, two):
+    """Also where that one has the scene no more, and the archive that describes it states another digest."""
+    with ss.Mirror(write()) as mirror:
+        mirror.apply(mirror.plan())
+    two.offer("")
+    one.offer("ABCDE")
+    with ss.Mirror(write()) as mirror:
+        plan = mirror.plan()
+        assert {action.id: action.kind.value for action in plan.actions} == {
+            "A": "keep", "B": "keep", "C": "keep", "D": "keep", "E": "fetch",
+        }  # fmt: skip
+        text = dumps(mirror.save(plan))
+    with ss.Mirror(write()) as mirror:
+        assert mirror.apply(mirror.resume_plan(loads(text, "plan.json"))).fetched == 1
+
+
+def test_a_dataset_whose_archives_both_fail_is_told_of_with_both(write, one, two):
+    one.break_down("search")
+    two.break_down("search")
+    with ss.Mirror(write()) as mirror:
+        mirror.apply(mirror.plan())
+        (failure,) = mirror.status().failures
+    assert "archive one: " in failure.error
+    assert "; archive two: " in failure.error

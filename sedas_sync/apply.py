@@ -861,6 +861,9 @@ class Run:
         except (SedasSyncError, OSError) as error:
             self.fail(Task(action=action, scene=action.want.scene, archive=action.want.archive), _sentence(error))
             return
+        before = self.index.holding(action.id)
+        if before is not None and before.path not in (held.path, action.path):
+            self._clear_old_place(before, action.path)
         self.index.put_files([replace(held, path=action.path, facts=facts_of(action.want.scene))], self.now())
         self.index.drop_order(action.id)
         self._count["adopted"] += 1

@@ -202,10 +202,12 @@ def _compare_folder(
         views = tuple(held_files(held))
         if all(_is(files.get(view.path), view) for view in views):
             return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
-        if any(view.path in files for view in views):
-            return _READ_HELD
     theirs = [files.get(f"{want.path}/{asset.name}") for asset in want.scene.assets] or [files.get(want.path)]
-    if all(file is not None and file.is_file for file in theirs):
+    there = all(file is not None and file.is_file for file in theirs)
+    if held is not None and any(view.path in files for view in held_files(held)):
+        # It may be in its new place already, and a kill have left some of what is in its old one.
+        return _READ_STRANGER if there and held.path != want.path else _READ_HELD
+    if there:
         return _READ_STRANGER
     state = FileState.DAMAGED if held is None and (any(theirs) or want.path in files) else FileState.ABSENT
     seen = Observed(held=held, state=state, tracked=held is not None, partial=partial)

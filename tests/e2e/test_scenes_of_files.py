@@ -287,6 +287,36 @@ main()
     assert not any(one.path.startswith("/data") for one in stac.asked[asked:])
 
 
+def test_a_kill_while_an_old_place_is_cleared_loses_nothing(place, stac):
+    """The folder is in its new place with other files than it had, and one file of its old place is gone."""
+    without_statements(stac)
+    place.run("apply")
+    stac.add("S1b", day=9)
+    stac.files["/data/S1/extra.tif"] = b"extra" * 20
+    stac.items[0]["assets"]["extra"] = {"href": "../../../../data/S1/extra.tif", "roles": ["data"]}
+    place.manifest(mirror='layout = "{id}-x"')
+    script = """
+import os, sys
+from sedas_sync import folder
+real = folder.remove
+def remove(root, path):
+    real(root, path)
+    if path.startswith("S1/"):
+        os._exit(9)
+folder.remove = remove
+sys.argv = ["sedas-sync", "apply"]
+from sedas_sync.__main__ import main
+main()
+"""
+    assert subprocess.run([sys.executable, "-c", script], cwd=place.path, env=place.environment()).returncode == 9
+    assert (place.mirror / "S1" / "visual.tif").exists()
+    asked = len(stac.asked)
+    assert place.run("apply").code == 0
+    assert not any(one.path.startswith("/data/S1/") for one in stac.asked[asked:] if one.method == "GET")
+    assert tree(place.mirror) == {name.replace("/", "-x/"): data for name, data in offered(stac).items()}
+    assert place.run("verify").code == 0
+
+
 def test_prune_takes_what_it_knows_and_no_more(place, stac):
     place.run("apply")
     (place.mirror / "S1" / "notes.txt").write_text("mine")

@@ -262,7 +262,11 @@ def spare(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
         return (), 0
     if names:
         names.difference_update(partial_path(scene).rpartition("/")[2] for scene in wanted)
-    found = tuple(f"{place}/{name}" for name in sorted(names) if folder.stat(root, f"{place}/{name}/old") is None)
+    found = tuple(
+        f"{place}/{name}"
+        for name in sorted(names)
+        if not (name.endswith(SUFFIX) and os.path.lexists(f"{root}/{place}/{name}/old"))
+    )
     return found, sum(under_way(root, path) for path in found)
 
 

@@ -74,7 +74,7 @@ class Crew:
         self._jobs = self.window = jobs
         """How many errands are worth handing out at once: what waits in an executor's queue has a link and a token that
         grow old there."""
-        self._errands: set[Future[Outcome]] = set()
+        self._errands: set[Future[Any]] = set()
         self._number = 0
         self._done: deque[float] = deque(maxlen=jobs)
         self._lock = threading.Lock()
@@ -163,17 +163,18 @@ class Crew:
         except Exception as error:
             raise SedasSyncError(f"the executor takes no work: {_first_line(error)}") from error
 
-    def _arrived(self, job: Job, done: Future[Outcome], since: float, mine: "Handed") -> None:
+    def _arrived(self, job: Job, done: Future[Any], since: float, mine: "Handed") -> None:
         self._errands.discard(done)
         outcome: Outcome | None = None
         error: BaseException | None
         if done.cancelled():
             error = Lost("its worker was lost: the call was cancelled")
-        elif (error := done.exception()) is None:
-            outcome = done.result()
-            error = outcome.error
+        elif (error := done.exception()) is None and isinstance(answer := done.result(), Outcome):
+            outcome, error = answer, answer.error
             refused = isinstance(error, TransferError) and error.relocate
             mine.early = self._time(since, outcome.seconds, refused=refused) and refused
+        elif error is None:
+            error = Lost("its worker gave no answer")
         elif not isinstance(error, Lost):
             error = Lost(f"its worker was lost: {_first_line(error)}")
         for retry in outcome.retries if outcome is not None else ():

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from test_survive import MAY, offer
 
 import sedas_sync as ss
-from sedas_sync import crew
+from sedas_sync import apply, crew
 from sedas_sync.apply import MAX_LOSSES, partial_path
 from sedas_sync.crew import FOLDER, Crew, window_after
 from sedas_sync.events import Progress
@@ -271,6 +271,45 @@ def test_segments_that_the_manifest_asks_for_are_a_workers_too(workspace, sandbo
     assert summary.exit_code == 0
     assert workspace.files() == right
     assert (sum(entry.endpoint == "download" for entry in sandbox.log) > 1) == several
+
+
+class Knowing(ThreadPoolExecutor):
+    """Knows its workers: one hangs when all are asked, and there are none until that was said."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.said = threading.Event()
+
+    def everywhere(self, fn, *args):
+        self.said.wait(20)
+        return {}
+
+    def workers(self):
+        return 0
+
+    def submit(self, fn, *args):
+        return super().submit(lambda: fn(*args) if self.said.wait(20) else None)
+
+
+def test_workers_that_do_not_answer_are_told_of_and_waited_for(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(crew, "_FIRST_ANSWER", 0.05)
+    monkeypatch.setattr(apply, "_SILENCE", 0.05)
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+    warnings = []
+
+    def listen(event):
+        if event.event == "warning":
+            warnings.append(event.message)
+        if len(warnings) == 2:
+            pool.said.set()
+
+    with Knowing() as pool, mirror() as opened:
+        summary = opened.apply(opened.plan(), executor=pool, on_event=listen)
+    assert (summary.exit_code, summary.fetched) == (0, 1)
+    assert warnings == [
+        "not every worker has answered yet: each is asked again with its first scene",
+        "no worker is left: scenes wait for the next one",
+    ]
 
 
 # -- a worker that does not see the folder ---------------------------------------------------------------------------

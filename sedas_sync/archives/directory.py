@@ -99,7 +99,8 @@ class DirectoryArchive:
         known = scene
         if scene.download_url not in listing.paths:
             known = listing.scenes.get(scene.id, scene)
-        path = listing.paths.get(known.download_url or "")
+        # Which file of several is meant, the link alone can tell.
+        path = None if known.assets else listing.paths.get(known.download_url or "")
         if path is None or folder.stat(str(self._root), path) is None:
             raise ArchiveError(f"{scene.id}: is not in {self._root} any more")
         if refused is not None:

@@ -14,6 +14,7 @@ from stac_server import StacServer
 
 import sedas_sync as ss
 from sedas_sync.archives.directory import DirectoryArchive
+from sedas_sync.assets import asset_scene
 from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, TransferError
 from sedas_sync.model import Local, Query
 from sedas_sync.names import described
@@ -400,6 +401,15 @@ def test_a_folder_of_another_mirror_that_lacks_a_file_is_passed_over(bands, writ
         plan = second.plan()
         assert plan.actions == ()
         assert sum("is not what its mirror's index says" in warning for warning in plan.warnings) == 2
+
+
+def test_a_file_of_several_is_told_by_its_link_alone(bands):
+    archive = DirectoryArchive(bands)
+    (scene,) = archive.look_up(["S2"], warn=print)
+    for asset in scene.assets:
+        assert archive.locate(asset_scene(scene, asset)).local.path == f"05/S2/{asset.name}"
+    with pytest.raises(ArchiveError, match="any more"):
+        archive.locate(replace(asset_scene(scene, scene.assets[1]), download_url="file:///elsewhere"))
 
 
 def test_a_changed_file_of_a_folder_is_no_file_of_it(bands, write):

@@ -23,6 +23,8 @@ HANDFUL = 9
 or the parts of one acquisition, come in handfuls."""
 PROOFS = 3
 """Answers cut at one size after which that size is taken for the limit."""
+MARGIN = 0.75
+"""What share of the shortest answer proved cut is believed where no fixed limit explains the cuts."""
 SHORT = 12
 """Pieces of so many rows need no needle while nothing speaks against them."""
 
@@ -103,7 +105,10 @@ class Knowledge(Struct):
     @property
     def regular(self) -> bool:
         """Whether a fixed limit on what one gets explains all that was seen."""
-        return self.doubt == NEVER and (not self.cuts or bool(self.counting))
+        if self.doubt < NEVER:
+            return False
+        # That a few cut answers are level in some lesser respect may be chance.
+        return not self.cuts or 0 in self.counting or (self.cuts >= PROOFS and bool(self.counting))
 
     @property
     def settled(self) -> bool:
@@ -119,18 +124,19 @@ class Knowledge(Struct):
     def credible(self) -> float:
         """Where no fixed limit explains what was seen, answers of so many rows or more are not believed.
 
-        Far below `doubt`, since windows are halved: the next shorter answers that were cut may be half as long.
+        Below the shortest cut, since the next may be shorter. Far below `doubt`, since windows are halved: the next
+        shorter answers that were cut may be half as long.
         """
-        return max(2.0, min(self.shortest_cut, self.doubt / 4))
+        return max(2.0, min(self.shortest_cut * MARGIN, self.doubt / 4))
 
     def whole(self, size: Size) -> bool:
         """Whether an answer is too small to have been cut, as far as is known."""
         if not size:
             # Behind a limit that acts before a filter does, nothing may have come of a full answer.
             return not self.cuts or self.settled
-        if not self.regular:
-            return size[0] < self.credible
-        return not self.full_ways(size)
+        if not self.regular and size[0] >= self.credible:
+            return False
+        return self.doubt < NEVER or not self.full_ways(size)
 
     def full_ways(self, size: Size) -> list[int]:
         """The ways of counting by which an answer may be full."""

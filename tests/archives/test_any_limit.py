@@ -200,3 +200,23 @@ def test_rows_that_the_comparison_brings_for_the_second_itself_show_it_cut():
     archive = Limited([Row(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="chance")
     _, _, shortfall = search(archive)
     assert shortfall is not None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_limits_that_change_from_answer_to_answer_hide_nothing_of_a_crowded_second(seed):
+    dice = random.Random(seed)
+    archive = Limited([*tiles(25), *tiles_over_an_hour(25)])
+    whole = archive.limited
+
+    def limited(rows: list[Row]) -> list[Row]:
+        archive.limit = dice.randint(19, 24)
+        return whole(rows)
+
+    archive.limited = limited
+    found, _, shortfall = search(archive)
+    assert shortfall or len(found) == 50
+
+
+def tiles_over_an_hour(count: int) -> list[Row]:
+    dice = random.Random(3)
+    return [Row(f"hour{n}", BEGIN + dice.randrange(3600), dice.choice(GROUPS), (0.4, 0.5)) for n in range(count)]

@@ -7,13 +7,11 @@ turn out to need.
 """
 
 import queue
-import stat
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,19 +21,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from sedas_sync import folder
-from sedas_sync.archives import Archive, connections_of
-from sedas_sync.assets import held_files
-from sedas_sync.bundle import forget, left_over, partial_path, recover
+from sedas_sync.allowance import Allowance
+from sedas_sync.archives import Archive
+from sedas_sync.arranging import Arranger
+from sedas_sync.bundle import partial_path
 from sedas_sync.crew import FOLDER, Crew, Lost, disband
-from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError
+from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.events import (
-    Adopted,
     Event,
     Failed,
     Failure,
     Fetched,
     Progress,
-    Pruned,
     Retried,
     Skipped,
     Started,
@@ -51,8 +48,7 @@ from sedas_sync.integrity import Filehash
 from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
-from sedas_sync.plan import TRANSFERS, FileState, Plan
-from sedas_sync.survey import state_of
+from sedas_sync.plan import TRANSFERS, Plan
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.claim import clear, fetch_claimed
 from sedas_sync.transfer.engine import connections_left
@@ -145,24 +141,22 @@ class Run:
         self._ready: deque[Task] = deque()
         self._moving: dict[str, tuple[int, int | None]] = {}
         self._transfers: dict[Future[Got], Task] = {}
-        self._gatherer = Gatherer(self, str(root))
+        self._arranger = Arranger(self, str(root), index, now)
+        self._gatherer = Gatherer(self, str(root), self._arranger.clear_the_way)
         self._to_record: list[Holding] = []
         self._calls: dict[Future[Any], Task | None] = {}
         self._desks = OrderDesks(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
-        # Two archives of a manifest may be one service, whose account counts all its connections.
-        self._services = {key: archive.identity for key, archive in archives.items()}
-        limits = {
-            archive.identity: limit for archive in archives.values() if (limit := connections_of(archive)) is not None
-        }
-        self._jobs = options.jobs
-        self._beyond = self._keep_within(limits)
-        self._policies = {key: self._policy_for(key, limits.get(self._services[key])) for key in archives}
-        self._at_once = {name: limit for name, limit in limits.items() if executor is not None or limit < self._jobs}
-        """Downloads of one service at once, where they are fewer than may run."""
-        self._count = dict.fromkeys(("fetched", "kept", "adopted", "pending", "skipped"), 0)
-        self._pruned = 0
+        self._allowance = Allowance(
+            archives,
+            jobs=options.jobs,
+            policy=options.policy,
+            filehash=options.filehash,
+            elsewhere=executor is not None,
+        )
+        self._said = self._allowance.said
+        self._count = dict.fromkeys(("fetched", "kept", "pending", "skipped"), 0)
         self._warnings = 0
         self._failures: list[Failure] = []
         self._bytes = 0
@@ -201,20 +195,20 @@ class Run:
         self._crew = Crew(
             self.executor,
             self.root,
-            jobs=self._jobs,
+            jobs=self._allowance.jobs,
             max_rate=self.options.max_rate,
             on_retry=self._on_retry_elsewhere,
         )
         said = self._crew.muster(lambda: self.halted)
-        self._beyond = (*self._beyond, said) if said is not None else self._beyond
+        self._said = (*self._said, said) if said is not None else self._said
 
     def events(self) -> Iterator[Event]:
         """Carry the plan out; the last event is the `Summary`."""
         self._started = monotonic()
-        own = ThreadPoolExecutor(self._jobs, "fetch")
+        own = ThreadPoolExecutor(self._allowance.jobs, "fetch")
         live = Live(
             stop=self._halt,
-            jobs=self._jobs,
+            jobs=self._allowance.jobs,
             max_rate=self.options.max_rate,
             on_bytes=self._on_bytes,
             on_retry=self._on_retry,
@@ -272,7 +266,7 @@ class Run:
         """Sort the plan's actions into the queues, and do at once what needs no archive."""
         tidy(str(self.root), f"{STATE}/partial")
         self._room()
-        for warning in (*self._beyond, *self.plan.warnings):
+        for warning in (*self._said, *self.plan.warnings):
             self.warn(warning)
         for failure in self.plan.failures:
             self._failures.append(failure)
@@ -287,8 +281,8 @@ class Run:
         self._count["skipped"] = len(by_kind[Kind.SKIP])
         for action in by_kind[Kind.SKIP]:
             self.tell(Skipped(time=self.now(), id=action.id, reason=action.reason))
-        left = self._recover()
-        self._adopt_all(by_kind[Kind.ADOPT])
+        left = self._arranger.recover()
+        self._arranger.adopt_all(by_kind[Kind.ADOPT])
         for action in (*by_kind[Kind.KEEP], *by_kind[Kind.ADOPT]) if left else ():
             if action.want is not None and partial_path(action.want.scene) in left:
                 folder.discard(str(self.root), partial_path(action.want.scene))
@@ -296,17 +290,6 @@ class Run:
             for action in by_kind[kind]:
                 if action.want is not None:
                     self._queue(action, action.want.scene)
-
-    def _recover(self) -> frozenset[str]:
-        """Finish what a kill has left half done; returns the folders of scenes that were being gathered."""
-        left = left_over(str(self.root))
-        for place in sorted(left):
-            try:
-                for sentence in recover(str(self.root), place, self.index.holding):
-                    self.warn(sentence)
-            except (SedasSyncError, OSError) as error:
-                self.warn(f"{place}: is left as it is: {_sentence(error)}")
-        return left
 
     def _queue(self, action: Action, scene: Scene) -> None:
         order = action.order
@@ -353,41 +336,10 @@ class Run:
         for action in prunes:
             if self.interrupted:
                 return
-            self._prune_one(action)
+            self._arranger.prune(action)
             yield from self._told()
         if not (self._failures or self.interrupted):
-            self._forget(self.plan.spare)
-
-    def _forget(self, spare: tuple[str, ...]) -> None:
-        """Take away downloads under way that nobody goes on with, and what was remembered of their failures."""
-        for path in spare:
-            try:
-                forget(str(self.root), path)
-            except (SedasSyncError, OSError) as error:
-                self.warn(f"{path}: is left as it is: {_sentence(error)}")
-        if spare:
-            self.index.drop_errors(but={action.id for action in self.plan.actions})
-
-    def _prune_one(self, action: Action) -> None:
-        held = self.index.holding(action.id)
-        if held is None or held.path != action.path:
-            return
-        try:
-            state = state_of(self.root, held)
-            if state is FileState.DAMAGED:
-                self.warn(f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id)
-            elif state is FileState.INTACT:
-                for file in held_files(held):
-                    with suppress(FileNotFoundError):
-                        folder.remove(str(self.root), file.path)
-        except (SedasSyncError, OSError) as error:
-            self._failed(action.id, _sentence(error))
-            return
-        self.index.drop_file(held.id)
-        self.index.drop_order(held.id)
-        if state is not FileState.DAMAGED:
-            self._pruned += 1
-            self.tell(Pruned(time=self.now(), id=held.id, path=held.path, size=held.size))
+            self._arranger.forget(self.plan.spare, but={action.id for action in self.plan.actions})
 
     def _warn_of_index(self) -> None:
         for warning in self.index.said[self._index_said :]:
@@ -398,8 +350,9 @@ class Run:
         summary = Summary(
             time=self.now(),
             **self._count,
+            adopted=self._arranger.adopted,
             ordered=self._desks.placed,
-            pruned=self._pruned,
+            pruned=self._arranger.pruned,
             failed=len(self._failures),
             warnings=self._warnings,
             bytes=self._bytes,
@@ -445,13 +398,13 @@ class Run:
             return
         self._desks.step(idle=not self._ready and not self._transfers)
         # A thread that has ended a job finds its next one waiting; with workers, jobs in flight are all there are.
-        window = self._crew.window if self._crew is not None else 2 * self._jobs
+        window = self._crew.window if self._crew is not None else 2 * self._allowance.jobs
         while len(self._transfers) < window and not self.halted and (task := self._next_ready()) is not None:
             self._submit(task)
 
     def _next_ready(self) -> Task | None:
         """Take the first scene, or file of a scene that is begun, whose archive allows one more download now."""
-        full = self._full()
+        full = self._allowance.full(task.archive for task in self._transfers.values())
         file = self._gatherer.next(full)
         while file is None and not self.halted:
             task = self._take_ready(full)
@@ -460,14 +413,6 @@ class Run:
             self._gatherer.begin(task)
             file = self._gatherer.next(full)
         return file
-
-    def _full(self) -> AbstractSet[str]:
-        """Archives that allow no further download now."""
-        if not self._at_once:
-            return frozenset()
-        busy = Counter(self._services[task.archive] for task in self._transfers.values())
-        full = {name for name, limit in self._at_once.items() if busy[name] >= limit}
-        return {key for key, name in self._services.items() if name in full}
 
     def _take_ready(self, full: AbstractSet[str]) -> Task | None:
         if not full:
@@ -486,37 +431,6 @@ class Run:
             self._ready.appendleft(task)
         else:
             self._gatherer.put_back(task)
-
-    def _keep_within(self, limits: Mapping[str, int]) -> tuple[str, ...]:
-        """Lower what goes beyond the connections that archives allow an account; returns what to say about it."""
-        if not limits:
-            return ()
-        said = []
-        options, allowed = self.options, sum(limits.values())
-        keys = {name: [key for key in self.archives if self._services[key] == name] for name in limits}
-        names = ", ".join(
-            f"{' and '.join(keys[name])} {'allow' if len(keys[name]) > 1 else 'allows'} {limit}"
-            for name, limit in limits.items()
-        )
-        if limits.keys() == set(self._services.values()) and options.jobs > allowed:
-            self._jobs = allowed
-            said.append(
-                f"{options.jobs} downloads at once are more than an account may have ({names}): {allowed} go on instead"
-            )
-        if (options.policy.segments or 1) > 1:
-            said.append(
-                f"scenes are split over {options.policy.segments} connections only as far as an account may have them "
-                f"({names})"
-            )
-        return tuple(said)
-
-    def _policy_for(self, key: str, limit: int | None) -> Policy:
-        """How hard to try for an archive, and over how many connections at most."""
-        policy = replace(self.options.policy, filehash=self.options.filehash.get(key, "warn"))
-        if limit is None:
-            return policy
-        # Unasked, a scene takes further connections out of those that no other download has, `jobs` in all.
-        return replace(policy, segments=None if policy.segments != 1 and self._jobs <= limit else 1)
 
     def _receive(self) -> None:
         """Handle what workers have sent; waits for the first of it until something else is due."""
@@ -554,7 +468,7 @@ class Run:
             # What else is under way may still be allowed; what is not will say so by itself.
             self.auth_failed = True
         elif error is not None and not isinstance(error, SedasSyncError):
-            error = SedasSyncError(_sentence(error))
+            error = SedasSyncError(sentence(error))
         then(None if error is not None else future.result(), error)
 
     def _give_up(self, why: str) -> None:
@@ -574,10 +488,10 @@ class Run:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
             if task.asset is None and (action.blocked or action.held is not None):
-                self.clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
+                self._arranger.clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not task.elsewhere)
-            self.fail(task, _sentence(error))
+            self.fail(task, sentence(error))
             return
         job = self._job(task, task.download)
         if job is None:
@@ -598,32 +512,17 @@ class Run:
     def _job(self, task: Task, download: Download) -> Job | None:
         action = task.action
         if task.asset is not None:
-            return self._gatherer.job(task, download, self._policies[task.archive])
+            return self._gatherer.job(task, download, self._allowance.policies[task.archive])
         return Job(
             id=action.id,
             download=download,
             root=str(self.root),
             path=action.path,
             partial=partial_path(task.scene),
-            policy=self._policies[task.archive],
+            policy=self._allowance.policies[task.archive],
             sha256=None if action.want is None else action.want.sha256,
             replace=action.kind is Kind.REPLACE,
         )
-
-    def clear_the_way(self, path: str, *, ours: Holding | None = None) -> None:
-        """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
-
-        Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
-        somebody's work, and a link or folder in its place never was ours.
-        """
-        there = folder.stat(str(self.root), path)
-        if there is None:
-            return
-        known = ours is not None and (there.st_size, there.st_mtime_ns) == (ours.size, ours.mtime_ns)
-        known = known and ours is not None and (path == ours.path or folder.same(str(self.root), path, ours.path))
-        if not (known and stat.S_ISREG(there.st_mode)):
-            kept = folder.set_aside(str(self.root), path)
-            self.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
 
     def _transferred(self, future: Future[Got]) -> None:
         task = self._transfers.pop(future)
@@ -654,7 +553,7 @@ class Run:
             task.relocations += 1
             self._relocate(task, error)
         else:
-            self.fail(task, _sentence(error))
+            self.fail(task, sentence(error))
 
     def _lost(self, task: Task, error: Stopped | Lost) -> None:
         """Leave a scene where the run ends; else give it to another worker, with a link and a token of now."""
@@ -716,7 +615,7 @@ class Run:
     ) -> None:
         if answer is None:
             if not self.halted:
-                self.fail(task, f"{first}; {_sentence(trouble)}")
+                self.fail(task, f"{first}; {sentence(trouble)}")
             else:
                 self._put_back(task)
             return
@@ -769,7 +668,7 @@ class Run:
         self._to_record.append(held)
         replaced = task.action.held
         if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != held.path:
-            self._clear_old_place(replaced, held.path)
+            self._arranger.clear_old_place(replaced, held.path)
         want = task.action.want
         if task.order is not None or (want is not None and want.places):
             self.index.drop_order(held.id)
@@ -792,82 +691,11 @@ class Run:
             )
         )
 
-    def _clear_old_place(self, replaced: Holding, new: str) -> None:
-        """Take away what a scene had before it came to be elsewhere."""
-        for old in held_files(replaced):
-            there = folder.stat(str(self.root), old.path)
-            if there is None or folder.same(str(self.root), old.path, new):
-                continue
-            if (there.st_size, there.st_mtime_ns) == (old.size, old.mtime_ns) and stat.S_ISREG(there.st_mode):
-                folder.remove(str(self.root), old.path)
-            else:
-                self.clear_the_way(old.path)
-
     def gathered(self, task: Task, held: Holding, size: int, received: int, warnings: list[str]) -> None:
         """A scene of several files is complete, proved and where it belongs."""
         self._moving.pop(held.id, None)
         self._bytes += size
         self._in_place(task, replace(held, archive=self.archives[task.archive].identity), received, warnings)
-
-    def _adopt_all(self, actions: list[Action]) -> None:
-        """Take files into the index and move those that the layout puts elsewhere.
-
-        A file may have to wait until another has left its place; what is left when nothing moves any more stands in a
-        circle and goes by way of the partial folder.
-        """
-        leaving = {action.held.path for action in actions if action.held is not None}
-        while actions:
-            blocked = []
-            for action in actions:
-                held = action.held
-                if held is not None and held.path != action.path and action.path in leaving:
-                    blocked.append(action)
-                    continue
-                self._adopt(action)
-                if held is not None:
-                    leaving.discard(held.path)
-            if len(blocked) == len(actions):
-                first = blocked[0]
-                if first.held is None or first.want is None:
-                    break
-                leaving.discard(first.held.path)
-                blocked[0] = replace(first, held=self._step_aside(first.held, first.want.scene))
-            actions = blocked
-
-    def _step_aside(self, held: Holding, scene: Scene) -> Holding:
-        """Move a scene to the partial folder for a moment; returns what the index remembers of it there."""
-        aside = replace(held, path=partial_path(scene) + ".moving")
-        self._move(held, aside.path)
-        # Where a kill leaves it there, the next run finds it.
-        self.index.put_files([aside], self.now())
-        return aside
-
-    def _move(self, held: Holding, path: str) -> None:
-        move = folder.move_folder if held.files else folder.move
-        move(str(self.root), held.path, path)
-
-    def _adopt(self, action: Action) -> None:
-        held = action.held
-        if held is None or action.want is None:
-            return
-        try:
-            if held.path.startswith(f"{action.path}/") or action.path.startswith(f"{held.path}/"):
-                # Its new place is a folder that it lies in, or is within itself.
-                held = self._step_aside(held, action.want.scene)
-            if held.path != action.path:
-                if not folder.same(str(self.root), held.path, action.path):
-                    self.clear_the_way(action.path)
-                self._move(held, action.path)
-        except (SedasSyncError, OSError) as error:
-            self.fail(Task(action=action, scene=action.want.scene, archive=action.want.archive), _sentence(error))
-            return
-        before = self.index.holding(action.id)
-        if before is not None and before.path not in (held.path, action.path):
-            self._clear_old_place(before, action.path)
-        self.index.put_files([replace(held, path=action.path, facts=facts_of(action.want.scene))], self.now())
-        self.index.drop_order(action.id)
-        self._count["adopted"] += 1
-        self.tell(Adopted(time=self.now(), id=action.id, path=action.path, size=held.size))
 
     # -- telling -----------------------------------------------------------------------------------------------------
 
@@ -896,7 +724,7 @@ class Run:
             self._try_elsewhere(task, why)
             return
         self._done += 1
-        self._failed(task.action.id, why)
+        self.failed(task.action.id, why)
 
     def _try_elsewhere(self, task: Task, why: str) -> None:
         place, *others = task.elsewhere
@@ -920,7 +748,8 @@ class Run:
         else:
             self._desks.of(next_task).take(next_task)
 
-    def _failed(self, scene_id: SceneId, why: str) -> None:
+    def failed(self, scene_id: SceneId, why: str) -> None:
+        """Nothing can bring this scene, or take its file away, in this run."""
         self._failures.append(Failure(id=scene_id, error=why))
         self.index.put_error(scene_id, why, self.now())
         self.tell(Failed(time=self.now(), id=scene_id, error=why))
@@ -944,14 +773,9 @@ class Run:
 
     def _hold_to(self, scene_id: SceneId, allowed: int) -> None:
         """Hand out fewer scenes of a service at once: none of the workers knows how many connections others have."""
-        services = (self._services[task.archive] for task in self._transfers.values() if task.action.id == scene_id)
-        service = next(services, "")
-        usual = self._at_once.get(service, 0)
-        if allowed < usual:
-            self._at_once[service] = allowed
-            self.warn(
-                f"the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
-            )
+        keys = {task.archive for task in self._transfers.values() if task.action.id == scene_id}
+        for said in filter(None, [self._allowance.hold_to(key, allowed) for key in keys]):
+            self.warn(said)
 
     def _look_for_workers(self) -> None:
         """Where nothing has come from them for a while, say so if there are none."""
@@ -1007,12 +831,3 @@ def _task(action: Action, scene: Scene) -> Task:
         archive="" if want is None else want.archive,
         elsewhere=tuple(other for other in others if other is not None),
     )
-
-
-def _sentence(error: BaseException | None) -> str:
-    """What to tell of an error; one that nobody foresaw is named with its type."""
-    if error is None or isinstance(error, SedasSyncError):
-        return str(error)
-    if isinstance(error, OSError):
-        return str(error)
-    return f"unexpected {type(error).__name__}: {error}"

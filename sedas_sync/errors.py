@@ -131,3 +131,12 @@ class MirrorLocked(SedasSyncError):
     """Another process is at work in this mirror; the message names it."""
 
     exit_code = 5
+
+
+def sentence(error: BaseException | None) -> str:
+    """What to tell of an error; one that nobody foresaw is named with its type."""
+    if error is None or isinstance(error, SedasSyncError):
+        return str(error)
+    if isinstance(error, OSError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error}"

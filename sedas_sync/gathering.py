@@ -30,10 +30,6 @@ class Loop(Protocol):
         """Do something slow on a thread of its own, and handle its answer in the loop."""
         ...
 
-    def clear_the_way(self, path: str) -> None:
-        """Set aside whatever stands where a scene is to go."""
-        ...
-
     def fail(self, task: Task, why: str) -> None:
         """A scene has failed for this run."""
         ...
@@ -62,10 +58,12 @@ class Gatherer:
     Args:
         loop: drives this.
         root: the mirror's folder.
+        clear_the_way: sets aside whatever stands where a scene is to go.
     """
 
-    def __init__(self, loop: Loop, root: str) -> None:
+    def __init__(self, loop: Loop, root: str, clear_the_way: Callable[[str], None]) -> None:
         self._loop = loop
+        self._clear_the_way = clear_the_way
         self._root = root
         self._begun: dict[SceneId, _Gathering] = {}
         self._given_up: dict[SceneId, _Gathering] = {}
@@ -101,7 +99,7 @@ class Gatherer:
         try:
             lacking = bundle.begin()
             if bundle.in_the_way:
-                self._loop.clear_the_way(action.path)
+                self._clear_the_way(action.path)
         except (SedasSyncError, OSError) as error:
             self._loop.fail(task, str(error))
             return

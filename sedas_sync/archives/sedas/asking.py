@@ -69,15 +69,12 @@ class Asking:
         try:
             name = identify(row)
             value = row.get("start")
-            when = to_instant(value) if value else None
+            second, fraction = _second(value) if value else (None, False)
         except (ValueError, TypeError, AttributeError, OverflowError):
             # It will be left out with a warning, once, however many answers hold it; till then it counts as a row.
             return windows.Row("\0" + shown(row), None, _ALIKE, row)
-        if when is None:
-            return windows.Row(name, None, _respects(row), row)
-        if when.microsecond:
-            self._fractions = True
-        return windows.Row(name, seconds(when), _respects(row), row)
+        self._fractions = self._fractions or fraction
+        return windows.Row(name, second, _respects(row), row)
 
     def spread(self, window: windows.Window, rows: Collection[windows.Row]) -> list[Any]:
         """Cut the area so that no part meets all rows; each part is what it changes in the body of the question."""
@@ -115,6 +112,13 @@ class Asking:
             yield [{**part, "filters": {**body["filters"], "orbitDirection": value}} for value in directions]
 
 
+@lru_cache(maxsize=1 << 15)
+def _second(text: str) -> tuple[int, bool]:
+    """The second of an instant, and whether that had a fraction: a row comes in some four answers of a long search."""
+    when = to_instant(text)
+    return seconds(when), bool(when.microsecond)
+
+
 _RESPECTS = ("satelliteName", "sensorType", "productType", "orbitDirection")
 """What a limit may count rows by, besides the source group: what they can be filtered by."""
 _ALIKE = ("",) * (len(_RESPECTS) + 1)
@@ -122,9 +126,14 @@ _ALIKE = ("",) * (len(_RESPECTS) + 1)
 
 def _respects(row: Mapping[str, Any]) -> tuple[str, ...]:
     """In which respects the service's limit may tell a row from others; the satellite first."""
-    return _all_respects(*[value if isinstance(value, str) else "" for value in map(row.get, _RESPECTS)])
+    values = tuple(map(row.get, _RESPECTS))
+    try:
+        return _all_respects(*values)
+    except TypeError:  # something that is no text, and cannot be kept
+        return _all_respects(*[value if isinstance(value, str) else None for value in values])
 
 
 @lru_cache(maxsize=1024)
-def _all_respects(satellite: str, *others: str) -> tuple[str, ...]:
-    return (satellite, *others, group_of(satellite) or "")
+def _all_respects(*values: object) -> tuple[str, ...]:
+    texts = [value if isinstance(value, str) else "" for value in values]
+    return (*texts, group_of(texts[0]) or "")

@@ -112,7 +112,7 @@ class Asking:
             yield [{**part, "filters": {**body["filters"], "orbitDirection": value}} for value in directions]
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 13)
 def _second(text: str) -> tuple[int, bool]:
     """The second of an instant, and whether that had a fraction: a row comes in some four answers of a long search."""
     when = to_instant(text)

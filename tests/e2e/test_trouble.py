@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shlex
 import sqlite3
 import subprocess
 import zipfile
@@ -174,6 +175,20 @@ def test_a_log_that_cannot_be_written_stops_nothing(workspace, sandbox):
     assert workspace.files() == right
     assert version.returncode == 1
     assert "Traceback" not in version.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_has_closed_stop_nothing(workspace, sandbox, closed):
+    right = offer(sandbox, workspace.path, online=1, archived=0)
+    workspace.write(MAY)
+    done = subprocess.run(
+        f"{shlex.join(workspace.command('apply', '-vv'))} {closed}", shell=True, cwd=workspace.path,
+        env=workspace.environment(), capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert workspace.files() == right
+    assert workspace.run("verify").code == 0
 
 
 def test_what_is_no_number_of_seconds_is_a_mistake(workspace):

@@ -140,6 +140,16 @@ def test_from_another_folder(workspace, sandbox, offered, how):
     assert workspace.run("verify").code == 0
 
 
+@pytest.mark.parametrize("options", [["--copy", "--move"], ["--move", "--copy"]])
+def test_files_come_out_of_another_folder_in_one_way(workspace, offered, options):
+    put(workspace.path / "old", **{"A.zip": offered["A"]})
+    ran = workspace.run("adopt", "--from", "old", *options)
+    assert ran.code == 2
+    assert "--copy and --move exclude each other" in ran.err
+    assert (workspace.path / "old" / "A.zip").exists()
+    assert not workspace.mirror.exists()
+
+
 @pytest.mark.skipif(
     not Path("/dev/shm").is_dir() or Path("/dev/shm").stat().st_dev == Path("/tmp").stat().st_dev,
     reason="there is no second file system here",

@@ -24,8 +24,8 @@ from sedas_sync.render import text
 @click.command()
 @manifest_argument
 @click.option("--from", "source", type=click.Path(file_okay=False), help="Take files from this folder.")
-@click.option("--copy", "how", flag_value="copy", help="With --from: copy instead of linking.")
-@click.option("--move", "how", flag_value="move", help="With --from: move instead of linking.")
+@click.option("--copy", is_flag=True, help="With --from: copy instead of linking.")
+@click.option("--move", is_flag=True, help="With --from: move instead of linking.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Files read at once.")
 @click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
 @lock_timeout_option
@@ -33,14 +33,18 @@ from sedas_sync.render import text
 def adopt(
     manifest: str,
     source: str | None,
-    how: Literal["copy", "move"] | None,
+    copy: bool,
+    move: bool,
     jobs: int | None,
     take_over: bool,
     lock_timeout: float,
     common: Globals,
 ) -> None:
     """Take files that are already there into the index, after checking them; fetches nothing."""
-    if how is not None and source is None:
+    if copy and move:
+        raise ManifestError("--copy and --move exclude each other: files come out of --from in one way")
+    how: Literal["link", "copy", "move"] = "copy" if copy else "move" if move else "link"
+    if how != "link" and source is None:
         raise ManifestError(f"--{how} says how files come out of another folder: it goes with --from")
 
     def tell_file(view: Any, file: Any) -> None:
@@ -57,7 +61,7 @@ def adopt(
         mirror.on_step = view.step
         done = mirror.adopt(
             source,
-            how=how or "link",
+            how=how,
             jobs=jobs,
             on_file=partial(tell_file, view),
             on_event=view,

@@ -76,9 +76,9 @@ def _open_what_is_closed() -> None:
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # as above
     if sys.stderr is None:
-        # What wraps it below does not own it: without a second name it would be closed, and its number be given to
-        # the next file that is opened.
-        sys.stderr = sys.__stderr__ = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # as above
+        # What wraps it below does not own it: closed with this object, its number would be the next file's.
+        swallows = os.open(os.devnull, os.O_WRONLY)
+        sys.stderr = open(swallows, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # as above
 
 
 class _Lossy(io.FileIO):

@@ -306,7 +306,7 @@ class Sandbox:
         if "json" in request.headers.get("content-type", "") and request.body:
             try:
                 request.json = json.loads(request.body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 request.json = None
         if path == "/datamgr/datamgr.php":
             request.endpoint = "download"

@@ -45,6 +45,13 @@ def test_a_login_that_is_no_object_is_400(client):
     assert client.call("POST", "authentication", json=[]).status_code == 400
 
 
+@pytest.mark.parametrize("body", [b"{", b"[" * 100_000])
+def test_a_body_that_is_no_json_is_400(client, body):
+    for path in ("authentication", "search"):
+        answer = client.call("POST", path, data=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400, path
+
+
 @pytest.mark.parametrize("header", [None, "", "Token", "Token x", "Bearer {token}", "{token}", "token {token}"])
 @pytest.mark.parametrize("path", ["sensors/satellites", f"search/products?ids={EXAMPLE}", "request?ids=1"])
 def test_calls_need_a_token(client, header, path):

@@ -202,13 +202,20 @@ def ca_bundle(environ: Mapping[str, str] = os.environ) -> str | bool:
     return setting(environ, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") or True
 
 
+class _Session(requests.Session):
+    """One that never looks where a redirect leads: even unfollowed, an address that cannot be read would raise."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the signature of `requests`
+        return None
+
+
 def new_session(*, connections: int = 16, environ: Mapping[str, str] = os.environ) -> requests.Session:
     """Make a session that sends what it is told and nothing else, with a pool for so many threads.
 
     It does not read netrc (which would replace an Authorization header), nor the environment: certificate authorities
     are set here, proxies come from `proxies_for`. It never retries by itself.
     """
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.verify = ca_bundle(environ)
     session.headers.clear()

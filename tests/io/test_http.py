@@ -212,6 +212,14 @@ def test_redirect_is_not_followed(serve, make_api):
     assert elsewhere.requests == []
 
 
+@pytest.mark.parametrize("location", ["http://[::bad", "http://\xe9\xff/x", ""])
+def test_redirect_to_what_is_no_address_is_an_answer_like_others(serve, make_api, location):
+    api, _ = make_api()
+    reply = api.send("GET", serve((302, {"Location": location}, b"")).url)
+    assert (reply.status, reply.ok) == (302, False)
+    assert "not followed" in str(reply.error("a search"))
+
+
 def test_what_is_sent(serve, make_api):
     server = serve(OK)
     api, _ = make_api()

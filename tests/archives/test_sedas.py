@@ -6,6 +6,7 @@ import copy
 import json
 import operator
 import pickle
+import re
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -321,6 +322,21 @@ def test_search_takes_text_and_any_case(sandbox, connect):
     assert {item.sensor for item in found} == {"optical"}
     with pytest.raises(ValueError, match="sonar"):
         archive.search(AOI, FROM, TO, sensor="sonar")
+
+
+@pytest.mark.parametrize(
+    ("area", "start", "words"),
+    [
+        (AOI, "2019-06-01", "stop (2019-05-31) is before start (2019-06-01)"),
+        ("POLYGON ((0 0, 1 0", "2019-05-01", "cannot be searched"),
+        ("POINT (0 0)", "2019-05-01", "cannot be searched"),
+        ("POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))", "2019-05-01", "cannot be searched"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_told_without_asking(strange, connect, area, start, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        connect(strange.url).search(area, start, "2019-05-31")
+    assert strange.requests == []
 
 
 @pytest.mark.parametrize(

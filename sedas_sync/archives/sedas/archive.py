@@ -303,7 +303,7 @@ class SedasArchive:
             warn: Takes a sentence about each row that cannot be used.
 
         Raises:
-            ValueError: an instant or the sensor makes no sense.
+            ValueError: the area, an instant or the sensor makes no sense, or `stop` is before `start`.
             IncompleteSearch: not every match could be shown to be found; what was found has been yielded before.
             ArchiveError: the search failed.
             AuthenticationError: the archive refused the credentials.
@@ -317,6 +317,9 @@ class SedasArchive:
             source_group=source_group or None,
             filters=dict(filters or {}),
         )
+        if query.stop < query.start:
+            raise ValueError(f"stop ({stop}) is before start ({start})")
+        _check_area(aoi_wkt)
         return self.find(query, warn=warn)
 
     def product(self, scene_id: str) -> Scene:
@@ -639,6 +642,16 @@ def _checked_base(url: str) -> str:
         )
     parts = urlsplit(url)
     return urlunsplit((scheme, parts.netloc.lower(), parts.path.rstrip("/") + "/", "", ""))
+
+
+def _check_area(aoi_wkt: str) -> None:
+    """Hold an area against what an AOI must be: what the service makes of a mistake in it is not known."""
+    from sedas_sync.geometry import from_wkt  # noqa: PLC0415  # a manifest's areas are checked before they come here
+
+    try:
+        from_wkt(aoi_wkt)
+    except ValueError as reason:
+        raise ValueError(f"the area {http.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
 
 
 def _sensor_word(sensor: str) -> Literal["all", "optical", "sar"]:

@@ -501,6 +501,21 @@ def test_what_is_forbidden_costs_one_login_not_one_a_call(strange, connect):
     assert strange.logins == 2
 
 
+@pytest.mark.parametrize("refusal", [(401, {}), (400, {"errorMessage": "User token does not exist"})])
+def test_new_token_that_one_endpoint_refuses_costs_one_login_not_one_a_call(strange, connect, refusal):
+    strange.routes |= {f"/api/request/{name}": refusal for name in "ABCDE"}
+    strange.routes["/api/sensors/satellites"] = (200, [])
+    archive = connect(strange.url)
+    for name in "ABCDE":
+        with pytest.raises(AuthenticationError, match="just given"):
+            archive.order(name)
+    assert strange.logins == 2
+    strange.routes["/api/sensors/satellites"] = lambda _url, _body, sent: (200 if sent == "Token token-3" else 401, [])
+    assert archive.satellites() == []
+    strange.routes["/api/request/A"] = lambda _url, _body, sent: (200, {"requestId": 7})
+    assert (archive.order("A").order, strange.logins) == ("7", 3)
+
+
 class Clock:
     def __init__(self):
         self.now = 1000.0

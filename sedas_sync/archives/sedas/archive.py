@@ -133,6 +133,8 @@ class SedasArchive:
         self._api = api or http.Api(retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout)
         self._tokens = Tokens(self._log_in, clock)
         self._forbidden: str | None = None
+        self._refused_new: tuple[str, str, str] | None = None
+        """The token that was refused although it was new, and where."""
         self._knowledge: dict[str, windows.Knowledge] = {}
         """By how a search is narrowed besides time and place: a limit may count before that or after."""
         self._ordered: dict[str, Order] = {}
@@ -216,12 +218,16 @@ class SedasArchive:
         reply = ask(token)
         if not _token_refused(reply) or (reply.status == _FORBIDDEN and token == self._forbidden):
             return reply
-        token = self._tokens.renew(token)
-        reply = ask(token)
+        endpoint = method, path.partition("?")[0].partition("/")[0]
+        # Where a new token was refused, the next login would be for nothing too, once for every call.
+        if self._refused_new != (token, *endpoint):
+            token = self._tokens.renew(token)
+            reply = ask(token)
         if reply.status == _FORBIDDEN:
             # Not the token's fault then: it is what this account may not have, and another login would not help.
             self._forbidden = token
         elif _token_refused(reply):
+            self._refused_new = (token, *endpoint)
             raise AuthenticationError(
                 f"the archive refuses a token it has just given: {reply.error(what)}", forbidden=True
             )

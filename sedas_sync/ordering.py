@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
 from sedas_sync.database import IndexUnwritableError
-from sedas_sync.errors import ArchiveError
+from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.events import Event, Ordered, OrderReady, Retried
 from sedas_sync.index import Index
 from sedas_sync.model import Action, Asset, Download, Order, OrderState, Place, Scene
@@ -313,6 +313,9 @@ class OrderDesk:
         if answers is None:
             if not self._loop.halted:
                 self._loop.warn(f"orders could not be asked for: {error}")
+            if isinstance(error, AuthenticationError):
+                # Time changes nothing about that; they are kept, and the run ends once the rest is done.
+                self._wait = False
             answers = []
         for order in map(settled, answers):
             task = self._waiting.get(order.order)

@@ -200,6 +200,20 @@ def test_a_limit_of_orders_a_run(workspace, sandbox):
     assert workspace.run("apply", "--json").code == 0
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_orders_that_may_not_be_asked_for_are_not_waited_for(quick_workspace, sandbox, status):
+    sandbox.faults = Faults(rules=(Rule("poll", fail(status)),))
+    sandbox_rows(sandbox, quick_workspace, "L", "M", online=False, transfer='order_timeout = "40s"')
+    begun = time.monotonic()
+    ran = quick_workspace.run("apply", "--json")
+    assert time.monotonic() - begun < 35
+    assert (ran.code, ran.summary["pending"], ran.summary["ordered"]) == (4, 2, 2)
+    assert sandbox.logins == 2
+    sandbox.faults = Faults()
+    assert quick_workspace.run("apply", "--json").summary["fetched"] == 2
+    assert sandbox.orders == 2, "both were kept"
+
+
 def test_a_failed_order_is_placed_again_three_times_and_then_named(workspace, sandbox):
     sandbox.faults = Faults(failed_orders={"L"}, failed_state="Cancelled")
     sandbox_rows(sandbox, workspace, "L", online=False)

@@ -35,6 +35,7 @@ _POLL_MAX = 60.0
 _QUOTA_FIRST = 1.0
 _QUOTA_MAX = 60.0
 _TOO_MANY = 429
+_SERVER_ERROR = 500
 
 
 @dataclass(slots=True)
@@ -284,8 +285,7 @@ class OrderDesk:
             self._to_place.appendleft(task)
             self._tell_retry(task, 1, str(error), wait)
         else:
-            refused = not isinstance(error, IndexUnwritableError)
-            self._loop.fail(task, f"the order was refused: {error}" if refused else f"it was not ordered: {error}")
+            self._loop.fail(task, f"{_what_became_of_it(error)}: {error}")
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -344,6 +344,14 @@ class OrderDesk:
         self._loop.tell(
             Retried(time=self._now(), id=task.action.id, attempt=attempt, error=why, delay_seconds=round(delay, 1))
         )
+
+
+def _what_became_of_it(error: BaseException | None) -> str:
+    """Say what is known of an order that brought this instead of an answer; a broken connection refuses nothing."""
+    if isinstance(error, IndexUnwritableError):
+        return "it was not ordered"
+    answered = isinstance(error, ArchiveError) and error.status is not None and error.status < _SERVER_ERROR
+    return "the order was refused" if answered or isinstance(error, AuthenticationError) else "ordering it failed"
 
 
 class OrderDesks:

@@ -200,6 +200,14 @@ def test_a_limit_of_orders_a_run(workspace, sandbox):
     assert workspace.run("apply", "--json").code == 0
 
 
+@pytest.mark.parametrize(("status", "said"), [(404, "the order was refused: "), (502, "ordering it failed: ")])
+def test_an_order_that_brings_no_answer_is_not_called_refused(quick_workspace, sandbox, status, said):
+    sandbox.faults = Faults(rules=(Rule("order", fail(status)),))
+    sandbox_rows(sandbox, quick_workspace, "L", online=False)
+    (failure,) = quick_workspace.run("apply", "--json").summary["failures"]
+    assert failure["error"].startswith(said)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_orders_that_may_not_be_asked_for_are_not_waited_for(quick_workspace, sandbox, status):
     sandbox.faults = Faults(rules=(Rule("poll", fail(status)),))

@@ -467,6 +467,11 @@ class Planner:
         return Pruning(removes=False, reason=next(iter((*kept, *doubts)), "it is kept"))
 
     def _looked_up(self, scene_id: SceneId) -> Scene | None:
+        try:
+            scene_id.encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair stands for a byte that was no text: no archive can be asked for that.
+            return None
         for archive in self._archives.of(self._manifest).values():
             for scene in archive.look_up([scene_id], warn=lambda _: None):
                 return scene

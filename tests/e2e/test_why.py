@@ -150,3 +150,11 @@ def test_what_is_no_record_is_said_to_be_none(workspace):
 
 def test_a_scene_may_be_named_by_its_file(mixed):
     assert mixed.run("why", "scenes/KEPT.zip", "--json").json == mixed.run("why", "KEPT", "--json").json
+
+
+def test_an_id_that_is_no_text_is_known_to_nobody(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-10T11:00:00Z")])
+    workspace.write(RULES)
+    ran = workspace.run("why", "\udcff")
+    assert (ran.code, ran.err) == (1, "")
+    assert "neither the archive nor this mirror knows it" in ran.out

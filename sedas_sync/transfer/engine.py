@@ -50,6 +50,7 @@ _TOKEN_REFUSED = frozenset({401, 403})
 _REPORT_EVERY = 0.1
 _FOLLOW_FROM = 8 << 20
 _BODY_SHOWN = 200
+_BODY_READ = 4096
 _SECRET_LENGTH = 5
 """What is longer in a header may be a secret; the word `Token` is none."""
 
@@ -435,9 +436,15 @@ class Run:
     def _shown_body(self, response: wire.Response) -> str:
         """The beginning of an error's body in one line, without what was sent as a secret."""
         try:
-            body = wire.read_all(response, 4096, wire.Patience(min(5.0, self.policy.stall_timeout), self.live.stop))
+            body = wire.read_all(
+                response, _BODY_READ, wire.Patience(min(5.0, self.policy.stall_timeout), self.live.stop)
+            )
         except wire.Broken:
             return ""
+        return self._shown(body)
+
+    def _shown(self, body: bytes) -> str:
+        """What may be told of a body: its beginning in one line, without what was sent as a secret."""
         text = body.decode("utf-8", "replace")
         for value in self.job.download.headers.values():
             for secret in (value, *value.split()):
@@ -547,8 +554,7 @@ class Run:
                 return
         elif begins != b"<!doctype html>" and not (kind in _PAGES and not self.job.path.endswith(_PAGE_NAMES)):
             return
-        text = bytes(view[:_BODY_SHOWN]).decode("utf-8", "replace")
-        raise self._page(kind, _one_line(text), response)
+        raise self._page(kind, self._shown(bytes(view[:_BODY_READ])), response)
 
     def _stream(self, response: wire.Response) -> None:
         """Take in the body of an answer that continues what is here."""

@@ -267,15 +267,17 @@ def test_other_client_errors_are_not_repeated(server, tmp_path):
     assert (caught.value.relocate, caught.value.retryable, len(server.seen)) == (False, False, 1)
 
 
-def test_what_a_server_echoes_of_the_token_is_not_shown(tmp_path):
+@pytest.mark.parametrize("kind", ["text/plain", "text/html", "application/zip"])
+@pytest.mark.parametrize("status", [200, 403])
+def test_what_a_server_echoes_of_the_token_is_not_shown(tmp_path, status, kind):
     class Echo(FaultServer):
         def _early(self, sock, word, argument):
-            return self._plain(sock, 403, b"bad token 5f3a-very-secret!", "text/plain")
+            return self._plain(sock, status, b"bad token 5f3a-very-secret!", kind)
 
     with Echo() as server:
         server.paths["/scene.zip"] = Served(DATA)
         with pytest.raises(errors.TransferError) as caught:
-            fetch(job(server, tmp_path))
+            fetch(job(server, tmp_path, policy=Policy(retries=0)))
     assert "very-secret" not in str(caught.value)
     assert "bad token" in str(caught.value)
 

@@ -313,6 +313,9 @@ class Run:
         self._spoiled += 1
         if self._spoiled > (1 if error.digest else min(2, self.policy.retries)):
             raise errors.IntegrityError(f"what arrived is not the scene: {error}") from error
+        if error.digest and not self.policy.retries:
+            # Bytes that are not those that were pinned are owed one more try, whatever `retries` says.
+            return None
         return _Again(f"what arrived is not the scene: {error}")
 
     def _progressed(self) -> bool:

@@ -430,9 +430,11 @@ def test_digests_of_the_catalogue_and_what_a_difference_means(server, tmp_path):
     assert names(tmp_path) == set()
 
 
-def test_the_locks_digest_is_tried_for_once_more(server, tmp_path):
+@pytest.mark.parametrize("retries", [0, 5])
+def test_the_locks_digest_is_tried_for_once_more(server, tmp_path, retries):
     server.paths["/scene.zip"] = served = Served(DATA, faults=["flip"])
-    wanted = job(server, tmp_path, sha256=hashlib.sha256(DATA).hexdigest())
+    policy = Policy(backoff=0.0, stall_timeout=0.3, retries=retries)
+    wanted = job(server, tmp_path, sha256=hashlib.sha256(DATA).hexdigest(), policy=policy)
     assert fetch(wanted).level is Level.DIGEST
     (tmp_path / "S.zip").unlink()
     server.seen.clear()

@@ -293,7 +293,7 @@ class OrderDesk:
         if first:
             self._interval = _POLL_FIRST
         # Jitter only shortens, so that the longest interval stays what it says.
-        due = monotonic() + self._interval * random.uniform(0.75, 1.0)  # noqa: S311  # no secret depends on it
+        due = monotonic() + self._interval * random.uniform(0.9, 1.0)  # noqa: S311  # no secret depends on it
         self._poll_at = min(self._poll_at, due) if first and self._poll_at > monotonic() else due
         self._interval = min(_POLL_MAX, self._interval * _POLL_GROWTH)
 

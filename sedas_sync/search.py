@@ -62,6 +62,9 @@ def search(
     parts = {
         name: {key: Offer(name) for key in dataset.archive or ("",)} for name, dataset in manifest.datasets.items()
     }
+    for name in {name for dataset in manifest.datasets.values() for name in dataset.aoi}:
+        # Worked out here: threads must not be at one prepared geometry at the same time.
+        _ = manifest.aois[name].queries
     with ThreadPoolExecutor(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
             pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], now, offer, key)

@@ -11,7 +11,6 @@ from calendar import timegm
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from hashlib import md5
 from pathlib import Path
 from threading import Lock
@@ -269,8 +268,8 @@ def _name(value: object, field: str) -> str | None:
     raise BadRequestError(f"The value of {field} is not a name")
 
 
-@lru_cache(maxsize=256)
 def _polygon(wkt: str) -> Polygon | None:
+    # Made anew for each question: what is prepared must not be used by two threads at once, or the process dies.
     try:
         shape = shapely.from_wkt(wkt)
     except shapely.errors.GEOSException:

@@ -17,7 +17,7 @@ from sandbox_client import HARWELL, NOW, WORLD
 from shapely.geometry import Point, Polygon, box
 
 from sedas_sync.sandbox import SentinelCatalogue
-from sedas_sync.sandbox.catalogue import BadRequestError, parse_search
+from sedas_sync.sandbox.catalogue import BadRequestError, _aoi, parse_search
 from sedas_sync.sandbox.orbits import SATELLITES, SENTINEL_1, SENTINEL_2, ground, node_longitude, strip
 from sedas_sync.sandbox.regions import REGIONS, land
 from sedas_sync.sandbox.sentinel import EXAMPLE, frames, in_archive_only
@@ -484,3 +484,9 @@ def test_what_is_no_object_is_no_search(body):
 @pytest.mark.parametrize("wkt", ["POLYGON((0 0,1 0,1 1,0 0))", "polygon ((0 0, 1 0, 1 1, 0 0))", WORLD])
 def test_polygons_are_read_as_people_write_them(wkt):
     assert parse_search({**GOOD, "aoiWKT": wkt}).aoi.area > 0
+
+
+def test_questions_do_not_share_a_prepared_area():
+    """GEOS ends the process where two threads use one prepared geometry at once, and clients ask from several."""
+    wkt = "POLYGON ((-1.4 51.5, -1.2 51.5, -1.2 51.6, -1.4 51.6, -1.4 51.5))"
+    assert _aoi(wkt) is not _aoi(wkt)

@@ -34,11 +34,16 @@ _LONGITUDE_LATITUDE = (
 """How GeoJSON of before RFC 7946 names the only system that the standard has now."""
 
 
-def read_aoi(path: str | Path) -> Polygonal:
+def read_aoi(path: str | Path, *, quotable: bool = True) -> Polygonal:
     """Read the union of all polygons in a file.
 
     `.geojson`, `.json` and `.wkt` need nothing else; `.gpkg`, `.shp` and `.zip` (of a shapefile) need the
     extra `sedas-sync[vector]`, must hold one layer with polygons, and are brought to EPSG:4326.
+
+    Args:
+        path: the file.
+        quotable: whether an error may quote what is in it. A file that a manifest reaches outside its own folder may be
+            anybody's secret.
 
     Returns:
         The AOI within ±180/±90.
@@ -59,8 +64,15 @@ def read_aoi(path: str | Path) -> Polygonal:
             return _read_vector(path)
         text = _read_text(path)
         return geometry.from_wkt(text) if kind == ".wkt" else _from_json(text)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except Exception as error:
+        if not quotable:
+            raise ValueError(
+                f"{path}: it holds no AOI that can be read; what is in it is not shown, since it is outside the "
+                "manifest's folder: copy it there to see what is wrong"
+            ) from None
+        if isinstance(error, ValueError | OSError):
+            raise ValueError(f"{path}: {error}") from None  # noqa: TRY004 - what a file says, not a type
+        raise
 
 
 def _read_text(path: Path) -> str:

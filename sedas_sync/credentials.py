@@ -1,23 +1,28 @@
 """Where the user name and the password for an archive come from; they never stand in a manifest.
 
-The first that has both wins: the variables `SEDAS_USERNAME` and `SEDAS_PASSWORD`; the entry of the archive's host in
-netrc (the file that `NETRC` names, else `~/.netrc`); the system keyring with the extra `sedas-sync[keyring]`, service
-`sedas-sync:<host>`; a prompt, on a terminal only.
+The first that has both wins: the environment variables of the archive's type, e.g. `SEDAS_USERNAME` and
+`SEDAS_PASSWORD`; the entry of the archive's host in netrc (the file that `NETRC` names, else `~/.netrc`); the system
+keyring with the extra `sedas-sync[keyring]`, service `sedas-sync:<host>`; a prompt, on a terminal only.
+
+Each secret belongs to hosts, and goes to no other. Netrc and keyring name the host themselves. A variable belongs to
+the hosts of its service and to those that the environment names besides (`SEDAS_HOST`); a manifest cannot add one,
+since it may be a stranger's, as on a pull request.
 """
 
 import getpass
 import netrc
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sedas_sync.errors import AuthenticationError
+from sedas_sync.manifest import hosts as _hosts
+from sedas_sync.manifest.kinds import Variables
 
-USERNAME_VARIABLE = "SEDAS_USERNAME"
-PASSWORD_VARIABLE = "SEDAS_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-VARIABLES = (USERNAME_VARIABLE, PASSWORD_VARIABLE)
+VARIABLES = Variables(("SEDAS_USERNAME", "SEDAS_PASSWORD"), host="SEDAS_HOST", hosts=("*.satapps.org",))
+"""Those of SeDAS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,70 @@ class Credentials:
     password: str = field(repr=False)
     source: str = field(default="", compare=False)
     """Where they were found, in words."""
+    hosts: tuple[str, ...] | None = field(default=None, compare=False)
+    """The only hosts that may see them and what a login with them gives; None where that is not the environment's."""
+
+    def may_go_to(self, trusted_hosts: Iterable[str]) -> tuple[str, ...]:
+        """Return the hosts of a manifest's `trusted_hosts` that may see a token which these credentials gave.
+
+        A token is worth its password for as long as it lives. So one from the environment goes to no host that the
+        password may not go to.
+        """
+        return tuple(trusted_hosts) if self.hosts is None else _hosts.in_both(trusted_hosts, self.hosts)
+
+
+def hosts_of(variables: Variables, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """List the hosts that some variables belong to: those of the service, and those that the environment names."""
+    named = environ.get(variables.host, "").split(",") if variables.host else ()
+    exact = (_plain(name) for name in named)
+    return (*variables.hosts, *(name for name in exact if name and "*" not in name))
+
+
+def belongs(host: str, variables: Variables, environ: Mapping[str, str] = os.environ) -> bool:
+    """Say whether a host may be sent what these variables hold; for all types of archives this alone decides."""
+    host = _plain(host)
+    return _hosts.is_loopback(host) or any(_hosts.matches(host, entry) for entry in hosts_of(variables, environ))
+
+
+def _plain(host: str) -> str:
+    return host.strip().lower().rstrip(".")
+
+
+def withheld(host: str, variables: Variables, environ: Mapping[str, str] = os.environ) -> str:
+    """Say that what these variables hold is not sent to a host, and what would allow it."""
+    are, them = ("is", "it") if len(variables.names) == 1 else ("are", "them")
+    remedy = f"; to allow it, {_allowing([host], variables, environ)}" if variables.host else ""
+    return f"{' and '.join(variables.names)} {are} set, and {host} may not see {them}{remedy}"
+
+
+def _allowing(hosts: Iterable[str], variables: Variables, environ: Mapping[str, str]) -> str:
+    """Say how a variable is set that it names these hosts too."""
+    named = (_plain(name) for name in environ.get(variables.host or "", "").split(","))
+    return f"set {variables.host}={','.join(dict.fromkeys((*filter(None, named), *hosts)))}"
+
+
+def token(host: str, choices: Iterable[Variables], environ: Mapping[str, str] = os.environ) -> tuple[str, Variables]:
+    """Find the token for a host: that of the first variable which is set.
+
+    Raises:
+        AuthenticationError: none is set, it is not for this host, or no header can hold it.
+    """
+    unset = []
+    for variables in choices:
+        (name,) = variables.names
+        value = environ.get(name, "").strip()
+        if not value:
+            unset.append(f"{name} with {variables.host}={host}")
+            continue
+        if not belongs(host, variables, environ):
+            raise AuthenticationError(f"no token for {host}: {withheld(host, variables, environ)}")
+        if not (value.isascii() and value.isprintable()):
+            # The value itself is not shown.
+            raise AuthenticationError(
+                f"the environment variable {name} holds no token: a line break, or what is no ASCII"
+            )
+        return value, variables
+    raise AuthenticationError(f"no token for {host}: set {' or '.join(unset)} in the environment")
 
 
 def keyring_service(host: str) -> str:
@@ -39,7 +108,8 @@ def find(
     host: str,
     *,
     prompt: bool,
-    variables: tuple[str, str] | None = VARIABLES,
+    variables: Variables | None = VARIABLES,
+    also: Iterable[str] = (),
     alone: bool = True,
     environ: Mapping[str, str] = os.environ,
     ask_name: Callable[[str], str] | None = None,
@@ -51,17 +121,26 @@ def find(
         host: Host name of the archive's API, without port.
         prompt: Whether a person may be asked; happens only where standard input and error are terminals.
         variables: The environment variables of user name and password; None where the archive's type has none.
+        also: Further hosts that a login involves, such as one that only gives tokens. Where there are any, all must be
+            hosts that `variables` belong to, wherever the credentials are found: the entry of one host says nothing
+            of another.
         alone: Whether the variables can mean this host only; where they cannot, they are not used.
         environ: The environment; a variable that is set but empty counts as not set.
         ask_name: Asks for the user name instead of `input`.
         ask_password: Asks for the password instead of `getpass`.
 
     Raises:
-        AuthenticationError: none were found; the message says where they were looked for.
+        AuthenticationError: none were found, or they would go to a host that they are not for; the message says where
+            they were looked for, or what would allow it.
     """
+    elsewhere = [other for other in dict.fromkeys(also) if other != host]
+    strangers = [one for one in (host, *elsewhere) if variables is None or not belongs(one, variables, environ)]
+    if elsewhere and strangers:
+        remedy = f"; to allow it, {_allowing(strangers, variables, environ)}" if variables and variables.host else ""
+        raise AuthenticationError(f"no login for {host} at another host, {' and '.join(elsewhere)}{remedy}")
     looked: list[str] = []
     found = (
-        _from_environment(environ, variables, looked, alone=alone)
+        _from_environment(host, environ, variables, looked, alone=alone)
         or _from_netrc(host, environ, looked)
         or _from_keyring(host, environ, variables, looked)
         or _from_person(host, looked, prompt=prompt, ask_name=ask_name, ask_password=ask_password)
@@ -74,17 +153,19 @@ def find(
 
 
 def _from_environment(
-    environ: Mapping[str, str], variables: tuple[str, str] | None, looked: list[str], *, alone: bool
+    host: str, environ: Mapping[str, str], variables: Variables | None, looked: list[str], *, alone: bool
 ) -> Credentials | None:
     if variables is None:
         return None
-    name, secret = variables
+    name, secret = variables.names
     username, password = environ.get(name, ""), environ.get(secret, "")
     if not alone:
         # They name no host: sent to each, one archive would be told the password of another.
         looked.append(f"the environment ({name} is not used, since several hosts of this manifest could be meant)")
     elif username and password:
-        return Credentials(username, password, "the environment")
+        if belongs(host, variables, environ):
+            return Credentials(username, password, "the environment", hosts_of(variables, environ))
+        looked.append(f"the environment ({withheld(host, variables, environ)})")
     elif username or password:
         looked.append(f"the environment ({secret if username else name} is not set)")
     else:
@@ -119,7 +200,7 @@ def _from_netrc(host: str, environ: Mapping[str, str], looked: list[str]) -> Cre
 
 
 def _from_keyring(
-    host: str, environ: Mapping[str, str], variables: tuple[str, str] | None, looked: list[str]
+    host: str, environ: Mapping[str, str], variables: Variables | None, looked: list[str]
 ) -> Credentials | None:
     try:
         import keyring  # noqa: PLC0415 - an extra, and slow to import
@@ -128,8 +209,9 @@ def _from_keyring(
         looked.append("the system keyring (the extra sedas-sync[keyring] is not installed)")
         return None
     service = keyring_service(host)
+    username = environ.get(variables.names[0]) if variables and belongs(host, variables, environ) else None
     try:
-        kept = keyring.get_credential(service, environ.get(variables[0]) or None if variables else None)
+        kept = keyring.get_credential(service, username or None)
     except keyring.errors.KeyringError as error:
         looked.append(f"the system keyring (cannot be used: {type(error).__name__})")
         return None

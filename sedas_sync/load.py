@@ -37,6 +37,14 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     return check_manifest(text, file)
 
 
+def _is_below(file: Path, folder: Path) -> bool:
+    """Whether a file lies below a folder once all symbolic links are followed."""
+    try:
+        return file.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that no file can have
+        return False
+
+
 def check_manifest(text: str, file: Path) -> Manifest:
     """Check the text of a manifest that stands, or will stand, in this file.
 
@@ -47,6 +55,6 @@ def check_manifest(text: str, file: Path) -> Manifest:
     def read_aoi(name: str) -> "Polygonal":
         from sedas_sync.aoifile import read_aoi  # noqa: PLC0415  # most manifests name no file
 
-        return read_aoi(file.parent / name)
+        return read_aoi(file.parent / name, quotable=_is_below(file.parent / name, file.parent))
 
     return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))

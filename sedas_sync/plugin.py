@@ -10,7 +10,7 @@ from sedas_sync.archives import Archive, Orders, Warn
 from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields
-from sedas_sync.manifest.kinds import ArchiveType, Key, any_filters, flat_filters
+from sedas_sync.manifest.kinds import ArchiveType, Key, Variables, any_filters, flat_filters
 from sedas_sync.model import Download, Order, OrderState, Query, Scene
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Orders",
     "Query",
     "Scene",
+    "Variables",
     "Warn",
     "any_filters",
     "fields",

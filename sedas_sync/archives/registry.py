@@ -4,7 +4,7 @@ A package brings one by an entry point of the group `sedas_sync.archives`, whose
 an `ArchiveType`. Packages are looked through only where a type is not built in, since that takes its time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.stac import kind as stac
+from sedas_sync.credentials import VARIABLES as SEDAS_VARIABLES
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
 from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError, Key, flat_filters
@@ -61,11 +62,17 @@ class Opening:
     stack: ExitStack = field(default_factory=ExitStack)
     """Closes what the archive needs besides itself, after it."""
 
-    def credentials(self, host: str | None = None) -> "Credentials":
+    def credentials(self, host: str | None = None, *, also: Iterable[str] = ()) -> "Credentials":
         """Find the user name and the password for a host, by default that of the archive's address.
 
+        A token that they give may go on to `may_go_to(config.trusted_hosts)` of what is returned, and to no more.
+
+        Args:
+            host: where they are sent.
+            also: further hosts that the login involves, such as one that only gives tokens.
+
         Raises:
-            AuthenticationError: there are none; the message says where they were looked for.
+            AuthenticationError: there are none, or none for these hosts; the message says where they were looked for.
         """
         from sedas_sync import credentials  # noqa: PLC0415  # only where somebody logs in
 
@@ -73,6 +80,7 @@ class Opening:
             host or urlsplit(self.config.url or "").hostname or "",
             prompt=self.prompt,
             variables=self.kind.variables,
+            also=also,
             alone=self.alone,
         )
 
@@ -95,7 +103,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
             url="https://geobrowser.satapps.org/api/",
             # The service's bytes come from another host than its API (seen in saved answers of 2019 and 2020).
             trusted_hosts=("*.satapps.org",),
-            variables=("SEDAS_USERNAME", "SEDAS_PASSWORD"),
+            variables=SEDAS_VARIABLES,
             filters=flat_filters,
             filter_sensors=_SEDAS_FILTER_SENSORS,
         ),

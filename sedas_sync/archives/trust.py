@@ -34,9 +34,15 @@ def _front_parts(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname.lower().rstrip("."), port
 
 
-def without_token(url: str) -> str:
-    """What to say where a host refused a request that carried no token, since it is not trusted with it."""
-    return f"{urlsplit(url).netloc} was asked without the token: name it in trusted_hosts if it may see it"
+def without_token(url: str, variable: str | None = None) -> str:
+    """What to say where a host refused a request that carried no token, since it is not trusted with it.
+
+    Args:
+        url: what was asked for.
+        variable: the environment variable that has to name the host too.
+    """
+    both = f", and in the environment variable {variable}," if variable else ""
+    return f"{urlsplit(url).netloc} was asked without the token: name it in trusted_hosts{both} if it may see it"
 
 
 def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:

@@ -48,6 +48,10 @@ _AT_ONCE = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 """What some readers of CSV take for the end of a line, or stop at, though it is quoted."""
 
+_FORMULA = re.compile(r"[\t\r]|\s*[=+\-@]")
+"""How a cell begins that spreadsheets take for a formula, which can run programs and send data away."""
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+
 _T = TypeVar("_T")
 
 
@@ -112,7 +116,10 @@ def as_geojson(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
-    """A header and one line a scene; several datasets are separated by spaces, control characters are blanks."""
+    """A header and one line a scene; several datasets are separated by spaces, control characters are blanks.
+
+    A text that a spreadsheet would take for a formula has an apostrophe in front; numbers stay numbers.
+    """
     line = io.StringIO()
     writer = csv.DictWriter(line, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -121,8 +128,15 @@ def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
         line.seek(0)
         line.truncate()
         values = {**row.facts(), "datasets": " ".join(row.datasets)}
-        writer.writerow({key: _CONTROL.sub(" ", v) if isinstance(v, str) else v for key, v in values.items()})
+        writer.writerow({key: _cell(value) for key, value in values.items()})
     yield line.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    formula = _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return _CONTROL.sub(" ", f"'{value}" if formula else value)
 
 
 class Tally:

@@ -161,7 +161,8 @@ def _archive(
     known = [*common, *kind.keys]
     for key in table:
         if key not in known:
-            report.add(dotted(path, key), "unknown key" + suggestion(key, known, show_all=True))
+            instead = f"; {kind.gone[key]}" if key in kind.gone else suggestion(key, known, show_all=True)
+            report.add(dotted(path, key), "unknown key" + instead)
     given = {"filehash": kind.filehash, **{key: value for key, value in table.items() if key in common}}
     options = _options(table, path, report, kind)
     meaning = {

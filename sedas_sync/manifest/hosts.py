@@ -1,6 +1,7 @@
 """Addresses of archives and names of hosts in a manifest: what may be trusted with credentials."""
 
 import re
+from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -40,11 +41,38 @@ def trusted_host(text: str) -> str:
     """Check one entry of `trusted_hosts`, and give it in lower case.
 
     Raises:
-        ValueError: it is neither an exact host name nor `*.example.org`.
+        ValueError: it is neither an exact host name nor `*.example.org`, or anybody can have a host below it.
     """
-    if _NAME.fullmatch(text) or _WILDCARD.fullmatch(text) or _is_address(text):
-        return text.lower()
-    raise ValueError("must be a host name such as 'data.example.org', or '*.example.org' for all hosts below it")
+    if _WILDCARD.fullmatch(text):
+        _check_one_owner(text[2:].lower())
+    elif not (_NAME.fullmatch(text) or _is_address(text)):
+        raise ValueError("must be a host name such as 'data.example.org', or '*.example.org' for all hosts below it")
+    return text.lower()
+
+
+def _check_one_owner(name: str) -> None:
+    """Refuse a public suffix: the hosts below `co.uk` or `github.io` belong to anybody who asks for one.
+
+    Raises:
+        ValueError: it is one.
+    """
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  # slow to read, and few manifests have a wildcard
+
+    if PublicSuffixList().is_public(name):
+        raise ValueError(f"must not be '*.{name}': anybody can have a host below {name}; name the hosts one by one")
+
+
+def matches(host: str, entry: str) -> bool:
+    """Say whether a host, or all hosts of an entry such as `*.a.example.org`, are meant by another entry."""
+    return host == entry or (entry.startswith("*.") and len(entry) > len("*.") and host.endswith(entry[1:]))
+
+
+def in_both(ones: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    """The hosts that two lists of entries have in common, as entries; loopback hosts of the first need no other."""
+    ones, others = tuple(ones), tuple(others)
+    found = [one for one in ones if is_loopback(one) or any(matches(one, other) for other in others)]
+    found += [other for other in others if any(matches(other, one) for one in ones)]
+    return tuple(dict.fromkeys(found))
 
 
 def is_loopback(host: str) -> bool:

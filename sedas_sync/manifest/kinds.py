@@ -22,6 +22,21 @@ class BrokenTypeError(ValueError):
     """A type of archive is installed and cannot be used; the message says why, as the end of a sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """Environment variables that hold secrets, and the hosts that these belong to.
+
+    No manifest can add a host: see `sedas_sync.credentials.belongs`, which decides.
+    """
+
+    names: tuple[str, ...]
+    """E.g. those of a user name and its password."""
+    host: str | None = None
+    """The variable that names further hosts; None where there are no others."""
+    hosts: tuple[str, ...] = ()
+    """The hosts of the service itself: exact names, or `*.example.org`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """A key that the table of one kind of archive has besides those of all."""
@@ -61,14 +76,25 @@ class ArchiveType:
     """Its own keys, besides `type`, `url`, `trusted_hosts` and `filehash`."""
     check: "Callable[[ArchiveConfig], Iterator[Mistake]] | None" = None
     """Finds what is wrong with its table beyond single values."""
-    variables: tuple[str, str] | None = None
-    """The environment variables of user name and password, where it takes such."""
+    gone: Mapping[str, str] = field(default=NOTHING, hash=False)
+    """Keys that it had once, each with what to do instead."""
+    variables: Variables | None = None
+    """The environment variables of user name and password, in this order, where it takes such."""
     filters: Callable[[Mapping[str, Any]], Iterator[Mistake]] | None = None
     """Finds what is wrong with a dataset's `filters`, by the filter's name; None: it takes no filters of its own."""
     filter_sensors: Mapping[str, Sensor] = field(default=NOTHING, hash=False)
     """Filters that act on one class of sensor only."""
     cannot: frozenset[str] = frozenset()
     """Keys of a dataset that it has no facts for: to give one is a mistake."""
+
+    def __post_init__(self) -> None:
+        """Check what another package says about secrets.
+
+        Raises:
+            TypeError: it does not say which hosts they belong to.
+        """
+        if self.variables is not None and not isinstance(self.variables, Variables):
+            raise TypeError("variables is no Variables, which names the hosts that the credentials belong to")
 
 
 def any_filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:

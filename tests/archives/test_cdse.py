@@ -661,9 +661,12 @@ def test_addresses_in_the_clear_are_refused():
             CdseArchive(**options)
 
 
-def test_the_password_goes_to_no_host_that_is_not_trusted(server):
-    with pytest.raises(ManifestError, match="trusted_hosts"):
-        CdseArchive(login_url="https://identity.example.org/token")
+def test_the_password_goes_to_no_host_that_the_environment_does_not_name():
+    environ = {"CDSE_USERNAME": "jane", "CDSE_PASSWORD": "secret", "HOME": "/nowhere"}
+    archive = CdseArchive(login_url="https://identity.example.org/token", trusted_hosts=["identity.example.org"],
+                          environ=environ)  # fmt: skip
+    with archive, pytest.raises(AuthenticationError, match=r"set CDSE_HOST=identity\.example\.org"):
+        archive._session.current()
 
 
 def test_an_offline_scene_has_advice_and_no_link(server, archive):

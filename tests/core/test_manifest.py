@@ -835,6 +835,13 @@ def test_trusted_hosts(entry, expected):
         "a b",
         ".a.org",
         "a.org.",
+        "*.co.uk",
+        "*.CO.UK",
+        "*.gov.au",
+        "*.kawasaki.jp",
+        "*.github.io",
+        "*.s3.amazonaws.com",
+        "*.blob.core.windows.net",
     ],
 )
 def test_hosts_that_cannot_be_trusted(entry):

@@ -11,7 +11,7 @@ from sedas_sync.credentials import Credentials, find
 from sedas_sync.errors import AuthenticationError
 
 HOST = "archive.example.org"
-BOTH = {"SEDAS_USERNAME": "ann", "SEDAS_PASSWORD": "from the environment"}
+BOTH = {"SEDAS_USERNAME": "ann", "SEDAS_PASSWORD": "from the environment", "SEDAS_HOST": HOST}
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,15 @@ def test_environment_comes_first(netrc):
     entry = netrc(f"machine {HOST} login bob password from-netrc")
     found = find(HOST, prompt=False, environ={**entry, **BOTH})
     assert found == Credentials("ann", "from the environment")
+
+
+def test_an_environment_that_is_not_for_the_host_is_passed_over(netrc):
+    entry = netrc(f"machine {HOST} login bob password from-netrc")
+    found = find(HOST, prompt=False, environ={**entry, **BOTH, "SEDAS_HOST": "other.example"})
+    assert (found, found.hosts) == (Credentials("bob", "from-netrc"), None)
+    message = refused(prompt=False, environ={**BOTH, "SEDAS_HOST": "other.example", "HOME": "/nowhere"})
+    assert f"set SEDAS_HOST=other.example,{HOST}" in message
+    assert "from the environment" not in message
 
 
 @pytest.mark.parametrize("blank", ["SEDAS_USERNAME", "SEDAS_PASSWORD"])

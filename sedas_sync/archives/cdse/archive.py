@@ -66,9 +66,10 @@ class CdseArchive:
     Args:
         url: The OData service; https, or a loopback address.
         credentials: Gives user name and password when bytes are first asked for; by default from `CDSE_USERNAME` and
-            `CDSE_PASSWORD`, netrc or the keyring.
-        login_url: The Keycloak token endpoint.
-        trusted_hosts: Hosts besides the catalogue's own that get the token.
+            `CDSE_PASSWORD`, netrc or the keyring, for hosts of the Copernicus Data Space and those in `CDSE_HOST`.
+        login_url: The Keycloak token endpoint. Credentials that are given are sent to it.
+        trusted_hosts: Hosts besides the catalogue's own that get the token; where the credentials are the
+            environment's, those of them that may see these.
         collections: What is searched, e.g. `SENTINEL-2`; by default what fits the question.
         identity: Names the archive in an index; by default `cdse` and the address.
         retries: Further tries of a call after the first.
@@ -79,7 +80,7 @@ class CdseArchive:
         now: Seconds since 1970; tokens age by it.
 
     Raises:
-        ManifestError: an address cannot be used, or the login's host may not see what the catalogue's may.
+        ManifestError: an address is neither https nor a loopback one.
     """
 
     orders: Orders | None = None
@@ -106,19 +107,23 @@ class CdseArchive:
         self._url = url.rstrip("/") + "/"
         self._trusted = tuple(trusted_hosts)
         for address in (self._url, login_url):
-            if not may_see_token(address, self._url, self._trusted):
+            if not may_see_token(address, address, ()):
                 raise ManifestError(
-                    f"the address {http.shorten(address)} cannot be used: it must be https, or http to a loopback "
-                    "address, and the login must be at the catalogue's own host or one of trusted_hosts"
+                    f"the address {http.shorten(address)} cannot be used: it is neither https nor http to loopback"
                 )
         self.identity = identity or f"cdse {self._url}"
         self._collections = tuple(collections)
         self._api = api or http.Api(retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout)
-        host = urlsplit(self._url).hostname or ""
+        host, login = (urlsplit(address).hostname or "" for address in (self._url, login_url))
+        self._find = credentials or (
+            lambda: _credentials.find(host, prompt=False, variables=VARIABLES, also=(login,), environ=environ)
+        )
+        self._withheld: str | None = None
+        """The variable that has to name a trusted host too."""
         self._session = keycloak.Session(
             self._api,
             login_url,
-            credentials or (lambda: _credentials.find(host, prompt=False, variables=VARIABLES, environ=environ)),
+            self._account,
             store=lambda username: keycloak.store_for(login_url, username, environ),
             environ=environ,
             now=now,
@@ -284,7 +289,7 @@ class CdseArchive:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         token: str | None = None
         if refused is not None and not refused.headers:
-            raise ArchiveError(without_token(refused.url), status=403)
+            raise ArchiveError(without_token(refused.url, self._withheld), status=403)
         if refused is not None:
             before = refused.headers.get("Authorization", "").removeprefix("Bearer ")
             token = self._session.renew(before)
@@ -292,7 +297,10 @@ class CdseArchive:
                 raise ArchiveError(self._why_refused(scene), status=403)
         headers: Mapping[str, str] = NOTHING
         if may_see_token(scene.download_url, self._url, self._trusted):
-            headers = {"Authorization": f"Bearer {token or self._session.current()}"}
+            token = token or self._session.current()
+            # With the login it is known whose token it is, which leaves fewer hosts where it is the environment's.
+            if may_see_token(scene.download_url, self._url, self._trusted):
+                headers = {"Authorization": f"Bearer {token}"}
         return Download(
             url=scene.download_url,
             headers=headers,
@@ -300,6 +308,12 @@ class CdseArchive:
             trusted_hosts=self._trusted,
             connections=self.connections,
         )
+
+    def _account(self) -> Credentials:
+        found = self._find()
+        self._trusted = found.may_go_to(self._trusted)
+        self._withheld = None if found.hosts is None else VARIABLES.host
+        return found
 
     def _why_refused(self, scene: Scene) -> str:
         now = next(iter(self.look_up([scene.id], warn=lambda _: None)), None)
@@ -440,9 +454,10 @@ def _shown(row: object) -> str:
 def open_archive(opening: "Opening") -> CdseArchive:
     """Open the archive that a manifest describes; it asks for credentials when it needs them."""
     config, transfer = opening.config, opening.transfer
+    login = urlsplit(config.options["login_url"]).hostname or ""
     return CdseArchive(
         config.url or LIVE_URL,
-        credentials=opening.credentials,
+        credentials=lambda: opening.credentials(also=(login,)),
         login_url=config.options["login_url"],
         trusted_hosts=config.trusted_hosts,
         collections=config.options["collections"],

@@ -20,15 +20,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sedas_sync import http
-from sedas_sync.credentials import Credentials
+from sedas_sync.archives.cdse.kind import TOTP
+from sedas_sync.credentials import Credentials, belongs, withheld
 from sedas_sync.errors import ArchiveError, AuthenticationError
 
 CLIENT = "cdse-public"
 """The client that accounts of the Copernicus Data Space log in with (Access Token page, 2025-03)."""
 FOLDER_VARIABLE = "SEDAS_SYNC_TOKENS"
 """Names the folder where tokens are shared between processes, or `off`."""
-TOTP_VARIABLE = "CDSE_TOTP"
-"""Holds the code of the moment for accounts with a second factor."""
 LONGEST_MARGIN = 60.0
 """Seconds before its end at which a token is renewed, at most; never more than a fifth of its life."""
 LOGIN_AGAIN = 60.0
@@ -287,17 +286,19 @@ class Session:
 
     def _log_in(self, account: Credentials, *, after_refusal: bool) -> Tokens:
         form = {"grant_type": "password", "username": account.username, "password": account.password}
-        code = self._environ.get(TOTP_VARIABLE, "").strip()
-        if code:
-            form["totp"] = code
+        host = urlsplit(self._url).hostname or ""
+        code = self._environ.get(TOTP.names[0], "").strip()
+        hint = f"; an account with a second factor needs its code in {TOTP.names[0]}"
+        if code and belongs(host, TOTP, self._environ):
+            form["totp"], hint = code, ""
+        elif code:
+            hint = f"; {withheld(host, TOTP, self._environ)}"
         begun = self._now()
         reply = self._ask(form)
         if reply.status in _REFUSED:
-            host = urlsplit(self._url).netloc
-            hint = "" if code else f"; an account with a second factor needs its code in {TOTP_VARIABLE}"
             raise AuthenticationError(
-                f"{host} refused the credentials of {account.username!r} (from {account.source or 'the caller'}): "
-                f"{_stated(reply)}{hint}"
+                f"{urlsplit(self._url).netloc} refused the credentials of {account.username!r} "
+                f"(from {account.source or 'the caller'}): {_stated(reply)}{hint}"
             )
         return self._given(reply, begun, after_refusal=after_refusal)
 

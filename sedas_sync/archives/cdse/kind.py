@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.kinds import ArchiveType, Key, Mistake
+from sedas_sync.manifest.kinds import ArchiveType, Key, Mistake, Variables
 from sedas_sync.manifest.tables import ArchiveConfig
 
 LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"
@@ -14,8 +14,10 @@ LOGIN_URL = "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/
 """The token endpoint (Access Token page, 2025-03)."""
 TRUSTED_HOSTS = ("*.dataspace.copernicus.eu",)
 """Hosts that get the token: a download begins at the catalogue and is redirected to a host of its own."""
-VARIABLES = ("CDSE_USERNAME", "CDSE_PASSWORD")
+VARIABLES = Variables(("CDSE_USERNAME", "CDSE_PASSWORD"), host="CDSE_HOST", hosts=TRUSTED_HOSTS)
 """The environment variables of user name and password."""
+TOTP = Variables(("CDSE_TOTP",), host=VARIABLES.host, hosts=VARIABLES.hosts)
+"""The environment variable of the code of the moment, for accounts with a second factor."""
 
 
 def _address(value: Any) -> str:
@@ -23,13 +25,10 @@ def _address(value: Any) -> str:
 
 
 def _check(config: ArchiveConfig) -> Iterator[Mistake]:
-    """The password goes to no other host than its token may go to."""
-    login = urlsplit(config.options["login_url"]).hostname or ""
-    own = urlsplit(config.url or "").hostname or ""
-    if login != own and not any(
-        login == host or (host.startswith("*.") and login.endswith(host[1:])) for host in config.trusted_hosts
-    ):
-        yield "login_url", f"is at {login}, which is neither the catalogue's host nor one of trusted_hosts"
+    """A catalogue elsewhere has its login elsewhere too; whether that may be asked, the environment says."""
+    own = (urlsplit(config.url or "").hostname or "").lower()
+    if config.options["login_url"] == LOGIN_URL and not any(hosts.matches(own, entry) for entry in TRUSTED_HOSTS):
+        yield "login_url", f"missing; url is at {own}, and its tokens are not given by the Copernicus Data Space"
 
 
 def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:

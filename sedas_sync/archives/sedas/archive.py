@@ -128,6 +128,8 @@ class SedasArchive:
         if trusted_hosts is None:
             trusted_hosts = TRUSTED_HOSTS if may_see_token(self._url, LIVE_URL, TRUSTED_HOSTS) else ()
         self._trusted = tuple(trusted_hosts)
+        self._variable: str | None = None
+        """The environment variable that has to name a trusted host too."""
         self.identity = identity or f"sedas {self._url}"
         self._now = now
         self._api = api or http.Api(retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout)
@@ -147,12 +149,21 @@ class SedasArchive:
     def from_env(cls, url: str = LIVE_URL, *, prompt: bool = False, **options: Any) -> Self:
         """Make one with the credentials of the environment, netrc or the keyring (see `sedas_sync.credentials`).
 
+        Those of the environment are for `*.satapps.org` and the hosts that `SEDAS_HOST` names; neither they nor a token
+        that they gave go to any other, whatever `trusted_hosts` says.
+
         Raises:
-            AuthenticationError: there are none; the message says where they were looked for.
+            AuthenticationError: there are none for this host; the message says where they were looked for.
         """
         host = urlsplit(_checked_base(url)).hostname or ""
-        found = credentials.find(host, prompt=prompt)
-        return cls(url, username=found.username, password=found.password, **options)
+        return cls._of(credentials.find(host, prompt=prompt), url, **options)
+
+    @classmethod
+    def _of(cls, found: credentials.Credentials, url: str, **options: Any) -> Self:
+        archive = cls(url, username=found.username, password=found.password, **options)
+        archive._trusted = found.may_go_to(archive._trusted)
+        archive._variable = None if found.hosts is None else credentials.VARIABLES.host
+        return archive
 
     def __enter__(self) -> Self:
         return self
@@ -487,7 +498,7 @@ class SedasArchive:
             self._tokens.renew_for_download(refused_token)
         located = self._download(scene, url)
         if located.url == refused.url and dict(located.headers) == dict(refused.headers):
-            why = "" if located.headers else f"; {without_token(url)}"
+            why = "" if located.headers else f"; {without_token(url, self._variable)}"
             raise ArchiveError(
                 f"{scene.id} is not online any more, or not for this account: its link is refused{why}",
                 status=_FORBIDDEN,
@@ -761,11 +772,9 @@ def open_archive(opening: "Opening") -> SedasArchive:
     Raises:
         AuthenticationError: there are no credentials for it.
     """
-    found = opening.credentials()
-    return SedasArchive(
+    return SedasArchive._of(  # noqa: SLF001
+        opening.credentials(),
         opening.config.url or LIVE_URL,
-        username=found.username,
-        password=found.password,
         trusted_hosts=opening.config.trusted_hosts,
         retries=opening.transfer.retries,
         connect_timeout=opening.transfer.connect_timeout,

@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
-from sedas_sync import http
-from sedas_sync.archives.stac.kind import TOKEN_VARIABLE
-from sedas_sync.archives.trust import may_see_token
-from sedas_sync.errors import ArchiveError, AuthenticationError
+from sedas_sync import credentials, http
+from sedas_sync.archives.stac.kind import SUBSCRIPTION, VARIABLES, token_variables
+from sedas_sync.archives.trust import may_see_token, without_token
+from sedas_sync.credentials import Credentials
+from sedas_sync.errors import ArchiveError
+from sedas_sync.manifest import hosts
 from sedas_sync.model import NOTHING
 
 MARGIN = timedelta(seconds=60)
 """Before its end a signature is renewed (as the Planetary Computer's own SDK does)."""
-KEY_VARIABLE = "PC_SDK_SUBSCRIPTION_KEY"
-"""The environment variable of a subscription, which gets longer tokens; read by the SDK too."""
 _BLOBS = ".blob.core.windows.net"
 _SIGNED = frozenset({"sig", "st", "se", "sp"})
 
@@ -38,16 +38,26 @@ class Access(Protocol):
         """
         ...
 
-    def withholds(self, url: str) -> bool:
-        """Whether there is a secret, and this address is not to see it."""
+    def withholds(self, url: str) -> str | None:
+        """What to say where there is a secret, and this address is not to see it; None where it saw all there is."""
         ...
 
 
 class Header:
-    """The same header with every request to the API's own host and those that are trusted; none where it is None."""
+    """The same header with every request to the API's own host and those that are trusted; none where it is None.
 
-    def __init__(self, value: str | None, api: str, trusted_hosts: Iterable[str] = ()) -> None:
+    Args:
+        value: the header.
+        api: the API's address.
+        trusted_hosts: further hosts that may see it.
+        variable: the environment variable that has to name a further host too, where there is one.
+    """
+
+    def __init__(
+        self, value: str | None, api: str, trusted_hosts: Iterable[str] = (), *, variable: str | None = None
+    ) -> None:
         self._value = value
+        self._variable = variable
         self._api = api
         self._trusted = tuple(trusted_hosts)
         if value is not None:
@@ -64,34 +74,28 @@ class Header:
         """Return the address as it is."""
         return url
 
-    def withholds(self, url: str) -> bool:
+    def withholds(self, url: str) -> str | None:
         """See `Access`."""
-        return self._value is not None and not self.headers(url)
+        return None if self._value is None or self.headers(url) else without_token(url, self._variable)
 
 
-def bearer(
-    variable: str | None, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ
-) -> Header:
-    """Access by a token that an environment variable holds.
+def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ) -> Header:
+    """Access by the token that the environment holds for an archive, given by its key in the manifest.
 
     Raises:
-        AuthenticationError: the variable is not set.
+        AuthenticationError: there is none, or none for this host.
     """
-    name = variable or TOKEN_VARIABLE
-    token = http.setting(environ, name)
-    if token is None:
-        raise AuthenticationError(f"no token for {urlsplit(api).hostname}: the environment variable {name} is not set")
-    if not (token.isascii() and token.isprintable()):
-        # The value itself is not shown.
-        raise AuthenticationError(f"the environment variable {name} holds no token: a line break, or what is no ASCII")
-    return Header(f"Bearer {token}", api, trusted_hosts)
+    token, variables = credentials.token(urlsplit(api).hostname or "", token_variables(archive), environ)
+    trusted = hosts.in_both(trusted_hosts, credentials.hosts_of(variables, environ))
+    return Header(f"Bearer {token}", api, trusted, variable=variables.host)
 
 
-def basic(username: str, password: str, api: str, trusted_hosts: Iterable[str]) -> Header:
+def basic(found: Credentials, api: str, trusted_hosts: Iterable[str]) -> Header:
     """Access by user name and password."""
-    pair = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
-    http.remember_secret(password)
-    return Header(f"Basic {pair}", api, trusted_hosts)
+    pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
+    http.remember_secret(found.password)
+    variable = None if found.hosts is None else VARIABLES.host
+    return Header(f"Basic {pair}", api, found.may_go_to(trusted_hosts), variable=variable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class PlanetaryComputer:
         api: asks the token endpoint.
         sign_url: the endpoint: `<sign_url>/<account>/<container>`.
         trusted_hosts: hosts besides Azure's whose links are signed; the account is then the first part of the name.
+            Where the subscription's key makes the signatures, none but loopback hosts.
         clock: gives the present instant, UTC.
         environ: where a subscription key may be.
     """
@@ -121,11 +126,14 @@ class PlanetaryComputer:
     ) -> None:
         self._api = api
         self._sign_url = sign_url.rstrip("/")
-        self._trusted = tuple(trusted_hosts)
+        key = http.setting(environ, *SUBSCRIPTION.names)
+        signer = urlsplit(sign_url).hostname or ""
+        self._key = key if credentials.belongs(signer, SUBSCRIPTION, environ) else None
+        self._withheld = credentials.withheld(signer, SUBSCRIPTION, environ) if key and not self._key else ""
+        if key is not None:
+            http.remember_secret(key)
+        self._trusted = tuple(trusted_hosts) if self._key is None else hosts.in_both(trusted_hosts, ())
         self._clock = clock
-        self._key = http.setting(environ, KEY_VARIABLE)
-        if self._key is not None:
-            http.remember_secret(self._key)
         self._signatures: dict[tuple[str, str], _Signature] = {}
         self._lock = threading.Lock()
 
@@ -147,9 +155,9 @@ class PlanetaryComputer:
         query = f"{parts.query}&{signature.query}" if parts.query else signature.query
         return urlunsplit(parts._replace(query=query))
 
-    def withholds(self, url: str) -> bool:  # noqa: ARG002  # a link that is not signed here may be open
+    def withholds(self, url: str) -> str | None:  # noqa: ARG002  # a link that is not signed here may be open
         """Never; see `Access`."""
-        return False
+        return None
 
     def _signs(self, url: str, host: str) -> bool:
         return may_see_token(url, "https://none.invalid/", (f"*{_BLOBS}", *self._trusted)) and bool(host)
@@ -168,7 +176,7 @@ class PlanetaryComputer:
         headers = {} if self._key is None else {"Ocp-Apim-Subscription-Key": self._key}
         reply = self._api.send("GET", url, headers=headers)
         if not reply.ok:
-            raise reply.error(what)
+            raise reply.error(f"{what} ({self._withheld})" if self._withheld else what)
         answer: Any = reply.json(what)
         try:
             token, until = answer["token"], datetime.fromisoformat(answer["msft:expiry"])

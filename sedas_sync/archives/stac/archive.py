@@ -13,7 +13,6 @@ from sedas_sync.archives.stac.api import Body, StacApi
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import SIGN_URL
-from sedas_sync.archives.trust import without_token
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model import Download, Query, Scene
 
@@ -124,9 +123,7 @@ class StacArchive:
         located = Download(url=signed, headers=self._access.headers(signed), size=scene.size, digest=scene.digest)
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
-                without_token(url)
-                if self._access.withholds(url)
-                else f"the catalogue has no other link to it than {http.shorten(url, 120)}"
+                self._access.withholds(url) or f"the catalogue has no other link to it than {http.shorten(url, 120)}"
             )
         return located
 
@@ -218,10 +215,9 @@ def open_archive(opening: "Opening") -> StacArchive:
     )
     access: _access.Access
     if options["auth"] == "bearer":
-        access = _access.bearer(options["token_env"], url, config.trusted_hosts)
+        access = _access.bearer(opening.key, url, config.trusted_hosts)
     elif options["auth"] == "basic":
-        found = opening.credentials()
-        access = _access.basic(found.username, found.password, url, config.trusted_hosts)
+        access = _access.basic(opening.credentials(), url, config.trusted_hosts)
     elif options["auth"] == "planetary-computer":
         access = _access.PlanetaryComputer(api, options["sign_url"] or SIGN_URL, config.trusted_hosts, opening.clock)
     else:

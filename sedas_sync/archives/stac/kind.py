@@ -5,26 +5,29 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.kinds import ArchiveType, Key, Mistake
+from sedas_sync.manifest.kinds import ArchiveType, Key, Mistake, Variables
 from sedas_sync.manifest.tables import ArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
 """Where the Planetary Computer gives tokens for its storage (planetary_computer 1.0, `sas.py`)."""
-TOKEN_VARIABLE = "STAC_TOKEN"  # noqa: S105 - the name of a variable, not a token
-VARIABLES = ("STAC_USERNAME", "STAC_PASSWORD")
+HOST_VARIABLE = "STAC_HOST"
+VARIABLES = Variables(("STAC_USERNAME", "STAC_PASSWORD"), host=HOST_VARIABLE)
 """The environment variables of user name and password."""
+SUBSCRIPTION = Variables(
+    ("PC_SDK_SUBSCRIPTION_KEY",),
+    hosts=("planetarycomputer.microsoft.com", "*.planetarycomputer.microsoft.com"),
+)
+"""The environment variable of a subscription to the Planetary Computer, whose SDK reads it too."""
 ACCESS = ("none", "bearer", "basic", "planetary-computer")
 """Ways to be let at the API and its assets."""
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 
 
-def _variable(value: Any) -> str:
-    name = fields.text(value)
-    if not _VARIABLE.fullmatch(name):
-        raise ValueError("must be the name of an environment variable, such as STAC_TOKEN")
-    return name
+def token_variables(archive: str) -> tuple[Variables, ...]:
+    """The environment variables that may hold the token of an archive, given by its key in the manifest."""
+    own = f"STAC_{re.sub('[^A-Za-z0-9]', '_', archive).upper()}"
+    return Variables((f"{own}_TOKEN",), host=f"{own}_HOST"), Variables(("STAC_TOKEN",), host=HOST_VARIABLE)
 
 
 def _address(value: Any) -> str:
@@ -32,9 +35,11 @@ def _address(value: Any) -> str:
 
 
 def _check(config: ArchiveConfig) -> Iterator[Mistake]:
-    for key, access in (("token_env", "bearer"), ("sign_url", "planetary-computer")):
-        if config.options[key] is not None and config.options["auth"] != access:
-            yield key, f'is of no use: auth is "{config.options["auth"]}"; it belongs to auth = "{access}"'
+    if config.options["sign_url"] is not None and config.options["auth"] != "planetary-computer":
+        yield (
+            "sign_url",
+            f'is of no use: auth is "{config.options["auth"]}"; it belongs to auth = "planetary-computer"',
+        )
 
 
 def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -54,6 +59,10 @@ KIND = ArchiveType(
     filters=_filters,
     check=_check,
     filehash="enforce",
+    gone={
+        "token_env": "the environment says which token is for which host: set STAC_TOKEN and STAC_HOST, or for one of "
+        "[archives.NAME] STAC_<NAME>_TOKEN and STAC_<NAME>_HOST",
+    },
     keys={
         "collections": Key(
             read=fields.names,
@@ -73,12 +82,6 @@ KIND = ArchiveType(
             about="how the API and its assets are asked: " + ", ".join(ACCESS),
             selects=False,
             schema={"enum": list(ACCESS)},
-        ),
-        "token_env": Key(
-            read=_variable,
-            about=f'the environment variable that holds the token of auth = "bearer"; {TOKEN_VARIABLE} by default',
-            selects=False,
-            schema={"type": "string"},
         ),
         "sign_url": Key(
             read=_address,

@@ -3,6 +3,7 @@
 import json
 import re
 import unicodedata
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ MAX_BYTES = 64 * 1024 * 1024
 
 _TEXT = {".geojson", ".json", ".wkt"}
 _VECTOR = {".gpkg", ".shp", ".zip"}
+_GEOPACKAGE, _SHAPEFILE = b"SQLite format 3\0", b"\0\0\x27\x0a"
+"""How the formats begin."""
 _LONGITUDE_LATITUDE = (
     "urn:ogc:def:crs:ogc::crs84",
     "urn:ogc:def:crs:ogc:1.3:crs84",
@@ -59,6 +62,8 @@ def read_aoi(path: str | Path, *, quotable: bool = True) -> Polygonal:
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ValueError(f"{path} {what}")
+    if kind in _VECTOR and (find_spec("pyogrio") is None or find_spec("pyproj") is None):
+        raise ValueError(f"{path}: reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
     try:
         if kind in _VECTOR:
             return _read_vector(path)
@@ -205,11 +210,10 @@ def _plain_name(value: Any) -> str:
 
 
 def _read_vector(path: Path) -> Polygonal:
-    if find_spec("pyogrio") is None or find_spec("pyproj") is None:
-        raise ValueError("reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
     import pyogrio.errors  # noqa: PLC0415 - only the extra has it
     import pyogrio.raw  # noqa: PLC0415
 
+    _check_format(path)
     try:
         layer = _layer(path)
         meta, _, shapes, _ = pyogrio.raw.read(path, layer=layer, columns=[])
@@ -225,6 +229,31 @@ def _read_vector(path: Path) -> Polygonal:
             "geometries": [json.loads(text) for text in shapely.to_geojson(degrees).tolist()],
         }
     )
+
+
+def _check_format(path: Path) -> None:
+    """Refuse what is something else than its ending says.
+
+    GDAL goes by what a file holds, and some of its formats lead on to other files and to addresses.
+    """
+    kind = path.suffix.lower()
+    if kind == ".zip":
+        try:
+            with zipfile.ZipFile(path) as packed:
+                begins = [
+                    packed.open(name).read(len(_SHAPEFILE))
+                    for name in packed.namelist()
+                    if name.lower().endswith(".shp")
+                ]
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
+            raise ValueError("it cannot be read: it is no zip file") from None
+        right = bool(begins) and all(begin == _SHAPEFILE for begin in begins)
+    else:
+        expected = _SHAPEFILE if kind == ".shp" else _GEOPACKAGE
+        with path.open("rb") as opened:
+            right = opened.read(len(expected)) == expected
+    if not right:
+        raise ValueError(f"it cannot be read: it holds no {'GeoPackage' if kind == '.gpkg' else 'shapefile'}")
 
 
 def _layer(path: Path) -> str:

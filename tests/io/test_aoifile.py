@@ -10,6 +10,8 @@ from shapely import MultiPolygon, Polygon, box
 
 from sedas_sync import aoifile
 from sedas_sync.aoifile import read_aoi
+from sedas_sync.errors import ManifestError
+from sedas_sync.load import load_manifest
 
 SQUARE = box(-1.4, 51.5, -1.2, 51.6)
 GEOJSON = {"type": "Polygon", "coordinates": [[list(p) for p in SQUARE.exterior.coords]]}
@@ -186,3 +188,74 @@ def test_a_crossing_outline_in_a_vector_file_is_a_mistake_too(save):
 def test_a_damaged_vector_file(save, write, name):
     with pytest.raises(ValueError, match=rf"{name}: "):
         read_aoi(write(name, b"this is no vector file"))
+
+
+# -- files outside the manifest's folder ------------------------------------------------------------------------------
+
+SECRET = "machine archive.example login ann password hunter2-secret"
+
+
+@pytest.mark.parametrize("kind", ["wkt", "geojson", "json", "gpkg", "shp", "zip"])
+@pytest.mark.parametrize("way", ["link", "linked folder", "above", "absolute"])
+@pytest.mark.parametrize(
+    "content",
+    [SECRET, f"POLYGON (({SECRET}))", f"POLYGON ((1 2, 3 4)) {SECRET}",
+     json.dumps({"type": SECRET}), json.dumps({**GEOJSON, "crs": {"properties": {"name": SECRET}}})],
+)  # fmt: skip
+def test_what_a_file_elsewhere_holds_is_not_quoted(tmp_path, kind, way, content):
+    folder, outside = tmp_path / "work", tmp_path / "home"
+    folder.mkdir()
+    outside.mkdir()
+    secret = outside / f"secret.{kind}"
+    secret.write_text(content)
+    named = {
+        "link": f"area.{kind}",
+        "linked folder": f"there/secret.{kind}",
+        "above": f"../home/secret.{kind}",
+        "absolute": str(secret),
+    }[way]
+    (folder / f"area.{kind}").symlink_to(secret)
+    (folder / "there").symlink_to(outside)
+    manifest = folder / "manifest.toml"
+    manifest.write_text(f'version = 1\n[aoi.a]\nfile = "{named}"\n[dataset.d]\naoi = "a"\nstart = 2019-05-01\n')
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(manifest)
+    message = str(caught.value)
+    assert "what is in it is not shown" in message
+    assert named in message
+    assert not any(word in message for word in SECRET.split())
+
+
+def test_a_file_elsewhere_that_holds_an_area_is_read(tmp_path):
+    (tmp_path / "area.wkt").write_text(SQUARE.wkt)
+    (tmp_path / "work").mkdir()
+    manifest = tmp_path / "work" / "manifest.toml"
+    manifest.write_text('version = 1\n[aoi.a]\nfile = "../area.wkt"\n[dataset.d]\naoi = "a"\nstart = 2019-05-01\n')
+    assert load_manifest(manifest).aois["a"]
+
+
+def test_a_file_of_the_folder_is_quoted_also_where_the_folder_is_linked(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "area.wkt").write_text("POLYGON ((x))")
+    manifest = tmp_path / "linked" / "manifest.toml"
+    manifest.write_text('version = 1\n[aoi.a]\nfile = "area.wkt"\n[dataset.d]\naoi = "a"\nstart = 2019-05-01\n')
+    with pytest.raises(ManifestError, match="'x' is no position"):
+        load_manifest(manifest)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.zip"])
+def test_a_file_that_leads_gdal_on_to_another_is_refused(write, name):
+    """By its content such a file is of another format, which names the file that is read."""
+    write("secret.csv", f'WKT,text\n"{SQUARE.wkt}",{SECRET}\n')
+    vrt = (
+        f"<OGRVRTDataSource><OGRVRTLayer name='secret'><SrcDataSource>{write('x', '').parent}/secret.csv</SrcDataSource>"
+        "<GeometryType>wkbPolygon</GeometryType><GeometryField encoding='WKT' field='WKT'/>"
+        "</OGRVRTLayer></OGRVRTDataSource>"
+    )
+    path = write(name, vrt)
+    if name == "a.zip":
+        with zipfile.ZipFile(path, "w") as packed:
+            packed.writestr("a.vrt", vrt)
+    with pytest.raises(ValueError, match="it holds no GeoPackage|it holds no shapefile"):
+        read_aoi(path)

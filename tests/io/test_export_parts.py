@@ -1,5 +1,6 @@
 """Exports piece by piece: lists that other tools read, hostile scenes as STAC, and the catalogue's folder."""
 
+import csv
 import json
 import os
 import subprocess
@@ -257,3 +258,34 @@ def test_ids_that_no_file_can_be_called_have_files_of_their_own():
     assert len({name.casefold() for name in names.values()}) == len(names)
     assert all(as_stac._PLAIN.fullmatch(name.replace("~", "")) or "~" in name for name in names.values())
     assert all(not Path(name).name.startswith(".") and "/" not in name and len(name) < 220 for name in names.values())
+
+
+# -- CSV for spreadsheets --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-2+3+cmd|'x'!A0", "'-2+3+cmd|'x'!A0"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "' =1"),
+        ("\r=1", "' =1"),
+        ("\n =1", "'  =1"),
+        ("  =1", "'  =1"),
+        ("-1.31", "-1.31"),
+        ("+1e-3", "+1e-3"),
+        ("plain - text", "plain - text"),
+    ],
+)
+def test_a_cell_is_no_formula(text, cell):
+    (line,) = csv.DictReader(as_csv([Row(Scene(id="A", product_type=text), ())], ["id", "product_type"]))
+    assert line == {"id": "A", "product_type": cell}
+
+
+def test_numbers_stay_numbers():
+    (line,) = csv.DictReader(
+        as_csv([Row(Scene(id="-x", cloud_cover=-1.31, orbit=-7), ())], ["id", "cloud_cover", "orbit"])
+    )
+    assert line == {"id": "'-x", "cloud_cover": "-1.31", "orbit": "-7"}

@@ -98,6 +98,8 @@ def test_the_shell_of_the_ci_recipes_lives_with_pending_orders(workspace, sandbo
     )
     workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
     summary = workspace.path / "summary.md"
+    if "--replay" in script[number]:
+        assert workspace.run("plan", "--record", "search.jsonl").code == 0
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script[number]],
@@ -125,3 +127,23 @@ def test_the_shell_of_the_ci_recipes_passes_failures_on(workspace, number):
     script = list(shell_lines("ci.md"))[number]
     ran = subprocess.run(["bash", "-c", script], cwd=workspace.path, env=environment, capture_output=True, timeout=60)
     assert ran.returncode == 2
+
+
+def test_the_ci_recipe_gives_no_secret_to_a_pull_request_and_keeps_the_mirror(workspace, tmp_path_factory):
+    page = (ROOT / "docs" / "how-to" / "ci.md").read_text()
+    (workflow,) = [text for kind, text in BLOCK.findall(page) if kind == "yaml"]
+    (manifest,) = [text for kind, text in BLOCK.findall(page) if kind == "toml"]
+    head, plan, apply = re.split(r"^  (?:plan|apply):", workflow, flags=re.MULTILINE)
+    assert "secrets." not in head + plan
+    assert "--replay" in plan
+    assert "secrets." in apply
+    # What a checkout that cleans does to the folder, between two runs.
+    mirror = tmp_path_factory.mktemp("data")
+    local = manifest.replace("/data/scenes", str(mirror)).replace('"sedas"', '"sandbox"')
+    (workspace.path / "manifest.toml").write_text(local)
+    for command in (("init", "-q"), ("add", "manifest.toml")):
+        subprocess.run(["git", *command], cwd=workspace.path, check=True)
+    assert workspace.run("apply", "--no-wait").code in (0, 3)
+    subprocess.run(["git", "clean", "-ffdxq"], cwd=workspace.path, check=True)
+    assert list(mirror.rglob("*.zip"))
+    assert workspace.run("apply", "--no-wait", "--json").summary["fetched"] == 0

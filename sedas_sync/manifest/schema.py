@@ -139,7 +139,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _LINE,
             ),
             "trusted_hosts": Key(
-                "Further hosts that may be sent the token: exact names, or `*.example.org`. Type `sedas` trusts "
+                "Further hosts that may be sent the token where links lead to them: exact names, or `*.example.org`. A "
+                "token from the environment goes to those that its `…_HOST` names too. Type `sedas` trusts "
                 "`*.satapps.org`.",
                 "list of host names",
                 _LINES,

@@ -249,7 +249,8 @@ def test_a_file_that_leads_gdal_on_to_another_is_refused(write, name):
     """By its content such a file is of another format, which names the file that is read."""
     write("secret.csv", f'WKT,text\n"{SQUARE.wkt}",{SECRET}\n')
     vrt = (
-        f"<OGRVRTDataSource><OGRVRTLayer name='secret'><SrcDataSource>{write('x', '').parent}/secret.csv</SrcDataSource>"
+        "<OGRVRTDataSource><OGRVRTLayer name='secret'>"
+        f"<SrcDataSource>{write('x', '').parent}/secret.csv</SrcDataSource>"
         "<GeometryType>wkbPolygon</GeometryType><GeometryField encoding='WKT' field='WKT'/>"
         "</OGRVRTLayer></OGRVRTDataSource>"
     )
@@ -257,5 +258,5 @@ def test_a_file_that_leads_gdal_on_to_another_is_refused(write, name):
     if name == "a.zip":
         with zipfile.ZipFile(path, "w") as packed:
             packed.writestr("a.vrt", vrt)
-    with pytest.raises(ValueError, match="it holds no GeoPackage|it holds no shapefile"):
+    with pytest.raises(ValueError, match=r"it holds no GeoPackage|it holds no shapefile"):
         read_aoi(path)

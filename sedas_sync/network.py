@@ -427,8 +427,8 @@ def _places(variable: str, value: str) -> list[str]:
 def untrusted(host: str, error: ssl.SSLCertVerificationError) -> str:
     """Say why a certificate is not trusted, and what to do where it is a company's proxy that has issued it."""
     issuer = getattr(error, "issuer", None)
-    by = f", issued by {issuer}" if issuer else ""
-    text = f"the certificate of {host}{by} is not trusted ({error.verify_message})"
+    by = f"; it was issued by {issuer}" if issuer else ""
+    text = f"the certificate of {host} is not trusted ({error.verify_message}{by})"
     if error.verify_code not in _UNKNOWN_ISSUER:
         return text
     return (

@@ -139,8 +139,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _LINE,
             ),
             "trusted_hosts": Key(
-                "Further hosts that may be sent the token: exact names, or `*.example.org`. Type `sedas` trusts "
-                "`*.satapps.org`.",
+                "Further hosts that may be sent the token, and be at a private address: exact names, or "
+                "`*.example.org`. Type `sedas` trusts `*.satapps.org`.",
                 "list of host names",
                 _LINES,
             ),

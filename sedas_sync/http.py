@@ -16,16 +16,17 @@ status 429                                             again        error with `
 TLS failed, a redirect, any other status               no           no
 =====================================================  ===========  ==========================
 
-Redirects are never followed, netrc is never read by `requests` (it would replace the token), and a loopback address is
-never asked through a proxy.
+Redirects are never followed, and netrc is never read by `requests` (it would replace the token). Proxies, addresses
+that may be asked and certificate authorities are those of `sedas_sync.network`.
 """
 
-import ipaddress
 import json
 import logging
 import os
 import random
 import re
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -38,11 +39,13 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 import requests
 import requests.adapters
-import requests.utils
+import urllib3.connection
+import urllib3.connectionpool
 import urllib3.exceptions
 
-from sedas_sync import __version__
+from sedas_sync import __version__, network
 from sedas_sync.errors import ArchiveError
+from sedas_sync.model import Reach
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ _CHUNK = 1 << 18
 _SHOWN = 300
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _RETRIED_ORDER = frozenset({503})
-_NOT_FOUND, _TOO_MANY, _UNAVAILABLE = 404, 429, 503
+_NOT_FOUND, _PROXY_LOGIN, _TOO_MANY, _UNAVAILABLE = 404, 407, 429, 503
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -162,44 +165,56 @@ class RedactingFilter(logging.Filter):
 # Where to, and through what
 
 
-def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address means this machine."""
-    if not host:
-        return False
-    name = host.lower().rstrip(".").strip("[]")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
+setting = network.setting
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connects as `sedas_sync.network` says, with its certificate authorities."""
+
+    def __init__(self, reach: Reach | None, environ: Mapping[str, str], connections: int) -> None:
+        self._reach = reach
+        self._environ = environ
+        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """Make the pools of connections that go straight to a server."""
+        super().init_poolmanager(*args, **more)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._reach)
+
+    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:  # noqa: ARG002  # of `requests`
+        """Give a pool what it trusts, before its first connection."""
+        if url.lower().startswith("https:"):
+            conn.conn_kw["ssl_context"] = network.tls_context(self._environ)
+
+
+def _pools(reach: Reach | None) -> dict[str, type[urllib3.connectionpool.HTTPConnectionPool]]:
+    class Plain(urllib3.connection.HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connected(self, reach)
+
+    class Secure(urllib3.connection.HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connected(self, reach)
+
+    class PlainPool(urllib3.connectionpool.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(urllib3.connectionpool.HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _connected(connection: urllib3.connection.HTTPConnection, reach: Reach | None) -> socket.socket:
+    timeout = connection.timeout if isinstance(connection.timeout, int | float) else None
     try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def setting(environ: Mapping[str, str], *names: str) -> str | None:
-    """Return the first of these variables that is set and not blank."""
-    return next((value for name in names if (value := environ.get(name, "").strip())), None)
-
-
-def proxies_for(url: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Say which proxy a URL is asked through, as `requests` wants it; empty for none.
-
-    `https_proxy`, `http_proxy` and `all_proxy`, lower case before upper case; hosts of `no_proxy` and loopback
-    addresses are asked directly. A variable that is set but empty counts as not set.
-    """
-    parts = urlsplit(url)
-    names = (f"{parts.scheme}_proxy", "all_proxy")
-    proxy = setting(environ, *(form for name in names for form in (name, name.upper())))
-    if proxy is None or is_loopback(parts.hostname):
-        return {}
-    bypass = setting(environ, "no_proxy", "NO_PROXY")
-    if bypass and requests.utils.should_bypass_proxies(url, no_proxy=bypass):
-        return {}
-    return {parts.scheme: proxy}
-
-
-def ca_bundle(environ: Mapping[str, str] = os.environ) -> str | bool:
-    """Say which certificate authorities are trusted: a file or folder, or True for those that `requests` brings."""
-    return setting(environ, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") or True
+        return network.connect(connection.host, connection.port or connection.default_port, timeout, reach)
+    except socket.gaierror as error:
+        raise urllib3.exceptions.NameResolutionError(connection.host, connection, error) from error
+    except TimeoutError as error:
+        raise urllib3.exceptions.ConnectTimeoutError(connection, f"no connection in {timeout:g} s") from error
+    except OSError as error:
+        raise urllib3.exceptions.NewConnectionError(connection, str(error)) from error
 
 
 class _Session(requests.Session):
@@ -209,18 +224,75 @@ class _Session(requests.Session):
         return None
 
 
-def new_session(*, connections: int = 16, environ: Mapping[str, str] = os.environ) -> requests.Session:
-    """Make a session that sends what it is told and nothing else, with a pool for so many threads.
+class Session:
+    """Sends what it is told and nothing else, with a pool for so many threads. It never retries by itself.
 
-    It does not read netrc (which would replace an Authorization header), nor the environment: certificate authorities
-    are set here, proxies come from `proxies_for`. It never retries by itself.
+    It does not read netrc, which would replace an Authorization header.
+
+    Args:
+        connections: Connections kept open, so about the number of threads.
+        reach: Which loopback and private addresses may be asked; all where it is None.
+        environ: Where proxies and certificate authorities are named.
     """
+
+    def __init__(
+        self, *, connections: int = 16, reach: Reach | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._session = _new_session(connections, reach, environ)
+        self._reach = reach
+        self._environ = environ
+        self._proxies: dict[tuple[str, str], network.Proxy | None] = {}
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
+
+    def proxy(self, url: str) -> network.Proxy | None:
+        """The proxy that a URL is asked through.
+
+        Raises:
+            Refused: the environment names none that can be used.
+        """
+        parts = urlsplit(url)
+        where = (parts.scheme, parts.netloc)
+        if where not in self._proxies:
+            self._proxies[where] = network.proxy_for(url, self._environ)
+        return self._proxies[where]
+
+    def ask(
+        self, method: str, url: str, *, headers: Mapping[str, str], timeout: tuple[float, float], data: bytes = b""
+    ) -> requests.Response:
+        """Send one request; the answer's body is still to be read.
+
+        Raises:
+            Refused: it may not be sent, or the proxy refuses it.
+            RequestException: there was no answer.
+        """
+        proxy = self.proxy(url)
+        if proxy is not None and self._reach is not None:
+            network.check_link(url, self._reach)
+        response = self._session.request(
+            method,
+            url,
+            data=data,
+            headers=network.safe_headers(url, headers),
+            proxies={} if proxy is None else {urlsplit(url).scheme: proxy.url},
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+        )
+        if proxy is not None and response.status_code == _PROXY_LOGIN:
+            response.close()
+            raise network.Refused(proxy.wants_login())
+        return response
+
+
+def _new_session(connections: int, reach: Reach | None, environ: Mapping[str, str]) -> requests.Session:
     session = _Session()
     session.trust_env = False
-    session.verify = ca_bundle(environ)
     session.headers.clear()
     session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"})
-    adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
+    adapter = _Adapter(reach, environ, connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -250,7 +322,7 @@ def never_arrived(error: BaseException) -> bool:
     )
 
 
-def explain(error: BaseException, url: str) -> str:
+def explain(error: BaseException, url: str, proxy: network.Proxy | None = None) -> str:
     """Say in one sentence what went wrong with a request to `url`, and what a person can do about it."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     chain = _chain(error)
@@ -258,13 +330,13 @@ def explain(error: BaseException, url: str) -> str:
     def one_of(*kinds: type[BaseException]) -> BaseException | None:
         return next((item for item in chain if isinstance(item, kinds)), None)
 
-    if one_of(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
-        return f"the proxy for {host} cannot be used: check HTTPS_PROXY and NO_PROXY ({_innermost(chain)})"
+    if proxy is not None and (one_of(requests.exceptions.ProxyError) or never_arrived(error)):
+        return _of_proxy(chain, host, proxy)
+    untrusted = one_of(ssl.SSLCertVerificationError)
+    if isinstance(untrusted, ssl.SSLCertVerificationError):
+        return network.untrusted(host, untrusted)
     if one_of(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
-        return (
-            f"the TLS connection to {host} failed: {_innermost(chain)}; a private certificate authority is named in "
-            "REQUESTS_CA_BUNDLE"
-        )
+        return f"the TLS connection to {host} failed: {_innermost(chain)}"
     if one_of(urllib3.exceptions.NameResolutionError):
         return f"the host {host} is not found: check the address and the network"
     if one_of(ConnectionRefusedError):
@@ -279,9 +351,19 @@ def explain(error: BaseException, url: str) -> str:
         return f"{shorten(url)!r} is not an address that can be asked"
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ConnectionError):
         return f"the connection to {host} broke ({_innermost(chain)})"
-    if isinstance(error, OSError) and "CA certificate bundle" in str(error):
-        return f"{shorten(str(error))}: check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
     return f"{host} could not be asked ({_innermost(chain)})"
+
+
+def _of_proxy(chain: list[BaseException], host: str, proxy: network.Proxy) -> str:
+    """Say why a proxy did not lead to a host."""
+    answered = next(
+        (found for item in chain if (found := re.search(r"^Tunnel connection failed: (\d+)", str(item)))), None
+    )
+    if answered is not None:
+        status = int(answered[1])
+        return proxy.wants_login() if status == _PROXY_LOGIN else f"{proxy} does not reach {host} (HTTP {status})"
+    unknown = next((item for item in chain if isinstance(item, socket.gaierror)), None)
+    return proxy.unreachable(unknown or chain[0], _innermost(chain))
 
 
 def _innermost(chain: list[BaseException]) -> str:
@@ -429,6 +511,7 @@ class Api:
         connections: Connections kept open, so about the number of threads.
         max_answer: Bytes of the longest answer that is read.
         environ: Where proxies and certificate authorities are named.
+        reach: Which loopback and private addresses may be asked; all where it is None.
         sleep: Waits so many seconds; the default wakes up early on `stop`.
         clock: Seconds on a clock that never goes back.
         chance: Random numbers in [0, 1).
@@ -443,6 +526,7 @@ class Api:
         connections: int = 16,
         max_answer: int = MAX_ANSWER,
         environ: Mapping[str, str] = os.environ,
+        reach: Reach | None = None,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -450,13 +534,11 @@ class Api:
         self._retries = retries
         self._timeout = (connect_timeout, stall_timeout)
         self._max_answer = max_answer
-        self._environ = environ
         self._stopping = threading.Event()
         self._sleep = sleep or self._stopping.wait
         self._clock = clock
         self._chance = chance
-        self._session = new_session(connections=connections, environ=environ)
-        self._proxies: dict[tuple[str, str], dict[str, str]] = {}
+        self._session = Session(connections=connections, reach=reach, environ=environ)
 
     def stop(self) -> None:
         """Make every request end with `StoppedError` instead of waiting for another try; callable in any thread."""
@@ -506,10 +588,12 @@ class Api:
             last = attempt == self._retries
             try:
                 reply = self._once(method, url, body, sent)
+            except network.Refused as error:
+                raise ArchiveError(str(error)) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 if last or not _worth_another_try(error, repeat=repeat):
                     self._give_up(error, url, repeat=repeat)
-                self._pause(attempt, None, f"{method} {shorten(url)}: {explain(error, url)}")
+                self._pause(attempt, None, f"{method} {shorten(url)}: {explain(error, url, self._session.proxy(url))}")
                 continue
             settled = reply.status not in retried or (final is not None and final(reply))
             wait = reply.retry_after
@@ -522,7 +606,8 @@ class Api:
     def _give_up(self, error: BaseException, url: str, *, repeat: bool) -> NoReturn:
         doubt = "" if repeat or never_arrived(error) else "; whether the request was carried out is not known"
         retryable = repeat and _worth_another_try(error, repeat=True)
-        raise ArchiveError(explain(error, url) + doubt, retryable=retryable) from None
+        told = explain(error, url, self._session.proxy(url))
+        raise ArchiveError(told + doubt, retryable=retryable) from None
 
     def _pause(self, attempt: int, asked: float | None, why: str) -> None:
         delay = backoff(attempt, self._chance())
@@ -535,20 +620,7 @@ class Api:
 
     def _once(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         begun = self._clock()
-        parts = urlsplit(url)
-        where = (parts.scheme, parts.netloc)
-        if where not in self._proxies:
-            self._proxies[where] = proxies_for(url, self._environ)
-        with self._session.request(
-            method,
-            url,
-            data=body,
-            headers=dict(headers),
-            proxies=self._proxies[where],
-            timeout=self._timeout,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        with self._session.ask(method, url, headers=headers, timeout=self._timeout, data=body) as response:
             content = self._read(response, begun)
             _log.debug("%s %s: %d, %d bytes", method, shorten(url), response.status_code, len(content))
             return Reply(response.status_code, url, content, response.headers)
@@ -581,5 +653,5 @@ def _worth_another_try(error: BaseException, *, repeat: bool) -> bool:
     if isinstance(error, hopeless):
         return False
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return False  # a certificate bundle that is not there; sockets' own errors come wrapped
+        return False  # sockets' own errors come wrapped
     return repeat or never_arrived(error)

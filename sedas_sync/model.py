@@ -267,6 +267,15 @@ class Local(Struct, frozen=True, kw_only=True, gc=False):
     how: Taking = "auto"
 
 
+class Reach(Struct, frozen=True, kw_only=True, gc=False):
+    """Which loopback and private addresses an archive's links may lead to; by default none."""
+
+    api: str = ""
+    """Address of the archive's API: where that is at such an address itself, links may lead to all of them."""
+    trusted_hosts: tuple[str, ...] = ()
+    """Hosts that may be at such an address: exact names, or `*.example.org`."""
+
+
 class Download(Struct, frozen=True, kw_only=True, gc=False):
     """Where to get a scene's bytes, valid now."""
 
@@ -277,6 +286,8 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     digest: str | None = None
     trusted_hosts: tuple[str, ...] = ()
     """Hosts that `headers` go along to where a redirect leads there: exact names, or `*.example.org`."""
+    reach: Reach = Reach()
+    """Where the link and its redirects may lead. Set for every archive that is opened by a manifest."""
     connections: int | None = None
     """How many downloads the service allows an account at once; None where it sets no limit."""
     local: Local | None = None
@@ -284,6 +295,11 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
 
     def __hash__(self) -> int:
         return hash(self.url)
+
+    @property
+    def widest_reach(self) -> Reach:
+        """Where the link may lead: what the archive's rule says, and hosts that see the headers."""
+        return Reach(api=self.reach.api, trusted_hosts=(*self.reach.trusted_hosts, *self.trusted_hosts))
 
     @property
     def shown(self) -> str:

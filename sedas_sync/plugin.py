@@ -11,7 +11,7 @@ from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.kinds import ArchiveType, Key, Variables, any_filters, flat_filters
-from sedas_sync.model import Download, Order, OrderState, Query, Scene
+from sedas_sync.model import Download, Order, OrderState, Query, Reach, Scene
 
 __all__ = [
     "GROUP",
@@ -27,6 +27,7 @@ __all__ = [
     "OrderState",
     "Orders",
     "Query",
+    "Reach",
     "Scene",
     "Variables",
     "Warn",

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from threading import Lock
 from typing import TypeVar
 
 import requests
 
-from sedas_sync.http import new_session
-from sedas_sync.model import Download
+from sedas_sync.http import Session
+from sedas_sync.model import Download, Reach
+from sedas_sync.network import Refused
 
 _OK = 200
 
@@ -35,19 +38,28 @@ def remote_sizes(
         stall_timeout: seconds without an answer.
         on_done: told how many have answered, from the calling thread.
     """
-    with new_session(connections=jobs) as session, ThreadPoolExecutor(jobs, "sizes") as pool:
+    sessions: dict[Reach, Session] = {}
+    opening = Lock()
+    with ExitStack() as stack, ThreadPoolExecutor(jobs, "sizes") as pool:
+
+        def session(reach: Reach) -> Session:
+            # A connection that one archive's links may lead to is none for another's.
+            with opening:
+                if reach not in sessions:
+                    sessions[reach] = stack.enter_context(closing(Session(connections=jobs, reach=reach)))
+                return sessions[reach]
 
         def ask(item: tuple[Key, Download]) -> tuple[Key, int | None]:
             key, download = item
             headers = {**download.headers, "Accept-Encoding": "identity"}
             try:
-                with session.head(
-                    download.url, headers=headers, allow_redirects=False, timeout=(connect_timeout, stall_timeout)
+                with session(download.widest_reach).ask(
+                    "HEAD", download.url, headers=headers, timeout=(connect_timeout, stall_timeout)
                 ) as answer:
                     length = answer.headers.get("Content-Length", "")
                     said = answer.status_code == _OK and length.isdecimal()
                     return key, int(length) if said else None
-            except requests.RequestException:
+            except (requests.RequestException, Refused):
                 return key, None
 
         known = {}

@@ -8,6 +8,7 @@ import hashlib
 import json
 import operator
 import re
+import ssl
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,6 +68,9 @@ class StacServer:
     """`token`, `merge`, `url`, or what a broken server does: `again`, `empty`, `loses`."""
     elsewhere: str | None = None
     """The server to which next links lead."""
+    tls: ssl.SSLContext | None = None
+    name: str | None = None
+    """With TLS: the host that the test's proxy leads here."""
     tokens: int = 0
     token_life: float = 3600.0
 
@@ -74,6 +78,8 @@ class StacServer:
         handler = type("Handler", (_Handler,), {"stac": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
         return self
@@ -84,7 +90,11 @@ class StacServer:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"https://{self.name}" if self.name else f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self):
+        return self._server.server_address[1]
 
     def add(
         self, item_id, *, files=None, day=1, collection="s2", checksums=True, properties=None, roles=("data",), **more

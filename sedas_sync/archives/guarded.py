@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from msgspec.structs import replace
+
 from sedas_sync.archives import Archive, Orders, Warn
 from sedas_sync.errors import ArchiveError, SedasSyncError
-from sedas_sync.model import Download, Order, Query, Scene
+from sedas_sync.model import Download, Order, Query, Reach, Scene
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,11 +24,13 @@ class Guarded:
     Args:
         archive: what the package opened.
         kind: the name of its type.
+        reach: where its links may lead, unless it says so itself.
     """
 
-    def __init__(self, archive: Archive, kind: str) -> None:
+    def __init__(self, archive: Archive, kind: str, reach: Reach | None = None) -> None:
         self._archive = archive
         self._kind = kind
+        self._reach = reach or Reach()
         self.identity = str(archive.identity)
         orders = archive.orders
         self.orders: Orders | None = None if orders is None else _GuardedOrders(orders, kind)
@@ -53,7 +57,7 @@ class Guarded:
             found: object = self._archive.locate(scene, refused=refused)
             if not isinstance(found, Download):
                 _refuse(self._kind, "locate", f"gave {type(found).__name__} instead of a Download")
-            return found
+            return found if found.reach != Reach() else replace(found, reach=self._reach)
 
     def stop(self) -> None:
         """Make calls under way end early."""

@@ -19,7 +19,7 @@ from sedas_sync.credentials import VARIABLES as SEDAS_VARIABLES
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
 from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError, Key, flat_filters
-from sedas_sync.model import Sensor
+from sedas_sync.model import Reach, Sensor
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -248,7 +248,8 @@ def open_archive(opening: Opening) -> "Archive":
             f"the archive {opening.key!r} of type {opening.kind.name} is none: what its package opens "
             f"({type(archive).__name__}) lacks {', '.join(missing)}"
         )
-    guarded = Guarded(archive, opening.kind.name)
+    reach = Reach(api=opening.config.url or "", trusted_hosts=opening.config.trusted_hosts)
+    guarded = Guarded(archive, opening.kind.name, reach)
     opening.stack.callback(guarded.close)
     return guarded
 

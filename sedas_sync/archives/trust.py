@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from sedas_sync import http
+from sedas_sync import network
 
 _FRONT = re.compile(r"[A-Za-z]+://[^/?#]*(?=[/?#]|\Z)")
 """All of a URL that says where it leads to; thousands of links share it."""
@@ -64,7 +64,7 @@ def may_see_token(url: str, api: str, trusted_hosts: Iterable[str]) -> bool:
 def _trusts(  # what it is decided from, and nothing else
     scheme: str, host: str, port: int | None, own_host: str, own_port: int | None, trusted_hosts: tuple[str, ...]
 ) -> bool:
-    loopback = http.is_loopback(host)
+    loopback = network.is_loopback(host)
     if scheme != "https" and not loopback:
         return False
     if host == own_host and (port == own_port or not loopback):

@@ -139,9 +139,9 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
                 _LINE,
             ),
             "trusted_hosts": Key(
-                "Further hosts that may be sent the token where links lead to them: exact names, or `*.example.org`. A "
-                "token from the environment goes to those that its `…_HOST` names too. Type `sedas` trusts "
-                "`*.satapps.org`.",
+                "Further hosts that links may lead to: they may be sent the token, and may be at a private address. "
+                "Exact names, or `*.example.org`. A token from the environment goes only to those that its `…_HOST` "
+                "variable names too. Type `sedas` trusts `*.satapps.org`.",
                 "list of host names",
                 _LINES,
             ),

@@ -180,6 +180,7 @@ class Run:
         """How many answers the part was put together from; an earlier call counts as one."""
         self.splittable = self.policy.segments != 1
         self._identity = identity(job.id, job.download.url)
+        self._reach = job.download.widest_reach
         self._digest = job.download.digest.lower() if job.download.digest else None
         self._reported = 0.0
         self._anew = 0
@@ -394,6 +395,7 @@ class Run:
             connect_timeout=self.policy.connect_timeout,
             patience=self.patience(),
             trusted_hosts=self.job.download.trusted_hosts,
+            reach=self._reach,
         )
         if response.status in (wire.OK, wire.PARTIAL, wire.UNSATISFIABLE):
             return response

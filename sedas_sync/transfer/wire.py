@@ -6,10 +6,7 @@ ones are not held back. The module knows requests, connections that are kept, pr
 an answer means is for the caller.
 """
 
-import base64
 import functools
-import ipaddress
-import os
 import re
 import socket
 import ssl
@@ -18,9 +15,11 @@ import threading
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
-from sedas_sync import __version__
+from sedas_sync import __version__, network
+from sedas_sync.model import Reach
+from sedas_sync.network import Refused as Refused  # noqa: PLC0414  # it is what a request here ends with, too
 
 TICK = 0.04
 """Seconds after which a read comes back with what there is, or with nothing."""
@@ -41,10 +40,6 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _BODILESS = frozenset({204, 304})
 
 
-class Refused(Exception):
-    """It cannot be done, and will not be for trying again."""
-
-
 class Broken(Exception):
     """The connection failed or the peer did not speak HTTP; another try may succeed."""
 
@@ -59,16 +54,13 @@ class Origin(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether the host is this machine."""
-        return _loopback(self.host)
+        return network.is_loopback(self.host)
 
     def is_one_of(self, hosts: tuple[str, ...]) -> bool:
         """Whether it may be trusted as one of these hosts: exact names, or `*.example.org`; never in the clear."""
         if self.scheme != "https" and not self.loopback:
             return False
-        return any(
-            self.host == host or (host.startswith("*.") and len(host) > len("*.") and self.host.endswith(host[1:]))
-            for host in hosts
-        )
+        return network.names(self.host, hosts)
 
     @property
     def authority(self) -> str:
@@ -78,14 +70,6 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
-
-
-@functools.lru_cache(maxsize=256)
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 @functools.lru_cache(maxsize=256)
@@ -122,9 +106,11 @@ def split(url: str) -> tuple[Origin, str]:
 class Connection:
     """One connection to a server or proxy, with what was read from it and not yet used."""
 
-    def __init__(self, sock: socket.socket, origin: Origin) -> None:
+    def __init__(self, sock: socket.socket, origin: Origin, reach: Reach | None = None) -> None:
         self.sock = sock
         self.origin = origin
+        self.reach = reach
+        """By whose rule it was made; it serves no archive with another one."""
         self.buffer = bytearray()
         self.reused = False
         self.kept_at = 0.0
@@ -356,21 +342,12 @@ class Response:
         return self._keep and self._ended and not self.connection.buffer
 
 
-class _Way(NamedTuple):
-    """How an origin is reached."""
-
-    proxy: Origin | None
-    authorization: str | None
-    """What the proxy is told about who asks."""
-
-
 class Client:
     """Requests to any number of servers over connections that are kept; one for all threads of a process."""
 
     def __init__(self) -> None:
-        self._idle: dict[Origin, list[Connection]] = {}
-        self._ways: dict[Origin, _Way] = {}
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._idle: dict[tuple[Origin, Reach | None], list[Connection]] = {}
+        self._proxies: dict[Origin, network.Proxy | None] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -390,6 +367,7 @@ class Client:
         connect_timeout: float,
         patience: "Patience",
         trusted_hosts: tuple[str, ...] = (),
+        reach: Reach,
     ) -> Response:
         """Ask for a URL, following redirects; returns the first answer that is none, its body unread.
 
@@ -400,17 +378,22 @@ class Client:
             connect_timeout: seconds for a connection to be made.
             patience: consulted while nothing comes.
             trusted_hosts: `headers` go along to these where a redirect leads there, under the same condition.
+            reach: which loopback and private addresses may be asked, the targets of redirects included.
 
         Raises:
-            Refused: it cannot be asked for: no URL, a certificate that is not trusted, a redirect to plain
-            http.
+            Refused: it cannot be asked for: no URL, an address that links may not lead to, a certificate that is not
+                trusted, a redirect to plain http.
             Broken: the server could not be reached, or did not answer as HTTP says.
         """
         origin, target = split(url)
         first = origin
         own = dict(headers) if origin.scheme == "https" or origin.loopback else {}
         for _ in range(REDIRECTS + 1):
-            response = self._ask(origin, target, {**own, **extra}, connect_timeout, patience)
+            response = self._ask(origin, target, {**own, **extra}, connect_timeout, patience, reach)
+            proxy = self._proxy(origin)
+            if proxy is not None and origin.scheme == "http" and response.status == PROXY_LOGIN:
+                response.connection.close()
+                raise Refused(proxy.wants_login())
             location = response.headers.get("location")
             if response.status not in _REDIRECTED or not location:
                 response.redirected = origin != first
@@ -436,9 +419,11 @@ class Client:
         headers: Mapping[str, str],
         connect_timeout: float,
         patience: "Patience",
+        reach: Reach,
     ) -> Response:
-        way = self._way(origin)
-        if way.proxy is not None and origin.scheme == "http":
+        proxy = self._proxy(origin)
+        through = proxy is not None and origin.scheme == "http"
+        if through:
             target = f"{origin}{target}"
         lines = [
             f"GET {target} HTTP/1.1",
@@ -447,15 +432,15 @@ class Client:
             "Accept: */*",
             "Accept-Encoding: identity",
         ]
-        if way.authorization and origin.scheme == "http":
-            lines.append(f"Proxy-Authorization: {way.authorization}")
+        if proxy is not None and through and proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join([*lines, "", ""])
         if request.count("\n") != len(lines) + 1 or request.count("\r") != len(lines) + 1:
             raise Refused("a header holds a line break")
         data = request.encode("latin-1", "replace")
         while True:
-            connection = self._take(origin) or self._connect(origin, way, connect_timeout, patience)
+            connection = self._take(origin, reach) or self._connect(origin, proxy, connect_timeout, patience, reach)
             try:
                 connection.send(data)
                 return _answer(connection, patience)
@@ -487,13 +472,13 @@ class Client:
         connection.tick(TICK)
         connection.kept_at = time.monotonic()
         with self._lock:
-            self._idle.setdefault(response.origin, []).append(connection)
+            self._idle.setdefault((response.origin, connection.reach), []).append(connection)
 
-    def _take(self, origin: Origin) -> Connection | None:
+    def _take(self, origin: Origin, reach: Reach) -> Connection | None:
         stale = []
         try:
             with self._lock:
-                kept = self._idle.get(origin)
+                kept = self._idle.get((origin, reach))
                 while kept:
                     connection = kept.pop()
                     if time.monotonic() - connection.kept_at < _IDLE_LIMIT:
@@ -504,97 +489,62 @@ class Client:
             for connection in stale:
                 connection.close()
 
-    def _connect(self, origin: Origin, way: _Way, timeout: float, patience: "Patience") -> Connection:
-        peer = way.proxy or origin
+    def _connect(
+        self, origin: Origin, proxy: network.Proxy | None, timeout: float, patience: "Patience", reach: Reach
+    ) -> Connection:
         try:
-            sock = socket.create_connection((peer.host, peer.port), timeout)
-        except (OSError, UnicodeError) as error:
-            name = "the proxy " if way.proxy else ""
-            raise Broken(f"{name}{peer} cannot be reached ({_reason(error)})") from error
+            if proxy is None:
+                sock = network.connect(origin.host, origin.port, timeout, reach)
+            else:
+                network.check_link(str(origin), reach)
+                sock = network.connect(proxy.host, proxy.port, timeout, None)
+        except OSError as error:
+            reason = _reason(error)
+            if proxy is not None:
+                raise Broken(proxy.unreachable(error, reason)) from error
+            raise Broken(f"{origin} cannot be reached ({reason})") from error
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if origin.scheme == "https":
-                if way.proxy is not None:
-                    _tunnel(sock, origin, way, patience)
+                if proxy is not None:
+                    _tunnel(sock, origin, proxy, patience)
                     sock.settimeout(timeout)
-                sock = self._secure(sock, origin)
-            return Connection(sock, origin)
+                sock = _secure(sock, origin)
+            return Connection(sock, origin, reach)
         except BaseException:
             sock.close()
             raise
 
-    def _secure(self, sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
-        try:
-            return self._context().wrap_socket(sock, server_hostname=origin.host)
-        except ssl.SSLCertVerificationError as error:
-            raise Refused(f"the certificate of {origin} is not trusted ({error.verify_message})") from error
-        except OSError as error:
-            raise Broken(f"{origin} cannot be reached ({_reason(error)})") from error
-
-    def _context(self) -> ssl.SSLContext:
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
-        with self._lock:
-            context = self._contexts.get(bundle)
-            if context is None:
-                context = self._contexts[bundle] = _context(bundle)
-            return context
-
-    def _way(self, origin: Origin) -> _Way:
-        way = self._ways.get(origin)
-        if way is None:
-            way = self._ways[origin] = _way(origin)
-        return way
+    def _proxy(self, origin: Origin) -> network.Proxy | None:
+        if origin not in self._proxies:
+            self._proxies[origin] = network.proxy_for(str(origin))
+        return self._proxies[origin]
 
 
-def _context(bundle: str) -> ssl.SSLContext:
-    if not bundle:
-        import certifi  # noqa: PLC0415 - slow to import and seldom needed
-
-        bundle = certifi.where()
+def _secure(sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
     try:
-        if os.path.isdir(bundle):  # noqa: PTH112 - strings all through
-            context = ssl.create_default_context(capath=bundle)
-        else:
-            context = ssl.create_default_context(cafile=bundle)
-    except (OSError, ssl.SSLError) as error:
-        raise Refused(f"the CA bundle {bundle} cannot be read") from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+        return network.tls_context().wrap_socket(sock, server_hostname=origin.host)
+    except ssl.SSLCertVerificationError as error:
+        raise Refused(network.untrusted(str(origin), error)) from error
+    except OSError as error:
+        raise Broken(f"{origin} cannot be reached ({_reason(error)})") from error
 
 
-def _way(origin: Origin) -> _Way:
-    from requests.utils import get_environ_proxies, select_proxy  # noqa: PLC0415 - slow to import and seldom needed
-
-    url = f"{origin}/"
-    found = select_proxy(url, get_environ_proxies(url))
-    if not found:
-        return _Way(None, None)
-    parsed = urlsplit(found if "://" in found else f"http://{found}")
-    if parsed.scheme != "http" or not parsed.hostname:
-        raise Refused("the proxy of the environment is no http:// proxy, others are not known")
-    authorization = None
-    if parsed.username is not None:
-        login = f"{unquote(parsed.username)}:{unquote(parsed.password or '')}".encode()
-        authorization = "Basic " + base64.b64encode(login).decode()
-    return _Way(Origin("http", parsed.hostname, parsed.port or 80), authorization)
-
-
-def _tunnel(sock: socket.socket, origin: Origin, way: _Way, patience: "Patience") -> None:
+def _tunnel(sock: socket.socket, origin: Origin, proxy: network.Proxy, patience: "Patience") -> None:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     lines = [
         f"CONNECT {host}:{origin.port} HTTP/1.1",
         f"Host: {host}:{origin.port}",
         f"User-Agent: sedas-sync/{__version__}",
     ]
-    if way.authorization:
-        lines.append(f"Proxy-Authorization: {way.authorization}")
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
     connection = Connection(sock, origin)
     connection.send("\r\n".join([*lines, "", ""]).encode())
     status, _, _ = _head(connection, patience)
     if status == PROXY_LOGIN:
-        raise Refused(f"the proxy {way.proxy} refused who asks (HTTP 407)")
+        raise Refused(proxy.wants_login())
     if status // 100 != OK // 100:
-        raise Broken(f"the proxy {way.proxy} does not reach {origin} (HTTP {status})")
+        raise Broken(f"{proxy} does not reach {origin} (HTTP {status})")
 
 
 class Patience:

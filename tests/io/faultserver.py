@@ -19,6 +19,11 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Self
 
+from sedas_sync.model import Reach
+
+NEAR = Reach(api="http://127.0.0.1/")
+"""The rule of an archive on this machine: its links may lead to servers here."""
+
 
 def make_zip(size: int, *, seed: int = 0, entries: int = 3, deflate: bool = True) -> bytes:
     """A zip of about `size` bytes, the same for the same arguments; every other entry deflated."""

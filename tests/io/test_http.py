@@ -8,13 +8,15 @@ import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedas_sync import http
+from sedas_sync import http, network
 from sedas_sync.errors import ArchiveError
+from sedas_sync.model import Reach
 
 
 class Server:
@@ -277,26 +279,107 @@ def test_bundle_that_is_not_there_is_named(make_api):
 
 @pytest.mark.parametrize(
     ("environ", "expected"),
-    [({"REQUESTS_CA_BUNDLE": ""}, True), ({"REQUESTS_CA_BUNDLE": " ", "CURL_CA_BUNDLE": "/b"}, "/b"), ({}, True)],
+    [
+        ({}, None),
+        ({"REQUESTS_CA_BUNDLE": ""}, None),
+        ({"REQUESTS_CA_BUNDLE": " ", "CURL_CA_BUNDLE": "/b"}, "CURL_CA_BUNDLE"),
+        ({"SSL_CERT_FILE": "/f", "REQUESTS_CA_BUNDLE": "/r"}, "REQUESTS_CA_BUNDLE"),
+        ({"SSL_CERT_FILE": "/f", "SSL_CERT_DIR": "/d"}, "SSL_CERT_FILE"),
+        ({"SSL_CERT_DIR": "/d"}, "SSL_CERT_DIR"),
+    ],
 )
-def test_empty_bundle_counts_as_not_set(environ, expected):
-    assert http.ca_bundle(environ) == expected
+def test_the_first_variable_that_is_not_blank_names_the_authorities(environ, expected):
+    found = network.ca_bundle(environ)
+    assert (None if found is None else found[0]) == expected
 
 
 @pytest.mark.parametrize(
     ("environ", "url", "expected"),
     [
-        ({"HTTPS_PROXY": "http://p:1"}, "https://a.org/", {"https": "http://p:1"}),
-        ({"HTTPS_PROXY": "http://p:1", "https_proxy": ""}, "https://a.org/", {"https": "http://p:1"}),
-        ({"HTTPS_PROXY": "http://p:1"}, "http://a.org/", {}),
-        ({"ALL_PROXY": "http://p:1"}, "https://a.org/", {"https": "http://p:1"}),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.org"}, "https://a.org/", {}),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ""}, "https://a.org/", {"https": "http://p:1"}),
-        ({"HTTP_PROXY": "http://p:1"}, "http://127.0.0.1:9/", {}),
+        ({"HTTPS_PROXY": "http://p:1"}, "https://a.org/", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "https_proxy": " "}, "https://a.org/", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "https_proxy": "q:2"}, "https://a.org/", "http://q:2"),
+        ({"HTTPS_PROXY": "u:p%40@h:3128"}, "https://a.org/", "http://u:p%40@h:3128"),
+        ({"HTTPS_PROXY": "[fd00::1]:3128"}, "https://a.org/", "http://[fd00::1]:3128"),
+        ({"HTTPS_PROXY": "http://p:1"}, "http://a.org/", None),
+        ({"ALL_PROXY": "http://p"}, "https://a.org/", "http://p:80"),
+        ({"HTTP_PROXY": "http://p:1"}, "http://127.0.0.1:9/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://localhost:9/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://[::1]:9/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://127.1/", None),
     ],
 )
 def test_proxies(environ, url, expected):
-    assert http.proxies_for(url, environ) == expected
+    proxy = network.proxy_for(url, environ)
+    assert (None if proxy is None else proxy.url) == expected
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "direct"),
+    [
+        ("a.org", "https://a.org/", True),
+        ("A.ORG.", "https://a.org./", True),
+        ("a.org", "https://b.a.org/", True),
+        (".a.org", "https://b.a.org/", True),
+        (".a.org", "https://a.org/", True),
+        ("*.a.org", "https://b.a.org/", True),
+        ("a.org", "https://ba.org/", False),
+        ("a.org:443", "https://a.org/", True),
+        ("a.org:8443", "https://a.org/", False),
+        ("a.org:8443", "https://a.org:8443/", True),
+        ("x.org, *", "https://a.org/", True),
+        ("x.org a.org", "https://a.org/", True),
+        ("10.0.0.0/8", "https://10.1.2.3/", True),
+        ("10.0.0.0/8", "https://11.1.2.3/", False),
+        ("10.1.2.3", "https://10.1.2.3/", True),
+        ("10.1.2.3:444", "https://10.1.2.3/", False),
+        ("fd00::/8", "https://[fd00::7]/", True),
+        ("[fd00::7]:443", "https://[fd00::7]/", True),
+        ("[fd00::7]", "https://[fd00::7]/", True),
+        ("fd00::7", "https://[fd00::7]/", True),
+        (" ", "https://a.org/", False),
+        (",", "https://a.org/", False),
+        ("10.0.0.0/99", "https://10.1.2.3/", False),
+    ],
+)
+def test_hosts_that_no_proxy_names_are_asked_directly(no_proxy, url, direct):
+    assert (network.proxy_for(url, {"HTTPS_PROXY": "p:1", "NO_PROXY": no_proxy}) is None) is direct
+
+
+@pytest.mark.parametrize(
+    ("address", "local", "never"),
+    [
+        ("93.184.215.14", True, True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True, True),
+        *(
+            (text, True, False)
+            for text in ("10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "fd12::1", "127.9.9.9")
+        ),
+        *((text, True, False) for text in ("::1", "::ffff:10.0.0.1", "fec0::1", "64:ff9b::a00:1", "2002:a00:1::")),
+        *((text, False, False) for text in ("169.254.0.1", "fe80::1", "0.0.0.0", "::", "ff02::1", "239.1.1.1")),
+        *((text, False, False) for text in ("::ffff:169.254.169.254", "::169.254.169.254", "100.100.100.200")),
+    ],
+)
+def test_addresses_that_links_may_lead_to(address, local, never):
+    """For an archive on a private network, and for one that is on none."""
+    for api, allowed in (("http://10.0.0.1/", local), ("https://198.41.0.4/", never)):
+        try:
+            network.check_address("host.example.org", ip_address(address), Reach(api=api))
+        except network.Refused:
+            assert not allowed
+        else:
+            assert allowed
+
+
+def test_a_trusted_host_may_be_private_but_never_of_the_link():
+    reach = Reach(api="https://198.41.0.4/", trusted_hosts=("data.example.org", "*.inner.example.org", "10.0.0.9"))
+    for host, address in (("data.example.org", "10.0.0.1"), ("a.inner.example.org", "fd00::1"), ("10.0.0.9",) * 2):
+        network.check_address(host, ip_address(address), reach)
+    for host, address in (("inner.example.org", "10.0.0.1"), ("data.example.org", "169.254.169.254")):
+        with pytest.raises(network.Refused):
+            network.check_address(host, ip_address(address), reach)
+    with pytest.raises(network.Refused, match="not this machine"):
+        network.check_address("evil.localhost", ip_address("93.184.215.14"), reach)
 
 
 @pytest.mark.parametrize(

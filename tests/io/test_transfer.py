@@ -14,7 +14,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from faultserver import FaultServer, Served, make_zip
+from faultserver import NEAR, FaultServer, Served, make_zip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -43,6 +43,7 @@ def job(server, root, *, path="/scene.zip", **changes):
         headers={"Authorization": SECRET},
         size=changes.pop("size", None),
         digest=changes.pop("digest", None),
+        reach=NEAR,
     )
     return replace(Job(id="S", download=download, root=str(root), path="S.zip", partial=PART, policy=policy), **changes)
 
@@ -546,12 +547,13 @@ CHILD = """
 import resource, sys
 from sedas_sync import errors
 from sedas_sync.transfer import Job, Policy, fetch
-from sedas_sync.model import Download
+from sedas_sync.model import Download, Reach
 url, root, limit, segments = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) or None
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 job = Job(
-    id="S", download=Download(url=url, headers={"Authorization": "SECRET"}), root=root, path="S.zip",
+    id="S", root=root, path="S.zip",
+    download=Download(url=url, headers={"Authorization": "SECRET"}, reach=Reach(api="http://127.0.0.1/")),
     partial="PART", policy=Policy(segments=segments))
 try:
     fetch(job)

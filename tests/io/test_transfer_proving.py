@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from faultserver import FaultServer, Served, make_zip
+from faultserver import NEAR, FaultServer, Served, make_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,7 +96,7 @@ def server():
 def job(server, root, name, **policy):
     return Job(
         id=name,
-        download=Download(url=server.url(f"/{name}.zip")),
+        download=Download(url=server.url(f"/{name}.zip"), reach=NEAR),
         root=str(root),
         path=f"{name}.zip",
         partial=f".sedas-sync/partial/{name}.part",

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faultserver import FaultServer, Served, make_zip
+from faultserver import NEAR, FaultServer, Served, make_zip
 
 from sedas_sync import errors
 from sedas_sync.model import Download
@@ -28,7 +28,7 @@ def job(server, root, *, name="S", path="/scene.zip", segments=None, **policy):
     partial = f".sedas-sync/partial/{name}.part"
     return Job(
         id=name,
-        download=Download(url=server.url(path)),
+        download=Download(url=server.url(path), reach=NEAR),
         root=str(root),
         path=f"{name}.zip",
         partial=partial,

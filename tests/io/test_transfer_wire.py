@@ -5,17 +5,27 @@ import socket
 import ssl
 import subprocess
 import threading
+from contextlib import closing
 
 import pytest
-from faultserver import FaultServer, Served, make_zip
+from faultserver import NEAR, FaultServer, Served, make_zip
+from proxyserver import Proxy, certify
 
-from sedas_sync import errors
-from sedas_sync.model import Download
+from sedas_sync import errors, http
+from sedas_sync.model import Download, Reach
+from sedas_sync.sizes import remote_sizes
 from sedas_sync.transfer import Job, Live, Policy, fetch, wire
 
 DATA = make_zip(200_000)
 SECRET = "Token 5f3a-very-secret"
-VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+VARIABLES = (
+    *("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+HOST = "data.example.org"
+"""Public as far as its name goes: the test's proxy leads it to a server on loopback."""
+FAR = Reach(api="https://198.41.0.4/")
+"""The rule of an archive of the internet. Nothing is sent there."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +49,8 @@ def live():
     shared.close()
 
 
-def get(url, root, live, **policy):
-    download = Download(url=url, headers={"Authorization": SECRET})
+def get(url, root, live, *, reach=NEAR, **policy):
+    download = Download(url=url, headers={"Authorization": SECRET}, reach=reach)
     policy = Policy(**{"backoff": 0.0, "stall_timeout": 1.0, "retries": 1, **policy})
     return fetch(Job(id="S", download=download, root=str(root), path="S.zip", partial="S.part", policy=policy), live)
 
@@ -110,7 +120,7 @@ def test_a_redirect_to_something_else_than_the_web_is_refused(server, tmp_path, 
 
 
 def test_line_breaks_in_a_header_are_not_sent(server, tmp_path, live):
-    download = Download(url=server.url(), headers={"Authorization": "a\r\nX-Injected: 1"})
+    download = Download(url=server.url(), headers={"Authorization": "a\r\nX-Injected: 1"}, reach=NEAR)
     with pytest.raises(errors.TransferError, match="line break") as caught:
         fetch(Job(id="S", download=download, root=str(tmp_path), path="S.zip", partial="S.part"), live)
     assert "Injected" not in str(caught.value)
@@ -298,141 +308,252 @@ def test_http_may_become_https_and_the_token_stays_behind(secure, server, certif
 # -- proxies
 
 
-class Proxy:
-    """A small forward proxy: CONNECT for TLS, whole addresses for plain HTTP."""
-
-    def __init__(self, *, login=None, status=200):
-        self.asked = []
-        self.headers = []
-        self._login = login
-        self._status = status
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._threads = []
-
-    def __enter__(self):
-        self._spawn(self._accept)
-        return self
-
-    def __exit__(self, *_):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _spawn(self, target, *arguments):
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self._spawn(self._serve, sock)
-
-    def _serve(self, sock):
-        with sock:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                data = sock.recv(65536)
-                if not data:
-                    return
-                head += data
-            first, *lines = head.partition(b"\r\n\r\n")[0].decode().split("\r\n")
-            method, target, _ = first.split(" ")
-            self.asked.append((method, target))
-            headers = {line.partition(": ")[0].lower(): line.partition(": ")[2] for line in lines}
-            self.headers.append(headers)
-            if self._login and headers.get("proxy-authorization") != self._login:
-                sock.sendall(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
-                return
-            if self._status != 200:
-                sock.sendall(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % self._status)
-                return
-            if method == "CONNECT":
-                host, _, port = target.rpartition(":")
-                with socket.create_connection((host, int(port))) as onward:
-                    sock.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-                    self._join(sock, onward)
-                return
-            host, _, path = target.removeprefix("http://").partition("/")
-            name, _, port = host.partition(":")
-            with socket.create_connection((name, int(port))) as onward:
-                onward.sendall(f"{method} /{path} HTTP/1.1\r\n".encode() + head.partition(b"\r\n")[2])
-                self._join(sock, onward)
-
-    def _join(self, one, other):
-        def pump(source, sink):
-            try:
-                while data := source.recv(65536):
-                    sink.sendall(data)
-                sink.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
-
-        thread = threading.Thread(target=pump, args=(one, other), daemon=True)
-        thread.start()
-        pump(other, one)
-        thread.join(5)
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return tmp_path_factory.mktemp("authority")
 
 
-def test_plain_http_goes_through_the_proxy_with_its_whole_address(server, tmp_path, live, monkeypatch):
+@pytest.fixture(scope="session")
+def identity(authority):
+    return certify(authority, HOST)
+
+
+@pytest.fixture
+def public(identity):
+    """A server of the internet, as far as its name goes."""
+    with FaultServer(tls=identity) as running:
+        running.paths["/scene.zip"] = Served(DATA)
+        yield running
+
+
+LINK = f"https://{HOST}/scene.zip"
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_loopback_address_is_never_asked_through_a_proxy(server, tmp_path, live, monkeypatch, variable):
     with Proxy() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv(variable, proxy.url)
         get(server.url(), tmp_path, live)
-        assert proxy.asked == [("GET", server.url())]
+        (tmp_path / "b").mkdir()
+        get(server.url().replace("127.0.0.1", "localhost"), tmp_path / "b", live)
+        assert proxy.asked == []
+    assert authorised(server) == [True, True]
+
+
+def test_plain_http_goes_through_the_proxy_without_the_token(server, tmp_path, live, monkeypatch):
+    with Proxy({HOST: server.port}) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        get(f"http://{HOST}/scene.zip", tmp_path, live)
+        assert proxy.asked == [("GET", f"http://{HOST}/scene.zip")]
+        assert "authorization" not in proxy.headers[0]
     assert (tmp_path / "S.zip").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY", "https_proxy"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
 def test_https_goes_through_a_tunnel_that_does_not_see_the_token(
-    secure, certificate, tmp_path, live, monkeypatch, variable
+    public, authority, tmp_path, live, monkeypatch, variable, scheme
 ):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate / "cert.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority / "ca.pem"))
     login = "Basic " + base64.b64encode(b"us er:p@ss").decode()
-    with Proxy(login=login) as proxy:
-        monkeypatch.setenv(variable, f"http://us%20er:p%40ss@127.0.0.1:{proxy.port}")
-        get(secure.url(), tmp_path, live)
-        assert proxy.asked == [("CONNECT", f"127.0.0.1:{secure.port}")]
+    with Proxy({HOST: public.port}, login=login) as proxy:
+        monkeypatch.setenv(variable, f"{scheme}us%20er:p%40ss@127.0.0.1:{proxy.port}")
+        get(LINK, tmp_path, live)
+        assert proxy.asked == [("CONNECT", f"{HOST}:443")]
         assert "authorization" not in proxy.headers[0]
-    assert authorised(secure) == [True]
-    assert "proxy-authorization" not in secure.seen[0].headers
+    assert authorised(public) == [True]
+    assert "proxy-authorization" not in public.seen[0].headers
     assert (tmp_path / "S.zip").read_bytes() == DATA
 
 
-@pytest.mark.parametrize("exempt", ["127.0.0.1", "127.0.0.0/8", "*"])
-def test_no_proxy_is_obeyed(server, tmp_path, live, monkeypatch, exempt):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", exempt)
-    get(server.url(), tmp_path, live)
+def test_no_proxy_is_obeyed(tmp_path, live, monkeypatch):
+    with Proxy() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "10.0.0.0/8, .invalid")
+        with pytest.raises(errors.TransferError, match=r"https://archive\.invalid cannot be reached"):
+            get("https://archive.invalid/scene.zip", tmp_path, live, retries=0)
+        assert proxy.asked == []
 
 
-def test_empty_variables_count_as_not_set(server, tmp_path, live, monkeypatch):
+@pytest.mark.parametrize("blank", ["", " "])
+def test_blank_variables_count_as_not_set(server, tmp_path, live, monkeypatch, blank):
     for name in VARIABLES:
-        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name, blank)
     get(server.url(), tmp_path, live)
 
 
-def test_a_proxy_that_refuses_who_asks_is_not_asked_again(secure, tmp_path, live, monkeypatch):
+@pytest.mark.parametrize("link", [LINK, f"http://{HOST}/scene.zip"])
+def test_a_proxy_that_refuses_who_asks_is_not_asked_again(tmp_path, live, monkeypatch, link):
     with Proxy(login="Basic x") as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://u:hidden@127.0.0.1:{proxy.port}")
-        with pytest.raises(errors.TransferError, match="407") as caught:
-            get(secure.url(), tmp_path, live, retries=3)
+        monkeypatch.setenv("ALL_PROXY", f"http://u:hidden@127.0.0.1:{proxy.port}")
+        with pytest.raises(errors.TransferError, match=f"proxy 127.0.0.1:{proxy.port} .of ALL_PROXY.*407") as caught:
+            get(link, tmp_path, live, retries=3)
         assert len(proxy.asked) == 1
         assert "hidden" not in str(caught.value)
 
 
-def test_a_proxy_in_trouble_is_asked_again(secure, tmp_path, live, monkeypatch):
+def test_a_proxy_in_trouble_is_asked_again(tmp_path, live, monkeypatch):
     with Proxy(status=502) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
         with pytest.raises(errors.TransferError, match="does not reach"):
-            get(secure.url(), tmp_path, live, retries=2)
+            get(LINK, tmp_path, live, retries=2)
         assert len(proxy.asked) == 3
 
 
-def test_a_proxy_of_another_kind_is_refused(server, tmp_path, live, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "socks5://u:hidden@127.0.0.1:9")
-    with pytest.raises(errors.TransferError, match="no http:// proxy") as caught:
-        get(server.url(), tmp_path, live)
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("http://u:hidden@127.0.0.1:9", "proxy 127.0.0.1:9 (of HTTPS_PROXY) cannot be reached (Connection refused)"),
+        ("u:hidden@127.0.0.1:9", "proxy 127.0.0.1:9 (of HTTPS_PROXY) cannot be reached (Connection refused)"),
+        ("u:hidden@proxy.invalid:3128", "proxy proxy.invalid:3128 (of HTTPS_PROXY) is not found"),
+        ("socks5://u:hidden@127.0.0.1:9", "proxy 127.0.0.1:9 (of HTTPS_PROXY) is a SOCKS proxy"),
+        ("https://u:hidden@127.0.0.1:9", "only http:// proxies are supported"),
+        ("http://u:hidden@:/", "HTTPS_PROXY holds no address of a proxy"),
+        ("http://u:hidden@p:port", "HTTPS_PROXY holds no address of a proxy"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_with_its_variable(tmp_path, live, monkeypatch, value, told):
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    with pytest.raises(errors.TransferError) as caught:
+        get(LINK, tmp_path, live, retries=0)
+    assert told in str(caught.value)
     assert "hidden" not in str(caught.value)
+    # The API says the same of it.
+    with closing(http.Api(retries=0)) as api, pytest.raises(errors.ArchiveError) as asked:
+        api.send("GET", f"https://{HOST}/api")
+    assert told in str(asked.value)
+    assert "hidden" not in str(asked.value)
+    size = remote_sizes([(1, Download(url=LINK))], jobs=1, connect_timeout=1, stall_timeout=1)
+    assert size == {}
+
+
+@pytest.mark.parametrize("link", [LINK, f"http://{HOST}/x"])
+def test_the_api_says_of_a_proxy_that_it_refuses_who_asks(monkeypatch, link):
+    with Proxy(login="Basic x") as proxy, closing(http.Api(retries=2)) as api:
+        monkeypatch.setenv("ALL_PROXY", f"http://u:hidden@127.0.0.1:{proxy.port}")
+        with pytest.raises(errors.ArchiveError, match=f"proxy 127.0.0.1:{proxy.port} .of ALL_PROXY.*407"):
+            api.send("GET", link, headers={"Authorization": SECRET})
+        assert all("authorization" not in headers for headers in proxy.headers)
+
+
+def test_sizes_are_asked_for_through_the_proxy_too(public, server, authority, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    links = [LINK, f"http://plain.{HOST}/scene.zip", server.url()]
+    token = {"Authorization": SECRET}
+    with Proxy({HOST: public.port, f"plain.{HOST}": server.port}) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        asked = [(url, Download(url=url, headers=token, reach=NEAR)) for url in links]
+        known = remote_sizes(asked, jobs=1, connect_timeout=5, stall_timeout=5)
+        assert proxy.asked == [("CONNECT", f"{HOST}:443"), ("HEAD", links[1])]
+    assert known == dict.fromkeys(links, len(DATA))
+    assert authorised(public) == [True]
+    assert authorised(server) == [False, True]
+
+
+# -- certificates of a company
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_downloads_and_the_api_trust_what_the_environment_names(
+    public, authority, tmp_path, live, monkeypatch, variable
+):
+    place = authority / "ca.pem"
+    if variable == "SSL_CERT_DIR":
+        folder = tmp_path / "certificates"
+        folder.mkdir()
+        (folder / "ca.pem").write_bytes(place.read_bytes())
+        subprocess.run(["openssl", "rehash", folder], check=True)
+        place = f"{tmp_path / 'nowhere'}:{folder}"
+    monkeypatch.setenv(variable, str(place))
+    with Proxy({HOST: public.port}) as proxy, closing(http.Api(retries=0)) as api:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert api.send("GET", LINK).body == DATA
+        get(LINK, tmp_path, live)
+    assert (tmp_path / "S.zip").read_bytes() == DATA
+
+
+def test_a_certificate_that_a_company_has_issued_is_explained(public, tmp_path, live, monkeypatch):
+    with Proxy({HOST: public.port}) as proxy, closing(http.Api(retries=0)) as api:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(errors.TransferError) as caught:
+            get(LINK, tmp_path, live)
+        with pytest.raises(errors.ArchiveError) as asked:
+            api.send("GET", LINK)
+    for text in (str(caught.value), str(asked.value)):
+        assert f"{HOST} is not trusted (unable to get local issuer certificate; it was issued by A Company CA)" in text
+        assert "REQUESTS_CA_BUNDLE or SSL_CERT_FILE" in text
+    assert public.seen == []
+
+
+# -- where links may lead
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("169.254.169.254", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "[::ffff:169.254.169.254]"),
+        *(
+            "[64:ff9b::a9fe:a9fe]",
+            "[2002:a9fe:a9fe::1]",
+            "[fe80::1]",
+            "0.0.0.0",
+            "[::]",
+            "224.0.0.1",
+            "255.255.255.255",
+        ),
+        *("[fd00:ec2::254]", "\uff11\uff16\uff19.254.169.254"),
+    ],
+)
+@pytest.mark.parametrize("proxied", [False, True])
+def test_a_link_to_what_no_link_may_lead_to_is_refused(tmp_path, live, monkeypatch, host, proxied):
+    with Proxy() as proxy:
+        if proxied:
+            monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with pytest.raises(errors.TransferError, match="which no link of a catalogue may lead to") as caught:
+            get(f"http://{host}/latest/meta-data/", tmp_path, live, retries=3)
+        assert not caught.value.retryable
+        with (
+            closing(http.Api(retries=3, reach=NEAR)) as api,
+            pytest.raises(errors.ArchiveError, match=r"no link of a|not an address"),
+        ):
+            api.send("GET", f"http://{host}/latest/meta-data/")
+        assert proxy.asked == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "[::ffff:127.0.0.1]"])
+def test_a_link_of_a_public_archive_does_not_lead_to_this_machine(server, tmp_path, live, host):
+    link = server.url().replace("127.0.0.1", host)
+    with pytest.raises(errors.TransferError, match=r"loopback address.* name .* in\s+trusted_hosts"):
+        get(link, tmp_path, live, reach=FAR)
+    with closing(http.Api(retries=3, reach=FAR)) as api, pytest.raises(errors.ArchiveError, match="trusted_hosts"):
+        api.send("GET", link)
+    assert remote_sizes([(1, Download(url=link, reach=FAR))], jobs=1, connect_timeout=1, stall_timeout=1) == {}
+    assert server.accepted == 0
+
+
+@pytest.mark.parametrize("how", ["link", "redirect"])
+def test_a_private_host_is_asked_where_it_is_trusted(tmp_path, live, server, how):
+    trusted = Reach(api=FAR.api, trusted_hosts=("localhost", "127.0.0.1"))
+    link = server.url().replace("127.0.0.1", "localhost")
+    if how == "redirect":
+        server.paths["/a"] = Served(b"", faults=["redirect:" + link])
+        link = server.url("/a")
+    get(link, tmp_path, live, reach=trusted)
+    assert (tmp_path / "S.zip").read_bytes() == DATA
+
+
+def test_a_redirect_leads_no_further_than_a_link(server, tmp_path, live):
+    with FaultServer() as inner:
+        inner.paths["/scene.zip"] = Served(DATA)
+        server.paths["/a"] = Served(b"", faults=["redirect:" + inner.url()] * 2)
+        server.paths["/b"] = Served(b"", faults=["redirect:http://169.254.169.254/latest/"])
+        link = server.url().replace("127.0.0.1", "localhost")
+        reach = Reach(api=FAR.api, trusted_hosts=("localhost",))
+        # Another archive's connection to it, which is kept, is not taken either.
+        get(inner.url(), tmp_path, live)
+        accepted = inner.accepted
+        with pytest.raises(errors.TransferError, match="trusted_hosts"):
+            get(link.replace("/scene.zip", "/a"), tmp_path, live, reach=reach)
+        assert (inner.accepted, len(inner.seen)) == (accepted, 1)
+    with pytest.raises(errors.TransferError, match="no link of a catalogue"):
+        get(server.url("/b"), tmp_path, live)

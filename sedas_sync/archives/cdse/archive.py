@@ -32,7 +32,7 @@ from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VA
 from sedas_sync.archives.trust import may_see_token, without_token
 from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
-from sedas_sync.model import NOTHING, Download, Query, Scene
+from sedas_sync.model import NOTHING, Download, Query, Reach, Scene
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -113,7 +113,10 @@ class CdseArchive:
                 )
         self.identity = identity or f"cdse {self._url}"
         self._collections = tuple(collections)
-        self._api = api or http.Api(retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout)
+        self._reach = Reach(api=self._url, trusted_hosts=self._trusted)
+        self._api = api or http.Api(
+            retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
+        )
         host, login = (urlsplit(address).hostname or "" for address in (self._url, login_url))
         self._find = credentials or (
             lambda: _credentials.find(host, prompt=False, variables=VARIABLES, also=(login,), environ=environ)
@@ -306,6 +309,7 @@ class CdseArchive:
             headers=headers,
             digest=scene.digest,
             trusted_hosts=self._trusted,
+            reach=self._reach,
             connections=self.connections,
         )
 

@@ -25,7 +25,8 @@ from sedas_sync.archives.sedas.rows import identify, shown, to_instant, to_scene
 from sedas_sync.archives.sedas.tokens import Tokens
 from sedas_sync.archives.trust import host_and_port, may_see_token, without_token
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
-from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Scene
+from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Reach, Scene
+from sedas_sync.network import is_loopback
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -132,7 +133,10 @@ class SedasArchive:
         """The environment variable that has to name a trusted host too."""
         self.identity = identity or f"sedas {self._url}"
         self._now = now
-        self._api = api or http.Api(retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout)
+        self._reach = Reach(api=self._url, trusted_hosts=self._trusted)
+        self._api = api or http.Api(
+            retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
+        )
         self._tokens = Tokens(self._log_in, clock)
         self._forbidden: str | None = None
         self._refused_new: tuple[str, str, str] | None = None
@@ -525,7 +529,7 @@ class SedasArchive:
         headers: Mapping[str, str] = NOTHING
         if may_see_token(url, self._url, self._trusted):
             headers = {"Authorization": f"Token {self._tokens.current()}"}
-        return Download(url=url, headers=headers, size=scene.size, digest=scene.digest)
+        return Download(url=url, headers=headers, size=scene.size, digest=scene.digest, reach=self._reach)
 
     def _place(self, scene_id: str) -> Order:
         what = f"the order of {scene_id}"
@@ -653,7 +657,7 @@ def _checked_base(url: str) -> str:
         scheme, host, _ = host_and_port(url)
     except ValueError as reason:
         raise ManifestError(f"the archive's url {http.shorten(str(url), 120)!r} cannot be used: {reason}") from None
-    if scheme == "http" and not http.is_loopback(host):
+    if scheme == "http" and not is_loopback(host):
         raise ManifestError(
             f"the archive's url {url!r} is plain http, over which a password would be readable: use https"
         )

@@ -14,7 +14,7 @@ from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import SIGN_URL
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model import Download, Query, Scene
+from sedas_sync.model import Download, Query, Reach, Scene
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -36,6 +36,7 @@ class StacArchive:
         assets: names or patterns of the assets that a scene is made of; all that are data where empty.
         access: how API and assets are asked; openly where None.
         api: connections, shared with `access` where that asks for tokens.
+        trusted_hosts: hosts that links may lead to at loopback and private addresses, wherever the API is.
     """
 
     orders: Orders | None = None
@@ -48,12 +49,14 @@ class StacArchive:
         assets: Sequence[str] = (),
         access: _access.Access | None = None,
         api: http.Api | None = None,
+        trusted_hosts: Iterable[str] = (),
     ) -> None:
         self.identity = f"stac {url.rstrip('/')}/"
         self._collections = tuple(collections)
         self._assets = tuple(assets)
         self._access = access or _access.Header(None, url)
-        self._http = api or http.Api()
+        self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
+        self._http = api or http.Api(reach=self._reach)
         self._stac = StacApi(url, self._http, self._access)
         self._url = url
 
@@ -120,7 +123,13 @@ class StacArchive:
         if refused is not None:
             url = self._fresh(scene, url)
         signed = self._access.sign(url, refused=refused is not None)
-        located = Download(url=signed, headers=self._access.headers(signed), size=scene.size, digest=scene.digest)
+        located = Download(
+            url=signed,
+            headers=self._access.headers(signed),
+            size=scene.size,
+            digest=scene.digest,
+            reach=self._reach,
+        )
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
                 self._access.withholds(url) or f"the catalogue has no other link to it than {http.shorten(url, 120)}"
@@ -210,8 +219,13 @@ def open_archive(opening: "Opening") -> StacArchive:
     """
     config, transfer = opening.config, opening.transfer
     url, options = config.url or "", config.options
+    # The manifest itself names where links are signed.
+    signer = urlsplit(options["sign_url"] or "").hostname
     api = http.Api(
-        retries=transfer.retries, connect_timeout=transfer.connect_timeout, stall_timeout=transfer.stall_timeout
+        retries=transfer.retries,
+        connect_timeout=transfer.connect_timeout,
+        stall_timeout=transfer.stall_timeout,
+        reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
     )
     access: _access.Access
     if options["auth"] == "bearer":
@@ -222,4 +236,11 @@ def open_archive(opening: "Opening") -> StacArchive:
         access = _access.PlanetaryComputer(api, options["sign_url"] or SIGN_URL, config.trusted_hosts, opening.clock)
     else:
         access = _access.Header(None, url)
-    return StacArchive(url, options["collections"], assets=options["assets"], access=access, api=api)
+    return StacArchive(
+        url,
+        options["collections"],
+        assets=options["assets"],
+        access=access,
+        api=api,
+        trusted_hosts=config.trusted_hosts,
+    )

@@ -13,10 +13,8 @@ from sedas_sync.words import cells, padded, printable, size
 
 _WINDOW = 5.0
 """Seconds over which a speed is measured."""
-_ROOM_FOR_TOTAL = 76
-"""Columns from which a run's line also has room for the bytes of the whole run."""
-_SOON = 100 * 86400.0
-"""Seconds beyond which nobody wants to know when it ends."""
+_WIDE, _NARROW = 76, 50
+"""Columns from which a run's line has room for all it can say, and for a bar beside the numbers."""
 
 
 class Row(NamedTuple):
@@ -75,7 +73,7 @@ class RunRows:
     def take(self, event: Progress | Fetched, now: float) -> None:
         """Take in how far it is."""
         if isinstance(event, Fetched):
-            seen = self._speeds.pop(event.id, None)
+            seen = self._speeds.get(event.id)
             # Progress is told of now and then only, and of a small scene perhaps never.
             self._received += max(0, event.received - (seen.gained if seen else 0))
             self._fetched += 1
@@ -93,10 +91,11 @@ class RunRows:
             return []
         rows = [self._whole(event, now, columns)]
         if event.pending:
-            rows.append(Row(f"  {orders_line(event)}"))
+            orders = orders_line(event)
+            rows.append(Row(f"  {orders if len(orders) < columns - 1 else orders.removeprefix('waiting for ')}"))
         room = lines - len(rows)
         shown = event.active if len(event.active) <= room else event.active[: max(0, room - 1)]
-        names = self._names_of(shown, max(4, columns // 2))
+        names = self._names_of(shown, max(4, columns // 2, columns - 50))
         width = max(map(cells, names.values()), default=0)
         rows += [self._download(transfer, padded(names[transfer.id], width), now) for transfer in shown]
         if len(shown) < len(event.active):
@@ -107,15 +106,18 @@ class RunRows:
         scenes = f"{event.done}/{event.total} scenes"
         if self.stopping:
             return Row(f"{scenes}  stopping: what has arrived is kept")
-        facts = [f"{size(event.bytes):>8}"]
-        if event.bytes_total and columns >= _ROOM_FOR_TOTAL:
-            facts = [f"{facts[0]} of {size(event.bytes_total)}"]
+        wide, facts = columns >= _WIDE, []
         if event.active:
+            facts.append(_pace(self._speed.at(now) or 0))
             left = self.seconds_left(now)
-            if left is not None and left < _SOON:
-                facts.insert(0, f"ETA {tqdm.format_interval(left)}")
-            facts.insert(0, _pace(self._speed.at(now) or 0))
-        return Row(scenes, self.fraction, tuple(facts))
+            if left is not None:
+                facts.append(f"{'ETA ' if wide else ''}{tqdm.format_interval(left)}")
+        total = f" of {size(event.bytes_total)}" if wide and event.bytes_total else ""
+        facts.append(f"{size(event.bytes):>8}{total}")
+        if columns < _NARROW:
+            return Row(scenes, None, tuple(fact.strip() for fact in facts))
+        parts = sum(min(1.0, transfer.done / transfer.total) for transfer in event.active if transfer.total)
+        return Row(scenes, min(1.0, (event.done + parts) / max(1, event.total)), tuple(facts))
 
     def _download(self, transfer: Transfer, name: str, now: float) -> Row:
         pace = _pace(self._speeds[transfer.id].at(now) if transfer.id in self._speeds else None)
@@ -134,35 +136,18 @@ class RunRows:
                 self._names[scene_id] = next(name for name in short_names(scene_id, room) if name not in taken)
         return self._names
 
-    @property
-    def fraction(self) -> float:
-        """How much of it is done: of its bytes where all are known, else of its scenes."""
-        event = self._progress
-        if event is None or not event.total:
-            return 0.0
-        if _sizes_known(event):
-            return event.bytes / (event.bytes_total or 1)
-        parts = sum(min(1.0, transfer.done / transfer.total) for transfer in event.active if transfer.total)
-        return min(1.0, (event.done + parts) / event.total)
-
     def seconds_left(self, now: float) -> float | None:
         """How long the downloads may take; None where nobody can say. Orders do not count: their time is not known."""
         event, speed = self._progress, self._speed.at(now)
-        if event is None or not speed:
-            return None
-        if _sizes_known(event):
-            return ((event.bytes_total or 0) - event.bytes) / speed
-        sizes = [transfer.total for transfer in event.active if transfer.total]
+        sizes = [] if event is None else [transfer.total for transfer in event.active if transfer.total]
         known = self._fetched + len(sizes)
-        if not known:
+        if event is None or not speed or not known:
             return None
+        if event.bytes_total and not event.pending:
+            return max(0, event.bytes_total - event.bytes) / speed
         # Scenes whose size nobody knows yet are taken to be like those that are known.
         left = (event.total - event.pending - event.done) * (self._fetched_bytes + sum(sizes)) / known
         return max(0.0, left - sum(transfer.done for transfer in event.active if transfer.total)) / speed
-
-
-def _sizes_known(event: Progress) -> bool:
-    return bool(event.bytes_total) and not event.pending and event.bytes <= (event.bytes_total or 0)
 
 
 def _pace(speed: float | None) -> str:

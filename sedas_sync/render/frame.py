@@ -120,7 +120,7 @@ class RunRows:
         return Row(scenes, min(1.0, (event.done + parts) / max(1, event.total)), tuple(facts))
 
     def _download(self, transfer: Transfer, name: str, now: float) -> Row:
-        pace = _pace(self._speeds[transfer.id].at(now) if transfer.id in self._speeds else None)
+        pace = _pace(self._speeds[transfer.id].at(now))
         if not transfer.total:
             return Row(f"  {name}", None, (f"{size(transfer.done):>8}", pace))
         return Row(f"  {name}", min(1.0, transfer.done / transfer.total), (f"{size(transfer.total):>8}", pace))
@@ -143,8 +143,8 @@ class RunRows:
         known = self._fetched + len(sizes)
         if event is None or not speed or not known:
             return None
-        if event.bytes_total and not event.pending:
-            return max(0, event.bytes_total - event.bytes) / speed
+        if event.bytes_total and not event.pending and event.bytes <= event.bytes_total:
+            return (event.bytes_total - event.bytes) / speed
         # Scenes whose size nobody knows yet are taken to be like those that are known.
         left = (event.total - event.pending - event.done) * (self._fetched_bytes + sum(sizes)) / known
         return max(0.0, left - sum(transfer.done for transfer in event.active if transfer.total)) / speed

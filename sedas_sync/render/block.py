@@ -1,82 +1,118 @@
-"""The foot of a terminal: a few lines that are drawn over and over while others scroll by above them.
+"""The foot of a terminal: bars that stay there while other lines scroll by above them.
 
-A frame is one write, so that nothing flickers. Between frames the cursor stands where the block begins: whatever a
-change of the terminal's size has made of the lines below it, they can be wiped away from there.
+tqdm draws the bars. Between two drawings the cursor stands where the first bar begins. So everything below it can be
+wiped away, whatever a change of the window's size has made of it.
 """
 
 import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from io import StringIO
+from typing import Any, TextIO
 
-from sedas_sync.render.look import terminal_size
+from tqdm import tqdm
+
+from sedas_sync.render.frame import Row
+from sedas_sync.render.look import look_of, terminal_size
+from sedas_sync.words import cells, clipped
 
 _WIPE = "\r\x1b[J"
-_PATIENCE = 0.2
-"""Seconds that the last wipe waits for a frame that is being written."""
+_LEAST_BAR = 8
+_WIDEST = 120
+"""Columns beyond which a longer bar says no more."""
 
 
-class Block:
-    """Lines at the foot of a terminal.
+class _Bar(tqdm):  # type: ignore[type-arg]  # it iterates over nothing
+    """One row. It is drawn into a buffer: all rows reach the terminal in one piece, so that nothing flickers."""
+
+    monitor_interval = 0
+
+    @staticmethod
+    def status_printer(file: Any) -> Callable[[str], None]:
+        """Clear the rest of the line. tqdm writes spaces there, which wrap where a window has become narrower."""
+        return lambda text: file.write(f"\r{text}\x1b[K")
+
+    def __init__(self, buffer: StringIO, position: int, lines: int, colour: str | None) -> None:
+        super().__init__(
+            total=1, position=position, file=buffer, leave=False, disable=False, ascii=False, bar_format="{desc}",
+            ncols=1, nrows=lines + 1, colour=colour,
+        )  # fmt: skip
+
+    def show(self, row: Row, columns: int, lines: int) -> None:
+        """Draw a row, with as many of its facts as there is room for."""
+        name, facts = clipped(row.name, columns), list(row.facts)
+        room = columns - cells(f"{name}  100%|| ") - _LEAST_BAR
+        bar = row.part is not None and room >= 0
+        if not bar:
+            room = columns - cells(f"{name}  ")
+            facts = facts if row.part is None else [f"{100 * row.part:3.0f}%", *facts]
+        while facts and len("  ".join(facts)) > room:
+            facts.pop()
+        self.desc, self.n, self.ncols, self.nrows = name, row.part or 0, columns, lines + 1
+        self.postfix = ["  ".join(facts)]  # type: ignore[assignment]  # as a list, tqdm puts no comma before it
+        self.bar_format = "{desc}  {percentage:3.0f}%|{bar}| {postfix[0]}" if bar else "{desc}  {postfix[0]}"
+        self.refresh()
+
+
+_Bar.set_lock(threading.RLock())  # tqdm's own lock is also for processes, and takes a while to make
+
+
+class Foot:
+    """Rows at the foot of a terminal.
 
     Args:
         out: the terminal.
-        size: tells the terminal's columns and rows.
+        rows: tells what is to be shown now, in so many columns and lines.
     """
 
-    def __init__(self, out: TextIO, *, size: Callable[[TextIO], os.terminal_size] = terminal_size) -> None:
+    def __init__(self, out: TextIO, rows: Callable[[int, int], Sequence[Row]]) -> None:
         self._out = out
-        self._size = size
-        self._shown: tuple[str, ...] = ()
-        self._at: os.terminal_size | None = None
+        self._rows = rows
+        self._colour = "green" if look_of(out).colour else None
+        self._buffer = StringIO()
+        self._bars: list[_Bar] = []
+        self._size: os.terminal_size | None = None
+        self._drawn: Sequence[Row] = ()
         self._lock = threading.RLock()
         self._ended = False
 
-    def size(self) -> tuple[int, int]:
-        """Columns and rows that a frame may have: one less than the terminal has, so that nothing wraps or scrolls."""
-        columns, rows = self._size(self._out)
-        return max(1, columns - 1), max(1, rows - 1)
-
-    def draw(self, lines: Sequence[str]) -> None:
-        """Show these lines, which fit the size, instead of those before; does nothing where they are the same."""
+    def draw(self, above: str | None = None) -> None:
+        """Show the rows as they are now. A line to be written above them stays there."""
         with self._lock:
-            size = self._size(self._out)
-            if self._ended or (tuple(lines) == self._shown and size == self._at):
+            before, size = (self._size, self._drawn), terminal_size(self._out)
+            # One less than there is: nothing wraps, and nothing scrolls.
+            columns, lines = max(1, min(_WIDEST, size.columns - 1)), max(1, size.lines - 1)
+            rows = () if self._ended else tuple(self._rows(columns, lines)[:lines])
+            if above is None and before == (size, rows):
                 return
-            frame = "\x1b[K\n".join(lines)
-            up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
-            wiped = _WIPE if self._shown and size != self._at else ""
-            self._write(f"{wiped}\r{frame}\x1b[J{up}\r" if lines else _WIPE)
-            self._shown, self._at = tuple(lines), size
-
-    def above(self, line: str) -> None:
-        """Write a line that stays, above the block; the block comes back with the next frame."""
-        with self._lock:
-            self._write((_WIPE if self._shown else "") + line + "\n")
-            self._shown = ()
-
-    def wipe(self) -> None:
-        """Take the block away."""
-        with self._lock:
-            if self._shown:
-                self._write(_WIPE)
-            self._shown = ()
+            if self._drawn and (above is not None or self._size != size or len(rows) < len(self._drawn)):
+                self._buffer.write(_WIPE)
+            self._size, self._drawn = size, rows
+            if above is not None:
+                self._buffer.write(above + "\n")
+            while len(self._bars) < len(rows):
+                self._bars.append(_Bar(self._buffer, len(self._bars), lines, self._colour))
+            for bar, row in zip(self._bars, rows, strict=False):  # there may be more bars, for rows that come again
+                bar.show(row, columns, lines)
+            if rows:
+                self._buffer.write("\r")
+            text = self._buffer.getvalue()
+            self._buffer.seek(0)
+            self._buffer.truncate()
+            # A terminal that has gone away is no reason to stop.
+            with contextlib.suppress(OSError, ValueError):
+                self._out.write(text)
+                self._out.flush()
 
     def end(self) -> None:
-        """Take the block away for good; for a signal's handler, which may have come in the middle of a frame."""
-        taken = self._lock.acquire(timeout=_PATIENCE)
+        """Take the rows away for good; for a signal's handler, which may interrupt a drawing."""
+        taken = self._lock.acquire(timeout=0.2)
         try:
             self._ended = True
-            if self._shown:
+            if self._drawn:
                 with contextlib.suppress(OSError, ValueError):
                     os.write(self._out.fileno(), _WIPE.encode())
         finally:
             if taken:
                 self._lock.release()
-
-    def _write(self, text: str) -> None:
-        # A terminal that has gone away is no reason to stop.
-        with contextlib.suppress(OSError, ValueError):
-            self._out.write(text)
-            self._out.flush()

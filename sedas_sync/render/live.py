@@ -1,10 +1,9 @@
-"""Listeners of a run: JSON lines and plain lines; `bars` has the one for a terminal, and `views` chooses."""
+"""Reporters show a command's events: here as JSON lines and as plain lines; `bars` has the one for terminals."""
 
 import json
 import sys
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol, TextIO
 
 from sedas_sync.events import (
     Adopted,
@@ -24,51 +23,45 @@ from sedas_sync.events import (
     Warned,
 )
 from sedas_sync.render.look import look_of, marked
-from sedas_sync.render.text import orders_line, summary
+from sedas_sync.render.text import orders_line, step_amount, summary
 from sedas_sync.words import count, duration, printable, size
 
 HEARTBEAT = 30.0
 """Seconds between two plain lines that only say how far it is."""
-SEARCHING = "searching"
 
 
-class View(Protocol):
-    """Shows a run."""
+class Reporter:
+    """Shows what a command does, and by itself nothing of it."""
 
     def __call__(self, event: Event) -> None:
-        """Take the next event."""
-        ...
-
-    def found(self, scenes: int) -> None:
-        """Show how many scenes a search under way has found."""
-        ...
+        """Show the next event."""
 
     def step(self, step: Step) -> None:
         """Show how far a step is that comes before or instead of a run."""
-        ...
+
+    def found(self, scenes: int) -> None:
+        """Show how many scenes a search under way has found."""
+        self.step(Step("searching", scenes))
 
     def say(self, line: str) -> None:
         """Write one line to standard error."""
-        ...
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
     def stopping(self) -> None:
-        """Say from now on that the run comes to its end; for a signal's handler."""
-        ...
+        """Show from now on that the run comes to its end; for a signal's handler."""
 
     def close(self) -> None:
         """Take away what is drawn, so that something else can be written; the next event may draw again."""
-        ...
 
     def end(self) -> None:
         """Leave the terminal as it was found, at once and for good; for a signal's handler."""
-        ...
 
 
-class JsonLines:
+class JsonLines(Reporter):
     """One JSON object a line on standard output; progress once a second at most."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self) -> None:
         self._last = 0.0
 
     def __call__(self, event: Event) -> None:
@@ -78,103 +71,48 @@ class JsonLines:
             if moment - self._last < 1.0:
                 return
             self._last = moment
-        self._out.write(json.dumps(event.to_json()) + "\n")
-        self._out.flush()
-
-    def found(self, scenes: int) -> None:
-        """Say nothing: the end of each search is an event."""
-
-    def step(self, step: Step) -> None:
-        """Say nothing: steps are for people."""
-
-    def say(self, line: str) -> None:
-        """Write one line to standard error."""
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-
-    def stopping(self) -> None:
-        """Say nothing: the summary does."""
-
-    def close(self) -> None:
-        """Nothing to leave."""
-
-    def end(self) -> None:
-        """Nothing to leave."""
+        sys.stdout.write(json.dumps(event.to_json()) + "\n")
+        sys.stdout.flush()
 
 
-class Lines:
+class PlainLines(Reporter):
     """Plain lines on standard error, the summary on standard output.
 
     Args:
         level: -1 shows only failures and the summary's bad news, 0 what matters, 1 each scene.
-        out: where the summary goes.
-        err: where everything else goes.
         summarise: write the summary; not where standard output is a document's.
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        level: int,
-        *,
-        out: TextIO | None = None,
-        err: TextIO | None = None,
-        summarise: bool = True,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
+    def __init__(self, level: int, *, summarise: bool = True, clock: Callable[[], float] = monotonic) -> None:
         self._level = level
         self._summarise = summarise
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
         self._clock = clock
         self._beat = clock()
-
-    def say(self, line: str) -> None:
-        """Write one line to standard error."""
-        self._err.write(line + "\n")
-        self._err.flush()
 
     def __call__(self, event: Event) -> None:
         """Write what the event is worth."""
         if isinstance(event, Progress):
-            self._progress(event)
+            orders = f"; {orders_line(event)}" if event.pending else ""
+            self._heartbeat(f"{event.done} of {event.total} scenes done, {size(event.bytes)} received{orders}")
             return
         line, least = describe(event)
         if line and self._level >= least:
-            self.say(marked(line, look_of(self._err)))
+            self.say(marked(line, look_of(sys.stderr)))
         if isinstance(event, Summary) and self._summarise and self._level >= 0:
-            self._out.write(summary(event, look_of(self._out)) + "\n")
-            self._out.flush()
-
-    def found(self, scenes: int) -> None:
-        """Say now and then how far a search is."""
-        self.step(Step(SEARCHING, scenes))
+            sys.stdout.write(summary(event, look_of(sys.stdout)) + "\n")
+            sys.stdout.flush()
 
     def step(self, step: Step) -> None:
-        """Say now and then how far a step is."""
-        if step.unit == "bytes":
-            amount = size(step.done) + (f" of {size(step.total)}" if step.total else "")
-        else:
-            amount = f"{step.done} of {count(step.total, step.unit)}" if step.total else count(step.done, step.unit)
-        self._say_now_and_then(f"{step.what}: {amount} so far")
+        """Write now and then how far a step is."""
+        amount = step_amount(step)
+        self._heartbeat(f"{step.what}: {amount} so far" if amount else step.what)
 
-    def stopping(self) -> None:
-        """Say nothing: the summary does."""
-
-    def _progress(self, event: Progress) -> None:
-        orders = f"; {orders_line(event)}" if event.pending else ""
-        self._say_now_and_then(f"{event.done} of {event.total} scenes done, {size(event.bytes)} received{orders}")
-
-    def _say_now_and_then(self, line: str) -> None:
+    def _heartbeat(self, line: str) -> None:
+        """Write a line that only says how far it is, if the last one was long ago."""
         if self._level >= 0 and self._clock() - self._beat >= HEARTBEAT:
             self._beat = self._clock()
             self.say(line)
-
-    def close(self) -> None:
-        """Nothing to leave."""
-
-    def end(self) -> None:
-        """Nothing to leave."""
 
 
 def describe(event: Event) -> tuple[str, int]:

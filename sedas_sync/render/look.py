@@ -65,6 +65,17 @@ def can_steer(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     return is_terminal(stream) and environ.get("TERM") != "dumb"
 
 
+def can_draw_bars(stream: TextIO) -> bool:
+    """Whether bars can be drawn on a stream: on a terminal whose cursor moves, and that has the characters."""
+    if not can_steer(stream):
+        return False
+    try:
+        "█▏…".encode(stream.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def terminal_size(stream: TextIO) -> os.terminal_size:
     """Columns and rows of a stream's terminal; 80 and 24 where it does not say.
 

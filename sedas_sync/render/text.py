@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sedas_sync.events import Progress, Summary
+from sedas_sync.events import Progress, Step, Summary
 from sedas_sync.model import Order, Scene
 from sedas_sync.render.look import PLAIN, Look, marked
 from sedas_sync.render.table import table
@@ -159,6 +159,15 @@ def orders_line(event: Progress) -> str:
     oldest = event.oldest_order_seconds
     age = "" if oldest is None else f", the oldest for {duration(oldest)}"
     return f"waiting for {count(event.pending, 'order')}{age}"
+
+
+def step_amount(of: Step) -> str:
+    """How much of a step is done; empty where there is nothing to count yet."""
+    if of.unit == "bytes":
+        return size(of.done) + (f" of {size(of.total)}" if of.total else "")
+    if of.total:
+        return f"{of.done:,} of {count(of.total, of.unit)}"
+    return count(of.done, of.unit) if of.done else ""
 
 
 _ORDERS = 3

@@ -31,8 +31,8 @@ class Terminal:
         self._stream = pyte.Stream(self.screen)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self.frames = 0
-        """Pieces of output that moved the cursor back up or wiped: drawings of what is drawn over and over."""
+        self.sent = b""
+        """Everything that was sent to the terminal."""
         self.seen = set()
         """Every line that ever stood on the screen when output came to rest."""
         self._pty, inside = os.openpty()
@@ -63,7 +63,7 @@ class Terminal:
             if not data:
                 break
             with self._lock:
-                self.frames += data.count(b"\x1b[J")
+                self.sent += data
                 self._stream.feed(decoder.decode(data))
                 if not select.select([self._pty], [], [], 0)[0]:
                     self.seen.update(self._lines())

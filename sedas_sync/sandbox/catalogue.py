@@ -158,7 +158,9 @@ class RowCatalogue:
         self._ids = [ids[i] for i in order]
         self._ages = np.array([-starts[i] for i in order], dtype=np.int64)
         self._clouds = np.array([np.nan if each.cloud is None else each.cloud for each in facts], dtype=np.float64)
-        self._kind = np.array([kinds.setdefault(each._replace(cloud=None), len(kinds)) for each in facts], dtype=np.int32)
+        self._kind = np.array(
+            [kinds.setdefault(each._replace(cloud=None), len(kinds)) for each in facts], dtype=np.int32
+        )
         self._which = np.array([which[i] for i in order], dtype=np.int32)
         self._kinds = tuple(kinds)
         self._shapes = shapely.from_wkt(np.array(list(shapes), dtype=object), on_invalid="ignore")

@@ -103,7 +103,7 @@ def _picture(name: str) -> bytes:
 
 
 def _size(scene: str) -> int:
-    """Return the bytes of measurement: some kilobytes, for one scene in 32 hundreds of them, for one in 256 megabytes."""
+    """Return the bytes of measurement: kilobytes, for one scene in 32 hundreds of them, for one in 256 megabytes."""
     lot = blake2b(f"product {scene}".encode(), digest_size=16).digest()[4:]
     if lot[0] == 0:
         return (1 + lot[1] % 4) * _KILO * _KILO

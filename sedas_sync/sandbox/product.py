@@ -9,6 +9,7 @@ zlib.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b, md5, shake_256
 from importlib.resources import files
@@ -22,7 +23,6 @@ from zlib import crc32
 _NOISE = 1 << 22
 _BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "TCI")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z")
 _KILO = 1024
 _WIDTH = 64
 _BEGINNING = "1980-01-01T00:00:00Z"
@@ -112,7 +112,7 @@ def _size(scene: str) -> int:
     return (9 + lot[1] % 16) * _KILO
 
 
-@lru_cache(maxsize=1)
+@cache
 def _noise() -> bytes:
     return shake_256(b"measurement").digest(_NOISE)
 
@@ -221,10 +221,12 @@ def _compact(instant: str) -> str:
 
 
 def _date(instant: str) -> tuple[int, int, int, int, int, int]:
-    """Return a time as `ZipInfo` takes it; the start of 1980 if the text is not a time that a zip can store."""
-    match = _INSTANT.match(instant)
-    year, month, day, hour, minute, second = map(int, match.groups()) if match else (1980, 1, 1, 0, 0, 0)
-    return min(max(year, 1980), 2107), month, day, hour, minute, second
+    """Return a time as `ZipInfo` takes it; the start of 1980 if the text is not a time."""
+    try:
+        time = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007  # zips have no time zone
+    except ValueError:
+        return 1980, 1, 1, 0, 0, 0
+    return min(max(time.year, 1980), 2107), time.month, time.day, time.hour, time.minute, time.second
 
 
 def _zip(spec: Spec) -> bytes:

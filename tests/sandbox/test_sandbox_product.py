@@ -208,6 +208,13 @@ def test_names_in_a_zip_are_harmless_whatever_the_id():
         assert all(name.startswith("_.._etc_passwd.SAFE/") for name in archive.namelist())
 
 
+@pytest.mark.parametrize(
+    "start", ["2107-99-99T99:99:99Z", "2019-02-30T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+)
+def test_a_product_can_be_made_of_any_date(start):
+    assert opened(spec_of(make_row("x", start))).testzip() is None
+
+
 def test_crcs_are_true():
     with opened(of("SLC")) as archive:
         for info in archive.infolist():

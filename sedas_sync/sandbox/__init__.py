@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sedas_sync.sandbox.catalogue import Catalogue, RowCatalogue, make_row
     from sedas_sync.sandbox.faults import Faults, Rule
+    from sedas_sync.sandbox.log import Entry
     from sedas_sync.sandbox.sentinel import SentinelCatalogue
-    from sedas_sync.sandbox.server import Entry, Sandbox, run
+    from sedas_sync.sandbox.server import Sandbox, run
 
 __all__ = [
     "Catalogue",
@@ -32,7 +33,7 @@ __all__ = [
 
 _MODULES = {
     "Catalogue": "catalogue",
-    "Entry": "server",
+    "Entry": "log",
     "Faults": "faults",
     "RowCatalogue": "catalogue",
     "Rule": "faults",

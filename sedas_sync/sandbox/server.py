@@ -7,7 +7,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 from threading import Event, Lock
 from types import TracebackType
@@ -19,6 +18,7 @@ from sedas_sync.sandbox.catalogue import BYTES, ORIGIN, ZIP, Catalogue, Hit
 from sedas_sync.sandbox.downloads import Downloads
 from sedas_sync.sandbox.faults import Endpoint, Faults, Reply, Request, RuleTurns, chosen, error, page
 from sedas_sync.sandbox.http import HttpServer
+from sedas_sync.sandbox.log import Entry, RequestCounts, entry_of
 from sedas_sync.sandbox.orders import OrderQuota, order_id, read_order
 from sedas_sync.sandbox.product import picture
 from sedas_sync.sandbox.routing import plain_path, route
@@ -35,25 +35,7 @@ _METHODS: dict[Endpoint, tuple[str, ...]] = {"login": ("POST",), "search": ("POS
 _OPEN: tuple[Endpoint, ...] = ("login", "portal", "picture")
 
 
-@dataclass(slots=True)
-class Entry:
-    """One request in the sandbox's log."""
-
-    method: str
-    path: str
-    endpoint: Endpoint
-    query: Any
-    """The decoded JSON body or the query parameters, without the password."""
-    status: int
-    authorised: bool
-    """Whether the request had an Authorization header, valid or not."""
-    sent: int = 0
-    """Bytes of the body that were sent."""
-    user_agent: str = ""
-    range: str | None = None
-
-
-class Sandbox:
+class Sandbox(RequestCounts):
     """A SeDAS-compatible archive on a local port; a context manager.
 
     Args:
@@ -168,49 +150,16 @@ class Sandbox:
         """The source of its scenes."""
         return self._catalogue
 
-    @property
-    def searches(self) -> int:
-        """Number of searches so far."""
-        return self._count("search")
-
-    @property
-    def logins(self) -> int:
-        """Number of logins so far, failed ones included."""
-        return self._count("login")
-
-    @property
-    def orders(self) -> int:
-        """Number of orders so far, refused ones not included."""
-        return sum(entry.endpoint == "order" and entry.status == 200 for entry in self._entries())  # noqa: PLR2004
-
-    @property
-    def downloads(self) -> int:
-        """Number of GET requests for a product so far."""
-        return sum(entry.endpoint == "download" and entry.method == "GET" for entry in self._entries())
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes of products sent so far."""
-        return sum(entry.sent for entry in self._entries() if entry.endpoint == "download")
-
     def revoke_tokens(self) -> None:
         """Make every token invalid."""
         with self._lock:
             self._tokens.clear()
 
-    def _entries(self) -> list[Entry]:
-        with self._lock:
-            return list(self.log)
-
-    def _count(self, endpoint: Endpoint) -> int:
-        return sum(entry.endpoint == endpoint for entry in self._entries())
-
     def _handle(self, request: Request) -> tuple[Reply, Callable[[int], None]]:
         route(request)
         reply = self._turns.apply(self._faults.rules, request, self._answer)
-        entry = _entry(request, reply.status)
-        with self._lock:
-            self.log.append(entry)
+        entry = entry_of(request, reply.status)
+        self.log.append(entry)
         if self._listen:
             self._listen(entry)
 
@@ -375,26 +324,6 @@ def _groups(satellites: Mapping[str, str]) -> list[dict[str, Any]]:
     for name, group in satellites.items():
         groups.setdefault(group, []).append({"name": name})
     return [{"name": group, "satellites": members} for group, members in groups.items()]
-
-
-def _entry(request: Request, status: int) -> Entry:
-    return Entry(
-        request.method,
-        request.path,
-        request.endpoint,
-        _shown(request),
-        status,
-        "authorization" in request.headers,
-        user_agent=request.headers.get("user-agent", ""),
-        range=request.headers.get("range"),
-    )
-
-
-def _shown(request: Request) -> Any:
-    """Return the parameters of a request for the log, without the password."""
-    if isinstance(request.json, dict):
-        return {key: value for key, value in request.json.items() if key != "password"}
-    return dict(request.query) if request.json is None else request.json
 
 
 def run(

@@ -7,7 +7,6 @@ committed and ships in the wheel; each run writes the same bytes.
 import csv
 import gzip
 import io
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,13 +25,10 @@ from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.prepared import prep
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from sedas_sync.sandbox.frames import COLUMNS, TABLE
+from sedas_sync.sandbox.search import equal_area
 
-from sedas_sync.sandbox.frames import COLUMNS, TABLE  # noqa: E402  # from this checkout
-from sedas_sync.sandbox.search import equal_area  # noqa: E402
-
-DATA = ROOT / "sedas_sync" / "sandbox" / "data"
+DATA = Path(__file__).parents[1] / "sedas_sync" / "sandbox" / "data"
 FIRST = 1_546_300_800
 """The archive starts at 2019-01-01T00:00:00Z."""
 SLICE = 25

@@ -156,7 +156,8 @@ def load_frames() -> Frames:
     """Read the table; takes about 20 ms, once per process."""
     over: dict[str, list[Frame]] = {}
     footprints: dict[str, Footprint] = {}
-    with files(__package__).joinpath("data", TABLE).open("rb") as packed, gzip.open(packed, "rt", encoding="ascii") as text:
+    packed = files(__package__).joinpath("data", TABLE)
+    with packed.open("rb") as file, gzip.open(file, "rt", encoding="ascii") as text:
         for row in csv.DictReader(text):
             wkt = row["footprint"]
             if wkt not in footprints:

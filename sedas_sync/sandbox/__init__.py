@@ -1,12 +1,12 @@
-"""The embedded archive: a SeDAS-compatible server with a generated catalogue, for trying out and for tests.
+"""The embedded archive: a SeDAS-compatible server with a generated catalogue, for trials and tests.
 
 ::
 
     with Sandbox() as sandbox:
         ...  # an archive at sandbox.url, user and password `sandbox`
 
-`Faults` makes it misbehave, `RowCatalogue` makes it offer given products, `sedas_sync.sandbox.faults` holds
-the ready-made acts. Nothing heavy is imported before a name is used.
+`Faults` makes it misbehave, with the acts in `sedas_sync.sandbox.faults`. `RowCatalogue` makes it serve given
+products. A name is imported when it is used, so that the import of this package is fast.
 """
 
 from importlib import import_module
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sedas_sync.sandbox.catalogue import Catalogue, RowCatalogue, make_row
     from sedas_sync.sandbox.faults import Faults, Rule
+    from sedas_sync.sandbox.log import Entry
     from sedas_sync.sandbox.sentinel import SentinelCatalogue
-    from sedas_sync.sandbox.server import Entry, Sandbox, run
+    from sedas_sync.sandbox.server import Sandbox, run
 
 __all__ = [
     "Catalogue",
@@ -30,9 +31,9 @@ __all__ = [
     "run",
 ]
 
-_HOMES = {
+_MODULES = {
     "Catalogue": "catalogue",
-    "Entry": "server",
+    "Entry": "log",
     "Faults": "faults",
     "RowCatalogue": "catalogue",
     "Rule": "faults",
@@ -44,6 +45,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

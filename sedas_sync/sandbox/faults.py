@@ -1,76 +1,77 @@
-"""What the sandbox can be told to do wrong.
+"""Faults: how the sandbox misbehaves.
 
-A `Rule` hangs an act on one kind of request. An act is a function of the request and of `answer`, which gives
-the right reply: it may change the request first, the reply afterwards, or never ask. So acts combine freely,
-and a test may bring its own::
+A `Rule` connects an act with one kind of request. An act is a function of the request and of `answer`, which
+returns the correct reply: the act can change the request before, the reply after, or not call `answer` at all. So
+acts can be combined, and a test can define its own::
 
     sandbox.faults = Faults(cap=256, rules=(Rule("download", truncate(1000), times=2),))
 
-What needs to be known inside of an answer (the cap of a search, the states of orders) is a field of `Faults`.
+Faults inside an answer (the cap of a search, the states of orders) are fields of `Faults`.
 """
 
 import json
 import time
-from collections.abc import Callable, Container, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
-from hashlib import blake2b
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 Endpoint = Literal["login", "search", "look_up", "sensors", "order", "poll", "download", "picture", "portal", "unknown"]
 Ids = Container[str] | Callable[[str], bool]
-"""Scenes, as anything that `in` works on, or a predicate."""
+"""Scenes: a container or a predicate."""
 
 NOBODY: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Request:
-    """A request as the server read it. An act may give a changed copy to `answer`."""
+    """A request as the server read it. An act can pass a changed copy to `answer`."""
 
     method: str
     path: str
     """Without the query."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """By name in lower case."""
     body: bytes = b""
     endpoint: Endpoint = "unknown"
     scenes: tuple[str, ...] = ()
-    """The scenes it is about, where it names any."""
+    """The scenes that it names."""
     json: Any = None
-    """The body, decoded, where it is JSON."""
+    """The decoded body if it is JSON."""
 
     def without(self, *names: str) -> "Request":
-        """A copy that lacks some headers."""
+        """Return a copy without some headers."""
         return replace(self, headers={name: value for name, value in self.headers.items() if name not in names})
 
 
 @dataclass(slots=True)
 class Reply:
-    """What is sent back, and how badly."""
+    """A reply, and how to send it."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | Path = b""
     """The whole entity; a path is read while it is sent."""
     first: int = 0
-    """Where in the body to begin."""
+    """Offset in the body of the first byte to send."""
     length: int | None = None
-    """How much of it to send; None is all."""
+    """Bytes to send; None for the rest of the body."""
     framing: Literal["length", "chunked", "close"] = "length"
-    """How the client is told the end: Content-Length, chunks, or the end of the connection."""
+    """What marks the end of the body: Content-Length, the last chunk, or the end of the connection."""
     cut: int | None = None
-    """Break the connection after so many bytes of the body."""
+    """Close the connection after this many bytes of the body."""
     wait: float = 0.0
-    """Seconds before anything is sent."""
+    """Seconds to wait before the reply."""
     stall: tuple[int, float] | None = None
-    """After so many bytes of the body, wait so many seconds."""
+    """Bytes of the body to send before a pause, and the seconds it lasts."""
     rate: float | None = None
-    """Bytes a second, on this connection."""
+    """Maximum bytes per second on this connection."""
     drop: bool = False
-    """Break the connection without a word."""
+    """Close the connection without a reply."""
 
 
 Answer = Callable[[Request], Reply]
@@ -79,53 +80,86 @@ Act = Callable[[Request, Answer], Reply]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """An act and when it happens; each rule object counts for itself."""
+    """An act and when it happens. Each rule object counts its own requests."""
 
     on: Endpoint | Literal["any"]
     act: Act
     ids: Ids | None = None
-    """Only for requests that name one of these scenes."""
+    """Only requests that name one of these scenes."""
     times: int | None = None
-    """At most so often."""
+    """Maximum number of times."""
     after: int = 0
-    """Not on the first so many."""
+    """Number of requests to skip first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Everything that is wrong with the sandbox; by default nothing is."""
+    """All faults of the sandbox; by default there are none."""
 
     cap: int | None = None
-    """A search gives at most so many rows, and does not say that there are more."""
+    """Maximum rows of a search; the reply does not tell that there are more."""
     cap_rule: Literal["newest", "arbitrary", "missing"] = "newest"
-    """Which: the newest; those that a hash of their id picks; or, `missing`, whenever more than `cap` match,
-    all but the 30 % of the catalogue that a hash picks, however many that are."""
+    """Which rows remain: the newest; `arbitrary` ones, by a hash of the id; or, with `missing`, all except the 30 % of
+    the catalogue that a hash selects, even if more than `cap` remain."""
     cap_per_satellite: int | None = None
-    """The same number for each satellite by itself, by the same rule, before `cap` is applied."""
+    """Maximum rows of each satellite, by the same rule; applied before `cap`."""
     refusal: Literal[400, 401, 403] = 401
-    """How a call with a bad token is refused."""
+    """Status of a call with an invalid token."""
     failed_orders: Ids = NOBODY
     """Scenes whose orders end in `failed_state`."""
     failed_state: str = "FAILED"
     unknown_orders: Ids = NOBODY
-    """Scenes whose orders are forgotten as soon as they are placed."""
+    """Scenes whose orders are unknown once they are placed."""
     order_quota: tuple[int, float] | None = None
-    """So many orders in so many seconds; more are refused with 429 and Retry-After."""
+    """Maximum orders, and the seconds in which they count; more are refused with 429 and Retry-After."""
     link_life: float | None = None
-    """Seconds that the download link of an order works; asking for the order again gives a new one."""
+    """Seconds that the download link of an order works; each poll of the order returns a new link."""
     link_status: int = 403
-    """What an expired link answers."""
+    """Status of an expired link."""
     rules: tuple[Rule, ...] = ()
 
 
+class RuleTurns:
+    """Counts the requests of each rule, and applies the rules whose turn it is."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seen: Counter[int] = Counter()
+
+    def forget_others(self, rules: Iterable[Rule]) -> None:
+        """Drop the counts of all rules except these."""
+        kept = {id(rule) for rule in rules}
+        with self._lock:
+            self._seen = Counter({key: count for key, count in self._seen.items() if key in kept})
+
+    def apply(self, rules: Iterable[Rule], request: Request, answer: Answer) -> Reply:
+        """Return the reply to a request as the rules change it; the first rule is the outermost."""
+        for rule in reversed(self._matching(rules, request)):
+            answer = _combined(rule.act, answer)
+        return answer(request)
+
+    def _matching(self, rules: Iterable[Rule], request: Request) -> list[Rule]:
+        matching = []
+        with self._lock:
+            for rule in rules:
+                if rule.on not in ("any", request.endpoint):
+                    continue
+                if rule.ids is not None and not any(chosen(rule.ids, scene) for scene in request.scenes):
+                    continue
+                turn = self._seen[id(rule)]
+                self._seen[id(rule)] += 1
+                if turn >= rule.after and (rule.times is None or turn < rule.after + rule.times):
+                    matching.append(rule)
+        return matching
+
+
+def _combined(act: Act, answer: Answer) -> Answer:
+    return lambda request: act(request, answer)
+
+
 def chosen(ids: Ids, scene: str) -> bool:
-    """Whether a scene is among some."""
+    """Return whether a scene is one of some."""
     return ids(scene) if callable(ids) else scene in ids
-
-
-def rank(scene: str) -> int:
-    """The hash of an id that decides what the caps `arbitrary` and `missing` keep."""
-    return int.from_bytes(blake2b(f"cap {scene}".encode(), digest_size=4).digest(), "big")
 
 
 def fail(status: int, *, retry_after: float | None = None, as_date: bool = False, html: bool = False) -> Act:
@@ -133,9 +167,9 @@ def fail(status: int, *, retry_after: float | None = None, as_date: bool = False
 
     Args:
         status: The HTTP status.
-        retry_after: Seconds for the Retry-After header, if any.
-        as_date: Write them as a date.
-        html: A page, as the download manager's web server sends, in place of the API's JSON.
+        retry_after: Seconds for the Retry-After header.
+        as_date: Write Retry-After as a date.
+        html: Send a page, as the download manager does, instead of the API's JSON.
     """
 
     def act(_request: Request, _answer: Answer) -> Reply:
@@ -149,7 +183,7 @@ def fail(status: int, *, retry_after: float | None = None, as_date: bool = False
 
 
 def say(body: Any, *, content_type: str = "application/json") -> Act:
-    """Answer 200 with something else: bytes as they are, anything else as JSON."""
+    """Answer with status 200 and another body; anything except bytes is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def act(_request: Request, _answer: Answer) -> Reply:
@@ -159,7 +193,7 @@ def say(body: Any, *, content_type: str = "application/json") -> Act:
 
 
 def delay(seconds: float) -> Act:
-    """Be slow to answer."""
+    """Wait before the reply."""
 
     def act(request: Request, answer: Answer) -> Reply:
         made = answer(request)
@@ -169,7 +203,7 @@ def delay(seconds: float) -> Act:
 
 
 def ignore_range(*, honest: bool = False) -> Act:
-    """Send everything, with 200, whatever range is asked for; `honest` also withdraws Accept-Ranges."""
+    """Send the whole product with status 200 instead of a range; `honest` also sends `Accept-Ranges: none`."""
 
     def act(request: Request, answer: Answer) -> Reply:
         made = answer(request.without("range", "if-range"))
@@ -192,7 +226,7 @@ def no_validators() -> Act:
 
 
 def changing_etag() -> Act:
-    """Send another ETag each time, so that If-Range never holds."""
+    """Send a different ETag each time, so that If-Range never matches."""
     count = 0
 
     def act(request: Request, answer: Answer) -> Reply:
@@ -207,7 +241,7 @@ def changing_etag() -> Act:
 
 
 def truncate(count: int, *, framing: Literal["length", "chunked", "close"] = "length") -> Act:
-    """Break off after some bytes; with `framing="close"` nothing says that there should be more."""
+    """Close the connection after some bytes; with `framing="close"` the client cannot tell that some are missing."""
 
     def act(request: Request, answer: Answer) -> Reply:
         return replace(answer(request), cut=count, framing=framing)
@@ -216,7 +250,7 @@ def truncate(count: int, *, framing: Literal["length", "chunked", "close"] = "le
 
 
 def stall(count: int, seconds: float = 3600.0) -> Act:
-    """Fall silent after some bytes, go on after some seconds."""
+    """Pause after some bytes."""
 
     def act(request: Request, answer: Answer) -> Reply:
         return replace(answer(request), stall=(count, seconds))
@@ -225,7 +259,7 @@ def stall(count: int, seconds: float = 3600.0) -> Act:
 
 
 def slow(rate: float) -> Act:
-    """Send at most so many bytes a second on a connection."""
+    """Limit the bytes per second on a connection."""
 
     def act(request: Request, answer: Answer) -> Reply:
         return replace(answer(request), rate=rate)
@@ -243,7 +277,7 @@ def frame(framing: Literal["chunked", "close"]) -> Act:
 
 
 def drop() -> Act:
-    """Break the connection in place of an answer."""
+    """Close the connection instead of an answer."""
 
     def act(_request: Request, _answer: Answer) -> Reply:
         return Reply(drop=True)
@@ -252,7 +286,7 @@ def drop() -> Act:
 
 
 def empty() -> Act:
-    """Answer 200 with nothing in it."""
+    """Answer with status 200 and an empty body."""
 
     def act(_request: Request, _answer: Answer) -> Reply:
         return Reply(200, {"Content-Type": "application/zip"})
@@ -261,7 +295,7 @@ def empty() -> Act:
 
 
 def html_page() -> Act:
-    """Answer 200 with a page of HTML, as a portal's login form."""
+    """Answer with status 200 and a page of HTML, such as a login form."""
 
     def act(_request: Request, _answer: Answer) -> Reply:
         return page(200, "<h1>Please log in</h1>")
@@ -270,7 +304,7 @@ def html_page() -> Act:
 
 
 def redirect(location: str = "/portal") -> Act:
-    """Send the client elsewhere; `/portal` is a page of HTML of the sandbox's own."""
+    """Redirect the client; `/portal` is a page of HTML on the sandbox."""
 
     def act(_request: Request, _answer: Answer) -> Reply:
         return Reply(302, {"Location": location})
@@ -279,7 +313,7 @@ def redirect(location: str = "/portal") -> Act:
 
 
 def wrong_bytes(at: int = -1) -> Act:
-    """Turn over the bits of one byte of the product, by default in its middle."""
+    """Invert one byte of the product, by default in its middle."""
 
     def act(request: Request, answer: Answer) -> Reply:
         made = answer(request)
@@ -294,12 +328,12 @@ def wrong_bytes(at: int = -1) -> Act:
 
 
 def error(status: int, message: str) -> Reply:
-    """An error as the API words it."""
+    """Return an error as the API sends it."""
     body = json.dumps({"errorCode": status, "errorMessage": message}).encode()
     return Reply(status, {"Content-Type": "application/json"}, body)
 
 
 def page(status: int, content: str) -> Reply:
-    """A page of HTML."""
+    """Return a page of HTML."""
     body = f"<!DOCTYPE html>\n<html><head><title>SeDAS</title></head><body>{content}</body></html>\n".encode()
     return Reply(status, {"Content-Type": "text/html; charset=utf-8"}, body)

@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server: keep-alive, one thread a connection, little work per request.
+"""A small HTTP/1.1 server: keep-alive, one thread per connection, little work per request.
 
-It knows nothing of what it serves: a function turns a `Request` into a `Reply`, and the reply says how it is
-to be sent, up to being cut off half-way.
+A function turns each `Request` into a `Reply`, and the reply describes how to send it: slowly, in chunks, or only
+in part.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote
 from sedas_sync.sandbox.faults import Reply, Request
 
 Handle = Callable[[Request], tuple[Reply, Callable[[int], None]]]
-"""Answers a request; the function beside the reply is told of each piece of the body before it is sent."""
+"""Answers a request. Returns the reply, and a function to call with the size of each piece before it is sent."""
 
 _SLICE = 1 << 18
 _LIMIT = 1 << 16
@@ -28,7 +28,7 @@ _BACKLOG = 256
 
 
 class _RefusedError(Exception):
-    """A request that is not worth an answer's while; the connection is closed after a status."""
+    """A malformed or too large request; the connection is closed after a status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -36,11 +36,11 @@ class _RefusedError(Exception):
 
 
 class HttpServer:
-    """Serves from construction until `close`.
+    """A server that runs from its construction until `close`.
 
     Args:
         host: Address to listen on.
-        port: Port, 0 for any that is free.
+        port: Port; 0 takes a free one.
         handle: Called in the connection's thread for every request.
     """
 
@@ -57,7 +57,7 @@ class HttpServer:
         self._acceptor.start()
 
     def close(self) -> None:
-        """Stop listening, break every connection and wait for their threads."""
+        """Stop listening, close every connection and wait for their threads."""
         self._closing.set()
         with contextlib.suppress(OSError):  # wakes the thread that waits in accept()
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -84,20 +84,20 @@ class HttpServer:
             thread.start()
 
     def _converse(self, connection: socket.socket) -> None:
-        """Answer requests of one connection until either side has had enough."""
+        """Answer the requests of one connection until one side closes it."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with connection, connection.makefile("rb") as stream:
                 while not self._closing.is_set() and self._exchange(connection, stream):
                     pass
         except OSError:
-            pass  # the client went away, which is its right
+            pass  # the client closed the connection
         finally:
             with self._lock:
                 self._connections.pop(current_thread(), None)
 
     def _exchange(self, connection: socket.socket, stream: BufferedReader) -> bool:
-        """Answer one request; False when the connection is to be closed."""
+        """Answer one request; return False to close the connection."""
         try:
             request, keep = _read(connection, stream)
         except _RefusedError as refused:
@@ -105,19 +105,19 @@ class HttpServer:
             return False
         if request is None:
             return False
-        reply, tell = self._handle(request)
+        reply, count_sent = self._handle(request)
         if reply.wait and self._closing.wait(reply.wait):
             return False
         if reply.drop:
             return False
-        return self._send(connection, request, reply, tell, keep=keep)
+        return self._send(connection, request, reply, count_sent, keep=keep)
 
     def _send(
         self,
         connection: socket.socket,
         request: Request,
         reply: Reply,
-        tell: Callable[[int], None],
+        count_sent: Callable[[int], None],
         *,
         keep: bool,
     ) -> bool:
@@ -145,7 +145,7 @@ class HttpServer:
             if not self._pause(reply, sent, began):
                 return False
         for piece in _pieces(reply, end):
-            tell(len(piece))
+            count_sent(len(piece))
             coded = (b"%x\r\n" % len(piece), piece, b"\r\n") if reply.framing == "chunked" else (piece,)
             connection.sendall(b"".join((head, *coded)) if head or len(coded) > 1 else piece)
             head = b""
@@ -161,7 +161,7 @@ class HttpServer:
         return keep
 
     def _pause(self, reply: Reply, sent: int, began: float) -> bool:
-        """Wait where the reply is meant to be slow; False when the server is closing."""
+        """Wait if the reply is slow; return False if the server closes."""
         wait = 0.0
         if reply.rate is not None:
             wait = began + sent / reply.rate - time.monotonic()
@@ -171,7 +171,7 @@ class HttpServer:
 
 
 def _pieces(reply: Reply, end: int) -> Iterator[bytes | memoryview]:
-    """The part of the body that is sent, in slices that end where the reply wants to pause."""
+    """Yield the part of the body to send, in slices that end where the reply pauses."""
     size = _SLICE if reply.rate is None else max(512, min(_SLICE, int(reply.rate / 50)))
     marks = [*range(size, end, size), end]
     if reply.stall is not None and 0 < reply.stall[0] < end:
@@ -192,14 +192,14 @@ def _pieces(reply: Reply, end: int) -> Iterator[bytes | memoryview]:
 
 
 def _read(connection: socket.socket, stream: BufferedReader) -> tuple[Request | None, bool]:
-    """Read one request, and whether the connection may be kept; None at the end of the stream."""
+    """Return one request, or None at the end of the stream, and whether to keep the connection."""
     line = stream.readline(_LIMIT)
     while line in (b"\r\n", b"\n"):
         line = stream.readline(_LIMIT)
     if not line:
         return None, False
     parts = line.split()
-    if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):  # noqa: PLR2004 - method, target, version
+    if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):  # noqa: PLR2004  # method, target, version
         raise _RefusedError(400)
     headers = {}
     while (line := stream.readline(_LIMIT)) not in (b"\r\n", b"\n"):

@@ -1,4 +1,4 @@
-"""The sandbox as a type of archive: a server inside the process, and the real service's client that talks to it."""
+"""The sandbox as a type of archive: a server inside the process, and the SeDAS client connected to it."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def open_archive(opening: "Opening") -> "Archive":
-    """Run a sandbox and open it; its port is no part of its identity."""
+    """Start a sandbox and open it; its port is not part of its identity."""
     from sedas_sync.archives.sedas.archive import SedasArchive  # noqa: PLC0415  # the server alone needs no client
 
     sandbox = opening.stack.enter_context(Sandbox(clock=lambda: opening.clock().timestamp()))
     return SedasArchive(
         sandbox.url,
         username="sandbox",
-        password="sandbox",  # noqa: S106  # what every sandbox takes
+        password="sandbox",  # noqa: S106  # not a secret
         identity="sandbox",
         retries=opening.transfer.retries,
         connect_timeout=opening.transfer.connect_timeout,

@@ -1,42 +1,40 @@
-"""The zip of a scene, made when it is asked for: the same bytes every time and everywhere.
+"""Generated products: the zip of a scene, made when it is downloaded, with the same bytes every time.
 
-The tree within is that of a Sentinel-1 GRD or SLC product, or of a Sentinel-2 L1C product, with every file
-under its true
-name: metadata in XML, TIFF rasters that any reader opens, JPEG 2000 files with sound boxes and noise in place
-of a codestream, and a JPEG quick-look of the scene. All entries are stored, none deflated, so no version of
-zlib has a say.
+The folders and file names in it are those of a Sentinel-1 GRD or SLC product, or of a Sentinel-2 L1C product:
+metadata in XML, TIFF rasters that any reader opens, JPEG 2000 files with valid boxes and noise instead of a
+codestream, and a JPEG quick-look. Entries are stored, not deflated, so the bytes do not depend on the version of
+zlib.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from datetime import datetime
+from functools import cache, lru_cache
 from hashlib import blake2b, md5, shake_256
-from struct import Struct, pack
+from importlib.resources import files
+from io import BytesIO
+from struct import pack
 from typing import Any, Literal
 from xml.sax.saxutils import escape
+from zipfile import ZipFile, ZipInfo
 from zlib import crc32
 
-from sedas_sync.sandbox.picture import quicklook
-
-_FACTS = Struct("<3H4L2H")  # what the headers before an entry and in the directory have in common
-_REST = Struct("<3H2L")
-_END = Struct("<4s4H2LH")
 _NOISE = 1 << 22
 _BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "TCI")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z")
 _KILO = 1024
 _WIDTH = 64
 _BEGINNING = "1980-01-01T00:00:00Z"
+_CLOUDIEST = 4  # the last of the optical pictures
 
-Entry = tuple[str, bytes, int]
-"""Path, content and its CRC-32."""
+File = tuple[str, bytes]
+"""Path in the product, and content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What a product is made from; the fields say what they say in the catalogue."""
+    """The properties of a scene that its product contains, as in the catalogue."""
 
     id: str
     sensor: Literal["Optical", "SAR"]
@@ -54,7 +52,7 @@ class Spec:
 
 
 def spec_of(row: Mapping[str, Any]) -> Spec:
-    """Read what a product is made from out of a row that may hold anything."""
+    """Read the properties of a scene from a row that may contain anything."""
 
     def text(key: str, default: str = "") -> str:
         value = row.get(key)
@@ -81,43 +79,47 @@ def spec_of(row: Mapping[str, Any]) -> Spec:
 
 @lru_cache(maxsize=8)
 def made(spec: Spec) -> tuple[bytes, str]:
-    """The zip of a scene and its MD5 in hex; the last few are kept."""
-    data = b"".join(_zip(spec))
+    """Return the zip of a scene and its MD5 in hex; the last few are cached."""
+    data = _zip(spec)
     return data, md5(data, usedforsecurity=False).hexdigest()
 
 
 def digest(spec: Spec) -> str:
-    """The MD5 of the zip of a scene in hex; the zip is not kept."""
-    return md5(b"".join(_zip(spec)), usedforsecurity=False).hexdigest()
+    """Return the MD5 of the zip of a scene in hex; the zip is not cached."""
+    return md5(_zip(spec), usedforsecurity=False).hexdigest()
 
 
 def picture(spec: Spec) -> bytes:
-    """The JPEG quick-look that is also in the zip."""
-    return quicklook(spec.footprint, cloud=spec.cloud, radar=spec.sensor == "SAR", chance=_chance(spec))
+    """Return the JPEG quick-look that is also in the zip: one for radar, five by cloud cover for optical scenes."""
+    if spec.sensor == "SAR":
+        return _picture("radar.jpg")
+    cloudiness = round(_CLOUDIEST * min(100.0, max(0.0, spec.cloud or 0.0)) / 100)
+    return _picture(f"optical-{cloudiness}.jpg")
 
 
-def _chance(spec: Spec) -> bytes:
-    return blake2b(f"product {spec.id}".encode(), digest_size=16).digest()
+@cache
+def _picture(name: str) -> bytes:
+    return files(__package__).joinpath("data", name).read_bytes()
 
 
-def _size(chance: bytes) -> int:
-    """Bytes of measurement: kilobytes mostly, in one product of 32 some hundred, in one of 256 megabytes."""
-    lot = chance[4]
-    if lot == 0:
-        return (1 + chance[5] % 4) * _KILO * _KILO
-    if lot < 8:  # noqa: PLR2004 - 7 in 256, about one in 32
-        return (128 + 32 * (chance[5] % 8)) * _KILO
-    return (9 + chance[5] % 16) * _KILO
+def _size(scene: str) -> int:
+    """Return the bytes of measurement: kilobytes, for one scene in 32 hundreds of them, for one in 256 megabytes."""
+    lot = blake2b(f"product {scene}".encode(), digest_size=16).digest()[4:]
+    if lot[0] == 0:
+        return (1 + lot[1] % 4) * _KILO * _KILO
+    if lot[0] < 8:  # noqa: PLR2004  # 7 in 256, about one in 32
+        return (128 + 32 * (lot[1] % 8)) * _KILO
+    return (9 + lot[1] % 16) * _KILO
 
 
-@lru_cache(maxsize=1)
+@cache
 def _noise() -> bytes:
     return shake_256(b"measurement").digest(_NOISE)
 
 
 @lru_cache(maxsize=512)
-def _tiff(width: int, height: int) -> tuple[bytes, int]:
-    """A grey 16 bit TIFF of one strip with its CRC: TIFF 6.0, little endian."""
+def _tiff(width: int, height: int) -> bytes:
+    """Make a grey 16 bit TIFF of one strip (TIFF 6.0, little endian)."""
     data = 8 + 2 + 10 * 12 + 4
     tags = (
         (256, width),
@@ -132,37 +134,24 @@ def _tiff(width: int, height: int) -> tuple[bytes, int]:
         (339, 1),
     )
     directory = b"".join(pack("<HHLL", tag, 4, 1, value) for tag, value in tags)
-    made = b"II*\x00" + pack("<LH", 8, len(tags)) + directory + bytes(4) + _noise()[: 2 * width * height]
-    return made, crc32(made)
+    return b"II*\x00" + pack("<LH", 8, len(tags)) + directory + bytes(4) + _noise()[: 2 * width * height]
 
 
 @lru_cache(maxsize=512)
-def _jp2(size: int) -> tuple[bytes, int]:
-    """The boxes of a JPEG 2000 file (ISO/IEC 15444-1, annex I) around noise, with its CRC."""
+def _jp2(size: int) -> bytes:
+    """Make the boxes of a JPEG 2000 file (ISO/IEC 15444-1, annex I) around noise."""
 
     def box(kind: bytes, body: bytes) -> bytes:
         return pack(">L", len(body) + 8) + kind + body
 
     side = 10980
     header = box(b"ihdr", pack(">LLHBBBB", side, side, 1, 15, 7, 0, 0)) + box(b"colr", pack(">BBBL", 1, 0, 0, 17))
-    made = b"".join(
-        (
-            box(b"jP  ", b"\r\n\x87\n"),
-            box(b"ftyp", b"jp2 \x00\x00\x00\x00jp2 "),
-            box(b"jp2h", header),
-            box(b"free", _noise()[:size]),
-        )
-    )
-    return made, crc32(made)
-
-
-def _text(path: str, text: str) -> Entry:
-    data = text.encode()
-    return path, data, crc32(data)
+    kind = box(b"ftyp", b"jp2 \x00\x00\x00\x00jp2 ")
+    return box(b"jP  ", b"\r\n\x87\n") + kind + box(b"jp2h", header) + box(b"free", _noise()[:size])
 
 
 def _common(spec: Spec) -> str:
-    """What all metadata files of a product say: the catalogue's facts as XML elements."""
+    """Return the XML elements that all metadata files of a product contain."""
     return (
         f"  <productName>{escape(spec.id)}</productName>\n"
         f"  <platform>{escape(spec.satellite)}</platform>\n"
@@ -176,27 +165,27 @@ def _common(spec: Spec) -> str:
     )
 
 
-def _xml(root: str, common: str, more: str = "") -> str:
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>\n{common}{more}</{root}>\n'
+def _xml(root: str, common: str, more: str = "") -> bytes:
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>\n{common}{more}</{root}>\n'.encode()
 
 
-def _manifest(common: str, entries: list[Entry]) -> str:
-    """The inventory of a SAFE product, an XFDU document."""
+def _manifest(common: str, content: list[File]) -> bytes:
+    """Make the inventory of a SAFE product, an XFDU document."""
     objects = "".join(
         [
             f'<dataObject><byteStream size="{len(data)}"><fileLocation href="./{path}"/>'
-            f'<checksum checksumName="CRC32">{crc:08x}</checksum></byteStream></dataObject>\n'
-            for path, data, crc in entries
+            f'<checksum checksumName="CRC32">{crc32(data):08x}</checksum></byteStream></dataObject>\n'
+            for path, data in content
         ]
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1">\n'
         f"<metadataSection>\n{common}</metadataSection>\n<dataObjectSection>\n{objects}</dataObjectSection>\n"
         "</xfdu:XFDU>\n"
-    )
+    ).encode()
 
 
-def _radar(spec: Spec, name: str, common: str, size: int) -> Iterator[Entry]:
+def _radar(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
     slc = spec.product_type == "SLC"
     when = f"{_compact(spec.start)}-{_compact(spec.stop)}".lower()
     take = f"{spec.orbit:06d}-{name[56:62].lower() or '000000'}"
@@ -207,58 +196,48 @@ def _radar(spec: Spec, name: str, common: str, size: int) -> Iterator[Entry]:
     for number, (swath, channel) in enumerate(rasters, 1):
         stem = f"{unit}-{swath}-{'slc' if slc else 'grd'}-{channel.lower()}-{when}-{take}-{number:03d}"
         more = f"  <swath>{swath.upper()}</swath>\n  <polarisation>{channel}</polarisation>\n"
-        yield f"measurement/{stem}.tiff", *raster
-        yield _text(f"annotation/{stem}.xml", _xml("product", common, more))
-        yield _text(f"annotation/calibration/calibration-{stem}.xml", _xml("calibration", more))
-    image = picture(spec)
-    yield "preview/quick-look.jpg", image, crc32(image)
+        yield f"measurement/{stem}.tiff", raster
+        yield f"annotation/{stem}.xml", _xml("product", common, more)
+        yield f"annotation/calibration/calibration-{stem}.xml", _xml("calibration", more)
+    yield "preview/quick-look.jpg", picture(spec)
 
 
-def _optical(spec: Spec, name: str, common: str, size: int) -> Iterator[Entry]:
+def _optical(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
     tile, when = spec.tile or "00XXX", _compact(spec.start)
     granule = f"GRANULE/L1C_T{tile}_A{spec.orbit:06d}_{when}"
     more = f"  <Cloud_Coverage_Assessment>{spec.cloud}</Cloud_Coverage_Assessment>\n"
-    yield _text("MTD_MSIL1C.xml", _xml("Level-1C_User_Product", common, more))
-    yield _text("INSPIRE.xml", _xml("MD_Metadata", common))
-    yield _text(f"DATASTRIP/DS_{name[:3]}_{when}/MTD_DS.xml", _xml("Level-1C_DataStrip_ID", common))
-    yield _text(f"{granule}/MTD_TL.xml", _xml("Level-1C_Tile_ID", common, more))
+    yield "MTD_MSIL1C.xml", _xml("Level-1C_User_Product", common, more)
+    yield "INSPIRE.xml", _xml("MD_Metadata", common)
+    yield f"DATASTRIP/DS_{name[:3]}_{when}/MTD_DS.xml", _xml("Level-1C_DataStrip_ID", common)
+    yield f"{granule}/MTD_TL.xml", _xml("Level-1C_Tile_ID", common, more)
     band = _jp2(size // len(_BANDS))
     for number in _BANDS:
-        yield f"{granule}/IMG_DATA/T{tile}_{when}_{number}.jp2", *band
-    image = picture(spec)
-    yield f"{name}-ql.jpg", image, crc32(image)
+        yield f"{granule}/IMG_DATA/T{tile}_{when}_{number}.jp2", band
+    yield f"{name}-ql.jpg", picture(spec)
 
 
 def _compact(instant: str) -> str:
     return _UNSAFE.sub("", instant.replace("-", "").replace(":", "").removesuffix("Z"))
 
 
-def _dos(instant: str) -> int:
-    """Time and date as zip directories hold them, as one number; the first of 1980 for what is no date."""
-    match = _INSTANT.match(instant)
-    if not match:
-        return 33 << 16
-    year, month, day, hour, minute, second = map(int, match.groups())
-    date = min(max(year, 1980), 2107) - 1980 << 9 | month << 5 | day
-    return date << 16 | hour << 11 | minute << 5 | second // 2
+def _date(instant: str) -> tuple[int, int, int, int, int, int]:
+    """Return a time as `ZipInfo` takes it; the start of 1980 if the text is not a time."""
+    try:
+        time = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007  # zips have no time zone
+    except ValueError:
+        return 1980, 1, 1, 0, 0, 0
+    return min(max(time.year, 1980), 2107), time.month, time.day, time.hour, time.minute, time.second
 
 
-def _zip(spec: Spec) -> list[bytes]:
-    """The pieces of the zip (PKWARE APPNOTE 6.3), all entries stored."""
+def _zip(spec: Spec) -> bytes:
     name = (_UNSAFE.sub("_", spec.id).lstrip(".") or "unnamed")[:150]
-    common, size, moment = _common(spec), _size(_chance(spec)), _dos(spec.start)
-    body = _radar if spec.sensor == "SAR" else _optical
-    entries = list(body(spec, name, common, size))
-    entries.insert(0, _text("manifest.safe", _manifest(common, entries)))
-    pieces: list[bytes] = []
-    directory: list[bytes] = []
-    offset = 0
-    for path, data, crc in entries:
-        full = f"{name}.SAFE/{path}".encode()
-        facts = _FACTS.pack(20, 0, 0, moment, crc, len(data), len(data), len(full), 0)
-        directory += (b"PK\x01\x02\x14\x03", facts, _REST.pack(0, 0, 0, 0o644 << 16, offset), full)
-        pieces += (b"PK\x03\x04", facts, full, data)
-        offset += 4 + _FACTS.size + len(full) + len(data)
-    central = b"".join(directory)
-    end = _END.pack(b"PK\x05\x06", 0, 0, len(entries), len(entries), len(central), offset, 0)
-    return [*pieces, central, end]
+    common, date = _common(spec), _date(spec.start)
+    make = _radar if spec.sensor == "SAR" else _optical
+    content = list(make(spec, name, common, _size(spec.id)))
+    data = BytesIO()
+    with ZipFile(data, "w") as archive:
+        for path, body in (("manifest.safe", _manifest(common, content)), *content):
+            info = ZipInfo(f"{name}.SAFE/{path}", date)
+            info.create_system, info.external_attr = 3, 0o644 << 16  # Unix, on every system
+            archive.writestr(info, body)
+    return data.getvalue()

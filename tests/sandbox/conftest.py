@@ -1,13 +1,17 @@
-"""A sandbox with a client that is logged in."""
+"""A sandbox with a client that is logged in, and the script that computes the sandbox's data."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox_client import Client, Clock
 
 from sedas_sync.sandbox import Sandbox
+
+sys.path.append(str(Path(__file__).parents[2] / "tools"))  # for `sandbox_catalogue` and the modules beside it
 
 
 @pytest.fixture

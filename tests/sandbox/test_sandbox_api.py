@@ -17,7 +17,7 @@ from PIL import Image
 from sandbox_client import HARWELL, NOW, Client
 
 from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row, run
-from sedas_sync.sandbox.server import order_id, read_order
+from sedas_sync.sandbox.orders import order_id, read_order
 
 EXAMPLE = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
 

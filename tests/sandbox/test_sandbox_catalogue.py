@@ -1,11 +1,14 @@
 """The generated catalogue: true to the orbits, the names, the filters and itself."""
 
+import csv
+import gzip
 import json
 import re
 import subprocess
 import sys
 from collections import Counter
 from datetime import UTC, datetime
+from importlib.resources import files
 from itertools import pairwise
 
 import mgrs
@@ -13,14 +16,19 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sandbox_catalogue import pictures, table
+from sandbox_catalogue import rows as computed_rows
 from sandbox_client import HARWELL, NOW, WORLD
+from sandbox_orbits import FLEET, SENTINEL_1, SENTINEL_2, ground, node_longitude, strip
+from sandbox_regions import LANDS
+from sandbox_regions import shape as land
 from shapely.geometry import Point, Polygon, box
 
 from sedas_sync.sandbox import SentinelCatalogue
-from sedas_sync.sandbox.catalogue import BadRequestError, _aoi, parse_search
-from sedas_sync.sandbox.orbits import SATELLITES, SENTINEL_1, SENTINEL_2, ground, node_longitude, strip
-from sedas_sync.sandbox.regions import REGIONS, land
-from sedas_sync.sandbox.sentinel import EXAMPLE, frames, in_archive_only
+from sedas_sync.sandbox.frames import COLUMNS, REGIONS, SATELLITES, TABLE, load_frames
+from sedas_sync.sandbox.recordings import archived_only
+from sedas_sync.sandbox.search import BadRequestError, _aoi, parse_search
+from sedas_sync.sandbox.sentinel import EXAMPLE
 
 CATALOGUE = SentinelCatalogue()
 CATALOGUE._digest = lambda _hit: ""  # true digests cost most of a long answer's time, and are tested with products
@@ -62,7 +70,7 @@ def moment(text):
     ],
 )
 def test_orbit_numbers_are_those_of_published_products(short, orbit, relative, when):
-    satellite = next(satellite for satellite in SATELLITES if satellite.short == short)
+    satellite = next(craft for craft in FLEET if craft.short == short)
     assert satellite.relative(orbit) == relative
     seconds = datetime.fromisoformat(f"{when}:30+00:00").timestamp() - satellite.node(orbit)
     assert 0 <= seconds < satellite.mission.period
@@ -70,7 +78,7 @@ def test_orbit_numbers_are_those_of_published_products(short, orbit, relative, w
 
 def test_a_published_radar_scene_lies_where_it_was():
     """S1A_IW_SLC__1SDV_20190704T135158_20190704T135225_027968_032877_1C4D shows Ridgecrest."""
-    begin = datetime(2019, 7, 4, 13, 51, 58, tzinfo=UTC).timestamp() - SATELLITES[0].node(27968)
+    begin = datetime(2019, 7, 4, 13, 51, 58, tzinfo=UTC).timestamp() - FLEET[0].node(27968)
     ring = strip(SENTINEL_1, 71, begin, begin + 27, step=27, around=-117)
     assert Polygon(ring).contains(Point(-117.6, 35.77))
 
@@ -84,7 +92,7 @@ def test_published_optical_scenes_are_in_the_catalogue():
 
 @pytest.mark.parametrize("mission", [SENTINEL_1, SENTINEL_2], ids=["S1", "S2"])
 def test_satellites_of_a_mission_are_half_a_cycle_apart_on_the_same_tracks(mission):
-    first, second = (satellite for satellite in SATELLITES if satellite.mission is mission)
+    first, second = (craft for craft in FLEET if craft.mission is mission)
     for relative in (1, 37, mission.orbits):
         apart = second.node(second.orbit_on(relative)) - first.node(first.orbit_on(relative))
         assert apart % mission.cycle == pytest.approx(mission.cycle / 2, abs=1e-3)
@@ -136,7 +144,7 @@ def test_names_say_what_the_rows_say(start):
             assert row["orbit"] == int(orbit)
         else:
             unit, first, baseline, relative, _, processed = TILE.fullmatch(name).groups()
-            satellite = next(satellite for satellite in SATELLITES if satellite.short == unit)
+            satellite = next(craft for craft in FLEET if craft.short == unit)
             assert satellite.relative(row["orbit"]) == int(relative)
             assert moment(first) == begin < moment(processed)
             assert baseline in {"0207", "0301", "0500", "0510"}
@@ -168,28 +176,65 @@ def test_tile_names_are_the_squares_they_cover():
             assert shape.contains(Point(lon, lat))
 
 
-@pytest.mark.parametrize("region", REGIONS, ids=lambda region: region.name)
+REACH = {
+    "britain": [box(-18, 47, 9, 64)],
+    "fiji": [box(172, -23, 180, -12), box(-180, -23, -174, -12)],
+    "svalbard": [box(-15, 72, 60, 85)],
+}
+
+
+def frames(region):
+    return [frame for over in load_frames().over for frame in over if frame.region.name == region]
+
+
+@pytest.mark.parametrize("region", REGIONS)
 def test_footprints_are_sound_and_where_they_should_be(region):
-    made = frames(region)
-    assert len({(f.relative, f.ascending, f.product_type, f.offset, f.tile) for f in made}) == len(made)
+    made = [frame for frame in frames(region) if not frame.planned]
+    assert len({(f.satellite, f.relative, f.direction, f.kind, f.offset, f.tile) for f in made}) == len(made)
     for frame in made:
-        assert frame.shape.is_valid
-        assert shapely.from_wkt(frame.wkt).equals_exact(frame.shape, 1e-6)
-        for part in getattr(frame.shape, "geoms", [frame.shape]):
-            assert any(box(*reach).covers(part) for reach in region.reach)
+        shape = frame.footprint.shape
+        assert shape.is_valid
+        for part in getattr(shape, "geoms", [shape]):
+            assert any(reach.covers(part) for reach in REACH[region])
         if frame.tile is None:
-            assert 3.5e10 < frame.area < 5.5e10  # 250 km by 170 km
+            assert 3.5e10 < frame.footprint.area < 5.5e10  # 250 km by 170 km
         else:
-            assert 4e8 < frame.area < 1.23e10  # at most 109.8 km squared, and the map's scale
+            assert 4e8 < frame.footprint.area < 1.23e10  # at most 109.8 km squared, and the map's scale
 
 
-@pytest.mark.parametrize("region", REGIONS, ids=lambda region: region.name)
-@pytest.mark.parametrize("mission", [SENTINEL_1, SENTINEL_2], ids=["S1", "S2"])
-def test_all_land_is_recorded(region, mission):
-    whole = shapely.union_all([frame.shape for frame in frames(region) if frame.mission is mission])
-    for outline in land(region).geoms:
+@pytest.mark.parametrize("place", LANDS, ids=lambda place: place.region)
+@pytest.mark.parametrize("group", ["S1", "S2"])
+def test_all_land_is_recorded(place, group):
+    recorded = [frame for frame in frames(place.region) if frame.satellite.group == group]
+    whole = shapely.union_all([frame.footprint.shape for frame in recorded])
+    for outline in land(place).geoms:
         for lon, lat in outline.exterior.coords:
             assert whole.buffer(1e-6).contains(Point((lon + 180) % 360 - 180, lat))
+
+
+def test_the_table_is_what_the_script_computes():
+    """Footprints may differ a little between versions of GEOS and PROJ, everything else may not."""
+    with files("sedas_sync.sandbox").joinpath("data", TABLE).open("rb") as packed, gzip.open(packed, "rt") as text:
+        shipped = list(csv.DictReader(text))
+    computed = [{name: str(row[name]) for name in COLUMNS} for row in computed_rows()]
+    assert len(shipped) == len(computed) > 2000
+    for ours, theirs in zip(shipped, computed, strict=True):
+        first, second = shapely.from_wkt(ours.pop("footprint")), shapely.from_wkt(theirs.pop("footprint"))
+        assert first.symmetric_difference(second).area < 1e-6 * first.area
+        assert float(ours.pop("area")) == pytest.approx(float(theirs.pop("area")), rel=1e-6)
+        assert ours == theirs
+
+
+def test_the_script_writes_the_same_bytes_each_time():
+    assert table() == table()
+    assert dict(pictures()) == dict(pictures())
+
+
+def test_the_table_repeats_as_the_orbits_do():
+    for craft in FLEET:
+        satellite = SATELLITES[craft.short]
+        assert (satellite.cycle, satellite.orbits) == (craft.mission.cycle, craft.mission.orbits)
+        assert satellite.group == craft.mission.name
 
 
 def test_scenes_across_the_antimeridian_are_cut_there():
@@ -240,7 +285,7 @@ def test_a_third_is_in_the_long_term_archive():
     found = rows(start="2020-05-01T00:00:00Z", stop="2020-05-20T00:00:00Z")
     share = sum("downloadUrl" not in row for row in found) / len(found)
     assert 0.30 < share < 0.37
-    assert all(("downloadUrl" not in row) == in_archive_only(row["supplierId"]) for row in found)
+    assert all(("downloadUrl" not in row) == archived_only(row["supplierId"]) for row in found)
 
 
 def test_clouds_are_as_over_britain():
@@ -277,7 +322,7 @@ def test_the_archive_ends_with_yesterday():
 def test_the_same_catalogue_in_another_process():
     code = (
         "from sedas_sync.sandbox import SentinelCatalogue as C;"
-        "from sedas_sync.sandbox.catalogue import parse_search as p;"
+        "from sedas_sync.sandbox.search import parse_search as p;"
         f"s=p({{'sensorFilters':{{'type':'All'}},'aoiWKT':{HARWELL!r},'start':'2019-04-30T00:00:00Z','stop':'2019-05-12T23:59:59Z'}});"
         f"c=C();print('\\n'.join(c.rows(c.find(s,{NOW}),s)))"
     )

@@ -9,6 +9,7 @@ import requests
 from sandbox_client import WORLD
 
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
+from sedas_sync.sandbox.caps import rank
 from sedas_sync.sandbox.faults import (
     changing_etag,
     delay,
@@ -19,7 +20,6 @@ from sedas_sync.sandbox.faults import (
     html_page,
     ignore_range,
     no_validators,
-    rank,
     redirect,
     say,
     slow,

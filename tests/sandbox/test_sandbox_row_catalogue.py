@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sandbox_client import HARWELL, WORLD
 
 from sedas_sync.sandbox import RowCatalogue, make_row
-from sedas_sync.sandbox.catalogue import parse_search
+from sedas_sync.sandbox.search import parse_search
 
 
 def query(wkt=WORLD, start="2019-01-01T00:00:00Z", stop="2019-12-31T23:59:59Z", sensor="All", **filters):

@@ -1,10 +1,9 @@
-"""Where the Sentinels are: repeat cycles, orbit numbers, ground tracks and swaths.
+"""The orbits of Sentinel-1 and Sentinel-2: repeat cycles, orbit numbers, ground tracks and swaths.
 
-Both missions fly circular, sun-synchronous orbits that repeat exactly: Sentinel-1 175 orbits in 12 days,
-Sentinel-2 143 orbits in 10 days, each with two satellites half a cycle apart. In a frame that turns with the
-mean sun the plane of such an orbit stands still, so one ascending node crossing per satellite fixes all of
-its history: the clock time of a crossing gives its longitude. Distances are on a sphere, which is good to a
-fraction of a percent.
+Both missions fly circular, sun-synchronous orbits that repeat exactly: Sentinel-1 flies 175 orbits in 12 days,
+Sentinel-2 143 orbits in 10 days. Each has two satellites half a cycle apart. The orbital plane does not move
+relative to the mean sun, so one known crossing of the equator per satellite fixes all others: the time of a
+crossing gives its longitude. Distances are on a sphere, with errors below one percent.
 """
 
 import math
@@ -20,22 +19,22 @@ _POLAR_FLATTENING = (1 - 1 / 298.257223563) ** 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mission:
-    """What the satellites of a mission have in common."""
+    """The properties that the satellites of a mission share."""
 
     name: str
-    """The source group's name, `S1` or `S2`."""
+    """Source group, `S1` or `S2`."""
     days: int
     """Length of the repeat cycle."""
     orbits: int
-    """Orbits in it."""
+    """Orbits in a repeat cycle."""
     inclination: float
     """Degrees."""
     node_hour: float
-    """Mean local solar time of the ascending node, hours."""
+    """Mean local solar time at the ascending node, hours."""
     near: float
-    """Kilometres from the ground track to the swath's left edge in flight; to the right is positive."""
+    """Kilometres from the ground track to the left edge of the swath; right of the track is positive."""
     far: float
-    """Kilometres to its right edge."""
+    """Kilometres from the ground track to the right edge of the swath."""
 
     @property
     def cycle(self) -> int:
@@ -49,100 +48,64 @@ class Mission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Satellite:
-    """One spacecraft, pinned to its mission's ground tracks by one crossing of the equator."""
+class Spacecraft:
+    """The orbit of one satellite, fixed by one crossing of the equator."""
 
-    name: str
-    """As the catalogue writes it, `Sentinel-1A`."""
     short: str
-    """As product names write it, `S1A`."""
+    """Satellite as in scene ids, `S1A`."""
     mission: Mission
     anchor_orbit: int
-    """An absolute orbit number ..."""
+    """The absolute number of an orbit."""
     anchor: float
-    """... and when it began at the ascending node, POSIX seconds."""
+    """POSIX time at which `anchor_orbit` began, at the ascending node."""
     first_relative: int
     """Absolute orbits with this remainder are relative orbit 1."""
-    last: float = math.inf
-    """When it stopped working, POSIX seconds."""
     lag: float = 0.0
-    """Seconds that its recordings begin later than those of its twin on the same track."""
+    """Seconds by which its recordings start later than those of the other satellite on the same track."""
 
     def relative(self, orbit: int) -> int:
-        """Relative orbit number of an absolute one."""
+        """Return the relative number of an absolute orbit."""
         return (orbit - self.first_relative) % self.mission.orbits + 1
 
     def orbit_on(self, relative: int) -> int:
-        """The absolute orbit on a track, at or after the anchor and within one cycle of it."""
+        """Return the absolute orbit on a track, at or after the anchor and within one cycle of it."""
         return self.anchor_orbit + (relative - self.relative(self.anchor_orbit)) % self.mission.orbits
 
     def node(self, orbit: int) -> float:
-        """When an absolute orbit began at the ascending node, POSIX seconds."""
+        """Return the POSIX time at which an absolute orbit began, at the ascending node."""
         return self.anchor + (orbit - self.anchor_orbit) * self.mission.period
 
 
-# The interferometric wide swath looks to the right at incidence angles of 29 to 46 degrees from 693 km up.
+# The interferometric wide swath is 29 to 46 degrees to the right of the track, seen from a height of 693 km.
 SENTINEL_1 = Mission(name="S1", days=12, orbits=175, inclination=98.18, node_hour=18.0, near=345.0, far=595.0)
-# The descending node at 10:30; a push-broom of 290 km looking straight down.
+# Descending node at 10:30; a swath of 290 km straight below.
 SENTINEL_2 = Mission(name="S2", days=10, orbits=143, inclination=98.62, node_hour=22.5, near=-145.0, far=145.0)
 
-# Ascending nodes, worked back from published products: S1A_IW_SLC__1SDV_20190704T135158_20190704T135225_027968_…, whose
-# middle is Ridgecrest, and S2A_MSIL1C_20170522T110621_N0205_R137_T30UXC_…, 72 cycles before the node given here.
+# Ascending nodes, derived from published scenes: S1A_IW_SLC__1SDV_20190704T135158_20190704T135225_027968_…, whose
+# middle is Ridgecrest, and S2A_MSIL1C_20170522T110621_N0205_R137_T30UXC_…, 72 cycles before this node.
 _S1_ANCHOR = 1_562_245_946.0  # 2019-07-04T13:12:26Z
 _S2_ANCHOR = 1_557_657_563.0  # 2019-05-12T10:39:23Z
 
-SATELLITES = (
-    Satellite(
-        name="Sentinel-1A",
-        short="S1A",
-        mission=SENTINEL_1,
-        anchor_orbit=27968,
-        anchor=_S1_ANCHOR,
-        first_relative=73,
-    ),
-    Satellite(
-        name="Sentinel-1B",
-        short="S1B",
-        mission=SENTINEL_1,
-        anchor_orbit=17072,
-        anchor=_S1_ANCHOR + 6 * DAY,
-        first_relative=27,
-        last=1_640_217_600.0,  # 2021-12-23, when its power supply failed
-    ),
-    Satellite(
-        name="Sentinel-2A",
-        short="S2A",
-        mission=SENTINEL_2,
-        anchor_orbit=20297,
-        anchor=_S2_ANCHOR,
-        first_relative=-2,
-    ),
-    Satellite(
-        name="Sentinel-2B",
-        short="S2B",
-        mission=SENTINEL_2,
-        anchor_orbit=11317,
-        anchor=_S2_ANCHOR - 5 * DAY,
-        first_relative=27,
-        lag=8.0,
+FLEET = (
+    Spacecraft(short="S1A", mission=SENTINEL_1, anchor_orbit=27968, anchor=_S1_ANCHOR, first_relative=73),
+    Spacecraft(short="S1B", mission=SENTINEL_1, anchor_orbit=17072, anchor=_S1_ANCHOR + 6 * DAY, first_relative=27),
+    Spacecraft(short="S2A", mission=SENTINEL_2, anchor_orbit=20297, anchor=_S2_ANCHOR, first_relative=-2),
+    Spacecraft(
+        short="S2B", mission=SENTINEL_2, anchor_orbit=11317, anchor=_S2_ANCHOR - 5 * DAY, first_relative=27, lag=8.0
     ),
 )
-"""Every satellite of the model, the A of each mission first."""
-
-
-def _reference(mission: Mission) -> Satellite:
-    return next(satellite for satellite in SATELLITES if satellite.mission is mission)
+"""Every satellite, the A of each mission first."""
 
 
 def node_longitude(mission: Mission, relative: int) -> float:
-    """Longitude at which a track crosses the equator northwards, degrees, not wrapped."""
-    satellite = _reference(mission)
-    crossing = satellite.node(satellite.orbit_on(relative))
+    """Return the longitude at which a track crosses the equator northwards, in degrees, not wrapped."""
+    craft = next(craft for craft in FLEET if craft.mission is mission)
+    crossing = craft.node(craft.orbit_on(relative))
     return 15.0 * (mission.node_hour - crossing % DAY / 3600)
 
 
 def ground(mission: Mission, relative: int, seconds: float) -> tuple[float, float]:
-    """Longitude (not wrapped) and latitude below the satellite some seconds after the ascending node."""
+    """Return longitude (not wrapped) and latitude below the satellite, some seconds after the ascending node."""
     along = 2 * math.pi * seconds / mission.period
     tilt = math.radians(mission.inclination)
     lat = math.asin(math.sin(tilt) * math.sin(along))
@@ -152,7 +115,7 @@ def ground(mission: Mission, relative: int, seconds: float) -> tuple[float, floa
 
 
 def beside(mission: Mission, relative: int, seconds: float, distance: float) -> tuple[float, float]:
-    """The point `distance` kilometres to the right of the ground track, square to the flight."""
+    """Return the point `distance` kilometres to the right of the ground track, at a right angle to the flight."""
     lon, lat = ground(mission, relative, seconds)
     ahead_lon, ahead_lat = ground(mission, relative, seconds + 1)
     east = ((ahead_lon - lon + 180) % 360 - 180) * math.cos(math.radians(lat))
@@ -166,14 +129,14 @@ def beside(mission: Mission, relative: int, seconds: float, distance: float) -> 
 def strip(
     mission: Mission, relative: int, first: float, last: float, *, step: float, around: float
 ) -> list[tuple[float, float]]:
-    """Outline of the swath between two moments of one orbit.
+    """Return the outline of the swath between two moments of one orbit.
 
     Args:
-        mission: Whose swath.
+        mission: The mission.
         relative: The track.
-        first: Seconds after the ascending node.
-        last: The same.
-        step: At most so many seconds between two points of an edge.
+        first: Start, seconds after the ascending node.
+        last: End, seconds after the ascending node.
+        step: Maximum seconds between two points of an edge.
         around: Longitudes are wrapped to within 180 degrees of this one.
 
     Returns:
@@ -187,7 +150,7 @@ def strip(
 
 
 def crossings(mission: Mission, south: float, north: float, *, ascending: bool) -> tuple[float, float]:
-    """When a satellite is between two latitudes, as seconds after the ascending node (first, last)."""
+    """Return when a satellite is between two latitudes, as seconds after the ascending node (first, last)."""
     tilt = math.sin(math.radians(mission.inclination))
 
     def climb(lat: float) -> float:
@@ -196,6 +159,6 @@ def crossings(mission: Mission, south: float, north: float, *, ascending: bool) 
 
     low, high = climb(south), climb(north)
     begin, end = (low, high) if ascending else (math.pi - high, math.pi - low)
-    turn = 2 * math.pi if begin < 0 else 0.0  # the way north to the equator ends an orbit, it does not begin one
+    turn = 2 * math.pi if begin < 0 else 0.0  # south of the equator, northward flight is the end of an orbit
     scale = mission.period / (2 * math.pi)
     return (begin + turn) * scale, (end + turn) * scale

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sedas_sync import memory
+from sedas_sync import folder, memory
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.memory import SCHEMA
 
@@ -102,6 +102,8 @@ def in_words(path: Path) -> Iterator[None]:
             raise IndexDamagedError(f"{path}: the index is damaged: {error}") from error
         if kind in _PERHAPS_FULL and _is_full(path):
             reason = FULL
+        elif kind == sqlite3.SQLITE_READONLY:
+            reason += _whose(path)
         raise IndexUnwritableError(f"{path}: the mirror's index cannot be written: {reason}") from error
 
 
@@ -194,4 +196,20 @@ def cannot_write(place: Path, error: OSError) -> SedasSyncError:
     """What to say of a mirror that cannot be made or written: no mistake of the manifest where the disk is full."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return IndexUnwritableError(f"{place}: the mirror cannot be written: {FULL}")
-    return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}")
+    said = _whose(place) if isinstance(error, PermissionError) else ""
+    return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}{said}")
+
+
+def _whose(place: Path) -> str:
+    """Whose a file or folder is that this user may not write, and what to do; nothing where it is this user's."""
+    try:
+        owner = place.lstat().st_uid
+    except OSError:
+        return ""
+    if owner == os.geteuid():
+        return ""
+    name = folder.user(owner)
+    return (
+        f"; it belongs to the user {name}: run this command as {name}, or have {name} let the group write "
+        f"(umask 002 from now on, and chmod -R g+w {memory.STATE})"
+    )

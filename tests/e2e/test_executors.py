@@ -17,7 +17,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 
 import pytest
 from msgspec.structs import replace
-from other_users import NOBODY, as_root, as_user, open_to_all
+from other_users import NOBODY, as_root, as_user, common  # noqa: F401  # a fixture
 from test_survive import MAY, offer
 
 import sedas_sync as ss
@@ -31,7 +31,6 @@ from sedas_sync.sandbox.faults import fail, slow
 from sedas_sync.transfer import Job, Stopped, claim, remote
 from sedas_sync.transfer.claim import Lost
 from sedas_sync.transfer.remote import Errand, Outcome, begin, look, run, without_link
-
 
 TOKEN = "0123456789abcdef" * 2
 
@@ -378,7 +377,7 @@ def test_a_worker_that_joins_later_and_does_not_see_it_ends_the_run(workspace, s
     assert not list((tmp_path / "other").iterdir())
 
 
-SECRETS = ("X-Amz", "Signature", "abc", "ann:", "pw@", "Authorization", "Token secret", "secret")
+SECRETS = ("X-Amz", "Signature", "=abc", "ann:", "pw@", "Authorization", "Token secret", "secret")
 SECRET = Download(
     url="https://ann:pw@host.example/S2A.zip?X-Amz-Signature=abc", headers={"Authorization": "Token secret"}
 )
@@ -455,19 +454,20 @@ with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror, ThreadPoolExecutor(
 
 
 @as_root
-def test_a_worker_of_another_user_is_told_what_to_do(tmp_path):
-    begin(str(tmp_path), FOLDER, TOKEN)
-    errand, _ = without_link(errand_of(tmp_path))
-    open_to_all(tmp_path)
-    (tmp_path / "errand").write_bytes(pickle.dumps(errand))
-    asked = f"from sedas_sync.transfer.remote import look; print(look({str(tmp_path)!r}, {FOLDER!r}, {TOKEN!r}, "
-    said = as_user(NOBODY, ["-c", asked + f"{ss.__version__!r}).problem)"], tmp_path)
+def test_a_worker_of_another_user_is_told_what_to_do(common):  # noqa: F811  # the fixture
+    place = common.path
+    begin(str(place), FOLDER, TOKEN)
+    errand, _ = without_link(errand_of(place))
+    (place / "errand").write_bytes(pickle.dumps(errand))
+    asked = f"print(sedas_sync.transfer.remote.look({str(place)!r}, {FOLDER!r}, {TOKEN!r}, {ss.__version__!r}))"
+    said = as_user(NOBODY, asked, cwd=place)
     expected = "may not read the links of this run, which is of the user root: start the workers as the user who runs"
     assert expected in said.stdout, said.stderr
-    # One that was never asked, since the token could be read when it was.
-    (tmp_path / FOLDER / TOKEN).chmod(0o644)
-    done = "import pickle, sys; from sedas_sync.transfer.remote import run; print(run(pickle.load(sys.stdin.buffer)).error)"
-    said = as_user(NOBODY, ["-c", done], tmp_path, stdin=tmp_path / "errand")
+    # One that could read the run's token when it was asked.
+    (place / FOLDER / TOKEN).chmod(0o644)
+    (place / FOLDER).chmod(0o777)
+    done = "import pickle; print(sedas_sync.transfer.remote.run(pickle.load(sys.stdin.buffer)).error)"
+    said = as_user(NOBODY, done, cwd=place, stdin=place / "errand")
     assert expected in said.stdout, said.stderr
 
 

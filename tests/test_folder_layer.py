@@ -27,7 +27,7 @@ ELSEWHERE = {
     "__main__.py": ({"open", "os.open"}, "opens /dev/null"),
     "adopt.py": (
         {"open", ".open"},
-        "reads a folder that the user names; a copy has to have the bytes that were checked",
+        "reads a folder that the user names, and proves what it copies",
     ),
     "aoifile.py": (None, "reads AOI files that the manifest names"),
     "archives/cdse/keycloak.py": (None, "keeps a login in the user's own cache folder"),
@@ -78,6 +78,8 @@ def reaching(source):
 
 
 def _is_descriptor(argument):
+    if isinstance(argument, ast.Call):
+        return isinstance(argument.func, ast.Attribute) and argument.func.attr == "fileno"
     return isinstance(argument, ast.Name) and argument.id in ("file", "here", "there", "folder", "state")
 
 

@@ -30,7 +30,8 @@ HELD = 1.0
 
 _HELD_MOST = 16
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ONE_FILE = os.O_NOFOLLOW | os.O_CLOEXEC
+_ONE_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""With `O_NONBLOCK` a pipe in a file's place keeps nobody waiting."""
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """What opening a folder says that was there when its name was read."""
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
@@ -205,7 +206,7 @@ def prepare(root: str, relative: str) -> str:
 def open_file(root: str, relative: str, flags: int, mode: int = 0o666) -> int:
     """Open a file below the root, never through a link; the caller closes the descriptor.
 
-    Folders on the way are made where `flags` make the file. What is opened without `O_NONBLOCK` and is a pipe waits.
+    Folders on the way are made where `flags` make the file.
 
     Raises:
         TransferError: the file itself or a folder on the way is a symbolic link.

@@ -280,8 +280,8 @@ class Adopter:
         self._record(placed)
         if source is not None and how == "move":
             for file in found.files:
-                with suppress(OSError):
-                    (source / path / file.name).unlink()
+                with suppress(OSError, TransferError):
+                    folder.drop(str(source), f"{path}/{file.name}")
         return told(Result.ADOPTED, place=want.path)
 
     def _place_folder(self, path: str, want: Want, found: Holding, source: Path | None, how: How) -> Holding:
@@ -340,9 +340,8 @@ class Adopter:
     def _judge(self, scene_id: SceneId, place: Path, entry: folder.Entry) -> Holding | str:
         """Check a file: what the index is to remember of it, or why it is not the scene."""
         want = self._wants[scene_id]
-        path = str(place / entry.path)
         try:
-            judged = judge_want(path, want, level=self._level, filehash=self._filehash)
+            judged = judge_want(str(place), entry.path, want, level=self._level, filehash=self._filehash)
             if judged.problem is not None:
                 return judged.problem
         except (OSError, SedasSyncError) as error:
@@ -377,8 +376,10 @@ class Adopter:
             return told(Result.FAILED, str(error))
         self._record(replace(found, mtime_ns=mtime_ns))
         if source is not None and how == "move":
-            with suppress(FileNotFoundError):
-                (source / entry.path).unlink()
+            try:
+                folder.drop(str(source), entry.path)
+            except (OSError, TransferError) as error:
+                self.warnings.append(f"{entry.path}: is adopted, and stays where it was too: {error}")
         return told(Result.ADOPTED, path=found.path, level=found.level.value)
 
     def _place(self, entry: folder.Entry, found: Holding, source: Path | None, how: How) -> int:

@@ -1,5 +1,6 @@
 """The lock of a mirror: one process at a time changes it, and says who it is."""
 
+import fcntl
 import json
 import os
 import socket
@@ -10,13 +11,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sedas_sync import memory
+from sedas_sync import folder, memory
 from sedas_sync.database import cannot_write
-from sedas_sync.errors import MirrorLocked
+from sedas_sync.errors import ManifestError, MirrorLocked, TransferError
 from sedas_sync.memory import STATE
 
 _SAID_WITHIN = (0.02, 0.05, 0.13, 0.3)
 """Pauses between looks at who holds a lock, seconds."""
+_LOOK_EVERY = 0.05
+"""Seconds between two tries at a lock that another process holds."""
+_MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +44,57 @@ def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
     Raises:
         MirrorLocked: another process holds it; the message names it.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415  # costs as much to import as a command that needs no lock
-
-    path = root / STATE / memory.LOCK
-    guard = FileLock(path)
+    path = f"{STATE}/{memory.LOCK}"
     try:
-        guard.acquire(timeout=timeout)
-    except Timeout:
-        raise MirrorLocked(
-            f"{root}: another process is at work here: {_describe(path)}; `--lock-timeout SECONDS` waits for its end"
-        ) from None
+        file = folder.open_file(str(root), path, os.O_RDWR | os.O_CREAT)
+    except TransferError as error:
+        raise ManifestError(f"{root}: {error}; take it away and run the command again") from None
     except OSError as error:
-        raise cannot_write(root, error) from None
+        raise cannot_write(root / path, error) from None
     try:
+        try:
+            taken = _taken(file, time.monotonic() + timeout)
+        except OSError as error:
+            raise cannot_write(root / path, error) from None
+        if not taken:
+            raise MirrorLocked(
+                f"{root}: another process is at work here: {_describe(file)}; "
+                "`--lock-timeout SECONDS` waits for its end"
+            )
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now.isoformat(timespec="seconds"))
-        with suppress(OSError):  # who holds it is for whoever waits; the lock itself needs no room
-            path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
-        yield
+        try:
+            with suppress(OSError):  # who holds it is for whoever waits; the lock itself needs no room
+                os.ftruncate(file, 0)
+                os.pwrite(file, json.dumps(asdict(holder)).encode(), 0)
+            yield
+        finally:
+            # Else the next one to hold it would for a moment go by this name.
+            with suppress(OSError):
+                os.ftruncate(file, 0)
+            # A process that was forked meanwhile has the file open too: closing it here would not be enough.
+            fcntl.flock(file, fcntl.LOCK_UN)
     finally:
-        # Else the next one to hold it would for a moment go by this name.
-        with suppress(OSError):
-            os.truncate(path, 0)
-        guard.release()
+        os.close(file)
 
 
-def _describe(path: Path, sleep: Callable[[float], None] = time.sleep) -> str:
+def _taken(file: int, until: float) -> bool:
+    """Lock the file, or say that somebody else has it for longer than is waited."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if (left := until - time.monotonic()) <= 0:
+                return False
+            time.sleep(min(_LOOK_EVERY, left))
+        else:
+            return True
+
+
+def _describe(file: int, sleep: Callable[[float], None] = time.sleep) -> str:
     """Who holds the lock, who says so right after taking it: where nothing is said yet, it is asked a few times."""
     for pause in (*_SAID_WITHIN, None):
         try:
-            holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
+            holder = Holder(**json.loads(os.pread(file, _MOST, 0)))
         except (OSError, ValueError, TypeError):
             if pause is not None:
                 sleep(pause)

@@ -55,7 +55,7 @@ def under_way(root: str, name: str) -> int:
         found = partial_of(root, name)
         return 0 if found is None else found.bytes
     total = 0
-    for entry in folder.scan(f"{root}/{name}"):
+    for entry in folder.scan(root, name):
         if entry.path.startswith("new/"):
             total += entry.size if entry.is_file else 0
         elif entry.path.endswith(".part"):
@@ -141,7 +141,7 @@ class Bundle:
             file = self._gathered(asset) or self._from_held(asset)
             if file is not None:
                 self._have(file)
-        for entry in list(folder.scan(f"{self._root}/{self._place}/new")):
+        for entry in list(folder.scan(self._root, f"{self._place}/new")):
             if entry.path not in self.files:
                 folder.remove(self._root, f"{self._place}/new/{entry.path}")
         return tuple(asset for asset in self.scene.assets if asset.name not in self.files)
@@ -256,16 +256,15 @@ def spare(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
     """
     place = f"{STATE}/partial"
     try:
-        with os.scandir(f"{root}/{place}") as listing:
-            names = {entry.name for entry in listing if entry.name.endswith((".part", SUFFIX))}
-    except OSError:
+        names = {name for name in folder.names(root, place) if name.endswith((".part", SUFFIX))}
+    except (OSError, TransferError):
         return (), 0
     if names:
         names.difference_update(partial_path(scene).rpartition("/")[2] for scene in wanted)
     found = tuple(
         f"{place}/{name}"
         for name in sorted(names)
-        if not (name.endswith(SUFFIX) and os.path.lexists(f"{root}/{place}/{name}/old"))
+        if not (name.endswith(SUFFIX) and folder.stat(root, f"{place}/{name}/old") is not None)
     )
     return found, sum(under_way(root, path) for path in found)
 
@@ -292,9 +291,8 @@ def left_over(root: str) -> frozenset[str]:
     """Where scenes of several files are being gathered, or were when something was killed."""
     place = f"{STATE}/partial"
     try:
-        with os.scandir(f"{root}/{place}") as listing:
-            return frozenset(f"{place}/{entry.name}" for entry in listing if entry.name.endswith(SUFFIX))
-    except OSError:
+        return frozenset(f"{place}/{name}" for name in folder.names(root, place) if name.endswith(SUFFIX))
+    except (OSError, TransferError):
         return frozenset()
 
 
@@ -326,7 +324,7 @@ def _retire(root: str, place: str, path: str, held: Holding | None) -> list[str]
     inner = None if held is None else _within(held.path, path)
     known = {} if held is None or inner is None else {f"{inner}{file.name}": file for file in held.files}
     said = []
-    for entry in sorted(folder.scan(f"{root}/{old}")):
+    for entry in sorted(folder.scan(root, old)):
         at, shown = f"{old}/{entry.path}", f"{path}/{entry.path}"
         file = known.get(entry.path)
         if file is not None and _same(folder.stat(root, at), file):
@@ -346,15 +344,12 @@ def _within(inner: str, path: str) -> str | None:
 
 
 def _write(root: str, path: str, values: dict[str, Any]) -> None:
-    with folder.parent(root, path, create=True) as (here, name):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, 0o666, dir_fd=here), "w", encoding="ascii") as out:
-            json.dump(values, out)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(folder.open_file(root, path, flags), "w", encoding="ascii") as out:
+        json.dump(values, out)
 
 
 def _read(root: str, path: str) -> dict[str, Any]:
-    with folder.parent(root, path) as (here, name):
-        note = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-        with os.fdopen(note, encoding="ascii") as opened:
-            values: dict[str, Any] = json.load(opened)
-            return values
+    with os.fdopen(folder.open_file(root, path, os.O_RDONLY), encoding="ascii") as opened:
+        values: dict[str, Any] = json.load(opened)
+        return values

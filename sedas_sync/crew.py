@@ -16,14 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from sedas_sync import __version__
+from sedas_sync import __version__, folder
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.events import Worker
 from sedas_sync.memory import STATE
 from sedas_sync.transfer import Got, Job
 from sedas_sync.transfer.claim import Lost, clear
-from sedas_sync.transfer.remote import Errand, Outcome, Retry, Seen, look, run, sealed_errand
-from sedas_sync.transfer.sealed import new_key
+from sedas_sync.transfer.remote import Errand, Outcome, Retry, Seen, begin, look, run, without_link
 
 __all__ = ["Crew", "Lost"]
 
@@ -70,11 +69,11 @@ class Crew:
         self._share = max_rate / jobs
         self._on_retry = on_retry
         self._token = secrets.token_hex(16)
-        self._key = new_key()
         self._jobs = self.window = jobs
         """How many errands are worth handing out at once: what waits in an executor's queue has a link and a token that
         grow old there."""
-        self._errands: set[Future[Any]] = set()
+        self._errands: dict[Future[Any], str] = {}
+        """What is under way, and where its link is."""
         self._number = 0
         self._done: deque[float] = deque(maxlen=jobs)
         self._lock = threading.Lock()
@@ -91,7 +90,7 @@ class Crew:
         """
         try:
             clear(str(self._root), FOLDER)
-            self._begin()
+            begin(str(self._root), FOLDER, self._token)
         except OSError as error:
             raise SedasSyncError(f"{self._root / FOLDER}: {error.strerror or error}") from error
         try:
@@ -108,14 +107,6 @@ class Crew:
         if seen is None and isinstance(self._executor, Known):
             return "not every worker has answered yet: each is asked again with its first scene"
         return "no worker has answered yet: scenes wait for the first one"
-
-    def _begin(self) -> None:
-        """Put the run's token where workers look for it: whole, or not at all."""
-        place = self._root / FOLDER
-        place.mkdir(exist_ok=True)
-        draft = place / f"{self._token}.new"
-        draft.write_bytes(self._key)
-        draft.rename(place / self._token)
 
     def _asked(self, halted: Callable[[], bool]) -> list[Seen] | None:
         """What workers say of themselves; None where they said nothing for a while."""
@@ -139,7 +130,7 @@ class Crew:
         """Give a job to a worker. The future's error is the fetch's, or `Lost` where the worker's was no fetch at all.
 
         Raises:
-            SedasSyncError: the executor takes no more work.
+            SedasSyncError: the executor takes no more work, or the link cannot be put where workers read it.
         """
         self._number += 1
         errand = Errand(
@@ -152,8 +143,16 @@ class Crew:
         )
         mine = Handed()
         since = time.monotonic()
-        theirs = self._submitted(run, sealed_errand(errand, self._key))
-        self._errands.add(theirs)
+        try:
+            errand, link = without_link(errand)
+        except OSError as error:
+            raise SedasSyncError(f"{self._root / FOLDER}: cannot be written: {error.strerror or error}") from error
+        try:
+            theirs = self._submitted(run, errand)
+        except SedasSyncError:
+            self._forget(link)
+            raise
+        self._errands[theirs] = link
         theirs.add_done_callback(lambda done: self._arrived(job, done, since, mine))
         return mine
 
@@ -164,7 +163,7 @@ class Crew:
             raise SedasSyncError(f"the executor takes no work: {_first_line(error)}") from error
 
     def _arrived(self, job: Job, done: Future[Any], since: float, mine: "Handed") -> None:
-        self._errands.discard(done)
+        self._forget(self._errands.pop(done, None))
         outcome: Outcome | None = None
         error: BaseException | None
         if done.cancelled():
@@ -203,10 +202,17 @@ class Crew:
 
     def dismiss(self) -> None:
         """Let workers know that the run ends, and take back what none of them has begun."""
-        (self._root / FOLDER / self._token).unlink(missing_ok=True)
-        for errand in tuple(self._errands):
+        self._forget(f"{FOLDER}/{self._token}")
+        for errand, link in tuple(self._errands.items()):
+            self._forget(link)
             errand.cancel()
         disband(self._root)
+
+    def _forget(self, path: str | None) -> None:
+        """Delete a file that workers read; what cannot be deleted the next run tries again."""
+        if path is not None:
+            with suppress(OSError, TransferError):
+                folder.drop(str(self._root), path)
 
     # -- who did how much --------------------------------------------------------------------------------------------
 
@@ -278,8 +284,8 @@ def _awaited(future: Future[Any], halted: Callable[[], bool]) -> Any:
 
 def disband(root: Path) -> None:
     """Take away what runs and workers share, unless a worker still holds a claim there."""
-    with suppress(OSError):
-        (root / FOLDER).rmdir()
+    with suppress(OSError, TransferError):
+        folder.drop_folder(str(root), FOLDER)
 
 
 class _Pace:

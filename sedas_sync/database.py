@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sedas_sync import memory
+from sedas_sync import folder, memory
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.memory import SCHEMA
 
@@ -102,6 +102,8 @@ def in_words(path: Path) -> Iterator[None]:
             raise IndexDamagedError(f"{path}: the index is damaged: {error}") from error
         if kind in _PERHAPS_FULL and _is_full(path):
             reason = FULL
+        elif kind == sqlite3.SQLITE_READONLY:
+            reason += _whose(path)
         raise IndexUnwritableError(f"{path}: the mirror's index cannot be written: {reason}") from error
 
 
@@ -113,16 +115,20 @@ def _is_full(path: Path) -> bool:
     return space.f_bavail * space.f_frsize < _LITTLE or not space.f_favail
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
+def open_for_writing(root: Path) -> sqlite3.Connection:
     """Open an index, created or brought to the present format where need be; the caller holds the mirror's lock.
 
     Raises:
-        ManifestError: it was written by a newer version of this package.
+        ManifestError: it was written by a newer version of this package, or is a symbolic link.
         IndexDamagedError: the file is there and is no index.
         IndexUnwritableError: it cannot be written.
     """
+    path = root / memory.STATE / memory.INDEX
     with in_words(path):
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30, factory=_Connection)
+        try:
+            db = cast("_Connection", memory.connect(str(root), "rwc", timeout=30, factory=_Connection))
+        except OSError as error:
+            raise cannot_write(root, error) from error
         db.place = path
         try:
             memory.tune(db)
@@ -137,19 +143,26 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         return db
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open an index that is there.
+def open_for_reading(root: Path) -> sqlite3.Connection | None:
+    """Open an index; None where there is none.
 
     Raises:
-        ManifestError: it was written by a newer version of this package.
+        ManifestError: it was written by a newer version of this package, or is a symbolic link.
         IndexDamagedError: it is no index.
+        SedasSyncError: it cannot be read.
     """
+    path = root / memory.STATE / memory.INDEX
     # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
     # writing there either, which is what `immutable` promises.
     last: sqlite3.OperationalError | None = None
     with in_words(path):
-        for option in ("mode=ro", "mode=ro&immutable=1"):
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=30)
+        for mode in ("ro", "ro&immutable=1"):
+            try:
+                db = memory.connect(str(root), mode, timeout=30)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except OSError as error:
+                raise SedasSyncError(f"{path}: the mirror's index cannot be read: {error.strerror}") from error
             try:
                 checked_version(db, path)
                 # Reads the schema, which a look at the version does not.
@@ -183,4 +196,20 @@ def cannot_write(place: Path, error: OSError) -> SedasSyncError:
     """What to say of a mirror that cannot be made or written: no mistake of the manifest where the disk is full."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return IndexUnwritableError(f"{place}: the mirror cannot be written: {FULL}")
-    return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}")
+    said = _whose(place) if isinstance(error, PermissionError) else ""
+    return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}{said}")
+
+
+def _whose(place: Path) -> str:
+    """Whose a file or folder is that this user may not write, and what to do; nothing where it is this user's."""
+    try:
+        owner = place.lstat().st_uid
+    except OSError:
+        return ""
+    if owner == os.geteuid():
+        return ""
+    name = folder.user(owner)
+    return (
+        f"; it belongs to the user {name}: run this command as {name}, or have {name} let the group write "
+        f"(umask 002 from now on, and chmod -R g+w {memory.STATE})"
+    )

@@ -30,6 +30,10 @@ HELD = 1.0
 
 _HELD_MOST = 16
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ONE_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""With `O_NONBLOCK` a pipe in a file's place keeps nobody waiting."""
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""What opening a folder says that was there when its name was read."""
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
 
 
@@ -199,6 +203,38 @@ def prepare(root: str, relative: str) -> str:
         return f"{root}/{relative}"
 
 
+def open_file(root: str, relative: str, flags: int, mode: int = 0o666) -> int:
+    """Open a file below the root, never through a link; the caller closes the descriptor.
+
+    Folders on the way are made where `flags` make the file.
+
+    Raises:
+        TransferError: the file itself or a folder on the way is a symbolic link.
+        OSError: it cannot be opened.
+    """
+    with parent(root, relative, create=bool(flags & os.O_CREAT)) as (here, name):
+        try:
+            return os.open(name, flags | _ONE_FILE, mode, dir_fd=here)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise errors.TransferError(
+                f"{relative} in the mirror is a symbolic link; nothing is read or written through it"
+            ) from error
+
+
+def names(root: str, relative: str) -> list[str]:
+    """The names in a folder below the root, sorted.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        TransferError: it or a folder on the way is a symbolic link or no folder.
+        OSError: it cannot be read.
+    """
+    with parent(root, f"{relative}/-") as (here, _):
+        return sorted(os.listdir(here))  # noqa: PTH208 - a descriptor has no path
+
+
 def place(root: str, part: str, final: str, *, replace: bool = False) -> os.stat_result:
     """Give a finished file its final name, at once and as a whole; returns its stat.
 
@@ -231,22 +267,78 @@ def place_at(here: int, source: str, there: int, target: str, *, replace: bool) 
 
 def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -> None:
     if replace:
-        os.replace(source, target, src_dir_fd=here, dst_dir_fd=there)
+        with _whose(there, target):
+            os.replace(source, target, src_dir_fd=here, dst_dir_fd=there)
         return
-    try:
-        # Unlike a rename, a link never takes a name that somebody has.
-        os.link(source, target, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
+    with _whose(here, source):
+        if _is_kept(here, source):
+            # A second name could be given to it, and then neither be taken away.
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), source)
+        try:
+            # Unlike a rename, a link never takes a name that somebody has.
+            os.link(source, target, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+        except FileExistsError:
             raise
-        # A file system without hard links: look, then rename.
-        if exists(there, target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from error
-        os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)
-        return
-    os.unlink(source, dir_fd=here)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # A file system without hard links: look, then rename.
+            if exists(there, target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from error
+            os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)
+            return
+        try:
+            os.unlink(source, dir_fd=here)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(target, dir_fd=there)
+            raise
+
+
+def _is_kept(here: int, name: str) -> bool:
+    """Whether a folder has the sticky bit, by which others than its owner move and delete their own files alone."""
+    folder, me = os.fstat(here), os.geteuid()
+    if not folder.st_mode & modes.S_ISVTX or me in (0, folder.st_uid):
+        return False
+    return os.stat(name, dir_fd=here, follow_symlinks=False).st_uid != me
+
+
+@contextmanager
+def _whose(here: int, name: str) -> Iterator[None]:
+    """Say of a file that this user may not move, replace or delete whose it is, and what to do.
+
+    Raises:
+        TransferError: the file system refused it.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        try:
+            file, folder = os.stat(name, dir_fd=here, follow_symlinks=False), os.fstat(here)
+        except OSError:
+            raise error from None
+        owner, me = user(file.st_uid), user(os.geteuid())
+        if folder.st_mode & modes.S_ISVTX and file.st_uid != os.geteuid():
+            said = (
+                f"{name} belongs to the user {owner}, and its folder has the sticky bit: only {owner} and the folder's "
+                f"owner ({user(folder.st_uid)}) may move or delete it; have one of them do that, or run this command"
+            )
+        else:
+            said = (
+                f"{name} belongs to the user {owner}, and the user {me} may not move or delete it: {error.strerror}; "
+                f"its folder belongs to {user(folder.st_uid)}, who can allow it (chmod g+w)"
+            )
+        raise errors.TransferError(said) from error
+
+
+def user(uid: int) -> str:
+    """The name of a user, or the number where there is none."""
+    import pwd  # noqa: PLC0415 - for an error's message alone
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def exists(folder: int, name: str) -> bool:
@@ -299,7 +391,8 @@ def set_aside(root: str, relative: str, *, of: str = "") -> str:
                 if plain:
                     _rename(here, name, there, free, replace=False)
                 else:
-                    os.rename(name, free, src_dir_fd=here, dst_dir_fd=there)
+                    with _whose(here, name):
+                        os.rename(name, free, src_dir_fd=here, dst_dir_fd=there)
             except FileExistsError:
                 continue
             return f"{REPLACED}/{free}"
@@ -366,7 +459,8 @@ def move_folder(root: str, old: str, new: str) -> None:
         if exists(there, target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
         # What takes the name between look and deed is in nobody's way: a folder replaces nothing but an empty one.
-        os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)
+        with _whose(here, source):
+            os.rename(source, target, src_dir_fd=here, dst_dir_fd=there)
         for changed in (there, here):
             with suppress(OSError):
                 os.fsync(changed)
@@ -408,8 +502,33 @@ def remove(root: str, relative: str) -> None:
     """
     with parent(root, relative) as (folder, name):
         _regular(folder, name, relative)
-        os.unlink(name, dir_fd=folder)
+        with _whose(folder, name):
+            os.unlink(name, dir_fd=folder)
     _tidy(root, relative)
+
+
+def drop(root: str, relative: str) -> None:
+    """Delete a regular file and leave its folder; where there is none, do nothing.
+
+    Raises:
+        TransferError: it is no regular file, or a folder on the way is a symbolic link.
+        OSError: it cannot be deleted.
+    """
+    with suppress(FileNotFoundError), parent(root, relative) as (folder, name):
+        _regular(folder, name, relative)
+        with _whose(folder, name):
+            os.unlink(name, dir_fd=folder)
+
+
+def drop_folder(root: str, relative: str) -> None:
+    """Delete a folder if it is empty.
+
+    Raises:
+        OSError: it is not there, not empty, or no folder.
+        TransferError: a folder on the way is a symbolic link.
+    """
+    with parent(root, relative) as (folder, name):
+        os.rmdir(name, dir_fd=folder)
 
 
 def _regular(folder: int, name: str, shown: str) -> None:
@@ -427,34 +546,61 @@ def _tidy(root: str, relative: str) -> None:
             return
 
 
-def scan(root: str) -> Iterator[Entry]:
+def scan(root: str, below: str = "") -> Iterator[Entry]:
     """Yield everything below the root but its folders and the state folder; links are not followed.
 
-    What vanishes during the pass is left out. Nothing is yielded where the root does not exist.
+    What vanishes during the pass is left out, and so is a folder that becomes a link. Nothing is yielded where the root
+    does not exist.
+
+    Args:
+        root: the mirror's folder.
+        below: a folder of it, which may be in the state folder; paths are then relative to that.
 
     Raises:
         OSError: a folder cannot be read.
     """
-    waiting = [("", root)]
-    while waiting:
-        prefix, folder = waiting.pop()
-        try:
-            listing = os.scandir(folder)
-        except FileNotFoundError:
-            continue
-        with listing:
-            for entry in listing:
-                name = entry.name
-                try:
-                    if entry.is_dir(follow_symlinks=False):
-                        if prefix or name != STATE:
-                            waiting.append((f"{prefix}{name}/", entry.path))
-                        continue
-                    found = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
+    # A folder stays open as long as one in it is to be seen: so none is reached through a link that came meanwhile.
+    opened: list[tuple[int, str, list[str]]] = []
+    try:
+        with suppress(FileNotFoundError, errors.TransferError):
+            here = _walk(root, parts(below) if below else [], create=False)
+            opened.append((here, "", []))
+            yield from _seen(here, "", opened[-1][2], all_of_it=bool(below))
+        while opened:
+            above, prefix, waiting = opened[-1]
+            if not waiting:
+                os.close(opened.pop()[0])
+                continue
+            name = waiting.pop()
+            try:
+                here = os.open(name, _FOLDER, dir_fd=above)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
+                continue
+            inner = f"{prefix}{name}/"
+            opened.append((here, inner, []))
+            yield from _seen(here, inner, opened[-1][2], all_of_it=True)
+    finally:
+        for here, _, _ in opened:
+            os.close(here)
+
+
+def _seen(here: int, prefix: str, folders: list[str], *, all_of_it: bool) -> Iterator[Entry]:
+    """Yield what an open folder has, and gather the names of the folders in it."""
+    with os.scandir(here) as listing:
+        for entry in listing:
+            name = entry.name
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if all_of_it or name != STATE:
+                        folders.append(name)
                     continue
-                mode = found.st_mode
-                yield Entry(prefix + name, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            mode = found.st_mode
+            yield Entry(prefix + name, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
 
 
 def listing(root: str, known: Collection[str]) -> dict[str, Entry]:

@@ -1,19 +1,24 @@
 """A mirror's folder as the place of its state: its index, who owns it, and its lock."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from sedas_sync import folder
 from sedas_sync.applylock import lock
 from sedas_sync.database import IndexDamagedError, cannot_write
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.index import Index
 from sedas_sync.manifest import Manifest
-from sedas_sync.memory import INDEX, STATE
+from sedas_sync.memory import BESIDE, INDEX, LOCK, NOTE, STATE
 from sedas_sync.rescue import Rescued, rescue
+
+_OURS = ("", "partial", "replaced", "workers", INDEX, *(INDEX + end for end in BESIDE), LOCK, NOTE)
+"""What a run writes to in the state folder, and the folder itself."""
 
 WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
 """The end of the sentence about a damaged index that is only looked at."""
@@ -71,13 +76,12 @@ class Home:
             yield index, index.said
 
     def _put_aside(self, error: IndexDamagedError, said: list[str], *, write: bool) -> Rescued:
-        file = self.root / STATE / INDEX
-        rescued = rescue(file)
+        rescued = rescue(self.root)
         if not write and not self._locked:
             said.append(f"{error}{WILL_REBUILD}")
             return rescued
-        kept = _put_aside(file)
-        said.append(f"{error}; it was put aside as {kept.name} and is rebuilt from the folder{_orders_said(rescued)}")
+        kept = _put_aside(str(self.root))
+        said.append(f"{error}; it was put aside as {kept} and is rebuilt from the folder{_orders_said(rescued)}")
         if not write:
             # Whoever reads may not be who tells of it.
             self._rebuilt.append(said[-1])
@@ -115,13 +119,19 @@ class Home:
         if self._locked:
             yield
             return
-        state = self.root / STATE
-        for path in (state, *(state / name for name in ("partial", "replaced", "index.db", "apply.lock"))):
-            if path.is_symlink():
-                raise ManifestError(f"{path}: is a symbolic link; nothing is written through it")
+        root = str(self.root)
         try:
+            for name in _OURS:
+                found = folder.stat(root, f"{STATE}/{name}" if name else STATE)
+                if found is not None and stat.S_ISLNK(found.st_mode):
+                    raise ManifestError(
+                        f"{self.root / STATE / name}: is a symbolic link; nothing is written through it: "
+                        "take it away and run the command again"
+                    )
             for name in ("partial", "replaced"):
-                (state / name).mkdir(parents=True, exist_ok=True)
+                folder.prepare(root, f"{STATE}/{name}/-")
+        except TransferError as error:
+            raise ManifestError(f"{self.root}: {error}; take it away and run the command again") from None
         except OSError as error:
             raise cannot_write(self.root, error) from None
         if timeout:
@@ -154,12 +164,11 @@ def _orders_said(rescued: Rescued) -> str:
     return f", with the {len(rescued.orders)} orders that it had" if rescued.orders else ""
 
 
-def _put_aside(file: Path) -> Path:
+def _put_aside(root: str) -> str:
     number = 1
-    while (kept := file.with_name(f"{file.name}.damaged-{number}")).exists():
+    while folder.stat(root, f"{STATE}/{(kept := f'{INDEX}.damaged-{number}')}") is not None:
         number += 1
-    for suffix in ("", "-wal", "-shm"):
-        part = file.with_name(file.name + suffix)
-        if part.exists():
-            part.rename(kept.with_name(kept.name + suffix))
+    for suffix in ("", *BESIDE):
+        with suppress(FileNotFoundError):
+            folder.move(root, f"{STATE}/{INDEX}{suffix}", f"{STATE}/{kept}{suffix}")
     return kept

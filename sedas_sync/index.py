@@ -28,7 +28,7 @@ from sedas_sync.database import (
     open_for_reading,
     open_for_writing,
 )
-from sedas_sync.errors import SedasSyncError
+from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.memory import SCHEMA, STATE
 from sedas_sync.model import HeldFile, Holding, Level, Order, SceneId, Want
 from sedas_sync.notes import FIELDS as _ORDER
@@ -120,16 +120,18 @@ class Index:
         self.unwritten = False
         """Whether a row was left out for want of room."""
         self._rescued: tuple[Order, ...] = ()
-        self._notes = Notes(root / STATE / memory.NOTE)
-        self._db = self._open() if write or self.path.exists() else None
+        self._root = root
+        self._notes = Notes(root)
+        self._db = self._open()
         if write:
             self._take_up_notes()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection | None:
         if self.write:
-            return open_for_writing(self.path)
-        db = open_for_reading(self.path)
-        self._version = checked_version(db, self.path)
+            return open_for_writing(self._root)
+        db = open_for_reading(self._root)
+        if db is not None:
+            self._version = checked_version(db, self.path)
         return db
 
     def _take_up_notes(self) -> None:
@@ -211,7 +213,7 @@ class Index:
                 self._db.close()
             self._db = None
             if self.write:
-                with suppress(OSError):
+                with suppress(OSError, TransferError):
                     self._notes.clear()
 
     # -- reading -------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import IO, Literal, Protocol, cast
 
 from msgspec import Struct
 
-from sedas_sync import _zip
+from sedas_sync import _zip, folder
 from sedas_sync.model import Level
 
 Proving = Literal["crc", "structure", "size"]
@@ -228,6 +228,7 @@ class Proof:
 def check(
     path: str,
     *,
+    root: str | None = None,
     level: Proving,
     size: int | None = None,
     digest: str | None = None,
@@ -240,6 +241,7 @@ def check(
 
     Args:
         path: the file; a symbolic link in its last place is not followed.
+        root: the folder that `path` is relative to; no link below it is followed. The current one where None.
         level: how much of the zip to prove.
         size: the length it should have.
         digest: the digest that the catalogue states.
@@ -248,8 +250,12 @@ def check(
 
     Raises:
         OSError: the file cannot be read.
+        TransferError: a link is on the way below `root`.
     """
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if root is None:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    else:
+        file = folder.open_file(root, path, os.O_RDONLY)
     try:
         zipped = path.lower().endswith(".zip") or os.pread(file, 4, 0) == _zip.MAGIC
         proof = Proof(level=level, size=size, digest=digest, filehash=filehash, sha256=sha256, zipped=zipped)
@@ -259,19 +265,16 @@ def check(
         os.close(file)
 
 
-def zip_problem(file: str | IO[bytes], level: Proving) -> str | None:
+def zip_problem(file: IO[bytes], level: Proving) -> str | None:
     """Say what is wrong with a zip; None where nothing is, as far as `level` looks.
 
     Args:
-        file: its path, or a file object that has a descriptor.
+        file: a file object that has a descriptor.
         level: `crc` proves every entry, `structure` the directory, `size` nothing but the first four bytes.
 
     Raises:
         OSError: the file cannot be read.
     """
-    if isinstance(file, str):
-        with open(file, "rb") as opened:  # noqa: PTH123 - strings all through
-            return zip_problem(opened, level)
     descriptor = file.fileno()
     if level == "size":
         return None if os.pread(descriptor, 4, 0) == _zip.MAGIC else "it is no zip"

@@ -1,17 +1,110 @@
 """What the index and the quick look of a locked run both say to its SQLite file; imports next to nothing."""
 
 import json
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain
+
+from sedas_sync.errors import ManifestError
 
 STATE = ".sedas-sync"
 """The folder of a mirror that is the mirror's own."""
 INDEX, LOCK, NOTE = "index.db", "apply.lock", "order.note"
 """Its files: the index, what is locked, an order that is being placed."""
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite puts beside an index: the ends of their names."""
 SCHEMA = 2
 """The format of the index that this version writes."""
+
+
+def open_state(root: str) -> int:
+    """Open the state folder of a mirror; the caller closes the descriptor.
+
+    Raises:
+        ManifestError: it is a symbolic link or no folder.
+        FileNotFoundError: there is none.
+        OSError: it cannot be opened.
+    """
+    path = f"{root}/{STATE}"
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:
+        mode = os.stat(path, follow_symlinks=False).st_mode  # noqa: PTH116  # pathlib takes long to import
+        raise _not_ours(path, "folder", mode) from None
+
+
+def connect(
+    root: str, mode: str, *, timeout: float, factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
+    """Open a mirror's index, and nothing that a symbolic link leads to.
+
+    SQLite is given a path, and follows links in it. So the state folder is opened first, and what SQLite may open in
+    it is looked at. At the end the file that SQLite has is compared with the one in that folder. SQLite itself refuses
+    links among the files beside the index.
+
+    Args:
+        root: the mirror's folder.
+        mode: `rw` and `ro` as in a URI of SQLite, with its parameters after them; `rwc` makes an index
+            that is not there.
+        timeout: seconds that a lock of SQLite's is waited for.
+        factory: the kind of connection.
+
+    Raises:
+        ManifestError: the folder or one of the files is a symbolic link, or of another kind.
+        FileNotFoundError: there is no index.
+        OSError: it cannot be looked at, or not be made.
+        sqlite3.Error: it cannot be opened.
+    """
+    path = f"{os.path.abspath(root)}/{STATE}/{INDEX}"  # noqa: PTH100  # as above
+    state = open_state(root)
+    try:
+        if mode == "rwc":
+            mode = "rw"
+            # SQLite would make it for its owner to write alone; what it puts beside it has the index's rights.
+            with suppress(FileExistsError):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open(INDEX, flags, 0o666, dir_fd=state))
+        mine = _regular(state, path)
+        for end in BESIDE:
+            with suppress(FileNotFoundError):
+                _regular(state, path + end)
+        quoted = path.lstrip("/").replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        db = sqlite3.connect(
+            f"file:///{quoted}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=timeout,
+            factory=factory,
+        )  # fmt: skip
+        try:
+            db.text_factory = os.fsdecode
+            ((_, _, opened),) = sqlite3.Connection.execute(db, "PRAGMA database_list")
+            db.text_factory = str
+            if not os.path.samestat(mine, os.stat(opened, follow_symlinks=False)):  # noqa: PTH116  # as above
+                raise ManifestError(  # noqa: TRY301  # one of many reasons to close it
+                    f"{path}: was replaced while it was opened; run the same command again"
+                )
+        except BaseException:
+            db.close()
+            raise
+        return db
+    finally:
+        os.close(state)
+
+
+def _regular(state: int, path: str) -> os.stat_result:
+    found = os.stat(path.rpartition("/")[2], dir_fd=state, follow_symlinks=False)
+    if not stat.S_ISREG(found.st_mode):
+        raise _not_ours(path, "regular file", found.st_mode)
+    return found
+
+
+def _not_ours(path: str, kind: str, mode: int) -> ManifestError:
+    what = "is a symbolic link" if stat.S_ISLNK(mode) else f"is not a {kind}"
+    return ManifestError(
+        f"{path}: {what}; nothing is read or written through it: take it away and run the command again"
+    )
 
 
 def tune(db: sqlite3.Connection) -> None:

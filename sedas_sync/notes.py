@@ -4,18 +4,25 @@ An archive that has taken an order does not tell its number again. Between its a
 kill and a full disk; the note outlives both, since it is written over bytes that are already there.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from sedas_sync import folder
+from sedas_sync.errors import TransferError
+from sedas_sync.memory import NOTE, STATE
 from sedas_sync.model import Order, OrderState, SceneId
 
 ROOM = 16384
 """Bytes of one note; an order with a longer link or reason than fits is noted without them."""
 
 FIELDS = Order.__struct_fields__
+
+_PATH = f"{STATE}/{NOTE}"
 
 
 def order_of(values: dict[str, object]) -> Order:
@@ -32,20 +39,17 @@ class Notes:
     """The notes of one mirror, each desk that places orders with its own place in the file.
 
     Args:
-        path: the file, which need not be there.
+        root: the mirror's folder; the file need not be there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
         self._taken: dict[int, SceneId] = {}
         self._reserved: set[int] = set()
 
     def read(self) -> Iterator[Order]:
         """Yield the orders that are noted; what is no note is passed over."""
-        try:
-            content = self._path.read_bytes()
-        except OSError:
-            return
+        content = self._content()
         for start in range(0, len(content), ROOM):
             try:
                 yield order_of(json.loads(content[start : start + ROOM].strip(b"\0 \n")))
@@ -75,9 +79,12 @@ class Notes:
 
     def keep(self) -> None:
         """Bring the notes to the disk: nothing else remembers their orders."""
-        if self._path.exists():
-            with self._path.open("r+b") as file:
-                os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            file = self._open(os.O_RDWR)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
 
     def drop(self, scene_id: SceneId) -> None:
         """Take away the note of an order that is remembered elsewhere, or not wanted any more."""
@@ -92,7 +99,7 @@ class Notes:
         if not found:
             self.clear()
             return
-        content = self._path.read_bytes()
+        content = self._content()
         for place, start in enumerate(range(0, len(content), ROOM)):
             try:
                 self._taken[place] = json.loads(content[start : start + ROOM].strip(b"\0 \n"))["id"]
@@ -103,10 +110,23 @@ class Notes:
         """Remove the file where no order is noted in it."""
         if not self._taken:
             self._reserved.clear()
-            self._path.unlink(missing_ok=True)
+            folder.drop(self._root, _PATH)
+
+    def _content(self) -> bytes:
+        try:
+            with os.fdopen(self._open(os.O_RDONLY), "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
+    def _open(self, flags: int) -> int:
+        try:
+            return folder.open_file(self._root, _PATH, flags)
+        except TransferError as error:
+            raise OSError(errno.ELOOP, str(error)) from error
 
     def _write(self, place: int, note: bytes, *, durable: bool) -> None:
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        file = self._open(os.O_RDWR | os.O_CREAT)
         try:
             rest = memoryview(note.ljust(ROOM))
             at = place * ROOM

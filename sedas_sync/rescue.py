@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sedas_sync import memory
 from sedas_sync.model import Order, SceneId
 from sedas_sync.notes import FIELDS, order_of
 
@@ -20,15 +21,15 @@ class Rescued:
     """Every order that was in it was read."""
 
 
-def rescue(path: Path) -> Rescued:
+def rescue(root: Path) -> Rescued:
     """Read what can be read of a damaged index; changes nothing.
 
     Args:
-        path: the index.
+        root: the mirror's folder.
     """
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
-    except sqlite3.Error:
+        db = memory.connect(str(root), "ro", timeout=30)
+    except (sqlite3.Error, OSError):
         return Rescued()
     try:
         found: dict[SceneId, Order] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from sedas_sync import folder
 from sedas_sync.assets import held_files, held_paths
 from sedas_sync.bundle import SUFFIX, under_way
+from sedas_sync.errors import TransferError
 from sedas_sync.events import Failure, iso
 from sedas_sync.index import Index, RunRecord
 from sedas_sync.lock import Lock, Pin
@@ -273,12 +274,13 @@ def _of_dataset(
 
 
 def _partials(root: Path) -> Iterable[Partial]:
-    place = root / STATE / "partial"
     try:
-        names = sorted(entry.name for entry in place.iterdir() if entry.name.endswith((".part", SUFFIX)))
-    except OSError:
+        names = folder.names(str(root), f"{STATE}/partial")
+    except (OSError, TransferError):
         return
     for name in names:
+        if not name.endswith((".part", SUFFIX)):
+            continue
         path = f"{STATE}/partial/{name}"
         size = under_way(str(root), path)
         if size:

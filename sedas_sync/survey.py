@@ -4,6 +4,7 @@ Files whose size and time are those of the index are not read. One whose time di
 stands where a wanted scene belongs is checked.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from sedas_sync import folder
 from sedas_sync.assets import held_files, held_paths, wanted_paths, with_files
 from sedas_sync.bundle import proved, under_way
-from sedas_sync.errors import SedasSyncError
+from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.facts import facts_of
 from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
@@ -139,7 +140,7 @@ def _state_of(root: Path, held: Holding) -> FileState:
         return FileState.ABSENT
     if not stat.S_ISREG(found.st_mode) or found.st_size != held.size:
         return FileState.DAMAGED
-    if found.st_mtime_ns == held.mtime_ns or check(str(root / held.path), level="size").sha256 == held.sha256:
+    if found.st_mtime_ns == held.mtime_ns or check(held.path, root=str(root), level="size").sha256 == held.sha256:
         return FileState.INTACT
     return FileState.DAMAGED
 
@@ -153,8 +154,8 @@ def _blocked(root: Path, seen: Observed, want: Want) -> Observed:
 
 def _partial_names(root: Path) -> frozenset[str]:
     try:
-        return frozenset(entry.name for entry in (root / STATE / "partial").iterdir())
-    except OSError:
+        return frozenset(folder.names(str(root), f"{STATE}/partial"))
+    except (OSError, TransferError):
         return frozenset()
 
 
@@ -231,7 +232,7 @@ def _read_again(
         right = _is(file, view)
         if not right and file is not None and file.is_file and file.size == view.size:
             try:
-                right = check(str(root / view.path), level="size").sha256 == view.sha256
+                right = check(view.path, root=str(root), level="size").sha256 == view.sha256
             except (OSError, SedasSyncError) as error:
                 problem = f"{view.path}: cannot be read: {error}"
         intact = intact and right
@@ -286,17 +287,23 @@ def judge_files(
 
     Raises:
         OSError: a file is missing or cannot be read.
+        TransferError: a folder on the way to one is a symbolic link.
     """
     found = []
     for asset in want.scene.assets:
-        path = f"{source or root}/{place}/{asset.name}"
-        there = os.lstat(path)
+        path = f"{place}/{asset.name}"
+        there = folder.stat(source or root, path)
+        if there is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         demanded = want.pinned.get(asset.name)
         known = proved(root, want.scene, asset, demanded=demanded) if source is None else None
         if known is not None and (known.size, known.mtime_ns) == (there.st_size, there.st_mtime_ns):
             found.append(known)
             continue
-        checked = check(path, level=level, size=asset.size, digest=asset.digest, filehash=filehash, sha256=demanded)
+        checked = check(
+            path, root=source or root, level=level, size=asset.size, digest=asset.digest, filehash=filehash,
+            sha256=demanded,
+        )  # fmt: skip
         if checked.problems or checked.warnings:
             return f"{asset.name}: {'; '.join(checked.problems + checked.warnings)}"
         found.append(
@@ -334,7 +341,7 @@ def _examine_file(
     """Check a file the index does not know that stands at a wanted scene's path."""
     wrong = Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
     try:
-        judged = judge_want(str(root / want.path), want, level=level, filehash=filehash)
+        judged = judge_want(str(root), want.path, want, level=level, filehash=filehash)
     except (OSError, SedasSyncError) as error:
         return wrong, f"{want.path}: cannot be read: {error}"
     if judged.problem is not None:
@@ -353,32 +360,36 @@ class Judged(Struct, frozen=True):
     warning: str | None = None
 
 
-def judge_want(path: str, want: Want, *, level: Proving, filehash: Mapping[str, Filehash]) -> Judged:
-    """Check whether a file is a wanted scene, as any archive that has it says it is.
+def judge_want(root: str, path: str, want: Want, *, level: Proving, filehash: Mapping[str, Filehash]) -> Judged:
+    """Check whether a file below a folder is a wanted scene, as any archive that has it says it is.
 
     Raises:
         OSError: the file cannot be read.
+        TransferError: a folder on the way to it is a symbolic link.
     """
     places = [(place.archive, place.scene) for place in want.places] or [(want.archive, want.scene)]
     found = [
-        judge(path, scene, level=level, filehash=filehash.get(key, "warn"), sha256=want.sha256) for key, scene in places
+        judge(root, path, scene, level=level, filehash=filehash.get(key, "warn"), sha256=want.sha256)
+        for key, scene in places
     ]
     return next((judged for judged in found if judged.problem is None), found[0])
 
 
-def judge(path: str, scene: Scene, *, level: Proving, filehash: Filehash, sha256: str | None = None) -> Judged:
+def judge(
+    root: str, path: str, scene: Scene, *, level: Proving, filehash: Filehash, sha256: str | None = None
+) -> Judged:
     """Check whether a file that was not fetched by this program is a scene; `sha256` is what the lock demands.
 
     Raises:
         OSError: the file cannot be read.
     """
     size = None if scene.nominal else scene.size
-    checked = check(path, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256)
+    checked = check(path, root=root, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256)
     if checked.problems:
         return Judged(checked, "; ".join(checked.problems))
     if checked.level is Level.DIGEST:
         return Judged(checked, None)
-    within = folder_within(path)
+    within = folder_within(root, path)
     product = (within or "").removesuffix(".SAFE")
     if within is not None and within.endswith(".SAFE") and product != scene.id:
         return Judged(checked, f"it holds {product}")
@@ -406,13 +417,13 @@ def adopted_as(want: Want, checked: Checked, *, mtime_ns: int) -> Holding:
     )
 
 
-def folder_within(path: str) -> str | None:
+def folder_within(root: str, path: str) -> str | None:
     """The name of the one folder that holds everything in a zip; None where there is no such."""
     from zipfile import BadZipFile, ZipFile  # noqa: PLC0415  # only untracked files need it
 
     try:
-        with ZipFile(path) as archive:
+        with os.fdopen(folder.open_file(root, path, os.O_RDONLY), "rb") as file, ZipFile(file) as archive:
             first = {name.partition("/")[0] for name in archive.namelist()}
-    except (OSError, BadZipFile):
+    except (OSError, TransferError, BadZipFile):
         return None
     return first.pop() if len(first) == 1 else None

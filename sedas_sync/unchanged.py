@@ -16,9 +16,11 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from sedas_sync import __version__, memory
+from sedas_sync.errors import SedasSyncError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,25 +137,34 @@ def nothing_to_do(manifest: str, now: Callable[[], datetime] = lambda: datetime.
     made = made_from(manifest)
     if made is None:
         return None
-    own = f"{made.root}/{memory.STATE}"
-    if not os.path.isfile(f"{own}/{memory.INDEX}") or os.path.lexists(f"{own}/{memory.NOTE}"):  # noqa: PTH113  # as above
-        return None
     try:
-        # The mirror's lock, the one that `sedas_sync.index.lock` takes.
-        lock = os.open(f"{own}/{memory.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError:
+        lock = _lock(made.root)
+    except (OSError, SedasSyncError):
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _look(made, f"{own}/{memory.INDEX}", began, now)
-    except (OSError, ValueError, sqlite3.Error):
+        return _look(made, began, now)
+    except (OSError, ValueError, sqlite3.Error, SedasSyncError):
         return None
     finally:
         os.close(lock)
 
 
-def _look(made: Made, index: str, began: datetime, now: Callable[[], datetime]) -> Told | None:
-    db = sqlite3.connect(index, isolation_level=None, timeout=30)
+def _lock(root: str) -> int:
+    """Open what `sedas_sync.applylock` locks, of a mirror that has an index and no note of an order."""
+    state = memory.open_state(root)
+    try:
+        os.stat(memory.INDEX, dir_fd=state, follow_symlinks=False)
+        with suppress(FileNotFoundError):
+            os.stat(memory.NOTE, dir_fd=state, follow_symlinks=False)
+            raise FileExistsError
+        return os.open(memory.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
+    finally:
+        os.close(state)
+
+
+def _look(made: Made, began: datetime, now: Callable[[], datetime]) -> Told | None:
+    db = memory.connect(made.root, "rw", timeout=30)
     try:
         if memory.format_of(db) != memory.SCHEMA:
             return None

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sedas_sync import folder
 from sedas_sync.assets import held_files, held_paths
+from sedas_sync.errors import TransferError
 from sedas_sync.events import Summary
 from sedas_sync.integrity import Filehash, check, zip_problem
 from sedas_sync.lock import PinnedFile
@@ -346,19 +347,21 @@ def _verify_one(root: Path, task: _Task, entry: folder.Entry | None, filehash: F
         return found(Finding.MISSING, "it is not there")
     if not entry.is_file:
         return found(Finding.CHANGED, "a symbolic link or another thing that is no file stands there")
-    path = str(root / task.path)
     stated = None if held is None else held.digest
     size = held.size if held is not None else None if demand is None else demand.size
     try:
         checked = check(
-            path, level="crc", size=size, digest=stated, filehash="ignore" if filehash == "ignore" else "warn"
-        )
+            task.path, root=str(root), level="crc", size=size, digest=stated,
+            filehash="ignore" if filehash == "ignore" else "warn",
+        )  # fmt: skip
         if held is not None and checked.sha256 != held.sha256:
-            return found(*_difference(path, held, entry))
+            return found(*_difference(root, held, entry))
     except FileNotFoundError:
         return found(Finding.MISSING, "it was there a moment ago, and is not any more")
     except OSError as error:
         return found(Finding.CORRUPT, f"it cannot be read: {error.strerror}")
+    except TransferError as error:
+        return found(Finding.CORRUPT, f"it cannot be read: {error}")
     if checked.problems:
         return found(Finding.CORRUPT, "; ".join(checked.problems))
     if demand is not None and (unlike := _unlike(demand, checked.sha256, checked.size)):
@@ -385,9 +388,12 @@ def _unlike(demand: Demand, sha256: str, size: int) -> str | None:
     return None
 
 
-def _difference(path: str, held: Holding, entry: folder.Entry) -> tuple[Finding, str]:
+def _difference(root: Path, held: Holding, entry: folder.Entry) -> tuple[Finding, str]:
     """Tell damage from another whole file."""
-    wrong = zip_problem(path, "crc") if path.lower().endswith(".zip") else None
+    wrong = None
+    if held.path.lower().endswith(".zip"):
+        with os.fdopen(folder.open_file(str(root), held.path, os.O_RDONLY), "rb") as file:
+            wrong = zip_problem(file, "crc")
     if wrong is not None:
         return Finding.CORRUPT, f"the zip is damaged: {wrong}"
     if (entry.size, entry.mtime_ns) == (held.size, held.mtime_ns):

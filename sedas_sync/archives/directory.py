@@ -174,8 +174,6 @@ class DirectoryArchive:
 
     def _remembered(self) -> tuple[list[Holding], list[str]]:
         """What the index knows, where the folder is a mirror."""
-        if not (self._root / folder.STATE / "index.db").is_file():
-            return [], []
         try:
             with Index(self._root, write=False) as index:
                 return list(index.holdings()), []

@@ -12,7 +12,6 @@ from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 from click.shell_completion import CompletionItem
@@ -122,8 +121,7 @@ def _file(context: click.Context) -> Path:
 
 def _index(context: click.Context) -> Any:
     """The mirror's index, for reading beside a running apply."""
-    import sqlite3  # noqa: PLC0415  # as above
+    from sedas_sync import memory  # noqa: PLC0415  # as above
 
     below = _manifest(context).get("mirror", {}).get("path", "scenes")
-    path = (_file(context).parent / below / ".sedas-sync" / "index.db").resolve(strict=True)
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.1)
+    return memory.connect(os.path.realpath(_file(context).parent / below), "ro", timeout=0.1)

@@ -9,7 +9,7 @@ from typing import Any
 from sedas_sync import folder
 from sedas_sync.assets import held_files, held_paths
 from sedas_sync.bundle import SUFFIX
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.index import Index
 from sedas_sync.lock import Lock
@@ -110,6 +110,13 @@ def _text(source: Path) -> str | None:
         return None
 
 
+def _partials(root: Path) -> list[str]:
+    try:
+        return folder.names(str(root), f"{STATE}/partial")
+    except (OSError, TransferError):
+        return []
+
+
 def remembered(root: Path, index: Index, lock: Lock | None = None) -> Memory:
     """Gather what a mirror remembers, and look once which of its files are there; no file is read."""
     holdings = list(index.holdings())
@@ -131,5 +138,5 @@ def remembered(root: Path, index: Index, lock: Lock | None = None) -> Memory:
         lock=lock,
         last_run=index.last_run(),
         unknown=len(here.keys() - known),
-        partials=sum(1 for suffix in (".part", SUFFIX) for _ in (root / STATE / "partial").glob(f"*{suffix}")),
+        partials=sum(name.endswith((".part", SUFFIX)) for name in _partials(root)),
     )

@@ -10,12 +10,12 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat as modes
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 from sedas_sync import errors, folder
 from sedas_sync.integrity import check
@@ -33,6 +33,8 @@ _OPENED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 """What a file system answers that keeps no locks."""
 _NAMED = 200
+_OURS = re.compile(r"[0-9a-f]{32}(\..+)?")
+"""A run's token, and what is named after it or after a scene."""
 
 
 class Lost(errors.SedasSyncError):
@@ -134,30 +136,35 @@ def clear(root: str, state: str) -> bool:
 
     Whoever is still at work stops within about a second, and has its claim until then.
 
+    What has a name that no run gives stays, and so does what is no file.
+
     Args:
         root: the mirror's folder; the caller holds its lock.
         state: the folder that runs and workers share, relative to it.
 
     Returns:
         Whether there was anything, so that somebody may still be at work, or have been a moment ago.
+
+    Raises:
+        TransferError: the folder or one above it is a symbolic link, or another user's file cannot be deleted.
     """
-    place = Path(root, state)
     try:
-        with os.scandir(place) as entries:
-            names = sorted(entry.name for entry in entries)
+        names = [name for name in folder.names(root, state) if _OURS.fullmatch(name)]
     except FileNotFoundError:
         return False
+    found = {name: folder.stat(root, f"{state}/{name}") for name in names}
+    names = [name for name, there in found.items() if there is not None and modes.S_ISREG(there.st_mode)]
     locks = [name for name in names if name.endswith(_LOCK)]
     for name in names:
         if name not in locks:
-            (place / name).unlink(missing_ok=True)
+            folder.drop(root, f"{state}/{name}")
     for name in locks:
         # What another user's worker left there may be in nobody's hands; it is found out when its scene is claimed.
-        with suppress(FileNotFoundError, PermissionError):
-            file = os.open(place / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with suppress(FileNotFoundError, PermissionError, errors.TransferError):
+            file = folder.open_file(root, f"{state}/{name}", os.O_RDWR)
             try:
                 if _locked(file):
-                    (place / name).unlink()
+                    folder.drop(root, f"{state}/{name}")
             finally:
                 os.close(file)
     return True
@@ -184,7 +191,8 @@ def left_behind(job: Job) -> Got | None:
     if found is None or not modes.S_ISREG(found.st_mode):
         return None
     checked = check(
-        f"{job.root}/{job.path}",
+        job.path,
+        root=job.root,
         level="crc",
         size=job.download.size,
         digest=job.download.digest,

@@ -4,12 +4,14 @@
 of an errand by itself is always about the executor, a worker that was lost above all. Besides, some log a failed
 call with its arguments.
 
-The folder is also how a run speaks to its workers. A file of `.sedas-sync/workers/` named by the run's token says that
-the run goes on: a worker that has never seen it has another folder under the same name, and one that sees it vanish
-stops. A claim to each scene keeps a worker that was given up, and still lives, from writing beside its successor
+The folder is also how a run speaks to its workers. A scene's link and token lie in a file there that only its user can
+read, and the errand names that file. Another file of `.sedas-sync/workers/`, named by the run's token, says that the
+run goes on: a worker that has never seen it has another folder under the same name, and one that sees it vanish stops.
+A claim to each scene keeps a worker that was given up, and still lives, from writing beside its successor
 (`sedas_sync.transfer.claim`).
 """
 
+import json
 import os
 import socket
 import sys
@@ -26,9 +28,8 @@ from sedas_sync.transfer.claim import Lost, claimed, left_behind
 from sedas_sync.transfer.engine import FULL, fetch
 from sedas_sync.transfer.job import Got, Job, Stopped
 from sedas_sync.transfer.live import Live
-from sedas_sync.transfer.sealed import seal, unseal
 
-__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "look", "run", "sealed_errand"]
+__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "begin", "look", "run", "without_link"]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the run goes on."""
@@ -36,14 +37,15 @@ IDLE = 60.0
 """Seconds after which a worker without errands lets go of its connections."""
 
 _RETRIES_TOLD = 20
-_KEY_MOST = 64
+_PRIVATE = 0o600
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class Errand(Struct, frozen=True, kw_only=True):
     """A job for a worker somewhere, and what it has to know of the run."""
 
     job: Job
-    """Its link shows no secret where it is sealed."""
+    """Its link has no secret in it where `link` says where that is."""
     state: str
     """The folder that run and workers share, relative to the mirror."""
     token: str
@@ -54,8 +56,8 @@ class Errand(Struct, frozen=True, kw_only=True):
     """No two errands of a run are alike, lest an executor take an answer it has for the one it is asked for."""
     max_rate: float = 0.0
     """Bytes a second; 0: no limit."""
-    sealed: bytes = b""
-    """The job's link, to be read with the key that the run's token holds."""
+    link: str | None = None
+    """The file with the job's link and its headers, relative to the mirror."""
 
 
 class Retry(Struct, frozen=True):
@@ -85,10 +87,70 @@ class Seen(Struct, frozen=True, kw_only=True):
     """Why it cannot; None where it can."""
 
 
-def sealed_errand(errand: Errand, key: bytes) -> Errand:
-    """The same errand, to be read by nobody but who sees the folder."""
-    shown, hidden = seal(errand.job.download, key)
-    return replace(errand, job=replace(errand.job, download=shown), sealed=hidden)
+def begin(root: str, state: str, token: str) -> None:
+    """Say that a run goes on, to workers of the same user.
+
+    Raises:
+        OSError: the file cannot be made.
+        TransferError: a folder on the way is a symbolic link.
+    """
+    os.close(folder.open_file(root, f"{state}/{token}", _NEW, _PRIVATE))
+
+
+def without_link(errand: Errand) -> tuple[Errand, str]:
+    """Put what may be secret in an errand into a file for its worker; returns the errand without it, and the file.
+
+    A scheduler keeps what it is given, shows it, and sends it over wires that others see; a worker that cannot make
+    sense of a call writes it to its log as it came.
+
+    Raises:
+        OSError: the file cannot be written.
+        TransferError: a folder on the way is a symbolic link.
+    """
+    path = f"{errand.state}/{errand.token}.{errand.number}"
+    download = errand.job.download
+    text = json.dumps({"url": download.url, "headers": dict(download.headers)})
+    try:
+        with os.fdopen(folder.open_file(errand.job.root, path, _NEW, _PRIVATE), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        with suppress(OSError, errors.TransferError):
+            folder.drop(errand.job.root, path)
+        raise
+    shown = replace(download, url=download.shown, headers={})
+    return replace(errand, job=replace(errand.job, download=shown), link=path), path
+
+
+def _with_link(errand: Errand) -> Job:
+    """What an errand is about, with its link.
+
+    Raises:
+        Stopped: its file is gone, since nobody waits for the errand any more.
+        TransferError: the file cannot be read.
+    """
+    job = errand.job
+    if errand.link is None:
+        return job
+    try:
+        with os.fdopen(folder.open_file(job.root, errand.link, os.O_RDONLY), "rb") as file:
+            values = json.loads(file.read())
+        return replace(job, download=replace(job.download, url=values["url"], headers=values["headers"]))
+    except FileNotFoundError:
+        raise Stopped(f"{job.id}: the run has ended, or has given the scene to another worker") from None
+    except PermissionError:
+        raise errors.TransferError(f"the worker {_name()} {_another_user(job.root, errand.link)}", fatal=True) from None
+    except (ValueError, KeyError, TypeError):
+        raise errors.TransferError(f"{errand.link}: is not what the run has written there") from None
+
+
+def _another_user(root: str, path: str) -> str:
+    """What to say of a worker that may not read what the run has written for it."""
+    found = folder.stat(root, path)
+    owner = "another user" if found is None else f"the user {folder.user(found.st_uid)}"
+    return (
+        f"runs as the user {folder.user(os.geteuid())} and may not read the links of this run, which is of {owner}: "
+        "start the workers as the user who runs sedas-sync"
+    )
 
 
 def look(root: str, state: str, token: str, version: str) -> Seen:
@@ -112,7 +174,7 @@ def run(errand: Errand) -> Outcome:
         here = _here(errand)
         with here.lent_live(errand) as live, here.claimed(errand.job, worker):
             live.on_retry = lambda _, attempt, error, delay: retries.append(Retry(attempt, error, delay))
-            got = replace(left_behind(errand.job) or fetch(here.job(errand), live), worker=worker)
+            got = replace(left_behind(errand.job) or fetch(_with_link(errand), live), worker=worker)
     except errors.SedasSyncError as failure:
         error = failure if isinstance(failure, Stopped | Lost) else _as_seen_by(worker, errand.job, failure)
     except KeyboardInterrupt:
@@ -149,29 +211,33 @@ def _problem(root: str, state: str, token: str, version: str) -> str | None:
 
     if version != __version__:
         return f"has sedas-sync {__version__}, and the run is of {version}"
-    if _key(root, state, token) is None:
+    try:
+        there = _goes_on(root, state, token)
+    except PermissionError:
+        return _another_user(root, f"{state}/{token}")
+    if not there:
         return f"does not see the mirror {root}: its folder has to be shared with every worker, under the same path"
     draft = f"{state}/{token}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
-    with folder.parent(root, draft) as (here, last):
-        os.close(os.open(last, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=here))
-        os.unlink(last, dir_fd=here)
+    os.close(folder.open_file(root, draft, _NEW))
+    folder.drop(root, draft)
     return None
 
 
-def _key(root: str, state: str, token: str) -> bytes | None:
-    """What the run's token holds; None where it is not there: the run has ended, or this is another folder.
+def _goes_on(root: str, state: str, token: str) -> bool:
+    """Whether the run's token is there; if not, the run has ended, or this is another folder.
 
     It is opened, since some network file systems ask their server only then.
+
+    Raises:
+        PermissionError: it is there, and another user's.
     """
     try:
-        with folder.parent(root, f"{state}/{token}") as (here, last):
-            file = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-            try:
-                return os.read(file, _KEY_MOST)
-            finally:
-                os.close(file)
+        os.close(folder.open_file(root, f"{state}/{token}", os.O_RDONLY))
+    except PermissionError:
+        raise
     except (OSError, errors.TransferError):
-        return None
+        return False
+    return True
 
 
 # -- what the errands of one run share in a process ------------------------------------------------------------------
@@ -183,7 +249,6 @@ class _Here:
     def __init__(self, root: str, state: str, token: str) -> None:
         self.stop = threading.Event()
         self._place = root, state, token
-        self._key = b""
         self._spare: list[Live] = []
         self._busy = 0
         self._idle_since = time.monotonic()
@@ -221,20 +286,11 @@ class _Here:
         _, state, _ = self._place
         return claimed(job, state, who=worker, stop=self.stop, goes_on=self._goes_on)
 
-    def job(self, errand: Errand) -> Job:
-        """What an errand is about, with its link.
-
-        Raises:
-            TransferError: it was sealed for another run.
-        """
-        if not errand.sealed:
-            return errand.job
-        return replace(errand.job, download=unseal(errand.job.download, errand.sealed, self._key))
-
     def _goes_on(self) -> bool:
-        key = _key(*self._place)
-        self._key = key or self._key
-        return key is not None
+        try:
+            return _goes_on(*self._place)
+        except PermissionError:
+            return False
 
     def _watch(self) -> None:
         while self._goes_on():

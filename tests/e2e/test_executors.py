@@ -2,16 +2,22 @@
 
 import fcntl
 import hashlib
+import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
+import stat
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from msgspec.structs import replace
+from other_users import NOBODY, as_root, as_user, common  # noqa: F401  # a fixture
 from test_survive import MAY, offer
 
 import sedas_sync as ss
@@ -24,8 +30,9 @@ from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
 from sedas_sync.transfer import Job, Stopped, claim, remote
 from sedas_sync.transfer.claim import Lost
-from sedas_sync.transfer.remote import Errand, Outcome, look, run, sealed_errand
-from sedas_sync.transfer.sealed import new_key, unseal
+from sedas_sync.transfer.remote import Errand, Outcome, begin, look, run, without_link
+
+TOKEN = "0123456789abcdef" * 2
 
 
 class Changing(ThreadPoolExecutor):
@@ -156,8 +163,7 @@ def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspac
     tokens = []
 
     def change(number, errand):
-        key = (workspace.mirror / FOLDER / errand.token).read_bytes()
-        tokens.append(unseal(errand.job.download, errand.sealed, key).headers["Authorization"])
+        tokens.append(json.loads((workspace.mirror / errand.link).read_text())["headers"]["Authorization"])
         if number == 1:
             sandbox.revoke_tokens()
         return run(errand)
@@ -371,22 +377,98 @@ def test_a_worker_that_joins_later_and_does_not_see_it_ends_the_run(workspace, s
     assert not list((tmp_path / "other").iterdir())
 
 
+SECRETS = ("X-Amz", "Signature", "=abc", "ann:", "pw@", "Authorization", "Token secret", "secret")
+SECRET = Download(
+    url="https://ann:pw@host.example/S2A.zip?X-Amz-Signature=abc", headers={"Authorization": "Token secret"}
+)
+
+
+def errand_of(root, download=SECRET):
+    job = Job(id="S2A", download=download, root=str(root), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
+    return Errand(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+
+
 def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
-    download = Download(
-        url="https://ann:pw@host.example/S2A.zip?X-Amz-Signature=abc", headers={"Authorization": "Token secret"}
-    )
-    job = Job(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
-    errand = Errand(job=job, state="state", token="run", version="1", number=1)
-    key = new_key()
-    sealed = sealed_errand(errand, key)
-    assert unseal(sealed.job.download, sealed.sealed, key) == download
-    with pytest.raises(ss.TransferError, match="is not the one of the run"):
-        unseal(sealed.job.download, sealed.sealed, new_key())
-    secrets = ("X-Amz", "Signature", "abc", "ann:", "pw@", "Authorization", "Token secret", "secret")
+    errand, link = without_link(errand_of(tmp_path))
     # Some log what they cannot unpickle as it came.
-    for told in (repr(errand), repr(sealed), str(pickle.dumps(sealed, 0)), str(pickle.dumps(sealed))):
+    for told in (repr(errand), str(pickle.dumps(errand, 0)), str(pickle.dumps(errand))):
         assert "https://host.example/S2A.zip" in told
-        assert not any(secret in told for secret in secrets)
+        assert not any(secret in told for secret in SECRETS)
+    assert stat.S_IMODE((tmp_path / link).stat().st_mode) == 0o600
+    assert remote._with_link(errand).download == SECRET
+
+
+def test_what_travels_through_an_executor_has_no_secret_and_leaves_no_file(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=6, archived=0, size=10_000)
+    told, modes, open_links = [], set(), []
+
+    def change(number, errand):
+        told.append(pickle.dumps(errand) + repr(errand).encode())
+        files = list((workspace.mirror / FOLDER).iterdir())
+        modes.update(stat.S_IMODE(file.stat().st_mode) for file in files if not file.name.endswith(".lock"))
+        open_links.append(sum(TOKENED.fullmatch(file.name) is not None for file in files))
+        if number == 2:
+            raise RuntimeError("killed")
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, _ = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched, len(told)) == (0, 6, 7), summary.failures
+    assert sandbox._tokens
+    assert not any(secret.encode() in piece for piece in told for secret in ("Authorization", *sandbox._tokens))
+    assert modes == {0o600}
+    assert set(open_links) == {1}, "the link of an errand goes when it ends"
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_links_of_a_run_that_was_killed_are_gone_after_the_next_one(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=1_000_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(200_000)),))
+    workspace.write(MAY)
+    killed = subprocess.Popen([sys.executable, "-c", KILLED], cwd=workspace.path, env=workspace.environment())
+    shared = workspace.mirror / FOLDER
+    until = time.monotonic() + 30
+    while not (shared.is_dir() and any(TOKENED.fullmatch(file.name) for file in shared.iterdir())):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    links = [file for file in shared.iterdir() if TOKENED.fullmatch(file.name)]
+    assert links
+    assert {stat.S_IMODE(file.stat().st_mode) for file in links} == {0o600}
+    (shared / "notes.txt").write_text("mine")
+    sandbox.faults = Faults()
+    summary, _ = applied(mirror(), None)
+    assert (summary.exit_code, workspace.files()) == (0, right), summary.failures
+    assert [file.name for file in shared.iterdir()] == ["notes.txt"], "what no run has put there stays"
+
+
+TOKENED = re.compile(r"[0-9a-f]{32}\.[0-9]+")
+KILLED = """
+from concurrent.futures import ThreadPoolExecutor
+import sedas_sync as ss
+
+with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror, ThreadPoolExecutor(2) as pool:
+    mirror.apply(mirror.plan(), executor=pool)
+"""
+
+
+@as_root
+def test_a_worker_of_another_user_is_told_what_to_do(common):  # noqa: F811  # the fixture
+    place = common.path
+    begin(str(place), FOLDER, TOKEN)
+    errand, _ = without_link(errand_of(place))
+    (place / "errand").write_bytes(pickle.dumps(errand))
+    asked = f"print(sedas_sync.transfer.remote.look({str(place)!r}, {FOLDER!r}, {TOKEN!r}, {ss.__version__!r}))"
+    said = as_user(NOBODY, asked, cwd=place)
+    expected = "may not read the links of this run, which is of the user root: start the workers as the user who runs"
+    assert expected in said.stdout, said.stderr
+    # One that could read the run's token when it was asked.
+    (place / FOLDER / TOKEN).chmod(0o644)
+    (place / FOLDER).chmod(0o777)
+    done = "import pickle; print(sedas_sync.transfer.remote.run(pickle.load(sys.stdin.buffer)).error)"
+    said = as_user(NOBODY, done, cwd=place, stdin=place / "errand")
+    assert expected in said.stdout, said.stderr
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path):
@@ -480,7 +562,7 @@ class Stray:
         state = workspace.mirror / ".sedas-sync"
         (state / "partial").mkdir(parents=True)
         (state / "workers").mkdir()
-        (state / "workers" / "token").touch()
+        (state / "workers" / TOKEN).touch()
         archive = ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox")
         job = Job(
             id=scene,
@@ -489,7 +571,7 @@ class Stray:
             path=f"{scene}.zip",
             partial=partial_path(ss.Scene(id=scene)),
         )
-        self.errand = Errand(job=job, state=FOLDER, token="token", version=ss.__version__, number=1)
+        self.errand = Errand(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
         self.outcome = None
         self._thread = threading.Thread(target=self._run)
 
@@ -559,7 +641,7 @@ def test_an_errand_that_begins_when_its_run_has_ended_touches_nothing(workspace,
         pass
     assert first.outcome.got is not None
     (workspace.mirror / "ON000.zip").unlink()
-    (workspace.mirror / FOLDER / "token").unlink()
+    (workspace.mirror / FOLDER / TOKEN).unlink()
     assert isinstance(run(first.errand).error, Stopped)
     (workspace.mirror / FOLDER).rmdir()
     assert isinstance(run(first.errand).error, Stopped)

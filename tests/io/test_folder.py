@@ -60,6 +60,59 @@ def test_a_link_on_the_way_is_named_and_refused_by_every_deed(root, outside):
             deed()
 
 
+def test_a_file_is_opened_through_no_link_and_waits_for_no_pipe(root, outside):
+    (root / "link").symlink_to(outside / "victim")
+    (root / "way").symlink_to(outside)
+    for path in ("link", "way/victim", "way/new"):
+        for flags in (os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+            with pytest.raises(TransferError, match="symbolic link"):
+                folder.open_file(str(root), path, flags)
+    for deed in (folder.names, folder.drop):
+        with pytest.raises(TransferError, match="way in the mirror is a symbolic link"):
+            deed(str(root), "way/victim")
+    with pytest.raises(TransferError, match="link is not a regular file"):
+        folder.drop(str(root), "link")
+    os.mkfifo(root / "pipe")
+    with os.fdopen(folder.open_file(str(root), "pipe", os.O_RDONLY), "rb") as pipe:
+        assert not pipe.read()
+    file = folder.open_file(str(root), "a/b", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.close(file)
+    assert (root / "a/b").stat().st_mode & 0o777 == 0o600
+    assert folder.names(str(root), "a") == ["b"]
+    folder.drop(str(root), "a/b")
+    folder.drop(str(root), "a/b")
+    assert folder.names(str(root), "a") == []
+
+
+def test_scan_of_a_folder_within_sees_through_no_link(root, outside):
+    (root / ".sedas-sync/partial/S.scene/new").mkdir(parents=True)
+    (root / ".sedas-sync/partial/S.scene/new/B04.tif").write_text("x")
+    (root / ".sedas-sync/partial/S.scene/out").symlink_to(outside)
+    (root / "way").symlink_to(outside)
+    found = {entry.path for entry in folder.scan(str(root), ".sedas-sync/partial/S.scene")}
+    assert found == {"new/B04.tif", "out"}
+    assert not list(folder.scan(str(root), "way"))
+    assert not list(folder.scan(str(root), "nobody/at/home"))
+
+
+def test_a_link_that_cannot_be_completed_is_undone(root, monkeypatch):
+    (root / "part").write_text("new")
+    unlink = os.unlink
+
+    def refused(name, *args, **kwargs):
+        if os.fstat(kwargs["dir_fd"]).st_ino == root.stat().st_ino and name == "part":
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(name, *args, **kwargs)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    for deed in (folder.move, folder.place, lambda place, old, _: folder.set_aside(place, old)):
+        with pytest.raises(TransferError, match=r"part belongs to the user \w+"):
+            deed(str(root), "part", "final")
+    assert [path.name for path in root.iterdir() if path.is_file()] == ["part"]
+    assert not list((root / folder.REPLACED).iterdir())
+    assert (root / "part").stat().st_nlink == 1
+
+
 def test_a_file_in_the_place_of_a_folder_is_named(root):
     (root / "a").write_text("x")
     with pytest.raises(TransferError, match="a in the mirror is not a folder"):

@@ -1,5 +1,6 @@
 """An index that cannot be written says so in words, and keeps what it had."""
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -35,6 +36,7 @@ def test_a_full_disk(tmp_path):
 def test_who_holds_a_lock_may_take_a_moment_to_say_so(tmp_path):
     path = tmp_path / "apply.lock"
     path.touch()
+    file = os.open(path, os.O_RDONLY)
     waited = []
 
     def sleep(seconds):
@@ -42,15 +44,17 @@ def test_who_holds_a_lock_may_take_a_moment_to_say_so(tmp_path):
         if len(waited) == 2:
             path.write_text('{"pid": 7, "host": "here", "since": "2019-05-01T00:00:00+00:00"}')
 
-    assert _describe(path, sleep) == "process 7 on here, since 2019-05-01T00:00:00+00:00"
+    assert _describe(file, sleep) == "process 7 on here, since 2019-05-01T00:00:00+00:00"
     path.write_text("")
     waited.clear()
-    assert _describe(path, waited.append) == "it has not said who it is"
+    assert _describe(file, waited.append) == "it has not said who it is"
     assert 0.4 < sum(waited) <= 0.5
+    os.close(file)
 
 
 def test_a_lock_that_is_given_back_names_nobody(tmp_path):
     (tmp_path / ".sedas-sync").mkdir()
-    with lock(tmp_path, timeout=0.0, now=datetime(2019, 5, 1, tzinfo=UTC)):
-        assert "process" in _describe(tmp_path / ".sedas-sync" / "apply.lock")
-    assert not (tmp_path / ".sedas-sync" / "apply.lock").read_bytes()
+    path = tmp_path / ".sedas-sync" / "apply.lock"
+    with lock(tmp_path, timeout=0.0, now=datetime(2019, 5, 1, tzinfo=UTC)), path.open("rb") as file:
+        assert "process" in _describe(file.fileno())
+    assert not path.read_bytes()

@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -27,7 +27,7 @@ from sedas_sync.lock import Lock, Relocked
 from sedas_sync.locked import places
 from sedas_sync.lockfile import lock_path
 from sedas_sync.manifest import Manifest
-from sedas_sync.model import Order, OrderState, Scene, SceneId
+from sedas_sync.model import Holding, Order, OrderState, Scene, SceneId
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
 from sedas_sync.plan import Plan
@@ -58,6 +58,10 @@ def _silent(_message: str) -> None:
 def _no(_count: int, _held: int) -> bool:
     """Nobody is there to be asked."""
     return False
+
+
+def _is_same_file(one: Holding, other: Holding) -> bool:
+    return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
 
 
 class Mirror:
@@ -244,7 +248,8 @@ class Mirror:
         """What the mirror holds against its lock, or else against what its last apply wanted.
 
         Offline, and beside a process at work. A lock that was made from something else than what the manifest says is
-        left out of account, and a warning says so.
+        left out of account, and a warning says so. A file of another time than the index remembers is read, as a plan
+        does; where its bytes are right, the index takes its time in, unless another process is at work in the mirror.
 
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
@@ -253,9 +258,10 @@ class Mirror:
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
+            damaged = bool(warnings)
             self.on_step(Step("looking at the mirror", index.count()))
             lock = self._pins.lock_that_fits(warnings)
-            return status(
+            found = status(
                 self.root,
                 index,
                 manifest=self.manifest.source,
@@ -263,7 +269,20 @@ class Mirror:
                 datasets=self.manifest.datasets,
                 lock=None if lock is None else (str(lock_path(self.manifest.source)), lock),
                 warnings=warnings,
+                on_step=self._home.on_step,
             )
+        if found.refreshed and not damaged:
+            self._remember_times(found.refreshed)
+        return found
+
+    def _remember_times(self, refreshed: Iterable[Holding]) -> None:
+        """Have the index know files by their times of now, so that the next look need not read them again.
+
+        Nothing depends on it: it is left out where the mirror cannot be written, or another process is at work in it.
+        """
+        with suppress(SedasSyncError, OSError), self.locked(), self._home.index(write=True) as (index, _):
+            known = ((item, index.holding(item.id)) for item in refreshed)
+            index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
 
     def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
         """Write one self-contained HTML page of what the mirror holds, wants and waits for. Offline.

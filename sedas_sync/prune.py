@@ -224,7 +224,7 @@ def still_ours(root: Path, removals: Iterable[Action]) -> tuple[list[Action], li
     changed: list[str] = []
     for action in removals:
         try:
-            if action.held is not None and state_of(root, action.held) is FileState.DAMAGED:
+            if action.held is not None and state_of(str(root), action.held) is FileState.DAMAGED:
                 changed.append(f"{action.path}: is no longer wanted, but has been changed since it was fetched; kept")
                 continue
         except (OSError, SedasSyncError) as error:

@@ -5,7 +5,6 @@ stands where a wanted scene belongs is checked.
 """
 
 import os
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,12 +100,8 @@ def survey(
 
 def _between_places(root: str, held: Holding) -> dict[str, folder.Entry]:
     """The files of a scene that was on its way from one path to another when something was killed."""
-    found = {view.path: folder.stat(root, view.path) for view in held_files(held)}
-    return {
-        path: folder.Entry(path, there.st_size, there.st_mtime_ns, is_symlink=False, is_file=True)
-        for path, there in found.items()
-        if there is not None and stat.S_ISREG(there.st_mode)
-    }
+    found = (folder.look(root, view.path) for view in held_files(held))
+    return {there.path: there for there in found if there is not None and there.is_file}
 
 
 _NOTHING = Observed()
@@ -117,7 +112,45 @@ def is_folder_of(root: Path, want: Want) -> bool:
     return bool(want.scene.assets) and all((root / path).is_file() for path in wanted_paths(want))
 
 
-def state_of(root: Path, held: Holding) -> FileState:
+def glance(there: folder.Entry | None, file: Holding) -> FileState | None:
+    """Compare a held file with what the index remembers, and read nothing.
+
+    Returns:
+        None where only the bytes can tell: the size is right and the time is another, as after a copy or a restore.
+    """
+    if there is None:
+        return FileState.ABSENT
+    if folder.untouched(there, file):
+        return FileState.INTACT
+    return None if there.is_file and there.size == file.size else FileState.DAMAGED
+
+
+def file_state(root: str, file: Holding, there: folder.Entry | None) -> FileState:
+    """Compare a held file with what the index remembers; its bytes are read only where nothing else can tell.
+
+    This is the one rule for every command.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    state = glance(there, file)
+    if state is None:
+        same = check(f"{root}/{file.path}", level="size").sha256 == file.sha256
+        state = FileState.INTACT if same else FileState.DAMAGED
+    return state
+
+
+def states_of(root: str, held: Holding) -> set[FileState]:
+    """The states that the files of a held scene have now.
+
+    Raises:
+        OSError: a file cannot be read.
+        TransferError: a folder on the way to it is a symbolic link or no folder.
+    """
+    return {file_state(root, file, folder.look(root, file.path)) for file in held_files(held)}
+
+
+def state_of(root: str, held: Holding) -> FileState:
     """Compare a scene with what the index remembers of it; a file is read only where its time differs.
 
     A folder of which some files are gone and the others are right is intact: what is there is the scene's.
@@ -126,22 +159,53 @@ def state_of(root: Path, held: Holding) -> FileState:
         OSError: a file cannot be read.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
-    states = {_state_of(root, file) for file in held_files(held)}
+    states = states_of(root, held)
     for state in (FileState.DAMAGED, FileState.INTACT):
         if state in states:
             return state
     return FileState.ABSENT
 
 
-def _state_of(root: Path, held: Holding) -> FileState:
-    found = folder.stat(str(root), held.path)
-    if found is None:
-        return FileState.ABSENT
-    if not stat.S_ISREG(found.st_mode) or found.st_size != held.size:
-        return FileState.DAMAGED
-    if found.st_mtime_ns == held.mtime_ns or check(str(root / held.path), level="size").sha256 == held.sha256:
-        return FileState.INTACT
-    return FileState.DAMAGED
+class Compared(Struct):
+    """How the files of held scenes compare with the index."""
+
+    changed: set[SceneId] = field(default_factory=set)
+    """Scenes of which a file is gone or is not what the index remembers."""
+    refreshed: list[Holding] = field(default_factory=list)
+    """Scenes whose files have other times and the same bytes, with these times."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def compare(
+    root: Path, holdings: Iterable[Holding], files: Mapping[str, folder.Entry], on_step: Watcher = nobody
+) -> Compared:
+    """Compare held scenes with the index, by the rule that a plan goes by too.
+
+    Args:
+        root: the mirror's folder.
+        holdings: what the index remembers, of scenes that are here.
+        files: the folder's listing.
+        on_step: told how many of the files that have to be read have been.
+    """
+    result = Compared()
+    with ThreadPoolExecutor(_READERS, "compare") as readers:
+        reading = {}
+        for held in holdings:
+            states = {glance(files.get(view.path), view) for view in held_files(held)}
+            if not states <= {FileState.INTACT, None}:
+                result.changed.add(held.id)
+            elif None in states:
+                reading[held.id] = readers.submit(_read_again, root, held, files, 0)
+        for number, (scene_id, future) in enumerate(reading.items()):
+            on_step(Step("reading files that look changed", number, len(reading), "file"))
+            seen, warning = future.result()
+            if seen.held is not None and seen.state is FileState.INTACT:
+                result.refreshed.append(seen.held)
+            else:
+                result.changed.add(scene_id)
+            if warning is not None:
+                result.warnings.append(warning)
+    return result
 
 
 def _blocked(root: Path, seen: Observed, want: Want) -> Observed:
@@ -176,15 +240,11 @@ def _look(
 
 def _compare(held: Holding | None, want: Want, files: Mapping[str, folder.Entry], partial: int) -> Observed | str:
     if held is not None:
-        file = files.get(held.path)
-        if file is not None and file.is_file:
-            if (file.size, file.mtime_ns) == (held.size, held.mtime_ns):
-                return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
-            if file.size == held.size:
-                return _READ_HELD
-            return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
-        if file is not None:
-            return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
+        state = glance(files.get(held.path), held)
+        if state is None:
+            return _READ_HELD
+        if state is not FileState.ABSENT:
+            return Observed(held=held, state=state, tracked=True, partial=partial)
     stranger = files.get(want.path)
     if stranger is None:
         if held is None and not partial:
@@ -200,7 +260,7 @@ def _compare_folder(
 ) -> Observed | str:
     if held is not None:
         views = tuple(held_files(held))
-        if all(_is(files.get(view.path), view) for view in views):
+        if all(folder.untouched(files.get(view.path), view) for view in views):
             return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
     theirs = [files.get(f"{want.path}/{asset.name}") for asset in want.scene.assets] or [files.get(want.path)]
     there = all(file is not None and file.is_file for file in theirs)
@@ -217,10 +277,6 @@ def _compare_folder(
     return _NOTHING if seen == _NOTHING else seen
 
 
-def _is(file: folder.Entry | None, held: Holding) -> bool:
-    return file is not None and file.is_file and (file.size, file.mtime_ns) == (held.size, held.mtime_ns)
-
-
 def _read_again(
     root: Path, held: Holding, files: Mapping[str, folder.Entry], partial: int
 ) -> tuple[Observed, str | None]:
@@ -228,12 +284,10 @@ def _read_again(
     fresh, intact, problem = [], True, None
     for view in held_files(held):
         file = files.get(view.path)
-        right = _is(file, view)
-        if not right and file is not None and file.is_file and file.size == view.size:
-            try:
-                right = check(str(root / view.path), level="size").sha256 == view.sha256
-            except (OSError, SedasSyncError) as error:
-                problem = f"{view.path}: cannot be read: {error}"
+        try:
+            right = file_state(str(root), view, file) is FileState.INTACT
+        except (OSError, SedasSyncError) as error:
+            right, problem = False, f"{view.path}: cannot be read: {error}"
         intact = intact and right
         fresh.append(file.mtime_ns if right and file is not None else view.mtime_ns)
     state = FileState.INTACT if intact else FileState.DAMAGED
@@ -290,10 +344,10 @@ def judge_files(
     found = []
     for asset in want.scene.assets:
         path = f"{source or root}/{place}/{asset.name}"
-        there = os.lstat(path)
+        there = folder.Entry.of(path, os.lstat(path))
         demanded = want.pinned.get(asset.name)
         known = proved(root, want.scene, asset, demanded=demanded) if source is None else None
-        if known is not None and (known.size, known.mtime_ns) == (there.st_size, there.st_mtime_ns):
+        if known is not None and folder.untouched(there, known):
             found.append(known)
             continue
         checked = check(path, level=level, size=asset.size, digest=asset.digest, filehash=filehash, sha256=demanded)
@@ -303,7 +357,7 @@ def judge_files(
             HeldFile(
                 name=asset.name,
                 size=checked.size,
-                mtime_ns=there.st_mtime_ns,
+                mtime_ns=there.mtime_ns,
                 sha256=checked.sha256,
                 level=checked.level,
                 digest=asset.digest,

@@ -48,7 +48,7 @@ from sedas_sync.integrity import Filehash
 from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
-from sedas_sync.plan import TRANSFERS, Plan
+from sedas_sync.plan import TRANSFERS, Plan, kept_until
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.claim import clear, fetch_claimed
 from sedas_sync.transfer.engine import connections_left
@@ -336,7 +336,10 @@ class Run:
         for action in prunes:
             if self.interrupted:
                 return
-            self._arranger.prune(action)
+            if missing := [scene_id for scene_id in action.after if not self._arranger.has(scene_id)]:
+                self.warn(f"{action.path}: {kept_until(missing)}", action.id)
+            else:
+                self._arranger.prune(action)
             yield from self._told()
         if not (self._failures or self.interrupted):
             self._arranger.forget(self.plan.spare, but={action.id for action in self.plan.actions})
@@ -368,7 +371,7 @@ class Run:
             return AuthenticationError.exit_code
         if summary.failures:
             return exit_code_of(summary.failures)
-        if self.plan.prune_refused or self.index.unwritten:
+        if self.plan.refused or self.index.unwritten:
             return SedasSyncError.exit_code
         return 3 if summary.pending else 0
 

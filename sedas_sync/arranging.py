@@ -21,7 +21,7 @@ from sedas_sync.index import Index
 from sedas_sync.model import Action, Holding, Scene, SceneId, Want
 from sedas_sync.ordering import Task
 from sedas_sync.plan import FileState
-from sedas_sync.survey import file_state, state_of
+from sedas_sync.survey import file_state, state_of, states_of
 
 
 class Loop(Protocol):
@@ -183,6 +183,14 @@ class Arranger:
                 self._loop.warn(f"{path}: is left as it is: {sentence(error)}")
         if spare:
             self._index.drop_errors(but=but)
+
+    def has(self, scene_id: SceneId) -> bool:
+        """Whether a scene is in the mirror, complete and as it was fetched."""
+        held = self._index.holding(scene_id)
+        try:
+            return held is not None and states_of(self._root, held) == {FileState.INTACT}
+        except (SedasSyncError, OSError):
+            return False
 
     def prune(self, action: Action) -> None:
         """Remove the files of a scene, as far as they are still what was fetched."""

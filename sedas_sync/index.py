@@ -321,6 +321,12 @@ class Index:
             )
         return None
 
+    def last_time(self) -> datetime | None:
+        """The latest instant at which any run began or ended."""
+        for (latest,) in self._rows("SELECT max(max(started, coalesce(ended, started))) FROM runs"):
+            return None if latest is None else datetime.fromisoformat(latest)
+        return None
+
     # -- writing -------------------------------------------------------------------------------------------------
 
     @property

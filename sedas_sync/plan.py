@@ -22,7 +22,7 @@ not to be had by an order of ours                  no      wait
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -34,7 +34,7 @@ from msgspec.structs import replace
 from sedas_sync.assets import assets_differ
 from sedas_sync.events import Failure
 from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
-from sedas_sync.words import size
+from sedas_sync.words import named, size
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 """Where a scene without a sensing time stands among the others."""
@@ -99,8 +99,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Orders as the archive described them while planning."""
     identities: Mapping[str, str] = {}  # as above
     """What the archives that were asked call themselves, by their keys."""
-    prune_refused: bool = False
-    """Whether files were to be removed and may not be: no scene failed, and yet not all was done."""
+    refused: bool = False
+    """Whether files were to be removed or replaced and may not be: no scene failed, and yet not all was done."""
     spare: tuple[str, ...] = ()
     """Downloads under way of scenes that are not wanted any more, relative to the mirror: they go with what goes."""
 
@@ -154,6 +154,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         if self.archives and action.want is not None and action.kind in _FROM_AN_ARCHIVE:
             return action.want.archive
         return None
+
+
+def kept_until(ids: Sequence[SceneId]) -> str:
+    """Why the file of a superseded scene stays for now: these are not in the mirror."""
+    return f"kept until {named(ids)} {'is' if len(ids) == 1 else 'are'} downloaded"
 
 
 def are_unlike(held: Holding, want: Want) -> bool:

@@ -13,18 +13,20 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sedas_sync.bundle import spare
-from sedas_sync.desired import Desired, desired
+from sedas_sync.desired import Desired, Refusal, desired
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.facts import scene_of
 from sedas_sync.locked import LookUp
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import Action, Holding, Kind, Scene, SceneId, Want
-from sedas_sync.plan import FileState, Plan
+from sedas_sync.places import product_of
+from sedas_sync.plan import TRANSFERS, FileState, Plan, kept_until
 from sedas_sync.survey import state_of
-from sedas_sync.words import size
+from sedas_sync.words import named, size
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
-_NAMED = 5
+_ARRIVES = TRANSFERS | {Kind.KEEP, Kind.ADOPT}
+"""Actions after which their scenes are in the mirror, where nothing fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Judged:
     prune: list[Action] = field(default_factory=list)
     keep: list[Action] = field(default_factory=list)
     """Scenes that still fit the rules, though nothing was found to want them."""
+    stay: list[Action] = field(default_factory=list)
+    """Scenes that the rules refuse, and whose files may not go now."""
+    doubted: bool = False
+    """Whether some of these stay only because a clock is in doubt."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -75,6 +81,8 @@ def judge(
     offered: Mapping[SceneId, Scene],
     unwanted: Iterable[Holding],
     now: datetime,
+    *,
+    wrong_clock: str | None = None,
 ) -> Judged:
     """Judge held files by the manifest's rules.
 
@@ -84,6 +92,7 @@ def judge(
         offered: what the catalogue says now of the scenes that its search gave.
         unwanted: held files whose scenes are not among the wants.
         now: the instant that relative dates are counted from.
+        wrong_clock: why that instant may be wrong, so that no relative date removes anything; None where it is not.
     """
     judged = Judged()
     held: dict[SceneId, Holding] = {}
@@ -106,9 +115,63 @@ def judge(
             )
         elif doubt := _doubt(scenes[scene_id], verdict, scene_id):
             judged.warnings.append(f"{item.path}: is kept, since its scene cannot be judged: {doubt}")
+        elif wrong_clock is not None and _by_the_clock(manifest, scenes[scene_id], verdict, now):
+            why = f"kept, though a relative date leaves it out: {wrong_clock}"
+            judged.stay.append(_action(Kind.KEEP, item, (), why))
+            judged.doubted = True
         else:
-            judged.prune.append(_action(Kind.PRUNE, item, (), _reason(verdict, scene_id)))
+            newer = superseding(verdict.refused.get(scene_id, {}).values(), wants, verdict.wants)
+            judged.prune.append(_action(Kind.PRUNE, item, (), _reason(verdict, scene_id), after=newer))
+    if judged.doubted:
+        kept = named([action.id for action in judged.stay])
+        judged.warnings.append(
+            f"{kept}: kept, though a relative date leaves it out: {wrong_clock}; set the clock right, or write fixed "
+            "dates into the manifest"
+        )
     return judged
+
+
+def _by_the_clock(manifest: Manifest, scene: Scene, verdict: Desired, now: datetime) -> bool:
+    """Whether a dataset leaves a scene out by a date that is another one every day."""
+    start = scene.start
+    return start is not None and any(
+        why.rule == "date" and manifest.datasets[name].bound(start, now).relative
+        for name, why in verdict.refused.get(scene.id, {}).items()
+    )
+
+
+def superseding(
+    refusals: Iterable[Refusal], wants: Mapping[SceneId, Want], others: Mapping[SceneId, Want]
+) -> tuple[SceneId, ...]:
+    """The scenes that have to be in the mirror before one that they supersede may go, by the ids they are wanted by."""
+    ids = dict.fromkeys(newer for why in refusals for newer in why.by)
+    if all(scene_id in wants for scene_id in ids):
+        return tuple(ids)
+    # Another archive may write the same product's id another way.
+    known = {product_of(scene_id): scene_id for scene_id in (*others, *wants)}
+    return tuple(dict.fromkeys(known.get(product_of(scene_id), scene_id) for scene_id in ids))
+
+
+def settled(judged: Judged, planned: Iterable[Action]) -> Judged:
+    """Keep the files of superseded scenes whose successors a plan does not bring: ordered, awaited, or not to be had.
+
+    Args:
+        judged: by the rules.
+        planned: what is to be done about the scenes that are wanted.
+    """
+    coming = {action.id for action in (*planned, *judged.keep) if action.kind in _ARRIVES}
+    result = Judged(keep=judged.keep, stay=list(judged.stay), warnings=list(judged.warnings), doubted=judged.doubted)
+    waiting: dict[tuple[SceneId, ...], list[SceneId]] = {}
+    for action in judged.prune:
+        missing = tuple(scene_id for scene_id in action.after if scene_id not in coming)
+        if not missing:
+            result.prune.append(action)
+            continue
+        waiting.setdefault(missing, []).append(action.id)
+        why = f"{kept_until(missing)}; then {action.reason}"
+        result.stay.append(replace(action, kind=Kind.KEEP, reason=why, after=()))
+    result.warnings += [f"{named(ids)}: {kept_until(missing)}" for missing, ids in waiting.items()]
+    return result
 
 
 def vanished(kept: Iterable[Action]) -> list[str]:
@@ -118,10 +181,12 @@ def vanished(kept: Iterable[Action]) -> list[str]:
         return []
     if len(ids) == 1:
         return [f"{ids[0]}: still fits the manifest's rules, though the catalogue does not list it any more; kept"]
-    return [f"{_some(ids)}: still fit the manifest's rules, though the catalogue does not list them any more; kept"]
+    return [f"{named(ids)}: still fit the manifest's rules, though the catalogue does not list them any more; kept"]
 
 
-def outside_the_lock(judged: Judged, look_up: LookUp, keys: Mapping[SceneId, tuple[str, ...]]) -> Judged:
+def outside_the_lock(
+    judged: Judged, look_up: LookUp, keys: Mapping[SceneId, tuple[str, ...]], wants: Mapping[SceneId, Want]
+) -> Judged:
     """Judge files outside a lock once more: one whose scene can be had again goes, though the rules would admit it.
 
     What the archive does not know any more, or could not be asked about, stays: nobody could bring it back.
@@ -130,13 +195,19 @@ def outside_the_lock(judged: Judged, look_up: LookUp, keys: Mapping[SceneId, tup
         judged: by the manifest's rules.
         look_up: asks the archives.
         keys: of the archives of the scenes that still fit.
+        wants: of the lock; nothing has to wait for a scene that is outside the lock too.
 
     Raises:
         AuthenticationError: the archive refused the credentials, or there are none.
     """
     look_up.ask({action.id: keys[action.id] for action in judged.keep})
     why = {failure.id: failure.error for failure in look_up.failures}
-    result = Judged(prune=list(judged.prune), warnings=list(judged.warnings))
+    result = Judged(
+        prune=[replace(one, after=tuple(i for i in one.after if i in wants)) for one in judged.prune],
+        stay=judged.stay,
+        warnings=list(judged.warnings),
+        doubted=judged.doubted,
+    )
     for action in judged.keep:
         if action.id in why:
             result.warnings.append(f"{action.path}: is not in the lock, and is kept all the same: {why[action.id]}")
@@ -169,13 +240,19 @@ def _reason(verdict: Desired, scene_id: SceneId) -> str:
     return "no longer wanted: " + "; ".join(f"{name}: {why.detail}" for name, why in refusals.items())
 
 
-def _action(kind: Kind, held: Holding, datasets: tuple[str, ...], reason: str) -> Action:
-    return Action(kind=kind, id=held.id, datasets=datasets, path=held.path, size=held.size, reason=reason, held=held)
-
-
-def _some(ids: list[SceneId]) -> str:
-    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return ", ".join(ids[:_NAMED]) + more
+def _action(
+    kind: Kind, held: Holding, datasets: tuple[str, ...], reason: str, *, after: tuple[SceneId, ...] = ()
+) -> Action:
+    return Action(
+        kind=kind,
+        id=held.id,
+        datasets=datasets,
+        path=held.path,
+        size=held.size,
+        reason=reason,
+        held=held,
+        after=after,
+    )
 
 
 def without(plan: Plan, why: str) -> Plan:
@@ -215,7 +292,7 @@ def within(plan: Plan, limit: Limit, held: int, confirm: Callable[[int, int], bo
         f"{count} of {held} files would be removed, and --max-prune allows {limit.files(held)}; none was: "
         "look at `plan --prune`, then confirm with --yes or allow more",
     )
-    return replace(kept, prune_refused=True)
+    return replace(kept, refused=True)
 
 
 def still_ours(root: Path, removals: Iterable[Action]) -> tuple[list[Action], list[str]]:

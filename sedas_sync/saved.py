@@ -81,6 +81,7 @@ def dumps(saved: SavedPlan) -> str:
             {"id": failure.id, "error": failure.error, "refused": failure.refused} for failure in plan.failures
         ],
         "warnings": list(plan.warnings),
+        "refused": plan.refused,
     }
     actions = ",\n".join(json.dumps(_action(action)) for action in plan.actions)
     return f'{json.dumps(rest)[:-1]}, "actions": [\n{actions}\n]}}\n'
@@ -90,6 +91,7 @@ def _action(action: Action) -> dict[str, Any]:
     want, held, order = action.want, action.held, action.order
     return {
         **action_json(action),
+        **({"after": list(action.after)} if action.after else {}),
         "want": None
         if want is None
         else {
@@ -173,6 +175,7 @@ def _saved(document: Mapping[str, Any], digest: str) -> SavedPlan:
                 for item in document["failures"]
             ),
             warnings=tuple(map(str, document["warnings"])),
+            refused=document.get("refused") is True,
         ),
         digest=digest,
     )
@@ -188,6 +191,7 @@ def _read_action(values: Mapping[str, Any]) -> Action:
         path=path,
         size=values["size"],
         reason=str(values["reason"]),
+        after=tuple(map(str, values.get("after", ()))),
         want=None
         if want is None
         else Want(

@@ -470,6 +470,7 @@ class Mirror:
         take_over: bool = False,
         max_prune: prune.Limit = prune.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
+        confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
     ) -> Summary:
         """Carry out a plan, and nothing else.
@@ -485,6 +486,7 @@ class Mirror:
             take_over: take the mirror from the manifest it belongs to.
             max_prune: how many files may be removed without a question.
             confirm: asked whether so many may be removed, of so many that are held, where it is more than that.
+            confirm_replacing: asked the same of scenes that would be replaced, where they are more than a fifth.
             command: what the mirror remembers the run as.
 
         Returns:
@@ -504,6 +506,7 @@ class Mirror:
             take_over=take_over,
             max_prune=max_prune,
             confirm=confirm,
+            confirm_replacing=confirm_replacing,
             command=command,
         ):
             on_event(event)
@@ -524,12 +527,14 @@ class Mirror:
         take_over: bool = False,
         max_prune: prune.Limit = prune.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
+        confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
     ) -> Generator[Event]:
         """Like `apply`, as a generator of what happens; closing it ends the run in order."""
         with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
             self._home.check_owner(index, take_over=take_over)
             plan = prune.within(plan, max_prune, index.count(), confirm)
+            plan = prune.replaced_within(plan, index.count(), confirm_replacing)
             index.forgiving = True
             index.on_rebuilt = lambda: index.put_files(kept_files(plan), self._clock())
             # Written only when the summary has been told: damage there is to be found before.

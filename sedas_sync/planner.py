@@ -27,10 +27,10 @@ from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Place, Sc
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
 from sedas_sync.places import joined, ranked, taken_from
-from sedas_sync.plan import TRANSFERS, FileState, Observed, Plan, are_unlike, decide, settled
+from sedas_sync.plan import TRANSFERS, FileState, Observed, Plan, are_unlike, decide, restated, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
-from sedas_sync.survey import Survey, is_folder_of, survey
+from sedas_sync.survey import Survey, is_folder_of, reprove, survey
 from sedas_sync.why import NOT_FOUND, Explanation, Pruning
 
 if TYPE_CHECKING:
@@ -328,6 +328,11 @@ class Planner:
             holdings = list(index.holdings_of(wants) if holdings is None else holdings)
             wants = self._with_lengths(wants, holdings)
             seen = self._survey(wants, holdings)
+            identities = {**({} if saved is None else saved.identities), **self._archives.identities}
+            if self._trust:
+                anew = restated(wants, seen.observed, identities=identities, several=self._several)
+                reprove(str(self._home.root), seen, anew, self._home.on_step)
+            held = index.count()
             orders = {order.id: order for order in index.orders()}
             warnings.extend(warning for warning in said if warning not in warnings)
         if refresh is not None:
@@ -357,6 +362,7 @@ class Planner:
             asked = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
             known = self._sizes(asked)
             actions = tuple(replace(a, size=known.get(a.id)) if a.size is None else a for a in actions)
+        warnings.extend(prune.foretold(actions, held))
         return Plan(
             manifest=self._manifest.source,
             mirror=str(self._home.root),

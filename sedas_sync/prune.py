@@ -1,4 +1,4 @@
-"""Which held files the manifest's rules no longer admit, and how many of them may go at once. Removes nothing.
+"""Which held files the manifest's rules no longer admit, and how many may go, or be replaced, at once. Removes nothing.
 
 A scene is judged by what the catalogue says of it now, or else by the facts that were stored with its file, so that a
 scene which the catalogue has lost is told from one that the rules leave out. In doubt a file stays.
@@ -25,6 +25,10 @@ from sedas_sync.survey import state_of
 from sedas_sync.words import named, size
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+_A_MIRROR = 20
+"""Scenes that a mirror has to hold for a share of them to tell anything."""
+_MANY_REPLACED = 0.2
+"""The share of a mirror that may be replaced without a question."""
 _ARRIVES = TRANSFERS | {Kind.KEEP, Kind.ADOPT}
 """Actions after which their scenes are in the mirror, where nothing fails."""
 
@@ -293,6 +297,58 @@ def within(plan: Plan, limit: Limit, held: int, confirm: Callable[[int, int], bo
         "look at `plan --prune`, then confirm with --yes or allow more",
     )
     return replace(kept, refused=True)
+
+
+def _replaced(actions: Iterable[Action], held: int) -> int:
+    """How many held scenes would be replaced, where they are too many to be so without a question; else 0."""
+    count = sum(action.replaces for action in actions)
+    return count if held >= _A_MIRROR and count > held * _MANY_REPLACED else 0
+
+
+def _many(count: int, held: int) -> str:
+    return f"{count} of {held} held scenes would be replaced at once, more than {_MANY_REPLACED:.0%} of the mirror"
+
+
+def foretold(actions: Iterable[Action], held: int) -> list[str]:
+    """What a plan says of the question that `apply` will ask about its replacements."""
+    count = _replaced(actions, held)
+    return [f"{_many(count, held)}: `apply` asks first, and without a terminal needs --yes"] if count else []
+
+
+def replaced_within(plan: Plan, held: int, confirm: Callable[[int, int], bool]) -> Plan:
+    """The plan, where it replaces no more than a fifth of a mirror or that is confirmed; else without replacements.
+
+    Args:
+        plan: what is to be done.
+        held: how many scenes the mirror holds.
+        confirm: asked whether so many may be replaced, of so many that are held.
+    """
+    count = _replaced(plan.actions, held)
+    if not count or confirm(count, held):
+        return plan
+    said = foretold(plan.actions, held)
+    refusal = f"{_many(count, held)}; none was: look at `plan`, then confirm with --yes"
+    return replace(
+        plan,
+        actions=tuple(_let_be(action) if action.replaces else action for action in plan.actions),
+        warnings=(*(warning for warning in plan.warnings if warning not in said), refusal),
+        refused=True,
+    )
+
+
+def _let_be(action: Action) -> Action:
+    held = action.held
+    if held is None:
+        return action
+    return replace(
+        action,
+        kind=Kind.KEEP,
+        path=held.path,
+        size=held.size,
+        reason=f"kept, since its replacement was not confirmed; {action.reason}",
+        order=None,
+        replaces=False,
+    )
 
 
 def still_ours(root: Path, removals: Iterable[Action]) -> tuple[list[Action], list[str]]:

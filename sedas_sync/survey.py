@@ -18,7 +18,7 @@ from sedas_sync.bundle import proved, under_way
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.facts import facts_of
-from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
+from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check, same_digest
 from sedas_sync.memory import STATE
 from sedas_sync.model import HeldFile, Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
@@ -31,7 +31,7 @@ class Survey(Struct):
 
     observed: dict[SceneId, Observed] = field(default_factory=dict)
     refreshed: list[Holding] = field(default_factory=list)
-    """Held files whose time changed and whose bytes did not."""
+    """Held files whose time, or the catalogue's digest, changed and whose bytes did not."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -96,6 +96,65 @@ def survey(
             if seen.tracked and seen.state is FileState.INTACT and seen.held is not None:
                 result.refreshed.append(seen.held)
     return result
+
+
+def reprove(root: str, seen: Survey, scenes: Mapping[SceneId, Scene], on_step: Watcher = nobody) -> None:
+    """Find out which held files have the digests that the catalogue states now, though it stated others before.
+
+    What is found goes into the survey, to be remembered: no file is read for this twice.
+
+    Args:
+        root: the mirror's folder.
+        seen: the survey.
+        scenes: from `sedas_sync.plan.restated`.
+        on_step: told how many files have been read.
+    """
+    with ThreadPoolExecutor(_READERS, "reprove") as readers:
+        reading = {
+            scene_id: readers.submit(_restated, root, held, scene)
+            for scene_id, scene in scenes.items()
+            if (held := seen.observed[scene_id].held) is not None
+        }
+        for number, (scene_id, future) in enumerate(reading.items()):
+            on_step(Step("reading files whose digest the catalogue states anew", number, len(reading), "file"))
+            before = seen.observed[scene_id]
+            try:
+                held = future.result()
+            except (OSError, SedasSyncError) as error:
+                seen.warnings.append(f"{scene_id}: cannot be compared with its new digest: {error}")
+                continue
+            if held != before.held:
+                seen.observed[scene_id] = replace(before, held=held)
+                seen.refreshed.append(held)
+
+
+def _restated(root: str, held: Holding, scene: Scene) -> Holding:
+    """A held scene with those of the digests that are stated now and that its files have."""
+    if not held.files:
+        return replace(held, digest=_new_digest(root, held, scene.digest))
+    stated = {asset.name: asset.digest for asset in scene.assets}
+    views = zip(held.files, held_files(held), strict=True)
+    return with_files(
+        held, [replace(file, digest=_new_digest(root, view, stated.get(file.name))) for file, view in views]
+    )
+
+
+def _new_digest(root: str, file: Holding, stated: str | None) -> str | None:
+    """The digest that is stated now where the file has it, else the one that was stated before."""
+    if stated is None or file.digest is None or stated == file.digest:
+        return file.digest
+    name = algorithm(stated)
+    if same_digest(stated, file.digest):
+        same = True
+    elif name is None:
+        # Nobody can compute it. What was stated before in another way says nothing of it, and no change is known.
+        same = algorithm(file.digest) is not None
+    elif name == "sha256":
+        same = same_digest(stated, file.sha256)
+    else:
+        checked = check(f"{root}/{file.path}", level="size", digest=stated, sha256=file.sha256)
+        same = not checked.problems and not checked.warnings
+    return stated if same else file.digest
 
 
 def _between_places(root: str, held: Holding) -> dict[str, folder.Entry]:

@@ -333,10 +333,16 @@ class Run:
             self.warn(f"{len(prunes)} files that are no longer wanted stay, since not everything else was done")
             prunes = []
         yield from self._told()
+        here: dict[SceneId, bool] = {}
+        lacking: dict[int, list[SceneId]] = {}
         for action in prunes:
             if self.interrupted:
                 return
-            if missing := [scene_id for scene_id in action.after if not self._arranger.has(scene_id)]:
+            # Many wait for the same scenes, each of which is looked at once.
+            if id(action.after) not in lacking:
+                here.update((i, self._arranger.has(i)) for i in action.after if i not in here)
+                lacking[id(action.after)] = [scene_id for scene_id in action.after if not here[scene_id]]
+            if missing := lacking[id(action.after)]:
                 self.warn(f"{action.path}: {kept_until(missing)}", action.id)
             else:
                 self._arranger.prune(action)

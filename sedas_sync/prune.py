@@ -111,6 +111,7 @@ def judge(
     if not held:
         return judged
     verdict = _with_the_rest(manifest, wants, scenes, now)
+    newer = _Superseding(wants, verdict.wants)
     for scene_id, item in held.items():
         want = verdict.wants.get(scene_id)
         if want is not None:
@@ -124,8 +125,8 @@ def judge(
             judged.stay.append(_action(Kind.KEEP, item, (), why))
             judged.doubted = True
         else:
-            newer = superseding(verdict.refused.get(scene_id, {}).values(), wants, verdict.wants)
-            judged.prune.append(_action(Kind.PRUNE, item, (), _reason(verdict, scene_id), after=newer))
+            after = newer.of(verdict.refused.get(scene_id, {}).values())
+            judged.prune.append(_action(Kind.PRUNE, item, (), _reason(verdict, scene_id), after=after))
     if judged.doubted:
         kept = named([action.id for action in judged.stay])
         judged.warnings.append(
@@ -144,16 +145,31 @@ def _by_the_clock(manifest: Manifest, scene: Scene, verdict: Desired, now: datet
     )
 
 
-def superseding(
-    refusals: Iterable[Refusal], wants: Mapping[SceneId, Want], others: Mapping[SceneId, Want]
-) -> tuple[SceneId, ...]:
-    """The scenes that have to be in the mirror before one that they supersede may go, by the ids they are wanted by."""
-    ids = dict.fromkeys(newer for why in refusals for newer in why.by)
-    if all(scene_id in wants for scene_id in ids):
-        return tuple(ids)
-    # Another archive may write the same product's id another way.
-    known = {product_of(scene_id): scene_id for scene_id in (*others, *wants)}
-    return tuple(dict.fromkeys(known.get(product_of(scene_id), scene_id) for scene_id in ids))
+class _Superseding:
+    """The scenes that have to be in the mirror before one that they supersede may go, by the ids they are wanted by.
+
+    Thousands of old scenes may wait for the same thousands of new ones: what they have in common is kept once.
+    """
+
+    def __init__(self, wants: Mapping[SceneId, Want], others: Mapping[SceneId, Want]) -> None:
+        self._wants = wants
+        self._others = others
+        self._known: dict[tuple[int, ...], tuple[SceneId, ...]] = {}
+
+    def of(self, refusals: Iterable[Refusal]) -> tuple[SceneId, ...]:
+        """Those of a scene that is left out so."""
+        by = [why.by for why in refusals if why.by]
+        key = tuple(map(id, by))
+        if key not in self._known:
+            self._known[key] = self._named_as_wanted(dict.fromkeys(scene_id for ids in by for scene_id in ids))
+        return self._known[key]
+
+    def _named_as_wanted(self, ids: Iterable[SceneId]) -> tuple[SceneId, ...]:
+        if all(scene_id in self._wants for scene_id in ids):
+            return tuple(ids)
+        # Another archive may write the same product's id another way.
+        known = {product_of(scene_id): scene_id for scene_id in (*self._others, *self._wants)}
+        return tuple(dict.fromkeys(known.get(product_of(scene_id), scene_id) for scene_id in ids))
 
 
 def settled(judged: Judged, planned: Iterable[Action]) -> Judged:
@@ -166,8 +182,11 @@ def settled(judged: Judged, planned: Iterable[Action]) -> Judged:
     coming = {action.id for action in (*planned, *judged.keep) if action.kind in _ARRIVES}
     result = Judged(keep=judged.keep, stay=list(judged.stay), warnings=list(judged.warnings), doubted=judged.doubted)
     waiting: dict[tuple[SceneId, ...], list[SceneId]] = {}
+    lacking: dict[int, tuple[SceneId, ...]] = {}
     for action in judged.prune:
-        missing = tuple(scene_id for scene_id in action.after if scene_id not in coming)
+        if id(action.after) not in lacking:
+            lacking[id(action.after)] = tuple(scene_id for scene_id in action.after if scene_id not in coming)
+        missing = lacking[id(action.after)]
         if not missing:
             result.prune.append(action)
             continue
@@ -206,8 +225,10 @@ def outside_the_lock(
     """
     look_up.ask({action.id: keys[action.id] for action in judged.keep})
     why = {failure.id: failure.error for failure in look_up.failures}
+    lists = {id(action.after): action.after for action in judged.prune}
+    within = {key: tuple(scene_id for scene_id in ids if scene_id in wants) for key, ids in lists.items()}
     result = Judged(
-        prune=[replace(one, after=tuple(i for i in one.after if i in wants)) for one in judged.prune],
+        prune=[replace(one, after=within[id(one.after)]) for one in judged.prune],
         stay=judged.stay,
         warnings=list(judged.warnings),
         doubted=judged.doubted,

@@ -333,7 +333,7 @@ class Adopter:
         """Where the mirror holds this scene already."""
         held = self._held.get(scene_id)
         try:
-            return held.path if held is not None and state_of(self._root, held) is not FileState.ABSENT else None
+            return held.path if held is not None and state_of(str(self._root), held) is not FileState.ABSENT else None
         except (OSError, SedasSyncError):
             return None
 

@@ -48,7 +48,7 @@ from sedas_sync.integrity import Filehash
 from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
-from sedas_sync.plan import TRANSFERS, Plan
+from sedas_sync.plan import TRANSFERS, Plan, kept_until
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.claim import clear, fetch_claimed
 from sedas_sync.transfer.engine import connections_left
@@ -333,10 +333,19 @@ class Run:
             self.warn(f"{len(prunes)} files that are no longer wanted stay, since not everything else was done")
             prunes = []
         yield from self._told()
+        here: dict[SceneId, bool] = {}
+        lacking: dict[int, list[SceneId]] = {}
         for action in prunes:
             if self.interrupted:
                 return
-            self._arranger.prune(action)
+            # Many wait for the same scenes, each of which is looked at once.
+            if id(action.after) not in lacking:
+                here.update((i, self._arranger.has(i)) for i in action.after if i not in here)
+                lacking[id(action.after)] = [scene_id for scene_id in action.after if not here[scene_id]]
+            if missing := lacking[id(action.after)]:
+                self.warn(f"{action.path}: {kept_until(missing)}", action.id)
+            else:
+                self._arranger.prune(action)
             yield from self._told()
         if not (self._failures or self.interrupted):
             self._arranger.forget(self.plan.spare, but={action.id for action in self.plan.actions})
@@ -368,7 +377,7 @@ class Run:
             return AuthenticationError.exit_code
         if summary.failures:
             return exit_code_of(summary.failures)
-        if self.plan.prune_refused or self.index.unwritten:
+        if self.plan.refused or self.index.unwritten:
             return SedasSyncError.exit_code
         return 3 if summary.pending else 0
 

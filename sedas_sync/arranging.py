@@ -3,12 +3,10 @@
 Driven by the loop of `sedas_sync.apply`, in its thread. Nothing that is not known to be the mirror's is deleted.
 """
 
-import stat
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -23,7 +21,7 @@ from sedas_sync.index import Index
 from sedas_sync.model import Action, Holding, Scene, SceneId, Want
 from sedas_sync.ordering import Task
 from sedas_sync.plan import FileState
-from sedas_sync.survey import state_of
+from sedas_sync.survey import file_state, state_of, states_of
 
 
 class Loop(Protocol):
@@ -147,13 +145,20 @@ class Arranger:
     def clear_old_place(self, replaced: Holding, new: str) -> None:
         """Take away what a scene had before it came to be elsewhere."""
         for old in held_files(replaced):
-            there = folder.stat(self._root, old.path)
+            there = folder.look(self._root, old.path)
             if there is None or folder.same(self._root, old.path, new):
                 continue
-            if (there.st_size, there.st_mtime_ns) == (old.size, old.mtime_ns) and stat.S_ISREG(there.st_mode):
+            if self._is_ours(old, there):
                 folder.remove(self._root, old.path)
             else:
                 self.clear_the_way(old.path)
+
+    def _is_ours(self, held: Holding, there: folder.Entry) -> bool:
+        try:
+            return file_state(self._root, held, there) is FileState.INTACT
+        except (SedasSyncError, OSError):
+            # It cannot be read, so nobody knows: it is set aside.
+            return False
 
     def clear_the_way(self, path: str, *, ours: Holding | None = None) -> None:
         """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
@@ -161,12 +166,11 @@ class Arranger:
         Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
         somebody's work, and a link or folder in its place never was ours.
         """
-        there = folder.stat(self._root, path)
+        there = folder.look(self._root, path)
         if there is None:
             return
-        known = ours is not None and (there.st_size, there.st_mtime_ns) == (ours.size, ours.mtime_ns)
-        known = known and ours is not None and (path == ours.path or folder.same(self._root, path, ours.path))
-        if not (known and stat.S_ISREG(there.st_mode)):
+        known = ours is not None and (path == ours.path or folder.same(self._root, path, ours.path))
+        if ours is None or not (known and self._is_ours(ours, there)):
             kept = folder.set_aside(self._root, path)
             self._loop.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
 
@@ -180,13 +184,21 @@ class Arranger:
         if spare:
             self._index.drop_errors(but=but)
 
+    def has(self, scene_id: SceneId) -> bool:
+        """Whether a scene is in the mirror, complete and as it was fetched."""
+        held = self._index.holding(scene_id)
+        try:
+            return held is not None and states_of(self._root, held) == {FileState.INTACT}
+        except (SedasSyncError, OSError):
+            return False
+
     def prune(self, action: Action) -> None:
         """Remove the files of a scene, as far as they are still what was fetched."""
         held = self._index.holding(action.id)
         if held is None or held.path != action.path:
             return
         try:
-            state = state_of(Path(self._root), held)
+            state = state_of(self._root, held)
             if state is FileState.DAMAGED:
                 self._loop.warn(
                     f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id

@@ -94,14 +94,6 @@ def _short(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def _same(found: os.stat_result | None, file: HeldFile | Holding) -> bool:
-    return (
-        found is not None
-        and modes.S_ISREG(found.st_mode)
-        and (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
-    )
-
-
 class Bundle:
     """One scene of several files that is being gathered.
 
@@ -222,7 +214,8 @@ class Bundle:
     def _gathered(self, asset: Asset) -> HeldFile | None:
         """A file that an earlier run completed."""
         file = proved(self._root, self.scene, asset, demanded=self._pinned.get(asset.name))
-        return file if file and _same(folder.stat(self._root, f"{self._place}/new/{asset.name}"), file) else None
+        there = folder.look(self._root, f"{self._place}/new/{asset.name}")
+        return file if file is not None and folder.untouched(there, file) else None
 
     def _from_held(self, asset: Asset) -> HeldFile | None:
         """A file of the held folder that is right, given a second name here."""
@@ -235,7 +228,7 @@ class Bundle:
             return None
         view = next(one for one in held_files(self._held) if one.path == f"{self._held.path}/{asset.name}")
         with suppress(OSError, TransferError):
-            if _same(folder.stat(self._root, view.path), file):
+            if folder.untouched(folder.look(self._root, view.path), file):
                 folder.link(self._root, view.path, f"{self._place}/new/{asset.name}")
                 self._note(asset, file)
                 return file
@@ -327,7 +320,7 @@ def _retire(root: str, place: str, path: str, held: Holding | None) -> list[str]
     for entry in sorted(folder.scan(root, old)):
         at, shown = f"{old}/{entry.path}", f"{path}/{entry.path}"
         file = known.get(entry.path)
-        if file is not None and _same(folder.stat(root, at), file):
+        if file is not None and folder.untouched(folder.look(root, at), file):
             folder.remove(root, at)
         elif file is not None or not entry.is_file or folder.stat(root, shown) is not None:
             kept = folder.set_aside(root, at, of=path.rpartition("/")[2])

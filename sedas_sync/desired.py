@@ -56,6 +56,8 @@ class Refusal(Struct, frozen=True):
     """`date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, or the dataset's key."""
     detail: str
     """One clause with the numbers."""
+    by: tuple[SceneId, ...] = ()
+    """The scenes that supersede it, where nothing else is against it."""
 
 
 _UNDATED = Refusal("date", "the catalogue gives no sensing time")
@@ -185,10 +187,17 @@ def _select(
     blind = sum(scene.footprint is None for scene in candidates.values()) if dataset.aoi else 0
     if blind:
         warn(f"dataset {dataset.name}: {blind} of its scenes have no known footprint, and count as lying over its AOIs")
-    for thin_out in (_newest_baselines, _latest):
-        for scene_id, why in thin_out(dataset, candidates.values()).items():
-            refused[scene_id] = why
-            del candidates[scene_id]
+    older = _newest_baselines(dataset, candidates.values())
+    for scene_id in older:
+        del candidates[scene_id]
+    late = _latest(dataset, candidates.values())
+    for scene_id in late:
+        del candidates[scene_id]
+    for scene_id, why in older.items():
+        # What supersedes it may be superseded in its turn, and never come.
+        above = next((late[newer] for newer in why.by if newer in late), None)
+        refused[scene_id] = why if above is None else Refusal(why.rule, why.detail, above.by)
+    refused |= late
     return list(candidates.values()), refused
 
 
@@ -351,7 +360,9 @@ def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId
         members.append((facts.acquisition, facts.baseline, scene.id))
         newest[facts.acquisition] = max(newest.get(facts.acquisition, (-1, "")), (facts.baseline, scene.id))
     return {
-        scene_id: Refusal("reprocessed", f"superseded by {newest[key][1]} (baseline {newest[key][0]:04d})")
+        scene_id: Refusal(
+            "reprocessed", f"superseded by {newest[key][1]} (baseline {newest[key][0]:04d})", (newest[key][1],)
+        )
         for key, baseline, scene_id in members
         if baseline < newest[key][0]
     }
@@ -363,8 +374,9 @@ def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]
     # Planned acquisitions are newer than anything that can be had; they must not take its place.
     dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
     dated.sort(reverse=True)
+    newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
     return {
-        scene_id: Refusal("latest", f"number {place} by age, the newest {dataset.latest} wanted")
+        scene_id: Refusal("latest", f"number {place} by age, the newest {dataset.latest} wanted", newest)
         for place, (_, scene_id) in enumerate(dated, start=1)
         if place > dataset.latest
     }

@@ -17,7 +17,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from sedas_sync import errors
+from sedas_sync import errors, memory
+from sedas_sync.model import HeldFile, Holding
 
 STATE = ".sedas-sync"
 """The folder below the root that holds everything which is not a scene."""
@@ -47,6 +48,19 @@ class Entry(NamedTuple):
     is_symlink: bool
     is_file: bool
     """Whether it is a regular file (a link is not)."""
+
+    @classmethod
+    def of(cls, path: str, found: os.stat_result) -> "Entry":
+        """What a stat says of a path."""
+        mode = found.st_mode
+        return cls(path, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
+
+
+def untouched(there: Entry | None, file: Holding | HeldFile) -> bool:
+    """Whether a file has the size and the time that the index remembers, so that its bytes need no look."""
+    return there is not None and memory.untouched(
+        there.size, there.mtime_ns, (file.size, file.mtime_ns), is_file=there.is_file
+    )
 
 
 def parts(relative: str) -> list[str]:
@@ -367,6 +381,16 @@ def stat(root: str, relative: str) -> os.stat_result | None:
         return None
 
 
+def look(root: str, relative: str) -> Entry | None:
+    """What stands at a path, links not followed; None where nothing does.
+
+    Raises:
+        TransferError: a folder on the way is a symbolic link or no folder.
+    """
+    found = stat(root, relative)
+    return None if found is None else Entry.of(relative, found)
+
+
 def set_aside(root: str, relative: str, *, of: str = "") -> str:
     """Move a stranger (file, folder, or link itself) into `replaced/` under a free name; returns where.
 
@@ -599,8 +623,7 @@ def _seen(here: int, prefix: str, folders: list[str], *, all_of_it: bool) -> Ite
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            mode = found.st_mode
-            yield Entry(prefix + name, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
+            yield Entry.of(prefix + name, found)
 
 
 def listing(root: str, known: Collection[str]) -> dict[str, Entry]:

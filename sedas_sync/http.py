@@ -31,7 +31,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
@@ -539,6 +539,26 @@ class Api:
         self._clock = clock
         self._chance = chance
         self._session = Session(connections=connections, reach=reach, environ=environ)
+        self._dated: tuple[datetime, float] | None = None
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What the server's clock shows now, as far as the dates of its answers tell; None where none had a date."""
+        if self._dated is None:
+            return None
+        stated, heard = self._dated
+        return stated + timedelta(seconds=self._clock() - heard)
+
+    def _hear(self, reply: Reply) -> None:
+        """Take in the date of an answer; one from a cache is as old as it says, or older than the newest heard."""
+        age = reply.headers.get("Age") or "0"
+        stated, known = reply.date, self.server_time
+        try:
+            stated = stated and stated.astimezone(UTC) + timedelta(seconds=int(age) if age.isdecimal() else 0)
+        except (OverflowError, ValueError):
+            return
+        if stated is not None and (known is None or stated > known):
+            self._dated = stated, self._clock()
 
     def stop(self) -> None:
         """Make every request end with `StoppedError` instead of waiting for another try; callable in any thread."""
@@ -623,7 +643,9 @@ class Api:
         with self._session.ask(method, url, headers=headers, timeout=self._timeout, data=body) as response:
             content = self._read(response, begun)
             _log.debug("%s %s: %d, %d bytes", method, shorten(url), response.status_code, len(content))
-            return Reply(response.status_code, url, content, response.headers)
+            reply = Reply(response.status_code, url, content, response.headers)
+        self._hear(reply)
+        return reply
 
     def _read(self, response: requests.Response, begun: float) -> bytes:
         pieces: list[bytes] = []

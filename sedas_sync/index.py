@@ -323,6 +323,12 @@ class Index:
             )
         return None
 
+    def last_time(self) -> datetime | None:
+        """The latest instant at which any run began or ended."""
+        for (latest,) in self._rows("SELECT max(max(started, coalesce(ended, started))) FROM runs"):
+            return None if latest is None else datetime.fromisoformat(latest)
+        return None
+
     # -- writing -------------------------------------------------------------------------------------------------
 
     @property
@@ -352,14 +358,14 @@ class Index:
         self._do(put)
 
     def put_times(self, held: Sequence[Holding]) -> None:
-        """Remember that files have other times than they had, and the same bytes."""
+        """Remember that files have other times, or the catalogue states other digests, and the bytes are the same."""
         if not held:
             return
-        values = [(item.mtime_ns, _parts_of(item), item.id) for item in held]
+        values = [(item.mtime_ns, item.digest, _parts_of(item), item.id) for item in held]
 
         def put() -> None:
             with self.together():
-                self._writer.executemany("UPDATE files SET mtime_ns = ?, parts = ? WHERE id = ?", values)
+                self._writer.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", values)
                 self._writer.execute(_UNSTAMP)
 
         self._do(put)

@@ -45,6 +45,19 @@ def algorithm(digest: str | None) -> str | None:
     return name if made is not None and len(made.hexdigest()) == len(hexdigest) else None
 
 
+def same_digest(one: str, other: str) -> bool:
+    """Whether two digests say the same, however they are written.
+
+    >>> same_digest("MD5:D41D8CD98F00B204E9800998ECF8427E", "d41d8cd98f00b204e9800998ecf8427e")
+    True
+    """
+    if one == other:
+        return True
+    name = algorithm(one)
+    same = one.lower().rpartition(":")[2] == other.lower().rpartition(":")[2]
+    return name is not None and name == algorithm(other) and same
+
+
 def _hasher(name: str, hexdigest: str) -> _Hash | None:
     """Begin a digest of this algorithm, as long as `hexdigest`; None where it is not to be had."""
     size = len(hexdigest) // 2

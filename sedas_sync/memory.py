@@ -114,6 +114,11 @@ def tune(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
 
 
+def untouched(size: int, mtime_ns: int, remembered: tuple[int, int], *, is_file: bool) -> bool:
+    """Whether what stands at a path is, without a look at its bytes, the file that is remembered with size and time."""
+    return is_file and (size, mtime_ns) == remembered
+
+
 def format_of(db: sqlite3.Connection) -> int:
     """The format that an index was written in."""
     (version,) = db.execute("PRAGMA user_version").fetchone()

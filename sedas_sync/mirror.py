@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -27,7 +27,7 @@ from sedas_sync.lock import Lock, Relocked
 from sedas_sync.locked import places
 from sedas_sync.lockfile import lock_path
 from sedas_sync.manifest import Manifest
-from sedas_sync.model import Order, OrderState, Scene, SceneId
+from sedas_sync.model import Holding, Order, OrderState, Scene, SceneId
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
 from sedas_sync.plan import Plan
@@ -58,6 +58,10 @@ def _silent(_message: str) -> None:
 def _no(_count: int, _held: int) -> bool:
     """Nobody is there to be asked."""
     return False
+
+
+def _is_same_file(one: Holding, other: Holding) -> bool:
+    return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
 
 
 class Mirror:
@@ -244,7 +248,8 @@ class Mirror:
         """What the mirror holds against its lock, or else against what its last apply wanted.
 
         Offline, and beside a process at work. A lock that was made from something else than what the manifest says is
-        left out of account, and a warning says so.
+        left out of account, and a warning says so. A file of another time than the index remembers is read, as a plan
+        does; where its bytes are right, the index takes its time in, unless another process is at work in the mirror.
 
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
@@ -253,9 +258,10 @@ class Mirror:
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
+            damaged = bool(warnings)
             self.on_step(Step("looking at the mirror", index.count()))
             lock = self._pins.lock_that_fits(warnings)
-            return status(
+            found = status(
                 self.root,
                 index,
                 manifest=self.manifest.source,
@@ -263,7 +269,20 @@ class Mirror:
                 datasets=self.manifest.datasets,
                 lock=None if lock is None else (str(lock_path(self.manifest.source)), lock),
                 warnings=warnings,
+                on_step=self._home.on_step,
             )
+        if found.refreshed and not damaged:
+            self._remember_times(found.refreshed)
+        return found
+
+    def _remember_times(self, refreshed: Iterable[Holding]) -> None:
+        """Have the index know files by their times of now, so that the next look need not read them again.
+
+        Nothing depends on it: it is left out where the mirror cannot be written, or another process is at work in it.
+        """
+        with suppress(SedasSyncError, OSError), self.locked(), self._home.index(write=True) as (index, _):
+            known = ((item, index.holding(item.id)) for item in refreshed)
+            index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
 
     def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
         """Write one self-contained HTML page of what the mirror holds, wants and waits for. Offline.
@@ -451,6 +470,7 @@ class Mirror:
         take_over: bool = False,
         max_prune: prune.Limit = prune.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
+        confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
     ) -> Summary:
         """Carry out a plan, and nothing else.
@@ -466,6 +486,7 @@ class Mirror:
             take_over: take the mirror from the manifest it belongs to.
             max_prune: how many files may be removed without a question.
             confirm: asked whether so many may be removed, of so many that are held, where it is more than that.
+            confirm_replacing: asked the same of scenes that would be replaced, where they are more than a fifth.
             command: what the mirror remembers the run as.
 
         Returns:
@@ -485,6 +506,7 @@ class Mirror:
             take_over=take_over,
             max_prune=max_prune,
             confirm=confirm,
+            confirm_replacing=confirm_replacing,
             command=command,
         ):
             on_event(event)
@@ -505,12 +527,14 @@ class Mirror:
         take_over: bool = False,
         max_prune: prune.Limit = prune.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
+        confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
     ) -> Generator[Event]:
         """Like `apply`, as a generator of what happens; closing it ends the run in order."""
         with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
             self._home.check_owner(index, take_over=take_over)
             plan = prune.within(plan, max_prune, index.count(), confirm)
+            plan = prune.replaced_within(plan, index.count(), confirm_replacing)
             index.forgiving = True
             index.on_rebuilt = lambda: index.put_files(kept_files(plan), self._clock())
             # Written only when the summary has been told: damage there is to be found before.

@@ -342,3 +342,7 @@ class Action(Struct, frozen=True, kw_only=True, gc=False):
     order: Order | None = None
     blocked: bool = False
     """Something that is not the scene stands at its path."""
+    replaces: bool = False
+    """A held file that is right gives way to it."""
+    after: tuple[SceneId, ...] = ()
+    """Of a prune: scenes that have to be in the mirror before, since they supersede this one."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives import Archive, server_time_of
 from sedas_sync.archives.recorded import Recorder, write_head
 from sedas_sync.archives.registry import TYPES, Opening, open_archive
 from sedas_sync.manifest import Manifest
@@ -62,6 +62,12 @@ class Archives:
     def identities(self) -> dict[str, str]:
         """What those that are open call themselves."""
         return {key: archive.identity for key, archive in self._open.items()}
+
+    @property
+    def server_times(self) -> dict[str, datetime]:
+        """What the servers' clocks show now, by the keys of those archives that were asked and tell it."""
+        times = {key: server_time_of(archive) for key, archive in self._open.items()}
+        return {key: time for key, time in times.items() if time is not None}
 
     def stop(self) -> None:
         """Make calls under way end early; may be called from a signal handler."""

@@ -22,7 +22,7 @@ not to be had by an order of ours                  no      wait
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -34,7 +34,7 @@ from msgspec.structs import replace
 from sedas_sync.assets import assets_differ
 from sedas_sync.events import Failure
 from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
-from sedas_sync.words import size
+from sedas_sync.words import named, size
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 """Where a scene without a sensing time stands among the others."""
@@ -94,13 +94,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     archives: Mapping[str, Mapping[str, str | None]] = {}  # a struct makes each its own
     """Type and URL of each archive by its key, where the manifest has several."""
     refreshed: tuple[Holding, ...] = ()
-    """Held files whose time changed and whose bytes did not: to be remembered with their new time."""
+    """Held files whose time, or the catalogue's digest, changed and whose bytes did not: to be remembered with it."""
     polled: tuple[Order, ...] = ()
     """Orders as the archive described them while planning."""
     identities: Mapping[str, str] = {}  # as above
     """What the archives that were asked call themselves, by their keys."""
-    prune_refused: bool = False
-    """Whether files were to be removed and may not be: no scene failed, and yet not all was done."""
+    refused: bool = False
+    """Whether files were to be removed or replaced and may not be: no scene failed, and yet not all was done."""
     spare: tuple[str, ...] = ()
     """Downloads under way of scenes that are not wanted any more, relative to the mirror: they go with what goes."""
 
@@ -154,6 +154,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         if self.archives and action.want is not None and action.kind in _FROM_AN_ARCHIVE:
             return action.want.archive
         return None
+
+
+def kept_until(ids: Sequence[SceneId]) -> str:
+    """Why the file of a superseded scene stays for now: these are not in the mirror."""
+    return f"kept until {named(ids)} {'is' if len(ids) == 1 else 'are'} downloaded"
 
 
 def are_unlike(held: Holding, want: Want) -> bool:
@@ -264,8 +269,9 @@ class _Measure:
 def _action(want: Want, here: Observed, order: Order | None, sizes: Mapping[SceneId, int], measure: _Measure) -> Action:
     scene = want.scene
     kind, reason = _kind(want, here, measure)
+    replaces = kind is Kind.REPLACE and here.state is FileState.INTACT
     if kind in TRANSFERS and not scene.online and scene.offline is not None:
-        kind, reason, order = Kind.WAIT, scene.offline, None
+        kind, reason, order, replaces = Kind.WAIT, scene.offline, None, False
     elif kind in TRANSFERS and not scene.online:
         kind, reason = _without_a_link(kind, reason, order)
     else:
@@ -284,6 +290,7 @@ def _action(want: Want, here: Observed, order: Order | None, sizes: Mapping[Scen
         held=here.held,
         order=order,
         blocked=here.blocked or here.state is FileState.DAMAGED,
+        replaces=replaces,
     )
 
 
@@ -325,6 +332,39 @@ def _without_a_link(kind: Kind, reason: str, order: Order | None) -> tuple[Kind,
     if order.state is OrderState.PENDING:
         return Kind.WAIT, f"order {order.order} is not ready"
     return Kind.ORDER, f"in the long-term archive; order {order.order} failed ({order.detail or 'no reason given'})"
+
+
+def restated(
+    wants: Mapping[SceneId, Want],
+    observed: Mapping[SceneId, Observed],
+    *,
+    identities: Mapping[str, str],
+    several: bool = False,
+) -> dict[SceneId, Scene]:
+    """Intact scenes of which their archive states another digest than before, and nothing else that differs.
+
+    The same bytes may have got a digest of another kind: only a look at them tells.
+
+    Args:
+        wants: the scenes that the manifest admits.
+        observed: what the folder shows.
+        identities: of the archives that are known, by their keys.
+        several: whether the manifest has several archives.
+
+    Returns:
+        Each as its archive describes it now.
+    """
+    strict = _Measure(trust_digest=True, identities=identities, several=several)
+    mild = _Measure(trust_digest=False, identities=identities, several=several)
+    found = {}
+    for scene_id, here in observed.items():
+        want, held = wants.get(scene_id), here.held
+        if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
+            continue
+        scene = strict.of(held, want)
+        if scene is not None and _changed(held, want, strict) and not _changed(held, want, mild):
+            found[scene_id] = scene
+    return found
 
 
 def _changed(held: Holding, want: Want, measure: _Measure) -> str | None:

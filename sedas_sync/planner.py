@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -27,10 +27,10 @@ from sedas_sync.model import Action, Holding, Kind, Order, OrderState, Place, Sc
 from sedas_sync.opening import Archives
 from sedas_sync.pins import Pins
 from sedas_sync.places import joined, ranked, taken_from
-from sedas_sync.plan import TRANSFERS, FileState, Observed, Plan, are_unlike, decide, settled
+from sedas_sync.plan import TRANSFERS, FileState, Observed, Plan, are_unlike, decide, restated, settled
 from sedas_sync.saved import SavedPlan, drift
 from sedas_sync.search import Offer, search
-from sedas_sync.survey import Survey, is_folder_of, survey
+from sedas_sync.survey import Survey, is_folder_of, reprove, survey
 from sedas_sync.why import NOT_FOUND, Explanation, Pruning
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ Listener = Callable[[Event], None]
 Refresh = Callable[[Mapping[SceneId, Want], Mapping[SceneId, Observed]], Mapping[SceneId, Want]]
 
 _ANEW = "plan again, and apply what comes out"
+_NOT_ALL = "the saved plan leaves out removals that were refused when it was made; make it anew once that is settled"
+_CLOCKS_APART = timedelta(hours=1)
 
 
 def ignore(_event: Event) -> None:
@@ -213,18 +215,41 @@ class Planner:
     def _with_prunes(self, plan: Plan, found: SearchResult) -> Plan:
         if not found.complete:
             return prune.without(plan, "nothing is removed: the search failed or stayed incomplete")
-        judged = self._judged(found)
+        doubt = self._doubt()
+        judged = prune.settled(self._judged(found, doubt), plan.actions)
         removals, changed = prune.still_ours(self._home.root, judged.prune)
         vouched = {action.id for action in judged.keep}
-        plan = prune.spare_too(plan, self._home.root, (want.scene for want in found.wants.values()))
+        if doubt is None:
+            plan = prune.spare_too(plan, self._home.root, (want.scene for want in found.wants.values()))
         return replace(
             plan,
-            actions=(*plan.actions, *judged.keep, *removals),
+            actions=(*plan.actions, *judged.keep, *judged.stay, *removals),
             failures=tuple(failure for failure in plan.failures if failure.id not in vouched),
             warnings=(*plan.warnings, *judged.warnings, *prune.vanished(judged.keep), *changed),
+            refused=plan.refused or judged.doubted,
         )
 
-    def _judged(self, found: SearchResult) -> prune.Judged:
+    def _doubt(self) -> str | None:
+        """Why this machine's clock may be wrong, where the manifest has a relative date; None where nothing says so."""
+        if not any(dataset.relative for dataset in self._manifest.datasets.values()):
+            return None
+        now = self._clock()
+        clocks = self._archives.server_times
+        for key, time in clocks.items():
+            if abs(time - now) > _CLOCKS_APART:
+                return f"this machine's clock shows {_second(now)}, that of archive {key} {_second(time)}"
+        with self._home.index(write=False) as (index, _):
+            run = index.last_run()
+            # An older run counts too, since a clock that is wrong for long has dated the last one as well; not where an
+            # archive's clock agrees, since then it was that run whose clock was wrong.
+            last = (
+                index.last_time() if not clocks else None if run is None else max(run.started, run.ended or run.started)
+            )
+        if last is not None and now < last:
+            return f"this machine's clock shows {_second(now)}, and a run of this mirror was at {_second(last)}"
+        return None
+
+    def _judged(self, found: SearchResult, doubt: str | None) -> prune.Judged:
         """What the rules say of held files that a complete search gave no reason to want."""
         with self._home.index(write=False) as (index, _):
             unwanted = [held for held in index.holdings() if held.id not in found.wants]
@@ -232,7 +257,7 @@ class Planner:
         for held in unwanted:
             scenes = (offer.scenes[held.id] for offer in found.offers.values() if held.id in offer.scenes)
             offered.update((scene.id, scene) for scene in scenes)
-        return prune.judge(self._manifest, found.wants, offered, unwanted, self._clock())
+        return prune.judge(self._manifest, found.wants, offered, unwanted, self._clock(), wrong_clock=doubt)
 
     def _with_prunes_of_lock(self, plan: Plan, lock: Lock) -> Plan:
         if not plan.search_complete:
@@ -240,14 +265,21 @@ class Planner:
         with self._home.index(write=False) as (index, _):
             unwanted = [held for held in index.holdings() if held.id not in lock.scenes]
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
-        judged = prune.judge(self._manifest, wants, {}, unwanted, self._clock())
+        look_up = LookUp(self._archives.__getitem__, self._manifest)
+        if unwanted and any(dataset.relative for dataset in self._manifest.datasets.values()):
+            # Whoever is to judge by the clock has to hear the archives' clocks first.
+            everywhere = archives_of(self._manifest, self._manifest.datasets)
+            look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
+        judged = prune.judge(self._manifest, wants, {}, unwanted, self._clock(), wrong_clock=self._doubt())
         keys = {action.id: archives_of(self._manifest, action.datasets) for action in judged.keep}
-        judged = prune.outside_the_lock(judged, LookUp(self._archives.__getitem__, self._manifest), keys)
+        judged = prune.outside_the_lock(judged, look_up, keys, wants)
+        judged = prune.settled(judged, plan.actions)
         removals, changed = prune.still_ours(self._home.root, judged.prune)
         return replace(
             plan,
-            actions=(*plan.actions, *removals),
+            actions=(*plan.actions, *judged.stay, *removals),
             warnings=(*plan.warnings, *judged.warnings, *changed),
+            refused=plan.refused or judged.doubted,
         )
 
     def plan_for(self, scenes: Iterable[Scene]) -> Plan:
@@ -296,6 +328,11 @@ class Planner:
             holdings = list(index.holdings_of(wants) if holdings is None else holdings)
             wants = self._with_lengths(wants, holdings)
             seen = self._survey(wants, holdings)
+            identities = {**({} if saved is None else saved.identities), **self._archives.identities}
+            if self._trust:
+                anew = restated(wants, seen.observed, identities=identities, several=self._several)
+                reprove(str(self._home.root), seen, anew, self._home.on_step)
+            held = index.count()
             orders = {order.id: order for order in index.orders()}
             warnings.extend(warning for warning in said if warning not in warnings)
         if refresh is not None:
@@ -325,6 +362,7 @@ class Planner:
             asked = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
             known = self._sizes(asked)
             actions = tuple(replace(a, size=known.get(a.id)) if a.size is None else a for a in actions)
+        warnings.extend(prune.foretold(actions, held))
         return Plan(
             manifest=self._manifest.source,
             mirror=str(self._home.root),
@@ -456,13 +494,21 @@ class Planner:
         """What `apply --prune` would do with a file that no dataset wants."""
         if not found.complete:
             return Pruning(removes=False, reason="nothing is removed after a search that failed or stayed incomplete")
-        judged = self._judged(found)
+        judged = self._judged(found, self._doubt())
+        newer = {
+            i: found.wants[i]
+            for action in judged.prune
+            if action.id == held.id
+            for i in action.after
+            if i in found.wants
+        }
+        judged = prune.settled(judged, self._plan(newer, []).actions)
         removals, changed = prune.still_ours(
             self._home.root, (action for action in judged.prune if action.id == held.id)
         )
         for action in removals:
             return Pruning(removes=True, reason=action.reason)
-        kept = (action.reason for action in judged.keep if action.id == held.id)
+        kept = (action.reason for action in (*judged.keep, *judged.stay) if action.id == held.id)
         doubts = (warning for warning in (*changed, *judged.warnings) if warning.startswith(f"{held.path}: "))
         return Pruning(removes=False, reason=next(iter((*kept, *doubts)), "it is kept"))
 
@@ -563,7 +609,8 @@ class Planner:
             actions=plan.actions + untouched,
             search_complete=saved.plan.search_complete,
             failures=(*saved.plan.failures, *look_up.failures),
-            warnings=(*plan.warnings, *look_up.warnings),
+            warnings=(*plan.warnings, *look_up.warnings, *([_NOT_ALL] if saved.plan.refused else ())),
+            refused=plan.refused or saved.plan.refused,
         )
 
     def repair_plan(self, report: "Report") -> Plan:
@@ -703,6 +750,10 @@ class Planner:
             else:
                 sizes[key[0]] = sizes.get(key[0], 0) + size
         return {scene_id: size for scene_id, size in sizes.items() if scene_id not in lacking}
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _of_either_kind(saved: Plan) -> AbstractSet[SceneId]:

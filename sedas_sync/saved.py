@@ -6,7 +6,7 @@ ordered then. Links are left out, since they do not last; no secret is in it.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,15 +81,20 @@ def dumps(saved: SavedPlan) -> str:
             {"id": failure.id, "error": failure.error, "refused": failure.refused} for failure in plan.failures
         ],
         "warnings": list(plan.warnings),
+        "refused": plan.refused,
     }
-    actions = ",\n".join(json.dumps(_action(action)) for action in plan.actions)
+    kept = {action.id for action in plan.actions if action.kind is Kind.KEEP}
+    actions = ",\n".join(json.dumps(_action(action, kept)) for action in plan.actions)
     return f'{json.dumps(rest)[:-1]}, "actions": [\n{actions}\n]}}\n'
 
 
-def _action(action: Action) -> dict[str, Any]:
+def _action(action: Action, kept: Container[SceneId]) -> dict[str, Any]:
     want, held, order = action.want, action.held, action.order
+    # Those that are here are looked at again before anything is done, like all that is kept.
+    after = [scene_id for scene_id in action.after if scene_id not in kept]
     return {
         **action_json(action),
+        **({"after": after} if after else {}),
         "want": None
         if want is None
         else {
@@ -173,6 +178,7 @@ def _saved(document: Mapping[str, Any], digest: str) -> SavedPlan:
                 for item in document["failures"]
             ),
             warnings=tuple(map(str, document["warnings"])),
+            refused=document.get("refused") is True,
         ),
         digest=digest,
     )
@@ -188,6 +194,7 @@ def _read_action(values: Mapping[str, Any]) -> Action:
         path=path,
         size=values["size"],
         reason=str(values["reason"]),
+        after=tuple(map(str, values.get("after", ()))),
         want=None
         if want is None
         else Want(

@@ -368,7 +368,8 @@ def _status() -> Schema:
         {
             "wanted": _count("Scenes of the lock, or that any dataset wanted when it was last applied."),
             "held": _count("Files of the index that are there."),
-            "changed": _count("Of those, files with another size or time than the index remembers."),
+            "changed": _count("Of those, files that are not what the index remembers."),
+            "refreshed": _count("Of those, files of another time and the same bytes, which were read to know."),
             "differs": _count("Of those, files that are other bytes than the lock demands."),
             "missing": _count("Wanted scenes that are not there."),
             "unwanted": _count("Held files that no dataset wanted."),
@@ -390,7 +391,7 @@ def _status() -> Schema:
             "dataset": _text("Its name."),
             "wanted": _or_null(_count("Scenes it has in the lock, or wanted when it was last applied; else null.")),
             "held": _count("Of those, files that are there."),
-            "changed": _count("Of those, files with another size or time."),
+            "changed": _count("Of those, files that are not what the index remembers."),
             "differs": _count("Of those, files that are other bytes than the lock demands."),
             "missing": _count("Wanted scenes that are not there."),
             "pending": _count("Of the missing, how many are ordered."),

@@ -10,11 +10,12 @@ from sedas_sync import folder
 from sedas_sync.assets import held_files, held_paths
 from sedas_sync.bundle import SUFFIX, under_way
 from sedas_sync.errors import TransferError
-from sedas_sync.events import Failure, iso
+from sedas_sync.events import Failure, Watcher, iso, nobody
 from sedas_sync.index import Index, RunRecord
 from sedas_sync.lock import Lock, Pin
 from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, Order, SceneId
+from sedas_sync.survey import compare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class DatasetStatus:
     """Scenes that the lock has for it, or that it wanted when it was last applied; None where it never was."""
     held: int
     changed: int
-    """Held files whose size or time is not what the index remembers; whether their bytes differ was not looked at."""
+    """Held files that are not what the index remembers."""
     missing: int
     pending: int
     """Of those missing, how many are ordered from the long-term archive."""
@@ -74,6 +75,8 @@ class Status:
     """The lock that is counted against; None where it is the last apply."""
     differs: int = 0
     """Held files that are not, as the index remembers them, what the lock demands."""
+    refreshed: tuple[Holding, ...] = ()
+    """Held files of another time than the index remembers, with this time: they were read, and are right."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -104,6 +107,7 @@ class Status:
                 "wanted": self.wanted,
                 "held": self.held,
                 "changed": self.changed,
+                "refreshed": len(self.refreshed),
                 "differs": self.differs,
                 "missing": self.missing,
                 "unwanted": self.unwanted,
@@ -168,8 +172,9 @@ def status(
     datasets: Iterable[str],
     lock: tuple[str, Lock] | None = None,
     warnings: Iterable[str] = (),
+    on_step: Watcher = nobody,
 ) -> Status:
-    """Look at the index and the folder; nothing is read but names, sizes and times.
+    """Look at the index and the folder; files are read only where their size is right and their time is another.
 
     Args:
         root: the mirror's folder; it may not exist.
@@ -179,6 +184,7 @@ def status(
         datasets: the names of the manifest's datasets.
         lock: where it is and what it says, to be counted against instead of the last apply.
         warnings: what was wrong with index and lock.
+        on_step: told how many of the files that have to be read have been.
     """
     datasets = tuple(datasets)
     pins: Mapping[SceneId, Pin] = {} if lock is None else lock[1].scenes
@@ -188,7 +194,8 @@ def status(
     expected = [path for held in holdings.values() for path in held_paths(held)]
     here = folder.listing(str(root), expected) if root.is_dir() else {}
     present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}
-    changed = {scene_id for scene_id, held in present.items() if not _same(held, here)}
+    compared = compare(root, present.values(), here, on_step)
+    changed = compared.changed
     differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}
     known = {file.path for held in holdings.values() for file in held_files(held)}
     asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
@@ -217,7 +224,8 @@ def status(
         last_run=index.last_run(),
         lock=None if lock is None else lock[0],
         differs=len(differs),
-        warnings=tuple(warnings),
+        refreshed=tuple(compared.refreshed),
+        warnings=(*warnings, *compared.warnings),
     )
 
 
@@ -240,14 +248,6 @@ def _differs(held: Holding, pin: Pin) -> bool:
 def _is_here(held: Holding, here: Mapping[str, folder.Entry]) -> bool:
     """Whether anything of a scene is here; of a folder with a gap it is said that it is changed."""
     return held.path in here if not held.files else any(file.path in here for file in held_files(held))
-
-
-def _same(held: Holding, here: Mapping[str, folder.Entry]) -> bool:
-    for file in held_files(held):
-        entry = here.get(file.path)
-        if entry is None or not entry.is_file or (entry.size, entry.mtime_ns) != (file.size, file.mtime_ns):
-            return False
-    return True
 
 
 def _of_dataset(

@@ -6,7 +6,6 @@ stands where a wanted scene belongs is checked.
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ from sedas_sync.bundle import proved, under_way
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.facts import facts_of
-from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
+from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check, same_digest
 from sedas_sync.memory import STATE
 from sedas_sync.model import HeldFile, Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
@@ -33,7 +32,7 @@ class Survey(Struct):
 
     observed: dict[SceneId, Observed] = field(default_factory=dict)
     refreshed: list[Holding] = field(default_factory=list)
-    """Held files whose time changed and whose bytes did not."""
+    """Held files whose time, or the catalogue's digest, changed and whose bytes did not."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -100,14 +99,69 @@ def survey(
     return result
 
 
+def reprove(root: str, seen: Survey, scenes: Mapping[SceneId, Scene], on_step: Watcher = nobody) -> None:
+    """Find out which held files have the digests that the catalogue states now, though it stated others before.
+
+    What is found goes into the survey, to be remembered: no file is read for this twice.
+
+    Args:
+        root: the mirror's folder.
+        seen: the survey.
+        scenes: from `sedas_sync.plan.restated`.
+        on_step: told how many files have been read.
+    """
+    with ThreadPoolExecutor(_READERS, "reprove") as readers:
+        reading = {
+            scene_id: readers.submit(_restated, root, held, scene)
+            for scene_id, scene in scenes.items()
+            if (held := seen.observed[scene_id].held) is not None
+        }
+        for number, (scene_id, future) in enumerate(reading.items()):
+            on_step(Step("reading files whose digest the catalogue states anew", number, len(reading), "file"))
+            before = seen.observed[scene_id]
+            try:
+                held = future.result()
+            except (OSError, SedasSyncError) as error:
+                seen.warnings.append(f"{scene_id}: cannot be compared with its new digest: {error}")
+                continue
+            if held != before.held:
+                seen.observed[scene_id] = replace(before, held=held)
+                seen.refreshed.append(held)
+
+
+def _restated(root: str, held: Holding, scene: Scene) -> Holding:
+    """A held scene with those of the digests that are stated now and that its files have."""
+    if not held.files:
+        return replace(held, digest=_new_digest(root, held, scene.digest))
+    stated = {asset.name: asset.digest for asset in scene.assets}
+    views = zip(held.files, held_files(held), strict=True)
+    return with_files(
+        held, [replace(file, digest=_new_digest(root, view, stated.get(file.name))) for file, view in views]
+    )
+
+
+def _new_digest(root: str, file: Holding, stated: str | None) -> str | None:
+    """The digest that is stated now where the file has it, else the one that was stated before."""
+    if stated is None or file.digest is None or stated == file.digest:
+        return file.digest
+    name = algorithm(stated)
+    if same_digest(stated, file.digest):
+        same = True
+    elif name is None:
+        # Nobody can compute it. What was stated before in another way says nothing of it, and no change is known.
+        same = algorithm(file.digest) is not None
+    elif name == "sha256":
+        same = same_digest(stated, file.sha256)
+    else:
+        checked = check(file.path, root=root, level="size", digest=stated, sha256=file.sha256)
+        same = not checked.problems and not checked.warnings
+    return stated if same else file.digest
+
+
 def _between_places(root: str, held: Holding) -> dict[str, folder.Entry]:
     """The files of a scene that was on its way from one path to another when something was killed."""
-    found = {view.path: folder.stat(root, view.path) for view in held_files(held)}
-    return {
-        path: folder.Entry(path, there.st_size, there.st_mtime_ns, is_symlink=False, is_file=True)
-        for path, there in found.items()
-        if there is not None and stat.S_ISREG(there.st_mode)
-    }
+    found = (folder.look(root, view.path) for view in held_files(held))
+    return {there.path: there for there in found if there is not None and there.is_file}
 
 
 _NOTHING = Observed()
@@ -118,7 +172,45 @@ def is_folder_of(root: Path, want: Want) -> bool:
     return bool(want.scene.assets) and all((root / path).is_file() for path in wanted_paths(want))
 
 
-def state_of(root: Path, held: Holding) -> FileState:
+def glance(there: folder.Entry | None, file: Holding) -> FileState | None:
+    """Compare a held file with what the index remembers, and read nothing.
+
+    Returns:
+        None where only the bytes can tell: the size is right and the time is another, as after a copy or a restore.
+    """
+    if there is None:
+        return FileState.ABSENT
+    if folder.untouched(there, file):
+        return FileState.INTACT
+    return None if there.is_file and there.size == file.size else FileState.DAMAGED
+
+
+def file_state(root: str, file: Holding, there: folder.Entry | None) -> FileState:
+    """Compare a held file with what the index remembers; its bytes are read only where nothing else can tell.
+
+    This is the one rule for every command.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    state = glance(there, file)
+    if state is None:
+        same = check(file.path, root=root, level="size").sha256 == file.sha256
+        state = FileState.INTACT if same else FileState.DAMAGED
+    return state
+
+
+def states_of(root: str, held: Holding) -> set[FileState]:
+    """The states that the files of a held scene have now.
+
+    Raises:
+        OSError: a file cannot be read.
+        TransferError: a folder on the way to it is a symbolic link or no folder.
+    """
+    return {file_state(root, file, folder.look(root, file.path)) for file in held_files(held)}
+
+
+def state_of(root: str, held: Holding) -> FileState:
     """Compare a scene with what the index remembers of it; a file is read only where its time differs.
 
     A folder of which some files are gone and the others are right is intact: what is there is the scene's.
@@ -127,22 +219,53 @@ def state_of(root: Path, held: Holding) -> FileState:
         OSError: a file cannot be read.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
-    states = {_state_of(root, file) for file in held_files(held)}
+    states = states_of(root, held)
     for state in (FileState.DAMAGED, FileState.INTACT):
         if state in states:
             return state
     return FileState.ABSENT
 
 
-def _state_of(root: Path, held: Holding) -> FileState:
-    found = folder.stat(str(root), held.path)
-    if found is None:
-        return FileState.ABSENT
-    if not stat.S_ISREG(found.st_mode) or found.st_size != held.size:
-        return FileState.DAMAGED
-    if found.st_mtime_ns == held.mtime_ns or check(held.path, root=str(root), level="size").sha256 == held.sha256:
-        return FileState.INTACT
-    return FileState.DAMAGED
+class Compared(Struct):
+    """How the files of held scenes compare with the index."""
+
+    changed: set[SceneId] = field(default_factory=set)
+    """Scenes of which a file is gone or is not what the index remembers."""
+    refreshed: list[Holding] = field(default_factory=list)
+    """Scenes whose files have other times and the same bytes, with these times."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def compare(
+    root: Path, holdings: Iterable[Holding], files: Mapping[str, folder.Entry], on_step: Watcher = nobody
+) -> Compared:
+    """Compare held scenes with the index, by the rule that a plan goes by too.
+
+    Args:
+        root: the mirror's folder.
+        holdings: what the index remembers, of scenes that are here.
+        files: the folder's listing.
+        on_step: told how many of the files that have to be read have been.
+    """
+    result = Compared()
+    with ThreadPoolExecutor(_READERS, "compare") as readers:
+        reading = {}
+        for held in holdings:
+            states = {glance(files.get(view.path), view) for view in held_files(held)}
+            if not states <= {FileState.INTACT, None}:
+                result.changed.add(held.id)
+            elif None in states:
+                reading[held.id] = readers.submit(_read_again, root, held, files, 0)
+        for number, (scene_id, future) in enumerate(reading.items()):
+            on_step(Step("reading files that look changed", number, len(reading), "file"))
+            seen, warning = future.result()
+            if seen.held is not None and seen.state is FileState.INTACT:
+                result.refreshed.append(seen.held)
+            else:
+                result.changed.add(scene_id)
+            if warning is not None:
+                result.warnings.append(warning)
+    return result
 
 
 def _blocked(root: Path, seen: Observed, want: Want) -> Observed:
@@ -177,15 +300,11 @@ def _look(
 
 def _compare(held: Holding | None, want: Want, files: Mapping[str, folder.Entry], partial: int) -> Observed | str:
     if held is not None:
-        file = files.get(held.path)
-        if file is not None and file.is_file:
-            if (file.size, file.mtime_ns) == (held.size, held.mtime_ns):
-                return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
-            if file.size == held.size:
-                return _READ_HELD
-            return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
-        if file is not None:
-            return Observed(held=held, state=FileState.DAMAGED, tracked=True, partial=partial)
+        state = glance(files.get(held.path), held)
+        if state is None:
+            return _READ_HELD
+        if state is not FileState.ABSENT:
+            return Observed(held=held, state=state, tracked=True, partial=partial)
     stranger = files.get(want.path)
     if stranger is None:
         if held is None and not partial:
@@ -201,7 +320,7 @@ def _compare_folder(
 ) -> Observed | str:
     if held is not None:
         views = tuple(held_files(held))
-        if all(_is(files.get(view.path), view) for view in views):
+        if all(folder.untouched(files.get(view.path), view) for view in views):
             return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
     theirs = [files.get(f"{want.path}/{asset.name}") for asset in want.scene.assets] or [files.get(want.path)]
     there = all(file is not None and file.is_file for file in theirs)
@@ -218,10 +337,6 @@ def _compare_folder(
     return _NOTHING if seen == _NOTHING else seen
 
 
-def _is(file: folder.Entry | None, held: Holding) -> bool:
-    return file is not None and file.is_file and (file.size, file.mtime_ns) == (held.size, held.mtime_ns)
-
-
 def _read_again(
     root: Path, held: Holding, files: Mapping[str, folder.Entry], partial: int
 ) -> tuple[Observed, str | None]:
@@ -229,12 +344,10 @@ def _read_again(
     fresh, intact, problem = [], True, None
     for view in held_files(held):
         file = files.get(view.path)
-        right = _is(file, view)
-        if not right and file is not None and file.is_file and file.size == view.size:
-            try:
-                right = check(view.path, root=str(root), level="size").sha256 == view.sha256
-            except (OSError, SedasSyncError) as error:
-                problem = f"{view.path}: cannot be read: {error}"
+        try:
+            right = file_state(str(root), view, file) is FileState.INTACT
+        except (OSError, SedasSyncError) as error:
+            right, problem = False, f"{view.path}: cannot be read: {error}"
         intact = intact and right
         fresh.append(file.mtime_ns if right and file is not None else view.mtime_ns)
     state = FileState.INTACT if intact else FileState.DAMAGED
@@ -292,12 +405,13 @@ def judge_files(
     found = []
     for asset in want.scene.assets:
         path = f"{place}/{asset.name}"
-        there = folder.stat(source or root, path)
-        if there is None:
+        found_there = folder.stat(source or root, path)
+        if found_there is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        there = folder.Entry.of(path, found_there)
         demanded = want.pinned.get(asset.name)
         known = proved(root, want.scene, asset, demanded=demanded) if source is None else None
-        if known is not None and (known.size, known.mtime_ns) == (there.st_size, there.st_mtime_ns):
+        if known is not None and folder.untouched(there, known):
             found.append(known)
             continue
         checked = check(
@@ -310,7 +424,7 @@ def judge_files(
             HeldFile(
                 name=asset.name,
                 size=checked.size,
-                mtime_ns=there.st_mtime_ns,
+                mtime_ns=there.mtime_ns,
                 sha256=checked.sha256,
                 level=checked.level,
                 digest=asset.digest,

@@ -183,14 +183,14 @@ def _look(made: Made, began: datetime, now: Callable[[], datetime]) -> Told | No
 
 def _as_remembered(root: str, places: Iterable[tuple[str, int, int]]) -> bool:
     """Whether every file has the size and time that the index remembers, and no folder on the way is a link."""
-    look, regular = os.lstat, stat.S_ISREG
+    look, regular, untouched = os.lstat, stat.S_ISREG, memory.untouched
     folders: set[str] = set()
     for path, size, mtime_ns in places:
         try:
             seen = look(f"{root}/{path}")
         except OSError:
             return False
-        if seen.st_mtime_ns != mtime_ns or seen.st_size != size or not regular(seen.st_mode):
+        if not untouched(seen.st_size, seen.st_mtime_ns, (size, mtime_ns), is_file=regular(seen.st_mode)):
             return False
         if "/" in path:
             folders.add(path.rpartition("/")[0])

@@ -396,7 +396,7 @@ def _difference(root: Path, held: Holding, entry: folder.Entry) -> tuple[Finding
             wrong = zip_problem(file, "crc")
     if wrong is not None:
         return Finding.CORRUPT, f"the zip is damaged: {wrong}"
-    if (entry.size, entry.mtime_ns) == (held.size, held.mtime_ns):
+    if folder.untouched(entry, held):
         return Finding.CORRUPT, "its bytes are not those that were fetched, though its size and time are"
     return Finding.CHANGED, "it is another file than was fetched"
 

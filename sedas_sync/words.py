@@ -1,5 +1,6 @@
 """Values in words: sizes, spans of time and counts, and text of others made fit for a terminal."""
 
+from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -22,6 +23,19 @@ def size(count: float | None) -> str:
     while value >= 999.95 and place < len(_UNITS) - 1:  # noqa: PLR2004  # as above
         value, place = value / 1000, place + 1
     return f"{value:.1f} {_UNITS[place]}"
+
+
+_NAMED = 5
+
+
+def named(ids: Sequence[str]) -> str:
+    """Name some of these, and say how many more there are.
+
+    >>> named(["A", "B"])
+    'A, B'
+    """
+    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+    return ", ".join(ids[:_NAMED]) + more
 
 
 def duration(seconds: float) -> str:

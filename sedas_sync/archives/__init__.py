@@ -5,6 +5,7 @@ does not have is an attribute that is None, not a method that raises.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Protocol
 
 from sedas_sync.model import Download, Order, Query, Scene
@@ -44,11 +45,21 @@ def connections_of(archive: "Archive") -> int | None:
     return found if isinstance(found, int) and found > 0 else None
 
 
+def server_time_of(archive: "Archive") -> datetime | None:
+    """What the clock of an archive's server shows now; None where it does not tell.
+
+    An archive that knows says so with an attribute `server_time`, an aware `datetime`.
+    """
+    found = getattr(archive, "server_time", None)
+    return found if isinstance(found, datetime) and found.tzinfo is not None else None
+
+
 class Archive(Protocol):
     """A catalogue of scenes and a place to get their bytes from.
 
     Every method may be called from several threads at once. One that limits the downloads of an account has an
-    attribute `connections`; see `connections_of`.
+    attribute `connections`; see `connections_of`. One whose server tells the time has an attribute `server_time`; see
+    `server_time_of`.
     """
 
     identity: str

@@ -7,11 +7,12 @@ type of the archive, so that one search, look-up or scene fails by it and nothin
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive, Orders, Warn
+from sedas_sync.archives import Archive, Orders, Warn, server_time_of
 from sedas_sync.errors import ArchiveError, SedasSyncError
 from sedas_sync.model import Download, Order, Query, Reach, Scene
 
@@ -58,6 +59,15 @@ class Guarded:
             if not isinstance(found, Download):
                 _refuse(self._kind, "locate", f"gave {type(found).__name__} instead of a Download")
             return found if found.reach != Reach() else replace(found, reach=self._reach)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What the clock of the archive's server shows now; nothing fails where its package cannot tell."""
+        try:
+            with guard(self._kind, "server_time"):
+                return server_time_of(self._archive)
+        except SedasSyncError:
+            return None
 
     def stop(self) -> None:
         """Make calls under way end early."""

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive, Orders, Warn, connections_of
+from sedas_sync.archives import Archive, Orders, Warn, connections_of, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.facts import facts_of, scene_of
 from sedas_sync.model import Download, Query, Scene
@@ -79,6 +79,11 @@ class Recorder:
             }
             with self._lock:
                 self._out.write(json.dumps(answer) + "\n")
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What the clock of the archive's server shows now."""
+        return server_time_of(self._archive)
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
         """Ask the archive."""

@@ -58,6 +58,11 @@ class DateSpec(Struct, frozen=True):
         raise ValueError(f"must be {DATES}")
 
     @property
+    def relative(self) -> bool:
+        """Whether it means something else every day."""
+        return self.instant is None
+
+    @property
     def text(self) -> str:
         """The date in its shortest form: equal for dates of one role exactly if they mean the same."""
         if self.kind == "today":

@@ -135,6 +135,15 @@ class Dataset(_Table):
         """The end as a text that is equal exactly if it means the same; None where products are named."""
         return self.end.text if self.start else None
 
+    @property
+    def relative(self) -> bool:
+        """Whether its interval is another one every day."""
+        return self.start is not None and (self.start.relative or self.end.relative)
+
+    def bound(self, sensed: datetime, now: datetime) -> DateSpec:
+        """The end of the interval that leaves out what was sensed then."""
+        return self.start if self.start is not None and sensed < self.start.resolve(now) else self.end
+
     def interval(self, now: datetime) -> tuple[datetime, datetime]:
         """The first and the last instant of sensing start that belong, both included; UTC.
 

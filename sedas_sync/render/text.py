@@ -189,6 +189,11 @@ def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
     lines += ["", table(rows, look=look, right=range(1, 7)), ""]
     said = []
     said.append(f"{count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free")
+    if of.refreshed:
+        said.append(
+            f"{count(len(of.refreshed), 'scene')} with another file time than the index remembers, and the same bytes: "
+            "read now, nothing is to be done"
+        )
     if of.differs:
         said.append(
             f"{count(of.differs, 'file')} with other bytes than the lock demands: `apply --locked` replaces them"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sedas_sync import folder
-from sedas_sync.assets import held_files, held_paths
+from sedas_sync.assets import held_paths
 from sedas_sync.bundle import SUFFIX
 from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.events import Step, Watcher, nobody
@@ -18,6 +18,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.memory import STATE
 from sedas_sync.report.document import Memory, document
 from sedas_sync.report.page import page
+from sedas_sync.survey import compare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def write(
     target = source.with_suffix(".html") if out is None else Path(out)
     _refuse(target, source, root)
     on_step(Step("looking at the mirror", index.count()))
-    memory = remembered(root, index, lock)
+    memory = remembered(root, index, lock, on_step)
     told = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)
     # An id may hold what no UTF-8 can be made of.
     content = page(told).encode("utf-8", "xmlcharrefreplace")
@@ -117,20 +118,15 @@ def _partials(root: Path) -> list[str]:
         return []
 
 
-def remembered(root: Path, index: Index, lock: Lock | None = None) -> Memory:
-    """Gather what a mirror remembers, and look once which of its files are there; no file is read."""
+def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: Watcher = nobody) -> Memory:
+    """Gather what a mirror remembers, and which of its files are there; files of another time are read."""
     holdings = list(index.holdings())
     known = {path for held in holdings for path in held_paths(held)}
     here = folder.listing(str(root), known)
     present = [held for held in holdings if any(path in here and here[path].is_file for path in held_paths(held))]
     return Memory(
         holdings=present,
-        changed=frozenset(
-            held.id
-            for held in present
-            for file in held_files(held)
-            if file.path not in here or (here[file.path].size, here[file.path].mtime_ns) != (file.size, file.mtime_ns)
-        ),
+        changed=frozenset(compare(root, present, here, on_step).changed),
         wanted=index.wanted(),
         awaited=index.awaited(),
         orders=tuple(index.orders()),

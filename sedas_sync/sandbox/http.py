@@ -242,6 +242,7 @@ def _head(status: int, headers: dict[str, str]) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "Unknown"
-    lines = [f"HTTP/1.1 {status} {phrase}", "Server: sedas-sandbox", f"Date: {_date(int(time.time()))}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines = [f"HTTP/1.1 {status} {phrase}", "Server: sedas-sandbox"]
+    sent = {"Date": _date(int(time.time())), **headers}
+    lines += [f"{name}: {value}" for name, value in sent.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -142,6 +142,7 @@ def test_reprocessed_newest_keeps_one_baseline_of_an_acquisition_and_all_of_othe
     result = desired(made, {"d": [scene(id=name) for name in (S2, newer, other, "odd")]}, NOW, explain=True)
     assert S2 not in result.wants
     assert result.refused[S2]["d"].detail == f"superseded by {newer} (baseline 0500)"
+    assert result.refused[S2]["d"].by == (newer,)
     assert len(result.wants) == 2, "what is superseded does not take one of the places of `latest`"
     assert set(desired(manifest(""), {"d": [scene(id=S2), scene(id=newer)]}, NOW).wants) == {S2, newer}
 

@@ -4,8 +4,12 @@ import os
 import pty
 import re
 import select
+import shutil
 import sqlite3
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 
 import pytest
 
@@ -391,3 +395,231 @@ def test_why_knows_what_a_prune_would_do(filled, sandbox):
     sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
     filled.write(manifest(start="2019-05-04"), transfer="retries = 0")
     assert filled.run("why", "A", "--json").json["prune"]["removes"] is False
+
+
+# -- superseded scenes -----------------------------------------------------------------------------------------------
+
+OLD = "S2A_MSIL1C_20190506T110621_N0207_R137_T30UXC_20190506T131402"
+NEW = "S2A_MSIL1C_20190506T110621_N0500_R137_T30UXC_20230401T120000"
+NEWEST = 'reprocessed = "newest"\n'
+
+
+@pytest.fixture
+def superseded(workspace, sandbox):
+    """A mirror with an old baseline; the new one is in the long-term archive by now."""
+    sandbox.order_delay = 3600
+    sandbox._catalogue = RowCatalogue([row(OLD, 6)])
+    workspace.write(manifest(NEWEST), transfer="retries = 0")
+    assert workspace.run("apply").code == 0
+    sandbox._catalogue = RowCatalogue([row(OLD, 6), row(NEW, 6, online=False)])
+    return workspace
+
+
+def kept_until(ran):
+    return [
+        e["message"]
+        for e in ran.events
+        if e["event"] == "warning" and f"kept until {NEW} is downloaded" in e["message"]
+    ]
+
+
+def test_the_only_copy_stays_until_its_successor_is_here(superseded, sandbox):
+    """An order that is pending blocks the prune as a failure does, and so does one that failed."""
+    plan = superseded.run("plan", "--prune", "--json", "--all").json
+    assert plan["summary"]["prune"] == 0
+    (old,) = (action for action in plan["actions"] if action["id"] == OLD)
+    assert (old["action"], old["datasets"]) == ("keep", [])
+    assert f"kept until {NEW} is downloaded" in old["reason"]
+    why = superseded.run("why", OLD, "--json").json["prune"]
+    assert why["removes"] is False
+    assert f"kept until {NEW} is downloaded" in why["reason"]
+    for _ in range(2):
+        ran = superseded.run("apply", "--prune", "--no-wait", "--json")
+        assert (ran.code, ran.summary["pruned"], ran.summary["pending"]) == (3, 0, 1)
+        assert kept_until(ran)
+        assert left(superseded) == OLD
+    sandbox.faults = Faults(rules=(Rule("download", fail(404)), Rule("order", fail(400)), Rule("poll", fail(404))))
+    ran = superseded.run("apply", "--prune", "--no-wait", "--json")
+    assert ran.summary["pruned"] == 0
+    assert left(superseded) == OLD
+    sandbox.faults = Faults()
+    sandbox._catalogue = RowCatalogue([row(OLD, 6), row(NEW, 6)])
+    plan = superseded.run("plan", "--prune", "--json").json
+    assert {action["id"]: action["action"] for action in plan["actions"]} == {NEW: "fetch", OLD: "prune"}
+    ran = superseded.run("apply", "--prune", "--json")
+    assert (ran.code, ran.summary["fetched"], ran.summary["pruned"]) == (0, 1, 1)
+    order = [event["event"] for event in ran.events if event["event"] in ("fetched", "pruned")]
+    assert order == ["fetched", "pruned"]
+    assert left(superseded) == NEW
+    assert superseded.run("plan", "--prune", "--exit-code").code == 0
+
+
+def test_a_successor_that_leaves_the_archive_while_it_is_fetched_does_not_cost_the_old_file(superseded, sandbox):
+    """The plan fetches it and removes the old one; what happens to the order decides at the moment of removal."""
+    sandbox._catalogue = RowCatalogue([row(OLD, 6), row(NEW, 6)])
+    assert superseded.run("plan", "--prune", "--out", "saved.json").code == 0
+    sandbox._catalogue = RowCatalogue([row(OLD, 6), row(NEW, 6, online=False)])
+    sandbox.order_delay = 3600
+    ran = superseded.run("apply", "--plan", "saved.json", "--no-wait", "--json")
+    print(ran)
+    assert (ran.code, ran.summary["pruned"], ran.summary["pending"]) == (3, 0, 1)
+    assert kept_until(ran)
+    assert left(superseded) == OLD
+
+
+def test_a_planned_successor_never_costs_the_old_file(superseded, sandbox):
+    sandbox._catalogue = RowCatalogue([row(OLD, 6), row(NEW, 6, online=False, type="PLANNED")])
+    ran = superseded.run("apply", "--prune", "--no-wait", "--json")
+    assert ran.summary["pruned"] == 0
+    assert left(superseded) == OLD
+
+
+def test_a_saved_plan_keeps_what_it_said_it_would_keep(superseded, sandbox):
+    assert superseded.run("plan", "--prune", "--out", "saved.json").code == 0
+    ran = superseded.run("apply", "--plan", "saved.json", "--no-wait", "--json")
+    assert (ran.code, ran.summary["pruned"]) == (3, 0)
+    assert left(superseded) == OLD
+
+
+def test_the_newest_few_replace_older_ones_only_when_they_are_here(filled, sandbox):
+    """`latest = 3`: two of the newest are ordered, and none of the three older files goes before both are here."""
+    sandbox.order_delay = 3600
+    filled.write(manifest("latest = 3\n"))
+    assert filled.run("apply", "--prune", "--yes").code == 0
+    assert left(filled) == "FGH"
+    newer = [row("X", 20, online=False), row("Y", 21, online=False), row("Z", 22)]
+    sandbox._catalogue = RowCatalogue([*(row(name, day) for day, name in enumerate(NAMES, 1)), *newer])
+    plan = filled.run("plan", "--prune", "--json").json
+    assert plan["summary"]["prune"] == 0
+    assert any("kept until Y, X are downloaded" in said for said in plan["warnings"])
+    ran = filled.run("apply", "--prune", "--yes", "--no-wait", "--json")
+    assert (ran.code, ran.summary["fetched"], ran.summary["pruned"]) == (3, 1, 0)
+    assert left(filled) == "FGHZ"
+    newer = [row("X", 20), row("Y", 21), row("Z", 22)]
+    sandbox._catalogue = RowCatalogue([*(row(name, day) for day, name in enumerate(NAMES, 1)), *newer])
+    assert filled.run("apply", "--prune", "--yes", "--json").summary["pruned"] == 3
+    assert left(filled) == "XYZ"
+
+
+def test_a_successor_that_is_superseded_itself_is_not_waited_for(filled, sandbox):
+    """The old baseline waits for the scenes that are wanted, not for one that never comes."""
+    sandbox._catalogue = RowCatalogue([row(OLD, 6)])
+    filled.write(manifest())
+    assert filled.run("apply").code == 0
+    sandbox._catalogue = RowCatalogue([row(OLD, 6), row(NEW, 6, online=False), row("H", 8)])
+    filled.write(manifest(NEWEST + 'latest = 1\nexclude = ["?"]\n') + manifest("latest = 1\n" + NEWEST, name="e"))
+    ran = filled.run("apply", "--prune", "--yes", "--no-wait", "--json")
+    assert OLD in left(filled), "the first dataset wants the new baseline, which is ordered"
+    filled.write(manifest(NEWEST + "latest = 1\n"))
+    ran = filled.run("apply", "--prune", "--yes", "--no-wait", "--json")
+    assert ran.code == 0
+    assert left(filled) == "H"
+
+
+# -- clocks ----------------------------------------------------------------------------------------------------------
+
+LAST_DAYS = "-20d"
+
+
+def recent(name, days, **more):
+    day = datetime.now(UTC) - timedelta(days=days)
+    return make_row(name, f"{day:%Y-%m-%dT%H:%M:%SZ}", **more)
+
+
+@pytest.fixture
+def window(workspace, sandbox):
+    """A mirror of the last twenty days, one of whose scenes has become older."""
+    sandbox._catalogue = RowCatalogue([recent("A", 25), recent("B", 10), recent("C", 5)])
+    workspace.write(manifest(start='"-30d"', end='"now"'))
+    assert workspace.run("apply").code == 0
+    workspace.write(manifest(start=f'"{LAST_DAYS}"', end='"now"'))
+    return workspace
+
+
+def dated(hours):
+    def act(request, answer):
+        made = answer(request)
+        made.headers["Date"] = formatdate(time.time() + 3600 * hours, usegmt=True)
+        return made
+
+    return Faults(rules=tuple(Rule(endpoint, act) for endpoint in ("login", "search", "look_up", "sensors")))
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_relative_date_removes_nothing_where_the_clocks_differ(window, sandbox, hours):
+    """A machine whose clock is wrong would count thirty days from another day."""
+    sandbox.faults = dated(hours)
+    plan = window.run("plan", "--prune", "--json")
+    assert (plan.code, plan.json["summary"]["prune"]) == (1, 0)
+    assert any("this machine's clock shows" in said for said in plan.json["warnings"])
+    why = window.run("why", "A", "--json").json["prune"]
+    assert why["removes"] is False
+    assert "this machine's clock shows" in why["reason"]
+    ran = window.run("apply", "--prune", "--yes", "--json")
+    assert (ran.code, ran.summary["pruned"], ran.summary["failed"]) == (1, 0, 0)
+    (said,) = (event["message"] for event in ran.events if event["event"] == "warning")
+    assert said.startswith("A: ")
+    assert left(window) == "ABC"
+    window.run("plan", "--prune", "--out", "saved.json")
+    sandbox.faults = Faults()
+    saved = window.run("apply", "--plan", "saved.json", "--json")
+    assert (saved.code, saved.summary["pruned"]) == (1, 0), "what was refused when it was made stays refused"
+    ran = window.run("apply", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"]) == (0, 1)
+    assert left(window) == "BC"
+
+
+def test_an_hour_is_no_reason(window, sandbox):
+    sandbox.faults = dated(0.9)
+    assert window.run("apply", "--prune", "--json").summary["pruned"] == 1
+
+
+def test_an_absolute_date_removes_as_always_whatever_the_clocks_show(window, sandbox):
+    sandbox.faults = dated(48)
+    day = datetime.now(UTC) - timedelta(days=20)
+    window.write(manifest(start=f"{day:%Y-%m-%d}", end='"now"'))
+    ran = window.run("apply", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"]) == (0, 1), "the end of the interval has removed nothing"
+    assert left(window) == "BC"
+
+
+def test_a_relative_date_removes_nothing_before_the_time_of_the_last_run(window):
+    """Without a clock of the archive's the mirror's own memory tells that this machine's was set back."""
+    later = datetime.now(UTC) + timedelta(minutes=10)
+    with sqlite3.connect(window.mirror / ".sedas-sync" / "index.db") as index:
+        index.execute("UPDATE runs SET started = ?, ended = ?", (later.isoformat(), later.isoformat()))
+    ran = window.run("apply", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"]) == (1, 0)
+    assert any("a run of this mirror was at" in event["message"] for event in ran.events if event["event"] == "warning")
+    assert left(window) == "ABC"
+    ran = window.run("apply", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"]) == (0, 1), "the last run is one of now, and the archive's clock agrees"
+
+
+def test_a_folder_offers_no_clock_and_an_older_run_counts(window, tmp_path):
+    """A clock that is wrong for long has dated the last run as well."""
+    source = tmp_path / "source"
+    shutil.copytree(window.mirror, source)
+    window.write(manifest(start=f'"{LAST_DAYS}"', end='"now"'))
+    text = (window.path / "manifest.toml").read_text()
+    text = text.replace(f'type = "sedas"\nurl = "{window.url}"', f'type = "directory"\npath = "{source}"')
+    (window.path / "manifest.toml").write_text(text)
+    later = datetime.now(UTC) + timedelta(minutes=10)
+    with sqlite3.connect(window.mirror / ".sedas-sync" / "index.db") as index:
+        index.execute("INSERT INTO runs (command, started) VALUES ('apply', ?)", (later.isoformat(),))
+    for _ in range(2):
+        ran = window.run("apply", "--prune", "--json")
+        assert (ran.code, ran.summary["pruned"]) == (1, 0)
+    with sqlite3.connect(window.mirror / ".sedas-sync" / "index.db") as index:
+        index.execute("DELETE FROM runs WHERE started = ?", (later.isoformat(),))
+    assert window.run("apply", "--prune", "--json").summary["pruned"] == 1
+
+
+def test_with_a_lock_the_clocks_are_heard_too(window, sandbox):
+    sandbox._catalogue = RowCatalogue([recent("A", 25), recent("B", 10), recent("C", 5)])
+    assert window.run("lock").code == 0
+    sandbox.faults = dated(2)
+    ran = window.run("apply", "--locked", "--prune", "--json")
+    assert (ran.code, ran.summary["pruned"]) == (1, 0)
+    sandbox.faults = Faults()
+    assert window.run("apply", "--locked", "--prune", "--json").summary["pruned"] == 1

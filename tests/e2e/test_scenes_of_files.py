@@ -684,3 +684,28 @@ def test_a_folder_stays_one_while_the_archive_that_gave_it_is_asked(shelved, sta
     assert shelved.run("apply", "--json").summary["fetched"] == 2
     assert sorted(tree(shelved.mirror)) == ["S1.zip", "S2.zip"]
     assert shelved.run("plan", "--exit-code").code == 0
+
+
+def test_checksums_that_the_catalogue_states_by_another_algorithm_fetch_nothing(place, stac):
+    """`file:checksum` from SHA-256 to SHA-1: each file is compared by the new one; only what has changed is fetched."""
+    assert place.run("apply").code == 0
+    for item in stac.items:
+        for name, asset in item["assets"].items():
+            digest = hashlib.sha1(stac.files[f"/data/{item['id']}/{name}.tif"]).hexdigest()
+            asset["file:checksum"] = f"1114{digest}"
+    asked = len(stac.asked)
+    assert place.run("plan", "--exit-code").code == 0
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["kept"], ran.summary["fetched"]) == (0, 2, 0)
+    assert not any(one.path.startswith("/data") for one in stac.asked[asked:])
+    data = bytes(reversed(stac.files["/data/S1/B04.tif"]))
+    stac.files["/data/S1/B04.tif"] = data
+    for item in stac.items:
+        for name, asset in item["assets"].items():
+            content = data if (item["id"], name) == ("S1", "B04") else stac.files[f"/data/{item['id']}/{name}.tif"]
+            asset["file:checksum"] = "1220" + hashlib.sha256(content).hexdigest()
+    asked = len(stac.asked)
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["kept"], ran.summary["fetched"]) == (0, 1, 1)
+    assert {one.path for one in stac.asked[asked:] if one.path.startswith("/data")} == {"/data/S1/B04.tif"}
+    assert tree(place.mirror) == offered(stac)

@@ -2,11 +2,15 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import sedas_sync as ss
+from sedas_sync.applylock import lock
 from sedas_sync.model import Order
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail, slow
@@ -60,8 +64,8 @@ def test_status_of_a_mirror_that_is_under_way(mixed, sandbox):
     free = document["summary"].pop("free")
     assert free > 0
     assert document["summary"] == {
-        "wanted": 5, "held": 3, "changed": 0, "differs": 0, "missing": 2, "unwanted": 0, "unknown": 1, "pending": 1,
-        "partials": 0, "failed": 1, "bytes": sum(size.values()), "partial_bytes": 0, "up_to_date": False,
+        "wanted": 5, "held": 3, "changed": 0, "refreshed": 0, "differs": 0, "missing": 2, "unwanted": 0, "unknown": 1,
+        "pending": 1, "partials": 0, "failed": 1, "bytes": sum(size.values()), "partial_bytes": 0, "up_to_date": False,
     }  # fmt: skip
     assert [set(order) for order in document["orders"]] == [{"order", "id", "state", "placed", "age_seconds", "polls"}]
     assert document["orders"][0]["id"] == "LTA"
@@ -231,3 +235,69 @@ def test_a_read_only_mirror_can_be_looked_at(readonly):
 
 def test_a_mirror_without_the_right_to_write_can_be_looked_at(unwritable):
     works_without_writing(unwritable)
+
+
+def test_status_and_plan_agree_on_files_of_another_time(quick_workspace, sandbox):
+    """After `cp -r` or `touch` the bytes decide, for a plan and for every command beside it."""
+    mirror = quick_workspace
+    sandbox._catalogue = RowCatalogue(
+        [make_row(name, f"2019-05-0{day}T11:00:00Z") for day, name in enumerate("ABC", 1)]
+    )
+    mirror.write(f"[dataset.d]\n{MAY}")
+    assert mirror.run("apply").code == 0
+    copied = mirror.path / "copied"
+    shutil.copytree(mirror.mirror, copied, copy_function=shutil.copyfile)
+    shutil.rmtree(mirror.mirror)
+    copied.rename(mirror.mirror)
+    content = bytearray((mirror.mirror / "C.zip").read_bytes())
+    content[len(content) // 2] ^= 1
+    (mirror.mirror / "C.zip").write_bytes(content)
+    plan = {action["id"]: action["action"] for action in mirror.run("plan", "--json", "--all").json["actions"]}
+    assert plan == {"A": "keep", "B": "keep", "C": "replace"}
+    page = mirror.run("report", "--json", **OFFLINE)
+    assert page.code == 0, page.err
+    before = (mirror.mirror / ".sedas-sync" / "index.db").read_bytes()
+    with lock(mirror.mirror, timeout=0, now=datetime.now(UTC)):
+        summary = mirror.run("status", "--json", **OFFLINE).json["summary"]
+        assert (summary["held"], summary["changed"], summary["refreshed"]) == (3, 1, 2)
+    assert (mirror.mirror / ".sedas-sync" / "index.db").read_bytes() == before, "another process was at work"
+    assert "2 scenes with another file time" in mirror.run("status", **OFFLINE).out
+    with closing(sqlite3.connect(mirror.mirror / ".sedas-sync" / "index.db")) as index:
+        times = dict(index.execute("SELECT path, mtime_ns FROM files"))
+    assert times["A.zip"] == (mirror.mirror / "A.zip").stat().st_mtime_ns, "so that nobody reads it again"
+    summary = mirror.run("status", "--json", **OFFLINE).json["summary"]
+    assert (summary["changed"], summary["refreshed"], summary["up_to_date"]) == (1, 0, False)
+    found = mirror.run("verify", "--json", **OFFLINE).json["findings"]
+    assert [item["id"] for item in found] == ["C"]
+
+
+def test_status_reads_touched_files_in_a_mirror_that_cannot_be_written(quick_workspace, sandbox):
+    mirror = quick_workspace
+    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z")])
+    mirror.write(f"[dataset.d]\n{MAY}")
+    assert mirror.run("apply").code == 0
+    os.utime(mirror.mirror / "A.zip", ns=(1, 1))
+    index = mirror.mirror / ".sedas-sync" / "index.db"
+    index.chmod(0o444)
+    try:
+        ran = mirror.run("status", "--json", **OFFLINE)
+    finally:
+        index.chmod(0o644)
+    assert ran.code == 0, ran.err
+    assert (ran.json["summary"]["changed"], ran.json["summary"]["refreshed"]) == (0, 1)
+
+
+def test_what_was_touched_after_the_plan_still_gives_way_to_its_successor(quick_workspace, sandbox):
+    """The bytes say whose file it is, not its time: nothing of ours lands in `replaced/`."""
+    mirror = quick_workspace
+    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z", filehash="0" * 32)])
+    mirror.write(f"[dataset.d]\n{MAY}")
+    assert mirror.run("apply").code == 0
+    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z", filehash="1" * 32)])
+    archive = ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox")
+    with ss.Mirror(ss.load_manifest(mirror.path / "manifest.toml"), archives={"archive": archive}) as opened:
+        plan = opened.plan()
+        assert [action.kind for action in plan.actions] == [ss.Kind.REPLACE]
+        os.utime(mirror.mirror / "A.zip", ns=(1, 1))
+        assert opened.apply(plan).fetched == 1
+    assert list((mirror.mirror / ".sedas-sync" / "replaced").iterdir()) == []

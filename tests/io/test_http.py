@@ -138,6 +138,17 @@ def test_date_of_the_server_is_what_retry_after_counts_from():
     assert reply.retry_after == 33.0
 
 
+def test_the_server_tells_the_time(serve, make_api):
+    """The clock goes on between answers, and an answer from a cache is as old as it says."""
+    server, (api, _) = serve(OK, (200, {"Age": "7200"}, b"{}"), (200, {"Age": "9" * 30}, b"{}")), make_api()
+    assert api.server_time is None
+    api.send("GET", server.url)
+    assert abs((api.server_time - datetime.now(UTC)).total_seconds()) < 60
+    api.send("GET", server.url)
+    api.send("GET", server.url)
+    assert abs((api.server_time - datetime.now(UTC)).total_seconds() - 7200) < 60
+
+
 def test_more_patience_than_is_bearable_is_reported(serve, make_api):
     server = serve((503, {"Retry-After": "4000"}, b""))
     api, waits = make_api()

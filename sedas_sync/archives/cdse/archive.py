@@ -145,6 +145,11 @@ class CdseArchive:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r})"
 
+    @property
+    def server_time(self) -> datetime | None:
+        """What the server's clock shows now; None before its first answer."""
+        return self._api.server_time
+
     def stop(self) -> None:
         """Make calls under way in other threads end early instead of waiting for their next try."""
         self._stopped.set()

@@ -66,6 +66,11 @@ class StacArchive:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def server_time(self) -> datetime | None:
+        """What the server's clock shows now; None before its first answer."""
+        return self._http.server_time
+
     def stop(self) -> None:
         """Make calls under way in other threads end early."""
         self._http.stop()

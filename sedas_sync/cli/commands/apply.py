@@ -128,7 +128,8 @@ def apply(
                     executor=workers,
                     take_over=take_over,
                     max_prune=limit,
-                    confirm=_confirm_prune(view, yes=yes),
+                    confirm=_confirm(view, "Remove {} of the {} files that the mirror holds?", yes=yes),
+                    confirm_replacing=_confirm(view, "Replace {} of the {} scenes that the mirror holds?", yes=yes),
                     command=command,
                 )
             if made_from is not None and summary.exit_code == 0 and not caught:
@@ -248,8 +249,8 @@ def _export(mirror: Any, common: Globals) -> bool:
     return True
 
 
-def _confirm_prune(view: Any, *, yes: bool) -> Callable[[int, int], bool]:
-    """The one question there is: whether more files may be removed than `--max-prune` allows."""
+def _confirm(view: Any, question: str, *, yes: bool) -> Callable[[int, int], bool]:
+    """Ask whether so many may be removed, or replaced, of so many: more than is done without a question."""
 
     def ask(count: int, held: int) -> bool:
         if yes:
@@ -259,7 +260,7 @@ def _confirm_prune(view: Any, *, yes: bool) -> Callable[[int, int], bool]:
         view.close()
         try:
             with interruptible():
-                return click.confirm(f"Remove {count} of the {held} files that the mirror holds?", err=True)
+                return click.confirm(question.format(count, held), err=True)
         except click.Abort:
             # The end of input, which is no consent; an interruption has ended the process.
             click.echo(err=True)

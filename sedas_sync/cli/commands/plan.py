@@ -28,7 +28,7 @@ from sedas_sync.cli.shared import (
     tell_failures,
     warn_all,
 )
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.events import exit_code_of
 from sedas_sync.render.look import look_of
 from sedas_sync.render.plan import plan as plan_text
@@ -129,6 +129,8 @@ def run_plan(
         tell_failures(made.failures if common.as_json or common.quiet else ())
         if made.failures:
             end_with(exit_code_of(made.failures))
+        if made.refused:
+            end_with(SedasSyncError.exit_code)
         end_with(CHANGES_TO_MAKE if tell and made.changes else 0)
 
 

@@ -702,10 +702,22 @@ class Mirror:
                 index.forgiving = True
                 index.stamp(made.digest, scenes)
 
+    def check_old_lock(self, *, write: bool = True) -> tuple[str, ...]:
+        """See that `relock` can bring the lock up to date; gives a warning where the file is none, and is replaced.
+
+        Args:
+            write: without it, only what would change is asked for.
+
+        Raises:
+            ManifestError: it cannot be read, or is of a newer version of this package.
+        """
+        return self._pins.check_old(write=write)
+
     def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
 
-        A lock that says the same already is left as it is, whenever its relative dates were made absolute.
+        A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that
+        is no lock, such as one with the marks of a merge, is replaced.
 
         Args:
             plan: of the whole manifest.

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from sedas_sync import memory
 from sedas_sync.applylock import lock
 from sedas_sync.database import IndexDamagedError, cannot_write
 from sedas_sync.errors import ManifestError
@@ -39,11 +40,6 @@ class Home:
         self._clock = clock
         self._locked = False
         self._rebuilt: list[str] = []
-
-    @property
-    def name(self) -> str:
-        """The manifest as the mirror remembers it: relative to the mirror, so that both can move together."""
-        return Path(os.path.relpath(os.path.realpath(self._source), self.root)).as_posix()
 
     @contextmanager
     def index(self, *, write: bool) -> Iterator[tuple[Index, list[str]]]:
@@ -91,8 +87,8 @@ class Home:
         Raises:
             ManifestError: it belongs to another one, and is not taken over.
         """
-        owner, mine = index.owner(), self.name
-        if owner in (None, mine) or take_over:
+        owner = index.owner()
+        if owner is None or take_over or memory.belongs(owner, str(self._source), str(self.root)):
             return
         first = Path(os.path.normpath(self.root / str(owner)))
         gone = "" if first.exists() else " (which is not there any more)"
@@ -100,6 +96,17 @@ class Home:
             f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
             "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"
         )
+
+    def own(self, index: Index) -> None:
+        """Remember that the mirror belongs to this manifest, by the path that leads to it.
+
+        A path that was remembered and leads here stays, unless this one has links on it: what they lead to changes,
+        and the next run finds the manifest by the path alone.
+        """
+        manifest, root = str(self._source), str(self.root)
+        name = memory.named(manifest, root)
+        if name != memory.resolved(manifest, root) or not memory.belongs(index.owner(), manifest, root):
+            index.set_owner(name)
 
     @contextmanager
     def locked(self, *, timeout: float = 0.0) -> Iterator[None]:

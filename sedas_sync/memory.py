@@ -1,6 +1,7 @@
 """What the index and the quick look of a locked run both say to its SQLite file; imports next to nothing."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -31,6 +32,56 @@ def meta(db: sqlite3.Connection, key: str) -> str | None:
     """What is remembered under a key: `manifest` is who the mirror belongs to, `stamp` what a locked run has found."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def named(manifest: str, root: str) -> str:
+    """The name by which a mirror remembers its manifest: the path from the mirror to it, links on it not followed.
+
+    What follows a link may be another file tomorrow (`current/manifest.toml`), and is the same manifest all the same.
+    The way down from the nearest folder that holds both is kept, so that both can move together.
+
+    Args:
+        manifest: its path as it was given.
+        root: the mirror's folder, without links.
+    """
+    path = folder = _as_given(manifest)
+    while os.path.commonpath((real := os.path.realpath(folder), root)) != real:
+        folder = os.path.dirname(folder)  # noqa: PTH120  # see the module's docstring
+    below = os.path.relpath(path, folder)
+    return os.path.normpath(os.path.join(os.path.relpath(real, root), below))  # noqa: PTH118  # as above
+
+
+def resolved(manifest: str, root: str) -> str:
+    """The path from the mirror to the file that a manifest is at this moment, which is how it was once remembered."""
+    return os.path.relpath(os.path.realpath(manifest), root)
+
+
+def belongs(owner: str | None, manifest: str, root: str) -> bool:
+    """Whether what a mirror remembers is this manifest: by its name, or because it leads to the same file."""
+    if owner is None:
+        return False
+    if owner in (named(manifest, root), resolved(manifest, root)):
+        return True
+    try:
+        return os.path.samefile(os.path.join(root, owner), manifest)  # noqa: PTH118, PTH121  # as above
+    except OSError:
+        return False
+
+
+def _as_given(path: str) -> str:
+    """A path made absolute, links not followed; the shell knows by which way this folder was entered."""
+    here = os.environ.get("PWD", "")
+    try:
+        if not os.path.isabs(here) or not os.path.samefile(here, "."):  # noqa: PTH117, PTH121  # as above
+            here = os.getcwd()  # noqa: PTH109  # as above
+        whole = os.path.join(here, path)  # noqa: PTH118  # as above
+        plain = os.path.normpath(whole)
+        if os.path.samefile(plain, whole):  # noqa: PTH121  # as above
+            return plain
+    except OSError:
+        return os.path.realpath(path)
+    # After a link `..` leads elsewhere than it reads.
+    return os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))  # noqa: PTH118, PTH119, PTH120  # as above
 
 
 def stamped(db: sqlite3.Connection, digest: str) -> int | None:

@@ -518,7 +518,7 @@ class Mirror:
             if warnings:
                 # It may have been begun anew since the plan was made, or just now.
                 index.put_files(kept_files(plan), self._clock())
-            index.set_owner(self._home.name)
+            self._home.own(index)
             remember_wanted(index, plan, self.manifest.datasets)
             try:
                 yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
@@ -597,7 +597,7 @@ class Mirror:
             with self._home.index(write=True) as (index, warnings):
                 self._home.check_owner(index)
                 index.forgiving = True
-                index.set_owner(self._home.name)
+                self._home.own(index)
                 for event in self._carry_out(plan, index, warnings, "verify --repair", wait=wait, jobs=jobs):
                     on_event(event)
                     if isinstance(event, Summary):
@@ -644,7 +644,7 @@ class Mirror:
         with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
             self._home.check_owner(index, take_over=take_over)
             found = self.search(on_event=on_event, on_found=on_found)
-            index.set_owner(self._home.name)
+            self._home.own(index)
             number = index.begin_run("adopt", self._clock())
 
             ledger = Ledger(index, self._clock)

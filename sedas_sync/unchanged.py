@@ -158,8 +158,10 @@ def _look(made: Made, index: str, began: datetime, now: Callable[[], datetime]) 
         if memory.format_of(db) != memory.SCHEMA:
             return None
         kept = memory.stamped(db, made.digest)
-        owner = os.path.relpath(os.path.realpath(made.manifest), made.root)
-        if kept is None or memory.meta(db, "manifest") != owner or not _as_remembered(made.root, memory.places(db)):
+        owner = memory.meta(db, "manifest")
+        if kept is None or not memory.belongs(owner, made.manifest, made.root):
+            return None
+        if not _as_remembered(made.root, memory.places(db)):
             return None
         memory.tune(db)
         number = memory.begin_run(db, "apply", began)

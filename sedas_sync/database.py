@@ -1,16 +1,20 @@
 """The file of a mirror's index: its tables, opening it for reading or writing, and what is wrong with it in words."""
 
 import errno
+import fcntl
+import mmap
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from sedas_sync import memory
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.memory import SCHEMA
+from sedas_sync.softlock import NO_LOCKS
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -121,10 +125,19 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         IndexDamagedError: the file is there and is no index.
         IndexUnwritableError: it cannot be written.
     """
+    locks, maps = _offered(path.parent)
     with in_words(path):
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30, factory=_Connection)
+        # Where nothing is locked the mirror's own lock has to do.
+        name = path.absolute().as_uri() + ("" if locks else "?vfs=unix-none")
+        db = sqlite3.connect(
+            name, uri=True, isolation_level=None, check_same_thread=False, timeout=30, factory=_Connection
+        )
         db.place = path
         try:
+            if locks and maps:
+                db.execute("PRAGMA journal_mode = WAL")
+            else:
+                _do_without_wal(db)
             memory.tune(db)
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
@@ -137,6 +150,51 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         return db
 
 
+def _offered(folder: Path) -> tuple[bool, bool]:
+    """Whether files in a folder can be locked, and mapped into memory: SQLite's log (WAL) takes both.
+
+    9p (`/mnt/c` of WSL) and some virtiofs map none, Lustre without its option `flock` locks none. Where nothing can be
+    tried, SQLite finds out itself.
+    """
+    try:
+        with TemporaryFile(dir=folder) as file:
+            file.truncate(mmap.PAGESIZE)
+            locks = maps = True
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                locks = error.errno not in NO_LOCKS
+            try:
+                mmap.mmap(file.fileno(), mmap.PAGESIZE).close()
+            except OSError:
+                maps = False
+            return locks, maps
+    except OSError:
+        return True, True
+
+
+def _do_without_wal(db: sqlite3.Connection) -> None:
+    """Write in place, with a journal beside; what is in the log of an index that has one is taken over."""
+    # Who is alone keeps in its own memory what is else shared.
+    for statement in ("locking_mode = EXCLUSIVE", "journal_mode = DELETE", "locking_mode = NORMAL"):
+        db.execute(f"PRAGMA {statement}")
+    # Only the next look lets go of the lock.
+    db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+
+
+def _ways_to_read(path: Path) -> Iterator[str]:
+    """Options with which an index may be opened for reading, the best first."""
+    yield "mode=ro"
+    if _offered(path.parent) == (True, False):
+        # It has a log, from another machine or time: that has to be taken over before it can be read here.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as db:
+            _do_without_wal(db)
+        yield "mode=ro"
+    # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
+    # writing there either, which is what `immutable` promises.
+    yield "mode=ro&immutable=1"
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open an index that is there.
 
@@ -144,11 +202,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         ManifestError: it was written by a newer version of this package.
         IndexDamagedError: it is no index.
     """
-    # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
-    # writing there either, which is what `immutable` promises.
     last: sqlite3.OperationalError | None = None
     with in_words(path):
-        for option in ("mode=ro", "mode=ro&immutable=1"):
+        for option in _ways_to_read(path):
             db = sqlite3.connect(f"{path.absolute().as_uri()}?{option}", uri=True, isolation_level=None, timeout=30)
             try:
                 checked_version(db, path)

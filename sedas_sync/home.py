@@ -33,6 +33,8 @@ class Home:
 
     def __init__(self, manifest: Manifest, clock: Callable[[], datetime]) -> None:
         self.on_step: Watcher = nobody
+        self.on_lost: Callable[[], None] = lambda: None
+        """Told, from another thread, that another process took the mirror's lock while this one stood still."""
         self._source = Path(manifest.source)
         self.root = Path(os.path.realpath(self._source.parent / manifest.mirror.path))
         if self.root.exists() and not self.root.is_dir():
@@ -131,9 +133,13 @@ class Home:
                 (state / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(self.root, error) from None
-        if timeout:
-            self.on_step(Step("waiting for the mirror"))
-        with lock(self.root, timeout=timeout, now=self._clock()):
+        with lock(
+            self.root,
+            timeout=timeout,
+            now=self._clock(),
+            on_wait=lambda: self.on_step(Step("waiting for the mirror")),
+            on_lost=self.on_lost,
+        ):
             self._locked = True
             try:
                 yield
@@ -165,7 +171,7 @@ def _put_aside(file: Path) -> Path:
     number = 1
     while (kept := file.with_name(f"{file.name}.damaged-{number}")).exists():
         number += 1
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-journal"):
         part = file.with_name(file.name + suffix)
         if part.exists():
             part.rename(kept.with_name(kept.name + suffix))

@@ -17,7 +17,6 @@ SCHEMA = 2
 
 def tune(db: sqlite3.Connection) -> None:
     """Set how carefully is written."""
-    db.execute("PRAGMA journal_mode = WAL")
     # A file's row may be lost with the power: the folder knows better. Orders are committed with more care.
     db.execute("PRAGMA synchronous = NORMAL")
 

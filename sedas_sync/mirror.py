@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from sedas_sync import prune
 from sedas_sync.apply import Run
 from sedas_sync.archives import Archive
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.events import Event, Step, Summary, Watcher
 from sedas_sync.home import WILL_REBUILD, Home
 from sedas_sync.index import Index, Ledger
@@ -85,6 +85,7 @@ class Mirror:
         self.manifest = manifest
         self._clock = clock
         self._home = Home(manifest, clock)
+        self._home.on_lost = lambda: self.stop(MirrorLocked.exit_code)
         self.root = self._home.root
         self._archives = Archives(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
         self._pins = Pins(manifest, self._home, clock)

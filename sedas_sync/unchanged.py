@@ -145,6 +145,8 @@ def nothing_to_do(manifest: str, now: Callable[[], datetime] = lambda: datetime.
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if any(name.startswith(f"{memory.LOCK}.") for name in os.listdir(own)):  # noqa: PTH208  # as above
+            return None  # somebody holds the mirror without the kernel's help, or was killed
         return _look(made, f"{own}/{memory.INDEX}", began, now)
     except (OSError, ValueError, sqlite3.Error):
         return None

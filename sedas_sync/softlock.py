@@ -171,19 +171,20 @@ class Files:
                 continue
             state, holder = self._look(name)
             if state == "dead":
-                with suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=self._folder)
+                self.remove(name)
             else:
                 found.append((name, state, holder))
         return found
 
     def newest(self) -> Holder | None:
-        """Whoever wrote last who it is."""
+        """Who was the last to say that it is alive."""
         found = []
         for name in self.names():
             with suppress(OSError):
-                found.append((os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_mtime_ns, name))
-        return self._read(max(found)[1])[1] if found else None
+                mark, holder = self._read(name)
+                if mark is not None:
+                    found.append((mark, name, holder))
+        return max(found)[2] if found else None
 
     def _look(self, name: str) -> tuple[State, Holder | None]:
         if self._kernel and name.startswith(f"{self._prefix}flock-"):

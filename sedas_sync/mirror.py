@@ -707,7 +707,7 @@ class Mirror:
         """See that `relock` can bring the lock up to date; gives a warning where the file is none, and is replaced.
 
         Args:
-            write: without it, only what would change is asked for.
+            write: without it, only what would change is asked for, and a file that is no lock is a mistake.
 
         Raises:
             ManifestError: it cannot be read, or is of a newer version of this package.
@@ -718,7 +718,7 @@ class Mirror:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
 
         A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that
-        is no lock, such as one with the marks of a merge, is replaced.
+        is no lock, such as one with the marks of a merge, is replaced where `write`, and else a mistake.
 
         Args:
             plan: of the whole manifest.

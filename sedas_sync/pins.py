@@ -69,7 +69,7 @@ class Pins:
         """See that the lock there is can be brought up to date; gives a warning where it is to be replaced unread.
 
         Args:
-            write: without it, only what would change is asked for.
+            write: without it, only what would change is asked for, and a file that is no lock is a mistake.
 
         Raises:
             ManifestError: it cannot be read, or is of a newer version of this package.
@@ -77,21 +77,24 @@ class Pins:
         try:
             read_lock(self._manifest)
         except LockDamagedError as error:
-            done = "is written in its place" if write else "would be written in its place"
-            return (f"{error.what}; a new lock {done}, with digests of the scenes that the mirror holds",)
+            if not write:
+                raise
+            return (f"{error.what}; a new lock is written in its place, with digests of what the mirror holds",)
         return ()
 
-    def _old(self) -> Lock | None:
+    def _old(self, *, write: bool) -> Lock | None:
         try:
             return read_lock(self._manifest)
         except LockDamagedError:
+            if not write:
+                raise
             return None
 
     def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
 
         A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that
-        is no lock, such as one with the marks of a merge, is replaced.
+        is no lock, such as one with the marks of a merge, is replaced where `write`, and else a mistake.
 
         Args:
             plan: of the whole manifest.
@@ -104,7 +107,7 @@ class Pins:
         """
         if plan.failures or not plan.search_complete:
             raise SedasSyncError("the lock is left as it is, since the search failed or stayed incomplete")
-        before = self._old()
+        before = self._old(write=write)
         with self._home.index(write=False) as (index, _):
             wants = {action.id: action.want for action in plan.actions if action.want is not None}
             held = {holding.id: holding for holding in index.holdings_of(wants)} if applied else {}

@@ -145,13 +145,14 @@ def test_a_file_that_is_no_lock_is_replaced_and_that_is_said_first(opened, quick
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_check_of_what_is_no_lock_says_so_and_ends_with_10(opened, quick_workspace, lock_file, damage):
+def test_a_check_of_what_is_no_lock_says_so_and_ends_with_2(opened, quick_workspace, sandbox, lock_file, damage):
     DAMAGES[damage](lock_file)
-    before = lock_file.read_bytes()
+    before, asked = lock_file.read_bytes(), len(sandbox.log)
     ran = quick_workspace.run("lock", "--check")
-    assert ran.code == 10
-    assert "a new lock would be written in its place" in ran.err
+    assert ran.code == 2
+    assert "`sedas-sync lock` writes a new one" in ran.err
     assert lock_file.read_bytes() == before
+    assert len(sandbox.log) == asked
 
 
 @pytest.mark.parametrize("why", ["newer", "folder"])

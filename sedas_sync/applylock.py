@@ -1,103 +1,124 @@
 """The lock of a mirror: one process at a time changes it, and says who it is."""
 
-import fcntl
-import json
 import os
-import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from sedas_sync import folder, memory
+from sedas_sync import memory
 from sedas_sync.database import cannot_write
-from sedas_sync.errors import ManifestError, MirrorLocked, TransferError
+from sedas_sync.errors import MirrorLocked
 from sedas_sync.memory import STATE
+from sedas_sync.softlock import STILL, Files, HeldError, Holder, flocked, kept, take, this_process
+from sedas_sync.words import printable
 
 _SAID_WITHIN = (0.02, 0.05, 0.13, 0.3)
 """Pauses between looks at who holds a lock, seconds."""
 _LOOK_EVERY = 0.05
-"""Seconds between two tries at a lock that another process holds."""
-_MOST = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a mirror's lock."""
-
-    pid: int
-    host: str
-    since: str
+def _nothing() -> None:
+    pass
 
 
 @contextmanager
-def lock(root: Path, *, timeout: float, now: datetime) -> Iterator[None]:
+def lock(
+    root: Path,
+    *,
+    timeout: float,
+    now: datetime,
+    on_wait: Callable[[], None] = _nothing,
+    on_lost: Callable[[], None] = _nothing,
+) -> Iterator[None]:
     """Hold the mirror's lock, so that no other process changes it.
+
+    It is the kernel's where the file system has one; else see `sedas_sync.softlock`, whose files say who holds it in
+    either case.
 
     Args:
         root: the mirror's folder, which exists.
         timeout: how long to wait for another process, seconds; 0 does not wait.
         now: written into the lock for whoever finds it held.
+        on_wait: told once where the lock cannot be had at once.
+        on_lost: told, from another thread, that another process took the lock: what is under way has to end.
 
     Raises:
-        MirrorLocked: another process holds it; the message names it.
+        MirrorLocked: another process holds it, and the message names it; or it took the lock meanwhile.
     """
-    path = f"{STATE}/{memory.LOCK}"
-    try:
-        file = folder.open_file(str(root), path, os.O_RDWR | os.O_CREAT)
-    except TransferError as error:
-        raise ManifestError(f"{root}: {error}; take it away and run the command again") from None
-    except OSError as error:
-        raise cannot_write(root / path, error) from None
-    try:
+    lost = threading.Event()
+
+    def end() -> None:
+        lost.set()
+        on_lost()
+
+    with ExitStack() as stack:
         try:
-            taken = _taken(file, time.monotonic() + timeout)
-        except OSError as error:
-            raise cannot_write(root / path, error) from None
-        if not taken:
+            kernel = _hold(stack, root, time.monotonic() + timeout, _pausing(on_wait), now, end)
+        except HeldError as held:
+            who = "it has not said who it is" if held.holder is None else printable(str(held.holder))
             raise MirrorLocked(
-                f"{root}: another process is at work here: {_describe(file)}; "
-                "`--lock-timeout SECONDS` waits for its end"
-            )
-        holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now.isoformat(timespec="seconds"))
-        try:
-            with suppress(OSError):  # who holds it is for whoever waits; the lock itself needs no room
-                os.ftruncate(file, 0)
-                os.pwrite(file, json.dumps(asdict(holder)).encode(), 0)
-            yield
-        finally:
-            # Else the next one to hold it would for a moment go by this name.
-            with suppress(OSError):
-                os.ftruncate(file, 0)
-            # A process that was forked meanwhile has the file open too: closing it here would not be enough.
-            fcntl.flock(file, fcntl.LOCK_UN)
-    finally:
-        os.close(file)
+                f"{root}: another process is at work here: {who}; `--lock-timeout SECONDS` waits for its end"
+            ) from None
+        except OSError as error:
+            raise cannot_write(root / STATE / memory.LOCK, error) from None
+        yield
+    if lost.is_set() and not kernel:
+        raise MirrorLocked(
+            f"{root}: this process stood still for more than {STILL:.0f} s, and another one took its place; what was "
+            "under way has ended, and the same command goes on"
+        )
 
 
-def _taken(file: int, until: float) -> bool:
-    """Lock the file, or say that somebody else has it for longer than is waited."""
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if (left := until - time.monotonic()) <= 0:
-                return False
-            time.sleep(min(_LOOK_EVERY, left))
-        else:
-            return True
+def _pausing(on_wait: Callable[[], None]) -> Callable[[float], None]:
+    told = False
+
+    def pause(seconds: float) -> None:
+        nonlocal told
+        if not told:
+            on_wait()
+        told = True
+        time.sleep(seconds)
+
+    return pause
 
 
-def _describe(file: int, sleep: Callable[[float], None] = time.sleep) -> str:
+def _hold(
+    stack: ExitStack,
+    root: Path,
+    until: float,
+    pause: Callable[[float], None],
+    now: datetime,
+    on_lost: Callable[[], None],
+) -> bool:
+    """Hold the lock until the stack ends; says whether it is the kernel's."""
+    state = memory.open_state(str(root))
+    stack.callback(os.close, state)
+    file = os.open(memory.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
+    stack.callback(os.close, file)
+    while (kernel := flocked(file)) is False:
+        if time.monotonic() >= until:
+            raise HeldError(_holder(Files(state, memory.LOCK, kernel=False)))
+        pause(_LOOK_EVERY)
+    files = Files(state, memory.LOCK, kernel=kernel is True)
+    try:
+        mine = take(files, this_process(now), until=until, pause=pause)
+    except OSError:
+        # Who holds it is for whoever waits; the kernel's lock needs no room on the disk.
+        if not kernel:
+            raise
+    else:
+        stack.enter_context(kept(files, mine, _nothing if kernel else on_lost))
+    return kernel is True
+
+
+def _holder(files: Files, sleep: Callable[[float], None] = time.sleep) -> Holder | None:
     """Who holds the lock, who says so right after taking it: where nothing is said yet, it is asked a few times."""
     for pause in (*_SAID_WITHIN, None):
-        try:
-            holder = Holder(**json.loads(os.pread(file, _MOST, 0)))
-        except (OSError, ValueError, TypeError):
-            if pause is not None:
-                sleep(pause)
-        else:
-            return f"process {holder.pid} on {holder.host}, since {holder.since}"
-    return "it has not said who it is"
+        holder = files.newest()
+        if holder is not None or pause is None:
+            return holder
+        sleep(pause)
+    return None

@@ -1,16 +1,20 @@
 """The file of a mirror's index: its tables, opening it for reading or writing, and what is wrong with it in words."""
 
 import errno
+import fcntl
+import mmap
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 from sedas_sync import folder, memory
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.memory import SCHEMA
+from sedas_sync.softlock import NO_LOCKS
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -124,13 +128,20 @@ def open_for_writing(root: Path) -> sqlite3.Connection:
         IndexUnwritableError: it cannot be written.
     """
     path = root / memory.STATE / memory.INDEX
+    locks, maps = _offered(root)
     with in_words(path):
         try:
-            db = cast("_Connection", memory.connect(str(root), "rwc", timeout=30, factory=_Connection))
+            # Where nothing is locked the mirror's own lock has to do.
+            options = "" if locks else "&vfs=unix-none"
+            db = cast("_Connection", memory.connect(str(root), "rwc", options, timeout=30, factory=_Connection))
         except OSError as error:
             raise cannot_write(root, error) from error
         db.place = path
         try:
+            if locks and maps:
+                db.execute("PRAGMA journal_mode = WAL")
+            else:
+                _do_without_wal(db)
             memory.tune(db)
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
@@ -143,6 +154,58 @@ def open_for_writing(root: Path) -> sqlite3.Connection:
         return db
 
 
+def _offered(root: Path) -> tuple[bool, bool]:
+    """Whether files beside an index can be locked, and mapped into memory: SQLite's log (WAL) takes both.
+
+    9p (`/mnt/c` of WSL) and some virtiofs map none, Lustre without its option `flock` locks none. Where nothing can be
+    tried, SQLite finds out itself.
+    """
+    name = f"{memory.STATE}/probe-{secrets.token_hex(8)}"
+    try:
+        file = folder.open_file(str(root), name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    except (OSError, TransferError):
+        return True, True
+    try:
+        folder.drop(str(root), name)
+        os.ftruncate(file, mmap.PAGESIZE)
+        locks = maps = True
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            locks = error.errno not in NO_LOCKS
+        try:
+            mmap.mmap(file, mmap.PAGESIZE).close()
+        except OSError:
+            maps = False
+        return locks, maps
+    except (OSError, TransferError):
+        return True, True
+    finally:
+        os.close(file)
+
+
+def _do_without_wal(db: sqlite3.Connection) -> None:
+    """Write in place, with a journal beside; what is in the log of an index that has one is taken over."""
+    # Who is alone keeps in its own memory what is else shared.
+    for statement in ("locking_mode = EXCLUSIVE", "journal_mode = DELETE", "locking_mode = NORMAL"):
+        db.execute(f"PRAGMA {statement}")
+    # Only the next look lets go of the lock.
+    db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+
+
+def _ways_to_read(root: Path) -> Iterator[str]:
+    """Options with which an index may be opened for reading, the best first."""
+    yield ""
+    if _offered(root) == (True, False):
+        # It has a log, from another machine or time: that has to be taken over before it can be read here.
+        with suppress(sqlite3.Error, OSError), closing(memory.connect(str(root), "rw", timeout=30)) as db:
+            _do_without_wal(db)
+        yield ""
+    # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
+    # writing there either, which is what `immutable` promises.
+    yield "&immutable=1"
+
+
 def open_for_reading(root: Path) -> sqlite3.Connection | None:
     """Open an index; None where there is none.
 
@@ -152,13 +215,11 @@ def open_for_reading(root: Path) -> sqlite3.Connection | None:
         SedasSyncError: it cannot be read.
     """
     path = root / memory.STATE / memory.INDEX
-    # A folder that cannot be written cannot take the files that SQLite shares between readers; nobody can be
-    # writing there either, which is what `immutable` promises.
     last: sqlite3.OperationalError | None = None
     with in_words(path):
-        for mode in ("ro", "ro&immutable=1"):
+        for options in _ways_to_read(root):
             try:
-                db = memory.connect(str(root), mode, timeout=30)
+                db = memory.connect(str(root), "ro", options, timeout=30)
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from sedas_sync import folder
+from sedas_sync import folder, memory
 from sedas_sync.applylock import lock
 from sedas_sync.database import IndexDamagedError, cannot_write
 from sedas_sync.errors import ManifestError, TransferError
@@ -37,6 +37,8 @@ class Home:
 
     def __init__(self, manifest: Manifest, clock: Callable[[], datetime]) -> None:
         self.on_step: Watcher = nobody
+        self.on_lost: Callable[[], None] = lambda: None
+        """Told, from another thread, that another process took the mirror's lock while this one stood still."""
         self._source = Path(manifest.source)
         self.root = Path(os.path.realpath(self._source.parent / manifest.mirror.path))
         if self.root.exists() and not self.root.is_dir():
@@ -44,11 +46,6 @@ class Home:
         self._clock = clock
         self._locked = False
         self._rebuilt: list[str] = []
-
-    @property
-    def name(self) -> str:
-        """The manifest as the mirror remembers it: relative to the mirror, so that both can move together."""
-        return Path(os.path.relpath(os.path.realpath(self._source), self.root)).as_posix()
 
     @contextmanager
     def index(self, *, write: bool) -> Iterator[tuple[Index, list[str]]]:
@@ -95,8 +92,8 @@ class Home:
         Raises:
             ManifestError: it belongs to another one, and is not taken over.
         """
-        owner, mine = index.owner(), self.name
-        if owner in (None, mine) or take_over:
+        owner = index.owner()
+        if owner is None or take_over or memory.belongs(owner, str(self._source), str(self.root)):
             return
         first = Path(os.path.normpath(self.root / str(owner)))
         gone = "" if first.exists() else " (which is not there any more)"
@@ -104,6 +101,17 @@ class Home:
             f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
             "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"
         )
+
+    def own(self, index: Index) -> None:
+        """Remember that the mirror belongs to this manifest, by the path that leads to it.
+
+        A path that was remembered and leads here stays, unless this one has links on it: what they lead to changes,
+        and the next run finds the manifest by the path alone.
+        """
+        manifest, root = str(self._source), str(self.root)
+        name = memory.named(manifest, root)
+        if name != memory.resolved(manifest, root) or not memory.belongs(index.owner(), manifest, root):
+            index.set_owner(name)
 
     @contextmanager
     def locked(self, *, timeout: float = 0.0) -> Iterator[None]:
@@ -134,9 +142,13 @@ class Home:
             raise ManifestError(f"{self.root}: {error}; take it away and run the command again") from None
         except OSError as error:
             raise cannot_write(self.root, error) from None
-        if timeout:
-            self.on_step(Step("waiting for the mirror"))
-        with lock(self.root, timeout=timeout, now=self._clock()):
+        with lock(
+            self.root,
+            timeout=timeout,
+            now=self._clock(),
+            on_wait=lambda: self.on_step(Step("waiting for the mirror")),
+            on_lost=self.on_lost,
+        ):
             self._locked = True
             try:
                 yield

@@ -34,6 +34,17 @@ _SHOWN = 72
 _LISTED = 5
 
 
+class LockDamagedError(ManifestError):
+    """The file is no lock (any more): a new one may take its place.
+
+    `what` says why, without what to do about it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; `sedas-sync lock` writes a new one")
+        self.what = what
+
+
 class PinnedFile(NamedTuple):
     """One file of a pinned scene that consists of several."""
 
@@ -319,7 +330,8 @@ def loads(text: str, source: str) -> Lock:
         source: its name in messages.
 
     Raises:
-        ManifestError: it is no lock, or of a newer version of this package.
+        LockDamagedError: it is no lock.
+        ManifestError: it is of a newer version of this package.
     """
     first, *rest = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
     head = _head(_object(first, source, 1), source)
@@ -328,9 +340,9 @@ def loads(text: str, source: str) -> Lock:
         try:
             pin = _pin(values)
         except (KeyError, TypeError, ValueError):
-            raise ManifestError(f"{source}: line {number}: is no scene of a lock") from None
+            raise LockDamagedError(f"{source}: line {number}: is no scene of a lock") from None
         if pin.id in scenes:
-            raise ManifestError(f"{source}: line {number}: the scene {pin.id} is there twice")
+            raise LockDamagedError(f"{source}: line {number}: the scene {pin.id} is there twice")
         scenes[pin.id] = pin
     return Lock(head=head, scenes=scenes)
 
@@ -351,13 +363,13 @@ def _object(line: str, source: str, number: int) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError):
         hint = " (a merge that was not resolved?)" if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) else ""
-        raise ManifestError(f"{source}: line {number}: is not JSON{hint}; `sedas-sync lock` writes a lock") from None
+        raise LockDamagedError(f"{source}: line {number}: is not JSON{hint}") from None
 
 
 def _head(values: Any, source: str) -> Head:
     version = values.get("version") if isinstance(values, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ManifestError(f"{source}: line 1: is no head of a lock; `sedas-sync lock` writes one")
+        raise LockDamagedError(f"{source}: line 1: is no head of a lock")
     if version > VERSION:
         raise ManifestError(
             f"{source}: written by a newer sedas-sync (lock format {version}, this one knows {VERSION}); "
@@ -366,7 +378,7 @@ def _head(values: Any, source: str) -> Head:
     try:
         return head_from(values)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise ManifestError(f"{source}: line 1: is no head of a lock; `sedas-sync lock` writes one") from None
+        raise LockDamagedError(f"{source}: line 1: is no head of a lock") from None
 
 
 def head_json(head: Head) -> dict[str, Any]:

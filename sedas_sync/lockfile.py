@@ -33,9 +33,10 @@ def read_lock(manifest: "Manifest") -> "Lock | None":
     """Read the lock of a manifest; None where it has none.
 
     Raises:
-        ManifestError: the file cannot be read, or is no lock.
+        LockDamagedError: the file is no lock.
+        ManifestError: it cannot be read, or is of a newer version of this package.
     """
-    from sedas_sync.lock import loads  # noqa: PLC0415  # see above
+    from sedas_sync.lock import LockDamagedError, loads  # noqa: PLC0415  # see above
 
     path = lock_path(manifest.source)
     try:
@@ -43,7 +44,7 @@ def read_lock(manifest: "Manifest") -> "Lock | None":
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: is not UTF-8 text (byte {error.start}); a lock is") from None
+        raise LockDamagedError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
     return loads(text, str(path))

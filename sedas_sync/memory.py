@@ -38,7 +38,12 @@ def open_state(root: str) -> int:
 
 
 def connect(
-    root: str, mode: str, *, timeout: float, factory: type[sqlite3.Connection] = sqlite3.Connection
+    root: str,
+    mode: str,
+    options: str = "",
+    *,
+    timeout: float,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
 ) -> sqlite3.Connection:
     """Open a mirror's index, and nothing that a symbolic link leads to.
 
@@ -48,8 +53,8 @@ def connect(
 
     Args:
         root: the mirror's folder.
-        mode: `rw` and `ro` as in a URI of SQLite, with its parameters after them; `rwc` makes an index
-            that is not there.
+        mode: `rw` or `ro`, as in a URI of SQLite; `rwc` makes an index that is not there.
+        options: further parameters of that URI, each after a `&`.
         timeout: seconds that a lock of SQLite's is waited for.
         factory: the kind of connection.
 
@@ -74,8 +79,8 @@ def connect(
                 _regular(state, path + end)
         quoted = path.lstrip("/").replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         db = sqlite3.connect(
-            f"file:///{quoted}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=timeout,
-            factory=factory,
+            f"file:///{quoted}?mode={mode}{options}", uri=True, isolation_level=None, check_same_thread=False,
+            timeout=timeout, factory=factory,
         )  # fmt: skip
         try:
             db.text_factory = os.fsdecode
@@ -109,7 +114,6 @@ def _not_ours(path: str, kind: str, mode: int) -> ManifestError:
 
 def tune(db: sqlite3.Connection) -> None:
     """Set how carefully is written."""
-    db.execute("PRAGMA journal_mode = WAL")
     # A file's row may be lost with the power: the folder knows better. Orders are committed with more care.
     db.execute("PRAGMA synchronous = NORMAL")
 
@@ -129,6 +133,56 @@ def meta(db: sqlite3.Connection, key: str) -> str | None:
     """What is remembered under a key: `manifest` is who the mirror belongs to, `stamp` what a locked run has found."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def named(manifest: str, root: str) -> str:
+    """The name by which a mirror remembers its manifest: the path from the mirror to it, links on it not followed.
+
+    What follows a link may be another file tomorrow (`current/manifest.toml`), and is the same manifest all the same.
+    The way down from the nearest folder that holds both is kept, so that both can move together.
+
+    Args:
+        manifest: its path as it was given.
+        root: the mirror's folder, without links.
+    """
+    path = folder = _as_given(manifest)
+    while os.path.commonpath((real := os.path.realpath(folder), root)) != real:
+        folder = os.path.dirname(folder)  # noqa: PTH120  # see the module's docstring
+    below = os.path.relpath(path, folder)
+    return os.path.normpath(os.path.join(os.path.relpath(real, root), below))  # noqa: PTH118  # as above
+
+
+def resolved(manifest: str, root: str) -> str:
+    """The path from the mirror to the file that a manifest is at this moment, which is how it was once remembered."""
+    return os.path.relpath(os.path.realpath(manifest), root)
+
+
+def belongs(owner: str | None, manifest: str, root: str) -> bool:
+    """Whether what a mirror remembers is this manifest: by its name, or because it leads to the same file."""
+    if owner is None:
+        return False
+    if owner in (named(manifest, root), resolved(manifest, root)):
+        return True
+    try:
+        return os.path.samefile(os.path.join(root, owner), manifest)  # noqa: PTH118, PTH121  # as above
+    except OSError:
+        return False
+
+
+def _as_given(path: str) -> str:
+    """A path made absolute, links not followed; the shell knows by which way this folder was entered."""
+    here = os.environ.get("PWD", "")
+    try:
+        if not os.path.isabs(here) or not os.path.samefile(here, "."):  # noqa: PTH117, PTH121  # as above
+            here = os.getcwd()  # noqa: PTH109  # as above
+        whole = os.path.join(here, path)  # noqa: PTH118  # as above
+        plain = os.path.normpath(whole)
+        if os.path.samefile(plain, whole):  # noqa: PTH121  # as above
+            return plain
+    except OSError:
+        return os.path.realpath(path)
+    # After a link `..` leads elsewhere than it reads.
+    return os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))  # noqa: PTH118, PTH119, PTH120  # as above
 
 
 def stamped(db: sqlite3.Connection, digest: str) -> int | None:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from sedas_sync import prune
 from sedas_sync.apply import Run
 from sedas_sync.archives import Archive
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.events import Event, Step, Summary, Watcher
 from sedas_sync.home import WILL_REBUILD, Home
 from sedas_sync.index import Index, Ledger
@@ -89,6 +89,7 @@ class Mirror:
         self.manifest = manifest
         self._clock = clock
         self._home = Home(manifest, clock)
+        self._home.on_lost = lambda: self.stop(MirrorLocked.exit_code)
         self.root = self._home.root
         self._archives = Archives(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
         self._pins = Pins(manifest, self._home, clock)
@@ -542,7 +543,7 @@ class Mirror:
             if warnings:
                 # It may have been begun anew since the plan was made, or just now.
                 index.put_files(kept_files(plan), self._clock())
-            index.set_owner(self._home.name)
+            self._home.own(index)
             remember_wanted(index, plan, self.manifest.datasets)
             try:
                 yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
@@ -621,7 +622,7 @@ class Mirror:
             with self._home.index(write=True) as (index, warnings):
                 self._home.check_owner(index)
                 index.forgiving = True
-                index.set_owner(self._home.name)
+                self._home.own(index)
                 for event in self._carry_out(plan, index, warnings, "verify --repair", wait=wait, jobs=jobs):
                     on_event(event)
                     if isinstance(event, Summary):
@@ -668,7 +669,7 @@ class Mirror:
         with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
             self._home.check_owner(index, take_over=take_over)
             found = self.search(on_event=on_event, on_found=on_found)
-            index.set_owner(self._home.name)
+            self._home.own(index)
             number = index.begin_run("adopt", self._clock())
 
             ledger = Ledger(index, self._clock)
@@ -726,10 +727,22 @@ class Mirror:
                 index.forgiving = True
                 index.stamp(made.digest, scenes)
 
+    def check_old_lock(self, *, write: bool = True) -> tuple[str, ...]:
+        """See that `relock` can bring the lock up to date; gives a warning where the file is none, and is replaced.
+
+        Args:
+            write: without it, only what would change is asked for, and a file that is no lock is a mistake.
+
+        Raises:
+            ManifestError: it cannot be read, or is of a newer version of this package.
+        """
+        return self._pins.check_old(write=write)
+
     def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
 
-        A lock that says the same already is left as it is, whenever its relative dates were made absolute.
+        A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that
+        is no lock, such as one with the marks of a merge, is replaced where `write`, and else a mistake.
 
         Args:
             plan: of the whole manifest.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.home import Home
-from sedas_sync.lock import Lock, Relocked, changes, differences, head_of, mismatches, pinned
+from sedas_sync.lock import Lock, LockDamagedError, Relocked, changes, differences, head_of, mismatches, pinned
 from sedas_sync.lockfile import lock_path, read_lock, write_lock
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import Holding, Kind, SceneId
@@ -65,10 +65,36 @@ class Pins:
         )
         return None
 
+    def check_old(self, *, write: bool = True) -> tuple[str, ...]:
+        """See that the lock there is can be brought up to date; gives a warning where it is to be replaced unread.
+
+        Args:
+            write: without it, only what would change is asked for, and a file that is no lock is a mistake.
+
+        Raises:
+            ManifestError: it cannot be read, or is of a newer version of this package.
+        """
+        try:
+            read_lock(self._manifest)
+        except LockDamagedError as error:
+            if not write:
+                raise
+            return (f"{error.what}; a new lock is written in its place, with digests of what the mirror holds",)
+        return ()
+
+    def _old(self, *, write: bool) -> Lock | None:
+        try:
+            return read_lock(self._manifest)
+        except LockDamagedError:
+            if not write:
+                raise
+            return None
+
     def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
 
-        A lock that says the same already is left as it is, whenever its relative dates were made absolute.
+        A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that
+        is no lock, such as one with the marks of a merge, is replaced where `write`, and else a mistake.
 
         Args:
             plan: of the whole manifest.
@@ -81,7 +107,7 @@ class Pins:
         """
         if plan.failures or not plan.search_complete:
             raise SedasSyncError("the lock is left as it is, since the search failed or stayed incomplete")
-        before = read_lock(self._manifest)
+        before = self._old(write=write)
         with self._home.index(write=False) as (index, _):
             wants = {action.id: action.want for action in plan.actions if action.want is not None}
             held = {holding.id: holding for holding in index.holdings_of(wants)} if applied else {}

@@ -143,6 +143,8 @@ def nothing_to_do(manifest: str, now: Callable[[], datetime] = lambda: datetime.
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if any(name.startswith(f"{memory.LOCK}.") for name in os.listdir(f"{made.root}/{memory.STATE}")):  # noqa: PTH208  # as above
+            return None  # somebody holds the mirror without the kernel's help, or was killed
         return _look(made, began, now)
     except (OSError, ValueError, sqlite3.Error, SedasSyncError):
         return None
@@ -169,8 +171,10 @@ def _look(made: Made, began: datetime, now: Callable[[], datetime]) -> Told | No
         if memory.format_of(db) != memory.SCHEMA:
             return None
         kept = memory.stamped(db, made.digest)
-        owner = os.path.relpath(os.path.realpath(made.manifest), made.root)
-        if kept is None or memory.meta(db, "manifest") != owner or not _as_remembered(made.root, memory.places(db)):
+        owner = memory.meta(db, "manifest")
+        if kept is None or not memory.belongs(owner, made.manifest, made.root):
+            return None
+        if not _as_remembered(made.root, memory.places(db)):
             return None
         memory.tune(db)
         number = memory.begin_run(db, "apply", began)

@@ -4,6 +4,7 @@ The sandbox stores nothing. Its clients hold the state: see `sedas_sync.sandbox.
 """
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ Clock = Callable[[], float]
 TOKEN_LIFE = 1200.0
 ORDER_DELAY = 3.0
 
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+"""What a Host header may say that goes into links: a name or an address, and a port. Nothing else ever gets there."""
 _METHODS: dict[Endpoint, tuple[str, ...]] = {"login": ("POST",), "search": ("POST",), "order": ("POST",)}
 _OPEN: tuple[Endpoint, ...] = ("login", "portal", "picture")
 
@@ -122,6 +125,20 @@ class Sandbox(RequestCounts):
         if self._http is None:
             raise RuntimeError("the sandbox is not running")
         return f"http://{self._http.host}:{self._http.port}"
+
+    def _origin_for(self, request: Request) -> str:
+        """Scheme, host and port by which the client reached the sandbox: a port may be forwarded, a proxy in between.
+
+        The address it listens on where the request names none, or nothing that could be one.
+        """
+
+        def first(name: str) -> str:
+            return request.headers.get(name, "").split(",")[0].strip()
+
+        host = next(filter(_HOST.fullmatch, (first("x-forwarded-host"), first("host"))), None)
+        if host is None:
+            return self.origin
+        return f"{'https' if first('x-forwarded-proto').lower() == 'https' else 'http'}://{host}"
 
     @property
     def url(self) -> str:
@@ -224,23 +241,24 @@ class Sandbox(RequestCounts):
     def _search(self, request: Request) -> Reply:
         search = parse_search(request.json)
         hits = capped(self.catalogue.find(search, self._clock()), self._faults)
-        return self._rows(hits, search, '{"products":[', "]}")
+        return self._rows(request, hits, search, '{"products":[', "]}")
 
     def _look_up(self, request: Request) -> Reply:
         if "ids" not in request.query:
             raise BadRequestError("The parameter ids is required")
         now, catalogue = self._clock(), self.catalogue
         found = (catalogue.look_up(scene, now) for scene in dict.fromkeys(request.scenes))
-        return self._rows([hit for hit in found if hit], None, "[", "]")
+        return self._rows(request, [hit for hit in found if hit], None, "[", "]")
 
-    def _rows(self, hits: Sequence[Hit], search: Search | None, before: str, after: str) -> Reply:
-        head, tail = self._link_parts()
+    def _rows(self, request: Request, hits: Sequence[Hit], search: Search | None, before: str, after: str) -> Reply:
+        origin = self._origin_for(request)
+        head, tail = self._link_parts(origin)
         text = before + ",".join(self.catalogue.rows(hits, search)) + after
-        text = text.replace(ORIGIN, self.origin).replace(BYTES, head).replace(ZIP, tail)
+        text = text.replace(ORIGIN, origin).replace(BYTES, head).replace(ZIP, tail)
         return Reply(200, {"Content-Type": "application/json"}, text.encode())
 
-    def _link_parts(self) -> tuple[str, str]:
-        template = self.bytes_url or f"{self.origin}/datamgr/datamgr.php?p=Default&sceneid={{id}}.zip"
+    def _link_parts(self, origin: str) -> tuple[str, str]:
+        template = self.bytes_url or f"{origin}/datamgr/datamgr.php?p=Default&sceneid={{id}}.zip"
         head, _, tail = template.partition("{id}")
         return head, tail
 
@@ -270,10 +288,11 @@ class Sandbox(RequestCounts):
     def _poll(self, request: Request) -> Reply:
         if "ids" not in request.query:
             raise BadRequestError("The parameter ids is required")
+        origin = self._origin_for(request)
         orders = filter(None, request.query["ids"].split(","))
-        return _json([state for order in orders if (state := self._state(order)) is not None])
+        return _json([state for order in orders if (state := self._state(order, origin)) is not None])
 
-    def _state(self, order: str) -> dict[str, str] | None:
+    def _state(self, order: str, origin: str) -> dict[str, str] | None:
         read = read_order(order)
         if read is None or chosen(self._faults.unknown_orders, read[0]):
             return None
@@ -286,11 +305,11 @@ class Sandbox(RequestCounts):
             state["status"] = self._faults.failed_state
         elif now - placed >= self.order_delay:
             state["status"] = "COMPLETED"
-            state["downloadUrl"] = self._order_link(scene, now)
+            state["downloadUrl"] = self._order_link(scene, now, origin)
         return state
 
-    def _order_link(self, scene: str, now: float) -> str:
-        head, tail = self._link_parts()
+    def _order_link(self, scene: str, now: float, origin: str) -> str:
+        head, tail = self._link_parts(origin)
         link = f"{head}{quote(scene, safe='')}{tail}"
         link += ("&" if "?" in link else "?") + "ltarequest=true"
         return link if self._faults.link_life is None else f"{link}&given={now:.3f}"

@@ -3,11 +3,9 @@
 A claim is a locked file in the folder that a run and its workers share. It holds whom a lock holds: a worker that was
 given up and still lives keeps it, one that is dead does not. A run that ends, or that finds what another one left,
 takes the run's token away first and looks for claims then; whoever claims looks for the token when it has the lock. So
-where no claim is seen nobody is at work, nor will be.
+where no claim is seen nobody is at work, nor will be. Where the kernel locks nothing, `sedas_sync.softlock` does.
 """
 
-import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -15,10 +13,12 @@ import stat as modes
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 
 from sedas_sync import errors, folder
 from sedas_sync.integrity import check
+from sedas_sync.softlock import Files, HeldError, flocked, kept, take, this_process
 from sedas_sync.transfer.engine import fetch
 from sedas_sync.transfer.job import Got, Job, Stopped
 from sedas_sync.transfer.live import Live
@@ -30,8 +30,6 @@ PATIENCE = 30.0
 
 _LOCK = ".lock"
 _OPENED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
-"""What a file system answers that keeps no locks."""
 _NAMED = 200
 _OURS = re.compile(r"[0-9a-f]{32}(\..+)?")
 """A run's token, and what is named after it or after a scene."""
@@ -60,14 +58,15 @@ def claimed(
     """
     name = f"{state}/{hashlib.sha256(job.partial.encode(errors='surrogatepass')).hexdigest()[:32]}{_LOCK}"
     with _shared(job, name) as (here, last):
-        file = _held(job, here, last, stop)
+        file, kernel = _held(job, here, last, stop)
         try:
-            if not goes_on():
-                raise _ended(job)
-            with suppress(OSError):  # a name is a help, and a full disk no reason to do without a claim
-                os.ftruncate(file, 0)
-                os.pwrite(file, who.encode(errors="replace")[:_NAMED], 0)
-            yield
+            with nullcontext() if kernel else _held_alone(job, here, last, stop):
+                if not goes_on():
+                    raise _ended(job)
+                with suppress(OSError):  # a name is a help, and a full disk no reason to do without a claim
+                    os.ftruncate(file, 0)
+                    os.pwrite(file, who.encode(errors="replace")[:_NAMED], 0)
+                yield
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(last, dir_fd=here)
@@ -89,8 +88,8 @@ def _shared(job: Job, name: str) -> Iterator[tuple[int, str]]:
         yield here, last
 
 
-def _held(job: Job, here: int, last: str, stop: threading.Event) -> int:
-    """The lock's file, open and locked."""
+def _held(job: Job, here: int, last: str, stop: threading.Event) -> tuple[int, bool]:
+    """The lock's file, open and locked, and whether the kernel did so: it may keep no locks there."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -98,8 +97,9 @@ def _held(job: Job, here: int, last: str, stop: threading.Event) -> int:
         except FileNotFoundError:
             raise _ended(job) from None
         try:
-            if _locked(file) and _same(file, here, last):
-                return file
+            locked = flocked(file)
+            if locked is not False and _same(file, here, last):
+                return file, locked is True
             holder = os.pread(file, _NAMED, 0).decode(errors="replace").strip()
         except BaseException:
             os.close(file)
@@ -108,19 +108,31 @@ def _held(job: Job, here: int, last: str, stop: threading.Event) -> int:
         if stop.wait(0.1):
             raise _ended(job)
         if time.monotonic() > until:
-            raise Lost(f"{holder or 'another worker'} was thought to be lost, and is still at work on it")
+            raise _lost(holder)
 
 
-def _locked(file: int) -> bool:
-    """Lock it, or say that somebody else has; where there are no locks there is nobody else."""
+@contextmanager
+def _held_alone(job: Job, here: int, last: str, stop: threading.Event) -> Iterator[None]:
+    """Hold the claim where the kernel keeps no locks."""
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise _ended(job)
+
+    files = Files(here, last, kernel=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-    return True
+        mine = take(files, this_process(datetime.now(UTC)), until=time.monotonic() + PATIENCE, pause=pause)
+    except HeldError as held:
+        raise _lost(str(held.holder or "")) from None
+    except FileNotFoundError:
+        raise _ended(job) from None
+    # Who stood still for so long has lost more than this: nothing in this process may go on.
+    with kept(files, mine, stop.set):
+        yield
+
+
+def _lost(holder: str) -> Lost:
+    return Lost(f"{holder or 'another worker'} was thought to be lost, and is still at work on it")
 
 
 def _same(file: int, here: int, last: str) -> bool:
@@ -155,18 +167,25 @@ def clear(root: str, state: str) -> bool:
     found = {name: folder.stat(root, f"{state}/{name}") for name in names}
     names = [name for name, there in found.items() if there is not None and modes.S_ISREG(there.st_mode)]
     locks = [name for name in names if name.endswith(_LOCK)]
+    alone: set[str] = set()
     for name in names:
-        if name not in locks:
+        if f"{_LOCK}." in name:
+            alone.add(name.partition(f"{_LOCK}.")[0] + _LOCK)
+        elif name not in locks:
             folder.drop(root, f"{state}/{name}")
     for name in locks:
         # What another user's worker left there may be in nobody's hands; it is found out when its scene is claimed.
         with suppress(FileNotFoundError, PermissionError, errors.TransferError):
             file = folder.open_file(root, f"{state}/{name}", os.O_RDWR)
             try:
-                if _locked(file):
+                if flocked(file) is not False:
                     folder.drop(root, f"{state}/{name}")
             finally:
                 os.close(file)
+    if alone:
+        with folder.parent(root, f"{state}/-") as (here, _):
+            for name in alone:
+                Files(here, name, kernel=False).others("")
     return True
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -255,3 +256,131 @@ def test_a_clock_that_goes_backwards_harms_nothing(mirror_of, workspace, sandbox
         assert mirror.apply(mirror.plan(), wait=False).pending == 1
         text = mirror.status().to_json(past)
         assert text["summary"]["held"] == 1
+
+
+# -- which manifest a mirror belongs to --------------------------------------------------------------------------------
+
+
+def point(link, target):
+    """Let a link lead somewhere else, at once, as those do who deploy by links."""
+    new = link.with_name("new-link")
+    new.symlink_to(target)
+    new.rename(link)
+
+
+@pytest.fixture
+def owned(quick_workspace, sandbox):
+    """Write manifests of one mirror, and apply them by some path from some folder; gives the exit code."""
+    sandbox._catalogue = RowCatalogue(rows("A"))
+    home = quick_workspace.path
+
+    class Owned:
+        path = home
+
+        def write(self, folder, mirror):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+            quick_workspace.write(RULES, mirror=f'path = "{mirror}"', name=f"{folder}/manifest.toml")
+
+        def apply(self, manifest="manifest.toml", cwd=".", code=0, **environment):
+            # A shell enters a folder through links, and says in PWD by which.
+            command = [*quick_workspace.command("apply", "--quiet", manifest)]
+            ran = subprocess.run(
+                ["sh", "-c", f'cd "{home / cwd}" && exec "$@"', "sh", *command],
+                env=quick_workspace.environment(**environment), capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert ran.returncode == code, ran.stderr
+            return ran.stderr
+
+    return Owned()
+
+
+def test_a_config_map_that_changes_is_one_manifest(owned):
+    owned.write("etc/..1", owned.path / "scenes")
+    owned.write("etc/..2", owned.path / "scenes")
+    (owned.path / "etc" / "..data").symlink_to("..1")
+    (owned.path / "etc" / "manifest.toml").symlink_to("..data/manifest.toml")
+    owned.apply(owned.path / "etc" / "manifest.toml")
+    point(owned.path / "etc" / "..data", "..2")
+    shutil.rmtree(owned.path / "etc" / "..1")
+    owned.apply(owned.path / "etc" / "manifest.toml")
+    owned.apply("manifest.toml", cwd="etc")
+    owned.apply("etc/manifest.toml")
+    owned.apply("../etc/manifest.toml", cwd="scenes")
+
+
+@pytest.mark.parametrize("mirror", ["outside", "absolute"])
+@pytest.mark.parametrize(
+    ("manifest", "cwd"),
+    [("current/manifest.toml", "."), ("{}/current/manifest.toml", "/"), ("manifest.toml", "current")],
+)
+def test_releases_behind_a_link_are_one_manifest(owned, manifest, cwd, mirror):
+    place = owned.path / "shared" / "scenes" if mirror == "absolute" else "../../shared/scenes"
+    for number in (7, 8, 9):
+        owned.write(f"releases/{number}", place)
+    given = manifest.format(owned.path)
+    for number in (7, 8):
+        point(owned.path / "current", f"releases/{number}")
+        owned.apply(given, cwd=cwd)
+    shutil.rmtree(owned.path / "releases" / "7")
+    owned.apply(cwd="releases/8")
+    point(owned.path / "current", "releases/9")
+    owned.apply(given, cwd=cwd)
+    assert "belongs to another manifest" in owned.apply("releases/8/manifest.toml", code=2)
+    assert (owned.path / "shared" / "scenes" / "A.zip").exists()
+
+
+def test_a_stale_PWD_is_not_believed(owned):  # noqa: N802  # the variable's name
+    owned.write("one", owned.path / "scenes")
+    owned.write("two", owned.path / "scenes")
+    owned.apply("one/manifest.toml")
+    for said in (owned.path / "one", "one", "", owned.path / "gone"):
+        ran = subprocess.run(
+            ["env", f"PWD={said}", sys.executable, "-m", "sedas_sync", "apply"],
+            cwd=owned.path / "two", capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert ran.returncode == 2, "it is the manifest of this folder"
+
+
+def test_mirror_and_manifest_move_together_also_through_links(owned):
+    owned.write("real/project", "scenes")
+    (owned.path / "home").symlink_to("real")
+    owned.apply("home/project/manifest.toml")
+    owned.apply("real/project/manifest.toml")
+    (owned.path / "real" / "project").rename(owned.path / "elsewhere")
+    owned.apply("elsewhere/manifest.toml")
+    owned.apply(cwd="elsewhere")
+    other = owned.path / "other.toml"
+    other.write_text((owned.path / "elsewhere" / "manifest.toml").read_text().replace('"scenes"', '"elsewhere/scenes"'))
+    assert "belongs to another manifest" in owned.apply("other.toml", code=2)
+
+
+def test_a_mirror_behind_a_link_has_the_same_manifest(owned):
+    (owned.path / "disk").mkdir()
+    (owned.path / "scenes").symlink_to("disk")
+    owned.write("project", "../scenes")
+    owned.apply("project/manifest.toml")
+    owned.apply(cwd="project")
+    (owned.path / "disk").rename(owned.path / "larger-disk")
+    point(owned.path / "scenes", "larger-disk")
+    owned.apply("project/manifest.toml")
+
+
+def test_an_index_that_remembers_the_file_behind_the_link_is_known_and_brought_up_to_date(owned):
+    """What earlier versions wrote."""
+    for number in (7, 8):
+        owned.write(f"releases/{number}", owned.path / "scenes")
+    owned.apply("releases/7/manifest.toml")
+    (owned.path / "current").symlink_to("releases/7")
+    owned.apply("current/manifest.toml")
+    point(owned.path / "current", "releases/8")
+    owned.apply("current/manifest.toml")
+
+
+def test_two_dots_after_a_link_lead_where_the_system_says(owned):
+    owned.write("a/b", owned.path / "scenes")
+    owned.write("a", owned.path / "scenes")
+    owned.write(".", owned.path / "scenes")
+    (owned.path / "link").symlink_to("a/b")
+    owned.apply("link/../manifest.toml")
+    owned.apply("a/manifest.toml")
+    owned.apply("manifest.toml", code=2)

@@ -1,11 +1,9 @@
 """An index that cannot be written says so in words, and keeps what it had."""
 
-import os
 from datetime import UTC, datetime
 
 import pytest
 
-from sedas_sync.applylock import _describe, lock
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.index import Index
 from sedas_sync.memory import STATE
@@ -31,30 +29,3 @@ def test_a_full_disk(tmp_path):
             index.put_files([held(number) for number in range(1, 100)], NOW)
     with Index(tmp_path, write=False) as index:
         assert "S0" in {item.id for item in index.holdings()}
-
-
-def test_who_holds_a_lock_may_take_a_moment_to_say_so(tmp_path):
-    path = tmp_path / "apply.lock"
-    path.touch()
-    file = os.open(path, os.O_RDONLY)
-    waited = []
-
-    def sleep(seconds):
-        waited.append(seconds)
-        if len(waited) == 2:
-            path.write_text('{"pid": 7, "host": "here", "since": "2019-05-01T00:00:00+00:00"}')
-
-    assert _describe(file, sleep) == "process 7 on here, since 2019-05-01T00:00:00+00:00"
-    path.write_text("")
-    waited.clear()
-    assert _describe(file, waited.append) == "it has not said who it is"
-    assert 0.4 < sum(waited) <= 0.5
-    os.close(file)
-
-
-def test_a_lock_that_is_given_back_names_nobody(tmp_path):
-    (tmp_path / ".sedas-sync").mkdir()
-    path = tmp_path / ".sedas-sync" / "apply.lock"
-    with lock(tmp_path, timeout=0.0, now=datetime(2019, 5, 1, tzinfo=UTC)), path.open("rb") as file:
-        assert "process" in _describe(file.fileno())
-    assert not path.read_bytes()

@@ -1,9 +1,11 @@
 """The endpoints of the wire protocol, asked over HTTP."""
 
+import contextlib
 import http.client
 import io
 import json
 import socket
+import socketserver
 import threading
 import time
 import zipfile
@@ -512,3 +514,81 @@ def test_a_request_costs_little(client):
         took.append(time.perf_counter() - began)
     connection.close()
     assert min(took) < 0.01  # in fact some tenths of a millisecond, most of them the client's
+
+
+# -- reached by another name -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def forwarded(port):
+    """A port of its own that passes everything on to another one, as `ssh -L` and containers do; gives its number."""
+
+    def pump(source, target):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                target.sendall(piece)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    class Pass(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(("127.0.0.1", port)) as far:
+                back = threading.Thread(target=pump, args=(far, self.request))
+                back.start()
+                pump(self.request, far)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pass) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_links_lead_where_the_client_came_from():
+    """A forwarded port: the links of rows and of orders go through it too."""
+    rows = [
+        make_row("ON", "2019-05-01T11:00:00Z"),
+        make_row("LTA", "2019-05-02T11:00:00Z", online=False),
+    ]
+    with Sandbox(catalogue=RowCatalogue(rows), order_delay=0.0) as server, forwarded(server.port) as port:
+        client, api = Client(server), f"http://localhost:{port}/api/"
+        (row,) = client.get(f"{api}search/products?ids=ON").json()
+        assert row["downloadUrl"].startswith(f"http://localhost:{port}/datamgr/")
+        order = client.session.post(f"{api}request/LTA", timeout=20).json()["requestId"]
+        (state,) = client.get(f"{api}request?ids={order}").json()
+        assert state["downloadUrl"].startswith(f"http://localhost:{port}/datamgr/")
+        assert client.get(state["downloadUrl"]).status_code == 200
+
+
+ASKED = [
+    ("sandbox.example", {}, "http://sandbox.example"),
+    ("[::1]:8080", {}, "http://[::1]:8080"),
+    ("inside:8080", {"X-Forwarded-Host": "outside.example", "X-Forwarded-Proto": "https"}, "https://outside.example"),
+    ("inside", {"X-Forwarded-Host": "one.example, two.example", "X-Forwarded-Proto": "gopher"}, "http://one.example"),
+    ("inside", {"X-Forwarded-Host": "evil/path"}, "http://inside"),
+    (None, {}, None),
+    ("", {}, None),
+    ('x","downloadUrl":"http://evil/', {}, None),
+    ("user@evil", {}, None),
+    ("evil/..", {}, None),
+    ("evil?x", {}, None),
+    ("a b", {}, None),
+    ("evil:port", {}, None),
+    ("{id}", {}, None),
+    ("a" * 300, {}, None),
+]
+
+
+@pytest.mark.parametrize(("host", "more", "origin"), ASKED)
+def test_only_what_can_be_a_host_gets_into_links(client, host, more, origin):
+    asked = http.client.HTTPConnection("127.0.0.1", client.sandbox.port, timeout=20)
+    asked.putrequest("GET", f"/api/search/products?ids={EXAMPLE}", skip_host=True)
+    for name, value in {**({} if host is None else {"Host": host}), **more}.items():
+        asked.putheader(name, value)
+    asked.putheader("Authorization", client.session.headers["Authorization"])
+    asked.endheaders()
+    (row,) = json.loads(asked.getresponse().read())
+    asked.close()
+    assert row["downloadUrl"].startswith(f"{origin or client.sandbox.origin}/datamgr/")
+    assert {name for name in row if str(row[name]).startswith("http://evil")} == set()

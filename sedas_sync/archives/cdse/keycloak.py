@@ -69,7 +69,8 @@ class Store:
             return
         from filelock import FileLock, Timeout  # noqa: PLC0415 - slow to import, and only logins need it
 
-        lock = FileLock(f"{self._file}.lock", timeout=LOCK_SECONDS, mode=0o600)
+        # A file system without locks is as good as a folder that cannot be written.
+        lock = FileLock(f"{self._file}.lock", timeout=LOCK_SECONDS, mode=0o600, fallback_to_soft=False)
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire()

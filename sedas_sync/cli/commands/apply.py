@@ -26,6 +26,7 @@ from sedas_sync.cli.shared import (
     opened_mirror,
     stopping,
     tell,
+    warn_all,
 )
 from sedas_sync.errors import ManifestError, SedasSyncError
 
@@ -103,6 +104,8 @@ def apply(
         given = None if saved is None else _saved_plan(mirror, saved)
         if locked:
             mirror.checked_lock()
+        if update_lock:
+            warn_all(mirror.check_old_lock(), common)
         if export is not None:
             mirror.catalogue_folder()
         mirror.on_step = view.step

@@ -30,6 +30,7 @@ from sedas_sync.render.look import look_of
 def lock(manifest: str, check: bool, lock_timeout: float, common: Globals) -> None:
     """Pin the scenes that the manifest stands for in its lock, digests of those in the mirror too."""
     with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
+        warn_all(mirror.check_old_lock(write=not check), common)
         mirror.on_step = view.step
         with nullcontext() if check else mirror.locked_if_there(timeout=lock_timeout):
             made = mirror.plan(on_event=view, on_found=view.found)

@@ -39,6 +39,10 @@ ELSEWHERE = {
     "lockfile.py": (None, "reads and writes the lock beside the manifest"),
     "report": ({".read_bytes", ".read_text"}, "reads the manifest and the page's own assets"),
     "sandbox": (None, "serves files of its own"),
+    "softlock.py": (
+        {"os.listdir", ".touch", ".read_text", ".read_bytes"},
+        "lists and touches files by the folder's descriptor, and reads /proc",
+    ),
     "unchanged.py": ({"open", "os.listdir"}, "reads the manifest and what it names, before anything else is imported"),
 }
 """Modules that reach files outside a mirror: by which calls (None: any), and why."""

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import Workspace
+from workspaces import Workspace
 
 NOBODY = 65534
 ALICE, BOB, STAFF = 64001, 64002, 64003

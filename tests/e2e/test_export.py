@@ -11,8 +11,8 @@ from pathlib import Path
 import pystac
 import pystac_client
 import pytest
-from conftest import FORTNIGHT, OPTICAL, Workspace
 from stac_schemas import problems, schema_map
+from workspaces import FORTNIGHT, OPTICAL, Workspace
 
 BOTH = OPTICAL + f"[dataset.all]\n{FORTNIGHT}"
 

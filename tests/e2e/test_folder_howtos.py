@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Workspace
+from workspaces import Workspace
 
 from sedas_sync.sandbox import RowCatalogue, make_row
 

@@ -1,0 +1,138 @@
+"""A folder with a manifest, in which tests run the command: in a process of its own, or in the test's."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import pytest
+
+from sedas_sync.errors import SedasSyncError
+
+HARWELL = "POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.3020 51.5621, -1.3300 51.5622, -1.3295 51.5881))"
+
+
+@dataclass
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """Standard output as one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def events(self):
+        """Standard output as JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def summary(self):
+        """The last JSON line, which has to be the summary."""
+        last = self.events[-1]
+        assert last["event"] == "summary"
+        return last
+
+
+@dataclass
+class Workspace:
+    """A folder with a manifest, and the command to run in it."""
+
+    path: Path
+    url: str
+    env: dict = field(default_factory=dict)
+
+    @property
+    def mirror(self):
+        return self.path / "scenes"
+
+    def files(self):
+        """The scenes in the mirror, by name."""
+        return {file.name: file.read_bytes() for file in self.mirror.glob("*.zip")}
+
+    def write(self, datasets="", *, transfer="", mirror="", aoi=f'wkt = "{HARWELL}"', archive="", name="manifest.toml"):
+        """Write a manifest for the sandbox; by default Harwell's fortnight of 2019, both sensors."""
+        datasets = datasets or OPTICAL + RADAR
+        text = (
+            f'version = 1\n[archive]\ntype = "sedas"\nurl = "{self.url}"\n{archive}\n[aoi.harwell]\n{aoi}\n'
+            f"[transfer]\n{transfer}\n[mirror]\n{mirror}\n{datasets}"
+        )
+        (self.path / name).write_text(text)
+        return self.path / name
+
+    def environment(self, **extra):
+        base = {key: value for key, value in os.environ.items() if not key.startswith(("SEDAS_", "NETRC", "COV_"))}
+        return {**base, "HOME": str(self.path), **self.env, **extra}
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "sedas_sync", *map(str, arguments)]
+
+    def run(self, *arguments, timeout=60, **extra):
+        ran = subprocess.run(
+            self.command(*arguments),
+            cwd=self.path,
+            env=self.environment(**extra),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert "Traceback" not in ran.stderr, ran.stderr
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def start(self, *arguments, **extra):
+        """Start the command and do not wait for it."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.path,
+            env=self.environment(**extra),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+FORTNIGHT = 'aoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\n'
+OPTICAL = f'[dataset.optical]\n{FORTNIGHT}sensor = "optical"\nmax_cloud_cover = 50\n'
+RADAR = f'[dataset.radar]\n{FORTNIGHT}sensor = "sar"\n'
+
+
+class WithinThisProcess(Workspace):
+    """A workspace whose commands run in the test's own process: what is told of is the same, at a tenth of the cost.
+
+    For what a command decides and says. Signals, terminals and how a process ends are for `Workspace`.
+    """
+
+    def run(self, *arguments, timeout=60, **extra):
+        from sedas_sync.cli import cli
+        from sedas_sync.cli.main import _tell_error
+
+        out, err = io.StringIO(), io.StringIO()
+        code = 0
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.path)
+            for key in set(os.environ) - set(environment := self.environment(**extra)):
+                patch.delenv(key)
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            try:
+                cli([*map(str, arguments)], prog_name="sedas-sync", standalone_mode=False)
+            except SystemExit as ended:
+                code = ended.code or 0
+            except click.ClickException as error:
+                error.show()
+                code = 2
+            except SedasSyncError as error:
+                _tell_error(error)
+                code = error.exit_code
+        return Ran(code, out.getvalue(), err.getvalue())

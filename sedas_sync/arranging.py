@@ -29,6 +29,11 @@ from sedas_sync.survey import state_of
 class Loop(Protocol):
     """What is needed of the loop that drives this."""
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was asked to end."""
+        ...
+
     def tell(self, event: Event) -> None:
         """Something has happened."""
         ...
@@ -186,7 +191,7 @@ class Arranger:
         if held is None or held.path != action.path:
             return
         try:
-            state = state_of(Path(self._root), held)
+            state = state_of(Path(self._root), held, lambda: self._loop.interrupted)
             if state is FileState.DAMAGED:
                 self._loop.warn(
                     f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id
@@ -195,6 +200,8 @@ class Arranger:
                 for file in held_files(held):
                     with suppress(FileNotFoundError):
                         folder.remove(self._root, file.path)
+        except InterruptedError:
+            return
         except (SedasSyncError, OSError) as error:
             self._loop.failed(action.id, sentence(error))
             return

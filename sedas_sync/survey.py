@@ -19,7 +19,7 @@ from sedas_sync.bundle import proved, under_way
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.facts import facts_of
-from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check
+from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check, zip_names
 from sedas_sync.memory import STATE
 from sedas_sync.model import HeldFile, Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
@@ -117,29 +117,31 @@ def is_folder_of(root: Path, want: Want) -> bool:
     return bool(want.scene.assets) and all((root / path).is_file() for path in wanted_paths(want))
 
 
-def state_of(root: Path, held: Holding) -> FileState:
+def state_of(root: Path, held: Holding, stopped: Callable[[], bool] = lambda: False) -> FileState:
     """Compare a scene with what the index remembers of it; a file is read only where its time differs.
 
     A folder of which some files are gone and the others are right is intact: what is there is the scene's.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: a file cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
-    states = {_state_of(root, file) for file in held_files(held)}
+    states = {_state_of(root, file, stopped) for file in held_files(held)}
     for state in (FileState.DAMAGED, FileState.INTACT):
         if state in states:
             return state
     return FileState.ABSENT
 
 
-def _state_of(root: Path, held: Holding) -> FileState:
+def _state_of(root: Path, held: Holding, stopped: Callable[[], bool]) -> FileState:
     found = folder.stat(str(root), held.path)
     if found is None:
         return FileState.ABSENT
     if not stat.S_ISREG(found.st_mode) or found.st_size != held.size:
         return FileState.DAMAGED
-    if found.st_mtime_ns == held.mtime_ns or check(str(root / held.path), level="size").sha256 == held.sha256:
+    if found.st_mtime_ns == held.mtime_ns:
+        return FileState.INTACT
+    if check(str(root / held.path), level="size", stopped=stopped).sha256 == held.sha256:
         return FileState.INTACT
     return FileState.DAMAGED
 
@@ -269,7 +271,14 @@ def _examine(
 
 
 def judge_files(
-    root: str, place: str, want: Want, *, level: Proving, filehash: Filehash, source: str | None = None
+    root: str,
+    place: str,
+    want: Want,
+    *,
+    level: Proving,
+    filehash: Filehash,
+    source: str | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Holding | str:
     """Check whether a folder is a wanted scene of several files: what the index is to remember, or why it is not.
 
@@ -283,9 +292,10 @@ def judge_files(
         level: how zips among its files are checked.
         filehash: what the catalogue's digests are worth.
         source: the folder in which `place` is, where that is not the mirror.
+        stopped: asked now and then whether to end.
 
     Raises:
-        OSError: a file is missing or cannot be read.
+        OSError: a file is missing or cannot be read. `InterruptedError`: `stopped` said so.
     """
     found = []
     for asset in want.scene.assets:
@@ -296,7 +306,9 @@ def judge_files(
         if known is not None and (known.size, known.mtime_ns) == (there.st_size, there.st_mtime_ns):
             found.append(known)
             continue
-        checked = check(path, level=level, size=asset.size, digest=asset.digest, filehash=filehash, sha256=demanded)
+        checked = check(
+            path, level=level, size=asset.size, digest=asset.digest, filehash=filehash, sha256=demanded, stopped=stopped
+        )
         if checked.problems or checked.warnings:
             return f"{asset.name}: {'; '.join(checked.problems + checked.warnings)}"
         found.append(
@@ -353,27 +365,45 @@ class Judged(Struct, frozen=True):
     warning: str | None = None
 
 
-def judge_want(path: str, want: Want, *, level: Proving, filehash: Mapping[str, Filehash]) -> Judged:
+def judge_want(
+    path: str,
+    want: Want,
+    *,
+    level: Proving,
+    filehash: Mapping[str, Filehash],
+    stopped: Callable[[], bool] = lambda: False,
+) -> Judged:
     """Check whether a file is a wanted scene, as any archive that has it says it is.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read. `InterruptedError`: `stopped` said so.
     """
     places = [(place.archive, place.scene) for place in want.places] or [(want.archive, want.scene)]
     found = [
-        judge(path, scene, level=level, filehash=filehash.get(key, "warn"), sha256=want.sha256) for key, scene in places
+        judge(path, scene, level=level, filehash=filehash.get(key, "warn"), sha256=want.sha256, stopped=stopped)
+        for key, scene in places
     ]
     return next((judged for judged in found if judged.problem is None), found[0])
 
 
-def judge(path: str, scene: Scene, *, level: Proving, filehash: Filehash, sha256: str | None = None) -> Judged:
+def judge(
+    path: str,
+    scene: Scene,
+    *,
+    level: Proving,
+    filehash: Filehash,
+    sha256: str | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Judged:
     """Check whether a file that was not fetched by this program is a scene; `sha256` is what the lock demands.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read. `InterruptedError`: `stopped` said so.
     """
     size = None if scene.nominal else scene.size
-    checked = check(path, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256)
+    checked = check(
+        path, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256, stopped=stopped
+    )
     if checked.problems:
         return Judged(checked, "; ".join(checked.problems))
     if checked.level is Level.DIGEST:
@@ -408,11 +438,13 @@ def adopted_as(want: Want, checked: Checked, *, mtime_ns: int) -> Holding:
 
 def folder_within(path: str) -> str | None:
     """The name of the one folder that holds everything in a zip; None where there is no such."""
-    from zipfile import BadZipFile, ZipFile  # noqa: PLC0415  # only untracked files need it
-
+    found: str | None = None
     try:
-        with ZipFile(path) as archive:
-            first = {name.partition("/")[0] for name in archive.namelist()}
-    except (OSError, BadZipFile):
+        for name in zip_names(path):
+            first = name.partition("/")[0]
+            if found not in {None, first}:
+                return None
+            found = first
+    except (OSError, ValueError):
         return None
-    return first.pop() if len(first) == 1 else None
+    return found

@@ -238,6 +238,7 @@ class Run:
             filehash=self.policy.filehash,
             sha256=self.job.sha256,
             zipped=self.zipped,
+            stopped=self.live.stop.is_set,
         )
 
     def throw_away(self) -> NoReturn:

@@ -42,7 +42,7 @@ Exit codes:
   4    the archive refused the credentials, or there are none
   5    another process is at work in this mirror
   10   plan --exit-code, lock --check: there are changes to make
-  130, 143  interrupted; the same command goes on where it stopped
+  129, 130, 138, 143  interrupted; the same command goes on where it stopped
 """
 
 

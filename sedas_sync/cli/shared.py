@@ -13,6 +13,7 @@ from typing import IO, Any, Literal, NoReturn
 
 import click
 
+from sedas_sync import signals
 from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 
@@ -93,6 +94,8 @@ def interruptible(view: Any = None) -> Iterator[None]:
 def stopping(stop: Callable[[int], None], view: Any = None) -> Iterator[list[int]]:
     """The first signal brings the run to an end in order, the second one ends the process at once.
 
+    A terminal that goes away may hang up more than once: that alone does not count as the second.
+
     Args:
         stop: asks the run to end; told what the process will end with.
         view: what shows how far it is; it says that the run ends, and leaves a clean line.
@@ -100,6 +103,8 @@ def stopping(stop: Callable[[int], None], view: Any = None) -> Iterator[list[int
     caught: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        if caught and number == signals.HANGUP:
+            return
         if caught:
             _last_words(interrupted(), view)
             os._exit(128 + number)
@@ -128,7 +133,7 @@ def _last_words(line: str, view: Any) -> None:
 
 @contextmanager
 def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = signals.handle(handler)
     try:
         yield
     finally:

@@ -48,9 +48,9 @@ def _be_quick(arguments: list[str]) -> None:
         return
     try:
         if "--json" in arguments:
-            import json  # noqa: PLC0415  # see above
+            from sedas_sync.words import as_json  # noqa: PLC0415  # see above
 
-            sys.stdout.write(f"{json.dumps(told.start)}\n{json.dumps(told.summary)}\n")
+            sys.stdout.write(f"{as_json(told.start)}\n{as_json(told.summary)}\n")
         else:
             from sedas_sync.render.views import view  # noqa: PLC0415  # see above
 

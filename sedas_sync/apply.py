@@ -26,6 +26,7 @@ from sedas_sync.archives import Archive
 from sedas_sync.arranging import Arranger
 from sedas_sync.bundle import partial_path
 from sedas_sync.crew import FOLDER, Crew, Lost, disband
+from sedas_sync.database import FULL as DISK_FULL
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.events import (
     Event,
@@ -51,7 +52,7 @@ from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, Plan
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.claim import clear, fetch_claimed
-from sedas_sync.transfer.engine import connections_left
+from sedas_sync.transfer.engine import FULL, connections_left, takes_nothing
 from sedas_sync.transfer.partial import tidy
 from sedas_sync.transfer.remote import Retry
 from sedas_sync.words import size
@@ -162,6 +163,8 @@ class Run:
         self._bytes = 0
         self._done = 0
         self._index_said = len(index.said)
+        self._index_full: str | None = None
+        """That the index found the disk full; a run that ends for the same reason says it once, for everything."""
         self._started = monotonic()
         self._progress_at = 0.0
 
@@ -246,6 +249,8 @@ class Run:
         self._settle()
         yield from self._prune()
         self._warn_of_index()
+        if self._index_full is not None and self._abort is None:
+            self.warn(self._index_full)
         yield from self._told()
         yield self._summary()
 
@@ -343,7 +348,10 @@ class Run:
 
     def _warn_of_index(self) -> None:
         for warning in self.index.said[self._index_said :]:
-            self.warn(warning)
+            if DISK_FULL in warning:
+                self._index_full = warning
+            else:
+                self.warn(warning)
         self._index_said = len(self.index.said)
 
     def _summary(self) -> Summary:
@@ -476,6 +484,13 @@ class Run:
         self._abort = self._abort or why
         self._halt.set()
 
+    def _with_room(self, why: str) -> str:
+        """The same, with the room that the scenes still to come take, where that is what is missing."""
+        left = (self.plan.bytes or 0) - self._bytes
+        if DISK_FULL not in why or left <= 0:
+            return why
+        return f"{why} ({size(left)} still to come, {size(folder.free_space(str(self.root)))} free)"
+
     def ready(self, task: Task) -> None:
         """A scene can be fetched."""
         self._ready.append(task)
@@ -491,7 +506,7 @@ class Run:
                 self._arranger.clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not task.elsewhere)
-            self.fail(task, sentence(error))
+            self.fail(task, error)
             return
         job = self._job(task, task.download)
         if job is None:
@@ -545,7 +560,7 @@ class Run:
         elif isinstance(error, TransferError) and error.fatal:
             self._put_back(task)
             if not self.halted:
-                self._give_up(str(error))
+                self._give_up(self._with_room(str(error)))
         elif isinstance(error, TransferError) and error.relocate and getattr(future, "early", False):
             # It grew old in the executor's queue, which says nothing of the next one.
             self._relocate(task, error)
@@ -712,14 +727,20 @@ class Run:
         self._warnings += 1
         self.tell(Warned(time=self.now(), message=message, id=scene_id))
 
-    def fail(self, task: Task, why: str) -> None:
+    def fail(self, task: Task, why: str | BaseException | None) -> None:
         """A scene cannot be had from its archive: try the next one that has it, or call it failed for this run."""
+        if isinstance(why, OSError) and why.errno in FULL:
+            self._give_up(self._with_room(str(takes_nothing(str(self.root), why))))
+            why = self._abort or ""
+        elif not isinstance(why, str):
+            why = sentence(why)
         given_up = self._gatherer.drop(task)
         if given_up is None:
             return
         self._moving.pop(task.action.id, None)
         whose, task = given_up
-        why = f"{whose}{why}"
+        if why != self._abort:
+            why = f"{whose}{why}"
         if task.elsewhere and self._abort is None and not self.halted:
             self._try_elsewhere(task, why)
             return

@@ -42,7 +42,7 @@ class Loop(Protocol):
         """Something looks wrong and stops nothing."""
         ...
 
-    def fail(self, task: Task, why: str) -> None:
+    def fail(self, task: Task, why: str | BaseException | None) -> None:
         """A scene has failed for this run."""
         ...
 
@@ -147,7 +147,7 @@ class Arranger:
         self._loop.tell(Adopted(time=self._now(), id=action.id, path=action.path, size=held.size))
 
     def _fail(self, action: Action, want: Want, error: Exception) -> None:
-        self._loop.fail(Task(action=action, scene=want.scene, archive=want.archive), sentence(error))
+        self._loop.fail(Task(action=action, scene=want.scene, archive=want.archive), error)
 
     def clear_old_place(self, replaced: Holding, new: str) -> None:
         """Take away what a scene had before it came to be elsewhere."""

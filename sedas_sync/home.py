@@ -43,7 +43,9 @@ class Home:
     @property
     def name(self) -> str:
         """The manifest as the mirror remembers it: relative to the mirror, so that both can move together."""
-        return Path(os.path.relpath(os.path.realpath(self._source), self.root)).as_posix()
+        name = Path(os.path.relpath(os.path.realpath(self._source), self.root)).as_posix()
+        # A name that is no UTF-8 is remembered as it is shown.
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
 
     @contextmanager
     def index(self, *, write: bool) -> Iterator[tuple[Index, list[str]]]:

@@ -62,6 +62,7 @@ class Bars:
             elif isinstance(event, Fetched) and self._run is not None:
                 self._run.fetched(event)
         if isinstance(event, Progress):
+            self._lines.catch_up()
             self._paint_from_now_on()
             return
         if isinstance(event, Summary | Started):
@@ -95,6 +96,7 @@ class Bars:
         with self._lock:
             self._run = self._step = None
         self._block.wipe()
+        self._lines.close()
 
     def end(self) -> None:
         """Take away what is drawn for good, in whatever state things are; for a signal's handler."""

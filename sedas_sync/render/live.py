@@ -1,6 +1,5 @@
 """Listeners of a run: JSON lines and plain lines; `bars` has the one for a terminal, and `views` chooses."""
 
-import json
 import sys
 from collections.abc import Callable
 from time import monotonic
@@ -25,7 +24,7 @@ from sedas_sync.events import (
 )
 from sedas_sync.render.look import look_of, marked
 from sedas_sync.render.text import orders_line, summary
-from sedas_sync.words import count, duration, printable, size
+from sedas_sync.words import as_json, count, duration, printable, size
 
 HEARTBEAT = 30.0
 """Seconds between two plain lines that only say how far it is."""
@@ -78,7 +77,7 @@ class JsonLines:
             if moment - self._last < 1.0:
                 return
             self._last = moment
-        self._out.write(json.dumps(event.to_json()) + "\n")
+        self._out.write(as_json(event.to_json()) + "\n")
         self._out.flush()
 
     def found(self, scenes: int) -> None:
@@ -128,6 +127,8 @@ class Lines:
         self._err = err or sys.stderr
         self._clock = clock
         self._beat = clock()
+        self._failed: list[Failed] = []
+        """What failed for one and the same reason, and is not said yet."""
 
     def say(self, line: str) -> None:
         """Write one line to standard error."""
@@ -136,6 +137,13 @@ class Lines:
 
     def __call__(self, event: Event) -> None:
         """Write what the event is worth."""
+        if isinstance(event, Failed) and self._failed and self._failed[0].error == event.error:
+            self._failed.append(event)
+            return
+        self.catch_up()
+        if isinstance(event, Failed):
+            self._failed.append(event)
+            return
         if isinstance(event, Progress):
             self._progress(event)
             return
@@ -145,6 +153,15 @@ class Lines:
         if isinstance(event, Summary) and self._summarise and self._level >= 0:
             self._out.write(summary(event, look_of(self._out)) + "\n")
             self._out.flush()
+
+    def catch_up(self) -> None:
+        """Say what has failed: in one line where all of it failed for one reason, such as a full disk."""
+        failed, self._failed = self._failed, []
+        if failed:
+            line, _ = describe(failed[0])
+            if len(failed) > 1:
+                line = f"failed: {count(len(failed), 'scene')}: {printable(failed[0].error)}"
+            self.say(marked(line, look_of(self._err)))
 
     def found(self, scenes: int) -> None:
         """Say now and then how far a search is."""
@@ -171,7 +188,8 @@ class Lines:
             self.say(line)
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Say what is left to be said."""
+        self.catch_up()
 
     def end(self) -> None:
         """Nothing to leave."""

@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from sedas_sync import errors, model
+from sedas_sync.database import FULL as DISK_FULL
 from sedas_sync.integrity import Checked, Proof, Proving, algorithm
 from sedas_sync.transfer import headers as _headers
 from sedas_sync.transfer import local, segments, wire
@@ -96,6 +97,13 @@ def connections_left(text: str) -> int:
     return int(match[1]) if match else 0
 
 
+def takes_nothing(root: str, error: OSError) -> errors.TransferError:
+    """What to say where a file system takes nothing more, whatever the scene."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = DISK_FULL if full else f"nothing more can be written: {error.strerror}"
+    return errors.TransferError(f"{root}: {reason}", fatal=True)
+
+
 _own: dict[int, Live] = {}
 
 
@@ -123,8 +131,9 @@ def fetch(job: Job, live: Live | None = None) -> Got:
     except wire.Refused as error:
         raise errors.TransferError(str(error)) from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise errors.TransferError(f"{job.path}: {reason}", fatal=error.errno in FULL) from error
+        if error.errno in FULL:
+            raise takes_nothing(job.root, error) from error
+        raise errors.TransferError(f"{job.path}: {error.strerror or type(error).__name__}") from error
     finally:
         live.budget.give_back()
         if not shared:

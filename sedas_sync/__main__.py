@@ -26,14 +26,22 @@ def main() -> "NoReturn":
     gc.set_threshold(100_000, 20, 100)
     # Looking for plug-ins of pydantic, of which none would have anything to do here, reads every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Nothing here has numpy compute anything: threads that it would start ask for gigabytes of address space, and where
+    # there are none it ends the process with a signal.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Until a command knows better, there is nothing to bring to an end.
     signals.handle(lambda number, _frame: os._exit(128 + number))
     _open_what_is_closed()
     _let_go_of_what_cannot_be_written()
     _be_quick(sys.argv[1:])
-    from sedas_sync.cli import main  # noqa: PLC0415  # see above
+    try:
+        from sedas_sync.cli import main  # noqa: PLC0415  # see above
 
-    main()
+        main()
+    except (MemoryError, ImportError, OSError):
+        # Not even the command line could be loaded: libraries say in different ways that memory is short.
+        os.write(2, b"error: sedas-sync cannot be loaded: too little memory (`ulimit -v`), or a damaged installation\n")
+        os._exit(1)
 
 
 def _be_quick(arguments: list[str]) -> None:

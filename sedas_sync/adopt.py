@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +25,7 @@ from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, SceneId, Want
 from sedas_sync.plan import FileState
 from sedas_sync.survey import adopted_as, judge_files, judge_want, state_of
+from sedas_sync.threads import Pool
 
 How = Literal["link", "copy", "move"]
 """How a file of another folder gets into the mirror."""
@@ -214,7 +214,7 @@ class Adopter:
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
             else:
                 chosen[scene_id].append(entry)
-        with ThreadPoolExecutor(self._jobs, "adopt") as pool:
+        with Pool(self._jobs, "adopt") as pool:
             # Only one window of files is read ahead: what is checked is placed before much else is.
             todo = list(chosen.items())
             window = 4 * self._jobs

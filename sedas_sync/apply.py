@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +50,7 @@ from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, Plan
+from sedas_sync.threads import Pool
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.claim import clear, fetch_claimed
 from sedas_sync.transfer.engine import FULL, connections_left, takes_nothing
@@ -145,7 +146,7 @@ class Run:
         self._arranger = Arranger(self, str(root), index, now)
         self._gatherer = Gatherer(self, str(root), self._arranger.clear_the_way)
         self._to_record: list[Holding] = []
-        self._calls: dict[Future[Any], Task | None] = {}
+        self._calls: dict[Future[Any], tuple[Task | None, Answered]] = {}
         self._desks = OrderDesks(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
@@ -208,7 +209,7 @@ class Run:
     def events(self) -> Iterator[Event]:
         """Carry the plan out; the last event is the `Summary`."""
         self._started = monotonic()
-        own = ThreadPoolExecutor(self._allowance.jobs, "fetch")
+        own = Pool(self._allowance.jobs, "fetch")
         live = Live(
             stop=self._halt,
             jobs=self._allowance.jobs,
@@ -222,7 +223,7 @@ class Run:
             self._fetch = lambda job: own.submit(fetch_claimed, job, live, FOLDER, "this run")
         else:
             self._fetch = lambda job: own.submit(fetch, job, live)
-        self._api = ThreadPoolExecutor(_API_THREADS, "orders")
+        self._api = Pool(_API_THREADS, "orders")
         try:
             yield self._start()
             self._take_up()
@@ -322,7 +323,7 @@ class Run:
 
     def _settle(self) -> None:
         """Account for what was not finished: failed where the run had to give up, pending otherwise."""
-        asked = [task for task in self._calls.values() if task is not None]
+        asked = [task for task, _ in self._calls.values() if task is not None]
         gathered = {task.action.id for task in self._gatherer.tasks}
         single = [t for t in (*self._transfers.values(), *asked) if t.asset is None and t.action.id not in gathered]
         for task in (*self._ready, *single, *self._gatherer.tasks, *self._desks.pending):
@@ -445,6 +446,7 @@ class Run:
         try:
             first = self._inbox.get(timeout=max(0.001, min(_TICK, self._desks.due)))
         except queue.Empty:
+            self._look_for_lost()
             return
         # What has come in meanwhile shares one commit.
         with self.index.together():
@@ -459,18 +461,26 @@ class Run:
                 self.index.put_files(done, self.now())
         self._gatherer.clean()
 
+    def _look_for_lost(self) -> None:
+        """Handle what has ended and could not say so, for want of memory."""
+        for future in [future for future in self._transfers if future.done()]:
+            self._transferred(future)
+        for future, (_, then) in [item for item in self._calls.items() if item[0].done()]:
+            self._called(future, then)
+        done, self._to_record = self._to_record, []
+        self.index.put_files(done, self.now())
+
     def call(self, task: Task | None, deed: Callable[[], Any], then: Answered) -> None:
         """Do something slow on a thread of its own, and handle its answer in the loop."""
         if self._api is None:
             raise RuntimeError("the run has not begun")
         future = self._api.submit(deed)
-        self._calls[future] = task
+        self._calls[future] = task, then
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._called(future, then)))
 
     def _called(self, future: Future[Any], then: Answered) -> None:
-        if future.cancelled():
+        if future.cancelled() or self._calls.pop(future, None) is None:
             return
-        del self._calls[future]
         error = future.exception()
         if isinstance(error, AuthenticationError):
             # What else is under way may still be allowed; what is not will say so by itself.
@@ -540,7 +550,9 @@ class Run:
         )
 
     def _transferred(self, future: Future[Got]) -> None:
-        task = self._transfers.pop(future)
+        task = self._transfers.pop(future, None)
+        if task is None:
+            return
         self._heard_at, self._alone = monotonic(), False
         if task.asset is not None:
             self._gatherer.landed(task, None if future.cancelled() or future.exception() else future.result())
@@ -820,7 +832,8 @@ class Run:
             Transfer(id=scene_id, done=done, total=total) for scene_id, (done, total) in list(self._moving.items())
         )
         pending, oldest = self._desks.pending, self._desks.oldest
-        tasks = (*self._transfers.values(), *self._calls.values(), *self._gatherer.tasks, *pending)
+        asked = [task for task, _ in self._calls.values()]
+        tasks = (*self._transfers.values(), *asked, *self._gatherer.tasks, *pending)
         # A scene of several files is in more than one of these at a time.
         going = {task.action.id for task in tasks if task is not None}
         self.tell(

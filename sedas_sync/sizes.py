@@ -1,13 +1,13 @@
 """Asking servers how large scenes are, for a plan that shows bytes."""
 
 from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import requests
 
 from sedas_sync.http import new_session
 from sedas_sync.model import Download
+from sedas_sync.threads import Pool
 
 _OK = 200
 
@@ -35,7 +35,7 @@ def remote_sizes(
         stall_timeout: seconds without an answer.
         on_done: told how many have answered, from the calling thread.
     """
-    with new_session(connections=jobs) as session, ThreadPoolExecutor(jobs, "sizes") as pool:
+    with new_session(connections=jobs) as session, Pool(jobs, "sizes") as pool:
 
         def ask(item: tuple[Key, Download]) -> tuple[Key, int | None]:
             key, download = item

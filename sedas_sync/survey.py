@@ -7,7 +7,6 @@ stands where a wanted scene belongs is checked.
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -23,6 +22,7 @@ from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check, z
 from sedas_sync.memory import STATE
 from sedas_sync.model import HeldFile, Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
+from sedas_sync.threads import Pool
 
 _READERS = 4
 
@@ -71,7 +71,7 @@ def survey(
         if item.path.startswith(f"{STATE}/"):
             files |= _between_places(str(root), item)
     partials = _partial_names(root)
-    with ThreadPoolExecutor(_READERS, "survey") as readers:
+    with Pool(_READERS, "survey") as readers:
         reading = {}
         for scene_id, want in wants.items():
             partial = 0

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TextIO
@@ -109,8 +110,11 @@ class Bars:
 
                 self._meter = partial(tqdm.format_meter, colour="green" if look_of(self._err).colour else None)
             self._done.clear()
-            self._painter = threading.Thread(target=self._paint, name="terminal", daemon=True)
-            self._painter.start()
+            painter = threading.Thread(target=self._paint, name="terminal", daemon=True)
+            # Where the system gives no thread, nothing is drawn.
+            with suppress(RuntimeError, MemoryError):
+                painter.start()
+                self._painter = painter
 
     def _paint(self) -> None:
         while not self._done.wait(FRAME):

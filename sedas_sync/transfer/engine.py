@@ -130,6 +130,8 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         return Run(job, live).run()
     except wire.Refused as error:
         raise errors.TransferError(str(error)) from error
+    except MemoryError as error:
+        raise errors.TransferError(errors.TOO_LITTLE) from error
     except OSError as error:
         if error.errno in FULL:
             raise takes_nothing(job.root, error) from error
@@ -639,7 +641,12 @@ class Run:
             self._follower.nudge()
         elif idle and total - position >= _FOLLOW_FROM:
             self._relayed = [self.live.lend() for _ in range(RELAYED)]
-            self._relay = Relay(self.proof, self._relayed)
+            try:
+                self._relay = Relay(self.proof, self._relayed)
+            except RuntimeError:
+                # The system gives no more threads.
+                self.live.take_back(*self._relayed)
+                self._follower = Follower(self.part, self.proof)
 
     def _work_alone(self) -> None:
         """End what runs beside; nothing that was handed over is left undone."""

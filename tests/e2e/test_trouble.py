@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import resource
 import shlex
 import sqlite3
 import subprocess
@@ -88,6 +89,25 @@ def test_a_full_disk_is_said_once_and_no_scene_is_blamed_for_another(workspace, 
     subprocess.run(["mount", "-o", "remount,size=40m", str(workspace.mirror)], check=True)
     again = workspace.run("apply", "--json")
     assert (again.code, again.summary["failed"]) == (0, 0)
+    assert workspace.files() == right
+
+
+@pytest.mark.parametrize("megabytes", [60, 100, 130, 150, 165, 180, 190, 200, 220, 260, 400])
+@pytest.mark.parametrize("transfer", ["jobs = 4", "jobs = 4\nsegments = 4"])
+def test_too_little_memory_is_told_and_nothing_hangs(workspace, sandbox, megabytes, transfer):
+    right = offer(sandbox, workspace.path, online=6, archived=2, size=9_000_000)
+    workspace.write(MAY, transfer=transfer)
+    limit = megabytes * 1024 * 1024
+    done = subprocess.run(
+        workspace.command("apply"), cwd=workspace.path, env=workspace.environment(), capture_output=True, text=True,
+        timeout=60, check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        assert "memory" in done.stderr.lower()
+        assert all(right[name] == content for name, content in workspace.files().items())
+        assert workspace.run("apply").code == 0
     assert workspace.files() == right
 
 

@@ -3,10 +3,9 @@
 import gc
 import io
 import os
-import signal
 import sys
 
-from sedas_sync import __version__
+from sedas_sync import __version__, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,15 +26,22 @@ def main() -> "NoReturn":
     gc.set_threshold(100_000, 20, 100)
     # Looking for plug-ins of pydantic, of which none would have anything to do here, reads every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Until a command knows better, there is nothing to bring to an end.
-        signal.signal(number, lambda number, _frame: os._exit(128 + number))
+    # Nothing here has numpy compute anything: threads that it would start ask for gigabytes of address space, and where
+    # there are none it ends the process with a signal.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Until a command knows better, there is nothing to bring to an end.
+    signals.handle(lambda number, _frame: os._exit(128 + number))
     _open_what_is_closed()
     _let_go_of_what_cannot_be_written()
     _be_quick(sys.argv[1:])
-    from sedas_sync.cli import main  # noqa: PLC0415  # see above
+    try:
+        from sedas_sync.cli import main  # noqa: PLC0415  # see above
 
-    main()
+        main()
+    except (MemoryError, ImportError, OSError):
+        # Not even the command line could be loaded: libraries say in different ways that memory is short.
+        os.write(2, b"error: sedas-sync cannot be loaded: too little memory (`ulimit -v`), or a damaged installation\n")
+        os._exit(1)
 
 
 def _be_quick(arguments: list[str]) -> None:
@@ -50,9 +56,9 @@ def _be_quick(arguments: list[str]) -> None:
         return
     try:
         if "--json" in arguments:
-            import json  # noqa: PLC0415  # see above
+            from sedas_sync.words import as_json  # noqa: PLC0415  # see above
 
-            sys.stdout.write(f"{json.dumps(told.start)}\n{json.dumps(told.summary)}\n")
+            sys.stdout.write(f"{as_json(told.start)}\n{as_json(told.summary)}\n")
         else:
             from sedas_sync.render.views import view  # noqa: PLC0415  # see above
 
@@ -93,13 +99,19 @@ class _Lossy(io.FileIO):
 
 
 def _let_go_of_what_cannot_be_written() -> None:
-    """Have standard error drop what fails to be written."""
+    """Have standard error drop what fails to be written, and standard output where it is a terminal that may go."""
+    sys.stderr = _lossy(sys.stderr)
+    if sys.stdout.isatty():
+        sys.stdout = _lossy(sys.stdout)
+
+
+def _lossy(stream: "Any") -> "Any":
     try:
-        raw = _Lossy(sys.stderr.fileno(), "w", closefd=False)
+        raw = _Lossy(stream.fileno(), "w", closefd=False)
     except (OSError, ValueError):
-        return
-    sys.stderr = io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=sys.stderr.encoding, errors="backslashreplace", line_buffering=True
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=stream.encoding, errors="backslashreplace", line_buffering=True
     )
 
 

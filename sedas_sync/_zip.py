@@ -3,12 +3,16 @@
 `Stream` follows the bytes of a zip as they arrive and has the CRCs ready when the last byte has come;
 `problem` judges the finished file by its central directory, takes from the stream what that has proved, and
 reads the rest. Layout of the records: PKWARE's APPNOTE 6.3.10, sections 4.3.7 to 4.3.16.
+
+A file may come from anywhere, so nothing here grows with what it claims: the directory is read in slices, and an
+entry is inflated only once it is known that no two entries share bytes.
 """
 
 import importlib
 import os
 import struct
 import zlib
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +24,7 @@ except ImportError:
     _fast = zlib
 _crc32: Callable[[bytes | memoryview, int], int] = _fast.crc32
 _BROKEN: tuple[type[Exception], ...] = (zlib.error, _fast.error)
-_UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, *_BROKEN)
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, OverflowError, *_BROKEN)
 
 MAGIC = b"PK\x03\x04"
 """How every zip begins that holds something."""
@@ -40,6 +44,22 @@ the page faults of taking them anew were measured at a quarter of the cost of in
 
 _INPUT = 1 << 15
 _WIDE = 8
+_LINES = 1 << 20
+"""How much of the central directory is read at once."""
+
+_LINE_MOST = _CENTRAL.size + 3 * _ALL16
+_DEFLATE_MOST = 1032
+"""Bytes that deflate can make of one: 258 of two bits."""
+
+_FOLLOWED = 16 << 20
+"""Memory for what a stream remembers. Entries beyond it are read again."""
+
+_FOLLOWED_EACH = 400
+_UNSORTED_MOST = 1 << 20
+"""Entries that may be listed in another order than they are stored in: all of their places have to be remembered."""
+
+_TOLD = 5
+_LOOK_EVERY = 1 << 12
 
 
 class Inflater(Protocol):
@@ -69,12 +89,19 @@ class Entry(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the stream has found out about the entry at an offset."""
+    """What was found out about the entry at an offset."""
 
     name: bytes
+    method: int
     crc: int
     packed: int
     size: int
+    end: int
+    """Where its data end."""
+
+    def is_of(self, entry: Entry) -> bool:
+        """Whether it is what the directory says."""
+        return self[:-1] == (entry.name, entry.method, entry.crc, entry.packed, entry.size)
 
 
 class Unprovable(Exception):
@@ -141,11 +168,16 @@ class Stream:
         self._position = 0
         self._held = bytearray()
         self._looking = True
+        self._room = _FOLLOWED
         self._start = 0
         self._name = b""
+        self._method = 0
+        self._claims: tuple[int, int, int] | None = None
+        """CRC and lengths as the local header has them; None where they come after the data."""
         self._left = 0
         self._crc = 0
-        self._stored: tuple[int, int] | None = None
+        self._stored: int | None = None
+        """Length of the entry that is passing, where it is not packed."""
         self._inflation: _Inflation | None = None
         self._descriptor = False
 
@@ -162,12 +194,16 @@ class Stream:
                 self._position += count
                 at += count
                 if not self._left:
-                    self._close(self._crc, *self._stored)
+                    self._close(self._crc, self._stored, self._stored)
             else:
                 at += self._header(view[at:])
 
     def _close(self, crc: int, packed: int, size: int) -> None:
-        self.seen[self._start] = Seen(self._name, crc, packed, size)
+        self._room -= _FOLLOWED_EACH + len(self._name)
+        if self._room < 0:
+            self._looking = False
+        elif self._claims in (None, (crc, packed, size)):
+            self.seen[self._start] = Seen(self._name, self._method, crc, packed, size, self._position)
         self._stored = None
         self._inflation = None
 
@@ -201,9 +237,10 @@ class Stream:
         whole = skip + _LOCAL.size + fields[9] + fields[10]
         if len(held) < whole:
             return len(held) - before
-        self._begin(fields, bytes(held[skip + _LOCAL.size : whole]), self._position + skip)
+        start = self._position + skip
         self._held = bytearray()
         self._position += whole
+        self._begin(fields, bytes(held[skip + _LOCAL.size : whole]), start)
         return int(whole) - before
 
     def _after_descriptor(self, held: bytearray) -> int | None:
@@ -222,25 +259,28 @@ class Stream:
     def _begin(self, fields: tuple[Any, ...], tail: bytes, start: int) -> None:
         flags: int
         method: int
+        crc: int
         packed: int
         size: int
         name_length: int
-        _, _, flags, method, _, _, _, packed, size, name_length, _ = fields
+        _, _, flags, method, _, _, crc, packed, size, name_length, _ = fields
         self._start = start
         self._name = tail[:name_length]
+        self._method = method
         self._descriptor = bool(flags & _DESCRIPTOR)
         if _ALL32 in {packed, size}:
             size, packed = _wide(tail[name_length:], size, packed)
+        self._claims = None if self._descriptor else (crc, packed, size)
         if flags & _ENCRYPTED:
             self._looking = False
-        elif method == _DEFLATED:
+        elif method == _DEFLATED and (packed or self._descriptor):
             self._inflation = _Inflation()
-        elif method == _STORED and not self._descriptor:
+        elif method in (_STORED, _DEFLATED) and not self._descriptor:
             self._crc = 0
             self._left = packed
-            self._stored = (packed, size)
+            self._stored = packed
             if not packed:
-                self._close(0, packed, size)
+                self._close(0, 0, 0)
         else:
             self._looking = False
 
@@ -248,43 +288,20 @@ class Stream:
 class _Whole(NamedTuple):
     """The record at the end of a zip."""
 
-    start: int
-    """Where the central directory has to end."""
-    entries: int
-    length: int
     offset: int
+    """Where the central directory begins."""
+    length: int
+    entries: int
     trailing: int
     """Bytes after the record and its comment."""
 
 
-def directory(file: int, size: int) -> tuple[list[Entry], int]:
-    """Read the central directory; returns its entries and the number of bytes after its end.
-
-    Args:
-        file: descriptor of the file.
-        size: length of the file.
+def _end(file: int, size: int) -> _Whole:
+    """Find the record at the end, in its last bytes or as far before them as a comment may be long.
 
     Raises:
-        ValueError: it is not whole, with the reason.
+        ValueError: there is none, or what it says cannot be.
     """
-    end = _end(file, size)
-    if end.offset + end.length != end.start:
-        raise ValueError("its directory is not where it should be")
-    raw = os.pread(file, end.length, end.offset)
-    if len(raw) != end.length:
-        raise ValueError("its directory is cut off")
-    entries = list(_entries(raw))
-    if not end.entries:
-        raise ValueError("it is empty")
-    if len(entries) != end.entries:
-        raise ValueError(f"its directory holds {len(entries)} entries and should hold {end.entries}")
-    if any(entry.offset + _LOCAL.size + len(entry.name) + entry.packed > end.offset for entry in entries):
-        raise ValueError("an entry reaches beyond its end")
-    return entries, end.trailing
-
-
-def _end(file: int, size: int) -> _Whole:
-    """Find the record at the end, in its last bytes or as far before them as a comment may be long."""
     for reach in (1 << 12, _END.size + _ALL16 + 1):
         start = max(0, size - reach)
         tail = os.pread(file, size - start, start)
@@ -304,7 +321,11 @@ def _end(file: int, size: int) -> _Whole:
         wide = _end64(file, end)
         if wide is not None:
             end, count, length, offset = wide
-    return _Whole(end, count, length, offset, trailing)
+    if offset + length != end:
+        raise ValueError("its directory is not where it should be")
+    if not count:
+        raise ValueError("it is empty")
+    return _Whole(offset, length, count, trailing)
 
 
 def _end64(file: int, end: int) -> tuple[int, int, int, int] | None:
@@ -313,107 +334,281 @@ def _end64(file: int, end: int) -> tuple[int, int, int, int] | None:
     if locator[:4] != b"PK\x06\x07":
         return None
     start = _END64_LOCATOR.unpack(locator)[2]
-    record = os.pread(file, _END64.size, start)
+    record = os.pread(file, _END64.size, start) if start < end else b""
     if len(record) < _END64.size or record[:4] != b"PK\x06\x06":
         raise ValueError("its zip64 directory is not where it should be")
     *_, count, length, offset = _END64.unpack(record)
     return start, count, length, offset
 
 
-def _entries(raw: bytes) -> Iterator[Entry]:
-    at = 0
-    while at + _CENTRAL.size <= len(raw):
-        fields = _CENTRAL.unpack_from(raw, at)
+def names(file: int, size: int) -> Iterator[bytes]:
+    """The names in the central directory.
+
+    Raises:
+        ValueError: it is not whole, with the reason.
+    """
+    return (entry.name for entry in _entries(file, _end(file, size)))
+
+
+def _entries(file: int, end: _Whole) -> Iterator[Entry]:
+    """The lines of the central directory, as far as they can be read."""
+    held, at = b"", 0
+    position, stop = end.offset, end.offset + end.length
+    while True:
+        if position < stop and len(held) - at < _LINE_MOST:
+            more = os.pread(file, min(_LINES, stop - position), position)
+            if not more:
+                raise ValueError("its directory is cut off")
+            held, at = held[at:] + more, 0
+            position += len(more)
+            continue
+        if at + _CENTRAL.size > len(held):
+            return
+        fields = _CENTRAL.unpack_from(held, at)
         if fields[0] != b"PK\x01\x02":
             return
-        _, _, _, flags, method, _, _, crc, packed, size, names, extras, comments, _, _, _, offset = fields
+        _, _, _, flags, method, _, _, crc, packed, size, name, extras, comments, _, _, _, offset = fields
         name_at = at + _CENTRAL.size
-        at = name_at + names + extras + comments
-        if at > len(raw):
+        at = name_at + name + extras + comments
+        if at > len(held):
             return
         if _ALL32 in (size, packed, offset):
-            extra = raw[name_at + names : name_at + names + extras]
+            extra = held[name_at + name : name_at + name + extras]
             size, packed, offset = _wide(extra, size, packed, offset)
-        yield Entry(raw[name_at : name_at + names], flags, method, crc, packed, size, offset)
-    return
+        yield Entry(held[name_at : name_at + name], flags, method, crc, packed, size, offset)
 
 
 def problem(
-    file: int, size: int, *, crc: bool, stream: Stream | None = None, trailing_allowed: bool = False
+    file: int,
+    size: int,
+    *,
+    crc: bool,
+    stream: Stream | None = None,
+    trailing_allowed: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[str | None, list[str]]:
     """Judge a zip; returns what is wrong with it (None: nothing) and what could not be proved.
 
     Args:
         file: descriptor of the file.
         size: length of the file.
-        crc: whether to prove every entry's CRC, not just the directory.
+        crc: whether to prove every entry's CRC, not just the directory and the headers.
         stream: what is known from the bytes as they came by.
         trailing_allowed: whether bytes after the end are the sender's own (its length was promised and kept).
+        stopped: asked now and then whether to end.
+
+    Raises:
+        InterruptedError: `stopped` said so.
     """
     if os.pread(file, 4, 0) != MAGIC:
         return "it is no zip", []
+    look = _looking(stopped)
+    seen = stream.seen if stream else {}
     try:
-        entries, trailing = directory(file, size)
+        end = _end(file, size)
+        if end.trailing and not trailing_allowed:
+            return f"{end.trailing} bytes stand after its end", []
+        unread = _check_places(file, end, seen, look)
+        unproved = _prove(file, end, seen, look) if crc and unread else []
     except ValueError as error:
         return str(error), []
-    if trailing and not trailing_allowed:
-        return f"{trailing} bytes stand after its end", []
-    unproved = [f"{trailing} bytes stand after the end of the zip"] if trailing else []
-    for entry in entries:
-        seen = stream.seen.get(entry.offset) if stream else None
-        if seen is None:
-            try:
-                seen = _read(file, entry, crc=crc)
-            except Unprovable as limit:
-                unproved.append(str(limit))
-                continue
-            except _UNREADABLE as error:
-                return f"{_shown(entry)} cannot be unpacked ({error})", []
-        if seen != (entry.name, entry.crc, entry.packed, entry.size):
-            return f"{_shown(entry)} is damaged", []
+    if end.trailing:
+        unproved.insert(0, f"{end.trailing} bytes stand after the end of the zip")
     return None, unproved
+
+
+def _looking(stopped: Callable[[], bool]) -> Callable[[], None]:
+    def look() -> None:
+        if stopped():
+            raise InterruptedError
+
+    return look
+
+
+def _check_places(
+    file: int, end: _Whole, seen: dict[int, Seen], look: Callable[[], None], places: "_Places | None" = None
+) -> bool:
+    """Compare every entry's header with the directory, and make sure that no entries share bytes.
+
+    Otherwise few bytes could pass for any number of large entries, which would take days to inflate. Returns whether
+    any entry is left to be proved.
+
+    Raises:
+        ValueError: what is wrong.
+    """
+    count = reached = 0
+    unread = False
+    for entry in _entries(file, end):
+        if not count % _LOOK_EVERY:
+            look()
+        count += 1
+        if entry.offset + entry.packed > end.offset:
+            raise ValueError("an entry reaches beyond its end")
+        known = seen.get(entry.offset)
+        stop = _stop(file, entry, known)
+        unread = unread or (known is None and not _is_empty(entry))
+        if stop > end.offset:
+            raise ValueError("an entry reaches beyond its end")
+        if places is not None:
+            places.add(entry.offset, stop)
+        elif entry.offset < reached:
+            # Seldom: the directory has another order than the data.
+            return _check_places(file, end, seen, look, _Places())
+        reached = stop
+    if count != end.entries:
+        raise ValueError(f"its directory holds {count} entries and should hold {end.entries}")
+    if places is not None and places.overlap():
+        raise ValueError("its entries overlap")
+    return unread
+
+
+def _is_empty(entry: Entry) -> bool:
+    """Whether there is nothing to be read of it."""
+    return not (entry.packed or entry.size or entry.crc or entry.flags & _ENCRYPTED)
+
+
+class _Places:
+    """Where entries begin and end, where they are listed in any order."""
+
+    def __init__(self) -> None:
+        self._starts = array("Q")
+        self._ends = array("Q")
+
+    def add(self, start: int, end: int) -> None:
+        if len(self._starts) == _UNSORTED_MOST:
+            raise ValueError(f"its directory lists more than {_UNSORTED_MOST} entries in no order")
+        self._starts.append(start)
+        self._ends.append(end)
+
+    def overlap(self) -> bool:
+        """Whether any two share a byte: else no entry begins before as many have ended as have begun."""
+        starts = array("Q", sorted(self._starts))
+        return any(start < end for start, end in zip(starts[1:], sorted(self._ends), strict=False))
+
+
+def _stop(file: int, entry: Entry, seen: Seen | None) -> int:
+    """Where an entry ends, its data descriptor included.
+
+    Raises:
+        ValueError: its header does not say what the directory says, or what that says cannot be.
+    """
+    if seen is None:
+        stop = _data_of(file, entry) + entry.packed
+    elif seen.is_of(entry):
+        stop = seen.end
+    else:
+        raise ValueError(f"{_shown(entry)} is damaged")
+    if entry.flags & _DESCRIPTOR:
+        stop += _descriptor(os.pread(file, 24, stop), entry)
+    return stop
+
+
+def _data_of(file: int, entry: Entry) -> int:
+    """Where the data of an entry begin.
+
+    Raises:
+        ValueError: its header does not say what the directory says, or what that says cannot be.
+    """
+    head = os.pread(file, _LOCAL.size + len(entry.name), entry.offset)
+    if len(head) < _LOCAL.size or head[:4] != MAGIC:
+        raise ValueError(f"{_shown(entry)} cannot be unpacked (no header where the directory says)")
+    _, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL.unpack_from(head)
+    begin: int = entry.offset + _LOCAL.size + name_length + extra_length
+    if _ALL32 in (packed, size):
+        size, packed = _wide(os.pread(file, extra_length, begin - extra_length), size, packed)
+    claimed = (
+        name_length == len(entry.name)
+        and head[_LOCAL.size :] == entry.name
+        and method == entry.method
+        and not (flags ^ entry.flags) & _ENCRYPTED
+        and (flags & _DESCRIPTOR or (crc, packed, size) == (entry.crc, entry.packed, entry.size))
+    )
+    if not claimed or (entry.method == _STORED and not entry.flags & _ENCRYPTED and entry.size != entry.packed):
+        raise ValueError(f"{_shown(entry)} is damaged (its header and the directory differ)")
+    if entry.method == _DEFLATED and entry.size > entry.packed * _DEFLATE_MOST:
+        raise ValueError(f"{_shown(entry)} claims {entry.size} bytes, which {entry.packed} cannot hold")
+    return begin
+
+
+def _descriptor(data: bytes, entry: Entry) -> int:
+    """Length of the data descriptor at the beginning of `data`; 0 where there is none, as some tools leave it out."""
+    signed = 4 if data[:4] == b"PK\x07\x08" else 0
+    for layout in ("<LLL", "<LQQ"):
+        length = signed + struct.calcsize(layout)
+        if len(data) >= length and struct.unpack_from(layout, data, signed) == (entry.crc, entry.packed, entry.size):
+            return length
+    return 0
+
+
+def _prove(file: int, end: _Whole, seen: dict[int, Seen], look: Callable[[], None]) -> list[str]:
+    """Read every entry that the stream has not seen; returns what cannot be proved.
+
+    Raises:
+        ValueError: an entry is damaged.
+    """
+    unproved: list[str] = []
+    further = 0
+    for number, entry in enumerate(_entries(file, end)):
+        if not number % _LOOK_EVERY:
+            look()
+        if entry.offset in seen or _is_empty(entry):
+            continue
+        try:
+            found = _read(file, entry, look)
+        except Unprovable as limit:
+            if len(unproved) < _TOLD:
+                unproved.append(str(limit))
+            else:
+                further += 1
+            continue
+        except InterruptedError:
+            raise
+        except _UNREADABLE as error:
+            raise ValueError(f"{_shown(entry)} cannot be unpacked ({error})") from error
+        if found != (entry.crc, entry.packed, entry.size):
+            raise ValueError(f"{_shown(entry)} is damaged")
+    if further:
+        unproved.append(f"the CRC of {further} further entries cannot be proved")
+    return unproved
 
 
 def _shown(entry: Entry) -> str:
     return "its entry " + ascii(entry.name.decode("utf-8", "replace"))[1:-1][-120:]
 
 
-def _read(file: int, entry: Entry, *, crc: bool) -> Seen:
-    """Read an entry again, its header alone where `crc` is not set.
+def _read(file: int, entry: Entry, look: Callable[[], None]) -> tuple[int, int, int]:
+    """Read an entry's data; returns their CRC and both lengths.
 
     Raises:
         Unprovable: it is encrypted or packed by a method that this Python cannot unpack.
-        ValueError: its header is not where the directory says, or its data end early.
+        ValueError: its data end early, or more comes out of them than the directory says.
     """
-    head = os.pread(file, _LOCAL.size + len(entry.name), entry.offset)
-    if len(head) < _LOCAL.size or head[:4] != MAGIC:
-        raise ValueError("no header where the directory says")
-    fields = _LOCAL.unpack_from(head)
-    name = head[_LOCAL.size :] if fields[9] == len(entry.name) else b""
-    at = entry.offset + _LOCAL.size + fields[9] + fields[10]
-    if not crc:
-        return Seen(name, entry.crc, entry.packed, entry.size)
     if entry.flags & _ENCRYPTED:
         raise Unprovable(f"{_shown(entry)} is encrypted, its CRC cannot be proved")
+    at = _data_of(file, entry)
     if entry.method == _STORED:
-        return Seen(name, _crc(file, at, entry.packed), entry.packed, entry.packed)
-    inflation = _unpacker(entry)
+        return _crc(file, at, entry.packed, look), entry.packed, entry.packed
+    inflation = _unpacker(entry, look)
     left = entry.packed
     while left:
+        look()
         data = os.pread(file, min(left, _SLICE), at)
         if not data or (inflation.done and inflation.packed < entry.packed - left):
             raise ValueError("its data end early")
         inflation.feed(memoryview(data))
+        if inflation.size > entry.size:
+            raise ValueError("more comes out of it than the directory says")
         at += len(data)
         left -= len(data)
     if not inflation.done:
         raise ValueError("its data end early")
-    return Seen(name, inflation.crc, inflation.packed, inflation.size)
+    return inflation.crc, inflation.packed, inflation.size
 
 
-def _crc(file: int, at: int, length: int) -> int:
+def _crc(file: int, at: int, length: int, look: Callable[[], None]) -> int:
     crc = 0
     while length:
+        look()
         data = os.pread(file, min(length, _SLICE), at)
         if not data:
             raise ValueError("its data end early")
@@ -424,33 +619,35 @@ def _crc(file: int, at: int, length: int) -> int:
 
 
 class _Foreign(_Inflation):
-    """The same for a method other than deflate; the packed length is the directory's."""
+    """The same for a method other than deflate, whose ratio has no limit worth the name."""
 
-    def __init__(self, unpacker: Inflater, packed: int) -> None:
+    def __init__(self, unpacker: Inflater, entry: Entry, look: Callable[[], None]) -> None:
         super().__init__()
         self._unpacker = unpacker
-        self._expected = packed
+        self._entry = entry
+        self._look = look
 
     def feed(self, view: memoryview) -> int:
         """Take in the next bytes of the entry."""
         data = bytes(view)
         self.packed += len(data)
-        while not self._unpacker.eof:
+        while not self._unpacker.eof and self.size <= self._entry.size:
+            self._look()
             out = self._unpacker.decompress(data, _SLICE)
             self.crc = _crc32(out, self.crc)
             self.size += len(out)
             data = b""
             if getattr(self._unpacker, "needs_input", not out):
                 break
-        self.done = self._unpacker.eof and self.packed == self._expected
+        self.done = self._unpacker.eof and self.packed == self._entry.packed
         return len(view)
 
 
-def _unpacker(entry: Entry) -> _Inflation:
+def _unpacker(entry: Entry, look: Callable[[], None]) -> _Inflation:
     if entry.method == _DEFLATED:
         return _Inflation()
     if entry.method == _BZIP2:
         import bz2  # noqa: PLC0415 - slow to import and seldom needed
 
-        return _Foreign(bz2.BZ2Decompressor(), entry.packed)  # type: ignore[arg-type] # its extras are not used
+        return _Foreign(bz2.BZ2Decompressor(), entry, look)  # type: ignore[arg-type] # its extras are not used
     raise Unprovable(f"{_shown(entry)} is packed by method {entry.method}, its CRC cannot be proved")

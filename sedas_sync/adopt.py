@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +25,7 @@ from sedas_sync.memory import STATE
 from sedas_sync.model import Holding, SceneId, Want
 from sedas_sync.plan import FileState
 from sedas_sync.survey import adopted_as, judge_files, judge_want, state_of
+from sedas_sync.threads import Pool
 
 How = Literal["link", "copy", "move"]
 """How a file of another folder gets into the mirror."""
@@ -201,8 +201,9 @@ class Adopter:
         folders = self._folders(candidates)
         self._wants |= self._with_lengths([self._wants[scene_id] for scene_id in sorted(set(folders.values()))])
         for path, whose in folders.items():
-            if not self._stopped():
-                yield self._folder(whose, path, source, how)
+            done = None if self._stopped() else self._folder(whose, path, source, how)
+            if done is not None:
+                yield done
         for entry in candidates:
             if any(above in folders for above in _above(entry.path)):
                 continue
@@ -213,7 +214,7 @@ class Adopter:
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
             else:
                 chosen[scene_id].append(entry)
-        with ThreadPoolExecutor(self._jobs, "adopt") as pool:
+        with Pool(self._jobs, "adopt") as pool:
             # Only one window of files is read ahead: what is checked is placed before much else is.
             todo = list(chosen.items())
             window = 4 * self._jobs
@@ -227,10 +228,12 @@ class Adopter:
                 for scene_id, entries in checks:
                     taken = self._holds(scene_id)
                     for entry, future in entries:
-                        if self._stopped():
-                            future.cancel()
+                        found = None if self._stopped() and future.cancel() else future.result()
+                        if found is None or self._stopped():
                             continue
-                        done = self._settle(scene_id, entry, future.result(), source, how, taken)
+                        done = self._settle(scene_id, entry, found, source, how, taken)
+                        if done is None:
+                            continue
                         taken = taken or (done.path if done.result is Result.ADOPTED else None)
                         yield done
 
@@ -245,8 +248,8 @@ class Adopter:
                 found[path] = scene_id
         return found
 
-    def _folder(self, scene_id: SceneId, path: str, source: Path | None, how: How) -> File:
-        """Check a folder of files and bring it to its place."""
+    def _folder(self, scene_id: SceneId, path: str, source: Path | None, how: How) -> File | None:
+        """Check a folder of files and bring it to its place; None where the run ends meanwhile."""
         want = self._wants[scene_id]
         taken = self._holds(scene_id)
         try:
@@ -257,7 +260,10 @@ class Adopter:
                 level=self._level,
                 filehash=self._filehash.get(want.archive, "enforce"),
                 source=None if source is None else str(source),
+                stopped=self._stopped,
             )
+        except InterruptedError:
+            return None
         except FileNotFoundError as error:
             found = f"{str(error.filename).rpartition('/')[2]} of it is not there"
         except (OSError, SedasSyncError) as error:
@@ -275,6 +281,8 @@ class Adopter:
             placed = self._place_folder(path, want, found, source, how)
         except FileExistsError:
             return told(Result.FAILED, f"something else stands at {want.path}; apply sets it aside")
+        except InterruptedError:
+            return None
         except (OSError, SedasSyncError) as error:
             return told(Result.FAILED, str(error))
         self._record(placed)
@@ -297,7 +305,14 @@ class Adopter:
         files = []
         for file in found.files:
             at = f"{gathered}/{file.name}"
-            there = bring(str(source / path / file.name), root, at, sha256=file.sha256, copy=how == "copy")
+            there = bring(
+                str(source / path / file.name),
+                root,
+                at,
+                sha256=file.sha256,
+                copy=how == "copy",
+                stopped=self._stopped,
+            )
             if there.st_size != file.size:
                 raise TransferError(f"{path}/{file.name} was changed while it was adopted")
             files.append(replace(file, mtime_ns=there.st_mtime_ns))
@@ -337,13 +352,17 @@ class Adopter:
         except (OSError, SedasSyncError):
             return None
 
-    def _judge(self, scene_id: SceneId, place: Path, entry: folder.Entry) -> Holding | str:
-        """Check a file: what the index is to remember of it, or why it is not the scene."""
+    def _judge(self, scene_id: SceneId, place: Path, entry: folder.Entry) -> Holding | str | None:
+        """Check a file: what the index is to remember of it, or why it is not the scene; None where the run ends."""
         want = self._wants[scene_id]
         try:
-            judged = judge_want(str(place), entry.path, want, level=self._level, filehash=self._filehash)
+            judged = judge_want(
+                str(place), entry.path, want, level=self._level, filehash=self._filehash, stopped=self._stopped
+            )
             if judged.problem is not None:
                 return judged.problem
+        except InterruptedError:
+            return None
         except (OSError, SedasSyncError) as error:
             return f"it cannot be read: {error}"
         if judged.warning is not None:
@@ -358,7 +377,9 @@ class Adopter:
         source: Path | None,
         how: How,
         taken: str | None,
-    ) -> File:
+    ) -> File | None:
+        """Say what is wrong with a file, or bring it to its place; None where the run ends meanwhile."""
+
         def told(result: Result, detail: str = "", *, path: str | None = None, level: str | None = None) -> File:
             return File(
                 file=entry.path, result=result, id=scene_id, path=path, size=entry.size, level=level, detail=detail
@@ -372,6 +393,8 @@ class Adopter:
             mtime_ns = self._place(entry, found, source, how)
         except FileExistsError:
             return told(Result.FAILED, f"another file stands at {found.path}; apply sets it aside")
+        except InterruptedError:
+            return None
         except (OSError, SedasSyncError) as error:
             return told(Result.FAILED, str(error))
         self._record(replace(found, mtime_ns=mtime_ns))
@@ -386,7 +409,14 @@ class Adopter:
         """Bring a checked file to its place; returns its time there."""
         root = str(self._root)
         if source is not None:
-            placed = bring(str(source / entry.path), root, found.path, sha256=found.sha256, copy=how == "copy")
+            placed = bring(
+                str(source / entry.path),
+                root,
+                found.path,
+                sha256=found.sha256,
+                copy=how == "copy",
+                stopped=self._stopped,
+            )
         elif entry.path == found.path:
             return entry.mtime_ns
         else:
@@ -416,7 +446,9 @@ def _is_zip(path: Path) -> bool:
         return False
 
 
-def bring(source: str, root: str, path: str, *, sha256: str, copy: bool) -> os.stat_result:
+def bring(
+    source: str, root: str, path: str, *, sha256: str, copy: bool, stopped: Callable[[], bool] = lambda: False
+) -> os.stat_result:
     """Bring a file of another folder into the mirror, never over another; returns its stat there.
 
     Args:
@@ -425,11 +457,12 @@ def bring(source: str, root: str, path: str, *, sha256: str, copy: bool) -> os.s
         path: where it belongs, relative to it.
         sha256: what its bytes are; a copy has to have them.
         copy: do not try a hard link first.
+        stopped: asked now and then whether to end.
 
     Raises:
         FileExistsError: something stands at `path`.
         TransferError: the bytes read are not those that were checked.
-        OSError: the file cannot be linked, read or written.
+        OSError: the file cannot be linked, read or written. `InterruptedError`: `stopped` said so.
     """
     if not copy:
         with folder.parent(root, path, create=True) as (there, name):
@@ -446,7 +479,7 @@ def bring(source: str, root: str, path: str, *, sha256: str, copy: bool) -> os.s
         target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=here)
         try:
             with os.fdopen(target, "wb") as out:
-                copied = _copied(file, out)
+                copied = _copied(file, out, stopped)
                 times = os.fstat(file.fileno())
                 os.utime(out.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
             if copied == sha256:
@@ -457,10 +490,12 @@ def bring(source: str, root: str, path: str, *, sha256: str, copy: bool) -> os.s
     raise TransferError(f"{source} was changed while it was copied")
 
 
-def _copied(file: IO[bytes], out: IO[bytes]) -> str:
+def _copied(file: IO[bytes], out: IO[bytes], stopped: Callable[[], bool]) -> str:
     """Copy a file down to the disk; returns the sha256 of what was copied."""
     digest = hashlib.sha256()
     while piece := file.read(_SLICE):
+        if stopped():
+            raise InterruptedError
         digest.update(piece)
         out.write(piece)
     out.flush()

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from sedas_sync.archives import Archive
 from sedas_sync.arranging import Arranger
 from sedas_sync.bundle import partial_path
 from sedas_sync.crew import FOLDER, Crew, Lost, disband
+from sedas_sync.database import FULL as DISK_FULL
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.events import (
     Event,
@@ -49,9 +50,10 @@ from sedas_sync.memory import STATE
 from sedas_sync.model import Action, Download, Holding, Kind, Order, Scene, SceneId
 from sedas_sync.ordering import PLACED_AT_ONCE, Answered, OrderDesks, Task
 from sedas_sync.plan import TRANSFERS, Plan, kept_until
+from sedas_sync.threads import Pool
 from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
 from sedas_sync.transfer.claim import clear, fetch_claimed
-from sedas_sync.transfer.engine import connections_left
+from sedas_sync.transfer.engine import FULL, connections_left, takes_nothing
 from sedas_sync.transfer.partial import tidy
 from sedas_sync.transfer.remote import Retry
 from sedas_sync.words import size
@@ -144,7 +146,7 @@ class Run:
         self._arranger = Arranger(self, str(root), index, now)
         self._gatherer = Gatherer(self, str(root), self._arranger.clear_the_way)
         self._to_record: list[Holding] = []
-        self._calls: dict[Future[Any], Task | None] = {}
+        self._calls: dict[Future[Any], tuple[Task | None, Answered]] = {}
         self._desks = OrderDesks(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
@@ -162,6 +164,8 @@ class Run:
         self._bytes = 0
         self._done = 0
         self._index_said = len(index.said)
+        self._index_full: str | None = None
+        """That the index found the disk full; a run that ends for the same reason says it once, for everything."""
         self._started = monotonic()
         self._progress_at = 0.0
 
@@ -205,7 +209,7 @@ class Run:
     def events(self) -> Iterator[Event]:
         """Carry the plan out; the last event is the `Summary`."""
         self._started = monotonic()
-        own = ThreadPoolExecutor(self._allowance.jobs, "fetch")
+        own = Pool(self._allowance.jobs, "fetch")
         live = Live(
             stop=self._halt,
             jobs=self._allowance.jobs,
@@ -219,7 +223,7 @@ class Run:
             self._fetch = lambda job: own.submit(fetch_claimed, job, live, FOLDER, "this run")
         else:
             self._fetch = lambda job: own.submit(fetch, job, live)
-        self._api = ThreadPoolExecutor(_API_THREADS, "orders")
+        self._api = Pool(_API_THREADS, "orders")
         try:
             yield self._start()
             self._take_up()
@@ -246,6 +250,8 @@ class Run:
         self._settle()
         yield from self._prune()
         self._warn_of_index()
+        if self._index_full is not None and self._abort is None:
+            self.warn(self._index_full)
         yield from self._told()
         yield self._summary()
 
@@ -317,7 +323,7 @@ class Run:
 
     def _settle(self) -> None:
         """Account for what was not finished: failed where the run had to give up, pending otherwise."""
-        asked = [task for task in self._calls.values() if task is not None]
+        asked = [task for task, _ in self._calls.values() if task is not None]
         gathered = {task.action.id for task in self._gatherer.tasks}
         single = [t for t in (*self._transfers.values(), *asked) if t.asset is None and t.action.id not in gathered]
         for task in (*self._ready, *single, *self._gatherer.tasks, *self._desks.pending):
@@ -352,7 +358,10 @@ class Run:
 
     def _warn_of_index(self) -> None:
         for warning in self.index.said[self._index_said :]:
-            self.warn(warning)
+            if DISK_FULL in warning:
+                self._index_full = warning
+            else:
+                self.warn(warning)
         self._index_said = len(self.index.said)
 
     def _summary(self) -> Summary:
@@ -446,6 +455,7 @@ class Run:
         try:
             first = self._inbox.get(timeout=max(0.001, min(_TICK, self._desks.due)))
         except queue.Empty:
+            self._look_for_lost()
             return
         # What has come in meanwhile shares one commit.
         with self.index.together():
@@ -460,18 +470,26 @@ class Run:
                 self.index.put_files(done, self.now())
         self._gatherer.clean()
 
+    def _look_for_lost(self) -> None:
+        """Handle what has ended and could not say so, for want of memory."""
+        for future in [future for future in self._transfers if future.done()]:
+            self._transferred(future)
+        for future, (_, then) in [item for item in self._calls.items() if item[0].done()]:
+            self._called(future, then)
+        done, self._to_record = self._to_record, []
+        self.index.put_files(done, self.now())
+
     def call(self, task: Task | None, deed: Callable[[], Any], then: Answered) -> None:
         """Do something slow on a thread of its own, and handle its answer in the loop."""
         if self._api is None:
             raise RuntimeError("the run has not begun")
         future = self._api.submit(deed)
-        self._calls[future] = task
+        self._calls[future] = task, then
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._called(future, then)))
 
     def _called(self, future: Future[Any], then: Answered) -> None:
-        if future.cancelled():
+        if future.cancelled() or self._calls.pop(future, None) is None:
             return
-        del self._calls[future]
         error = future.exception()
         if isinstance(error, AuthenticationError):
             # What else is under way may still be allowed; what is not will say so by itself.
@@ -484,6 +502,13 @@ class Run:
         """End the run early: no other scene would fare better."""
         self._abort = self._abort or why
         self._halt.set()
+
+    def _with_room(self, why: str) -> str:
+        """The same, with the room that the scenes still to come take, where that is what is missing."""
+        left = (self.plan.bytes or 0) - self._bytes
+        if DISK_FULL not in why or left <= 0:
+            return why
+        return f"{why} ({size(left)} still to come, {size(folder.free_space(str(self.root)))} free)"
 
     def ready(self, task: Task) -> None:
         """A scene can be fetched."""
@@ -500,7 +525,7 @@ class Run:
                 self._arranger.clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not task.elsewhere)
-            self.fail(task, sentence(error))
+            self.fail(task, error)
             return
         job = self._job(task, task.download)
         if job is None:
@@ -534,7 +559,9 @@ class Run:
         )
 
     def _transferred(self, future: Future[Got]) -> None:
-        task = self._transfers.pop(future)
+        task = self._transfers.pop(future, None)
+        if task is None:
+            return
         self._heard_at, self._alone = monotonic(), False
         if task.asset is not None:
             self._gatherer.landed(task, None if future.cancelled() or future.exception() else future.result())
@@ -554,7 +581,7 @@ class Run:
         elif isinstance(error, TransferError) and error.fatal:
             self._put_back(task)
             if not self.halted:
-                self._give_up(str(error))
+                self._give_up(self._with_room(str(error)))
         elif isinstance(error, TransferError) and error.relocate and getattr(future, "early", False):
             # It grew old in the executor's queue, which says nothing of the next one.
             self._relocate(task, error)
@@ -721,14 +748,20 @@ class Run:
         self._warnings += 1
         self.tell(Warned(time=self.now(), message=message, id=scene_id))
 
-    def fail(self, task: Task, why: str) -> None:
+    def fail(self, task: Task, why: str | BaseException | None) -> None:
         """A scene cannot be had from its archive: try the next one that has it, or call it failed for this run."""
+        if isinstance(why, OSError) and why.errno in FULL:
+            self._give_up(self._with_room(str(takes_nothing(str(self.root), why))))
+            why = self._abort or ""
+        elif not isinstance(why, str):
+            why = sentence(why)
         given_up = self._gatherer.drop(task)
         if given_up is None:
             return
         self._moving.pop(task.action.id, None)
         whose, task = given_up
-        why = f"{whose}{why}"
+        if why != self._abort:
+            why = f"{whose}{why}"
         if task.elsewhere and self._abort is None and not self.halted:
             self._try_elsewhere(task, why)
             return
@@ -808,7 +841,8 @@ class Run:
             Transfer(id=scene_id, done=done, total=total) for scene_id, (done, total) in list(self._moving.items())
         )
         pending, oldest = self._desks.pending, self._desks.oldest
-        tasks = (*self._transfers.values(), *self._calls.values(), *self._gatherer.tasks, *pending)
+        asked = [task for task, _ in self._calls.values()]
+        tasks = (*self._transfers.values(), *asked, *self._gatherer.tasks, *pending)
         # A scene of several files is in more than one of these at a time.
         going = {task.action.id for task in tasks if task is not None}
         self.tell(

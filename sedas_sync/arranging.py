@@ -27,6 +27,11 @@ from sedas_sync.survey import file_state, state_of, states_of
 class Loop(Protocol):
     """What is needed of the loop that drives this."""
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was asked to end."""
+        ...
+
     def tell(self, event: Event) -> None:
         """Something has happened."""
         ...
@@ -35,7 +40,7 @@ class Loop(Protocol):
         """Something looks wrong and stops nothing."""
         ...
 
-    def fail(self, task: Task, why: str) -> None:
+    def fail(self, task: Task, why: str | BaseException | None) -> None:
         """A scene has failed for this run."""
         ...
 
@@ -140,7 +145,7 @@ class Arranger:
         self._loop.tell(Adopted(time=self._now(), id=action.id, path=action.path, size=held.size))
 
     def _fail(self, action: Action, want: Want, error: Exception) -> None:
-        self._loop.fail(Task(action=action, scene=want.scene, archive=want.archive), sentence(error))
+        self._loop.fail(Task(action=action, scene=want.scene, archive=want.archive), error)
 
     def clear_old_place(self, replaced: Holding, new: str) -> None:
         """Take away what a scene had before it came to be elsewhere."""
@@ -198,7 +203,7 @@ class Arranger:
         if held is None or held.path != action.path:
             return
         try:
-            state = state_of(self._root, held)
+            state = state_of(self._root, held, lambda: self._loop.interrupted)
             if state is FileState.DAMAGED:
                 self._loop.warn(
                     f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id
@@ -207,6 +212,8 @@ class Arranger:
                 for file in held_files(held):
                     with suppress(FileNotFoundError):
                         folder.remove(self._root, file.path)
+        except InterruptedError:
+            return
         except (SedasSyncError, OSError) as error:
             self._loop.failed(action.id, sentence(error))
             return

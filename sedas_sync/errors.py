@@ -19,6 +19,11 @@ Two questions matter to a caller and are attributes, not subclasses: `retryable`
 from collections.abc import Sequence
 from typing import Any
 
+TOO_LITTLE = (
+    "the system gives too little memory, or too few threads: raise the limit (`ulimit -v`, `ulimit -u`, a container's, "
+    "a job's), or try `--jobs 1`"
+)
+
 
 class SedasSyncError(Exception):
     """Base of all errors raised on purpose; its message is written for the user."""
@@ -133,10 +138,21 @@ class MirrorLocked(SedasSyncError):
     exit_code = 5
 
 
+def is_too_little(error: BaseException) -> bool:
+    """Whether the system gave no memory or no thread."""
+    if isinstance(error, ImportError):
+        return "failed to map segment" in str(error) or "Cannot allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and str(error).startswith("can't start new thread")
+    )
+
+
 def sentence(error: BaseException | None) -> str:
     """What to tell of an error; one that nobody foresaw is named with its type."""
     if error is None or isinstance(error, SedasSyncError):
         return str(error)
     if isinstance(error, OSError):
         return str(error)
+    if is_too_little(error):
+        return TOO_LITTLE
     return f"unexpected {type(error).__name__}: {error}"

@@ -30,7 +30,7 @@ class Loop(Protocol):
         """Do something slow on a thread of its own, and handle its answer in the loop."""
         ...
 
-    def fail(self, task: Task, why: str) -> None:
+    def fail(self, task: Task, why: str | BaseException | None) -> None:
         """A scene has failed for this run."""
         ...
 
@@ -101,7 +101,7 @@ class Gatherer:
             if bundle.in_the_way:
                 self._clear_the_way(action.path)
         except (SedasSyncError, OSError) as error:
-            self._loop.fail(task, str(error))
+            self._loop.fail(task, error)
             return
         gathering = self._begun[action.id] = _Gathering(task, bundle)
         for asset in lacking:
@@ -164,7 +164,7 @@ class Gatherer:
         try:
             gathering.bundle.take(task.asset, got)
         except (SedasSyncError, OSError) as error:
-            self._loop.fail(task, str(error))
+            self._loop.fail(task, error)
             return
         if gathering.bundle.complete:
             self._commit(gathering)
@@ -211,7 +211,7 @@ class Gatherer:
     def _committed(self, gathering: _Gathering, said: list[str] | None, error: BaseException | None) -> None:
         task, bundle = gathering.task, gathering.bundle
         if said is None:
-            self._loop.fail(task, str(error))
+            self._loop.fail(task, error)
             return
         del self._begun[task.action.id]
         self._to_clean.append(bundle)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Literal, Protocol, cast
 
 from msgspec import Struct
@@ -127,6 +127,7 @@ class Proof:
         filehash: Filehash = "warn",
         sha256: str | None = None,
         zipped: bool = True,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin a proof.
 
@@ -137,6 +138,7 @@ class Proof:
             filehash: what a difference from that digest means.
             sha256: the digest that the lock demands.
             zipped: whether the file has to be a zip.
+            stopped: asked while the file is read again; once it says so, that ends in `InterruptedError`.
         """
         self.level: Proving = level
         self.size = size
@@ -144,6 +146,7 @@ class Proof:
         self._filehash = filehash
         self._demanded = sha256.lower() if sha256 else None
         self._zipped = zipped
+        self._stopped = stopped
         self._sha256: _Hash = hashlib.sha256()
         name = algorithm(self._digest)
         self._hexdigest = (self._digest or "").rpartition(":")[2]
@@ -171,12 +174,15 @@ class Proof:
 
         Raises:
             EOFError: the file is shorter.
+            InterruptedError: `stopped` said so.
         """
         at = self.position
         if at >= end:
             return
         buffer = memoryview(bytearray(min(_SLICE, end - at)))
         while at < end:
+            if self._stopped():
+                raise InterruptedError
             count = os.preadv(file, [buffer[: end - at]], at)
             if not count:
                 raise EOFError
@@ -184,7 +190,11 @@ class Proof:
             at += count
 
     def finish(self, file: int) -> Checked:
-        """Judge the whole file; reads again only those entries of the zip that could not be followed."""
+        """Judge the whole file; reads again only those entries of the zip that could not be followed.
+
+        Raises:
+            InterruptedError: `stopped` said so.
+        """
         size = self.position
         problems: list[str] = []
         warnings: list[str] = []
@@ -229,6 +239,7 @@ class Proof:
             crc=crc,
             stream=self._stream,
             trailing_allowed=promised or level is Level.DIGEST,
+            stopped=self._stopped,
         )
         warnings += unproved
         if wrong:
@@ -247,6 +258,7 @@ def check(
     digest: str | None = None,
     filehash: Filehash = "warn",
     sha256: str | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Checked:
     """Read a file once and say what its bytes prove.
 
@@ -260,9 +272,10 @@ def check(
         digest: the digest that the catalogue states.
         filehash: what a difference from that digest means.
         sha256: the digest that the lock or the index has.
+        stopped: asked now and then whether to end.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a link is on the way below `root`.
     """
     if root is None:
@@ -271,11 +284,24 @@ def check(
         file = folder.open_file(root, path, os.O_RDONLY)
     try:
         zipped = path.lower().endswith(".zip") or os.pread(file, 4, 0) == _zip.MAGIC
-        proof = Proof(level=level, size=size, digest=digest, filehash=filehash, sha256=sha256, zipped=zipped)
+        proof = Proof(
+            level=level, size=size, digest=digest, filehash=filehash, sha256=sha256, zipped=zipped, stopped=stopped
+        )
         proof.catch_up(file, os.fstat(file).st_size)
         return proof.finish(file)
     finally:
         os.close(file)
+
+
+def zip_names(file: IO[bytes]) -> Iterator[str]:
+    """The names of a zip's entries.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no whole zip.
+    """
+    for name in _zip.names(file.fileno(), os.fstat(file.fileno()).st_size):
+        yield name.decode("utf-8", "replace")
 
 
 def zip_problem(file: IO[bytes], level: Proving) -> str | None:

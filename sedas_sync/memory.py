@@ -149,12 +149,17 @@ def named(manifest: str, root: str) -> str:
     while os.path.commonpath((real := os.path.realpath(folder), root)) != real:
         folder = os.path.dirname(folder)  # noqa: PTH120  # see the module's docstring
     below = os.path.relpath(path, folder)
-    return os.path.normpath(os.path.join(os.path.relpath(real, root), below))  # noqa: PTH118  # as above
+    return _as_text(os.path.normpath(os.path.join(os.path.relpath(real, root), below)))  # noqa: PTH118  # as above
+
+
+def _as_text(name: str) -> str:
+    """A name as the index can hold it: what is not UTF-8 is written with backslashes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def resolved(manifest: str, root: str) -> str:
     """The path from the mirror to the file that a manifest is at this moment, which is how it was once remembered."""
-    return os.path.relpath(os.path.realpath(manifest), root)
+    return _as_text(os.path.relpath(os.path.realpath(manifest), root))
 
 
 def belongs(owner: str | None, manifest: str, root: str) -> bool:

@@ -1,7 +1,7 @@
 """Asking the archives what they offer for each dataset: several searches at a time, each complete or said not to be."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from datetime import datetime
 
 from msgspec import Struct, field
@@ -14,6 +14,7 @@ from sedas_sync.events import Failure
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model import Place, Scene
 from sedas_sync.places import described, merged, product_of
+from sedas_sync.threads import Pool
 
 _AT_ONCE = 4
 _TELL_EVERY = 0.2
@@ -65,7 +66,7 @@ def search(
     for name in {name for dataset in manifest.datasets.values() for name in dataset.aoi}:
         # Worked out here: threads must not be at one prepared geometry at the same time.
         _ = manifest.aois[name].queries
-    with ThreadPoolExecutor(_AT_ONCE, "search") as pool:
+    with Pool(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
             pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], now, offer, key)
             for name, offers in parts.items()

@@ -1,7 +1,6 @@
 """Asking servers how large scenes are, for a plan that shows bytes."""
 
 from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from threading import Lock
 from typing import TypeVar
@@ -11,6 +10,7 @@ import requests
 from sedas_sync.http import Session
 from sedas_sync.model import Download, Reach
 from sedas_sync.network import Refused
+from sedas_sync.threads import Pool
 
 _OK = 200
 
@@ -40,7 +40,7 @@ def remote_sizes(
     """
     sessions: dict[Reach, Session] = {}
     opening = Lock()
-    with ExitStack() as stack, ThreadPoolExecutor(jobs, "sizes") as pool:
+    with ExitStack() as stack, Pool(jobs, "sizes") as pool:
 
         def session(reach: Reach) -> Session:
             # A connection that one archive's links may lead to is none for another's.

@@ -7,7 +7,6 @@ stands where a wanted scene belongs is checked.
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -19,10 +18,11 @@ from sedas_sync.bundle import proved, under_way
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.facts import facts_of
-from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check, same_digest
+from sedas_sync.integrity import Checked, Filehash, Proving, algorithm, check, same_digest, zip_names
 from sedas_sync.memory import STATE
 from sedas_sync.model import HeldFile, Holding, Level, Scene, SceneId, Want
 from sedas_sync.plan import FileState, Observed
+from sedas_sync.threads import Pool
 
 _READERS = 4
 
@@ -71,7 +71,7 @@ def survey(
         if item.path.startswith(f"{STATE}/"):
             files |= _between_places(str(root), item)
     partials = _partial_names(root)
-    with ThreadPoolExecutor(_READERS, "survey") as readers:
+    with Pool(_READERS, "survey") as readers:
         reading = {}
         for scene_id, want in wants.items():
             partial = 0
@@ -110,7 +110,7 @@ def reprove(root: str, seen: Survey, scenes: Mapping[SceneId, Scene], on_step: W
         scenes: from `sedas_sync.plan.restated`.
         on_step: told how many files have been read.
     """
-    with ThreadPoolExecutor(_READERS, "reprove") as readers:
+    with Pool(_READERS, "reprove") as readers:
         reading = {
             scene_id: readers.submit(_restated, root, held, scene)
             for scene_id, scene in scenes.items()
@@ -185,41 +185,43 @@ def glance(there: folder.Entry | None, file: Holding) -> FileState | None:
     return None if there.is_file and there.size == file.size else FileState.DAMAGED
 
 
-def file_state(root: str, file: Holding, there: folder.Entry | None) -> FileState:
+def file_state(
+    root: str, file: Holding, there: folder.Entry | None, stopped: Callable[[], bool] = lambda: False
+) -> FileState:
     """Compare a held file with what the index remembers; its bytes are read only where nothing else can tell.
 
     This is the one rule for every command.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read. `InterruptedError`: `stopped` said so.
     """
     state = glance(there, file)
     if state is None:
-        same = check(file.path, root=root, level="size").sha256 == file.sha256
+        same = check(file.path, root=root, level="size", stopped=stopped).sha256 == file.sha256
         state = FileState.INTACT if same else FileState.DAMAGED
     return state
 
 
-def states_of(root: str, held: Holding) -> set[FileState]:
+def states_of(root: str, held: Holding, stopped: Callable[[], bool] = lambda: False) -> set[FileState]:
     """The states that the files of a held scene have now.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: a file cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
-    return {file_state(root, file, folder.look(root, file.path)) for file in held_files(held)}
+    return {file_state(root, file, folder.look(root, file.path), stopped) for file in held_files(held)}
 
 
-def state_of(root: str, held: Holding) -> FileState:
+def state_of(root: str, held: Holding, stopped: Callable[[], bool] = lambda: False) -> FileState:
     """Compare a scene with what the index remembers of it; a file is read only where its time differs.
 
     A folder of which some files are gone and the others are right is intact: what is there is the scene's.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: a file cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
-    states = states_of(root, held)
+    states = states_of(root, held, stopped)
     for state in (FileState.DAMAGED, FileState.INTACT):
         if state in states:
             return state
@@ -248,7 +250,7 @@ def compare(
         on_step: told how many of the files that have to be read have been.
     """
     result = Compared()
-    with ThreadPoolExecutor(_READERS, "compare") as readers:
+    with Pool(_READERS, "compare") as readers:
         reading = {}
         for held in holdings:
             states = {glance(files.get(view.path), view) for view in held_files(held)}
@@ -383,7 +385,14 @@ def _examine(
 
 
 def judge_files(
-    root: str, place: str, want: Want, *, level: Proving, filehash: Filehash, source: str | None = None
+    root: str,
+    place: str,
+    want: Want,
+    *,
+    level: Proving,
+    filehash: Filehash,
+    source: str | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Holding | str:
     """Check whether a folder is a wanted scene of several files: what the index is to remember, or why it is not.
 
@@ -397,9 +406,10 @@ def judge_files(
         level: how zips among its files are checked.
         filehash: what the catalogue's digests are worth.
         source: the folder in which `place` is, where that is not the mirror.
+        stopped: asked now and then whether to end.
 
     Raises:
-        OSError: a file is missing or cannot be read.
+        OSError: a file is missing or cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a folder on the way to one is a symbolic link.
     """
     found = []
@@ -416,7 +426,7 @@ def judge_files(
             continue
         checked = check(
             path, root=source or root, level=level, size=asset.size, digest=asset.digest, filehash=filehash,
-            sha256=demanded,
+            sha256=demanded, stopped=stopped,
         )  # fmt: skip
         if checked.problems or checked.warnings:
             return f"{asset.name}: {'; '.join(checked.problems + checked.warnings)}"
@@ -474,31 +484,48 @@ class Judged(Struct, frozen=True):
     warning: str | None = None
 
 
-def judge_want(root: str, path: str, want: Want, *, level: Proving, filehash: Mapping[str, Filehash]) -> Judged:
+def judge_want(
+    root: str,
+    path: str,
+    want: Want,
+    *,
+    level: Proving,
+    filehash: Mapping[str, Filehash],
+    stopped: Callable[[], bool] = lambda: False,
+) -> Judged:
     """Check whether a file below a folder is a wanted scene, as any archive that has it says it is.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a folder on the way to it is a symbolic link.
     """
     places = [(place.archive, place.scene) for place in want.places] or [(want.archive, want.scene)]
     found = [
-        judge(root, path, scene, level=level, filehash=filehash.get(key, "warn"), sha256=want.sha256)
+        judge(root, path, scene, level=level, filehash=filehash.get(key, "warn"), sha256=want.sha256, stopped=stopped)
         for key, scene in places
     ]
     return next((judged for judged in found if judged.problem is None), found[0])
 
 
 def judge(
-    root: str, path: str, scene: Scene, *, level: Proving, filehash: Filehash, sha256: str | None = None
+    root: str,
+    path: str,
+    scene: Scene,
+    *,
+    level: Proving,
+    filehash: Filehash,
+    sha256: str | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Judged:
     """Check whether a file that was not fetched by this program is a scene; `sha256` is what the lock demands.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read. `InterruptedError`: `stopped` said so.
     """
     size = None if scene.nominal else scene.size
-    checked = check(path, root=root, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256)
+    checked = check(
+        path, root=root, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256, stopped=stopped
+    )
     if checked.problems:
         return Judged(checked, "; ".join(checked.problems))
     if checked.level is Level.DIGEST:
@@ -533,11 +560,14 @@ def adopted_as(want: Want, checked: Checked, *, mtime_ns: int) -> Holding:
 
 def folder_within(root: str, path: str) -> str | None:
     """The name of the one folder that holds everything in a zip; None where there is no such."""
-    from zipfile import BadZipFile, ZipFile  # noqa: PLC0415  # only untracked files need it
-
+    found: str | None = None
     try:
-        with os.fdopen(folder.open_file(root, path, os.O_RDONLY), "rb") as file, ZipFile(file) as archive:
-            first = {name.partition("/")[0] for name in archive.namelist()}
-    except (OSError, TransferError, BadZipFile):
+        with os.fdopen(folder.open_file(root, path, os.O_RDONLY), "rb") as file:
+            for name in zip_names(file):
+                first = name.partition("/")[0]
+                if found not in {None, first}:
+                    return None
+                found = first
+    except (OSError, TransferError, ValueError):
         return None
-    return first.pop() if len(first) == 1 else None
+    return found

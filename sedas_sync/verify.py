@@ -7,7 +7,7 @@ by `sedas_sync.apply`.
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ from sedas_sync.integrity import Filehash, check, zip_problem
 from sedas_sync.lock import PinnedFile
 from sedas_sync.model import Holding, Level, SceneId
 from sedas_sync.plan import FileState, Observed
+from sedas_sync.threads import Pool
 
 MAX_READERS = 8
 
@@ -307,7 +308,7 @@ def _read(
     total = sum(entries[task.path].size for task in tasks if task.path in entries)
     done: list[Verified] = []
     bytes_read = 0
-    with ThreadPoolExecutor(jobs, "verify") as pool:
+    with Pool(jobs, "verify") as pool:
         waiting: set[Future[Verified]] = set()
         for task in tasks:
             # Only so many are handed out that an interruption is not held up by a queue.

@@ -1,5 +1,6 @@
 """Values in words: sizes, spans of time and counts, and text of others made fit for a terminal."""
 
+import json
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
@@ -69,6 +70,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def as_json(value: object) -> str:
+    """JSON in ASCII. Of a file's name that is no UTF-8, what cannot be written is a `?`: readers refuse half a pair."""
+    text = json.dumps(value)
+    if "\\ud" in text:
+        text = json.dumps(json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")))
+    return text
 
 
 def cells(text: str) -> int:

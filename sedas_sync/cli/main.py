@@ -3,13 +3,14 @@
 import io
 import os
 import sys
+import threading
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from sedas_sync.cli.options import Globals, global_options
-from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
+from sedas_sync.errors import TOO_LITTLE, LockMismatch, ManifestError, SedasSyncError, is_too_little
 
 COMMANDS = (
     "adopt",
@@ -42,7 +43,7 @@ Exit codes:
   4    the archive refused the credentials, or there are none
   5    another process is at work in this mirror
   10   plan --exit-code, lock --check: there are changes to make
-  130, 143  interrupted; the same command goes on where it stopped
+  129, 130, 138, 143  interrupted; the same command goes on where it stopped
 """
 
 
@@ -89,6 +90,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    threading.excepthook = _note_unforeseen
     try:
         cli(prog_name="sedas-sync", standalone_mode=False)
     except SystemExit as ended:
@@ -137,7 +139,17 @@ def _tell(line: str, begin: str = "error: ") -> None:
     tell(begin + line)
 
 
+def _note_unforeseen(of: threading.ExceptHookArgs) -> None:
+    """Put what ended a thread into the log: whoever waits for the thread says what it means."""
+    import logging  # noqa: PLC0415  # only where it is needed: start-up is short
+
+    logging.getLogger("sedas_sync").debug("a thread has ended", exc_info=of.exc_value)
+
+
 def _tell_unforeseen(error: Exception) -> None:
+    if is_too_little(error):
+        _tell(TOO_LITTLE)
+        return
     import logging  # noqa: PLC0415  # only where it is needed: start-up is short
 
     from sedas_sync.http import redact  # noqa: PLC0415

@@ -1,6 +1,5 @@
 """What commands share: an open mirror, a view of events, signals, and how things are printed."""
 
-import json
 import os
 import shlex
 import signal
@@ -13,6 +12,7 @@ from typing import IO, Any, Literal, NoReturn
 
 import click
 
+from sedas_sync import signals
 from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 
@@ -93,6 +93,8 @@ def interruptible(view: Any = None) -> Iterator[None]:
 def stopping(stop: Callable[[int], None], view: Any = None) -> Iterator[list[int]]:
     """The first signal brings the run to an end in order, the second one ends the process at once.
 
+    A terminal that goes away may hang up more than once: that alone does not count as the second.
+
     Args:
         stop: asks the run to end; told what the process will end with.
         view: what shows how far it is; it says that the run ends, and leaves a clean line.
@@ -100,6 +102,8 @@ def stopping(stop: Callable[[int], None], view: Any = None) -> Iterator[list[int
     caught: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        if caught and number == signals.HANGUP:
+            return
         if caught:
             _last_words(interrupted(), view)
             os._exit(128 + number)
@@ -128,7 +132,7 @@ def _last_words(line: str, view: Any) -> None:
 
 @contextmanager
 def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = signals.handle(handler)
     try:
         yield
     finally:
@@ -163,7 +167,7 @@ def _json_lines(value: Any, indent: str = "") -> Iterator[str]:
     if isinstance(value, dict) and not indent:
         yield "{"
         for number, (key, item) in enumerate(value.items()):
-            yield f"{',' if number else ''}\n {json.dumps(key)}: "
+            yield f"{',' if number else ''}\n {_json_of(key)}: "
             yield from _json_lines(item, " ")
         yield "\n}" if value else "}"
     elif isinstance(value, list | Iterator):
@@ -180,11 +184,13 @@ def _json_of(value: Any) -> str:
     """What `json.dumps` gives, several times as fast for a plan's many items."""
     import msgspec  # noqa: PLC0415  # only where it is needed: start-up is short
 
+    from sedas_sync.words import as_json  # noqa: PLC0415  # as above
+
     try:
         text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
     except (TypeError, ValueError):
-        return json.dumps(value)
-    return text if text.isascii() and text.isprintable() else json.dumps(value)
+        return as_json(value)
+    return text if text.isascii() and text.isprintable() else as_json(value)
 
 
 def write_lines(lines: Iterable[str]) -> None:

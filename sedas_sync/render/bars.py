@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from contextlib import suppress
 from time import monotonic
 
 from msgspec import structs
@@ -45,6 +46,7 @@ class ProgressBars(PlainLines):
             if isinstance(event, Progress | Fetched) and self._run is not None:
                 self._run.take(event, monotonic())
         if isinstance(event, Progress):
+            self.catch_up()
             self._paint_from_now_on()
             return
         if isinstance(event, Summary | Started):
@@ -74,6 +76,7 @@ class ProgressBars(PlainLines):
         with self._lock:
             self._run = self._step = None
         self._foot.draw()
+        super().close()
 
     def end(self) -> None:
         """Take the bars away at once and for good."""
@@ -82,8 +85,11 @@ class ProgressBars(PlainLines):
     def _paint_from_now_on(self) -> None:
         if self._painter is None:
             self._done.clear()
-            self._painter = threading.Thread(target=self._paint, name="terminal", daemon=True)
-            self._painter.start()
+            painter = threading.Thread(target=self._paint, name="terminal", daemon=True)
+            # Where the system gives no thread, nothing is drawn.
+            with suppress(RuntimeError, MemoryError):
+                painter.start()
+                self._painter = painter
 
     def _paint(self) -> None:
         while not self._done.wait(FRAME):

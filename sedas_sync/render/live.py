@@ -1,6 +1,5 @@
 """Reporters show a command's events: here as JSON lines and as plain lines; `bars` has the one for terminals."""
 
-import json
 import sys
 from collections.abc import Callable
 from time import monotonic
@@ -24,7 +23,7 @@ from sedas_sync.events import (
 )
 from sedas_sync.render.look import look_of, marked
 from sedas_sync.render.text import orders_line, step_amount, summary
-from sedas_sync.words import count, duration, printable, size
+from sedas_sync.words import as_json, count, duration, printable, size
 
 HEARTBEAT = 30.0
 """Seconds between two plain lines that only say how far it is."""
@@ -71,7 +70,7 @@ class JsonLines(Reporter):
             if moment - self._last < 1.0:
                 return
             self._last = moment
-        sys.stdout.write(json.dumps(event.to_json()) + "\n")
+        sys.stdout.write(as_json(event.to_json()) + "\n")
         sys.stdout.flush()
 
 
@@ -89,9 +88,18 @@ class PlainLines(Reporter):
         self._summarise = summarise
         self._clock = clock
         self._beat = clock()
+        self._failed: list[Failed] = []
+        """What failed for one and the same reason, and is not said yet."""
 
     def __call__(self, event: Event) -> None:
         """Write what the event is worth."""
+        if isinstance(event, Failed) and self._failed and self._failed[0].error == event.error:
+            self._failed.append(event)
+            return
+        self.catch_up()
+        if isinstance(event, Failed):
+            self._failed.append(event)
+            return
         if isinstance(event, Progress):
             orders = f"; {orders_line(event)}" if event.pending else ""
             self._heartbeat(f"{event.done} of {event.total} scenes done, {size(event.bytes)} received{orders}")
@@ -102,6 +110,19 @@ class PlainLines(Reporter):
         if isinstance(event, Summary) and self._summarise and self._level >= 0:
             sys.stdout.write(summary(event, look_of(sys.stdout)) + "\n")
             sys.stdout.flush()
+
+    def catch_up(self) -> None:
+        """Report the failures so far: in one line if all have one reason, such as a full disk."""
+        failed, self._failed = self._failed, []
+        if failed:
+            line, _ = describe(failed[0])
+            if len(failed) > 1:
+                line = f"failed: {count(len(failed), 'scene')}: {printable(failed[0].error)}"
+            self.say(marked(line, look_of(sys.stderr)))
+
+    def close(self) -> None:
+        """Report what is left to report."""
+        self.catch_up()
 
     def step(self, step: Step) -> None:
         """Write now and then how far a step is."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sedas_sync import signals
 from sedas_sync.events import Progress, Step, Summary
 from sedas_sync.model import Order, Scene
 from sedas_sync.render.look import PLAIN, Look, marked
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sedas_sync.status import Status
     from sedas_sync.verify import Report
 
-INTERRUPTED = (130, 143)
+INTERRUPTED = signals.EXIT_CODES
 """The exit code of a run that was told to stop."""
 
 

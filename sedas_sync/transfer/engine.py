@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from sedas_sync import errors, model
+from sedas_sync.database import FULL as DISK_FULL
 from sedas_sync.integrity import Checked, Proof, Proving, algorithm
 from sedas_sync.transfer import headers as _headers
 from sedas_sync.transfer import local, segments, wire
@@ -96,6 +97,13 @@ def connections_left(text: str) -> int:
     return int(match[1]) if match else 0
 
 
+def takes_nothing(root: str, error: OSError) -> errors.TransferError:
+    """What to say where a file system takes nothing more, whatever the scene."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = DISK_FULL if full else f"nothing more can be written: {error.strerror}"
+    return errors.TransferError(f"{root}: {reason}", fatal=True)
+
+
 _own: dict[int, Live] = {}
 
 
@@ -122,9 +130,12 @@ def fetch(job: Job, live: Live | None = None) -> Got:
         return Run(job, live).run()
     except wire.Refused as error:
         raise errors.TransferError(str(error)) from error
+    except MemoryError as error:
+        raise errors.TransferError(errors.TOO_LITTLE) from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise errors.TransferError(f"{job.path}: {reason}", fatal=error.errno in FULL) from error
+        if error.errno in FULL:
+            raise takes_nothing(job.root, error) from error
+        raise errors.TransferError(f"{job.path}: {error.strerror or type(error).__name__}") from error
     finally:
         live.budget.give_back()
         if not shared:
@@ -239,6 +250,7 @@ class Run:
             filehash=self.policy.filehash,
             sha256=self.job.sha256,
             zipped=self.zipped,
+            stopped=self.live.stop.is_set,
         )
 
     def throw_away(self) -> NoReturn:
@@ -631,7 +643,12 @@ class Run:
             self._follower.nudge()
         elif idle and total - position >= _FOLLOW_FROM:
             self._relayed = [self.live.lend() for _ in range(RELAYED)]
-            self._relay = Relay(self.proof, self._relayed)
+            try:
+                self._relay = Relay(self.proof, self._relayed)
+            except RuntimeError:
+                # The system gives no more threads.
+                self.live.take_back(*self._relayed)
+                self._follower = Follower(self.part, self.proof)
 
     def _work_alone(self) -> None:
         """End what runs beside; nothing that was handed over is left undone."""

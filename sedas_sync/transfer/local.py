@@ -223,12 +223,9 @@ def _proved(job: "Job", file: int, live: Live) -> Checked:
         filehash=job.policy.filehash,
         sha256=job.sha256,
         zipped=_is_zip(job),
+        stopped=live.stop.is_set,
     )
-    end = os.fstat(file).st_size
-    while proof.position < end:
-        if live.stop.is_set():
-            raise InterruptedError
-        proof.catch_up(file, min(end, proof.position + _STEP))
+    proof.catch_up(file, os.fstat(file).st_size)
     checked = proof.finish(file)
     if checked.problems:
         raise errors.IntegrityError(f"what is there is not the scene: {'; '.join(checked.problems)}")

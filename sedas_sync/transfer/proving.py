@@ -5,6 +5,7 @@ part, for what came in an earlier run or comes behind gaps.
 """
 
 import threading
+from contextlib import suppress
 
 from sedas_sync import integrity
 from sedas_sync.transfer.partial import Partial
@@ -99,8 +100,13 @@ class Follower:
         self._proof = proof
         self._news = threading.Event()
         self._ending = False
-        self._thread = threading.Thread(target=self._follow, name="sedas-sync digest", daemon=True)
-        self._thread.start()
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        thread = threading.Thread(target=self._follow, name="sedas-sync digest", daemon=True)
+        # Where the system gives no thread, all is left for the caller to read.
+        with suppress(RuntimeError, MemoryError):
+            thread.start()
+            self._thread = thread
 
     def nudge(self) -> None:
         """Something was written."""
@@ -110,7 +116,10 @@ class Follower:
         """End within a moment; what is left is for the caller to read."""
         self._ending = True
         self._news.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _follow(self) -> None:
         while not self._ending:
@@ -121,4 +130,8 @@ class Follower:
                     self._proof.catch_up(self._part.file, min(self._part.frontier, at + _FOLLOW_STEP))
             except (OSError, EOFError):
                 # The caller reads on from the same place and meets the same trouble, where it can be told.
+                return
+            except BaseException as error:  # noqa: BLE001 - raised where the bytes are taken in
+                # The proof may have taken in half of a step, and is worth nothing any more.
+                self._failure = error
                 return

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from sedas_sync import errors, folder
 from sedas_sync.transfer.claim import Lost, claimed, left_behind
-from sedas_sync.transfer.engine import FULL, fetch
+from sedas_sync.transfer.engine import FULL, fetch, takes_nothing
 from sedas_sync.transfer.job import Got, Job, Stopped
 from sedas_sync.transfer.live import Live
 
@@ -182,7 +182,8 @@ def run(errand: Errand) -> Outcome:
         error = Stopped(f"{errand.job.id}: interrupted")
     except OSError as failure:
         said = f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}"
-        error = errors.TransferError(said, fatal=failure.errno in FULL)
+        full = failure.errno in FULL
+        error = takes_nothing(errand.job.root, failure) if full else errors.TransferError(said)
     except Exception as unforeseen:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
         error = errors.SedasSyncError(f"unexpected {type(unforeseen).__name__}: {unforeseen}")
     seconds = time.monotonic() - began

@@ -176,8 +176,17 @@ class Split:
                     break
                 self._working += 1
             thread = threading.Thread(target=self._help, name="sedas-sync segment", daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):
+                # The system gives no more threads: those that are there bring it all.
+                with self._changed:
+                    self._working -= 1
+                    self._limit = self._working
+                if not self._fixed:
+                    self._live.budget.give_back()
+                break
             threads.append(thread)
-            thread.start()
         if self._working > before:
             pace = self._live.pace_of(id(self._run))
             self._before = (before, pace)

@@ -2,9 +2,13 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 import zipfile
 from contextlib import closing
@@ -14,7 +18,7 @@ import pytest
 
 import sedas_sync as ss
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
-from sedas_sync.sandbox.faults import fail, slow
+from sedas_sync.sandbox.faults import error, fail, slow
 
 KEYS = {
     "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "skipped", "pruned", "failed", "warnings",
@@ -96,7 +100,10 @@ def use(sandbox, catalogue):
     sandbox._catalogue = catalogue
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+ENDING = [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGUSR1, 138), (signal.SIGTERM, 143)]
+
+
+@pytest.mark.parametrize(("number", "code"), ENDING)
 def test_an_interrupted_apply_stops_in_order_and_the_same_command_goes_on(workspace, sandbox, number, code):
     big = zip_of(workspace.path, 3_000_000)
     use(sandbox, RowCatalogue(rows(*"ABC"), files=dict.fromkeys("ABC", big)))
@@ -121,6 +128,73 @@ def test_an_interrupted_apply_stops_in_order_and_the_same_command_goes_on(worksp
     assert again.code == 0
     assert workspace.files() == dict.fromkeys(("A.zip", "B.zip", "C.zip"), big.read_bytes())
     assert sandbox.bytes_sent < 1.2 * 3 * big.stat().st_size
+
+
+def slow_searches(sandbox):
+    """Have searches answered too late; returns what says whether one was begun."""
+    begun = threading.Event()
+
+    def wait(_request, _answer):
+        begun.set()
+        time.sleep(4)
+        return error(503, "too late")
+
+    sandbox.faults = Faults(rules=(Rule("search", wait),))
+    return begun
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize("command", ["apply", "plan", "lock", "search"])
+def test_a_command_that_has_changed_nothing_ends_at_once(workspace, sandbox, command, number, code):
+    workspace.write(NAMED)
+    begun = slow_searches(sandbox)
+    process = workspace.start(command)
+    assert begun.wait(20)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert "Traceback" not in err
+
+
+def test_a_run_under_nohup_outlives_its_terminal(workspace, sandbox):
+    big = zip_of(workspace.path, 1_000_000)
+    use(sandbox, RowCatalogue(rows("A"), files={"A": big}))
+    workspace.write(NAMED)
+    sandbox.faults = Faults(rules=(Rule("download", slow(500_000)),))
+    process = subprocess.Popen(
+        ["nohup", *workspace.command("apply")], cwd=workspace.path, env=workspace.environment(),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: sandbox.bytes_sent)
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert workspace.files() == {"A.zip": big.read_bytes()}
+
+
+def test_a_terminal_that_goes_away_ends_the_run_in_order(workspace, sandbox):
+    big = zip_of(workspace.path, 3_000_000)
+    use(sandbox, RowCatalogue(rows(*"AB"), files=dict.fromkeys("AB", big)))
+    workspace.write(NAMED)
+    sandbox.faults = Faults(rules=(Rule("download", slow(500_000)),))
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(workspace.path)
+        os.execve(sys.executable, workspace.command("apply"), workspace.environment(TERM="xterm"))
+    try:
+        wait_for(lambda: sandbox.bytes_sent > 500_000)
+    finally:
+        os.close(terminal)
+    # A shell passes the hang-up on to its jobs, so that it comes twice.
+    os.kill(pid, signal.SIGHUP)
+    until = time.monotonic() + 20
+    ended, status = 0, 0
+    while not ended and time.monotonic() < until:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.05)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert workspace.run("status", "--json").json["last_run"]["exit_code"] == 129
+    assert workspace.run("plan", "--json").json["summary"]["resume"] >= 1
 
 
 def zip_of(folder, size):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -214,7 +215,8 @@ def test_without_a_terminal_there_are_plain_lines(workspace):
     assert (quiet.out, quiet.err) == ("", "")
 
 
-def test_the_sandbox_command_is_an_archive(workspace):
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGTERM])
+def test_the_sandbox_command_is_an_archive(workspace, number):
     process = workspace.start("sandbox", "--port", "0", "--json")
     try:
         line = ""
@@ -226,9 +228,9 @@ def test_the_sandbox_command_is_an_archive(workspace):
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert json.load(answer)["token"]
     finally:
-        process.terminate()
+        process.send_signal(number)
         process.communicate(timeout=10)
-    assert process.returncode == 143
+    assert process.returncode == 128 + number
 
 
 def test_the_installed_script_is_the_same_command(workspace):

@@ -1,14 +1,18 @@
 """What a run must live through: kills at random moments, a full disk, quotas over days, an impatient user."""
 
+import bz2
 import json
 import os
 import random
 import resource
 import signal
+import struct
 import subprocess
 import time
 import zipfile
+import zlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +93,50 @@ def test_a_second_signal_ends_the_run_at_once(workspace, sandbox):
     process.communicate(timeout=10)
     assert process.returncode == 130
     assert time.monotonic() - began < 5
+
+
+def long_to_check(target):
+    """A small zip that takes minutes to be proved: its entries are packed in a way that no stream follows."""
+    data = bz2.compress(bytes(40_000_000))
+    crc = zlib.crc32(bytes(40_000_000))
+    body = lines = b""
+    for number in range(1000):
+        name = b"%04d" % number
+        shared = (0, 12, 0, 33, crc, len(data), 40_000_000, len(name), 0)
+        local = struct.pack("<4sHHHHHLLLHH", b"PK\x03\x04", 46, *shared) + name
+        lines += struct.pack("<4sHHHHHHLLLHHHHHLL", b"PK\x01\x02", 46, 46, *shared, 0, 0, 0, 0, len(body)) + name
+        body += local + data
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, 1000, 1000, len(lines), len(body), 0)
+    target.write_bytes(body + lines + end)
+    return target
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time is looked up in /proc")
+@pytest.mark.parametrize("command", ["apply", "adopt"])
+def test_a_long_check_ends_when_it_is_told_to(workspace, sandbox, command):
+    slow_one = long_to_check(workspace.path / "slow")
+    sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-02T11:00:00Z")], files={"A": slow_one})
+    workspace.write(MAY)
+    if command != "apply":
+        workspace.mirror.mkdir()
+        (workspace.mirror / "A.zip").write_bytes(slow_one.read_bytes())
+    process = workspace.start(command)
+    used = 0.0
+    until = time.monotonic() + 60
+    while used < 4 and time.monotonic() < until:
+        time.sleep(0.1)
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert time.monotonic() - began < 5
+    if command == "apply":
+        assert not workspace.files()
+    else:
+        assert workspace.files() == {"A.zip": slow_one.read_bytes()}, "it stays where it was"
+        assert "wrong" not in err
 
 
 def test_a_full_disk_stops_the_run_with_everything_kept(workspace, sandbox):

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import resource
 import shlex
 import sqlite3
 import subprocess
@@ -70,6 +71,81 @@ def test_a_disk_that_fills_up_ends_in_a_summary_that_names_every_scene(workspace
     subprocess.run(["mount", "-o", "remount,size=40m", str(workspace.mirror)], check=True)
     assert workspace.run("apply").code == 0
     assert workspace.files() == right
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_full_disk_is_said_once_and_no_scene_is_blamed_for_another(workspace, sandbox, disk, jobs):
+    right = offer(sandbox, workspace.path, online=8, archived=0, size=300_000)
+    workspace.write(MAY, transfer=f"jobs = {jobs}")
+    disk(workspace.mirror, 1500)
+    ran = workspace.run("apply")
+    assert ran.code == 1
+    (line,) = [line for line in ran.err.splitlines() if "the disk is full" in line]
+    assert line.startswith("failed: ")
+    assert f" scenes: {workspace.mirror}: the disk is full; free some space" in line
+    assert not any(name in ran.err for name in right)
+    for failure in workspace.run("status", "--json").json["failures"]:
+        assert not any(name in failure["error"] for name in right)
+    subprocess.run(["mount", "-o", "remount,size=40m", str(workspace.mirror)], check=True)
+    again = workspace.run("apply", "--json")
+    assert (again.code, again.summary["failed"]) == (0, 0)
+    assert workspace.files() == right
+
+
+@pytest.mark.parametrize("megabytes", [60, 100, 130, 150, 165, 180, 190, 200, 220, 260, 400])
+@pytest.mark.parametrize("transfer", ["jobs = 4", "jobs = 4\nsegments = 4"])
+def test_too_little_memory_is_told_and_nothing_hangs(workspace, sandbox, megabytes, transfer):
+    right = offer(sandbox, workspace.path, online=6, archived=2, size=9_000_000)
+    workspace.write(MAY, transfer=transfer)
+    limit = megabytes * 1024 * 1024
+    done = subprocess.run(
+        workspace.command("apply"), cwd=workspace.path, env=workspace.environment(), capture_output=True, text=True,
+        timeout=60, check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        assert "memory" in done.stderr.lower()
+        assert all(right[name] == content for name, content in workspace.files().items())
+        assert workspace.run("apply").code == 0
+    assert workspace.files() == right
+
+
+@pytest.fixture
+def odd(workspace):
+    """The same workspace, in a folder whose name is no UTF-8."""
+    workspace.path /= os.fsdecode(b"f\xff")
+    try:
+        workspace.path.mkdir()
+    except OSError:
+        pytest.skip("this file system takes names of UTF-8 alone")
+    return workspace
+
+
+COMMANDS = [
+    ("validate",), ("plan",), ("apply",), ("apply",), ("lock",), ("status",), ("verify",), ("adopt",), ("orders",),
+    ("report",), ("search",), ("sources",), ("why", "ON000"), ("apply", "--locked"), ("apply", "--locked"),
+    ("export", "--format", "geojson"), ("export", "--format", "csv"), ("export", "--format", "urls"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("manifest", ["manifest.toml", os.fsdecode(b"g\xff.toml")])
+def test_names_that_are_no_utf8_are_lived_with(odd, sandbox, manifest):
+    right = offer(sandbox, odd.path, online=1, archived=0)
+    odd.write(MAY, name=manifest)
+    for command in COMMANDS:
+        for options in ((),) if command[0] == "export" else ((), ("--json",)):
+            done = subprocess.run(
+                odd.command(*command, manifest, *options), cwd=odd.path, env=odd.environment(), capture_output=True,
+                timeout=60, check=False,
+            )  # fmt: skip
+            out, err = done.stdout.decode(), done.stderr.decode()
+            assert done.returncode == 0, (command, options, err)
+            assert "Traceback" not in err
+            if options:
+                for document in out.splitlines() if command[0] == "apply" else [out]:
+                    json.dumps(json.loads(document), ensure_ascii=False).encode()
+    assert odd.files() == right
 
 
 def test_no_order_is_placed_that_could_not_be_remembered(workspace, sandbox, disk):

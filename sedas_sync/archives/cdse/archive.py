@@ -16,7 +16,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
@@ -33,6 +33,7 @@ from sedas_sync.archives.trust import may_see_token, without_token
 from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model import NOTHING, Download, Query, Reach, Scene
+from sedas_sync.threads import Pool
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -169,7 +170,7 @@ class CdseArchive:
         walk = _Walk(odata.conditions(query, self._collections), self._page)
         seen: set[str] = set()
         names: set[str] = set()
-        with ThreadPoolExecutor(AT_ONCE, "cdse-search") as pool:
+        with Pool(AT_ONCE, "cdse-search") as pool:
             asked = {pool.submit(walk.ask, _Stretch(query.start, query.stop, first=True))}
             try:
                 while asked:

@@ -7,7 +7,6 @@ cheaper form first, notices when the service does not speak it, and remembers th
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -27,6 +26,7 @@ from sedas_sync.archives.trust import host_and_port, may_see_token, without_toke
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Reach, Scene
 from sedas_sync.network import is_loopback
+from sedas_sync.threads import Pool
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -388,7 +388,7 @@ class SedasArchive:
             batches = list(_batches(wanted))
         else:
             batches = [[scene_id] for scene_id in wanted]
-        with ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="look-up") as pool:
+        with Pool(SEARCHES_AT_ONCE, thread_name_prefix="look-up") as pool:
             try:
                 for rows in pool.map(self._look_up_batch, batches):
                     yield from rows

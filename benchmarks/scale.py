@@ -144,8 +144,8 @@ _INDEX = """
 import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from sedas_sync.index import Index
-from sedas_sync.model import Holding, Level
+from sedas_sync.state.index import Index
+from sedas_sync.model.scene import Holding, Level
 root, count, deed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 root.joinpath(".sedas-sync").mkdir(parents=True, exist_ok=True)
 def held(number):

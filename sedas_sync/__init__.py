@@ -12,14 +12,15 @@ A TOML manifest says which scenes a folder shall hold; `Mirror.apply` makes it s
 What this module exports is public; everything else may change.
 """
 
-TYPE_CHECKING = False  # as type checkers read it; importing typing would take a third of the time to start
+from sedas_sync._version import __version__
 
-__version__ = "0.1.0"
+TYPE_CHECKING = False  # as type checkers read it; importing typing would take a third of the time to start
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from sedas_sync.adopt import Adoption
+    from sedas_sync.api import Mirror, SearchResult
+    from sedas_sync.api_fetch import Done, fetch
     from sedas_sync.archives.sedas.archive import SedasArchive
     from sedas_sync.errors import (
         ArchiveError,
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
         SedasSyncError,
         TransferError,
     )
-    from sedas_sync.events import (
+    from sedas_sync.manifest import Manifest
+    from sedas_sync.model.events import (
         Adopted,
         Event,
         Failed,
@@ -49,24 +51,22 @@ if TYPE_CHECKING:
         Summary,
         Warned,
     )
-    from sedas_sync.export import Exported
-    from sedas_sync.fetching import Done, fetch
-    from sedas_sync.load import load_manifest
-    from sedas_sync.lock import Lock, Relocked
-    from sedas_sync.manifest import Manifest
-    from sedas_sync.mirror import Mirror, SearchResult
-    from sedas_sync.model import Action, Holding, Kind, Level, Order, OrderState, Query, Scene, Want
-    from sedas_sync.plan import Plan
-    from sedas_sync.prune import Limit
-    from sedas_sync.report.write import WrittenReport
+    from sedas_sync.model.scene import Action, Holding, Kind, Level, Order, OrderState, Query, Scene, Want
+    from sedas_sync.operations.adopt import Adoption
+    from sedas_sync.operations.load import load_manifest
+    from sedas_sync.operations.status import Status
+    from sedas_sync.operations.verify import Finding, Report, Verified
+    from sedas_sync.output.export import Exported
+    from sedas_sync.output.report.write import WrittenReport
+    from sedas_sync.planning.compare import Plan
+    from sedas_sync.planning.explain import Explanation
+    from sedas_sync.planning.lock import Lock, Relocked
+    from sedas_sync.planning.prune import Limit
+    from sedas_sync.planning.saved_plan import SavedPlan
     from sedas_sync.sandbox import Sandbox
-    from sedas_sync.saved import SavedPlan
-    from sedas_sync.status import Status
-    from sedas_sync.verify import Finding, Report, Verified
-    from sedas_sync.why import Explanation
 
 _HOMES = {
-    "sedas_sync.adopt": ("Adoption",),
+    "sedas_sync.operations.adopt": ("Adoption",),
     "sedas_sync.archives.sedas.archive": ("SedasArchive",),
     "sedas_sync.errors": (
         "ArchiveError",
@@ -79,7 +79,7 @@ _HOMES = {
         "SedasSyncError",
         "TransferError",
     ),
-    "sedas_sync.events": (
+    "sedas_sync.model.events": (
         "Adopted",
         "Event",
         "Failed",
@@ -96,21 +96,21 @@ _HOMES = {
         "Summary",
         "Warned",
     ),
-    "sedas_sync.export": ("Exported",),
-    "sedas_sync.fetching": ("Done", "fetch"),
-    "sedas_sync.load": ("load_manifest",),
-    "sedas_sync.lock": ("Lock", "Relocked"),
+    "sedas_sync.output.export": ("Exported",),
+    "sedas_sync.api_fetch": ("Done", "fetch"),
+    "sedas_sync.operations.load": ("load_manifest",),
+    "sedas_sync.planning.lock": ("Lock", "Relocked"),
     "sedas_sync.manifest": ("Manifest",),
-    "sedas_sync.mirror": ("Mirror", "SearchResult"),
-    "sedas_sync.model": ("Action", "Holding", "Kind", "Level", "Order", "OrderState", "Query", "Scene", "Want"),
-    "sedas_sync.plan": ("Plan",),
-    "sedas_sync.prune": ("Limit",),
-    "sedas_sync.report.write": ("WrittenReport",),
+    "sedas_sync.api": ("Mirror", "SearchResult"),
+    "sedas_sync.model.scene": ("Action", "Holding", "Kind", "Level", "Order", "OrderState", "Query", "Scene", "Want"),
+    "sedas_sync.planning.compare": ("Plan",),
+    "sedas_sync.planning.prune": ("Limit",),
+    "sedas_sync.output.report.write": ("WrittenReport",),
     "sedas_sync.sandbox": ("Sandbox",),
-    "sedas_sync.saved": ("SavedPlan",),
-    "sedas_sync.status": ("Status",),
-    "sedas_sync.verify": ("Finding", "Report", "Verified"),
-    "sedas_sync.why": ("Explanation",),
+    "sedas_sync.planning.saved_plan": ("SavedPlan",),
+    "sedas_sync.operations.status": ("Status",),
+    "sedas_sync.operations.verify": ("Finding", "Report", "Verified"),
+    "sedas_sync.planning.explain": ("Explanation",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -5,7 +5,8 @@ import io
 import os
 import sys
 
-from sedas_sync import __version__, signals
+from sedas_sync._version import __version__
+from sedas_sync.cli import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _be_quick(arguments: list[str]) -> None:
     """End the process here where it is a locked run that plainly has nothing to do."""
     if "--locked" not in arguments:
         return
-    from sedas_sync.unchanged import is_plain, nothing_to_do  # noqa: PLC0415  # see above
+    from sedas_sync.operations.noop import is_plain, nothing_to_do  # noqa: PLC0415  # see above
 
     manifest = is_plain(arguments)
     told = None if manifest is None else nothing_to_do(manifest)
@@ -56,11 +57,11 @@ def _be_quick(arguments: list[str]) -> None:
         return
     try:
         if "--json" in arguments:
-            from sedas_sync.words import as_json  # noqa: PLC0415  # see above
+            from sedas_sync.model.text import as_json  # noqa: PLC0415  # see above
 
             sys.stdout.write(f"{as_json(told.start)}\n{as_json(told.summary)}\n")
         else:
-            from sedas_sync.render.views import view  # noqa: PLC0415  # see above
+            from sedas_sync.output.choose_reporter import view  # noqa: PLC0415  # see above
 
             quiet = bool({"-q", "--quiet"} & set(arguments))
             shown = view(json_lines=False, level=-1 if quiet else 0, progress=False)

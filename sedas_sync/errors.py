@@ -25,6 +25,10 @@ TOO_LITTLE = (
 )
 
 
+DISK_FULL = "the disk is full; free some space and run the same command again, everything so far is kept"
+"""What every module says of a full disk."""
+
+
 class SedasSyncError(Exception):
     """Base of all errors raised on purpose; its message is written for the user."""
 

@@ -15,9 +15,9 @@ def test_every_public_name_is_there():
 
 
 def test_what_is_imported_first_does_not_change_what_a_name_means():
-    code = "import sedas_sync.mirror, sedas_sync as ss; print(callable(ss.fetch), ss.fetch.__module__)"
+    code = "import sedas_sync.api, sedas_sync as ss; print(callable(ss.fetch), ss.fetch.__module__)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == ["True", "sedas_sync.fetching"]
+    assert shown.stdout.split() == ["True", "sedas_sync.api_fetch"]
 
 
 def test_importing_the_package_imports_nothing_slow():
@@ -48,7 +48,7 @@ def test_what_a_mirror_hands_over_can_be_named():
 
 
 def test_every_event_is_public():
-    from sedas_sync import events
+    from sedas_sync.model import events
 
     kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
     assert len(kinds) == 14

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from sedas_sync import schemas
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.cli.main import cli
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
+from sedas_sync.output import json_schema
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -25,7 +25,10 @@ _WIDTH = 100
 
 def pages() -> dict[Path, str]:
     """Every file that is made of code, whole or in part, as it should be."""
-    made = {REFERENCE / "schemas" / f"{name}.schema.json": _json(schemas.schema_of(name)) for name in schemas.COMMANDS}
+    made = {
+        REFERENCE / "schemas" / f"{name}.schema.json": _json(json_schema.schema_of(name))
+        for name in json_schema.COMMANDS
+    }
     made[REFERENCE / "manifest.schema.json"] = _json(manifest_schema(BUILT_IN))
     for page in sorted((ROOT / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
@@ -72,11 +75,11 @@ def _own_keys() -> Iterator[str]:
 
 
 def _documents() -> str:
-    return "\n".join(part for name in schemas.COMMANDS for part in _document(name))
+    return "\n".join(part for name in json_schema.COMMANDS for part in _document(name))
 
 
 def _document(name: str) -> Iterator[str]:
-    schema = schemas.schema_of(name)
+    schema = json_schema.schema_of(name)
     yield f"## {name} --json\n"
     yield f"{schema['description']} Schema: [{name}.schema.json](schemas/{name}.schema.json).\n"
     if "oneOf" in schema:

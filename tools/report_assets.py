@@ -1,7 +1,7 @@
-"""Take anew what the report page is made of: libraries and map data of fixed versions, into `sedas_sync/report/assets`.
+"""Download the libraries and map data of the report page into `sedas_sync/output/report/assets`.
 
-Needs npm and pip, and only whoever changes a version runs it: `python tools/report_assets.py`. What it writes is
-committed and ships in the wheel; a report never fetches anything.
+Run it after changing a version: `python tools/report_assets.py`. It needs npm and pip. What it writes is committed and
+ships in the wheel; a report never loads anything from the network.
 """
 
 import json

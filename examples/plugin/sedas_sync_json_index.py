@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from urllib.request import urlopen
 
-from sedas_sync.plugin import ArchiveError, ArchiveType, Download, Key, Opening, Query, Scene, Warn, fields
+from sedas_sync.archives.plugin import ArchiveError, ArchiveType, Download, Key, Opening, Query, Scene, Warn, fields
 
 
 class JsonIndex:

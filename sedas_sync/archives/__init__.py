@@ -1,14 +1,14 @@
 """The boundary: what an archive must be able to do, and nothing else.
 
-An implementation needs no class of this package but the values of `sedas_sync.model`. A capability that an archive
-does not have is an attribute that is None, not a method that raises.
+An implementation needs no class of this package but the values of `sedas_sync.model.scene`. A capability that an
+archive does not have is an attribute that is None, not a method that raises.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from sedas_sync.model import Download, Order, Query, Scene
+from sedas_sync.model.scene import Download, Order, Query, Scene
 
 Warn = Callable[[str], None]
 """Takes one sentence about something that was left out or looks wrong."""
@@ -90,7 +90,7 @@ class Archive(Protocol):
         """Say where the bytes of an online scene are now, with the headers to ask for them.
 
         Of a scene with `assets` one file is asked for at a time: as the scene with that file's link, size and digest,
-        and without `assets`; see `sedas_sync.assets.asset_scene`.
+        and without `assets`; see `sedas_sync.model.assets.asset_scene`.
 
         `refused` is the download that the server turned away (an expired token or link): the answer must differ from
         it where the archive can do anything about it.

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
-from sedas_sync import folder
 from sedas_sync.archives import Orders, Warn
-from sedas_sync.assets import held_paths
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
-from sedas_sync.facts import scene_of
-from sedas_sync.index import Index
-from sedas_sync.model import Asset, Download, HeldFile, Holding, Local, Query, Scene, SceneId, Taking
-from sedas_sync.names import described
-from sedas_sync.places import product_of
+from sedas_sync.files import safe_tree
+from sedas_sync.model.assets import held_paths
+from sedas_sync.model.metadata import scene_of
+from sedas_sync.model.scene import Asset, Download, HeldFile, Holding, Local, Query, Scene, SceneId, Taking
+from sedas_sync.planning.product_name import described
+from sedas_sync.planning.sources import product_of
+from sedas_sync.state.index import Index
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -101,7 +101,7 @@ class DirectoryArchive:
             known = listing.scenes.get(scene.id, scene)
         # Which file of several is meant, the link alone can tell.
         path = None if known.assets else listing.paths.get(known.download_url or "")
-        if path is None or folder.stat(str(self._root), path) is None:
+        if path is None or safe_tree.stat(str(self._root), path) is None:
             raise ArchiveError(f"{scene.id}: is not in {self._root} any more")
         if refused is not None:
             raise ArchiveError(f"{self._root}/{path}: was refused, and there is no other file of it")
@@ -131,7 +131,7 @@ class DirectoryArchive:
 
     def _look_through(self) -> _Listing:
         held, warnings = self._remembered()
-        entries = {entry.path: entry for entry in folder.scan(str(self._root)) if not self._is_left_out(entry.path)}
+        entries = {entry.path: entry for entry in safe_tree.scan(str(self._root)) if not self._is_left_out(entry.path)}
         scenes: dict[SceneId, Scene] = {}
         places: dict[SceneId, str] = {}
         paths: dict[str, str] = {}
@@ -170,7 +170,7 @@ class DirectoryArchive:
     def _is_left_out(self, path: str) -> bool:
         # The state of a mirror that lies deeper holds partial and replaced files, which are nobody's scenes.
         parts = path.split("/")
-        return folder.STATE in parts or (self._leave_out is not None and path.startswith(f"{self._leave_out}/"))
+        return safe_tree.STATE in parts or (self._leave_out is not None and path.startswith(f"{self._leave_out}/"))
 
     def _remembered(self) -> tuple[list[Holding], list[str]]:
         """What the index knows, where the folder is a mirror."""
@@ -181,7 +181,7 @@ class DirectoryArchive:
             return [], [f"{error}; scenes are told by their names alone"]
 
 
-def _scene(root: Path, entry: folder.Entry, holding: Holding | None) -> Scene:
+def _scene(root: Path, entry: safe_tree.Entry, holding: Holding | None) -> Scene:
     scene = described(product_of(entry.path.rpartition("/")[2]))
     if holding is not None:
         scene = _by_facts(holding, scene)
@@ -227,7 +227,7 @@ def _by_facts(holding: Holding, plain: Scene) -> Scene:
         return replace(plain, id=holding.id)
 
 
-def _is_as_remembered(entry: folder.Entry | None, file: HeldFile) -> bool:
+def _is_as_remembered(entry: safe_tree.Entry | None, file: HeldFile) -> bool:
     return entry is not None and entry.is_file and entry.size == file.size
 
 

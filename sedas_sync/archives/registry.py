@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.stac import kind as stac
-from sedas_sync.credentials import VARIABLES as SEDAS_VARIABLES
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
-from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError, Key, flat_filters
-from sedas_sync.model import Reach, Sensor
+from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError, Key, flat_filters
+from sedas_sync.model.scene import Reach, Sensor
+from sedas_sync.net.credentials import VARIABLES as SEDAS_VARIABLES
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from sedas_sync.archives import Archive
-    from sedas_sync.credentials import Credentials
+    from sedas_sync.net.credentials import Credentials
 
 GROUP = "sedas_sync.archives"
 """The group of entry points by which packages bring types of archives."""
@@ -74,7 +74,7 @@ class Opening:
         Raises:
             AuthenticationError: there are none, or none for these hosts; the message says where they were looked for.
         """
-        from sedas_sync import credentials  # noqa: PLC0415  # only where somebody logs in
+        from sedas_sync.net import credentials  # noqa: PLC0415  # only where somebody logs in
 
         return credentials.find(
             host or urlsplit(self.config.url or "").hostname or "",
@@ -109,7 +109,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
         ),
         ArchiveType(
             name="sandbox",
-            opener="sedas_sync.sandbox.opening:open_archive",
+            opener="sedas_sync.archives.sandbox:open_archive",
             place=None,
             filters=flat_filters,
             filter_sensors=_SEDAS_FILTER_SENSORS,
@@ -218,7 +218,7 @@ def open_archive(opening: Opening) -> "Archive":
     """Open an archive; `opening.stack` closes it.
 
     Args:
-        opening: made by `sedas_sync.mirror`.
+        opening: made by `sedas_sync.api`.
 
     Raises:
         AuthenticationError: there are no credentials for it.
@@ -238,7 +238,7 @@ def open_archive(opening: Opening) -> "Archive":
         built_in: Archive = opener(opening)
         opening.stack.callback(built_in.close)
         return built_in
-    from sedas_sync.archives.guarded import Guarded, guard  # noqa: PLC0415  # only packages need it
+    from sedas_sync.archives.plugin_guard import Guarded, guard  # noqa: PLC0415  # only packages need it
 
     with guard(opening.kind.name, "its opener"):
         archive = opener(opening)

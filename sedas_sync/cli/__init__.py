@@ -1,4 +1,4 @@
-"""The command line: options, exit codes, and which view shows what. All deeds are `sedas_sync.mirror`'s."""
+"""The command line: options, exit codes, and which view shows what. All deeds are `sedas_sync.api`'s."""
 
 from sedas_sync.cli.main import cli, main
 

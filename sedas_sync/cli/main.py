@@ -134,7 +134,7 @@ def _tell_error(error: SedasSyncError) -> None:
 
 
 def _tell(line: str, begin: str = "error: ") -> None:
-    from sedas_sync.cli.shared import tell  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.cli.session import tell  # noqa: PLC0415  # only where it is needed: start-up is short
 
     tell(begin + line)
 
@@ -152,7 +152,7 @@ def _tell_unforeseen(error: Exception) -> None:
         return
     import logging  # noqa: PLC0415  # only where it is needed: start-up is short
 
-    from sedas_sync.http import redact  # noqa: PLC0415
+    from sedas_sync.net.session import redact  # noqa: PLC0415
 
     logging.getLogger("sedas_sync").debug("unforeseen error", exc_info=error)
     message = redact(f"{type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sedas_sync import __version__
+from sedas_sync._version import __version__
 
 
 @dataclass(slots=True)
@@ -33,12 +33,12 @@ class Globals:
 
 
 def completer(of: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
-    """What completes a value in a shell: a function of `sedas_sync.cli.completing`, which only a shell ever needs."""
+    """What completes a value in a shell: a function of `sedas_sync.cli.completion`, which only a shell ever needs."""
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-        from sedas_sync.cli import completing  # noqa: PLC0415  # see above
+        from sedas_sync.cli import completion  # noqa: PLC0415  # see above
 
-        found: list[Any] = getattr(completing, of)(context, parameter, incomplete)
+        found: list[Any] = getattr(completion, of)(context, parameter, incomplete)
         return found
 
     return complete

@@ -19,9 +19,9 @@ from shapely import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.validation import explain_validity
 
-from sedas_sync.geometry import rings as _rings
-from sedas_sync.geometry.outline import MAX_QUERIES, MAX_VERTICES, QueryPolygon, query_polygons
-from sedas_sync.geometry.rings import HALF_TURN, POLE, TURN
+from sedas_sync.geometry import wkt as _rings
+from sedas_sync.geometry.query_polygons import MAX_QUERIES, MAX_VERTICES, QueryPolygon, query_polygons
+from sedas_sync.geometry.wkt import HALF_TURN, POLE, TURN
 
 __all__ = [
     "MAX_QUERIES",

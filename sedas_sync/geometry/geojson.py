@@ -9,7 +9,7 @@ from shapely.geometry import mapping
 from shapely.geometry.polygon import orient
 
 from sedas_sync.geometry import Polygonal, footprints
-from sedas_sync.geometry.rings import HALF_TURN
+from sedas_sync.geometry.wkt import HALF_TURN
 
 Box = tuple[float, float, float, float]
 """West, south, east, north, degrees; west is greater than east where it crosses the antimeridian."""

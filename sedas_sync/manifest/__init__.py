@@ -15,9 +15,9 @@ import tomli
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import hosts as _hosts
 from sedas_sync.manifest import rules
+from sedas_sync.manifest.archive_types import ADDRESS, ArchiveType, BrokenTypeError
 from sedas_sync.manifest.dates import DateSpec
-from sedas_sync.manifest.kinds import ADDRESS, ArchiveType, BrokenTypeError
-from sedas_sync.manifest.report import Report, dotted, shown, suggestion
+from sedas_sync.manifest.problems import Report, dotted, shown, suggestion
 from sedas_sync.manifest.tables import DEFAULT_TYPE, AoiTable, ArchiveConfig, Dataset, MirrorConfig, TransferConfig
 
 __all__ = [

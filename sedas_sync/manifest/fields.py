@@ -11,7 +11,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any, cast
 
-from sedas_sync.layout import Layout
+from sedas_sync.model.path_template import Layout
 
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _TILE = re.compile(r"T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])", re.IGNORECASE)

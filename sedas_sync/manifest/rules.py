@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from sedas_sync.manifest.archive_types import ArchiveType, Mistake
 from sedas_sync.manifest.dates import is_backwards
-from sedas_sync.manifest.kinds import ArchiveType, Mistake
-from sedas_sync.manifest.report import suggestion
+from sedas_sync.manifest.problems import suggestion
 from sedas_sync.manifest.tables import Dataset
-from sedas_sync.model import Sensor
+from sedas_sync.model.scene import Sensor
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from sedas_sync.layout import FIELDS
 from sedas_sync.manifest import VERSION
-from sedas_sync.manifest.kinds import ADDRESS, ArchiveType, BrokenTypeError
+from sedas_sync.manifest.archive_types import ADDRESS, ArchiveType, BrokenTypeError
 from sedas_sync.manifest.rules import PLAIN_NAME
 from sedas_sync.manifest.tables import DEFAULT_TYPE, AoiTable, ArchiveConfig, Dataset, MirrorConfig, TransferConfig
+from sedas_sync.model.path_template import FIELDS
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """The draft that editors of TOML read (Taplo, and with it Even Better TOML in VS Code)."""

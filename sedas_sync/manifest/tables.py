@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from sedas_sync.layout import Layout
 from sedas_sync.manifest import fields, units
 from sedas_sync.manifest.dates import DateSpec
+from sedas_sync.model.path_template import Layout
 
 DEFAULT_TYPE = "sedas"
 

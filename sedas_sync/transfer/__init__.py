@@ -4,9 +4,9 @@
 what a part remembers in `partial`, several connections for one scene in `segments`, what fetches share in `live`.
 """
 
-from sedas_sync.transfer.engine import fetch
+from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import Got, Job, Policy, Stopped
-from sedas_sync.transfer.live import Live
 from sedas_sync.transfer.partial import Resumable, partial_of
+from sedas_sync.transfer.shared_state import Live
 
 __all__ = ["Got", "Job", "Live", "Policy", "Resumable", "Stopped", "fetch", "partial_of"]

@@ -2,8 +2,9 @@
 
 from msgspec import Struct
 
-from sedas_sync import errors, model
-from sedas_sync.integrity import Filehash, Proving
+from sedas_sync import errors
+from sedas_sync.files.integrity import Filehash, Proving
+from sedas_sync.model import scene
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -27,8 +28,8 @@ class Policy(Struct, frozen=True, kw_only=True):
 class Job(Struct, frozen=True, kw_only=True):
     """One scene to fetch."""
 
-    id: model.SceneId
-    download: model.Download
+    id: scene.SceneId
+    download: scene.Download
     root: str
     """The mirror's folder, absolute."""
     path: str
@@ -45,12 +46,12 @@ class Job(Struct, frozen=True, kw_only=True):
 class Got(Struct, frozen=True, kw_only=True):
     """A scene that is in its place, flushed and proved."""
 
-    id: model.SceneId
+    id: scene.SceneId
     path: str
     size: int
     mtime_ns: int
     sha256: str
-    level: model.Level
+    level: scene.Level
     received: int
     """Bytes of bodies that came over the wire in this call, those that had to be thrown away included."""
     resumed_from: int

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from sedas_sync import errors, folder
+from sedas_sync import errors
+from sedas_sync.files import safe_tree
 
 _VERSION = 1
 _SLICE = 1 << 19
@@ -159,10 +160,10 @@ def partial_of(root: str, name: str) -> Resumable | None:
         name: the part, relative to the root (`Job.partial`).
     """
     try:
-        found = folder.stat(root, name)
+        found = safe_tree.stat(root, name)
         if found is None or not modes.S_ISREG(found.st_mode) or not found.st_size:
             return None
-        with folder.parent(root, note_name(name)) as (here, note):
+        with safe_tree.parent(root, note_name(name)) as (here, note):
             loaded = _load(here, note)
     except (OSError, errors.TransferError):
         return None
@@ -180,7 +181,7 @@ def tidy(root: str, place: str) -> None:
         root: the mirror's folder; the caller holds its lock, and nothing is under way.
         place: the folder of the parts, relative to the root.
     """
-    with suppress(OSError, errors.TransferError), folder.parent(root, f"{place}/-") as (here, _):
+    with suppress(OSError, errors.TransferError), safe_tree.parent(root, f"{place}/-") as (here, _):
         with os.scandir(here) as entries:
             names = {entry.name for entry in entries}
         for name in names:
@@ -222,7 +223,7 @@ def _stretch(line: bytes, total: int | None) -> list[tuple[int, int]]:
 class Partial:
     """A part that is open for writing. Several threads may write once `scatter` was called."""
 
-    def __init__(self, root: str, name: str, folders: folder.Folders | None = None) -> None:
+    def __init__(self, root: str, name: str, folders: safe_tree.Folders | None = None) -> None:
         """Open the part, or make it, and read its note.
 
         Args:
@@ -246,7 +247,7 @@ class Partial:
         self._noted = False
         self._lock = threading.Lock()
         self.file = -1
-        self._folders = folders or folder.Folders()
+        self._folders = folders or safe_tree.Folders()
         self._held, self._last = self._folders.take(root, name)
         try:
             try:
@@ -394,10 +395,10 @@ class Partial:
         """
         target, name = self._folders.take(self._root, final)
         try:
-            found = folder.place_at(self._held.file, self._last, target.file, name, replace=replace)
+            found = safe_tree.place_at(self._held.file, self._last, target.file, name, replace=replace)
         except FileNotFoundError:
             # One of the folders was deleted or moved since it was opened; the paths say what is true now.
-            found = folder.place(self._root, self._name, final, replace=replace)
+            found = safe_tree.place(self._root, self._name, final, replace=replace)
         finally:
             self._folders.give_back(target)
         self.placed = True

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sedas_sync.archives.limits import HANDFUL
-from sedas_sync.archives.spans import Window
-from sedas_sync.archives.windows import Answer, Cost, Row, complete
+from sedas_sync.archives.complete_search.cap_model import HANDFUL
+from sedas_sync.archives.complete_search.spans import Window
+from sedas_sync.archives.complete_search.windows import Answer, Cost, Row, complete
 from sedas_sync.errors import IncompleteSearch
 
 BEGIN = 1_556_582_400  # 2019-04-30

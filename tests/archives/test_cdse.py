@@ -13,11 +13,11 @@ from cdse_server import CdseServer, Fault, Product, grd, msi
 from contract import ArchiveContract, Case, no_warning
 from msgspec.structs import replace
 
-from sedas_sync import http
 from sedas_sync.archives.cdse.archive import CdseArchive
-from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
-from sedas_sync.model import Query
+from sedas_sync.model.scene import Query
+from sedas_sync.net import session
+from sedas_sync.net.credentials import Credentials
 
 AOI = "POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))"
 START = datetime(2019, 4, 30, tzinfo=UTC)
@@ -45,7 +45,7 @@ def opened(server):
     def make(account=JANE, **options):
         settings = {
             "login_url": server.login_url, "trusted_hosts": ["127.0.0.1"], "environ": {}, "now": lambda: server.clock,
-            "api": http.Api(retries=2, environ={}, sleep=lambda seconds: None),
+            "api": session.Api(retries=2, environ={}, sleep=lambda seconds: None),
         }  # fmt: skip
         archive = CdseArchive(server.url, credentials=lambda: account, **{**settings, **options})
         archives.append(archive)
@@ -551,7 +551,7 @@ def test_no_secret_shows(server, archive, caplog):
     token = download.headers["Authorization"].removeprefix("Bearer ")
     shown = [repr(archive), repr(download), repr(archive._session._tokens), caplog.text]
     assert not any(secret in text for text in shown for secret in (token, "refresh.session", JANE.password))
-    assert token not in http.redact(f"the server said {token}")
+    assert token not in session.redact(f"the server said {token}")
 
 
 # -- one session for all processes ------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@ from stac_server import StacServer
 
 import sedas_sync as ss
 from sedas_sync.archives.directory import DirectoryArchive
-from sedas_sync.assets import asset_scene
 from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, TransferError
-from sedas_sync.model import Local, Query
-from sedas_sync.names import described
-from sedas_sync.transfer import Job, Live, Policy, Stopped, fetch, local, partial_of
+from sedas_sync.model.assets import asset_scene
+from sedas_sync.model.scene import Local, Query
+from sedas_sync.planning.product_name import described
+from sedas_sync.transfer import Job, Live, Policy, Stopped, fetch, local_copy, partial_of
 
 S2 = "S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117"
 S2_LATER = "S2B_MSIL1C_20190506T110629_N0207_R137_T30UXC_20190506T120832"
@@ -222,7 +222,7 @@ def test_what_cannot_be_cloned_is_linked_and_what_cannot_be_linked_is_copied(tmp
     def refuse(*_):
         raise OSError(errno.EOPNOTSUPP, "no")
 
-    monkeypatch.setattr(local, "_clone", refuse)
+    monkeypatch.setattr(local_copy, "_clone", refuse)
     assert fetch(job(tmp_path, shelf)).received == 0
     real = os.link
 

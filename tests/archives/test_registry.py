@@ -12,7 +12,7 @@ from sedas_sync.archives import registry
 from sedas_sync.archives.registry import BUILT_IN, GROUP, Opening, Types, open_archive
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig
-from sedas_sync.manifest.kinds import ArchiveType, BrokenTypeError
+from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 
 GOOD = ArchiveType(name="good", opener="-")
 MISNAMED = ArchiveType(name="other", opener="-")
@@ -63,7 +63,7 @@ def test_two_packages_with_one_type_are_told_apart():
 
 def test_a_broken_package_is_a_mistake_of_the_manifest(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_entry_points", lambda: [EntryPoint("good", "no_such_module:KIND", GROUP)])
-    monkeypatch.setattr("sedas_sync.load.TYPES", Types())
+    monkeypatch.setattr("sedas_sync.operations.load.TYPES", Types())
     file = tmp_path / "m.toml"
     file.write_text('version = 1\n[archive]\ntype = "good"\n[dataset.d]\nproducts = ["X"]\n')
     with pytest.raises(ManifestError) as caught:
@@ -99,7 +99,7 @@ def test_reading_a_manifest_imports_no_archive(tmp_path):
     file.write_text(f'version = 1\n{tables}[dataset.d]\narchive = "sedas"\nproducts = ["X"]\n')
     heavy = ("requests", "shapely", "sqlite3", "sedas_sync.archives.sedas.archive", "sedas_sync.sandbox")
     code = (
-        "import sys; import pydantic; before = set(sys.modules); from sedas_sync.load import load_manifest; "
+        "import sys; import pydantic; before = set(sys.modules); from sedas_sync.operations.load import load_manifest; "
         f"load_manifest(sys.argv[1]); print(sorted((set(sys.modules) - before) & set({heavy!r})))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)

@@ -16,14 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from sedas_sync import http
 from sedas_sync.archives.sedas import archive as sedas
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.archives.sedas.query import search_body
 from sedas_sync.archives.sedas.rows import to_instant, to_scene
-from sedas_sync.archives.trust import may_see_token
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
-from sedas_sync.model import Download, Order, OrderState, Query, Scene
+from sedas_sync.model.scene import Download, Order, OrderState, Query, Scene
+from sedas_sync.net import session
+from sedas_sync.net.trust import may_see_token
 from sedas_sync.sandbox import Sandbox
 from sedas_sync.sandbox.catalogue import RowCatalogue, make_row
 from sedas_sync.sandbox.faults import Faults, Rule, fail
@@ -102,7 +102,7 @@ def connect():
     made = []
 
     def make(url, **options):
-        api = http.Api(sleep=lambda _seconds: None, environ={}, retries=options.pop("retries", 2))
+        api = session.Api(sleep=lambda _seconds: None, environ={}, retries=options.pop("retries", 2))
         archive = SedasArchive(url, username="sandbox", password=options.pop("password", "sandbox"), api=api, **options)
         made.append(archive)
         return archive

@@ -9,17 +9,17 @@ from contract import ArchiveContract, Case, no_warning
 from msgspec.structs import replace
 from stac_server import CORE, CQL2_JSON, CQL2_TEXT, FILTER, NOW, QUERY, StacServer, basic
 
-from sedas_sync import http
 from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.archive import StacArchive
 from sedas_sync.archives.stac.filters import conditions, said
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
-from sedas_sync.assets import each_file
-from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.geometry import footprint
-from sedas_sync.model import Query
+from sedas_sync.model.assets import each_file
+from sedas_sync.model.scene import Query
+from sedas_sync.net import session
+from sedas_sync.net.credentials import Credentials
 
 AOI = "POLYGON((-1.4 51.5,-1.2 51.5,-1.2 51.6,-1.4 51.6,-1.4 51.5))"
 MAY = Query(aoi=AOI, start=datetime(2023, 5, 1, tzinfo=UTC), stop=datetime(2023, 5, 31, 23, 59, 59, tzinfo=UTC))
@@ -33,7 +33,7 @@ def server():
 
 @pytest.fixture
 def archive(server):
-    with StacArchive(server.url, ["s2"], api=http.Api(retries=1, sleep=lambda _: None)) as opened:
+    with StacArchive(server.url, ["s2"], api=session.Api(retries=1, sleep=lambda _: None)) as opened:
         yield opened
 
 
@@ -109,10 +109,10 @@ def test_fewer_items_than_match_are_no_search(server, archive):
 def test_a_count_in_the_older_place_is_compared_too(server, archive, monkeypatch):
     """The context extension said it before `numberMatched` did; some servers give the latter as null."""
     server.add("S1")
-    answer = http.Reply.json
+    answer = session.Reply.json
     older = {"numberMatched": None, "context": {"matched": 5}}
     monkeypatch.setattr(
-        http.Reply, "json", lambda *them: {**page, **older} if "features" in (page := answer(*them)) else page
+        session.Reply, "json", lambda *them: {**page, **older} if "features" in (page := answer(*them)) else page
     )
     with pytest.raises(IncompleteSearch, match="5 items match, and gave 1"):
         found(archive)
@@ -506,7 +506,7 @@ def test_a_bearer_token_goes_to_the_archive_and_to_nobody_else(server):
         file = file_of(server, archive)
         assert dict(archive.locate(file).headers) == {"Authorization": "Bearer top-secret-token"}
         assert "top-secret-token" not in repr(archive.locate(file))
-        assert http.redact("x top-secret-token x") == "x *** x"
+        assert session.redact("x top-secret-token x") == "x *** x"
         for url, seen in (
             ("https://data.example.org/a.tif", True), ("http://data.example.org/a.tif", False),
             ("https://evil.example.org/a.tif", False), ("http://127.0.0.1:1/a.tif", False),
@@ -554,7 +554,7 @@ class TestSigned:
     @pytest.fixture
     def archive(self, server, now):
         server.signed = True
-        api = http.Api()
+        api = session.Api()
         signing = access.PlanetaryComputer(api, f"{server.url}/sas/", ["127.0.0.1"], lambda: now[0], {})
         with StacArchive(server.url, ["s2"], access=signing, api=api) as opened:
             yield opened

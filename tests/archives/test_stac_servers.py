@@ -21,7 +21,7 @@ from contract import no_warning
 from sedas_sync.archives.stac.archive import StacArchive
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.geometry import footprint
-from sedas_sync.model import Query
+from sedas_sync.model.scene import Query
 
 ITEMS = Path(sys.prefix) / "stac-items"
 WORLD = "POLYGON((-180 -90,180 -90,180 90,-180 90,-180 -90))"
@@ -134,7 +134,7 @@ def test_stac_fastapi_takes_what_is_asked(items):
     command = [sys.executable, "-m", "uvicorn", "stac_fastapi_app:app", "--port", "{port}", "--log-level", "warning"]
     environ = {
         "STAC_ITEMS": str(few),
-        "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "PYTHONPATH": f"{Path(__file__).parents[1] / 'support'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
     with running(command, few, **environ) as url, StacArchive(url, ["sentinel-2-l2a"]) as archive:
 

@@ -24,16 +24,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from sedas_sync import credentials as _credentials
-from sedas_sync import http
 from sedas_sync.archives import Orders, Warn
 from sedas_sync.archives.cdse import keycloak, odata, rows
 from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES
-from sedas_sync.archives.trust import may_see_token, without_token
-from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
-from sedas_sync.model import NOTHING, Download, Query, Reach, Scene
-from sedas_sync.threads import Pool
+from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
+from sedas_sync.model.threads import Pool
+from sedas_sync.net import credentials as _credentials
+from sedas_sync.net import session
+from sedas_sync.net.credentials import Credentials
+from sedas_sync.net.trust import may_see_token, without_token
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -101,7 +101,7 @@ class CdseArchive:
         retries: int = 5,
         connect_timeout: float = 10.0,
         stall_timeout: float = 60.0,
-        api: http.Api | None = None,
+        api: session.Api | None = None,
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -110,12 +110,12 @@ class CdseArchive:
         for address in (self._url, login_url):
             if not may_see_token(address, address, ()):
                 raise ManifestError(
-                    f"the address {http.shorten(address)} cannot be used: it is neither https nor http to loopback"
+                    f"the address {session.shorten(address)} cannot be used: it is neither https nor http to loopback"
                 )
         self.identity = identity or f"cdse {self._url}"
         self._collections = tuple(collections)
         self._reach = Reach(api=self._url, trusted_hosts=self._trusted)
-        self._api = api or http.Api(
+        self._api = api or session.Api(
             retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
         )
         host, login = (urlsplit(address).hostname or "" for address in (self._url, login_url))
@@ -223,7 +223,7 @@ class CdseArchive:
                 self._narrow, reply = False, wider
         return _answer(reply, "a search")
 
-    def _search(self, condition: str, skip: int) -> http.Reply:
+    def _search(self, condition: str, skip: int) -> session.Reply:
         options = {"$filter": condition, **_OPTIONS, **({"$skip": str(skip)} if skip else {})}
         return self._api.send("GET", odata.address(self._url, "Products", options))
 
@@ -273,7 +273,7 @@ class CdseArchive:
             address = odata.address(self._url, "DeletedProducts", {"$filter": condition, "$top": str(PAGE)})
             try:
                 listed = _rows(_answer(self._api.send("GET", address), "a question"), "a question")
-            except http.StoppedError:
+            except session.StoppedError:
                 raise
             except ArchiveError:
                 return
@@ -282,8 +282,8 @@ class CdseArchive:
                     continue
                 name = rows.scene_id(row)
                 if name in batch:
-                    cause = http.shorten(str(row.get("DeletionCause") or "no reason given"), 80)
-                    date = http.shorten(str(row.get("DeletionDate") or "")[:10], 10)
+                    cause = session.shorten(str(row.get("DeletionCause") or "no reason given"), 80)
+                    date = session.shorten(str(row.get("DeletionDate") or "")[:10], 10)
                     yield name, f"was deleted from the archive{f' on {date}' if date else ''}: {cause}"
 
     # -- downloads ---------------------------------------------------------------------------------------------------
@@ -422,7 +422,7 @@ def _parts(stretch: _Stretch) -> Iterator[_Stretch]:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def _answer(reply: http.Reply, what: str) -> Mapping[str, Any]:
+def _answer(reply: session.Reply, what: str) -> Mapping[str, Any]:
     if not reply.ok:
         raise reply.error(what)
     answer = reply.json(what)
@@ -458,7 +458,7 @@ def _batches(items: list[str], size: int) -> Iterator[list[str]]:
 
 def _shown(row: object) -> str:
     """A row as a warning shows it: JSON, so that control characters are escaped, shortened and redacted."""
-    return http.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
+    return session.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
 
 
 def open_archive(opening: "Opening") -> CdseArchive:

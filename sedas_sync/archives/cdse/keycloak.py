@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sedas_sync import http
 from sedas_sync.archives.cdse.kind import TOTP
-from sedas_sync.credentials import Credentials, belongs, withheld
 from sedas_sync.errors import ArchiveError, AuthenticationError
+from sedas_sync.net import session
+from sedas_sync.net.credentials import Credentials, belongs, withheld
 
 CLIENT = "cdse-public"
 """The client that accounts of the Copernicus Data Space log in with (Access Token page, 2025-03)."""
@@ -175,7 +175,7 @@ class Session:
 
     def __init__(
         self,
-        api: http.Api,
+        api: session.Api,
         login_url: str,
         credentials: Callable[[], Credentials],
         *,
@@ -258,7 +258,7 @@ class Session:
     def _from_store_or_login(self, refused: str | None, *, after_refusal: bool) -> Tokens:
         if self._account is None:
             found = self._find()
-            http.remember_secret(found.password)
+            session.remember_secret(found.password)
             self._account = found, self._make_store(found.username)
         account, store = self._account
         with store.held():
@@ -303,10 +303,10 @@ class Session:
             )
         return self._given(reply, begun, after_refusal=after_refusal)
 
-    def _ask(self, form: Mapping[str, str]) -> http.Reply:
+    def _ask(self, form: Mapping[str, str]) -> session.Reply:
         return self._api.send("POST", self._url, form={"client_id": CLIENT, **form})
 
-    def _given(self, reply: http.Reply, begun: float, *, after_refusal: bool) -> Tokens:
+    def _given(self, reply: session.Reply, begun: float, *, after_refusal: bool) -> Tokens:
         if not reply.ok:
             raise reply.error("the login")
         answer = reply.json("the login")
@@ -344,16 +344,16 @@ def _token(value: object) -> str:
 
 
 def _hide(tokens: Tokens) -> None:
-    http.remember_secret(tokens.access)
+    session.remember_secret(tokens.access)
     if tokens.refresh is not None:
-        http.remember_secret(tokens.refresh)
+        session.remember_secret(tokens.refresh)
 
 
-def _stated(reply: http.Reply) -> str:
+def _stated(reply: session.Reply) -> str:
     """What a refusal says: Keycloak's description, else its status."""
     try:
         answer: Any = json.loads(reply.body)
         words = answer["error_description"] if answer.get("error_description") else answer["error"]
-        return http.shorten(str(words), 120)
+        return session.shorten(str(words), 120)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"status {reply.status}"

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.kinds import ArchiveType, Key, Mistake, Variables
+from sedas_sync.manifest.archive_types import ArchiveType, Key, Mistake, Variables
 from sedas_sync.manifest.tables import ArchiveConfig
 
 LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"

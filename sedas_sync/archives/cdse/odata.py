@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model import Query
+from sedas_sync.model.scene import Query
 
 RAW = "$filter"
 """The name in a manifest's `filters` under which conjuncts stand that are passed on as they are."""

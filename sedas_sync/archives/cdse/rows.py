@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from sys import intern
 from typing import Any
 
-from sedas_sync.archives.further import Further
-from sedas_sync.model import NOTHING, Scene, Sensor
+from sedas_sync.archives.lazy_json import Further
+from sedas_sync.model.scene import NOTHING, Scene, Sensor
 
 ADVICE = (
     "offline: it can only be ordered in the Copernicus Data Workspace "

@@ -15,18 +15,19 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from msgspec.structs import replace
 
-from sedas_sync import credentials, http
-from sedas_sync.archives import Orders, Warn, windows
+from sedas_sync.archives import Orders, Warn
+from sedas_sync.archives.complete_search import windows
 from sedas_sync.archives.sedas.answers import as_list, products_of
 from sedas_sync.archives.sedas.asking import Asking
 from sedas_sync.archives.sedas.query import search_body, seconds, seconds_up
 from sedas_sync.archives.sedas.rows import identify, shown, to_instant, to_scene
 from sedas_sync.archives.sedas.tokens import Tokens
-from sedas_sync.archives.trust import host_and_port, may_see_token, without_token
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
-from sedas_sync.model import NOTHING, Download, Order, OrderState, Query, Reach, Scene
-from sedas_sync.network import is_loopback
-from sedas_sync.threads import Pool
+from sedas_sync.model.scene import NOTHING, Download, Order, OrderState, Query, Reach, Scene
+from sedas_sync.model.threads import Pool
+from sedas_sync.net import credentials, session
+from sedas_sync.net.policy import is_loopback
+from sedas_sync.net.trust import host_and_port, may_see_token, without_token
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -118,14 +119,14 @@ class SedasArchive:
         connect_timeout: float = 10.0,
         stall_timeout: float = 60.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        api: http.Api | None = None,
+        api: session.Api | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = _checked_base(url)
         if not username or not password:
             raise AuthenticationError("the user name and the password for the archive must not be empty")
         self._account = (username, password)
-        http.remember_secret(password)
+        session.remember_secret(password)
         if trusted_hosts is None:
             trusted_hosts = TRUSTED_HOSTS if may_see_token(self._url, LIVE_URL, TRUSTED_HOSTS) else ()
         self._trusted = tuple(trusted_hosts)
@@ -134,7 +135,7 @@ class SedasArchive:
         self.identity = identity or f"sedas {self._url}"
         self._now = now
         self._reach = Reach(api=self._url, trusted_hosts=self._trusted)
-        self._api = api or http.Api(
+        self._api = api or session.Api(
             retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
         )
         self._tokens = Tokens(self._log_in, clock)
@@ -151,7 +152,7 @@ class SedasArchive:
 
     @classmethod
     def from_env(cls, url: str = LIVE_URL, *, prompt: bool = False, **options: Any) -> Self:
-        """Make one with the credentials of the environment, netrc or the keyring (see `sedas_sync.credentials`).
+        """Make one with the credentials of the environment, netrc or the keyring (see `sedas_sync.net.credentials`).
 
         Those of the environment are for `*.satapps.org` and the hosts that `SEDAS_HOST` names; neither they nor a token
         that they gave go to any other, whatever `trusted_hosts` says.
@@ -211,7 +212,7 @@ class SedasArchive:
         token = answer.get("token") if isinstance(answer, dict) else None
         if not isinstance(token, str) or not token or not token.isprintable() or not token.isascii():
             raise ArchiveError("the archive answered the login without a token")
-        http.remember_secret(token)
+        session.remember_secret(token)
         try:
             until = to_instant(answer["validUntil"])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -226,11 +227,11 @@ class SedasArchive:
         *,
         json: object = None,
         repeat: bool = True,
-        final: Callable[[http.Reply], bool] | None = None,
-    ) -> http.Reply:
+        final: Callable[[session.Reply], bool] | None = None,
+    ) -> session.Reply:
         """Ask the API with the token; renew it once where the API says that it is over."""
 
-        def ask(token: str) -> http.Reply:
+        def ask(token: str) -> session.Reply:
             headers = {"Authorization": f"Token {token}"}
             return self._api.send(method, self._url + path, json=json, headers=headers, repeat=repeat, final=final)
 
@@ -253,7 +254,7 @@ class SedasArchive:
             )
         return reply
 
-    def _answer(self, reply: http.Reply, what: str) -> Any:
+    def _answer(self, reply: session.Reply, what: str) -> Any:
         if reply.status == _FORBIDDEN:
             raise AuthenticationError(f"this account may not do that: {reply.error(what)}", forbidden=True)
         if not reply.ok:
@@ -267,7 +268,7 @@ class SedasArchive:
     # -- the catalogue -----------------------------------------------------------------------------------------------
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
-        """Yield every scene that matches, each once; see `Archive.find` and `sedas_sync.archives.windows`."""
+        """Yield every scene that matches, each once; see `Archive.find` and the package `complete_search`."""
         found: set[str] = set()
         try:
             yield from self._find(query, found, warn)
@@ -530,7 +531,9 @@ class SedasArchive:
         try:
             host_and_port(url)
         except ValueError as reason:
-            raise ArchiveError(f"the link of {scene.id} cannot be used: {reason}: {http.shorten(url, 120)}") from None
+            raise ArchiveError(
+                f"the link of {scene.id} cannot be used: {reason}: {session.shorten(url, 120)}"
+            ) from None
         headers: Mapping[str, str] = NOTHING
         if may_see_token(url, self._url, self._trusted):
             headers = {"Authorization": f"Token {self._tokens.current()}"}
@@ -556,8 +559,8 @@ class SedasArchive:
         what: str,
         *,
         repeat: bool = True,
-        final: Callable[[http.Reply], bool] | None = None,
-    ) -> http.Reply:
+        final: Callable[[session.Reply], bool] | None = None,
+    ) -> session.Reply:
         """Call `request`; where that is not there, `/request` with the double slash of the original client."""
         if self._lists.request_path is not None:
             return self._call(method, self._lists.request_path + rest, what, repeat=repeat, final=final)
@@ -617,7 +620,7 @@ class SedasArchive:
                 return item
         return objects[0] if len(objects) == 1 and _order_number(objects[0]) is None else None
 
-    def _ask_orders(self, numbers: Collection[str]) -> http.Reply:
+    def _ask_orders(self, numbers: Collection[str]) -> session.Reply:
         rest = "?ids=" + ",".join(quote(number, safe="") for number in numbers)
         alone = len(numbers) == 1
         return self._request_call(
@@ -661,7 +664,7 @@ def _checked_base(url: str) -> str:
     try:
         scheme, host, _ = host_and_port(url)
     except ValueError as reason:
-        raise ManifestError(f"the archive's url {http.shorten(str(url), 120)!r} cannot be used: {reason}") from None
+        raise ManifestError(f"the archive's url {session.shorten(str(url), 120)!r} cannot be used: {reason}") from None
     if scheme == "http" and not is_loopback(host):
         raise ManifestError(
             f"the archive's url {url!r} is plain http, over which a password would be readable: use https"
@@ -677,7 +680,7 @@ def _check_area(aoi_wkt: str) -> None:
     try:
         from_wkt(aoi_wkt)
     except ValueError as reason:
-        raise ValueError(f"the area {http.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
+        raise ValueError(f"the area {session.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
 
 
 def _sensor_word(sensor: str) -> Literal["all", "optical", "sar"]:
@@ -692,18 +695,18 @@ def _sensor_word(sensor: str) -> Literal["all", "optical", "sar"]:
             raise ValueError(f"sensor is {sensor!r}; it is one of all, optical, sar")
 
 
-def _token_refused(reply: http.Reply) -> bool:
+def _token_refused(reply: session.Reply) -> bool:
     if reply.status in {_UNAUTHORISED, _FORBIDDEN}:
         return True
     return reply.status == _BAD_REQUEST and reply.says(_TOKEN_GONE)
 
 
-def _not_ready(reply: http.Reply) -> bool:
+def _not_ready(reply: session.Reply) -> bool:
     """A bug of the service while an order is in progress (geocento/SEDAS-issues 6): not an error of the order."""
     return reply.status == _SERVER_ERROR and reply.says(_NOT_READY)
 
 
-def _order_refused(reply: http.Reply, what: str) -> ArchiveError:
+def _order_refused(reply: session.Reply, what: str) -> ArchiveError:
     error = reply.error(what)
     quota = reply.status == _TOO_MANY or error.retry_after is not None or any(reply.says(word) for word in _QUOTA_WORDS)
     if not quota:
@@ -771,7 +774,7 @@ def _updated(order: Order, told: dict[str, Any] | None) -> Order:
         missing=0,
         state=state,
         download_url=url if ready else None,
-        detail=http.shorten(word, 80) if word is not None else order.detail,
+        detail=session.shorten(word, 80) if word is not None else order.detail,
     )
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sedas_sync.archives import windows
+from sedas_sync.archives.complete_search import windows
 from sedas_sync.archives.sedas.areas import cut_area
 from sedas_sync.archives.sedas.query import OPTICAL_TYPES, SAR_TYPES, search_body, seconds, wire_time
 from sedas_sync.archives.sedas.rows import group_of, identify, shown, to_instant
-from sedas_sync.model import Query
+from sedas_sync.model.scene import Query
 
 
 @dataclass(slots=True)

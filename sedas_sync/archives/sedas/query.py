@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sedas_sync.model import Query
+from sedas_sync.model.scene import Query
 
 _WEB_TYPE: dict[str, str] = {"all": "All", "sar": "SAR", "optical": "Optical"}
 OPTICAL_TYPES = frozenset({"L1C", "ARD"})

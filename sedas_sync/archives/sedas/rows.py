@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
-from sedas_sync import http
-from sedas_sync.archives.further import Further
-from sedas_sync.model import NOTHING, Scene, Sensor
+from sedas_sync.archives.lazy_json import Further
+from sedas_sync.model.scene import NOTHING, Scene, Sensor
+from sedas_sync.net import session
 
 
 class _UnusableRowError(ValueError):
@@ -219,4 +219,4 @@ def _kept_once(word: str | None) -> str | None:
 
 def shown(row: object) -> str:
     """A row as a warning shows it: JSON, so that control characters are escaped, shortened and redacted."""
-    return http.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
+    return session.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
-from sedas_sync import credentials, http
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, VARIABLES, token_variables
-from sedas_sync.archives.trust import may_see_token, without_token
-from sedas_sync.credentials import Credentials
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest import hosts
-from sedas_sync.model import NOTHING
+from sedas_sync.model.scene import NOTHING
+from sedas_sync.net import credentials, session
+from sedas_sync.net.credentials import Credentials
+from sedas_sync.net.trust import may_see_token, without_token
 
 MARGIN = timedelta(seconds=60)
 """Before its end a signature is renewed (as the Planetary Computer's own SDK does)."""
@@ -61,8 +61,8 @@ class Header:
         self._api = api
         self._trusted = tuple(trusted_hosts)
         if value is not None:
-            http.remember_secret(value)
-            http.remember_secret(value.partition(" ")[2])
+            session.remember_secret(value)
+            session.remember_secret(value.partition(" ")[2])
 
     def headers(self, url: str) -> Mapping[str, str]:
         """See `Access`."""
@@ -93,7 +93,7 @@ def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mappin
 def basic(found: Credentials, api: str, trusted_hosts: Iterable[str]) -> Header:
     """Access by user name and password."""
     pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
-    http.remember_secret(found.password)
+    session.remember_secret(found.password)
     variable = None if found.hosts is None else VARIABLES.host
     return Header(f"Basic {pair}", api, found.may_go_to(trusted_hosts), variable=variable)
 
@@ -118,7 +118,7 @@ class PlanetaryComputer:
 
     def __init__(
         self,
-        api: http.Api,
+        api: session.Api,
         sign_url: str,
         trusted_hosts: Iterable[str],
         clock: Callable[[], datetime],
@@ -126,12 +126,12 @@ class PlanetaryComputer:
     ) -> None:
         self._api = api
         self._sign_url = sign_url.rstrip("/")
-        key = http.setting(environ, *SUBSCRIPTION.names)
+        key = session.setting(environ, *SUBSCRIPTION.names)
         signer = urlsplit(sign_url).hostname or ""
         self._key = key if credentials.belongs(signer, SUBSCRIPTION, environ) else None
         self._withheld = credentials.withheld(signer, SUBSCRIPTION, environ) if key and not self._key else ""
         if key is not None:
-            http.remember_secret(key)
+            session.remember_secret(key)
         self._trusted = tuple(trusted_hosts) if self._key is None else hosts.in_both(trusted_hosts, ())
         self._clock = clock
         self._signatures: dict[tuple[str, str], _Signature] = {}
@@ -185,5 +185,5 @@ class PlanetaryComputer:
             raise ArchiveError(f"the archive answered {what} with something else") from None
         if not isinstance(token, str) or not token or lasting <= timedelta(0):
             raise ArchiveError(f"the archive answered {what} with a token that is over")
-        http.remember_secret(token)
+        session.remember_secret(token)
         return _Signature(token.lstrip("?"), until)

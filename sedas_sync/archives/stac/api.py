@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from sedas_sync import http
 from sedas_sync.archives.stac.access import Access
 from sedas_sync.archives.stac.filters import Condition, Way, said
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, SedasSyncError
+from sedas_sync.net import session
 
 PAGE = 100
 """Items a page: small enough for servers that answer through gateways with a limit of some megabytes."""
@@ -63,7 +63,7 @@ class StacApi:
         access: what goes along with a request.
     """
 
-    def __init__(self, url: str, api: http.Api, access: Access) -> None:
+    def __init__(self, url: str, api: session.Api, access: Access) -> None:
         self._url = url
         self._api = api
         self._access = access
@@ -192,19 +192,19 @@ class StacApi:
             raise _failed(reply, what)
         return reply.json(what)
 
-    def _send(self, request: _Request) -> http.Reply:
+    def _send(self, request: _Request) -> session.Reply:
         headers = {**dict(request.headers), **self._access.headers(request.url)}
         return self._api.send(request.method, request.url, json=request.body, headers=headers)
 
 
-def _failed(reply: http.Reply, what: str) -> SedasSyncError:
+def _failed(reply: session.Reply, what: str) -> SedasSyncError:
     error = reply.error(what)
     if reply.status in _UNAUTHORISED:
         return AuthenticationError(str(error), forbidden=reply.status == _FORBIDDEN)
     return error
 
 
-def _smaller(reply: http.Reply, page: int) -> int | None:
+def _smaller(reply: session.Reply, page: int) -> int | None:
     """A page that a server which refuses this one may give; None where that is not what it says."""
     if reply.status not in _NOT_TAKEN or not reply.says("limit") or page <= 1:
         return None
@@ -239,7 +239,7 @@ def _bounds(polygon: Mapping[str, Any]) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _page(reply: http.Reply) -> dict[str, Any]:
+def _page(reply: session.Reply) -> dict[str, Any]:
     page = reply.json("a search")
     if not isinstance(page, dict) or not isinstance(page.get("features"), list):
         raise ArchiveError("the archive answered a search with something that is no page of items")
@@ -268,7 +268,7 @@ def _joined(base: str, href: str) -> str:
         url = urljoin(base, href)
         urlsplit(url)
     except ValueError:
-        raise ArchiveError(f"{http.shorten(href, 120)!r} is not an address that can be asked") from None
+        raise ArchiveError(f"{session.shorten(href, 120)!r} is not an address that can be asked") from None
     return url
 
 
@@ -291,7 +291,7 @@ def _read_landing(landing: Any, url: str) -> Abilities:
     link = post or _link(landing, "search")
     if link is None:
         raise ArchiveError(
-            f"{http.shorten(url)} has no link to item search: is it the landing page of a STAC API? "
+            f"{session.shorten(url)} has no link to item search: is it the landing page of a STAC API? "
             "A catalogue of files alone cannot be searched"
         )
     search = _joined(url if url.endswith("/") else f"{url}/", link["href"])

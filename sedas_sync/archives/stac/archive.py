@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from sedas_sync import http
 from sedas_sync.archives import Orders, Warn
 from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac.api import Body, StacApi
@@ -14,7 +13,8 @@ from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import SIGN_URL
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model import Download, Query, Reach, Scene
+from sedas_sync.model.scene import Download, Query, Reach, Scene
+from sedas_sync.net import session
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -48,7 +48,7 @@ class StacArchive:
         *,
         assets: Sequence[str] = (),
         access: _access.Access | None = None,
-        api: http.Api | None = None,
+        api: session.Api | None = None,
         trusted_hosts: Iterable[str] = (),
     ) -> None:
         self.identity = f"stac {url.rstrip('/')}/"
@@ -56,7 +56,7 @@ class StacArchive:
         self._assets = tuple(assets)
         self._access = access or _access.Header(None, url)
         self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
-        self._http = api or http.Api(reach=self._reach)
+        self._http = api or session.Api(reach=self._reach)
         self._stac = StacApi(url, self._http, self._access)
         self._url = url
 
@@ -123,7 +123,8 @@ class StacArchive:
             raise ArchiveError(f"{scene.id} is not online")
         if urlsplit(url).scheme not in ("http", "https"):
             raise ArchiveError(
-                f"{scene.id} is at {http.shorten(url, 120)}, and only http and https are fetched: choose other assets"
+                f"{scene.id} is at {session.shorten(url, 120)}: only http and https URLs can be downloaded; "
+                "choose other assets"
             )
         if refused is not None:
             url = self._fresh(scene, url)
@@ -137,7 +138,7 @@ class StacArchive:
         )
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
-                self._access.withholds(url) or f"the catalogue has no other link to it than {http.shorten(url, 120)}"
+                self._access.withholds(url) or f"the catalogue has no other link to it than {session.shorten(url, 120)}"
             )
         return located
 
@@ -172,7 +173,7 @@ class StacArchive:
             return item, scene_of_item(item, self._address(item), self._assets)
         except UnusableItemError as error:
             shown = feature.get("id") if isinstance(feature, dict) else None
-            warn(f"an item was left out, {error}: {http.shorten(str(shown or feature), 120)}")
+            warn(f"an item was left out, {error}: {session.shorten(str(shown or feature), 120)}")
             return None
 
     def _address(self, item: dict[str, Any]) -> str:
@@ -226,7 +227,7 @@ def open_archive(opening: "Opening") -> StacArchive:
     url, options = config.url or "", config.options
     # The manifest itself names where links are signed.
     signer = urlsplit(options["sign_url"] or "").hostname
-    api = http.Api(
+    api = session.Api(
         retries=transfer.retries,
         connect_timeout=transfer.connect_timeout,
         stall_timeout=transfer.stall_timeout,

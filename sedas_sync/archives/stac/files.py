@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import unquote, urljoin
 
 from sedas_sync.archives.stac.multihash import digest_of
-from sedas_sync.layout import safe_name as _safe_name
-from sedas_sync.model import Asset
+from sedas_sync.model.path_template import safe_name as _safe_name
+from sedas_sync.model.scene import Asset
 
 safe_name = lru_cache(maxsize=1024)(_safe_name)
 

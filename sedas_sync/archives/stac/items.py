@@ -12,10 +12,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.further import Further
+from sedas_sync.archives.lazy_json import Further
 from sedas_sync.archives.stac.files import chosen, files_of, joined, not_yet
-from sedas_sync.assets import total_size
-from sedas_sync.model import Scene, Sensor
+from sedas_sync.model.assets import total_size
+from sedas_sync.model.scene import Scene, Sensor
 
 _SAR = frozenset({"c-sar", "sar", "x-sar", "l-sar", "s-sar", "palsar", "palsar-2", "asar", "sar-x", "sar-c"})
 _OPTICAL = frozenset({"msi", "oli", "oli_tirs", "etm", "etm+", "tm", "mss", "modis", "aster", "hrv", "naomi", "olci"})

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.kinds import ArchiveType, Key, Mistake, Variables
+from sedas_sync.manifest.archive_types import ArchiveType, Key, Mistake, Variables
 from sedas_sync.manifest.tables import ArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"

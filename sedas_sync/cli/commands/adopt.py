@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
-from sedas_sync.cli.shared import (
+from sedas_sync.cli.session import (
     end_with,
     event_view,
     interrupted,
@@ -18,7 +18,7 @@ from sedas_sync.cli.shared import (
     warn_all,
 )
 from sedas_sync.errors import ManifestError
-from sedas_sync.render import text
+from sedas_sync.output import text
 
 
 @click.command()

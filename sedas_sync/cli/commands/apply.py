@@ -17,7 +17,7 @@ from sedas_sync.cli.options import (
     manifest_argument,
     prune_option,
 )
-from sedas_sync.cli.shared import (
+from sedas_sync.cli.session import (
     end_with,
     event_view,
     interrupted,
@@ -76,7 +76,7 @@ def apply(
     common: Globals,
 ) -> None:
     """Make the folder what the manifest says."""
-    from sedas_sync.prune import DEFAULT, Limit  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.planning.prune import DEFAULT, Limit  # noqa: PLC0415  # only where it is needed: start-up is short
 
     limit = DEFAULT if max_prune is None else Limit.parse(max_prune)
     address = _scheduler(executor, scheduler)
@@ -186,7 +186,7 @@ def _scheduler(executor: str, scheduler: str | None) -> str | None:
 def _workers(address: str | None) -> AbstractContextManager[Any]:
     if address is None:
         return nullcontext()
-    from sedas_sync.cluster import dask_cluster  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.workers.dask import dask_cluster  # noqa: PLC0415  # only where it is needed: start-up is short
 
     return dask_cluster(address)
 
@@ -195,8 +195,8 @@ def _tell_next(summary: Any, made: Any) -> None:
     """What is left to be done, where something is."""
     from collections import Counter  # noqa: PLC0415  # only where it is needed: start-up is short
 
-    from sedas_sync.model import Kind  # noqa: PLC0415  # as above
-    from sedas_sync.words import count, printable  # noqa: PLC0415  # as above
+    from sedas_sync.model.scene import Kind  # noqa: PLC0415  # as above
+    from sedas_sync.model.text import count, printable  # noqa: PLC0415  # as above
 
     if summary.failed:
         told = "the same command tries again; `sedas-sync why ID` tells what is known of a scene"
@@ -212,7 +212,7 @@ def _tell_next(summary: Any, made: Any) -> None:
 
 def _saved_plan(mirror: Any, file: str) -> Any:
     """A plan of `plan --out`, which was made from what the manifest says."""
-    from sedas_sync.saved import loads  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.planning.saved_plan import loads  # noqa: PLC0415  # only where it is needed: start-up is short
 
     with opened_file(file, "r") as opened:
         try:
@@ -224,13 +224,13 @@ def _saved_plan(mirror: Any, file: str) -> Any:
 
 
 def _made_from(manifest: str) -> Any:
-    from sedas_sync.unchanged import made_from  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.operations.noop import made_from  # noqa: PLC0415  # only where it is needed: start-up is short
 
     return made_from(manifest)
 
 
 def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
-    from sedas_sync.render import text  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.output import text  # noqa: PLC0415  # only where it is needed: start-up is short
 
     if made.failures or not made.search_complete:
         click.echo("The lock is left as it is: the search failed or stayed incomplete.", err=True)

@@ -4,7 +4,7 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from sedas_sync.cli.options import Globals, global_options
-from sedas_sync.cli.shared import print_json
+from sedas_sync.cli.session import print_json
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_SEDAS_SYNC_COMPLETE"

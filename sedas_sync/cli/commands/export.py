@@ -6,9 +6,9 @@ from dataclasses import replace
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import end_with, event_view, interruptible, opened_mirror, print_json, tell, tell_failures
+from sedas_sync.cli.session import end_with, event_view, interruptible, opened_mirror, print_json, tell, tell_failures
 from sedas_sync.errors import ManifestError
-from sedas_sync.export import FORMATS, Exported, Format
+from sedas_sync.output.export import FORMATS, Exported, Format
 
 _TOLD = 10
 

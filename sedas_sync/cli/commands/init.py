@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import as_argument, print_json
+from sedas_sync.cli.session import as_argument, print_json
 from sedas_sync.errors import ManifestError
 
 
@@ -38,10 +38,10 @@ def init(manifest: str, geojson: str | None, common: Globals) -> None:
 def _start(target: Path, geojson: str | None) -> tuple[str, tuple[str, ...], int]:
     """The text to write, the names of its areas, and how many features were left out."""
     if geojson is None:
-        from sedas_sync.template import OWN_AREA, manifest_text  # noqa: PLC0415  # only where it is needed
+        from sedas_sync.operations.init_template import OWN_AREA, manifest_text  # noqa: PLC0415  # only where it is needed
 
         return manifest_text(), (OWN_AREA,), 0
-    from sedas_sync.starting import from_geojson  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.operations.init import from_geojson  # noqa: PLC0415  # only where it is needed: start-up is short
 
     if target.exists():
         raise ManifestError(f"{target}: is already there, and is left as it is")

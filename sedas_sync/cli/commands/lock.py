@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import click
 
 from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
-from sedas_sync.cli.shared import (
+from sedas_sync.cli.session import (
     CHANGES_TO_MAKE,
     end_with,
     event_view,
@@ -18,8 +18,8 @@ from sedas_sync.cli.shared import (
     warn_all,
 )
 from sedas_sync.errors import AuthenticationError
-from sedas_sync.render import text
-from sedas_sync.render.look import look_of
+from sedas_sync.output import text
+from sedas_sync.output.style import look_of
 
 
 @click.command()

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import click
 
 from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
-from sedas_sync.cli.shared import opened_mirror, print_json, warn_all
+from sedas_sync.cli.session import opened_mirror, print_json, warn_all
 from sedas_sync.errors import ManifestError
-from sedas_sync.render import text
-from sedas_sync.render.look import look_of
-from sedas_sync.words import printable
+from sedas_sync.model.text import printable
+from sedas_sync.output import text
+from sedas_sync.output.style import look_of
 
 
 @click.command()
@@ -35,7 +35,7 @@ def orders(manifest: str, forget: str | None, common: Globals) -> None:
         known, now = mirror.orders(warn=said.append), datetime.now(UTC)
         warn_all(tuple(said), common)
         if common.as_json:
-            from sedas_sync.status import order_json  # noqa: PLC0415  # imports what a manifest needs
+            from sedas_sync.operations.status import order_json  # noqa: PLC0415  # imports what a manifest needs
 
             print_json([order_json(order, now) for order in known])
         elif known:

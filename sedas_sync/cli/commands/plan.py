@@ -16,7 +16,7 @@ from sedas_sync.cli.options import (
     manifest_argument,
     prune_option,
 )
-from sedas_sync.cli.shared import (
+from sedas_sync.cli.session import (
     CHANGES_TO_MAKE,
     as_argument,
     end_with,
@@ -29,9 +29,9 @@ from sedas_sync.cli.shared import (
     warn_all,
 )
 from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.events import exit_code_of
-from sedas_sync.render.look import look_of
-from sedas_sync.render.plan import plan as plan_text
+from sedas_sync.model.events import exit_code_of
+from sedas_sync.output.plan_text import plan as plan_text
+from sedas_sync.output.style import look_of
 
 
 @click.command()
@@ -143,14 +143,14 @@ def _check_place(out: Path) -> None:
 
 
 def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> None:
-    from sedas_sync.lockfile import write_whole  # noqa: PLC0415  # only where a plan is saved
-    from sedas_sync.saved import dumps  # noqa: PLC0415
+    from sedas_sync.operations.lock_file import write_whole  # noqa: PLC0415  # only where a plan is saved
+    from sedas_sync.planning.saved_plan import dumps  # noqa: PLC0415
 
     write_whole(Path(out), dumps(mirror.save(made, datasets=datasets)).encode())
 
 
 def _write_summary(made: Any, command: str, file: str, order: tuple[str, ...]) -> None:
-    from sedas_sync.render import markdown  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.output import markdown  # noqa: PLC0415  # only where it is needed: start-up is short
 
     # Not as a whole and renamed: it may be a device, or a file that somebody holds open.
     with opened_file(file, "w") as opened:

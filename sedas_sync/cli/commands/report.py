@@ -3,7 +3,7 @@
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.cli.session import event_view, interruptible, opened_mirror, print_json, warn_all
 
 
 @click.command()
@@ -26,7 +26,7 @@ def report(manifest: str, out: str | None, common: Globals) -> None:
         if common.as_json:
             print_json(written.to_json())
         elif not common.quiet:
-            from sedas_sync.words import printable, size  # noqa: PLC0415  # only where it is needed
+            from sedas_sync.model.text import printable, size  # noqa: PLC0415  # only where it is needed
 
             noun = "scene" if written.scenes == 1 else "scenes"
             click.echo(f"Wrote {printable(written.path)}: {written.scenes:,} {noun}, {size(written.bytes)}.")

@@ -7,7 +7,7 @@ import sys
 import click
 
 from sedas_sync.cli.options import Globals, global_options
-from sedas_sync.cli.shared import interruptible, print_json
+from sedas_sync.cli.session import interruptible, print_json
 from sedas_sync.errors import ManifestError
 
 

@@ -3,7 +3,7 @@
 import click
 
 from sedas_sync.cli.options import Globals, completer, global_options
-from sedas_sync.cli.shared import print_json
+from sedas_sync.cli.session import print_json
 from sedas_sync.errors import ManifestError
 
 
@@ -19,7 +19,7 @@ def schema(name: str, common: Globals) -> None:
 
         print_json(manifest_schema(TYPES))
         return
-    from sedas_sync.schemas import COMMANDS, schema_of  # noqa: PLC0415  # as above
+    from sedas_sync.output.json_schema import COMMANDS, schema_of  # noqa: PLC0415  # as above
 
     if name not in COMMANDS:
         raise ManifestError(f"{name}: has no schema; known here: manifest, {', '.join(COMMANDS)}")

@@ -5,7 +5,7 @@ import sys
 import click
 
 from sedas_sync.cli.options import Globals, datasets_option, global_options, manifest_argument
-from sedas_sync.cli.shared import (
+from sedas_sync.cli.session import (
     end_with,
     event_view,
     interruptible,
@@ -16,10 +16,10 @@ from sedas_sync.cli.shared import (
     write_lines,
 )
 from sedas_sync.errors import ManifestError
-from sedas_sync.events import exit_code_of
-from sedas_sync.export import tables
-from sedas_sync.render import text
-from sedas_sync.render.look import look_of
+from sedas_sync.model.events import exit_code_of
+from sedas_sync.output import text
+from sedas_sync.output.export import tables
+from sedas_sync.output.style import look_of
 
 
 @click.command()

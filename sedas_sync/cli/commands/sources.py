@@ -5,10 +5,10 @@ import sys
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import event_view, interruptible, opened_mirror, print_json
-from sedas_sync.events import Step
-from sedas_sync.render import text
-from sedas_sync.render.look import look_of
+from sedas_sync.cli.session import event_view, interruptible, opened_mirror, print_json
+from sedas_sync.model.events import Step
+from sedas_sync.output import text
+from sedas_sync.output.style import look_of
 
 
 @click.command()

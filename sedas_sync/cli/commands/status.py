@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import event_view, interruptible, opened_mirror, print_json, warn_all
-from sedas_sync.render import text
-from sedas_sync.render.look import look_of
+from sedas_sync.cli.session import event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.output import text
+from sedas_sync.output.style import look_of
 
 
 @click.command()

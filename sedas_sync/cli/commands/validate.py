@@ -3,7 +3,7 @@
 import click
 
 from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.shared import print_json
+from sedas_sync.cli.session import print_json
 from sedas_sync.errors import ManifestError
 
 
@@ -12,7 +12,7 @@ from sedas_sync.errors import ManifestError
 @global_options
 def validate(manifest: str, common: Globals) -> None:
     """Check a manifest without the network."""
-    from sedas_sync.load import load_manifest  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.operations.load import load_manifest  # noqa: PLC0415  # only where it is needed: start-up is short
 
     try:
         checked = load_manifest(manifest)

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import click
 
 from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
-from sedas_sync.cli.shared import (
+from sedas_sync.cli.session import (
     end_with,
     event_view,
     interrupted,
@@ -16,7 +16,7 @@ from sedas_sync.cli.shared import (
     tell,
     warn_all,
 )
-from sedas_sync.render import text
+from sedas_sync.output import text
 
 
 @click.command()

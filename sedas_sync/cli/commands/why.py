@@ -5,10 +5,10 @@ import sys
 import click
 
 from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
-from sedas_sync.cli.shared import end_with, event_view, interruptible, opened_mirror, print_json, warn_all
-from sedas_sync.places import product_of
-from sedas_sync.render import text
-from sedas_sync.render.look import look_of
+from sedas_sync.cli.session import end_with, event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.output import text
+from sedas_sync.output.style import look_of
+from sedas_sync.planning.sources import product_of
 
 
 @click.command()

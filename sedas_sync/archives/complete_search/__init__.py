@@ -1,0 +1,1 @@
+"""Searches that are complete although the archive cuts long answers."""

@@ -1,0 +1,95 @@
+"""The archives of one manifest, each opened when it is first needed, and recorded where that is asked for."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from sedas_sync.archives import Archive, server_time_of
+from sedas_sync.archives.registry import TYPES, Opening, open_archive
+from sedas_sync.archives.replay import Recorder, write_head
+from sedas_sync.manifest import Manifest
+
+
+class Archives:
+    """What gives the archives of a manifest by their keys.
+
+    Args:
+        manifest: names them.
+        given: implementations to use instead of those that the manifest names.
+        clock: gives the present instant, UTC.
+        prompt: ask for credentials on the terminal when none are found elsewhere.
+        record: write down every question to an archive and its answer.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        given: Mapping[str, Archive],
+        *,
+        clock: Callable[[], datetime],
+        prompt: bool,
+        record: IO[str] | None,
+    ) -> None:
+        self._manifest = manifest
+        self._open = dict(given)
+        self._clock = clock
+        self._prompt = prompt
+        self._record = record
+        self._stack = ExitStack()
+        if record is not None:
+            write_head(record, clock())
+
+    def __getitem__(self, key: str) -> Archive:
+        """The archive that the manifest names so.
+
+        Raises:
+            AuthenticationError: there are no credentials for it.
+        """
+        if key not in self._open:
+            opened = open_archive(self._opening(key))
+            self._open[key] = opened if self._record is None else Recorder(opened, key, self._record)
+        return self._open[key]
+
+    def of(self, manifest: Manifest) -> dict[str, Archive]:
+        """All that the datasets of a manifest take scenes from, which may be part of the whole manifest."""
+        keys = {key for dataset in manifest.datasets.values() for key in dataset.archive}
+        return {key: self[key] for key in sorted(keys)}
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """What those that are open call themselves."""
+        return {key: archive.identity for key, archive in self._open.items()}
+
+    @property
+    def server_times(self) -> dict[str, datetime]:
+        """What the servers' clocks show now, by the keys of those archives that were asked and tell it."""
+        times = {key: server_time_of(archive) for key, archive in self._open.items()}
+        return {key: time for key, time in times.items() if time is not None}
+
+    def stop(self) -> None:
+        """Make calls under way end early; may be called from a signal handler."""
+        for archive in tuple(self._open.values()):
+            archive.stop()
+
+    def close(self) -> None:
+        """Let go of connections and of a sandbox."""
+        self._stack.close()
+
+    def _opening(self, key: str) -> Opening:
+        config = self._manifest.archives[key]
+        urls = {other.url for other in self._manifest.archives.values() if other.type == config.type}
+        return Opening(
+            config=config,
+            kind=TYPES[config.type],
+            key=key,
+            base=Path(self._manifest.source).parent,
+            transfer=self._manifest.transfer,
+            mirror=Path(self._manifest.source).parent / self._manifest.mirror.path,
+            clock=self._clock,
+            prompt=self._prompt,
+            alone=len({urlsplit(url or "").hostname for url in urls}) == 1,
+            stack=self._stack,
+        )

@@ -1,0 +1,262 @@
+"""What happens during a run, as values. Text, JSON lines and progress bars are three listeners of one stream."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.model.scene import SceneId
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """Base of all events; `event` names the kind in JSON."""
+
+    event: ClassVar[str] = "event"
+    time: datetime
+    """When it happened, UTC."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as a mapping that `json.dumps` takes, `event` and `time` first."""
+        rest = {name: getattr(self, name) for name in self.__struct_fields__ if name != "time"}
+        return {"event": self.event, "time": iso(self.time), **rest}
+
+
+def iso(moment: datetime) -> str:
+    """Write an instant as the contract's JSON has it: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Started(Event, frozen=True, kw_only=True):
+    """A run begins to carry out a plan."""
+
+    event: ClassVar[str] = "start"
+    manifest: str
+    mirror: str
+    todo: dict[str, int]
+    """How many scenes each kind of action has."""
+    bytes: int | None
+    """What is to be fetched, where every size is known."""
+    free: int
+    """Free space of the mirror's file system, bytes."""
+
+
+class Searched(Event, frozen=True, kw_only=True):
+    """One dataset has been searched."""
+
+    event: ClassVar[str] = "search"
+    dataset: str
+    scenes: int
+    """How many of the scenes found the dataset's rules admit."""
+    complete: bool
+    error: str | None = None
+
+
+class Ordered(Event, frozen=True, kw_only=True):
+    """An order has been placed, and is on disk."""
+
+    event: ClassVar[str] = "order"
+    id: SceneId
+    order: str
+
+
+class OrderReady(Event, frozen=True, kw_only=True):
+    """An ordered scene can be fetched now."""
+
+    event: ClassVar[str] = "order_ready"
+    id: SceneId
+    order: str
+    age_seconds: float
+
+
+class Transfer(Struct, frozen=True, kw_only=True):
+    """One download under way, for a progress bar."""
+
+    id: SceneId
+    done: int
+    total: int | None
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """What one worker of an executor has done in this run."""
+
+    worker: str
+    """Its name, or `host:pid`."""
+    scenes: int
+    """Scenes it has fetched."""
+    bytes: int
+    """Bytes it has received for them."""
+    rate: int
+    """Bytes a second, since its first scene was begun."""
+
+
+class Progress(Event, frozen=True, kw_only=True):
+    """How far the run is. Comes a few times a second at most."""
+
+    event: ClassVar[str] = "progress"
+    done: int
+    """Scenes finished in this run, failed ones included."""
+    total: int
+    bytes: int
+    """Received in this run."""
+    bytes_total: int | None
+    pending: int
+    """Orders waited for, or waiting for their turn."""
+    oldest_order_seconds: float | None
+    active: tuple[Transfer, ...] = ()
+    workers: tuple[Worker, ...] = ()
+    """Empty where downloads run in threads of this process; then JSON leaves the field out."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as JSON data."""
+        data = super().to_json()
+        data["active"] = [{"id": t.id, "done": t.done, "total": t.total} for t in self.active]
+        data["workers"] = [asdict(worker) for worker in self.workers]
+        if not self.workers:
+            del data["workers"]
+        return data
+
+
+class Step(Struct, frozen=True):
+    """How far a step is that comes before or instead of a run, such as a search. No event: only for people to see."""
+
+    what: str
+    """What is being done, as it is shown."""
+    done: int = 0
+    total: int | None = None
+    unit: str = "scene"
+    """What is counted, in the singular; `bytes` for bytes."""
+    note: str = ""
+    """What else there is to say."""
+
+
+Watcher = Callable[[Step], None]
+"""Told how far a step is, a few times a second at most, from the calling thread."""
+
+
+def nobody(_step: Step) -> None:
+    """Watch nothing."""
+
+
+class Retried(Event, frozen=True, kw_only=True):
+    """Something failed and is tried again."""
+
+    event: ClassVar[str] = "retry"
+    id: SceneId
+    attempt: int
+    """The try that failed, counted from 1."""
+    error: str
+    delay_seconds: float
+
+
+class Fetched(Event, frozen=True, kw_only=True):
+    """A scene's bytes were completed in this run; the file is checked and in place."""
+
+    event: ClassVar[str] = "fetched"
+    id: SceneId
+    path: str
+    size: int
+    sha256: str
+    level: str
+    """How far the bytes were proved: digest, crc, structure or size."""
+    received: int
+    """Bytes that came over the wire in this run."""
+    seconds: float
+    archive: str = ""
+    """The key of the archive that gave it."""
+    worker: str | None = None
+    """Who fetched it, where that was not this process; otherwise JSON leaves the field out."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as JSON data."""
+        data = super().to_json()
+        if self.worker is None:
+            del data["worker"]
+        return data
+
+
+class Adopted(Event, frozen=True, kw_only=True):
+    """A file that was already there was taken into the index."""
+
+    event: ClassVar[str] = "adopted"
+    id: SceneId
+    path: str
+    size: int
+
+
+class Skipped(Event, frozen=True, kw_only=True):
+    """A scene that cannot be had."""
+
+    event: ClassVar[str] = "skipped"
+    id: SceneId
+    reason: str
+
+
+class Failed(Event, frozen=True, kw_only=True):
+    """A scene, or a dataset's search, failed for this run."""
+
+    event: ClassVar[str] = "failed"
+    id: str
+    error: str
+
+
+class Pruned(Event, frozen=True, kw_only=True):
+    """A file was removed."""
+
+    event: ClassVar[str] = "pruned"
+    id: SceneId
+    path: str
+    size: int
+
+
+class Warned(Event, frozen=True, kw_only=True):
+    """Something looks wrong and did not stop anything."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+    id: str | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """A scene or a dataset that failed, with its last error."""
+
+    id: str
+    error: str
+    refused: bool = False
+    """Whether the archive refused it to this account, which makes the exit code 4."""
+
+
+def exit_code_of(failures: Iterable[Failure]) -> int:
+    """What a command ends with that met these failures and nothing worse."""
+    codes = [AuthenticationError.exit_code if failure.refused else SedasSyncError.exit_code for failure in failures]
+    return max(codes, default=0)
+
+
+class Summary(Event, frozen=True, kw_only=True):
+    """The end of a run. Every admitted scene is exactly one of fetched, kept, adopted, pending, skipped, failed."""
+
+    event: ClassVar[str] = "summary"
+    fetched: int = 0
+    kept: int = 0
+    adopted: int = 0
+    ordered: int = 0
+    """Orders placed in this run (deeds, not scenes)."""
+    pending: int = 0
+    """Scenes whose orders are waited for, or that an interruption left undone."""
+    skipped: int = 0
+    pruned: int = 0
+    failed: int = 0
+    warnings: int = 0
+    bytes: int = 0
+    """Size of the scenes fetched."""
+    seconds: float = 0.0
+    failures: tuple[Failure, ...] = ()
+    exit_code: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as JSON data."""
+        data = super().to_json()
+        data["failures"] = [{"id": f.id, "error": f.error} for f in self.failures]
+        return data

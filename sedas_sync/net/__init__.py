@@ -1,0 +1,1 @@
+"""HTTP: sessions, retries, proxies, and which host may see which secret."""

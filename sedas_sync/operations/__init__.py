@@ -1,0 +1,1 @@
+"""What can be done with a mirror, one module per operation."""

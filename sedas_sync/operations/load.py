@@ -1,0 +1,60 @@
+"""Reading a manifest from its file, with the AOI files it names."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sedas_sync.archives.registry import TYPES
+from sedas_sync.errors import ManifestError
+from sedas_sync.manifest import Manifest, parse
+
+if TYPE_CHECKING:
+    from sedas_sync.geometry import Polygonal
+
+
+def load_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read and check a manifest; nothing else is touched and no server is asked.
+
+    Args:
+        path: the TOML file. AOI files it names are found relative to it.
+
+    Raises:
+        ManifestError: the file cannot be read, or what it says is wrong; all mistakes at once.
+    """
+    file = Path(path)
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{file}: there is no such file; `sedas-sync init {file}` writes one to begin with"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot be read: {error.strerror}") from None
+
+    return check_manifest(text, file)
+
+
+def _is_below(file: Path, folder: Path) -> bool:
+    """Whether a file lies below a folder once all symbolic links are followed."""
+    try:
+        return file.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that no file can have
+        return False
+
+
+def check_manifest(text: str, file: Path) -> Manifest:
+    """Check the text of a manifest that stands, or will stand, in this file.
+
+    Raises:
+        ManifestError: what it says is wrong; all mistakes at once.
+    """
+
+    def read_aoi(name: str) -> "Polygonal":
+        from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
+
+        return read_aoi(file.parent / name, quotable=_is_below(file.parent / name, file.parent))
+
+    return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))

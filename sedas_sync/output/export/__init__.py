@@ -1,0 +1,132 @@
+"""The mirror's catalogue for other tools, made from what the index remembers."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from msgspec.structs import replace
+
+from sedas_sync.files import safe_tree
+from sedas_sync.model.assets import held_files
+from sedas_sync.model.events import Failure
+from sedas_sync.model.metadata import scene_of
+from sedas_sync.model.scene import Holding, Scene, SceneId
+from sedas_sync.state.index import Index
+
+Format = Literal["geojson", "csv", "stac", "urls", "sha256sums"]
+"""What a catalogue can be written as."""
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A scene that the mirror holds."""
+
+    held: Holding
+    datasets: tuple[str, ...]
+    """Those that wanted it when they were last applied, in the order of the manifest."""
+
+    @property
+    def id(self) -> SceneId:
+        """The scene's id."""
+        return self.held.id
+
+    @property
+    def scene(self) -> Scene:
+        """The scene as it was last seen in the catalogue; read from its stored facts each time it is asked for."""
+        try:
+            scene = scene_of(self.held.facts)
+        except (TypeError, ValueError):
+            return Scene(id=self.id)
+        return scene if scene.id == self.id else replace(scene, id=self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What there is to tell of a mirror."""
+
+    holdings: tuple[Holding, ...]
+    """Every file that the index remembers, by id."""
+    wanted: Mapping[SceneId, tuple[str, ...]]
+    """For each scene, the datasets that want it, in the order of the manifest; a scene may have no file."""
+    absent: tuple[Failure, ...]
+    """Files that are not there as the index remembers them."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the scenes whose files are there, by id."""
+        absent = {failure.id for failure in self.absent}
+        for held in self.holdings:
+            if held.id not in absent:
+                yield Entry(held=held, datasets=self.wanted.get(held.id, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export wrote."""
+
+    manifest: str
+    format: Format
+    out: str | None
+    """The file or folder; None where it went to an open file."""
+    scenes: int
+    written: bool
+    """Whether anything had to be written."""
+    left_out: tuple[Failure, ...] = ()
+    """Scenes that are not in it, and why."""
+    failures: tuple[Failure, ...] = ()
+    """Archives that could not be asked, by their keys in the manifest."""
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with."""
+        return 1 if self.failures else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {
+            "schema": 1,
+            "manifest": self.manifest,
+            "format": self.format,
+            "out": self.out,
+            "scenes": self.scenes,
+            "written": self.written,
+            "left_out": [{"id": item.id, "reason": item.error} for item in self.left_out],
+            "failures": [{"id": item.id, "error": item.error} for item in self.failures],
+        }
+
+
+def take_stock(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
+    """Look at the index and, for names and sizes alone, at the folder.
+
+    Args:
+        root: the mirror's folder; it may not exist.
+        index: open for reading.
+        datasets: the names of the manifest's datasets, in its order.
+    """
+    by_dataset = index.wanted()
+    wanted: dict[SceneId, tuple[str, ...]] = {}
+    for name in datasets:
+        for scene_id in by_dataset.get(name, ()):
+            wanted[scene_id] = (*wanted.get(scene_id, ()), name)
+    holdings = tuple(sorted(index.holdings(), key=lambda held: held.id))
+    sizes = {entry.path: entry.size for entry in safe_tree.scan(str(root)) if entry.is_file}
+    return Inventory(holdings=holdings, wanted=wanted, absent=tuple(_absent(holdings, sizes)))
+
+
+def _absent(holdings: Iterable[Holding], sizes: Mapping[str, int]) -> Iterator[Failure]:
+    for held in holdings:
+        # One reason is enough for a scene, however many of its files are gone.
+        why = next((why for file in held_files(held) if (why := _missing(file, sizes)) is not None), None)
+        if why is not None:
+            yield Failure(id=held.id, error=why)
+
+
+def _missing(file: Holding, sizes: Mapping[str, int]) -> str | None:
+    size = sizes.get(file.path)
+    if size is None:
+        return f"its file {file.path} is gone; apply fetches it again"
+    if size != file.size:
+        return f"its file {file.path} has {size} bytes now, the index has {file.size}; apply looks into it"
+    return None

@@ -1,0 +1,262 @@
+"""Carrying out an export: which writer, to which place."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sedas_sync.archives import Archive
+from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.safe_tree import STATE
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.assets import each_file, held_files, held_paths
+from sedas_sync.model.events import Failure, Watcher, nobody
+from sedas_sync.model.scene import Holding, Scene, SceneId
+from sedas_sync.operations.lock_file import lock_path, writing_whole
+from sedas_sync.output.export import Exported, Format, Inventory, catalogue
+from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
+from sedas_sync.output.export.tables import HELD_COLUMNS, Row, Tally, as_csv, as_geojson
+from sedas_sync.planning.select import paths_of
+
+_BEST = 3
+"""The worth of a link that nothing is better than."""
+_CATALOGUE_FORMAT = 1
+"""Counted up when the same scenes are written as another catalogue than before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An export of one mirror.
+
+    Args:
+        manifest: the mirror's.
+        root: the mirror's folder.
+        inventory: what there is to tell.
+        archive: gives the archive of a key; only links are asked for.
+        on_step: told how far it is.
+    """
+
+    manifest: Manifest
+    root: Path
+    inventory: Inventory
+    archive: Callable[[str], Archive]
+    on_step: Watcher = nobody
+
+    def to_file(self, how: Format, file: IO[bytes], out: str | None = None) -> Exported:
+        """Write a list to an open file."""
+        left_out = list(self.inventory.absent)
+        failures: list[Failure] = []
+        count = 0
+        if how == "sha256sums":
+            count, left_out = len(self.inventory.holdings), []
+            file.writelines(sha256sums(self.inventory.holdings))
+        elif how == "urls":
+            links = Links(self.manifest, self.inventory, self.archive)
+            file.writelines(line.encode() for line in links.lines())
+            count, left_out, failures = links.count, links.left_out, links.failures
+        else:
+            tally = Tally("writing scenes", len(self.inventory.holdings), self.on_step)
+            rows = (Row(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
+            lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
+            file.writelines(line.encode("utf-8", "replace") for line in lines)
+            count = len(self.inventory.holdings) - len(left_out)
+        return self._exported(how, out, count, left_out, failures)
+
+    def to_path(self, how: Format, out: Path) -> Exported:
+        """Write a list as a file, whole or not at all."""
+        if out.exists() and not out.is_file():
+            if out.is_dir():
+                raise ManifestError(f"{out}: is a folder; --format {how} writes a file")
+            with out.open("wb") as stream:
+                return self.to_file(how, stream, str(out))
+        self._spare(out)
+        with writing_whole(out) as file:
+            return self.to_file(how, file, str(out))
+
+    def to_catalogue(self, out: Path, *, unless_fresh: bool) -> Exported:
+        """Write a STAC catalogue, in the place of the one that is there.
+
+        Args:
+            out: its folder.
+            unless_fresh: leave one alone that was made from the same.
+        """
+        check_stac(out, self.root)
+        place = Path(os.path.realpath(out))
+        to_mirror = Path(os.path.relpath(self.root, place)).as_posix()
+        content = self._content(to_mirror)
+        left_out = list(self.inventory.absent)
+        if unless_fresh and catalogue.content_of(place) == content and catalogue.is_whole(place):
+            count = len(self.inventory.holdings) - len(left_out)
+            return self._exported("stac", str(out), count, left_out, written=False)
+        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs an extra, and is slow to import
+
+        groups = stac.groups_of(self.inventory.entries(), self._boxes())
+        name = Path(self.manifest.source).stem
+        with catalogue.written_beside(place) as beside:
+            left_out += stac.write(
+                beside, groups, name=name, to_mirror=to_mirror, content=content, on_step=self.on_step
+            )
+        return self._exported("stac", str(out), len(self.inventory.holdings) - len(left_out), left_out)
+
+    def _exported(
+        self,
+        how: Format,
+        out: str | None,
+        count: int,
+        left_out: Iterable[Failure],
+        failures: Iterable[Failure] = (),
+        *,
+        written: bool = True,
+    ) -> Exported:
+        return Exported(
+            manifest=self.manifest.source,
+            format=how,
+            out=out,
+            scenes=count,
+            written=written,
+            left_out=tuple(left_out),
+            failures=tuple(failures),
+        )
+
+    def _spare(self, out: Path) -> None:
+        """See to it that no file of the mirror, and neither manifest nor lock, is written over."""
+        target = Path(os.path.realpath(out))
+        known = {Path(os.path.realpath(self.manifest.source)), Path(os.path.realpath(lock_path(self.manifest.source)))}
+        known |= (
+            {self.root / path for held in self.inventory.holdings for path in held_paths(held)}
+            if self.root in target.parents
+            else set()
+        )
+        if target in known or self.root / STATE in target.parents:
+            raise ManifestError(f"{out}: is a file of the mirror, its manifest or its lock, and is left as it is")
+
+    def _boxes(self) -> dict[str, tuple[float, float, float, float] | None]:
+        """Where the scenes of each dataset may be."""
+        from sedas_sync.geometry.geojson import bounding_box, box_of  # noqa: PLC0415  # slow to import
+
+        return {
+            name: bounding_box(box_of(self.manifest.aois[aoi].geometry) for aoi in dataset.aoi)
+            for name, dataset in self.manifest.datasets.items()
+        }
+
+    def _content(self, to_mirror: str) -> str:
+        """A digest of everything that a catalogue is made from."""
+        head = [_CATALOGUE_FORMAT, Path(self.manifest.source).stem, to_mirror, list(self._boxes().items())]
+        digest = hashlib.sha256(json.dumps(head).encode())
+        for entry in self.inventory.entries():
+            held = entry.held
+            line = [held.id, held.path, held.size, held.sha256, held.level, held.facts, entry.datasets]
+            digest.update(json.dumps(line).encode())
+        return digest.hexdigest()
+
+
+def check_stac(out: Path, root: Path) -> None:
+    """See to it that a STAC catalogue can be written, before anything long is begun.
+
+    Raises:
+        ManifestError: what it needs is not installed, or something stands in its place.
+    """
+    from importlib.util import find_spec  # noqa: PLC0415  # only this format needs it
+
+    if find_spec("pystac") is None:
+        raise ManifestError('a STAC catalogue needs the extra "stac": pip install "sedas-sync[stac]"')
+    if out.exists() and not out.is_dir():
+        raise ManifestError(f"{out}: is a file; --format stac writes a folder")
+    catalogue.check_place(Path(os.path.realpath(out)), root)
+
+
+class Links:
+    """The links of a mirror's scenes, as an input file of aria2.
+
+    Links do not last and are not remembered, so that the archives are asked for them: for every scene that is held or
+    wanted. No token and no secret is written.
+    """
+
+    def __init__(self, manifest: Manifest, inventory: Inventory, archive: Callable[[str], Archive]) -> None:
+        self._manifest = manifest
+        self._held = {held.id: held for held in inventory.holdings}
+        self._wanted = inventory.wanted
+        self._archive = archive
+        self.count = 0
+        self.left_out: list[Failure] = []
+        self.failures: list[Failure] = []
+
+    def lines(self) -> Iterator[str]:
+        """Yield the entries by id, and a comment for each scene that has none.
+
+        Raises:
+            AuthenticationError: an archive refused the credentials, or there are none.
+        """
+        ids = sorted({*self._held, *self._wanted})
+        found = self._look_up(ids)
+        to_come = {scene_id: scene for scene_id, (_, scene) in found.items() if scene_id not in self._held}
+        paths = paths_of(self._manifest, to_come, self._wanted)
+        for scene_id in ids:
+            if scene_id in found:
+                yield from self._entry(*found[scene_id], paths)
+            elif not self.failures:
+                yield self._none(scene_id, "the archive does not know it any more")
+
+    def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
+        if scene.download_url is None:
+            yield self._none(scene.id, scene.offline or "in the long-term archive: it has to be ordered")
+            return
+        held = self._held.get(scene.id)
+        known = {}
+        if held is not None and self._gave(key, held):
+            # What one archive gave says nothing of what the link of another one leads to.
+            known = {file.path: file.sha256 for file in held_files(held)}
+        place = paths[scene.id] if held is None else held.path
+        lines = []
+        needs_token = False
+        for file, name in zip(each_file(scene), [asset.name for asset in scene.assets] or [""], strict=True):
+            link = file.download_url or ""
+            problem = link_problem(link)
+            try:
+                needs_token = needs_token or (problem is None and bool(self._archive(key).locate(file).headers))
+            except SedasSyncError as error:
+                if error.exit_code != SedasSyncError.exit_code:
+                    raise
+                problem = str(error)
+            if problem is not None:
+                yield self._none(scene.id, problem)
+                return
+            path = f"{place}/{name}" if name else place
+            lines.append(aria2(link, path, known.get(path, file.digest)))
+        if needs_token:
+            yield f"# {scene.id}: asks for a token\n"
+        self.count += 1
+        yield from lines
+
+    def _none(self, scene_id: SceneId, why: str) -> str:
+        self.left_out.append(Failure(id=scene_id, error=why))
+        return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
+
+    def _gave(self, key: str, held: Holding) -> bool:
+        """Whether an archive gave a file; the only one of a manifest did, under whatever address it was then."""
+        return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
+
+    def _look_up(self, ids: Iterable[SceneId]) -> Mapping[SceneId, tuple[str, Scene]]:
+        """Each scene as the archive has it that gave its file, where it is online there, else wherever it is online."""
+        found: dict[SceneId, tuple[str, Scene]] = {}
+
+        def worth(key: str, scene: Scene) -> int:
+            held = self._held.get(scene.id)
+            return 2 * scene.online + (held is None or self._gave(key, held))
+
+        for key in self._manifest.archives:
+            unfound = [one for one in ids if one not in found or worth(*found[one]) < _BEST]
+            if not unfound:
+                break
+            try:
+                for scene in self._archive(key).look_up(unfound, warn=lambda _: None):
+                    if scene.id not in found or worth(key, scene) > worth(*found[scene.id]):
+                        found[scene.id] = key, scene
+            except SedasSyncError as error:
+                if error.exit_code != SedasSyncError.exit_code:
+                    raise
+                self.failures.append(Failure(id=key, error=str(error)))
+        return found

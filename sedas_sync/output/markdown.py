@@ -1,0 +1,132 @@
+"""A plan as Markdown, for the summary of a job or a comment on a pull request.
+
+What an archive or a file name says is not trusted with the page: words that are not plain prose stand in `<code>` with
+every character that could mean something written as an entity, where neither Markdown, HTML nor a forge's mentions and
+links are looked for.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from sedas_sync.model.scene import Action, Kind
+from sedas_sync.model.text import printable, size
+from sedas_sync.output.plan_text import by_datasets, total
+from sedas_sync.planning.compare import CHANGES, TRANSFERS, Plan
+
+LIMIT = 60_000
+"""Bytes that a summary has at most: GitHub refuses a comment of more than 65,536 characters."""
+
+_LISTED = 20
+"""Failures and warnings that are named, of each."""
+_CUT = 300
+_PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;%()'-]|:(?= ))*", re.IGNORECASE)
+_HARMFUL = re.compile(r"(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 ._\u0080-\U0010ffff-]", re.IGNORECASE)
+"""What Markdown, HTML or a forge may make something of; an underscore within a word and a dash are nothing to them."""
+_COLUMNS = (
+    Kind.FETCH,
+    Kind.RESUME,
+    Kind.REPLACE,
+    Kind.ORDER,
+    Kind.WAIT,
+    Kind.ADOPT,
+    Kind.PRUNE,
+    Kind.SKIP,
+    Kind.KEEP,
+)
+
+
+def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = ()) -> str:
+    """Write a plan: what it comes to, datasets by actions, what went wrong, and the scenes that change.
+
+    Args:
+        of: the plan.
+        command: carries it out.
+        limit: bytes that the text has at most; scenes are left out, and counted, to keep to it.
+        order: the manifest's datasets.
+    """
+    head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of, order)]
+    if not of.search_complete:
+        head += ["", "**The search failed or stayed incomplete: there may be more to do than this.**"]
+    head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failures])
+    head += _list("Warnings", [_text(warning) for warning in of.warnings])
+    tail = ["", f"Carry it out with {_code(command)}."] if of.changes or of.counts[Kind.WAIT] else []
+    room = limit - len("\n".join((*head, *tail)).encode())
+    return "\n".join((*head, *_scenes(of, room), *tail, ""))
+
+
+def _table(of: Plan, order: Sequence[str]) -> Iterator[str]:
+    """Datasets by actions; only actions that there are have a column."""
+    kinds = [kind for kind in _COLUMNS if of.counts[kind]]
+    if not kinds:
+        return
+    yield _row("dataset", *(kind.value for kind in kinds), "size")
+    yield _row("---", *("--:" for _ in kinds), "--:")
+    groups = by_datasets(of.actions, order)
+    for datasets, actions in groups:
+        yield _row(_text(", ".join(datasets) or "no dataset"), *_counted(actions, kinds))
+    if len(groups) > 1:
+        yield _row("**all**", *_counted(of.actions, kinds))
+
+
+def _counted(actions: Sequence[Action], kinds: Iterable[Kind]) -> Iterator[str]:
+    for kind in kinds:
+        yield str(sum(action.kind is kind for action in actions) or "")
+    sizes = [action.size for action in actions if action.kind in TRANSFERS]
+    known = [count for count in sizes if count is not None]
+    more = "?" if not known else f"more than {size(sum(known))}"
+    yield "" if not sizes else size(sum(known)) if len(known) == len(sizes) else more
+
+
+def _list(title: str, lines: list[str]) -> Iterator[str]:
+    if not lines:
+        return
+    yield from ("", f"**{title}** ({len(lines)})", "")
+    yield from (f"- {line}" for line in lines[:_LISTED])
+    if len(lines) > _LISTED:
+        yield f"- and {len(lines) - _LISTED} more"
+
+
+def _scenes(of: Plan, room: int) -> Iterator[str]:
+    """The scenes that change or are waited for, folded; as many as there is room for."""
+    shown = [action for action in of.actions if action.kind in CHANGES or action.kind is Kind.WAIT]
+    if not shown:
+        return
+    shown.sort(key=lambda action: _COLUMNS.index(action.kind))
+    kinds = [f"{len(list(actions))} {kind.value}" for kind, actions in groupby(shown, lambda action: action.kind)]
+    head = ["", f"<details><summary>Scenes: {', '.join(kinds)}</summary>", "", _row("action", "scene", "size", "why"),
+            _row("---", "---", "--:", "---")]  # fmt: skip
+    tail = ["", "</details>"]
+    more = f"\n\nand {len(shown)} more, for which there is no room here"
+    room -= len("\n".join((*head, *tail)).encode()) + len(more)
+    rows: list[str] = []
+    for action in shown:
+        known = "" if action.size is None else size(action.size)
+        source = of.source(action)
+        why = _text(action.reason) + ("" if source is None else f"; from {_text(source)}")
+        row = _row(action.kind.value, _code(action.id), known, why)
+        room -= len(row.encode()) + 1
+        if room < 0:
+            break
+        rows.append(row)
+    left = len(shown) - len(rows)
+    yield from head
+    yield from rows
+    if left:
+        yield from ("", f"and {left} more, for which there is no room here")
+    yield from tail
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(words: str) -> str:
+    """Prose as it is, anything else as code."""
+    return words if len(words) <= _CUT and _PLAIN.fullmatch(words) else _code(words)
+
+
+def _code(words: str) -> str:
+    shown = printable(words)
+    shown = shown if len(shown) <= _CUT else f"{shown[: _CUT - 1]}…"
+    return f"<code>{_HARMFUL.sub(lambda found: f'&#{ord(found[0])};', shown)}</code>"

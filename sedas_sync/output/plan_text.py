@@ -1,0 +1,184 @@
+"""A plan as people read it: by dataset, action and reason, a count of everything, and what to run next."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sedas_sync.model.scene import Action, Kind
+from sedas_sync.model.text import cells, count, printable, size
+from sedas_sync.output.style import PLAIN, Look, marked
+from sedas_sync.planning.compare import TRANSFERS, Plan
+
+FOLD = 10
+"""Scenes of one group that are listed where long lists are folded."""
+_SLACK = 2
+"""So many more are listed all the same: a line that says so would take as much room."""
+
+_SIGNS = {
+    Kind.FETCH: ("+", "green"),
+    Kind.RESUME: ("+", "green"),
+    Kind.REPLACE: ("~", "yellow"),
+    Kind.ORDER: ("o", "magenta"),
+    Kind.WAIT: (".", "dim"),
+    Kind.ADOPT: (">", "cyan"),
+    Kind.PRUNE: ("-", "red"),
+    Kind.SKIP: ("x", "dim"),
+    Kind.KEEP: ("=", "dim"),
+}
+"""In the order in which they are shown."""
+
+_WORDS = {
+    Kind.FETCH: "to fetch",
+    Kind.RESUME: "to resume",
+    Kind.REPLACE: "to replace",
+    Kind.ORDER: "to order",
+    Kind.WAIT: "to wait for",
+    Kind.ADOPT: "to adopt",
+    Kind.PRUNE: "to prune",
+    Kind.SKIP: "to skip",
+    Kind.KEEP: "kept",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Actions of one dataset that are of one kind."""
+
+    kind: Kind
+    reason: str | None
+    """What all of them share; None where each has a reason of its own."""
+    actions: tuple[Action, ...]
+
+
+def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Group]:
+    """Sort a dataset's actions by kind and reason; the scenes of a kind whose reason is their own are one group."""
+    by_kind: dict[Kind, dict[str, list[Action]]] = {kind: {} for kind in _SIGNS}
+    for action in actions:
+        by_kind[action.kind].setdefault(why(action), []).append(action)
+    found = []
+    for kind, by_reason in by_kind.items():
+        single = len(by_reason) == 1
+        shared = {reason: same for reason, same in by_reason.items() if single or len(same) > 1}
+        found += [Group(kind, reason, tuple(same)) for reason, same in shared.items()]
+        if rest := tuple(same[0] for reason, same in by_reason.items() if reason not in shared):
+            found.append(Group(kind, None, rest))
+    return found
+
+
+def by_datasets(actions: Iterable[Action], order: Sequence[str]) -> list[tuple[tuple[str, ...], list[Action]]]:
+    """Sort actions by the datasets that want their scenes, as the manifest has these; what none wants comes last.
+
+    Args:
+        actions: a plan's.
+        order: the manifest's datasets; as they come where empty.
+    """
+    sorted_out: dict[tuple[str, ...], list[Action]] = {}
+    for action in actions:
+        sorted_out.setdefault(action.datasets, []).append(action)
+    if not order:
+        return list(sorted_out.items())
+    rank, last = {name: number for number, name in enumerate(order)}, len(order)
+    return sorted(sorted_out.items(), key=lambda item: [rank.get(name, last) for name in item[0]] or [last + 1])
+
+
+def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN, order: Sequence[str] = ()) -> str:
+    """Write a plan.
+
+    Args:
+        of: the plan.
+        command: what carries it out.
+        everything: list what is kept too, and fold nothing.
+        look: how to lay it out.
+        order: the manifest's datasets.
+    """
+    lines = [f"Mirror   {printable(of.mirror)}", *_archives(of), ""]
+    for datasets, actions in by_datasets(of.actions, order):
+        name = " + ".join(datasets) or "wanted by no dataset"
+        lines.append(look.paint(f"{printable(name)} ({count(len(actions), 'scene')})", "bold"))
+        for group in groups(actions, partial(_why, of)):
+            lines.extend(_group_lines(group, partial(_why, of), everything, look))
+        lines.append("")
+    lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failures]
+    lines.append(total(of, look))
+    if of.changes and of.failures:
+        lines.append(look.wrap(f"Run `{command}` to do this much; it searches again for what failed."))
+    elif of.changes:
+        lines.append(f"Run `{command}` to do this.")
+    elif of.failures:
+        lines.append("There is nothing else to do: put that right, and plan again.")
+    elif any(action.kind is Kind.WAIT and action.order is not None for action in of.actions):
+        lines.append(f"Run `{command}` to wait for the orders and fetch what is ready.")
+    elif of.counts[Kind.WAIT]:
+        lines.append(f"Run `{command}` again later: it fetches what has come back online by then.")
+    return "\n".join(lines)
+
+
+def _archives(of: Plan) -> list[str]:
+    """Where scenes come from, an archive a line."""
+    known = of.archives or {"": of.archive}
+    return [
+        printable(f"Archive  {key + ': ' if key else ''}{facts.get('type')} {facts.get('url') or ''}".rstrip())
+        for key, facts in known.items()
+    ]
+
+
+def _why(of: Plan, action: Action) -> str:
+    """The reason of an action, with where its scene comes from where that is not the same for all.
+
+    Orders are not numbered here: scenes that wait for one each have the same reason, and `orders` lists them.
+    """
+    source, reason = of.source(action), action.reason
+    if action.order is not None:
+        reason = reason.replace(f"order {action.order.order}", "its order")
+    return printable(reason if source is None else f"{reason}; from {source}")
+
+
+def _group_lines(group: Group, why: Callable[[Action], str], everything: bool, look: Look) -> Iterator[str]:
+    sign, colour = _SIGNS[group.kind]
+    sizes = [action.size for action in group.actions if action.size is not None]
+    amount = f", {size(sum(sizes))}" if len(sizes) == len(group.actions) and group.kind is not Kind.KEEP else ""
+    shared = "" if group.reason is None else f": {group.reason}"
+    yield f"  {look.paint(group.kind.value, colour)} {len(group.actions):,}{amount}{shared}"
+    if group.kind is Kind.KEEP and not everything:
+        return
+    fold = look.fold and not everything and len(group.actions) > FOLD + _SLACK
+    shown = group.actions[:FOLD] if fold else group.actions
+    width = max(len(size(action.size)) for action in shown) if sizes else 0
+    for action in shown:
+        amount = f"{size(action.size):>{width}}  " if width else ""
+        line = f"    {sign} {amount}{printable(action.id)}"
+        reason = "" if group.reason is not None else f"({why(action)})"
+        # A reason that has no room stands on a line of its own; an id is never cut, so that it can be copied.
+        apart = "\n        " if look.width is not None and cells(line) + 2 + cells(reason) > look.width else "  "
+        yield f"    {look.paint(sign, colour)} {amount}{printable(action.id)}" + (f"{apart}{reason}" if reason else "")
+    if fold:
+        yield f"    … and {len(group.actions) - FOLD:,} more{_span(group.actions[FOLD:])}; `--all` lists them"
+
+
+def _span(actions: Sequence[Action]) -> str:
+    """The days of folded scenes."""
+    starts = [action.want.scene.start for action in actions if action.want is not None and action.want.scene.start]
+    return f", sensed {min(starts):%Y-%m-%d} to {max(starts):%Y-%m-%d}" if starts else ""
+
+
+def total(of: Plan, look: Look = PLAIN) -> str:
+    """Write how many scenes each action has, in one line."""
+    counts = of.counts
+    parts = [f"{counts[kind]:,} {word}" for kind, word in _WORDS.items() if counts[kind]]
+    said = ", ".join(parts) if parts else "no scenes"
+    if not of.changes and not counts[Kind.WAIT] and not of.failures:
+        return f"{look.paint('Nothing to do:', 'bold')} {said}."
+    amount = _amount(of)
+    if not of.search_complete:
+        amount += "; " + look.paint("THE SEARCH IS INCOMPLETE", "red")
+    return f"{look.paint('Plan:', 'bold')} {said}{amount}."
+
+
+def _amount(of: Plan) -> str:
+    sizes = [action.size for action in of.actions if action.kind in TRANSFERS]
+    known = [size for size in sizes if size is not None]
+    if not sizes:
+        return ""
+    if not known:
+        return "; sizes unknown until fetched"
+    return f"; {'' if len(known) == len(sizes) else 'at least '}{size(sum(known))}"

@@ -1,0 +1,289 @@
+"""What a report says, as data: a pure function of the manifest and of what the mirror remembers.
+
+No clock and no file is asked: the same mirror gives the same document. Ages are counted to the end of the last run.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from enum import StrEnum
+from itertools import chain
+from math import isfinite
+from typing import Any
+
+from sedas_sync import geometry
+from sedas_sync.manifest import Dataset, Manifest
+from sedas_sync.model.events import Step, Watcher, iso, nobody
+from sedas_sync.model.metadata import scene_of
+from sedas_sync.model.scene import Holding, Order, OrderState, Scene, SceneId
+from sedas_sync.output.report.shapes import outlines, sheet
+from sedas_sync.planning.lock import Lock, Pin
+from sedas_sync.planning.product_name import parse_name
+from sedas_sync.state.index import RunRecord
+
+_AT_ONCE = 2000
+"""Footprints."""
+_SAID = frozenset({"name", "archive", "aoi", "start", "end", "products"})
+
+
+class State(StrEnum):
+    """Where a scene of the report stands: exactly one of these."""
+
+    HELD = "held"
+    PENDING = "pending"
+    """Ordered from the long-term archive, and not here yet."""
+    MISSING = "missing"
+    FAILED = "failed"
+    """Not here, and the last try ended with an error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a mirror remembers, and what of it is there."""
+
+    holdings: Sequence[Holding] = ()
+    """Files of the index that are in the folder."""
+    changed: frozenset[SceneId] = frozenset()
+    """Of those, the ones whose size or time is another than the index remembers."""
+    wanted: Mapping[str, Sequence[SceneId]] = field(default_factory=dict)
+    """What each dataset wanted when it was last applied."""
+    awaited: Mapping[SceneId, str] = field(default_factory=dict)
+    """Facts of scenes that were wanted and did not arrive."""
+    orders: Sequence[Order] = ()
+    errors: Mapping[SceneId, str] = field(default_factory=dict)
+    """The last error of each scene that failed since it was last fetched."""
+    lock: Lock | None = None
+    """What is counted against, instead of what was wanted."""
+    last_run: RunRecord | None = None
+    unknown: int = 0
+    """Files in the folder that the index does not know."""
+    partials: int = 0
+    """Downloads that were begun."""
+
+
+def document(
+    manifest: Manifest, memory: Memory, *, name: str, text: str | None = None, on_step: Watcher = nobody
+) -> dict[str, Any]:
+    """Tell what a mirror holds, wants and waits for, as JSON data.
+
+    Args:
+        manifest: what the mirror shall hold.
+        memory: what it holds.
+        name: what the report is called.
+        text: the manifest as it is written.
+        on_step: told how many footprints have been drawn.
+    """
+    of = _wants(manifest, memory)
+    scenes = _scenes(manifest, memory, of)
+    areas = [aoi.geometry for aoi in _aois(manifest).values()]
+    west = sheet(chain(areas, (shape for _, shape in _shapes(scenes) if shape is not None)))
+    for number, (record, shape) in enumerate(_shapes(scenes)):
+        if number % _AT_ONCE == 0:
+            on_step(Step("drawing footprints", number, len(scenes)))
+        if shape is not None:
+            record["outline"] = outlines(shape, west)
+    told = [record for _, record in scenes]
+    run = memory.last_run
+    return {
+        "schema": 1,
+        "name": name,
+        "as_of": None if run is None else iso(run.ended or run.started),
+        "against": "apply" if memory.lock is None else "lock",
+        "last_run": None if run is None else _run(run),
+        "mirror": manifest.mirror.path,
+        "archives": [{"key": key, "type": a.type, "url": a.url} for key, a in manifest.archives.items()],
+        "summary": {**_counts(told), "unknown": memory.unknown, "partials": memory.partials},
+        "datasets": [_dataset(d, n, told, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
+        "aois": [{"name": n, "outline": outlines(aoi.geometry, west)} for n, aoi in _aois(manifest).items()],
+        "west": west,
+        "scenes": told,
+        "orders": _orders(memory),
+        "failures": [{"id": scene, "error": error} for scene, error in sorted(memory.errors.items())],
+        "manifest": text,
+    }
+
+
+def _aois(manifest: Manifest) -> dict[str, geometry.Aoi]:
+    used = {name for dataset in manifest.datasets.values() for name in dataset.aoi}
+    return {name: aoi for name, aoi in manifest.aois.items() if name in used}
+
+
+def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
+    """What each dataset wants: as it is locked, else as it was last applied; nothing is said of one that is neither."""
+    if memory.lock is None:
+        return {name: memory.wanted[name] for name in manifest.datasets if name in memory.wanted}
+    pins = memory.lock.scenes.values()
+    return {name: [pin.id for pin in pins if name in pin.datasets] for name in manifest.datasets}
+
+
+# ------------------------------------------------------------------------------------------------------- scenes
+
+
+def _shapes(
+    scenes: Sequence[tuple[str | None, dict[str, Any]]],
+) -> Iterator[tuple[dict[str, Any], geometry.Polygonal | None]]:
+    """What is told of each scene, with its footprint; few are made at once, since they take much memory."""
+    for first in range(0, len(scenes), _AT_ONCE):
+        part = scenes[first : first + _AT_ONCE]
+        for (_, record), shape in zip(part, geometry.footprints([footprint for footprint, _ in part]), strict=True):
+            yield record, shape
+
+
+def _scenes(
+    manifest: Manifest, memory: Memory, wants: Mapping[str, Sequence[SceneId]]
+) -> list[tuple[str | None, dict[str, Any]]]:
+    """Every scene that is wanted or held, oldest first: its footprint as WKT, and what is told of it."""
+    number = {name: index for index, name in enumerate(manifest.datasets)}
+    datasets: dict[SceneId, list[int]] = {}
+    for name in manifest.datasets:
+        for scene_id in wants.get(name, ()):
+            datasets.setdefault(scene_id, []).append(number[name])
+    held = {holding.id: holding for holding in memory.holdings}
+    orders = {order.id: order for order in memory.orders}
+    pins = {} if memory.lock is None else memory.lock.scenes
+    found = []
+    for scene_id in dict.fromkeys((*datasets, *held)):
+        holding, order, error = held.get(scene_id), orders.get(scene_id), memory.errors.get(scene_id)
+        facts = memory.awaited.get(scene_id) if holding is None else holding.facts
+        scene = _scene(scene_id, facts, pins.get(scene_id))
+        state = _state(holding, order, error)
+        record = {
+            "id": scene_id,
+            "datasets": datasets.get(scene_id, []),
+            "state": state.value,
+            **_facts(scene),
+            **_file(holding, changed=scene_id in memory.changed),
+            **({"order": order.order} if order is not None and holding is None else {}),
+            **({"error": error} if error is not None else {}),
+        }
+        found.append((scene.footprint, record))
+    found.sort(key=lambda item: (item[1].get("start", ""), item[1]["id"]))
+    return found
+
+
+def _state(holding: Holding | None, order: Order | None, error: str | None) -> State:
+    if holding is not None:
+        return State.HELD
+    if order is not None and order.state is OrderState.PENDING:
+        return State.PENDING
+    if error is not None or (order is not None and order.state is OrderState.FAILED):
+        return State.FAILED
+    return State.MISSING if order is None else State.PENDING
+
+
+def _scene(scene_id: SceneId, facts: str | None, pin: Pin | None) -> Scene:
+    """What is known of a scene: by the facts that are stored, else by the lock, else by its name alone."""
+    try:
+        known = scene_of(facts or "{}")
+    except (ValueError, TypeError):
+        known = Scene(id=scene_id)
+    if known.start is not None or known.footprint is not None:
+        return known
+    if pin is not None:
+        return Scene(id=scene_id, start=pin.start, footprint=pin.footprint, size=pin.size)
+    return Scene(id=scene_id)
+
+
+def _facts(scene: Scene) -> dict[str, Any]:
+    named = parse_name(scene.id)
+    start = None if scene.start is None else scene.start.astimezone(UTC)
+    cloud = scene.cloud_cover
+    known = {
+        "start": None if start is None else f"{start:%Y-%m-%dT%H:%M:%S}Z",
+        "cloud": round(cloud, 1) if cloud is not None and isfinite(cloud) else None,
+        "sensor": scene.sensor,
+        "satellite": scene.satellite or named.mission,
+        "product": scene.product_type or named.product_type,
+        "mode": scene.mode,
+        "polarisation": scene.polarisation or "/".join(named.polarisation) or None,
+        "direction": scene.orbit_direction,
+        "relative_orbit": named.relative_orbit,
+        "tile": named.tile,
+        "size": scene.size,
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _file(holding: Holding | None, *, changed: bool) -> dict[str, Any]:
+    if holding is None:
+        return {}
+    told = {"path": holding.path, "size": holding.size, "checked": holding.level.value, "sha256": holding.sha256}
+    return {**told, **({"changed": True} if changed else {})}
+
+
+# ------------------------------------------------------------------------------------------------------ numbers
+
+
+def _counts(scenes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    wanted = held = size = changed = unwanted = 0
+    others = {State.PENDING.value: 0, State.MISSING.value: 0, State.FAILED.value: 0}
+    for scene in scenes:
+        wanted += bool(scene["datasets"])
+        changed += bool(scene.get("changed"))
+        if scene["state"] != State.HELD:
+            others[scene["state"]] += 1
+            continue
+        size += scene["size"]
+        held += bool(scene["datasets"])
+        unwanted += not scene["datasets"]
+    return {"wanted": wanted, "held": held, **others, "bytes": size, "changed": changed, "unwanted": unwanted}
+
+
+def _dataset(dataset: Dataset, number: int, scenes: Iterable[Mapping[str, Any]], *, known: bool) -> dict[str, Any]:
+    mine = [scene for scene in scenes if number in scene["datasets"]]
+    starts = [scene["start"] for scene in mine if "start" in scene]
+    return {
+        "dataset": dataset.name,
+        "known": known,
+        "rules": _rules(dataset),
+        **{key: value for key, value in _counts(mine).items() if key != "unwanted"},
+        "first": min(starts, default=None),
+        "last": max(starts, default=None),
+    }
+
+
+def _rules(dataset: Dataset) -> list[list[str]]:
+    """The rules of a dataset that are not at their default, as pairs of key and value."""
+    if dataset.products:
+        return [["products", str(len(dataset.products))]]
+    rules = [["aoi", ", ".join(dataset.aoi)], ["start", dataset.start_spec or ""], ["end", dataset.end_spec or ""]]
+    for key, plain in Dataset.model_fields.items():
+        value = getattr(dataset, key)
+        if key not in _SAID and value != plain.get_default(call_default_factory=True):
+            rules.append([key, _written(value)])
+    return rules
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_written(item)}" for key, item in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_written, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _orders(memory: Memory) -> list[dict[str, Any]]:
+    run = memory.last_run
+    now = None if run is None else run.ended or run.started
+    return [
+        {
+            "order": order.order,
+            "id": order.id,
+            "state": order.state.value,
+            "detail": order.detail,
+            "placed": iso(order.placed),
+            "age_seconds": None if now is None else max(0.0, round((now - order.placed).total_seconds(), 3)),
+            "polls": order.polls,
+        }
+        for order in memory.orders
+    ]
+
+
+def _run(run: RunRecord) -> dict[str, Any]:
+    return {
+        "command": run.command,
+        "started": iso(run.started),
+        "ended": None if run.ended is None else iso(run.ended),
+        "exit_code": run.exit_code,
+        "summary": run.summary,
+    }

@@ -1,0 +1,138 @@
+"""Gathering what a report says, and putting it on disk."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sedas_sync.errors import ManifestError, TransferError
+from sedas_sync.files import safe_tree
+from sedas_sync.files.safe_tree import STATE
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.assets import held_paths
+from sedas_sync.model.events import Step, Watcher, nobody
+from sedas_sync.operations.lock_file import lock_path, write_whole
+from sedas_sync.output.report.document import Memory, document
+from sedas_sync.output.report.page import page
+from sedas_sync.planning.lock import Lock
+from sedas_sync.state.index import Index
+from sedas_sync.state.inspect import compare
+from sedas_sync.state.staging import SUFFIX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenReport:
+    """A report that was written."""
+
+    path: str
+    manifest: str
+    mirror: str
+    bytes: int
+    scenes: int
+    """Scenes in it: wanted or held."""
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {
+            "schema": 1,
+            "manifest": self.manifest,
+            "mirror": self.mirror,
+            "report": self.path,
+            "bytes": self.bytes,
+            "scenes": self.scenes,
+            "warnings": list(self.warnings),
+        }
+
+
+def write(
+    manifest: Manifest,
+    root: Path,
+    index: Index,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    lock: Lock | None = None,
+    warnings: Iterable[str] = (),
+    on_step: Watcher = nobody,
+) -> WrittenReport:
+    """Write the report of a mirror, as a whole or not at all.
+
+    Args:
+        manifest: what the mirror shall hold.
+        root: the mirror's folder; it may not exist.
+        index: open for reading.
+        out: where to; `<manifest stem>.html` beside the manifest where None.
+        lock: what is counted against, instead of the last apply.
+        warnings: what was wrong with index and lock.
+        on_step: told how far it is.
+
+    Raises:
+        ManifestError: the file cannot be written, or is the manifest or its lock.
+    """
+    source = Path(manifest.source)
+    target = source.with_suffix(".html") if out is None else Path(out)
+    _refuse(target, source, root)
+    on_step(Step("looking at the mirror", index.count()))
+    memory = remembered(root, index, lock, on_step)
+    told = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)
+    # An id may hold what no UTF-8 can be made of.
+    content = page(told).encode("utf-8", "xmlcharrefreplace")
+    write_whole(target, content)
+    return WrittenReport(
+        path=str(target),
+        manifest=manifest.source,
+        mirror=str(root),
+        bytes=len(content),
+        scenes=len(told["scenes"]),
+        warnings=tuple(warnings),
+    )
+
+
+def _refuse(target: Path, source: Path, root: Path) -> None:
+    real = Path(os.path.realpath(target))
+    kept = {Path(os.path.realpath(source)): "the manifest itself"}
+    if source.suffix != ".lock":
+        kept[Path(os.path.realpath(lock_path(source)))] = "the manifest's lock"
+    if real in kept:
+        raise ManifestError(f"{target}: is {kept[real]}; a report needs a file of its own (--out FILE)")
+    if real.is_relative_to(root / STATE):
+        raise ManifestError(
+            f"{target}: is in the mirror's own folder of state; a report belongs elsewhere (--out FILE)"
+        )
+    if real.is_dir():
+        raise ManifestError(f"{target}: is a folder; --out names a file")
+
+
+def _text(source: Path) -> str | None:
+    try:
+        return source.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _partials(root: Path) -> list[str]:
+    try:
+        return safe_tree.names(str(root), f"{STATE}/partial")
+    except (OSError, TransferError):
+        return []
+
+
+def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: Watcher = nobody) -> Memory:
+    """Gather what a mirror remembers, and which of its files are there; files of another time are read."""
+    holdings = list(index.holdings())
+    known = {path for held in holdings for path in held_paths(held)}
+    here = safe_tree.listing(str(root), known)
+    present = [held for held in holdings if any(path in here and here[path].is_file for path in held_paths(held))]
+    return Memory(
+        holdings=present,
+        changed=frozenset(compare(root, present, here, on_step).changed),
+        wanted=index.wanted(),
+        awaited=index.awaited(),
+        orders=tuple(index.orders()),
+        errors=index.last_errors(),
+        lock=lock,
+        last_run=index.last_run(),
+        unknown=len(here.keys() - known),
+        partials=sum(name.endswith((".part", SUFFIX)) for name in _partials(root)),
+    )

@@ -1,0 +1,46 @@
+"""Rows in columns, for whatever width there is."""
+
+from collections.abc import Sequence
+
+from sedas_sync.model.text import cells, padded
+from sedas_sync.output.style import PLAIN, Look
+
+_GAP = "  "
+_INDENT = "    "
+
+
+def table(rows: Sequence[Sequence[str]], *, look: Look = PLAIN, right: Sequence[int] = ()) -> str:
+    """Lay out rows in columns as wide as they need to be; the last column is not padded.
+
+    Nothing is cut. Where the columns do not fit, the last ones of every row stand below it, each on a line of its own,
+    so that what is longest, such as an id, can still be copied whole.
+
+    Args:
+        rows: the first one is the head.
+        look: how wide the terminal is, if there is one.
+        right: columns of numbers, which are aligned on the right.
+    """
+    widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))]
+    beside = _beside(widths, look.width)
+    lines = []
+    for number, row in enumerate(rows):
+        padding = [
+            " " * (width - cells(cell)) + cell if column in right else padded(cell, width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        below = [_INDENT + cell for cell in row[beside:] if cell]
+        text = [_GAP.join(padding[:beside]).rstrip(), *below]
+        lines += [look.paint(line, "bold") for line in text] if number == 0 else text
+    return "\n".join(lines)
+
+
+def _beside(widths: Sequence[int], room: int | None) -> int:
+    """How many columns stand beside each other."""
+    if room is None or sum(widths) + len(_GAP) * (len(widths) - 1) <= room:
+        return len(widths)
+    taken = 0
+    for column, width in enumerate(widths):
+        taken += width + (len(_GAP) if column else 0)
+        if taken > room:
+            return max(1, column)
+    return len(widths)

@@ -1,0 +1,272 @@
+"""Plain text: scenes, orders, what a mirror holds and summaries as people read them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sedas_sync.model.events import Progress, Step, Summary
+from sedas_sync.model.scene import Order, Scene
+from sedas_sync.model.text import count, duration, printable, size
+from sedas_sync.output.style import PLAIN, Look, marked
+from sedas_sync.output.table import table
+
+if TYPE_CHECKING:  # their modules import the whole of the manifest and its geometry
+    from sedas_sync.planning.explain import Explanation
+    from sedas_sync.planning.lock import Relocked
+
+if TYPE_CHECKING:
+    from sedas_sync.operations.adopt import Adoption, File
+    from sedas_sync.operations.status import Status
+    from sedas_sync.operations.verify import Report
+
+INTERRUPTED = range(129, 256)
+"""The exit code of a run that was told to stop."""
+
+
+def summary(of: Summary, look: Look = PLAIN) -> str:
+    """Write the end of a run in one line."""
+    words = {
+        "fetched": of.fetched,
+        "kept": of.kept,
+        "adopted": of.adopted,
+        "ordered": of.ordered,
+        "pending": of.pending,
+        "skipped": of.skipped,
+        "pruned": of.pruned,
+        "failed": of.failed,
+    }
+    parts = [f"{number:,} {word}" for word, number in words.items() if number]
+    warned = f", {count(of.warnings, 'warning')}" if of.warnings else ""
+    head = ", ".join(parts) if parts else "no scenes"
+    amount = f"; {size(of.bytes)} in {duration(of.seconds)}" if of.fetched else ""
+    word = "Stopped:" if of.exit_code in INTERRUPTED else "Applied:"
+    return f"{look.paint(word, 'red' if of.failed else 'bold')} {head}{warned}{amount}."
+
+
+def explanation(of: "Explanation", look: Look = PLAIN) -> str:
+    """Write what is known of one scene, a fact a line."""
+    lines = [look.paint(printable(of.id), "bold")]
+    if not of.known:
+        return f"{lines[0]}\n  neither the archive nor this mirror knows it"
+    return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
+
+
+def _where(scene: "Scene") -> str:
+    if scene.planned or scene.online:
+        return "a planned acquisition" if scene.planned else "online"
+    return "in the long-term archive" if scene.offline is None else "offline"
+
+
+def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
+    scene = of.scene
+    if scene is not None:
+        where = _where(scene)
+        if of.places:
+            where = "; ".join(f"{place.archive}: {_where(place.scene)}" for place in of.places)
+        sensed = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
+        yield "archive", f"{where if of.listed else 'not in the catalogue any more'}; sensed {sensed}"
+    for name, refused in of.verdicts.items():
+        yield (
+            "dataset",
+            f"{name} " + ("wants it" if refused is None else f"leaves it out ({refused.rule}): {refused.detail}"),
+        )
+    if of.held is not None:
+        held = of.held
+        giver = "" if of.held_from is None else f", from {of.held_from}"
+        yield "file", f"{held.path}, {size(held.size)}{giver}, checked: {held.level.value}, sha256 {held.sha256}"
+    if of.order is not None:
+        yield "order", f"{of.order.order}, {of.order.state.value}, asked for {count(of.order.polls, 'time')}"
+    if of.last_error is not None:
+        yield "error", of.last_error
+    if of.action is not None:
+        yield "plan", f"{of.action.kind.value}: {of.action.reason}"
+    if of.pruning is not None:
+        would = "would remove the file" if of.pruning.removes else "would keep the file"
+        yield "prune", f"`apply --prune` {would}: {of.pruning.reason}"
+    yield "next", of.next
+
+
+def _entry(head: str, fact: str, look: Look, *, width: int = 8) -> str:
+    """A fact with its name before it, wrapped where the terminal ends."""
+    return look.wrap(printable(fact), f"  {head:<{width}}  ")
+
+
+def relocked(of: "Relocked", *, check: bool, look: Look = PLAIN) -> str:
+    """Write what has become of a lock: each difference, and how many scenes it has."""
+    said = of.changes
+    lines = [printable(difference) for difference in of.differences]
+    lines += _listed([f"  {look.paint('+', 'green')} {printable(scene_id)}" for scene_id in said.added], "added", look)
+    lines += _listed(
+        [f"  {look.paint('-', 'red')} {printable(scene_id)}" for scene_id in said.removed], "removed", look
+    )
+    changed = [f"  {look.paint('~', 'yellow')} {printable(name)}  ({printable(what)})" for name, what in said.changed]
+    lines += _listed(changed, "changed", look)
+    pins = of.lock.scenes.values()
+    amount = f"{count(len(pins), 'scene')}, {sum(pin.sha256 is not None for pin in pins):,} with their sha256"
+    counted = f"{len(said.added):,} added, {len(said.removed):,} removed, {len(said.changed):,} changed"
+    path = printable(of.path)
+    if not of.news:
+        lines.append(f"{path}: up to date, {amount}.")
+    elif check:
+        lines.append(f"{path}: would change: {counted}; {amount}.")
+    else:
+        lines.append(f"{path}: written: {counted}; {amount}.")
+    return "\n".join(lines)
+
+
+_LISTED = 20
+
+
+def _listed(lines: list[str], what: str, look: Look) -> list[str]:
+    """These lines, or where long lists are folded the first of them and how many more there are."""
+    if not look.fold or len(lines) <= _LISTED + 2:
+        return lines
+    return [*lines[:_LISTED], f"    … and {len(lines) - _LISTED:,} more {what}; `--json` lists them"]
+
+
+def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]], look: Look = PLAIN) -> str:
+    """Write scenes as a table, one line each, and how many there are."""
+    if not found:
+        return "No scenes."
+    rows = [("SENSED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID")]
+    rows.extend(
+        (
+            "?" if scene.start is None else f"{scene.start:%Y-%m-%d %H:%M:%S}",
+            printable(scene.sensor or "?"),
+            "" if scene.cloud_cover is None else f"{scene.cloud_cover:g} %",
+            "planned" if scene.planned else "online" if scene.online else "LTA",
+            ",".join(datasets.get(scene.id, ())),
+            printable(scene.id),
+        )
+        for scene in found
+    )
+    offline = sum(not scene.online and not scene.planned for scene in found)
+    away = f", {offline:,} of them in the long-term archive (LTA)" if offline else ""
+    return f"{table(rows, look=look, right=[2])}\n{count(len(found), 'scene')}{away}."
+
+
+def orders(found: Iterable[Order], now: datetime, look: Look = PLAIN) -> str:
+    """Write orders as a table, one line each."""
+    rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER")]
+    for order in found:
+        age = duration(max(0.0, (now - order.placed).total_seconds()))
+        rows.append((order.state.value, age, str(order.polls), printable(order.id), printable(order.order)))
+    return table(rows, look=look, right=[2])
+
+
+def orders_line(event: Progress) -> str:
+    """How many orders are waited for, and since when."""
+    oldest = event.oldest_order_seconds
+    age = "" if oldest is None else f", the oldest for {duration(oldest)}"
+    return f"waiting for {count(event.pending, 'order')}{age}"
+
+
+def step_amount(of: Step) -> str:
+    """How much of a step is done; empty where there is nothing to count yet."""
+    if of.unit == "bytes":
+        return size(of.done) + (f" of {size(of.total)}" if of.total else "")
+    if of.total:
+        return f"{of.done:,} of {count(of.total, of.unit)}"
+    return count(of.done, of.unit) if of.done else ""
+
+
+_ORDERS = 3
+"""Orders that a status lists where long lists are folded."""
+
+
+def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
+    """Write what a mirror holds, dataset by dataset, then what is under way and how the last run ended."""
+    lines = [f"Mirror   {printable(of.mirror)}"]
+    if of.lock is not None:
+        lines.append(f"Lock     {printable(of.lock)}")
+    rows: list[tuple[str, ...]] = [("DATASET", "WANTED", "HELD", "CHANGED", "MISSING", "ORDERED", "BYTES")]
+    for item in of.datasets:
+        if item.wanted is None:
+            rows.append((item.dataset, "never applied", "", "", "", "", ""))
+            continue
+        counts = (item.wanted, item.held, item.changed, item.missing, item.pending)
+        rows.append((item.dataset, *(f"{number:,}" for number in counts), size(item.bytes)))
+    lines += ["", table(rows, look=look, right=range(1, 7)), ""]
+    said = []
+    said.append(f"{count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free")
+    if of.refreshed:
+        said.append(
+            f"{count(len(of.refreshed), 'scene')} with another file time than the index remembers, and the same bytes: "
+            "read now, nothing is to be done"
+        )
+    if of.differs:
+        said.append(
+            f"{count(of.differs, 'file')} with other bytes than the lock demands: `apply --locked` replaces them"
+        )
+    if of.unwanted:
+        why = "that no dataset wanted" if of.lock is None else "not in the lock"
+        said.append(f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those the rules refuse")
+    if of.unknown:
+        said.append(f"{count(of.unknown, 'file')} that the index does not know: `adopt` takes in those that are scenes")
+    if of.partials:
+        said.append(f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
+    if of.orders:
+        oldest = duration(max(0.0, (now - min(order.placed for order in of.orders)).total_seconds()))
+        folded = look.fold and len(of.orders) > _ORDERS
+        hint = ": `orders` lists them" if folded else ""
+        said.append(f"{count(len(of.orders), 'order')}, the oldest {oldest} old{hint}")
+    lines += [look.wrap(line, after="  ") for line in said]
+    if of.orders and not (look.fold and len(of.orders) > _ORDERS):
+        lines += ["", orders(of.orders, now, look)]
+    lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failures]
+    lines += ["", look.wrap(_last_run(of, now), after="  ")]
+    return "\n".join(lines)
+
+
+def _last_run(of: "Status", now: datetime) -> str:
+    run = of.last_run
+    if run is None:
+        return "Never applied. `sedas-sync plan` shows what apply would do."
+    ago = duration(max(0.0, (now - (run.ended or run.started)).total_seconds()))
+    began = f"{run.command} of {run.started:%Y-%m-%d %H:%M:%S} UTC"
+    if run.ended is None:
+        return f"Last run: {began}, {ago} ago, under way or killed."
+    took = duration((run.ended - run.started).total_seconds())
+    return f"Last run: {began}; it took {took}, ended {ago} ago with exit code {run.exit_code}."
+
+
+def sources(found: Iterable[Mapping[str, Any]], look: Look = PLAIN) -> str:
+    """Write what may be searched, archive by archive."""
+    lines = []
+    for archive in found:
+        lines.append(look.paint(printable(f"{archive['archive']} ({archive['type']})"), "bold"))
+        if not archive["satellites"] and not archive["source_groups"]:
+            lines.append("  lists neither satellites nor source groups")
+            continue
+        for title, key in (("satellites", "satellites"), ("source groups", "source_groups")):
+            names = ", ".join(str(item["name"]) for item in archive[key]) or "none"
+            lines.append(_entry(title, names, look, width=13))
+    return "\n".join(lines)
+
+
+def verified(of: "Report") -> str:
+    """Write what is wrong with a mirror's files, a line each, and the counts."""
+    lines = [
+        f"{item.finding.value:<8} {printable(item.path or item.id or '')}  ({printable(item.detail)})"
+        for item in of.findings
+        if item.finding is not None
+    ]
+    counts = of.counts
+    levels = ", ".join(f"{number:,} by {level}" for level, number in of.levels.items() if number)
+    parts = [f"{counts['ok']} right" + (f" ({levels})" if levels else "")]
+    parts += [f"{number:,} {word}" for word, number in counts.items() if number and word != "ok"]
+    lines.append(f"Verified: {', '.join(parts)}.")
+    return "\n".join(lines)
+
+
+def adopted_file(of: "File") -> str:
+    """Write what became of one file."""
+    where = f" as {printable(of.path)}" if of.path is not None and of.path != of.file else ""
+    why = f"  ({printable(of.detail)})" if of.detail else ""
+    return f"{of.result.value:<8} {printable(of.file)}{where}{why}"
+
+
+def adoption(of: "Adoption") -> str:
+    """Write the end of an adoption in one line."""
+    parts = [f"{number:,} {word}" for word, number in of.counts.items() if number]
+    return f"Adopted: {', '.join(parts) if parts else 'nothing; there are no files to look at'}."

@@ -1,0 +1,125 @@
+"""What a product's name says about it: Sentinel-1, Sentinel-2 and NovaSAR naming.
+
+Sources: the Sentinel-1 product specification and the Sentinel-2 products specification document for the naming
+conventions; the orbit offsets follow from the missions' reference orbits (175 orbits in 12 days).
+"""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from msgspec import Struct
+
+from sedas_sync.model.scene import Scene, Sensor
+
+_SENTINEL_2 = re.compile(
+    r"(?P<mission>S2[A-D])_MSI(?P<level>L[0-9][A-Z])_(?P<start>\d{8}T\d{6})_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})"
+    r"_T(?P<tile>\d{2}[A-Z]{3})_(?P<discriminator>\d{8}T\d{6})"
+)
+_SENTINEL_1 = re.compile(
+    r"(?P<mission>S1[A-D])_(?P<mode>[A-Z0-9]{2})_(?P<type>[A-Z0-9]{3})[A-Z_]_\d[A-Z](?P<polarisation>[A-Z]{2})"
+    r"_(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})_(?P<orbit>\d{6})_[0-9A-F]{6}_[0-9A-F]{4}"
+)
+_NOVASAR = re.compile(r"NovaSAR_\d+_(?P<number>\d+)_(?P<type>[a-z]{3})_", re.IGNORECASE)
+
+_MISSION = re.compile(r"S(?P<number>[12])(?P<unit>[A-D])")
+
+_S1_FIRST_ORBIT = {"S1A": 73, "S1B": 27, "S1C": 172}
+_S1_ORBITS_PER_CYCLE = 175
+_POLARISATIONS = {
+    "SH": ("HH",),
+    "SV": ("VV",),
+    "DH": ("HH", "HV"),
+    "DV": ("VV", "VH"),
+    "HH": ("HH",),
+    "HV": ("HV",),
+    "VV": ("VV",),
+    "VH": ("VH",),
+}
+
+
+class NameFacts(Struct, frozen=True):
+    """What could be read from a name; what it does not say is None or empty."""
+
+    mission: str | None = None
+    product_type: str | None = None
+    tile: str | None = None
+    """MGRS tile of a Sentinel-2 product, e.g. `30UXC`."""
+    relative_orbit: int | None = None
+    polarisation: tuple[str, ...] = ()
+    start: str | None = None
+    """Sensing start, UTC, as names have it: `20190501T110621`."""
+    stop: str | None = None
+    orbit: int | None = None
+    """Absolute orbit number."""
+    acquisition: str | None = None
+    """The same for products of one acquisition that differ in their processing only."""
+    baseline: int | None = None
+    """Processing baseline, larger is newer; None where names do not tell."""
+
+
+@lru_cache(maxsize=4096)
+def parse_name(product: str) -> NameFacts:
+    """Read a product name, with or without `.SAFE`; a name of no known convention gives empty facts."""
+    if match := _SENTINEL_2.match(product):
+        part = match.groupdict()
+        key = "_".join((part["mission"], part["level"], part["start"], part["orbit"], part["tile"]))
+        return NameFacts(
+            mission=part["mission"],
+            product_type=part["level"],
+            tile=part["tile"],
+            relative_orbit=int(part["orbit"]),
+            start=part["start"],
+            acquisition=key,
+            baseline=int(part["baseline"]),
+        )
+    if match := _SENTINEL_1.match(product):
+        part = match.groupdict()
+        first = _S1_FIRST_ORBIT.get(part["mission"])
+        relative = None if first is None else (int(part["orbit"]) - first) % _S1_ORBITS_PER_CYCLE + 1
+        return NameFacts(
+            mission=part["mission"],
+            product_type=part["type"],
+            relative_orbit=relative,
+            polarisation=_POLARISATIONS.get(part["polarisation"], ()),
+            start=part["start"],
+            stop=part["stop"],
+            orbit=int(part["orbit"]),
+        )
+    if match := _NOVASAR.match(product):
+        return NameFacts(mission="NovaSAR", product_type=match["type"].upper())
+    return NameFacts()
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def described(product: str) -> Scene:
+    """A scene as its name describes it, for want of a catalogue; a name of no known convention is an id and no more.
+
+    >>> described("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117").satellite
+    'Sentinel-2A'
+    """
+    facts = parse_name(product)
+    if facts.mission is None:
+        return Scene(id=product)
+    sentinel = _MISSION.fullmatch(facts.mission)
+    optical = sentinel is not None and sentinel["number"] == "2"
+    sensor: Sensor = "optical" if optical else "sar"
+    return Scene(
+        id=product,
+        start=_instant(facts.start),
+        stop=_instant(facts.stop),
+        sensor=sensor,
+        satellite=f"Sentinel-{sentinel['number']}{sentinel['unit']}" if sentinel else f"{facts.mission}-1",
+        source_group=f"S{sentinel['number']}" if sentinel else facts.mission,
+        product_type=facts.product_type,
+        orbit=facts.orbit,
+        polarisation="/".join(facts.polarisation) or None,
+    )

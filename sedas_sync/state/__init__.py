@@ -1,0 +1,1 @@
+"""What a mirror remembers: its index, its order journal, its lock, and unfinished scenes."""

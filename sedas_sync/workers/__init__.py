@@ -1,0 +1,1 @@
+"""Downloads on other processes or machines."""

@@ -1,0 +1,162 @@
+"""Archives that other packages bring: whatever they raise or give is an error of that archive, and no more."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+import sedas_sync as ss
+from sedas_sync.archives.plugin_guard import Guarded
+from sedas_sync.archives.registry import Opening, open_archive
+from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
+from sedas_sync.manifest import ArchiveConfig
+from sedas_sync.manifest.archive_types import ArchiveType
+from sedas_sync.model.scene import Download, Query, Scene
+
+MAY = Query(
+    aoi="POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))",
+    start=datetime(2019, 5, 1, tzinfo=UTC),
+    stop=datetime(2019, 5, 31, tzinfo=UTC),
+)
+SCENE = Scene(id="A", start=MAY.start, footprint=MAY.aoi, download_url="https://example.org/A.zip")
+
+
+class Foreign:
+    """An archive as a package may bring it."""
+
+    identity = "foreign"
+    orders = None
+    connections = 3
+
+    def find(self, _query, *, warn):
+        warn("something")
+        yield SCENE
+
+    def look_up(self, _ids, *, warn):  # as the protocol has it
+        yield SCENE
+
+    def locate(self, scene, *, refused=None):  # as the protocol has it
+        return Download(url=scene.download_url)
+
+    def stop(self):
+        raise RuntimeError("stop")
+
+    def close(self):
+        raise RuntimeError("close")
+
+
+def guarded(**methods):
+    def method(deed):
+        return lambda *_args, **_more: deed()
+
+    made = {name: method(deed) for name, deed in methods.items()}
+    return Guarded(type("Package", (Foreign,), made)(), "foreign")
+
+
+def fail(error):
+    def deed():
+        raise error
+
+    return deed
+
+
+def find(archive):
+    return list(archive.find(MAY, warn=lambda _: None))
+
+
+def test_what_is_right_goes_through():
+    archive = guarded()
+    assert (archive.identity, archive.orders, archive.connections) == ("foreign", None, 3)
+    assert find(archive) == list(archive.look_up(["A"], warn=print)) == [SCENE]
+    assert archive.locate(SCENE).url == SCENE.download_url
+    assert not hasattr(archive, "satellites")
+
+
+def test_nothing_hangs_on_its_end():
+    guarded().stop()
+    guarded().close()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyError("boom"), SystemExit(7)])
+def test_what_it_raises_is_an_error_of_the_archive(error):
+    with pytest.raises(ArchiveError, match=rf"archive type foreign failed in find: {type(error).__name__}"):
+        find(guarded(find=fail(error)))
+    with pytest.raises(ArchiveError, match="failed in look_up"):
+        list(guarded(look_up=fail(error)).look_up(["A"], warn=print))
+    with pytest.raises(ArchiveError, match="failed in locate"):
+        guarded(locate=fail(error)).locate(SCENE)
+
+
+@pytest.mark.parametrize("error", [AuthenticationError("no"), IncompleteSearch("some"), ArchiveError("down")])
+def test_errors_that_it_may_raise_go_through(error):
+    with pytest.raises(type(error)) as told:
+        find(guarded(find=fail(error)))
+    assert told.value is error
+
+
+def test_what_it_found_before_it_failed_counts():
+    def some():
+        yield SCENE
+        raise RuntimeError("boom")
+
+    found = []
+    with pytest.raises(ArchiveError, match="boom"):
+        found.extend(iter(guarded(find=some).find(MAY, warn=print)))
+    iterator = guarded(find=some).find(MAY, warn=print)
+    assert next(iterator) == SCENE
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "says"),
+    [
+        ("find", None, "'NoneType' object is not iterable"),
+        ("find", [{"id": "A"}], "gave dict instead of a Scene"),
+        ("find", [Scene(id="A", start=datetime(2019, 5, 1))], "gave the scene 'A' a start without a time zone"),  # noqa: DTZ001
+        ("locate", None, "gave NoneType instead of a Download"),
+    ],
+)
+def test_what_it_gives_is_looked_at(method, value, says):
+    archive = guarded(**{method: lambda: value})
+    with pytest.raises(ArchiveError, match=says):
+        find(archive) if method == "find" else archive.locate(SCENE)
+
+
+def test_its_orders_are_guarded_too():
+    class Desk:
+        def place(self, _scene):
+            raise RuntimeError("boom")
+
+        def poll(self, _orders):
+            raise RuntimeError("boom")
+
+    package = Foreign()
+    package.orders = Desk()
+    orders = Guarded(package, "foreign").orders
+    with pytest.raises(ArchiveError, match=r"failed in orders\.place: RuntimeError: boom"):
+        orders.place(SCENE)
+    with pytest.raises(ArchiveError, match=r"failed in orders\.poll"):
+        list(orders.poll([]))
+
+
+def test_an_opener_that_fails_is_said():
+    def opener(_opening):
+        raise RuntimeError("boom")
+
+    kind = ArchiveType(name="foreign", opener=opener)
+    with pytest.raises(ArchiveError, match="archive type foreign failed in its opener: RuntimeError: boom"):
+        open_archive(Opening(config=ArchiveConfig(type="foreign"), kind=kind))
+
+
+def test_a_search_that_fails_so_holds_up_no_other(tmp_path):
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "manifest.toml").write_text(
+        'version = 1\n[archives.bad]\ntype = "directory"\npath = "shelf"\n'
+        '[archives.good]\ntype = "directory"\npath = "shelf"\n[aoi.here]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n'
+        '[dataset.b]\narchive = "bad"\naoi = "here"\nstart = 2019-05-01\nend = 2019-05-31\n'
+        '[dataset.g]\narchive = "good"\naoi = "here"\nstart = 2019-05-01\nend = 2019-05-31\n'
+    )
+    archives = {"bad": guarded(find=fail(TypeError("boom"))), "good": guarded()}
+    with ss.Mirror(ss.load_manifest(tmp_path / "manifest.toml"), archives=archives) as mirror:
+        plan = mirror.plan()
+    assert [action.id for action in plan.actions] == ["A"]
+    assert [failure.id for failure in plan.failures] == ["b"]
+    assert not plan.search_complete

@@ -1,0 +1,316 @@
+"""The schema that editors read: it takes every manifest of ours, and refuses what the parser refuses."""
+
+import json
+import subprocess
+import sys
+from copy import deepcopy
+from datetime import date
+from pathlib import Path
+
+import jsonschema
+import pytest
+import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sedas_sync.archives.registry import BUILT_IN
+from sedas_sync.errors import ManifestError
+from sedas_sync.manifest import parse
+from sedas_sync.manifest.archive_types import ArchiveType, Key
+from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
+from sedas_sync.operations.init_template import toml_string
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = manifest_schema(BUILT_IN)
+VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
+EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
+ALL = tomli.loads("""
+version = 1
+[archive]
+type = "sedas"
+url = "https://geobrowser.satapps.org/api/"
+trusted_hosts = ["*.satapps.org"]
+filehash = "warn"
+[mirror]
+path = "scenes"
+layout = "{satellite}/{start:%Y/%m}/{id}"
+[transfer]
+jobs = 4
+segments = "auto"
+retries = 5
+connect_timeout = 10.0
+stall_timeout = 60
+max_rate = "20MB"
+order_timeout = "24h"
+max_orders = 0
+integrity = "crc"
+[aoi.a]
+wkt = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.56))"
+[aoi.b]
+bbox = [-1.4, 51.5, -1.2, 51.6]
+[aoi.c]
+point = [-1.31, 51.57]
+radius_km = 5
+[dataset.optical]
+aoi = ["a", "b"]
+start = 2019-04-30
+end = 2019-05-12T10:00:00Z
+sensor = "optical"
+max_cloud_cover = 50
+satellite = "Sentinel-2A"
+source_group = "S2"
+product_type = "L1C"
+orbit_direction = "descending"
+min_aoi_coverage = 10
+tile = "30UXC"
+relative_orbit = 137
+exclude = ["S2B_*"]
+latest = 5
+reprocessed = "newest"
+filters = { maxCloudPercent = 50 }
+[dataset.radar]
+aoi = "c"
+start = "-30d"
+end = "now"
+sensor = "SAR"
+polarisation = "VV+VH"
+[dataset.named]
+products = ["S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"]
+""")
+
+
+def plain(value):
+    """What an editor makes of TOML: dates are texts."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def written(value):
+    """A value as TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml_string(key)} = {written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, str):
+        return toml_string(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, date) else repr(value)
+
+
+def parser_takes(tree):
+    text = "\n".join(f"{toml_string(key)} = {written(value)}" for key, value in tree.items())
+    try:
+        parse(text, source="m", read_aoi=lambda _: None, types=BUILT_IN)
+    except ManifestError:
+        return False
+    return True
+
+
+def schema_takes(tree):
+    return VALIDATOR.is_valid(plain(tree))
+
+
+def test_it_is_a_schema():
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+
+
+def test_it_takes_a_manifest_with_every_key():
+    assert parser_takes(ALL)
+    assert schema_takes(ALL)
+    for table in ("archive", "mirror", "transfer"):
+        assert set(ALL[table]) == set(keys_of(table))
+    for table in ("aoi", "dataset"):
+        assert set().union(*ALL[table].values()) >= set(keys_of(table)) - {"file", "archive"}
+
+
+@pytest.mark.parametrize("table", MODELS)
+def test_a_default_is_what_the_parser_takes_it_for(table):
+    """The value in the schema, read as a manifest's, is the model's own default."""
+    for name, key in keys_of(table).items():
+        field = MODELS[table].model_fields[name]
+        if key.default is not None:
+            given = {"name": "n"} if table == "dataset" else {}
+            assert getattr(MODELS[table](**given, **{name: key.default}), name) == field.default, name
+        elif name not in ("url", "filters"):
+            assert field.default in (None, ()), name
+
+
+VALUES = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "a",
+            "a\nb",
+            "today",
+            "NOW",
+            "-3d",
+            "-3x",
+            "2019-02-01",
+            "2019-13-01",
+            "optical",
+            "Optical",
+            "sar",
+            "crc",
+            "auto",
+            "24h",
+            "h24",
+            "20MB",
+            "20Mb",
+            "VV",
+            "VV+XX",
+            "vv, vh",
+            "30UXC",
+            "99UXC",
+            "{id}",
+            "{start:%Y}/{id}",
+            "{nothing}/{id}",
+            "/{id}",
+            "x",
+            "area.geojson",
+            "area.exe",
+            "sedas",
+            "sandbox",
+            "http://example.org/",
+            "http://localhost:8080/api/",
+            "https://u:p@example.org/",
+            "ascending",
+            "newest",
+            "POINT (1 2)",
+        ]
+    ),
+    st.integers(-5, 400),
+    st.sampled_from([0.5, -0.5, 99.5, 1e6]),
+    st.booleans(),
+    st.lists(st.sampled_from(["a", "", 1, 51.5, -200, True, "30UXC"]), max_size=5),
+    st.just({}),
+    st.sampled_from([{"maxCloudPercent": 101}, {"maxCloudPercent": 5}, {"x": [1, "a"]}]),
+    st.just(date(2019, 5, 1)),
+)
+TABLES = [
+    *(((name,), name) for name in ("archive", "mirror", "transfer")),
+    *((("aoi", name), "aoi") for name in "abc"),
+    *((("dataset", name), "dataset") for name in ("optical", "radar", "named")),
+]
+SLOTS = [
+    *((*path, key) for path, table in TABLES for key in (*keys_of(table), "unknown")),
+    *((name,) for name in ("version", "unknown", "aoi", "dataset", "archive")),
+]
+OF_OTHER_TABLES = (
+    *("aoi", "archive", "start", "end", "sensor", "satellite", "source_group"),
+    *("product_type", "tile", "polarisation", "filters"),
+)
+BEYOND_A_SCHEMA = {
+    # What refers to another table, is geometry, or weighs a fact against another: `validate` tells these.
+    ("mirror", "path"),
+    ("mirror", "layout"),
+    ("archive", "url"),
+    ("archive", "trusted_hosts"),
+    *(("aoi", name, key) for name in "abc" for key in ("wkt", "bbox", "point", "radius_km")),
+    *(("dataset", name, key) for name in ("optical", "radar") for key in OF_OTHER_TABLES),
+    ("dataset", "named", "archive"),
+}
+
+
+def changed(slot, value, *, remove):
+    tree = deepcopy(ALL)
+    place = tree
+    for part in slot[:-1]:
+        place = place[part]
+    if remove:
+        place.pop(slot[-1], None)
+    else:
+        place[slot[-1]] = value
+    return tree
+
+
+@settings(deadline=None)
+@given(slot=st.sampled_from(SLOTS), value=VALUES, remove=st.sampled_from([False, False, False, True]))
+def test_it_says_of_any_change_what_the_parser_says(slot, value, remove):
+    tree = changed(slot, value, remove=remove)
+    parsed = parser_takes(tree)
+    if parsed:
+        assert schema_takes(tree), [error.message for error in VALIDATOR.iter_errors(plain(tree))]
+    elif slot not in BEYOND_A_SCHEMA and slot[-1] not in ("aoi", "archive"):
+        assert not schema_takes(tree), (slot, value)
+
+
+@pytest.mark.parametrize(
+    ("slot", "value"),
+    [
+        (("dataset", "optical", "max_cloud"), 5),
+        (("dataset", "optical", "sensor"), "radar"),
+        (("dataset", "optical", "start"), "yesterday"),
+        (("dataset", "radar", "max_cloud_cover"), 5),
+        (("dataset", "radar", "tile"), "30UXC"),
+        (("dataset", "named", "start"), date(2019, 5, 1)),
+        (("dataset", "optical", "filters"), {"maxCloudPercent": 101}),
+        (("mirror", "layout"), "{nothing}/{id}"),
+        (("mirror", "layout"), "fixed"),
+        (("archive", "url"), "http://example.org/api/"),
+        (("archive", "url"), "https://me:secret@example.org/api/"),
+        (("archive", "type"), "sedass"),
+        (("archive", "password"), "secret"),
+        (("aoi", "a", "bbox"), [1, 2, 3, 4]),
+        (("aoi", "b", "bbox"), [1, 2, 3]),
+        (("aoi", "c"), {"point": [1, 2]}),
+        (("aoi", "not plain"), {"bbox": [1, 2, 3, 4]}),
+        (("transfer", "order_timeout"), "a day"),
+        (("transfer", "max_rate"), "20Mb"),
+        (("archives",), {"x": {}}),
+    ],
+)
+def test_it_refuses_what_people_get_wrong(slot, value):
+    tree = changed(slot, value, remove=False)
+    assert not parser_takes(tree)
+    assert not schema_takes(tree)
+
+
+def test_a_dataset_of_several_archives_names_one():
+    tree = {**ALL, "archives": {"x": {}, "y": {"type": "sandbox"}}}
+    del tree["archive"]
+    assert not schema_takes(tree)
+    assert not parser_takes(tree)
+
+
+def test_keys_of_one_type_of_archive_belong_to_it_alone():
+    kind = ArchiveType(
+        name="shelf",
+        opener="nowhere:open",
+        place="folder",
+        keys={"folder": Key(read=str, about="Where it is.", required=True, schema={"type": "string"})},
+    )
+    validator = jsonschema.Draft7Validator(manifest_schema({**BUILT_IN, "shelf": kind}))
+    dataset = {"n": {"products": ["X"]}}
+
+    def takes(**archive):
+        return validator.is_valid({"version": 1, "archive": archive, "dataset": dataset})
+
+    assert takes(type="shelf", folder="/data")
+    assert not takes(type="shelf")
+    assert not takes(type="shelf", folder=5)
+    assert not takes(type="shelf", folder="/data", url="https://example.org/")
+    assert not takes(type="sedas", folder="/data")
+    assert not takes(folder="/data")
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_it_takes_the_examples(file):
+    assert [error.message for error in VALIDATOR.iter_errors(plain(tomli.loads(file.read_text())))] == []
+
+
+def test_taplo_reads_it_and_takes_the_examples(tmp_path):
+    """The tool behind the editors' support of TOML, by itself."""
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('version = 1\n[dataset.d]\naoi = "a"\nstart = 2019-05-01\nmax_cloud = 5\n')
+    taplo = [str(Path(sys.executable).parent / "taplo"), "lint", "--schema", (tmp_path / "schema.json").as_uri()]
+    taken = subprocess.run([*taplo, *map(str, EXAMPLES)], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert taken.returncode == 0, taken.stderr
+    refused = subprocess.run([*taplo, str(wrong)], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "max_cloud" in refused.stderr

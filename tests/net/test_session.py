@@ -1,0 +1,500 @@
+"""The API session against servers on loopback: what is repeated, what is said, and what is never shown."""
+
+import gzip
+import json
+import logging
+import socket
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sedas_sync.errors import ArchiveError
+from sedas_sync.model.scene import Reach
+from sedas_sync.net import policy, session
+
+
+class Server:
+    """Answers with a script: each entry is (status, headers, body), "drop", or a function of the request."""
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.requests = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one(self):
+                length = int(self.headers.get("Content-Length", 0))
+                outer.requests.append((self.command, self.path, dict(self.headers), self.rfile.read(length)))
+                step = outer.script.pop(0) if len(outer.script) > 1 else outer.script[0]
+                if step == "drop":
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                status, headers, body = step
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = handle_one  # noqa: N815 - the names http.server calls
+
+            def log_message(self, *_arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/api/x"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(5)
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(*script):
+        servers.append(Server(*script))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def make_api():
+    made = []
+
+    def make(**options):
+        waits = []
+        api = session.Api(**{"sleep": waits.append, "chance": lambda: 1.0, "environ": {}, **options})
+        made.append(api)
+        return api, waits
+
+    yield make
+    for api in made:
+        api.close()
+
+
+OK = (200, {}, b"{}")
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_passing_trouble_is_asked_again_with_growing_pauses(serve, make_api, status):
+    server = serve((status, {}, b""), (status, {}, b""), (status, {}, b""), OK)
+    api, waits = make_api()
+    assert api.send("GET", server.url).ok
+    assert waits == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 501])
+def test_answers_that_will_not_change_are_not_asked_for_again(serve, make_api, status):
+    server = serve((status, {}, b""))
+    api, waits = make_api()
+    assert api.send("GET", server.url).status == status
+    assert waits == []
+
+
+def test_tries_are_counted(serve, make_api):
+    server = serve((503, {}, b""))
+    api, waits = make_api(retries=2)
+    assert api.send("GET", server.url).status == 503
+    assert (len(server.requests), len(waits)) == (3, 2)
+
+
+def test_retry_after_in_seconds_and_as_a_date_is_obeyed(serve, make_api):
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    dated = {"Date": format_datetime(now, usegmt=True)}
+    later = format_datetime(now + timedelta(seconds=33), usegmt=True)
+    server = serve((503, {"Retry-After": "7"}, b""), (429, {**dated, "Retry-After": later}, b""), OK)
+    api, waits = make_api()
+    # http.server sends a Date of its own first; the two are joined, which is no date: the local clock counts.
+    assert api.send("GET", server.url).ok
+    assert waits[0] == 7.0
+    assert len(waits) == 2
+
+
+def test_date_of_the_server_is_what_retry_after_counts_from():
+    reply = session.Reply(
+        429,
+        "u",
+        b"",
+        {"Date": "Fri, 02 Jan 2026 03:04:05 GMT", "Retry-After": "Fri, 02 Jan 2026 03:04:38 GMT"},
+    )
+    assert reply.retry_after == 33.0
+
+
+def test_the_server_tells_the_time(serve, make_api):
+    """The clock goes on between answers, and an answer from a cache is as old as it says."""
+    server, (api, _) = serve(OK, (200, {"Age": "7200"}, b"{}"), (200, {"Age": "9" * 30}, b"{}")), make_api()
+    assert api.server_time is None
+    api.send("GET", server.url)
+    assert abs((api.server_time - datetime.now(UTC)).total_seconds()) < 60
+    api.send("GET", server.url)
+    api.send("GET", server.url)
+    assert abs((api.server_time - datetime.now(UTC)).total_seconds() - 7200) < 60
+
+
+def test_more_patience_than_is_bearable_is_reported(serve, make_api):
+    server = serve((503, {"Retry-After": "4000"}, b""))
+    api, waits = make_api()
+    reply = api.send("GET", server.url)
+    assert reply.error("a search").retry_after == 4000
+    assert waits == []
+
+
+def test_broken_connections_are_asked_again_and_an_order_is_not(serve, make_api):
+    server = serve("drop", OK)
+    api, _ = make_api()
+    assert api.send("GET", server.url).ok
+    server = serve("drop", OK)
+    with pytest.raises(ArchiveError, match="not known") as raised:
+        api.send("POST", server.url, repeat=False)
+    assert not raised.value.retryable
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "asked"), [(500, 1), (502, 1), (504, 1), (429, 1), (503, 2)])
+def test_order_is_repeated_only_where_it_was_surely_not_taken(serve, make_api, status, asked):
+    server = serve((status, {}, b""), OK)
+    api, _ = make_api()
+    api.send("POST", server.url, repeat=False)
+    assert len(server.requests) == asked
+
+
+def test_order_is_repeated_where_no_connection_was_made(make_api):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    api, waits = make_api(retries=2)
+    with pytest.raises(ArchiveError, match="refused the connection") as raised:
+        api.send("POST", f"http://127.0.0.1:{port}/", repeat=False)
+    assert len(waits) == 2
+    assert "not known" not in str(raised.value)
+
+
+def test_stalled_answer_ends(make_api):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        api, _ = make_api(retries=0, stall_timeout=0.1)
+        with pytest.raises(ArchiveError, match="stopped answering") as raised:
+            api.send("GET", f"http://127.0.0.1:{server.getsockname()[1]}/")
+    assert raised.value.retryable
+
+
+def test_answer_cut_in_its_body_is_asked_for_again(serve, make_api):
+    server = serve((200, {"Content-Length": "50", "Connection": "close"}, b"half"), OK)
+    api, waits = make_api()
+    assert api.send("GET", server.url).body == b"{}"
+    assert len(waits) == 1
+
+
+@pytest.mark.parametrize("body", [b"x" * 3000, gzip.compress(b"x" * 3000, mtime=0)])
+def test_endless_answer_is_given_up(serve, make_api, body):
+    headers = {"Content-Encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
+    api, _ = make_api(max_answer=2000)
+    with pytest.raises(ArchiveError, match="longer than 2000 bytes"):
+        api.send("GET", serve((200, headers, body)).url)
+
+
+def test_dripping_answer_is_given_up(serve, make_api):
+    ticks = iter(range(0, 10**6, 1000))
+    api, _ = make_api(clock=lambda: next(ticks))
+    with pytest.raises(ArchiveError, match="took more than"):
+        api.send("GET", serve(OK).url)
+
+
+def test_redirect_is_not_followed(serve, make_api):
+    elsewhere = serve(OK)
+    server = serve((302, {"Location": elsewhere.url}, b""))
+    api, _ = make_api()
+    reply = api.send("GET", server.url, headers={"Authorization": "Token abc"})
+    assert "not followed" in str(reply.error("a search"))
+    assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("location", ["http://[::bad", "http://\xe9\xff/x", ""])
+def test_redirect_to_what_is_no_address_is_an_answer_like_others(serve, make_api, location):
+    api, _ = make_api()
+    reply = api.send("GET", serve((302, {"Location": location}, b"")).url)
+    assert (reply.status, reply.ok) == (302, False)
+    assert "not followed" in str(reply.error("a search"))
+
+
+def test_what_is_sent(serve, make_api):
+    server = serve(OK)
+    api, _ = make_api()
+    api.send("POST", server.url, json={"ä": 1}, headers={"Authorization": "Token abc"})
+    _, _, headers, body = server.requests[0]
+    assert headers["User-Agent"].startswith("sedas-sync/")
+    assert headers["Accept"] == headers["Content-Type"] == "application/json"
+    assert headers["Authorization"] == "Token abc"
+    assert json.loads(body) == {"ä": 1}
+
+
+def test_netrc_does_not_replace_the_token(serve, make_api, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server = serve(OK)
+    api, _ = make_api()
+    api.send("GET", server.url, headers={"Authorization": "Token abc"})
+    assert server.requests[0][2]["Authorization"] == "Token abc"
+
+
+def test_stop_ends_the_waiting(serve):
+    server = serve((503, {}, b""))
+    api = session.Api(environ={})
+    threading.Timer(0.2, api.stop).start()
+    with pytest.raises(ArchiveError, match="stopped"):
+        api.send("GET", server.url)
+    api.close()
+
+
+def test_final_answer_is_returned_though_its_status_is_a_passing_one(serve, make_api):
+    server = serve((500, {}, b"No enum constant x"), OK)
+    api, _ = make_api()
+    assert api.send("GET", server.url, final=lambda reply: reply.says("no ENUM")).status == 500
+
+
+def test_name_that_is_not_found(make_api):
+    api, _ = make_api(retries=0)
+    with pytest.raises(ArchiveError, match=r"nowhere\.invalid is not found"):
+        api.send("GET", "https://nowhere.invalid/")
+
+
+def test_tls_where_there_is_none(serve, make_api):
+    server = serve(OK)
+    api, waits = make_api()
+    with pytest.raises(ArchiveError, match="TLS connection"):
+        api.send("GET", server.url.replace("http:", "https:"))
+    assert waits == []
+
+
+def test_bundle_that_is_not_there_is_named(make_api):
+    api, _ = make_api(environ={"REQUESTS_CA_BUNDLE": "/no/such/bundle.pem"})
+    with pytest.raises(ArchiveError, match="REQUESTS_CA_BUNDLE"):
+        api.send("GET", "https://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        ({"REQUESTS_CA_BUNDLE": ""}, None),
+        ({"REQUESTS_CA_BUNDLE": " ", "CURL_CA_BUNDLE": "/b"}, "CURL_CA_BUNDLE"),
+        ({"SSL_CERT_FILE": "/f", "REQUESTS_CA_BUNDLE": "/r"}, "REQUESTS_CA_BUNDLE"),
+        ({"SSL_CERT_FILE": "/f", "SSL_CERT_DIR": "/d"}, "SSL_CERT_FILE"),
+        ({"SSL_CERT_DIR": "/d"}, "SSL_CERT_DIR"),
+    ],
+)
+def test_the_first_variable_that_is_not_blank_names_the_authorities(environ, expected):
+    found = policy.ca_bundle(environ)
+    assert (None if found is None else found[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "expected"),
+    [
+        ({"HTTPS_PROXY": "http://p:1"}, "https://a.org/", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "https_proxy": " "}, "https://a.org/", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "https_proxy": "q:2"}, "https://a.org/", "http://q:2"),
+        ({"HTTPS_PROXY": "u:p%40@h:3128"}, "https://a.org/", "http://u:p%40@h:3128"),
+        ({"HTTPS_PROXY": "[fd00::1]:3128"}, "https://a.org/", "http://[fd00::1]:3128"),
+        ({"HTTPS_PROXY": "http://p:1"}, "http://a.org/", None),
+        ({"ALL_PROXY": "http://p"}, "https://a.org/", "http://p:80"),
+        ({"HTTP_PROXY": "http://p:1"}, "http://127.0.0.1:9/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://localhost:9/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://[::1]:9/", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://127.1/", None),
+    ],
+)
+def test_proxies(environ, url, expected):
+    proxy = policy.proxy_for(url, environ)
+    assert (None if proxy is None else proxy.url) == expected
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "direct"),
+    [
+        ("a.org", "https://a.org/", True),
+        ("A.ORG.", "https://a.org./", True),
+        ("a.org", "https://b.a.org/", True),
+        (".a.org", "https://b.a.org/", True),
+        (".a.org", "https://a.org/", True),
+        ("*.a.org", "https://b.a.org/", True),
+        ("a.org", "https://ba.org/", False),
+        ("a.org:443", "https://a.org/", True),
+        ("a.org:8443", "https://a.org/", False),
+        ("a.org:8443", "https://a.org:8443/", True),
+        ("x.org, *", "https://a.org/", True),
+        ("x.org a.org", "https://a.org/", True),
+        ("10.0.0.0/8", "https://10.1.2.3/", True),
+        ("10.0.0.0/8", "https://11.1.2.3/", False),
+        ("10.1.2.3", "https://10.1.2.3/", True),
+        ("10.1.2.3:444", "https://10.1.2.3/", False),
+        ("fd00::/8", "https://[fd00::7]/", True),
+        ("[fd00::7]:443", "https://[fd00::7]/", True),
+        ("[fd00::7]", "https://[fd00::7]/", True),
+        ("fd00::7", "https://[fd00::7]/", True),
+        (" ", "https://a.org/", False),
+        (",", "https://a.org/", False),
+        ("10.0.0.0/99", "https://10.1.2.3/", False),
+    ],
+)
+def test_hosts_that_no_proxy_names_are_asked_directly(no_proxy, url, direct):
+    assert (policy.proxy_for(url, {"HTTPS_PROXY": "p:1", "NO_PROXY": no_proxy}) is None) is direct
+
+
+@pytest.mark.parametrize(
+    ("address", "local", "never"),
+    [
+        ("93.184.215.14", True, True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True, True),
+        *(
+            (text, True, False)
+            for text in ("10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "fd12::1", "127.9.9.9")
+        ),
+        *((text, True, False) for text in ("::1", "::ffff:10.0.0.1", "fec0::1", "64:ff9b::a00:1", "2002:a00:1::")),
+        *((text, False, False) for text in ("169.254.0.1", "fe80::1", "0.0.0.0", "::", "ff02::1", "239.1.1.1")),
+        *((text, False, False) for text in ("::ffff:169.254.169.254", "::169.254.169.254", "100.100.100.200")),
+    ],
+)
+def test_addresses_that_links_may_lead_to(address, local, never):
+    """For an archive on a private network, and for one that is on none."""
+    for api, allowed in (("http://10.0.0.1/", local), ("https://198.41.0.4/", never)):
+        try:
+            policy.check_address("host.example.org", ip_address(address), Reach(api=api))
+        except policy.Refused:
+            assert not allowed
+        else:
+            assert allowed
+
+
+def test_a_trusted_host_may_be_private_but_never_of_the_link():
+    reach = Reach(api="https://198.41.0.4/", trusted_hosts=("data.example.org", "*.inner.example.org", "10.0.0.9"))
+    for host, address in (("data.example.org", "10.0.0.1"), ("a.inner.example.org", "fd00::1"), ("10.0.0.9",) * 2):
+        policy.check_address(host, ip_address(address), reach)
+    for host, address in (("inner.example.org", "10.0.0.1"), ("data.example.org", "169.254.169.254")):
+        with pytest.raises(policy.Refused):
+            policy.check_address(host, ip_address(address), reach)
+    with pytest.raises(policy.Refused, match="not this machine"):
+        policy.check_address("evil.localhost", ip_address("93.184.215.14"), reach)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"errorCode":400,"errorMessage":"no such filter"}', "status 400: no such filter"),
+        (b"<html><title>Not Found</title></html>", "a page titled 'Not Found'"),
+        (b"bad \x1b[31mred\x07 text\r\n", "bad [31mred text"),
+        (b'{"password":"hunter22"', "***"),
+        (b"", "status 400"),
+    ],
+)
+def test_error_bodies_are_quoted_fit_to_be_shown(body, words):
+    text = str(session.Reply(400, "u", body, {}).error("a search"))
+    assert words in text
+    assert text.isprintable()
+    assert "hunter22" not in text
+
+
+def test_long_error_body_is_shortened():
+    assert len(str(session.Reply(400, "u", b"x" * 10**6, {}).error("a search"))) < 400
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000, b"\xff\xfe", b""])
+def test_what_is_not_json_is_said(body):
+    with pytest.raises(ArchiveError, match="not JSON"):
+        session.Reply(200, "u", body, {}).json("a search")
+
+
+SECRET = "s3cr3t-Value/42"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Token {SECRET}",
+        f"{{'Authorization': 'Token {SECRET}'}}",
+        f'{{"Authorization": "Token {SECRET}"}}',
+        f"send: b'GET / HTTP/1.1\\r\\nAuthorization: Token {SECRET}\\r\\n'",
+        f'{{"username": "ann", "password": "{SECRET}"}}',
+        f'{{"username": "ann", "password": "{SECRET}',
+        f"{{'password': '{SECRET}'}}",
+        f'b\'{{\\"password\\": \\"{SECRET}\\"}}\'',
+        f'{{"token":"{SECRET}","validUntil":"x"}}',
+        f"https://ann:{SECRET}@example.org/path",
+        f"https://ann:p@{SECRET}@example.org/path",
+        f"GET /x?token={SECRET}&a=b",
+        f"password={SECRET}",
+        f"('Authorization', 'Token {SECRET}')",
+        f"Bearer {SECRET}",
+    ],
+)
+def test_secrets_are_masked_where_they_usually_stand(text):
+    assert SECRET not in session.redact(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["User token does not exist", "https://example.org/a?p=Default&sceneid=S2A.zip", "a@b.org"]
+)
+def test_ordinary_text_stays(text):
+    assert session.redact(text) == text
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=8, max_size=40))
+def test_known_secret_is_masked_anywhere(secret):
+    session.remember_secret(secret)
+    try:
+        assert secret not in session.redact(f"before {secret} after").removeprefix("before ")
+    finally:
+        session._secrets.clear()
+
+
+def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
+    lines = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(self.format(record))
+
+    plain, own = Keep(), Keep()
+    plain.addFilter(session.RedactingFilter())
+    own.setFormatter(session.RedactingFormatter("%(name)s %(message)s"))
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.DEBUG)
+    for handler in (plain, own):
+        root.addHandler(handler)
+    try:
+        api, _ = make_api(retries=0)
+        headers = {"Authorization": f"Token {SECRET}"}
+        api.send("POST", serve(OK).url + f"?token={SECRET}", json={"password": SECRET}, headers=headers)
+        try:
+            int(f"Token {SECRET}")
+        except ValueError:
+            logging.getLogger("x").exception("failed with %r", headers)
+    finally:
+        root.setLevel(before)
+        for handler in (plain, own):
+            root.removeHandler(handler)
+    assert any("urllib3" in line for line in lines)
+    assert any("Traceback" in line for line in lines)
+    assert SECRET not in "\n".join(lines)
+
+
+@given(st.integers(0, 200), st.floats(0, 1, exclude_max=True))
+def test_backoff_stays_within_its_bounds(attempt, chance):
+    assert 0.5 <= session.backoff(attempt, chance) <= 60.0

@@ -1,0 +1,184 @@
+"""`init`, and manifests over the areas of a GeoJSON file."""
+
+import json
+import os
+
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tomli import loads
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.operations.aoi_file import read_areas
+from sedas_sync.operations.init import MAX_AREAS, from_geojson
+from sedas_sync.operations.init_template import toml_string
+from sedas_sync.operations.load import load_manifest
+
+
+def square(west, south, size=0.1):
+    ring = [[west, south], [west + size, south], [west + size, south + size], [west, south + size], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def feature(geometry, **properties):
+    return {"type": "Feature", "properties": properties, "geometry": geometry}
+
+
+def collection(*features):
+    return {"type": "FeatureCollection", "features": list(features)}
+
+
+def write(folder, content, name="fields.geojson"):
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_one_area_stays_in_its_file(workspace):
+    write(workspace.path, feature(square(-1.3, 51.5), name="Home field"), "geo/field.json")
+    (workspace.path / "work").mkdir()
+    ran = workspace.run("init", "work/m.toml", "--from-geojson", "geo/field.json", "--json")
+    assert (ran.code, ran.json["aois"]) == (0, ["Home-field"])
+    text = (workspace.path / "work" / "m.toml").read_text()
+    assert 'file = "../geo/field.json"' in text
+    assert "# " in text
+    assert workspace.run("validate", "work/m.toml").code == 0
+    assert workspace.run("plan", "work/m.toml").code == 0
+
+
+def test_several_areas_are_named_and_written_out(workspace):
+    write(workspace.path, collection(feature(square(-1.3, 51.5), NAME="Nördlich"), feature(square(0, 52), NAME="b/c")))
+    ran = workspace.run("init", "--from-geojson", "fields.geojson")
+    assert ran.code == 0, ran.err
+    assert "Nordlich, b-c" in ran.out
+    manifest = load_manifest(workspace.path / "manifest.toml")
+    assert list(manifest.aois) == ["Nordlich", "b-c"]
+    assert manifest.datasets["radar"].aoi == ("Nordlich", "b-c")
+    areas, _ = read_areas(workspace.path / "fields.geojson")
+    for area in areas:
+        assert shapely.from_wkt(manifest.aois[area.name].wkt).equals(area.shape)
+
+
+@pytest.mark.parametrize(
+    ("properties", "names"),
+    [
+        ([{"id": 7}, {"id": 8}], ["7", "8"]),
+        ([{"name": "x"}, {"name": "X"}], ["aoi-1", "aoi-2"]),
+        ([{"name": "x"}, {}], ["aoi-1", "aoi-2"]),
+        ([{"name": "x", "id": 1}, {"name": None, "id": 2}], ["1", "2"]),
+        ([{"name": "日本"}, {"name": "!"}], ["aoi-1", "aoi-2"]),
+        ([{"name": "a" * 100}, {"name": "b"}], ["a" * 64, "b"]),
+        ([{"name": ["x"]}, {"name": True}], ["aoi-1", "aoi-2"]),
+    ],
+)
+def test_names_come_from_what_tells_the_features_apart(tmp_path, properties, names):
+    content = collection(*(feature(square(n, 50), **row) for n, row in enumerate(properties)))
+    areas, left_out = read_areas(write(tmp_path, content))
+    assert ([area.name for area in areas], left_out) == (names, 0)
+
+
+def test_points_are_left_out_and_said(workspace):
+    point = feature({"type": "Point", "coordinates": [0, 50]}, name="gate")
+    write(workspace.path, collection(feature(square(-1, 51), name="field"), point, feature(None)))
+    ran = workspace.run("init", "--from-geojson", "fields.geojson")
+    assert ran.code == 0
+    assert "2 features have no polygon" in ran.err
+    assert list(load_manifest(workspace.path / "manifest.toml").aois) == ["field"]
+
+
+def test_very_many_areas_are_taken_together_by_their_file(workspace):
+    squares = [feature(square(number / 10, 51, 0.05), name=f"n{number}") for number in range(MAX_AREAS + 1)]
+    write(workspace.path, collection(*squares))
+    ran = workspace.run("init", "--from-geojson", "fields.geojson", "--json")
+    assert ran.json["aois"] == ["aoi"]
+    assert "all 41 areas of the file together" in (workspace.path / "manifest.toml").read_text()
+
+
+def test_an_area_over_the_antimeridian_comes_through(tmp_path):
+    file = write(tmp_path, collection(feature(square(179.95, -17), name="east"), feature(square(-1, 51), name="home")))
+    file.write_text(file.read_text().replace("180.05", "-179.95").replace("180.04999999999998", "-179.95"))
+    text = from_geojson(str(file), tmp_path / "m.toml").text
+    (tmp_path / "m.toml").write_text(text)
+    loaded = load_manifest(tmp_path / "m.toml").aois["east"]
+    assert shapely.from_wkt(loaded.wkt).equals(read_areas(file)[0][0].shape)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        'say "hi".geojson',
+        "back\\slash.geojson",
+        "it's # not a comment.geojson",
+        "two\nlines.geojson",
+        "tab\there.geojson",
+        " leading.geojson",
+        "trailing.geojson ",
+        "no-ending",
+        "ünïcode 日本.geojson",
+        "del\x7f.geojson",
+        "-rf.geojson",
+        "bell\a.geojson",
+    ],
+)
+def test_a_file_may_be_called_anything(tmp_path, name):
+    file = write(tmp_path, feature(square(-1.3, 51.5), name="field"), name)
+    start = from_geojson(str(file), tmp_path / "m.toml")
+    (tmp_path / "m.toml").write_text(start.text, encoding="utf-8")
+    assert load_manifest(tmp_path / "m.toml").aois["field"]
+
+
+def test_a_file_whose_name_is_no_text_is_written_out(tmp_path):
+    name = os.fsdecode(b"caf\xe9.geojson")
+    try:
+        file = write(tmp_path, feature(square(-1.3, 51.5), name="field"), name)
+    except OSError:
+        pytest.skip("this file system takes only text as names")
+    assert "wkt = " in from_geojson(str(file), tmp_path / "m.toml").text
+
+
+@settings(deadline=None)
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_the_same_after_toml(text):
+    assert loads(f"x = {toml_string(text)}") == {"x": text}
+
+
+def test_an_existing_manifest_is_left_alone(workspace):
+    (workspace.path / "manifest.toml").write_text("mine")
+    write(workspace.path, feature(square(-1.3, 51.5)))
+    ran = workspace.run("init", "--from-geojson", "fields.geojson")
+    assert ran.code == 2
+    assert (workspace.path / "manifest.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not GeoJSON"),
+        ('{"type": "FeatureCollection"}', "without a list of features"),
+        ('{"type": "FeatureCollection", "features": [1, null]}', "no polygon"),
+        (json.dumps(feature({"type": "Point", "coordinates": [0, 50]})), "no polygon"),
+        (
+            json.dumps(collection(feature(square(-1, 51), name="a"), feature(square(200, 51), name="b"))),
+            "feature 2 (b)",
+        ),
+        ('{"type": "GeometryCollection", "geometries": [' * 3000, "GeoJSON"),
+        ('{"type": "GeometryCollection", "geometries": 5}', "no polygon"),
+        ('{"type": "Polygon", "coordinates": "none"}', "GeoJSON"),
+    ],
+)
+def test_a_file_that_is_none_is_told(tmp_path, content, message):
+    file = tmp_path / "f.geojson"
+    file.write_text(content)
+    with pytest.raises(ManifestError) as told:
+        from_geojson(str(file), tmp_path / "m.toml")
+    assert message.lower() in str(told.value).lower().replace("is not json", "is not json, is not geojson")
+    assert not (tmp_path / "m.toml").exists()
+
+
+def test_a_missing_file_ends_with_2(workspace):
+    ran = workspace.run("init", "--from-geojson", "no.geojson")
+    assert (ran.code, "does not exist" in ran.err) == (2, True)
+    assert not (workspace.path / "manifest.toml").exists()

@@ -1,0 +1,197 @@
+"""What a report says: states, numbers, and footprints on one sheet of longitudes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_values import MANIFEST, RUN, Remembered, box, read
+from shapely import Polygon
+from shapely.geometry import box as shape
+
+from sedas_sync import geometry
+from sedas_sync.output.report import Memory, document
+from sedas_sync.output.report.page import _json, page
+from sedas_sync.output.report.shapes import outlines, sheet
+from sedas_sync.planning.lock import Lock, Pin, head_of
+
+
+def test_every_scene_has_one_state_and_the_numbers_add_up(remembered):
+    remembered.add("HELD", "optical", cloud=20.04)
+    remembered.add("BOTH", "optical", "radar")
+    remembered.add("LTA", "optical", state="pending")
+    remembered.add("REFUSED", "radar", state="refused")
+    remembered.add("BROKEN", "radar", state="failed")
+    remembered.add("GONE", "radar", state="missing")
+    remembered.add("OLD")
+    told = remembered.document()
+    states = {scene["id"]: scene["state"] for scene in told["scenes"]}
+    assert states == {
+        "HELD": "held",
+        "BOTH": "held",
+        "LTA": "pending",
+        "REFUSED": "failed",
+        "BROKEN": "failed",
+        "GONE": "missing",
+        "OLD": "held",
+    }
+    number = told["summary"]
+    assert (number["wanted"], number["held"], number["unwanted"], number["bytes"]) == (6, 2, 1, 3000)
+    assert number["wanted"] == number["held"] + number["pending"] + number["missing"] + number["failed"]
+    optical, radar = told["datasets"]
+    assert (optical["wanted"], optical["held"], optical["pending"]) == (3, 2, 1)
+    assert (radar["wanted"], radar["held"], radar["missing"], radar["failed"]) == (4, 1, 1, 2)
+    assert next(scene for scene in told["scenes"] if scene["id"] == "HELD")["cloud"] == 20.0
+
+
+def test_a_failed_try_of_a_scene_that_is_on_order_again_is_on_order(remembered):
+    remembered.add("LTA", "optical", state="pending")
+    remembered.errors["LTA"] = "the order was cancelled"
+    (scene,) = remembered.document()["scenes"]
+    assert scene["state"] == "pending"
+    assert scene["error"] == "the order was cancelled"
+
+
+def test_ages_are_counted_to_the_end_of_the_last_run(remembered):
+    remembered.add("LTA", "optical", state="pending")
+    (order,) = remembered.document()["orders"]
+    assert order["age_seconds"] == 7200
+    (order,) = remembered.document(last_run=replace(RUN, ended=None))["orders"]
+    assert order["age_seconds"] == 0
+    (order,) = remembered.document(last_run=None)["orders"]
+    assert order["age_seconds"] is None
+
+
+def test_the_same_memory_is_the_same_page(remembered):
+    remembered.add("HELD", "optical", footprint=box(0, 51))
+    remembered.add("LTA", "radar", state="pending", footprint=box(1, 52))
+    again = Remembered()
+    again.add("LTA", "radar", state="pending", footprint=box(1, 52))
+    again.add("HELD", "optical", footprint=box(0, 51))
+    assert remembered.page() == again.page()
+
+
+def test_a_mirror_that_knows_nothing_says_so():
+    told = document(read(), Memory(), name="fields")
+    assert told["scenes"] == []
+    assert [dataset["known"] for dataset in told["datasets"]] == [False, False]
+    assert "Nothing has been applied yet" in page(told)
+
+
+def test_what_never_arrived_is_known_by_the_lock_and_by_its_name():
+    name = "S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T121530"
+    head = head_of(read(), None)
+    lock = Lock(head=head, scenes={name: Pin(name, ("optical",), RUN.started, 812, None, box(0, 51))})
+    (scene,) = document(read(), Memory(lock=lock), name="fields")["scenes"]
+    assert (scene["state"], scene["size"], scene["start"][:10]) == ("missing", 812, "2019-05-31")
+    assert (scene["tile"], scene["relative_orbit"]) == ("30UXC", 137)
+    assert scene["outline"] == [[[1, 51, 1, 52, 0, 52, 0, 51]]] or len(scene["outline"][0][0]) == 8
+
+
+def test_a_footprint_that_makes_no_sense_leaves_the_scene_without_one(remembered):
+    remembered.add("ODD", "optical", footprint="POLYGON ((nonsense")
+    (scene,) = remembered.document()["scenes"]
+    assert "outline" not in scene
+
+
+def test_the_rules_of_a_dataset_are_those_that_are_not_at_their_default(remembered):
+    optical, radar = remembered.document()["datasets"]
+    assert dict(optical["rules"]) == {
+        "aoi": "box",
+        "start": "2019-05-01",
+        "end": "2019-05-31",
+        "sensor": "optical",
+        "max_cloud_cover": "50",
+    }
+    assert ["end", "now"] in radar["rules"]
+
+
+# ------------------------------------------------------------------------------------------------ antimeridian
+
+
+def test_what_crosses_the_antimeridian_is_one_piece(remembered):
+    remembered.add("FIJI", "optical", footprint=box(179.5, -18))
+    remembered.add("WEST", "optical", footprint=box(-179.0, -17))
+    told = remembered.document(MANIFEST.replace("[-2, 51, 1, 53]", "[177, -20, -178, -15]"))
+    assert -180 < told["west"] < 177
+    by_id = {scene["id"]: scene["outline"] for scene in told["scenes"]}
+    ((ring,),) = by_id["FIJI"]
+    assert (min(ring[::2]), max(ring[::2])) == (179.5, 180.5)
+    ((ring,),) = by_id["WEST"]
+    assert (min(ring[::2]), max(ring[::2])) == (181, 182)
+    ((ring,),) = told["aois"][0]["outline"]
+    assert (min(ring[::2]), max(ring[::2])) == (177, 182)
+
+
+def test_the_world_as_usual_where_nothing_crosses():
+    assert sheet([shape(-2, 51, 1, 53), shape(100, 0, 101, 1)]) == -180
+    assert sheet([shape(179, 0, 180, 1)]) == -180
+    assert sheet([]) == -180
+
+
+def test_a_world_without_a_gap_is_cut_at_the_antimeridian():
+    assert sheet([shape(-180, -10, 0, 10), shape(0, -10, 180, 10)]) == -180
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    places=st.lists(st.tuples(st.floats(-180, 179.9), st.floats(-60, 60), st.floats(0.5, 40)), min_size=1, max_size=6)
+)
+def test_outlines_keep_their_area_and_stay_on_the_sheet(places):
+    shapes = [geometry.from_bbox(w, s, w + d if w + d <= 180 else w + d - 360, s + 5) for w, s, d in places]
+    west = sheet(shapes)
+    for one, (_, _, wide) in zip(shapes, places, strict=True):
+        drawn = outlines(one, west)
+        area = sum(Polygon(list(zip(ring[::2], ring[1::2], strict=True))).area for (ring,) in drawn)
+        assert area == pytest.approx(wide * 5, abs=0.05)
+        assert all(west - 1e-3 <= x <= west + 360 + 1e-3 for (ring,) in drawn for x in ring[::2])
+        assert len(drawn) == 1 or west == -180
+
+
+# ------------------------------------------------------------------------------------------------- what is hostile
+
+SCRIPT = '</script><script>window.pwned = 1</script><img src=x onerror="window.pwned = 1">'
+
+
+def test_json_in_a_page_has_nothing_that_html_would_take_for_its_own():
+    text = _json({"id": SCRIPT, "other": "<!--<script>\u2028\ud800&amp;"})
+    assert not set("<>&") & set(text)
+    assert text.isascii()
+    assert json.loads(text)["id"] == SCRIPT
+
+
+def test_nothing_that_came_from_outside_is_markup(remembered):
+    remembered.add(SCRIPT, "optical", state="failed")
+    remembered.errors[SCRIPT] = SCRIPT
+    remembered.add(f"{SCRIPT}2", "radar", state="pending")
+    written = remembered.page(f"{MANIFEST}# {SCRIPT}\n")
+    assert "<img" not in written
+    assert "<script>window.pwned" not in written
+    assert written.count("<script") == 3
+
+
+def test_an_id_that_no_utf_8_can_be_made_of_is_written(remembered):
+    remembered.add("\ud800", "optical", state="failed")
+    assert b"&#55296;" in remembered.page().encode("utf-8", "xmlcharrefreplace")
+
+
+def test_the_page_names_no_address_to_fetch_anything_from(remembered):
+    import re
+
+    remembered.add("HELD", "optical", footprint=box(0, 51))
+    written = remembered.page()
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?!data:|#)[^\"'\s>]*//", written.split("<script", 1)[0])
+    assert "url(" not in written.split("</style>", 1)[0]
+    assert "sourceMappingURL" not in written
+    assert "connect-src" not in written
+    assert "default-src &#x27;none&#x27;" in written
+
+
+def test_a_thousand_scenes_stay_below_five_megabytes(remembered):
+    for number in range(1000):
+        place = box(number % 40 / 10, 50 + number // 40 / 10)
+        remembered.add(
+            f"S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T{number:06d}", "optical", footprint=place
+        )
+    assert len(remembered.page()) < 2_000_000

@@ -1,0 +1,155 @@
+"""The diff: the decision table, and what must hold whatever comes in."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from sedas_sync.model.scene import Holding, Kind, Level, Order, OrderState, Scene, Want
+from sedas_sync.planning.compare import CHANGES, FileState, Observed, Plan, decide, settled
+
+NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)
+
+
+def scene(name="S", *, online=True, planned=False, digest=None, size=None):
+    url = "https://example.org/S.zip" if online else None
+    return Scene(id=name, start=NOON, download_url=url, planned=planned, digest=digest, size=size)
+
+
+def shelved():
+    """A scene that no order of ours brings back."""
+    return replace(scene(online=False), offline="order it elsewhere")
+
+
+def want(of, path=None):
+    return Want(scene=of, datasets=("d",), archive="archive", path=path or f"{of.id}.zip")
+
+
+def held(name="S", *, path=None, digest=None, size=10):
+    return Holding(
+        id=name, path=path or f"{name}.zip", size=size, mtime_ns=1, sha256="0" * 64, level=Level.CRC, archive="a",
+        digest=digest,
+    )  # fmt: skip
+
+
+def order(state=OrderState.PENDING):
+    url = "https://example.org/ready" if state is OrderState.READY else None
+    return Order(order="7", id="S", placed=NOON, state=state, download_url=url, detail="EXPIRED")
+
+
+INTACT = Observed(held=held(), state=FileState.INTACT, tracked=True)
+DAMAGED = Observed(held=held(), state=FileState.DAMAGED, tracked=True)
+GONE = Observed(held=held(), state=FileState.ABSENT, tracked=True)
+MATCHES = Observed(held=held(), state=FileState.INTACT, tracked=False)
+STRANGER = Observed(state=FileState.DAMAGED)
+PARTIAL = Observed(partial=512)
+NOTHING = Observed()
+
+
+@pytest.mark.parametrize(
+    ("of", "here", "ordered", "kind", "reason"),
+    [
+        (scene(planned=True, online=False), NOTHING, None, Kind.SKIP, "planned acquisition"),
+        (scene(), INTACT, None, Kind.KEEP, "held and unchanged"),
+        (scene(online=False), INTACT, None, Kind.KEEP, "held and unchanged"),
+        (scene(online=False), INTACT, order(), Kind.KEEP, "held and unchanged"),
+        (scene(), DAMAGED, None, Kind.REPLACE, "damaged here"),
+        (scene(online=False), DAMAGED, None, Kind.ORDER, "damaged here"),
+        (scene(), GONE, None, Kind.FETCH, "its file is gone"),
+        (scene(online=False), GONE, None, Kind.ORDER, "its file is gone"),
+        (scene(), MATCHES, None, Kind.ADOPT, "untracked file"),
+        (scene(online=False), MATCHES, None, Kind.ADOPT, "untracked file"),
+        (scene(), STRANGER, None, Kind.FETCH, "set aside"),
+        (scene(), PARTIAL, None, Kind.RESUME, "512 B of it"),
+        (shelved(), NOTHING, None, Kind.WAIT, "order it elsewhere"),
+        (shelved(), DAMAGED, None, Kind.WAIT, "order it elsewhere"),
+        (shelved(), INTACT, None, Kind.KEEP, "held and unchanged"),
+        (scene(online=False), PARTIAL, order(OrderState.READY), Kind.RESUME, "order 7 is ready"),
+        (scene(), NOTHING, None, Kind.FETCH, "not in the mirror"),
+        (scene(online=False), NOTHING, None, Kind.ORDER, "no order yet"),
+        (scene(online=False), NOTHING, order(), Kind.WAIT, "order 7 is not ready"),
+        (scene(online=False), NOTHING, order(OrderState.READY), Kind.FETCH, "order 7 is ready"),
+        (scene(online=False), NOTHING, order(OrderState.FAILED), Kind.ORDER, "order 7 failed (EXPIRED)"),
+        (scene(), NOTHING, order(), Kind.FETCH, "not in the mirror"),
+    ],
+)
+def test_the_decision_table(of, here, ordered, kind, reason):
+    (action,) = decide({"S": want(of)}, {"S": here}, {"S": ordered} if ordered else {})
+    assert action.kind is kind
+    assert reason in action.reason
+
+
+def test_a_digest_that_the_catalogue_changed_means_a_changed_scene():
+    here = Observed(held=held(digest="a" * 32), state=FileState.INTACT, tracked=True)
+    wants = {"S": want(scene(digest="b" * 32))}
+    assert decide(wants, {"S": here}, {})[0].kind is Kind.REPLACE
+    assert decide(wants, {"S": here}, {}, trust_digest=False)[0].kind is Kind.KEEP
+
+
+def test_a_size_that_the_catalogue_changed_means_a_changed_scene():
+    here = Observed(held=held(size=10), state=FileState.INTACT, tracked=True)
+    (action,) = decide({"S": want(scene(size=11))}, {"S": here}, {})
+    assert action.kind is Kind.REPLACE
+    assert "11 bytes there, 10 here" in action.reason
+
+
+def test_a_layout_that_moves_a_file_fetches_nothing():
+    (action,) = decide({"S": want(scene(), path="2019/S.zip")}, {"S": INTACT}, {})
+    assert action.kind is Kind.ADOPT
+    assert action.reason == "held at S.zip, the layout now puts it at 2019/S.zip"
+
+
+def test_an_order_the_archive_has_not_known_three_times_in_a_row_has_failed():
+    lost = Order(order="7", id="S", placed=NOON, missing=2)
+    assert settled(lost).state is OrderState.PENDING
+    assert settled(Order(order="7", id="S", placed=NOON, missing=3)).state is OrderState.FAILED
+
+
+def test_the_json_counts_every_scene_and_lists_kept_ones_only_when_asked():
+    actions = decide({"S": want(scene()), "T": want(scene("T"))}, {"S": INTACT}, {})
+    plan = Plan(manifest="m.toml", mirror="/m", archive={"type": "sedas", "url": None}, actions=actions)
+    document = plan.to_json()
+    assert document["summary"] == {
+        "keep": 1, "fetch": 1, "resume": 0, "order": 0, "wait": 0, "replace": 0, "adopt": 0, "prune": 0, "skip": 0,
+        "bytes": None,
+    }  # fmt: skip
+    assert [action["id"] for action in document["actions"]] == ["T"]
+    assert {action["id"] for action in plan.to_json(everything=True)["actions"]} == {"S", "T"}
+
+
+scenes = st.builds(scene, st.sampled_from("ABCDEF"), online=st.booleans(), planned=st.booleans())
+observations = st.sampled_from([INTACT, DAMAGED, GONE, MATCHES, STRANGER, PARTIAL, NOTHING])
+ledgers = st.sampled_from([None, *map(order, OrderState)])
+
+
+@given(st.lists(st.tuples(scenes, observations, ledgers), unique_by=lambda row: row[0].id))
+def test_every_scene_has_exactly_one_action_and_bytes_move_only_where_they_must(rows):
+    wants = {of.id: want(of) for of, _, _ in rows}
+    actions = decide(wants, {of.id: here for of, here, _ in rows}, {of.id: o for of, _, o in rows if o is not None})
+    assert sorted(action.id for action in actions) == sorted(wants)
+    by_id = {action.id: action for action in actions}
+    for of, here, _ in rows:
+        action = by_id[of.id]
+        right_here = here.state is FileState.INTACT
+        if of.planned:
+            assert action.kind is Kind.SKIP
+        elif right_here:
+            assert action.kind in (Kind.KEEP, Kind.ADOPT)
+        else:
+            assert action.kind in CHANGES | {Kind.WAIT}
+            assert action.kind is not Kind.ADOPT
+        if action.kind in (Kind.FETCH, Kind.RESUME, Kind.REPLACE):
+            assert of.online or action.order.state is OrderState.READY
+        if action.kind in (Kind.ORDER, Kind.WAIT):
+            assert not of.online
+
+
+def test_what_another_archive_says_is_no_measure_for_a_file_even_where_its_own_is_gone():
+    of = scene(digest="f" * 32, size=11)
+    here = Observed(held=held(digest="0" * 64), state=FileState.INTACT, tracked=True)
+    (action,) = decide({"S": want(of)}, {"S": here}, {}, identities={"archive": "b"})
+    assert action.kind is Kind.KEEP
+    (action,) = decide({"S": want(of)}, {"S": here}, {}, identities={"archive": "a"})
+    assert action.kind is Kind.REPLACE

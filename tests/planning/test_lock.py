@@ -1,0 +1,327 @@
+"""The lock: what it holds, how it is written, and what counts as a difference."""
+# ruff: noqa: E501 - a table reads best with one case a line
+
+import json
+import random
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sedas_sync.archives.registry import TYPES
+from sedas_sync.errors import ManifestError
+from sedas_sync.geometry import from_wkt
+from sedas_sync.manifest import parse
+from sedas_sync.model.assets import listing_digest
+from sedas_sync.model.scene import Action, Holding, Kind, Level, Scene, Want
+from sedas_sync.planning.lock import (
+    Head,
+    Lock,
+    Pin,
+    PinnedFile,
+    changes,
+    differences,
+    dumps,
+    head_from,
+    head_json,
+    head_of,
+    loads,
+    mismatches,
+    pinned,
+)
+
+NOW = datetime(2019, 6, 15, 13, 30, 45, tzinfo=UTC)
+SQUARE = 'wkt = "POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"'
+HEAD = 'version = 1\n[aoi.a]\nwkt = "POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"\n[aoi.b]\nbbox = [10, 50, 11, 51]\n'
+BASE = HEAD + '[dataset.d]\naoi = "a"\nstart = 2019-05-01\nend = 2019-05-31\n'
+
+
+def manifest(text):
+    return parse(
+        text,
+        source="m.toml",
+        read_aoi=lambda _: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
+        types=TYPES,
+        now=NOW,
+    )
+
+
+def lock_of(text, scenes=()):
+    return Lock(head=head_of(manifest(text), NOW), scenes={pin.id: pin for pin in scenes})
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "said"),
+    [
+        (BASE.replace("-01\n", "-02\n"), BASE, ["dataset.d.start is 2019-05-02, the lock has 2019-05-01"]),
+        (BASE.replace("end = 2019-05-31", 'end = "now"'), BASE, ["dataset.d.end is now, the lock has 2019-05-31"]),
+        (BASE.replace("end = 2019-05-31", ""), BASE, ["dataset.d.end is now, the lock has 2019-05-31"]),
+        (BASE, BASE + "max_cloud_cover = 50\n", ["dataset.d.max_cloud_cover is not set, the lock has 50"]),
+        (BASE + "max_cloud_cover = 50.5\n", BASE, ["dataset.d.max_cloud_cover is 50.5, the lock has none"]),
+        (BASE + 'sensor = "sar"\n', BASE, ["dataset.d.sensor is sar, the lock has all"]),
+        (BASE + 'polarisation = "VV"\n', BASE + 'polarisation = "VH+VV"\n', ["dataset.d.polarisation is VV, the lock has VH, VV"]),
+        (BASE + 'exclude = ["X*"]\n', BASE, ["dataset.d.exclude is X*, the lock has none"]),
+        (BASE + "latest = 3\n", BASE + "latest = 4\n", ["dataset.d.latest is 3, the lock has 4"]),
+        (BASE + "filters = { maxCloudPercent = 3 }\n", BASE + "filters = { maxCloudPercent = 4, x = true }\n",
+         ["dataset.d.filters.maxCloudPercent is 3, the lock has 4", "dataset.d.filters.x is not set, the lock has true"]),
+        (BASE.replace('aoi = "a"', 'aoi = "b"'), BASE, ["dataset.d.aoi is b, the lock has a"]),
+        (BASE.replace('aoi = "a"', 'aoi = ["b", "a"]'), BASE, ["dataset.d.aoi is a, b, the lock has a"]),
+        (BASE.replace("1 51, 0 51", "1 52, 0 52"), BASE,
+         ["aoi.a is POLYGON ((0 50, 0 52, 1 52, 1 50, 0 50)), the lock has POLYGON ((0 50, 0 51, 1 51, 1 50, 0 50))"]),
+        (BASE + '[dataset.e]\nproducts = ["P"]\n', BASE, ["dataset.e is not in the lock"]),
+        (BASE, BASE + '[dataset.e]\nproducts = ["P"]\n', ["dataset.e is in the lock and not in the manifest"]),
+        (BASE + '[archive]\ntype = "sandbox"\n', BASE,
+         ["archive.type is sandbox, the lock has sedas", "archive.url is not set, the lock has https://geobrowser.satapps.org/api/"]),
+        (BASE + '[archive]\nurl = "https://example.org/api/"\n', BASE,
+         ["archive.url is https://example.org/api/, the lock has https://geobrowser.satapps.org/api/"]),
+        (HEAD + '[dataset.d]\nproducts = ["A", "B"]\n', HEAD + '[dataset.d]\nproducts = ["A"]\n', ["dataset.d.products is A, B, the lock has A"]),
+        (HEAD + '[dataset.d]\nproducts = ["A", "B", "C", "D", "E", "F", "G"]\n', HEAD + '[dataset.d]\nproducts = ["A", "B", "C", "D", "E", "F", "H"]\n',
+         ["dataset.d.products has G, which the lock has not and has not H, which the lock has"]),
+    ],
+)  # fmt: skip
+def test_each_difference_is_named(mine, other, said):
+    assert list(mismatches(manifest(mine), lock_of(other))) == said
+    assert not mismatches(manifest(mine), lock_of(mine))
+    paths = {sentence.split()[0] for sentence in said}
+    back = mismatches(manifest(other), lock_of(mine))
+    assert {sentence.split()[0] for sentence in back} == paths, "the same things, whichever way one looks"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "# a comment\n" + BASE,
+        HEAD + '[dataset.d]\nend = 2019-05-31\nstart = 2019-05-01\naoi = ["a"]\n',
+        BASE + 'sensor = "ALL"\nreprocessed = "all"\nexclude = []\nfilters = {}\n',
+        BASE + '[mirror]\npath = "x"\nlayout = "{satellite}/{id}"\n[transfer]\njobs = 9\nintegrity = "size"\n',
+        BASE.replace("2019-05-01", "2019-05-01T01:00:00+01:00").replace("2019-05-31", "2019-05-31T23:59:59Z"),
+        BASE + '[archive]\ntype = "sedas"\nurl = "https://geobrowser.satapps.org/api"\nfilehash = "enforce"\n',
+        BASE.replace("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))", "POLYGON ((1 51, 1 50, 0 50, 0 51, 1 51))"),
+        BASE.replace(SQUARE, 'file = "a.geojson"'),
+        BASE.replace(SQUARE, "bbox = [0, 50, 1, 51]"),
+        BASE.replace("[aoi.a]", "[aoi.c]").replace('"a"', '"c"'),
+        BASE + "[aoi.unused]\npoint = [1, 1]\nradius_km = 3\n",
+        "version = 1\n[archives.main]\n[archives.spare]\ntype = 'sandbox'\n" + BASE.removeprefix("version = 1\n") + 'archive = "main"\n',
+    ],
+)  # fmt: skip
+def test_what_means_the_same_is_the_same(other):
+    assert not mismatches(manifest(other), lock_of(BASE))
+    assert not mismatches(manifest(BASE), lock_of(other))
+
+
+def test_rules_whose_order_or_case_means_nothing():
+    one = BASE + 'polarisation = "VV+VH"\nsatellite = "Sentinel-1A"\nexclude = ["b", "a"]\n'
+    two = BASE + 'polarisation = "VH VV"\nsatellite = "sentinel-1a"\nexclude = ["a", "b"]\n'
+    assert not mismatches(manifest(one), lock_of(two))
+    tiles = BASE + 'tile = ["30UXC", "30UWC"]\n'
+    assert dumps(lock_of(tiles)) == dumps(lock_of(BASE + 'tile = ["T30UWC", "30UXC"]\n'))
+
+
+def test_a_relative_date_equals_itself_whenever_it_was_made_absolute():
+    text = BASE.replace("2019-05-01", '"-30d"').replace("end = 2019-05-31", "")
+    early = Lock(head=head_of(manifest(text), NOW - timedelta(days=9)), scenes={})
+    assert early.head.intervals["d"] == ("2019-05-07T13:30:45Z", "2019-06-06T13:30:45Z")
+    assert not mismatches(manifest(text), early)
+    assert not mismatches(manifest(text.replace("-30d", "-720h")), early)
+    assert mismatches(manifest(text.replace("-30d", "-31d")), early)
+
+
+def test_a_key_that_a_later_version_knows_is_a_difference_and_no_crash():
+    lock = lock_of(BASE)
+    datasets = {"d": {**lock.head.datasets["d"], "max_wind": 5}}
+    newer = Head(archives=lock.head.archives, aois=lock.head.aois, datasets=datasets)
+    assert differences(head_of(manifest(BASE), NOW), newer) == ("dataset.d.max_wind is not set, the lock has 5",)
+
+
+def test_how_it_is_written():
+    pins = (
+        Pin("B", ("d",), datetime(2019, 5, 2, 11, tzinfo=timezone(timedelta(hours=1)))),
+        Pin("A", ("d", "e"), datetime(2019, 5, 1, 10, 0, 0, 500000, tzinfo=UTC), 7, "a" * 64, "POINT (0 0)"),
+        Pin("Ä\u2028", ("d",)),
+    )
+    head, *scenes = dumps(lock_of(BASE, pins)).split("\n")
+    assert json.loads(head) == {
+        "version": 1,
+        "archives": {"archive": {"type": "sedas", "url": "https://geobrowser.satapps.org/api/"}},
+        "aois": {"a": "POLYGON ((0 50, 0 51, 1 51, 1 50, 0 50))"},
+        "datasets": {
+            "d": {
+                "aoi": ["a"], "archive": ["archive"], "end": "2019-05-31", "start": "2019-05-01",
+                "interval": ["2019-05-01T00:00:00Z", "2019-05-31T23:59:59Z"],
+            },
+        },
+    }  # fmt: skip
+    assert scenes == [
+        '{"id": "A", "datasets": ["d", "e"], "start": "2019-05-01T10:00:00.500000Z", "size": 7, "sha256": "'
+        + "a" * 64 + '", "footprint": "POINT (0 0)"}',
+        '{"id": "B", "datasets": ["d"], "start": "2019-05-02T10:00:00Z"}',
+        '{"id": "Ä\u2028", "datasets": ["d"]}',
+        "",
+    ]  # fmt: skip
+
+
+def test_windows_line_ends_are_read_too():
+    lock = lock_of(BASE, [Pin("A", ("d",))])
+    assert loads(dumps(lock).replace("\n", "\r\n"), "x") == lock
+
+
+GOOD = dumps(lock_of(BASE, [Pin("A", ("d",)), Pin("B", ("d",))]))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "m.lock: line 1: is not JSON"),
+        ("version = 1\n", "m.lock: line 1: is not JSON"),
+        ("null\n", "m.lock: line 1: is no head of a lock"),
+        ('{"version": true}\n', "m.lock: line 1: is no head"),
+        ('{"version": 1}\n', "m.lock: line 1: is no head"),
+        ('{"version": 1, "archives": 3, "aois": {}, "datasets": {}}\n', "m.lock: line 1: is no head"),
+        (GOOD.replace('"version": 1', '"version": 2'), "m.lock: written by a newer sedas-sync (lock format 2, this one knows 1)"),
+        (GOOD + "{\n", "m.lock: line 4: is not JSON"),
+        (GOOD + "=======\n", "line 4: is not JSON (a merge that was not resolved?)"),
+        (GOOD + "3\n", "m.lock: line 4: is no scene"),
+        (GOOD + '{"datasets": ["d"]}\n', "line 4: is no scene"),
+        (GOOD + '{"id": "C", "datasets": "d"}\n', "line 4: is no scene"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "start": "soon"}\n', "line 4: is no scene"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "start": "2019-05-01T00:00:00"}\n', "line 4: is no scene"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "size": -1}\n', "line 4: is no scene"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "sha256": "abc"}\n', "line 4: is no scene"),
+        (GOOD + '{"id": "A", "datasets": ["d"]}\n', "m.lock: line 4: the scene A is there twice"),
+        (GOOD + '1, {"id": "C", "datasets": ["d"]}\n', "line 4: is not JSON"),
+        (GOOD + "[" * 100_000 + "\n", "line 4: is not JSON"),
+    ],
+)  # fmt: skip
+def test_what_is_no_lock(text, said):
+    with pytest.raises(ManifestError) as caught:
+        loads(text, "m.lock")
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+TEXTS = st.text(st.characters(), min_size=1, max_size=20)
+INSTANTS = st.datetimes(
+    NOW.replace(tzinfo=None, year=1990), NOW.replace(tzinfo=None, year=2100), timezones=st.just(UTC)
+)
+SIZES = st.none() | st.integers(0, 2**50)
+SHA256 = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64)
+FILES = st.lists(
+    st.builds(PinnedFile, name=st.sampled_from(["B04.tif", "B08.tif", "GRANULE/é.jp2"]), size=SIZES, sha256=SHA256),
+    unique_by=lambda file: file.name,
+    max_size=3,
+).map(lambda files: tuple(sorted(files, key=lambda file: file.name)))
+PINS = st.builds(
+    Pin,
+    id=TEXTS,
+    datasets=st.lists(st.sampled_from("abc"), unique=True).map(lambda names: tuple(sorted(names))),
+    start=st.none() | INSTANTS,
+    size=SIZES,
+    sha256=SHA256,
+    footprint=st.none() | TEXTS,
+    files=FILES,
+).map(lambda pin: pin._replace(sha256=whole(pin)))
+LOCKS = st.lists(PINS, unique_by=lambda pin: pin.id, max_size=8).map(
+    lambda pins: Lock(head=lock_of(BASE + 'filters = { z = 1, a = [1, "x"] }\n').head, scenes={pin.id: pin for pin in pins})
+)  # fmt: skip
+
+
+def whole(pin):
+    """The digest that a pin may have: of a scene of several files that of their listing, where all are known."""
+    digests = [(file.name, file.sha256) for file in pin.files]
+    if not digests:
+        return pin.sha256
+    return None if pin.sha256 is None or None in dict(digests).values() else listing_digest(digests)
+
+
+@given(LOCKS)
+def test_what_is_written_is_what_is_read(lock):
+    text = dumps(lock)
+    assert loads(text, "m.lock") == lock
+    assert loads(text.encode().decode(), "m.lock") == lock, "it is UTF-8"
+    assert dumps(loads(text, "m.lock")) == text
+    assert text.count("\n") == len(lock.scenes) + 1
+    assert head_from(head_json(lock.head)) == lock.head
+
+
+@given(LOCKS, st.randoms(use_true_random=False))
+def test_the_same_bytes_in_whatever_order_it_was_put_together(lock, chance: random.Random):
+    def shuffled(values):
+        items = list(values.items())
+        chance.shuffle(items)
+        return dict(items)
+
+    head = Head(
+        archives=shuffled({key: shuffled(value) for key, value in lock.head.archives.items()}),
+        aois=shuffled(lock.head.aois),
+        datasets=shuffled({key: shuffled(value) for key, value in lock.head.datasets.items()}),
+        intervals=lock.head.intervals,
+    )
+    assert dumps(Lock(head=head, scenes=shuffled(lock.scenes))) == dumps(lock)
+
+
+@given(LOCKS, LOCKS)
+def test_changes_add_up(old, new):
+    said = changes(old, new)
+    assert set(said.added) == new.scenes.keys() - old.scenes.keys()
+    assert set(said.removed) == old.scenes.keys() - new.scenes.keys()
+    assert {scene_id for scene_id, _ in said.changed} == {
+        key for key in old.scenes.keys() & new.scenes.keys() if old.scenes[key] != new.scenes[key]
+    }
+    assert all(what for _, what in said.changed)
+    assert bool(said) == (old.scenes != new.scenes)
+
+
+def action(name, kind=Kind.FETCH, *, size=None):
+    scene = Scene(id=name, start=NOW, size=size, footprint="POINT (0 0)")
+    return Action(
+        kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason="",
+        want=None if kind is Kind.PRUNE else Want(scene=scene, datasets=("z", "a"), archive="archive", path=f"{name}.zip"),
+    )  # fmt: skip
+
+
+def held(name, digest="b"):
+    return Holding(
+        id=name, path=f"{name}.zip", size=9, mtime_ns=1, sha256=digest * 64, level=Level.CRC, archive="x"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("of", "file", "before", "pin"),
+    [
+        (action("A"), None, None, (None, None)),
+        (action("A", size=5), None, None, (5, None)),
+        (action("A", Kind.KEEP), held("A"), None, (9, "b" * 64)),
+        (action("A", Kind.KEEP), held("A"), Pin("A", (), NOW, 7, "c" * 64), (9, "b" * 64)),
+        (action("A"), None, Pin("A", (), NOW, 7, "c" * 64), (7, "c" * 64)),
+        (action("A", size=7), None, Pin("A", (), NOW, 7, "c" * 64), (7, "c" * 64)),
+        (action("A", size=5), None, Pin("A", (), NOW, 7, "c" * 64), (5, None)),
+    ],
+)
+def test_where_a_digest_comes_from(of, file, before, pin):
+    head = lock_of(BASE).head
+    old = None if before is None else Lock(head=head, scenes={before.id: before})
+    made = pinned(head, [of], {} if file is None else {"A": file}, old)
+    assert made.scenes == {"A": Pin("A", ("a", "z"), NOW, *pin, "POINT (0 0)")}
+
+
+def test_what_cannot_be_had_or_is_not_wanted_is_not_pinned():
+    head = lock_of(BASE).head
+    assert not pinned(head, [action("A", Kind.SKIP), action("B", Kind.PRUNE)], {}).scenes
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        '{"id":"A","datasets":[],"files":{"B04.tif":{"size":-1}}}',
+        '{"id":"A","datasets":[],"files":{"a//b":{}}}',
+        '{"id":"A","datasets":[],"files":{"B04.tif":{"sha256":"0"}}}',
+        '{"id":"A","datasets":[],"files":["B04.tif"]}',
+        '{"id":"A","datasets":[],"files":{"../B04.tif":{}}}',
+        f'{{"id":"A","datasets":[],"sha256":"{64 * "0"}","files":{{"B04.tif":{{"sha256":"{64 * "1"}"}}}}}}',
+    ],
+)
+def test_files_that_make_no_sense_are_no_scene(scene):
+    head = dumps(Lock(head=lock_of(BASE).head, scenes={}))
+    with pytest.raises(ManifestError, match="line 2: is no scene of a lock"):
+        loads(f"{head}{scene}\n", "m.lock")

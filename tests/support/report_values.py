@@ -1,0 +1,92 @@
+"""Mirrors that were never filled: what they remember is made up here, and what a report tells of it is looked at."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sedas_sync.archives.registry import BUILT_IN
+from sedas_sync.manifest import parse
+from sedas_sync.model.scene import Holding, Level, Order, OrderState
+from sedas_sync.output.report import Memory, document, page
+from sedas_sync.state.index import RunRecord
+
+START = datetime(2019, 5, 1, 11, 6, 21, tzinfo=UTC)
+RUN = RunRecord(
+    command="apply",
+    started=START + timedelta(days=30),
+    ended=START + timedelta(days=30, hours=2),
+    exit_code=3,
+    summary={},
+)
+MANIFEST = """version = 1
+[archive]
+type = "sandbox"
+[aoi.box]
+bbox = [-2, 51, 1, 53]
+[dataset.optical]
+aoi = "box"
+start = 2019-05-01
+end = 2019-05-31
+sensor = "optical"
+max_cloud_cover = 50
+[dataset.radar]
+aoi = "box"
+start = 2019-05-01
+sensor = "sar"
+"""
+
+
+def box(west, south, wide=1.0, high=1.0):
+    """WKT of a box; longitudes beyond 180 are written as catalogues do, from the west."""
+    corners = [(west, south), (west + wide, south), (west + wide, south + high), (west, south + high), (west, south)]
+    return f"POLYGON (({', '.join(f'{(x + 180) % 360 - 180:.4f} {y:.4f}' for x, y in corners)}))"
+
+
+@dataclass
+class Remembered:
+    """What a mirror remembers, put together one scene at a time."""
+
+    holdings: list = field(default_factory=list)
+    wanted: dict = field(default_factory=dict)
+    awaited: dict = field(default_factory=dict)
+    orders: list = field(default_factory=list)
+    errors: dict = field(default_factory=dict)
+
+    def add(self, scene_id, *datasets, state="held", footprint=None, days=0, cloud=None, size=1000):
+        facts = {"id": scene_id, "start": (START + timedelta(days=days)).isoformat().replace("+00:00", "Z")}
+        facts |= {} if cloud is None else {"cloud_cover": cloud}
+        facts |= {} if footprint is None else {"footprint": footprint}
+        for name in datasets:
+            self.wanted.setdefault(name, []).append(scene_id)
+        if state == "held":
+            file = {"path": f"{scene_id}.zip", "size": size, "mtime_ns": 1, "sha256": "0" * 64, "level": Level.CRC}
+            self.holdings.append(Holding(id=scene_id, archive="a", facts=json.dumps(facts), **file))
+            return
+        self.awaited[scene_id] = json.dumps(facts)
+        if state == "pending":
+            self.orders.append(Order(order=f"order-of-{scene_id}", id=scene_id, placed=RUN.started, polls=2))
+        elif state == "refused":
+            placed = {"placed": RUN.started, "state": OrderState.FAILED}
+            self.orders.append(Order(order=f"order-of-{scene_id}", id=scene_id, **placed))
+        elif state == "failed":
+            self.errors[scene_id] = "HTTP 503 after 6 tries"
+
+    def memory(self, **more):
+        return Memory(
+            holdings=self.holdings,
+            wanted={name: tuple(ids) for name, ids in self.wanted.items()},
+            awaited=self.awaited,
+            orders=self.orders,
+            errors=self.errors,
+            **{"last_run": RUN, **more},
+        )
+
+    def document(self, manifest=MANIFEST, **more):
+        return document(read(manifest), self.memory(**more), name="fields", text=manifest)
+
+    def page(self, manifest=MANIFEST, **more):
+        return page(self.document(manifest, **more))
+
+
+def read(manifest=MANIFEST):
+    return parse(manifest, source="fields.toml", read_aoi=lambda _: None, types=BUILT_IN)

@@ -1,0 +1,192 @@
+"""Proving beside the one who takes bytes in, and judging what holds a download back."""
+
+import hashlib
+import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from faultserver import NEAR, FaultServer, Served, make_zip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sedas_sync.files import zip_check
+from sedas_sync.files.integrity import Lane, Proof
+from sedas_sync.model.scene import Download, Level
+from sedas_sync.transfer import Job, Live, Policy, fetch, ranges
+from sedas_sync.transfer.prove import Relay
+from sedas_sync.transfer.ranges import MEASURE, PROCESSORS, Meter
+
+DATA = make_zip(300_000, entries=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(pieces=st.lists(st.integers(1, 5000), max_size=60), buffers=st.integers(1, 5))
+def test_what_is_relayed_is_what_was_handed_over(tmp_path_factory, pieces, buffers):
+    proof = Proof(level="crc")
+    relay = Relay(proof, [memoryview(bytearray(5000)) for _ in range(buffers)])
+    at = 0
+    for size in pieces:
+        piece = DATA[at : at + size]
+        relay.buffer()[: len(piece)] = piece
+        relay.hand(len(piece))
+        at += len(piece)
+    relay.stop()
+    assert {lane.position for lane in proof.lanes} == {at}
+    proof.update(memoryview(DATA)[at:])
+    path = tmp_path_factory.mktemp("relay") / "a.zip"
+    path.write_bytes(DATA)
+    file = os.open(path, os.O_RDONLY)
+    try:
+        checked = proof.finish(file)
+    finally:
+        os.close(file)
+    assert (checked.problems, checked.level) == ((), Level.CRC)
+    assert checked.sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+def test_a_buffer_is_not_filled_again_while_a_lane_is_at_it():
+    proof = Proof(level="size")
+    may, seen = threading.Event(), []
+
+    def slowly(view):
+        may.wait(10)
+        seen.append(bytes(view))
+
+    proof.lanes = (Lane(slowly),)
+    relay = Relay(proof, [memoryview(bytearray(1)) for _ in range(2)])
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(2):
+            relay.buffer()[0] = number
+            relay.hand(1)
+        third = pool.submit(relay.buffer)
+        assert not third.done()
+        may.set()
+        third.result(10)[0] = 2
+        relay.hand(1)
+    relay.stop()
+    assert seen == [b"\0", b"\1", b"\2"]
+
+
+def test_what_fails_in_a_lane_fails_where_the_bytes_are_taken_in():
+    proof = Proof(level="size")
+
+    def fails(view):
+        raise MemoryError
+
+    proof.lanes = (Lane(fails),)
+    relay = Relay(proof, [memoryview(bytearray(1))])
+    relay.hand(1)
+    with pytest.raises(MemoryError):
+        relay.buffer()
+    with pytest.raises(MemoryError):
+        relay.stop()
+
+
+# -- fetches
+
+
+@pytest.fixture
+def server():
+    with FaultServer() as running:
+        yield running
+
+
+def job(server, root, name, **policy):
+    return Job(
+        id=name,
+        download=Download(url=server.url(f"/{name}.zip"), reach=NEAR),
+        root=str(root),
+        path=f"{name}.zip",
+        partial=f".sedas-sync/partial/{name}.part",
+        policy=Policy(**{"backoff": 0.0, "stall_timeout": 2.0, "segments": 1, **policy}),
+    )
+
+
+@pytest.mark.parametrize("processors", [1, 2, 64])
+@pytest.mark.parametrize("fault", ["ok", "cut:9000000", "flip", "reset:10000000", "chunked"])
+def test_however_many_threads_prove_it_the_scene_is_right(server, tmp_path, monkeypatch, processors, fault):
+    monkeypatch.setattr(ranges, "PROCESSORS", processors)
+    data = make_zip(20_000_000, entries=3)
+    live = Live(jobs=4)
+    for name in "ABC":
+        server.paths[f"/{name}.zip"] = Served(data, faults=[fault])
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            done = list(pool.map(lambda name: fetch(job(server, tmp_path, name), live), "ABC"))
+    finally:
+        live.close()
+    assert {got.sha256 for got in done} == {hashlib.sha256(data).hexdigest()}
+    assert all((tmp_path / got.path).read_bytes() == data for got in done)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sedas-sync")]
+
+
+def test_a_folder_that_goes_between_two_scenes_is_made_again(server, tmp_path):
+    live = Live(jobs=1)
+    for name in "AB":
+        server.paths[f"/{name}.zip"] = Served(DATA)
+        fetch(job(server, tmp_path, name), live)
+        shutil.rmtree(tmp_path / ".sedas-sync")
+    live.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["A.zip", "B.zip"]
+
+
+# -- what holds a download back
+
+
+def windows(meter, count, pace, waiting):
+    now, position, answers = 0.0, 0, []
+    window = MEASURE * 1.001
+    for _ in range(count):
+        now, position = now + window, position + int(pace * window)
+        meter.waited(waiting * window)
+        measured = meter.pace(now, position)
+        assert measured == pytest.approx(pace, rel=0.01)
+        answers.append(meter.slow(measured, measured, 1 << 30))
+    return answers
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    monkeypatch.setattr(ranges.time, "process_time", lambda: 0.0)
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_server_that_is_slow_is_known_at_once_and_a_fairly_slow_one_after_a_while():
+    assert windows(Meter(0.0, 0), 1, 8e6, 0.99) == [True]
+    assert windows(Meter(0.0, 0), 20, 150e6, 0.9).index(True) in range(14, 17)
+    assert not any(windows(Meter(0.0, 0), 50, 250e6, 0.9))
+
+
+@pytest.mark.usefixtures("idle")
+def test_time_that_goes_into_what_we_do_with_the_bytes_is_no_slowness_of_the_server():
+    assert not any(windows(Meter(0.0, 0), 50, 8e6, 0.3))
+
+
+def test_a_process_that_uses_the_processors_up_is_not_held_back_by_the_server(monkeypatch):
+    spent = iter(range(1000))
+    monkeypatch.setattr(ranges.time, "process_time", lambda: next(spent) * MEASURE * PROCESSORS * 0.7)
+    assert not any(windows(Meter(0.0, 0), 50, 8e6, 0.9))
+
+
+# -- with and without isal
+
+
+@pytest.mark.parametrize("inflate", ["isal", "zlib"])
+def test_either_inflater_proves_a_zip_and_sees_damage(monkeypatch, inflate):
+    import zlib
+
+    fast = pytest.importorskip("isal.isal_zlib") if inflate == "isal" else zlib
+    monkeypatch.setattr(zip_check, "_fast", fast)
+    monkeypatch.setattr(zip_check, "_crc32", fast.crc32)
+    monkeypatch.setattr(zip_check, "_BROKEN", (zlib.error, fast.error))
+    whole = zip_check.Stream()
+    whole.update(memoryview(DATA))
+    assert len(whole.seen) >= 4
+    for at in range(100, len(DATA) - 5000, len(DATA) // 23):
+        damaged = bytearray(DATA)
+        damaged[at] ^= 0x10
+        stream = zip_check.Stream()
+        stream.update(memoryview(damaged))
+        assert stream.seen != whole.seen

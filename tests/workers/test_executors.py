@@ -1,0 +1,686 @@
+"""Any executor of `concurrent.futures` downloads: threads, processes, and such as lose what they have."""
+
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+from msgspec.structs import replace
+from noise_scenes import MAY, offer
+from other_users import NOBODY, as_root, as_user, common  # noqa: F401  # a fixture
+
+import sedas_sync as ss
+from sedas_sync.model.events import Progress
+from sedas_sync.model.scene import Download, Local
+from sedas_sync.operations.apply import run as apply_run
+from sedas_sync.operations.apply.run import MAX_LOSSES, partial_path
+from sedas_sync.sandbox import Faults, Rule
+from sedas_sync.sandbox.faults import fail, slow
+from sedas_sync.transfer import Job, Stopped
+from sedas_sync.workers import claim, remote_job
+from sedas_sync.workers import pool as worker_pool
+from sedas_sync.workers.claim import Lost
+from sedas_sync.workers.pool import FOLDER, Crew, window_after
+from sedas_sync.workers.remote_job import Errand, Outcome, begin, look, run, without_link
+
+TOKEN = "0123456789abcdef" * 2
+
+
+class Changing(ThreadPoolExecutor):
+    """Threads that do something else with some of the errands."""
+
+    def __init__(self, change):
+        super().__init__(3)
+        self.change = change
+        self.errands = []
+
+    def submit(self, fn, *args):
+        if fn is not run:
+            return super().submit(fn, *args)
+        self.errands.append(args[0])
+        return super().submit(self.change, len(self.errands), args[0])
+
+
+class Losing(ThreadPoolExecutor):
+    """Threads whose first errands come to nothing, each in another way."""
+
+    def __init__(self, losses):
+        super().__init__(3)
+        self.losses = losses
+        self.errands = []
+
+    def submit(self, fn, *args):
+        if fn is run:
+            self.errands.append(args[0])
+            if len(self.errands) <= self.losses:
+                lost = Future()
+                if len(self.errands) % 3 == 1:
+                    lost.cancel()
+                    lost.set_running_or_notify_cancel()
+                elif len(self.errands) % 3 == 2:
+                    lost.set_exception(MemoryError("the worker was taken away"))
+                else:
+                    lost.set_result("what an executor of another kind makes of it")
+                return lost
+        return super().submit(fn, *args)
+
+
+@pytest.fixture
+def mirror(workspace, monkeypatch):
+    for name, value in workspace.env.items():
+        monkeypatch.setenv(name, value)
+
+    def opened(transfer=""):
+        return ss.Mirror(ss.load_manifest(workspace.write(MAY, transfer=transfer)))
+
+    return opened
+
+
+def applied(mirror, executor, **options):
+    events = []
+    with mirror as opened:
+        summary = opened.apply(opened.plan(), executor=executor, on_event=events.append, **options)
+    return summary, events
+
+
+def of(events, kind):
+    return [event for event in events if event.event == kind]
+
+
+def spawned(count):
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+
+
+def test_processes_fetch_and_say_who_fetched_what(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=6, archived=2, size=50_000)
+    with spawned(2) as pool:
+        summary, events = applied(mirror(), pool, jobs=4)
+    assert (summary.fetched, summary.exit_code) == (8, 0)
+    assert workspace.files() == right
+    workers = {event.worker for event in of(events, "fetched")}
+    assert all(int(worker.rpartition(":")[2]) != os.getpid() for worker in workers)
+    told = [event for event in events if isinstance(event, Progress)][-1].workers
+    assert {worker.worker for worker in told} <= workers
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_a_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=6, archived=0, size=300_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(400_000)),))
+    with spawned(2) as pool:
+        killed = []
+
+        def listen(event):
+            if event.event == "fetched" and not killed:
+                killed.append(next(iter(pool._processes)))
+                os.kill(killed[0], signal.SIGKILL)
+
+        with mirror() as opened:
+            summary = opened.apply(opened.plan(), executor=pool, jobs=3, on_event=listen)
+    assert (summary.exit_code, summary.fetched + summary.failed) == (1, 6)
+    assert "the executor takes no work: BrokenProcessPool" in summary.failures[0].error
+    sandbox.faults = Faults()
+    again, _ = applied(mirror(), None)
+    assert (again.exit_code, again.failed) == (0, 0)
+    assert workspace.files() == right
+
+
+def test_what_a_lost_worker_had_goes_to_another_with_a_token_of_now(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=3, archived=0, size=10_000)
+    with Losing(3) as pool:
+        summary, events = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched) == (0, 3)
+    assert workspace.files() == right
+    said = [event.error for event in of(events, "retry")]
+    assert said == [
+        "its worker was lost: the call was cancelled",
+        "its worker was lost: MemoryError: the worker was taken away",
+        "its worker gave no answer",
+    ]
+    assert len({errand.number for errand in pool.errands}) == 6
+
+
+def test_a_scene_that_every_worker_is_lost_with_fails(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    with Losing(99) as pool:
+        summary, _ = applied(mirror(), pool)
+    assert len(pool.errands) == MAX_LOSSES + 1
+    assert (summary.exit_code, summary.failed) == (1, 1)
+    assert f"given up after {MAX_LOSSES + 1} tries" in summary.failures[0].error
+
+
+def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
+    tokens = []
+
+    def change(number, errand):
+        tokens.append(json.loads((workspace.mirror / errand.link).read_text())["headers"]["Authorization"])
+        if number == 1:
+            sandbox.revoke_tokens()
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched) == (0, 2)
+    assert workspace.files() == right
+    assert tokens[0] != tokens[-1]
+    assert of(events, "retry")
+
+
+@pytest.mark.parametrize(
+    ("waited", "passed", "refused", "window"),
+    [
+        (0.1, False, False, 8),
+        (5.0, True, False, 7),
+        (11.0, True, False, 6),
+        (5.0, True, True, 6),
+        (11.0, False, False, 7),
+        (11.0, False, True, 7),
+    ],
+)
+def test_fewer_errands_are_handed_out_where_they_grow_old_in_a_queue(waited, passed, refused, window):
+    assert window_after(7, 9, waited=waited, passed=passed, refused=refused) == window
+    assert window_after(1, 1, waited=waited, passed=passed, refused=refused) == 1
+
+
+class Holding(Executor):
+    """Whose futures the test completes."""
+
+    def __init__(self):
+        self.futures = []
+
+    def submit(self, fn, *args):
+        self.futures.append(Future())
+        return self.futures[-1]
+
+
+def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_pool, "_ON_ITS_WAY", 0.0)
+    held = Holding()
+    mine = Crew(held, tmp_path, jobs=3, max_rate=0, on_retry=lambda *_: None)
+    job = Job(id="S2A", download=Download(url="http://host.example"), root=str(tmp_path), path="a", partial="b")
+    refused = Outcome(worker="w", seconds=0.0, error=ss.TransferError("HTTP 401", status=401, relocate=True))
+    first, second, third = (mine.submit(job) for _ in range(3))
+    for future in held.futures:
+        future.set_result(refused)
+    assert (first.early, second.early, third.early, mine.window) == (False, True, True, 1)
+    last = mine.submit(job)
+    held.futures[-1].set_result(refused)
+    assert (last.early, mine.window) == (False, 2)
+
+
+def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(Crew, "_time", lambda *_, **__: True)
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+
+    def change(number, errand):
+        if number < 5:
+            sandbox.revoke_tokens()
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, _ = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched, len(pool.errands)) == (0, 1, 5), summary.failures
+
+
+def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    sandbox.faults = Faults(rules=(Rule("download", fail(503), times=2),))
+
+    def change(_, errand):
+        hasty = replace(errand.job.policy, backoff=0.001)
+        return run(replace(errand, job=replace(errand.job, policy=hasty)))
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert summary.exit_code == 0
+    assert [event.attempt for event in of(events, "retry")] == [1, 2]
+
+
+def test_jobs_are_the_errands_in_flight_and_the_rate_is_divided_among_them(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=8, archived=0, size=10_000)
+    lock, busy, most = threading.Lock(), [0], [0]
+
+    def change(_, errand):
+        with lock:
+            busy[0] += 1
+            most[0] = max(most)
+            most.append(busy[0])
+        try:
+            return run(errand)
+        finally:
+            with lock:
+                busy[0] -= 1
+
+    with Changing(change) as pool:
+        summary, _ = applied(mirror('max_rate = "6MB"'), pool, jobs=2)
+    assert summary.fetched == 8
+    assert max(most) <= 2
+    assert {errand.max_rate for errand in pool.errands} == {3_000_000}
+
+
+@pytest.mark.parametrize(("segments", "several"), [('"auto"', False), ("4", True)])
+def test_segments_that_the_manifest_asks_for_are_a_workers_too(workspace, sandbox, mirror, segments, several):
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=6_000_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(20_000_000)),))
+    with ThreadPoolExecutor(1) as pool:
+        summary, _ = applied(mirror(f"segments = {segments}"), pool)
+    assert summary.exit_code == 0
+    assert workspace.files() == right
+    assert (sum(entry.endpoint == "download" for entry in sandbox.log) > 1) == several
+
+
+class Knowing(ThreadPoolExecutor):
+    """Knows its workers: one hangs when all are asked, and there are none until that was said."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.said = threading.Event()
+
+    def everywhere(self, fn, *args):
+        self.said.wait(20)
+        return {}
+
+    def workers(self):
+        return 0
+
+    def submit(self, fn, *args):
+        return super().submit(lambda: fn(*args) if self.said.wait(20) else None)
+
+
+def test_workers_that_do_not_answer_are_told_of_and_waited_for(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(worker_pool, "_FIRST_ANSWER", 0.05)
+    monkeypatch.setattr(apply_run, "_SILENCE", 0.05)
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+    warnings = []
+
+    def listen(event):
+        if event.event == "warning":
+            warnings.append(event.message)
+        if len(warnings) == 2:
+            pool.said.set()
+
+    with Knowing() as pool, mirror() as opened:
+        summary = opened.apply(opened.plan(), executor=pool, on_event=listen)
+    assert (summary.exit_code, summary.fetched) == (0, 1)
+    assert warnings == [
+        "not every worker has answered yet: each is asked again with its first scene",
+        "no worker is left: scenes wait for the next one",
+    ]
+
+
+# -- a worker that does not see the folder ---------------------------------------------------------------------------
+
+
+class ElsewhereMounted(ThreadPoolExecutor):
+    """Workers that have another folder under the mirror's path."""
+
+    def __init__(self, other, *, first=0):
+        super().__init__(1)
+        self.other, self.first = other, first
+
+    def submit(self, fn, *args):
+        if fn is look and not self.first:
+            return super().submit(fn, str(self.other), *args[1:])
+        if fn is run:
+            self.first -= 1
+            if self.first < 0:
+                moved = replace(args[0], job=replace(args[0].job, root=str(self.other)))
+                return super().submit(fn, moved)
+        return super().submit(fn, *args)
+
+
+def test_workers_that_do_not_see_the_mirror_are_refused_before_anything_is_done(workspace, sandbox, mirror, tmp_path):
+    offer(sandbox, workspace.path, online=2, archived=2, size=1000)
+    (tmp_path / "other").mkdir()
+    with ElsewhereMounted(tmp_path / "other") as pool, pytest.raises(ss.ManifestError, match="has to be shared"):
+        applied(mirror(), pool)
+    assert sandbox.orders == 0
+    assert not workspace.files()
+    assert not (workspace.mirror / FOLDER).exists()
+    assert not list((tmp_path / "other").iterdir())
+
+
+def test_an_executor_that_cannot_even_be_asked_is_refused(workspace, sandbox, mirror):
+    class Cancelling(ThreadPoolExecutor):
+        def submit(self, fn, *args):
+            cancelled = Future()
+            cancelled.cancel()
+            return cancelled
+
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+    with Cancelling(1) as pool, pytest.raises(ss.ManifestError, match="cannot run sedas-sync"):
+        applied(mirror(), pool)
+    over = ThreadPoolExecutor(1)
+    over.shutdown()
+    with pytest.raises(ss.SedasSyncError, match="the executor takes no work: RuntimeError"):
+        applied(mirror(), over)
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_a_worker_that_joins_later_and_does_not_see_it_ends_the_run(workspace, sandbox, mirror, tmp_path):
+    offer(sandbox, workspace.path, online=4, archived=0, size=1000)
+    (tmp_path / "other").mkdir()
+    with ElsewhereMounted(tmp_path / "other", first=2) as pool:
+        summary, _ = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched, summary.failed) == (1, 2, 2)
+    assert "has to be shared with every worker" in summary.failures[0].error
+    assert not list((tmp_path / "other").iterdir())
+
+
+SECRETS = ("X-Amz", "Signature", "=abc", "ann:", "pw@", "Authorization", "Token secret", "secret")
+SECRET = Download(
+    url="https://ann:pw@host.example/S2A.zip?X-Amz-Signature=abc", headers={"Authorization": "Token secret"}
+)
+
+
+def errand_of(root, download=SECRET):
+    job = Job(id="S2A", download=download, root=str(root), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
+    return Errand(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+
+
+def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
+    errand, link = without_link(errand_of(tmp_path))
+    # Some log what they cannot unpickle as it came.
+    for told in (repr(errand), str(pickle.dumps(errand, 0)), str(pickle.dumps(errand))):
+        assert "https://host.example/S2A.zip" in told
+        assert not any(secret in told for secret in SECRETS)
+    assert stat.S_IMODE((tmp_path / link).stat().st_mode) == 0o600
+    assert remote_job._with_link(errand).download == SECRET
+
+
+def test_what_travels_through_an_executor_has_no_secret_and_leaves_no_file(workspace, sandbox, mirror):
+    offer(sandbox, workspace.path, online=6, archived=0, size=10_000)
+    told, modes, open_links = [], set(), []
+
+    def change(number, errand):
+        told.append(pickle.dumps(errand) + repr(errand).encode())
+        files = list((workspace.mirror / FOLDER).iterdir())
+        modes.update(stat.S_IMODE(file.stat().st_mode) for file in files if not file.name.endswith(".lock"))
+        open_links.append(sum(TOKENED.fullmatch(file.name) is not None for file in files))
+        if number == 2:
+            raise RuntimeError("killed")
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, _ = applied(mirror(), pool, jobs=1)
+    assert (summary.exit_code, summary.fetched, len(told)) == (0, 6, 7), summary.failures
+    assert sandbox._tokens
+    assert not any(secret.encode() in piece for piece in told for secret in ("Authorization", *sandbox._tokens))
+    assert modes == {0o600}
+    assert set(open_links) == {1}, "the link of an errand goes when it ends"
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_links_of_a_run_that_was_killed_are_gone_after_the_next_one(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=1_000_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(200_000)),))
+    workspace.write(MAY)
+    killed = subprocess.Popen([sys.executable, "-c", KILLED], cwd=workspace.path, env=workspace.environment())
+    shared = workspace.mirror / FOLDER
+    until = time.monotonic() + 30
+    while not (shared.is_dir() and any(TOKENED.fullmatch(file.name) for file in shared.iterdir())):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    links = [file for file in shared.iterdir() if TOKENED.fullmatch(file.name)]
+    assert links
+    assert {stat.S_IMODE(file.stat().st_mode) for file in links} == {0o600}
+    (shared / "notes.txt").write_text("mine")
+    sandbox.faults = Faults()
+    summary, _ = applied(mirror(), None)
+    assert (summary.exit_code, workspace.files()) == (0, right), summary.failures
+    assert [file.name for file in shared.iterdir()] == ["notes.txt"], "what no run has put there stays"
+
+
+TOKENED = re.compile(r"[0-9a-f]{32}\.[0-9]+")
+KILLED = """
+from concurrent.futures import ThreadPoolExecutor
+import sedas_sync as ss
+
+with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror, ThreadPoolExecutor(2) as pool:
+    mirror.apply(mirror.plan(), executor=pool)
+"""
+
+
+@as_root
+def test_a_worker_of_another_user_is_told_what_to_do(common):  # noqa: F811  # the fixture
+    place = common.path
+    begin(str(place), FOLDER, TOKEN)
+    errand, _ = without_link(errand_of(place))
+    (place / "errand").write_bytes(pickle.dumps(errand))
+    asked = f"print(sedas_sync.workers.remote_job.look({str(place)!r}, {FOLDER!r}, {TOKEN!r}, {ss.__version__!r}))"
+    said = as_user(NOBODY, asked, cwd=place)
+    expected = "may not read the links of this run, which is of the user root: start the workers as the user who runs"
+    assert expected in said.stdout, said.stderr
+    # One that could read the run's token when it was asked.
+    (place / FOLDER / TOKEN).chmod(0o644)
+    (place / FOLDER).chmod(0o777)
+    done = "import pickle; print(sedas_sync.workers.remote_job.run(pickle.load(sys.stdin.buffer)).error)"
+    said = as_user(NOBODY, done, cwd=place, stdin=place / "errand")
+    assert expected in said.stdout, said.stderr
+
+
+def test_a_worker_of_another_version_is_refused(tmp_path):
+    assert "and the run is of 0.0.1" in look(str(tmp_path), "state", "token", "0.0.1").problem
+
+
+def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "token").touch()
+    assert look(str(tmp_path), "state", "token", ss.__version__).problem is None
+    assert [file.name for file in (tmp_path / "state").iterdir()] == ["token"]
+    real = os.open
+
+    def refused(path, flags, *args, **kwargs):
+        if flags & os.O_EXCL:
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refused)
+    assert "cannot write to the mirror" in look(str(tmp_path), "state", "token", ss.__version__).problem
+
+
+def test_a_worker_that_cannot_work_is_named_with_its_scene(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "token").touch()
+    download = Download(url="S2A.zip", local=Local(root=str(tmp_path / "archive"), path="S2A.zip"))
+    job = Job(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial="S2A.part")
+    errand = Errand(job=job, state="state", token="token", version=ss.__version__, number=1)
+    outcome = run(errand)
+    assert str(outcome.error).endswith(
+        f"; the worker {outcome.worker} has to see the archive's folder under the same path"
+    )
+    held_lock(tmp_path, "S2A.part", "state").mkdir()
+    outcome = run(errand)
+    assert str(outcome.error) == f"the worker {outcome.worker} cannot work in the mirror: Is a directory"
+
+
+# -- workers that are thought to be lost -----------------------------------------------------------------------------
+
+
+def held_lock(mirror, partial, state=FOLDER):
+    return mirror / state / f"{hashlib.sha256(partial.encode()).hexdigest()[:32]}.lock"
+
+
+def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+
+    def change(number, errand):
+        if number == 1:
+            assert run(errand).got is not None
+            # Killed between the rename and its answer: the lock's file is what is left of it.
+            held_lock(workspace.mirror, errand.job.partial).touch()
+            raise RuntimeError("killed")
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched) == (0, 1)
+    assert workspace.files() == right
+    assert sandbox.bytes_sent == sum(map(len, right.values()))
+    assert of(events, "fetched")[0].received == 0
+
+
+def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(claim, "PATIENCE", 0.2)
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    held = []
+
+    def change(number, errand):
+        path = held_lock(workspace.mirror, errand.job.partial)
+        if number == 1:
+            held.append(os.open(path, os.O_RDWR | os.O_CREAT))
+            fcntl.flock(held[0], fcntl.LOCK_EX)
+        outcome = run(errand)
+        if number == 1:
+            assert isinstance(outcome.error, Lost)
+            os.close(held[0])
+        return outcome
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched) == (0, 1)
+    assert workspace.files() == right
+    assert "still at work" in of(events, "retry")[0].error
+
+
+class Stray:
+    """A worker of a run that was killed: it has an errand, and nobody waits for its answer."""
+
+    def __init__(self, workspace, sandbox, scene):
+        state = workspace.mirror / ".sedas-sync"
+        (state / "partial").mkdir(parents=True)
+        (state / "workers").mkdir()
+        (state / "workers" / TOKEN).touch()
+        archive = ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox")
+        job = Job(
+            id=scene,
+            download=archive.locate(archive.product(scene)),
+            root=str(workspace.mirror),
+            path=f"{scene}.zip",
+            partial=partial_path(ss.Scene(id=scene)),
+        )
+        self.errand = Errand(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+        self.outcome = None
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        self.outcome = run(self.errand)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._thread.join()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_begins_beside_workers_of_one_that_was_killed(workspace, sandbox, mirror, monkeypatch, workers):
+    """Two never write to one partial file, whoever fetches in the run that comes next."""
+    monkeypatch.setattr(remote_job, "LOOK_EVERY", 0.02)
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=400_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(200_000), times=1),))
+    with Stray(workspace, sandbox, "ON000") as stray, ThreadPoolExecutor(2) as pool:
+        part = workspace.mirror / stray.errand.job.partial
+        while not (part.exists() and part.stat().st_size):
+            time.sleep(0.005)
+        summary, _ = applied(mirror(), pool if workers else None)
+    assert isinstance(stray.outcome.error, Stopped)
+    assert (summary.exit_code, summary.fetched) == (0, 2), summary.failures
+    assert workspace.files() == right
+    assert sandbox.bytes_sent < 1.5 * sum(map(len, right.values()))
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_a_worker_of_a_killed_run_that_comes_first_has_fetched_for_the_next_one(workspace, sandbox, mirror):
+    right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
+    opened = mirror()
+    with opened:
+        plan = opened.plan()
+        with Stray(workspace, sandbox, "ON000"):
+            pass
+        summary = opened.apply(plan)
+    assert (summary.exit_code, summary.fetched) == (0, 1), summary.failures
+    assert workspace.files() == right
+    assert sandbox.bytes_sent == sum(map(len, right.values()))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_worker_that_is_paused_for_ever_is_named(workspace, sandbox, mirror, monkeypatch, workers):
+    monkeypatch.setattr(claim, "PATIENCE", 0.05)
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=1000)
+    path = held_lock(workspace.mirror, partial_path(ss.Scene(id="ON000")))
+    path.parent.mkdir(parents=True)
+    path.write_text("node7:4242")
+    with path.open() as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        summary, _ = applied(mirror(), pool if workers else None)
+        assert (summary.exit_code, summary.fetched, summary.failed) == (1, 1, 1)
+        assert summary.failures[0].error.startswith("node7:4242 was thought to be lost, and is still at work on it")
+        assert path.exists()
+    assert applied(mirror(), None)[0].exit_code == 0
+    assert workspace.files() == right
+    assert not path.parent.exists()
+
+
+def test_an_errand_that_begins_when_its_run_has_ended_touches_nothing(workspace, sandbox):
+    offer(sandbox, workspace.path, online=1, archived=0, size=1000)
+    with Stray(workspace, sandbox, "ON000") as first:
+        pass
+    assert first.outcome.got is not None
+    (workspace.mirror / "ON000.zip").unlink()
+    (workspace.mirror / FOLDER / TOKEN).unlink()
+    assert isinstance(run(first.errand).error, Stopped)
+    (workspace.mirror / FOLDER).rmdir()
+    assert isinstance(run(first.errand).error, Stopped)
+    assert not workspace.files()
+    assert not (workspace.mirror / FOLDER).exists()
+
+
+def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(remote_job, "LOOK_EVERY", 0.02)
+    offer(sandbox, workspace.path, online=1, archived=0, size=400_000)
+    sandbox.faults = Faults(rules=(Rule("download", slow(100_000)),))
+    outcomes = []
+
+    def change(_, errand):
+        token = workspace.mirror / FOLDER / errand.token
+        threading.Timer(0.3, token.unlink, [True]).start()
+        outcomes.append(run(errand))
+        return outcomes[-1]
+
+    with Changing(change) as pool:
+        summary, _ = applied(mirror(), pool)
+    assert isinstance(outcomes[0].error, Stopped)
+    assert (summary.fetched, summary.exit_code) == (0, 1)
+
+
+def test_an_answer_that_was_lost_on_its_way_costs_no_second_download(workspace, sandbox, mirror):
+    """A scheduler does an errand again whose answer went down with its worker, though the scene is in its place."""
+    right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
+
+    def change(number, errand):
+        if number == 1:
+            assert run(errand).got is not None
+        return run(errand)
+
+    with Changing(change) as pool:
+        summary, events = applied(mirror(), pool)
+    assert (summary.exit_code, summary.fetched) == (0, 2), summary.failures
+    assert workspace.files() == right
+    assert sandbox.bytes_sent == sum(map(len, right.values()))
+    assert sorted(event.received > 0 for event in of(events, "fetched")) == [False, True]

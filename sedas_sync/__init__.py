@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sedas_sync.api import Mirror, SearchResult
-    from sedas_sync.api_fetch import Done, fetch
+    from sedas_sync.api_fetch import FetchedScene, fetch
     from sedas_sync.archives.sedas.archive import SedasArchive
     from sedas_sync.errors import (
         ArchiveError,
@@ -51,17 +51,27 @@ if TYPE_CHECKING:
         Summary,
         Warned,
     )
-    from sedas_sync.model.scene import Action, Holding, Kind, Level, Order, OrderState, Query, Scene, Want
+    from sedas_sync.model.scene import (
+        Action,
+        ActionKind,
+        DesiredScene,
+        LocalScene,
+        Order,
+        OrderState,
+        ProofLevel,
+        Query,
+        Scene,
+    )
     from sedas_sync.operations.adopt import Adoption
     from sedas_sync.operations.load import load_manifest
     from sedas_sync.operations.status import Status
-    from sedas_sync.operations.verify import Finding, Report, Verified
+    from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
     from sedas_sync.output.export import Exported
     from sedas_sync.output.report.write import WrittenReport
     from sedas_sync.planning.compare import Plan
     from sedas_sync.planning.explain import Explanation
-    from sedas_sync.planning.lock import Lock, Relocked
-    from sedas_sync.planning.prune import Limit
+    from sedas_sync.planning.lock import Lock, LockUpdate
+    from sedas_sync.planning.prune import PruneLimit
     from sedas_sync.planning.saved_plan import SavedPlan
     from sedas_sync.sandbox import Sandbox
 
@@ -97,45 +107,55 @@ _HOMES = {
         "Warned",
     ),
     "sedas_sync.output.export": ("Exported",),
-    "sedas_sync.api_fetch": ("Done", "fetch"),
+    "sedas_sync.api_fetch": ("FetchedScene", "fetch"),
     "sedas_sync.operations.load": ("load_manifest",),
-    "sedas_sync.planning.lock": ("Lock", "Relocked"),
+    "sedas_sync.planning.lock": ("Lock", "LockUpdate"),
     "sedas_sync.manifest": ("Manifest",),
     "sedas_sync.api": ("Mirror", "SearchResult"),
-    "sedas_sync.model.scene": ("Action", "Holding", "Kind", "Level", "Order", "OrderState", "Query", "Scene", "Want"),
+    "sedas_sync.model.scene": (
+        "Action",
+        "LocalScene",
+        "ActionKind",
+        "ProofLevel",
+        "Order",
+        "OrderState",
+        "Query",
+        "Scene",
+        "DesiredScene",
+    ),
     "sedas_sync.planning.compare": ("Plan",),
-    "sedas_sync.planning.prune": ("Limit",),
+    "sedas_sync.planning.prune": ("PruneLimit",),
     "sedas_sync.output.report.write": ("WrittenReport",),
     "sedas_sync.sandbox": ("Sandbox",),
     "sedas_sync.planning.saved_plan": ("SavedPlan",),
     "sedas_sync.operations.status": ("Status",),
-    "sedas_sync.operations.verify": ("Finding", "Report", "Verified"),
+    "sedas_sync.operations.verify": ("Finding", "VerifyReport", "VerifiedFile"),
     "sedas_sync.planning.explain": ("Explanation",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Action",
+    "ActionKind",
     "Adopted",
     "Adoption",
     "ArchiveError",
     "AuthenticationError",
-    "Done",
+    "DesiredScene",
     "Event",
     "Explanation",
     "Exported",
     "Failed",
     "Failure",
     "Fetched",
+    "FetchedScene",
     "Finding",
-    "Holding",
     "IncompleteSearch",
     "IntegrityError",
-    "Kind",
-    "Level",
-    "Limit",
+    "LocalScene",
     "Lock",
     "LockMismatch",
+    "LockUpdate",
     "Manifest",
     "ManifestError",
     "Mirror",
@@ -146,10 +166,10 @@ __all__ = [
     "Ordered",
     "Plan",
     "Progress",
+    "ProofLevel",
+    "PruneLimit",
     "Pruned",
     "Query",
-    "Relocked",
-    "Report",
     "Retried",
     "Sandbox",
     "SavedPlan",
@@ -163,8 +183,8 @@ __all__ = [
     "Status",
     "Summary",
     "TransferError",
-    "Verified",
-    "Want",
+    "VerifiedFile",
+    "VerifyReport",
     "Warned",
     "WrittenReport",
     "__version__",

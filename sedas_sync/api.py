@@ -17,31 +17,31 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
-from sedas_sync.archives.lookup import places
-from sedas_sync.archives.pool import Archives
+from sedas_sync.archives.lookup import paths_by_lock
+from sedas_sync.archives.pool import ArchivePool
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Event, Step, Summary, Watcher
-from sedas_sync.model.scene import Holding, Order, OrderState, Scene, SceneId
-from sedas_sync.operations.apply.options import NEED_AN_ARCHIVE, kept_files, options, remember_awaited, remember_wanted
+from sedas_sync.model.events import Event, OnStep, Step, Summary
+from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.operations.apply.options import NEEDS_ARCHIVE, kept_files, options, remember_awaited, remember_wanted
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.lock import Pins
+from sedas_sync.operations.lock import LockFiles
 from sedas_sync.operations.lock_file import lock_path
 from sedas_sync.operations.noop import Made, made_from
 from sedas_sync.operations.plan import Listener, Planner, SearchResult, archive_facts, filehash_of, ignore
 from sedas_sync.planning import prune
 from sedas_sync.planning.compare import Plan
 from sedas_sync.planning.explain import Explanation
-from sedas_sync.planning.lock import Lock, Relocked
+from sedas_sync.planning.lock import Lock, LockUpdate
 from sedas_sync.planning.saved_plan import SavedPlan
 from sedas_sync.state.index import Index, Ledger
-from sedas_sync.state.mirror_state import WILL_REBUILD, Home
+from sedas_sync.state.mirror_state import WILL_REBUILD, MirrorState
 
 if TYPE_CHECKING:
     from sedas_sync.operations.adopt import Adoption, File, How
     from sedas_sync.operations.status import Status
-    from sedas_sync.operations.verify import Report
+    from sedas_sync.operations.verify import VerifyReport
     from sedas_sync.output.export import Exported, Format
     from sedas_sync.output.report.write import WrittenReport
 
@@ -61,7 +61,7 @@ def _no(_count: int, _held: int) -> bool:
     return False
 
 
-def _is_same_file(one: Holding, other: Holding) -> bool:
+def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
     return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
 
 
@@ -89,11 +89,11 @@ class Mirror:
     ) -> None:
         self.manifest = manifest
         self._clock = clock
-        self._home = Home(manifest, clock)
+        self._home = MirrorState(manifest, clock)
         self._home.on_lost = lambda: self.stop(MirrorLocked.exit_code)
         self.root = self._home.root
-        self._archives = Archives(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
-        self._pins = Pins(manifest, self._home, clock)
+        self._archives = ArchivePool(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
+        self._pins = LockFiles(manifest, self._home, clock)
         self._planner = Planner(manifest, self._home, self._archives, self._pins, clock)
         self._run: Run | None = None
         self._stopped_with: int | None = None
@@ -104,12 +104,12 @@ class Mirror:
         return self._stopped_with is not None
 
     @property
-    def on_step(self) -> Watcher:
+    def on_step(self) -> OnStep:
         """Told how far steps are that may take a while and that no event tells of; nobody is, until it is set."""
         return self._home.on_step
 
     @on_step.setter
-    def on_step(self, told: Watcher) -> None:
+    def on_step(self, told: OnStep) -> None:
         self._home.on_step = told
 
     def _reading(self, done: int, read: int, files: int, total: int) -> None:
@@ -277,7 +277,7 @@ class Mirror:
             self._remember_times(found.refreshed)
         return found
 
-    def _remember_times(self, refreshed: Iterable[Holding]) -> None:
+    def _remember_times(self, refreshed: Iterable[LocalScene]) -> None:
         """Have the index know files by their times of now, so that the next look need not read them again.
 
         Nothing depends on it: it is left out where the mirror cannot be written, or another process is at work in it.
@@ -318,7 +318,7 @@ class Mirror:
         *,
         jobs: int | None = None,
         on_file: Callable[[int, int, int, int], None] | None = None,
-    ) -> "Report":
+    ) -> "VerifyReport":
         """Read the mirror's bytes again and compare them with the index, and with the lock where there is one.
 
         Offline; changes nothing. A lock that was made from something else than what the manifest says is left out of
@@ -331,7 +331,7 @@ class Mirror:
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
-        from sedas_sync.operations.verify import Demand, Report, readers, verify  # noqa: PLC0415  # one command needs it
+        from sedas_sync.operations.verify import LockedChecksums, VerifyReport, readers, verify  # noqa: PLC0415  # one command needs it
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
@@ -341,14 +341,14 @@ class Mirror:
         lock = self._pins.lock_that_fits(warnings)
         demands = {}
         if lock is not None:
-            paths = places(self.manifest, lock)
+            paths = paths_by_lock(self.manifest, lock)
             demands = {
-                pin.id: Demand(paths.get(pin.id), pin.size, pin.sha256, pin.files)
+                pin.id: LockedChecksums(paths.get(pin.id), pin.size, pin.sha256, pin.files)
                 for pin in lock.scenes.values()
                 if not self.manifest.datasets.keys().isdisjoint(pin.datasets)
             }
         ignored = all(policy == "ignore" for policy in filehash_of(self.manifest).values())
-        return Report(
+        return VerifyReport(
             manifest=self.manifest.source,
             mirror=str(self.root),
             files=verify(
@@ -387,15 +387,15 @@ class Mirror:
                 over, or the extra `stac` is not installed.
             SedasSyncError: the index is damaged.
         """
-        from sedas_sync.output.export import take_stock  # noqa: PLC0415  # one command needs it
-        from sedas_sync.output.export.job import Job  # noqa: PLC0415  # as above
+        from sedas_sync.output.export import take_inventory  # noqa: PLC0415  # one command needs it
+        from sedas_sync.output.export.job import ExportJob  # noqa: PLC0415  # as above
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
-            inventory = take_stock(self.root, index, self.manifest.datasets)
+            inventory = take_inventory(self.root, index, self.manifest.datasets)
             if warnings:
                 raise SedasSyncError(warnings[0])
-        job = Job(
+        job = ExportJob(
             manifest=self.manifest,
             root=self.root,
             inventory=inventory,
@@ -470,7 +470,7 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
-        max_prune: prune.Limit = prune.DEFAULT,
+        max_prune: prune.PruneLimit = prune.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
         confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
@@ -527,7 +527,7 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
-        max_prune: prune.Limit = prune.DEFAULT,
+        max_prune: prune.PruneLimit = prune.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
         confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
@@ -569,7 +569,7 @@ class Mirror:
         used = {
             key
             for action in plan.actions
-            if action.want is not None and action.kind in NEED_AN_ARCHIVE
+            if action.want is not None and action.kind in NEEDS_ARCHIVE
             for key in (action.want.archive, *(place.archive for place in action.want.places))
         }
         self._run = Run(
@@ -595,13 +595,13 @@ class Mirror:
 
     def repair(
         self,
-        report: "Report",
+        report: "VerifyReport",
         *,
         on_event: Listener = ignore,
         wait: bool = True,
         jobs: int | None = None,
         lock_timeout: float = 0.0,
-    ) -> "Report":
+    ) -> "VerifyReport":
         """Fetch anew what `verify` found missing, changed or corrupt, ordering what is in the long-term archive.
 
         Scenes are looked up by their ids, whatever the manifest's datasets say now. One that no archive knows any more
@@ -739,7 +739,7 @@ class Mirror:
         """
         return self._pins.check_old(write=write)
 
-    def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
+    def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> LockUpdate:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
 
         A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that

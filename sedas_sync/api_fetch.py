@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FetchedScene:
     """A scene that is in its folder now."""
 
     scene: Scene
@@ -34,7 +34,7 @@ def fetch(
     archive: Archive,
     jobs: int = 4,
     on_event: Listener = ignore,
-) -> Iterator[Done]:
+) -> Iterator[FetchedScene]:
     """Download scenes into a folder, ordering those in the long-term archive and waiting for them.
 
     Yields each scene once its file is complete, checked and in place, as they complete; scenes that the folder holds
@@ -64,12 +64,12 @@ def fetch(
         plan = mirror.plan_for(by_id.values())
         for action in plan.actions:
             if action.kind.value == "keep":
-                yield Done(by_id[action.id], mirror.root / action.path)
+                yield FetchedScene(by_id[action.id], mirror.root / action.path)
         failures: list[str] = []
         for event in mirror.run(plan, jobs=jobs):
             on_event(event)
             if isinstance(event, Fetched | Adopted):
-                yield Done(by_id[event.id], mirror.root / event.path)
+                yield FetchedScene(by_id[event.id], mirror.root / event.path)
             elif isinstance(event, Failed):
                 failures.append(f"{event.id}: {event.error}")
     if failures:

@@ -11,7 +11,17 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from urllib.request import urlopen
 
-from sedas_sync.archives.plugin import ArchiveError, ArchiveType, Download, Key, Opening, Query, Scene, Warn, fields
+from sedas_sync.archives.plugin import (
+    ArchiveError,
+    ArchiveKey,
+    ArchiveType,
+    Download,
+    Opening,
+    Query,
+    Scene,
+    Warn,
+    fields,
+)
 
 
 class JsonIndex:
@@ -62,5 +72,5 @@ def open_archive(opening: Opening) -> JsonIndex:
 TYPE = ArchiveType(
     name="json-index",
     opener=open_archive,
-    keys={"only": Key(read=fields.text, about="a pattern that ids have to match", default="*")},
+    keys={"only": ArchiveKey(read=fields.text, about="a pattern that ids have to match", default="*")},
 )

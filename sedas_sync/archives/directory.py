@@ -16,11 +16,21 @@ from msgspec.structs import replace
 from sedas_sync.archives import Orders, Warn
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import held_paths
-from sedas_sync.model.metadata import scene_of
-from sedas_sync.model.scene import Asset, Download, HeldFile, Holding, Local, Query, Scene, SceneId, Taking
+from sedas_sync.model.assets import paths_on_disk
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.scene import (
+    Download,
+    LocalFile,
+    LocalScene,
+    LocalSource,
+    Query,
+    RemoteFile,
+    Scene,
+    SceneId,
+    Taking,
+)
 from sedas_sync.planning.product_name import described
-from sedas_sync.planning.sources import product_of
+from sedas_sync.planning.sources import product_id
 from sedas_sync.state.index import Index
 
 if TYPE_CHECKING:
@@ -109,7 +119,7 @@ class DirectoryArchive:
             url=(self._root / path).as_uri(),
             size=known.size,
             digest=known.digest,
-            local=Local(root=str(self._root), path=path, how=self._how),
+            local=LocalSource(root=str(self._root), path=path, how=self._how),
         )
 
     def stop(self) -> None:
@@ -136,7 +146,7 @@ class DirectoryArchive:
         places: dict[SceneId, str] = {}
         paths: dict[str, str] = {}
         for holding in (one for one in held if one.files):
-            found = [entries.pop(path, None) for path in held_paths(holding)]
+            found = [entries.pop(path, None) for path in paths_on_disk(holding)]
             if not all(map(_is_as_remembered, found, holding.files)):
                 if any(found):
                     warnings.append(f"{holding.path}: {_NOT_AS_REMEMBERED}")
@@ -172,7 +182,7 @@ class DirectoryArchive:
         parts = path.split("/")
         return safe_tree.STATE in parts or (self._leave_out is not None and path.startswith(f"{self._leave_out}/"))
 
-    def _remembered(self) -> tuple[list[Holding], list[str]]:
+    def _remembered(self) -> tuple[list[LocalScene], list[str]]:
         """What the index knows, where the folder is a mirror."""
         try:
             with Index(self._root, write=False) as index:
@@ -181,8 +191,8 @@ class DirectoryArchive:
             return [], [f"{error}; scenes are told by their names alone"]
 
 
-def _scene(root: Path, entry: safe_tree.Entry, holding: Holding | None) -> Scene:
-    scene = described(product_of(entry.path.rpartition("/")[2]))
+def _scene(root: Path, entry: safe_tree.Entry, holding: LocalScene | None) -> Scene:
+    scene = described(product_id(entry.path.rpartition("/")[2]))
     if holding is not None:
         scene = _by_facts(holding, scene)
     return replace(
@@ -196,11 +206,11 @@ def _scene(root: Path, entry: safe_tree.Entry, holding: Holding | None) -> Scene
     )
 
 
-def _folder_scene(root: Path, holding: Holding) -> Scene:
+def _folder_scene(root: Path, holding: LocalScene) -> Scene:
     scene = _by_facts(holding, Scene(id=holding.id))
     keys = {asset.name: asset.key for asset in scene.assets}
     files = tuple(
-        Asset(
+        RemoteFile(
             name=file.name,
             key=keys.get(file.name, file.name),
             url=(root / holding.path / file.name).as_uri(),
@@ -220,14 +230,14 @@ def _folder_scene(root: Path, holding: Holding) -> Scene:
     )
 
 
-def _by_facts(holding: Holding, plain: Scene) -> Scene:
+def _by_facts(holding: LocalScene, plain: Scene) -> Scene:
     try:
-        return scene_of(holding.facts) if holding.facts != "{}" else replace(plain, id=holding.id)
+        return scene_from_metadata(holding.facts) if holding.facts != "{}" else replace(plain, id=holding.id)
     except (ValueError, TypeError):
         return replace(plain, id=holding.id)
 
 
-def _is_as_remembered(entry: safe_tree.Entry | None, file: HeldFile) -> bool:
+def _is_as_remembered(entry: safe_tree.Entry | None, file: LocalFile) -> bool:
     return entry is not None and entry.is_file and entry.size == file.size
 
 

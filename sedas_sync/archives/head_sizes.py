@@ -9,7 +9,7 @@ import requests
 
 from sedas_sync.model.scene import Download, Reach
 from sedas_sync.model.threads import Pool
-from sedas_sync.net.policy import Refused
+from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.session import Session
 
 _OK = 200
@@ -59,7 +59,7 @@ def remote_sizes(
                     length = answer.headers.get("Content-Length", "")
                     said = answer.status_code == _OK and length.isdecimal()
                     return key, int(length) if said else None
-            except (requests.RequestException, Refused):
+            except (requests.RequestException, PermanentError):
                 return key, None
 
         known = {}

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 
-class Further(Mapping[str, Any]):
+class LazyJson(Mapping[str, Any]):
     """A mapping that is kept as JSON text: a catalogue of 100,000 scenes holds 100,000 of these, and few are read."""
 
     __slots__ = ("_text",)

@@ -14,12 +14,12 @@ from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import total_size
 from sedas_sync.model.events import Failure
-from sedas_sync.model.metadata import scene_of
-from sedas_sync.model.scene import Asset, Holding, Place, Scene, SceneId, Want
-from sedas_sync.planning.compare import NOTHING_HERE, Observed, in_place
-from sedas_sync.planning.lock import Lock, Pin
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.scene import DesiredScene, LocalScene, RemoteFile, Scene, SceneId, Source
+from sedas_sync.planning.compare import NOTHING_ON_DISK, DiskState, in_place
+from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.select import paths_of
-from sedas_sync.planning.sources import described, product_of, taken_from
+from sedas_sync.planning.sources import described, product_id, with_sources
 
 UNKNOWN = "the archive does not know this scene any more"
 
@@ -28,7 +28,7 @@ _IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
 
 
 @dataclass(slots=True)
-class LookUp:
+class SceneLookup:
     """Looks scenes up by id, each once.
 
     Args:
@@ -40,7 +40,7 @@ class LookUp:
     manifest: Manifest
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    _known: dict[SceneId, tuple[Place, ...]] = field(default_factory=dict)
+    _known: dict[SceneId, tuple[Source, ...]] = field(default_factory=dict)
 
     def ask(self, keys: Mapping[SceneId, tuple[str, ...]]) -> None:
         """Look up scenes, given with the keys of their archives. One that no archive tells of is a failure.
@@ -66,11 +66,11 @@ class LookUp:
         if troubles and all(isinstance(troubles.get(key), AuthenticationError) for key in by_archive):
             raise next(iter(troubles.values()))
         # In the order of each scene's own list, which need not be that of the next one.
-        of = {key: {product_of(scene.id): scene for scene in scenes} for key, scenes in found.items()}
+        of = {key: {product_id(scene.id): scene for scene in scenes} for key, scenes in found.items()}
         for scene_id, names in asked.items():
-            product = product_of(scene_id)
-            places = (Place(archive=key, scene=of[key][product]) for key in names if product in of[key])
-            self._known[scene_id] = tuple(sorted(places, key=lambda place: place.scene.planned))
+            product = product_id(scene_id)
+            paths_by_lock = (Source(archive=key, scene=of[key][product]) for key in names if product in of[key])
+            self._known[scene_id] = tuple(sorted(paths_by_lock, key=lambda place: place.scene.planned))
             if not self._known[scene_id]:
                 trouble = next((troubles[key] for key in names if key in troubles), None)
                 refused = isinstance(trouble, AuthenticationError)
@@ -82,14 +82,16 @@ class LookUp:
 
     def found(self, scene_id: SceneId) -> Scene | None:
         """The scene as its archives have it now; None where none knows it, or none was asked."""
-        places = self._known.get(scene_id)
-        return described(places) if places else None
+        paths_by_lock = self._known.get(scene_id)
+        return described(paths_by_lock) if paths_by_lock else None
 
-    def placed(self, want: Want) -> Want:
+    def placed(self, want: DesiredScene) -> DesiredScene:
         """A want with all archives that have its scene."""
-        return taken_from(want, self._known[want.scene.id])
+        return with_sources(want, self._known[want.scene.id])
 
-    def refresh(self, wants: Mapping[SceneId, Want], observed: Mapping[SceneId, Observed]) -> dict[SceneId, Want]:
+    def refresh(
+        self, wants: Mapping[SceneId, DesiredScene], observed: Mapping[SceneId, DiskState]
+    ) -> dict[SceneId, DesiredScene]:
         """Give wants that need their archive what it says now, and leave out those that it does not know.
 
         What is in place stays as it is. An untracked file that is right is looked up for its facts, and taken without
@@ -97,7 +99,7 @@ class LookUp:
         """
         asked = {}
         for scene_id, want in wants.items():
-            here = observed.get(scene_id, NOTHING_HERE)
+            here = observed.get(scene_id, NOTHING_ON_DISK)
             if not want.scene.planned and not (in_place(want, here) and here.tracked):
                 asked[scene_id] = archives_of(self.manifest, want.datasets) or (want.archive,)
         if not asked:
@@ -107,15 +109,15 @@ class LookUp:
         lost = {failure.id for failure in self.failures}
         result = {}
         for scene_id, want in wants.items():
-            here = observed.get(scene_id, NOTHING_HERE)
+            here = observed.get(scene_id, NOTHING_ON_DISK)
             now = self.found(scene_id)
             if scene_id not in asked:
                 result[scene_id] = want
             elif now is not None:
                 current = replace(now, id=scene_id, start=want.scene.start or now.start)
-                if places := self._with_the_files(want.scene, self._known[scene_id]):
-                    scene = replace(current, assets=places[0].scene.assets, size=places[0].scene.size)
-                    result[scene_id] = taken_from(replace(want, scene=scene), places)
+                if paths_by_lock := self._with_the_files(want.scene, self._known[scene_id]):
+                    scene = replace(current, assets=paths_by_lock[0].scene.assets, size=paths_by_lock[0].scene.size)
+                    result[scene_id] = with_sources(replace(want, scene=scene), paths_by_lock)
                 else:
                     lost.add(scene_id)
             elif in_place(want, here):
@@ -124,11 +126,11 @@ class LookUp:
         self.failures[before:] = [failure for failure in self.failures[before:] if failure.id in lost]
         return result
 
-    def _with_the_files(self, wanted: Scene, places: Iterable[Place]) -> tuple[Place, ...]:
+    def _with_the_files(self, wanted: Scene, paths_by_lock: Iterable[Source]) -> tuple[Source, ...]:
         """Those places that have the files that were wanted of a scene, with just these; else none, and a failure."""
         names = {asset.name for asset in wanted.assets}
         found, why = [], ""
-        for place in places:
+        for place in paths_by_lock:
             assets = tuple(asset for asset in place.scene.assets if asset.name in names)
             lacking = sorted(names - {asset.name for asset in assets})
             if lacking or bool(place.scene.assets) != bool(names):
@@ -137,15 +139,15 @@ class LookUp:
                 found.append(place)
             else:
                 scene = replace(place.scene, assets=assets)
-                found.append(Place(archive=place.archive, scene=replace(scene, size=total_size(scene))))
+                found.append(Source(archive=place.archive, scene=replace(scene, size=total_size(scene))))
         if not found:
             self.failures.append(Failure(id=wanted.id, error=f"the archive {why}"))
         return tuple(found)
 
 
-def locked_wants(
-    manifest: Manifest, lock: Lock, held: Mapping[SceneId, Holding], look_up: LookUp
-) -> dict[SceneId, Want]:
+def desired_by_lock(
+    manifest: Manifest, lock: Lock, held: Mapping[SceneId, LocalScene], look_up: SceneLookup
+) -> dict[SceneId, DesiredScene]:
     """The wants of a lock: each of its scenes at its path, with the digest it must have.
 
     Where the layout needs more than a lock says, it comes from the index, or else from the archive.
@@ -168,7 +170,7 @@ def locked_wants(
         }
     paths = paths_of(manifest, scenes, takers)
     return {
-        scene_id: Want(
+        scene_id: DesiredScene(
             scene=_remembered(scene, held.get(scene_id), paths[scene_id]),
             datasets=takers[scene_id],
             archive=archives[takers[scene_id]][0],
@@ -186,7 +188,7 @@ def archives_of(manifest: Manifest, datasets: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for keys in known for key in keys))
 
 
-def places(manifest: Manifest, lock: Lock) -> dict[SceneId, str]:
+def paths_by_lock(manifest: Manifest, lock: Lock) -> dict[SceneId, str]:
     """Where the scenes of a lock belong, as far as that follows from the manifest and the lock alone."""
     if not manifest.mirror.layout.fields <= _IN_A_LOCK:
         return {}
@@ -194,7 +196,7 @@ def places(manifest: Manifest, lock: Lock) -> dict[SceneId, str]:
     return paths_of(manifest, {scene_id: _scene(lock.scenes[scene_id]) for scene_id in takers}, takers)
 
 
-def _takers(manifest: Manifest, pins: Iterable[Pin]) -> dict[SceneId, tuple[str, ...]]:
+def _takers(manifest: Manifest, pins: Iterable[LockedScene]) -> dict[SceneId, tuple[str, ...]]:
     """For each scene its datasets in the order of the manifest, which decides on its path."""
     ordered: dict[tuple[str, ...], tuple[str, ...]] = {}
     takers = {}
@@ -207,21 +209,21 @@ def _takers(manifest: Manifest, pins: Iterable[Pin]) -> dict[SceneId, tuple[str,
     return takers
 
 
-def _scene(pin: Pin) -> Scene:
-    assets = tuple(Asset(name=file.name, key="", size=file.size) for file in pin.files)
+def _scene(pin: LockedScene) -> Scene:
+    assets = tuple(RemoteFile(name=file.name, key="", size=file.size) for file in pin.files)
     return Scene(id=pin.id, start=pin.start, size=pin.size, footprint=pin.footprint, assets=assets)
 
 
-def _remembered(scene: Scene, held: Holding | None, path: str) -> Scene:
+def _remembered(scene: Scene, held: LocalScene | None, path: str) -> Scene:
     """With the facts of the index where its file is to be moved, since they are then written anew."""
     if held is None or held.path == path:
         return scene
     return _described(scene, held, None)
 
 
-def _described(scene: Scene, held: Holding | None, found: Scene | None) -> Scene:
+def _described(scene: Scene, held: LocalScene | None, found: Scene | None) -> Scene:
     """With the facts that the index or the archive has; what the lock says stays."""
-    known = found if held is None else scene_of(held.facts) if held.facts != "{}" else None
+    known = found if held is None else scene_from_metadata(held.facts) if held.facts != "{}" else None
     if known is None:
         return scene
     return replace(

@@ -10,18 +10,18 @@ from sedas_sync.archives import Archive, Orders, Warn
 from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields
-from sedas_sync.manifest.archive_types import ArchiveType, Key, Variables, any_filters, flat_filters
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Variables, any_filters, flat_filters
 from sedas_sync.model.scene import Download, Order, OrderState, Query, Reach, Scene
 
 __all__ = [
     "GROUP",
     "Archive",
     "ArchiveError",
+    "ArchiveKey",
     "ArchiveType",
     "AuthenticationError",
     "Download",
     "IncompleteSearch",
-    "Key",
     "Opening",
     "Order",
     "OrderState",

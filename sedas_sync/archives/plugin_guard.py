@@ -19,7 +19,7 @@ from sedas_sync.model.scene import Download, Order, Query, Reach, Scene
 _LOG = logging.getLogger(__name__)
 
 
-class Guarded:
+class GuardedArchive:
     """An archive whose package is not trusted to keep its word.
 
     Args:

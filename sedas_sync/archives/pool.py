@@ -13,7 +13,7 @@ from sedas_sync.archives.replay import Recorder, write_head
 from sedas_sync.manifest import Manifest
 
 
-class Archives:
+class ArchivePool:
     """What gives the archives of a manifest by their keys.
 
     Args:

@@ -17,7 +17,7 @@ from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.stac import kind as stac
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
-from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError, Key, flat_filters
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, BrokenTypeError, flat_filters
 from sedas_sync.model.scene import Reach, Sensor
 from sedas_sync.net.credentials import VARIABLES as SEDAS_VARIABLES
 
@@ -122,13 +122,13 @@ BUILT_IN: Mapping[str, ArchiveType] = {
             # What an index says of bytes is of the file itself, never of something that was packed otherwise.
             filehash="enforce",
             keys={
-                "path": Key(
+                "path": ArchiveKey(
                     read=fields.text,
                     about="the folder, relative to the manifest",
                     required=True,
                     schema={"type": "string"},
                 ),
-                "link": Key(
+                "link": ArchiveKey(
                     read=fields.choice("auto", "hard", "reflink", "copy"),
                     about="how files are taken from it",
                     default="auto",
@@ -238,7 +238,7 @@ def open_archive(opening: Opening) -> "Archive":
         built_in: Archive = opener(opening)
         opening.stack.callback(built_in.close)
         return built_in
-    from sedas_sync.archives.plugin_guard import Guarded, guard  # noqa: PLC0415  # only packages need it
+    from sedas_sync.archives.plugin_guard import GuardedArchive, guard  # noqa: PLC0415  # only packages need it
 
     with guard(opening.kind.name, "its opener"):
         archive = opener(opening)
@@ -249,7 +249,7 @@ def open_archive(opening: Opening) -> "Archive":
             f"({type(archive).__name__}) lacks {', '.join(missing)}"
         )
     reach = Reach(api=opening.config.url or "", trusted_hosts=opening.config.trusted_hosts)
-    guarded = Guarded(archive, opening.kind.name, reach)
+    guarded = GuardedArchive(archive, opening.kind.name, reach)
     opening.stack.callback(guarded.close)
     return guarded
 

@@ -10,15 +10,15 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.files.integrity import algorithm
 from sedas_sync.manifest.tables import TransferConfig
-from sedas_sync.model.assets import asset_scene
-from sedas_sync.model.events import Step, Watcher, nobody
-from sedas_sync.model.scene import Asset, Download, Scene, SceneId, Want
+from sedas_sync.model.assets import scene_of_file
+from sedas_sync.model.events import OnStep, Step, ignore_step
+from sedas_sync.model.scene import DesiredScene, Download, RemoteFile, Scene, SceneId
 
 Part = TypeVar("Part", str, int)
 """Tells one file of a scene from another."""
 
 
-class Lengths:
+class RemoteSizes:
     """Asks for lengths.
 
     Args:
@@ -31,7 +31,7 @@ class Lengths:
         self,
         archive_of: Callable[[str], Archive],
         transfer: TransferConfig,
-        on_step: Callable[[], Watcher] = lambda: nobody,
+        on_step: Callable[[], OnStep] = lambda: ignore_step,
     ) -> None:
         self._archive_of = archive_of
         self._transfer = transfer
@@ -62,7 +62,7 @@ class Lengths:
             on_done=lambda done: self._on_step()(Step("asking for sizes", done, len(files))),
         )
 
-    def added(self, wants: Iterable[Want]) -> dict[SceneId, Want]:
+    def added(self, wants: Iterable[DesiredScene]) -> dict[SceneId, DesiredScene]:
         """Find out the lengths of files that nothing else can prove, when they were not fetched here.
 
         Returns:
@@ -71,7 +71,7 @@ class Lengths:
         scenes = {want.scene.id: want for want in wants}
         known = self.ask(
             {
-                (scene_id, asset.name): (want.archive, asset_scene(want.scene, asset))
+                (scene_id, asset.name): (want.archive, scene_of_file(want.scene, asset))
                 for scene_id, want in scenes.items()
                 for asset in want.scene.assets
                 if _proves_nothing(asset) and asset.name not in want.pinned
@@ -80,11 +80,11 @@ class Lengths:
         return {scene_id: _with(scenes[scene_id], known) for scene_id in {scene_id for scene_id, _ in known}}
 
 
-def _proves_nothing(asset: Asset) -> bool:
+def _proves_nothing(asset: RemoteFile) -> bool:
     return asset.size is None and algorithm(asset.digest) is None
 
 
-def _with(want: Want, known: Mapping[tuple[SceneId, str], int]) -> Want:
+def _with(want: DesiredScene, known: Mapping[tuple[SceneId, str], int]) -> DesiredScene:
     assets = tuple(
         replace(asset, size=known.get((want.scene.id, asset.name), asset.size)) for asset in want.scene.assets
     )

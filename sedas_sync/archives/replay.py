@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives import Archive, Orders, Warn, connections_of, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
-from sedas_sync.model.metadata import facts_of, scene_of
+from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.scene import Download, Query, Scene
 
 VERSION = 1
@@ -73,7 +73,7 @@ class Recorder:
                 "archive": self._key,
                 "identity": self.identity,
                 **question,
-                "scenes": [{**json.loads(facts_of(scene)), "online": scene.online} for scene in scenes],
+                "scenes": [{**json.loads(metadata_of(scene)), "online": scene.online} for scene in scenes],
                 "warnings": warnings,
                 "error": error,
             }
@@ -154,7 +154,7 @@ def _answer(line: dict[str, Any]) -> _Answer:
     scenes = []
     for item in line["scenes"]:
         online = item.pop("online")
-        scenes.append(replace(scene_of(item), download_url=_ONLINE + item["id"] if online else None))
+        scenes.append(replace(scene_from_metadata(item), download_url=_ONLINE + item["id"] if online else None))
     query = _query_of(line["find"]) if "find" in line else None
     return _Answer(query, tuple(scenes), tuple(line["warnings"]), line["error"])
 

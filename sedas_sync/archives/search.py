@@ -11,21 +11,21 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Place, Scene
+from sedas_sync.model.scene import Scene, Source
 from sedas_sync.model.threads import Pool
 from sedas_sync.planning.select import queries
-from sedas_sync.planning.sources import described, merged, product_of
+from sedas_sync.planning.sources import described, merge_sources, product_id
 
 _AT_ONCE = 4
 _TELL_EVERY = 0.2
 
 
-class Offer(Struct):
+class DatasetSearch(Struct):
     """What the archives offer for one dataset, before any rule is applied."""
 
     dataset: str
     scenes: dict[str, Scene] = field(default_factory=dict)
-    places: dict[str, tuple[Place, ...]] = field(default_factory=dict)
+    places: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     """Where each scene can be had, where the dataset takes scenes from several archives."""
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ def search(
     now: datetime,
     *,
     on_found: Callable[[int], None] | None = None,
-) -> dict[str, Offer]:
+) -> dict[str, DatasetSearch]:
     """Search for every dataset of the manifest.
 
     A search that fails or stays incomplete leaves what it found and a `Failure` under the dataset's name; named
@@ -61,7 +61,8 @@ def search(
         AuthenticationError: an archive refused the credentials, or every search.
     """
     parts = {
-        name: {key: Offer(name) for key in dataset.archive or ("",)} for name, dataset in manifest.datasets.items()
+        name: {key: DatasetSearch(name) for key in dataset.archive or ("",)}
+        for name, dataset in manifest.datasets.items()
     }
     for name in {name for dataset in manifest.datasets.values() for name in dataset.aoi}:
         # Worked out here: threads must not be at one prepared geometry at the same time.
@@ -82,12 +83,12 @@ def search(
     return {name: _joined(manifest.datasets[name], offers) for name, offers in parts.items()}
 
 
-def _joined(dataset: Dataset, offers: Mapping[str, Offer]) -> Offer:
+def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch]) -> DatasetSearch:
     """What all archives of a dataset offer."""
     whole = next(iter(offers.values()))
     if len(offers) > 1:
-        places = merged({key: offer.scenes.values() for key, offer in offers.items()})
-        whole = Offer(
+        places = merge_sources({key: offer.scenes.values() for key, offer in offers.items()})
+        whole = DatasetSearch(
             dataset.name,
             scenes={scene_id: described(here) for scene_id, here in places.items()},
             places=places,
@@ -104,9 +105,9 @@ def _joined(dataset: Dataset, offers: Mapping[str, Offer]) -> Offer:
     return whole
 
 
-def _miss(dataset: Dataset, offer: Offer) -> None:
+def _miss(dataset: Dataset, offer: DatasetSearch) -> None:
     """Note the named products that were not found; with none of them missing, it does not matter who failed."""
-    found = {product_of(scene_id) for scene_id in offer.scenes}
+    found = {product_id(scene_id) for scene_id in offer.scenes}
     unknown = [product for product in dataset.products if product not in found]
     if offer.complete:
         several = len(dataset.archive) > 1
@@ -123,7 +124,7 @@ def _search_dataset(
     dataset: Dataset,
     archive: Archive,
     now: datetime,
-    offer: Offer,
+    offer: DatasetSearch,
     key: str,
 ) -> None:
     def take(scenes: Iterable[Scene]) -> bool:

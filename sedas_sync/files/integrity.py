@@ -8,7 +8,7 @@ from typing import IO, Literal, Protocol, cast
 from msgspec import Struct
 
 from sedas_sync.files import safe_tree, zip_check
-from sedas_sync.model.scene import Level
+from sedas_sync.model.scene import ProofLevel
 
 Proving = Literal["crc", "structure", "size"]
 """How much of a zip is proved: every entry's CRC, its directory, or nothing beyond the length."""
@@ -82,19 +82,19 @@ def _blake3() -> _Hash | None:
     return cast("_Hash", blake3())
 
 
-class Checked(Struct, frozen=True, kw_only=True):
+class FileCheck(Struct, frozen=True, kw_only=True):
     """What is known of a file after it was read."""
 
     size: int
     sha256: str
-    level: Level
+    level: ProofLevel
     """How far its bytes are proved; of no meaning where there are problems."""
     problems: tuple[str, ...] = ()
     """Why it is not the scene; empty where nothing speaks against it."""
     warnings: tuple[str, ...] = ()
 
 
-class Lane:
+class Digester:
     """A share of a proof that depends on no other: the digests are one, the CRCs of the zip another."""
 
     __slots__ = ("_updates", "position")
@@ -155,9 +155,9 @@ class Proof:
             self._other = _hasher(name, self._hexdigest)
         self._stream = zip_check.Stream() if zipped and level == "crc" else None
         digests = [self._sha256.update] if self._other is None else [self._sha256.update, self._other.update]
-        self.lanes: tuple[Lane, ...] = (Lane(*digests),)
+        self.lanes: tuple[Digester, ...] = (Digester(*digests),)
         if self._stream is not None:
-            self.lanes += (Lane(self._stream.update),)
+            self.lanes += (Digester(self._stream.update),)
 
     @property
     def position(self) -> int:
@@ -189,7 +189,7 @@ class Proof:
             self.update(buffer[:count])
             at += count
 
-    def finish(self, file: int) -> Checked:
+    def finish(self, file: int) -> FileCheck:
         """Judge the whole file; reads again only those entries of the zip that could not be followed.
 
         Raises:
@@ -203,12 +203,12 @@ class Proof:
         if self.size is not None and not promised:
             problems.append(f"it has {size} bytes and should have {self.size}")
         proved = self._digests(sha256, problems, warnings)
-        level = Level.DIGEST if proved else Level.SIZE
+        level = ProofLevel.DIGEST if proved else ProofLevel.SIZE
         if self._zipped and not problems:
             level = self._judge_zip(file, level, promised, problems, warnings)
         elif not self._zipped and not proved and self.size is None:
             problems.append("neither its length nor a digest was given, so nothing proves it")
-        return Checked(size=size, sha256=sha256, level=level, problems=tuple(problems), warnings=tuple(warnings))
+        return FileCheck(size=size, sha256=sha256, level=level, problems=tuple(problems), warnings=tuple(warnings))
 
     def _digests(self, sha256: str, problems: list[str], warnings: list[str]) -> bool:
         proved = False
@@ -227,8 +227,10 @@ class Proof:
                 (problems if self._filehash == "enforce" else warnings).append(told)
         return proved
 
-    def _judge_zip(self, file: int, level: Level, promised: bool, problems: list[str], warnings: list[str]) -> Level:
-        if self.level == "size" and (promised or level is Level.DIGEST):
+    def _judge_zip(
+        self, file: int, level: ProofLevel, promised: bool, problems: list[str], warnings: list[str]
+    ) -> ProofLevel:
+        if self.level == "size" and (promised or level is ProofLevel.DIGEST):
             if os.pread(file, 4, 0) != zip_check.MAGIC:
                 problems.append("it is no zip")
             return level
@@ -238,15 +240,17 @@ class Proof:
             self.position,
             crc=crc,
             stream=self._stream,
-            trailing_allowed=promised or level is Level.DIGEST,
+            trailing_allowed=promised or level is ProofLevel.DIGEST,
             stopped=self._stopped,
         )
         warnings += unproved
         if wrong:
             problems.append(f"the zip is damaged: {wrong}")
-        if level is Level.DIGEST:
+        if level is ProofLevel.DIGEST:
             return level
-        return Level.CRC if crc and not any("cannot be proved" in text for text in unproved) else Level.STRUCTURE
+        return (
+            ProofLevel.CRC if crc and not any("cannot be proved" in text for text in unproved) else ProofLevel.STRUCTURE
+        )
 
 
 def check(
@@ -259,7 +263,7 @@ def check(
     filehash: Filehash = "warn",
     sha256: str | None = None,
     stopped: Callable[[], bool] = lambda: False,
-) -> Checked:
+) -> FileCheck:
     """Read a file once and say what its bytes prove.
 
     A file whose name ends in `.zip`, or that begins like a zip, has to be a whole zip.

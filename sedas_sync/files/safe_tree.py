@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from sedas_sync import errors
-from sedas_sync.model.scene import HeldFile, Holding
+from sedas_sync.model.scene import LocalFile, LocalScene
 
 STATE = ".sedas-sync"
 """The folder below the root that holds everything which is not a scene."""
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
         return cls(path, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
 
 
-def untouched(there: Entry | None, file: Holding | HeldFile) -> bool:
+def untouched(there: Entry | None, file: LocalScene | LocalFile) -> bool:
     """Whether a file has the size and the time that the index remembers, so that its bytes need no look."""
     return there is not None and there.is_file and (there.size, there.mtime_ns) == (file.size, file.mtime_ns)
 

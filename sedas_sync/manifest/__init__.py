@@ -17,7 +17,7 @@ from sedas_sync.manifest import hosts as _hosts
 from sedas_sync.manifest import rules
 from sedas_sync.manifest.archive_types import ADDRESS, ArchiveType, BrokenTypeError
 from sedas_sync.manifest.dates import DateSpec
-from sedas_sync.manifest.problems import Report, dotted, shown, suggestion
+from sedas_sync.manifest.problems import ProblemList, dotted, shown, suggestion
 from sedas_sync.manifest.tables import DEFAULT_TYPE, AoiTable, ArchiveConfig, Dataset, MirrorConfig, TransferConfig
 
 __all__ = [
@@ -85,7 +85,7 @@ def parse(
         ManifestError: with one sentence for each mistake.
     """
     tree = _toml(text, source)
-    report = Report(source)
+    report = ProblemList(source)
     report.remove_secrets(tree)
     _check_top(tree, report)
     archives = _archives(tree, report, types)
@@ -118,7 +118,7 @@ def _toml(text: str, source: str) -> dict[str, Any]:
         raise ManifestError(f"{source}: its lists or tables are nested too deep") from None
 
 
-def _check_top(tree: Mapping[str, Any], report: Report) -> None:
+def _check_top(tree: Mapping[str, Any], report: ProblemList) -> None:
     for key in tree:
         if key not in _TABLES:
             report.add(dotted("", key), "unknown key" + suggestion(key, _TABLES, show_all=True))
@@ -133,7 +133,7 @@ def _check_top(tree: Mapping[str, Any], report: Report) -> None:
 
 
 def _archives(
-    tree: Mapping[str, Any], report: Report, types: Mapping[str, ArchiveType]
+    tree: Mapping[str, Any], report: ProblemList, types: Mapping[str, ArchiveType]
 ) -> dict[str, ArchiveConfig | None]:
     """All archives by key; None for one that is wrong beyond use."""
     if "archives" not in tree:
@@ -150,7 +150,7 @@ def _archives(
 
 
 def _archive(
-    table: Mapping[str, Any], path: str, report: Report, types: Mapping[str, ArchiveType]
+    table: Mapping[str, Any], path: str, report: ProblemList, types: Mapping[str, ArchiveType]
 ) -> ArchiveConfig | None:
     kind = _kind(table.get("type", DEFAULT_TYPE), path, report, types)
     if kind is None:
@@ -184,7 +184,7 @@ def _archive(
     return config
 
 
-def _kind(name: Any, path: str, report: Report, types: Mapping[str, ArchiveType]) -> ArchiveType | None:
+def _kind(name: Any, path: str, report: ProblemList, types: Mapping[str, ArchiveType]) -> ArchiveType | None:
     if not isinstance(name, str) or not name.strip():
         return None
     try:
@@ -198,7 +198,7 @@ def _kind(name: Any, path: str, report: Report, types: Mapping[str, ArchiveType]
     return kind
 
 
-def _options(table: Mapping[str, Any], path: str, report: Report, kind: ArchiveType) -> dict[str, Any]:
+def _options(table: Mapping[str, Any], path: str, report: ProblemList, kind: ArchiveType) -> dict[str, Any]:
     """The keys that only this kind of archive has, each with its value or default."""
     options = {}
     for name, key in kind.keys.items():
@@ -220,7 +220,7 @@ def _options(table: Mapping[str, Any], path: str, report: Report, kind: ArchiveT
 
 
 def _address(
-    config: ArchiveConfig, table: Mapping[str, Any], path: str, report: Report, kind: ArchiveType
+    config: ArchiveConfig, table: Mapping[str, Any], path: str, report: ProblemList, kind: ArchiveType
 ) -> dict[str, Any]:
     """Where an archive is, and which further hosts may see its credentials."""
     if kind.place != ADDRESS:
@@ -245,7 +245,9 @@ def _address(
 # -------------------------------------------------------------------------------------------------- AOIs
 
 
-def _aois(tables: Mapping[str, Any], report: Report, read_aoi: "Callable[[str], Polygonal]") -> dict[str, "Aoi | None"]:
+def _aois(
+    tables: Mapping[str, Any], report: ProblemList, read_aoi: "Callable[[str], Polygonal]"
+) -> dict[str, "Aoi | None"]:
     """All AOIs by name; None for one that is wrong."""
     return {
         name: _aoi(report.table(tables, name, path), path, report, read_aoi)
@@ -253,7 +255,9 @@ def _aois(tables: Mapping[str, Any], report: Report, read_aoi: "Callable[[str], 
     }
 
 
-def _aoi(table: Mapping[str, Any], path: str, report: Report, read_aoi: "Callable[[str], Polygonal]") -> "Aoi | None":
+def _aoi(
+    table: Mapping[str, Any], path: str, report: ProblemList, read_aoi: "Callable[[str], Polygonal]"
+) -> "Aoi | None":
     before = len(report.problems)
     config = report.model(AoiTable, table, path)
     ways = [key for key in ("wkt", "file", "bbox", "point") if key in table]
@@ -291,7 +295,7 @@ def _region(config: AoiTable, read_aoi: "Callable[[str], Polygonal]") -> "Polygo
 # ---------------------------------------------------------------------------------------------- datasets
 
 
-def _datasets(tree: Mapping[str, Any], report: Report, context: rules.Context) -> dict[str, Dataset]:
+def _datasets(tree: Mapping[str, Any], report: ProblemList, context: rules.Context) -> dict[str, Dataset]:
     tables = report.table(tree, "dataset", "dataset")
     if not tables and isinstance(tree.get("dataset", {}), dict):
         report.add("dataset", "missing; a manifest needs at least one [dataset.NAME]")
@@ -307,7 +311,7 @@ def _datasets(tree: Mapping[str, Any], report: Report, context: rules.Context) -
     return datasets
 
 
-def _named(tables: Mapping[str, Any], path: str, report: Report) -> list[tuple[str, str]]:
+def _named(tables: Mapping[str, Any], path: str, report: ProblemList) -> list[tuple[str, str]]:
     """The names in a table of tables with their dotted paths; a name that is not plain is noted."""
     for name in tables:
         if not rules.PLAIN_NAME.fullmatch(name):

@@ -38,7 +38,7 @@ class Variables:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class ArchiveKey:
     """A key that the table of one kind of archive has besides those of all."""
 
     read: Callable[[Any], Any]
@@ -72,7 +72,7 @@ class ArchiveType:
     """Further hosts that may see its credentials, where the manifest names none."""
     filehash: Literal["warn", "enforce", "ignore"] = "warn"
     """What a scene is worth that differs from the catalogue's digest, where the manifest does not say."""
-    keys: Mapping[str, Key] = field(default=NOTHING, hash=False)
+    keys: Mapping[str, ArchiveKey] = field(default=NOTHING, hash=False)
     """Its own keys, besides `type`, `url`, `trusted_hosts` and `filehash`."""
     check: "Callable[[ArchiveConfig], Iterator[Mistake]] | None" = None
     """Finds what is wrong with its table beyond single values."""

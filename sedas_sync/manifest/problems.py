@@ -24,7 +24,7 @@ _LONGEST = 60
 _HIDDEN = " (its value is not shown)"
 
 
-class Report:
+class ProblemList:
     """Collects all mistakes of one manifest; `source` is the file's name in their sentences."""
 
     def __init__(self, source: str) -> None:

@@ -38,7 +38,7 @@ Schema = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SchemaKey:
     """What a key means, and how it may be written."""
 
     meaning: str
@@ -129,23 +129,23 @@ def _whole(least: int, most: int | None = None) -> Schema:
     return {"type": "integer", "minimum": least, **({} if most is None else {"maximum": most})}
 
 
-KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
+KEYS: Mapping[str, Mapping[str, SchemaKey]] = MappingProxyType(
     {
         "archive": {
-            "type": Key("Which kind of archive.", "name", _LINE, DEFAULT_TYPE),
-            "url": Key(
+            "type": SchemaKey("Which kind of archive.", "name", _LINE, DEFAULT_TYPE),
+            "url": SchemaKey(
                 "Address of its API: https, or http to this machine. Where left out, the type's own.",
                 "text",
                 _LINE,
             ),
-            "trusted_hosts": Key(
+            "trusted_hosts": SchemaKey(
                 "Further hosts that links may lead to: they may be sent the token, and may be at a private address. "
                 "Exact names, or `*.example.org`. A token from the environment goes only to those that its `…_HOST` "
                 "variable names too. Type `sedas` trusts `*.satapps.org`.",
                 "list of host names",
                 _LINES,
             ),
-            "filehash": Key(
+            "filehash": SchemaKey(
                 "What a scene is worth that differs from the digest in the catalogue: told, refused, or neither.",
                 "`warn`, `enforce`, `ignore`",
                 _choice(ArchiveConfig, "filehash"),
@@ -153,8 +153,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
         },
         "mirror": {
-            "path": Key("The folder of the scenes, relative to the manifest.", "path", _LINE, "scenes"),
-            "layout": Key(
+            "path": SchemaKey("The folder of the scenes, relative to the manifest.", "path", _LINE, "scenes"),
+            "layout": SchemaKey(
                 "Template of the paths below it, without the extension. Fields: "
                 + ", ".join(f"`{field}`" for field in FIELDS)
                 + "; `start` and `stop` take strftime, as in `{start:%Y/%m}`.",
@@ -164,36 +164,36 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
         },
         "transfer": {
-            "jobs": Key("Downloads at once.", "whole number from 1", _whole(1), 4),
-            "segments": Key(
+            "jobs": SchemaKey("Downloads at once.", "whole number from 1", _whole(1), 4),
+            "segments": SchemaKey(
                 "Connections that a large scene may be split over; `auto` leaves it to the program.",
                 "`auto`, or 1 to 16",
                 {"anyOf": [{"enum": ["auto"]}, _whole(1, 16)]},
                 "auto",
             ),
-            "retries": Key(
+            "retries": SchemaKey(
                 "Further tries after the first, of a scene and of a call to the API.",
                 "whole number from 0",
                 _whole(0),
                 5,
             ),
-            "connect_timeout": Key("Seconds to wait for a connection.", "number above 0", _ABOVE_ZERO, 10.0),
-            "stall_timeout": Key(
+            "connect_timeout": SchemaKey("Seconds to wait for a connection.", "number above 0", _ABOVE_ZERO, 10.0),
+            "stall_timeout": SchemaKey(
                 "Seconds without a byte before a connection is given up.", "number above 0", _ABOVE_ZERO, 60.0
             ),
-            "max_rate": Key(
+            "max_rate": SchemaKey(
                 "Bytes a second over all downloads, such as `20MB` or `512KiB`; `0` is no limit.", "size", _SIZE, "0"
             ),
-            "order_timeout": Key(
+            "order_timeout": SchemaKey(
                 "How long one run waits for orders from the long-term archive, such as `90m` or `24h`.",
                 "duration, or seconds",
                 _DURATION,
                 "24h",
             ),
-            "max_orders": Key(
+            "max_orders": SchemaKey(
                 "At most so many orders are placed in one run; 0 is no limit.", "whole number from 0", _whole(0), 0
             ),
-            "integrity": Key(
+            "integrity": SchemaKey(
                 "How far a scene's bytes are checked: every entry of the zip, its directory, or the length alone.",
                 "`crc`, `structure`, `size`",
                 _choice(TransferConfig, "integrity"),
@@ -201,69 +201,71 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             ),
         },
         "aoi": {
-            "wkt": Key("The area as WKT: POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION.", "text", _WKT),
-            "file": Key(
+            "wkt": SchemaKey("The area as WKT: POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION.", "text", _WKT),
+            "file": SchemaKey(
                 "A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
                 "`sedas-sync[vector]` `.gpkg`, `.shp`, `.zip`. All polygons in it count.",
                 "path",
                 _FILE,
             ),
-            "bbox": Key(
+            "bbox": SchemaKey(
                 "West, south, east, north in degrees; west greater than east crosses the antimeridian.",
                 "list of 4 numbers",
                 _position(4),
             ),
-            "point": Key("Longitude, latitude in degrees; needs `radius_km`.", "list of 2 numbers", _position(2)),
-            "radius_km": Key("Kilometres around `point`.", "number above 0", _ABOVE_ZERO),
+            "point": SchemaKey("Longitude, latitude in degrees; needs `radius_km`.", "list of 2 numbers", _position(2)),
+            "radius_km": SchemaKey("Kilometres around `point`.", "number above 0", _ABOVE_ZERO),
         },
         "dataset": {
-            "archive": Key(
+            "archive": SchemaKey(
                 "The archives it takes scenes from: needed where the manifest has several.", "name, or list", _NAMES
             ),
-            "aoi": Key("Areas by name; a scene over any of them belongs.", "name, or list", _NAMES),
-            "start": Key(
+            "aoi": SchemaKey("Areas by name; a scene over any of them belongs.", "name, or list", _NAMES),
+            "start": SchemaKey(
                 "Earliest sensing start: a date or date-time (without offset it is UTC), `today`, `now`, or how long "
                 "ago: `-30d`, `-12h`, `-2w`.",
                 "date",
                 _WHEN,
             ),
-            "end": Key("Latest sensing start, as `start`; a date counts to its last second.", "date", _WHEN, "now"),
-            "sensor": Key("The class of sensor.", "`all`, `optical`, `sar`", _choice(Dataset, "sensor"), "all"),
-            "max_cloud_cover": Key(
+            "end": SchemaKey(
+                "Latest sensing start, as `start`; a date counts to its last second.", "date", _WHEN, "now"
+            ),
+            "sensor": SchemaKey("The class of sensor.", "`all`, `optical`, `sar`", _choice(Dataset, "sensor"), "all"),
+            "max_cloud_cover": SchemaKey(
                 "Most cloud, percent. Acts on optical scenes that state a figure.", "0 to 100", _PERCENT
             ),
-            "satellite": Key("Name of the satellite, such as `Sentinel-2A`.", "text", _LINE),
-            "source_group": Key("The archive's group of satellites, such as `S1` or `S2`.", "text", _LINE),
-            "product_type": Key("Type of product, such as `L1C` or `GRD`.", "text", _LINE),
-            "orbit_direction": Key(
+            "satellite": SchemaKey("Name of the satellite, such as `Sentinel-2A`.", "text", _LINE),
+            "source_group": SchemaKey("The archive's group of satellites, such as `S1` or `S2`.", "text", _LINE),
+            "product_type": SchemaKey("Type of product, such as `L1C` or `GRD`.", "text", _LINE),
+            "orbit_direction": SchemaKey(
                 "Direction of flight.", "`ascending`, `descending`", _choice(Dataset, "orbit_direction")
             ),
-            "polarisation": Key(
+            "polarisation": SchemaKey(
                 "Channels that must all be there, such as `VV+VH`.",
                 "text",
                 {"type": "string", "pattern": rf"^\s*{_CHANNEL}(?:[\s+/,&]+{_CHANNEL})*\s*$"},
             ),
-            "min_aoi_coverage": Key(
+            "min_aoi_coverage": SchemaKey(
                 "Least share of one of the areas under the scene's footprint, percent.", "0 to 100", _PERCENT
             ),
-            "tile": Key(
+            "tile": SchemaKey(
                 "MGRS tiles of Sentinel-2, such as `30UXC`; any of them will do.",
                 "text, or list",
                 {"anyOf": [_TILE, {"type": "array", "items": _TILE, "minItems": 1}]},
             ),
-            "relative_orbit": Key("Number of the orbit in the repeat cycle.", "1 to 175", _whole(1, 175)),
-            "exclude": Key(
+            "relative_orbit": SchemaKey("Number of the orbit in the repeat cycle.", "1 to 175", _whole(1, 175)),
+            "exclude": SchemaKey(
                 "Ids of scenes that do not belong, or patterns of them such as `S2B_*`.", "list of texts", _LINES
             ),
-            "latest": Key("Only so many of the newest scenes belong.", "whole number from 1", _whole(1)),
-            "reprocessed": Key(
+            "latest": SchemaKey("Only so many of the newest scenes belong.", "whole number from 1", _whole(1)),
+            "reprocessed": SchemaKey(
                 "Of one acquisition in several processing baselines: all, or the newest.",
                 "`all`, `newest`",
                 _choice(Dataset, "reprocessed"),
                 "all",
             ),
-            "filters": Key("The archive's own filters by name, passed on as they are.", "table", _FILTERS),
-            "products": Key(
+            "filters": SchemaKey("The archive's own filters by name, passed on as they are.", "table", _FILTERS),
+            "products": SchemaKey(
                 "Named products, by their full ids, instead of areas, dates and rules; only `archive` and `exclude` "
                 "may stand beside it.",
                 "list of ids",
@@ -285,7 +287,7 @@ _TABLES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def keys_of(table: str) -> dict[str, Key]:
+def keys_of(table: str) -> dict[str, SchemaKey]:
     """The keys of a kind of table, in the order of its model.
 
     Raises:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import Asset, HeldFile, Holding, Level, Scene, Want
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
 
-_LEVELS = tuple(Level)
+_LEVELS = tuple(ProofLevel)
 """Best first."""
 
 
-def asset_scene(scene: Scene, asset: Asset) -> Scene:
+def scene_of_file(scene: Scene, asset: RemoteFile) -> Scene:
     """One file of a scene as if it were the scene: what an archive is asked to locate."""
     link = None if not scene.online else asset.url
     return replace(scene, download_url=link, size=asset.size, digest=asset.digest, assets=())
@@ -26,10 +26,10 @@ def each_file(scene: Scene) -> Iterator[Scene]:
     if not scene.assets:
         yield scene
     for asset in scene.assets:
-        yield asset_scene(scene, asset)
+        yield scene_of_file(scene, asset)
 
 
-def held_files(held: Holding) -> Iterator[Holding]:
+def files_on_disk(held: LocalScene) -> Iterator[LocalScene]:
     """The holding itself, or a view of each of its files with the path of that file."""
     if not held.files:
         yield held
@@ -46,12 +46,12 @@ def held_files(held: Holding) -> Iterator[Holding]:
         )
 
 
-def held_paths(held: Holding) -> tuple[str, ...]:
+def paths_on_disk(held: LocalScene) -> tuple[str, ...]:
     """Where the files of a held scene are, relative to the mirror."""
     return tuple(f"{held.path}/{file.name}" for file in held.files) if held.files else (held.path,)
 
 
-def wanted_paths(want: Want) -> tuple[str, ...]:
+def desired_paths(want: DesiredScene) -> tuple[str, ...]:
     """Where the files of a wanted scene belong, relative to the mirror."""
     assets = want.scene.assets
     return tuple(f"{want.path}/{asset.name}" for asset in assets) if assets else (want.path,)
@@ -75,7 +75,7 @@ def total_size(scene: Scene) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def with_files(held: Holding, files: Iterable[HeldFile]) -> Holding:
+def scene_of_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
     """A holding of these files: their sizes added up, their digests digested, proved as far as the least of them."""
     ordered = tuple(sorted(files, key=lambda file: file.name))
     return replace(
@@ -88,7 +88,7 @@ def with_files(held: Holding, files: Iterable[HeldFile]) -> Holding:
     )
 
 
-def assets_differ(held: Holding, scene: Scene, *, trust_digest: bool) -> str | None:
+def assets_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> str | None:
     """How the files that are wanted of a scene differ from those that are held, as a clause; None where they do not."""
     if not held.files or not scene.assets:
         now = "a folder of files" if scene.assets else "one file"
@@ -104,7 +104,7 @@ def assets_differ(held: Holding, scene: Scene, *, trust_digest: bool) -> str | N
     return None
 
 
-def file_differs(file: HeldFile, asset: Asset, *, trust_digest: bool) -> str | None:
+def file_differs(file: LocalFile, asset: RemoteFile, *, trust_digest: bool) -> str | None:
     """How a file that is held differs from what the catalogue says of it, as a clause; None where it does not."""
     if asset.size is not None and asset.size != file.size:
         return f"{asset.name} changed in the archive: {asset.size} bytes there, {file.size} here"

@@ -132,11 +132,11 @@ class Step(Struct, frozen=True):
     """What else there is to say."""
 
 
-Watcher = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 """Told how far a step is, a few times a second at most, from the calling thread."""
 
 
-def nobody(_step: Step) -> None:
+def ignore_step(_step: Step) -> None:
     """Watch nothing."""
 
 

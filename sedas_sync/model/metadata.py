@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from sedas_sync.model.scene import Asset, Scene
+from sedas_sync.model.scene import RemoteFile, Scene
 
 _LINKS = frozenset({"download_url", "quicklook_url", "thumbnail_url"})
 _INSTANTS = ("start", "stop")
 _NAMES = Scene.__struct_fields__
 
 
-def facts_of(scene: Scene) -> str:
+def metadata_of(scene: Scene) -> str:
     """Write a scene as JSON, without what is unknown and without links, which do not last."""
     values: dict[str, Any] = {}
     for name in _NAMES:
@@ -38,13 +38,13 @@ def facts_of(scene: Scene) -> str:
     return text if text and text.isascii() else json.dumps(values, separators=(",", ":"), sort_keys=True)
 
 
-def _asset(asset: Asset) -> dict[str, Any]:
+def _asset(asset: RemoteFile) -> dict[str, Any]:
     values = {"name": asset.name, "key": asset.key, "size": asset.size, "digest": asset.digest}
     return {key: value for key, value in values.items() if value is not None}
 
 
-def scene_of(facts: str | Mapping[str, Any]) -> Scene:
-    """Read a scene back from `facts_of`'s JSON, or from what that was parsed to; fields of other versions are left out.
+def scene_from_metadata(facts: str | Mapping[str, Any]) -> Scene:
+    """Read a scene back from `metadata_of` JSON text or data; unknown fields are ignored.
 
     Raises:
         ValueError: it is not JSON, or a date in it is none.
@@ -56,5 +56,5 @@ def scene_of(facts: str | Mapping[str, Any]) -> Scene:
         if name in values:
             values[name] = datetime.fromisoformat(values[name])
     if "assets" in values:
-        values["assets"] = tuple(Asset(**asset) for asset in values["assets"])
+        values["assets"] = tuple(RemoteFile(**asset) for asset in values["assets"])
     return Scene(**values)

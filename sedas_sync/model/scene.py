@@ -47,7 +47,7 @@ class Nothing(Mapping[str, Any]):
 NOTHING = Nothing()
 
 
-class Asset(Struct, frozen=True, kw_only=True, gc=False):
+class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
     """One file of a scene that consists of several."""
 
     name: str
@@ -104,7 +104,7 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     thumbnail_url: str | None = None
     planned: bool = False
     """A future acquisition, which cannot be had yet."""
-    assets: tuple[Asset, ...] = ()
+    assets: tuple[RemoteFile, ...] = ()
     """The files of a scene that consists of several, which is a folder in the mirror; empty for one that is one file.
 
     `size` is then their sum, `digest` is None, and `download_url` is the first one's while all are online.
@@ -151,7 +151,7 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
         return hash((self.aoi, self.start, self.stop))
 
 
-class Place(Struct, frozen=True, kw_only=True, gc=False):
+class Source(Struct, frozen=True, kw_only=True, gc=False):
     """A scene as one of several archives has it."""
 
     archive: str
@@ -159,7 +159,7 @@ class Place(Struct, frozen=True, kw_only=True, gc=False):
     scene: Scene
 
 
-class Want(Struct, frozen=True, kw_only=True, gc=False):
+class DesiredScene(Struct, frozen=True, kw_only=True, gc=False):
     """A scene that the manifest admits, and where it shall be."""
 
     scene: Scene
@@ -171,13 +171,13 @@ class Want(Struct, frozen=True, kw_only=True, gc=False):
     path: str
     sha256: str | None = None
     """The digest that a lock demands of its bytes."""
-    places: tuple[Place, ...] = ()
+    places: tuple[Source, ...] = ()
     """All archives that have it, best first, where there are several; the first is `archive`."""
     pinned: Mapping[str, str] = NOTHING
     """The digest that a lock demands of each file, by name, where the scene consists of several."""
 
 
-class Level(StrEnum):
+class ProofLevel(StrEnum):
     """How far a file's bytes have been proved, best first."""
 
     DIGEST = "digest"
@@ -190,7 +190,7 @@ class Level(StrEnum):
     """The length is what was promised."""
 
 
-class HeldFile(Struct, frozen=True, kw_only=True, gc=False):
+class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
     """One file of a held scene that consists of several."""
 
     name: str
@@ -198,12 +198,12 @@ class HeldFile(Struct, frozen=True, kw_only=True, gc=False):
     size: int
     mtime_ns: int
     sha256: str
-    level: Level
+    level: ProofLevel
     digest: str | None = None
     """The digest the catalogue stated when it was fetched."""
 
 
-class Holding(Struct, frozen=True, kw_only=True, gc=False):
+class LocalScene(Struct, frozen=True, kw_only=True, gc=False):
     """A scene of the mirror that the index remembers: a file, or a folder of files."""
 
     id: SceneId
@@ -211,14 +211,14 @@ class Holding(Struct, frozen=True, kw_only=True, gc=False):
     size: int
     mtime_ns: int
     sha256: str
-    level: Level
+    level: ProofLevel
     archive: str
     """Identity of the archive it came from; empty where it was adopted."""
     digest: str | None = None
     """The digest the catalogue stated when the file was fetched."""
     facts: str = "{}"
     """The scene as JSON when it was last seen in the catalogue, so that rules can be judged without it."""
-    files: tuple[HeldFile, ...] = ()
+    files: tuple[LocalFile, ...] = ()
     """The files of a folder, sorted by name; empty for a scene that is one file.
 
     `size` is then their sum, `mtime_ns` the newest, `sha256` that of their listing, `level` the least proved.
@@ -257,7 +257,7 @@ Taking = Literal["auto", "hard", "reflink", "copy"]
 """How a file of this machine is taken: `auto` is a clone of its blocks, else a hard link, else a copy."""
 
 
-class Local(Struct, frozen=True, kw_only=True, gc=False):
+class LocalSource(Struct, frozen=True, kw_only=True, gc=False):
     """A file of this machine that is a scene."""
 
     root: str
@@ -290,7 +290,7 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     """Where the link and its redirects may lead. Set for every archive that is opened by a manifest."""
     connections: int | None = None
     """How many downloads the service allows an account at once; None where it sets no limit."""
-    local: Local | None = None
+    local: LocalSource | None = None
     """The file, where it is one of this machine; `url` then only shows where it is."""
 
     def __hash__(self) -> int:
@@ -313,7 +313,7 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
         return f"Download(url={self.shown!r}, size={self.size!r}, digest={self.digest!r})"
 
 
-class Kind(StrEnum):
+class ActionKind(StrEnum):
     """What is to be done about a scene."""
 
     KEEP = "keep"
@@ -330,15 +330,15 @@ class Kind(StrEnum):
 class Action(Struct, frozen=True, kw_only=True, gc=False):
     """One scene's place in a plan: exactly one of these, with its reason."""
 
-    kind: Kind
+    kind: ActionKind
     id: SceneId
     datasets: tuple[str, ...]
     path: str
     size: int | None
     reason: str
-    want: Want | None = None
+    want: DesiredScene | None = None
     """None for a prune, and for a file that is kept though the catalogue does not list its scene any more."""
-    held: Holding | None = None
+    held: LocalScene | None = None
     order: Order | None = None
     blocked: bool = False
     """Something that is not the scene stands at its path."""

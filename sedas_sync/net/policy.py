@@ -29,7 +29,7 @@ _NUMERIC = re.compile(r"[0-9a-fx.]+")
 _CREDENTIALS = frozenset({"authorization", "cookie"})
 
 
-class Refused(Exception):
+class PermanentError(Exception):
     """It cannot be done, and will not be for trying again."""
 
 
@@ -149,13 +149,15 @@ def _proxy(variable: str, value: str) -> Proxy:
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     if not host or re.search(r"[\s\x00-\x20\x7f]", value):
-        raise Refused(f"{variable} holds no address of a proxy: write it as http://host:port")
+        raise PermanentError(f"{variable} holds no address of a proxy: write it as http://host:port")
     login = parts.netloc.rpartition("@")[0] or None
     proxy = Proxy(host, port or _PORTS["http"], login, variable)
     if parts.scheme.startswith("socks"):
-        raise Refused(f"{proxy} is a SOCKS proxy, which is not supported: name an http:// proxy, or use NO_PROXY")
+        raise PermanentError(
+            f"{proxy} is a SOCKS proxy, which is not supported: name an http:// proxy, or use NO_PROXY"
+        )
     if parts.scheme != "http":
-        raise Refused(
+        raise PermanentError(
             f"{proxy} is named with {parts.scheme}://, and only http:// proxies are supported, which reach https "
             f"servers too: write http:// in {variable}"
         )
@@ -252,7 +254,7 @@ def _is_local(api: str) -> bool:
             return written is None or _kind(written) is not None
         if not host or proxy_for(api) is not None:
             return False
-    except (ValueError, Refused):
+    except (ValueError, PermanentError):
         return False
     if host not in _local_apis:
         try:
@@ -276,15 +278,15 @@ def check_address(host: str, address: IPv4Address | IPv6Address, reach: Reach) -
     """
     shown = f"{host} is" if host == str(address) else f"{host} is at {address},"
     if is_loopback(host) and not _plain(address).is_loopback:
-        raise Refused(f"{shown} which is not this machine")
+        raise PermanentError(f"{shown} which is not this machine")
     kind = _kind(address)
     if kind is None:
         return
     what, possible = kind
     if not possible:
-        raise Refused(f"{shown} {what}, which no link of a catalogue may lead to")
+        raise PermanentError(f"{shown} {what}, which no link of a catalogue may lead to")
     if not (names(host, reach.trusted_hosts) or _is_local(reach.api)):
-        raise Refused(
+        raise PermanentError(
             f"{shown} {what}, and the archive is not on this network: it is not asked; if it may be, name {host} in "
             "trusted_hosts"
         )
@@ -333,11 +335,11 @@ def connect(host: str, port: int, timeout: float | None, reach: Reach | None) ->
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.connect(place)
             return sock
-        except (OSError, Refused) as error:
+        except (OSError, PermanentError) as error:
             if sock is not None:
                 sock.close()
             # What failed for a reason that may pass says more than what is never asked.
-            trouble = trouble if isinstance(error, Refused) and trouble is not None else error
+            trouble = trouble if isinstance(error, PermanentError) and trouble is not None else error
     raise trouble or OSError("the name has no address")
 
 
@@ -414,7 +416,7 @@ def _tls_context(bundle: tuple[str, str] | None) -> ssl.SSLContext:
             else:
                 context.load_verify_locations(cafile=place)
         except (OSError, ssl.SSLError) as error:
-            raise Refused(f"the CA certificates of {bundle[0]} cannot be read: {place}") from error
+            raise PermanentError(f"the CA certificates of {bundle[0]} cannot be read: {place}") from error
     return context
 
 

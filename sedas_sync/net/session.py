@@ -284,7 +284,7 @@ class Session:
         )
         if proxy is not None and response.status_code == _PROXY_LOGIN:
             response.close()
-            raise policy.Refused(proxy.wants_login())
+            raise policy.PermanentError(proxy.wants_login())
         return response
 
 
@@ -609,7 +609,7 @@ class Api:
             last = attempt == self._retries
             try:
                 reply = self._once(method, url, body, sent)
-            except policy.Refused as error:
+            except policy.PermanentError as error:
                 raise ArchiveError(str(error)) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 if last or not _worth_another_try(error, repeat=repeat):

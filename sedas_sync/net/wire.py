@@ -20,7 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from sedas_sync._version import __version__
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import policy
-from sedas_sync.net.policy import Refused as Refused  # noqa: PLC0414  # it is what a request here ends with, too
+from sedas_sync.net.policy import PermanentError as PermanentError  # noqa: PLC0414  # it is what a request here ends with, too
 
 TICK = 0.04
 """Seconds after which a read comes back with what there is, or with nothing."""
@@ -41,7 +41,7 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _BODILESS = frozenset({204, 304})
 
 
-class Broken(Exception):
+class ConnectionFailed(Exception):
     """The connection failed or the peer did not speak HTTP; another try may succeed."""
 
 
@@ -87,15 +87,15 @@ def split(url: str) -> tuple[Origin, str]:
         found = urlsplit(url)
         host, port = found.hostname, found.port
     except ValueError as error:
-        raise Refused("the link is no URL") from error
+        raise PermanentError("the link is no URL") from error
     scheme = found.scheme.lower()
     if scheme not in _DEFAULT_PORTS or not host:
-        raise Refused("the link is no http or https URL")
+        raise PermanentError("the link is no http or https URL")
     if not host.isascii():
         try:
             host = host.encode("idna").decode()
         except UnicodeError as error:
-            raise Refused("the link names no host") from error
+            raise PermanentError("the link names no host") from error
     target = found.path or "/"
     if found.query:
         target += f"?{found.query}"
@@ -152,7 +152,7 @@ class Connection:
             if self._tls:
                 self.sock.settimeout(self._tick)
         except OSError as error:
-            raise Broken(f"the connection broke ({_reason(error)})") from error
+            raise ConnectionFailed(f"the connection broke ({_reason(error)})") from error
 
     def more(self) -> bool | None:
         """Read into the buffer: True bytes came, False the peer has hung up, None nothing came in a tick."""
@@ -163,7 +163,7 @@ class Connection:
         except ssl.SSLEOFError:
             return False
         except OSError as error:
-            raise Broken(f"the connection broke ({_reason(error)})") from error
+            raise ConnectionFailed(f"the connection broke ({_reason(error)})") from error
         self.buffer += data
         return bool(data)
 
@@ -187,7 +187,7 @@ class Connection:
                 return got
             if isinstance(error, ssl.SSLEOFError):
                 return 0
-            raise Broken(f"the connection broke ({_reason(error)})") from error
+            raise ConnectionFailed(f"the connection broke ({_reason(error)})") from error
 
     def _fill(self, view: memoryview) -> int:
         read = self.sock.recv_into
@@ -248,13 +248,13 @@ class Response:
             self.length = self._left = 0
         elif coding:
             if coding.split(",")[-1].strip() != "chunked":
-                raise Broken("the server sent a transfer coding that is not known")
+                raise ConnectionFailed("the server sent a transfer coding that is not known")
             self._chunked = True
         elif (said := self.headers.get("content-length")) is not None:
             lengths = {part.strip() for part in said.split(",")}
             value = lengths.pop()
             if lengths or not (value.isascii() and value.isdigit()):
-                raise Broken("the server sent a Content-Length that is no number")
+                raise ConnectionFailed("the server sent a Content-Length that is no number")
             self.length = self._left = int(value)
         else:
             self._keep = False
@@ -280,7 +280,7 @@ class Response:
             return None
         if self._left is not None:
             if not count:
-                raise Broken(f"the connection ended {self._left} bytes early")
+                raise ConnectionFailed(f"the connection ended {self._left} bytes early")
             self._left -= count
         self._ended = not count if self._left is None else not self._left
         return count
@@ -296,7 +296,7 @@ class Response:
             if count is None:
                 return got or None
             if not count:
-                raise Broken("the connection ended in the middle of the body")
+                raise ConnectionFailed("the connection ended in the middle of the body")
             got += count
             self._chunk -= count
             self._closing = not self._chunk
@@ -311,13 +311,13 @@ class Response:
                 self._ended = not line
             elif self._closing:
                 if line:
-                    raise Broken("the server sent a chunk longer than it said")
+                    raise ConnectionFailed("the server sent a chunk longer than it said")
                 self._closing = False
                 continue
             else:
                 size = line.split(b";")[0].strip()
                 if not size or set(size.lower()) - set(b"0123456789abcdef"):
-                    raise Broken("the server sent a chunk without a length")
+                    raise ConnectionFailed("the server sent a chunk without a length")
                 self._chunk = int(size, 16)
                 self._trailer = not self._chunk
             if self._chunk or self._ended:
@@ -328,12 +328,12 @@ class Response:
         buffer = self.connection.buffer
         while (end := buffer.find(b"\n")) < 0:
             if len(buffer) > _HEAD_LIMIT:
-                raise Broken("the server sent a chunk without a length")
+                raise ConnectionFailed("the server sent a chunk without a length")
             came = self.connection.more()
             if came is None:
                 return None
             if not came:
-                raise Broken("the connection ended in the middle of the body")
+                raise ConnectionFailed("the connection ended in the middle of the body")
         line = bytes(buffer[:end]).rstrip(b"\r")
         del buffer[: end + 1]
         return line
@@ -366,7 +366,7 @@ class Client:
         headers: Mapping[str, str],
         extra: Mapping[str, str],
         connect_timeout: float,
-        patience: "Patience",
+        patience: "StallTimer",
         trusted_hosts: tuple[str, ...] = (),
         reach: Reach,
     ) -> Response:
@@ -394,7 +394,7 @@ class Client:
             proxy = self._proxy(origin)
             if proxy is not None and origin.scheme == "http" and response.status == PROXY_LOGIN:
                 response.connection.close()
-                raise Refused(proxy.wants_login())
+                raise PermanentError(proxy.wants_login())
             location = response.headers.get("location")
             if response.status not in _REDIRECTED or not location:
                 response.redirected = origin != first
@@ -404,14 +404,14 @@ class Client:
             try:
                 url = urljoin(f"{origin}{target}", location)
             except ValueError as error:
-                raise Refused(f"{origin} redirects to what is no URL") from error
+                raise PermanentError(f"{origin} redirects to what is no URL") from error
             following, target = split(url)
             if origin.scheme == "https" and following.scheme == "http":
-                raise Refused(f"{origin} redirects to plain http, which is not followed")
+                raise PermanentError(f"{origin} redirects to plain http, which is not followed")
             if following != origin and not following.is_one_of(trusted_hosts):
                 own = {}
             origin = following
-        raise Refused(f"{first} redirects more than {REDIRECTS} times")
+        raise PermanentError(f"{first} redirects more than {REDIRECTS} times")
 
     def _ask(
         self,
@@ -419,7 +419,7 @@ class Client:
         target: str,
         headers: Mapping[str, str],
         connect_timeout: float,
-        patience: "Patience",
+        patience: "StallTimer",
         reach: Reach,
     ) -> Response:
         proxy = self._proxy(origin)
@@ -438,14 +438,14 @@ class Client:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join([*lines, "", ""])
         if request.count("\n") != len(lines) + 1 or request.count("\r") != len(lines) + 1:
-            raise Refused("a header holds a line break")
+            raise PermanentError("a header holds a line break")
         data = request.encode("latin-1", "replace")
         while True:
             connection = self._take(origin, reach) or self._connect(origin, proxy, connect_timeout, patience, reach)
             try:
                 connection.send(data)
                 return _answer(connection, patience)
-            except Broken:
+            except ConnectionFailed:
                 connection.close()
                 if not connection.reused or connection.buffer:
                     raise
@@ -454,7 +454,7 @@ class Client:
                 connection.close()
                 raise
 
-    def release(self, response: Response, patience: "Patience | None" = None) -> None:
+    def release(self, response: Response, patience: "StallTimer | None" = None) -> None:
         """Keep the connection of an answer that was read to its end; hang up otherwise.
 
         With `patience` a short rest of the body is read first.
@@ -462,7 +462,7 @@ class Client:
         if patience is not None and response.length is not None and response.length <= _HEAD_LIMIT:
             try:
                 read_all(response, _HEAD_LIMIT, patience)
-            except Broken:
+            except ConnectionFailed:
                 response.connection.close()
                 return
         connection = response.connection
@@ -491,7 +491,7 @@ class Client:
                 connection.close()
 
     def _connect(
-        self, origin: Origin, proxy: policy.Proxy | None, timeout: float, patience: "Patience", reach: Reach
+        self, origin: Origin, proxy: policy.Proxy | None, timeout: float, patience: "StallTimer", reach: Reach
     ) -> Connection:
         try:
             if proxy is None:
@@ -502,8 +502,8 @@ class Client:
         except OSError as error:
             reason = _reason(error)
             if proxy is not None:
-                raise Broken(proxy.unreachable(error, reason)) from error
-            raise Broken(f"{origin} cannot be reached ({reason})") from error
+                raise ConnectionFailed(proxy.unreachable(error, reason)) from error
+            raise ConnectionFailed(f"{origin} cannot be reached ({reason})") from error
         try:
             if origin.scheme == "https":
                 if proxy is not None:
@@ -525,12 +525,12 @@ def _secure(sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
     try:
         return policy.tls_context().wrap_socket(sock, server_hostname=origin.host)
     except ssl.SSLCertVerificationError as error:
-        raise Refused(policy.untrusted(str(origin), error)) from error
+        raise PermanentError(policy.untrusted(str(origin), error)) from error
     except OSError as error:
-        raise Broken(f"{origin} cannot be reached ({_reason(error)})") from error
+        raise ConnectionFailed(f"{origin} cannot be reached ({_reason(error)})") from error
 
 
-def _tunnel(sock: socket.socket, origin: Origin, proxy: policy.Proxy, patience: "Patience") -> None:
+def _tunnel(sock: socket.socket, origin: Origin, proxy: policy.Proxy, patience: "StallTimer") -> None:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     lines = [
         f"CONNECT {host}:{origin.port} HTTP/1.1",
@@ -543,12 +543,12 @@ def _tunnel(sock: socket.socket, origin: Origin, proxy: policy.Proxy, patience: 
     connection.send("\r\n".join([*lines, "", ""]).encode())
     status, _, _ = _head(connection, patience)
     if status == PROXY_LOGIN:
-        raise Refused(proxy.wants_login())
+        raise PermanentError(proxy.wants_login())
     if status // 100 != OK // 100:
-        raise Broken(f"{proxy} does not reach {origin} (HTTP {status})")
+        raise ConnectionFailed(f"{proxy} does not reach {origin} (HTTP {status})")
 
 
-class Patience:
+class StallTimer:
     """How long nothing may come, and whether anything is still wanted."""
 
     def __init__(self, seconds: float, stop: threading.Event) -> None:
@@ -570,35 +570,35 @@ class Patience:
         if self._stop.is_set():
             raise InterruptedError
         if time.monotonic() - self._since > self._seconds:
-            raise Broken(f"the server sent nothing for {self._seconds:g} s")
+            raise ConnectionFailed(f"the server sent nothing for {self._seconds:g} s")
 
 
-def _answer(connection: Connection, patience: Patience) -> Response:
+def _answer(connection: Connection, patience: StallTimer) -> Response:
     while True:
         status, headers, keep = _head(connection, patience)
         if status >= OK:
             return Response(connection, status, headers, keep=keep)
 
 
-def _head(connection: Connection, patience: Patience) -> tuple[int, dict[str, str], bool]:
+def _head(connection: Connection, patience: StallTimer) -> tuple[int, dict[str, str], bool]:
     """Read status line and headers."""
     patience.renew()
     buffer = connection.buffer
     while (end := buffer.find(b"\r\n\r\n")) < 0:
         if len(buffer) > _HEAD_LIMIT:
-            raise Broken("the server sent headers without an end")
+            raise ConnectionFailed("the server sent headers without an end")
         came = connection.more()
         if came is None:
             patience.strain()
         elif came:
             patience.renew()
         else:
-            raise Broken("the server hung up without an answer")
+            raise ConnectionFailed("the server hung up without an answer")
     first, *lines = bytes(buffer[:end]).decode("latin-1").split("\r\n")
     del buffer[: end + 4]
     version, _, rest = first.partition(" ")
     if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
-        raise Broken("the server does not speak HTTP/1.1")
+        raise ConnectionFailed("the server does not speak HTTP/1.1")
     headers: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
@@ -610,7 +610,7 @@ def _head(connection: Connection, patience: Patience) -> tuple[int, dict[str, st
     return int(rest[:3]), headers, keep
 
 
-def read_all(response: Response, limit: int, patience: Patience) -> bytes:
+def read_all(response: Response, limit: int, patience: StallTimer) -> bytes:
     """Read a body, at most `limit` bytes of it.
 
     Raises:

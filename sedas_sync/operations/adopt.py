@@ -19,9 +19,9 @@ from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.assets import held_files, wanted_paths, with_files
+from sedas_sync.model.assets import desired_paths, files_on_disk, scene_of_files
 from sedas_sync.model.events import Failure, exit_code_of
-from sedas_sync.model.scene import Holding, SceneId, Want
+from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
 from sedas_sync.planning.compare import FileState
 from sedas_sync.state.inspect import adopted_as, judge_files, judge_want, state_of
@@ -162,20 +162,20 @@ class Adopter:
         self,
         root: Path,
         *,
-        wants: Mapping[SceneId, Want],
-        holdings: Iterable[Holding],
+        wants: Mapping[SceneId, DesiredScene],
+        holdings: Iterable[LocalScene],
         level: Proving,
         filehash: Mapping[str, Filehash],
         jobs: int,
-        record: Callable[[Holding], None],
+        record: Callable[[LocalScene], None],
         stopped: Callable[[], bool] = lambda: False,
-        with_lengths: Callable[[list[Want]], Mapping[SceneId, Want]] = lambda _: {},
+        with_lengths: Callable[[list[DesiredScene]], Mapping[SceneId, DesiredScene]] = lambda _: {},
     ) -> None:
         self._root = root
         self._wants = dict(wants)
         self._with_lengths = with_lengths
         self._held = {held.id: held for held in holdings}
-        self._tracked = {file.path for held in self._held.values() for file in held_files(held)}
+        self._tracked = {file.path for held in self._held.values() for file in files_on_disk(held)}
         self._level: Proving = level
         self._filehash = filehash
         self._jobs = jobs
@@ -292,7 +292,9 @@ class Adopter:
                     safe_tree.drop(str(source), f"{path}/{file.name}")
         return told(Result.ADOPTED, place=want.path)
 
-    def _place_folder(self, path: str, want: Want, found: Holding, source: Path | None, how: How) -> Holding:
+    def _place_folder(
+        self, path: str, want: DesiredScene, found: LocalScene, source: Path | None, how: How
+    ) -> LocalScene:
         root = str(self._root)
         if source is None:
             if path != want.path:
@@ -318,7 +320,7 @@ class Adopter:
             files.append(replace(file, mtime_ns=there.st_mtime_ns))
         safe_tree.sync(root, f"{gathered}/-")
         safe_tree.move_folder(root, gathered, want.path)
-        return with_files(found, files)
+        return scene_of_files(found, files)
 
     def _candidates(self, source: Path | None) -> Iterator[safe_tree.Entry]:
         """Regular files that the index does not know, outside every mirror's own folder."""
@@ -327,7 +329,7 @@ class Adopter:
         expected = (
             []
             if source is not None
-            else [*self._tracked, *(path for want in self._wants.values() for path in wanted_paths(want))]
+            else [*self._tracked, *(path for want in self._wants.values() for path in desired_paths(want))]
         )
         for entry in sorted(safe_tree.listing(place, expected).values()):
             if not entry.is_file or STATE in entry.path.split("/"):
@@ -352,7 +354,7 @@ class Adopter:
         except (OSError, SedasSyncError):
             return None
 
-    def _judge(self, scene_id: SceneId, place: Path, entry: safe_tree.Entry) -> Holding | str | None:
+    def _judge(self, scene_id: SceneId, place: Path, entry: safe_tree.Entry) -> LocalScene | str | None:
         """Check a file: what the index is to remember of it, or why it is not the scene; None where the run ends."""
         want = self._wants[scene_id]
         try:
@@ -373,7 +375,7 @@ class Adopter:
         self,
         scene_id: SceneId,
         entry: safe_tree.Entry,
-        found: Holding | str,
+        found: LocalScene | str,
         source: Path | None,
         how: How,
         taken: str | None,
@@ -405,7 +407,7 @@ class Adopter:
                 self.warnings.append(f"{entry.path}: is adopted, and stays where it was too: {error}")
         return told(Result.ADOPTED, path=found.path, level=found.level.value)
 
-    def _place(self, entry: safe_tree.Entry, found: Holding, source: Path | None, how: How) -> int:
+    def _place(self, entry: safe_tree.Entry, found: LocalScene, source: Path | None, how: How) -> int:
         """Bring a checked file to its place; returns its time there."""
         root = str(self._root)
         if source is not None:

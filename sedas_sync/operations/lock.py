@@ -6,17 +6,26 @@ from pathlib import Path
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.scene import Holding, Kind, SceneId
+from sedas_sync.model.scene import ActionKind, LocalScene, SceneId
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
 from sedas_sync.planning.compare import Plan
-from sedas_sync.planning.lock import Lock, LockDamagedError, Relocked, changes, differences, head_of, mismatches, pinned
+from sedas_sync.planning.lock import (
+    Lock,
+    LockDamagedError,
+    LockUpdate,
+    changes,
+    differences,
+    head_of,
+    lock_scenes,
+    mismatches,
+)
 from sedas_sync.planning.saved_plan import SavedPlan
-from sedas_sync.state.mirror_state import Home
+from sedas_sync.state.mirror_state import MirrorState
 
 _ANEW = "`sedas-sync lock --check` says what a lock of today would change, `sedas-sync lock` writes it"
 
 
-class Pins:
+class LockFiles:
     """The lock of a manifest, and its saved plans.
 
     Args:
@@ -25,7 +34,7 @@ class Pins:
         clock: gives the present instant, UTC.
     """
 
-    def __init__(self, manifest: Manifest, home: Home, clock: Callable[[], datetime]) -> None:
+    def __init__(self, manifest: Manifest, home: MirrorState, clock: Callable[[], datetime]) -> None:
         self._manifest = manifest
         self._home = home
         self._clock = clock
@@ -90,7 +99,7 @@ class Pins:
                 raise
             return None
 
-    def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> Relocked:
+    def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> LockUpdate:
         """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
 
         A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that
@@ -112,13 +121,13 @@ class Pins:
             wants = {action.id: action.want for action in plan.actions if action.want is not None}
             held = {holding.id: holding for holding in index.holdings_of(wants)} if applied else {}
         head = head_of(self._manifest, self._clock())
-        after = pinned(head, plan.actions, _intact(plan, held), before)
+        after = lock_scenes(head, plan.actions, _intact(plan, held), before)
         said = () if before is None else differences(head, before.head)
         moved = changes(Lock(head=head, scenes={}) if before is None else before, after)
         news = before is None or bool(said or moved)
         if news and write:
             write_lock(self._manifest, after)
-        return Relocked(
+        return LockUpdate(
             path=str(lock_path(self._manifest.source)), lock=after, differences=said, changes=moved, news=news
         )
 
@@ -137,12 +146,12 @@ class Pins:
         )
 
 
-def _intact(plan: Plan, held: Mapping[SceneId, Holding]) -> dict[SceneId, Holding]:
+def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, LocalScene]:
     """The files whose bytes are the scenes' of a plan, before or after it was applied."""
     intact = {}
     for action in plan.actions:
         now = held.get(action.id)
-        if action.kind in (Kind.KEEP, Kind.ADOPT) and action.held is not None:
+        if action.kind in (ActionKind.KEEP, ActionKind.ADOPT) and action.held is not None:
             intact[action.id] = action.held
         elif now is not None and now != action.held:
             # It was put in place since the plan was made.

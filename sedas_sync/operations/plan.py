@@ -9,35 +9,54 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.lookup import UNKNOWN, LookUp, archives_of, locked_wants
-from sedas_sync.archives.pool import Archives
-from sedas_sync.archives.remote_sizes import Lengths
-from sedas_sync.archives.search import Offer, search
+from sedas_sync.archives.lookup import UNKNOWN, SceneLookup, archives_of, desired_by_lock
+from sedas_sync.archives.pool import ArchivePool
+from sedas_sync.archives.remote_sizes import RemoteSizes
+from sedas_sync.archives.search import DatasetSearch, search
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import each_file
 from sedas_sync.model.events import Event, Failure, Searched, Step
-from sedas_sync.model.metadata import scene_of
-from sedas_sync.model.scene import Action, Holding, Kind, Order, OrderState, Place, Scene, SceneId, Want
-from sedas_sync.operations.lock import Pins
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.scene import (
+    Action,
+    ActionKind,
+    DesiredScene,
+    LocalScene,
+    Order,
+    OrderState,
+    Scene,
+    SceneId,
+    Source,
+)
+from sedas_sync.operations.lock import LockFiles
 from sedas_sync.planning import prune
-from sedas_sync.planning.compare import TRANSFERS, FileState, Observed, Plan, are_unlike, decide, restated, settled
+from sedas_sync.planning.compare import (
+    TRANSFERS,
+    DiskState,
+    FileState,
+    Plan,
+    choose_actions,
+    differ_in_form,
+    restated,
+    with_lost_as_failed,
+)
 from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning
 from sedas_sync.planning.lock import Lock, differences, head_of
 from sedas_sync.planning.saved_plan import SavedPlan, drift
-from sedas_sync.planning.select import Desired, Refusal, desired, extension_of, refusal
-from sedas_sync.planning.sources import joined, ranked, taken_from
-from sedas_sync.state.inspect import Survey, is_folder_of, reprove, survey
-from sedas_sync.state.mirror_state import Home
-from sedas_sync.state.staging import partial_path, under_way
+from sedas_sync.planning.select import Refusal, Selection, extension_of, refusal, select
+from sedas_sync.planning.sources import rank_sources, unique_sources, with_sources
+from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
+from sedas_sync.state.mirror_state import MirrorState
+from sedas_sync.state.staging import bytes_downloaded, partial_path
 
 if TYPE_CHECKING:
-    from sedas_sync.operations.verify import Report, Verified
+    from sedas_sync.operations.verify import VerifiedFile, VerifyReport
 
 Listener = Callable[[Event], None]
-Refresh = Callable[[Mapping[SceneId, Want], Mapping[SceneId, Observed]], Mapping[SceneId, Want]]
+Refresh = Callable[[Mapping[SceneId, DesiredScene], Mapping[SceneId, DiskState]], Mapping[SceneId, DesiredScene]]
 
 _ANEW = "plan again, and apply what comes out"
 _NOT_ALL = "the saved plan leaves out removals that were refused when it was made; make it anew once that is settled"
@@ -52,11 +71,11 @@ def ignore(_event: Event) -> None:
 class SearchResult:
     """What the archives offer, after the manifest's rules."""
 
-    wants: Mapping[SceneId, Want]
-    offers: Mapping[str, Offer]
+    wants: Mapping[SceneId, DesiredScene]
+    offers: Mapping[str, DatasetSearch]
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
-    chosen: Desired
+    chosen: Selection
 
     @property
     def complete(self) -> bool:
@@ -100,14 +119,19 @@ class Planner:
     """
 
     def __init__(
-        self, manifest: Manifest, home: Home, archives: Archives, pins: Pins, clock: Callable[[], datetime]
+        self,
+        manifest: Manifest,
+        home: MirrorState,
+        archives: ArchivePool,
+        pins: LockFiles,
+        clock: Callable[[], datetime],
     ) -> None:
         self._manifest = manifest
         self._home = home
         self._archives = archives
         self._pins = pins
         self._clock = clock
-        self.lengths = Lengths(archives.__getitem__, manifest.transfer, lambda: home.on_step)
+        self.lengths = RemoteSizes(archives.__getitem__, manifest.transfer, lambda: home.on_step)
 
     def search(
         self,
@@ -132,7 +156,7 @@ class Planner:
         now = self._clock()
         offers = search(manifest, self._archives.of(manifest), now, on_found=on_found)
         self._home.on_step(Step("choosing scenes", sum(len(offer.scenes) for offer in offers.values())))
-        chosen = desired(
+        chosen = select(
             manifest,
             {name: offer.scenes.values() for name, offer in offers.items()},
             now,
@@ -249,7 +273,7 @@ class Planner:
             return f"this machine's clock shows {_second(now)}, and a run of this mirror was at {_second(last)}"
         return None
 
-    def _judged(self, found: SearchResult, doubt: str | None) -> prune.Judged:
+    def _judged(self, found: SearchResult, doubt: str | None) -> prune.PruneDecision:
         """What the rules say of held files that a complete search gave no reason to want."""
         with self._home.index(write=False) as (index, _):
             unwanted = [held for held in index.holdings() if held.id not in found.wants]
@@ -265,7 +289,7 @@ class Planner:
         with self._home.index(write=False) as (index, _):
             unwanted = [held for held in index.holdings() if held.id not in lock.scenes]
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
-        look_up = LookUp(self._archives.__getitem__, self._manifest)
+        look_up = SceneLookup(self._archives.__getitem__, self._manifest)
         if unwanted and any(dataset.relative for dataset in self._manifest.datasets.values()):
             # Whoever is to judge by the clock has to hear the archives' clocks first.
             everywhere = archives_of(self._manifest, self._manifest.datasets)
@@ -288,7 +312,7 @@ class Planner:
         key = next(iter(self._manifest.archives))
         layout = self._manifest.mirror.layout
         wants = {
-            scene.id: Want(
+            scene.id: DesiredScene(
                 scene=scene,
                 datasets=(dataset,),
                 archive=key,
@@ -302,9 +326,9 @@ class Planner:
         manifest, lock = self._narrowed(datasets), self._pins.checked()
         with self._home.index(write=False) as (index, _):
             held = {holding.id: holding for holding in index.holdings() if holding.id in lock.scenes}
-        look_up = LookUp(self._archives.__getitem__, self._manifest)
+        look_up = SceneLookup(self._archives.__getitem__, self._manifest)
         self._home.on_step(Step("looking up the lock's scenes", len(lock.scenes)))
-        wants = locked_wants(manifest, lock, held, look_up)
+        wants = desired_by_lock(manifest, lock, held, look_up)
         plan = self._plan(wants, warnings, sizes=sizes, refresh=look_up.refresh, holdings=held.values())
         return replace(
             plan,
@@ -315,12 +339,12 @@ class Planner:
 
     def _plan(
         self,
-        wants: Mapping[SceneId, Want],
+        wants: Mapping[SceneId, DesiredScene],
         warnings: list[str],
         *,
         sizes: bool = False,
         refresh: Refresh | None = None,
-        holdings: Iterable[Holding] | None = None,
+        holdings: Iterable[LocalScene] | None = None,
         saved: Plan | None = None,
     ) -> Plan:
         with self._home.index(write=False) as (index, said):
@@ -349,7 +373,7 @@ class Planner:
         orders.update((order.id, order) for order in polled)
         self._home.on_step(Step("comparing", len(wants)))
         identities = {**({} if saved is None else saved.identities), **self._archives.identities}
-        actions = decide(
+        actions = choose_actions(
             wants,
             seen.observed,
             orders,
@@ -382,12 +406,12 @@ class Planner:
     def _decide_again(
         self,
         saved: Plan,
-        wants: Mapping[SceneId, Want],
-        observed: Mapping[SceneId, Observed],
+        wants: Mapping[SceneId, DesiredScene],
+        observed: Mapping[SceneId, DiskState],
         orders: Mapping[SceneId, Order],
     ) -> tuple[Action, ...]:
         """What a saved plan would be now, were its scenes in the archives as they were then."""
-        return decide(
+        return choose_actions(
             wants,
             observed,
             orders,
@@ -397,7 +421,7 @@ class Planner:
             unlike=_of_either_kind(saved),
         )
 
-    def _unlike(self, wants: Mapping[SceneId, Want], seen: Survey) -> dict[SceneId, Want]:
+    def _unlike(self, wants: Mapping[SceneId, DesiredScene], seen: Inspection) -> dict[SceneId, DesiredScene]:
         """Let be the folders, or files, of scenes that another archive of the same dataset gave, at paths of their own.
 
         Which archive describes a scene may change from day to day with which of them can be asked.
@@ -411,19 +435,21 @@ class Planner:
             if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
                 continue
             givers = {identities.get(key) for name in want.datasets for key in self._manifest.datasets[name].archive}
-            if are_unlike(held, want) and held.archive in givers:
+            if differ_in_form(held, want) and held.archive in givers:
                 stem = want.path.removesuffix(extension_of(want.scene))
                 stay[scene_id] = replace(want, path=stem if held.files else f"{stem}.zip")
         return stay
 
-    def _with_lengths(self, wants: Mapping[SceneId, Want], holdings: Iterable[Holding]) -> Mapping[SceneId, Want]:
+    def _with_lengths(
+        self, wants: Mapping[SceneId, DesiredScene], holdings: Iterable[LocalScene]
+    ) -> Mapping[SceneId, DesiredScene]:
         """Have it known how long the files of folders should be that stand here and that the index does not know."""
         held = {holding.id for holding in holdings}
         strangers = [want for key, want in wants.items() if key not in held and is_folder_of(self._home.root, want)]
         return {**wants, **self.lengths.added(strangers)} if strangers else wants
 
-    def _survey(self, wants: Mapping[SceneId, Want], holdings: Iterable[Holding]) -> Survey:
-        return survey(
+    def _survey(self, wants: Mapping[SceneId, DesiredScene], holdings: Iterable[LocalScene]) -> Inspection:
+        return inspect_mirror(
             self._home.root,
             wants,
             holdings,
@@ -458,7 +484,7 @@ class Planner:
         scene = scene or self._looked_up(scene_id)
         listed = scene is not None
         if scene is None and held is not None:
-            scene = scene_of(held.facts)
+            scene = scene_from_metadata(held.facts)
         want = found.wants.get(scene_id)
         action = None
         if want is not None:
@@ -478,19 +504,19 @@ class Planner:
             warnings=tuple(warnings),
         )
 
-    def _places(self, scene_id: SceneId, want: Want | None, found: SearchResult) -> tuple[Place, ...]:
+    def _places(self, scene_id: SceneId, want: DesiredScene | None, found: SearchResult) -> tuple[Source, ...]:
         if len(self._manifest.archives) == 1:
             return ()
-        listed = joined(offer.places.get(scene_id, ()) for offer in found.offers.values())
-        alone = () if want is None else (Place(archive=want.archive, scene=want.scene),)
-        return ranked(listed or alone)
+        listed = unique_sources(offer.places.get(scene_id, ()) for offer in found.offers.values())
+        alone = () if want is None else (Source(archive=want.archive, scene=want.scene),)
+        return rank_sources(listed or alone)
 
-    def _giver(self, held: Holding | None) -> str | None:
+    def _giver(self, held: LocalScene | None) -> str | None:
         if held is None or len(self._manifest.archives) == 1:
             return None
         return next((key for key, name in self._archives.identities.items() if name == held.archive), None)
 
-    def _pruning(self, held: Holding, found: SearchResult) -> Pruning:
+    def _pruning(self, held: LocalScene, found: SearchResult) -> Pruning:
         """What `apply --prune` would do with a file that no dataset wants."""
         if not found.complete:
             return Pruning(removes=False, reason="nothing is removed after a search that failed or stayed incomplete")
@@ -581,9 +607,11 @@ class Planner:
             last = index.last_run()
             begun = last is not None and last.command == saved.command
         self.check_saved(saved)
-        look_up = LookUp(self._archives.__getitem__, self._manifest)
+        look_up = SceneLookup(self._archives.__getitem__, self._manifest)
 
-        def refresh(wants: Mapping[SceneId, Want], observed: Mapping[SceneId, Observed]) -> Mapping[SceneId, Want]:
+        def refresh(
+            wants: Mapping[SceneId, DesiredScene], observed: Mapping[SceneId, DiskState]
+        ) -> Mapping[SceneId, DesiredScene]:
             # Planning asks for orders and remembers nothing of the answers: the plan knows them better than the index.
             orders = remembered | {
                 order.id: order
@@ -613,7 +641,7 @@ class Planner:
             refused=plan.refused or saved.plan.refused,
         )
 
-    def repair_plan(self, report: "Report") -> Plan:
+    def repair_plan(self, report: "VerifyReport") -> Plan:
         """Work out how to fetch anew what `verify` found missing, changed or corrupt.
 
         Raises:
@@ -623,7 +651,7 @@ class Planner:
 
         bad = {item.id: item for item in report.bad if item.id is not None}
         warnings: list[str] = []
-        wants: dict[SceneId, Want] = {}
+        wants: dict[SceneId, DesiredScene] = {}
         with self._home.index(write=False) as (index, _):
             wanted = index.wanted()
             orders = {order.id: order for order in index.orders() if order.id in bad}
@@ -638,7 +666,7 @@ class Planner:
             for scene_id in ids:
                 if scene_id in bad:
                     takers.setdefault(scene_id, []).append(name)
-        look_up = LookUp(self._archives.__getitem__, self._manifest)
+        look_up = SceneLookup(self._archives.__getitem__, self._manifest)
         everywhere = archives_of(self._manifest, self._manifest.datasets)
         self._home.on_step(Step("looking up scenes", len(bad)))
         look_up.ask(dict.fromkeys(bad, everywhere))
@@ -655,26 +683,26 @@ class Planner:
         orders.update((order.id, order) for order in polled)
         partials = {}
         for scene_id, want in wants.items():
-            partials[scene_id] = under_way(str(self._home.root), partial_path(want.scene))
+            partials[scene_id] = bytes_downloaded(str(self._home.root), partial_path(want.scene))
         return Plan(
             manifest=self._manifest.source,
             mirror=str(self._home.root),
             archive=archive_facts(self._manifest),
             archives=all_archive_facts(self._manifest),
-            actions=decide(wants, observed(report, held, partials), orders),
+            actions=choose_actions(wants, observed(report, held, partials), orders),
             failures=tuple(failures),
             warnings=tuple(warnings),
             polled=tuple(polled),
         )
 
-    def _repair_want(self, scene: Scene, key: str, takers: Iterable[str], found: "Verified") -> Want:
+    def _repair_want(self, scene: Scene, key: str, takers: Iterable[str], found: "VerifiedFile") -> DesiredScene:
         datasets = tuple(takers)
         path = found.scene_path
         if not path:
             first = next(iter(datasets or self._manifest.datasets))
             path = self._manifest.mirror.layout.path(scene, dataset=first, archive=key, extension=extension_of(scene))
         demand = found.demand
-        return Want(
+        return DesiredScene(
             scene=scene,
             datasets=datasets,
             archive=key,
@@ -701,17 +729,21 @@ class Planner:
         """Whether a digest that the catalogue changed means a changed scene."""
         return any(policy != "ignore" for policy in filehash_of(self._manifest).values())
 
-    def _where_ordered(self, wants: Mapping[SceneId, Want], orders: Mapping[SceneId, Order]) -> Mapping[SceneId, Want]:
+    def _where_ordered(
+        self, wants: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order]
+    ) -> Mapping[SceneId, DesiredScene]:
         """Prefer, of several archives that have a scene offline, the one that has an order of it."""
         keys = {identity: key for key, identity in self._archives.identities.items()}
         moved = {}
         for scene_id, order in orders.items():
             want = wants.get(scene_id)
             if want is not None and want.places and order.state is not OrderState.FAILED:
-                moved[scene_id] = taken_from(want, want.places, keys.get(order.archive))
+                moved[scene_id] = with_sources(want, want.places, keys.get(order.archive))
         return {**wants, **moved} if moved else wants
 
-    def _poll(self, orders: Mapping[SceneId, Order], wants: Mapping[SceneId, Want], warnings: list[str]) -> list[Order]:
+    def _poll(
+        self, orders: Mapping[SceneId, Order], wants: Mapping[SceneId, DesiredScene], warnings: list[str]
+    ) -> list[Order]:
         """Ask once for the orders of scenes that are still wanted and still offline."""
         asked: dict[str, list[Order]] = {}
         for scene_id, order in orders.items():
@@ -725,7 +757,7 @@ class Planner:
                 continue
             self._home.on_step(Step("asking for orders", len(items), unit="order"))
             try:
-                answers.extend(settled(order) for order in service.poll(items))
+                answers.extend(with_lost_as_failed(order) for order in service.poll(items))
             except SedasSyncError as error:
                 # Credentials that are taken, and may not do this one deed, stop nothing else either.
                 if error.exit_code != SedasSyncError.exit_code and not getattr(error, "forbidden", False):
@@ -733,7 +765,7 @@ class Planner:
                 warnings.append(f"orders could not be asked for: {error}")
         return answers
 
-    def _sizes(self, wants: list[Want]) -> dict[SceneId, int]:
+    def _sizes(self, wants: list[DesiredScene]) -> dict[SceneId, int]:
         files = {
             (want.scene.id, number): (want.archive, file)
             for want in wants
@@ -758,4 +790,4 @@ def _second(moment: datetime) -> str:
 
 def _of_either_kind(saved: Plan) -> AbstractSet[SceneId]:
     """The scenes of a saved plan that it leaves as the folder, or the file, that they are."""
-    return {action.id for action in saved.actions if action.kind is not Kind.REPLACE}
+    return {action.id for action in saved.actions if action.kind is not ActionKind.REPLACE}

@@ -9,13 +9,13 @@ from typing import Any
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.assets import held_files, held_paths
-from sedas_sync.model.events import Failure, Watcher, iso, nobody
-from sedas_sync.model.scene import Holding, Order, SceneId
-from sedas_sync.planning.lock import Lock, Pin
+from sedas_sync.model.assets import files_on_disk, paths_on_disk
+from sedas_sync.model.events import Failure, OnStep, ignore_step, iso
+from sedas_sync.model.scene import LocalScene, Order, SceneId
+from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
 from sedas_sync.state.inspect import compare
-from sedas_sync.state.staging import SUFFIX, under_way
+from sedas_sync.state.staging import SUFFIX, bytes_downloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Status:
     """The lock that is counted against; None where it is the last apply."""
     differs: int = 0
     """Held files that are not, as the index remembers them, what the lock demands."""
-    refreshed: tuple[Holding, ...] = ()
+    refreshed: tuple[LocalScene, ...] = ()
     """Held files of another time than the index remembers, with this time: they were read, and are right."""
     warnings: tuple[str, ...] = ()
 
@@ -172,7 +172,7 @@ def status(
     datasets: Iterable[str],
     lock: tuple[str, Lock] | None = None,
     warnings: Iterable[str] = (),
-    on_step: Watcher = nobody,
+    on_step: OnStep = ignore_step,
 ) -> Status:
     """Look at the index and the folder; files are read only where their size is right and their time is another.
 
@@ -187,17 +187,17 @@ def status(
         on_step: told how many of the files that have to be read have been.
     """
     datasets = tuple(datasets)
-    pins: Mapping[SceneId, Pin] = {} if lock is None else lock[1].scenes
+    pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock[1].scenes
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
     holdings = {held.id: held for held in index.holdings()}
-    expected = [path for held in holdings.values() for path in held_paths(held)]
+    expected = [path for held in holdings.values() for path in paths_on_disk(held)]
     here = safe_tree.listing(str(root), expected) if root.is_dir() else {}
     present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}
     compared = compare(root, present.values(), here, on_step)
     changed = compared.changed
     differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}
-    known = {file.path for held in holdings.values() for file in held_files(held)}
+    known = {file.path for held in holdings.values() for file in files_on_disk(held)}
     asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
 
@@ -216,7 +216,9 @@ def status(
         missing=len(asked_for - present.keys()),
         unwanted=len(present.keys() - asked_for) if wanted else 0,
         unknown=len(here.keys() - known),
-        bytes=sum(here[file.path].size for held in present.values() for file in held_files(held) if file.path in here),
+        bytes=sum(
+            here[file.path].size for held in present.values() for file in files_on_disk(held) if file.path in here
+        ),
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(root)),
@@ -229,7 +231,7 @@ def status(
     )
 
 
-def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, Pin]) -> dict[str, tuple[SceneId, ...]]:
+def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dict[str, tuple[SceneId, ...]]:
     """The scenes of a lock, by the datasets of the manifest."""
     found: dict[str, list[SceneId]] = {name: [] for name in datasets}
     for pin in pins.values():
@@ -239,21 +241,21 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, Pin]) -> dict[str, t
     return {name: tuple(ids) for name, ids in found.items()}
 
 
-def _differs(held: Holding, pin: Pin) -> bool:
+def _differs(held: LocalScene, pin: LockedScene) -> bool:
     if pin.sha256 is not None:
         return held.sha256 != pin.sha256
     return pin.size not in (None, held.size)
 
 
-def _is_here(held: Holding, here: Mapping[str, safe_tree.Entry]) -> bool:
+def _is_here(held: LocalScene, here: Mapping[str, safe_tree.Entry]) -> bool:
     """Whether anything of a scene is here; of a folder with a gap it is said that it is changed."""
-    return held.path in here if not held.files else any(file.path in here for file in held_files(held))
+    return held.path in here if not held.files else any(file.path in here for file in files_on_disk(held))
 
 
 def _of_dataset(
     name: str,
     ids: Iterable[SceneId] | None,
-    present: Mapping[SceneId, Holding],
+    present: Mapping[SceneId, LocalScene],
     changed: set[SceneId],
     differs: set[SceneId],
     ordered: set[SceneId],
@@ -282,6 +284,6 @@ def _partials(root: Path) -> Iterable[Partial]:
         if not name.endswith((".part", SUFFIX)):
             continue
         path = f"{STATE}/partial/{name}"
-        size = under_way(str(root), path)
+        size = bytes_downloaded(str(root), path)
         if size:
             yield Partial(path=path, size=size)

@@ -18,12 +18,12 @@ from msgspec.structs import replace
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, check, zip_problem
-from sedas_sync.model.assets import held_files, held_paths
+from sedas_sync.model.assets import files_on_disk, paths_on_disk
 from sedas_sync.model.events import Summary
-from sedas_sync.model.scene import Holding, Level, SceneId
+from sedas_sync.model.scene import LocalScene, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import FileState, Observed
-from sedas_sync.planning.lock import PinnedFile
+from sedas_sync.planning.compare import DiskState, FileState
+from sedas_sync.planning.lock import LockedFile
 
 MAX_READERS = 8
 
@@ -41,14 +41,14 @@ class Finding(StrEnum):
     """The index does not know it. Not a failure: it is a stranger's, or one to be adopted."""
 
 
-class Demand(NamedTuple):
+class LockedChecksums(NamedTuple):
     """What a lock says of one scene's file."""
 
     path: str | None
     """Where it belongs; None where the layout needs more than a lock says."""
     size: int | None
     sha256: str | None
-    files: tuple[PinnedFile, ...] = ()
+    files: tuple[LockedFile, ...] = ()
     """Where the scene consists of several."""
 
     @property
@@ -58,7 +58,7 @@ class Demand(NamedTuple):
             return ()
         return tuple(f"{self.path}/{file.name}" for file in self.files) or (self.path,)
 
-    def of(self, name: str) -> "Demand | None":
+    def of(self, name: str) -> "LockedChecksums | None":
         """What it says of one file of the scene; None where it does not name it."""
         for file in self.files:
             if file.name == name:
@@ -67,24 +67,24 @@ class Demand(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class VerifiedFile:
     """What was found of one file."""
 
     path: str
     """Empty where a locked scene is missing and nothing here says where it belongs."""
     size: int
     """On the disk; 0 where it is missing."""
-    held: Holding | None
+    held: LocalScene | None
     """None where the index does not know the file."""
     id: SceneId | None = None
     """None where neither index nor lock knows the file."""
     name: str = ""
     """Where it is below the scene's folder, where the scene consists of several files."""
-    demand: Demand | None = None
+    demand: LockedChecksums | None = None
     """None where no lock names the scene."""
     finding: Finding | None = None
     detail: str = ""
-    level: Level | None = None
+    level: ProofLevel | None = None
     """How far its bytes are proved now; None where there is a finding."""
     mtime_ns: int = 0
 
@@ -114,12 +114,12 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class VerifyReport:
     """What was found of a whole mirror."""
 
     manifest: str
     mirror: str
-    files: tuple[Verified, ...]
+    files: tuple[VerifiedFile, ...]
     """Sorted by path; files that neither index nor lock knows come last."""
     lock: str | None = None
     """The lock that they were judged by too."""
@@ -130,12 +130,12 @@ class Report:
     """How the repair went, where there was one to be made."""
 
     @property
-    def findings(self) -> tuple[Verified, ...]:
+    def findings(self) -> tuple[VerifiedFile, ...]:
         """Files with a finding, unknown ones included."""
         return tuple(item for item in self.files if item.finding is not None)
 
     @property
-    def bad(self) -> tuple[Verified, ...]:
+    def bad(self) -> tuple[VerifiedFile, ...]:
         """Files that are not what they should be."""
         return tuple(item for item in self.findings if item.finding is not Finding.UNKNOWN)
 
@@ -151,7 +151,7 @@ class Report:
     def levels(self) -> dict[str, int]:
         """How many of the files that are right reached each level; those that have the lock's sha256 come first."""
         reached = {"lock": sum(item.by_lock for item in self.files)}
-        for level in Level:
+        for level in ProofLevel:
             reached[level.value] = sum(item.level is level and not item.by_lock for item in self.files)
         return reached
 
@@ -189,21 +189,21 @@ class _Task(NamedTuple):
 
     id: SceneId
     path: str
-    held: Holding | None
-    demand: Demand | None
+    held: LocalScene | None
+    demand: LockedChecksums | None
     name: str = ""
 
 
 def verify(
     root: Path,
-    holdings: Iterable[Holding],
+    holdings: Iterable[LocalScene],
     *,
     jobs: int,
     filehash: Filehash,
-    locked: Mapping[SceneId, Demand] | None = None,
+    locked: Mapping[SceneId, LockedChecksums] | None = None,
     ordered: Container[SceneId] = frozenset(),
     on_file: Callable[[int, int, int, int], None] | None = None,
-) -> tuple[Verified, ...]:
+) -> tuple[VerifiedFile, ...]:
     """Read every file that the index remembers or the lock has a digest for, and name those that neither knows.
 
     Args:
@@ -217,7 +217,7 @@ def verify(
     """
     demanded = locked or {}
     held = {item.id: item for item in holdings}
-    expected = [path for item in held.values() for path in held_paths(item)]
+    expected = [path for item in held.values() for path in paths_on_disk(item)]
     expected += [path for item in demanded.values() for path in item.paths]
     entries = safe_tree.listing(str(root), expected) if root.is_dir() else {}
     tasks = [task for item in held.values() for task in _tasks(item, demanded.get(item.id))]
@@ -242,11 +242,11 @@ def verify(
     return (*sorted(done, key=lambda item: (item.path, item.id or "")), *strangers)
 
 
-def _tasks(held: Holding, demand: Demand | None) -> Iterator[_Task]:
+def _tasks(held: LocalScene, demand: LockedChecksums | None) -> Iterator[_Task]:
     """What is to be read of a held scene; files that the lock names and the index does not know among it."""
     if not held.files:
         yield _Task(held.id, held.path, held, demand)
-    for file, view in zip(held.files, held_files(held) if held.files else (), strict=True):
+    for file, view in zip(held.files, files_on_disk(held) if held.files else (), strict=True):
         yield _Task(held.id, view.path, view, None if demand is None else demand.of(file.name), file.name)
     if held.files and demand is not None:
         known = {file.name for file in held.files}
@@ -257,13 +257,13 @@ def _tasks(held: Holding, demand: Demand | None) -> Iterator[_Task]:
         )
 
 
-def _locked_files(scene_id: SceneId, demand: Demand) -> Iterator[_Task]:
+def _locked_files(scene_id: SceneId, demand: LockedChecksums) -> Iterator[_Task]:
     """The files of a locked scene that are here and that the index does not know."""
     for file in demand.files:
         yield _Task(scene_id, f"{demand.path}/{file.name}", None, demand.of(file.name), file.name)
 
 
-def _places(unheld: Mapping[SceneId, Demand], strangers: AbstractSet[str]) -> dict[SceneId, str]:
+def _places(unheld: Mapping[SceneId, LockedChecksums], strangers: AbstractSet[str]) -> dict[SceneId, str]:
     """The files that the index does not know and that stand where scenes of the lock belong, or have their names."""
     named: dict[str, str] = {}
     for path in sorted(strangers, reverse=True):
@@ -277,21 +277,23 @@ def _places(unheld: Mapping[SceneId, Demand], strangers: AbstractSet[str]) -> di
 
 
 def _missing(
-    unheld: Mapping[SceneId, Demand], places: Container[SceneId], ordered: Container[SceneId]
-) -> Iterator[Verified]:
+    unheld: Mapping[SceneId, LockedChecksums], places: Container[SceneId], ordered: Container[SceneId]
+) -> Iterator[VerifiedFile]:
     for scene_id, demand in unheld.items():
         if scene_id not in places:
             detail = "the lock names it, and it is not here"
             if scene_id in ordered:
                 detail += " yet: its order from the long-term archive is pending"
-            yield Verified(
+            yield VerifiedFile(
                 path=demand.path or "", size=0, held=None, id=scene_id, demand=demand, finding=Finding.MISSING,
                 detail=detail,
             )  # fmt: skip
 
 
-def _unknown(entry: safe_tree.Entry, scene_id: SceneId | None = None, demand: Demand | None = None) -> Verified:
-    return Verified(
+def _unknown(
+    entry: safe_tree.Entry, scene_id: SceneId | None = None, demand: LockedChecksums | None = None
+) -> VerifiedFile:
+    return VerifiedFile(
         path=entry.path, size=entry.size, held=None, id=scene_id, demand=demand, finding=Finding.UNKNOWN,
         detail="not in the index" + (", and the lock has no digest to know it by" if scene_id is not None else ""),
     )  # fmt: skip
@@ -304,12 +306,12 @@ def _read(
     jobs: int,
     filehash: Filehash,
     on_file: Callable[[int, int, int, int], None] | None,
-) -> list[Verified]:
+) -> list[VerifiedFile]:
     total = sum(entries[task.path].size for task in tasks if task.path in entries)
-    done: list[Verified] = []
+    done: list[VerifiedFile] = []
     bytes_read = 0
     with Pool(jobs, "verify") as pool:
-        waiting: set[Future[Verified]] = set()
+        waiting: set[Future[VerifiedFile]] = set()
         for task in tasks:
             # Only so many are handed out that an interruption is not held up by a queue.
             if len(waiting) >= 4 * jobs:
@@ -325,8 +327,8 @@ def _read(
 
 
 def _collect(
-    waiting: set[Future[Verified]], done: list[Verified], bytes_read: int, until: str
-) -> tuple[set[Future[Verified]], int]:
+    waiting: set[Future[VerifiedFile]], done: list[VerifiedFile], bytes_read: int, until: str
+) -> tuple[set[Future[VerifiedFile]], int]:
     finished, rest = wait(waiting, return_when=until)
     for future in finished:
         done.append(future.result())
@@ -334,12 +336,12 @@ def _collect(
     return rest, bytes_read
 
 
-def _verify_one(root: Path, task: _Task, entry: safe_tree.Entry | None, filehash: Filehash) -> Verified:
+def _verify_one(root: Path, task: _Task, entry: safe_tree.Entry | None, filehash: Filehash) -> VerifiedFile:
     held, demand = task.held, task.demand
 
-    def found(finding: Finding, detail: str) -> Verified:
+    def found(finding: Finding, detail: str) -> VerifiedFile:
         size = 0 if entry is None else entry.size
-        return Verified(
+        return VerifiedFile(
             path=task.path, size=size, held=held, id=task.id, name=task.name, demand=demand, finding=finding,
             detail=detail,
         )  # fmt: skip
@@ -368,19 +370,19 @@ def _verify_one(root: Path, task: _Task, entry: safe_tree.Entry | None, filehash
     if demand is not None and (unlike := _unlike(demand, checked.sha256, checked.size)):
         return found(Finding.CHANGED, unlike)
     proved = demand is not None and demand.sha256 is not None
-    return Verified(
+    return VerifiedFile(
         path=task.path,
         size=entry.size,
         held=held,
         id=task.id,
         name=task.name,
         demand=demand,
-        level=Level.DIGEST if proved else checked.level,
+        level=ProofLevel.DIGEST if proved else checked.level,
         mtime_ns=entry.mtime_ns,
     )
 
 
-def _unlike(demand: Demand, sha256: str, size: int) -> str | None:
+def _unlike(demand: LockedChecksums, sha256: str, size: int) -> str | None:
     """How a file differs from what a lock says of it."""
     if demand.sha256 is not None:
         return None if sha256 == demand.sha256 else f"its sha256 is {sha256}, the lock has {demand.sha256}"
@@ -389,7 +391,7 @@ def _unlike(demand: Demand, sha256: str, size: int) -> str | None:
     return None
 
 
-def _difference(root: Path, held: Holding, entry: safe_tree.Entry) -> tuple[Finding, str]:
+def _difference(root: Path, held: LocalScene, entry: safe_tree.Entry) -> tuple[Finding, str]:
     """Tell damage from another whole file."""
     wrong = None
     if held.path.lower().endswith(".zip"):
@@ -403,8 +405,8 @@ def _difference(root: Path, held: Holding, entry: safe_tree.Entry) -> tuple[Find
 
 
 def observed(
-    report: Report, held: Mapping[SceneId, Holding], partials: Mapping[SceneId, int]
-) -> dict[SceneId, Observed]:
+    report: VerifyReport, held: Mapping[SceneId, LocalScene], partials: Mapping[SceneId, int]
+) -> dict[SceneId, DiskState]:
     """What a repair has to go by.
 
     Args:
@@ -412,14 +414,14 @@ def observed(
         held: what the index remembers of the scenes.
         partials: for each scene with a download under way, its bytes that are here.
     """
-    seen: dict[SceneId, Observed] = {}
+    seen: dict[SceneId, DiskState] = {}
     wrong: dict[SceneId, set[str]] = {}
     for item in report.bad:
         if item.id is not None:
             whole = held.get(item.id)
             gone = item.finding is Finding.MISSING and not item.name
             wrong.setdefault(item.id, set()).add(item.name)
-            seen[item.id] = Observed(
+            seen[item.id] = DiskState(
                 held=whole if whole is None else _without(whole, wrong[item.id]),
                 state=FileState.ABSENT if gone else FileState.DAMAGED,
                 tracked=whole is not None,
@@ -428,6 +430,6 @@ def observed(
     return seen
 
 
-def _without(held: Holding, wrong: AbstractSet[str]) -> Holding:
+def _without(held: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
     """A folder of whose files these are wrong: no look at their time and size is to trust them."""
     return replace(held, files=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in held.files))

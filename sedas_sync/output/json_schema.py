@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from sedas_sync.model.events import Summary
-from sedas_sync.model.scene import Kind, Level, OrderState
+from sedas_sync.model.scene import ActionKind, OrderState, ProofLevel
 from sedas_sync.operations.adopt import Result
 from sedas_sync.operations.verify import Finding
 from sedas_sync.output.export import FORMATS
@@ -89,7 +89,7 @@ _DATASETS = _list({"type": "string"}, "Datasets that want it, in the order of th
 _PATH = _text("Path of its file below the mirror.")
 _SIZE = _count("Bytes.")
 _SHA256 = _text("Digest of the file.", pattern="^[0-9a-f]{64}$")
-_LEVEL = _word(Level, "How far the bytes were proved: by a digest, every CRC, the zip's directory, the length.")
+_LEVEL = _word(ProofLevel, "How far the bytes were proved: by a digest, every CRC, the zip's directory, the length.")
 _REASON = _text("Why, as a sentence.")
 _ORDER_ID = _text("The archive's id of the order.")
 _STATE = _word(OrderState, "Where the order stands.")
@@ -199,7 +199,7 @@ def _plan() -> Schema:
     action = _object(
         "What is to be done about one scene.",
         {
-            "action": _word(Kind, "What is to be done."),
+            "action": _word(ActionKind, "What is to be done."),
             "id": _ID,
             "datasets": _DATASETS,
             "path": _PATH,
@@ -209,7 +209,7 @@ def _plan() -> Schema:
         },
         optional=_FROM,
     )
-    counts = _counts(Kind, _KIND_MEANINGS)
+    counts = _counts(ActionKind, _KIND_MEANINGS)
     counts["bytes"] = _or_null(_count("Bytes to fetch, where every size is known."))
     return _document(
         "`plan`, and `apply --dry-run`: what apply would do.",
@@ -242,7 +242,7 @@ def _apply() -> Schema:
             "rate": _count("Bytes a second since its first scene was begun."),
         },
     )
-    kinds = _counts(Kind, _KIND_MEANINGS)
+    kinds = _counts(ActionKind, _KIND_MEANINGS)
     events = (
         _event(
             "search",
@@ -439,7 +439,7 @@ def _verify() -> Schema:
             "size": _SIZE,
             "sha256": _or_null(_text("Digest that the index remembers.", pattern="^[0-9a-f]{64}$")),
             "locked_sha256": _or_null(_text("Digest that the lock demands.", pattern="^[0-9a-f]{64}$")),
-            "level": _or_null(_word(Level, "How far the bytes were proved now; null with a finding.")),
+            "level": _or_null(_word(ProofLevel, "How far the bytes were proved now; null with a finding.")),
             "by_lock": _flag("Whether it is the lock's digest that proves it."),
             "finding": _or_null(_word(Finding, "What is wrong; null where nothing is.")),
             "detail": _or_null(_text("The finding, as a sentence.")),
@@ -557,7 +557,7 @@ def _why() -> Schema:
             "listed": _flag("Whether the catalogue lists it now."),
             "archives": _list(place, "Where it can be had, best first; only where the manifest has several archives."),
             "datasets": _list(dataset, "Each dataset's verdict."),
-            "action": _or_null(_word(Kind, "What the next apply does about it.")),
+            "action": _or_null(_word(ActionKind, "What the next apply does about it.")),
             "reason": _or_null(_REASON),
             "path": _or_null(_PATH),
             "file": _or_null(file),

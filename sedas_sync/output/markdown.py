@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from sedas_sync.model.scene import Action, Kind
+from sedas_sync.model.scene import Action, ActionKind
 from sedas_sync.model.text import printable, size
 from sedas_sync.output.plan_text import by_datasets, total
 from sedas_sync.planning.compare import CHANGES, TRANSFERS, Plan
@@ -24,15 +24,15 @@ _PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;%()'-]|:(?= ))*", r
 _HARMFUL = re.compile(r"(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 ._\u0080-\U0010ffff-]", re.IGNORECASE)
 """What Markdown, HTML or a forge may make something of; an underscore within a word and a dash are nothing to them."""
 _COLUMNS = (
-    Kind.FETCH,
-    Kind.RESUME,
-    Kind.REPLACE,
-    Kind.ORDER,
-    Kind.WAIT,
-    Kind.ADOPT,
-    Kind.PRUNE,
-    Kind.SKIP,
-    Kind.KEEP,
+    ActionKind.FETCH,
+    ActionKind.RESUME,
+    ActionKind.REPLACE,
+    ActionKind.ORDER,
+    ActionKind.WAIT,
+    ActionKind.ADOPT,
+    ActionKind.PRUNE,
+    ActionKind.SKIP,
+    ActionKind.KEEP,
 )
 
 
@@ -50,7 +50,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
         head += ["", "**The search failed or stayed incomplete: there may be more to do than this.**"]
     head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failures])
     head += _list("Warnings", [_text(warning) for warning in of.warnings])
-    tail = ["", f"Carry it out with {_code(command)}."] if of.changes or of.counts[Kind.WAIT] else []
+    tail = ["", f"Carry it out with {_code(command)}."] if of.changes or of.counts[ActionKind.WAIT] else []
     room = limit - len("\n".join((*head, *tail)).encode())
     return "\n".join((*head, *_scenes(of, room), *tail, ""))
 
@@ -69,7 +69,7 @@ def _table(of: Plan, order: Sequence[str]) -> Iterator[str]:
         yield _row("**all**", *_counted(of.actions, kinds))
 
 
-def _counted(actions: Sequence[Action], kinds: Iterable[Kind]) -> Iterator[str]:
+def _counted(actions: Sequence[Action], kinds: Iterable[ActionKind]) -> Iterator[str]:
     for kind in kinds:
         yield str(sum(action.kind is kind for action in actions) or "")
     sizes = [action.size for action in actions if action.kind in TRANSFERS]
@@ -89,7 +89,7 @@ def _list(title: str, lines: list[str]) -> Iterator[str]:
 
 def _scenes(of: Plan, room: int) -> Iterator[str]:
     """The scenes that change or are waited for, folded; as many as there is room for."""
-    shown = [action for action in of.actions if action.kind in CHANGES or action.kind is Kind.WAIT]
+    shown = [action for action in of.actions if action.kind in CHANGES or action.kind is ActionKind.WAIT]
     if not shown:
         return
     shown.sort(key=lambda action: _COLUMNS.index(action.kind))

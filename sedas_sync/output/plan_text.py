@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sedas_sync.model.scene import Action, Kind
+from sedas_sync.model.scene import Action, ActionKind
 from sedas_sync.model.text import cells, count, printable, size
 from sedas_sync.output.style import PLAIN, Look, marked
 from sedas_sync.planning.compare import TRANSFERS, Plan
@@ -15,28 +15,28 @@ _SLACK = 2
 """So many more are listed all the same: a line that says so would take as much room."""
 
 _SIGNS = {
-    Kind.FETCH: ("+", "green"),
-    Kind.RESUME: ("+", "green"),
-    Kind.REPLACE: ("~", "yellow"),
-    Kind.ORDER: ("o", "magenta"),
-    Kind.WAIT: (".", "dim"),
-    Kind.ADOPT: (">", "cyan"),
-    Kind.PRUNE: ("-", "red"),
-    Kind.SKIP: ("x", "dim"),
-    Kind.KEEP: ("=", "dim"),
+    ActionKind.FETCH: ("+", "green"),
+    ActionKind.RESUME: ("+", "green"),
+    ActionKind.REPLACE: ("~", "yellow"),
+    ActionKind.ORDER: ("o", "magenta"),
+    ActionKind.WAIT: (".", "dim"),
+    ActionKind.ADOPT: (">", "cyan"),
+    ActionKind.PRUNE: ("-", "red"),
+    ActionKind.SKIP: ("x", "dim"),
+    ActionKind.KEEP: ("=", "dim"),
 }
 """In the order in which they are shown."""
 
 _WORDS = {
-    Kind.FETCH: "to fetch",
-    Kind.RESUME: "to resume",
-    Kind.REPLACE: "to replace",
-    Kind.ORDER: "to order",
-    Kind.WAIT: "to wait for",
-    Kind.ADOPT: "to adopt",
-    Kind.PRUNE: "to prune",
-    Kind.SKIP: "to skip",
-    Kind.KEEP: "kept",
+    ActionKind.FETCH: "to fetch",
+    ActionKind.RESUME: "to resume",
+    ActionKind.REPLACE: "to replace",
+    ActionKind.ORDER: "to order",
+    ActionKind.WAIT: "to wait for",
+    ActionKind.ADOPT: "to adopt",
+    ActionKind.PRUNE: "to prune",
+    ActionKind.SKIP: "to skip",
+    ActionKind.KEEP: "kept",
 }
 
 
@@ -44,7 +44,7 @@ _WORDS = {
 class Group:
     """Actions of one dataset that are of one kind."""
 
-    kind: Kind
+    kind: ActionKind
     reason: str | None
     """What all of them share; None where each has a reason of its own."""
     actions: tuple[Action, ...]
@@ -52,7 +52,7 @@ class Group:
 
 def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Group]:
     """Sort a dataset's actions by kind and reason; the scenes of a kind whose reason is their own are one group."""
-    by_kind: dict[Kind, dict[str, list[Action]]] = {kind: {} for kind in _SIGNS}
+    by_kind: dict[ActionKind, dict[str, list[Action]]] = {kind: {} for kind in _SIGNS}
     for action in actions:
         by_kind[action.kind].setdefault(why(action), []).append(action)
     found = []
@@ -106,9 +106,9 @@ def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN
         lines.append(f"Run `{command}` to do this.")
     elif of.failures:
         lines.append("There is nothing else to do: put that right, and plan again.")
-    elif any(action.kind is Kind.WAIT and action.order is not None for action in of.actions):
+    elif any(action.kind is ActionKind.WAIT and action.order is not None for action in of.actions):
         lines.append(f"Run `{command}` to wait for the orders and fetch what is ready.")
-    elif of.counts[Kind.WAIT]:
+    elif of.counts[ActionKind.WAIT]:
         lines.append(f"Run `{command}` again later: it fetches what has come back online by then.")
     return "\n".join(lines)
 
@@ -136,10 +136,10 @@ def _why(of: Plan, action: Action) -> str:
 def _group_lines(group: Group, why: Callable[[Action], str], everything: bool, look: Look) -> Iterator[str]:
     sign, colour = _SIGNS[group.kind]
     sizes = [action.size for action in group.actions if action.size is not None]
-    amount = f", {size(sum(sizes))}" if len(sizes) == len(group.actions) and group.kind is not Kind.KEEP else ""
+    amount = f", {size(sum(sizes))}" if len(sizes) == len(group.actions) and group.kind is not ActionKind.KEEP else ""
     shared = "" if group.reason is None else f": {group.reason}"
     yield f"  {look.paint(group.kind.value, colour)} {len(group.actions):,}{amount}{shared}"
-    if group.kind is Kind.KEEP and not everything:
+    if group.kind is ActionKind.KEEP and not everything:
         return
     fold = look.fold and not everything and len(group.actions) > FOLD + _SLACK
     shown = group.actions[:FOLD] if fold else group.actions
@@ -166,7 +166,7 @@ def total(of: Plan, look: Look = PLAIN) -> str:
     counts = of.counts
     parts = [f"{counts[kind]:,} {word}" for kind, word in _WORDS.items() if counts[kind]]
     said = ", ".join(parts) if parts else "no scenes"
-    if not of.changes and not counts[Kind.WAIT] and not of.failures:
+    if not of.changes and not counts[ActionKind.WAIT] and not of.failures:
         return f"{look.paint('Nothing to do:', 'bold')} {said}."
     amount = _amount(of)
     if not of.search_complete:

@@ -12,12 +12,12 @@ from sedas_sync.output.table import table
 
 if TYPE_CHECKING:  # their modules import the whole of the manifest and its geometry
     from sedas_sync.planning.explain import Explanation
-    from sedas_sync.planning.lock import Relocked
+    from sedas_sync.planning.lock import LockUpdate
 
 if TYPE_CHECKING:
     from sedas_sync.operations.adopt import Adoption, File
     from sedas_sync.operations.status import Status
-    from sedas_sync.operations.verify import Report
+    from sedas_sync.operations.verify import VerifyReport
 
 INTERRUPTED = range(129, 256)
 """The exit code of a run that was told to stop."""
@@ -91,7 +91,7 @@ def _entry(head: str, fact: str, look: Look, *, width: int = 8) -> str:
     return look.wrap(printable(fact), f"  {head:<{width}}  ")
 
 
-def relocked(of: "Relocked", *, check: bool, look: Look = PLAIN) -> str:
+def relocked(of: "LockUpdate", *, check: bool, look: Look = PLAIN) -> str:
     """Write what has become of a lock: each difference, and how many scenes it has."""
     said = of.changes
     lines = [printable(difference) for difference in of.differences]
@@ -244,7 +244,7 @@ def sources(found: Iterable[Mapping[str, Any]], look: Look = PLAIN) -> str:
     return "\n".join(lines)
 
 
-def verified(of: "Report") -> str:
+def verified(of: "VerifyReport") -> str:
     """Write what is wrong with a mirror's files, a line each, and the counts."""
     lines = [
         f"{item.finding.value:<8} {printable(item.path or item.id or '')}  ({printable(item.detail)})"

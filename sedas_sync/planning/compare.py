@@ -1,6 +1,6 @@
 """The diff: what is wanted, what is held, what is ordered → exactly one action for every scene, with its reason.
 
-Pure: the shell gathers what the folder holds (`Observed`) before, and hands it over as values. Decisions, in order:
+Pure: the shell gathers what the folder holds (`DiskState`) before, and hands it over as values. Decisions, in order:
 
 =================================================  ======  =========
 what is here                                       online  action
@@ -33,16 +33,18 @@ from msgspec.structs import replace
 
 from sedas_sync.model.assets import assets_differ
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Action, Holding, Kind, Order, OrderState, Scene, SceneId, Want
+from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
 from sedas_sync.model.text import named, size
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 """Where a scene without a sensing time stands among the others."""
 
-CHANGES = frozenset({Kind.FETCH, Kind.RESUME, Kind.ORDER, Kind.REPLACE, Kind.ADOPT, Kind.PRUNE})
+CHANGES = frozenset(
+    {ActionKind.FETCH, ActionKind.RESUME, ActionKind.ORDER, ActionKind.REPLACE, ActionKind.ADOPT, ActionKind.PRUNE}
+)
 """Actions that change something: what `plan --exit-code` answers 10 for."""
-TRANSFERS = frozenset({Kind.FETCH, Kind.RESUME, Kind.REPLACE})
-_FROM_AN_ARCHIVE = TRANSFERS | {Kind.ORDER, Kind.WAIT}
+TRANSFERS = frozenset({ActionKind.FETCH, ActionKind.RESUME, ActionKind.REPLACE})
+_FROM_AN_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 NEW = "not in the mirror"
 
 LOST_AFTER = 3
@@ -59,10 +61,10 @@ class FileState(StrEnum):
     """Something else: other bytes, a damaged file, a symbolic link, a folder."""
 
 
-class Observed(Struct, frozen=True, kw_only=True, gc=False):
+class DiskState(Struct, frozen=True, kw_only=True, gc=False):
     """What the folder shows for one wanted scene."""
 
-    held: Holding | None = None
+    held: LocalScene | None = None
     """From the index; for an untracked file that is right, what the index would say."""
     state: FileState = FileState.ABSENT
     """Of the held file, or else of what stands at the wanted path."""
@@ -74,7 +76,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """Bytes of a download that can go on."""
 
 
-NOTHING_HERE = Observed()
+NOTHING_ON_DISK = DiskState()
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -93,7 +95,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The datasets it was narrowed to; all of the manifest's where empty."""
     archives: Mapping[str, Mapping[str, str | None]] = {}  # a struct makes each its own
     """Type and URL of each archive by its key, where the manifest has several."""
-    refreshed: tuple[Holding, ...] = ()
+    refreshed: tuple[LocalScene, ...] = ()
     """Held files whose time, or the catalogue's digest, changed and whose bytes did not: to be remembered with it."""
     polled: tuple[Order, ...] = ()
     """Orders as the archive described them while planning."""
@@ -110,10 +112,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         return sum(action.kind in CHANGES for action in self.actions)
 
     @property
-    def counts(self) -> dict[Kind, int]:
+    def counts(self) -> dict[ActionKind, int]:
         """How many scenes each kind of action has, zeros included."""
         counted = Counter(action.kind for action in self.actions)
-        return {kind: counted[kind] for kind in Kind}
+        return {kind: counted[kind] for kind in ActionKind}
 
     @property
     def bytes(self) -> int | None:
@@ -137,7 +139,9 @@ class Plan(Struct, frozen=True, kw_only=True):
             **({"archives": {key: dict(facts) for key, facts in self.archives.items()}} if self.archives else {}),
             "search_complete": self.search_complete,
             "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
-            "actions": (self._json(action) for action in self.actions if everything or action.kind is not Kind.KEEP),
+            "actions": (
+                self._json(action) for action in self.actions if everything or action.kind is not ActionKind.KEEP
+            ),
             "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
             "warnings": list(self.warnings),
         }
@@ -161,14 +165,14 @@ def kept_until(ids: Sequence[SceneId]) -> str:
     return f"kept until {named(ids)} {'is' if len(ids) == 1 else 'are'} downloaded"
 
 
-def are_unlike(held: Holding, want: Want) -> bool:
+def differ_in_form(held: LocalScene, want: DesiredScene) -> bool:
     """Whether a scene is held as a folder of files and wanted as one file, or the other way round."""
     return bool(held.files) != bool(want.scene.assets)
 
 
-def in_place(want: Want, here: Observed) -> bool:
+def in_place(want: DesiredScene, here: DiskState) -> bool:
     """Whether all that a scene needs is here, so that its archive has nothing to be asked for."""
-    return _kind(want, here, _LENIENT)[0] in (Kind.KEEP, Kind.ADOPT, Kind.SKIP)
+    return _kind(want, here, _LENIENT)[0] in (ActionKind.KEEP, ActionKind.ADOPT, ActionKind.SKIP)
 
 
 def action_json(action: Action) -> dict[str, Any]:
@@ -183,16 +187,16 @@ def action_json(action: Action) -> dict[str, Any]:
     }
 
 
-def settled(order: Order) -> Order:
+def with_lost_as_failed(order: Order) -> Order:
     """Call an order failed that the archive has not known for several answers in a row."""
     if order.missing < LOST_AFTER:
         return order
     return replace(order, state=OrderState.FAILED, detail=f"the archive has not known it for {order.missing} answers")
 
 
-def decide(
-    wants: Mapping[SceneId, Want],
-    observed: Mapping[SceneId, Observed],
+def choose_actions(
+    wants: Mapping[SceneId, DesiredScene],
+    observed: Mapping[SceneId, DiskState],
     orders: Mapping[SceneId, Order],
     *,
     sizes: Mapping[SceneId, int] | None = None,
@@ -220,7 +224,7 @@ def decide(
     return tuple(
         _action(
             want,
-            observed.get(want.scene.id, NOTHING_HERE),
+            observed.get(want.scene.id, NOTHING_ON_DISK),
             orders.get(want.scene.id),
             known,
             measure,
@@ -229,7 +233,7 @@ def decide(
     )
 
 
-def _by_time(want: Want) -> tuple[datetime, SceneId]:
+def _by_time(want: DesiredScene) -> tuple[datetime, SceneId]:
     return want.scene.start or _UNDATED, want.scene.id
 
 
@@ -249,11 +253,11 @@ class _Measure:
         self._several = several
         self._unlike = unlike
 
-    def refuses(self, held: Holding, want: Want) -> bool:
+    def refuses(self, held: LocalScene, want: DesiredScene) -> bool:
         """Whether what is held is no substitute for what is wanted: a folder for a file, or a file for a folder."""
-        return self._unlike is not None and are_unlike(held, want) and held.id not in self._unlike
+        return self._unlike is not None and differ_in_form(held, want) and held.id not in self._unlike
 
-    def of(self, held: Holding, want: Want) -> Scene | None:
+    def of(self, held: LocalScene, want: DesiredScene) -> Scene | None:
         """What the archive that gave a file says of it now; None where that is not known."""
         for place in want.places:
             if self._identities.get(place.archive) == held.archive:
@@ -266,18 +270,20 @@ class _Measure:
         return want.scene
 
 
-def _action(want: Want, here: Observed, order: Order | None, sizes: Mapping[SceneId, int], measure: _Measure) -> Action:
+def _action(
+    want: DesiredScene, here: DiskState, order: Order | None, sizes: Mapping[SceneId, int], measure: _Measure
+) -> Action:
     scene = want.scene
     kind, reason = _kind(want, here, measure)
-    replaces = kind is Kind.REPLACE and here.state is FileState.INTACT
+    replaces = kind is ActionKind.REPLACE and here.state is FileState.INTACT
     if kind in TRANSFERS and not scene.online and scene.offline is not None:
-        kind, reason, order, replaces = Kind.WAIT, scene.offline, None, False
+        kind, reason, order, replaces = ActionKind.WAIT, scene.offline, None, False
     elif kind in TRANSFERS and not scene.online:
         kind, reason = _without_a_link(kind, reason, order)
     else:
         order = None
     size = scene.size if scene.size is not None else sizes.get(scene.id)
-    if here.held is not None and kind in (Kind.KEEP, Kind.ADOPT):
+    if here.held is not None and kind in (ActionKind.KEEP, ActionKind.ADOPT):
         size = here.held.size
     return Action(
         kind=kind,
@@ -294,49 +300,52 @@ def _action(want: Want, here: Observed, order: Order | None, sizes: Mapping[Scen
     )
 
 
-def _kind(want: Want, here: Observed, measure: _Measure) -> tuple[Kind, str]:
+def _kind(want: DesiredScene, here: DiskState, measure: _Measure) -> tuple[ActionKind, str]:
     """What to do if the scene's bytes can be had now."""
     held = here.held
     if want.scene.planned:
-        return Kind.SKIP, "a planned acquisition"
+        return ActionKind.SKIP, "a planned acquisition"
     if held is not None and here.state is FileState.INTACT:
         if not here.tracked:
-            return Kind.ADOPT, "an untracked file here is this scene"
+            return ActionKind.ADOPT, "an untracked file here is this scene"
         if changed := _changed(held, want, measure):
-            return Kind.REPLACE, changed
+            return ActionKind.REPLACE, changed
         if held.path != want.path:
-            return Kind.ADOPT, f"held at {held.path}, the layout now puts it at {want.path}"
-        return Kind.KEEP, "held and unchanged"
+            return ActionKind.ADOPT, f"held at {held.path}, the layout now puts it at {want.path}"
+        return ActionKind.KEEP, "held and unchanged"
     if here.tracked and here.state is FileState.DAMAGED:
         if held is not None and held.files:
-            return Kind.REPLACE, "damaged here: a file of it is gone, or is not what was fetched"
-        return Kind.REPLACE, "damaged here: the bytes are not those that were fetched"
+            return ActionKind.REPLACE, "damaged here: a file of it is gone, or is not what was fetched"
+        return ActionKind.REPLACE, "damaged here: the bytes are not those that were fetched"
     if here.blocked:
-        return Kind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"
+        return ActionKind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"
     if here.partial:
-        return Kind.RESUME, f"{size(here.partial)} of it are here"
+        return ActionKind.RESUME, f"{size(here.partial)} of it are here"
     if here.tracked:
-        return Kind.FETCH, "was held, its file is gone"
+        return ActionKind.FETCH, "was held, its file is gone"
     if here.state is FileState.DAMAGED:
-        return Kind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"
-    return Kind.FETCH, NEW
+        return ActionKind.FETCH, "not in the mirror; what stands in its place is not this scene and will be set aside"
+    return ActionKind.FETCH, NEW
 
 
-def _without_a_link(kind: Kind, reason: str, order: Order | None) -> tuple[Kind, str]:
+def _without_a_link(kind: ActionKind, reason: str, order: Order | None) -> tuple[ActionKind, str]:
     """What to do for a scene whose bytes are wanted and that is in the long-term archive."""
     if order is None:
         why = "in the long-term archive, no order yet"
-        return Kind.ORDER, why if reason == NEW else f"{reason}; {why}"
+        return ActionKind.ORDER, why if reason == NEW else f"{reason}; {why}"
     if order.state is OrderState.READY:
         return kind, f"{reason}; order {order.order} is ready"
     if order.state is OrderState.PENDING:
-        return Kind.WAIT, f"order {order.order} is not ready"
-    return Kind.ORDER, f"in the long-term archive; order {order.order} failed ({order.detail or 'no reason given'})"
+        return ActionKind.WAIT, f"order {order.order} is not ready"
+    return (
+        ActionKind.ORDER,
+        f"in the long-term archive; order {order.order} failed ({order.detail or 'no reason given'})",
+    )
 
 
 def restated(
-    wants: Mapping[SceneId, Want],
-    observed: Mapping[SceneId, Observed],
+    wants: Mapping[SceneId, DesiredScene],
+    observed: Mapping[SceneId, DiskState],
     *,
     identities: Mapping[str, str],
     several: bool = False,
@@ -367,7 +376,7 @@ def restated(
     return found
 
 
-def _changed(held: Holding, want: Want, measure: _Measure) -> str | None:
+def _changed(held: LocalScene, want: DesiredScene, measure: _Measure) -> str | None:
     if want.sha256 is not None:
         # What a lock demands does not change with the catalogue.
         return None if held.sha256 == want.sha256 else f"differs from the lock: its sha256 here is {held.sha256}"

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from sedas_sync.model.events import iso
-from sedas_sync.model.scene import Action, Holding, Kind, Order, Place, Scene, SceneId
+from sedas_sync.model.scene import Action, ActionKind, LocalScene, Order, Scene, SceneId, Source
 from sedas_sync.planning.select import Refusal
 
 NOT_FOUND = "search"
 """What is said for a rule where a scene fits all of them, and the search did not give it."""
 
 _NEXT = {
-    Kind.KEEP: "nothing: it is held and unchanged",
-    Kind.FETCH: "fetch it",
-    Kind.RESUME: "go on with its download",
-    Kind.ORDER: "order it from the long-term archive",
-    Kind.WAIT: "ask for its order again",
-    Kind.REPLACE: "fetch it anew and replace the file",
-    Kind.ADOPT: "take the file into the index",
-    Kind.PRUNE: "remove the file",
-    Kind.SKIP: "skip it: it cannot be had",
+    ActionKind.KEEP: "nothing: it is held and unchanged",
+    ActionKind.FETCH: "fetch it",
+    ActionKind.RESUME: "go on with its download",
+    ActionKind.ORDER: "order it from the long-term archive",
+    ActionKind.WAIT: "ask for its order again",
+    ActionKind.REPLACE: "fetch it anew and replace the file",
+    ActionKind.ADOPT: "take the file into the index",
+    ActionKind.PRUNE: "remove the file",
+    ActionKind.SKIP: "skip it: it cannot be had",
 }
 
 
@@ -45,10 +45,10 @@ class Explanation:
     """For each dataset, the rule that leaves the scene out; None where it wants it."""
     action: Action | None
     """Its place in the plan; None where no dataset wants it."""
-    held: Holding | None
+    held: LocalScene | None
     order: Order | None
     last_error: str | None
-    places: tuple[Place, ...] = ()
+    places: tuple[Source, ...] = ()
     """Where it can be had, best first, where the manifest has several archives and one of them lists it."""
     held_from: str | None = None
     """The key of the archive that gave the file; None where the manifest has one archive, or that is not known."""
@@ -65,7 +65,7 @@ class Explanation:
     @property
     def next(self) -> str:
         """What the next apply will do."""
-        if self.action is not None and self.action.kind is Kind.WAIT and self.action.order is None:
+        if self.action is not None and self.action.kind is ActionKind.WAIT and self.action.order is None:
             return "fetch it, once it is online again"
         if self.action is not None:
             return _NEXT[self.action.kind]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import SINGLE, ArchiveConfig, Dataset, DateSpec, Manifest
 from sedas_sync.model.assets import listing_digest
-from sedas_sync.model.scene import Action, Holding, Kind, Scene, SceneId, Want
+from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, Scene, SceneId
 
 VERSION = 1
 """The lock format this package reads and writes."""
@@ -45,7 +45,7 @@ class LockDamagedError(ManifestError):
         self.what = what
 
 
-class PinnedFile(NamedTuple):
+class LockedFile(NamedTuple):
     """One file of a pinned scene that consists of several."""
 
     name: str
@@ -54,7 +54,7 @@ class PinnedFile(NamedTuple):
     sha256: str | None = None
 
 
-class Pin(NamedTuple):
+class LockedScene(NamedTuple):
     """One scene of a lock."""
 
     id: SceneId
@@ -69,12 +69,12 @@ class Pin(NamedTuple):
     """WKT, as the archive gave it."""
     archives: tuple[str, ...] = ()
     """Keys of the archives that have it, sorted; empty where the manifest has one archive only."""
-    files: tuple[PinnedFile, ...] = ()
+    files: tuple[LockedFile, ...] = ()
     """Sorted by name, where the scene consists of several; `sha256` is then that of their listing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class LockHead:
     """What a lock was made from."""
 
     archives: Mapping[str, Mapping[str, Any]]
@@ -91,12 +91,12 @@ class Head:
 class Lock:
     """A head and its scenes."""
 
-    head: Head
-    scenes: Mapping[SceneId, Pin]
+    head: LockHead
+    scenes: Mapping[SceneId, LockedScene]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class LockChanges:
     """How one lock differs from another in its scenes."""
 
     added: tuple[SceneId, ...] = ()
@@ -109,14 +109,14 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relocked:
+class LockUpdate:
     """A lock that was brought up to date, or would be."""
 
     path: str
     lock: Lock
     differences: tuple[str, ...]
     """What the manifest says otherwise than the lock there was."""
-    changes: Changes
+    changes: LockChanges
     """Of its scenes."""
     news: bool
     """Whether the lock had to be written."""
@@ -138,11 +138,11 @@ class Relocked:
 # -- making ----------------------------------------------------------------------------------------------------------
 
 
-def head_of(manifest: Manifest, now: datetime | None) -> Head:
+def head_of(manifest: Manifest, now: datetime | None) -> LockHead:
     """What a lock of this manifest is made from; its dates are made absolute where `now` is given."""
     used = {key for dataset in manifest.datasets.values() for key in dataset.archive}
     aois = {name for dataset in manifest.datasets.values() for name in dataset.aoi}
-    return Head(
+    return LockHead(
         archives={key: _address(config) for key, config in manifest.archives.items() if key in used},
         aois={name: manifest.aois[name].wkt for name in sorted(aois)},
         datasets={name: _rules(dataset) for name, dataset in manifest.datasets.items()},
@@ -154,7 +154,9 @@ def head_of(manifest: Manifest, now: datetime | None) -> Head:
     )
 
 
-def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding], before: Lock | None = None) -> Lock:
+def lock_scenes(
+    head: LockHead, actions: Iterable[Action], held: Mapping[SceneId, LocalScene], before: Lock | None = None
+) -> Lock:
     """Pin the scenes of a plan.
 
     A digest comes from the file where the mirror holds it, else from the lock there was before: whoever resolves a
@@ -170,7 +172,7 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
     several = len(head.archives) > 1
     scenes = {}
     for action in actions:
-        if action.want is None or action.kind is Kind.SKIP:
+        if action.want is None or action.kind is ActionKind.SKIP:
             continue
         want, scene, file, pin = action.want, action.want.scene, held.get(action.id), old.get(action.id)
         size, sha256 = _size_of(want), None
@@ -178,7 +180,7 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
             size, sha256 = file.size, file.sha256
         elif pin is not None and size in (None, pin.size) and _same_names(scene, pin):
             size, sha256 = pin.size, pin.sha256
-        scenes[action.id] = Pin(
+        scenes[action.id] = LockedScene(
             id=action.id,
             datasets=tuple(sorted(action.datasets)),
             start=scene.start,
@@ -191,24 +193,24 @@ def pinned(head: Head, actions: Iterable[Action], held: Mapping[SceneId, Holding
     return Lock(head=head, scenes=scenes)
 
 
-def _same_names(scene: Scene, pin: Pin) -> bool:
+def _same_names(scene: Scene, pin: LockedScene) -> bool:
     return {asset.name for asset in scene.assets} == {file.name for file in pin.files}
 
 
-def _pinned_files(want: Want, held: Holding | None, before: Pin | None) -> tuple[PinnedFile, ...]:
+def _pinned_files(want: DesiredScene, held: LocalScene | None, before: LockedScene | None) -> tuple[LockedFile, ...]:
     if held is not None:
-        return tuple(PinnedFile(file.name, file.size, file.sha256) for file in held.files)
+        return tuple(LockedFile(file.name, file.size, file.sha256) for file in held.files)
     old = {} if before is None else {file.name: file for file in before.files}
     files = []
     for asset in sorted(want.scene.assets, key=lambda asset: asset.name):
         # Which of several archives gives it changes from day to day.
         size = None if want.places else asset.size
         was = old.get(asset.name)
-        files.append(was if was is not None and size in (None, was.size) else PinnedFile(asset.name, size))
+        files.append(was if was is not None and size in (None, was.size) else LockedFile(asset.name, size))
     return tuple(files)
 
 
-def _size_of(want: Want) -> int | None:
+def _size_of(want: DesiredScene) -> int | None:
     """The size of a scene where all archives that have it agree: which one gives it changes from day to day."""
     scenes = [place.scene for place in want.places] or [want.scene]
     stated = {scene.size for scene in scenes if not scene.nominal} - {None}
@@ -278,7 +280,7 @@ def lines(lock: Lock) -> Iterator[str]:
         yield f"{_line(_scene(lock.scenes[scene_id]))}\n"
 
 
-def _scene(pin: Pin) -> dict[str, Any]:
+def _scene(pin: LockedScene) -> dict[str, Any]:
     values: dict[str, Any] = {"id": pin.id, "datasets": list(pin.datasets)}
     if pin.start is not None:
         values["start"] = pin.start.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -335,7 +337,7 @@ def loads(text: str, source: str) -> Lock:
     """
     first, *rest = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
     head = _head(_object(first, source, 1), source)
-    scenes: dict[SceneId, Pin] = {}
+    scenes: dict[SceneId, LockedScene] = {}
     for number, values in enumerate(_objects(rest, source), 2):
         try:
             pin = _pin(values)
@@ -366,7 +368,7 @@ def _object(line: str, source: str, number: int) -> Any:
         raise LockDamagedError(f"{source}: line {number}: is not JSON{hint}") from None
 
 
-def _head(values: Any, source: str) -> Head:
+def _head(values: Any, source: str) -> LockHead:
     version = values.get("version") if isinstance(values, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise LockDamagedError(f"{source}: line 1: is no head of a lock")
@@ -381,12 +383,12 @@ def _head(values: Any, source: str) -> Head:
         raise LockDamagedError(f"{source}: line 1: is no head of a lock") from None
 
 
-def head_json(head: Head) -> dict[str, Any]:
+def head_json(head: LockHead) -> dict[str, Any]:
     """Return a head as JSON data, for documents that carry one."""
     return dict(json.loads(dumps(Lock(head=head, scenes={}))))
 
 
-def head_from(values: Mapping[str, Any]) -> Head:
+def head_from(values: Mapping[str, Any]) -> LockHead:
     """Read a head from JSON data.
 
     Raises:
@@ -399,7 +401,7 @@ def head_from(values: Mapping[str, Any]) -> Head:
         if "interval" in rules:
             first, last = rules["interval"]
             intervals[name] = (first, last)
-    return Head(
+    return LockHead(
         archives={key: dict(address) for key, address in values["archives"].items()},
         aois=dict(values["aois"]),
         datasets=datasets,
@@ -407,7 +409,7 @@ def head_from(values: Mapping[str, Any]) -> Head:
     )
 
 
-def _pin(values: dict[str, Any]) -> Pin:
+def _pin(values: dict[str, Any]) -> LockedScene:
     scene_id, datasets, start = values["id"], values["datasets"], values.get("start")
     size, sha256, footprint = values.get("size"), values.get("sha256"), values.get("footprint")
     archives = values.get("archives", [])
@@ -427,7 +429,7 @@ def _pin(values: dict[str, Any]) -> Pin:
     moment = None if start is None else datetime.fromisoformat(start)
     if moment is not None and moment.tzinfo is None:
         raise ValueError(start)
-    return Pin(
+    return LockedScene(
         scene_id,
         tuple(datasets),
         moment,
@@ -439,7 +441,7 @@ def _pin(values: dict[str, Any]) -> Pin:
     )
 
 
-def _files(values: Any, whole: str | None) -> tuple[PinnedFile, ...]:
+def _files(values: Any, whole: str | None) -> tuple[LockedFile, ...]:
     if not isinstance(values, dict):
         raise TypeError(values)
     files = []
@@ -454,7 +456,7 @@ def _files(values: Any, whole: str | None) -> tuple[PinnedFile, ...]:
         )
         if not fits:
             raise ValueError(name)
-        files.append(PinnedFile(name, size, sha256))
+        files.append(LockedFile(name, size, sha256))
     # Where the scene's digest is known each file's is, and the two have to say the same.
     if files and whole not in (None, listing_digest((file.name, file.sha256 or "") for file in files)):
         raise ValueError(whole)
@@ -472,7 +474,7 @@ def mismatches(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
     return differences(head_of(manifest, None), lock.head)
 
 
-def differences(mine: Head, other: Head, *, called: str = "the lock") -> tuple[str, ...]:
+def differences(mine: LockHead, other: LockHead, *, called: str = "the lock") -> tuple[str, ...]:
     """Name each difference between two heads; their intervals follow from their dates, and are not compared.
 
     Args:
@@ -494,7 +496,7 @@ def differences(mine: Head, other: Head, *, called: str = "the lock") -> tuple[s
     return tuple(said)
 
 
-def _archives_differ(mine: Head, other: Head, called: str) -> Iterator[str]:
+def _archives_differ(mine: LockHead, other: LockHead, called: str) -> Iterator[str]:
     for key in sorted({*mine.archives} & {*other.archives}):
         path = key if key == SINGLE else f"archives.{key}"
         here_all, there_all = mine.archives[key], other.archives[key]
@@ -504,14 +506,14 @@ def _archives_differ(mine: Head, other: Head, called: str) -> Iterator[str]:
                 yield _sentence(f"{path}.{part}", here, there, called)
 
 
-def _aois_differ(mine: Head, other: Head, called: str) -> Iterator[str]:
+def _aois_differ(mine: LockHead, other: LockHead, called: str) -> Iterator[str]:
     for name in sorted({*mine.aois} & {*other.aois}):
         if mine.aois[name] != other.aois[name]:
             here, there = _where_they_part(mine.aois[name], other.aois[name])
             yield f"aoi.{name} is {here}, {called} has {there}"
 
 
-def _dataset_differs(name: str, mine: Head, other: Head, called: str) -> Iterator[str]:
+def _dataset_differs(name: str, mine: LockHead, other: LockHead, called: str) -> Iterator[str]:
     here, there = mine.datasets[name], other.datasets[name]
     keys = ({*here} | {*there}) - {"archive", "aoi", "filters"}
     for key in sorted(keys):
@@ -574,9 +576,9 @@ def _where_they_part(one: str, two: str) -> tuple[str, str]:
     return mark + _shown(one[begin:]), mark + _shown(two[begin:])
 
 
-def changes(old: Lock, new: Lock) -> Changes:
+def changes(old: Lock, new: Lock) -> LockChanges:
     """Say how the scenes of a lock have changed."""
-    return Changes(
+    return LockChanges(
         added=tuple(sorted(new.scenes.keys() - old.scenes.keys())),
         removed=tuple(sorted(old.scenes.keys() - new.scenes.keys())),
         changed=tuple(
@@ -587,7 +589,7 @@ def changes(old: Lock, new: Lock) -> Changes:
     )
 
 
-def _changed(old: Pin, new: Pin) -> str:
+def _changed(old: LockedScene, new: LockedScene) -> str:
     parts = []
     for name in ("datasets", "start", "size", "sha256", "footprint", "archives", "files"):
         was, now = getattr(old, name), getattr(new, name)

@@ -12,29 +12,29 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.lookup import LookUp
+from sedas_sync.archives.lookup import SceneLookup
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.metadata import scene_of
-from sedas_sync.model.scene import Action, Holding, Kind, Scene, SceneId, Want
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.model.text import named, size
 from sedas_sync.planning.compare import TRANSFERS, FileState, Plan, kept_until
-from sedas_sync.planning.select import Desired, Refusal, desired
-from sedas_sync.planning.sources import product_of
+from sedas_sync.planning.select import Refusal, Selection, select
+from sedas_sync.planning.sources import product_id
 from sedas_sync.state.inspect import state_of
-from sedas_sync.state.staging import spare
+from sedas_sync.state.staging import unwanted_downloads
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _A_MIRROR = 20
 """Scenes that a mirror has to hold for a share of them to tell anything."""
 _MANY_REPLACED = 0.2
 """The share of a mirror that may be replaced without a question."""
-_ARRIVES = TRANSFERS | {Kind.KEEP, Kind.ADOPT}
+_ARRIVES = TRANSFERS | {ActionKind.KEEP, ActionKind.ADOPT}
 """Actions after which their scenes are in the mirror, where nothing fails."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class PruneLimit:
     """How many files may be removed without a question."""
 
     number: float = 10.0
@@ -44,7 +44,7 @@ class Limit:
     """Whatever the share comes to."""
 
     @classmethod
-    def parse(cls, text: str) -> "Limit":
+    def parse(cls, text: str) -> "PruneLimit":
         """Read `N` or `N%`, which are taken as they stand.
 
         Raises:
@@ -62,11 +62,11 @@ class Limit:
         return max(self.least, int(held * self.number / 100)) if self.percent else int(self.number)
 
 
-DEFAULT = Limit()
+DEFAULT = PruneLimit()
 
 
 @dataclass(slots=True)
-class Judged:
+class PruneDecision:
     """What is to become of held files that no dataset was found to want."""
 
     prune: list[Action] = field(default_factory=list)
@@ -81,13 +81,13 @@ class Judged:
 
 def judge(
     manifest: Manifest,
-    wants: Mapping[SceneId, Want],
+    wants: Mapping[SceneId, DesiredScene],
     offered: Mapping[SceneId, Scene],
-    unwanted: Iterable[Holding],
+    unwanted: Iterable[LocalScene],
     now: datetime,
     *,
     wrong_clock: str | None = None,
-) -> Judged:
+) -> PruneDecision:
     """Judge held files by the manifest's rules.
 
     Args:
@@ -98,12 +98,12 @@ def judge(
         now: the instant that relative dates are counted from.
         wrong_clock: why that instant may be wrong, so that no relative date removes anything; None where it is not.
     """
-    judged = Judged()
-    held: dict[SceneId, Holding] = {}
+    judged = PruneDecision()
+    held: dict[SceneId, LocalScene] = {}
     scenes: dict[SceneId, Scene] = {}
     for item in sorted(unwanted, key=lambda item: item.path):
         try:
-            scenes[item.id] = offered.get(item.id) or scene_of(item.facts)
+            scenes[item.id] = offered.get(item.id) or scene_from_metadata(item.facts)
         except (ValueError, TypeError):
             judged.warnings.append(f"{item.path}: is kept, since nothing is known by which its scene could be judged")
             continue
@@ -116,17 +116,17 @@ def judge(
         want = verdict.wants.get(scene_id)
         if want is not None:
             judged.keep.append(
-                _action(Kind.KEEP, item, want.datasets, "still fits; the catalogue does not list it now")
+                _action(ActionKind.KEEP, item, want.datasets, "still fits; the catalogue does not list it now")
             )
         elif doubt := _doubt(scenes[scene_id], verdict, scene_id):
             judged.warnings.append(f"{item.path}: is kept, since its scene cannot be judged: {doubt}")
         elif wrong_clock is not None and _by_the_clock(manifest, scenes[scene_id], verdict, now):
             why = f"kept, though a relative date leaves it out: {wrong_clock}"
-            judged.stay.append(_action(Kind.KEEP, item, (), why))
+            judged.stay.append(_action(ActionKind.KEEP, item, (), why))
             judged.doubted = True
         else:
             after = newer.of(verdict.refused.get(scene_id, {}).values())
-            judged.prune.append(_action(Kind.PRUNE, item, (), _reason(verdict, scene_id), after=after))
+            judged.prune.append(_action(ActionKind.PRUNE, item, (), _reason(verdict, scene_id), after=after))
     if judged.doubted:
         kept = named([action.id for action in judged.stay])
         judged.warnings.append(
@@ -136,7 +136,7 @@ def judge(
     return judged
 
 
-def _by_the_clock(manifest: Manifest, scene: Scene, verdict: Desired, now: datetime) -> bool:
+def _by_the_clock(manifest: Manifest, scene: Scene, verdict: Selection, now: datetime) -> bool:
     """Whether a dataset leaves a scene out by a date that is another one every day."""
     start = scene.start
     return start is not None and any(
@@ -151,7 +151,7 @@ class _Superseding:
     Thousands of old scenes may wait for the same thousands of new ones: what they have in common is kept once.
     """
 
-    def __init__(self, wants: Mapping[SceneId, Want], others: Mapping[SceneId, Want]) -> None:
+    def __init__(self, wants: Mapping[SceneId, DesiredScene], others: Mapping[SceneId, DesiredScene]) -> None:
         self._wants = wants
         self._others = others
         self._known: dict[tuple[int, ...], tuple[SceneId, ...]] = {}
@@ -168,11 +168,11 @@ class _Superseding:
         if all(scene_id in self._wants for scene_id in ids):
             return tuple(ids)
         # Another archive may write the same product's id another way.
-        known = {product_of(scene_id): scene_id for scene_id in (*self._others, *self._wants)}
-        return tuple(dict.fromkeys(known.get(product_of(scene_id), scene_id) for scene_id in ids))
+        known = {product_id(scene_id): scene_id for scene_id in (*self._others, *self._wants)}
+        return tuple(dict.fromkeys(known.get(product_id(scene_id), scene_id) for scene_id in ids))
 
 
-def settled(judged: Judged, planned: Iterable[Action]) -> Judged:
+def settled(judged: PruneDecision, planned: Iterable[Action]) -> PruneDecision:
     """Keep the files of superseded scenes whose successors a plan does not bring: ordered, awaited, or not to be had.
 
     Args:
@@ -180,7 +180,9 @@ def settled(judged: Judged, planned: Iterable[Action]) -> Judged:
         planned: what is to be done about the scenes that are wanted.
     """
     coming = {action.id for action in (*planned, *judged.keep) if action.kind in _ARRIVES}
-    result = Judged(keep=judged.keep, stay=list(judged.stay), warnings=list(judged.warnings), doubted=judged.doubted)
+    result = PruneDecision(
+        keep=judged.keep, stay=list(judged.stay), warnings=list(judged.warnings), doubted=judged.doubted
+    )
     waiting: dict[tuple[SceneId, ...], list[SceneId]] = {}
     lacking: dict[int, tuple[SceneId, ...]] = {}
     for action in judged.prune:
@@ -192,7 +194,7 @@ def settled(judged: Judged, planned: Iterable[Action]) -> Judged:
             continue
         waiting.setdefault(missing, []).append(action.id)
         why = f"{kept_until(missing)}; then {action.reason}"
-        result.stay.append(replace(action, kind=Kind.KEEP, reason=why, after=()))
+        result.stay.append(replace(action, kind=ActionKind.KEEP, reason=why, after=()))
     result.warnings += [f"{named(ids)}: {kept_until(missing)}" for missing, ids in waiting.items()]
     return result
 
@@ -208,8 +210,11 @@ def vanished(kept: Iterable[Action]) -> list[str]:
 
 
 def outside_the_lock(
-    judged: Judged, look_up: LookUp, keys: Mapping[SceneId, tuple[str, ...]], wants: Mapping[SceneId, Want]
-) -> Judged:
+    judged: PruneDecision,
+    look_up: SceneLookup,
+    keys: Mapping[SceneId, tuple[str, ...]],
+    wants: Mapping[SceneId, DesiredScene],
+) -> PruneDecision:
     """Judge files outside a lock once more: one whose scene can be had again goes, though the rules would admit it.
 
     What the archive does not know any more, or could not be asked about, stays: nobody could bring it back.
@@ -227,7 +232,7 @@ def outside_the_lock(
     why = {failure.id: failure.error for failure in look_up.failures}
     lists = {id(action.after): action.after for action in judged.prune}
     within = {key: tuple(scene_id for scene_id in ids if scene_id in wants) for key, ids in lists.items()}
-    result = Judged(
+    result = PruneDecision(
         prune=[replace(one, after=within[id(one.after)]) for one in judged.prune],
         stay=judged.stay,
         warnings=list(judged.warnings),
@@ -238,35 +243,35 @@ def outside_the_lock(
             result.warnings.append(f"{action.path}: is not in the lock, and is kept all the same: {why[action.id]}")
         else:
             reason = "not in the lock; the archive has it, should it be wanted again"
-            result.prune.append(replace(action, kind=Kind.PRUNE, datasets=(), reason=reason))
+            result.prune.append(replace(action, kind=ActionKind.PRUNE, datasets=(), reason=reason))
     return result
 
 
 def _with_the_rest(
-    manifest: Manifest, wants: Mapping[SceneId, Want], scenes: Mapping[SceneId, Scene], now: datetime
-) -> Desired:
+    manifest: Manifest, wants: Mapping[SceneId, DesiredScene], scenes: Mapping[SceneId, Scene], now: datetime
+) -> Selection:
     """Let every dataset choose again, from what it wants and these: `latest` and `reprocessed` judge sets."""
     found: dict[str, list[Scene]] = {name: list(scenes.values()) for name in manifest.datasets}
     for want in wants.values():
         for name in want.datasets:
             found[name].append(want.scene)
-    return desired(manifest, found, now, explain=True)
+    return select(manifest, found, now, explain=True)
 
 
-def _doubt(scene: Scene, verdict: Desired, scene_id: SceneId) -> str | None:
+def _doubt(scene: Scene, verdict: Selection, scene_id: SceneId) -> str | None:
     for why in verdict.refused.get(scene_id, {}).values():
         if why.rule == "footprint" or (why.rule == "date" and scene.start is None):
             return why.detail
     return None
 
 
-def _reason(verdict: Desired, scene_id: SceneId) -> str:
+def _reason(verdict: Selection, scene_id: SceneId) -> str:
     refusals = verdict.refused.get(scene_id, {})
     return "no longer wanted: " + "; ".join(f"{name}: {why.detail}" for name, why in refusals.items())
 
 
 def _action(
-    kind: Kind, held: Holding, datasets: tuple[str, ...], reason: str, *, after: tuple[SceneId, ...] = ()
+    kind: ActionKind, held: LocalScene, datasets: tuple[str, ...], reason: str, *, after: tuple[SceneId, ...] = ()
 ) -> Action:
     return Action(
         kind=kind,
@@ -284,15 +289,15 @@ def without(plan: Plan, why: str) -> Plan:
     """The same plan with nothing to remove, and the reason among its warnings."""
     return replace(
         plan,
-        actions=tuple(action for action in plan.actions if action.kind is not Kind.PRUNE),
-        spare=(),
+        actions=tuple(action for action in plan.actions if action.kind is not ActionKind.PRUNE),
+        unwanted_downloads=(),
         warnings=(*plan.warnings, why),
     )
 
 
 def spare_too(plan: Plan, root: Path, wanted: Iterable[Scene]) -> Plan:
     """The same plan, by which downloads under way of scenes that are not wanted go too, and that is said."""
-    found, bytes_ = spare(str(root), wanted)
+    found, bytes_ = unwanted_downloads(str(root), wanted)
     if not found:
         return plan
     what = "1 download" if len(found) == 1 else f"{len(found)} downloads"
@@ -300,7 +305,7 @@ def spare_too(plan: Plan, root: Path, wanted: Iterable[Scene]) -> Plan:
     return replace(plan, spare=found, warnings=(*plan.warnings, said))
 
 
-def within(plan: Plan, limit: Limit, held: int, confirm: Callable[[int, int], bool]) -> Plan:
+def within(plan: Plan, limit: PruneLimit, held: int, confirm: Callable[[int, int], bool]) -> Plan:
     """The plan, where it removes no more than the limit or that is confirmed; else the same without removals.
 
     Args:
@@ -309,7 +314,7 @@ def within(plan: Plan, limit: Limit, held: int, confirm: Callable[[int, int], bo
         held: how many files the mirror holds.
         confirm: asked whether so many may be removed, of so many that are held.
     """
-    count = plan.counts[Kind.PRUNE]
+    count = plan.counts[ActionKind.PRUNE]
     if count <= limit.files(held) or confirm(count, held):
         return plan
     kept = without(
@@ -363,7 +368,7 @@ def _let_be(action: Action) -> Action:
         return action
     return replace(
         action,
-        kind=Kind.KEEP,
+        kind=ActionKind.KEEP,
         path=held.path,
         size=held.size,
         reason=f"kept, since its replacement was not confirmed; {action.reason}",

@@ -15,10 +15,21 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
-from sedas_sync.model.metadata import facts_of, scene_of
-from sedas_sync.model.scene import Action, Holding, Kind, Level, Order, OrderState, Place, Scene, SceneId, Want
+from sedas_sync.model.metadata import metadata_of, scene_from_metadata
+from sedas_sync.model.scene import (
+    Action,
+    ActionKind,
+    DesiredScene,
+    LocalScene,
+    Order,
+    OrderState,
+    ProofLevel,
+    Scene,
+    SceneId,
+    Source,
+)
 from sedas_sync.planning.compare import TRANSFERS, Plan, action_json
-from sedas_sync.planning.lock import Head, head_from, head_json
+from sedas_sync.planning.lock import LockHead, head_from, head_json
 
 VERSION = 1
 """The format of saved plans this package reads and writes."""
@@ -26,7 +37,7 @@ VERSION = 1
 LINK_LEFT_OUT = ""
 """Stands for the link of a scene that was online."""
 
-_SAME = {Kind.RESUME: Kind.FETCH}
+_SAME = {ActionKind.RESUME: ActionKind.FETCH}
 """A download that has begun is the same deed as one that has not."""
 
 
@@ -34,7 +45,7 @@ _SAME = {Kind.RESUME: Kind.FETCH}
 class SavedPlan:
     """A plan and what it was made from."""
 
-    head: Head
+    head: LockHead
     mirror: Mapping[str, str]
     """The manifest's `path` and `layout`."""
     datasets: tuple[str, ...]
@@ -49,7 +60,7 @@ class SavedPlan:
         return f"apply --plan {self.digest}"
 
     @property
-    def wants(self) -> dict[SceneId, Want]:
+    def wants(self) -> dict[SceneId, DesiredScene]:
         """The scenes of the plan."""
         return {action.id: action.want for action in self.plan.actions if action.want is not None}
 
@@ -83,7 +94,7 @@ def dumps(saved: SavedPlan) -> str:
         "warnings": list(plan.warnings),
         "refused": plan.refused,
     }
-    kept = {action.id for action in plan.actions if action.kind is Kind.KEEP}
+    kept = {action.id for action in plan.actions if action.kind is ActionKind.KEEP}
     actions = ",\n".join(json.dumps(_action(action, kept)) for action in plan.actions)
     return f'{json.dumps(rest)[:-1]}, "actions": [\n{actions}\n]}}\n'
 
@@ -127,7 +138,7 @@ def _action(action: Action, kept: Container[SceneId]) -> dict[str, Any]:
 
 
 def _scene_data(scene: Scene) -> dict[str, Any]:
-    return {"online": scene.online, "scene": json.loads(facts_of(scene))}
+    return {"online": scene.online, "scene": json.loads(metadata_of(scene))}
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -188,7 +199,7 @@ def _read_action(values: Mapping[str, Any]) -> Action:
     scene_id, datasets, path = str(values["id"]), tuple(map(str, values["datasets"])), str(values["path"])
     want, held, order = values["want"], values["held"], values["order"]
     return Action(
-        kind=Kind(values["action"]),
+        kind=ActionKind(values["action"]),
         id=scene_id,
         datasets=datasets,
         path=path,
@@ -197,16 +208,16 @@ def _read_action(values: Mapping[str, Any]) -> Action:
         after=tuple(map(str, values.get("after", ()))),
         want=None
         if want is None
-        else Want(
+        else DesiredScene(
             scene=_scene(want),
             datasets=datasets,
             archive=str(want["archive"]),
             path=path,
             sha256=want["sha256"],
             pinned=dict(want.get("files", {})),
-            places=tuple(Place(archive=str(one["archive"]), scene=_scene(one)) for one in want.get("places", ())),
+            places=tuple(Source(archive=str(one["archive"]), scene=_scene(one)) for one in want.get("places", ())),
         ),
-        held=None if held is None else Holding(**{**held, "id": scene_id, "level": Level(held["level"])}),
+        held=None if held is None else LocalScene(**{**held, "id": scene_id, "level": ProofLevel(held["level"])}),
         order=None
         if order is None
         else Order(
@@ -221,13 +232,13 @@ def _read_action(values: Mapping[str, Any]) -> Action:
 
 
 def _scene(want: Mapping[str, Any]) -> Scene:
-    return replace(scene_of(want["scene"]), download_url=LINK_LEFT_OUT if want["online"] else None)
+    return replace(scene_from_metadata(want["scene"]), download_url=LINK_LEFT_OUT if want["online"] else None)
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------
 
 
-def drift(plan: Plan, now: Iterable[Action], holdings: Mapping[SceneId, Holding]) -> tuple[str, ...]:
+def drift(plan: Plan, now: Iterable[Action], holdings: Mapping[SceneId, LocalScene]) -> tuple[str, ...]:
     """Name each scene for which the mirror has moved on since a plan was made.
 
     Args:
@@ -238,7 +249,7 @@ def drift(plan: Plan, now: Iterable[Action], holdings: Mapping[SceneId, Holding]
     return tuple(_drifted(plan, {action.id: action for action in now}, holdings))
 
 
-def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneId, Holding]) -> Iterator[str]:
+def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneId, LocalScene]) -> Iterator[str]:
     for then in plan.actions:
         today = now.get(then.id)
         if then.want is None or today is None:
@@ -259,7 +270,7 @@ def _deed(action: Action) -> tuple[object, ...]:
     return kind, action.path, order
 
 
-def _same_file(then: Holding | None, now: Holding | None) -> bool:
+def _same_file(then: LocalScene | None, now: LocalScene | None) -> bool:
     if then is None or now is None:
         return then is now
     return (then.path, then.sha256) == (now.path, now.sha256)

@@ -16,9 +16,9 @@ from msgspec import Struct, field
 from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.path_template import collisions
-from sedas_sync.model.scene import Place, Query, Scene, SceneId, Want
+from sedas_sync.model.scene import DesiredScene, Query, Scene, SceneId, Source
 from sedas_sync.planning.product_name import parse_name
-from sedas_sync.planning.sources import joined, product_of, taken_from
+from sedas_sync.planning.sources import product_id, unique_sources, with_sources
 
 _GROUPS = ("S1", "S2", "NovaSAR", "Pleiades", "SPOT", "Cosmo-SkyMed", "AIRSAR")
 _KNOWN_GROUPS = frozenset(group.casefold() for group in _GROUPS)
@@ -63,10 +63,10 @@ class Refusal(Struct, frozen=True):
 _UNDATED = Refusal("date", "the catalogue gives no sensing time")
 
 
-class Desired(Struct):
+class Selection(Struct):
     """What the manifest admits of what the archives offer."""
 
-    wants: dict[SceneId, Want] = field(default_factory=dict)
+    wants: dict[SceneId, DesiredScene] = field(default_factory=dict)
     refused: dict[SceneId, dict[str, Refusal]] = field(default_factory=dict)
     """For each scene that a dataset leaves out, its reason, by the dataset's name. Filled only when asked for."""
     warnings: list[str] = field(default_factory=list)
@@ -112,14 +112,14 @@ def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: dateti
     return _facts_rule(dataset, now)(scene) or _by_footprint(dataset, aois, [scene])[0]
 
 
-def desired(
+def select(
     manifest: Manifest,
     found: Mapping[str, Iterable[Scene]],
     now: datetime,
     *,
-    places: Mapping[str, Mapping[SceneId, tuple[Place, ...]]] | None = None,
+    places: Mapping[str, Mapping[SceneId, tuple[Source, ...]]] | None = None,
     explain: bool = False,
-) -> Desired:
+) -> Selection:
     """Choose from what was found for each dataset; one scene is wanted once, by all datasets that admit it.
 
     Args:
@@ -129,11 +129,11 @@ def desired(
         places: for each dataset that takes scenes from several archives, where each of its scenes can be had.
         explain: also say why each dataset leaves out what it does.
     """
-    result = Desired()
+    result = Selection()
     scenes: dict[SceneId, Scene] = {}
     takers: dict[SceneId, tuple[str, ...]] = {}
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    had: dict[SceneId, list[tuple[Place, ...]]] = defaultdict(list)
+    had: dict[SceneId, list[tuple[Source, ...]]] = defaultdict(list)
     several = len({key for dataset in manifest.datasets.values() for key in dataset.archive}) > 1
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
@@ -141,9 +141,9 @@ def desired(
         for scene in admitted:
             scene_id = scene.id
             if several:
-                scene_id = ids.setdefault(product_of(scene_id), scene_id)
+                scene_id = ids.setdefault(product_id(scene_id), scene_id)
                 here = (places or {}).get(name, {}).get(scene.id)
-                had[scene_id].append(here or (Place(archive=dataset.archive[0], scene=scene),))
+                had[scene_id].append(here or (Source(archive=dataset.archive[0], scene=scene),))
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
@@ -154,8 +154,8 @@ def desired(
     for scene_id, scene in scenes.items():
         datasets = takers[scene_id]
         archive = manifest.datasets[datasets[0]].archive[0]
-        want = Want(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
-        result.wants[scene_id] = taken_from(want, joined(had[scene_id])) if several else want
+        want = DesiredScene(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
+        result.wants[scene_id] = with_sources(want, unique_sources(had[scene_id])) if several else want
     return result
 
 

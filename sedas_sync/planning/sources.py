@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import Place, Scene, SceneId, Want
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
 
 _FACTS = (
     "start", "stop", "footprint", "sensor", "satellite", "instrument", "mode", "source_group", "product_type", "orbit",
@@ -20,7 +20,7 @@ _FACTS = (
 _ENDING = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
 
 
-def product_of(scene_id: SceneId) -> str:
+def product_id(scene_id: SceneId) -> str:
     """The product's name, the same whether an archive writes it with `.SAFE` or `.zip` or without.
 
     Letter case is kept: names are as the field writes them.
@@ -31,7 +31,7 @@ def product_of(scene_id: SceneId) -> str:
     return _ENDING.sub("", scene_id) or scene_id
 
 
-def merged(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Place, ...]]:
+def merge_sources(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Source, ...]]:
     """Put together what several archives list, as a scene's id and its places in the order of the archives.
 
     A planned acquisition gives way to a description of the product itself. The id is that of the first place.
@@ -39,12 +39,12 @@ def merged(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Place, .
     Args:
         found: for each archive's key its scenes, in the order of the dataset's list.
     """
-    products: dict[str, list[Place]] = {}
+    products: dict[str, list[Source]] = {}
     for key, scenes in found.items():
         for scene in scenes:
-            places = products.setdefault(product_of(scene.id), [])
+            places = products.setdefault(product_id(scene.id), [])
             if all(place.archive != key for place in places):
-                places.append(Place(archive=key, scene=scene))
+                places.append(Source(archive=key, scene=scene))
     result = {}
     for places in products.values():
         places.sort(key=lambda place: place.scene.planned)
@@ -52,7 +52,7 @@ def merged(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Place, .
     return result
 
 
-def described(places: Sequence[Place]) -> Scene:
+def described(places: Sequence[Source]) -> Scene:
     """A scene as its first place describes it, with what others know besides: a folder knows no footprints."""
     first, *others = (place.scene for place in places)
     known = {
@@ -63,16 +63,16 @@ def described(places: Sequence[Place]) -> Scene:
     return replace(first, **known) if known else first
 
 
-def joined(groups: Iterable[Iterable[Place]]) -> tuple[Place, ...]:
+def unique_sources(groups: Iterable[Iterable[Source]]) -> tuple[Source, ...]:
     """The places of several datasets' descriptions of one scene, each archive once, first come first."""
-    places: dict[str, Place] = {}
+    places: dict[str, Source] = {}
     for group in groups:
         for place in group:
             places.setdefault(place.archive, place)
     return tuple(places.values())
 
 
-def ranked(places: Iterable[Place], ordered_at: str | None = None) -> tuple[Place, ...]:
+def rank_sources(places: Iterable[Source], ordered_at: str | None = None) -> tuple[Source, ...]:
     """Sort places: online first, then where it is on order, then where it can be ordered; else as they are listed.
 
     Args:
@@ -80,7 +80,7 @@ def ranked(places: Iterable[Place], ordered_at: str | None = None) -> tuple[Plac
         ordered_at: key of the archive that has an order of it.
     """
 
-    def rank(place: Place) -> int:
+    def rank(place: Source) -> int:
         if place.scene.online:
             return 0
         if place.archive == ordered_at:
@@ -90,13 +90,13 @@ def ranked(places: Iterable[Place], ordered_at: str | None = None) -> tuple[Plac
     return tuple(sorted(places, key=rank))
 
 
-def taken_from(want: Want, places: Iterable[Place], ordered_at: str | None = None) -> Want:
+def with_sources(want: DesiredScene, places: Iterable[Source], ordered_at: str | None = None) -> DesiredScene:
     """A want whose scene is had from the best of these places; what describes it stays.
 
     A folder of files is no substitute for a file, nor the other way round: its path would change with who has it.
     """
     alike = [place for place in places if bool(place.scene.assets) == bool(want.scene.assets)]
-    best, *others = ranked(alike or (Place(archive=want.archive, scene=want.scene),), ordered_at)
+    best, *others = rank_sources(alike or (Source(archive=want.archive, scene=want.scene),), ordered_at)
     scene = replace(
         want.scene,
         size=best.scene.size,

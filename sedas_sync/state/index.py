@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import HeldFile, Holding, Level, Order, SceneId, Want
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Order, ProofLevel, SceneId
 from sedas_sync.state import memory
 from sedas_sync.state.database import (
     FULL,
@@ -33,14 +33,14 @@ from sedas_sync.state.database import (
 )
 from sedas_sync.state.memory import SCHEMA
 from sedas_sync.state.order_journal import FIELDS as _ORDER
-from sedas_sync.state.order_journal import Notes, order_of
-from sedas_sync.state.recovery import Rescued
+from sedas_sync.state.order_journal import OrderJournal, order_of
+from sedas_sync.state.recovery import RecoveredOrders
 
 _AT_ONCE = 200
 _AT_LEAST_EVERY = 1.0
 """How many files, and for how many seconds, may wait for one commit."""
 
-_HOLDING = tuple(name for name in Holding.__struct_fields__ if name != "files")
+_HOLDING = tuple(name for name in LocalScene.__struct_fields__ if name != "files")
 
 
 def _upsert(table: str, columns: tuple[str, ...]) -> str:
@@ -50,7 +50,7 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
 
 NO_FACTS = "{}"
 """What stands for facts that are not known, or were not read."""
-_PART = HeldFile.__struct_fields__
+_PART = LocalFile.__struct_fields__
 
 _values_of = attrgetter(*_HOLDING)
 _values_of_part = attrgetter(*_PART)
@@ -59,15 +59,15 @@ _PUT_ORDER = _upsert("orders", _ORDER)
 _UNSTAMP = "DELETE FROM meta WHERE key = 'stamp'"
 
 
-def _parts_of(held: Holding) -> str | None:
+def _parts_of(held: LocalScene) -> str | None:
     """The files of a folder as they are written down; None for a scene that is one file."""
     return json.dumps([list(_values_of_part(file)) for file in held.files]) if held.files else None
 
 
-def _holding_of(row: tuple[Any, ...]) -> Holding:
+def _holding_of(row: tuple[Any, ...]) -> LocalScene:
     # One by one, since a mapping in between takes twice as long, and a mirror has a hundred thousand of them.
     scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts, parts = row
-    return Holding(
+    return LocalScene(
         id=scene_id,
         path=path,
         size=size,
@@ -86,12 +86,12 @@ def _same(text: str, other: str) -> str:
     return other if text == other else text
 
 
-def _part_of(values: Sequence[Any]) -> HeldFile:
+def _part_of(values: Sequence[Any]) -> LocalFile:
     name, size, mtime_ns, sha256, level, digest = values
-    return HeldFile(name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest)
+    return LocalFile(name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest)
 
 
-_LEVELS = {level.value: level for level in Level}
+_LEVELS = {level.value: level for level in ProofLevel}
 
 
 class Index:
@@ -114,7 +114,7 @@ class Index:
         """Whether a row that finds no room is left out, and said: the folder knows what the index does not."""
         self.said: list[str] = []
         """What went wrong with the index and stopped nothing."""
-        self.on_damage: Callable[[Index, IndexDamagedError], Rescued] | None = None
+        self.on_damage: Callable[[Index, IndexDamagedError], RecoveredOrders] | None = None
         """Asked once to put a damaged index aside, where that may be; what it rescues goes on in the place of it."""
         self.on_rebuilt: Callable[[], None] = lambda: None
         """Told that the index was begun anew while it was open."""
@@ -122,7 +122,7 @@ class Index:
         """Whether a row was left out for want of room."""
         self._rescued: tuple[Order, ...] = ()
         self._root = root
-        self._notes = Notes(root)
+        self._notes = OrderJournal(root)
         self._db = self._open()
         if write:
             self._take_up_notes()
@@ -171,7 +171,7 @@ class Index:
     def _execute(self, sql: str, values: Sequence[object] = ()) -> None:
         self._do(lambda: self._writer.execute(sql, values))
 
-    def begin_anew(self, rescued: Rescued) -> None:
+    def begin_anew(self, rescued: RecoveredOrders) -> None:
         """Go on with what was rescued of an index that was damaged: in a new file, or without one where only read."""
         self._rescued = rescued.orders
         if not self.write:
@@ -235,12 +235,12 @@ class Index:
         except IndexUnwritableError as error:
             raise SedasSyncError(str(error).replace("cannot be written", "cannot be read")) from error
 
-    def holdings(self) -> Iterator[Holding]:
+    def holdings(self) -> Iterator[LocalScene]:
         """Yield every file that is remembered."""
         for row in self._rows(f"SELECT {', '.join(_HOLDING)}, {self._parts} FROM files"):  # noqa: S608  # names of our own
             yield _holding_of(row)
 
-    def holdings_of(self, wants: Mapping[SceneId, Want]) -> Iterator[Holding]:
+    def holdings_of(self, wants: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
         """Yield the files that are remembered of these scenes, without their scenes' facts, which a plan has anew.
 
         Of a hundred thousand it matters that names are not kept twice.
@@ -259,7 +259,7 @@ class Index:
         """The scenes whose files are remembered."""
         return {row[0] for row in self._rows("SELECT id FROM files")}
 
-    def holding(self, scene_id: SceneId) -> Holding | None:
+    def holding(self, scene_id: SceneId) -> LocalScene | None:
         """The file that is remembered of one scene."""
         sql = f"SELECT {', '.join(_HOLDING)}, {self._parts} FROM files WHERE id = ?"  # noqa: S608  # as above
         for row in self._rows(sql, scene_id):
@@ -342,7 +342,7 @@ class Index:
         """Remember the manifest this mirror belongs to."""
         self._execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", (manifest,))
 
-    def put_files(self, held: Sequence[Holding], now: datetime) -> None:
+    def put_files(self, held: Sequence[LocalScene], now: datetime) -> None:
         """Remember files that are in place; whatever was remembered of their scenes or paths is replaced."""
         if not held:
             return
@@ -358,7 +358,7 @@ class Index:
 
         self._do(put)
 
-    def put_times(self, held: Sequence[Holding]) -> None:
+    def put_times(self, held: Sequence[LocalScene]) -> None:
         """Remember that files have other times, or the catalogue states other digests, and the bytes are the same."""
         if not held:
             return
@@ -562,10 +562,10 @@ class Ledger:
     def __init__(self, index: Index, now: Callable[[], datetime]) -> None:
         self._index = index
         self._now = now
-        self._added: list[Holding] = []
+        self._added: list[LocalScene] = []
         self._written = time.monotonic()
 
-    def add(self, held: Holding) -> None:
+    def add(self, held: LocalScene) -> None:
         """Remember a file that is in place, and that its scene needs no order any more."""
         self._added.append(held)
         if len(self._added) >= _AT_ONCE or time.monotonic() - self._written > _AT_LEAST_EVERY:

@@ -14,38 +14,38 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
-from sedas_sync.files.integrity import Checked, Filehash, Proving, algorithm, check, same_digest, zip_names
+from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check, same_digest, zip_names
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.assets import held_files, held_paths, wanted_paths, with_files
-from sedas_sync.model.events import Step, Watcher, nobody
-from sedas_sync.model.metadata import facts_of
-from sedas_sync.model.scene import HeldFile, Holding, Level, Scene, SceneId, Want
+from sedas_sync.model.assets import desired_paths, files_on_disk, paths_on_disk, scene_of_files
+from sedas_sync.model.events import OnStep, Step, ignore_step
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, Scene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import FileState, Observed
-from sedas_sync.state.staging import proved, under_way
+from sedas_sync.planning.compare import DiskState, FileState
+from sedas_sync.state.staging import bytes_downloaded, proved
 
 _READERS = 4
 
 
-class Survey(Struct):
+class Inspection(Struct):
     """What was seen for every wanted scene that has anything here."""
 
-    observed: dict[SceneId, Observed] = field(default_factory=dict)
-    refreshed: list[Holding] = field(default_factory=list)
+    observed: dict[SceneId, DiskState] = field(default_factory=dict)
+    refreshed: list[LocalScene] = field(default_factory=list)
     """Held files whose time, or the catalogue's digest, changed and whose bytes did not."""
     warnings: list[str] = field(default_factory=list)
 
 
-def survey(
+def inspect_mirror(
     root: Path,
-    wants: Mapping[SceneId, Want],
-    holdings: Iterable[Holding],
+    wants: Mapping[SceneId, DesiredScene],
+    holdings: Iterable[LocalScene],
     *,
     level: Proving,
     filehash: Mapping[str, Filehash],
-    partial_path: Callable[[Want], str],
-    on_step: Watcher = nobody,
-) -> Survey:
+    partial_path: Callable[[DesiredScene], str],
+    on_step: OnStep = ignore_step,
+) -> Inspection:
     """Look at the folder.
 
     Args:
@@ -57,31 +57,31 @@ def survey(
         partial_path: where a download under way of a scene would be.
         on_step: told how many of the files that have to be read have been.
     """
-    result = Survey()
+    result = Inspection()
     held = {holding.id: holding for holding in holdings if holding.id in wants}
     if not root.is_dir():
-        result.observed = {scene_id: Observed(held=item, tracked=True) for scene_id, item in held.items()}
+        result.observed = {scene_id: DiskState(held=item, tracked=True) for scene_id, item in held.items()}
         return result
     expected = [item.path for item in held.values() if not item.files]
     expected += [want.path for want in wants.values() if not want.scene.assets]
-    expected += [path for item in held.values() if item.files for path in held_paths(item)]
-    expected += [path for want in wants.values() if want.scene.assets for path in wanted_paths(want)]
+    expected += [path for item in held.values() if item.files for path in paths_on_disk(item)]
+    expected += [path for want in wants.values() if want.scene.assets for path in desired_paths(want)]
     files = safe_tree.listing(str(root), expected)
     for item in held.values():
         if item.path.startswith(f"{STATE}/"):
             files |= _between_places(str(root), item)
     partials = _partial_names(root)
-    with Pool(_READERS, "survey") as readers:
+    with Pool(_READERS, "inspect_mirror") as readers:
         reading = {}
         for scene_id, want in wants.items():
             partial = 0
             # Making a safe name of each of a hundred thousand scenes takes longer than all else that is done here.
             name = partial_path(want) if partials else ""
             if name and name.rpartition("/")[2] in partials:
-                partial = under_way(str(root), name)
+                partial = bytes_downloaded(str(root), name)
             mine = held.get(scene_id)
             seen = _look(root, mine, want, files, partial)
-            if isinstance(seen, Observed):
+            if isinstance(seen, DiskState):
                 if seen is not _NOTHING:
                     result.observed[scene_id] = seen
             elif seen is _READ_HELD and mine is not None:
@@ -99,7 +99,7 @@ def survey(
     return result
 
 
-def reprove(root: str, seen: Survey, scenes: Mapping[SceneId, Scene], on_step: Watcher = nobody) -> None:
+def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_step: OnStep = ignore_step) -> None:
     """Find out which held files have the digests that the catalogue states now, though it stated others before.
 
     What is found goes into the survey, to be remembered: no file is read for this twice.
@@ -129,18 +129,18 @@ def reprove(root: str, seen: Survey, scenes: Mapping[SceneId, Scene], on_step: W
                 seen.refreshed.append(held)
 
 
-def _restated(root: str, held: Holding, scene: Scene) -> Holding:
+def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
     """A held scene with those of the digests that are stated now and that its files have."""
     if not held.files:
         return replace(held, digest=_new_digest(root, held, scene.digest))
     stated = {asset.name: asset.digest for asset in scene.assets}
-    views = zip(held.files, held_files(held), strict=True)
-    return with_files(
+    views = zip(held.files, files_on_disk(held), strict=True)
+    return scene_of_files(
         held, [replace(file, digest=_new_digest(root, view, stated.get(file.name))) for file, view in views]
     )
 
 
-def _new_digest(root: str, file: Holding, stated: str | None) -> str | None:
+def _new_digest(root: str, file: LocalScene, stated: str | None) -> str | None:
     """The digest that is stated now where the file has it, else the one that was stated before."""
     if stated is None or file.digest is None or stated == file.digest:
         return file.digest
@@ -158,21 +158,21 @@ def _new_digest(root: str, file: Holding, stated: str | None) -> str | None:
     return stated if same else file.digest
 
 
-def _between_places(root: str, held: Holding) -> dict[str, safe_tree.Entry]:
+def _between_places(root: str, held: LocalScene) -> dict[str, safe_tree.Entry]:
     """The files of a scene that was on its way from one path to another when something was killed."""
-    found = (safe_tree.look(root, view.path) for view in held_files(held))
+    found = (safe_tree.look(root, view.path) for view in files_on_disk(held))
     return {there.path: there for there in found if there is not None and there.is_file}
 
 
-_NOTHING = Observed()
+_NOTHING = DiskState()
 
 
-def is_folder_of(root: Path, want: Want) -> bool:
+def is_folder_of(root: Path, want: DesiredScene) -> bool:
     """Whether every file of a scene of several stands where it belongs."""
-    return bool(want.scene.assets) and all((root / path).is_file() for path in wanted_paths(want))
+    return bool(want.scene.assets) and all((root / path).is_file() for path in desired_paths(want))
 
 
-def glance(there: safe_tree.Entry | None, file: Holding) -> FileState | None:
+def glance(there: safe_tree.Entry | None, file: LocalScene) -> FileState | None:
     """Compare a held file with what the index remembers, and read nothing.
 
     Returns:
@@ -186,7 +186,7 @@ def glance(there: safe_tree.Entry | None, file: Holding) -> FileState | None:
 
 
 def file_state(
-    root: str, file: Holding, there: safe_tree.Entry | None, stopped: Callable[[], bool] = lambda: False
+    root: str, file: LocalScene, there: safe_tree.Entry | None, stopped: Callable[[], bool] = lambda: False
 ) -> FileState:
     """Compare a held file with what the index remembers; its bytes are read only where nothing else can tell.
 
@@ -202,17 +202,17 @@ def file_state(
     return state
 
 
-def states_of(root: str, held: Holding, stopped: Callable[[], bool] = lambda: False) -> set[FileState]:
+def states_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: False) -> set[FileState]:
     """The states that the files of a held scene have now.
 
     Raises:
         OSError: a file cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
-    return {file_state(root, file, safe_tree.look(root, file.path), stopped) for file in held_files(held)}
+    return {file_state(root, file, safe_tree.look(root, file.path), stopped) for file in files_on_disk(held)}
 
 
-def state_of(root: str, held: Holding, stopped: Callable[[], bool] = lambda: False) -> FileState:
+def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: False) -> FileState:
     """Compare a scene with what the index remembers of it; a file is read only where its time differs.
 
     A folder of which some files are gone and the others are right is intact: what is there is the scene's.
@@ -233,13 +233,13 @@ class Compared(Struct):
 
     changed: set[SceneId] = field(default_factory=set)
     """Scenes of which a file is gone or is not what the index remembers."""
-    refreshed: list[Holding] = field(default_factory=list)
+    refreshed: list[LocalScene] = field(default_factory=list)
     """Scenes whose files have other times and the same bytes, with these times."""
     warnings: list[str] = field(default_factory=list)
 
 
 def compare(
-    root: Path, holdings: Iterable[Holding], files: Mapping[str, safe_tree.Entry], on_step: Watcher = nobody
+    root: Path, holdings: Iterable[LocalScene], files: Mapping[str, safe_tree.Entry], on_step: OnStep = ignore_step
 ) -> Compared:
     """Compare held scenes with the index, by the rule that a plan goes by too.
 
@@ -253,7 +253,7 @@ def compare(
     with Pool(_READERS, "compare") as readers:
         reading = {}
         for held in holdings:
-            states = {glance(files.get(view.path), view) for view in held_files(held)}
+            states = {glance(files.get(view.path), view) for view in files_on_disk(held)}
             if not states <= {FileState.INTACT, None}:
                 result.changed.add(held.id)
             elif None in states:
@@ -270,7 +270,7 @@ def compare(
     return result
 
 
-def _blocked(root: Path, seen: Observed, want: Want) -> Observed:
+def _blocked(root: Path, seen: DiskState, want: DesiredScene) -> DiskState:
     """The same, or said to be in the way where the scan, which lists files, has passed over a folder."""
     if seen.state is not FileState.ABSENT or not os.path.lexists(f"{root}/{want.path}"):
         return seen
@@ -291,48 +291,50 @@ _READ_STRANGER = "stranger"
 
 
 def _look(
-    root: Path, held: Holding | None, want: Want, files: Mapping[str, safe_tree.Entry], partial: int
-) -> Observed | str:
+    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.Entry], partial: int
+) -> DiskState | str:
     """What is known without reading; or which of the two must be read to know."""
     if (held is not None and held.files) or (want.scene.assets and (held is None or held.path not in files)):
         return _compare_folder(root, held, want, files, partial)
     seen = _compare(held, want, files, partial)
-    return _blocked(root, seen, want) if isinstance(seen, Observed) else seen
+    return _blocked(root, seen, want) if isinstance(seen, DiskState) else seen
 
 
-def _compare(held: Holding | None, want: Want, files: Mapping[str, safe_tree.Entry], partial: int) -> Observed | str:
+def _compare(
+    held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.Entry], partial: int
+) -> DiskState | str:
     if held is not None:
         state = glance(files.get(held.path), held)
         if state is None:
             return _READ_HELD
         if state is not FileState.ABSENT:
-            return Observed(held=held, state=state, tracked=True, partial=partial)
+            return DiskState(held=held, state=state, tracked=True, partial=partial)
     stranger = files.get(want.path)
     if stranger is None:
         if held is None and not partial:
             return _NOTHING
-        return Observed(held=held, tracked=held is not None, partial=partial)
+        return DiskState(held=held, tracked=held is not None, partial=partial)
     if stranger.is_file:
         return _READ_STRANGER
-    return Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
+    return DiskState(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
 
 
 def _compare_folder(
-    root: Path, held: Holding | None, want: Want, files: Mapping[str, safe_tree.Entry], partial: int
-) -> Observed | str:
+    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.Entry], partial: int
+) -> DiskState | str:
     if held is not None:
-        views = tuple(held_files(held))
+        views = tuple(files_on_disk(held))
         if all(safe_tree.untouched(files.get(view.path), view) for view in views):
-            return Observed(held=held, state=FileState.INTACT, tracked=True, partial=partial)
+            return DiskState(held=held, state=FileState.INTACT, tracked=True, partial=partial)
     theirs = [files.get(f"{want.path}/{asset.name}") for asset in want.scene.assets] or [files.get(want.path)]
     there = all(file is not None and file.is_file for file in theirs)
-    if held is not None and any(view.path in files for view in held_files(held)):
+    if held is not None and any(view.path in files for view in files_on_disk(held)):
         # It may be in its new place already, and a kill have left some of what is in its old one.
         return _READ_STRANGER if there and held.path != want.path else _READ_HELD
     if there:
         return _READ_STRANGER
     state = FileState.DAMAGED if held is None and (any(theirs) or want.path in files) else FileState.ABSENT
-    seen = Observed(held=held, state=state, tracked=held is not None, partial=partial)
+    seen = DiskState(held=held, state=state, tracked=held is not None, partial=partial)
     # The folder of a scene whose files are gone is not in the way, whatever else is in it.
     emptied = held is not None and held.path == want.path and want.path not in files
     seen = seen if emptied else _blocked(root, seen, want)
@@ -340,11 +342,11 @@ def _compare_folder(
 
 
 def _read_again(
-    root: Path, held: Holding, files: Mapping[str, safe_tree.Entry], partial: int
-) -> tuple[Observed, str | None]:
+    root: Path, held: LocalScene, files: Mapping[str, safe_tree.Entry], partial: int
+) -> tuple[DiskState, str | None]:
     """Hash those files of a held scene whose times have changed; the others are not read."""
     fresh, intact, problem = [], True, None
-    for view in held_files(held):
+    for view in files_on_disk(held):
         file = files.get(view.path)
         try:
             right = file_state(str(root), view, file) is FileState.INTACT
@@ -353,47 +355,47 @@ def _read_again(
         intact = intact and right
         fresh.append(file.mtime_ns if right and file is not None else view.mtime_ns)
     state = FileState.INTACT if intact else FileState.DAMAGED
-    return Observed(held=_with_times(held, fresh), state=state, tracked=True, partial=partial), problem
+    return DiskState(held=_with_times(held, fresh), state=state, tracked=True, partial=partial), problem
 
 
-def _with_times(held: Holding, times: list[int]) -> Holding:
+def _with_times(held: LocalScene, times: list[int]) -> LocalScene:
     if not held.files:
         return replace(held, mtime_ns=times[0])
-    return with_files(held, [replace(file, mtime_ns=time) for file, time in zip(held.files, times, strict=True)])
+    return scene_of_files(held, [replace(file, mtime_ns=time) for file, time in zip(held.files, times, strict=True)])
 
 
 def _examine(
     root: Path,
-    want: Want,
+    want: DesiredScene,
     files: Mapping[str, safe_tree.Entry],
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,
-    held: Holding | None,
-) -> tuple[Observed, str | None]:
+    held: LocalScene | None,
+) -> tuple[DiskState, str | None]:
     """Check what the index does not know and stands at a wanted scene's path."""
     if not want.scene.assets:
         return _examine_file(root, want, files[want.path], level, filehash, partial, held)
-    wrong = Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
+    wrong = DiskState(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
     try:
         found = judge_files(str(root), want.path, want, level=level, filehash=filehash.get(want.archive, "enforce"))
     except (OSError, SedasSyncError) as error:
         return wrong, f"{want.path}: cannot be read: {error}"
     if isinstance(found, str):
         return wrong, None
-    return Observed(held=found, state=FileState.INTACT, tracked=False, partial=partial), None
+    return DiskState(held=found, state=FileState.INTACT, tracked=False, partial=partial), None
 
 
 def judge_files(
     root: str,
     place: str,
-    want: Want,
+    want: DesiredScene,
     *,
     level: Proving,
     filehash: Filehash,
     source: str | None = None,
     stopped: Callable[[], bool] = lambda: False,
-) -> Holding | str:
+) -> LocalScene | str:
     """Check whether a folder is a wanted scene of several files: what the index is to remember, or why it is not.
 
     A file is taken for what it should be where a download proved it, or where the catalogue (or the lock) states its
@@ -431,7 +433,7 @@ def judge_files(
         if checked.problems or checked.warnings:
             return f"{asset.name}: {'; '.join(checked.problems + checked.warnings)}"
         found.append(
-            HeldFile(
+            LocalFile(
                 name=asset.name,
                 size=checked.size,
                 mtime_ns=there.mtime_ns,
@@ -440,30 +442,30 @@ def judge_files(
                 digest=asset.digest,
             )
         )
-    held = Holding(
+    held = LocalScene(
         id=want.scene.id,
         path=want.path,
         size=0,
         mtime_ns=0,
         sha256="",
-        level=Level.SIZE,
+        level=ProofLevel.SIZE,
         archive="",
-        facts=facts_of(want.scene),
+        facts=metadata_of(want.scene),
     )
-    return with_files(held, found)
+    return scene_of_files(held, found)
 
 
 def _examine_file(
     root: Path,
-    want: Want,
+    want: DesiredScene,
     file: safe_tree.Entry,
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,
-    held: Holding | None,
-) -> tuple[Observed, str | None]:
+    held: LocalScene | None,
+) -> tuple[DiskState, str | None]:
     """Check a file the index does not know that stands at a wanted scene's path."""
-    wrong = Observed(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
+    wrong = DiskState(held=held, state=FileState.DAMAGED, tracked=False, partial=partial)
     try:
         judged = judge_want(str(root), want.path, want, level=level, filehash=filehash)
     except (OSError, SedasSyncError) as error:
@@ -472,13 +474,13 @@ def _examine_file(
         return wrong, None
     warning = f"{want.path}: {judged.warning}" if judged.warning is not None else None
     adopted = adopted_as(want, judged.checked, mtime_ns=file.mtime_ns)
-    return Observed(held=adopted, state=FileState.INTACT, tracked=False, partial=partial), warning
+    return DiskState(held=adopted, state=FileState.INTACT, tracked=False, partial=partial), warning
 
 
-class Judged(Struct, frozen=True):
+class FileVerdict(Struct, frozen=True):
     """What was found of a file that may be a scene."""
 
-    checked: Checked
+    checked: FileCheck
     problem: str | None
     """Why it is not the scene; None where it is taken for it."""
     warning: str | None = None
@@ -487,12 +489,12 @@ class Judged(Struct, frozen=True):
 def judge_want(
     root: str,
     path: str,
-    want: Want,
+    want: DesiredScene,
     *,
     level: Proving,
     filehash: Mapping[str, Filehash],
     stopped: Callable[[], bool] = lambda: False,
-) -> Judged:
+) -> FileVerdict:
     """Check whether a file below a folder is a wanted scene, as any archive that has it says it is.
 
     Raises:
@@ -516,7 +518,7 @@ def judge(
     filehash: Filehash,
     sha256: str | None = None,
     stopped: Callable[[], bool] = lambda: False,
-) -> Judged:
+) -> FileVerdict:
     """Check whether a file that was not fetched by this program is a scene; `sha256` is what the lock demands.
 
     Raises:
@@ -527,25 +529,25 @@ def judge(
         path, root=root, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256, stopped=stopped
     )
     if checked.problems:
-        return Judged(checked, "; ".join(checked.problems))
-    if checked.level is Level.DIGEST:
-        return Judged(checked, None)
+        return FileVerdict(checked, "; ".join(checked.problems))
+    if checked.level is ProofLevel.DIGEST:
+        return FileVerdict(checked, None)
     within = folder_within(root, path)
     product = (within or "").removesuffix(".SAFE")
     if within is not None and within.endswith(".SAFE") and product != scene.id:
-        return Judged(checked, f"it holds {product}")
+        return FileVerdict(checked, f"it holds {product}")
     if filehash != "ignore" and algorithm(scene.digest) is not None:
         # A digest in a catalogue may be of something else than the file; the zip's own first folder is then the
         # only witness of which product it holds.
         if product != scene.id:
-            return Judged(checked, "; ".join(checked.warnings))
-        return Judged(checked, None, "is adopted although the catalogue's Filehash differs")
-    return Judged(checked, None)
+            return FileVerdict(checked, "; ".join(checked.warnings))
+        return FileVerdict(checked, None, "is adopted although the catalogue's Filehash differs")
+    return FileVerdict(checked, None)
 
 
-def adopted_as(want: Want, checked: Checked, *, mtime_ns: int) -> Holding:
+def adopted_as(want: DesiredScene, checked: FileCheck, *, mtime_ns: int) -> LocalScene:
     """What the index is to remember of a file that was checked and is the wanted scene."""
-    return Holding(
+    return LocalScene(
         id=want.scene.id,
         path=want.path,
         size=checked.size,
@@ -554,7 +556,7 @@ def adopted_as(want: Want, checked: Checked, *, mtime_ns: int) -> Holding:
         level=checked.level,
         archive="",
         digest=want.scene.digest,
-        facts=facts_of(want.scene),
+        facts=metadata_of(want.scene),
     )
 
 

@@ -11,13 +11,13 @@ from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Step, Watcher, nobody
+from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.state import memory
 from sedas_sync.state.database import IndexDamagedError, cannot_write
 from sedas_sync.state.index import Index
 from sedas_sync.state.memory import BESIDE, INDEX, LOCK, NOTE
 from sedas_sync.state.process_lock import lock
-from sedas_sync.state.recovery import Rescued, rescue
+from sedas_sync.state.recovery import RecoveredOrders, rescue
 
 _OURS = ("", "partial", "replaced", "workers", INDEX, *(INDEX + end for end in BESIDE), LOCK, NOTE)
 """What a run writes to in the state folder, and the folder itself."""
@@ -26,7 +26,7 @@ WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is he
 """The end of the sentence about a damaged index that is only looked at."""
 
 
-class Home:
+class MirrorState:
     """The folder of one manifest's scenes.
 
     Args:
@@ -38,7 +38,7 @@ class Home:
     """
 
     def __init__(self, manifest: Manifest, clock: Callable[[], datetime]) -> None:
-        self.on_step: Watcher = nobody
+        self.on_step: OnStep = ignore_step
         self.on_lost: Callable[[], None] = lambda: None
         """Told, from another thread, that another process took the mirror's lock while this one stood still."""
         self._source = Path(manifest.source)
@@ -74,7 +74,7 @@ class Home:
         with index:
             yield index, index.said
 
-    def _put_aside(self, error: IndexDamagedError, said: list[str], *, write: bool) -> Rescued:
+    def _put_aside(self, error: IndexDamagedError, said: list[str], *, write: bool) -> RecoveredOrders:
         rescued = rescue(self.root)
         if not write and not self._locked:
             said.append(f"{error}{WILL_REBUILD}")
@@ -171,7 +171,7 @@ class Home:
             yield
 
 
-def _orders_said(rescued: Rescued) -> str:
+def _orders_said(rescued: RecoveredOrders) -> str:
     if not rescued.whole:
         lost = "; its orders cannot all be read: scenes that are still ordered may be ordered again"
         return f"{lost} ({len(rescued.orders)} were read)" if rescued.orders else lost

@@ -36,7 +36,7 @@ def order_of(values: dict[str, object]) -> Order:
     return Order(**{**values, "placed": placed, "state": state})  # type: ignore[arg-type]  # the fields of a row
 
 
-class Notes:
+class OrderJournal:
     """The notes of one mirror, each desk that places orders with its own place in the file.
 
     Args:

@@ -11,7 +11,7 @@ from sedas_sync.state.order_journal import FIELDS, order_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rescued:
+class RecoveredOrders:
     """What an index still gave."""
 
     orders: tuple[Order, ...] = ()
@@ -21,7 +21,7 @@ class Rescued:
     """Every order that was in it was read."""
 
 
-def rescue(root: Path) -> Rescued:
+def rescue(root: Path) -> RecoveredOrders:
     """Read what can be read of a damaged index; changes nothing.
 
     Args:
@@ -30,7 +30,7 @@ def rescue(root: Path) -> Rescued:
     try:
         db = memory.connect(str(root), "ro", timeout=30)
     except (sqlite3.Error, OSError):
-        return Rescued()
+        return RecoveredOrders()
     try:
         found: dict[SceneId, Order] = {}
         whole = True
@@ -44,7 +44,7 @@ def rescue(root: Path) -> Rescued:
                 continue
             whole = True
             break
-        return Rescued(orders=tuple(found.values()), owner=_owner(db), whole=whole)
+        return RecoveredOrders(orders=tuple(found.values()), owner=_owner(db), whole=whole)
     finally:
         db.close()
 

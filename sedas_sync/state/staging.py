@@ -26,10 +26,10 @@ from msgspec.structs import asdict
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.assets import file_differs, held_files
+from sedas_sync.model.assets import file_differs, files_on_disk
 from sedas_sync.model.path_template import Layout
-from sedas_sync.model.scene import Asset, Download, HeldFile, Holding, Level, Scene, SceneId
-from sedas_sync.transfer import Got, Job, Policy, partial_of
+from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
+from sedas_sync.transfer import FetchJob, FetchResult, Policy, partial_of
 from sedas_sync.transfer.partial import identity, note_name
 
 SUFFIX = ".scene"
@@ -49,7 +49,7 @@ def partial_path(scene: Scene) -> str:
     return f"{STATE}/partial/{name}{mark}{SUFFIX if scene.assets else '.part'}"
 
 
-def under_way(root: str, name: str) -> int:
+def bytes_downloaded(root: str, name: str) -> int:
     """Bytes that are here of a download under way, given its `partial_path`; 0 where there is none to go on with."""
     if not name.endswith(SUFFIX):
         found = partial_of(root, name)
@@ -64,7 +64,7 @@ def under_way(root: str, name: str) -> int:
     return total
 
 
-def proved(root: str, scene: Scene, asset: Asset, *, demanded: str | None = None) -> HeldFile | None:
+def proved(root: str, scene: Scene, asset: RemoteFile, *, demanded: str | None = None) -> LocalFile | None:
     """What was proved of a file that was fetched, whether it has been renamed into place or not.
 
     Args:
@@ -79,7 +79,7 @@ def proved(root: str, scene: Scene, asset: Asset, *, demanded: str | None = None
     try:
         values = _read(root, f"{partial_path(scene)}/{_short(asset.name)}.done")
         known = values.pop("identity")
-        file = HeldFile(**{**values, "level": Level(values["level"])})
+        file = LocalFile(**{**values, "level": ProofLevel(values["level"])})
     except (OSError, TransferError, ValueError, TypeError, KeyError):
         return None
     if file.name != asset.name or file.digest != asset.digest or asset.size not in (None, file.size):
@@ -94,7 +94,7 @@ def _short(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-class Bundle:
+class StagedScene:
     """One scene of several files that is being gathered.
 
     Args:
@@ -106,11 +106,11 @@ class Bundle:
     """
 
     def __init__(
-        self, root: str, scene: Scene, path: str, *, pinned: Mapping[str, str], held: Holding | None = None
+        self, root: str, scene: Scene, path: str, *, pinned: Mapping[str, str], held: LocalScene | None = None
     ) -> None:
         self.scene = scene
         self.path = path
-        self.files: dict[str, HeldFile] = {}
+        self.files: dict[str, LocalFile] = {}
         """Those that are complete and proved, by name."""
         self.bytes = 0
         """Of those files."""
@@ -123,7 +123,7 @@ class Bundle:
         self._held = held
         self._place = partial_path(scene)
 
-    def begin(self) -> tuple[Asset, ...]:
+    def begin(self) -> tuple[RemoteFile, ...]:
         """Take up what an earlier run left and what the held folder has right; returns the files that are lacking.
 
         Raises:
@@ -138,7 +138,7 @@ class Bundle:
                 safe_tree.remove(self._root, f"{self._place}/new/{entry.path}")
         return tuple(asset for asset in self.scene.assets if asset.name not in self.files)
 
-    def _have(self, file: HeldFile) -> None:
+    def _have(self, file: LocalFile) -> None:
         self.files[file.name] = file
         self.bytes += file.size
 
@@ -158,9 +158,9 @@ class Bundle:
         """Whether the folder that the index remembers is there, or somewhere in what is there."""
         return self._held is not None and bool(self._held.files) and _within(self._held.path, self.path) is not None
 
-    def job(self, asset: Asset, download: Download, policy: Policy) -> Job:
+    def job(self, asset: RemoteFile, download: Download, policy: Policy) -> FetchJob:
         """What is to be fetched of one file."""
-        return Job(
+        return FetchJob(
             id=f"{self.scene.id}/{asset.name}",
             download=download,
             root=self._root,
@@ -171,9 +171,9 @@ class Bundle:
             replace=True,
         )
 
-    def take(self, asset: Asset, got: Got) -> None:
+    def take(self, asset: RemoteFile, got: FetchResult) -> None:
         """Note that a file is complete."""
-        file = HeldFile(
+        file = LocalFile(
             name=asset.name,
             size=got.size,
             mtime_ns=got.mtime_ns,
@@ -211,13 +211,13 @@ class Bundle:
         with suppress(OSError, TransferError):
             safe_tree.discard(self._root, self._place)
 
-    def _gathered(self, asset: Asset) -> HeldFile | None:
+    def _gathered(self, asset: RemoteFile) -> LocalFile | None:
         """A file that an earlier run completed."""
         file = proved(self._root, self.scene, asset, demanded=self._pinned.get(asset.name))
         there = safe_tree.look(self._root, f"{self._place}/new/{asset.name}")
         return file if file is not None and safe_tree.untouched(there, file) else None
 
-    def _from_held(self, asset: Asset) -> HeldFile | None:
+    def _from_held(self, asset: RemoteFile) -> LocalFile | None:
         """A file of the held folder that is right, given a second name here."""
         if self._held is None:
             return None
@@ -226,7 +226,7 @@ class Bundle:
             return None
         if file_differs(file, asset, trust_digest=True):
             return None
-        view = next(one for one in held_files(self._held) if one.path == f"{self._held.path}/{asset.name}")
+        view = next(one for one in files_on_disk(self._held) if one.path == f"{self._held.path}/{asset.name}")
         with suppress(OSError, TransferError):
             if safe_tree.untouched(safe_tree.look(self._root, view.path), file):
                 safe_tree.link(self._root, view.path, f"{self._place}/new/{asset.name}")
@@ -234,7 +234,7 @@ class Bundle:
                 return file
         return None
 
-    def _note(self, asset: Asset, file: HeldFile) -> None:
+    def _note(self, asset: RemoteFile, file: LocalFile) -> None:
         values = {**asdict(file), "digest": asset.digest, "identity": identity(self.scene.id, asset.url or "")}
         _write(self._root, f"{self._place}/{_short(asset.name)}.done", values)
 
@@ -242,7 +242,7 @@ class Bundle:
 # -- of scenes that nothing wants any more ---------------------------------------------------------------------------
 
 
-def spare(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
+def unwanted_downloads(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
     """Downloads under way of other scenes than these: where they are, and how many bytes.
 
     A folder that gave way and could not be told where it belongs is none of them.
@@ -259,7 +259,7 @@ def spare(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
         for name in sorted(names)
         if not (name.endswith(SUFFIX) and safe_tree.stat(root, f"{place}/{name}/old") is not None)
     )
-    return found, sum(under_way(root, path) for path in found)
+    return found, sum(bytes_downloaded(root, path) for path in found)
 
 
 def forget(root: str, path: str) -> None:
@@ -289,7 +289,7 @@ def left_over(root: str) -> frozenset[str]:
         return frozenset()
 
 
-def recover(root: str, place: str, held: Callable[[SceneId], Holding | None]) -> list[str]:
+def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None]) -> list[str]:
     """Finish a replacement that was killed between its renames; returns what there is to be said of it.
 
     Args:
@@ -311,7 +311,7 @@ def recover(root: str, place: str, held: Callable[[SceneId], Holding | None]) ->
     return _retire(root, place, path, held(scene_id))
 
 
-def _retire(root: str, place: str, path: str, held: Holding | None) -> list[str]:
+def _retire(root: str, place: str, path: str, held: LocalScene | None) -> list[str]:
     """Empty the folder that gave way: what is ours goes, and nothing else."""
     old = f"{place}/old"
     inner = None if held is None else _within(held.path, path)

@@ -5,8 +5,8 @@ what a part remembers in `partial`, several connections for one scene in `segmen
 """
 
 from sedas_sync.transfer.fetch import fetch
-from sedas_sync.transfer.job import Got, Job, Policy, Stopped
+from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped, Policy
 from sedas_sync.transfer.partial import Resumable, partial_of
-from sedas_sync.transfer.shared_state import Live
+from sedas_sync.transfer.shared_state import SharedState
 
-__all__ = ["Got", "Job", "Live", "Policy", "Resumable", "Stopped", "fetch", "partial_of"]
+__all__ = ["FetchJob", "FetchResult", "FetchStopped", "Policy", "Resumable", "SharedState", "fetch", "partial_of"]

@@ -24,15 +24,15 @@ from typing import NoReturn
 
 from sedas_sync import errors
 from sedas_sync.errors import DISK_FULL
-from sedas_sync.files.integrity import Checked, Proof, Proving, algorithm
+from sedas_sync.files.integrity import FileCheck, Proof, Proving, algorithm
 from sedas_sync.model import scene
 from sedas_sync.net import wire
 from sedas_sync.transfer import answers as _headers
 from sedas_sync.transfer import local_copy, ranges
-from sedas_sync.transfer.job import Got, Job, Stopped
+from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.partial import Note, Partial, identity
 from sedas_sync.transfer.prove import RELAYED, Follower, Relay
-from sedas_sync.transfer.shared_state import Live
+from sedas_sync.transfer.shared_state import SharedState
 
 RETRY_AFTER_LIMIT = 3600.0
 """Seconds that a server may ask to wait; one that asks for more is not waited for."""
@@ -81,7 +81,7 @@ class _Again(Exception):
         self.busy = busy
 
 
-class Anew(Exception):
+class RemoteFileChanged(Exception):
     """What is here does not belong to what the server has now; it was thrown away."""
 
 
@@ -106,10 +106,10 @@ def takes_nothing(root: str, error: OSError) -> errors.TransferError:
     return errors.TransferError(f"{root}: {reason}", fatal=True)
 
 
-_own: dict[int, Live] = {}
+_own: dict[int, SharedState] = {}
 
 
-def fetch(job: Job, live: Live | None = None) -> Got:
+def fetch(job: FetchJob, live: SharedState | None = None) -> FetchResult:
     """Fetch a scene, prove it and put it in its place.
 
     Blocks until that is done or cannot be done. Several calls may run at once, each with its own `partial`
@@ -130,7 +130,7 @@ def fetch(job: Job, live: Live | None = None) -> Got:
             return _bring(job, job.download.local, live)
         wire.split(job.download.url)
         return Run(job, live).run()
-    except wire.Refused as error:
+    except wire.PermanentError as error:
         raise errors.TransferError(str(error)) from error
     except MemoryError as error:
         raise errors.TransferError(errors.TOO_LITTLE) from error
@@ -145,14 +145,14 @@ def fetch(job: Job, live: Live | None = None) -> Got:
             live.folders.close()
 
 
-def _bring(job: Job, source: scene.Local, live: Live) -> Got:
+def _bring(job: FetchJob, source: scene.LocalSource, live: SharedState) -> FetchResult:
     """Take a file of this machine."""
     began = live.clock()
     try:
         checked, found, copied, resumed = local_copy.bring(job, source, live)
     except InterruptedError as error:
-        raise Stopped(f"{job.id}: stopped") from error
-    return Got(
+        raise FetchStopped(f"{job.id}: stopped") from error
+    return FetchResult(
         id=job.id,
         path=job.path,
         size=checked.size,
@@ -166,11 +166,11 @@ def _bring(job: Job, source: scene.Local, live: Live) -> Got:
     )
 
 
-def _own_live() -> Live:
+def _own_live() -> SharedState:
     """What fetches share that were given nothing to share: the connections of this process."""
     live = _own.get(os.getpid())
     if live is None:
-        live = _own.setdefault(os.getpid(), Live())
+        live = _own.setdefault(os.getpid(), SharedState())
         atexit.register(live.close)
     return live
 
@@ -178,7 +178,7 @@ def _own_live() -> Live:
 class Run:
     """One call of `fetch`."""
 
-    def __init__(self, job: Job, live: Live) -> None:
+    def __init__(self, job: FetchJob, live: SharedState) -> None:
         self.job = job
         self.live = live
         self.policy = job.policy
@@ -205,7 +205,7 @@ class Run:
         self._relayed: list[memoryview] = []
         self._lock = threading.Lock()
 
-    def run(self) -> Got:
+    def run(self) -> FetchResult:
         """Do it."""
         self.part = Partial(self.job.root, self.job.partial, self.live.folders)
         try:
@@ -262,7 +262,7 @@ class Run:
             Anew: always.
         """
         self._forget()
-        raise Anew
+        raise RemoteFileChanged
 
     def _forget(self) -> None:
         self.part.discard()
@@ -281,18 +281,18 @@ class Run:
 
     # -- tries
 
-    def _until_proved(self) -> Checked:
+    def _until_proved(self) -> FileCheck:
         failures = waits = 0
         patient_until = self.live.clock() + BUSY_LIMIT
         while True:
             if self.live.stop.is_set():
-                raise Stopped(f"{self.job.id}: stopped")
+                raise FetchStopped(f"{self.job.id}: stopped")
             try:
                 self._try()
                 return self._prove()
             except InterruptedError as error:
-                raise Stopped(f"{self.job.id}: stopped") from error
-            except (_Again, wire.Broken, Anew, _Damaged) as error:
+                raise FetchStopped(f"{self.job.id}: stopped") from error
+            except (_Again, wire.ConnectionFailed, RemoteFileChanged, _Damaged) as error:
                 trouble = self._judge(error)
             if trouble is not None:
                 if self._progressed():
@@ -315,7 +315,7 @@ class Run:
         """
         if isinstance(error, _Again):
             return error
-        if isinstance(error, Anew):
+        if isinstance(error, RemoteFileChanged):
             self._anew += 1
             return None if self._anew <= _ANEW_MOST else _Again("the file at the server keeps changing")
         if not isinstance(error, _Damaged):
@@ -418,9 +418,9 @@ class Run:
         finally:
             response.connection.close()
 
-    def patience(self) -> wire.Patience:
+    def patience(self) -> wire.StallTimer:
         """A new measure of how long nothing may come."""
-        return wire.Patience(self.policy.stall_timeout, self.live.stop)
+        return wire.StallTimer(self.policy.stall_timeout, self.live.stop)
 
     def _fail(self, response: wire.Response) -> NoReturn:
         status = response.status
@@ -456,9 +456,9 @@ class Run:
         """The beginning of an error's body in one line, without what was sent as a secret."""
         try:
             body = wire.read_all(
-                response, _BODY_READ, wire.Patience(min(5.0, self.policy.stall_timeout), self.live.stop)
+                response, _BODY_READ, wire.StallTimer(min(5.0, self.policy.stall_timeout), self.live.stop)
             )
-        except wire.Broken:
+        except wire.ConnectionFailed:
             return ""
         return self._shown(body)
 
@@ -534,7 +534,7 @@ class Run:
         )
         if not same or found is None:
             if self.part.scattered:
-                raise Anew
+                raise RemoteFileChanged
             self.throw_away()
         return found[2]
 
@@ -695,7 +695,7 @@ class Run:
 
     # -- the end
 
-    def _prove(self) -> Checked:
+    def _prove(self) -> FileCheck:
         part = self.part
         end = part.frontier
         try:
@@ -710,7 +710,7 @@ class Run:
             raise _Damaged("; ".join(checked.problems), digest=digest)
         return checked
 
-    def _place(self, checked: Checked) -> Got:
+    def _place(self, checked: FileCheck) -> FetchResult:
         job, part = self.job, self.part
         part.flush()
         try:
@@ -718,7 +718,7 @@ class Run:
         except FileExistsError as error:
             raise errors.TransferError(f"{job.path}: something has taken the scene's place meanwhile") from error
         self.live.flush_folder(job.root, job.path)
-        return Got(
+        return FetchResult(
             id=job.id,
             path=job.path,
             size=checked.size,

@@ -25,7 +25,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     backoff_max: float = 60.0
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class FetchJob(Struct, frozen=True, kw_only=True):
     """One scene to fetch."""
 
     id: scene.SceneId
@@ -43,7 +43,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """Whether a file that has the path gives way; otherwise the fetch fails when it has come to the end."""
 
 
-class Got(Struct, frozen=True, kw_only=True):
+class FetchResult(Struct, frozen=True, kw_only=True):
     """A scene that is in its place, flushed and proved."""
 
     id: scene.SceneId
@@ -51,7 +51,7 @@ class Got(Struct, frozen=True, kw_only=True):
     size: int
     mtime_ns: int
     sha256: str
-    level: scene.Level
+    level: scene.ProofLevel
     received: int
     """Bytes of bodies that came over the wire in this call, those that had to be thrown away included."""
     resumed_from: int
@@ -63,5 +63,5 @@ class Got(Struct, frozen=True, kw_only=True):
     """Who did it, where that was not this process."""
 
 
-class Stopped(errors.TransferError):
+class FetchStopped(errors.TransferError):
     """The run was asked to stop; what has arrived is kept."""

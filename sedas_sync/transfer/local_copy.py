@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
-from sedas_sync.files.integrity import Checked, Proof, algorithm
-from sedas_sync.model.scene import Local, Taking
+from sedas_sync.files.integrity import FileCheck, Proof, algorithm
+from sedas_sync.model.scene import LocalSource, Taking
 from sedas_sync.transfer.partial import Note, identity, note_name, read_note, write_note
-from sedas_sync.transfer.shared_state import Live
+from sedas_sync.transfer.shared_state import SharedState
 
 if TYPE_CHECKING:
-    from sedas_sync.transfer.job import Job
+    from sedas_sync.transfer.job import FetchJob
 
 _SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TARGET = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,7 +33,7 @@ _CANNOT = frozenset(
 """What a file system answers that cannot link or clone here."""
 
 
-def bring(job: "Job", source: Local, live: Live) -> tuple[Checked, os.stat_result, int, int]:
+def bring(job: "FetchJob", source: LocalSource, live: SharedState) -> tuple[FileCheck, os.stat_result, int, int]:
     """Bring a file of this machine into the mirror.
 
     Returns:
@@ -83,7 +83,7 @@ def _drop(here: int, part: str) -> None:
             os.unlink(name, dir_fd=here)
 
 
-def _take(job: "Job", source: Local, live: Live, here: int, part: str) -> tuple[int, int]:
+def _take(job: "FetchJob", source: LocalSource, live: SharedState, here: int, part: str) -> tuple[int, int]:
     """Make the part a link, a clone or a copy; returns how many bytes were copied, and how many were here."""
     try:
         with safe_tree.parent(source.root, source.path) as (there, name):
@@ -107,7 +107,7 @@ def _take(job: "Job", source: Local, live: Live, here: int, part: str) -> tuple[
 
 
 def _link_clone_or_copy(
-    job: "Job", how: Taking, live: Live, source: tuple[int, str, int], target: tuple[int, str]
+    job: "FetchJob", how: Taking, live: SharedState, source: tuple[int, str, int], target: tuple[int, str]
 ) -> tuple[int, int]:
     there, name, file = source
     here, part = target
@@ -161,7 +161,7 @@ def _clone(file: int, here: int, part: str) -> None:
         os.close(target)
 
 
-def _note(job: "Job", source: os.stat_result) -> Note | None:
+def _note(job: "FetchJob", source: os.stat_result) -> Note | None:
     """Of which file the bytes of a copy are; None where going on with them is not worth it, or could not be proved."""
     policy, download = job.policy, job.download
     proved = (
@@ -192,7 +192,7 @@ def _begun(here: int, part: str, note: Note) -> int:
     return found.st_size if read_note(here, part) == note else 0
 
 
-def _copy(job: "Job", live: Live, file: int, here: int, part: str, *, done: int = 0) -> tuple[int, int]:
+def _copy(job: "FetchJob", live: SharedState, file: int, here: int, part: str, *, done: int = 0) -> tuple[int, int]:
     size, began = os.fstat(file).st_size, done
     target = os.open(part, _ONWARDS if done else _TARGET, 0o666, dir_fd=here)
     try:
@@ -212,11 +212,11 @@ def _copy(job: "Job", live: Live, file: int, here: int, part: str, *, done: int 
         os.close(target)
 
 
-def _is_zip(job: "Job") -> bool:
+def _is_zip(job: "FetchJob") -> bool:
     return job.path.lower().endswith(".zip")
 
 
-def _proved(job: "Job", file: int, live: Live) -> Checked:
+def _proved(job: "FetchJob", file: int, live: SharedState) -> FileCheck:
     proof = Proof(
         level=job.policy.integrity,
         size=job.download.size,

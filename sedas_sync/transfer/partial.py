@@ -174,7 +174,7 @@ def partial_of(root: str, name: str) -> Resumable | None:
     return Resumable(have, note_of.total)
 
 
-def tidy(root: str, place: str) -> None:
+def remove_stale_notes(root: str, place: str) -> None:
     """Take away notes whose parts are gone, as a kill in the moment of a rename leaves them.
 
     Args:

@@ -71,7 +71,7 @@ class Relay:
         if self._failure is not None:
             raise self._failure
 
-    def _run(self, number: int, lane: integrity.Lane) -> None:
+    def _run(self, number: int, lane: integrity.Digester) -> None:
         try:
             while (view := self._next(number)) is not None:
                 lane.update(view)

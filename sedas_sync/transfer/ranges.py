@@ -212,7 +212,7 @@ class Split:
             self._bring_all(first=False)
         except InterruptedError:
             pass
-        except wire.Broken:
+        except wire.ConnectionFailed:
             # The link may be bad for all of them: no new ones for a while.
             self._hold_until = self._live.clock() + self._hold
             self._hold = min(_HOLD_MOST, 2 * self._hold)
@@ -342,7 +342,7 @@ class Split:
             response = run.ask(block.position, asked)
             if response.status != wire.PARTIAL:
                 response.connection.close()
-                raise _NotOurs if first else wire.Refused("the server does not send ranges after all")
+                raise _NotOurs if first else wire.PermanentError("the server does not send ranges after all")
             try:
                 run.check_range(response, block.position, asked)
             except Exception:  # noqa: BLE001 - whatever it is, the first connection meets it too and tells
@@ -372,7 +372,7 @@ class Split:
         patience = run.patience()
         while block.position < block.end and not self._ending:
             if response.ended:
-                raise wire.Broken("the server sent less than it said")
+                raise wire.ConnectionFailed("the server sent less than it said")
             count = response.read_into(view[: max(1, block.end - block.position)])
             if count is None:
                 patience.strain()

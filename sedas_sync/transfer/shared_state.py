@@ -14,7 +14,7 @@ BUFFER = 1 << 20
 """Bytes that are read and written at once."""
 
 
-class Live:
+class SharedState:
     """What the fetches of one process share. It cannot be pickled, and a fetch does without it if it must."""
 
     def __init__(

@@ -22,10 +22,10 @@ from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import check
 from sedas_sync.state.soft_lock import Files, HeldError, flocked, kept, take, this_process
 from sedas_sync.transfer.fetch import fetch
-from sedas_sync.transfer.job import Got, Job, Stopped
-from sedas_sync.transfer.shared_state import Live
+from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
+from sedas_sync.transfer.shared_state import SharedState
 
-__all__ = ["Lost", "claimed", "clear", "fetch_claimed", "left_behind"]
+__all__ = ["WorkerLost", "claimed", "clear", "fetch_claimed", "left_behind"]
 
 PATIENCE = 30.0
 """Seconds that a claim is waited for; a worker whose run has ended lets go of it within about one."""
@@ -37,13 +37,13 @@ _OURS = re.compile(r"[0-9a-f]{32}(\..+)?")
 """A run's token, and what is named after it or after a scene."""
 
 
-class Lost(errors.SedasSyncError):
+class WorkerLost(errors.SedasSyncError):
     """A worker was lost with its errand; nothing is wrong with the scene."""
 
 
 @contextmanager
 def claimed(
-    job: Job, state: str, *, who: str, stop: threading.Event, goes_on: Callable[[], bool] = lambda: True
+    job: FetchJob, state: str, *, who: str, stop: threading.Event, goes_on: Callable[[], bool] = lambda: True
 ) -> Iterator[None]:
     """Hold the claim to a job's scene.
 
@@ -75,12 +75,12 @@ def claimed(
             os.close(file)
 
 
-def _ended(job: Job) -> Stopped:
-    return Stopped(f"{job.id}: the run has ended")
+def _ended(job: FetchJob) -> FetchStopped:
+    return FetchStopped(f"{job.id}: the run has ended")
 
 
 @contextmanager
-def _shared(job: Job, name: str) -> Iterator[tuple[int, str]]:
+def _shared(job: FetchJob, name: str) -> Iterator[tuple[int, str]]:
     """Open the folder of claims. Whoever ends a run takes it away, and nothing else does."""
     with ExitStack() as stack:
         try:
@@ -90,7 +90,7 @@ def _shared(job: Job, name: str) -> Iterator[tuple[int, str]]:
         yield here, last
 
 
-def _held(job: Job, here: int, last: str, stop: threading.Event) -> tuple[int, bool]:
+def _held(job: FetchJob, here: int, last: str, stop: threading.Event) -> tuple[int, bool]:
     """The lock's file, open and locked, and whether the kernel did so: it may keep no locks there."""
     until = time.monotonic() + PATIENCE
     while True:
@@ -114,7 +114,7 @@ def _held(job: Job, here: int, last: str, stop: threading.Event) -> tuple[int, b
 
 
 @contextmanager
-def _held_alone(job: Job, here: int, last: str, stop: threading.Event) -> Iterator[None]:
+def _held_alone(job: FetchJob, here: int, last: str, stop: threading.Event) -> Iterator[None]:
     """Hold the claim where the kernel keeps no locks."""
 
     def pause(seconds: float) -> None:
@@ -133,8 +133,8 @@ def _held_alone(job: Job, here: int, last: str, stop: threading.Event) -> Iterat
         yield
 
 
-def _lost(holder: str) -> Lost:
-    return Lost(f"{holder or 'another worker'} was thought to be lost, and is still at work on it")
+def _lost(holder: str) -> WorkerLost:
+    return WorkerLost(f"{holder or 'another worker'} was thought to be lost, and is still at work on it")
 
 
 def _same(file: int, here: int, last: str) -> bool:
@@ -191,7 +191,7 @@ def clear(root: str, state: str) -> bool:
     return True
 
 
-def fetch_claimed(job: Job, live: Live, state: str, who: str) -> Got:
+def fetch_claimed(job: FetchJob, live: SharedState, state: str, who: str) -> FetchResult:
     """Fetch a scene, or take what is in its place, where workers of an earlier run may still be at it.
 
     Raises:
@@ -202,7 +202,7 @@ def fetch_claimed(job: Job, live: Live, state: str, who: str) -> Got:
         return left_behind(job) or fetch(job, live)
 
 
-def left_behind(job: Job) -> Got | None:
+def left_behind(job: FetchJob) -> FetchResult | None:
     """The scene, where a worker had put it in its place and could not say so any more; None where there is none.
 
     A worker that is lost may be lost with its answer: a scheduler then has the same job done again.
@@ -222,7 +222,7 @@ def left_behind(job: Job) -> Got | None:
     )
     if checked.problems:
         return None
-    return Got(
+    return FetchResult(
         id=job.id,
         path=job.path,
         size=checked.size,

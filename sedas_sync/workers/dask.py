@@ -16,9 +16,9 @@ from typing import Any
 from uuid import uuid4
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.workers.claim import Lost
+from sedas_sync.workers.claim import WorkerLost
 
-__all__ = ["Cluster", "dask_cluster"]
+__all__ = ["DaskExecutor", "dask_cluster"]
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until a scheduler has to answer."""
@@ -26,7 +26,7 @@ _STEP = 0.05
 
 
 @contextmanager
-def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterator["Cluster"]:
+def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterator["DaskExecutor"]:
     """Connect to a Dask scheduler. What Dask's client logs of the connection is silenced: errors are raised.
 
     Args:
@@ -52,20 +52,20 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
         reason = str(error).strip().partition("\n")[0]
         raise ManifestError(f"no Dask scheduler answers at {scheduler}: {reason}") from error
     with client:
-        yield Cluster(client)
+        yield DaskExecutor(client)
 
 
-def _killed(error: BaseException) -> Lost | None:
+def _killed(error: BaseException) -> WorkerLost | None:
     """In few words what Dask says in many when a worker was lost more often than it allows."""
     last = getattr(error, "last_worker", None)
-    return None if last is None else Lost(f"its worker {last.name} was lost")
+    return None if last is None else WorkerLost(f"its worker {last.name} was lost")
 
 
 def _address_in(file: str) -> str:
     return str(json.loads(Path(file).read_text("utf-8"))["address"])
 
 
-class Cluster(Executor):
+class DaskExecutor(Executor):
     """The workers of a Dask client, as an executor.
 
     A call cannot be taken back: Dask forgets one that is cancelled, and its worker goes on with it all the same.
@@ -106,7 +106,7 @@ class Cluster(Executor):
             result = theirs.result()
         except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the future
             cancelled = isinstance(error, CancelledError) or theirs.status in ("cancelled", "lost")
-            failed = Lost(f"Dask has given it up: {theirs.status}") if cancelled else error
+            failed = WorkerLost(f"Dask has given it up: {theirs.status}") if cancelled else error
             with suppress(InvalidStateError):
                 mine.set_exception(_killed(error) or failed)
         else:

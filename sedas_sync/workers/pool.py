@@ -21,11 +21,20 @@ from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Worker
-from sedas_sync.transfer import Got, Job
-from sedas_sync.workers.claim import Lost, clear
-from sedas_sync.workers.remote_job import Errand, Outcome, Retry, Seen, begin, look, run, without_link
+from sedas_sync.transfer import FetchJob, FetchResult
+from sedas_sync.workers.claim import WorkerLost, clear
+from sedas_sync.workers.remote_job import (
+    RemoteJob,
+    RemoteOutcome,
+    RemoteRetry,
+    WorkerCheck,
+    begin,
+    look,
+    run,
+    without_link,
+)
 
-__all__ = ["Crew", "Lost"]
+__all__ = ["WorkerLost", "WorkerPool"]
 
 FOLDER = f"{STATE}/workers"
 """What a run and its workers share, relative to the mirror."""
@@ -37,11 +46,11 @@ _ON_ITS_WAY = 0.3
 _QUEUED = 10.0
 """Seconds after which an errand that nobody has begun, while others were done, was handed out too early."""
 
-Told = Callable[[str, Retry], None]
+Told = Callable[[str, RemoteRetry], None]
 
 
 @runtime_checkable
-class Known(Protocol):
+class WorkerAware(Protocol):
     """An executor that knows its workers."""
 
     def everywhere(self, fn: Callable[..., Any], *args: Any) -> Mapping[str, Any]:
@@ -53,7 +62,7 @@ class Known(Protocol):
         ...
 
 
-class Crew:
+class WorkerPool:
     """The workers of one run.
 
     Args:
@@ -105,14 +114,14 @@ class Crew:
             raise ManifestError(problems)
         if seen or halted():
             return None
-        if seen is None and isinstance(self._executor, Known):
+        if seen is None and isinstance(self._executor, WorkerAware):
             return "not every worker has answered yet: each is asked again with its first scene"
         return "no worker has answered yet: scenes wait for the first one"
 
-    def _asked(self, halted: Callable[[], bool]) -> list[Seen] | None:
+    def _asked(self, halted: Callable[[], bool]) -> list[WorkerCheck] | None:
         """What workers say of themselves; None where they said nothing for a while."""
         question = str(self._root), FOLDER, self._token, __version__
-        if not isinstance(self._executor, Known):
+        if not isinstance(self._executor, WorkerAware):
             asked = self._submitted(look, *question)
             answer = _awaited(asked, halted)
             asked.cancel()
@@ -124,17 +133,17 @@ class Crew:
 
     def absence(self) -> str | None:
         """What there is to say where no worker is left; takes its time."""
-        gone = isinstance(self._executor, Known) and not self._executor.workers()
+        gone = isinstance(self._executor, WorkerAware) and not self._executor.workers()
         return "no worker is left: scenes wait for the next one" if gone else None
 
-    def submit(self, job: Job) -> Future[Got]:
-        """Give a job to a worker. The future's error is the fetch's, or `Lost` where the worker's was no fetch at all.
+    def submit(self, job: FetchJob) -> Future[FetchResult]:
+        """Give a job to a worker. The future raises the fetch's error, or `WorkerLost` if the worker failed.
 
         Raises:
             SedasSyncError: the executor takes no more work, or the link cannot be put where workers read it.
         """
         self._number += 1
-        errand = Errand(
+        errand = RemoteJob(
             job=job,
             state=FOLDER,
             token=self._token,
@@ -142,7 +151,7 @@ class Crew:
             number=self._number,
             max_rate=self._share,
         )
-        mine = Handed()
+        mine = PendingFetch()
         since = time.monotonic()
         try:
             errand, link = without_link(errand)
@@ -163,27 +172,27 @@ class Crew:
         except Exception as error:
             raise SedasSyncError(f"the executor takes no work: {_first_line(error)}") from error
 
-    def _arrived(self, job: Job, done: Future[Any], since: float, mine: "Handed") -> None:
+    def _arrived(self, job: FetchJob, done: Future[Any], since: float, mine: "PendingFetch") -> None:
         self._forget(self._errands.pop(done, None))
-        outcome: Outcome | None = None
+        outcome: RemoteOutcome | None = None
         error: BaseException | None
         if done.cancelled():
-            error = Lost("its worker was lost: the call was cancelled")
-        elif (error := done.exception()) is None and isinstance(answer := done.result(), Outcome):
+            error = WorkerLost("its worker was lost: the call was cancelled")
+        elif (error := done.exception()) is None and isinstance(answer := done.result(), RemoteOutcome):
             outcome, error = answer, answer.error
             refused = isinstance(error, TransferError) and error.relocate
             mine.early = self._time(since, outcome.seconds, refused=refused) and refused
         elif error is None:
-            error = Lost("its worker gave no answer")
-        elif not isinstance(error, Lost):
-            error = Lost(f"its worker was lost: {_first_line(error)}")
+            error = WorkerLost("its worker gave no answer")
+        elif not isinstance(error, WorkerLost):
+            error = WorkerLost(f"its worker was lost: {_first_line(error)}")
         for retry in outcome.retries if outcome is not None else ():
             self._on_retry(job.id, retry)
         with suppress(InvalidStateError):
             if outcome is not None and outcome.got is not None:
                 mine.set_result(outcome.got)
             else:
-                mine.set_exception(error or Lost("its worker gave no answer"))
+                mine.set_exception(error or WorkerLost("its worker gave no answer"))
 
     def _time(self, since: float, seconds: float, *, refused: bool) -> bool:
         """Have fewer errands wait for a worker, or more, after one that was handed out `since` and took so long.
@@ -207,7 +216,7 @@ class Crew:
         for errand, link in tuple(self._errands.items()):
             self._forget(link)
             errand.cancel()
-        disband(self._root)
+        remove_run_folder(self._root)
 
     def _forget(self, path: str | None) -> None:
         """Delete a file that workers read; what cannot be deleted the next run tries again."""
@@ -217,7 +226,7 @@ class Crew:
 
     # -- who did how much --------------------------------------------------------------------------------------------
 
-    def count(self, got: Got) -> None:
+    def count(self, got: FetchResult) -> None:
         """Count a scene to its worker."""
         now = time.monotonic()
         pace = self._paces.setdefault(got.worker or "", _Pace(now - got.seconds))
@@ -234,7 +243,7 @@ class Crew:
         )
 
 
-class Handed(Future[Got]):
+class PendingFetch(Future[FetchResult]):
     """The answer to an errand."""
 
     early = False
@@ -283,7 +292,7 @@ def _awaited(future: Future[Any], halted: Callable[[], bool]) -> Any:
     return None
 
 
-def disband(root: Path) -> None:
+def remove_run_folder(root: Path) -> None:
     """Take away what runs and workers share, unless a worker still holds a claim there."""
     with suppress(OSError, TransferError):
         safe_tree.drop_folder(str(root), FOLDER)
@@ -302,12 +311,12 @@ class _Pace:
         return self.received / (self.until - self.since) if self.until > self.since else 0.0
 
 
-def _seen(worker: str, answer: object) -> Seen:
+def _seen(worker: str, answer: object) -> WorkerCheck:
     """What a worker said; one that could not be asked cannot work either."""
-    if isinstance(answer, Seen):
-        return Seen(worker=worker or answer.worker, problem=answer.problem)
+    if isinstance(answer, WorkerCheck):
+        return WorkerCheck(worker=worker or answer.worker, problem=answer.problem)
     said = _first_line(answer) if isinstance(answer, BaseException) else repr(answer)
-    return Seen(worker=worker or "that was asked first", problem=f"cannot run sedas-sync {__version__}: {said}")
+    return WorkerCheck(worker=worker or "that was asked first", problem=f"cannot run sedas-sync {__version__}: {said}")
 
 
 def _first_line(error: BaseException) -> str:

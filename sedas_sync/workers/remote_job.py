@@ -26,11 +26,21 @@ from msgspec.structs import replace
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.transfer.fetch import FULL, fetch, takes_nothing
-from sedas_sync.transfer.job import Got, Job, Stopped
-from sedas_sync.transfer.shared_state import Live
-from sedas_sync.workers.claim import Lost, claimed, left_behind
+from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
+from sedas_sync.transfer.shared_state import SharedState
+from sedas_sync.workers.claim import WorkerLost, claimed, left_behind
 
-__all__ = ["Errand", "Lost", "Outcome", "Retry", "Seen", "begin", "look", "run", "without_link"]
+__all__ = [
+    "RemoteJob",
+    "RemoteOutcome",
+    "RemoteRetry",
+    "WorkerCheck",
+    "WorkerLost",
+    "begin",
+    "look",
+    "run",
+    "without_link",
+]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether the run goes on."""
@@ -42,10 +52,10 @@ _PRIVATE = 0o600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
-class Errand(Struct, frozen=True, kw_only=True):
+class RemoteJob(Struct, frozen=True, kw_only=True):
     """A job for a worker somewhere, and what it has to know of the run."""
 
-    job: Job
+    job: FetchJob
     """Its link has no secret in it where `link` says where that is."""
     state: str
     """The folder that run and workers share, relative to the mirror."""
@@ -61,7 +71,7 @@ class Errand(Struct, frozen=True, kw_only=True):
     """The file with the job's link and its headers, relative to the mirror."""
 
 
-class Retry(Struct, frozen=True):
+class RemoteRetry(Struct, frozen=True):
     """A try that failed at the worker, and was followed by another."""
 
     attempt: int
@@ -69,18 +79,18 @@ class Retry(Struct, frozen=True):
     delay: float
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class RemoteOutcome(Struct, frozen=True, kw_only=True):
     """How an errand ended: with a scene in its place, or with an error."""
 
     worker: str
     seconds: float
     """How long it was in the worker's hands."""
-    got: Got | None = None
+    got: FetchResult | None = None
     error: Exception | None = None
-    retries: tuple[Retry, ...] = ()
+    retries: tuple[RemoteRetry, ...] = ()
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class WorkerCheck(Struct, frozen=True, kw_only=True):
     """What a worker says when it is asked whether it can do errands."""
 
     worker: str
@@ -98,7 +108,7 @@ def begin(root: str, state: str, token: str) -> None:
     os.close(safe_tree.open_file(root, f"{state}/{token}", _NEW, _PRIVATE))
 
 
-def without_link(errand: Errand) -> tuple[Errand, str]:
+def without_link(errand: RemoteJob) -> tuple[RemoteJob, str]:
     """Put what may be secret in an errand into a file for its worker; returns the errand without it, and the file.
 
     A scheduler keeps what it is given, shows it, and sends it over wires that others see; a worker that cannot make
@@ -122,7 +132,7 @@ def without_link(errand: Errand) -> tuple[Errand, str]:
     return replace(errand, job=replace(errand.job, download=shown), link=path), path
 
 
-def _with_link(errand: Errand) -> Job:
+def _with_link(errand: RemoteJob) -> FetchJob:
     """What an errand is about, with its link.
 
     Raises:
@@ -137,7 +147,7 @@ def _with_link(errand: Errand) -> Job:
             values = json.loads(file.read())
         return replace(job, download=replace(job.download, url=values["url"], headers=values["headers"]))
     except FileNotFoundError:
-        raise Stopped(f"{job.id}: the run has ended, or has given the scene to another worker") from None
+        raise FetchStopped(f"{job.id}: the run has ended, or has given the scene to another worker") from None
     except PermissionError:
         raise errors.TransferError(f"the worker {_name()} {_another_user(job.root, errand.link)}", fatal=True) from None
     except (ValueError, KeyError, TypeError):
@@ -154,7 +164,7 @@ def _another_user(root: str, path: str) -> str:
     )
 
 
-def look(root: str, state: str, token: str, version: str) -> Seen:
+def look(root: str, state: str, token: str, version: str) -> WorkerCheck:
     """Say whether this process can do errands for a run: sees its token, may write, and is of the same version."""
     worker = _name()
     try:
@@ -162,25 +172,25 @@ def look(root: str, state: str, token: str, version: str) -> Seen:
     except (OSError, errors.TransferError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         problem = f"cannot write to the mirror {root}: {reason or error}"
-    return Seen(worker=worker, problem=problem)
+    return WorkerCheck(worker=worker, problem=problem)
 
 
-def run(errand: Errand) -> Outcome:
+def run(errand: RemoteJob) -> RemoteOutcome:
     """Do an errand. Every `Exception` comes back as a value."""
     began, worker = time.monotonic(), _name()
-    retries: list[Retry] = []
-    got: Got | None = None
+    retries: list[RemoteRetry] = []
+    got: FetchResult | None = None
     error: Exception | None = None
     try:
         here = _here(errand)
         with here.lent_live(errand) as live, here.claimed(errand.job, worker):
-            live.on_retry = lambda _, attempt, error, delay: retries.append(Retry(attempt, error, delay))
+            live.on_retry = lambda _, attempt, error, delay: retries.append(RemoteRetry(attempt, error, delay))
             got = replace(left_behind(errand.job) or fetch(_with_link(errand), live), worker=worker)
     except errors.SedasSyncError as failure:
-        error = failure if isinstance(failure, Stopped | Lost) else _as_seen_by(worker, errand.job, failure)
+        error = failure if isinstance(failure, FetchStopped | WorkerLost) else _as_seen_by(worker, errand.job, failure)
     except KeyboardInterrupt:
         # Ctrl-C on a terminal is for every process of the run, and it is the run that knows what to do.
-        error = Stopped(f"{errand.job.id}: interrupted")
+        error = FetchStopped(f"{errand.job.id}: interrupted")
     except OSError as failure:
         said = f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}"
         full = failure.errno in FULL
@@ -188,10 +198,10 @@ def run(errand: Errand) -> Outcome:
     except Exception as unforeseen:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
         error = errors.SedasSyncError(f"unexpected {type(unforeseen).__name__}: {unforeseen}")
     seconds = time.monotonic() - began
-    return Outcome(worker=worker, seconds=seconds, got=got, error=error, retries=tuple(retries[-_RETRIES_TOLD:]))
+    return RemoteOutcome(worker=worker, seconds=seconds, got=got, error=error, retries=tuple(retries[-_RETRIES_TOLD:]))
 
 
-def _as_seen_by(worker: str, job: Job, error: errors.SedasSyncError) -> errors.SedasSyncError:
+def _as_seen_by(worker: str, job: FetchJob, error: errors.SedasSyncError) -> errors.SedasSyncError:
     """The error, with the worker named where it does not see the file of an archive that is a folder."""
     local = job.download.local
     if local is None or os.path.lexists(f"{local.root}/{local.path}"):
@@ -251,7 +261,7 @@ class _Here:
     def __init__(self, root: str, state: str, token: str) -> None:
         self.stop = threading.Event()
         self._place = root, state, token
-        self._spare: list[Live] = []
+        self._spare: list[SharedState] = []
         self._busy = 0
         self._idle_since = time.monotonic()
         self._closed = False
@@ -265,10 +275,10 @@ class _Here:
             return not self._closed
 
     @contextmanager
-    def lent_live(self, errand: Errand) -> Iterator[Live]:
+    def lent_live(self, errand: RemoteJob) -> Iterator[SharedState]:
         """What one errand needs, with the connections that an earlier one left open."""
         with self._lock:
-            live = self._spare.pop() if self._spare else Live(max_rate=errand.max_rate, stop=self.stop)
+            live = self._spare.pop() if self._spare else SharedState(max_rate=errand.max_rate, stop=self.stop)
         # How many connections all errands have together is not known here: only what was asked for is taken.
         live.budget.limit = errand.job.policy.segments or 1
         try:
@@ -283,7 +293,7 @@ class _Here:
             if closed:
                 self._close_spare()
 
-    def claimed(self, job: Job, worker: str) -> AbstractContextManager[None]:
+    def claimed(self, job: FetchJob, worker: str) -> AbstractContextManager[None]:
         """Hold the claim to a scene."""
         _, state, _ = self._place
         return claimed(job, state, who=worker, stop=self.stop, goes_on=self._goes_on)
@@ -324,7 +334,7 @@ _runs: dict[tuple[int, tuple[str, str, str]], _Here] = {}
 _register = threading.Lock()
 
 
-def _here(errand: Errand) -> _Here:
+def _here(errand: RemoteJob) -> _Here:
     """This process's share in the run of an errand, which has been entered.
 
     Raises:

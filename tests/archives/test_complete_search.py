@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sedas_sync.archives.complete_search.cap_model import HANDFUL, Knowledge
+from sedas_sync.archives.complete_search.cap_model import HANDFUL, CapModel
 from sedas_sync.archives.complete_search.spans import Window
 from sedas_sync.archives.complete_search.windows import Answer, Cost, Row, complete
 from sedas_sync.errors import ArchiveError, IncompleteSearch
@@ -114,7 +114,7 @@ class Outcome:
     shortfall: str | None
 
 
-def search(catalogue: Catalogue, *, knowledge: Knowledge | None = None, span: int = YEAR, workers: int = 1) -> Outcome:
+def search(catalogue: Catalogue, *, knowledge: CapModel | None = None, span: int = YEAR, workers: int = 1) -> Outcome:
     cost = Cost()
     found: list[str] = []
     shortfall = None
@@ -176,7 +176,7 @@ def test_cap_that_counts_what_a_filter_then_hides_is_never_passed_over(seed):
 
 
 def test_what_one_search_learns_serves_the_next():
-    knowledge = Knowledge()
+    knowledge = CapModel()
     catalogue = Catalogue(spread(2000), 50, "missing")
     first = search(catalogue, knowledge=knowledge)
     catalogue.asked.clear()
@@ -251,7 +251,7 @@ def test_catalogue_that_never_answers_the_same_ends():
 
 def test_scene_published_meanwhile_is_no_sign_of_a_cut():
     rows = spread(20)
-    knowledge = Knowledge()
+    knowledge = CapModel()
     asked = 0
 
     def ask(window: Window) -> Answer:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from contract import ArchiveContract, Case
 
-from sedas_sync.archives.plugin_guard import Guarded
+from sedas_sync.archives.plugin_guard import GuardedArchive
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.model.scene import Query
 from sedas_sync.sandbox import Sandbox
@@ -39,4 +39,4 @@ class TestGuarded(ArchiveContract):
     @pytest.fixture
     def case(self, sandbox):
         with SedasArchive(sandbox.url, username="sandbox", password="sandbox") as archive:
-            yield Case(Guarded(archive, "foreign"), QUERY)
+            yield Case(GuardedArchive(archive, "foreign"), QUERY)

@@ -15,10 +15,10 @@ from stac_server import StacServer
 import sedas_sync as ss
 from sedas_sync.archives.directory import DirectoryArchive
 from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, TransferError
-from sedas_sync.model.assets import asset_scene
-from sedas_sync.model.scene import Local, Query
+from sedas_sync.model.assets import scene_of_file
+from sedas_sync.model.scene import LocalSource, Query
 from sedas_sync.planning.product_name import described
-from sedas_sync.transfer import Job, Live, Policy, Stopped, fetch, local_copy, partial_of
+from sedas_sync.transfer import FetchJob, FetchStopped, Policy, SharedState, fetch, local_copy, partial_of
 
 S2 = "S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117"
 S2_LATER = "S2B_MSIL1C_20190506T110629_N0207_R137_T30UXC_20190506T120832"
@@ -199,7 +199,7 @@ def test_a_folder_that_is_not_there_is_an_archive_that_is_down(write):
 def job(tmp_path, shelf, how="auto", name=S2, **more):
     download = DirectoryArchive(shelf, how=how).locate(described(name))
     root = tmp_path / "scenes"
-    return Job(
+    return FetchJob(
         id=name, download=download, root=str(root), path=f"{name}.zip", partial=f".sedas-sync/partial/{name}.part",
         policy=Policy(filehash="enforce"), **more,
     )  # fmt: skip
@@ -243,7 +243,7 @@ class Stopper:
     """Ends a fetch once it has copied so much."""
 
     def __init__(self, after):
-        self.live = Live(on_bytes=self.told)
+        self.live = SharedState(on_bytes=self.told)
         self.after = after
         self.first = None
 
@@ -264,7 +264,7 @@ def large(tmp_path, shelf):
 @pytest.mark.parametrize("after", [8 << 20, 20 << 20])
 def test_a_copy_that_was_ended_is_gone_on_with(tmp_path, shelf, large, after):
     stopper = Stopper(after)
-    with pytest.raises(Stopped):
+    with pytest.raises(FetchStopped):
         fetch(job(tmp_path, shelf, "copy"), stopper.live)
     assert not (tmp_path / "scenes" / f"{S2}.zip").exists()
     here = partial_of(str(tmp_path / "scenes"), f".sedas-sync/partial/{S2}.part")
@@ -277,7 +277,7 @@ def test_a_copy_that_was_ended_is_gone_on_with(tmp_path, shelf, large, after):
 
 @pytest.mark.parametrize("change", ["source", "part", "link"])
 def test_what_was_copied_of_something_else_is_not_gone_on_with(tmp_path, shelf, large, change):
-    with pytest.raises(Stopped):
+    with pytest.raises(FetchStopped):
         fetch(job(tmp_path, shelf, "copy"), Stopper(8 << 20).live)
     part = tmp_path / f"scenes/.sedas-sync/partial/{S2}.part"
     if change == "source":
@@ -326,10 +326,10 @@ def test_a_link_that_comes_between_is_not_followed(tmp_path, shelf, swap):
 def test_what_is_no_file_is_not_taken(tmp_path, shelf):
     os.mkfifo(shelf / "pipe.zip")
     wanted = job(tmp_path, shelf)
-    piped = Local(root=str(shelf), path="pipe.zip")
+    piped = LocalSource(root=str(shelf), path="pipe.zip")
     download = type(wanted.download)(url="file:///pipe.zip", local=piped)
     with pytest.raises(TransferError, match="no regular file"):
-        fetch(Job(id="pipe", download=download, root=wanted.root, path="pipe.zip", partial=wanted.partial))
+        fetch(FetchJob(id="pipe", download=download, root=wanted.root, path="pipe.zip", partial=wanted.partial))
 
 
 def test_a_file_that_went_since_it_was_listed_is_no_traceback(shelf):
@@ -407,9 +407,9 @@ def test_a_file_of_several_is_told_by_its_link_alone(bands):
     archive = DirectoryArchive(bands)
     (scene,) = archive.look_up(["S2"], warn=print)
     for asset in scene.assets:
-        assert archive.locate(asset_scene(scene, asset)).local.path == f"05/S2/{asset.name}"
+        assert archive.locate(scene_of_file(scene, asset)).local.path == f"05/S2/{asset.name}"
     with pytest.raises(ArchiveError, match="any more"):
-        archive.locate(replace(asset_scene(scene, scene.assets[1]), download_url="file:///elsewhere"))
+        archive.locate(replace(scene_of_file(scene, scene.assets[1]), download_url="file:///elsewhere"))
 
 
 def test_a_changed_file_of_a_folder_is_no_file_of_it(bands, write):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 import sedas_sync as ss
-from sedas_sync.archives.plugin_guard import Guarded
+from sedas_sync.archives.plugin_guard import GuardedArchive
 from sedas_sync.archives.registry import Opening, open_archive
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import ArchiveConfig
@@ -49,7 +49,7 @@ def guarded(**methods):
         return lambda *_args, **_more: deed()
 
     made = {name: method(deed) for name, deed in methods.items()}
-    return Guarded(type("Package", (Foreign,), made)(), "foreign")
+    return GuardedArchive(type("Package", (Foreign,), made)(), "foreign")
 
 
 def fail(error):
@@ -130,7 +130,7 @@ def test_its_orders_are_guarded_too():
 
     package = Foreign()
     package.orders = Desk()
-    orders = Guarded(package, "foreign").orders
+    orders = GuardedArchive(package, "foreign").orders
     with pytest.raises(ArchiveError, match=r"failed in orders\.place: RuntimeError: boom"):
         orders.place(SCENE)
     with pytest.raises(ArchiveError, match=r"failed in orders\.poll"):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sedas_sync.files import zip_check
 from sedas_sync.files.integrity import Proof, algorithm, check, zip_problem
 from sedas_sync.files.zip_check import MAGIC
-from sedas_sync.model.scene import Level
+from sedas_sync.model.scene import ProofLevel
 
 
 class Pipe(io.RawIOBase):
@@ -107,7 +107,7 @@ def test_every_shape_of_zip_is_proved_however_it_comes(tmp_path, shape, step):
     proof = fed(data, [step] * (len(data) // step))
     checked = finished(tmp_path, data, proof)
     assert checked.problems == ()
-    assert (checked.level, checked.size) == (Level.CRC, len(data))
+    assert (checked.level, checked.size) == (ProofLevel.CRC, len(data))
     assert checked.sha256 == hashlib.sha256(data).hexdigest()
     with (tmp_path / "a.zip").open("rb") as file:
         assert zip_problem(file, "crc") is None
@@ -145,7 +145,7 @@ def test_damage_that_zipfile_sees_is_seen(tmp_path_factory, shape, where, flip, 
     tmp_path = tmp_path_factory.mktemp("zip")
     checked = finished(tmp_path, data, fed(data, pieces))
     if not oracle(tmp_path / "a.zip"):
-        assert checked.problems or checked.level is not Level.CRC
+        assert checked.problems or checked.level is not ProofLevel.CRC
 
 
 @settings(max_examples=60, deadline=None)
@@ -156,7 +156,7 @@ def test_what_zipfile_writes_is_whole(tmp_path_factory, entries, data):
     written = packed(entries, **SHAPES[shape])
     pieces = data.draw(st.lists(st.integers(1, 500), max_size=20))
     checked = finished(tmp_path_factory.mktemp("zip"), written, fed(written, pieces))
-    assert (checked.problems, checked.level) == ((), Level.CRC)
+    assert (checked.problems, checked.level) == ((), ProofLevel.CRC)
 
 
 def test_a_bomb_does_not_fill_the_memory(tmp_path):
@@ -167,7 +167,7 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path):
     checked = finished(tmp_path, data, fed(data, []))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (checked.problems, checked.level) == ((), Level.CRC)
+    assert (checked.problems, checked.level) == ((), ProofLevel.CRC)
     assert peak < 10_000_000
 
 
@@ -187,7 +187,7 @@ def with_method(data, method, flags=None):
 def test_what_cannot_be_unpacked_is_said_and_lowers_the_level(tmp_path, method, flags):
     data = with_method(packed([("x", b"y" * 1000)]), method, flags)
     checked = finished(tmp_path, data, fed(data, []))
-    assert (checked.problems, checked.level) == ((), Level.STRUCTURE)
+    assert (checked.problems, checked.level) == ((), ProofLevel.STRUCTURE)
     assert "cannot be proved" in checked.warnings[0]
 
 
@@ -216,7 +216,7 @@ def test_a_damaged_zip_is_told_apart(tmp_path, damage, told):
 def test_what_the_sender_put_after_the_end_is_his_where_the_length_was_kept(tmp_path):
     data = make_zip(10_000) + b"\n"
     checked = finished(tmp_path, data, fed(data, [], size=len(data)))
-    assert (checked.problems, checked.level) == ((), Level.CRC)
+    assert (checked.problems, checked.level) == ((), ProofLevel.CRC)
     assert "after the end" in checked.warnings[0]
 
 
@@ -236,12 +236,12 @@ def test_digests_are_known_by_their_length(tmp_path, name):
     path.write_bytes(data)
     right = hashlib.new(name, data).hexdigest()
     assert algorithm(right.upper()) == name
-    assert check(str(path), level="size", digest=right.upper()).level is Level.DIGEST
+    assert check(str(path), level="size", digest=right.upper()).level is ProofLevel.DIGEST
     wrong = hashlib.new(name, b"").hexdigest()
     assert check(str(path), level="crc", digest=wrong).warnings
     assert check(str(path), level="crc", digest=wrong, filehash="enforce").problems
     ignored = check(str(path), level="crc", digest=wrong, filehash="ignore")
-    assert (ignored.problems, ignored.warnings, ignored.level) == ((), (), Level.CRC)
+    assert (ignored.problems, ignored.warnings, ignored.level) == ((), (), ProofLevel.CRC)
 
 
 @pytest.mark.parametrize("text", [None, "", "n/a", "abc", "g" * 32, "é" * 32, "0x" + "a" * 30])
@@ -256,7 +256,7 @@ def test_check_reports_length_and_the_demanded_digest(tmp_path):
     assert "should have 7" in check(str(path), level="crc", size=7).problems[0]
     assert "the lock has" in check(str(path), level="crc", sha256="0" * 64).problems[0]
     good = check(str(path), level="size", size=len(data), sha256=hashlib.sha256(data).hexdigest())
-    assert (good.level, good.problems) == (Level.DIGEST, ())
+    assert (good.level, good.problems) == (ProofLevel.DIGEST, ())
 
 
 def test_check_does_not_follow_a_link(tmp_path):
@@ -269,7 +269,7 @@ def test_check_does_not_follow_a_link(tmp_path):
 def test_a_file_that_is_no_zip_by_name_or_bytes_is_judged_by_length(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\0")
-    assert check(str(path), level="crc", size=4).level is Level.SIZE
+    assert check(str(path), level="crc", size=4).level is ProofLevel.SIZE
     assert check(str(path), level="crc").problems
     path.write_bytes(make_zip(100)[:-5])
     assert check(str(path), level="crc").problems
@@ -295,7 +295,7 @@ def test_a_digest_may_say_which_it_is(tmp_path, digest, name):
     path.write_bytes(b"scene")
     assert algorithm(digest) == name
     right = check(str(path), level="size", digest=digest, filehash="enforce")
-    assert (right.problems, right.level) == ((), Level.DIGEST)
+    assert (right.problems, right.level) == ((), ProofLevel.DIGEST)
     path.write_bytes(b"Scene")
     assert f"its {name} is" in check(str(path), level="size", digest=digest, filehash="enforce").problems[0]
 
@@ -429,7 +429,7 @@ def test_a_directory_in_any_order_with_gaps_between_entries_is_whole(tmp_path_fa
     directory = b"".join(shuffled)
     end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, len(lines), len(lines), len(directory), len(body), 0)
     found = judged(tmp_path, body + directory + end)
-    assert (found.problems, found.level) == ((), Level.CRC)
+    assert (found.problems, found.level) == ((), ProofLevel.CRC)
     assert oracle(tmp_path / "a.zip")
     # The same with any entry listed once more shares bytes, whatever the order.
     again = data.draw(st.sampled_from(moved))
@@ -527,7 +527,7 @@ def test_a_check_ends_where_it_is_asked_to(tmp_path):
 def test_an_empty_entry_may_be_marked_as_deflated(tmp_path):
     data = with_method(packed([("folder/", b""), ("x", b"y" * 1000)]), 8)
     found = judged(tmp_path, data)
-    assert (found.problems, found.level) == ((), Level.CRC)
+    assert (found.problems, found.level) == ((), ProofLevel.CRC)
     assert oracle(tmp_path / "a.zip")
 
 
@@ -539,6 +539,6 @@ def test_what_cannot_be_proved_is_told_in_few_lines(tmp_path):
         if data[at : at + 4] in (MAGIC, b"PK\x01\x02"):
             data[at + (6 if data[at + 2] == 3 else 8)] |= 1
     found = judged(tmp_path, bytes(data))
-    assert (found.problems, found.level) == ((), Level.STRUCTURE)
+    assert (found.problems, found.level) == ((), ProofLevel.STRUCTURE)
     assert len(found.warnings) < 10
     assert "995 further entries" in found.warnings[-1]

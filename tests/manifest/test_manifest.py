@@ -14,7 +14,7 @@ from sedas_sync import manifest
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import DateSpec, dates, fields, hosts, units
-from sedas_sync.manifest.archive_types import ArchiveType, Key, any_filters
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, any_filters
 
 NOW = datetime(2019, 6, 15, 13, 30, 45, 678, tzinfo=UTC)
 SQUARE = box(0, 0, 1, 1)
@@ -33,8 +33,8 @@ TYPES = {
         opener="-",
         filters=any_filters,
         keys={
-            "words": Key(read=fields.texts, about="words", default=()),
-            "number": Key(read=fields.whole(1), about="a number", default=1, selects=False),
+            "words": ArchiveKey(read=fields.texts, about="words", default=()),
+            "number": ArchiveKey(read=fields.whole(1), about="a number", default=1, selects=False),
         },
         check=_no_two_words,
     ),
@@ -42,7 +42,7 @@ TYPES = {
         name="directory",
         opener="-",
         place="path",
-        keys={"path": Key(read=fields.text, about="the folder", required=True)},
+        keys={"path": ArchiveKey(read=fields.text, about="the folder", required=True)},
         cannot=frozenset({"orbit_direction"}),
     ),
 }

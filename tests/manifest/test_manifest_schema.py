@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import parse
-from sedas_sync.manifest.archive_types import ArchiveType, Key
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
 from sedas_sync.operations.init_template import toml_string
 
@@ -235,6 +235,8 @@ def test_it_says_of_any_change_what_the_parser_says(slot, value, remove):
     parsed = parser_takes(tree)
     if parsed:
         assert schema_takes(tree), [error.message for error in VALIDATOR.iter_errors(plain(tree))]
+    elif isinstance(value, float) and value.is_integer():
+        pass  # JSON Schema calls 5.0 an integer; the parser does not
     elif slot not in BEYOND_A_SCHEMA and slot[-1] not in ("aoi", "archive"):
         assert not schema_takes(tree), (slot, value)
 
@@ -282,7 +284,7 @@ def test_keys_of_one_type_of_archive_belong_to_it_alone():
         name="shelf",
         opener="nowhere:open",
         place="folder",
-        keys={"folder": Key(read=str, about="Where it is.", required=True, schema={"type": "string"})},
+        keys={"folder": ArchiveKey(read=str, about="Where it is.", required=True, schema={"type": "string"})},
     )
     validator = jsonschema.Draft7Validator(manifest_schema({**BUILT_IN, "shelf": kind}))
     dataset = {"n": {"products": ["X"]}}

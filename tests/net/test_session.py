@@ -376,7 +376,7 @@ def test_addresses_that_links_may_lead_to(address, local, never):
     for api, allowed in (("http://10.0.0.1/", local), ("https://198.41.0.4/", never)):
         try:
             policy.check_address("host.example.org", ip_address(address), Reach(api=api))
-        except policy.Refused:
+        except policy.PermanentError:
             assert not allowed
         else:
             assert allowed
@@ -387,9 +387,9 @@ def test_a_trusted_host_may_be_private_but_never_of_the_link():
     for host, address in (("data.example.org", "10.0.0.1"), ("a.inner.example.org", "fd00::1"), ("10.0.0.9",) * 2):
         policy.check_address(host, ip_address(address), reach)
     for host, address in (("inner.example.org", "10.0.0.1"), ("data.example.org", "169.254.169.254")):
-        with pytest.raises(policy.Refused):
+        with pytest.raises(policy.PermanentError):
             policy.check_address(host, ip_address(address), reach)
-    with pytest.raises(policy.Refused, match="not this machine"):
+    with pytest.raises(policy.PermanentError, match="not this machine"):
         policy.check_address("evil.localhost", ip_address("93.184.215.14"), reach)
 
 

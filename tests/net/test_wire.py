@@ -15,7 +15,7 @@ from sedas_sync import errors
 from sedas_sync.archives.head_sizes import remote_sizes
 from sedas_sync.model.scene import Download, Reach
 from sedas_sync.net import session, wire
-from sedas_sync.transfer import Job, Live, Policy, fetch
+from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch
 
 DATA = make_zip(200_000)
 SECRET = "Token 5f3a-very-secret"
@@ -45,7 +45,7 @@ def server():
 
 @pytest.fixture
 def live():
-    shared = Live()
+    shared = SharedState()
     yield shared
     shared.close()
 
@@ -53,7 +53,9 @@ def live():
 def get(url, root, live, *, reach=NEAR, **policy):
     download = Download(url=url, headers={"Authorization": SECRET}, reach=reach)
     policy = Policy(**{"backoff": 0.0, "stall_timeout": 1.0, "retries": 1, **policy})
-    return fetch(Job(id="S", download=download, root=str(root), path="S.zip", partial="S.part", policy=policy), live)
+    return fetch(
+        FetchJob(id="S", download=download, root=str(root), path="S.zip", partial="S.part", policy=policy), live
+    )
 
 
 def authorised(server):
@@ -123,7 +125,7 @@ def test_a_redirect_to_something_else_than_the_web_is_refused(server, tmp_path, 
 def test_line_breaks_in_a_header_are_not_sent(server, tmp_path, live):
     download = Download(url=server.url(), headers={"Authorization": "a\r\nX-Injected: 1"}, reach=NEAR)
     with pytest.raises(errors.TransferError, match="line break") as caught:
-        fetch(Job(id="S", download=download, root=str(tmp_path), path="S.zip", partial="S.part"), live)
+        fetch(FetchJob(id="S", download=download, root=str(tmp_path), path="S.zip", partial="S.part"), live)
     assert "Injected" not in str(caught.value)
     assert server.seen == []
 

@@ -285,12 +285,12 @@ def test_files_taken_in_are_written_some_at_a_time_and_never_lost(tmp_path, monk
     """A commit for each file took longer than reading it; one that took long to read is written at once."""
     from datetime import UTC, datetime
 
-    from sedas_sync.model.scene import Holding, Level
+    from sedas_sync.model.scene import LocalScene, ProofLevel
     from sedas_sync.state import index as module
 
     def held(number):
-        return Holding(
-            id=f"S{number}", path=f"S{number}.zip", size=1, mtime_ns=1, sha256="", level=Level.CRC, archive=""
+        return LocalScene(
+            id=f"S{number}", path=f"S{number}.zip", size=1, mtime_ns=1, sha256="", level=ProofLevel.CRC, archive=""
         )
 
     now = [0.0]

@@ -55,7 +55,7 @@ def test_what_other_tools_do_to_a_lock_does_not_matter(opened, lock_file, how):
         put(lock_file, [text[0], *reversed(text[1:])])
     with opened() as mirror:
         assert sorted(mirror.checked_lock().scenes) == ["A", "B"]
-        assert mirror.plan(locked=True).counts[ss.Kind.FETCH] == 2
+        assert mirror.plan(locked=True).counts[ss.ActionKind.FETCH] == 2
         assert not mirror.relock(mirror.plan(), write=False).news
 
 

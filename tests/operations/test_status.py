@@ -297,7 +297,7 @@ def test_what_was_touched_after_the_plan_still_gives_way_to_its_successor(quick_
     archive = ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox")
     with ss.Mirror(ss.load_manifest(mirror.path / "manifest.toml"), archives={"archive": archive}) as opened:
         plan = opened.plan()
-        assert [action.kind for action in plan.actions] == [ss.Kind.REPLACE]
+        assert [action.kind for action in plan.actions] == [ss.ActionKind.REPLACE]
         os.utime(mirror.mirror / "A.zip", ns=(1, 1))
         assert opened.apply(plan).fetched == 1
     assert list((mirror.mirror / ".sedas-sync" / "replaced").iterdir()) == []

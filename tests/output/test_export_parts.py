@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from stac_schemas import quick_problems
 
 from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.model.metadata import facts_of
-from sedas_sync.model.scene import Holding, Level, Scene
-from sedas_sync.output.export import Entry, catalogue
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.scene import LocalScene, ProofLevel, Scene
+from sedas_sync.output.export import ExportEntry, catalogue
 from sedas_sync.output.export import stac as as_stac
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, Row, as_csv, as_geojson
@@ -26,13 +26,13 @@ EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def holding(scene_id="A", path=None, facts="{}"):
-    return Holding(
+    return LocalScene(
         id=scene_id,
         path=path or f"{scene_id}.zip",
         size=0,
         mtime_ns=0,
         sha256=EMPTY,
-        level=Level.CRC,
+        level=ProofLevel.CRC,
         archive="test",
         facts=facts,
     )
@@ -123,7 +123,7 @@ scenes = st.builds(
 def entries_of(some):
     unique = {scene.id: scene for scene in some}
     return [
-        Entry(held=holding(one, f"{number}.zip", facts_of(unique[one])), datasets=("d",) if number % 2 else ())
+        ExportEntry(held=holding(one, f"{number}.zip", metadata_of(unique[one])), datasets=("d",) if number % 2 else ())
         for number, one in enumerate(sorted(unique))
     ]
 
@@ -159,7 +159,7 @@ def test_whatever_an_archive_says_tables_can_be_read_back(some):
 
 def test_broken_facts_leave_what_the_index_knows():
     for facts in ("{", "[]", "{}", '{"id": "B", "start": "never"}', '{"id": "B"}'):
-        assert Entry(held=holding("A", facts=facts), datasets=()).scene.id == "A"
+        assert ExportEntry(held=holding("A", facts=facts), datasets=()).scene.id == "A"
 
 
 # -- the folder ------------------------------------------------------------------------------------------------------
@@ -167,8 +167,9 @@ def test_broken_facts_leave_what_the_index_knows():
 
 def make(place, *names, content="x"):
     entries = [
-        Entry(
-            held=holding(name, facts=facts_of(Scene(id=name, start=datetime(2020, 1, 1, tzinfo=UTC)))), datasets=("d",)
+        ExportEntry(
+            held=holding(name, facts=metadata_of(Scene(id=name, start=datetime(2020, 1, 1, tzinfo=UTC)))),
+            datasets=("d",),
         )
         for name in names
     ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Action, Kind
+from sedas_sync.model.scene import Action, ActionKind
 from sedas_sync.output import markdown
 from sedas_sync.planning.compare import Plan
 
@@ -77,10 +77,10 @@ class Page(HTMLParser):
 def test_what_it_says():
     text = markdown.plan(
         plan(
-            action(Kind.FETCH, "A", size=1_500_000),
-            action(Kind.FETCH, "B", size=500_000, datasets=("optical", "radar")),
-            action(Kind.ORDER, "C", reason="in the long-term archive, no order yet", datasets=("radar",)),
-            *(action(Kind.KEEP, f"K{n}") for n in range(3)),
+            action(ActionKind.FETCH, "A", size=1_500_000),
+            action(ActionKind.FETCH, "B", size=500_000, datasets=("optical", "radar")),
+            action(ActionKind.ORDER, "C", reason="in the long-term archive, no order yet", datasets=("radar",)),
+            *(action(ActionKind.KEEP, f"K{n}") for n in range(3)),
             search_complete=False,
             failures=(Failure(id="radar", error="the archive answered 500"),),
             warnings=("a row was left out",),
@@ -110,7 +110,7 @@ def test_what_it_says():
 
 
 def test_nothing_to_do_is_short():
-    text = markdown.plan(plan(action(Kind.KEEP, "A")), command=COMMAND)
+    text = markdown.plan(plan(action(ActionKind.KEEP, "A")), command=COMMAND)
     assert "Nothing to do: 1 kept." in text
     assert "details" not in text
     assert COMMAND not in text
@@ -121,7 +121,7 @@ def test_nothing_to_do_is_short():
 def test_hostile_words_stay_words(word):
     text = markdown.plan(
         plan(
-            action(Kind.FETCH, word, reason=word),
+            action(ActionKind.FETCH, word, reason=word),
             failures=(Failure(id=word, error=word),),
             warnings=(word,),
         ),
@@ -140,13 +140,13 @@ def test_hostile_words_stay_words(word):
 
 @given(word=st.text(max_size=40))
 def test_any_word_is_one_cell(word):
-    page = Page(markdown.plan(plan(action(Kind.FETCH, word or "x", reason=word or "x")), command=COMMAND))
+    page = Page(markdown.plan(plan(action(ActionKind.FETCH, word or "x", reason=word or "x")), command=COMMAND))
     assert len(page.rows[-1]) == 4
     assert not page.attributes
 
 
 def test_it_is_cut_to_a_length_that_a_comment_may_have():
-    many = [action(Kind.FETCH, f"S{n}" * 300, reason="é" * 500) for n in range(5000)]
+    many = [action(ActionKind.FETCH, f"S{n}" * 300, reason="é" * 500) for n in range(5000)]
     failures = tuple(Failure(id=f"d{n}", error="no " * 400) for n in range(500))
     made = plan(*many, failures=failures, warnings=tuple(f"w{n} " * 90 for n in range(500)))
     text = markdown.plan(made, command=COMMAND)
@@ -160,7 +160,9 @@ def test_it_is_cut_to_a_length_that_a_comment_may_have():
 
 
 def test_unknown_sizes_are_no_sum():
-    rows = Page(markdown.plan(plan(action(Kind.FETCH, "A", size=1000), action(Kind.FETCH, "B")), command=COMMAND)).rows
+    rows = Page(
+        markdown.plan(plan(action(ActionKind.FETCH, "A", size=1000), action(ActionKind.FETCH, "B")), command=COMMAND)
+    ).rows
     assert rows[1] == ["optical", "2", "more than 1.0 kB"]
-    rows = Page(markdown.plan(plan(action(Kind.FETCH, "B")), command=COMMAND)).rows
+    rows = Page(markdown.plan(plan(action(ActionKind.FETCH, "B")), command=COMMAND)).rows
     assert rows[1] == ["optical", "1", "?"]

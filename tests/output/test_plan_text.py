@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Action, Kind, Order, Scene, Want
+from sedas_sync.model.scene import Action, ActionKind, DesiredScene, Order, Scene
 from sedas_sync.output.plan_text import by_datasets, plan
 from sedas_sync.output.style import Look
 from sedas_sync.output.text import sources
@@ -16,7 +16,7 @@ TERMINAL = Look(width=60, fold=True)
 
 def action(kind, scene_id, reason="not in the mirror", *, size=None, day=None, datasets=("d",), archive="a"):
     start = None if day is None else datetime(2019, 5, day, tzinfo=UTC)
-    want = Want(scene=Scene(id=scene_id, start=start), datasets=datasets, archive=archive, path=scene_id)
+    want = DesiredScene(scene=Scene(id=scene_id, start=start), datasets=datasets, archive=archive, path=scene_id)
     return Action(kind=kind, id=scene_id, datasets=datasets, path=scene_id, size=size, reason=reason, want=want)
 
 
@@ -28,7 +28,7 @@ def shown(*actions, look=Look(), everything=False, **more):  # noqa: B008  # a f
 def test_scenes_that_wait_for_an_order_each_have_one_reason():
     orders = [Order(order=str(number), id=str(number), placed=datetime(2019, 5, 1, tzinfo=UTC)) for number in range(3)]
     waiting = [
-        replace(action(Kind.WAIT, order.id, f"order {order.order} is not ready"), order=order) for order in orders
+        replace(action(ActionKind.WAIT, order.id, f"order {order.order} is not ready"), order=order) for order in orders
     ]
     lines = shown(*waiting)
     assert "  wait 3: its order is not ready" in lines
@@ -36,10 +36,10 @@ def test_scenes_that_wait_for_an_order_each_have_one_reason():
 
 def test_datasets_stand_in_the_order_of_the_manifest():
     actions = [
-        action(Kind.FETCH, "A", datasets=("late",)),
-        action(Kind.PRUNE, "B", datasets=()),
-        action(Kind.FETCH, "C", datasets=("early", "late")),
-        action(Kind.FETCH, "D", datasets=("early",)),
+        action(ActionKind.FETCH, "A", datasets=("late",)),
+        action(ActionKind.PRUNE, "B", datasets=()),
+        action(ActionKind.FETCH, "C", datasets=("early", "late")),
+        action(ActionKind.FETCH, "D", datasets=("early",)),
     ]
     shown = by_datasets(actions, ("early", "late"))
     assert [datasets for datasets, _ in shown] == [("early",), ("early", "late"), ("late",), ()]
@@ -47,14 +47,14 @@ def test_datasets_stand_in_the_order_of_the_manifest():
 
 def test_scenes_stand_by_dataset_action_and_reason():
     lines = shown(
-        action(Kind.KEEP, "K", "held and unchanged", size=5),
-        action(Kind.FETCH, "A", size=1_000_000),
-        action(Kind.REPLACE, "R", "changed in the archive: 5 bytes there, 4 here"),
-        action(Kind.REPLACE, "S", "changed in the archive: 7 bytes there, 9 here"),
-        action(Kind.FETCH, "B", size=23_400_000),
-        action(Kind.FETCH, "C", "was held, its file is gone"),
-        action(Kind.FETCH, "D", "was held, its file is gone"),
-        action(Kind.PRUNE, "P", "no longer fits", datasets=()),
+        action(ActionKind.KEEP, "K", "held and unchanged", size=5),
+        action(ActionKind.FETCH, "A", size=1_000_000),
+        action(ActionKind.REPLACE, "R", "changed in the archive: 5 bytes there, 4 here"),
+        action(ActionKind.REPLACE, "S", "changed in the archive: 7 bytes there, 9 here"),
+        action(ActionKind.FETCH, "B", size=23_400_000),
+        action(ActionKind.FETCH, "C", "was held, its file is gone"),
+        action(ActionKind.FETCH, "D", "was held, its file is gone"),
+        action(ActionKind.PRUNE, "P", "no longer fits", datasets=()),
     )
     assert lines == [
         "Mirror   /m",
@@ -82,7 +82,7 @@ def test_scenes_stand_by_dataset_action_and_reason():
 
 
 def test_long_lists_are_folded_on_a_terminal_only():
-    many = [action(Kind.FETCH, f"S{day:02}", day=day) for day in range(1, 14)]
+    many = [action(ActionKind.FETCH, f"S{day:02}", day=day) for day in range(1, 14)]
     folded = shown(*many, look=TERMINAL)
     assert folded[-4] == "    … and 3 more, sensed 2019-05-11 to 2019-05-13; `--all` lists them"
     assert sum(line.startswith("    +") for line in folded) == 10
@@ -92,19 +92,21 @@ def test_long_lists_are_folded_on_a_terminal_only():
 
 
 def test_what_is_kept_is_listed_on_demand():
-    kept = action(Kind.KEEP, "K", "held and unchanged", size=5)
+    kept = action(ActionKind.KEEP, "K", "held and unchanged", size=5)
     assert shown(kept)[-2:] == ["", "Nothing to do: 1 kept."]
     assert "    = 5 B  K" in shown(kept, everything=True)
 
 
 def test_a_reason_without_room_stands_below():
-    lines = shown(action(Kind.RESUME, "X" * 60, "1 B of it"), action(Kind.RESUME, "Y", "2 B of it"), look=TERMINAL)
+    lines = shown(
+        action(ActionKind.RESUME, "X" * 60, "1 B of it"), action(ActionKind.RESUME, "Y", "2 B of it"), look=TERMINAL
+    )
     assert lines[5:8] == [f"    + {'X' * 60}", "        (1 B of it)", "    + Y  (2 B of it)"]
 
 
 def test_several_archives_are_named():
     archives = {"a": {"type": "sedas", "url": None}, "b": {"type": "cdse", "url": "v"}}
-    lines = shown(action(Kind.FETCH, "A"), action(Kind.FETCH, "B", archive="b"), archives=archives)
+    lines = shown(action(ActionKind.FETCH, "A"), action(ActionKind.FETCH, "B", archive="b"), archives=archives)
     assert lines[1:3] == ["Archive  a: sedas", "Archive  b: cdse v"]
     assert "    + B  (not in the mirror; from b)" in lines
 
@@ -119,11 +121,13 @@ def test_an_archive_that_lists_no_sources_does_not_say_that_there_are_none():
 
 def test_what_to_run_next():
     failed = {"failures": (Failure(id="d", error="away"),), "search_complete": False}
-    assert shown(action(Kind.WAIT, "W"))[-1] == "Run `go` again later: it fetches what has come back online by then."
+    assert (
+        shown(action(ActionKind.WAIT, "W"))[-1] == "Run `go` again later: it fetches what has come back online by then."
+    )
     order = Order(order="7", id="W", archive="a", placed=datetime(2019, 5, 1, tzinfo=UTC))
-    ordered = replace(action(Kind.WAIT, "W"), order=order)
+    ordered = replace(action(ActionKind.WAIT, "W"), order=order)
     assert shown(ordered)[-1] == "Run `go` to wait for the orders and fetch what is ready."
-    assert shown(action(Kind.FETCH, "A"), **failed)[-1].startswith("Run `go` to do this much;")
+    assert shown(action(ActionKind.FETCH, "A"), **failed)[-1].startswith("Run `go` to do this much;")
     assert shown(**failed)[-3:] == [
         "failed: d: away",
         "Plan: no scenes; THE SEARCH IS INCOMPLETE.",

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import Holding, Kind, Level, Order, OrderState, Scene, Want
-from sedas_sync.planning.compare import CHANGES, FileState, Observed, Plan, decide, settled
+from sedas_sync.model.scene import ActionKind, DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene
+from sedas_sync.planning.compare import CHANGES, DiskState, FileState, Plan, choose_actions, with_lost_as_failed
 
 NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)
 
@@ -24,12 +24,12 @@ def shelved():
 
 
 def want(of, path=None):
-    return Want(scene=of, datasets=("d",), archive="archive", path=path or f"{of.id}.zip")
+    return DesiredScene(scene=of, datasets=("d",), archive="archive", path=path or f"{of.id}.zip")
 
 
 def held(name="S", *, path=None, digest=None, size=10):
-    return Holding(
-        id=name, path=path or f"{name}.zip", size=size, mtime_ns=1, sha256="0" * 64, level=Level.CRC, archive="a",
+    return LocalScene(
+        id=name, path=path or f"{name}.zip", size=size, mtime_ns=1, sha256="0" * 64, level=ProofLevel.CRC, archive="a",
         digest=digest,
     )  # fmt: skip
 
@@ -39,76 +39,76 @@ def order(state=OrderState.PENDING):
     return Order(order="7", id="S", placed=NOON, state=state, download_url=url, detail="EXPIRED")
 
 
-INTACT = Observed(held=held(), state=FileState.INTACT, tracked=True)
-DAMAGED = Observed(held=held(), state=FileState.DAMAGED, tracked=True)
-GONE = Observed(held=held(), state=FileState.ABSENT, tracked=True)
-MATCHES = Observed(held=held(), state=FileState.INTACT, tracked=False)
-STRANGER = Observed(state=FileState.DAMAGED)
-PARTIAL = Observed(partial=512)
-NOTHING = Observed()
+INTACT = DiskState(held=held(), state=FileState.INTACT, tracked=True)
+DAMAGED = DiskState(held=held(), state=FileState.DAMAGED, tracked=True)
+GONE = DiskState(held=held(), state=FileState.ABSENT, tracked=True)
+MATCHES = DiskState(held=held(), state=FileState.INTACT, tracked=False)
+STRANGER = DiskState(state=FileState.DAMAGED)
+PARTIAL = DiskState(partial=512)
+NOTHING = DiskState()
 
 
 @pytest.mark.parametrize(
     ("of", "here", "ordered", "kind", "reason"),
     [
-        (scene(planned=True, online=False), NOTHING, None, Kind.SKIP, "planned acquisition"),
-        (scene(), INTACT, None, Kind.KEEP, "held and unchanged"),
-        (scene(online=False), INTACT, None, Kind.KEEP, "held and unchanged"),
-        (scene(online=False), INTACT, order(), Kind.KEEP, "held and unchanged"),
-        (scene(), DAMAGED, None, Kind.REPLACE, "damaged here"),
-        (scene(online=False), DAMAGED, None, Kind.ORDER, "damaged here"),
-        (scene(), GONE, None, Kind.FETCH, "its file is gone"),
-        (scene(online=False), GONE, None, Kind.ORDER, "its file is gone"),
-        (scene(), MATCHES, None, Kind.ADOPT, "untracked file"),
-        (scene(online=False), MATCHES, None, Kind.ADOPT, "untracked file"),
-        (scene(), STRANGER, None, Kind.FETCH, "set aside"),
-        (scene(), PARTIAL, None, Kind.RESUME, "512 B of it"),
-        (shelved(), NOTHING, None, Kind.WAIT, "order it elsewhere"),
-        (shelved(), DAMAGED, None, Kind.WAIT, "order it elsewhere"),
-        (shelved(), INTACT, None, Kind.KEEP, "held and unchanged"),
-        (scene(online=False), PARTIAL, order(OrderState.READY), Kind.RESUME, "order 7 is ready"),
-        (scene(), NOTHING, None, Kind.FETCH, "not in the mirror"),
-        (scene(online=False), NOTHING, None, Kind.ORDER, "no order yet"),
-        (scene(online=False), NOTHING, order(), Kind.WAIT, "order 7 is not ready"),
-        (scene(online=False), NOTHING, order(OrderState.READY), Kind.FETCH, "order 7 is ready"),
-        (scene(online=False), NOTHING, order(OrderState.FAILED), Kind.ORDER, "order 7 failed (EXPIRED)"),
-        (scene(), NOTHING, order(), Kind.FETCH, "not in the mirror"),
+        (scene(planned=True, online=False), NOTHING, None, ActionKind.SKIP, "planned acquisition"),
+        (scene(), INTACT, None, ActionKind.KEEP, "held and unchanged"),
+        (scene(online=False), INTACT, None, ActionKind.KEEP, "held and unchanged"),
+        (scene(online=False), INTACT, order(), ActionKind.KEEP, "held and unchanged"),
+        (scene(), DAMAGED, None, ActionKind.REPLACE, "damaged here"),
+        (scene(online=False), DAMAGED, None, ActionKind.ORDER, "damaged here"),
+        (scene(), GONE, None, ActionKind.FETCH, "its file is gone"),
+        (scene(online=False), GONE, None, ActionKind.ORDER, "its file is gone"),
+        (scene(), MATCHES, None, ActionKind.ADOPT, "untracked file"),
+        (scene(online=False), MATCHES, None, ActionKind.ADOPT, "untracked file"),
+        (scene(), STRANGER, None, ActionKind.FETCH, "set aside"),
+        (scene(), PARTIAL, None, ActionKind.RESUME, "512 B of it"),
+        (shelved(), NOTHING, None, ActionKind.WAIT, "order it elsewhere"),
+        (shelved(), DAMAGED, None, ActionKind.WAIT, "order it elsewhere"),
+        (shelved(), INTACT, None, ActionKind.KEEP, "held and unchanged"),
+        (scene(online=False), PARTIAL, order(OrderState.READY), ActionKind.RESUME, "order 7 is ready"),
+        (scene(), NOTHING, None, ActionKind.FETCH, "not in the mirror"),
+        (scene(online=False), NOTHING, None, ActionKind.ORDER, "no order yet"),
+        (scene(online=False), NOTHING, order(), ActionKind.WAIT, "order 7 is not ready"),
+        (scene(online=False), NOTHING, order(OrderState.READY), ActionKind.FETCH, "order 7 is ready"),
+        (scene(online=False), NOTHING, order(OrderState.FAILED), ActionKind.ORDER, "order 7 failed (EXPIRED)"),
+        (scene(), NOTHING, order(), ActionKind.FETCH, "not in the mirror"),
     ],
 )
 def test_the_decision_table(of, here, ordered, kind, reason):
-    (action,) = decide({"S": want(of)}, {"S": here}, {"S": ordered} if ordered else {})
+    (action,) = choose_actions({"S": want(of)}, {"S": here}, {"S": ordered} if ordered else {})
     assert action.kind is kind
     assert reason in action.reason
 
 
 def test_a_digest_that_the_catalogue_changed_means_a_changed_scene():
-    here = Observed(held=held(digest="a" * 32), state=FileState.INTACT, tracked=True)
+    here = DiskState(held=held(digest="a" * 32), state=FileState.INTACT, tracked=True)
     wants = {"S": want(scene(digest="b" * 32))}
-    assert decide(wants, {"S": here}, {})[0].kind is Kind.REPLACE
-    assert decide(wants, {"S": here}, {}, trust_digest=False)[0].kind is Kind.KEEP
+    assert choose_actions(wants, {"S": here}, {})[0].kind is ActionKind.REPLACE
+    assert choose_actions(wants, {"S": here}, {}, trust_digest=False)[0].kind is ActionKind.KEEP
 
 
 def test_a_size_that_the_catalogue_changed_means_a_changed_scene():
-    here = Observed(held=held(size=10), state=FileState.INTACT, tracked=True)
-    (action,) = decide({"S": want(scene(size=11))}, {"S": here}, {})
-    assert action.kind is Kind.REPLACE
+    here = DiskState(held=held(size=10), state=FileState.INTACT, tracked=True)
+    (action,) = choose_actions({"S": want(scene(size=11))}, {"S": here}, {})
+    assert action.kind is ActionKind.REPLACE
     assert "11 bytes there, 10 here" in action.reason
 
 
 def test_a_layout_that_moves_a_file_fetches_nothing():
-    (action,) = decide({"S": want(scene(), path="2019/S.zip")}, {"S": INTACT}, {})
-    assert action.kind is Kind.ADOPT
+    (action,) = choose_actions({"S": want(scene(), path="2019/S.zip")}, {"S": INTACT}, {})
+    assert action.kind is ActionKind.ADOPT
     assert action.reason == "held at S.zip, the layout now puts it at 2019/S.zip"
 
 
 def test_an_order_the_archive_has_not_known_three_times_in_a_row_has_failed():
     lost = Order(order="7", id="S", placed=NOON, missing=2)
-    assert settled(lost).state is OrderState.PENDING
-    assert settled(Order(order="7", id="S", placed=NOON, missing=3)).state is OrderState.FAILED
+    assert with_lost_as_failed(lost).state is OrderState.PENDING
+    assert with_lost_as_failed(Order(order="7", id="S", placed=NOON, missing=3)).state is OrderState.FAILED
 
 
 def test_the_json_counts_every_scene_and_lists_kept_ones_only_when_asked():
-    actions = decide({"S": want(scene()), "T": want(scene("T"))}, {"S": INTACT}, {})
+    actions = choose_actions({"S": want(scene()), "T": want(scene("T"))}, {"S": INTACT}, {})
     plan = Plan(manifest="m.toml", mirror="/m", archive={"type": "sedas", "url": None}, actions=actions)
     document = plan.to_json()
     assert document["summary"] == {
@@ -127,29 +127,31 @@ ledgers = st.sampled_from([None, *map(order, OrderState)])
 @given(st.lists(st.tuples(scenes, observations, ledgers), unique_by=lambda row: row[0].id))
 def test_every_scene_has_exactly_one_action_and_bytes_move_only_where_they_must(rows):
     wants = {of.id: want(of) for of, _, _ in rows}
-    actions = decide(wants, {of.id: here for of, here, _ in rows}, {of.id: o for of, _, o in rows if o is not None})
+    actions = choose_actions(
+        wants, {of.id: here for of, here, _ in rows}, {of.id: o for of, _, o in rows if o is not None}
+    )
     assert sorted(action.id for action in actions) == sorted(wants)
     by_id = {action.id: action for action in actions}
     for of, here, _ in rows:
         action = by_id[of.id]
         right_here = here.state is FileState.INTACT
         if of.planned:
-            assert action.kind is Kind.SKIP
+            assert action.kind is ActionKind.SKIP
         elif right_here:
-            assert action.kind in (Kind.KEEP, Kind.ADOPT)
+            assert action.kind in (ActionKind.KEEP, ActionKind.ADOPT)
         else:
-            assert action.kind in CHANGES | {Kind.WAIT}
-            assert action.kind is not Kind.ADOPT
-        if action.kind in (Kind.FETCH, Kind.RESUME, Kind.REPLACE):
+            assert action.kind in CHANGES | {ActionKind.WAIT}
+            assert action.kind is not ActionKind.ADOPT
+        if action.kind in (ActionKind.FETCH, ActionKind.RESUME, ActionKind.REPLACE):
             assert of.online or action.order.state is OrderState.READY
-        if action.kind in (Kind.ORDER, Kind.WAIT):
+        if action.kind in (ActionKind.ORDER, ActionKind.WAIT):
             assert not of.online
 
 
 def test_what_another_archive_says_is_no_measure_for_a_file_even_where_its_own_is_gone():
     of = scene(digest="f" * 32, size=11)
-    here = Observed(held=held(digest="0" * 64), state=FileState.INTACT, tracked=True)
-    (action,) = decide({"S": want(of)}, {"S": here}, {}, identities={"archive": "b"})
-    assert action.kind is Kind.KEEP
-    (action,) = decide({"S": want(of)}, {"S": here}, {}, identities={"archive": "a"})
-    assert action.kind is Kind.REPLACE
+    here = DiskState(held=held(digest="0" * 64), state=FileState.INTACT, tracked=True)
+    (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, identities={"archive": "b"})
+    assert action.kind is ActionKind.KEEP
+    (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, identities={"archive": "a"})
+    assert action.kind is ActionKind.REPLACE

@@ -14,12 +14,12 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.manifest import parse
 from sedas_sync.model.assets import listing_digest
-from sedas_sync.model.scene import Action, Holding, Kind, Level, Scene, Want
+from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, ProofLevel, Scene
 from sedas_sync.planning.lock import (
-    Head,
     Lock,
-    Pin,
-    PinnedFile,
+    LockedFile,
+    LockedScene,
+    LockHead,
     changes,
     differences,
     dumps,
@@ -27,8 +27,8 @@ from sedas_sync.planning.lock import (
     head_json,
     head_of,
     loads,
+    lock_scenes,
     mismatches,
-    pinned,
 )
 
 NOW = datetime(2019, 6, 15, 13, 30, 45, tzinfo=UTC)
@@ -130,15 +130,15 @@ def test_a_relative_date_equals_itself_whenever_it_was_made_absolute():
 def test_a_key_that_a_later_version_knows_is_a_difference_and_no_crash():
     lock = lock_of(BASE)
     datasets = {"d": {**lock.head.datasets["d"], "max_wind": 5}}
-    newer = Head(archives=lock.head.archives, aois=lock.head.aois, datasets=datasets)
+    newer = LockHead(archives=lock.head.archives, aois=lock.head.aois, datasets=datasets)
     assert differences(head_of(manifest(BASE), NOW), newer) == ("dataset.d.max_wind is not set, the lock has 5",)
 
 
 def test_how_it_is_written():
     pins = (
-        Pin("B", ("d",), datetime(2019, 5, 2, 11, tzinfo=timezone(timedelta(hours=1)))),
-        Pin("A", ("d", "e"), datetime(2019, 5, 1, 10, 0, 0, 500000, tzinfo=UTC), 7, "a" * 64, "POINT (0 0)"),
-        Pin("Ä\u2028", ("d",)),
+        LockedScene("B", ("d",), datetime(2019, 5, 2, 11, tzinfo=timezone(timedelta(hours=1)))),
+        LockedScene("A", ("d", "e"), datetime(2019, 5, 1, 10, 0, 0, 500000, tzinfo=UTC), 7, "a" * 64, "POINT (0 0)"),
+        LockedScene("Ä\u2028", ("d",)),
     )
     head, *scenes = dumps(lock_of(BASE, pins)).split("\n")
     assert json.loads(head) == {
@@ -162,11 +162,11 @@ def test_how_it_is_written():
 
 
 def test_windows_line_ends_are_read_too():
-    lock = lock_of(BASE, [Pin("A", ("d",))])
+    lock = lock_of(BASE, [LockedScene("A", ("d",))])
     assert loads(dumps(lock).replace("\n", "\r\n"), "x") == lock
 
 
-GOOD = dumps(lock_of(BASE, [Pin("A", ("d",)), Pin("B", ("d",))]))
+GOOD = dumps(lock_of(BASE, [LockedScene("A", ("d",)), LockedScene("B", ("d",))]))
 
 
 @pytest.mark.parametrize(
@@ -207,12 +207,12 @@ INSTANTS = st.datetimes(
 SIZES = st.none() | st.integers(0, 2**50)
 SHA256 = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64)
 FILES = st.lists(
-    st.builds(PinnedFile, name=st.sampled_from(["B04.tif", "B08.tif", "GRANULE/é.jp2"]), size=SIZES, sha256=SHA256),
+    st.builds(LockedFile, name=st.sampled_from(["B04.tif", "B08.tif", "GRANULE/é.jp2"]), size=SIZES, sha256=SHA256),
     unique_by=lambda file: file.name,
     max_size=3,
 ).map(lambda files: tuple(sorted(files, key=lambda file: file.name)))
 PINS = st.builds(
-    Pin,
+    LockedScene,
     id=TEXTS,
     datasets=st.lists(st.sampled_from("abc"), unique=True).map(lambda names: tuple(sorted(names))),
     start=st.none() | INSTANTS,
@@ -251,7 +251,7 @@ def test_the_same_bytes_in_whatever_order_it_was_put_together(lock, chance: rand
         chance.shuffle(items)
         return dict(items)
 
-    head = Head(
+    head = LockHead(
         archives=shuffled({key: shuffled(value) for key, value in lock.head.archives.items()}),
         aois=shuffled(lock.head.aois),
         datasets=shuffled({key: shuffled(value) for key, value in lock.head.datasets.items()}),
@@ -272,17 +272,17 @@ def test_changes_add_up(old, new):
     assert bool(said) == (old.scenes != new.scenes)
 
 
-def action(name, kind=Kind.FETCH, *, size=None):
+def action(name, kind=ActionKind.FETCH, *, size=None):
     scene = Scene(id=name, start=NOW, size=size, footprint="POINT (0 0)")
     return Action(
         kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason="",
-        want=None if kind is Kind.PRUNE else Want(scene=scene, datasets=("z", "a"), archive="archive", path=f"{name}.zip"),
+        want=None if kind is ActionKind.PRUNE else DesiredScene(scene=scene, datasets=("z", "a"), archive="archive", path=f"{name}.zip"),
     )  # fmt: skip
 
 
 def held(name, digest="b"):
-    return Holding(
-        id=name, path=f"{name}.zip", size=9, mtime_ns=1, sha256=digest * 64, level=Level.CRC, archive="x"
+    return LocalScene(
+        id=name, path=f"{name}.zip", size=9, mtime_ns=1, sha256=digest * 64, level=ProofLevel.CRC, archive="x"
     )  # fmt: skip
 
 
@@ -291,23 +291,23 @@ def held(name, digest="b"):
     [
         (action("A"), None, None, (None, None)),
         (action("A", size=5), None, None, (5, None)),
-        (action("A", Kind.KEEP), held("A"), None, (9, "b" * 64)),
-        (action("A", Kind.KEEP), held("A"), Pin("A", (), NOW, 7, "c" * 64), (9, "b" * 64)),
-        (action("A"), None, Pin("A", (), NOW, 7, "c" * 64), (7, "c" * 64)),
-        (action("A", size=7), None, Pin("A", (), NOW, 7, "c" * 64), (7, "c" * 64)),
-        (action("A", size=5), None, Pin("A", (), NOW, 7, "c" * 64), (5, None)),
+        (action("A", ActionKind.KEEP), held("A"), None, (9, "b" * 64)),
+        (action("A", ActionKind.KEEP), held("A"), LockedScene("A", (), NOW, 7, "c" * 64), (9, "b" * 64)),
+        (action("A"), None, LockedScene("A", (), NOW, 7, "c" * 64), (7, "c" * 64)),
+        (action("A", size=7), None, LockedScene("A", (), NOW, 7, "c" * 64), (7, "c" * 64)),
+        (action("A", size=5), None, LockedScene("A", (), NOW, 7, "c" * 64), (5, None)),
     ],
 )
 def test_where_a_digest_comes_from(of, file, before, pin):
     head = lock_of(BASE).head
     old = None if before is None else Lock(head=head, scenes={before.id: before})
-    made = pinned(head, [of], {} if file is None else {"A": file}, old)
-    assert made.scenes == {"A": Pin("A", ("a", "z"), NOW, *pin, "POINT (0 0)")}
+    made = lock_scenes(head, [of], {} if file is None else {"A": file}, old)
+    assert made.scenes == {"A": LockedScene("A", ("a", "z"), NOW, *pin, "POINT (0 0)")}
 
 
 def test_what_cannot_be_had_or_is_not_wanted_is_not_pinned():
     head = lock_of(BASE).head
-    assert not pinned(head, [action("A", Kind.SKIP), action("B", Kind.PRUNE)], {}).scenes
+    assert not lock_scenes(head, [action("A", ActionKind.SKIP), action("B", ActionKind.PRUNE)], {}).scenes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
 from sedas_sync.model.scene import Scene
-from sedas_sync.planning.select import desired, polarisations, queries, refusal
+from sedas_sync.planning.select import polarisations, queries, refusal, select
 
 NOW = datetime(2019, 6, 1, 12, 30, tzinfo=UTC)
 SQUARE = "POLYGON((-2 51,-1 51,-1 52,-2 52,-2 51))"
@@ -130,7 +130,7 @@ def test_latest_keeps_the_newest_and_says_the_place_of_the_others():
     made = manifest("latest = 2")
     days = [scene(id=f"S{day}", start=datetime(2019, 5, day, tzinfo=UTC)) for day in (3, 1, 4, 2)]
     planned = scene(id="P", start=datetime(2019, 5, 9, tzinfo=UTC), planned=True, download_url=None)
-    result = desired(made, {"d": [*days, planned]}, NOW, explain=True)
+    result = select(made, {"d": [*days, planned]}, NOW, explain=True)
     assert set(result.wants) == {"S3", "S4", "P"}
     assert result.refused["S1"]["d"].detail == "number 4 by age, the newest 2 wanted"
 
@@ -139,19 +139,19 @@ def test_reprocessed_newest_keeps_one_baseline_of_an_acquisition_and_all_of_othe
     newer = "S2A_MSIL1C_20190506T110621_N0500_R137_T30UXC_20230401T120000"
     other = S2.replace("30UXC", "30UWC")
     made = manifest('reprocessed = "newest"\n latest = 2')
-    result = desired(made, {"d": [scene(id=name) for name in (S2, newer, other, "odd")]}, NOW, explain=True)
+    result = select(made, {"d": [scene(id=name) for name in (S2, newer, other, "odd")]}, NOW, explain=True)
     assert S2 not in result.wants
     assert result.refused[S2]["d"].detail == f"superseded by {newer} (baseline 0500)"
     assert result.refused[S2]["d"].by == (newer,)
     assert len(result.wants) == 2, "what is superseded does not take one of the places of `latest`"
-    assert set(desired(manifest(""), {"d": [scene(id=S2), scene(id=newer)]}, NOW).wants) == {S2, newer}
+    assert set(select(manifest(""), {"d": [scene(id=S2), scene(id=newer)]}, NOW).wants) == {S2, newer}
 
 
 def test_one_scene_that_two_datasets_want_is_one_want_at_the_path_of_the_first():
     made = manifest(
         "", extra='[dataset.e]\naoi = "box"\nstart = 2019-05-01\nend = 2019-05-31\n[mirror]\nlayout = "{dataset}/{id}"'
     )
-    result = desired(made, {"e": [scene()], "d": [scene()]}, NOW)
+    result = select(made, {"e": [scene()], "d": [scene()]}, NOW)
     assert result.wants["S"].datasets == ("d", "e")
     assert result.wants["S"].path == "d/S.zip"
 
@@ -160,7 +160,7 @@ def test_scenes_whose_names_differ_only_in_case_are_kept_apart_and_stay_so():
     made = manifest("")
 
     def paths(*names):
-        wants = desired(made, {"d": [scene(id=name) for name in names]}, NOW).wants
+        wants = select(made, {"d": [scene(id=name) for name in names]}, NOW).wants
         return {name: want.path for name, want in wants.items()}
 
     assert paths("Case", "cASE", "other") == paths("other", "cASE", "Case")
@@ -169,7 +169,7 @@ def test_scenes_whose_names_differ_only_in_case_are_kept_apart_and_stay_so():
 
 
 def test_a_footprint_that_makes_no_sense_is_a_warning_and_no_scene():
-    result = desired(manifest(""), {"d": [scene(footprint="POLYGON((what))")]}, NOW)
+    result = select(manifest(""), {"d": [scene(footprint="POLYGON((what))")]}, NOW)
     assert not result.wants
     assert "left out of dataset d" in result.warnings[0]
 
@@ -181,7 +181,7 @@ def test_named_products_need_no_dates_and_take_nothing_else():
         read_aoi=lambda _: None,
         types=TYPES,
     )
-    result = desired(made, {"n": [scene(id=S1), scene(id="other")]}, NOW)
+    result = select(made, {"n": [scene(id=S1), scene(id="other")]}, NOW)
     assert set(result.wants) == {S1}
 
 
@@ -220,4 +220,4 @@ def test_selection_agrees_with_a_plain_filter(scenes, latest, clouds):
         and (s.sensor == "sar" or s.cloud_cover is None or s.cloud_cover <= clouds)
     ]  # fmt: skip
     newest = sorted(fits, key=lambda s: (s.start, s.id))[-latest:]
-    assert set(desired(made, {"d": scenes}, NOW).wants) == {s.id for s in newest}
+    assert set(select(made, {"d": scenes}, NOW).wants) == {s.id for s in newest}

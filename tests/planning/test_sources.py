@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
-from sedas_sync.model.scene import Action, Holding, Kind, Level, Place, Scene, Want
-from sedas_sync.planning.compare import FileState, Observed, decide
-from sedas_sync.planning.lock import dumps, head_of, loads, pinned
-from sedas_sync.planning.select import desired
-from sedas_sync.planning.sources import described, joined, merged, product_of, ranked, taken_from
+from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, ProofLevel, Scene, Source
+from sedas_sync.planning.compare import DiskState, FileState, choose_actions
+from sedas_sync.planning.lock import dumps, head_of, loads, lock_scenes
+from sedas_sync.planning.select import select
+from sedas_sync.planning.sources import described, merge_sources, product_id, rank_sources, unique_sources, with_sources
 
 START = datetime(2019, 5, 1, tzinfo=UTC)
 ONLINE = Scene(id="X", start=START, download_url="https://a/X", size=10, cloud_cover=5.0)
@@ -24,34 +24,34 @@ UNORDERABLE = Scene(id="X", start=START, offline="order it by hand")
     [("X", "X"), ("X.SAFE", "X"), ("X.zip", "X"), ("X.SAFE.zip", "X"), ("X.safe", "X"), ("x", "x"), (".SAFE", ".SAFE")],
 )
 def test_a_product_is_the_same_with_and_without_its_ending(name, product):
-    assert product_of(name) == product
+    assert product_id(name) == product
 
 
 def test_descriptions_of_one_product_are_put_together_in_the_order_of_the_archives():
     other = Scene(id="Y")
     safe = replace(OFFLINE, id="X.SAFE")
-    found = merged({"one": [ONLINE], "two": [other, safe]})
-    assert found == {"X": (Place(archive="one", scene=ONLINE), Place(archive="two", scene=safe)),
-                     "Y": (Place(archive="two", scene=other),)}  # fmt: skip
+    found = merge_sources({"one": [ONLINE], "two": [other, safe]})
+    assert found == {"X": (Source(archive="one", scene=ONLINE), Source(archive="two", scene=safe)),
+                     "Y": (Source(archive="two", scene=other),)}  # fmt: skip
 
 
 def test_what_the_first_archive_does_not_say_is_taken_from_the_next():
     one = Scene(id="X", start=START, cloud_cover=80.0, size=1)
     two = Scene(id="X", footprint="POLYGON((0 0,1 0,1 1,0 0))", cloud_cover=5.0, digest="aa", offline="not now")
-    whole = described([Place(archive="one", scene=one), Place(archive="two", scene=two)])
+    whole = described([Source(archive="one", scene=one), Source(archive="two", scene=two)])
     assert (whole.footprint, whole.cloud_cover, whole.start) == (two.footprint, 80.0, START)
     assert (whole.size, whole.digest, whole.offline) == (1, None, None)
 
 
 def test_a_planned_acquisition_gives_way_to_the_product():
     planned = Scene(id="X", planned=True)
-    (places,) = merged({"one": [planned], "two": [ONLINE]}).values()
+    (places,) = merge_sources({"one": [planned], "two": [ONLINE]}).values()
     assert [place.archive for place in places] == ["two", "one"]
 
 
 def test_each_archive_is_one_place():
-    one, two = Place(archive="one", scene=ONLINE), Place(archive="two", scene=OFFLINE)
-    assert joined([(one,), (two, one)]) == (one, two)
+    one, two = Source(archive="one", scene=ONLINE), Source(archive="two", scene=OFFLINE)
+    assert unique_sources([(one,), (two, one)]) == (one, two)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_each_archive_is_one_place():
     ],
 )
 def test_where_a_scene_is_taken_from(scenes, ordered_at, first):
-    places = [Place(archive=str(number), scene=scene) for number, scene in enumerate(scenes)]
-    assert ranked(places, ordered_at)[0] is places[first]
+    places = [Source(archive=str(number), scene=scene) for number, scene in enumerate(scenes)]
+    assert rank_sources(places, ordered_at)[0] is places[first]
 
 
 def test_the_first_archive_describes_and_the_best_one_gives():
-    want = Want(scene=OFFLINE, datasets=("d",), archive="one", path="X.zip")
-    placed = taken_from(want, [Place(archive="one", scene=OFFLINE), Place(archive="two", scene=ONLINE)])
+    want = DesiredScene(scene=OFFLINE, datasets=("d",), archive="one", path="X.zip")
+    placed = with_sources(want, [Source(archive="one", scene=OFFLINE), Source(archive="two", scene=ONLINE)])
     assert placed.archive == "two"
     assert (placed.scene.download_url, placed.scene.size) == ("https://a/X", 10)
     assert placed.scene.cloud_cover is None, "what is not of the bytes stays"
@@ -96,7 +96,7 @@ def read(text):
 
 def test_two_datasets_of_two_archives_want_one_scene_once():
     manifest = read(f'{HEAD}[dataset.a]\narchive = "one"\n{RULES}[dataset.b]\narchive = "two"\n{RULES}')
-    chosen = desired(manifest, {"a": [OFFLINE], "b": [replace(ONLINE, id="X.SAFE")]}, START)
+    chosen = select(manifest, {"a": [OFFLINE], "b": [replace(ONLINE, id="X.SAFE")]}, START)
     (want,) = chosen.wants.values()
     assert want.scene.id == "X"
     assert want.datasets == ("a", "b")
@@ -107,46 +107,48 @@ def test_two_datasets_of_two_archives_want_one_scene_once():
 def test_a_dataset_of_two_archives_judges_by_the_first():
     manifest = read(f'{HEAD}[dataset.a]\narchive = ["one", "two"]\nmax_cloud_cover = 50\n{RULES}')
     cloudy = replace(OFFLINE, cloud_cover=80.0)
-    places = merged({"one": [cloudy], "two": [ONLINE]})
+    places = merge_sources({"one": [cloudy], "two": [ONLINE]})
     found = {"a": [here[0].scene for here in places.values()]}
-    assert not desired(manifest, found, START, places={"a": places}).wants
+    assert not select(manifest, found, START, places={"a": places}).wants
 
 
 # -- plans -----------------------------------------------------------------------------------------------------------
 
 
 def held(archive, size):
-    return Holding(id="X", path="X.zip", size=size, mtime_ns=1, sha256="0" * 64, level=Level.CRC, archive=archive)
+    return LocalScene(
+        id="X", path="X.zip", size=size, mtime_ns=1, sha256="0" * 64, level=ProofLevel.CRC, archive=archive
+    )
 
 
 @pytest.mark.parametrize(
     ("archive", "size", "kind"),
     [
-        ("first", 10, Kind.KEEP),
-        ("first", 11, Kind.REPLACE),
-        ("second", 20, Kind.KEEP),
-        ("second", 10, Kind.REPLACE),
-        ("somewhere else", 99, Kind.KEEP),
-        ("", 99, Kind.KEEP),
+        ("first", 10, ActionKind.KEEP),
+        ("first", 11, ActionKind.REPLACE),
+        ("second", 20, ActionKind.KEEP),
+        ("second", 10, ActionKind.REPLACE),
+        ("somewhere else", 99, ActionKind.KEEP),
+        ("", 99, ActionKind.KEEP),
     ],
 )
 def test_a_file_is_measured_by_the_archive_that_gave_it(archive, size, kind):
-    places = (Place(archive="one", scene=ONLINE), Place(archive="two", scene=OFFLINE))
-    want = Want(scene=ONLINE, datasets=("d",), archive="one", path="X.zip", places=places)
-    here = Observed(held=held(archive, size), state=FileState.INTACT, tracked=True)
-    (action,) = decide({"X": want}, {"X": here}, {}, identities={"one": "first", "two": "second"})
+    places = (Source(archive="one", scene=ONLINE), Source(archive="two", scene=OFFLINE))
+    want = DesiredScene(scene=ONLINE, datasets=("d",), archive="one", path="X.zip", places=places)
+    here = DiskState(held=held(archive, size), state=FileState.INTACT, tracked=True)
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={"one": "first", "two": "second"})
     assert action.kind is kind
 
 
 def test_a_file_of_another_archive_is_not_measured_by_this_one():
-    want = Want(scene=ONLINE, datasets=("d",), archive="one", path="X.zip")
-    here = Observed(held=held("second", 99), state=FileState.INTACT, tracked=True)
-    (action,) = decide({"X": want}, {"X": here}, {}, identities={"one": "first", "two": "second"})
-    assert action.kind is Kind.KEEP
-    (action,) = decide({"X": want}, {"X": here}, {}, identities={"one": "first"})
-    assert action.kind is Kind.KEEP, "the other has left the manifest"
-    (action,) = decide({"X": want}, {"X": here}, {}, identities={})
-    assert action.kind is Kind.REPLACE, "nobody knows who it is that says so"
+    want = DesiredScene(scene=ONLINE, datasets=("d",), archive="one", path="X.zip")
+    here = DiskState(held=held("second", 99), state=FileState.INTACT, tracked=True)
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={"one": "first", "two": "second"})
+    assert action.kind is ActionKind.KEEP
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={"one": "first"})
+    assert action.kind is ActionKind.KEEP, "the other has left the manifest"
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={})
+    assert action.kind is ActionKind.REPLACE, "nobody knows who it is that says so"
 
 
 # -- the lock --------------------------------------------------------------------------------------------------------
@@ -156,16 +158,16 @@ def test_a_lock_keeps_all_places_and_does_not_change_with_who_is_online():
     manifest = read(f'{HEAD}[dataset.a]\narchive = ["one", "two"]\n{RULES}')
     locks = []
     for online, offline in (("one", "two"), ("two", "one")):
-        want = Want(scene=OFFLINE, datasets=("a",), archive="one", path="X.zip")
-        want = taken_from(want, [Place(archive=offline, scene=OFFLINE), Place(archive=online, scene=ONLINE)])
-        fetch = Action(kind=Kind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
-        locks.append(dumps(pinned(head_of(manifest, START), [fetch], {}, None)))
+        want = DesiredScene(scene=OFFLINE, datasets=("a",), archive="one", path="X.zip")
+        want = with_sources(want, [Source(archive=offline, scene=OFFLINE), Source(archive=online, scene=ONLINE)])
+        fetch = Action(kind=ActionKind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
+        locks.append(dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)))
     assert locks[0] == locks[1]
     assert loads(locks[0], "m.lock").scenes["X"].archives == ("one", "two")
 
 
 def test_a_lock_of_one_archive_says_nothing_of_places():
     manifest = read("version = 1\n[aoi.here]\nbbox = [0, 0, 1, 1]\n[dataset.a]\n" + RULES)
-    want = Want(scene=ONLINE, datasets=("a",), archive="archive", path="X.zip")
-    fetch = Action(kind=Kind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
-    assert '"archives"' not in dumps(pinned(head_of(manifest, START), [fetch], {}, None)).splitlines()[1]
+    want = DesiredScene(scene=ONLINE, datasets=("a",), archive="archive", path="X.zip")
+    fetch = Action(kind=ActionKind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
+    assert '"archives"' not in dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)).splitlines()[1]

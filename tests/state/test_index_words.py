@@ -6,15 +6,15 @@ import pytest
 
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import Holding, Level
+from sedas_sync.model.scene import LocalScene, ProofLevel
 from sedas_sync.state.index import Index
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def held(number):
-    return Holding(
-        id=f"S{number}", path=f"S{number}.zip", size=1, mtime_ns=1, sha256="0" * 64, level=Level.CRC, archive="a",
+    return LocalScene(
+        id=f"S{number}", path=f"S{number}.zip", size=1, mtime_ns=1, sha256="0" * 64, level=ProofLevel.CRC, archive="a",
         facts="x" * 1000,
     )  # fmt: skip
 

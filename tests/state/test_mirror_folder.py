@@ -252,7 +252,7 @@ def test_a_clock_that_goes_backwards_harms_nothing(mirror_of, workspace, sandbox
     with ss.Mirror(manifest) as mirror:
         mirror.apply(mirror.plan(), wait=False)
     with ss.Mirror(manifest, clock=lambda: past) as mirror:
-        assert mirror.plan().counts[ss.Kind.WAIT] == 1, "an order of the future is an order"
+        assert mirror.plan().counts[ss.ActionKind.WAIT] == 1, "an order of the future is an order"
         assert mirror.apply(mirror.plan(), wait=False).pending == 1
         text = mirror.status().to_json(past)
         assert text["summary"]["held"] == 1

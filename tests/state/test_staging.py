@@ -1,6 +1,6 @@
 """Downloads under way of scenes that nothing wants any more: which they are, and what goes with them."""
 
-from sedas_sync.model.scene import Asset, Scene
+from sedas_sync.model.scene import RemoteFile, Scene
 from sedas_sync.state import staging
 
 PARTIAL = ".sedas-sync/partial"
@@ -8,7 +8,7 @@ PARTIAL = ".sedas-sync/partial"
 
 def test_downloads_under_way_of_other_scenes_are_spare_and_go_whole(tmp_path):
     place = tmp_path / PARTIAL
-    wanted = (Scene(id="ONE"), Scene(id="MANY", assets=(Asset(name="B04.tif", key="B04"),)))
+    wanted = (Scene(id="ONE"), Scene(id="MANY", assets=(RemoteFile(name="B04.tif", key="B04"),)))
     for name in ("ONE.zip", "OTHER.zip"):
         (place / f"{name}.part").parent.mkdir(parents=True, exist_ok=True)
         (place / f"{name}.part").write_bytes(b"bytes")
@@ -18,7 +18,7 @@ def test_downloads_under_way_of_other_scenes_are_spare_and_go_whole(tmp_path):
         (place / name / "new" / "B04.tif").write_bytes(b"bytes")
     (place / "KEPT.scene" / "old").mkdir()
     (place / "mine.txt").write_text("mine")
-    found, size = staging.spare(str(tmp_path), wanted)
+    found, size = staging.unwanted_downloads(str(tmp_path), wanted)
     assert found == (f"{PARTIAL}/GONE.scene", f"{PARTIAL}/OTHER.zip.part")
     assert size == len(b"bytes")
     for path in found:
@@ -29,4 +29,4 @@ def test_downloads_under_way_of_other_scenes_are_spare_and_go_whole(tmp_path):
 
 
 def test_nothing_is_spare_where_there_is_nothing(tmp_path):
-    assert staging.spare(str(tmp_path), ()) == ((), 0)
+    assert staging.unwanted_downloads(str(tmp_path), ()) == ((), 0)

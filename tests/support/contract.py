@@ -20,7 +20,7 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.assets import each_file
 from sedas_sync.model.scene import Order, OrderState, Query
-from sedas_sync.planning.sources import product_of
+from sedas_sync.planning.sources import product_id
 
 
 @dataclass
@@ -86,7 +86,7 @@ class ArchiveContract:
             assert scene.start is not None
             assert scene.start.tzinfo is UTC
             assert scene.footprint or not self.footprints
-            assert scene.id == product_of(scene.id), "ids have no ending, so that archives agree on them"
+            assert scene.id == product_id(scene.id), "ids have no ending, so that archives agree on them"
             assert scene.sensor in ("optical", "sar", None)
             assert scene.online == (scene.download_url is not None)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.manifest import parse
-from sedas_sync.model.scene import Holding, Level, Order, OrderState
+from sedas_sync.model.scene import LocalScene, Order, OrderState, ProofLevel
 from sedas_sync.output.report import Memory, document, page
 from sedas_sync.state.index import RunRecord
 
@@ -59,8 +59,8 @@ class Remembered:
         for name in datasets:
             self.wanted.setdefault(name, []).append(scene_id)
         if state == "held":
-            file = {"path": f"{scene_id}.zip", "size": size, "mtime_ns": 1, "sha256": "0" * 64, "level": Level.CRC}
-            self.holdings.append(Holding(id=scene_id, archive="a", facts=json.dumps(facts), **file))
+            file = {"path": f"{scene_id}.zip", "size": size, "mtime_ns": 1, "sha256": "0" * 64, "level": ProofLevel.CRC}
+            self.holdings.append(LocalScene(id=scene_id, archive="a", facts=json.dumps(facts), **file))
             return
         self.awaited[scene_id] = json.dumps(facts)
         if state == "pending":

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
-from sedas_sync.model.scene import Download, Level
-from sedas_sync.transfer import Job, Live, Policy, Resumable, Stopped, answers, fetch, partial_of
+from sedas_sync.model.scene import Download, ProofLevel
+from sedas_sync.transfer import FetchJob, FetchStopped, Policy, Resumable, SharedState, answers, fetch, partial_of
 from sedas_sync.transfer.partial import identity, note_name
 
 DATA = make_zip(300_000)
@@ -46,7 +46,9 @@ def job(server, root, *, path="/scene.zip", **changes):
         digest=changes.pop("digest", None),
         reach=NEAR,
     )
-    return replace(Job(id="S", download=download, root=str(root), path="S.zip", partial=PART, policy=policy), **changes)
+    return replace(
+        FetchJob(id="S", download=download, root=str(root), path="S.zip", partial=PART, policy=policy), **changes
+    )
 
 
 def scene(root):
@@ -124,7 +126,7 @@ def test_one_fault_passes_and_the_right_bytes_arrive(server, tmp_path, fault, ki
     served.faults = [fault]
     got = fetch(job(server, tmp_path))
     assert scene(tmp_path) == DATA
-    assert (got.size, got.sha256, got.level) == (len(DATA), hashlib.sha256(DATA).hexdigest(), Level.CRC)
+    assert (got.size, got.sha256, got.level) == (len(DATA), hashlib.sha256(DATA).hexdigest(), ProofLevel.CRC)
     assert names(tmp_path) == {"S.zip"}
     assert left_over(tmp_path) == []
 
@@ -289,7 +291,7 @@ def test_what_a_server_echoes_of_the_token_is_not_shown(tmp_path, status, kind):
 
 def recorded_live(**more):
     pauses, retries = [], []
-    live = Live(wait=pauses.append, on_retry=lambda *told: retries.append(told), **more)
+    live = SharedState(wait=pauses.append, on_retry=lambda *told: retries.append(told), **more)
     return live, pauses, retries
 
 
@@ -354,7 +356,9 @@ def test_a_server_that_is_not_there_is_tried_again(tmp_path):
 
 def test_a_host_without_an_address_is_tried_again(tmp_path):
     download = Download(url="https://no-such-host.invalid/a.zip")
-    wanted = Job(id="S", download=download, root=str(tmp_path), path="S.zip", partial=PART, policy=Policy(retries=1))
+    wanted = FetchJob(
+        id="S", download=download, root=str(tmp_path), path="S.zip", partial=PART, policy=Policy(retries=1)
+    )
     live, pauses, _ = recorded_live()
     with pytest.raises(errors.TransferError, match="cannot be reached"):
         fetch(wanted, live)
@@ -365,10 +369,10 @@ def test_a_host_without_an_address_is_tried_again(tmp_path):
 def test_a_stop_ends_a_silent_download_and_keeps_the_part(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["stall:100000"])
     stop = threading.Event()
-    live = Live(stop=stop)
+    live = SharedState(stop=stop)
     threading.Timer(0.3, stop.set).start()
     began = time.monotonic()
-    with pytest.raises(Stopped):
+    with pytest.raises(FetchStopped):
         fetch(job(server, tmp_path, policy=Policy(stall_timeout=30)), live)
     assert time.monotonic() - began < 1.5
     assert partial_of(str(tmp_path), PART) == Resumable(100_000, len(DATA))
@@ -378,9 +382,9 @@ def test_a_stop_ends_a_silent_download_and_keeps_the_part(server, tmp_path):
 def test_a_stop_ends_a_pause(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["status:503:1000"])
     stop = threading.Event()
-    live = Live(stop=stop)
+    live = SharedState(stop=stop)
     threading.Timer(0.2, stop.set).start()
-    with pytest.raises(Stopped):
+    with pytest.raises(FetchStopped):
         fetch(job(server, tmp_path), live)
     live.close()
 
@@ -388,11 +392,11 @@ def test_a_stop_ends_a_pause(server, tmp_path):
 def test_received_bytes_are_in_the_part_at_once(server, tmp_path):
     """Received bytes are in the partial file within a quarter of a second."""
     server.paths["/scene.zip"] = Served(DATA, faults=["stall:50000"])
-    live = Live()
+    live = SharedState()
     slow = job(server, tmp_path, policy=Policy(stall_timeout=30))
 
     def watched():
-        with pytest.raises(Stopped):
+        with pytest.raises(FetchStopped):
             fetch(slow, live)
 
     thread = threading.Thread(target=watched)
@@ -416,10 +420,10 @@ def test_received_bytes_are_in_the_part_at_once(server, tmp_path):
 def test_digests_of_the_catalogue_and_what_a_difference_means(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     right, wrong = hashlib.md5(DATA).hexdigest().upper(), "0" * 32
-    assert fetch(job(server, tmp_path, digest=right)).level is Level.DIGEST
+    assert fetch(job(server, tmp_path, digest=right)).level is ProofLevel.DIGEST
     again = {"replace": True}
     got = fetch(job(server, tmp_path, digest=wrong, **again))
-    assert got.level is Level.CRC
+    assert got.level is ProofLevel.CRC
     assert "md5" in got.warnings[0]
     ignoring = Policy(filehash="ignore")
     assert fetch(job(server, tmp_path, digest=wrong, policy=ignoring, **again)).warnings == ()
@@ -437,7 +441,7 @@ def test_the_locks_digest_is_tried_for_once_more(server, tmp_path, retries):
     server.paths["/scene.zip"] = served = Served(DATA, faults=["flip"])
     policy = Policy(backoff=0.0, stall_timeout=0.3, retries=retries)
     wanted = job(server, tmp_path, sha256=hashlib.sha256(DATA).hexdigest(), policy=policy)
-    assert fetch(wanted).level is Level.DIGEST
+    assert fetch(wanted).level is ProofLevel.DIGEST
     (tmp_path / "S.zip").unlink()
     server.seen.clear()
     served.data = OTHER
@@ -458,10 +462,10 @@ def test_a_length_alone_is_enough_where_it_was_said_and_asked_for(server, tmp_pa
     flipped[1000] ^= 1
     server.paths["/scene.zip"] = Served(bytes(flipped))
     policy = Policy(integrity="size", backoff=0.0)
-    assert fetch(job(server, tmp_path, policy=policy)).level is Level.SIZE
+    assert fetch(job(server, tmp_path, policy=policy)).level is ProofLevel.SIZE
     server.paths["/scene.zip"] = Served(DATA, faults=["nolength"])
     got = fetch(job(server, tmp_path, policy=policy, replace=True))
-    assert got.level is Level.STRUCTURE
+    assert got.level is ProofLevel.STRUCTURE
 
 
 def test_a_seam_is_proved_by_crc_whatever_the_policy(server, tmp_path):
@@ -477,7 +481,7 @@ def test_a_scene_that_is_no_zip_by_name_needs_a_length_or_a_digest(server, tmp_p
     server.paths["/a.tif"] = Served(b"II*\0" + b"x" * 5000, kind="image/tiff", faults=["ok", "nolength", "html"])
     wanted = job(server, tmp_path, path="/a.tif")
     wanted = replace(wanted, path="a.tif", policy=Policy(retries=0))
-    assert fetch(wanted).level is Level.SIZE
+    assert fetch(wanted).level is ProofLevel.SIZE
     (tmp_path / "a.tif").unlink()
     with pytest.raises(errors.IntegrityError, match="nothing proves it"):
         fetch(wanted)
@@ -538,8 +542,8 @@ def test_values_and_errors_can_be_sent_to_other_processes(server, tmp_path):
     assert SECRET not in repr(wanted)
     got = fetch(pickle.loads(pickle.dumps(wanted)))
     assert pickle.loads(pickle.dumps(got)) == got
-    stopped = pickle.loads(pickle.dumps(Stopped("S: stopped", retryable=True)))
-    assert (type(stopped), stopped.retryable, str(stopped)) == (Stopped, True, "S: stopped")
+    stopped = pickle.loads(pickle.dumps(FetchStopped("S: stopped", retryable=True)))
+    assert (type(stopped), stopped.retryable, str(stopped)) == (FetchStopped, True, "S: stopped")
 
 
 # -- kills and full disks

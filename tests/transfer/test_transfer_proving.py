@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedas_sync.files import zip_check
-from sedas_sync.files.integrity import Lane, Proof
-from sedas_sync.model.scene import Download, Level
-from sedas_sync.transfer import Job, Live, Policy, fetch, ranges
+from sedas_sync.files.integrity import Digester, Proof
+from sedas_sync.model.scene import Download, ProofLevel
+from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch, ranges
 from sedas_sync.transfer.prove import Relay
 from sedas_sync.transfer.ranges import MEASURE, PROCESSORS, Meter
 
@@ -42,7 +42,7 @@ def test_what_is_relayed_is_what_was_handed_over(tmp_path_factory, pieces, buffe
         checked = proof.finish(file)
     finally:
         os.close(file)
-    assert (checked.problems, checked.level) == ((), Level.CRC)
+    assert (checked.problems, checked.level) == ((), ProofLevel.CRC)
     assert checked.sha256 == hashlib.sha256(DATA).hexdigest()
 
 
@@ -54,7 +54,7 @@ def test_a_buffer_is_not_filled_again_while_a_lane_is_at_it():
         may.wait(10)
         seen.append(bytes(view))
 
-    proof.lanes = (Lane(slowly),)
+    proof.lanes = (Digester(slowly),)
     relay = Relay(proof, [memoryview(bytearray(1)) for _ in range(2)])
     with ThreadPoolExecutor(1) as pool:
         for number in range(2):
@@ -75,7 +75,7 @@ def test_what_fails_in_a_lane_fails_where_the_bytes_are_taken_in():
     def fails(view):
         raise MemoryError
 
-    proof.lanes = (Lane(fails),)
+    proof.lanes = (Digester(fails),)
     relay = Relay(proof, [memoryview(bytearray(1))])
     relay.hand(1)
     with pytest.raises(MemoryError):
@@ -94,7 +94,7 @@ def server():
 
 
 def job(server, root, name, **policy):
-    return Job(
+    return FetchJob(
         id=name,
         download=Download(url=server.url(f"/{name}.zip"), reach=NEAR),
         root=str(root),
@@ -109,7 +109,7 @@ def job(server, root, name, **policy):
 def test_however_many_threads_prove_it_the_scene_is_right(server, tmp_path, monkeypatch, processors, fault):
     monkeypatch.setattr(ranges, "PROCESSORS", processors)
     data = make_zip(20_000_000, entries=3)
-    live = Live(jobs=4)
+    live = SharedState(jobs=4)
     for name in "ABC":
         server.paths[f"/{name}.zip"] = Served(data, faults=[fault])
     try:
@@ -123,7 +123,7 @@ def test_however_many_threads_prove_it_the_scene_is_right(server, tmp_path, monk
 
 
 def test_a_folder_that_goes_between_two_scenes_is_made_again(server, tmp_path):
-    live = Live(jobs=1)
+    live = SharedState(jobs=1)
     for name in "AB":
         server.paths[f"/{name}.zip"] = Served(DATA)
         fetch(job(server, tmp_path, name), live)

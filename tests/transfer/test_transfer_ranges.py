@@ -10,7 +10,7 @@ from faultserver import NEAR, FaultServer, Served, make_zip
 
 from sedas_sync import errors
 from sedas_sync.model.scene import Download
-from sedas_sync.transfer import Job, Live, Policy, Stopped, fetch, partial, partial_of
+from sedas_sync.transfer import FetchJob, FetchStopped, Policy, SharedState, fetch, partial, partial_of
 from sedas_sync.transfer.rate import Budget, Rate
 
 DATA = make_zip(24_000_000, entries=7)
@@ -26,7 +26,7 @@ def server():
 def job(server, root, *, name="S", path="/scene.zip", segments=None, **policy):
     policy = Policy(**{"backoff": 0.0, "stall_timeout": 2.0, "segments": segments, **policy})
     partial = f".sedas-sync/partial/{name}.part"
-    return Job(
+    return FetchJob(
         id=name,
         download=Download(url=server.url(path), reach=NEAR),
         root=str(root),
@@ -37,7 +37,7 @@ def job(server, root, *, name="S", path="/scene.zip", segments=None, **policy):
 
 
 def run(wanted, **shared):
-    live = Live(**shared)
+    live = SharedState(**shared)
     try:
         return fetch(wanted, live)
     finally:
@@ -136,7 +136,7 @@ def test_a_scattered_part_is_gone_on_with_by_one_or_by_several(server, tmp_path,
 
     thread = threading.Thread(target=halt)
     thread.start()
-    with pytest.raises(Stopped):
+    with pytest.raises(FetchStopped):
         run(job(server, tmp_path, segments=4), stop=stop)
     thread.join()
     here = partial_of(str(tmp_path), PART)
@@ -153,7 +153,7 @@ def test_another_scene_gets_its_connection_back(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, rate=3e6)
     small = make_zip(50_000)
     server.paths["/small.zip"] = Served(small)
-    live = Live(jobs=3)
+    live = SharedState(jobs=3)
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(fetch, job(server, tmp_path), live)
         while server.open_now < 3:
@@ -195,7 +195,7 @@ def test_the_rate_holds_over_all_scenes_and_is_used_up(server, tmp_path):
     data = make_zip(1_000_000)
     server.paths["/scene.zip"] = Served(data)
     clock = Clock()
-    live = Live(max_rate=200_000, clock=clock, wait=clock.wait)
+    live = SharedState(max_rate=200_000, clock=clock, wait=clock.wait)
     for number in range(3):
         fetch(job(server, tmp_path, name=f"S{number}"), live)
     passed = clock.now - 100.0

@@ -22,17 +22,17 @@ from other_users import NOBODY, as_root, as_user, common  # noqa: F401  # a fixt
 
 import sedas_sync as ss
 from sedas_sync.model.events import Progress
-from sedas_sync.model.scene import Download, Local
+from sedas_sync.model.scene import Download, LocalSource
 from sedas_sync.operations.apply import run as apply_run
 from sedas_sync.operations.apply.run import MAX_LOSSES, partial_path
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
-from sedas_sync.transfer import Job, Stopped
+from sedas_sync.transfer import FetchJob, FetchStopped
 from sedas_sync.workers import claim, remote_job
 from sedas_sync.workers import pool as worker_pool
-from sedas_sync.workers.claim import Lost
-from sedas_sync.workers.pool import FOLDER, Crew, window_after
-from sedas_sync.workers.remote_job import Errand, Outcome, begin, look, run, without_link
+from sedas_sync.workers.claim import WorkerLost
+from sedas_sync.workers.pool import FOLDER, WorkerPool, window_after
+from sedas_sync.workers.remote_job import RemoteJob, RemoteOutcome, begin, look, run, without_link
 
 TOKEN = "0123456789abcdef" * 2
 
@@ -208,9 +208,9 @@ class Holding(Executor):
 def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_pool, "_ON_ITS_WAY", 0.0)
     held = Holding()
-    mine = Crew(held, tmp_path, jobs=3, max_rate=0, on_retry=lambda *_: None)
-    job = Job(id="S2A", download=Download(url="http://host.example"), root=str(tmp_path), path="a", partial="b")
-    refused = Outcome(worker="w", seconds=0.0, error=ss.TransferError("HTTP 401", status=401, relocate=True))
+    mine = WorkerPool(held, tmp_path, jobs=3, max_rate=0, on_retry=lambda *_: None)
+    job = FetchJob(id="S2A", download=Download(url="http://host.example"), root=str(tmp_path), path="a", partial="b")
+    refused = RemoteOutcome(worker="w", seconds=0.0, error=ss.TransferError("HTTP 401", status=401, relocate=True))
     first, second, third = (mine.submit(job) for _ in range(3))
     for future in held.futures:
         future.set_result(refused)
@@ -221,7 +221,7 @@ def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tm
 
 
 def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
-    monkeypatch.setattr(Crew, "_time", lambda *_, **__: True)
+    monkeypatch.setattr(WorkerPool, "_time", lambda *_, **__: True)
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
 
     def change(number, errand):
@@ -386,8 +386,8 @@ SECRET = Download(
 
 
 def errand_of(root, download=SECRET):
-    job = Job(id="S2A", download=download, root=str(root), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
-    return Errand(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+    job = FetchJob(id="S2A", download=download, root=str(root), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
+    return RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
 
 
 def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
@@ -496,9 +496,9 @@ def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
 def test_a_worker_that_cannot_work_is_named_with_its_scene(tmp_path):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "token").touch()
-    download = Download(url="S2A.zip", local=Local(root=str(tmp_path / "archive"), path="S2A.zip"))
-    job = Job(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial="S2A.part")
-    errand = Errand(job=job, state="state", token="token", version=ss.__version__, number=1)
+    download = Download(url="S2A.zip", local=LocalSource(root=str(tmp_path / "archive"), path="S2A.zip"))
+    job = FetchJob(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial="S2A.part")
+    errand = RemoteJob(job=job, state="state", token="token", version=ss.__version__, number=1)
     outcome = run(errand)
     assert str(outcome.error).endswith(
         f"; the worker {outcome.worker} has to see the archive's folder under the same path"
@@ -546,7 +546,7 @@ def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypa
             fcntl.flock(held[0], fcntl.LOCK_EX)
         outcome = run(errand)
         if number == 1:
-            assert isinstance(outcome.error, Lost)
+            assert isinstance(outcome.error, WorkerLost)
             os.close(held[0])
         return outcome
 
@@ -566,14 +566,14 @@ class Stray:
         (state / "workers").mkdir()
         (state / "workers" / TOKEN).touch()
         archive = ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox")
-        job = Job(
+        job = FetchJob(
             id=scene,
             download=archive.locate(archive.product(scene)),
             root=str(workspace.mirror),
             path=f"{scene}.zip",
             partial=partial_path(ss.Scene(id=scene)),
         )
-        self.errand = Errand(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+        self.errand = RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
         self.outcome = None
         self._thread = threading.Thread(target=self._run)
 
@@ -599,7 +599,7 @@ def test_a_run_begins_beside_workers_of_one_that_was_killed(workspace, sandbox, 
         while not (part.exists() and part.stat().st_size):
             time.sleep(0.005)
         summary, _ = applied(mirror(), pool if workers else None)
-    assert isinstance(stray.outcome.error, Stopped)
+    assert isinstance(stray.outcome.error, FetchStopped)
     assert (summary.exit_code, summary.fetched) == (0, 2), summary.failures
     assert workspace.files() == right
     assert sandbox.bytes_sent < 1.5 * sum(map(len, right.values()))
@@ -644,9 +644,9 @@ def test_an_errand_that_begins_when_its_run_has_ended_touches_nothing(workspace,
     assert first.outcome.got is not None
     (workspace.mirror / "ON000.zip").unlink()
     (workspace.mirror / FOLDER / TOKEN).unlink()
-    assert isinstance(run(first.errand).error, Stopped)
+    assert isinstance(run(first.errand).error, FetchStopped)
     (workspace.mirror / FOLDER).rmdir()
-    assert isinstance(run(first.errand).error, Stopped)
+    assert isinstance(run(first.errand).error, FetchStopped)
     assert not workspace.files()
     assert not (workspace.mirror / FOLDER).exists()
 
@@ -665,7 +665,7 @@ def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monke
 
     with Changing(change) as pool:
         summary, _ = applied(mirror(), pool)
-    assert isinstance(outcomes[0].error, Stopped)
+    assert isinstance(outcomes[0].error, FetchStopped)
     assert (summary.fetched, summary.exit_code) == (0, 1)
 
 

@@ -124,7 +124,7 @@ class CdseArchive:
         )
         self._withheld: str | None = None
         """The variable that has to name a trusted host too."""
-        self._session = keycloak.Session(
+        self._session = keycloak.KeycloakSession(
             self._api,
             login_url,
             self._account,

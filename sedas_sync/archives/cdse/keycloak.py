@@ -3,7 +3,7 @@
 The service's limits decide the shape (Quotas and FAQ pages of the Copernicus Data Space documentation, 2025-03): an
 access token lives 10 minutes, its refresh token serves any number of times within 60, and every login opens a session,
 of which an account may have 100. So a token is asked for once, renewed with the refresh token, and shared: by threads
-under a lock, by processes through a file of the `Store` under a file lock.
+under a lock, by processes through a file of the `TokenStore` under a file lock.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _REFUSED = frozenset({400, 401, 403})
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class KeycloakTokens:
     """What a login gave. Instants are seconds since 1970, so that processes agree on them."""
 
     access: str = field(repr=False)
@@ -51,7 +51,7 @@ class Tokens:
     """Whether the access token replaced one that a download server refused."""
 
 
-class Store:
+class TokenStore:
     """A file that the processes of one user share tokens by: readable by that user alone, replaced whole.
 
     Args:
@@ -83,7 +83,7 @@ class Store:
         finally:
             lock.release()
 
-    def read(self) -> Tokens | None:
+    def read(self) -> KeycloakTokens | None:
         """What was kept; None where there is nothing, or nothing that only this user could have written."""
         if self._file is None:
             return None
@@ -97,7 +97,7 @@ class Store:
                 return None
             try:
                 kept = json.load(opened)
-                return Tokens(
+                return KeycloakTokens(
                     access=_token(kept["access_token"]),
                     access_good_until=float(kept["access_good_until"]),
                     refresh=_token(kept["refresh_token"]) if kept.get("refresh_token") else None,
@@ -107,7 +107,7 @@ class Store:
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 return None
 
-    def write(self, tokens: Tokens) -> None:
+    def write(self, tokens: KeycloakTokens) -> None:
         """Keep tokens; a folder that cannot be written keeps none."""
         if self._file is None:
             return
@@ -135,7 +135,7 @@ class Store:
                 self._file.unlink()
 
 
-def store_for(login_url: str, username: str, environ: Mapping[str, str] = os.environ) -> Store:
+def store_for(login_url: str, username: str, environ: Mapping[str, str] = os.environ) -> TokenStore:
     """The store of an account: in the folder that `SEDAS_SYNC_TOKENS` names, else in the user's runtime folder.
 
     The runtime folder (`XDG_RUNTIME_DIR`) is in memory, the user's alone, and gone when they log out; where there is
@@ -144,10 +144,10 @@ def store_for(login_url: str, username: str, environ: Mapping[str, str] = os.env
     named = environ.get(FOLDER_VARIABLE, "").strip()
     runtime = environ.get("XDG_RUNTIME_DIR", "").strip()
     if named.lower() == "off" or not (named or _private(runtime)):
-        return Store(None)
+        return TokenStore(None)
     folder = Path(named) if named else Path(runtime) / "sedas-sync"
     account = hashlib.sha256(f"{login_url}\n{CLIENT}\n{username}".encode()).hexdigest()[:32]
-    return Store(folder / f"tokens-{account}.json")
+    return TokenStore(folder / f"tokens-{account}.json")
 
 
 def _private(folder: str) -> bool:
@@ -161,7 +161,7 @@ def _private(folder: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
 
 
-class Session:
+class KeycloakSession:
     """The session of one account. Safe in many threads; logs in when a token is first needed.
 
     Args:
@@ -179,7 +179,7 @@ class Session:
         login_url: str,
         credentials: Callable[[], Credentials],
         *,
-        store: Callable[[str], Store],
+        store: Callable[[str], TokenStore],
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -190,8 +190,8 @@ class Session:
         self._environ = environ
         self._now = now
         self._lock = threading.Lock()
-        self._tokens: Tokens | None = None
-        self._account: tuple[Credentials, Store] | None = None
+        self._tokens: KeycloakTokens | None = None
+        self._account: tuple[Credentials, TokenStore] | None = None
         self._refused: str | None = None
         self._failure: tuple[int, float, ArchiveError] | None = None
         """The number of the last login that failed, when that was, and how."""
@@ -250,12 +250,12 @@ class Session:
         """
         return number > seen or (not failed.retryable and 0 <= self._now() - when < LOGIN_AGAIN)
 
-    def _good(self, tokens: Tokens | None, refused: str | None) -> Tokens | None:
+    def _good(self, tokens: KeycloakTokens | None, refused: str | None) -> KeycloakTokens | None:
         if tokens is None or tokens.access == refused or self._now() >= tokens.access_good_until:
             return None
         return tokens
 
-    def _from_store_or_login(self, refused: str | None, *, after_refusal: bool) -> Tokens:
+    def _from_store_or_login(self, refused: str | None, *, after_refusal: bool) -> KeycloakTokens:
         if self._account is None:
             found = self._find()
             session.remember_secret(found.password)
@@ -275,7 +275,7 @@ class Session:
             store.write(tokens)
             return tokens
 
-    def _refreshed(self, tokens: Tokens | None, *, after_refusal: bool) -> Tokens | None:
+    def _refreshed(self, tokens: KeycloakTokens | None, *, after_refusal: bool) -> KeycloakTokens | None:
         """Renew by the refresh token; None where it is over, or the server takes it no more."""
         if tokens is None or tokens.refresh is None or self._now() >= tokens.refresh_good_until:
             return None
@@ -285,7 +285,7 @@ class Session:
             return None
         return self._given(reply, begun, after_refusal=after_refusal)
 
-    def _log_in(self, account: Credentials, *, after_refusal: bool) -> Tokens:
+    def _log_in(self, account: Credentials, *, after_refusal: bool) -> KeycloakTokens:
         form = {"grant_type": "password", "username": account.username, "password": account.password}
         host = urlsplit(self._url).hostname or ""
         code = self._environ.get(TOTP.names[0], "").strip()
@@ -306,14 +306,14 @@ class Session:
     def _ask(self, form: Mapping[str, str]) -> session.Reply:
         return self._api.send("POST", self._url, form={"client_id": CLIENT, **form})
 
-    def _given(self, reply: session.Reply, begun: float, *, after_refusal: bool) -> Tokens:
+    def _given(self, reply: session.Reply, begun: float, *, after_refusal: bool) -> KeycloakTokens:
         if not reply.ok:
             raise reply.error("the login")
         answer = reply.json("the login")
         try:
             access = _token(answer["access_token"])
             refresh = answer.get("refresh_token")
-            tokens = Tokens(
+            tokens = KeycloakTokens(
                 access=access,
                 access_good_until=_until(begun, answer.get("expires_in")),
                 refresh=_token(refresh) if refresh else None,
@@ -343,7 +343,7 @@ def _token(value: object) -> str:
     return value
 
 
-def _hide(tokens: Tokens) -> None:
+def _hide(tokens: KeycloakTokens) -> None:
     session.remember_secret(tokens.access)
     if tokens.refresh is not None:
         session.remember_secret(tokens.refresh)

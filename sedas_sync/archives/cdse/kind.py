@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.archive_types import ArchiveType, Key, Mistake, Variables
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Mistake, Variables
 from sedas_sync.manifest.tables import ArchiveConfig
 
 LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"
@@ -50,13 +50,13 @@ KIND = ArchiveType(
     variables=VARIABLES,
     filters=_filters,
     keys={
-        "collections": Key(
+        "collections": ArchiveKey(
             read=fields.names,
             default=(),
             about="the collections that are searched, e.g. SENTINEL-2; by default what fits the dataset",
             schema={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
         ),
-        "login_url": Key(
+        "login_url": ArchiveKey(
             read=_address,
             default=LOGIN_URL,
             about="the token endpoint, where it is not the Copernicus Data Space's own",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sys import intern
 from typing import Any
 
-from sedas_sync.archives.lazy_json import Further
+from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
 
 ADVICE = (
@@ -126,7 +126,7 @@ def to_scene(row: object, link: str) -> Scene:
         digest=_digest(row.get("Checksum")),
         download_url=None if online is False else link,
         offline=ADVICE if online is False else None,
-        extra=Further(extra) if extra else NOTHING,
+        extra=LazyJson(extra) if extra else NOTHING,
     )
 
 

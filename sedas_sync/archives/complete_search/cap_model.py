@@ -47,7 +47,7 @@ def measure(groups: Iterable[tuple[str, ...]]) -> Size:
     return counts.total(), max(counts.values()), *(max(respect.values()) for respect in respects)
 
 
-class Knowledge(Struct):
+class CapModel(Struct):
     """What searches have learnt about how an archive cuts its answers.
 
     Shared between searches and threads without a lock: every value is replaced as a whole, and what one search fails

@@ -48,12 +48,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.archives.complete_search import spans
-from sedas_sync.archives.complete_search.cap_model import NEVER, TINY, Knowledge, Size, len_of
+from sedas_sync.archives.complete_search.cap_model import NEVER, TINY, CapModel, Size, len_of
 from sedas_sync.archives.complete_search.questions import SMALL, Answer, Ask, Divide, Row, Seen, Spread, Workers, look
 from sedas_sync.archives.complete_search.spans import NEAR, Window
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
-__all__ = ["NEAR", "Answer", "Cost", "Knowledge", "Row", "Window", "complete"]
+__all__ = ["NEAR", "Answer", "CapModel", "Cost", "Row", "Window", "complete"]
 
 FRUITLESS = 6
 """How often in a row a piece may be answered with nothing but what its window was, before time is cut no further."""
@@ -84,7 +84,7 @@ def complete(
     *,
     spread: Spread = lambda _window, _rows: [],
     divide: Divide = lambda _window, _rows: (),
-    knowledge: Knowledge | None = None,
+    knowledge: CapModel | None = None,
     workers: int = 4,
     stopped: Callable[[], bool] = lambda: False,
     allowed: Callable[[int], int] = searches_allowed,
@@ -113,7 +113,7 @@ def complete(
         root,
         spread,
         divide,
-        Knowledge() if knowledge is None else knowledge,
+        CapModel() if knowledge is None else knowledge,
         allowed,
         Cost() if cost is None else cost,
         set() if found is None else found,
@@ -146,7 +146,7 @@ class _Believed(Struct, frozen=True):
     below: bool = False
     """Whether for being below a limit that seemed to be known."""
 
-    def stands(self, known: Knowledge) -> bool:
+    def stands(self, known: CapModel) -> bool:
         """Whether the reason for which it was believed still holds."""
         if self.handful and not known.cuts:
             return True
@@ -161,7 +161,7 @@ class _Search:
         root: Window,
         spread: Spread,
         divide: Divide,
-        knowledge: Knowledge,
+        knowledge: CapModel,
         allowed: Callable[[int], int],
         cost: Cost,
         found: set[str],

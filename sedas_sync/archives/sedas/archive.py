@@ -21,7 +21,7 @@ from sedas_sync.archives.sedas.answers import as_list, products_of
 from sedas_sync.archives.sedas.asking import Asking
 from sedas_sync.archives.sedas.query import search_body, seconds, seconds_up
 from sedas_sync.archives.sedas.rows import identify, shown, to_instant, to_scene
-from sedas_sync.archives.sedas.tokens import Tokens
+from sedas_sync.archives.sedas.tokens import SedasTokens
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import NOTHING, Download, Order, OrderState, Query, Reach, Scene
 from sedas_sync.model.threads import Pool
@@ -138,11 +138,11 @@ class SedasArchive:
         self._api = api or session.Api(
             retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=self._reach
         )
-        self._tokens = Tokens(self._log_in, clock)
+        self._tokens = SedasTokens(self._log_in, clock)
         self._forbidden: str | None = None
         self._refused_new: tuple[str, str, str] | None = None
         """The token that was refused although it was new, and where."""
-        self._knowledge: dict[str, windows.Knowledge] = {}
+        self._knowledge: dict[str, windows.CapModel] = {}
         """By how a search is narrowed besides time and place: a limit may count before that or after."""
         self._ordered: dict[str, Order] = {}
         """By scene, for links that only the order can give anew."""
@@ -290,7 +290,7 @@ class SedasArchive:
             windows.Window(start, stop),
             spread=asking.spread,
             divide=asking.divide,
-            knowledge=self._knowledge.setdefault(asking.narrowing, windows.Knowledge()),
+            knowledge=self._knowledge.setdefault(asking.narrowing, windows.CapModel()),
             workers=SEARCHES_AT_ONCE,
             found=found,
         )

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
-from sedas_sync.archives.lazy_json import Further
+from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
 from sedas_sync.net import session
 
@@ -193,7 +193,7 @@ def to_scene(row: object) -> Scene:
         quicklook_url=texts.ql or None,
         thumbnail_url=texts.thumbnail or None,
         planned=bool(kind and kind.upper() != "ARCHIVE") or row.get("acqPlanId") not in (None, ""),
-        extra=Further(extra) if extra else NOTHING,
+        extra=LazyJson(extra) if extra else NOTHING,
     )
 
 

@@ -14,12 +14,12 @@ LONGEST_MARGIN = 60.0
 class _Token:
     value: str = field(repr=False)
     expires: float | None
-    """On the clock of `Tokens`; None where the service did not say, or said something that is over already."""
+    """On the clock of `SedasTokens`; None where the service did not say, or said something that is over already."""
     from_refusal: bool
     """Whether it replaced a token that a download server refused."""
 
 
-class Tokens:
+class SedasTokens:
     """One token for all threads: whoever finds it stale renews it, everyone else waits for that one login."""
 
     def __init__(self, login: Callable[[], tuple[str, float | None]], clock: Callable[[], float]) -> None:

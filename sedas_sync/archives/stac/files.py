@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin
 
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.model.path_template import safe_name as _safe_name
-from sedas_sync.model.scene import Asset
+from sedas_sync.model.scene import RemoteFile
 
 safe_name = lru_cache(maxsize=1024)(_safe_name)
 
@@ -68,7 +68,7 @@ def _is_apart(key: str, asset: Mapping[str, Any]) -> bool:
     return bool(roles & _APART) if roles else key.lower().replace("_", "-") in _APART | {"rendered-preview", "info"}
 
 
-def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tuple[Asset, ...]:
+def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tuple[RemoteFile, ...]:
     """The files of an item.
 
     Args:
@@ -81,13 +81,13 @@ def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tup
     """
     assets = item["assets"]
     names = _names(assets)
-    files: dict[str, Asset] = {}
+    files: dict[str, RemoteFile] = {}
     for key in chosen(assets, patterns):
         asset = assets[key]
         size, url = asset.get("file:size"), _address(asset, base)
         files.setdefault(
             url,
-            Asset(
+            RemoteFile(
                 # A catalogue has few different ones: all scenes share them.
                 name=intern(names[key]),
                 key=intern(key),

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.lazy_json import Further
+from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.stac.files import chosen, files_of, joined, not_yet
 from sedas_sync.model.assets import total_size
 from sedas_sync.model.scene import Scene, Sensor
@@ -102,7 +102,7 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -
         offline=None if why is None else f"{why}; this API takes no orders: order it where the provider takes them",
         thumbnail_url=_picture(item, own, "thumbnail"),
         quicklook_url=_picture(item, own, "overview"),
-        extra=Further(_rest(item, own)),
+        extra=LazyJson(_rest(item, own)),
     )
     size = total_size(whole)
     return whole if size is None else replace(whole, size=size)

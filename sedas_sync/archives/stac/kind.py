@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.archive_types import ArchiveType, Key, Mistake, Variables
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Mistake, Variables
 from sedas_sync.manifest.tables import ArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
@@ -64,26 +64,26 @@ KIND = ArchiveType(
         "[archives.NAME] STAC_<NAME>_TOKEN and STAC_<NAME>_HOST",
     },
     keys={
-        "collections": Key(
+        "collections": ArchiveKey(
             read=fields.names,
             required=True,
             about="the collections that are searched, by their ids",
             schema=_NAMES,
         ),
-        "assets": Key(
+        "assets": ArchiveKey(
             read=fields.names,
             default=(),
             about='the assets that a scene is made of, by name or pattern ("B0*"); by default all that are data',
             schema=_NAMES,
         ),
-        "auth": Key(
+        "auth": ArchiveKey(
             read=fields.choice(*ACCESS),
             default="none",
             about="how the API and its assets are asked: " + ", ".join(ACCESS),
             selects=False,
             schema={"enum": list(ACCESS)},
         ),
-        "sign_url": Key(
+        "sign_url": ArchiveKey(
             read=_address,
             about='where auth = "planetary-computer" gets its tokens, if not from the Planetary Computer itself',
             selects=False,

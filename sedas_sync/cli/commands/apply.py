@@ -76,9 +76,9 @@ def apply(
     common: Globals,
 ) -> None:
     """Make the folder what the manifest says."""
-    from sedas_sync.planning.prune import DEFAULT, Limit  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.planning.prune import DEFAULT, PruneLimit  # noqa: PLC0415  # only where it is needed: start-up is short
 
-    limit = DEFAULT if max_prune is None else Limit.parse(max_prune)
+    limit = DEFAULT if max_prune is None else PruneLimit.parse(max_prune)
     address = _scheduler(executor, scheduler)
     _refuse_mixtures(
         saved=saved,
@@ -195,14 +195,14 @@ def _tell_next(summary: Any, made: Any) -> None:
     """What is left to be done, where something is."""
     from collections import Counter  # noqa: PLC0415  # only where it is needed: start-up is short
 
-    from sedas_sync.model.scene import Kind  # noqa: PLC0415  # as above
+    from sedas_sync.model.scene import ActionKind  # noqa: PLC0415  # as above
     from sedas_sync.model.text import count, printable  # noqa: PLC0415  # as above
 
     if summary.failed:
         told = "the same command tries again; `sedas-sync why ID` tells what is known of a scene"
         tell(f"{count(summary.failed, 'failure')}: {told}.")
     # What no order brings comes by nothing that this program can do, so the reason has to be read.
-    alone = Counter(action.reason for action in made.actions if action.kind is Kind.WAIT and action.order is None)
+    alone = Counter(action.reason for action in made.actions if action.kind is ActionKind.WAIT and action.order is None)
     for reason, number in alone.most_common(_REASONS):
         tell(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
     if summary.pending > alone.total():

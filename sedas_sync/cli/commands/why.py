@@ -8,7 +8,7 @@ from sedas_sync.cli.options import Globals, completer, global_options, manifest_
 from sedas_sync.cli.session import end_with, event_view, interruptible, opened_mirror, print_json, warn_all
 from sedas_sync.output import text
 from sedas_sync.output.style import look_of
-from sedas_sync.planning.sources import product_of
+from sedas_sync.planning.sources import product_id
 
 
 @click.command()
@@ -20,7 +20,7 @@ def why(scene_id: str, manifest: str, common: Globals) -> None:
 
     ID may be the path of its file, or end in .SAFE.
     """
-    scene_id = product_of(scene_id.rpartition("/")[2])
+    scene_id = product_id(scene_id.rpartition("/")[2])
     with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
         mirror.on_step = view.step
         found = mirror.why(scene_id, on_found=view.found)

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError
-from sedas_sync.model.assets import asset_scene, with_files
-from sedas_sync.model.metadata import facts_of
-from sedas_sync.model.scene import Download, HeldFile, Holding, Level, SceneId
+from sedas_sync.model.assets import scene_of_file, scene_of_files
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.operations.apply.orders import Answered, Task
-from sedas_sync.state.staging import Bundle
-from sedas_sync.transfer import Got, Job, Policy
+from sedas_sync.state.staging import StagedScene
+from sedas_sync.transfer import FetchJob, FetchResult, Policy
 
 
 class Loop(Protocol):
@@ -35,7 +35,7 @@ class Loop(Protocol):
         """A scene has failed for this run."""
         ...
 
-    def gathered(self, task: Task, held: Holding, size: int, received: int, warnings: list[str]) -> None:
+    def gathered(self, task: Task, held: LocalScene, size: int, received: int, warnings: list[str]) -> None:
         """A scene is complete, proved and where it belongs; so many bytes of it were fetched in this run."""
         ...
 
@@ -43,7 +43,7 @@ class Loop(Protocol):
 @dataclass(slots=True)
 class _Gathering:
     task: Task
-    bundle: Bundle
+    bundle: StagedScene
     waiting: deque[Task] = field(default_factory=deque)
     """Files that nobody fetches yet."""
     flying: int = 0
@@ -53,7 +53,7 @@ class _Gathering:
     warnings: list[str] = field(default_factory=list)
 
 
-class Gatherer:
+class SceneAssembler:
     """The scenes of several files of one run.
 
     Args:
@@ -72,7 +72,7 @@ class Gatherer:
         self._later: dict[SceneId, Task] = {}
         """The same scenes from another archive, which has to wait for them."""
         self._jobs: dict[str, tuple[_Gathering, str]] = {}
-        self._to_clean: list[Bundle] = []
+        self._to_clean: list[StagedScene] = []
 
     def __len__(self) -> int:
         return len(self._begun) + len(self._later)
@@ -90,7 +90,7 @@ class Gatherer:
             self._later[action.id] = task
             return
         task.began = task.began or monotonic()
-        bundle = Bundle(
+        bundle = StagedScene(
             self._root,
             replace(task.scene, id=action.id),
             action.path,
@@ -107,7 +107,7 @@ class Gatherer:
         gathering = self._begun[action.id] = _Gathering(task, bundle)
         for asset in lacking:
             gathering.waiting.append(
-                Task(action=action, scene=asset_scene(task.scene, asset), asset=asset, archive=task.archive)
+                Task(action=action, scene=scene_of_file(task.scene, asset), asset=asset, archive=task.archive)
             )
         if not lacking:
             self._commit(gathering)
@@ -129,7 +129,7 @@ class Gatherer:
         if gathering is not None and gathering.task.archive == task.archive:
             gathering.waiting.appendleft(task)
 
-    def job(self, task: Task, download: Download, policy: Policy) -> Job | None:
+    def job(self, task: Task, download: Download, policy: Policy) -> FetchJob | None:
         """What is to be fetched for a file; None where its scene has failed meanwhile."""
         gathering = self._begun.get(task.action.id)
         if gathering is None or task.asset is None:
@@ -139,7 +139,7 @@ class Gatherer:
         gathering.flying += 1
         return job
 
-    def landed(self, task: Task, got: Got | None) -> None:
+    def landed(self, task: Task, got: FetchResult | None) -> None:
         """A file is no longer being fetched, whatever became of it; `got` where it is complete."""
         gathering = self._begun.get(task.action.id) or self._given_up.get(task.action.id)
         if gathering is None:
@@ -154,7 +154,7 @@ class Gatherer:
             if later is not None:
                 self.begin(later)
 
-    def came(self, task: Task, got: Got) -> None:
+    def came(self, task: Task, got: FetchResult) -> None:
         """A file is complete; the folder is put in place with the last of them."""
         gathering = self._begun.get(task.action.id)
         if gathering is None or task.asset is None or gathering.task.archive != task.archive:
@@ -225,18 +225,18 @@ class Gatherer:
         )
 
 
-def holding_of(task: Task, files: Mapping[str, HeldFile], *, archive: str = "") -> Holding:
+def holding_of(task: Task, files: Mapping[str, LocalFile], *, archive: str = "") -> LocalScene:
     """What the index is to remember of a scene of these files at the path of its task."""
     want = task.action.want
-    plain = Holding(
+    plain = LocalScene(
         id=task.action.id,
         path=task.action.path,
         size=0,
         mtime_ns=0,
         sha256="",
-        level=Level.SIZE,
+        level=ProofLevel.SIZE,
         archive=archive,
         # Rules judge by them, and all rules go by the description of the archive that is listed first.
-        facts=facts_of(task.scene if want is None or not want.places else want.scene),
+        facts=metadata_of(task.scene if want is None or not want.places else want.scene),
     )
-    return with_files(plain, files.values())
+    return scene_of_files(plain, files.values())

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import held_files
+from sedas_sync.model.assets import files_on_disk
 from sedas_sync.model.events import Adopted, Event, Pruned
-from sedas_sync.model.metadata import facts_of
-from sedas_sync.model.scene import Action, Holding, Scene, SceneId, Want
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.scene import Action, DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.operations.apply.orders import Task
 from sedas_sync.planning.compare import FileState
 from sedas_sync.state.index import Index
@@ -50,7 +50,7 @@ class Loop(Protocol):
         ...
 
 
-class Arranger:
+class FileMover:
     """Moves the files of one mirror.
 
     Args:
@@ -110,15 +110,15 @@ class Arranger:
                     del blocked[0]
             actions = blocked
 
-    def _step_aside(self, held: Holding, scene: Scene) -> Holding:
+    def _step_aside(self, held: LocalScene, scene: Scene) -> LocalScene:
         """Move a scene to the partial folder for a moment; returns what the index remembers of it there."""
-        aside = replace(held, path=partial_path(scene) + ".moving", facts=facts_of(scene))
+        aside = replace(held, path=partial_path(scene) + ".moving", facts=metadata_of(scene))
         self._move(held, aside.path)
         # Where a kill leaves it there, the next run finds it.
         self._index.put_files([aside], self._now())
         return aside
 
-    def _move(self, held: Holding, path: str) -> None:
+    def _move(self, held: LocalScene, path: str) -> None:
         move = safe_tree.move_folder if held.files else safe_tree.move
         move(self._root, held.path, path)
 
@@ -140,17 +140,17 @@ class Arranger:
         before = self._index.holding(action.id)
         if before is not None and before.path not in (held.path, action.path):
             self.clear_old_place(before, action.path)
-        self._index.put_files([replace(held, path=action.path, facts=facts_of(action.want.scene))], self._now())
+        self._index.put_files([replace(held, path=action.path, facts=metadata_of(action.want.scene))], self._now())
         self._index.drop_order(action.id)
         self.adopted += 1
         self._loop.tell(Adopted(time=self._now(), id=action.id, path=action.path, size=held.size))
 
-    def _fail(self, action: Action, want: Want, error: Exception) -> None:
+    def _fail(self, action: Action, want: DesiredScene, error: Exception) -> None:
         self._loop.fail(Task(action=action, scene=want.scene, archive=want.archive), error)
 
-    def clear_old_place(self, replaced: Holding, new: str) -> None:
+    def clear_old_place(self, replaced: LocalScene, new: str) -> None:
         """Take away what a scene had before it came to be elsewhere."""
-        for old in held_files(replaced):
+        for old in files_on_disk(replaced):
             there = safe_tree.look(self._root, old.path)
             if there is None or safe_tree.same(self._root, old.path, new):
                 continue
@@ -159,14 +159,14 @@ class Arranger:
             else:
                 self.clear_the_way(old.path)
 
-    def _is_ours(self, held: Holding, there: safe_tree.Entry) -> bool:
+    def _is_ours(self, held: LocalScene, there: safe_tree.Entry) -> bool:
         try:
             return file_state(self._root, held, there) is FileState.INTACT
         except (SedasSyncError, OSError):
             # It cannot be read, so nobody knows: it is set aside.
             return False
 
-    def clear_the_way(self, path: str, *, ours: Holding | None = None) -> None:
+    def clear_the_way(self, path: str, *, ours: LocalScene | None = None) -> None:
         """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
 
         Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
@@ -210,7 +210,7 @@ class Arranger:
                     f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id
                 )
             elif state is FileState.INTACT:
-                for file in held_files(held):
+                for file in files_on_disk(held):
                     with suppress(FileNotFoundError):
                         safe_tree.remove(self._root, file.path)
         except InterruptedError:

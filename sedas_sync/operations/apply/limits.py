@@ -11,7 +11,7 @@ from sedas_sync.files.integrity import Filehash
 from sedas_sync.transfer import Policy
 
 
-class Allowance:
+class ConnectionLimits:
     """What the connections that services allow an account leave of what the manifest asks for.
 
     Args:

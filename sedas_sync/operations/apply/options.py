@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from sedas_sync.manifest import Dataset, Manifest
-from sedas_sync.model.metadata import facts_of
-from sedas_sync.model.scene import Holding, Kind, SceneId
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.scene import ActionKind, LocalScene, SceneId
 from sedas_sync.operations.apply.run import Options
 from sedas_sync.operations.plan import filehash_of
 from sedas_sync.planning.compare import TRANSFERS, Plan
 from sedas_sync.state.index import NO_FACTS, Index
 from sedas_sync.transfer import Policy
 
-NEED_AN_ARCHIVE = TRANSFERS | {Kind.ORDER, Kind.WAIT}
+NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 """Actions whose scenes are still to come from somewhere."""
 
 
@@ -49,7 +49,7 @@ def remember_wanted(index: Index, plan: Plan, datasets: Mapping[str, Dataset]) -
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
     for action in plan.actions:
         for name in action.datasets:
-            if name in wanted and action.kind is not Kind.SKIP:
+            if name in wanted and action.kind is not ActionKind.SKIP:
                 wanted[name].append(action.id)
     # What a search did not finish to find is no reason to forget what was wanted.
     unfinished = {failure.id for failure in plan.failures} & set(names)
@@ -70,16 +70,16 @@ def remember_wanted(index: Index, plan: Plan, datasets: Mapping[str, Dataset]) -
 
 def remember_awaited(index: Index, plan: Plan) -> None:
     """Keep for reports the facts of what a plan wanted and did not get; those of files are kept with the files."""
-    wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in NEED_AN_ARCHIVE}
+    wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in NEEDS_ARCHIVE}
     held = index.ids() if wants else set()
-    facts = {scene_id: facts_of(scene) for scene_id, scene in wants.items() if scene_id not in held}
+    facts = {scene_id: metadata_of(scene) for scene_id, scene in wants.items() if scene_id not in held}
     index.put_awaited(facts, only=plan.search_complete and not plan.datasets)
 
 
-def kept_files(plan: Plan) -> list[Holding]:
+def kept_files(plan: Plan) -> list[LocalScene]:
     """What an index has to know of the files that a plan keeps."""
     return [
-        held if held.facts != NO_FACTS or action.want is None else replace(held, facts=facts_of(action.want.scene))
+        held if held.facts != NO_FACTS or action.want is None else replace(held, facts=metadata_of(action.want.scene))
         for action in plan.actions
-        if action.kind is Kind.KEEP and (held := action.held) is not None
+        if action.kind is ActionKind.KEEP and (held := action.held) is not None
     ]

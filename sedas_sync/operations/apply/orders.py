@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.events import Event, Ordered, OrderReady, Retried
-from sedas_sync.model.scene import Action, Asset, Download, Order, OrderState, Place, Scene
-from sedas_sync.planning.compare import settled
+from sedas_sync.model.scene import Action, Download, Order, OrderState, RemoteFile, Scene, Source
+from sedas_sync.planning.compare import with_lost_as_failed
 from sedas_sync.state.database import IndexUnwritableError
 from sedas_sync.state.index import Index
 
@@ -48,7 +48,7 @@ class Task:
     order: Order | None = None
     placed: int = 0
     """Orders placed for it, those of earlier runs that it came with included."""
-    asset: Asset | None = None
+    asset: RemoteFile | None = None
     """The one file that this is about, where the scene consists of several and each is fetched by itself."""
     download: Download | None = None
     relocations: int = 0
@@ -62,7 +62,7 @@ class Task:
     began: float = 0.0
     archive: str = ""
     """The key of the archive it comes from."""
-    elsewhere: tuple[Place, ...] = ()
+    elsewhere: tuple[Source, ...] = ()
     """Other archives that have it and were not tried yet, best first."""
 
 
@@ -99,13 +99,13 @@ class Loop(Protocol):
 
 
 @dataclass(slots=True)
-class Allowance:
+class OrderBudget:
     """How many orders may still be placed in one run, with all archives together; None for no limit."""
 
     left: int | None = None
 
 
-class OrderDesk:
+class OrderQueue:
     """The orders of one run with one archive.
 
     Args:
@@ -125,7 +125,7 @@ class OrderDesk:
         archive: Archive,
         index: Index,
         now: Callable[[], datetime],
-        allowance: Allowance,
+        allowance: OrderBudget,
         wait: bool,
         place: int = 0,
     ) -> None:
@@ -317,7 +317,7 @@ class OrderDesk:
                 # Time changes nothing about that; they are kept, and the run ends once the rest is done.
                 self._wait = False
             answers = []
-        for order in map(settled, answers):
+        for order in map(with_lost_as_failed, answers):
             task = self._waiting.get(order.order)
             if task is None:
                 continue
@@ -354,7 +354,7 @@ def _what_became_of_it(error: BaseException | None) -> str:
     return "the order was refused" if answered or isinstance(error, AuthenticationError) else "ordering it failed"
 
 
-class OrderDesks:
+class OrderQueues:
     """The orders of one run with all archives: a quota or an outage of one holds up no other.
 
     Args:
@@ -376,16 +376,16 @@ class OrderDesks:
         max_orders: int,
         wait: bool,
     ) -> None:
-        allowance = Allowance(max_orders or None)
+        allowance = OrderBudget(max_orders or None)
         self._desks = {
-            key: OrderDesk(loop, archive=archive, index=index, now=now, allowance=allowance, wait=wait, place=place)
+            key: OrderQueue(loop, archive=archive, index=index, now=now, allowance=allowance, wait=wait, place=place)
             for place, (key, archive) in enumerate(archives.items())
         }
 
-    def __iter__(self) -> Iterator[OrderDesk]:
+    def __iter__(self) -> Iterator[OrderQueue]:
         return iter(self._desks.values())
 
-    def of(self, task: Task) -> OrderDesk:
+    def of(self, task: Task) -> OrderQueue:
         """The desk of the archive that a scene comes from."""
         return self._desks[task.archive]
 

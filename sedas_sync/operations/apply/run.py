@@ -39,24 +39,24 @@ from sedas_sync.model.events import (
     Warned,
     exit_code_of,
 )
-from sedas_sync.model.metadata import facts_of
-from sedas_sync.model.scene import Action, Download, Holding, Kind, Order, Scene, SceneId
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.scene import Action, ActionKind, Download, LocalScene, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.model.threads import Pool
-from sedas_sync.operations.apply.assembly import Gatherer
-from sedas_sync.operations.apply.file_moves import Arranger
-from sedas_sync.operations.apply.limits import Allowance
-from sedas_sync.operations.apply.orders import PLACED_AT_ONCE, Answered, OrderDesks, Task
+from sedas_sync.operations.apply.assembly import SceneAssembler
+from sedas_sync.operations.apply.file_moves import FileMover
+from sedas_sync.operations.apply.limits import ConnectionLimits
+from sedas_sync.operations.apply.orders import PLACED_AT_ONCE, Answered, OrderQueues, Task
 from sedas_sync.planning.compare import TRANSFERS, Plan, kept_until
 from sedas_sync.state.database import FULL as DISK_FULL
 from sedas_sync.state.index import Index
 from sedas_sync.state.staging import partial_path
-from sedas_sync.transfer import Got, Job, Live, Policy, Stopped, fetch, partial_of
+from sedas_sync.transfer import FetchJob, FetchResult, FetchStopped, Policy, SharedState, fetch, partial_of
 from sedas_sync.transfer.fetch import FULL, connections_left, takes_nothing
-from sedas_sync.transfer.partial import tidy
+from sedas_sync.transfer.partial import remove_stale_notes
 from sedas_sync.workers.claim import clear, fetch_claimed
-from sedas_sync.workers.pool import FOLDER, Crew, Lost, disband
-from sedas_sync.workers.remote_job import Retry
+from sedas_sync.workers.pool import FOLDER, WorkerLost, WorkerPool, remove_run_folder
+from sedas_sync.workers.remote_job import RemoteRetry
 
 MAX_RELOCATIONS = 2
 """How often a refused link or token is asked for again, a scene."""
@@ -65,7 +65,7 @@ MAX_LOSSES = 3
 _TOKEN_STATUSES = (400, 401, 403)
 """What a download server answers to a token it does not take."""
 _API_THREADS = PLACED_AT_ONCE + 3
-_FOR_WORKERS = TRANSFERS | {Kind.ORDER, Kind.WAIT}
+_FOR_WORKERS = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 _TICK = 0.5
 _DRAINED_AT_ONCE = 50
 _SILENCE = 30.0
@@ -127,14 +127,14 @@ class Run:
         """The exit code of whoever asked the run to end."""
         self.auth_failed = False
         self._halt = threading.Event()
-        self._crew: Crew | None = None
+        self._crew: WorkerPool | None = None
         self._heard_at = 0.0
         """When an errand was last handed out, or came back."""
         self._alone = False
         """Whether it was said since then that no worker is left."""
         self._strays = False
         """Whether workers of an earlier run may be at scenes that are fetched here."""
-        self._fetch: Callable[[Job], Future[Got]]
+        self._fetch: Callable[[FetchJob], Future[FetchResult]]
         self._api: Executor | None = None
         self._halted_at: float | None = None
         self._abort: str | None = None
@@ -142,15 +142,15 @@ class Run:
         self._out: deque[Event] = deque()
         self._ready: deque[Task] = deque()
         self._moving: dict[str, tuple[int, int | None]] = {}
-        self._transfers: dict[Future[Got], Task] = {}
-        self._arranger = Arranger(self, str(root), index, now)
-        self._gatherer = Gatherer(self, str(root), self._arranger.clear_the_way)
-        self._to_record: list[Holding] = []
+        self._transfers: dict[Future[FetchResult], Task] = {}
+        self._arranger = FileMover(self, str(root), index, now)
+        self._gatherer = SceneAssembler(self, str(root), self._arranger.clear_the_way)
+        self._to_record: list[LocalScene] = []
         self._calls: dict[Future[Any], tuple[Task | None, Answered]] = {}
-        self._desks = OrderDesks(
+        self._desks = OrderQueues(
             self, archives=archives, index=index, now=now, max_orders=options.max_orders, wait=options.wait
         )
-        self._allowance = Allowance(
+        self._allowance = ConnectionLimits(
             archives,
             jobs=options.jobs,
             policy=options.policy,
@@ -196,7 +196,7 @@ class Run:
         if self.executor is None or not any(action.kind in _FOR_WORKERS for action in self.plan.actions):
             self._strays = clear(str(self.root), FOLDER)
             return
-        self._crew = Crew(
+        self._crew = WorkerPool(
             self.executor,
             self.root,
             jobs=self._allowance.jobs,
@@ -210,7 +210,7 @@ class Run:
         """Carry the plan out; the last event is the `Summary`."""
         self._started = monotonic()
         own = Pool(self._allowance.jobs, "fetch")
-        live = Live(
+        live = SharedState(
             stop=self._halt,
             jobs=self._allowance.jobs,
             max_rate=self.options.max_rate,
@@ -246,7 +246,7 @@ class Run:
             own.shutdown(wait=True, cancel_futures=True)
             live.close()
             if self._strays:
-                disband(self.root)
+                remove_run_folder(self.root)
         self._settle()
         yield from self._prune()
         self._warn_of_index()
@@ -270,7 +270,7 @@ class Run:
 
     def _take_up(self) -> None:
         """Sort the plan's actions into the queues, and do at once what needs no archive."""
-        tidy(str(self.root), f"{STATE}/partial")
+        remove_stale_notes(str(self.root), f"{STATE}/partial")
         self._room()
         for warning in (*self._said, *self.plan.warnings):
             self.warn(warning)
@@ -280,19 +280,19 @@ class Run:
         for order in self.plan.polled:
             self.index.put_order(order, durable=False)
         self.index.put_times(self.plan.refreshed)
-        by_kind: dict[Kind, list[Action]] = {kind: [] for kind in Kind}
+        by_kind: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
         for action in self.plan.actions:
             by_kind[action.kind].append(action)
-        self._count["kept"] = len(by_kind[Kind.KEEP])
-        self._count["skipped"] = len(by_kind[Kind.SKIP])
-        for action in by_kind[Kind.SKIP]:
+        self._count["kept"] = len(by_kind[ActionKind.KEEP])
+        self._count["skipped"] = len(by_kind[ActionKind.SKIP])
+        for action in by_kind[ActionKind.SKIP]:
             self.tell(Skipped(time=self.now(), id=action.id, reason=action.reason))
         left = self._arranger.recover()
-        self._arranger.adopt_all(by_kind[Kind.ADOPT])
-        for action in (*by_kind[Kind.KEEP], *by_kind[Kind.ADOPT]) if left else ():
+        self._arranger.adopt_all(by_kind[ActionKind.ADOPT])
+        for action in (*by_kind[ActionKind.KEEP], *by_kind[ActionKind.ADOPT]) if left else ():
             if action.want is not None and partial_path(action.want.scene) in left:
                 safe_tree.discard(str(self.root), partial_path(action.want.scene))
-        for kind in (Kind.RESUME, Kind.REPLACE, Kind.FETCH, Kind.ORDER, Kind.WAIT):
+        for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
             for action in by_kind[kind]:
                 if action.want is not None:
                     self._queue(action, action.want.scene)
@@ -300,12 +300,12 @@ class Run:
     def _queue(self, action: Action, scene: Scene) -> None:
         order = action.order
         task = _task(action, scene)
-        if action.kind is Kind.WAIT and order is None:
+        if action.kind is ActionKind.WAIT and order is None:
             # Nothing of ours can hasten it: a later run asks again.
             self._count["pending"] += 1
-        elif action.kind is Kind.WAIT:
+        elif action.kind is ActionKind.WAIT:
             self._desks.of(task).await_order(task)
-        elif action.kind is Kind.ORDER:
+        elif action.kind is ActionKind.ORDER:
             self._desks.of(task).take(task)
         else:
             if order is not None:
@@ -334,7 +334,7 @@ class Run:
 
     def _prune(self) -> Iterator[Event]:
         """Remove what is no longer wanted, last and only if everything else went well."""
-        prunes = [action for action in self.plan.actions if action.kind is Kind.PRUNE]
+        prunes = [action for action in self.plan.actions if action.kind is ActionKind.PRUNE]
         if prunes and (self._failures or self.interrupted):
             self.warn(f"{len(prunes)} files that are no longer wanted stay, since not everything else was done")
             prunes = []
@@ -522,7 +522,9 @@ class Run:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
             if task.asset is None and (action.blocked or action.held is not None):
-                self._arranger.clear_the_way(action.path, ours=action.held if action.kind is Kind.REPLACE else None)
+                self._arranger.clear_the_way(
+                    action.path, ours=action.held if action.kind is ActionKind.REPLACE else None
+                )
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not task.elsewhere)
             self.fail(task, error)
@@ -543,11 +545,11 @@ class Run:
         self._transfers[future] = task
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
-    def _job(self, task: Task, download: Download) -> Job | None:
+    def _job(self, task: Task, download: Download) -> FetchJob | None:
         action = task.action
         if task.asset is not None:
             return self._gatherer.job(task, download, self._allowance.policies[task.archive])
-        return Job(
+        return FetchJob(
             id=action.id,
             download=download,
             root=str(self.root),
@@ -555,10 +557,10 @@ class Run:
             partial=partial_path(task.scene),
             policy=self._allowance.policies[task.archive],
             sha256=None if action.want is None else action.want.sha256,
-            replace=action.kind is Kind.REPLACE,
+            replace=action.kind is ActionKind.REPLACE,
         )
 
-    def _transferred(self, future: Future[Got]) -> None:
+    def _transferred(self, future: Future[FetchResult]) -> None:
         task = self._transfers.pop(future, None)
         if task is None:
             return
@@ -576,7 +578,7 @@ class Run:
             self._gatherer.came(task, future.result())
         elif error is None:
             self._record(task, future.result())
-        elif isinstance(error, Stopped | Lost):
+        elif isinstance(error, FetchStopped | WorkerLost):
             self._lost(task, error)
         elif isinstance(error, TransferError) and error.fatal:
             self._put_back(task)
@@ -591,7 +593,7 @@ class Run:
         else:
             self.fail(task, sentence(error))
 
-    def _lost(self, task: Task, error: Stopped | Lost) -> None:
+    def _lost(self, task: Task, error: FetchStopped | WorkerLost) -> None:
         """Leave a scene where the run ends; else give it to another worker, with a link and a token of now."""
         if self.halted:
             self._put_back(task)
@@ -680,10 +682,10 @@ class Run:
             task.scene = replace(task.scene, download_url=answer.download_url)
         self._put_back(task)
 
-    def _record(self, task: Task, got: Got) -> None:
+    def _record(self, task: Task, got: FetchResult) -> None:
         scene, want = task.scene, task.action.want
         self._bytes += got.size
-        held = Holding(
+        held = LocalScene(
             id=task.action.id,
             path=got.path,
             size=got.size,
@@ -693,17 +695,17 @@ class Run:
             archive=self.archives[task.archive].identity,
             digest=scene.digest,
             # Rules judge by them, and all rules go by the description of the archive that is listed first.
-            facts=facts_of(scene if want is None or not want.places else want.scene),
+            facts=metadata_of(scene if want is None or not want.places else want.scene),
         )
         self._in_place(task, held, got.received, got.warnings, worker=got.worker)
 
     def _in_place(
-        self, task: Task, held: Holding, received: int, warnings: Iterable[str], *, worker: str | None = None
+        self, task: Task, held: LocalScene, received: int, warnings: Iterable[str], *, worker: str | None = None
     ) -> None:
         """A scene is complete, proved and where it belongs."""
         self._to_record.append(held)
         replaced = task.action.held
-        if task.action.kind is Kind.REPLACE and replaced is not None and replaced.path != held.path:
+        if task.action.kind is ActionKind.REPLACE and replaced is not None and replaced.path != held.path:
             self._arranger.clear_old_place(replaced, held.path)
         want = task.action.want
         if task.order is not None or (want is not None and want.places):
@@ -727,7 +729,7 @@ class Run:
             )
         )
 
-    def gathered(self, task: Task, held: Holding, size: int, received: int, warnings: list[str]) -> None:
+    def gathered(self, task: Task, held: LocalScene, size: int, received: int, warnings: list[str]) -> None:
         """A scene of several files is complete, proved and where it belongs."""
         self._moving.pop(held.id, None)
         self._bytes += size
@@ -806,7 +808,7 @@ class Run:
         event = Retried(time=self.now(), id=scene_id, attempt=attempt, error=error, delay_seconds=round(delay, 2))
         self._inbox.put(lambda: self.tell(event))
 
-    def _on_retry_elsewhere(self, job_id: str, retry: Retry) -> None:
+    def _on_retry_elsewhere(self, job_id: str, retry: RemoteRetry) -> None:
         self._on_retry(job_id, retry.attempt, retry.error, retry.delay)
         allowed = connections_left(retry.error)
         if allowed:

@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 from msgspec.structs import replace
 
 from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import held_files
+from sedas_sync.model.assets import files_on_disk
 from sedas_sync.model.events import Failure
-from sedas_sync.model.metadata import scene_of
-from sedas_sync.model.scene import Holding, Scene, SceneId
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.state.index import Index
 
 Format = Literal["geojson", "csv", "stac", "urls", "sha256sums"]
@@ -21,10 +21,10 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ExportEntry:
     """A scene that the mirror holds."""
 
-    held: Holding
+    held: LocalScene
     datasets: tuple[str, ...]
     """Those that wanted it when they were last applied, in the order of the manifest."""
 
@@ -37,7 +37,7 @@ class Entry:
     def scene(self) -> Scene:
         """The scene as it was last seen in the catalogue; read from its stored facts each time it is asked for."""
         try:
-            scene = scene_of(self.held.facts)
+            scene = scene_from_metadata(self.held.facts)
         except (TypeError, ValueError):
             return Scene(id=self.id)
         return scene if scene.id == self.id else replace(scene, id=self.id)
@@ -47,19 +47,19 @@ class Entry:
 class Inventory:
     """What there is to tell of a mirror."""
 
-    holdings: tuple[Holding, ...]
+    holdings: tuple[LocalScene, ...]
     """Every file that the index remembers, by id."""
     wanted: Mapping[SceneId, tuple[str, ...]]
     """For each scene, the datasets that want it, in the order of the manifest; a scene may have no file."""
     absent: tuple[Failure, ...]
     """Files that are not there as the index remembers them."""
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ExportEntry]:
         """Yield the scenes whose files are there, by id."""
         absent = {failure.id for failure in self.absent}
         for held in self.holdings:
             if held.id not in absent:
-                yield Entry(held=held, datasets=self.wanted.get(held.id, ()))
+                yield ExportEntry(held=held, datasets=self.wanted.get(held.id, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class Exported:
         }
 
 
-def take_stock(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
+def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
     """Look at the index and, for names and sizes alone, at the folder.
 
     Args:
@@ -115,15 +115,15 @@ def take_stock(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
     return Inventory(holdings=holdings, wanted=wanted, absent=tuple(_absent(holdings, sizes)))
 
 
-def _absent(holdings: Iterable[Holding], sizes: Mapping[str, int]) -> Iterator[Failure]:
+def _absent(holdings: Iterable[LocalScene], sizes: Mapping[str, int]) -> Iterator[Failure]:
     for held in holdings:
         # One reason is enough for a scene, however many of its files are gone.
-        why = next((why for file in held_files(held) if (why := _missing(file, sizes)) is not None), None)
+        why = next((why for file in files_on_disk(held) if (why := _missing(file, sizes)) is not None), None)
         if why is not None:
             yield Failure(id=held.id, error=why)
 
 
-def _missing(file: Holding, sizes: Mapping[str, int]) -> str | None:
+def _missing(file: LocalScene, sizes: Mapping[str, int]) -> str | None:
     size = sizes.get(file.path)
     if size is None:
         return f"its file {file.path} is gone; apply fetches it again"

@@ -12,9 +12,9 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.assets import each_file, held_files, held_paths
-from sedas_sync.model.events import Failure, Watcher, nobody
-from sedas_sync.model.scene import Holding, Scene, SceneId
+from sedas_sync.model.assets import each_file, files_on_disk, paths_on_disk
+from sedas_sync.model.events import Failure, OnStep, ignore_step
+from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.lock_file import lock_path, writing_whole
 from sedas_sync.output.export import Exported, Format, Inventory, catalogue
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
@@ -28,7 +28,7 @@ _CATALOGUE_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class ExportJob:
     """An export of one mirror.
 
     Args:
@@ -43,7 +43,7 @@ class Job:
     root: Path
     inventory: Inventory
     archive: Callable[[str], Archive]
-    on_step: Watcher = nobody
+    on_step: OnStep = ignore_step
 
     def to_file(self, how: Format, file: IO[bytes], out: str | None = None) -> Exported:
         """Write a list to an open file."""
@@ -126,7 +126,7 @@ class Job:
         target = Path(os.path.realpath(out))
         known = {Path(os.path.realpath(self.manifest.source)), Path(os.path.realpath(lock_path(self.manifest.source)))}
         known |= (
-            {self.root / path for held in self.inventory.holdings for path in held_paths(held)}
+            {self.root / path for held in self.inventory.holdings for path in paths_on_disk(held)}
             if self.root in target.parents
             else set()
         )
@@ -208,7 +208,7 @@ class Links:
         known = {}
         if held is not None and self._gave(key, held):
             # What one archive gave says nothing of what the link of another one leads to.
-            known = {file.path: file.sha256 for file in held_files(held)}
+            known = {file.path: file.sha256 for file in files_on_disk(held)}
         place = paths[scene.id] if held is None else held.path
         lines = []
         needs_token = False
@@ -235,7 +235,7 @@ class Links:
         self.left_out.append(Failure(id=scene_id, error=why))
         return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
 
-    def _gave(self, key: str, held: Holding) -> bool:
+    def _gave(self, key: str, held: LocalScene) -> bool:
         """Whether an archive gave a file; the only one of a manifest did, under whatever address it was then."""
         return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from sedas_sync.files.integrity import algorithm
-from sedas_sync.model.assets import held_files
-from sedas_sync.model.scene import Holding
+from sedas_sync.model.assets import files_on_disk
+from sedas_sync.model.scene import LocalScene
 from sedas_sync.net.session import redact
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
@@ -25,9 +25,9 @@ _ARIA2_DIGESTS = {
 """What aria2 calls the algorithms that it knows (its manual, option `--checksum`)."""
 
 
-def sha256sums(holdings: Iterable[Holding]) -> Iterator[bytes]:
+def sha256sums(holdings: Iterable[LocalScene]) -> Iterator[bytes]:
     """Yield the lines of a list that `sha256sum --check` takes inside the mirror, in the order of their paths."""
-    files = (file for held in holdings for file in held_files(held))
+    files = (file for held in holdings for file in files_on_disk(held))
     for held in sorted(files, key=lambda file: file.path):
         escaped = held.path.translate(_ESCAPES)
         mark = "" if escaped == held.path else "\\"

@@ -21,10 +21,10 @@ from urllib.parse import quote
 import pystac
 
 from sedas_sync.geometry.geojson import Box, Outline, bounding_box, outlines
-from sedas_sync.model.assets import held_files
-from sedas_sync.model.events import Failure, Watcher, nobody
-from sedas_sync.model.scene import Holding, Scene
-from sedas_sync.output.export import Entry
+from sedas_sync.model.assets import files_on_disk
+from sedas_sync.model.events import Failure, OnStep, ignore_step
+from sedas_sync.model.scene import LocalScene, Scene
+from sedas_sync.output.export import ExportEntry
 from sedas_sync.output.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
 from sedas_sync.output.export.tables import Tally, in_batches
 from sedas_sync.planning.product_name import NameFacts, parse_name
@@ -61,7 +61,7 @@ class Group:
     id: str
     title: str
     description: str
-    entries: Sequence[Entry]
+    entries: Sequence[ExportEntry]
     """By id."""
     bbox: Box | None = None
     """Where scenes could be, for a collection that has none."""
@@ -98,7 +98,7 @@ def write(
     name: str,
     to_mirror: str,
     content: str,
-    on_step: Watcher = nobody,
+    on_step: OnStep = ignore_step,
 ) -> list[Failure]:
     """Write a whole catalogue into an empty folder.
 
@@ -144,7 +144,7 @@ def _write_items(place: Path, group: Group, seen: _Seen, to_mirror: str, tally: 
                 "sedas_sync:level": entry.held.level.value,
             }
             keys = {asset.name: asset.key for asset in scene.assets}
-            for held, name in zip(held_files(entry.held), _keys(entry.held, keys), strict=True):
+            for held, name in zip(files_on_disk(entry.held), _keys(entry.held, keys), strict=True):
                 item.add_asset(name, _asset(held, f"{to_mirror}/{quote(held.path)}"))
             item.add_links(_around())
             file = f"{ITEMS}/{names[entry.id]}.json"
@@ -173,12 +173,12 @@ def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime])
     )
 
 
-def _keys(held: Holding, known: Mapping[str, str]) -> list[str]:
+def _keys(held: LocalScene, known: Mapping[str, str]) -> list[str]:
     """What the files of a scene are called: as the archive's own catalogue calls them, where it has several."""
     return [known.get(file.name) or file.name for file in held.files] or ["product"]
 
 
-def _asset(held: Holding, href: str) -> pystac.Asset:
+def _asset(held: LocalScene, href: str) -> pystac.Asset:
     _, dot, extension = held.path.rpartition(".")
     return pystac.Asset(
         href,
@@ -340,7 +340,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 # -- what goes where -------------------------------------------------------------------------------------------------
 
 
-def groups_of(entries: Iterable[Entry], datasets: Mapping[str, Box | None]) -> list[Group]:
+def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]) -> list[Group]:
     """Sort scenes into collections: each into that of the first dataset that wants it, the rest into one of their own.
 
     Args:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from sedas_sync.model.events import Step, Watcher, iso
-from sedas_sync.model.scene import Holding, Scene
+from sedas_sync.model.events import OnStep, Step, iso
+from sedas_sync.model.scene import LocalScene, Scene
 
 COLUMNS = (
     "id",
@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
     scene: Scene
     datasets: Sequence[str]
-    held: Holding | None = None
+    held: LocalScene | None = None
     """Its file, in a table of what the mirror holds."""
 
     def facts(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _cell(value: Any) -> Any:
 class Tally:
     """Counts things as they are taken from iterables, and tells how far it is."""
 
-    def __init__(self, what: str, total: int, on_step: Watcher) -> None:
+    def __init__(self, what: str, total: int, on_step: OnStep) -> None:
         self._what = what
         self._total = total
         self._on_step = on_step

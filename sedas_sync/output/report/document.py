@@ -13,11 +13,11 @@ from typing import Any
 
 from sedas_sync import geometry
 from sedas_sync.manifest import Dataset, Manifest
-from sedas_sync.model.events import Step, Watcher, iso, nobody
-from sedas_sync.model.metadata import scene_of
-from sedas_sync.model.scene import Holding, Order, OrderState, Scene, SceneId
+from sedas_sync.model.events import OnStep, Step, ignore_step, iso
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
 from sedas_sync.output.report.shapes import outlines, sheet
-from sedas_sync.planning.lock import Lock, Pin
+from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.product_name import parse_name
 from sedas_sync.state.index import RunRecord
 
@@ -41,7 +41,7 @@ class State(StrEnum):
 class Memory:
     """What a mirror remembers, and what of it is there."""
 
-    holdings: Sequence[Holding] = ()
+    holdings: Sequence[LocalScene] = ()
     """Files of the index that are in the folder."""
     changed: frozenset[SceneId] = frozenset()
     """Of those, the ones whose size or time is another than the index remembers."""
@@ -62,7 +62,7 @@ class Memory:
 
 
 def document(
-    manifest: Manifest, memory: Memory, *, name: str, text: str | None = None, on_step: Watcher = nobody
+    manifest: Manifest, memory: Memory, *, name: str, text: str | None = None, on_step: OnStep = ignore_step
 ) -> dict[str, Any]:
     """Tell what a mirror holds, wants and waits for, as JSON data.
 
@@ -161,7 +161,7 @@ def _scenes(
     return found
 
 
-def _state(holding: Holding | None, order: Order | None, error: str | None) -> State:
+def _state(holding: LocalScene | None, order: Order | None, error: str | None) -> State:
     if holding is not None:
         return State.HELD
     if order is not None and order.state is OrderState.PENDING:
@@ -171,10 +171,10 @@ def _state(holding: Holding | None, order: Order | None, error: str | None) -> S
     return State.MISSING if order is None else State.PENDING
 
 
-def _scene(scene_id: SceneId, facts: str | None, pin: Pin | None) -> Scene:
+def _scene(scene_id: SceneId, facts: str | None, pin: LockedScene | None) -> Scene:
     """What is known of a scene: by the facts that are stored, else by the lock, else by its name alone."""
     try:
-        known = scene_of(facts or "{}")
+        known = scene_from_metadata(facts or "{}")
     except (ValueError, TypeError):
         known = Scene(id=scene_id)
     if known.start is not None or known.footprint is not None:
@@ -204,7 +204,7 @@ def _facts(scene: Scene) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _file(holding: Holding | None, *, changed: bool) -> dict[str, Any]:
+def _file(holding: LocalScene | None, *, changed: bool) -> dict[str, Any]:
     if holding is None:
         return {}
     told = {"path": holding.path, "size": holding.size, "checked": holding.level.value, "sha256": holding.sha256}

@@ -14,7 +14,7 @@ from sedas_sync import geometry
 from sedas_sync.output.report import Memory, document
 from sedas_sync.output.report.page import _json, page
 from sedas_sync.output.report.shapes import outlines, sheet
-from sedas_sync.planning.lock import Lock, Pin, head_of
+from sedas_sync.planning.lock import Lock, LockedScene, head_of
 
 
 def test_every_scene_has_one_state_and_the_numbers_add_up(remembered):
@@ -82,7 +82,7 @@ def test_a_mirror_that_knows_nothing_says_so():
 def test_what_never_arrived_is_known_by_the_lock_and_by_its_name():
     name = "S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T121530"
     head = head_of(read(), None)
-    lock = Lock(head=head, scenes={name: Pin(name, ("optical",), RUN.started, 812, None, box(0, 51))})
+    lock = Lock(head=head, scenes={name: LockedScene(name, ("optical",), RUN.started, 812, None, box(0, 51))})
     (scene,) = document(read(), Memory(lock=lock), name="fields")["scenes"]
     assert (scene["state"], scene["size"], scene["start"][:10]) == ("missing", 812, "2019-05-31")
     assert (scene["tile"], scene["relative_orbit"]) == ("30UXC", 137)

@@ -191,7 +191,7 @@ class DirectoryArchive:
             return [], [f"{error}; scenes are told by their names alone"]
 
 
-def _scene(root: Path, entry: safe_tree.Entry, holding: LocalScene | None) -> Scene:
+def _scene(root: Path, entry: safe_tree.TreeEntry, holding: LocalScene | None) -> Scene:
     scene = described(product_id(entry.path.rpartition("/")[2]))
     if holding is not None:
         scene = _by_facts(holding, scene)
@@ -237,7 +237,7 @@ def _by_facts(holding: LocalScene, plain: Scene) -> Scene:
         return replace(plain, id=holding.id)
 
 
-def _is_as_remembered(entry: safe_tree.Entry | None, file: LocalFile) -> bool:
+def _is_as_remembered(entry: safe_tree.TreeEntry | None, file: LocalFile) -> bool:
     return entry is not None and entry.is_file and entry.size == file.size
 
 

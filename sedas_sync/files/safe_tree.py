@@ -38,7 +38,7 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """A file, link or other thing below the root that is not a folder."""
 
     path: str
@@ -50,13 +50,13 @@ class Entry(NamedTuple):
     """Whether it is a regular file (a link is not)."""
 
     @classmethod
-    def of(cls, path: str, found: os.stat_result) -> "Entry":
+    def of(cls, path: str, found: os.stat_result) -> "TreeEntry":
         """What a stat says of a path."""
         mode = found.st_mode
         return cls(path, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
 
 
-def untouched(there: Entry | None, file: LocalScene | LocalFile) -> bool:
+def untouched(there: TreeEntry | None, file: LocalScene | LocalFile) -> bool:
     """Whether a file has the size and the time that the index remembers, so that its bytes need no look."""
     return there is not None and there.is_file and (there.size, there.mtime_ns) == (file.size, file.mtime_ns)
 
@@ -379,14 +379,14 @@ def stat(root: str, relative: str) -> os.stat_result | None:
         return None
 
 
-def look(root: str, relative: str) -> Entry | None:
+def look(root: str, relative: str) -> TreeEntry | None:
     """What stands at a path, links not followed; None where nothing does.
 
     Raises:
         TransferError: a folder on the way is a symbolic link or no folder.
     """
     found = stat(root, relative)
-    return None if found is None else Entry.of(relative, found)
+    return None if found is None else TreeEntry.of(relative, found)
 
 
 def set_aside(root: str, relative: str, *, of: str = "") -> str:
@@ -568,7 +568,7 @@ def _tidy(root: str, relative: str) -> None:
             return
 
 
-def scan(root: str, below: str = "") -> Iterator[Entry]:
+def scan(root: str, below: str = "") -> Iterator[TreeEntry]:
     """Yield everything below the root but its folders and the state folder; links are not followed.
 
     What vanishes during the pass is left out, and so is a folder that becomes a link. Nothing is yielded where the root
@@ -608,7 +608,7 @@ def scan(root: str, below: str = "") -> Iterator[Entry]:
             os.close(here)
 
 
-def _seen(here: int, prefix: str, folders: list[str], *, all_of_it: bool) -> Iterator[Entry]:
+def _seen(here: int, prefix: str, folders: list[str], *, all_of_it: bool) -> Iterator[TreeEntry]:
     """Yield what an open folder has, and gather the names of the folders in it."""
     with os.scandir(here) as listing:
         for entry in listing:
@@ -621,10 +621,10 @@ def _seen(here: int, prefix: str, folders: list[str], *, all_of_it: bool) -> Ite
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            yield Entry.of(prefix + name, found)
+            yield TreeEntry.of(prefix + name, found)
 
 
-def listing(root: str, known: Collection[str]) -> dict[str, Entry]:
+def listing(root: str, known: Collection[str]) -> dict[str, TreeEntry]:
     """Everything that `scan` sees, by its path, and under the spelling by which it is known.
 
     A file system that does not tell `a` from `A`, or one Unicode form from another, may show another spelling of a name

@@ -88,7 +88,7 @@ class Entry(NamedTuple):
     """Where its local header is."""
 
 
-class Seen(NamedTuple):
+class DirectoryScan(NamedTuple):
     """What was found out about the entry at an offset."""
 
     name: bytes
@@ -157,14 +157,14 @@ class _Inflation:
 
 
 class Stream:
-    """Follows a zip from its first byte and keeps a `Seen` of each entry that ended.
+    """Follows a zip from its first byte and keeps a `DirectoryScan` of each entry that ended.
 
     It never judges: where the bytes make no sense to it, it stops looking, and what it has not seen is read
     again.
     """
 
     def __init__(self) -> None:
-        self.seen: dict[int, Seen] = {}
+        self.seen: dict[int, DirectoryScan] = {}
         self._position = 0
         self._held = bytearray()
         self._looking = True
@@ -203,7 +203,7 @@ class Stream:
         if self._room < 0:
             self._looking = False
         elif self._claims in (None, (crc, packed, size)):
-            self.seen[self._start] = Seen(self._name, self._method, crc, packed, size, self._position)
+            self.seen[self._start] = DirectoryScan(self._name, self._method, crc, packed, size, self._position)
         self._stored = None
         self._inflation = None
 
@@ -426,7 +426,7 @@ def _looking(stopped: Callable[[], bool]) -> Callable[[], None]:
 
 
 def _check_places(
-    file: int, end: _Whole, seen: dict[int, Seen], look: Callable[[], None], places: "_Places | None" = None
+    file: int, end: _Whole, seen: dict[int, DirectoryScan], look: Callable[[], None], places: "_Places | None" = None
 ) -> bool:
     """Compare every entry's header with the directory, and make sure that no entries share bytes.
 
@@ -486,7 +486,7 @@ class _Places:
         return any(start < end for start, end in zip(starts[1:], sorted(self._ends), strict=False))
 
 
-def _stop(file: int, entry: Entry, seen: Seen | None) -> int:
+def _stop(file: int, entry: Entry, seen: DirectoryScan | None) -> int:
     """Where an entry ends, its data descriptor included.
 
     Raises:
@@ -540,7 +540,7 @@ def _descriptor(data: bytes, entry: Entry) -> int:
     return 0
 
 
-def _prove(file: int, end: _Whole, seen: dict[int, Seen], look: Callable[[], None]) -> list[str]:
+def _prove(file: int, end: _Whole, seen: dict[int, DirectoryScan], look: Callable[[], None]) -> list[str]:
     """Read every entry that the stream has not seen; returns what cannot be proved.
 
     Raises:

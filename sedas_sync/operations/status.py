@@ -37,7 +37,7 @@ class DatasetStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Partial:
+class PartialDownload:
     """A download that was begun."""
 
     path: str
@@ -67,7 +67,7 @@ class Status:
     bytes: int
     free: int
     orders: tuple[Order, ...]
-    partials: tuple[Partial, ...]
+    partials: tuple[PartialDownload, ...]
     failures: tuple[Failure, ...]
     """The last error of each scene that failed since it was last fetched, and of each search that failed last."""
     last_run: RunRecord | None
@@ -247,7 +247,7 @@ def _differs(held: LocalScene, pin: LockedScene) -> bool:
     return pin.size not in (None, held.size)
 
 
-def _is_here(held: LocalScene, here: Mapping[str, safe_tree.Entry]) -> bool:
+def _is_here(held: LocalScene, here: Mapping[str, safe_tree.TreeEntry]) -> bool:
     """Whether anything of a scene is here; of a folder with a gap it is said that it is changed."""
     return held.path in here if not held.files else any(file.path in here for file in files_on_disk(held))
 
@@ -275,7 +275,7 @@ def _of_dataset(
     )
 
 
-def _partials(root: Path) -> Iterable[Partial]:
+def _partials(root: Path) -> Iterable[PartialDownload]:
     try:
         names = safe_tree.names(str(root), f"{STATE}/partial")
     except (OSError, TransferError):
@@ -286,4 +286,4 @@ def _partials(root: Path) -> Iterable[Partial]:
         path = f"{STATE}/partial/{name}"
         size = bytes_downloaded(str(root), path)
         if size:
-            yield Partial(path=path, size=size)
+            yield PartialDownload(path=path, size=size)

@@ -291,7 +291,7 @@ def _missing(
 
 
 def _unknown(
-    entry: safe_tree.Entry, scene_id: SceneId | None = None, demand: LockedChecksums | None = None
+    entry: safe_tree.TreeEntry, scene_id: SceneId | None = None, demand: LockedChecksums | None = None
 ) -> VerifiedFile:
     return VerifiedFile(
         path=entry.path, size=entry.size, held=None, id=scene_id, demand=demand, finding=Finding.UNKNOWN,
@@ -302,7 +302,7 @@ def _unknown(
 def _read(
     root: Path,
     tasks: list[_Task],
-    entries: Mapping[str, safe_tree.Entry],
+    entries: Mapping[str, safe_tree.TreeEntry],
     jobs: int,
     filehash: Filehash,
     on_file: Callable[[int, int, int, int], None] | None,
@@ -336,7 +336,7 @@ def _collect(
     return rest, bytes_read
 
 
-def _verify_one(root: Path, task: _Task, entry: safe_tree.Entry | None, filehash: Filehash) -> VerifiedFile:
+def _verify_one(root: Path, task: _Task, entry: safe_tree.TreeEntry | None, filehash: Filehash) -> VerifiedFile:
     held, demand = task.held, task.demand
 
     def found(finding: Finding, detail: str) -> VerifiedFile:
@@ -391,7 +391,7 @@ def _unlike(demand: LockedChecksums, sha256: str, size: int) -> str | None:
     return None
 
 
-def _difference(root: Path, held: LocalScene, entry: safe_tree.Entry) -> tuple[Finding, str]:
+def _difference(root: Path, held: LocalScene, entry: safe_tree.TreeEntry) -> tuple[Finding, str]:
     """Tell damage from another whole file."""
     wrong = None
     if held.path.lower().endswith(".zip"):

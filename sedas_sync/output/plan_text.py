@@ -41,7 +41,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PlanGroup:
     """Actions of one dataset that are of one kind."""
 
     kind: ActionKind
@@ -50,7 +50,7 @@ class Group:
     actions: tuple[Action, ...]
 
 
-def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Group]:
+def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[PlanGroup]:
     """Sort a dataset's actions by kind and reason; the scenes of a kind whose reason is their own are one group."""
     by_kind: dict[ActionKind, dict[str, list[Action]]] = {kind: {} for kind in _SIGNS}
     for action in actions:
@@ -59,9 +59,9 @@ def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Grou
     for kind, by_reason in by_kind.items():
         single = len(by_reason) == 1
         shared = {reason: same for reason, same in by_reason.items() if single or len(same) > 1}
-        found += [Group(kind, reason, tuple(same)) for reason, same in shared.items()]
+        found += [PlanGroup(kind, reason, tuple(same)) for reason, same in shared.items()]
         if rest := tuple(same[0] for reason, same in by_reason.items() if reason not in shared):
-            found.append(Group(kind, None, rest))
+            found.append(PlanGroup(kind, None, rest))
     return found
 
 
@@ -133,7 +133,7 @@ def _why(of: Plan, action: Action) -> str:
     return printable(reason if source is None else f"{reason}; from {source}")
 
 
-def _group_lines(group: Group, why: Callable[[Action], str], everything: bool, look: Look) -> Iterator[str]:
+def _group_lines(group: PlanGroup, why: Callable[[Action], str], everything: bool, look: Look) -> Iterator[str]:
     sign, colour = _SIGNS[group.kind]
     sizes = [action.size for action in group.actions if action.size is not None]
     amount = f", {size(sum(sizes))}" if len(sizes) == len(group.actions) and group.kind is not ActionKind.KEEP else ""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sedas_sync.sandbox.catalogue import Catalogue, RowCatalogue, make_row
     from sedas_sync.sandbox.faults import Faults, Rule
-    from sedas_sync.sandbox.log import Entry
+    from sedas_sync.sandbox.log import LoggedRequest
     from sedas_sync.sandbox.sentinel import SentinelCatalogue
     from sedas_sync.sandbox.server import Sandbox, run
 
 __all__ = [
     "Catalogue",
-    "Entry",
     "Faults",
+    "LoggedRequest",
     "RowCatalogue",
     "Rule",
     "Sandbox",
@@ -33,7 +33,7 @@ __all__ = [
 
 _MODULES = {
     "Catalogue": "catalogue",
-    "Entry": "log",
+    "LoggedRequest": "log",
     "Faults": "faults",
     "RowCatalogue": "catalogue",
     "Rule": "faults",

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sedas_sync.sandbox.catalogue import Catalogue, Hit
-from sedas_sync.sandbox.faults import Reply, Request
+from sedas_sync.sandbox.faults import SandboxReply, SandboxRequest
 from sedas_sync.sandbox.product import made
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -20,7 +20,7 @@ class Downloads:
     def __init__(self) -> None:
         self._etags: dict[str, tuple[bytes, str]] = {}
 
-    def reply(self, request: Request, hit: Hit, catalogue: Catalogue) -> Reply:
+    def reply(self, request: SandboxRequest, hit: Hit, catalogue: Catalogue) -> SandboxReply:
         """Return status 200 with the whole product, 206 with a range of it, or 416."""
         body = catalogue.file(hit)
         changed = formatdate(_MODIFIED, usegmt=True)
@@ -42,12 +42,12 @@ class Downloads:
         }
         span = _span(request, size, etag, changed)
         if span is None:
-            return Reply(200, headers, body)
+            return SandboxReply(200, headers, body)
         first, last = span
         if first > last:
-            return Reply(416, {"Content-Range": f"bytes */{size}", "Content-Type": "text/html"})
+            return SandboxReply(416, {"Content-Range": f"bytes */{size}", "Content-Type": "text/html"})
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-        return Reply(206, headers, body, first=first, length=last - first + 1)
+        return SandboxReply(206, headers, body, first=first, length=last - first + 1)
 
     def _etag(self, scene: str, body: bytes) -> str:
         """Return the MD5 of a product in memory, cached while the catalogue returns the same object."""
@@ -57,7 +57,7 @@ class Downloads:
         return known[1]
 
 
-def _span(request: Request, size: int, etag: str, changed: str) -> tuple[int, int] | None:
+def _span(request: SandboxRequest, size: int, etag: str, changed: str) -> tuple[int, int] | None:
     """Return first and last byte of the range in the request (RFC 9110, 14); None to send everything."""
     match = _RANGE.fullmatch(request.headers.get("range", ""))
     condition = request.headers.get("if-range")

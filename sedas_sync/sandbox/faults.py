@@ -27,7 +27,7 @@ NOBODY: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
-class Request:
+class SandboxRequest:
     """A request as the server read it. An act can pass a changed copy to `answer`."""
 
     method: str
@@ -43,13 +43,13 @@ class Request:
     json: Any = None
     """The decoded body if it is JSON."""
 
-    def without(self, *names: str) -> "Request":
+    def without(self, *names: str) -> "SandboxRequest":
         """Return a copy without some headers."""
         return replace(self, headers={name: value for name, value in self.headers.items() if name not in names})
 
 
 @dataclass(slots=True)
-class Reply:
+class SandboxReply:
     """A reply, and how to send it."""
 
     status: int = 200
@@ -74,8 +74,8 @@ class Reply:
     """Close the connection without a reply."""
 
 
-Answer = Callable[[Request], Reply]
-Act = Callable[[Request, Answer], Reply]
+Answer = Callable[[SandboxRequest], SandboxReply]
+Act = Callable[[SandboxRequest, Answer], SandboxReply]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,13 +132,13 @@ class RuleTurns:
         with self._lock:
             self._seen = Counter({key: count for key, count in self._seen.items() if key in kept})
 
-    def apply(self, rules: Iterable[Rule], request: Request, answer: Answer) -> Reply:
+    def apply(self, rules: Iterable[Rule], request: SandboxRequest, answer: Answer) -> SandboxReply:
         """Return the reply to a request as the rules change it; the first rule is the outermost."""
         for rule in reversed(self._matching(rules, request)):
             answer = _combined(rule.act, answer)
         return answer(request)
 
-    def _matching(self, rules: Iterable[Rule], request: Request) -> list[Rule]:
+    def _matching(self, rules: Iterable[Rule], request: SandboxRequest) -> list[Rule]:
         matching = []
         with self._lock:
             for rule in rules:
@@ -172,7 +172,7 @@ def fail(status: int, *, retry_after: float | None = None, as_date: bool = False
         html: Send a page, as the download manager does, instead of the API's JSON.
     """
 
-    def act(_request: Request, _answer: Answer) -> Reply:
+    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
         made = page(status, f"<h1>{status}</h1>") if html else error(status, f"HTTP {status}")
         if retry_after is not None:
             moment = formatdate(time.time() + retry_after, usegmt=True)
@@ -186,8 +186,8 @@ def say(body: Any, *, content_type: str = "application/json") -> Act:
     """Answer with status 200 and another body; anything except bytes is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
 
-    def act(_request: Request, _answer: Answer) -> Reply:
-        return Reply(200, {"Content-Type": content_type}, data)
+    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
+        return SandboxReply(200, {"Content-Type": content_type}, data)
 
     return act
 
@@ -195,7 +195,7 @@ def say(body: Any, *, content_type: str = "application/json") -> Act:
 def delay(seconds: float) -> Act:
     """Wait before the reply."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         made = answer(request)
         return replace(made, wait=made.wait + seconds)
 
@@ -205,7 +205,7 @@ def delay(seconds: float) -> Act:
 def ignore_range(*, honest: bool = False) -> Act:
     """Send the whole product with status 200 instead of a range; `honest` also sends `Accept-Ranges: none`."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         made = answer(request.without("range", "if-range"))
         made.headers["Accept-Ranges"] = "none" if honest else "bytes"
         return made
@@ -216,7 +216,7 @@ def ignore_range(*, honest: bool = False) -> Act:
 def no_validators() -> Act:
     """Send neither ETag nor Last-Modified."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         made = answer(request)
         made.headers.pop("ETag", None)
         made.headers.pop("Last-Modified", None)
@@ -229,7 +229,7 @@ def changing_etag() -> Act:
     """Send a different ETag each time, so that If-Range never matches."""
     count = 0
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         nonlocal count
         count += 1
         made = answer(request.without("range", "if-range") if "if-range" in request.headers else request)
@@ -243,7 +243,7 @@ def changing_etag() -> Act:
 def truncate(count: int, *, framing: Literal["length", "chunked", "close"] = "length") -> Act:
     """Close the connection after some bytes; with `framing="close"` the client cannot tell that some are missing."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         return replace(answer(request), cut=count, framing=framing)
 
     return act
@@ -252,7 +252,7 @@ def truncate(count: int, *, framing: Literal["length", "chunked", "close"] = "le
 def stall(count: int, seconds: float = 3600.0) -> Act:
     """Pause after some bytes."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         return replace(answer(request), stall=(count, seconds))
 
     return act
@@ -261,7 +261,7 @@ def stall(count: int, seconds: float = 3600.0) -> Act:
 def slow(rate: float) -> Act:
     """Limit the bytes per second on a connection."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         return replace(answer(request), rate=rate)
 
     return act
@@ -270,7 +270,7 @@ def slow(rate: float) -> Act:
 def frame(framing: Literal["chunked", "close"]) -> Act:
     """Send no Content-Length."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         return replace(answer(request), framing=framing)
 
     return act
@@ -279,8 +279,8 @@ def frame(framing: Literal["chunked", "close"]) -> Act:
 def drop() -> Act:
     """Close the connection instead of an answer."""
 
-    def act(_request: Request, _answer: Answer) -> Reply:
-        return Reply(drop=True)
+    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
+        return SandboxReply(drop=True)
 
     return act
 
@@ -288,8 +288,8 @@ def drop() -> Act:
 def empty() -> Act:
     """Answer with status 200 and an empty body."""
 
-    def act(_request: Request, _answer: Answer) -> Reply:
-        return Reply(200, {"Content-Type": "application/zip"})
+    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
+        return SandboxReply(200, {"Content-Type": "application/zip"})
 
     return act
 
@@ -297,7 +297,7 @@ def empty() -> Act:
 def html_page() -> Act:
     """Answer with status 200 and a page of HTML, such as a login form."""
 
-    def act(_request: Request, _answer: Answer) -> Reply:
+    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
         return page(200, "<h1>Please log in</h1>")
 
     return act
@@ -306,8 +306,8 @@ def html_page() -> Act:
 def redirect(location: str = "/portal") -> Act:
     """Redirect the client; `/portal` is a page of HTML on the sandbox."""
 
-    def act(_request: Request, _answer: Answer) -> Reply:
-        return Reply(302, {"Location": location})
+    def act(_request: SandboxRequest, _answer: Answer) -> SandboxReply:
+        return SandboxReply(302, {"Location": location})
 
     return act
 
@@ -315,7 +315,7 @@ def redirect(location: str = "/portal") -> Act:
 def wrong_bytes(at: int = -1) -> Act:
     """Invert one byte of the product, by default in its middle."""
 
-    def act(request: Request, answer: Answer) -> Reply:
+    def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         made = answer(request)
         if made.status not in (200, 206):
             return made
@@ -327,13 +327,13 @@ def wrong_bytes(at: int = -1) -> Act:
     return act
 
 
-def error(status: int, message: str) -> Reply:
+def error(status: int, message: str) -> SandboxReply:
     """Return an error as the API sends it."""
     body = json.dumps({"errorCode": status, "errorMessage": message}).encode()
-    return Reply(status, {"Content-Type": "application/json"}, body)
+    return SandboxReply(status, {"Content-Type": "application/json"}, body)
 
 
-def page(status: int, content: str) -> Reply:
+def page(status: int, content: str) -> SandboxReply:
     """Return a page of HTML."""
     body = f"<!DOCTYPE html>\n<html><head><title>SeDAS</title></head><body>{content}</body></html>\n".encode()
-    return Reply(status, {"Content-Type": "text/html; charset=utf-8"}, body)
+    return SandboxReply(status, {"Content-Type": "text/html; charset=utf-8"}, body)

@@ -1,7 +1,7 @@
 """A small HTTP/1.1 server: keep-alive, one thread per connection, little work per request.
 
-A function turns each `Request` into a `Reply`, and the reply describes how to send it: slowly, in chunks, or only
-in part.
+A function turns each `SandboxRequest` into a `SandboxReply`, and the reply describes how to send it: slowly, in chunks,
+or only in part.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ from pathlib import Path
 from threading import Event, Lock, Thread, current_thread
 from urllib.parse import parse_qsl, unquote
 
-from sedas_sync.sandbox.faults import Reply, Request
+from sedas_sync.sandbox.faults import SandboxReply, SandboxRequest
 
-Handle = Callable[[Request], tuple[Reply, Callable[[int], None]]]
+Handle = Callable[[SandboxRequest], tuple[SandboxReply, Callable[[int], None]]]
 """Answers a request. Returns the reply, and a function to call with the size of each piece before it is sent."""
 
 _SLICE = 1 << 18
@@ -115,8 +115,8 @@ class HttpServer:
     def _send(
         self,
         connection: socket.socket,
-        request: Request,
-        reply: Reply,
+        request: SandboxRequest,
+        reply: SandboxReply,
         count_sent: Callable[[int], None],
         *,
         keep: bool,
@@ -160,7 +160,7 @@ class HttpServer:
             connection.sendall(b"0\r\n\r\n")
         return keep
 
-    def _pause(self, reply: Reply, sent: int, began: float) -> bool:
+    def _pause(self, reply: SandboxReply, sent: int, began: float) -> bool:
         """Wait if the reply is slow; return False if the server closes."""
         wait = 0.0
         if reply.rate is not None:
@@ -170,7 +170,7 @@ class HttpServer:
         return wait <= 0 or not self._closing.wait(wait)
 
 
-def _pieces(reply: Reply, end: int) -> Iterator[bytes | memoryview]:
+def _pieces(reply: SandboxReply, end: int) -> Iterator[bytes | memoryview]:
     """Yield the part of the body to send, in slices that end where the reply pauses."""
     size = _SLICE if reply.rate is None else max(512, min(_SLICE, int(reply.rate / 50)))
     marks = [*range(size, end, size), end]
@@ -191,7 +191,7 @@ def _pieces(reply: Reply, end: int) -> Iterator[bytes | memoryview]:
         at = mark
 
 
-def _read(connection: socket.socket, stream: BufferedReader) -> tuple[Request | None, bool]:
+def _read(connection: socket.socket, stream: BufferedReader) -> tuple[SandboxRequest | None, bool]:
     """Return one request, or None at the end of the stream, and whether to keep the connection."""
     line = stream.readline(_LIMIT)
     while line in (b"\r\n", b"\n"):
@@ -212,7 +212,7 @@ def _read(connection: socket.socket, stream: BufferedReader) -> tuple[Request | 
     keep = "close" not in tokens and (parts[2] != b"HTTP/1.0" or "keep-alive" in tokens)
     body = _read_body(connection, stream, headers)
     decoded = dict(parse_qsl(query, keep_blank_values=True))
-    return Request(parts[0].decode("latin-1"), unquote(path), decoded, headers, body), keep
+    return SandboxRequest(parts[0].decode("latin-1"), unquote(path), decoded, headers, body), keep
 
 
 def _read_body(connection: socket.socket, stream: BufferedReader, headers: dict[str, str]) -> bytes:

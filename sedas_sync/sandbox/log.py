@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sedas_sync.sandbox.faults import Endpoint, Request
+from sedas_sync.sandbox.faults import Endpoint, SandboxRequest
 
 
 @dataclass(slots=True)
-class Entry:
+class LoggedRequest:
     """One request in the sandbox's log."""
 
     method: str
@@ -27,7 +27,7 @@ class Entry:
 class RequestCounts:
     """Counts of the requests in a log."""
 
-    log: list[Entry]
+    log: list[LoggedRequest]
     """Other threads append to it, so it is copied before it is read."""
 
     @property
@@ -59,9 +59,9 @@ class RequestCounts:
         return sum(entry.endpoint == endpoint for entry in tuple(self.log))
 
 
-def entry_of(request: Request, status: int) -> Entry:
+def entry_of(request: SandboxRequest, status: int) -> LoggedRequest:
     """Return the log entry of a request."""
-    return Entry(
+    return LoggedRequest(
         request.method,
         request.path,
         request.endpoint,
@@ -73,7 +73,7 @@ def entry_of(request: Request, status: int) -> Entry:
     )
 
 
-def _shown(request: Request) -> Any:
+def _shown(request: SandboxRequest) -> Any:
     """Return the parameters of a request for the log, without the password."""
     if isinstance(request.json, dict):
         return {key: value for key, value in request.json.items() if key != "password"}

@@ -3,18 +3,18 @@
 import json
 import re
 
-from sedas_sync.sandbox.faults import Request
+from sedas_sync.sandbox.faults import SandboxRequest
 from sedas_sync.sandbox.orders import read_order
 
 _SLASHES = re.compile(r"/{2,}")
 
 
-def plain_path(request: Request) -> str:
+def plain_path(request: SandboxRequest) -> str:
     """Return the path with double slashes reduced to one, as the archive reads it."""
     return _SLASHES.sub("/", request.path)
 
 
-def route(request: Request) -> None:
+def route(request: SandboxRequest) -> None:
     """Set the endpoint, the scenes and the decoded body of a request."""
     path = plain_path(request)
     if "json" in request.headers.get("content-type", "") and request.body:
@@ -36,7 +36,7 @@ def route(request: Request) -> None:
         _route_api(request, path.removeprefix("/api/").rstrip("/"))
 
 
-def _route_api(request: Request, path: str) -> None:
+def _route_api(request: SandboxRequest, path: str) -> None:
     ids = tuple(filter(None, request.query.get("ids", "").split(",")))
     match path.split("/", 1):
         case ["authentication"]:

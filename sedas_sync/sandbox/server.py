@@ -17,9 +17,9 @@ from urllib.parse import quote
 from sedas_sync.sandbox.caps import capped
 from sedas_sync.sandbox.catalogue import BYTES, ORIGIN, ZIP, Catalogue, Hit
 from sedas_sync.sandbox.downloads import Downloads
-from sedas_sync.sandbox.faults import Endpoint, Faults, Reply, Request, RuleTurns, chosen, error, page
+from sedas_sync.sandbox.faults import Endpoint, Faults, RuleTurns, SandboxReply, SandboxRequest, chosen, error, page
 from sedas_sync.sandbox.http import HttpServer
-from sedas_sync.sandbox.log import Entry, RequestCounts, entry_of
+from sedas_sync.sandbox.log import LoggedRequest, RequestCounts, entry_of
 from sedas_sync.sandbox.orders import OrderQuota, order_id, read_order
 from sedas_sync.sandbox.product import picture
 from sedas_sync.sandbox.routing import plain_path, route
@@ -69,14 +69,14 @@ class Sandbox(RequestCounts):
         order_delay: float = ORDER_DELAY,
         token_life: float = TOKEN_LIFE,
         bytes_url: str | None = None,
-        log: Callable[[Entry], None] | None = None,
+        log: Callable[[LoggedRequest], None] | None = None,
     ) -> None:
         self.username = username
         self.password = password
         self.order_delay = order_delay
         self.token_life = token_life
         self.bytes_url = bytes_url
-        self.log: list[Entry] = []
+        self.log: list[LoggedRequest] = []
         self._address = (host, port)
         self._catalogue: Catalogue = SentinelCatalogue() if catalogue is None else catalogue
         self._clock = clock
@@ -126,7 +126,7 @@ class Sandbox(RequestCounts):
             raise RuntimeError("the sandbox is not running")
         return f"http://{self._http.host}:{self._http.port}"
 
-    def _origin_for(self, request: Request) -> str:
+    def _origin_for(self, request: SandboxRequest) -> str:
         """Scheme, host and port by which the client reached the sandbox: a port may be forwarded, a proxy in between.
 
         The address it listens on where the request names none, or nothing that could be one.
@@ -172,7 +172,7 @@ class Sandbox(RequestCounts):
         with self._lock:
             self._tokens.clear()
 
-    def _handle(self, request: Request) -> tuple[Reply, Callable[[int], None]]:
+    def _handle(self, request: SandboxRequest) -> tuple[SandboxReply, Callable[[int], None]]:
         route(request)
         reply = self._turns.apply(self._faults.rules, request, self._answer)
         entry = entry_of(request, reply.status)
@@ -185,7 +185,7 @@ class Sandbox(RequestCounts):
 
         return reply, count_sent
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: SandboxRequest) -> SandboxReply:
         """Return the correct reply to a request, without faults."""
         if request.endpoint == "unknown":
             known = plain_path(request).startswith("/api/")
@@ -199,8 +199,8 @@ class Sandbox(RequestCounts):
         except BadRequestError as bad:
             return error(400, str(bad))
 
-    def _serve(self, request: Request) -> Reply:
-        serve: dict[Endpoint, Callable[[Request], Reply]] = {
+    def _serve(self, request: SandboxRequest) -> SandboxReply:
+        serve: dict[Endpoint, Callable[[SandboxRequest], SandboxReply]] = {
             "login": self._log_in,
             "search": self._search,
             "look_up": self._look_up,
@@ -213,7 +213,7 @@ class Sandbox(RequestCounts):
         }
         return serve[request.endpoint](request)
 
-    def _log_in(self, request: Request) -> Reply:
+    def _log_in(self, request: SandboxRequest) -> SandboxReply:
         given = request.json
         if not isinstance(given, dict):
             return error(400, "Can not deserialize instance of AuthenticationRequest out of the given token")
@@ -226,55 +226,57 @@ class Sandbox(RequestCounts):
             self._tokens[token] = until
         return _json({"token": token, "validUntil": _iso(until)})
 
-    def _admitted(self, request: Request) -> bool:
+    def _admitted(self, request: SandboxRequest) -> bool:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         with self._lock:
             until = self._tokens.get(token)
         return kind == "Token" and until is not None and self._clock() < until
 
-    def _refuse(self, request: Request) -> Reply:
+    def _refuse(self, request: SandboxRequest) -> SandboxReply:
         status = self._faults.refusal
         if request.endpoint == "download" and status != 400:  # noqa: PLR2004  # the API itself has no page
             return page(status, "<h1>Authentication failed</h1>")
         return error(status, "User token does not exist" if status == 400 else "Not authorised")  # noqa: PLR2004
 
-    def _search(self, request: Request) -> Reply:
+    def _search(self, request: SandboxRequest) -> SandboxReply:
         search = parse_search(request.json)
         hits = capped(self.catalogue.find(search, self._clock()), self._faults)
         return self._rows(request, hits, search, '{"products":[', "]}")
 
-    def _look_up(self, request: Request) -> Reply:
+    def _look_up(self, request: SandboxRequest) -> SandboxReply:
         if "ids" not in request.query:
             raise BadRequestError("The parameter ids is required")
         now, catalogue = self._clock(), self.catalogue
         found = (catalogue.look_up(scene, now) for scene in dict.fromkeys(request.scenes))
         return self._rows(request, [hit for hit in found if hit], None, "[", "]")
 
-    def _rows(self, request: Request, hits: Sequence[Hit], search: Search | None, before: str, after: str) -> Reply:
+    def _rows(
+        self, request: SandboxRequest, hits: Sequence[Hit], search: Search | None, before: str, after: str
+    ) -> SandboxReply:
         origin = self._origin_for(request)
         head, tail = self._link_parts(origin)
         text = before + ",".join(self.catalogue.rows(hits, search)) + after
         text = text.replace(ORIGIN, origin).replace(BYTES, head).replace(ZIP, tail)
-        return Reply(200, {"Content-Type": "application/json"}, text.encode())
+        return SandboxReply(200, {"Content-Type": "application/json"}, text.encode())
 
     def _link_parts(self, origin: str) -> tuple[str, str]:
         template = self.bytes_url or f"{origin}/datamgr/datamgr.php?p=Default&sceneid={{id}}.zip"
         head, _, tail = template.partition("{id}")
         return head, tail
 
-    def _sensors(self, request: Request) -> Reply:
+    def _sensors(self, request: SandboxRequest) -> SandboxReply:
         satellites = self.catalogue.satellites
         if plain_path(request).rstrip("/").endswith("satellites"):
             return _json([{"name": name} for name in satellites])
         return _json(_groups(satellites))
 
-    def _picture(self, request: Request) -> Reply:
+    def _picture(self, request: SandboxRequest) -> SandboxReply:
         hit = self.catalogue.look_up(request.scenes[0], self._clock())
         if hit is None:
             return page(404, "<h1>Not Found</h1>")
-        return Reply(200, {"Content-Type": "image/jpeg"}, picture(self.catalogue.spec(hit)))
+        return SandboxReply(200, {"Content-Type": "image/jpeg"}, picture(self.catalogue.spec(hit)))
 
-    def _order(self, request: Request) -> Reply:
+    def _order(self, request: SandboxRequest) -> SandboxReply:
         scene, now = request.scenes[0], self._clock()
         if self.catalogue.look_up(scene, now) is None:
             return error(404, f"The product {scene} does not exist")
@@ -285,7 +287,7 @@ class Sandbox(RequestCounts):
             return refused
         return _json({"requestId": order_id(scene, now)})
 
-    def _poll(self, request: Request) -> Reply:
+    def _poll(self, request: SandboxRequest) -> SandboxReply:
         if "ids" not in request.query:
             raise BadRequestError("The parameter ids is required")
         origin = self._origin_for(request)
@@ -314,7 +316,7 @@ class Sandbox(RequestCounts):
         link += ("&" if "?" in link else "?") + "ltarequest=true"
         return link if self._faults.link_life is None else f"{link}&given={now:.3f}"
 
-    def _download(self, request: Request) -> Reply:
+    def _download(self, request: SandboxRequest) -> SandboxReply:
         catalogue = self.catalogue
         hit = catalogue.look_up(request.scenes[0], self._clock())
         ordered = request.query.get("ltarequest") == "true"
@@ -324,13 +326,13 @@ class Sandbox(RequestCounts):
             return page(self._faults.link_status, "<h1>This link has expired</h1>")
         return self._downloads.reply(request, hit, catalogue)
 
-    def _expired(self, request: Request) -> bool:
+    def _expired(self, request: SandboxRequest) -> bool:
         life, given = self._faults.link_life, request.query.get("given")
         return life is not None and given is not None and self._clock() - float(given) >= life
 
 
-def _json(value: Any) -> Reply:
-    return Reply(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
+def _json(value: Any) -> SandboxReply:
+    return SandboxReply(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
 
 def _iso(seconds: float) -> str:
@@ -350,7 +352,7 @@ def run(
     *,
     host: str = "127.0.0.1",
     on_ready: Callable[[Sandbox], None] | None = None,
-    log: Callable[[Entry], None] | None = None,
+    log: Callable[[LoggedRequest], None] | None = None,
 ) -> None:
     """Serve until the process is interrupted.
 

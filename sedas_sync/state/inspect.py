@@ -158,7 +158,7 @@ def _new_digest(root: str, file: LocalScene, stated: str | None) -> str | None:
     return stated if same else file.digest
 
 
-def _between_places(root: str, held: LocalScene) -> dict[str, safe_tree.Entry]:
+def _between_places(root: str, held: LocalScene) -> dict[str, safe_tree.TreeEntry]:
     """The files of a scene that was on its way from one path to another when something was killed."""
     found = (safe_tree.look(root, view.path) for view in files_on_disk(held))
     return {there.path: there for there in found if there is not None and there.is_file}
@@ -172,7 +172,7 @@ def is_folder_of(root: Path, want: DesiredScene) -> bool:
     return bool(want.scene.assets) and all((root / path).is_file() for path in desired_paths(want))
 
 
-def glance(there: safe_tree.Entry | None, file: LocalScene) -> FileState | None:
+def glance(there: safe_tree.TreeEntry | None, file: LocalScene) -> FileState | None:
     """Compare a held file with what the index remembers, and read nothing.
 
     Returns:
@@ -186,7 +186,7 @@ def glance(there: safe_tree.Entry | None, file: LocalScene) -> FileState | None:
 
 
 def file_state(
-    root: str, file: LocalScene, there: safe_tree.Entry | None, stopped: Callable[[], bool] = lambda: False
+    root: str, file: LocalScene, there: safe_tree.TreeEntry | None, stopped: Callable[[], bool] = lambda: False
 ) -> FileState:
     """Compare a held file with what the index remembers; its bytes are read only where nothing else can tell.
 
@@ -239,7 +239,7 @@ class Compared(Struct):
 
 
 def compare(
-    root: Path, holdings: Iterable[LocalScene], files: Mapping[str, safe_tree.Entry], on_step: OnStep = ignore_step
+    root: Path, holdings: Iterable[LocalScene], files: Mapping[str, safe_tree.TreeEntry], on_step: OnStep = ignore_step
 ) -> Compared:
     """Compare held scenes with the index, by the rule that a plan goes by too.
 
@@ -291,7 +291,7 @@ _READ_STRANGER = "stranger"
 
 
 def _look(
-    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.Entry], partial: int
+    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
 ) -> DiskState | str:
     """What is known without reading; or which of the two must be read to know."""
     if (held is not None and held.files) or (want.scene.assets and (held is None or held.path not in files)):
@@ -301,7 +301,7 @@ def _look(
 
 
 def _compare(
-    held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.Entry], partial: int
+    held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
 ) -> DiskState | str:
     if held is not None:
         state = glance(files.get(held.path), held)
@@ -320,7 +320,7 @@ def _compare(
 
 
 def _compare_folder(
-    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.Entry], partial: int
+    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
 ) -> DiskState | str:
     if held is not None:
         views = tuple(files_on_disk(held))
@@ -342,7 +342,7 @@ def _compare_folder(
 
 
 def _read_again(
-    root: Path, held: LocalScene, files: Mapping[str, safe_tree.Entry], partial: int
+    root: Path, held: LocalScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
 ) -> tuple[DiskState, str | None]:
     """Hash those files of a held scene whose times have changed; the others are not read."""
     fresh, intact, problem = [], True, None
@@ -367,7 +367,7 @@ def _with_times(held: LocalScene, times: list[int]) -> LocalScene:
 def _examine(
     root: Path,
     want: DesiredScene,
-    files: Mapping[str, safe_tree.Entry],
+    files: Mapping[str, safe_tree.TreeEntry],
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,
@@ -420,7 +420,7 @@ def judge_files(
         found_there = safe_tree.stat(source or root, path)
         if found_there is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        there = safe_tree.Entry.of(path, found_there)
+        there = safe_tree.TreeEntry.of(path, found_there)
         demanded = want.pinned.get(asset.name)
         known = proved(root, want.scene, asset, demanded=demanded) if source is None else None
         if known is not None and safe_tree.untouched(there, known):
@@ -458,7 +458,7 @@ def judge_files(
 def _examine_file(
     root: Path,
     want: DesiredScene,
-    file: safe_tree.Entry,
+    file: safe_tree.TreeEntry,
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,

@@ -129,7 +129,7 @@ def fetch(job: FetchJob, live: SharedState | None = None) -> FetchResult:
         if job.download.local is not None:
             return _bring(job, job.download.local, live)
         wire.split(job.download.url)
-        return Run(job, live).run()
+        return FetchRun(job, live).run()
     except wire.PermanentError as error:
         raise errors.TransferError(str(error)) from error
     except MemoryError as error:
@@ -175,7 +175,7 @@ def _own_live() -> SharedState:
     return live
 
 
-class Run:
+class FetchRun:
     """One call of `fetch`."""
 
     def __init__(self, job: FetchJob, live: SharedState) -> None:

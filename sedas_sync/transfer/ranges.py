@@ -17,7 +17,7 @@ from sedas_sync.transfer.prove import Follower
 from sedas_sync.transfer.shared_state import BUFFER
 
 if TYPE_CHECKING:
-    from sedas_sync.transfer.fetch import Run
+    from sedas_sync.transfer.fetch import FetchRun
 
 BLOCK_MIN = 1 << 20
 """The least that is worth a request of its own."""
@@ -100,7 +100,7 @@ class _Block:
 class Split:
     """One scene over several connections, until nothing is missing or nobody can go on."""
 
-    def __init__(self, run: "Run", response: wire.Response | None) -> None:
+    def __init__(self, run: "FetchRun", response: wire.Response | None) -> None:
         """Prepare.
 
         Args:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sedas_sync.archives.complete_search.cap_model import HANDFUL
 from sedas_sync.archives.complete_search.spans import Window
-from sedas_sync.archives.complete_search.windows import Answer, Cost, Row, complete
+from sedas_sync.archives.complete_search.windows import Answer, AnswerRow, Cost, complete
 from sedas_sync.errors import IncompleteSearch
 
 BEGIN = 1_556_582_400  # 2019-04-30
@@ -26,7 +26,7 @@ GROUPS = (("A", "optical"), ("B", "optical"), ("C", "sar"))
 class Limited:
     """An archive on a line: an item is (west, east), a part of a question {"area": (west, east), "satellite": name}."""
 
-    rows: list[Row]
+    rows: list[AnswerRow]
     limit: int | None = None
     counted: int | None = None
     """The respect by which the limit counts; None: all rows."""
@@ -37,7 +37,7 @@ class Limited:
     """Seconds that a scene takes; what overlaps a window comes."""
     times: int = 1
     """How often each row comes."""
-    growing: Row | None = None
+    growing: AnswerRow | None = None
     """A row that is there from the third question on."""
     asked: int = 0
     cut: bool = False
@@ -61,7 +61,7 @@ class Limited:
         ]
         return Answer(self.limited([row for row in rows for _ in range(self.times)]))
 
-    def limited(self, rows: list[Row]) -> list[Row]:
+    def limited(self, rows: list[AnswerRow]) -> list[AnswerRow]:
         match self.order:
             case "newest":
                 rows = sorted(rows, key=lambda row: row.start, reverse=True)
@@ -114,8 +114,8 @@ def search(archive: Limited, span: int = YEAR) -> tuple[set[str], int, str | Non
     return set(found), cost.searches, shortfall
 
 
-def tiles(count: int, *, start: int = BEGIN + 5000, width: float = 0.02) -> list[Row]:
-    return [Row(f"tile{n}", start, GROUPS[0], (n / count, min(1.0, n / count + width))) for n in range(count)]
+def tiles(count: int, *, start: int = BEGIN + 5000, width: float = 0.02) -> list[AnswerRow]:
+    return [AnswerRow(f"tile{n}", start, GROUPS[0], (n / count, min(1.0, n / count + width))) for n in range(count)]
 
 
 @st.composite
@@ -131,7 +131,7 @@ def archives(draw: st.DrawFn) -> Limited:
     for number in range(count):
         west = number / count if side_by_side else dice.choice([0.4, dice.random()])
         start = dice.choice(instants) if seconds else instants[number]
-        rows.append(Row(f"id{number}", start, dice.choice(groups), (west, min(1.0, west + 0.03))))
+        rows.append(AnswerRow(f"id{number}", start, dice.choice(groups), (west, min(1.0, west + 0.03))))
     loose = draw(st.booleans())
     return Limited(
         rows,
@@ -141,7 +141,7 @@ def archives(draw: st.DrawFn) -> Limited:
         grain=draw(st.sampled_from([1, 60, 86_400])) if loose else 1,
         lasting=draw(st.sampled_from([0, 25])) if loose else 0,
         times=draw(st.sampled_from([1, 2])) if loose else 1,
-        growing=draw(st.none() | st.just(Row("new", BEGIN + 30, GROUPS[0], (0.5, 0.52)))),
+        growing=draw(st.none() | st.just(AnswerRow("new", BEGIN + 30, GROUPS[0], (0.5, 0.52)))),
         seed=dice.randrange(1000),
     )
 
@@ -174,22 +174,22 @@ def test_tiles_of_one_second_that_were_not_cut_take_four_searches(count):
 @pytest.mark.parametrize("order", ["newest", "oldest", "stable", "chance"])
 @pytest.mark.parametrize("limit", [10, 12, 25])
 def test_limit_of_each_satellite_hides_nothing_of_a_crowded_second(limit, order):
-    others = [Row(f"other{n}", BEGIN + 5000 + n % 2, GROUPS[n % 3], (n / 60, n / 60 + 0.02)) for n in range(60)]
+    others = [AnswerRow(f"other{n}", BEGIN + 5000 + n % 2, GROUPS[n % 3], (n / 60, n / 60 + 0.02)) for n in range(60)]
     found, _, shortfall = search(Limited([*tiles(40), *others], limit, counted=0, order=order))
     assert (len(found), shortfall) == (100, None)
 
 
 def test_group_all_of_whose_rows_lie_in_one_piece_of_time_is_parted():
-    early = [Row(f"early{n}", BEGIN + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(25)]
-    late = [Row(f"late{n}", BEGIN + YEAR // 2 + 100 * n, GROUPS[2], (0.4, 0.5)) for n in range(25)]
+    early = [AnswerRow(f"early{n}", BEGIN + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(25)]
+    late = [AnswerRow(f"late{n}", BEGIN + YEAR // 2 + 100 * n, GROUPS[2], (0.4, 0.5)) for n in range(25)]
     found, searches, shortfall = search(Limited([*early, *late]))
     assert (len(found), shortfall) == (50, None)
     assert searches <= 4
 
 
 def test_handful_is_compared_with_what_ten_years_hold():
-    here = [Row(f"here{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(20)]
-    long_ago = [Row(f"then{n}", BEGIN - 5 * YEAR + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(40)]
+    here = [AnswerRow(f"here{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(20)]
+    long_ago = [AnswerRow(f"then{n}", BEGIN - 5 * YEAR + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(40)]
     found, searches, shortfall = search(Limited([*here[:5], *long_ago]))
     assert (len(found), searches, shortfall) == (5, 4, None)
     found, _, shortfall = search(Limited([*here, *long_ago], 9, order="oldest"))
@@ -197,7 +197,9 @@ def test_handful_is_compared_with_what_ten_years_hold():
 
 
 def test_rows_that_the_comparison_brings_for_the_second_itself_show_it_cut():
-    archive = Limited([Row(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="chance")
+    archive = Limited(
+        [AnswerRow(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="chance"
+    )
     _, _, shortfall = search(archive)
     assert shortfall is not None
 
@@ -208,7 +210,7 @@ def test_limits_that_change_from_answer_to_answer_hide_nothing_of_a_crowded_seco
     archive = Limited([*tiles(25), *tiles_over_an_hour(25)])
     whole = archive.limited
 
-    def limited(rows: list[Row]) -> list[Row]:
+    def limited(rows: list[AnswerRow]) -> list[AnswerRow]:
         archive.limit = dice.randint(19, 24)
         return whole(rows)
 
@@ -217,6 +219,6 @@ def test_limits_that_change_from_answer_to_answer_hide_nothing_of_a_crowded_seco
     assert shortfall or len(found) == 50
 
 
-def tiles_over_an_hour(count: int) -> list[Row]:
+def tiles_over_an_hour(count: int) -> list[AnswerRow]:
     dice = random.Random(3)
-    return [Row(f"hour{n}", BEGIN + dice.randrange(3600), dice.choice(GROUPS), (0.4, 0.5)) for n in range(count)]
+    return [AnswerRow(f"hour{n}", BEGIN + dice.randrange(3600), dice.choice(GROUPS), (0.4, 0.5)) for n in range(count)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sedas_sync.archives.complete_search.cap_model import HANDFUL, CapModel
 from sedas_sync.archives.complete_search.spans import Window
-from sedas_sync.archives.complete_search.windows import Answer, Cost, Row, complete
+from sedas_sync.archives.complete_search.windows import Answer, AnswerRow, Cost, complete
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
 BEGIN = 1_556_582_400  # 2019-04-30
@@ -38,10 +38,10 @@ class Place:
 class Catalogue:
     """An archive in memory. `part` narrows a question: {"area": (west, east), "satellite": name}."""
 
-    rows: list[Row]
+    rows: list[AnswerRow]
     cap: int | None = None
     rule: str = "newest"
-    visible: Callable[[Row], bool] = lambda _row: True
+    visible: Callable[[AnswerRow], bool] = lambda _row: True
     asked: list[Window] = field(default_factory=list)
 
     def ask(self, window: Window) -> Answer:
@@ -57,7 +57,7 @@ class Catalogue:
         ]
         return Answer([row for row in self.cut(rows, window) if self.visible(row)])
 
-    def cut(self, rows: list[Row], window: Window) -> list[Row]:
+    def cut(self, rows: list[AnswerRow], window: Window) -> list[AnswerRow]:
         rows = sorted(rows, key=lambda row: (row.start, row.id), reverse=True)
         cap = self.cap
         if self.rule == "satellite" and cap is not None:
@@ -101,10 +101,10 @@ def divide(window: Window, _rows: Any) -> Iterator[list[Any]]:
         yield [{**part, "satellite": name} for name in ("A", "B", "C")]
 
 
-def spread(count: int, *, seed: int = 1, span: int = YEAR) -> list[Row]:
+def spread(count: int, *, seed: int = 1, span: int = YEAR) -> list[AnswerRow]:
     """Rows at chance instants, on three satellites."""
     dice = random.Random(seed)
-    return [Row(f"id{n}", BEGIN + dice.randrange(span), ("ABC"[n % 3],), None) for n in range(count)]
+    return [AnswerRow(f"id{n}", BEGIN + dice.randrange(span), ("ABC"[n % 3],), None) for n in range(count)]
 
 
 @dataclass
@@ -185,9 +185,11 @@ def test_what_one_search_learns_serves_the_next():
     assert second.searches < first.searches
 
 
-def clump(count: int, *, satellite: str = "A", width: float = 0.01) -> list[Row]:
+def clump(count: int, *, satellite: str = "A", width: float = 0.01) -> list[AnswerRow]:
     """Rows that share one second, side by side."""
-    return [Row(f"tile{n}", BEGIN + 1000, (satellite,), Place(n / count, n / count + width)) for n in range(count)]
+    return [
+        AnswerRow(f"tile{n}", BEGIN + 1000, (satellite,), Place(n / count, n / count + width)) for n in range(count)
+    ]
 
 
 @pytest.mark.parametrize("rule", ["newest", "arbitrary", "capricious"])
@@ -199,14 +201,14 @@ def test_tiles_that_share_a_second_are_parted_by_space(rule):
 
 
 def test_satellites_that_share_a_second_and_a_place_are_parted_by_name():
-    rows = [Row(f"{name}{n}", BEGIN + 1000, (name,), Place(0, 1)) for name in "ABC" for n in range(15)]
+    rows = [AnswerRow(f"{name}{n}", BEGIN + 1000, (name,), Place(0, 1)) for name in "ABC" for n in range(15)]
     outcome = search(Catalogue(rows + [row._replace(item=Place(0, 1)) for row in spread(200)], 20))
     assert len(outcome.found) == 245
     assert outcome.shortfall is None
 
 
 def test_second_that_nothing_parts_is_named():
-    rows = [Row(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(30)]
+    rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(30)]
     outcome = search(Catalogue(rows, 20))
     assert len(outcome.found) == 20
     assert outcome.shortfall is not None
@@ -214,16 +216,16 @@ def test_second_that_nothing_parts_is_named():
 
 
 def test_full_second_is_believed_where_longer_answers_come():
-    rows = [Row(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(6)]
-    around = [Row(f"later{n}", BEGIN + 1000 + 3600 * n, ("A",), Place(0, 1)) for n in range(1, 40)]
+    rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(6)]
+    around = [AnswerRow(f"later{n}", BEGIN + 1000 + 3600 * n, ("A",), Place(0, 1)) for n in range(1, 40)]
     catalogue = Catalogue(rows + around)
     found = list(complete(catalogue.ask, Window(BEGIN, BEGIN + 2000), spread=spread_out, divide=divide))
     assert len(found) == 6, "the wider question is evidence, not part of the answer"
 
 
 def test_rows_that_place_themselves_elsewhere_or_nowhere_do_not_disturb():
-    timeless = [Row(f"timeless{n}", None, ("A",), None) for n in range(3)]
-    outside = [Row("before", BEGIN - 500, ("A",), None), Row("after", BEGIN + 2 * YEAR, ("A",), None)]
+    timeless = [AnswerRow(f"timeless{n}", None, ("A",), None) for n in range(3)]
+    outside = [AnswerRow("before", BEGIN - 500, ("A",), None), AnswerRow("after", BEGIN + 2 * YEAR, ("A",), None)]
     rows = spread(300)
 
     def ask(window: Window) -> Answer:
@@ -240,7 +242,7 @@ def test_catalogue_that_never_answers_the_same_ends():
 
     def ask(window: Window) -> Answer:
         return Answer(
-            [Row(f"new{next(number)}", dice.randint(window.start, window.stop), ("A",), None) for _ in range(5)]
+            [AnswerRow(f"new{next(number)}", dice.randint(window.start, window.stop), ("A",), None) for _ in range(5)]
         )
 
     cost = Cost()
@@ -257,7 +259,7 @@ def test_scene_published_meanwhile_is_no_sign_of_a_cut():
     def ask(window: Window) -> Answer:
         nonlocal asked
         asked += 1
-        there = rows if asked == 1 else [*rows, Row("published", BEGIN + 77, ("A",), None)]
+        there = rows if asked == 1 else [*rows, AnswerRow("published", BEGIN + 77, ("A",), None)]
         return Answer([row for row in there if window.start <= row.start <= window.stop])
 
     found = [row.id for row in complete(ask, Window(BEGIN, BEGIN + YEAR), knowledge=knowledge, workers=1)]
@@ -325,8 +327,8 @@ def everything(_window: Window) -> tuple[int, int]:
     return 0, 2**40
 
 
-def regular(number: int, step: int) -> list[Row]:
-    return [Row(f"id{n}", BEGIN + n * step, ("AB"[n % 2],), None) for n in range(number)]
+def regular(number: int, step: int) -> list[AnswerRow]:
+    return [AnswerRow(f"id{n}", BEGIN + n * step, ("AB"[n % 2],), None) for n in range(number)]
 
 
 @pytest.mark.parametrize("rule", ["newest", "oldest", "arbitrary", "capricious"])
@@ -373,7 +375,7 @@ def test_archive_that_ignores_windows_may_have_cut_what_it_always_answers():
 
 
 def test_row_from_after_the_window_alone_settles_nothing():
-    rows = [*regular(3, DAY), Row("later", BEGIN + 3 * YEAR, ("A",), None)]
+    rows = [*regular(3, DAY), AnswerRow("later", BEGIN + 3 * YEAR, ("A",), None)]
     assert search(Loose(rows, 1, reach=everything)).shortfall is not None
 
 
@@ -405,21 +407,21 @@ class Repeating(Catalogue):
 
     times: int = 1
 
-    def cut(self, rows: list[Row], window: Window) -> list[Row]:
+    def cut(self, rows: list[AnswerRow], window: Window) -> list[AnswerRow]:
         rows = sorted(rows, key=lambda row: (row.start, row.id), reverse=True)
         return [row for row in rows for _ in range(self.times)][: self.cap]
 
 
 @pytest.mark.parametrize("number", range(1, HANDFUL + 1))
 def test_handful_of_one_second_that_nothing_parts_is_believed_within_four_searches(number):
-    rows = [Row(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(number)]
+    rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(number)]
     outcome = search(Catalogue(rows))
     assert (len(outcome.found), outcome.shortfall) == (number, None)
     assert outcome.searches <= 4
 
 
 def test_handful_is_not_believed_where_answers_of_its_length_were_cut():
-    rows = [Row(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(9)]
+    rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(9)]
     outcome = search(Catalogue([*rows, *(row._replace(item=Place(0, 1)) for row in spread(60))], 5))
     assert outcome.shortfall is not None
     assert "at 2019-04-30T00:16:40Z" in outcome.shortfall
@@ -444,7 +446,7 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
     for number in range(count):
         west = 0.0 if tight and dice.random() < 0.3 else dice.random()
         start = dice.choice(instants) if clumps else instants[number]
-        rows.append(Row(f"id{number}", start, (dice.choice("ABC"),), Place(west, min(1.0, west + 0.05))))
+        rows.append(AnswerRow(f"id{number}", start, (dice.choice("ABC"),), Place(west, min(1.0, west + 0.05))))
     cap = draw(st.one_of(st.none(), st.integers(HANDFUL + 1, 60)))  # a handful that nothing parts is believed
     return Catalogue(rows, cap, draw(st.sampled_from(["newest", "oldest", "arbitrary", "capricious", "satellite"])))
 

@@ -20,7 +20,7 @@ from sedas_sync.model.scene import LocalScene, ProofLevel, Scene
 from sedas_sync.output.export import ExportEntry, catalogue
 from sedas_sync.output.export import stac as as_stac
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
-from sedas_sync.output.export.tables import HELD_COLUMNS, Row, as_csv, as_geojson
+from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, as_csv, as_geojson
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -149,7 +149,7 @@ def test_whatever_an_archive_says_tables_can_be_read_back(some):
     import io
 
     entries = entries_of(some)
-    rows = [Row(entry.scene, entry.datasets, entry.held) for entry in entries]
+    rows = [TableRow(entry.scene, entry.datasets, entry.held) for entry in entries]
     collection = json.loads("".join(as_geojson(rows)))
     assert [feature["id"] for feature in collection["features"]] == [entry.id for entry in entries]
     table = list(csv.DictReader(io.StringIO("".join(as_csv(rows, HELD_COLUMNS)), newline="")))
@@ -281,12 +281,12 @@ def test_ids_that_no_file_can_be_called_have_files_of_their_own():
     ],
 )
 def test_a_cell_is_no_formula(text, cell):
-    (line,) = csv.DictReader(as_csv([Row(Scene(id="A", product_type=text), ())], ["id", "product_type"]))
+    (line,) = csv.DictReader(as_csv([TableRow(Scene(id="A", product_type=text), ())], ["id", "product_type"]))
     assert line == {"id": "A", "product_type": cell}
 
 
 def test_numbers_stay_numbers():
     (line,) = csv.DictReader(
-        as_csv([Row(Scene(id="-x", cloud_cover=-1.31, orbit=-7), ())], ["id", "cloud_cover", "orbit"])
+        as_csv([TableRow(Scene(id="-x", cloud_cover=-1.31, orbit=-7), ())], ["id", "cloud_cover", "orbit"])
     )
     assert line == {"id": "'-x", "cloud_cover": "-1.31", "orbit": "-7"}

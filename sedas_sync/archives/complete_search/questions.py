@@ -14,7 +14,7 @@ SMALL = 64
 """Answers of so many rows are kept whole, and cut so that one piece is a needle and no piece holds all of a group."""
 
 
-class Row(NamedTuple):
+class AnswerRow(NamedTuple):
     """One row of an answer, as far as completeness goes."""
 
     id: str
@@ -29,13 +29,13 @@ class Row(NamedTuple):
 class Answer(Struct, frozen=True):
     """All rows that one question was answered with, in any order."""
 
-    rows: list[Row]
+    rows: list[AnswerRow]
 
 
 Ask = Callable[[Window], Answer]
-Divide = Callable[[Window, Collection[Row]], Iterable[list[Any]]]
+Divide = Callable[[Window, Collection[AnswerRow]], Iterable[list[Any]]]
 """Ways to cut what time cannot part: given a window and its rows, lists of `Window.part`s that together cover it."""
-Spread = Callable[[Window, Collection[Row]], list[Any]]
+Spread = Callable[[Window, Collection[AnswerRow]], list[Any]]
 """The same by space: the parts, so chosen that none holds all of the rows; none where nothing parts them."""
 
 
@@ -83,7 +83,7 @@ class Workers:
             self._answers.put((key, answer))
 
 
-class Seen(Struct):
+class SeenRows(Struct):
     """What is kept of an answer while its window is being checked."""
 
     window: Window
@@ -95,7 +95,7 @@ class Seen(Struct):
     """Of the rows that lie in the window."""
     outside: dict[str, int]
     """Starts of the rows that do not."""
-    rows: list[Row]
+    rows: list[AnswerRow]
     """The rows themselves, each once, where they are few or time may not part them."""
     lost: bool = False
     """Whether a row that another answer had given for this window was missing."""
@@ -118,7 +118,7 @@ class Seen(Struct):
         first, last = self.window.start - NEAR, self.window.stop + NEAR
         return any(not first <= start <= last for start in self.outside.values())
 
-    def recall(self, names: Collection[str], other: "Seen") -> None:
+    def recall(self, names: Collection[str], other: "SeenRows") -> None:
         """Take over what another answer holds for this window."""
         for name in names:
             self.starts[name] = other.starts[name]
@@ -130,7 +130,7 @@ class Seen(Struct):
         """The rows of this window that lie in the time of another one."""
         return {name for name, start in self.starts.items() if window.start <= start <= window.stop}
 
-    def beyond(self, other: "Seen") -> set[str]:
+    def beyond(self, other: "SeenRows") -> set[str]:
         """The rows that another answer lacks though they belong to its window, or do not say where they belong."""
         window = other.window
         return {
@@ -140,12 +140,12 @@ class Seen(Struct):
         }
 
 
-def look(window: Window, answer: Answer) -> Seen:
+def look(window: Window, answer: Answer) -> SeenRows:
     """Take from an answer what is kept of it."""
     rows = {row.id: row for row in answer.rows}
     dated = {name: row.start for name, row in rows.items() if row.start is not None}
     starts = {name: start for name, start in dated.items() if window.start <= start <= window.stop}
-    seen = Seen(
+    seen = SeenRows(
         window=window,
         size=measure(row.groups for row in answer.rows),
         ids=set(rows),

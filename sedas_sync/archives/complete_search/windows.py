@@ -49,11 +49,21 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.complete_search import spans
 from sedas_sync.archives.complete_search.cap_model import NEVER, TINY, CapModel, Size, len_of
-from sedas_sync.archives.complete_search.questions import SMALL, Answer, Ask, Divide, Row, Seen, Spread, Workers, look
+from sedas_sync.archives.complete_search.questions import (
+    SMALL,
+    Answer,
+    AnswerRow,
+    Ask,
+    Divide,
+    SeenRows,
+    Spread,
+    Workers,
+    look,
+)
 from sedas_sync.archives.complete_search.spans import NEAR, Window
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
-__all__ = ["NEAR", "Answer", "CapModel", "Cost", "Row", "Window", "complete"]
+__all__ = ["NEAR", "Answer", "AnswerRow", "CapModel", "Cost", "Window", "complete"]
 
 FRUITLESS = 6
 """How often in a row a piece may be answered with nothing but what its window was, before time is cut no further."""
@@ -90,7 +100,7 @@ def complete(
     allowed: Callable[[int], int] = searches_allowed,
     cost: Cost | None = None,
     found: set[str] | None = None,
-) -> Iterator[Row]:
+) -> Iterator[AnswerRow]:
     """Yield every row whose start lies in `root`, each id once, as they are found.
 
     Args:
@@ -124,7 +134,7 @@ def complete(
 # --------------------------------------------------------------------------------------------------------------------
 
 
-_Task = Generator[list[Window], list[Seen], None]
+_Task = Generator[list[Window], list[SeenRows], None]
 
 
 class _Pending(Struct, eq=False):
@@ -132,7 +142,7 @@ class _Pending(Struct, eq=False):
 
     task: _Task
     windows: list[Window]
-    answers: list[Seen | None]
+    answers: list[SeenRows | None]
     open: int
 
 
@@ -182,7 +192,7 @@ class _Search:
 
     # -- running the tasks -------------------------------------------------------------------------------------------
 
-    def run(self, workers: Workers, stopped: Callable[[], bool]) -> Iterator[Row]:
+    def run(self, workers: Workers, stopped: Callable[[], bool]) -> Iterator[AnswerRow]:
         waiting = self._advance(workers, self._begin(), None)
         try:
             while waiting:
@@ -212,7 +222,7 @@ class _Search:
             self._believed = [believed for believed in self._believed if believed.stands(self._known)]
             self._ready += [self._again(believed.window) for believed in doubtful]
 
-    def _advance(self, workers: Workers, task: _Task, told: list[Seen] | None) -> int:
+    def _advance(self, workers: Workers, task: _Task, told: list[SeenRows] | None) -> int:
         """Resume a task and start those it leaves behind; return how many questions that put."""
         return self._step(workers, task, told) + self._run_ready(workers)
 
@@ -222,7 +232,7 @@ class _Search:
             asked += self._step(workers, self._ready.pop(), None)
         return asked
 
-    def _step(self, workers: Workers, task: _Task, told: list[Seen] | None) -> int:
+    def _step(self, workers: Workers, task: _Task, told: list[SeenRows] | None) -> int:
         try:
             windows = next(task) if told is None else task.send(told)
         except StopIteration:
@@ -237,13 +247,13 @@ class _Search:
             workers.submit((pending, place), window)
         return len(windows)
 
-    def _look(self, window: Window, answer: Answer) -> Seen:
+    def _look(self, window: Window, answer: Answer) -> SeenRows:
         seen = look(window, answer)
         self._cost.rows += len(answer.rows)
         self._known.hear(seen.size, strange=seen.strange)
         return seen
 
-    def _fresh(self, answer: Answer) -> Iterator[Row]:
+    def _fresh(self, answer: Answer) -> Iterator[AnswerRow]:
         for row in answer.rows:
             if row.id in self._found:
                 continue
@@ -285,7 +295,7 @@ class _Search:
         (seen,) = yield [window]
         self._ready.append(self._settle(seen, page=False))
 
-    def _settle(self, seen: Seen, *, page: bool, fruitless: int = 0) -> _Task:
+    def _settle(self, seen: SeenRows, *, page: bool, fruitless: int = 0) -> _Task:
         """Check a window whose answer is known by asking its pieces.
 
         Args:
@@ -322,7 +332,7 @@ class _Search:
             self._ready.append(self._again(crowd) if more else self._settle(narrowed, page=False))
         yield from self._sort_out(seen, told, page=page, fruitless=fruitless)
 
-    def _settle_crowd(self, seen: Seen, second: int) -> _Task:
+    def _settle_crowd(self, seen: SeenRows, second: int) -> _Task:
         """Check a window whose rows share a second, while nothing has been cut, with as few questions as may be."""
         window, crowd = seen.window, spans.crowd(seen.window, second)
         areas = self._spread(window, seen.rows)
@@ -346,7 +356,7 @@ class _Search:
                 self._ready.append(self._settle(narrowed, page=False))
         yield from self._sort_out(seen, told, page=True, fruitless=0)
 
-    def _pieces(self, seen: Seen, instants: list[int], *, fresh: bool, page: bool) -> list[Window]:
+    def _pieces(self, seen: SeenRows, instants: list[int], *, fresh: bool, page: bool) -> list[Window]:
         """Cut a window; where all its rows share a second, into what lies around that."""
         window = seen.window
         if not instants:
@@ -363,7 +373,7 @@ class _Search:
             return [*oldest, *(replace(window, part=area) for area in areas)]
         return spans.between(window, cuts or spans.needle_first(window.start, instants))
 
-    def _full_groups(self, seen: Seen) -> list[list[int]]:
+    def _full_groups(self, seen: SeenRows) -> list[list[int]]:
         """Starts of the rows of each group that may be as large as a limit lets through."""
         ways = self._known.full_ways(seen.size)
         groups: dict[tuple[int, Any], list[int]] = {}
@@ -374,9 +384,9 @@ class _Search:
                     groups.setdefault((way, key), []).append(seen.starts[row.id])
         return [sorted(group) for (way, _), group in groups.items() if len(group) >= seen.size[way]]
 
-    def _sort_out(self, seen: Seen, told: list[Seen], *, page: bool, fruitless: int) -> _Task:
+    def _sort_out(self, seen: SeenRows, told: list[SeenRows], *, page: bool, fruitless: int) -> _Task:
         """Believe the pieces of a window that may be believed, and have the others checked."""
-        believed: list[Seen] = []
+        believed: list[SeenRows] = []
         for piece in told:
             together = [other for other in told if other.window.start <= piece.window.start <= other.window.stop]
             lost = seen.within(piece.window).difference(*(other.ids for other in together))
@@ -393,7 +403,7 @@ class _Search:
             self._check(piece, seen, page=page and piece.window.start == seen.window.start, fruitless=in_vain)
         yield from self._probe(believed)
 
-    def _check(self, piece: Seen, parent: Seen, *, page: bool, fruitless: int) -> None:
+    def _check(self, piece: SeenRows, parent: SeenRows, *, page: bool, fruitless: int) -> None:
         """Leave a piece to be checked by pieces of its own."""
         known = self._known
         below_limit = known.settled and bool(piece.size) and known.whole(piece.size)
@@ -403,7 +413,7 @@ class _Search:
         likely = (below_limit or unfooled) and not (piece.lost or crowded)
         self._ready.append(self._spot_check(piece) if likely else self._settle(piece, page=page, fruitless=fruitless))
 
-    def _spot_check(self, seen: Seen) -> _Task:
+    def _spot_check(self, seen: SeenRows) -> _Task:
         """Check a window that seems to be below the archive's limit by asking its older half alone."""
         window = seen.window
         if window.start < window.stop:
@@ -421,7 +431,7 @@ class _Search:
         if self._known.settled:
             self._believed.append(_Believed(window, seen.size, below=True))
 
-    def _credible(self, piece: Seen, parent: Seen) -> bool:
+    def _credible(self, piece: SeenRows, parent: SeenRows) -> bool:
         """Whether a piece that agrees with its parent is small enough to be believed for that."""
         if not piece.size and not parent.size:
             return True
@@ -429,7 +439,7 @@ class _Search:
         leaked = piece.few and not (piece.starts or piece.strange)
         return self._known.whole(piece.size) or (not self._known.cuts and (leaked or len(piece.ids) == 1))
 
-    def _note_cut(self, seen: Seen, more: set[str]) -> _Task:
+    def _note_cut(self, seen: SeenRows, more: set[str]) -> _Task:
         """Remember how large an answer was that others found rows missing from, unless the catalogue has grown."""
         # While full answers are known by their size, it is no surprise that two of them agreed.
         fooled = seen.agreed and not (self._known.regular and not self._known.whole(seen.size))
@@ -440,7 +450,7 @@ class _Search:
 
     # -- needles -----------------------------------------------------------------------------------------------------
 
-    def _probe(self, agreeing: list[Seen]) -> _Task:
+    def _probe(self, agreeing: list[SeenRows]) -> _Task:
         """Ask needles inside pieces that are longer than any that needles have agreed with; keep what is believed.
 
         While such a probe is under way elsewhere, what is no longer is believed for the time being.
@@ -483,7 +493,7 @@ class _Search:
         seen.agreed = True
         yield from self._probe([seen])
 
-    def _ask_needles(self, long: list[Seen]) -> Generator[list[Window], list[Seen], bool]:
+    def _ask_needles(self, long: list[SeenRows]) -> Generator[list[Window], list[SeenRows], bool]:
         """Ask needles inside pieces, narrowed alike; return whether they found what the pieces lack."""
         starts = {name: start for piece in long for name, start in piece.starts.items()}
         ids = set[str]().union(*(piece.ids for piece in long))
@@ -494,7 +504,7 @@ class _Search:
                 return True
         return False
 
-    def _note_fooled(self, answers: list[Seen], needle: Seen) -> Generator[list[Window], list[Seen], bool]:
+    def _note_fooled(self, answers: list[SeenRows], needle: SeenRows) -> Generator[list[Window], list[SeenRows], bool]:
         """A needle found more than answers around it: those were cut, unless the catalogue has grown."""
         cut = [(seen.length, place) for place, seen in enumerate(answers) if needle.beyond(seen)]
         if not cut:
@@ -508,7 +518,7 @@ class _Search:
 
     # -- what time cannot part ---------------------------------------------------------------------------------------
 
-    def _settle_otherwise(self, seen: Seen, level: int = 0) -> _Task:
+    def _settle_otherwise(self, seen: SeenRows, level: int = 0) -> _Task:
         """Check what cannot be cut by time, a single second above all, by cutting it any other way."""
         if self._take(seen):
             return
@@ -540,13 +550,13 @@ class _Search:
                 return
         self._unsettled.append(window)
 
-    def _ways(self, seen: Seen) -> Iterator[list[Any]]:
+    def _ways(self, seen: SeenRows) -> Iterator[list[Any]]:
         areas = self._spread(seen.window, seen.rows)
         if areas:
             yield areas
         yield from self._divide(seen.window, seen.rows)
 
-    def _take(self, seen: Seen, *, handful: bool = False) -> bool:
+    def _take(self, seen: SeenRows, *, handful: bool = False) -> bool:
         """Believe an answer that nothing parts: for its size, or a handful for being one."""
         if seen.lost or not seen.ids:
             return not seen.lost
@@ -560,7 +570,7 @@ class _Search:
         self._believed.append(_Believed(seen.window, seen.size, handful=True))
         return True
 
-    def _calibrate(self, seen: Seen) -> _Task:
+    def _calibrate(self, seen: SeenRows) -> _Task:
         """Look far around for an answer that is longer, or that lacks what belongs to it and so shows a limit."""
         window = seen.window
         start = min(window.start, max(EARLIEST, window.start - CALIBRATION_SECONDS))
@@ -575,6 +585,6 @@ class _Search:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-def _all_alike(seen: Seen, told: Collection[Seen]) -> bool:
+def _all_alike(seen: SeenRows, told: Collection[SeenRows]) -> bool:
     """Whether each piece of a window was answered just as the whole is, wherever it lies."""
     return any(piece.strange for piece in told) and all(piece.ids == seen.ids for piece in told)

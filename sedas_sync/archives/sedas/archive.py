@@ -57,7 +57,7 @@ _LIST_REFUSED = frozenset({400, 404, 405, 413, 414, 431, 500})
 
 
 @dataclass(frozen=True, slots=True)
-class Satellite:
+class SatelliteInfo:
     """A satellite that this account may search."""
 
     name: str
@@ -445,9 +445,11 @@ class SedasArchive:
                 return row
         return None
 
-    def satellites(self) -> list[Satellite]:
+    def satellites(self) -> list[SatelliteInfo]:
         """List the satellites that this account may search."""
-        return [Satellite(name, extra) for name, extra in self._named("sensors/satellites", "the list of satellites")]
+        return [
+            SatelliteInfo(name, extra) for name, extra in self._named("sensors/satellites", "the list of satellites")
+        ]
 
     def source_groups(self) -> list[SourceGroup]:
         """List the source groups that this account may search."""

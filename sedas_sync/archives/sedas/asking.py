@@ -65,18 +65,18 @@ class Asking:
         self._ends.learn(start, stop, [row.start for row in rows if row.start is not None])
         return windows.Answer(rows)
 
-    def _row(self, row: Any) -> windows.Row:
+    def _row(self, row: Any) -> windows.AnswerRow:
         try:
             name = identify(row)
             value = row.get("start")
             second, fraction = _second(value) if value else (None, False)
         except (ValueError, TypeError, AttributeError, OverflowError):
             # It will be left out with a warning, once, however many answers hold it; till then it counts as a row.
-            return windows.Row("\0" + shown(row), None, _ALIKE, row)
+            return windows.AnswerRow("\0" + shown(row), None, _ALIKE, row)
         self._fractions = self._fractions or fraction
-        return windows.Row(name, second, _respects(row), row)
+        return windows.AnswerRow(name, second, _respects(row), row)
 
-    def spread(self, window: windows.Window, rows: Collection[windows.Row]) -> list[Any]:
+    def spread(self, window: windows.Window, rows: Collection[windows.AnswerRow]) -> list[Any]:
         """Cut the area so that no part meets all rows; each part is what it changes in the body of the question."""
         if "minCoveragePercent" in self._query.filters:
             return []
@@ -86,7 +86,7 @@ class Asking:
         areas = cut_area(body["aoiWKT"], [row.item for row in rows])
         return [{**part, "aoiWKT": area, "filters": filters} for area in areas]
 
-    def divide(self, window: windows.Window, rows: Collection[windows.Row]) -> Iterator[list[Any]]:
+    def divide(self, window: windows.Window, rows: Collection[windows.AnswerRow]) -> Iterator[list[Any]]:
         """Yield other ways to cut a question into parts whose answers together are the whole's, best first."""
         part: dict[str, Any] = window.part or {}
         body = {**self._whole, **part}

@@ -159,7 +159,7 @@ class FileMover:
             else:
                 self.clear_the_way(old.path)
 
-    def _is_ours(self, held: LocalScene, there: safe_tree.Entry) -> bool:
+    def _is_ours(self, held: LocalScene, there: safe_tree.TreeEntry) -> bool:
         try:
             return file_state(self._root, held, there) is FileState.INTACT
         except (SedasSyncError, OSError):

@@ -18,7 +18,7 @@ from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.lock_file import lock_path, writing_whole
 from sedas_sync.output.export import Exported, Format, Inventory, catalogue
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
-from sedas_sync.output.export.tables import HELD_COLUMNS, Row, Tally, as_csv, as_geojson
+from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
 from sedas_sync.planning.select import paths_of
 
 _BEST = 3
@@ -59,7 +59,7 @@ class ExportJob:
             count, left_out, failures = links.count, links.left_out, links.failures
         else:
             tally = Tally("writing scenes", len(self.inventory.holdings), self.on_step)
-            rows = (Row(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
+            rows = (TableRow(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
             lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
             file.writelines(line.encode("utf-8", "replace") for line in lines)
             count = len(self.inventory.holdings) - len(left_out)

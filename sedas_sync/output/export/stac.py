@@ -55,7 +55,7 @@ _SOUTHERN_BANDS = "CDEFGHJKLM"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class ItemGroup:
     """The scenes of one collection."""
 
     id: str
@@ -93,7 +93,7 @@ class _Seen:
 
 def write(
     folder: Path,
-    groups: Sequence[Group],
+    groups: Sequence[ItemGroup],
     *,
     name: str,
     to_mirror: str,
@@ -126,7 +126,7 @@ def write(
     return left_out
 
 
-def _write_items(place: Path, group: Group, seen: _Seen, to_mirror: str, tally: Tally) -> list[Failure]:
+def _write_items(place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tally: Tally) -> list[Failure]:
     names = _names(entry.id for entry in group.entries)
     left_out = []
     for some in in_batches(tally(group.entries)):
@@ -278,7 +278,7 @@ def _word(text: str) -> str:
 # -- what is around them ---------------------------------------------------------------------------------------------
 
 
-def _collection(group: Group, seen: _Seen) -> dict[str, Any]:
+def _collection(group: ItemGroup, seen: _Seen) -> dict[str, Any]:
     box = bounding_box(seen.boxes) or group.bbox or (-180.0, -90.0, 180.0, 90.0)
     summaries: dict[str, Any] = {name: sorted(values) for name, values in seen.values.items()}
     if seen.clouds:
@@ -298,7 +298,7 @@ def _collection(group: Group, seen: _Seen) -> dict[str, Any]:
     return collection.to_dict(include_self_link=False, transform_hrefs=False)
 
 
-def _root(groups: Iterable[Group], places: Mapping[str, str], name: str, content: str) -> dict[str, Any]:
+def _root(groups: Iterable[ItemGroup], places: Mapping[str, str], name: str, content: str) -> dict[str, Any]:
     catalog = pystac.Catalog(
         id=name,
         title=name,
@@ -340,7 +340,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 # -- what goes where -------------------------------------------------------------------------------------------------
 
 
-def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]) -> list[Group]:
+def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]) -> list[ItemGroup]:
     """Sort scenes into collections: each into that of the first dataset that wants it, the rest into one of their own.
 
     Args:
@@ -352,7 +352,7 @@ def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]
     sorted_out = {name: list(some) for name, some in groupby(ordered, lambda e: e.datasets[0] if e.datasets else None)}
     rest = sorted_out.pop(None, [])
     groups = [
-        Group(
+        ItemGroup(
             id=name,
             title=name,
             description=f"The scenes of the dataset `{name}` that no dataset before it in the manifest wants.",
@@ -364,7 +364,7 @@ def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]
     if rest:
         name = next(name for name in _free_names() if name not in datasets)
         description = "Scenes that no dataset of the manifest wanted when it was last applied."
-        groups.append(Group(id=name, title="Further scenes", description=description, entries=rest))
+        groups.append(ItemGroup(id=name, title="Further scenes", description=description, entries=rest))
     return groups
 
 

@@ -55,7 +55,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _T = TypeVar("_T")
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A scene in a table."""
 
     scene: Scene
@@ -83,17 +83,17 @@ def facts(scene: Scene, datasets: Sequence[str] = ()) -> dict[str, Any]:
     return values
 
 
-def offered(scenes: Iterable[Scene], datasets: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+def offered(scenes: Iterable[Scene], datasets: Mapping[str, Sequence[str]]) -> Iterator[TableRow]:
     """Rows of scenes that a catalogue offers.
 
     Args:
         scenes: in the order of the table.
         datasets: for each scene's id, who wants it.
     """
-    return (Row(scene, datasets.get(scene.id, ())) for scene in scenes)
+    return (TableRow(scene, datasets.get(scene.id, ())) for scene in scenes)
 
 
-def as_geojson(rows: Iterable[Row]) -> Iterator[str]:
+def as_geojson(rows: Iterable[TableRow]) -> Iterator[str]:
     """A FeatureCollection of footprints (RFC 7946), a feature a line.
 
     The geometry is null where there is none that can be read; what crosses the antimeridian is split there.
@@ -115,7 +115,7 @@ def as_geojson(rows: Iterable[Row]) -> Iterator[str]:
     yield "\n]}\n"
 
 
-def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
+def as_csv(rows: Iterable[TableRow], columns: Sequence[str]) -> Iterator[str]:
     """A header and one line a scene; several datasets are separated by spaces, control characters are blanks.
 
     A text that a spreadsheet would take for a formula has an apostrophe in front; numbers stay numbers.

@@ -15,12 +15,11 @@ import json
 import math
 import os
 import shutil
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -127,13 +126,6 @@ def _kept(*options: str) -> Callable[[Site], Sample]:
     return deed
 
 
-def _first_locked(site: Site) -> Sample:
-    """A run that cannot know yet that the mirror holds all of the lock: the index has forgotten it."""
-    with closing(sqlite3.connect(site.folder / "scenes" / ".sedas-sync" / "index.db")) as db, db:
-        db.execute("DELETE FROM meta WHERE key = 'stamp'")
-    return _kept("--locked")(site)
-
-
 def _verified(site: Site) -> Sample:
     sample = site.ours("verify", "--json")
     site.expect(site.said()["summary"]["ok"], "files verified")
@@ -187,8 +179,7 @@ STEPS = (
     Step("adopt: search, read files, write index", _adopted),
     Step("lock", _locked),
     Step("apply, nothing to do, searching", _kept()),
-    Step("apply --locked, nothing to do, first", _first_locked),
-    Step("apply --locked, nothing to do, again", _kept("--locked")),
+    Step("apply --locked, nothing to do", _kept("--locked")),
     Step("status", lambda site: site.ours("status", "--json")),
     Step("verify, files of 1 KB", _verified),
     Step("report", lambda site: site.ours("report"), needs="report"),

@@ -28,7 +28,6 @@ from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.lock import LockFiles
 from sedas_sync.operations.lock_file import lock_path
-from sedas_sync.operations.noop import Made, made_from
 from sedas_sync.operations.plan import Listener, Planner, SearchResult, archive_facts, filehash_of, ignore
 from sedas_sync.planning import prune
 from sedas_sync.planning.compare import Plan
@@ -714,19 +713,6 @@ class Mirror:
             ManifestError: there is no lock, or the file is none.
         """
         return self._pins.checked()
-
-    def stamp(self, made: Made, scenes: int) -> None:
-        """Remember that all of the lock is held, so that the next locked run is a matter of a look.
-
-        Args:
-            made: what the run was made from, read before it.
-            scenes: of the lock.
-        """
-        now = made_from(made.manifest)
-        if now is not None and now.digest == made.digest:
-            with self.locked(), self._home.index(write=True) as (index, _):
-                index.forgiving = True
-                index.stamp(made.digest, scenes)
 
     def check_old_lock(self, *, write: bool = True) -> tuple[str, ...]:
         """See that `relock` can bring the lock up to date; gives a warning where the file is none, and is replaced.

@@ -56,7 +56,6 @@ _values_of = attrgetter(*_HOLDING)
 _values_of_part = attrgetter(*_PART)
 _PUT_FILE = _upsert("files", (*_HOLDING, "parts", "recorded"))
 _PUT_ORDER = _upsert("orders", _ORDER)
-_UNSTAMP = "DELETE FROM meta WHERE key = 'stamp'"
 
 
 def _parts_of(held: LocalScene) -> str | None:
@@ -295,12 +294,6 @@ class Index:
             return str(row[0])
         return None
 
-    def stamped(self, digest: str) -> int | None:
-        """How many scenes are held of the lock with this stamp; None where that is not known."""
-        for row in self._rows("SELECT value FROM meta WHERE key = 'stamp'"):
-            return memory.scenes_of(str(row[0]), digest)
-        return None
-
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """The scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self._rows("SELECT dataset, ids FROM wanted")}
@@ -352,7 +345,6 @@ class Index:
             with self.together():
                 self._writer.executemany(_PUT_FILE, [(*_values_of(item), _parts_of(item), recorded) for item in held])
                 self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
-                self._writer.execute(_UNSTAMP)
                 if (failures := self._failures()).keys() & (ids := {item.id for item in held}):
                     self.put_failures({}, of=failures.keys() & ids)
 
@@ -367,7 +359,6 @@ class Index:
         def put() -> None:
             with self.together():
                 self._writer.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", values)
-                self._writer.execute(_UNSTAMP)
 
         self._do(put)
 
@@ -377,13 +368,8 @@ class Index:
         def drop() -> None:
             with self.together():
                 self._writer.execute("DELETE FROM files WHERE id = ?", (scene_id,))
-                self._writer.execute(_UNSTAMP)
 
         self._do(drop)
-
-    def stamp(self, digest: str, scenes: int) -> None:
-        """Remember that all of a lock is held, until any file is put or dropped; see `sedas_sync.operations.noop`."""
-        self._execute("INSERT OR REPLACE INTO meta VALUES ('stamp', ?)", (f"{digest} {scenes}",))
 
     def put_order(self, order: Order, *, durable: bool = True) -> None:
         """Remember an order, on disk before this returns where `durable`: in its row, or else in its note."""

@@ -4,10 +4,8 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from itertools import chain
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.safe_tree import STATE
@@ -117,21 +115,10 @@ def tune(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
 
 
-def untouched(size: int, mtime_ns: int, remembered: tuple[int, int], *, is_file: bool) -> bool:
-    """Whether what stands at a path is, without a look at its bytes, the file that is remembered with size and time."""
-    return is_file and (size, mtime_ns) == remembered
-
-
 def format_of(db: sqlite3.Connection) -> int:
     """The format that an index was written in."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     return int(version)
-
-
-def meta(db: sqlite3.Connection, key: str) -> str | None:
-    """What is remembered under a key: `manifest` is who the mirror belongs to, `stamp` what a locked run has found."""
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if row is None else str(row[0])
 
 
 def named(manifest: str, root: str) -> str:
@@ -187,29 +174,6 @@ def _as_given(path: str) -> str:
         return os.path.realpath(path)
     # After a link `..` leads elsewhere than it reads.
     return os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))  # noqa: PTH118, PTH119, PTH120  # as above
-
-
-def stamped(db: sqlite3.Connection, digest: str) -> int | None:
-    """How many scenes are held of the lock with this stamp; None where that is not known."""
-    return scenes_of(meta(db, "stamp") or " ", digest)
-
-
-def scenes_of(stamp: str, digest: str) -> int | None:
-    """How many scenes a stamp is for; None where it is another lock's."""
-    known, _, scenes = stamp.partition(" ")
-    return int(scenes) if known == digest else None
-
-
-def places(db: sqlite3.Connection) -> Iterator[tuple[str, int, int]]:
-    """Path, size and time in nanoseconds of every file that is remembered."""
-    plain = db.execute("SELECT path, size, mtime_ns FROM files WHERE parts IS NULL")
-    folders = db.execute("SELECT path, parts FROM files WHERE parts IS NOT NULL").fetchall()
-    if not folders:
-        return plain
-    # The files of a folder begin with their name, size and time.
-    return chain(
-        plain, ((f"{path}/{part[0]}", part[1], part[2]) for path, parts in folders for part in json.loads(parts))
-    )
 
 
 def begin_run(db: sqlite3.Connection, command: str, now: datetime) -> int:

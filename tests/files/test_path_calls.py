@@ -46,10 +46,6 @@ ELSEWHERE = {
         {"os.listdir", ".touch", ".read_text", ".read_bytes"},
         "lists and touches files by the folder's descriptor, and reads /proc",
     ),
-    "operations/noop.py": (
-        {"open", "os.listdir"},
-        "reads the manifest and what it names, before anything else is imported",
-    ),
 }
 """Modules that reach files outside a mirror: by which calls (None: any), and why."""
 

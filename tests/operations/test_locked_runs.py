@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import zipfile
 
@@ -262,28 +261,16 @@ def test_where_everything_is_held_no_network_and_no_account_is_needed(workspace,
     assert workspace.run("apply", "--locked", **NOBODY).code == 4
 
 
-def stamp(workspace):
-    db = sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db")
-    try:
-        return db.execute("SELECT value FROM meta WHERE key = 'stamp'").fetchone()
-    finally:
-        db.close()
-
-
-def test_a_look_is_enough_where_nothing_has_changed_since_the_last_locked_run(workspace, offer, sandbox):
+def test_a_second_locked_run_reports_the_same_and_asks_no_server(workspace, offer, sandbox):
     (workspace.path / "a.wkt").write_text(HARWELL)
     workspace.write(DATASET, aoi='file = "a.wkt"', mirror='layout = "{satellite}/{id}"')
     workspace.run("apply", "--update-lock")
-    assert stamp(workspace) is None
-    long = workspace.run("apply", "--locked", "--json")
-    assert long.code == 0
-    assert stamp(workspace) is not None
+    first = workspace.run("apply", "--locked", "--json")
+    assert first.code == 0
     asked = len(sandbox.log)
-    short = workspace.run("apply", "--locked", "--json", **NOBODY)
-    assert (
-        [event["event"] for event in short.events] == [event["event"] for event in long.events] == ["start", "summary"]
-    )
-    for one, other in zip(short.events, long.events, strict=True):
+    second = workspace.run("apply", "--locked", "--json", **NOBODY)
+    assert [event["event"] for event in first.events] == ["start", "summary"]
+    for one, other in zip(second.events, first.events, strict=True):
         assert one.keys() == other.keys()
         same = one.keys() - {"time", "seconds", "free"}
         assert {key: one[key] for key in same} == {key: other[key] for key in same}
@@ -292,13 +279,12 @@ def test_a_look_is_enough_where_nothing_has_changed_since_the_last_locked_run(wo
 
 
 @pytest.mark.parametrize("what", ["gone", "damaged", "link", "folder", "aoi", "manifest", "lock", "index", "owner"])
-def test_a_look_misses_nothing(workspace, offer, sandbox, what):
+def test_a_locked_run_finds_whatever_changed(workspace, offer, sandbox, what):
     aoi, folder = workspace.path / "a.wkt", workspace.mirror / "Sentinel-2A"
     aoi.write_text(HARWELL)
     workspace.write(DATASET, aoi='file = "a.wkt"', mirror='layout = "{satellite}/{id}"')
     workspace.run("apply", "--update-lock")
     assert workspace.run("apply", "--locked").code == 0
-    assert stamp(workspace) is not None
     file = folder / "B.zip"
     right = file.read_bytes()
     if what == "gone":
@@ -337,7 +323,7 @@ def test_a_look_misses_nothing(workspace, offer, sandbox, what):
     assert not file.is_symlink()
 
 
-def test_a_look_waits_its_turn(workspace, offer):
+def test_a_locked_run_respects_the_process_lock(workspace, offer):
     workspace.run("apply", "--update-lock")
     workspace.run("apply", "--locked")
     with FileLock(workspace.mirror / ".sedas-sync" / "apply.lock"):

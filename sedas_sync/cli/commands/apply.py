@@ -93,14 +93,12 @@ def apply(
         from sedas_sync.cli.commands.plan import run_plan  # noqa: PLC0415  # only where it is needed: start-up is short
 
         run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
-    quickly = locked and not (datasets or take_over or prune)
     with (
         opened_mirror(manifest, common) as mirror,
         _workers(address) as workers,
         event_view(common, json_lines=common.as_json) as view,
     ):
         mirror.check_choice(datasets, prune=prune)
-        made_from = _made_from(manifest) if quickly else None
         given = None if saved is None else _saved_plan(mirror, saved)
         if locked:
             mirror.checked_lock()
@@ -135,8 +133,6 @@ def apply(
                     confirm_replacing=_confirm(view, "Replace {} of the {} scenes that the mirror holds?", yes=yes),
                     command=command,
                 )
-            if made_from is not None and summary.exit_code == 0 and not caught:
-                mirror.stamp(made_from, len(made.actions))
             if update_lock and not caught:
                 _update_lock(mirror, made, common)
             exported = export is None or bool(caught) or _export(mirror, common)
@@ -221,12 +217,6 @@ def _saved_plan(mirror: Any, file: str) -> Any:
             raise ManifestError(f"{file}: is not UTF-8 text; a saved plan is") from None
     mirror.check_saved(saved)
     return saved
-
-
-def _made_from(manifest: str) -> Any:
-    from sedas_sync.operations.noop import made_from  # noqa: PLC0415  # only where it is needed: start-up is short
-
-    return made_from(manifest)
 
 
 def _update_lock(mirror: Any, made: Any, common: Globals) -> None:

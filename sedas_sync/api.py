@@ -9,7 +9,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -22,13 +22,14 @@ from sedas_sync.archives.pool import ArchivePool
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Step, Summary
-from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
 from sedas_sync.operations.apply.options import NEEDS_ARCHIVE, kept_files, options, remember_awaited, remember_wanted
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.lock import LockFiles
 from sedas_sync.operations.lock_file import lock_path
-from sedas_sync.operations.plan import Listener, Planner, SearchResult, archive_facts, filehash_of, ignore
+from sedas_sync.operations.plan import Listener, Planner, SearchResult, filehash_of, ignore
+from sedas_sync.operations.status import Status, mirror_status
 from sedas_sync.planning import prune
 from sedas_sync.planning.compare import Plan
 from sedas_sync.planning.explain import Explanation
@@ -39,7 +40,6 @@ from sedas_sync.state.mirror_state import WILL_REBUILD, MirrorState
 
 if TYPE_CHECKING:
     from sedas_sync.operations.adopt import Adoption, File, How
-    from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import VerifyReport
     from sedas_sync.output.export import Exported, Format
     from sedas_sync.output.report.write import WrittenReport
@@ -58,10 +58,6 @@ def _silent(_message: str) -> None:
 def _no(_count: int, _held: int) -> bool:
     """Nobody is there to be asked."""
     return False
-
-
-def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
-    return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
 
 
 class Mirror:
@@ -245,7 +241,7 @@ class Mirror:
             warn(warning)
         return found
 
-    def status(self) -> "Status":
+    def status(self) -> Status:
         """What the mirror holds against its lock, or else against what its last apply wanted.
 
         Offline, and beside a process at work. A lock that was made from something else than what the manifest says is
@@ -255,35 +251,7 @@ class Mirror:
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
-        from sedas_sync.operations.status import status  # noqa: PLC0415  # one command needs it
-
-        with self._home.index(write=False) as (index, warnings):
-            self._home.check_owner(index)
-            damaged = bool(warnings)
-            self.on_step(Step("looking at the mirror", index.count()))
-            lock = self._pins.lock_that_fits(warnings)
-            found = status(
-                self.root,
-                index,
-                manifest=self.manifest.source,
-                archive=archive_facts(self.manifest),
-                datasets=self.manifest.datasets,
-                lock=None if lock is None else (str(lock_path(self.manifest.source)), lock),
-                warnings=warnings,
-                on_step=self._home.on_step,
-            )
-        if found.refreshed and not damaged:
-            self._remember_times(found.refreshed)
-        return found
-
-    def _remember_times(self, refreshed: Iterable[LocalScene]) -> None:
-        """Have the index know files by their times of now, so that the next look need not read them again.
-
-        Nothing depends on it: it is left out where the mirror cannot be written, or another process is at work in it.
-        """
-        with suppress(SedasSyncError, OSError), self.locked(), self._home.index(write=True) as (index, _):
-            known = ((item, index.holding(item.id)) for item in refreshed)
-            index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
+        return mirror_status(self.manifest, self._home, self._pins)
 
     def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
         """Write one self-contained HTML page of what the mirror holds, wants and waits for. Offline.

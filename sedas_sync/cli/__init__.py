@@ -1,4 +1,4 @@
-"""The command line: options, exit codes, and which view shows what. All deeds are `sedas_sync.api`'s."""
+"""The command line: arguments, exit codes and signals. The work is done by `sedas_sync.api` and its operations."""
 
 from sedas_sync.cli.main import cli, main
 

@@ -1,28 +1,31 @@
-"""What a shell may complete: manifests, datasets, scenes and orders.
+"""Values that a shell can complete: manifests, datasets, scenes, orders and documents.
 
-A shell asks at every press of a key: nothing here parses a whole manifest, asks a server, waits for a lock or says
-what went wrong. Where nothing can be found out there is nothing to complete.
+A shell asks at every press of a key, so nothing here parses a whole manifest, asks a server, waits for a lock or
+reports an error. If nothing can be found out, there is nothing to complete.
 """
 
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
+import tomli
 from click.shell_completion import CompletionItem
+
+from sedas_sync.state import memory
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 MOST = 500
-"""Most values that are offered; a shell slows down with more."""
+"""The largest number of values that are offered; more slow a shell down."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=./-]+")
-"""File names that every shell takes as they are."""
+"""File names that need no quoting in any shell."""
 
 
 def _quietly(complete: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
@@ -38,7 +41,7 @@ def _quietly(complete: Callable[[click.Context, str], Iterable[CompletionItem]])
 
 @_quietly
 def manifests(_context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """TOML files; what else there is, folders first of all, is left to the shell."""
+    """Complete TOML files. If folders or odd names come into question too, the shell completes file names itself."""
     folder, _, start = incomplete.rpartition("/")
     place = Path(f"{folder}/" if "/" in incomplete else ".").expanduser()
     names = [entry.name for entry in os.scandir(place) if entry.name.startswith(start)]
@@ -54,20 +57,20 @@ def manifests(_context: click.Context, incomplete: str) -> Iterator[CompletionIt
 
 @_quietly
 def datasets(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """Datasets of the manifest that were not given yet."""
+    """Complete the manifest's datasets, without those already given."""
     given = context.params.get("datasets") or ()
-    for name in _manifest(context).get("dataset", {}):
+    for name in _table(context, "dataset"):
         if name.startswith(incomplete) and name not in given:
             yield CompletionItem(name)
 
 
 @_quietly
 def scenes(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """Scenes that the mirror knows: held, ordered, failed, or wanted when it was last applied."""
+    """Complete the scenes that the index knows: downloaded, ordered, failed, or wanted by the last apply."""
     with closing(_index(context)) as index:
         known: set[str] = set()
         for table in ("files", "orders", "errors"):
-            sql = f"SELECT id FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608  # names of our own
+            sql = f"SELECT id FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608  # our own names
             known.update(row[0] for row in index.execute(sql, _between(incomplete)))
         for (ids,) in index.execute("SELECT ids FROM wanted"):
             known.update(scene_id for scene_id in json.loads(ids) if scene_id.startswith(incomplete))
@@ -76,7 +79,7 @@ def scenes(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
 
 @_quietly
 def orders(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """Orders of the mirror, each with its scene."""
+    """Complete the orders of the mirror, each with its scene."""
     with closing(_index(context)) as index:
         found = index.execute('SELECT "order", id FROM orders ORDER BY placed').fetchall()
     for order, scene_id in found[:MOST]:
@@ -87,41 +90,39 @@ def orders(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
 
 
 @_quietly
-def documents(_context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """What has a JSON Schema."""
-    from sedas_sync.output.json_schema import COMMANDS  # noqa: PLC0415  # only where it is completed
-
-    return (CompletionItem(name) for name in ("manifest", *COMMANDS) if name.startswith(incomplete))
+def documents(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
+    """Complete the documents that have a JSON Schema: the manifest, and what each command prints with `--json`."""
+    group = context.find_root().command
+    names = group.list_commands(context) if isinstance(group, click.Group) else []
+    known = ["manifest", *(name for name in names if name != "schema")]
+    return (CompletionItem(name) for name in known if name.startswith(incomplete))
 
 
 def _offered(known: Iterable[str]) -> Iterator[CompletionItem]:
-    """The first of them; the last too, so that the beginning that a shell finds common to them is common to all."""
+    """Return the first ones and the last one, so that the prefix that a shell finds common is common to all."""
     names = sorted(known)
     shown = names if len(names) <= MOST else [*names[: MOST - 1], names[-1]]
     return (CompletionItem(name) for name in shown)
 
 
 def _between(start: str) -> tuple[str, str]:
-    """The least text that begins like this, and one above all that do."""
+    """Return the least text with this prefix, and one above all that have it."""
     return start, start + "\U0010ffff"
 
 
-def _manifest(context: click.Context) -> dict[str, Any]:
-    import tomli  # noqa: PLC0415  # only where a value is completed
-
-    found: dict[str, Any] = tomli.loads(_file(context).read_text("utf-8-sig"))
-    return found
+def _table(context: click.Context, name: str) -> dict[str, object]:
+    """Return a table of the manifest; empty if there is none."""
+    found = tomli.loads(_file(context).read_text("utf-8-sig")).get(name, {})
+    return found if isinstance(found, dict) else {}
 
 
 def _file(context: click.Context) -> Path:
-    """The manifest of the line; while an option has no value yet, click leaves it among what it has not read."""
+    """Return the manifest of the line. While an option has no value yet, click has not read the arguments."""
     left = [word for word in context.args if not word.startswith("-")]
     return Path(left[0] if left else context.params.get("manifest") or "manifest.toml").expanduser()
 
 
-def _index(context: click.Context) -> Any:
-    """The mirror's index, for reading beside a running apply."""
-    from sedas_sync.state import memory  # noqa: PLC0415  # as above
-
-    below = _manifest(context).get("mirror", {}).get("path", "scenes")
+def _index(context: click.Context) -> sqlite3.Connection:
+    """Open the mirror's index for reading, beside a running apply."""
+    below = str(_table(context, "mirror").get("path", "scenes"))
     return memory.connect(os.path.realpath(_file(context).parent / below), "ro", timeout=0.1)

@@ -1,19 +1,17 @@
-"""Options that several commands take, and the global ones, which stand before or after a command."""
+"""The global options, which may stand before or after a command, and options that several commands share."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any
 
 import click
 
 from sedas_sync._version import __version__
+from sedas_sync.cli import completion
 
 
 @dataclass(slots=True)
 class Globals:
-    """Options that stand before or after a command."""
+    """The values of the global options."""
 
     quiet: bool = False
     verbose: int = 0
@@ -23,79 +21,76 @@ class Globals:
 
     @property
     def level(self) -> int:
-        """-1 quiet, 0 as usual, more is more."""
+        """-1 with `--quiet`, else the number of `-v`."""
         return -1 if self.quiet else self.verbose
 
     @property
     def logs(self) -> bool:
-        """Whether a log is wanted, in a file or with `-vv` on standard error."""
+        """Whether a log is written, to a file or with `-vv` to standard error."""
         return self.log_file is not None or self.verbose >= 2  # noqa: PLR2004  # -vv
 
 
-def completer(of: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
-    """What completes a value in a shell: a function of `sedas_sync.cli.completion`, which only a shell ever needs."""
-
-    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-        from sedas_sync.cli import completion  # noqa: PLC0415  # see above
-
-        found: list[Any] = getattr(completion, of)(context, parameter, incomplete)
-        return found
-
-    return complete
-
-
-def global_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command take the global options, and merge them with those that stood before it."""
-    options = (
-        click.option("-q", "--quiet", is_flag=True, help="Only failures."),
-        click.option("-v", "--verbose", count=True, help="Each scene; twice for HTTP."),
-        click.option("--no-progress", is_flag=True, help="No bars."),
-        click.option("--log-file", type=click.Path(dir_okay=False), help="Write a log there."),
-        click.option("--json", "as_json", is_flag=True, help="JSON on standard output."),
-        click.version_option(__version__, prog_name="sedas-sync", message="%(prog)s %(version)s"),
-    )
-
-    @wraps(command)
-    def merged(
-        *args: Any, quiet: bool, verbose: int, no_progress: bool, log_file: str | None, as_json: bool, **rest: Any
-    ) -> Any:
-        common = click.get_current_context().ensure_object(Globals)
-        common.quiet |= quiet
-        common.verbose += verbose
-        common.progress &= not no_progress
-        common.log_file = log_file or common.log_file
-        common.as_json |= as_json
-        return command(*args, common=common, **rest)
-
-    for option in reversed(options):
-        merged = option(merged)
-    return merged
+def take_globals(values: dict[str, object]) -> Globals:
+    """Remove the global options from the values of a command, and merge them with those before the command."""
+    common = click.get_current_context().ensure_object(Globals)
+    common.quiet |= bool(values.pop("quiet"))
+    common.verbose += int(str(values.pop("verbose")))
+    common.progress &= not values.pop("no_progress")
+    log_file = values.pop("log_file")
+    common.log_file = str(log_file) if log_file else common.log_file
+    common.as_json |= bool(values.pop("as_json"))
+    return common
 
 
-manifest_argument = click.argument(
-    "manifest", default="manifest.toml", type=click.Path(dir_okay=False), shell_complete=completer("manifests")
-)
+def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"sedas-sync {__version__}")
+        context.exit()
 
 
 class _Seconds(click.FloatRange):
-    """A number of seconds; what is no number is none of them."""
+    """A number of seconds, which NaN is not."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        seconds = super().convert(value, param, ctx)
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds
 
 
-lock_timeout_option = click.option(
-    "--lock-timeout", type=_Seconds(min=0), default=0.0, metavar="SECONDS",
-    help="Wait so long for another process in this mirror.",
-)  # fmt: skip
-locked_option = click.option("--locked", is_flag=True, help="Do not search: exactly the scenes of the lock.")
-datasets_option = click.option(
-    "--dataset", "datasets", multiple=True, metavar="NAME", help="Only this dataset (repeatable).",
-    shell_complete=completer("datasets"),
-)  # fmt: skip
-prune_option = click.option(
-    "--prune", is_flag=True, help="Remove files of scenes that the manifest's rules no longer admit."
+GLOBAL_OPTIONS = (
+    click.Option(["-q", "--quiet"], is_flag=True, help="Print failures only."),
+    click.Option(["-v", "--verbose"], count=True, help="Print each scene; twice: log HTTP requests too."),
+    click.Option(["--no-progress"], is_flag=True, help="Do not draw progress bars."),
+    click.Option(["--log-file"], type=click.Path(dir_okay=False), help="Append a log to this file."),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print JSON to standard output."),
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_show_version,
+        help="Show the version and exit.",
+    ),
 )
+
+manifest = click.Argument(
+    ["manifest"], default="manifest.toml", type=click.Path(dir_okay=False), shell_complete=completion.manifests
+)
+lock_timeout = click.Option(
+    ["--lock-timeout"],
+    type=_Seconds(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="How long to wait for another process in this mirror.",
+)
+locked = click.Option(["--locked"], is_flag=True, help="Do not search: use exactly the scenes of the lock file.")
+datasets = click.Option(
+    ["--dataset", "datasets"],
+    multiple=True,
+    metavar="NAME",
+    help="Only this dataset (repeatable).",
+    shell_complete=completion.datasets,
+)
+prune = click.Option(["--prune"], is_flag=True, help="Remove files of scenes that no longer match the manifest.")
+take_over = click.Option(["--take-over"], is_flag=True, help="Take the mirror from the manifest it belongs to.")

@@ -1,27 +1,23 @@
-"""The signals that end a run in order; imports next to nothing."""
+"""The signals that end a run."""
 
 import signal
+from collections.abc import Callable
+from types import FrameType
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-    from typing import Any
+Handler = Callable[[int, FrameType | None], object]
 
 HANGUP = getattr(signal, "SIGHUP", None)
-"""The terminal is gone; None on systems that have no such signal."""
+"""The terminal is gone. None on systems without this signal."""
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
-"""Schedulers send SIGUSR1 a while before they kill a job."""
-
-EXIT_CODES = tuple(128 + number for number in ENDING)
-"""What a process ends with that one of them has ended."""
+"""Schedulers send SIGUSR1 some time before they kill a job."""
 
 
-def handle(handler: "Callable[[int, FrameType | None], object]") -> "dict[int, Any]":
-    """Have a function called when one of them comes; returns what was called before, by their numbers.
+def handle(handler: Handler) -> dict[int, Handler | int | None]:
+    """Call a function for each of these signals. A hang-up that is ignored (`nohup`) stays ignored.
 
-    A hang-up that the process was started to ignore stays ignored: that is what `nohup` is for.
+    Returns:
+        The previous handlers by signal number.
     """
     return {
         number: signal.signal(number, handler)

@@ -32,6 +32,7 @@ from sedas_sync.model.scene import (
     Source,
 )
 from sedas_sync.operations.lock import LockFiles
+from sedas_sync.operations.status import archive_facts
 from sedas_sync.planning import prune
 from sedas_sync.planning.compare import (
     TRANSFERS,
@@ -92,12 +93,6 @@ class SearchResult:
 def filehash_of(manifest: Manifest) -> dict[str, Filehash]:
     """For each archive's key, what a scene is worth that differs from the catalogue's digest."""
     return {key: config.filehash for key, config in manifest.archives.items()}
-
-
-def archive_facts(manifest: Manifest) -> dict[str, str | None]:
-    """Type and URL of a manifest's first archive."""
-    config = next(iter(manifest.archives.values()))
-    return {"type": config.type, "url": config.url}
 
 
 def all_archive_facts(manifest: Manifest) -> dict[str, dict[str, str | None]]:

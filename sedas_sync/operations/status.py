@@ -1,20 +1,25 @@
 """What a mirror holds against its lock, or else its last apply: from the index and one look at the folder. Offline."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sedas_sync.errors import TransferError
+from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import files_on_disk, paths_on_disk
-from sedas_sync.model.events import Failure, OnStep, ignore_step, iso
+from sedas_sync.model.events import Failure, OnStep, Step, ignore_step, iso
 from sedas_sync.model.scene import LocalScene, Order, SceneId
+from sedas_sync.operations.lock import LockFiles
+from sedas_sync.operations.lock_file import lock_path
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
 from sedas_sync.state.inspect import compare
+from sedas_sync.state.mirror_state import MirrorState
 from sedas_sync.state.staging import SUFFIX, bytes_downloaded
 
 
@@ -93,10 +98,19 @@ class Status:
             run is not None and (run.ended is None or bool((run.summary or {}).get("failed")))
         )
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether every dataset was applied, the last run had no failure, and nothing is missing or changed."""
+        counted = [item for item in self.datasets if item.wanted is not None]
+        return (
+            len(counted) == len(self.datasets)
+            and not self._in_doubt
+            and not any(item.missing or item.changed or item.differs for item in counted)
+        )
+
     def to_json(self, now: datetime) -> dict[str, Any]:
         """Return the status as JSON data; ages are counted to `now`."""
         run = self.last_run
-        counted = [item for item in self.datasets if item.wanted is not None]
         return {
             "schema": 1,
             "manifest": self.manifest,
@@ -118,9 +132,7 @@ class Status:
                 "bytes": self.bytes,
                 "partial_bytes": self.partial_bytes,
                 "free": self.free,
-                "up_to_date": len(counted) == len(self.datasets)
-                and not self._in_doubt
-                and not any(item.missing or item.changed or item.differs for item in counted),
+                "up_to_date": self.up_to_date,
             },
             "datasets": [
                 {
@@ -161,6 +173,56 @@ def order_json(order: Order, now: datetime) -> dict[str, Any]:
         "age_seconds": max(0.0, round((now - order.placed).total_seconds(), 3)),
         "polls": order.polls,
     }
+
+
+def mirror_status(manifest: Manifest, mirror: MirrorState, lock_files: LockFiles) -> Status:
+    """Compare a mirror with its lock file, or else with what its last apply wanted.
+
+    Works offline, and beside another process. A lock file that does not match the manifest is ignored, with a warning.
+    A file whose time differs from the index is read, as a plan does; if its bytes are right, the index takes the new
+    time, unless another process is working in the mirror.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
+    """
+    with mirror.index(write=False) as (index, warnings):
+        mirror.check_owner(index)
+        damaged = bool(warnings)
+        mirror.on_step(Step("looking at the mirror", index.count()))
+        lock = lock_files.lock_that_fits(warnings)
+        found = status(
+            mirror.root,
+            index,
+            manifest=manifest.source,
+            archive=archive_facts(manifest),
+            datasets=manifest.datasets,
+            lock=None if lock is None else (str(lock_path(manifest.source)), lock),
+            warnings=warnings,
+            on_step=mirror.on_step,
+        )
+    if found.refreshed and not damaged:
+        _save_times(mirror, found.refreshed)
+    return found
+
+
+def archive_facts(manifest: Manifest) -> dict[str, str | None]:
+    """Return the type and URL of a manifest's first archive."""
+    config = next(iter(manifest.archives.values()))
+    return {"type": config.type, "url": config.url}
+
+
+def _save_times(mirror: MirrorState, refreshed: Iterable[LocalScene]) -> None:
+    """Save the new times of files in the index, so that the next run need not read them again.
+
+    Nothing depends on it: it is skipped if the mirror cannot be written, or another process is working in it.
+    """
+    with suppress(SedasSyncError, OSError), mirror.locked(), mirror.index(write=True) as (index, _):
+        known = ((item, index.holding(item.id)) for item in refreshed)
+        index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
+
+
+def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
+    return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
 
 
 def status(

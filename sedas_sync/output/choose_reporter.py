@@ -9,7 +9,7 @@ _LOGS = 2
 """The verbosity from which a log goes to the terminal, which leaves no place for bars."""
 
 
-def view(*, json_lines: bool, level: int, progress: bool, summarise: bool = True) -> Reporter:
+def choose_reporter(*, json_lines: bool, level: int, progress: bool, summarise: bool = True) -> Reporter:
     """Choose how to show a run.
 
     Args:

@@ -33,7 +33,7 @@ class ProgressBars(PlainLines):
         self._done = threading.Event()
         self._painter: threading.Thread | None = None
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """Write one line above the bars."""
         self._foot.draw(above=line)
 
@@ -46,7 +46,7 @@ class ProgressBars(PlainLines):
             if isinstance(event, Progress | Fetched) and self._run is not None:
                 self._run.take(event, monotonic())
         if isinstance(event, Progress):
-            self.catch_up()
+            self.flush_failures()
             self._paint_from_now_on()
             return
         if isinstance(event, Summary | Started):

@@ -42,7 +42,7 @@ class Reporter:
         """Show how many scenes a search under way has found."""
         self.step(Step("searching", scenes))
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """Write one line to standard error."""
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
@@ -96,7 +96,7 @@ class PlainLines(Reporter):
         if isinstance(event, Failed) and self._failed and self._failed[0].error == event.error:
             self._failed.append(event)
             return
-        self.catch_up()
+        self.flush_failures()
         if isinstance(event, Failed):
             self._failed.append(event)
             return
@@ -106,23 +106,23 @@ class PlainLines(Reporter):
             return
         line, least = describe(event)
         if line and self._level >= least:
-            self.say(marked(line, look_of(sys.stderr)))
+            self.print(marked(line, look_of(sys.stderr)))
         if isinstance(event, Summary) and self._summarise and self._level >= 0:
             sys.stdout.write(summary(event, look_of(sys.stdout)) + "\n")
             sys.stdout.flush()
 
-    def catch_up(self) -> None:
+    def flush_failures(self) -> None:
         """Report the failures so far: in one line if all have one reason, such as a full disk."""
         failed, self._failed = self._failed, []
         if failed:
             line, _ = describe(failed[0])
             if len(failed) > 1:
                 line = f"failed: {count(len(failed), 'scene')}: {printable(failed[0].error)}"
-            self.say(marked(line, look_of(sys.stderr)))
+            self.print(marked(line, look_of(sys.stderr)))
 
     def close(self) -> None:
         """Report what is left to report."""
-        self.catch_up()
+        self.flush_failures()
 
     def step(self, step: Step) -> None:
         """Write now and then how far a step is."""
@@ -133,7 +133,7 @@ class PlainLines(Reporter):
         """Write a line that only says how far it is, if the last one was long ago."""
         if self._level >= 0 and self._clock() - self._beat >= HEARTBEAT:
             self._beat = self._clock()
-            self.say(line)
+            self.print(line)
 
 
 def describe(event: Event) -> tuple[str, int]:

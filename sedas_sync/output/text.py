@@ -1,8 +1,8 @@
 """Plain text: scenes, orders, what a mirror holds and summaries as people read them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sedas_sync.model.events import Progress, Step, Summary
 from sedas_sync.model.scene import Order, Scene
@@ -10,14 +10,13 @@ from sedas_sync.model.text import count, duration, printable, size
 from sedas_sync.output.style import PLAIN, Look, marked
 from sedas_sync.output.table import table
 
-if TYPE_CHECKING:  # their modules import the whole of the manifest and its geometry
-    from sedas_sync.planning.explain import Explanation
-    from sedas_sync.planning.lock import LockUpdate
-
 if TYPE_CHECKING:
     from sedas_sync.operations.adopt import Adoption, File
     from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import VerifyReport
+    from sedas_sync.output.documents.catalogue import SourcesEntry
+    from sedas_sync.planning.explain import Explanation
+    from sedas_sync.planning.lock import LockUpdate
 
 INTERRUPTED = range(129, 256)
 """The exit code of a run that was told to stop."""
@@ -91,7 +90,7 @@ def _entry(head: str, fact: str, look: Look, *, width: int = 8) -> str:
     return look.wrap(printable(fact), f"  {head:<{width}}  ")
 
 
-def relocked(of: "LockUpdate", *, check: bool, look: Look = PLAIN) -> str:
+def lock_update(of: "LockUpdate", *, check: bool, look: Look = PLAIN) -> str:
     """Write what has become of a lock: each difference, and how many scenes it has."""
     said = of.changes
     lines = [printable(difference) for difference in of.differences]
@@ -230,16 +229,16 @@ def _last_run(of: "Status", now: datetime) -> str:
     return f"Last run: {began}; it took {took}, ended {ago} ago with exit code {run.exit_code}."
 
 
-def sources(found: Iterable[Mapping[str, Any]], look: Look = PLAIN) -> str:
+def sources(found: Iterable["SourcesEntry"], look: Look = PLAIN) -> str:
     """Write what may be searched, archive by archive."""
     lines = []
     for archive in found:
-        lines.append(look.paint(printable(f"{archive['archive']} ({archive['type']})"), "bold"))
-        if not archive["satellites"] and not archive["source_groups"]:
+        lines.append(look.paint(printable(f"{archive.archive} ({archive.type})"), "bold"))
+        if not archive.satellites and not archive.source_groups:
             lines.append("  lists neither satellites nor source groups")
             continue
-        for title, key in (("satellites", "satellites"), ("source groups", "source_groups")):
-            names = ", ".join(str(item["name"]) for item in archive[key]) or "none"
+        for title, items in (("satellites", archive.satellites), ("source groups", archive.source_groups)):
+            names = ", ".join(str(item["name"]) for item in items) or "none"
             lines.append(_entry(title, names, look, width=13))
     return "\n".join(lines)
 

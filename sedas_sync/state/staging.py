@@ -29,8 +29,8 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.assets import file_differs, files_on_disk
 from sedas_sync.model.path_template import Layout
 from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
-from sedas_sync.transfer import FetchJob, FetchResult, Policy, partial_of
-from sedas_sync.transfer.partial import identity, note_name
+from sedas_sync.transfer.job import FetchJob, FetchResult, Policy
+from sedas_sync.transfer.partial import identity, note_name, partial_of
 
 SUFFIX = ".scene"
 _COMMIT = "commit.json"

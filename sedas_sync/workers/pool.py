@@ -21,7 +21,7 @@ from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Worker
-from sedas_sync.transfer import FetchJob, FetchResult
+from sedas_sync.transfer.job import FetchJob, FetchResult
 from sedas_sync.workers.claim import WorkerLost, clear
 from sedas_sync.workers.remote_job import (
     RemoteJob,

@@ -18,7 +18,11 @@ from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, Trans
 from sedas_sync.model.assets import scene_of_file
 from sedas_sync.model.scene import LocalSource, Query
 from sedas_sync.planning.product_name import described
-from sedas_sync.transfer import FetchJob, FetchStopped, Policy, SharedState, fetch, local_copy, partial_of
+from sedas_sync.transfer import local_copy
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy
+from sedas_sync.transfer.partial import partial_of
+from sedas_sync.transfer.shared_state import SharedState
 
 S2 = "S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117"
 S2_LATER = "S2B_MSIL1C_20190506T110629_N0207_R137_T30UXC_20190506T120832"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sedas_sync import __version__
-from sedas_sync.cli.main import COMMANDS
+from sedas_sync.cli.arguments import COMMANDS
 from sedas_sync.sandbox import RowCatalogue, make_row
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def test_version_and_help(workspace):
     shown = workspace.run("--help")
     assert shown.code == 0
     listed = re.findall(r"^  ([a-z]+) {2,}", shown.out.split("Commands:")[1], flags=re.MULTILINE)
-    assert listed == sorted(COMMANDS)
+    assert listed == sorted(command.name for command in COMMANDS)
     for command in listed:
         own = workspace.run(command, "--help")
         assert own.code == 0
@@ -43,7 +43,7 @@ def test_init_writes_a_manifest_that_validates_and_never_over_a_file(workspace):
     (workspace.path / "manifest.toml").write_text("mine")
     again = workspace.run("init")
     assert again.code == 2
-    assert "is already there" in again.err
+    assert "already exists" in again.err
     assert (workspace.path / "manifest.toml").read_text() == "mine"
 
 

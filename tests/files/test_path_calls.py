@@ -24,7 +24,6 @@ LAYER = {
     "state/memory.py": "opens the index after it checked the state folder by descriptor; SQLite takes only a path",
 }
 ELSEWHERE = {
-    "__main__.py": ({"open", "os.open"}, "opens /dev/null"),
     "operations/adopt.py": (
         {"open", ".open"},
         "reads a folder that the user names, and proves what it copies",

@@ -15,7 +15,9 @@ from sedas_sync import errors
 from sedas_sync.archives.head_sizes import remote_sizes
 from sedas_sync.model.scene import Download, Reach
 from sedas_sync.net import session, wire
-from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import FetchJob, Policy
+from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(200_000)
 SECRET = "Token 5f3a-very-secret"

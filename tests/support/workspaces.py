@@ -115,7 +115,7 @@ class WithinThisProcess(Workspace):
 
     def run(self, *arguments, timeout=60, **extra):
         from sedas_sync.cli import cli
-        from sedas_sync.cli.main import _tell_error
+        from sedas_sync.cli.main import report_error
 
         out, err = io.StringIO(), io.StringIO()
         code = 0
@@ -133,6 +133,6 @@ class WithinThisProcess(Workspace):
                 error.show()
                 code = 2
             except SedasSyncError as error:
-                _tell_error(error)
+                report_error(error)
                 code = error.exit_code
         return Ran(code, out.getvalue(), err.getvalue())

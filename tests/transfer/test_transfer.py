@@ -22,8 +22,11 @@ from msgspec.structs import replace
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.model.scene import Download, ProofLevel
-from sedas_sync.transfer import FetchJob, FetchStopped, Policy, Resumable, SharedState, answers, fetch, partial_of
-from sedas_sync.transfer.partial import identity, note_name
+from sedas_sync.transfer import answers
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy
+from sedas_sync.transfer.partial import Resumable, identity, note_name, partial_of
+from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(300_000)
 OTHER = make_zip(300_000, seed=7)
@@ -551,7 +554,9 @@ def test_values_and_errors_can_be_sent_to_other_processes(server, tmp_path):
 CHILD = """
 import resource, sys
 from sedas_sync import errors
-from sedas_sync.transfer import Job, Policy, fetch
+from sedas_sync.transfer import Job
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import Policy
 from sedas_sync.model.scene import Download, Reach
 url, root, limit, segments = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) or None
 if limit:

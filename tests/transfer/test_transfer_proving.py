@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from sedas_sync.files import zip_check
 from sedas_sync.files.integrity import Digester, Proof
 from sedas_sync.model.scene import Download, ProofLevel
-from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch, ranges
+from sedas_sync.transfer import ranges
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import FetchJob, Policy
 from sedas_sync.transfer.prove import Relay
 from sedas_sync.transfer.ranges import MEASURE, PROCESSORS, Meter
+from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(300_000, entries=4)
 

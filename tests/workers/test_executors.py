@@ -27,7 +27,7 @@ from sedas_sync.operations.apply import run as apply_run
 from sedas_sync.operations.apply.run import MAX_LOSSES, partial_path
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
-from sedas_sync.transfer import FetchJob, FetchStopped
+from sedas_sync.transfer.job import FetchJob, FetchStopped
 from sedas_sync.workers import claim, remote_job
 from sedas_sync.workers import pool as worker_pool
 from sedas_sync.workers.claim import WorkerLost

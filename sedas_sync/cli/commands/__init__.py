@@ -1,1 +1,1 @@
-"""One module a command, each with the command under its own name; they are imported when they are asked for."""
+"""One module for each command: its function `run` is called with the arguments in `sedas_sync.cli.arguments`."""

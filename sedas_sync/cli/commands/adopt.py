@@ -1,37 +1,30 @@
 """`sedas-sync adopt`."""
 
-from functools import partial
-from typing import Any, Literal
+import sys
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import (
     end_with,
-    event_view,
     interrupted,
-    opened_mirror,
-    print_json,
+    print_failures,
+    print_message,
+    print_warnings,
+    reporting,
     stopping,
-    tell,
-    tell_failures,
-    warn_all,
 )
 from sedas_sync.errors import ManifestError
+from sedas_sync.operations.adopt import File, How, Result
 from sedas_sync.output import text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.mirror import AdoptDocument
 
 
-@click.command()
-@manifest_argument
-@click.option("--from", "source", type=click.Path(file_okay=False), help="Take files from this folder.")
-@click.option("--copy", is_flag=True, help="With --from: copy instead of linking.")
-@click.option("--move", is_flag=True, help="With --from: move instead of linking.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Files read at once.")
-@click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
-@lock_timeout_option
-@global_options
-def adopt(
+def run(
     manifest: str,
+    *,
     source: str | None,
     copy: bool,
     move: bool,
@@ -40,42 +33,49 @@ def adopt(
     lock_timeout: float,
     common: Globals,
 ) -> None:
-    """Take files that are already there into the index, after checking them; fetches nothing."""
+    """Add files that are already on disk to the index."""
     if copy and move:
-        raise ManifestError("--copy and --move exclude each other: files come out of --from in one way")
-    how: Literal["link", "copy", "move"] = "copy" if copy else "move" if move else "link"
+        raise ManifestError("--copy and --move exclude each other: use one of them")
+    how: How = "copy" if copy else "move" if move else "link"
     if how != "link" and source is None:
-        raise ManifestError(f"--{how} says how files come out of another folder: it goes with --from")
-
-    def tell_file(view: Any, file: Any) -> None:
-        bad = file.result.value in ("wrong", "failed")
-        worth_a_line = file.result.value in ("adopted", "unwanted") or common.verbose
-        if (bad or (worth_a_line and not common.quiet)) and not (common.as_json and not bad):
-            view.say(text.adopted_file(file))
+        raise ManifestError(f"--{how} applies to files of another folder: it needs --from")
 
     with (
         opened_mirror(manifest, common) as mirror,
-        event_view(common, json_lines=False) as view,
-        stopping(mirror.stop, view) as caught,
+        reporting(common) as reporter,
+        stopping(mirror.stop, reporter) as caught,
     ):
-        mirror.on_step = view.step
+
+        def show(file: File) -> None:
+            if _is_shown(file, common):
+                reporter.print(text.adopted_file(file))
+
+        mirror.on_step = reporter.step
         done = mirror.adopt(
             source,
             how=how,
             jobs=jobs,
-            on_file=partial(tell_file, view),
-            on_event=view,
-            on_found=view.found,
+            on_file=show,
+            on_event=reporter,
+            on_found=reporter.found,
             lock_timeout=lock_timeout,
             take_over=take_over,
         )
-        view.close()
+        reporter.close()
         if caught:
-            tell(interrupted())
-        warn_all(done.warnings, common)
-        tell_failures(done.failures)
+            print_message(interrupted())
+        print_warnings(done.warnings, common)
+        print_failures(done.failures)
         if common.as_json:
-            print_json(done.to_json())
+            sys.stdout.writelines(json_lines(AdoptDocument.of(done)))
         elif not common.quiet:
             click.echo(text.adoption(done))
         end_with(128 + caught[0] if caught else done.exit_code)
+
+
+def _is_shown(file: File, common: Globals) -> bool:
+    if file.result in (Result.WRONG, Result.FAILED):
+        return True
+    if common.quiet or common.as_json:
+        return False
+    return file.result in (Result.ADOPTED, Result.UNWANTED) or bool(common.verbose)

@@ -2,67 +2,52 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
-from sedas_sync.cli.options import (
-    Globals,
-    datasets_option,
-    global_options,
-    lock_timeout_option,
-    locked_option,
-    manifest_argument,
-    prune_option,
-)
+from sedas_sync.api import Mirror
+from sedas_sync.cli.commands.export import print_exported
+from sedas_sync.cli.commands.plan import run_plan
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import (
     end_with,
-    event_view,
     interrupted,
     interruptible,
     opened_file,
-    opened_mirror,
+    print_message,
+    print_warnings,
+    reporting,
     stopping,
-    tell,
-    warn_all,
 )
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.model.events import Summary
+from sedas_sync.model.scene import ActionKind
+from sedas_sync.model.text import count, printable
+from sedas_sync.output import text
+from sedas_sync.output.reporters import Reporter
+from sedas_sync.planning.compare import Plan
+from sedas_sync.planning.prune import DEFAULT, PruneLimit
+from sedas_sync.planning.saved_plan import SavedPlan, loads
+from sedas_sync.workers.dask import dask_cluster
 
 _REASONS = 3
-"""Reasons for waiting that are told at the end of a run, of those that are an archive's own."""
+"""The number of reasons for waiting that are printed at the end of a run."""
 
 
-@click.command()
-@manifest_argument
-@datasets_option
-@click.option("--dry-run", is_flag=True, help="Only plan.")
-@click.option("--no-wait", is_flag=True, help="Do not wait for LTA orders that are not ready.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Downloads at once, over all workers.")
-@click.option(
-    "--executor", type=click.Choice(["threads", "dask"]), default="threads", help="Who downloads.  [default: threads]"
-)
-@click.option(
-    "--scheduler", metavar="ADDRESS", help="Dask's scheduler, or its scheduler file.  [DASK_SCHEDULER_ADDRESS]"
-)
-@prune_option
-@click.option("--max-prune", metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]")
-@click.option("--yes", is_flag=True, help="Answer yes to every question.")
-@click.option("--take-over", is_flag=True, help="Take the mirror from the manifest it belongs to.")
-@click.option("--plan", "saved", type=click.Path(dir_okay=False), help="Carry out exactly this plan of `plan --out`.")
-@locked_option
-@click.option("--update-lock", is_flag=True, help="Bring the lock up to date afterwards, digests too.")
-@click.option("--export", type=click.Choice(["stac"]), help="Afterwards bring this catalogue up to date, in stac/.")
-@lock_timeout_option
-@global_options
-def apply(
+def run(
     manifest: str,
+    *,
     datasets: tuple[str, ...],
     dry_run: bool,
     no_wait: bool,
     jobs: int | None,
-    executor: str,
+    executor: Literal["threads", "dask"],
     scheduler: str | None,
     prune: bool,
     max_prune: str | None,
@@ -75,103 +60,78 @@ def apply(
     lock_timeout: float,
     common: Globals,
 ) -> None:
-    """Make the folder what the manifest says."""
-    from sedas_sync.planning.prune import DEFAULT, PruneLimit  # noqa: PLC0415  # only where it is needed: start-up is short
-
+    """Make the folder match the manifest."""
     limit = DEFAULT if max_prune is None else PruneLimit.parse(max_prune)
     address = _scheduler(executor, scheduler)
-    _refuse_mixtures(
-        saved=saved,
-        datasets=datasets,
-        dry_run=dry_run,
-        locked=locked,
-        update_lock=update_lock,
-        prune=prune,
-        export=export,
-    )
+    if saved is not None and (datasets or dry_run or locked or update_lock or prune):
+        raise ManifestError(
+            "--plan is a whole plan: it cannot go with --dataset, --dry-run, --locked, --update-lock or --prune"
+        )
+    if update_lock and (datasets or locked or dry_run):
+        raise ManifestError(
+            "--update-lock needs a search of the whole manifest: it cannot go with --dataset, --locked or --dry-run"
+        )
+    if export is not None and dry_run:
+        raise ManifestError("--export writes the catalogue after the run: it cannot go with --dry-run")
     if dry_run:
-        from sedas_sync.cli.commands.plan import run_plan  # noqa: PLC0415  # only where it is needed: start-up is short
-
         run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     with (
         opened_mirror(manifest, common) as mirror,
         _workers(address) as workers,
-        event_view(common, json_lines=common.as_json) as view,
+        reporting(common, json_lines=common.as_json) as reporter,
     ):
         mirror.check_choice(datasets, prune=prune)
         given = None if saved is None else _saved_plan(mirror, saved)
         if locked:
             mirror.checked_lock()
         if update_lock:
-            warn_all(mirror.check_old_lock(), common)
+            print_warnings(mirror.check_old_lock(), common)
         if export is not None:
             mirror.catalogue_folder()
-        mirror.on_step = view.step
-        with interruptible(view), mirror.locked(timeout=lock_timeout):
-            command = "apply"
+        mirror.on_step = reporter.step
+        with interruptible(reporter), mirror.locked(timeout=lock_timeout):
             if given is not None:
-                made, command = mirror.resume_plan(given, take_over=take_over), given.command
+                plan, command = mirror.resume_plan(given, take_over=take_over), given.command
             else:
-                made = mirror.plan(
+                command = "apply"
+                plan = mirror.plan(
                     datasets=datasets,
-                    on_event=view,
-                    on_found=view.found,
+                    on_event=reporter,
+                    on_found=reporter.found,
                     take_over=take_over,
                     locked=locked,
                     prune=prune,
                 )
-            with stopping(mirror.stop, view) as caught:
+            with stopping(mirror.stop, reporter) as caught:
                 summary = mirror.apply(
-                    made,
-                    on_event=view,
+                    plan,
+                    on_event=reporter,
                     wait=not no_wait,
                     jobs=jobs,
                     executor=workers,
                     take_over=take_over,
                     max_prune=limit,
-                    confirm=_confirm(view, "Remove {} of the {} files that the mirror holds?", yes=yes),
-                    confirm_replacing=_confirm(view, "Replace {} of the {} scenes that the mirror holds?", yes=yes),
+                    confirm=_confirm(reporter, "Remove {} of the {} files in the mirror?", yes=yes),
+                    confirm_replacing=_confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=yes),
                     command=command,
                 )
             if update_lock and not caught:
-                _update_lock(mirror, made, common)
+                _update_lock(mirror, plan, common)
             exported = export is None or bool(caught) or _export(mirror, common)
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
-            tell(interrupted())
+            print_message(interrupted())
         elif not common.quiet:
-            _tell_next(summary, made)
+            _print_next(summary, plan)
         end_with(code if exported or code not in (0, 3) else 1)
 
 
-def _refuse_mixtures(
-    *,
-    saved: str | None,
-    datasets: tuple[str, ...],
-    dry_run: bool,
-    locked: bool,
-    update_lock: bool,
-    prune: bool,
-    export: str | None,
-) -> None:
-    if saved is not None and (datasets or dry_run or locked or update_lock or prune):
-        raise ManifestError(
-            "--plan is the whole plan: no --dataset, --dry-run, --locked, --update-lock or --prune goes with it"
-        )
-    if update_lock and (datasets or locked or dry_run):
-        raise ManifestError("--update-lock needs a search of the whole manifest: no --dataset, --locked or --dry-run")
-    if export is not None and dry_run:
-        raise ManifestError(
-            "--export writes the catalogue of what is there after the run: it does not go with --dry-run"
-        )
-
-
-def _scheduler(executor: str, scheduler: str | None) -> str | None:
-    """The address of Dask's scheduler; None where threads of this process do the work."""
+def _scheduler(executor: Literal["threads", "dask"], scheduler: str | None) -> str | None:
+    """Return the address of Dask's scheduler; None if threads of this process download."""
     if executor == "threads":
         if scheduler is not None:
-            raise ManifestError("--scheduler goes with --executor dask")
+            raise ManifestError("--scheduler needs --executor dask")
         return None
     address = scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if not address:
@@ -179,37 +139,12 @@ def _scheduler(executor: str, scheduler: str | None) -> str | None:
     return address
 
 
-def _workers(address: str | None) -> AbstractContextManager[Any]:
-    if address is None:
-        return nullcontext()
-    from sedas_sync.workers.dask import dask_cluster  # noqa: PLC0415  # only where it is needed: start-up is short
-
-    return dask_cluster(address)
+def _workers(address: str | None) -> AbstractContextManager[Executor | None]:
+    return nullcontext() if address is None else dask_cluster(address)
 
 
-def _tell_next(summary: Any, made: Any) -> None:
-    """What is left to be done, where something is."""
-    from collections import Counter  # noqa: PLC0415  # only where it is needed: start-up is short
-
-    from sedas_sync.model.scene import ActionKind  # noqa: PLC0415  # as above
-    from sedas_sync.model.text import count, printable  # noqa: PLC0415  # as above
-
-    if summary.failed:
-        told = "the same command tries again; `sedas-sync why ID` tells what is known of a scene"
-        tell(f"{count(summary.failed, 'failure')}: {told}.")
-    # What no order brings comes by nothing that this program can do, so the reason has to be read.
-    alone = Counter(action.reason for action in made.actions if action.kind is ActionKind.WAIT and action.order is None)
-    for reason, number in alone.most_common(_REASONS):
-        tell(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
-    if summary.pending > alone.total():
-        told = "still to come from the long-term archive: run the same command again later"
-        tell(f"{count(summary.pending - alone.total(), 'scene')} {told}.")
-
-
-def _saved_plan(mirror: Any, file: str) -> Any:
-    """A plan of `plan --out`, which was made from what the manifest says."""
-    from sedas_sync.planning.saved_plan import loads  # noqa: PLC0415  # only where it is needed: start-up is short
-
+def _saved_plan(mirror: Mirror, file: str) -> SavedPlan:
+    """Read a plan from `plan --out` that was made from this manifest."""
     with opened_file(file, "r") as opened:
         try:
             saved = loads(opened.read(), file)
@@ -219,43 +154,56 @@ def _saved_plan(mirror: Any, file: str) -> Any:
     return saved
 
 
-def _update_lock(mirror: Any, made: Any, common: Globals) -> None:
-    from sedas_sync.output import text  # noqa: PLC0415  # only where it is needed: start-up is short
-
-    if made.failures or not made.search_complete:
-        click.echo("The lock is left as it is: the search failed or stayed incomplete.", err=True)
+def _update_lock(mirror: Mirror, plan: Plan, common: Globals) -> None:
+    if plan.failures or not plan.search_complete:
+        click.echo("The lock file is not changed: the search failed or is incomplete.", err=True)
         return
-    locked = mirror.relock(made, applied=True)
+    update = mirror.relock(plan, applied=True)
     if not common.quiet:
-        click.echo(text.relocked(locked, check=False), err=True)
+        click.echo(text.lock_update(update, check=False), err=True)
 
 
-def _export(mirror: Any, common: Globals) -> bool:
-    """Bring the STAC catalogue up to date; says whether that went well, after telling why not."""
-    from sedas_sync.cli.commands.export import tell_exported  # noqa: PLC0415  # only where it is needed
-
+def _export(mirror: Mirror, common: Globals) -> bool:
+    """Update the STAC catalogue. Prints an error, and returns False, if that fails."""
     try:
-        tell_exported(mirror.export("stac", unless_fresh=True), common, to_stderr=True)
+        print_exported(mirror.export("stac", unless_fresh=True), common, to_stderr=True)
     except SedasSyncError as error:
-        tell(f"error: the catalogue was not written: {error}")
+        print_message(f"error: the catalogue was not written: {error}")
         return False
     return True
 
 
-def _confirm(view: Any, question: str, *, yes: bool) -> Callable[[int, int], bool]:
-    """Ask whether so many may be removed, or replaced, of so many: more than is done without a question."""
+def _print_next(summary: Summary, plan: Plan) -> None:
+    """Print what is left to do, if anything."""
+    if summary.failed:
+        print_message(
+            f"{count(summary.failed, 'failure')}: run the same command to try again; "
+            "`sedas-sync why ID` explains a scene."
+        )
+    # A scene that waits without an order comes by nothing that this program does, so its reason matters.
+    alone = Counter(action.reason for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None)
+    for reason, number in alone.most_common(_REASONS):
+        print_message(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
+    if ordered := max(0, summary.pending - alone.total()):
+        print_message(
+            f"{count(ordered, 'scene')} still to come from the long-term archive: run the same command again later."
+        )
 
-    def ask(count: int, held: int) -> bool:
+
+def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Callable[[int, int], bool]:
+    """Return a function that asks whether so many of so many may be removed or replaced."""
+
+    def ask(number: int, total: int) -> bool:
         if yes:
             return True
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
-        view.close()
+        reporter.close()
         try:
             with interruptible():
-                return click.confirm(question.format(count, held), err=True)
+                return click.confirm(question.format(number, total), err=True)
         except click.Abort:
-            # The end of input, which is no consent; an interruption has ended the process.
+            # The end of input, which is not consent. A signal has ended the process.
             click.echo(err=True)
             return False
 

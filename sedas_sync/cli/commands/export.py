@@ -5,50 +5,46 @@ from dataclasses import replace
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.session import end_with, event_view, interruptible, opened_mirror, print_json, tell, tell_failures
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import end_with, interruptible, print_failures, print_message, reporting
 from sedas_sync.errors import ManifestError
-from sedas_sync.output.export import FORMATS, Exported, Format
+from sedas_sync.model.text import count
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.catalogue import ExportDocument
+from sedas_sync.output.export import Exported, Format
 
-_TOLD = 10
+_LISTED = 10
 
 
-@click.command()
-@manifest_argument
-@click.option("--format", "how", type=click.Choice(FORMATS), required=True, help="How to write the catalogue.")
-@click.option(
-    "--out", type=click.Path(), help="The file, or the folder of a STAC catalogue.  [default: standard output; stac/]"
-)
-@global_options
-def export(manifest: str, how: Format, out: str | None, common: Globals) -> None:
-    """Write the mirror's catalogue for other tools."""
+def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None:
+    """Export the mirror's catalogue for other tools."""
     to_stdout = out is None and how != "stac"
     if to_stdout and common.as_json:
-        raise ManifestError(f"--json says what was written: with --format {how} it needs --out FILE")
-    # Bars would stand in the middle of what is printed.
+        raise ManifestError(f"--json prints what was written: with --format {how} it needs --out FILE")
+    # Bars would stand in the middle of the catalogue.
     common = replace(common, progress=False) if to_stdout and sys.stdout.isatty() else common
-    viewed = event_view(common, json_lines=False)
-    with opened_mirror(manifest, common) as mirror, viewed as view, interruptible(view):
-        mirror.on_step = view.step
+    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
+        mirror.on_step = reporter.step
         done = mirror.export(how, sys.stdout.buffer if to_stdout else out)
-        view.close()
-        tell_exported(done, common, to_stderr=to_stdout)
+        reporter.close()
+        print_exported(done, common, to_stderr=to_stdout)
         if common.as_json:
-            print_json(done.to_json())
+            sys.stdout.writelines(json_lines(ExportDocument.of(done)))
         end_with(done.exit_code)
 
 
-def tell_exported(done: Exported, common: Globals, *, to_stderr: bool) -> None:
-    """What was left out, and what was written where."""
-    tell_failures(done.failures)
+def print_exported(done: Exported, common: Globals, *, to_stderr: bool) -> None:
+    """Print which scenes were left out, and what was written where."""
+    print_failures(done.failures)
     if common.quiet:
         return
-    for item in done.left_out[:_TOLD]:
-        tell(f"warning: left out {item.id}: {item.error}")
-    if len(done.left_out) > _TOLD:
-        tell(f"warning: left out {len(done.left_out) - _TOLD} more; --json names all")
+    for item in done.left_out[:_LISTED]:
+        print_message(f"warning: left out {item.id}: {item.error}")
+    if len(done.left_out) > _LISTED:
+        print_message(f"warning: left out {len(done.left_out) - _LISTED} more; --json lists them all")
     if done.out is not None and not common.as_json:
-        scenes = f"{done.scenes} scene{'' if done.scenes == 1 else 's'}"
+        scenes = count(done.scenes, "scene")
         click.echo(
             f"Wrote {scenes} to {done.out}." if done.written else f"{done.out} is up to date: {scenes}.", err=to_stderr
         )

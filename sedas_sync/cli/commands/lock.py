@@ -5,45 +5,42 @@ from contextlib import nullcontext
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import (
     CHANGES_TO_MAKE,
     end_with,
-    event_view,
     interruptible,
-    opened_mirror,
-    print_json,
-    tell,
-    tell_failures,
-    warn_all,
+    print_error,
+    print_failures,
+    print_warnings,
+    reporting,
 )
 from sedas_sync.errors import AuthenticationError
 from sedas_sync.output import text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.plan import LockDocument
 from sedas_sync.output.style import look_of
 
 
-@click.command()
-@manifest_argument
-@click.option("--check", is_flag=True, help="Only say what would change; exit with 10 where anything would.")
-@lock_timeout_option
-@global_options
-def lock(manifest: str, check: bool, lock_timeout: float, common: Globals) -> None:
-    """Pin the scenes that the manifest stands for in its lock, digests of those in the mirror too."""
-    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
-        warn_all(mirror.check_old_lock(write=not check), common)
-        mirror.on_step = view.step
+def run(manifest: str, *, check: bool, lock_timeout: float, common: Globals) -> None:
+    """Write the lock file, or print what would change in it."""
+    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
+        print_warnings(mirror.check_old_lock(write=not check), common)
+        mirror.on_step = reporter.step
         with nullcontext() if check else mirror.locked_if_there(timeout=lock_timeout):
-            made = mirror.plan(on_event=view, on_found=view.found)
-            view.close()
-            warn_all(made.warnings, common)
-            if made.failures or not made.search_complete:
-                tell_failures(made.failures)
-                if any(failure.refused for failure in made.failures):
-                    tell("error: the lock is left as it is, since a search was refused")
+            plan = mirror.plan(on_event=reporter, on_found=reporter.found)
+            reporter.close()
+            print_warnings(plan.warnings, common)
+            if plan.failures or not plan.search_complete:
+                print_failures(plan.failures)
+                if any(failure.refused for failure in plan.failures):
+                    print_error("the lock file is not changed: the archive refused a search")
                     end_with(AuthenticationError.exit_code)
-            locked = mirror.relock(made, write=not check)
+            update = mirror.relock(plan, write=not check)
         if common.as_json:
-            print_json({"schema": 1, "manifest": mirror.manifest.source, "check": check, **locked.to_json()})
+            document = LockDocument.of(update, manifest=mirror.manifest.source, check=check)
+            sys.stdout.writelines(json_lines(document))
         elif not common.quiet:
-            click.echo(text.relocked(locked, check=check, look=look_of(sys.stdout)))
-        end_with(CHANGES_TO_MAKE if check and locked.news else 0)
+            click.echo(text.lock_update(update, check=check, look=look_of(sys.stdout)))
+        end_with(CHANGES_TO_MAKE if check and update.news else 0)

@@ -5,39 +5,33 @@ from datetime import UTC, datetime
 
 import click
 
-from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
-from sedas_sync.cli.session import opened_mirror, print_json, warn_all
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import print_warnings
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.text import printable
 from sedas_sync.output import text
+from sedas_sync.output.documents.base import OrderEntry, json_lines
 from sedas_sync.output.style import look_of
 
 
-@click.command()
-@manifest_argument
-@click.option(
-    "--forget", metavar="ID", help="Forget an order, by its id or its scene's.", shell_complete=completer("orders")
-)
-@global_options
-def orders(manifest: str, forget: str | None, common: Globals) -> None:
-    """Show the LTA orders of this mirror."""
+def run(manifest: str, *, forget: str | None, common: Globals) -> None:
+    """List the LTA orders of a mirror, or forget one."""
     with opened_mirror(manifest, common) as mirror:
-        said: list[str] = []
+        warnings: list[str] = []
         if forget is not None:
-            forgotten = mirror.forget_order(forget, warn=said.append)
-            warn_all(tuple(said), common)
+            forgotten = mirror.forget_order(forget, warn=warnings.append)
+            print_warnings(warnings, common)
             if not forgotten:
-                raise ManifestError(f"{mirror.root}: remembers no order {forget!r}")
+                raise ManifestError(f"{mirror.root}: has no order {forget!r}")
             if not common.as_json and not common.quiet:
                 click.echo(f"Forgot {printable(forget)}.")
                 return
-        said.clear()
-        known, now = mirror.orders(warn=said.append), datetime.now(UTC)
-        warn_all(tuple(said), common)
+        warnings.clear()
+        known, now = mirror.orders(warn=warnings.append), datetime.now(UTC)
+        print_warnings(warnings, common)
         if common.as_json:
-            from sedas_sync.operations.status import order_json  # noqa: PLC0415  # imports what a manifest needs
-
-            print_json([order_json(order, now) for order in known])
+            sys.stdout.writelines(json_lines([OrderEntry.of(order, now) for order in known]))
         elif known:
             click.echo(text.orders(known, now, look_of(sys.stdout)))
         elif not common.quiet:

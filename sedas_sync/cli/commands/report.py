@@ -1,32 +1,25 @@
 """`sedas-sync report`."""
 
+import sys
+
 import click
 
-from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.session import event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import interruptible, print_warnings, reporting
+from sedas_sync.model.text import count, printable, size
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.catalogue import ReportDocument
 
 
-@click.command()
-@manifest_argument
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Where to.  [default: <manifest stem>.html beside it]",
-)
-@global_options
-def report(manifest: str, out: str | None, common: Globals) -> None:
-    """Write one HTML page of footprints, acquisitions, orders and failures; asks nobody."""
-    viewed = event_view(common, json_lines=False)
-    with opened_mirror(manifest, common) as mirror, viewed as view, interruptible(view):
-        mirror.on_step = view.step
+def run(manifest: str, *, out: str | None, common: Globals) -> None:
+    """Write one HTML page about a mirror."""
+    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
+        mirror.on_step = reporter.step
         written = mirror.report(out)
-        view.close()
-        warn_all(written.warnings, common)
+        reporter.close()
+        print_warnings(written.warnings, common)
         if common.as_json:
-            print_json(written.to_json())
+            sys.stdout.writelines(json_lines(ReportDocument.of(written)))
         elif not common.quiet:
-            from sedas_sync.model.text import printable, size  # noqa: PLC0415  # only where it is needed
-
-            noun = "scene" if written.scenes == 1 else "scenes"
-            click.echo(f"Wrote {printable(written.path)}: {written.scenes:,} {noun}, {size(written.bytes)}.")
+            click.echo(f"Wrote {printable(written.path)}: {count(written.scenes, 'scene')}, {size(written.bytes)}.")

@@ -4,23 +4,23 @@ import sys
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.session import event_view, interruptible, opened_mirror, print_json
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import interruptible, reporting
 from sedas_sync.model.events import Step
 from sedas_sync.output import text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.catalogue import SourcesDocument, SourcesEntry
 from sedas_sync.output.style import look_of
 
 
-@click.command()
-@manifest_argument
-@global_options
-def sources(manifest: str, common: Globals) -> None:
-    """Show the satellites and source groups this account may search."""
-    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
-        view.step(Step("asking the archive"))
-        found = mirror.sources()
-        view.close()
+def run(manifest: str, *, common: Globals) -> None:
+    """List the satellites and source groups that this account may search."""
+    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
+        reporter.step(Step("asking the archive"))
+        found = [SourcesEntry(**archive) for archive in mirror.sources()]
+        reporter.close()
         if common.as_json:
-            print_json({"schema": 1, "archives": found})
-            return
-        click.echo(text.sources(found, look_of(sys.stdout)))
+            sys.stdout.writelines(json_lines(SourcesDocument(archives=found)))
+        else:
+            click.echo(text.sources(found, look_of(sys.stdout)))

@@ -5,24 +5,34 @@ from datetime import UTC, datetime
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.session import event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import interruptible, print_warnings, reporting, start_logging
+from sedas_sync.operations.load import load_manifest
+from sedas_sync.operations.lock import LockFiles
+from sedas_sync.operations.status import mirror_status
 from sedas_sync.output import text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.mirror import StatusDocument
 from sedas_sync.output.style import look_of
+from sedas_sync.state.mirror_state import MirrorState
 
 
-@click.command()
-@manifest_argument
-@global_options
-def status(manifest: str, common: Globals) -> None:
-    """Show what the mirror holds against what the last apply wanted; asks nobody."""
-    viewed = event_view(common, json_lines=False)
-    with opened_mirror(manifest, common) as mirror, viewed as view, interruptible(view):
-        mirror.on_step = view.step
-        found, now = mirror.status(), datetime.now(UTC)
-        view.close()
-        warn_all(found.warnings, common)
+def run(manifest: str, *, common: Globals) -> None:
+    """Show how the mirror compares with its lock file or its last apply."""
+    start_logging(common)
+    checked = load_manifest(manifest)
+    state = MirrorState(checked, _now)
+    with reporting(common) as reporter, interruptible(reporter):
+        state.on_step = reporter.step
+        # Not by `sedas_sync.api`, which imports all that a download needs.
+        found, now = mirror_status(checked, state, LockFiles(checked, state, _now)), _now()
+        reporter.close()
+        print_warnings(found.warnings, common)
         if common.as_json:
-            print_json(found.to_json(now))
+            sys.stdout.writelines(json_lines(StatusDocument.of(found, now)))
         elif not common.quiet:
             click.echo(text.status(found, now, look_of(sys.stdout)))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

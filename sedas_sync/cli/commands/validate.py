@@ -1,29 +1,28 @@
 """`sedas-sync validate`."""
 
+import sys
+
 import click
 
-from sedas_sync.cli.options import Globals, global_options, manifest_argument
-from sedas_sync.cli.session import print_json
+from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.text import count
+from sedas_sync.operations.load import load_manifest
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.catalogue import ValidateDocument
 
 
-@click.command()
-@manifest_argument
-@global_options
-def validate(manifest: str, common: Globals) -> None:
+def run(manifest: str, *, common: Globals) -> None:
     """Check a manifest without the network."""
-    from sedas_sync.operations.load import load_manifest  # noqa: PLC0415  # only where it is needed: start-up is short
-
     try:
-        checked = load_manifest(manifest)
+        datasets = tuple(load_manifest(manifest).datasets)
     except ManifestError as error:
         if common.as_json:
-            print_json({"schema": 1, "manifest": manifest, "valid": False, "problems": list(error.problems)})
+            document = ValidateDocument(manifest=manifest, valid=False, problems=error.problems)
+            sys.stdout.writelines(json_lines(document))
         raise
     if common.as_json:
-        print_json(
-            {"schema": 1, "manifest": manifest, "valid": True, "problems": [], "datasets": list(checked.datasets)}
-        )
+        document = ValidateDocument(manifest=manifest, valid=True, problems=(), datasets=datasets)
+        sys.stdout.writelines(json_lines(document))
     elif not common.quiet:
-        count = len(checked.datasets)
-        click.echo(f"{manifest}: valid, {count} dataset{'' if count == 1 else 's'}")
+        click.echo(f"{manifest}: valid, {count(len(datasets), 'dataset')}")

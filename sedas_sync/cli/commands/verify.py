@@ -1,48 +1,43 @@
 """`sedas-sync verify`."""
 
+import sys
 from contextlib import nullcontext
 
 import click
 
-from sedas_sync.cli.options import Globals, global_options, lock_timeout_option, manifest_argument
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import (
     end_with,
-    event_view,
     interrupted,
     interruptible,
-    opened_mirror,
-    print_json,
+    print_message,
+    print_warnings,
+    reporting,
     stopping,
-    tell,
-    warn_all,
 )
 from sedas_sync.output import text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.mirror import VerifyDocument
 
 
-@click.command()
-@manifest_argument
-@click.option("--repair", is_flag=True, help="Fetch anew what is missing, changed or corrupt.")
-@click.option("--no-wait", is_flag=True, help="With --repair: do not wait for LTA orders that are not ready.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Files read (and with --repair, fetched) at once.")
-@lock_timeout_option
-@global_options
-def verify(manifest: str, repair: bool, no_wait: bool, jobs: int | None, lock_timeout: float, common: Globals) -> None:
-    """Read the mirror's bytes again, and name what is missing, changed, corrupt or unknown."""
-    viewed = event_view(common, json_lines=False, summary=not common.as_json)
-    with opened_mirror(manifest, common) as mirror, viewed as view, interruptible(view):
-        mirror.on_step = view.step
+def run(manifest: str, *, repair: bool, no_wait: bool, jobs: int | None, lock_timeout: float, common: Globals) -> None:
+    """Read the mirror's files again, list what is wrong, and with `repair` download it again."""
+    shown = reporting(common, summary=not common.as_json)
+    with opened_mirror(manifest, common) as mirror, shown as reporter, interruptible(reporter):
+        mirror.on_step = reporter.step
         caught: list[int] = []
         with mirror.locked(timeout=lock_timeout) if repair else nullcontext():
             report = mirror.verify(jobs=jobs)
-            view.close()
-            warn_all(report.warnings, common)
+            reporter.close()
+            print_warnings(report.warnings, common)
             if not common.as_json and (not common.quiet or report.bad):
                 click.echo(text.verified(report), err=common.quiet)
             if repair and report.bad:
-                with stopping(mirror.stop, view) as caught:
-                    report = mirror.repair(report, on_event=view, wait=not no_wait, jobs=jobs)
+                with stopping(mirror.stop, reporter) as caught:
+                    report = mirror.repair(report, on_event=reporter, wait=not no_wait, jobs=jobs)
         if caught:
-            tell(interrupted())
+            print_message(interrupted())
         if common.as_json:
-            print_json(report.to_json())
+            sys.stdout.writelines(json_lines(VerifyDocument.of(report)))
         end_with(128 + caught[0] if caught else report.exit_code)

@@ -4,30 +4,26 @@ import sys
 
 import click
 
-from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
-from sedas_sync.cli.session import end_with, event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import end_with, interruptible, print_warnings, reporting
 from sedas_sync.output import text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.plan import WhyDocument
 from sedas_sync.output.style import look_of
 from sedas_sync.planning.sources import product_id
 
 
-@click.command()
-@click.argument("scene_id", metavar="ID", shell_complete=completer("scenes"))
-@manifest_argument
-@global_options
-def why(scene_id: str, manifest: str, common: Globals) -> None:
-    """Explain one scene: who wants it or what leaves it out, what is here of it, what comes next.
-
-    ID may be the path of its file, or end in .SAFE.
-    """
+def run(scene_id: str, *, manifest: str, common: Globals) -> None:
+    """Explain one scene, named by its id or the path of its file."""
     scene_id = product_id(scene_id.rpartition("/")[2])
-    with opened_mirror(manifest, common) as mirror, event_view(common, json_lines=False) as view, interruptible(view):
-        mirror.on_step = view.step
-        found = mirror.why(scene_id, on_found=view.found)
-        view.close()
-        warn_all(found.warnings, common)
+    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
+        mirror.on_step = reporter.step
+        found = mirror.why(scene_id, on_found=reporter.found)
+        reporter.close()
+        print_warnings(found.warnings, common)
         if common.as_json:
-            print_json(found.to_json())
+            sys.stdout.writelines(json_lines(WhyDocument.of(found)))
         else:
             click.echo(text.explanation(found, look_of(sys.stdout)))
         end_with(0 if found.known else 1)

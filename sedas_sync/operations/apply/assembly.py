@@ -21,7 +21,7 @@ from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.operations.apply.orders import Answered, Task
 from sedas_sync.state.staging import StagedScene
-from sedas_sync.transfer import FetchJob, FetchResult, Policy
+from sedas_sync.transfer.job import FetchJob, FetchResult, Policy
 
 
 class Loop(Protocol):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives import Archive, connections_of
 from sedas_sync.files.integrity import Filehash
-from sedas_sync.transfer import Policy
+from sedas_sync.transfer.job import Policy
 
 
 class ConnectionLimits:

@@ -11,7 +11,7 @@ from sedas_sync.operations.apply.run import Options
 from sedas_sync.operations.plan import filehash_of
 from sedas_sync.planning.compare import TRANSFERS, Plan
 from sedas_sync.state.index import NO_FACTS, Index
-from sedas_sync.transfer import Policy
+from sedas_sync.transfer.job import Policy
 
 NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 """Actions whose scenes are still to come from somewhere."""

@@ -51,9 +51,10 @@ from sedas_sync.planning.compare import TRANSFERS, Plan, kept_until
 from sedas_sync.state.database import FULL as DISK_FULL
 from sedas_sync.state.index import Index
 from sedas_sync.state.staging import partial_path
-from sedas_sync.transfer import FetchJob, FetchResult, FetchStopped, Policy, SharedState, fetch, partial_of
-from sedas_sync.transfer.fetch import FULL, connections_left, takes_nothing
-from sedas_sync.transfer.partial import remove_stale_notes
+from sedas_sync.transfer.fetch import FULL, connections_left, fetch, takes_nothing
+from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped, Policy
+from sedas_sync.transfer.partial import partial_of, remove_stale_notes
+from sedas_sync.transfer.shared_state import SharedState
 from sedas_sync.workers.claim import clear, fetch_claimed
 from sedas_sync.workers.pool import FOLDER, WorkerLost, WorkerPool, remove_run_folder
 from sedas_sync.workers.remote_job import RemoteRetry

@@ -1,0 +1,39 @@
+"""Open the mirror of a manifest for a command."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sedas_sync.api import Mirror
+from sedas_sync.archives.replay import read_record
+from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import opened_file, start_logging
+from sedas_sync.operations.load import load_manifest
+
+
+@contextmanager
+def opened_mirror(
+    manifest: str, common: Globals, *, record: str | None = None, replay: str | None = None
+) -> Iterator[Mirror]:
+    """Open the mirror of a manifest.
+
+    Args:
+        manifest: the manifest's file.
+        common: the global options.
+        record: write all answers of the archives to this file.
+        replay: take the answers from this file instead of asking the archives.
+    """
+    start_logging(common)
+    checked = load_manifest(manifest)
+    if replay is not None:
+        with opened_file(replay, "r") as file:
+            saved = read_record(file, replay)
+        answering = {key: saved.archive(key) for key in checked.archives}
+        with Mirror(checked, archives=answering, clock=lambda: saved.now) as mirror:
+            yield mirror
+    elif record is not None:
+        with opened_file(record, "w") as file, Mirror(checked, prompt=sys.stdin.isatty(), record=file) as mirror:
+            yield mirror
+    else:
+        with Mirror(checked, prompt=sys.stdin.isatty()) as mirror:
+            yield mirror

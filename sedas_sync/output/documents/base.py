@@ -1,0 +1,124 @@
+"""What several documents share, and how a document is written."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+import msgspec
+from msgspec import UNSET, Meta, Struct
+
+from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.model.text import as_json
+
+Count = Annotated[int, Meta(ge=0)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Time = Annotated[
+    str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", extra_json_schema={"format": "date-time"})
+]
+"""UTC, with milliseconds."""
+
+
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An object in a document. A field whose default is `UNSET` is left out of the JSON if it is not set."""
+
+
+class Document(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A document as a whole."""
+
+    schema: Literal[1] = 1
+    """Version of this document's shape."""
+
+
+class ArchiveEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An archive."""
+
+    type: str | None
+    """Its type."""
+    url: str | None
+    """Its address."""
+
+    @classmethod
+    def of(cls, facts: Mapping[str, str | None]) -> Self:
+        """Return the archive with this type and URL."""
+        return cls(type=facts.get("type"), url=facts.get("url"))
+
+
+class FailureEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One failure."""
+
+    id: str
+    """A scene's id, or the name of a dataset whose search failed."""
+    error: str
+    """The last error."""
+
+    @classmethod
+    def of(cls, failures: Iterable[Failure]) -> list[Self]:
+        """Return an entry for each failure."""
+        return [cls(id=failure.id, error=failure.error) for failure in failures]
+
+
+class OrderEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One order from the long-term archive."""
+
+    order: str
+    """The archive's id of the order."""
+    id: str
+    """The scene's id."""
+    state: OrderState
+    """State of the order."""
+    placed: Time
+    """When it was placed."""
+    age_seconds: float
+    """Its age."""
+    polls: Count
+    """How often its state was requested."""
+
+    @classmethod
+    def of(cls, order: Order, now: datetime) -> Self:
+        """Return an order with its age at `now`."""
+        return cls(
+            order=order.order,
+            id=order.id,
+            state=order.state,
+            placed=iso(order.placed),
+            age_seconds=max(0.0, round((now - order.placed).total_seconds(), 3)),
+            polls=order.polls,
+        )
+
+
+def json_lines(document: Part | Sequence[Part]) -> Iterator[str]:
+    """Yield the JSON text of a document in pieces: a field a line, and in its lists an item a line."""
+    if not isinstance(document, Part):
+        yield from _list_lines(document, "")
+    else:
+        separator = "{"
+        for name, key in zip(document.__struct_fields__, document.__struct_encode_fields__, strict=True):
+            value = getattr(document, name)
+            if value is UNSET:
+                continue
+            yield f'{separator}\n "{key}": '
+            separator = ","
+            if isinstance(value, list | tuple):
+                yield from _list_lines(value, " ")
+            else:
+                yield _text(value)
+        yield "\n}"
+    yield "\n"
+
+
+def _list_lines(items: Sequence[object], indent: str) -> Iterator[str]:
+    separator = "["
+    for item in items:
+        yield f"{separator}\n{indent} {_text(item)}"
+        separator = ","
+    yield f"\n{indent}]" if items else "[]"
+
+
+def _text(value: object) -> str:
+    """Return ASCII JSON on one line."""
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    except (TypeError, ValueError):  # a file name that is not UTF-8
+        return as_json(msgspec.to_builtins(value))
+    return text if text.isascii() and text.isprintable() else as_json(msgspec.to_builtins(value))

@@ -1,0 +1,230 @@
+"""Documents about scenes and archives, and about files that a command writes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from msgspec import UNSET, UnsetType
+
+from sedas_sync.model.events import iso
+from sedas_sync.model.scene import Scene
+from sedas_sync.output.documents.base import Count, Document, FailureEntry, Part, Time
+from sedas_sync.output.export import Exported, Format
+from sedas_sync.output.report.write import WrittenReport
+
+# -- search and sources ----------------------------------------------------------------------------------------------
+
+
+class SceneEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One scene."""
+
+    id: str
+    """The scene's id."""
+    datasets: tuple[str, ...]
+    """Datasets that want it, in the order of the manifest."""
+    start: Time | None
+    """Start of the acquisition."""
+    stop: Time | None
+    """End of the acquisition."""
+    sensor: Literal["optical", "sar"] | None
+    """Class of sensor."""
+    satellite: str | None
+    """Satellite."""
+    instrument: str | None
+    """Instrument."""
+    mode: str | None
+    """Mode of the instrument."""
+    source_group: str | None
+    """The archive's group of satellites."""
+    product_type: str | None
+    """Type of product."""
+    orbit: int | None
+    """Absolute orbit number."""
+    orbit_direction: str | None
+    """`ASCENDING` or `DESCENDING`."""
+    polarisation: str | None
+    """Channels, as the archive writes them."""
+    cloud_cover: float | None
+    """Percent."""
+    resolution: float | None
+    """Metres."""
+    size: Count | None
+    """Bytes."""
+    digest: str | None
+    """Checksum in the catalogue; its length tells the algorithm."""
+    online: bool
+    """Whether it can be downloaded without an order."""
+    planned: bool
+    """Whether it is a planned acquisition."""
+    footprint: str | None
+    """WKT."""
+    download_url: str | None
+    """Where its bytes are now."""
+    quicklook_url: str | None
+    """A picture of it."""
+    thumbnail_url: str | None
+    """A small picture of it."""
+    extra: dict[str, Any]
+    """The archive's fields that this program does not know."""
+
+    @classmethod
+    def of(cls, scene: Scene, datasets: Sequence[str] = ()) -> Self:
+        """Return a scene and the datasets that want it."""
+        values: dict[str, Any] = {name: getattr(scene, name, None) for name in cls.__struct_fields__}
+        values["datasets"], values["extra"] = tuple(datasets), dict(scene.extra)
+        values["start"], values["stop"] = _time(scene.start), _time(scene.stop)
+        return cls(**values)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(moment)
+
+
+class SearchDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`search`: what the archive offers."""
+
+    manifest: str
+    """The manifest's file."""
+    search_complete: bool
+    """Whether every search found all there is."""
+    scenes: list[SceneEntry]
+    """The scenes found."""
+    failures: list[FailureEntry]
+    """Scenes and searches that failed."""
+    warnings: tuple[str, ...]
+    """What looks wrong and stopped nothing."""
+
+
+class SourcesEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One archive of the manifest."""
+
+    archive: str
+    """Its name in the manifest."""
+    type: str
+    """Its type."""
+    satellites: list[dict[str, Any]]
+    """Satellites that may be searched: each with its `name` and whatever else the archive states."""
+    source_groups: list[dict[str, Any]]
+    """Groups of satellites: each with its `name` and whatever else the archive states."""
+
+
+class SourcesDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`sources`: what this account may search."""
+
+    archives: list[SourcesEntry]
+    """Each archive."""
+
+
+# -- written files ---------------------------------------------------------------------------------------------------
+
+
+class LeftOutEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One scene."""
+
+    id: str
+    """The scene's id."""
+    reason: str
+    """Why, as a sentence."""
+
+
+class ExportDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`export`: what was written. It goes with `--out`, or with `--format stac`."""
+
+    manifest: str
+    """The manifest's file."""
+    format: Format
+    """Format of the catalogue."""
+    out: str | None
+    """The file, or the folder of a STAC catalogue."""
+    scenes: Count
+    """Scenes in it."""
+    written: bool
+    """Whether anything had to be written."""
+    left_out: list[LeftOutEntry]
+    """Scenes that are not in it."""
+    failures: list[FailureEntry]
+    """Archives that did not give links."""
+
+    @classmethod
+    def of(cls, done: Exported) -> Self:
+        """Return an export."""
+        return cls(
+            manifest=done.manifest,
+            format=done.format,
+            out=done.out,
+            scenes=done.scenes,
+            written=done.written,
+            left_out=[LeftOutEntry(id=item.id, reason=item.error) for item in done.left_out],
+            failures=FailureEntry.of(done.failures),
+        )
+
+
+class ReportDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`report`: the page that was written."""
+
+    manifest: str
+    """The manifest's file."""
+    mirror: str
+    """The mirror's folder, absolute."""
+    report: str
+    """The page's file."""
+    bytes: Count
+    """Bytes."""
+    scenes: Count
+    """Scenes in it, wanted or on disk."""
+    warnings: tuple[str, ...]
+    """What looks wrong and stopped nothing."""
+
+    @classmethod
+    def of(cls, written: WrittenReport) -> Self:
+        """Return a written report."""
+        return cls(
+            manifest=written.manifest,
+            mirror=written.mirror,
+            report=written.path,
+            bytes=written.bytes,
+            scenes=written.scenes,
+            warnings=tuple(written.warnings),
+        )
+
+
+class InitDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`init`: the manifest that was written."""
+
+    manifest: str
+    """The manifest's file."""
+    aois: tuple[str, ...]
+    """Names of its areas."""
+
+
+class ValidateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`validate`: the mistakes of a manifest."""
+
+    manifest: str
+    """The manifest's file."""
+    valid: bool
+    """Whether there are none."""
+    problems: tuple[str, ...]
+    """Every mistake, as a sentence."""
+    datasets: tuple[str, ...] | UnsetType = UNSET
+    """Names of its datasets; only of a valid manifest."""
+
+
+class SandboxDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`sandbox`: where the embedded archive listens."""
+
+    url: str
+    """Address of its API."""
+    username: str = "sandbox"
+    """User."""
+    password: str = "sandbox"  # noqa: S105  # not a secret
+    """Password."""
+
+
+class CompletionDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`completion`: a script for a shell."""
+
+    shell: str
+    """The shell."""
+    script: str
+    """What the shell has to run."""

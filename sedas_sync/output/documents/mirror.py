@@ -1,0 +1,369 @@
+"""Documents about the folder of a mirror: status, verify and adopt."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from msgspec import field
+
+from sedas_sync.model.events import iso
+from sedas_sync.model.scene import ProofLevel
+from sedas_sync.operations.adopt import Adoption, File, Result
+from sedas_sync.operations.status import DatasetStatus, Status
+from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
+from sedas_sync.output.documents.base import (
+    ArchiveEntry,
+    Count,
+    Document,
+    FailureEntry,
+    OrderEntry,
+    Part,
+    Sha256,
+    Time,
+)
+from sedas_sync.state.index import RunRecord
+
+# -- status ----------------------------------------------------------------------------------------------------------
+
+
+class StatusSummary(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mirror as a whole."""
+
+    wanted: Count
+    """Scenes of the lock file, or scenes that any dataset wanted when it was last applied."""
+    held: Count
+    """Files of the index that are on disk."""
+    changed: Count
+    """Of those, files that differ from the index."""
+    refreshed: Count
+    """Of those, files with another time and the same bytes, which were read to find out."""
+    differs: Count
+    """Of those, files with other bytes than the lock file says."""
+    missing: Count
+    """Wanted scenes that are not on disk."""
+    unwanted: Count
+    """Files on disk that no dataset wanted."""
+    unknown: Count
+    """Files that the index does not know."""
+    pending: Count
+    """Orders."""
+    partials: Count
+    """Partial downloads."""
+    failed: Count
+    """Scenes that failed since they were last downloaded."""
+    bytes: Count
+    """Size of the files on disk."""
+    partial_bytes: Count
+    """Bytes of partial downloads."""
+    free: Count
+    """Free bytes of the mirror's file system."""
+    up_to_date: bool
+    """Whether every dataset was applied, the last run had no failure, and nothing is missing or changed."""
+
+
+class DatasetEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One dataset."""
+
+    dataset: str
+    """Its name."""
+    wanted: Count | None
+    """Scenes it has in the lock file, or wanted when it was last applied; null if it never was."""
+    held: Count
+    """Of those, files on disk."""
+    changed: Count
+    """Of those, files that differ from the index."""
+    differs: Count
+    """Of those, files with other bytes than the lock file says."""
+    missing: Count
+    """Wanted scenes that are not on disk."""
+    pending: Count
+    """Of the missing scenes, those that are ordered."""
+    bytes: Count
+    """Size of the files on disk."""
+
+    @classmethod
+    def of(cls, dataset: DatasetStatus) -> Self:
+        """Return the status of a dataset."""
+        return cls(**{name: getattr(dataset, name) for name in cls.__struct_fields__})
+
+
+class PartialEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A partial download."""
+
+    path: str
+    """Its file below the mirror."""
+    size: Count
+    """Bytes."""
+
+
+class RunEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last run; null before the first."""
+
+    command: str
+    """The command."""
+    started: Time
+    """When it began."""
+    ended: Time | None
+    """When it ended; null while it runs, or if it was killed."""
+    exit_code: int | None
+    """Its exit code."""
+    summary: dict[str, Any] | None
+    """What it did: the summary of `apply`, or the counts of `adopt`."""
+
+    @classmethod
+    def of(cls, run: RunRecord) -> Self:
+        """Return a run of the index."""
+        return cls(
+            command=run.command,
+            started=iso(run.started),
+            ended=None if run.ended is None else iso(run.ended),
+            exit_code=run.exit_code,
+            summary=run.summary,
+        )
+
+
+class StatusDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`status`: how the mirror compares with its lock file or its last apply."""
+
+    manifest: str
+    """The manifest's file."""
+    mirror: str
+    """The mirror's folder, absolute."""
+    archive: ArchiveEntry
+    """The archive; of several, the first."""
+    lock: str | None
+    """The lock file it is compared with; null if it is the last apply."""
+    summary: StatusSummary
+    """The mirror as a whole."""
+    datasets: list[DatasetEntry]
+    """Each dataset of the manifest."""
+    orders: list[OrderEntry]
+    """Orders, as in `orders`."""
+    partials: list[PartialEntry]
+    """Partial downloads."""
+    failures: list[FailureEntry]
+    """Scenes and searches that failed."""
+    last_run: RunEntry | None
+    """The last run; null before the first."""
+    warnings: tuple[str, ...]
+    """What looks wrong and stopped nothing."""
+
+    @classmethod
+    def of(cls, status: Status, now: datetime) -> Self:
+        """Return a status; ages are counted to `now`."""
+        return cls(
+            manifest=status.manifest,
+            mirror=status.mirror,
+            archive=ArchiveEntry.of(status.archive),
+            lock=status.lock,
+            summary=StatusSummary(
+                wanted=status.wanted,
+                held=status.held,
+                changed=status.changed,
+                refreshed=len(status.refreshed),
+                differs=status.differs,
+                missing=status.missing,
+                unwanted=status.unwanted,
+                unknown=status.unknown,
+                pending=len(status.orders),
+                partials=len(status.partials),
+                failed=len(status.failures),
+                bytes=status.bytes,
+                partial_bytes=status.partial_bytes,
+                free=status.free,
+                up_to_date=status.up_to_date,
+            ),
+            datasets=[DatasetEntry.of(dataset) for dataset in status.datasets],
+            orders=[OrderEntry.of(order, now) for order in status.orders],
+            partials=[PartialEntry(path=partial.path, size=partial.size) for partial in status.partials],
+            failures=FailureEntry.of(status.failures),
+            last_run=None if status.last_run is None else RunEntry.of(status.last_run),
+            warnings=tuple(status.warnings),
+        )
+
+
+# -- verify ----------------------------------------------------------------------------------------------------------
+
+
+class FindingCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Number of files with each finding."""
+
+    ok: Count
+    """Files that are right."""
+    missing: Count
+    """Files that are gone."""
+    changed: Count
+    """Files that are complete, and other ones."""
+    corrupt: Count
+    """Files that are damaged."""
+    unknown: Count
+    """Files that the index does not know."""
+    bytes: Count
+    """Bytes of the files of the index."""
+
+
+class VerifiedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file."""
+
+    id: str | None
+    """The scene's id; null if neither index nor lock file knows the file."""
+    path: str | None
+    """Its path below the mirror; null if a scene is missing and its path is not known."""
+    size: Count
+    """Bytes."""
+    sha256: Sha256 | None
+    """Checksum in the index."""
+    locked_sha256: Sha256 | None
+    """Checksum in the lock file."""
+    level: ProofLevel | None
+    """How far the bytes are proved now; null with a finding."""
+    by_lock: bool
+    """Whether the checksum in the lock file proves it."""
+    finding: Finding | None
+    """What is wrong; null if nothing is."""
+    detail: str | None
+    """The finding, as a sentence."""
+
+    @classmethod
+    def of(cls, file: VerifiedFile) -> Self:
+        """Return a file of a report."""
+        return cls(
+            id=file.id,
+            path=file.path or None,
+            size=file.size,
+            sha256=None if file.held is None else file.held.sha256,
+            locked_sha256=None if file.demand is None else file.demand.sha256,
+            level=file.level,
+            by_lock=file.by_lock,
+            finding=file.finding,
+            detail=file.detail or None,
+        )
+
+
+class VerifyDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`verify`: what the mirror's files are."""
+
+    manifest: str
+    """The manifest's file."""
+    mirror: str
+    """The mirror's folder, absolute."""
+    lock: str | None
+    """The lock file that files are compared with; null without one."""
+    summary: FindingCounts
+    """Number of files with each finding."""
+    findings: list[VerifiedEntry]
+    """Files with a finding."""
+    scenes: list[VerifiedEntry]
+    """Every file of the index, and every scene of the lock file."""
+    warnings: tuple[str, ...]
+    """What looks wrong and stopped nothing."""
+    repair: dict[str, Any] | None
+    """The summary of the repair; null without one."""
+
+    @classmethod
+    def of(cls, report: VerifyReport) -> Self:
+        """Return a report."""
+        known = [file for file in report.files if file.id is not None]
+        return cls(
+            manifest=report.manifest,
+            mirror=report.mirror,
+            lock=report.lock,
+            summary=FindingCounts(**report.counts, bytes=sum(file.size for file in known)),
+            findings=[VerifiedEntry.of(file) for file in report.findings],
+            scenes=[VerifiedEntry.of(file) for file in known],
+            warnings=tuple(report.warnings),
+            repair=None if report.repair is None else report.repair.to_json(),
+        )
+
+
+# -- adopt -----------------------------------------------------------------------------------------------------------
+
+
+class ResultCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Number of files with each result."""
+
+    adopted: Count
+    """Files added to the index."""
+    held: Count
+    """Files of scenes that the mirror has already."""
+    wrong: Count
+    """Files that are not what their names say."""
+    unwanted: Count
+    """Files of scenes that no dataset wants."""
+    failed: Count
+    """Files that could not be read or moved."""
+
+
+class AdoptSummary(ResultCounts, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Number of files with each result, and their size."""
+
+    bytes: Count
+    """Bytes adopted."""
+
+
+class AdoptedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file."""
+
+    file: str
+    """Where it was found, below the folder."""
+    result: Result
+    """What was done with it."""
+    id: str | None
+    """The scene's id."""
+    path: str | None
+    """Where it is in the mirror; null if it was left where it is."""
+    size: Count
+    """Bytes."""
+    level: ProofLevel | None
+    """How far the bytes are proved: by a checksum, every CRC, the zip's directory, or the length."""
+    detail: str | None
+    """Why, as a sentence."""
+
+    @classmethod
+    def of(cls, file: File) -> Self:
+        """Return a file that was looked at."""
+        level = None if file.level is None else ProofLevel(file.level)
+        return cls(
+            file=file.file,
+            result=file.result,
+            id=file.id,
+            path=file.path,
+            size=file.size,
+            level=level,
+            detail=file.detail or None,
+        )
+
+
+class AdoptDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`adopt`: what was done with the files that are on disk."""
+
+    manifest: str
+    """The manifest's file."""
+    mirror: str
+    """The mirror's folder, absolute."""
+    from_: str = field(name="from")
+    """The folder that was searched for files."""
+    search_complete: bool
+    """Whether every search found all there is."""
+    summary: AdoptSummary
+    """Number of files with each result."""
+    files: list[AdoptedEntry]
+    """Each file."""
+    failures: list[FailureEntry]
+    """Scenes and searches that failed."""
+    warnings: tuple[str, ...]
+    """What looks wrong and stopped nothing."""
+
+    @classmethod
+    def of(cls, done: Adoption) -> Self:
+        """Return what was adopted."""
+        adopted = sum(file.size for file in done.files if file.result is Result.ADOPTED)
+        return cls(
+            manifest=done.manifest,
+            mirror=done.mirror,
+            from_=done.source,
+            search_complete=done.search_complete,
+            summary=AdoptSummary(**done.counts, bytes=adopted),
+            files=[AdoptedEntry.of(file) for file in done.files],
+            failures=FailureEntry.of(done.failures),
+            warnings=tuple(done.warnings),
+        )

@@ -1,0 +1,318 @@
+"""Documents about decisions: plan, lock and why."""
+
+from typing import Self
+
+from msgspec import UNSET, UnsetType
+
+from sedas_sync.model.events import iso
+from sedas_sync.model.scene import Action, ActionKind, OrderState, ProofLevel
+from sedas_sync.output.documents.base import (
+    ArchiveEntry,
+    Count,
+    Document,
+    FailureEntry,
+    Part,
+    Sha256,
+    Time,
+)
+from sedas_sync.planning.compare import Plan
+from sedas_sync.planning.explain import Explanation
+from sedas_sync.planning.lock import LockUpdate
+
+# -- plan ------------------------------------------------------------------------------------------------------------
+
+
+class ActionCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Number of scenes with each action."""
+
+    keep: Count
+    """Scenes that are on disk and right."""
+    fetch: Count
+    """Scenes that are not on disk and can be downloaded."""
+    resume: Count
+    """Scenes that are partly downloaded."""
+    order: Count
+    """Scenes in the long-term archive that have no order yet."""
+    wait: Count
+    """Scenes that are ordered and not ready."""
+    replace: Count
+    """Scenes that changed in the archive, or are damaged on disk."""
+    adopt: Count
+    """Scenes whose files are on disk and untracked, or at another path."""
+    prune: Count
+    """Files that no longer match the manifest."""
+    skip: Count
+    """Scenes that cannot be downloaded."""
+    bytes: Count | None
+    """Bytes to download; null if a size is not known."""
+
+
+class ActionEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The action of one scene."""
+
+    action: ActionKind
+    """What is to be done."""
+    id: str
+    """The scene's id."""
+    datasets: tuple[str, ...]
+    """Datasets that want it, in the order of the manifest."""
+    path: str
+    """Path of its file below the mirror."""
+    size: Count | None
+    """Bytes; null if the archive does not state it."""
+    reason: str
+    """Why, as a sentence."""
+    archive: str | UnsetType = UNSET
+    """Name of the archive it comes from, if the manifest has several."""
+
+    @classmethod
+    def of(cls, action: Action, archive: str | None) -> Self:
+        """Return an action of a plan, with the archive that its bytes come from."""
+        return cls(
+            action=action.kind,
+            id=action.id,
+            datasets=action.datasets,
+            path=action.path,
+            size=action.size,
+            reason=action.reason,
+            archive=UNSET if archive is None else archive,
+        )
+
+
+class PlanDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`plan`, and `apply --dry-run`: what apply would do."""
+
+    manifest: str
+    """The manifest's file."""
+    mirror: str
+    """The mirror's folder, absolute."""
+    archive: ArchiveEntry
+    """The archive; of several, the first."""
+    archives: dict[str, ArchiveEntry] | UnsetType = UNSET
+    """All archives by name, if the manifest has several."""
+    search_complete: bool
+    """Whether every search found all there is."""
+    summary: ActionCounts
+    """Number of scenes with each action."""
+    actions: list[ActionEntry]
+    """One entry a scene; kept scenes only with `--all`."""
+    failures: list[FailureEntry]
+    """Scenes and searches that failed."""
+    warnings: tuple[str, ...]
+    """What looks wrong and stopped nothing."""
+
+    @classmethod
+    def of(cls, plan: Plan, *, everything: bool = False) -> Self:
+        """Return a plan; kept scenes are listed only with `everything`."""
+        return cls(
+            manifest=plan.manifest,
+            mirror=plan.mirror,
+            archive=ArchiveEntry.of(plan.archive),
+            archives={key: ArchiveEntry.of(facts) for key, facts in plan.archives.items()} if plan.archives else UNSET,
+            search_complete=plan.search_complete,
+            summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
+            actions=[
+                ActionEntry.of(action, plan.source(action))
+                for action in plan.actions
+                if everything or action.kind is not ActionKind.KEEP
+            ],
+            failures=FailureEntry.of(plan.failures),
+            warnings=tuple(plan.warnings),
+        )
+
+
+# -- lock ------------------------------------------------------------------------------------------------------------
+
+
+class ChangedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A scene that changed."""
+
+    id: str
+    """The scene's id."""
+    change: str
+    """What changed."""
+
+
+class LockDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`lock`: what is locked, and what changed."""
+
+    manifest: str
+    """The manifest's file."""
+    check: bool
+    """Whether `--check` was given, so that nothing was written."""
+    lock: str
+    """The lock file."""
+    up_to_date: bool
+    """Whether nothing changed."""
+    scenes: Count
+    """Scenes in it."""
+    digests: Count
+    """Of those, scenes with a checksum."""
+    differences: tuple[str, ...]
+    """What in the manifest differs from the old lock file."""
+    added: tuple[str, ...]
+    """Scenes that are new in it."""
+    removed: tuple[str, ...]
+    """Scenes that are no longer in it."""
+    changed: list[ChangedEntry]
+    """Scenes that changed."""
+
+    @classmethod
+    def of(cls, update: LockUpdate, *, manifest: str, check: bool) -> Self:
+        """Return the update of a lock file."""
+        scenes = update.lock.scenes.values()
+        return cls(
+            manifest=manifest,
+            check=check,
+            lock=update.path,
+            up_to_date=not update.news,
+            scenes=len(scenes),
+            digests=sum(scene.sha256 is not None for scene in scenes),
+            differences=tuple(update.differences),
+            added=tuple(update.changes.added),
+            removed=tuple(update.changes.removed),
+            changed=[ChangedEntry(id=scene_id, change=what) for scene_id, what in update.changes.changed],
+        )
+
+
+# -- why -------------------------------------------------------------------------------------------------------------
+
+
+class OfferEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An archive that lists the scene."""
+
+    archive: str
+    """Its name in the manifest."""
+    online: bool
+    """Whether it can be downloaded there without an order."""
+
+
+class VerdictEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one dataset decides."""
+
+    dataset: str
+    """Its name."""
+    wanted: bool
+    """Whether it wants the scene."""
+    rule: str | None
+    """The rule that excludes it: `date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, \
+`search`, `products`, or the key of the dataset."""
+    detail: str | None
+    """The rule and the numbers, as a sentence."""
+
+
+class FileEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The scene's file."""
+
+    path: str
+    """Path of its file below the mirror."""
+    size: Count
+    """Bytes."""
+    sha256: Sha256
+    """Checksum of the file."""
+    level: ProofLevel
+    """How far the bytes are proved: by a checksum, every CRC, the zip's directory, or the length."""
+    archive: str | UnsetType = UNSET
+    """Name of the archive it came from, if the manifest has several."""
+
+
+class SceneOrder(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The scene's order."""
+
+    order: str
+    """The archive's id of the order."""
+    state: OrderState
+    """State of the order."""
+    placed: Time
+    """When it was placed."""
+    polls: Count
+    """How often its state was requested."""
+    attempts: Count
+    """How often the scene has been ordered."""
+
+
+class PruneEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `apply --prune` does with the file."""
+
+    removes: bool
+    """Whether it removes it."""
+    reason: str
+    """Why, as a sentence."""
+
+
+class WhyDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`why`: one scene explained."""
+
+    id: str
+    """The scene's id."""
+    known: bool
+    """Whether the catalogue or the mirror knows the scene."""
+    listed: bool
+    """Whether the catalogue lists it now."""
+    archives: list[OfferEntry] | UnsetType = UNSET
+    """Archives that list it, best first; only if the manifest has several archives."""
+    datasets: list[VerdictEntry]
+    """What each dataset decides."""
+    action: ActionKind | None
+    """What the next apply does about it."""
+    reason: str | None
+    """Why, as a sentence."""
+    path: str | None
+    """Path of its file below the mirror."""
+    file: FileEntry | None
+    """Its file; null if there is none."""
+    order: SceneOrder | None
+    """Its order; null if there is none."""
+    last_error: str | None
+    """The last error."""
+    prune: PruneEntry | None
+    """What `apply --prune` does with a file that no dataset wants; null if there is none."""
+    next: str
+    """What comes next, as a sentence."""
+
+    @classmethod
+    def of(cls, found: Explanation) -> Self:
+        """Return the explanation of a scene."""
+        held, order, action = found.held, found.order, found.action
+        offers = [OfferEntry(archive=place.archive, online=place.scene.online) for place in found.places]
+        return cls(
+            id=found.id,
+            known=found.known,
+            listed=found.listed,
+            archives=offers or UNSET,
+            datasets=[
+                VerdictEntry(
+                    dataset=name,
+                    wanted=refusal is None,
+                    rule=None if refusal is None else refusal.rule,
+                    detail=None if refusal is None else refusal.detail,
+                )
+                for name, refusal in found.verdicts.items()
+            ],
+            action=None if action is None else action.kind,
+            reason=None if action is None else action.reason,
+            path=action.path if action is not None else held.path if held is not None else None,
+            file=None
+            if held is None
+            else FileEntry(
+                path=held.path,
+                size=held.size,
+                sha256=held.sha256,
+                level=held.level,
+                archive=UNSET if found.held_from is None else found.held_from,
+            ),
+            order=None
+            if order is None
+            else SceneOrder(
+                order=order.order,
+                state=order.state,
+                placed=iso(order.placed),
+                polls=order.polls,
+                attempts=order.attempts,
+            ),
+            last_error=found.last_error,
+            prune=None
+            if found.pruning is None
+            else PruneEntry(removes=found.pruning.removes, reason=found.pruning.reason),
+            next=found.next,
+        )

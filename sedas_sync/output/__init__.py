@@ -1,1 +1,1 @@
-"""Showing values to people and programs: plans, scenes, events. Nothing is decided here."""
+"""What users see: text, Markdown, progress, JSON documents, reports and exports."""

@@ -1,7 +1,7 @@
-"""The foot of a terminal: bars that stay there while other lines scroll by above them.
+"""Bars at the bottom of a terminal, with other lines scrolling above them.
 
-tqdm draws the bars. Between two drawings the cursor stands where the first bar begins. So everything below it can be
-wiped away, whatever a change of the window's size has made of it.
+tqdm draws the bars. Between two drawings the cursor is at the start of the first bar, so that everything below it can
+be wiped, whatever a change of the window's size has done to it.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ from sedas_sync.output.style import look_of, terminal_size
 _WIPE = "\r\x1b[J"
 _LEAST_BAR = 8
 _WIDEST = 120
-"""Columns beyond which a longer bar says no more."""
+"""The largest number of columns; a longer bar shows nothing more."""
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]  # it iterates over nothing
-    """One row. It is drawn into a buffer: all rows reach the terminal in one piece, so that nothing flickers."""
+    """One row. It is drawn into a buffer, so that all rows reach the terminal at once and nothing flickers."""
 
     monitor_interval = 0
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:
-        """Clear the rest of the line. tqdm writes spaces there, which wrap where a window has become narrower."""
+        """Clear the rest of the line. tqdm writes spaces there, which wrap if the window has become narrower."""
         return lambda text: file.write(f"\r{text}\x1b[K")
 
     def __init__(self, buffer: StringIO, position: int, lines: int, colour: str | None) -> None:
@@ -40,7 +40,7 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # it iterates over nothing
         )  # fmt: skip
 
     def show(self, row: Row, columns: int, lines: int) -> None:
-        """Draw a row, with as many of its facts as there is room for."""
+        """Draw a row, with as many of its facts as fit."""
         name, facts = clipped(row.name, columns), list(row.facts)
         room = columns - cells(f"{name}  100%|| ") - _LEAST_BAR
         bar = row.part is not None and room >= 0
@@ -58,12 +58,12 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # it iterates over nothing
 _Bar.set_lock(threading.RLock())  # tqdm's own lock is also for processes, and takes a while to make
 
 
-class Foot:
-    """Rows at the foot of a terminal.
+class LiveRegion:
+    """Rows at the bottom of a terminal.
 
     Args:
         out: the terminal.
-        rows: tells what is to be shown now, in so many columns and lines.
+        rows: returns the rows to show now, for a number of columns and lines.
     """
 
     def __init__(self, out: TextIO, rows: Callable[[int, int], Sequence[Row]]) -> None:
@@ -78,10 +78,10 @@ class Foot:
         self._ended = False
 
     def draw(self, above: str | None = None) -> None:
-        """Show the rows as they are now. A line to be written above them stays there."""
+        """Draw the current rows. `above` is a line to write above them, where it stays."""
         with self._lock:
             before, size = (self._size, self._drawn), terminal_size(self._out)
-            # One less than there is: nothing wraps, and nothing scrolls.
+            # One less than the terminal has, so that nothing wraps or scrolls.
             columns, lines = max(1, min(_WIDEST, size.columns - 1)), max(1, size.lines - 1)
             rows = () if self._ended else tuple(self._rows(columns, lines)[:lines])
             if above is None and before == (size, rows):
@@ -93,20 +93,20 @@ class Foot:
                 self._buffer.write(above + "\n")
             while len(self._bars) < len(rows):
                 self._bars.append(_Bar(self._buffer, len(self._bars), lines, self._colour))
-            for bar, row in zip(self._bars, rows, strict=False):  # there may be more bars, for rows that come again
+            for bar, row in zip(self._bars, rows, strict=False):  # there may be more bars than rows
                 bar.show(row, columns, lines)
             if rows:
                 self._buffer.write("\r")
             text = self._buffer.getvalue()
             self._buffer.seek(0)
             self._buffer.truncate()
-            # A terminal that has gone away is no reason to stop.
+            # A terminal that is gone does not stop a run.
             with contextlib.suppress(OSError, ValueError):
                 self._out.write(text)
                 self._out.flush()
 
     def end(self) -> None:
-        """Take the rows away for good; for a signal's handler, which may interrupt a drawing."""
+        """Remove the rows for good. Called from a signal handler, which may interrupt a drawing."""
         taken = self._lock.acquire(timeout=0.2)
         try:
             self._ended = True

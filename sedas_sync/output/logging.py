@@ -1,4 +1,4 @@
-"""Logging: a file and, with -vv, standard error. Every line goes through redaction, whoever wrote it."""
+"""The log: to a file and, with -vv, to standard error. Secrets are removed from every line."""
 
 import logging
 import sys
@@ -9,11 +9,11 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def start_logging(file: str | None, *, to_stderr: bool) -> None:
-    """Write the log of this package and of the HTTP library.
+    """Start the log of this package and of the HTTP library.
 
     Args:
-        file: where to, appended; none where None.
-        to_stderr: also to standard error.
+        file: the file to append to, if any.
+        to_stderr: log to standard error too.
 
     Raises:
         OSError: the file cannot be written.
@@ -23,7 +23,7 @@ def start_logging(file: str | None, *, to_stderr: bool) -> None:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
     if to_stderr:
         handlers.append(logging.StreamHandler(sys.stderr))
-    # A log that cannot be written any more is no reason to fill the terminal.
+    # A log that cannot be written must not fill the terminal with tracebacks.
     logging.raiseExceptions = False
     for handler in handlers:
         handler.setFormatter(RedactingFormatter(_FORMAT))

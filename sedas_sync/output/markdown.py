@@ -1,8 +1,7 @@
 """A plan as Markdown, for the summary of a job or a comment on a pull request.
 
-What an archive or a file name says is not trusted with the page: words that are not plain prose stand in `<code>` with
-every character that could mean something written as an entity, where neither Markdown, HTML nor a forge's mentions and
-links are looked for.
+Text from an archive or a file name is not trusted. Unless it is plain prose, it is written in `<code>`, where no
+mention or link is looked for, and with every character that Markdown or HTML could interpret as an entity.
 """
 
 import re
@@ -15,14 +14,14 @@ from sedas_sync.output.plan_text import by_datasets, total
 from sedas_sync.planning.compare import CHANGES, TRANSFERS, Plan
 
 LIMIT = 60_000
-"""Bytes that a summary has at most: GitHub refuses a comment of more than 65,536 characters."""
+"""The largest size in bytes: GitHub refuses comments of more than 65,536 characters."""
 
 _LISTED = 20
-"""Failures and warnings that are named, of each."""
+"""Number of failures and of warnings that are listed."""
 _CUT = 300
 _PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;%()'-]|:(?= ))*", re.IGNORECASE)
 _HARMFUL = re.compile(r"(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 ._\u0080-\U0010ffff-]", re.IGNORECASE)
-"""What Markdown, HTML or a forge may make something of; an underscore within a word and a dash are nothing to them."""
+"""Characters that Markdown, HTML or a forge may interpret; an underscore in a word and a dash are safe."""
 _COLUMNS = (
     ActionKind.FETCH,
     ActionKind.RESUME,
@@ -37,17 +36,17 @@ _COLUMNS = (
 
 
 def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = ()) -> str:
-    """Write a plan: what it comes to, datasets by actions, what went wrong, and the scenes that change.
+    """Return a plan as Markdown: the totals, a table of datasets and actions, failures, and the scenes that change.
 
     Args:
         of: the plan.
-        command: carries it out.
-        limit: bytes that the text has at most; scenes are left out, and counted, to keep to it.
-        order: the manifest's datasets.
+        command: the command that carries it out.
+        limit: largest size of the text in bytes; scenes that do not fit are left out and counted.
+        order: the datasets in the order of the manifest.
     """
     head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of, order)]
     if not of.search_complete:
-        head += ["", "**The search failed or stayed incomplete: there may be more to do than this.**"]
+        head += ["", "**The search failed or is incomplete: there may be more to do.**"]
     head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failures])
     head += _list("Warnings", [_text(warning) for warning in of.warnings])
     tail = ["", f"Carry it out with {_code(command)}."] if of.changes or of.counts[ActionKind.WAIT] else []
@@ -56,7 +55,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
 
 
 def _table(of: Plan, order: Sequence[str]) -> Iterator[str]:
-    """Datasets by actions; only actions that there are have a column."""
+    """Yield a table of datasets by actions; actions without scenes have no column."""
     kinds = [kind for kind in _COLUMNS if of.counts[kind]]
     if not kinds:
         return
@@ -88,7 +87,7 @@ def _list(title: str, lines: list[str]) -> Iterator[str]:
 
 
 def _scenes(of: Plan, room: int) -> Iterator[str]:
-    """The scenes that change or are waited for, folded; as many as there is room for."""
+    """Yield the scenes that change or are waited for, folded; as many as fit."""
     shown = [action for action in of.actions if action.kind in CHANGES or action.kind is ActionKind.WAIT]
     if not shown:
         return
@@ -97,7 +96,7 @@ def _scenes(of: Plan, room: int) -> Iterator[str]:
     head = ["", f"<details><summary>Scenes: {', '.join(kinds)}</summary>", "", _row("action", "scene", "size", "why"),
             _row("---", "---", "--:", "---")]  # fmt: skip
     tail = ["", "</details>"]
-    more = f"\n\nand {len(shown)} more, for which there is no room here"
+    more = f"\n\nand {len(shown)} more that do not fit here"
     room -= len("\n".join((*head, *tail)).encode()) + len(more)
     rows: list[str] = []
     for action in shown:
@@ -113,7 +112,7 @@ def _scenes(of: Plan, room: int) -> Iterator[str]:
     yield from head
     yield from rows
     if left:
-        yield from ("", f"and {left} more, for which there is no room here")
+        yield from ("", f"and {left} more that do not fit here")
     yield from tail
 
 
@@ -122,7 +121,7 @@ def _row(*cells: str) -> str:
 
 
 def _text(words: str) -> str:
-    """Prose as it is, anything else as code."""
+    """Return prose as it is, and anything else as code."""
     return words if len(words) <= _CUT and _PLAIN.fullmatch(words) else _code(words)
 
 

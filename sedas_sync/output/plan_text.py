@@ -1,4 +1,4 @@
-"""A plan as people read it: by dataset, action and reason, a count of everything, and what to run next."""
+"""A plan as text: scenes by dataset, action and reason, the totals, and the command to run next."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from sedas_sync.output.style import PLAIN, Look, marked
 from sedas_sync.planning.compare import TRANSFERS, Plan
 
 FOLD = 10
-"""Scenes of one group that are listed where long lists are folded."""
+"""Number of scenes that are listed of a folded group."""
 _SLACK = 2
-"""So many more are listed all the same: a line that says so would take as much room."""
+"""A group with so few more scenes is not folded: the line that says so would take as much room."""
 
 _SIGNS = {
     ActionKind.FETCH: ("+", "green"),
@@ -25,7 +25,7 @@ _SIGNS = {
     ActionKind.SKIP: ("x", "dim"),
     ActionKind.KEEP: ("=", "dim"),
 }
-"""In the order in which they are shown."""
+"""Signs and colours, in the order in which actions are shown."""
 
 _WORDS = {
     ActionKind.FETCH: "to fetch",
@@ -42,16 +42,16 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class PlanGroup:
-    """Actions of one dataset that are of one kind."""
+    """Actions of one kind in one dataset."""
 
     kind: ActionKind
     reason: str | None
-    """What all of them share; None where each has a reason of its own."""
+    """The reason they share; None if each has its own."""
     actions: tuple[Action, ...]
 
 
 def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[PlanGroup]:
-    """Sort a dataset's actions by kind and reason; the scenes of a kind whose reason is their own are one group."""
+    """Group a dataset's actions by kind and reason. Actions of a kind that each have their own reason are one group."""
     by_kind: dict[ActionKind, dict[str, list[Action]]] = {kind: {} for kind in _SIGNS}
     for action in actions:
         by_kind[action.kind].setdefault(why(action), []).append(action)
@@ -66,11 +66,11 @@ def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Plan
 
 
 def by_datasets(actions: Iterable[Action], order: Sequence[str]) -> list[tuple[tuple[str, ...], list[Action]]]:
-    """Sort actions by the datasets that want their scenes, as the manifest has these; what none wants comes last.
+    """Group actions by the datasets that want their scenes; scenes that no dataset wants come last.
 
     Args:
-        actions: a plan's.
-        order: the manifest's datasets; as they come where empty.
+        actions: the actions of a plan.
+        order: the datasets in the order of the manifest; if empty, groups come as they are found.
     """
     sorted_out: dict[tuple[str, ...], list[Action]] = {}
     for action in actions:
@@ -82,14 +82,14 @@ def by_datasets(actions: Iterable[Action], order: Sequence[str]) -> list[tuple[t
 
 
 def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN, order: Sequence[str] = ()) -> str:
-    """Write a plan.
+    """Return a plan as text.
 
     Args:
         of: the plan.
-        command: what carries it out.
-        everything: list what is kept too, and fold nothing.
-        look: how to lay it out.
-        order: the manifest's datasets.
+        command: the command that carries it out.
+        everything: list kept scenes too, and fold nothing.
+        look: the layout.
+        order: the datasets in the order of the manifest.
     """
     lines = [f"Mirror   {printable(of.mirror)}", *_archives(of), ""]
     for datasets, actions in by_datasets(of.actions, order):
@@ -105,16 +105,16 @@ def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN
     elif of.changes:
         lines.append(f"Run `{command}` to do this.")
     elif of.failures:
-        lines.append("There is nothing else to do: put that right, and plan again.")
+        lines.append("There is nothing else to do: fix this, and plan again.")
     elif any(action.kind is ActionKind.WAIT and action.order is not None for action in of.actions):
         lines.append(f"Run `{command}` to wait for the orders and fetch what is ready.")
     elif of.counts[ActionKind.WAIT]:
-        lines.append(f"Run `{command}` again later: it fetches what has come back online by then.")
+        lines.append(f"Run `{command}` again later: it downloads what is online by then.")
     return "\n".join(lines)
 
 
 def _archives(of: Plan) -> list[str]:
-    """Where scenes come from, an archive a line."""
+    """Return one line for each archive."""
     known = of.archives or {"": of.archive}
     return [
         printable(f"Archive  {key + ': ' if key else ''}{facts.get('type')} {facts.get('url') or ''}".rstrip())
@@ -123,9 +123,9 @@ def _archives(of: Plan) -> list[str]:
 
 
 def _why(of: Plan, action: Action) -> str:
-    """The reason of an action, with where its scene comes from where that is not the same for all.
+    """Return the reason of an action, with the archive that its scene comes from if there are several.
 
-    Orders are not numbered here: scenes that wait for one each have the same reason, and `orders` lists them.
+    Order ids are left out, so that scenes that wait for an order share a reason; `orders` lists the ids.
     """
     source, reason = of.source(action), action.reason
     if action.order is not None:
@@ -148,7 +148,7 @@ def _group_lines(group: PlanGroup, why: Callable[[Action], str], everything: boo
         amount = f"{size(action.size):>{width}}  " if width else ""
         line = f"    {sign} {amount}{printable(action.id)}"
         reason = "" if group.reason is not None else f"({why(action)})"
-        # A reason that has no room stands on a line of its own; an id is never cut, so that it can be copied.
+        # A reason that does not fit is printed on its own line; an id is never cut, so that it can be copied.
         apart = "\n        " if look.width is not None and cells(line) + 2 + cells(reason) > look.width else "  "
         yield f"    {look.paint(sign, colour)} {amount}{printable(action.id)}" + (f"{apart}{reason}" if reason else "")
     if fold:
@@ -156,22 +156,22 @@ def _group_lines(group: PlanGroup, why: Callable[[Action], str], everything: boo
 
 
 def _span(actions: Sequence[Action]) -> str:
-    """The days of folded scenes."""
+    """Return the days of folded scenes."""
     starts = [action.want.scene.start for action in actions if action.want is not None and action.want.scene.start]
-    return f", sensed {min(starts):%Y-%m-%d} to {max(starts):%Y-%m-%d}" if starts else ""
+    return f", acquired {min(starts):%Y-%m-%d} to {max(starts):%Y-%m-%d}" if starts else ""
 
 
 def total(of: Plan, look: Look = PLAIN) -> str:
-    """Write how many scenes each action has, in one line."""
+    """Return the number of scenes with each action, in one line."""
     counts = of.counts
     parts = [f"{counts[kind]:,} {word}" for kind, word in _WORDS.items() if counts[kind]]
-    said = ", ".join(parts) if parts else "no scenes"
+    totals = ", ".join(parts) if parts else "no scenes"
     if not of.changes and not counts[ActionKind.WAIT] and not of.failures:
-        return f"{look.paint('Nothing to do:', 'bold')} {said}."
+        return f"{look.paint('Nothing to do:', 'bold')} {totals}."
     amount = _amount(of)
     if not of.search_complete:
         amount += "; " + look.paint("THE SEARCH IS INCOMPLETE", "red")
-    return f"{look.paint('Plan:', 'bold')} {said}{amount}."
+    return f"{look.paint('Plan:', 'bold')} {totals}{amount}."
 
 
 def _amount(of: Plan) -> str:

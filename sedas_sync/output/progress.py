@@ -1,4 +1,4 @@
-"""Progress bars: shows a command's events to a person at a terminal."""
+"""Progress bars on a terminal."""
 
 import sys
 import threading
@@ -8,7 +8,7 @@ from time import monotonic
 from msgspec import structs
 
 from sedas_sync.model.events import Event, Fetched, Progress, Searched, Started, Step, Summary
-from sedas_sync.output.live_region import Foot
+from sedas_sync.output.live_region import LiveRegion
 from sedas_sync.output.progress_lines import Row, RunRows, step_row
 from sedas_sync.output.reporters import PlainLines
 
@@ -17,15 +17,15 @@ FRAME = 0.2
 
 
 class ProgressBars(PlainLines):
-    """Bars at the foot of the terminal, and plain lines above them.
+    """Bars at the bottom of the terminal, and plain lines above them.
 
-    A thread draws a few times a second. Events only leave behind what is to be shown: they cost the run nothing, and a
-    step that says nothing for a while still shows that time goes by.
+    A thread draws a few times a second. Events only store what is to be shown: they cost the run nothing, and a step
+    that reports nothing for a while still shows how long it takes.
     """
 
     def __init__(self, level: int, *, summarise: bool = True) -> None:
         super().__init__(level, summarise=summarise)
-        self._foot = Foot(sys.stderr, self._rows)
+        self._region = LiveRegion(sys.stderr, self._rows)
         self._lock = threading.Lock()
         self._run: RunRows | None = None
         self._step: tuple[Step, float] | None = None
@@ -35,7 +35,7 @@ class ProgressBars(PlainLines):
 
     def print(self, line: str) -> None:
         """Write one line above the bars."""
-        self._foot.draw(above=line)
+        self._region.draw(above=line)
 
     def __call__(self, event: Event) -> None:
         """Show the event."""
@@ -44,59 +44,59 @@ class ProgressBars(PlainLines):
             if isinstance(event, Progress):
                 self._run = self._run or RunRows()
             if isinstance(event, Progress | Fetched) and self._run is not None:
-                self._run.take(event, monotonic())
+                self._run.update(event, monotonic())
         if isinstance(event, Progress):
             self.flush_failures()
-            self._paint_from_now_on()
+            self._start_painter()
             return
         if isinstance(event, Summary | Started):
             self.close()
         if isinstance(event, Searched) and event.complete:
-            # What comes next says it again, and stays.
+            # The next line repeats it, and stays.
             return
         super().__call__(event)
 
     def step(self, step: Step) -> None:
-        """Show how far a step is, and for how long it has been under way."""
+        """Show the progress and the duration of a step."""
         with self._lock:
             same = self._step is not None and self._step[0].what == step.what
             self._step = (step, self._step[1] if same and self._step is not None else monotonic())
-        self._paint_from_now_on()
+        self._start_painter()
 
     def stopping(self) -> None:
-        """Say from now on that the run comes to its end."""
+        """Show from now on that the run is stopping."""
         self._stopping = True
 
     def close(self) -> None:
-        """Take the bars away; the next event may bring them back."""
+        """Remove the bars; the next event may draw them again."""
         painter, self._painter = self._painter, None
         if painter is not None:
             self._done.set()
             painter.join()
         with self._lock:
             self._run = self._step = None
-        self._foot.draw()
+        self._region.draw()
         super().close()
 
     def end(self) -> None:
-        """Take the bars away at once and for good."""
-        self._foot.end()
+        """Remove the bars at once and for good."""
+        self._region.end()
 
-    def _paint_from_now_on(self) -> None:
+    def _start_painter(self) -> None:
         if self._painter is None:
             self._done.clear()
             painter = threading.Thread(target=self._paint, name="terminal", daemon=True)
-            # Where the system gives no thread, nothing is drawn.
+            # If no thread can be started, nothing is drawn.
             with suppress(RuntimeError, MemoryError):
                 painter.start()
                 self._painter = painter
 
     def _paint(self) -> None:
         while not self._done.wait(FRAME):
-            self._foot.draw()
+            self._region.draw()
 
     def _rows(self, columns: int, lines: int) -> list[Row]:
-        """What is to be shown now."""
+        """Return the rows to show now."""
         with self._lock:
             if self._step is not None:
                 step, began = self._step

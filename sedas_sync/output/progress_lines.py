@@ -1,4 +1,4 @@
-"""What the bars say of a run or a step under way. Nothing is drawn here."""
+"""The rows that show a run or a step: names, bars and facts. Nothing is drawn here."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,16 +14,16 @@ from sedas_sync.output.text import orders_line, step_amount
 _WINDOW = 5.0
 """Seconds over which a speed is measured."""
 _WIDE, _NARROW = 76, 50
-"""Columns from which a run's line has room for all it can say, and for a bar beside the numbers."""
+"""Columns from which a run's row has room for all its facts, and for a bar beside the numbers."""
 
 
 class Row(NamedTuple):
-    """One line: a name, a bar, and facts.
+    """One row: a name, a bar, and facts.
 
     Attributes:
-        name: what stands before the bar.
-        part: how much is done, from 0 to 1. There is no bar where nobody knows.
-        facts: what stands behind the bar. A narrow terminal leaves out the last ones.
+        name: text before the bar.
+        part: how much is done, from 0 to 1; None for no bar.
+        facts: texts after the bar. A narrow terminal leaves out the last ones.
     """
 
     name: str
@@ -32,32 +32,32 @@ class Row(NamedTuple):
 
 
 class Speed:
-    """Bytes a second over the last moments."""
+    """Measures bytes per second over the last seconds."""
 
     def __init__(self) -> None:
         self.gained = 0
-        """Bytes since it was first told of."""
+        """Bytes received since the first call of `add`."""
         self._last: int | None = None
         self._seen: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, done: int) -> int:
-        """Take in how much there is now; returns how much more that is. What an earlier run left is no gain."""
+        """Add a measurement, and return the bytes received since the last one. Bytes of earlier runs do not count."""
         gain = 0 if self._last is None else max(0, done - self._last)
         self._last = done
         self.gained += gain
         self._seen.append((now, self.gained))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW:  # noqa: PLR2004  # two make a difference
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW:  # noqa: PLR2004  # a speed needs two
             self._seen.popleft()
         return gain
 
     def at(self, now: float) -> float | None:
-        """Bytes a second; None while they are not known."""
+        """Return bytes per second; None while they are not known."""
         then, before = self._seen[0] if self._seen else (now, 0)
         return (self.gained - before) / (now - then) if len(self._seen) > 1 and now > then else None
 
 
 class RunRows:
-    """A run under way, as its events tell it."""
+    """The rows of a run, from its events."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -70,11 +70,11 @@ class RunRows:
         self._names: dict[str, str] = {}
         self._room = 0
 
-    def take(self, event: Progress | Fetched, now: float) -> None:
-        """Take in how far it is."""
+    def update(self, event: Progress | Fetched, now: float) -> None:
+        """Update the rows with an event."""
         if isinstance(event, Fetched):
             seen = self._speeds.get(event.id)
-            # Progress is told of now and then only, and of a small scene perhaps never.
+            # Progress is reported now and then, for a small scene perhaps never.
             self._received += max(0, event.received - (seen.gained if seen else 0))
             self._fetched += 1
             self._fetched_bytes += event.size
@@ -85,7 +85,7 @@ class RunRows:
         self._speed.add(now, self._received)
 
     def rows(self, now: float, columns: int, lines: int) -> list[Row]:
-        """The whole run, its orders, and as many of its downloads as there is room for."""
+        """Return a row for the run, one for its orders, and as many rows of downloads as fit."""
         event = self._progress
         if event is None:
             return []
@@ -126,7 +126,7 @@ class RunRows:
         return Row(f"  {name}", min(1.0, transfer.done / transfer.total), (f"{size(transfer.total):>8}", pace))
 
     def _names_of(self, shown: Iterable[Transfer], room: int) -> dict[str, str]:
-        """Short names, never two alike; a name stays as it is while it is shown."""
+        """Return short names, all different. A name does not change while it is shown."""
         before = self._names if room == self._room else {}
         ids = [transfer.id for transfer in shown]
         self._room, self._names = room, {scene_id: before[scene_id] for scene_id in ids if scene_id in before}
@@ -137,7 +137,7 @@ class RunRows:
         return self._names
 
     def seconds_left(self, now: float) -> float | None:
-        """How long the downloads may take; None where nobody can say. Orders do not count: their time is not known."""
+        """Estimate how long the downloads take; None if it is not known. Orders do not count: their time is unknown."""
         event, speed = self._progress, self._speed.at(now)
         sizes = [] if event is None else [transfer.total for transfer in event.active if transfer.total]
         known = self._fetched + len(sizes)
@@ -145,7 +145,7 @@ class RunRows:
             return None
         if event.bytes_total and not event.pending and event.bytes <= event.bytes_total:
             return (event.bytes_total - event.bytes) / speed
-        # Scenes whose size nobody knows yet are taken to be like those that are known.
+        # Scenes of unknown size are assumed to be like the others.
         left = (event.total - event.pending - event.done) * (self._fetched_bytes + sum(sizes)) / known
         return max(0.0, left - sum(transfer.done for transfer in event.active if transfer.total)) / speed
 
@@ -155,12 +155,12 @@ def _pace(speed: float | None) -> str:
 
 
 def short_names(scene_id: str, room: int) -> Iterator[str]:
-    """A scene's id in so many columns, cut in the middle; then cut elsewhere, and in the end numbered."""
+    """Yield names for a scene that fit into so many columns: cut in the middle, cut elsewhere, then numbered."""
     name = printable(scene_id)
     if cells(name) <= room:
         yield name
     if not name.isascii():
-        # Only of ASCII has a part as many columns as characters.
+        # Only ASCII text has as many columns as characters.
         name = name.encode("ascii", "backslashreplace").decode()
     room -= len("…")
     for tail in (room // 2, room * 2 // 3, min(room, len(name)), 0):
@@ -170,7 +170,7 @@ def short_names(scene_id: str, room: int) -> Iterator[str]:
 
 
 def step_row(step: Step, took: float) -> Row:
-    """How far a step is, and for how long it has been under way."""
+    """Return the row of a step: its progress and how long it has taken."""
     part = min(1.0, step.done / step.total) if step.total else None
     facts = (step_amount(step), tqdm.format_interval(took), step.note)
     return Row(step.what, part, tuple(fact for fact in facts if fact))

@@ -1,4 +1,4 @@
-"""Reporters show a command's events: here as JSON lines and as plain lines; `bars` has the one for terminals."""
+"""Reporters show the events of a command as JSON lines or plain lines; `progress` has the one with bars."""
 
 import sys
 from collections.abc import Callable
@@ -26,61 +26,61 @@ from sedas_sync.output.style import look_of, marked
 from sedas_sync.output.text import orders_line, step_amount, summary
 
 HEARTBEAT = 30.0
-"""Seconds between two plain lines that only say how far it is."""
+"""Seconds between two plain lines that only report progress."""
 
 
 class Reporter:
-    """Shows what a command does, and by itself nothing of it."""
+    """Shows what a command does; this one shows nothing but lines that are printed."""
 
     def __call__(self, event: Event) -> None:
-        """Show the next event."""
+        """Show an event."""
 
     def step(self, step: Step) -> None:
-        """Show how far a step is that comes before or instead of a run."""
+        """Show the progress of a step before or instead of a run."""
 
     def found(self, scenes: int) -> None:
-        """Show how many scenes a search under way has found."""
+        """Show how many scenes a search has found so far."""
         self.step(Step("searching", scenes))
 
     def print(self, line: str) -> None:
-        """Write one line to standard error."""
+        """Print one line to standard error."""
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
     def stopping(self) -> None:
-        """Show from now on that the run comes to its end; for a signal's handler."""
+        """Show from now on that the run is stopping. Called from a signal handler."""
 
     def close(self) -> None:
-        """Take away what is drawn, so that something else can be written; the next event may draw again."""
+        """Remove what is drawn, so that something else can be printed. The next event may draw again."""
 
     def end(self) -> None:
-        """Leave the terminal as it was found, at once and for good; for a signal's handler."""
+        """Restore the terminal at once and for good. Called from a signal handler."""
 
 
 class JsonLines(Reporter):
-    """One JSON object a line on standard output; progress once a second at most."""
+    """Writes one JSON object a line to standard output; progress at most once a second."""
 
     def __init__(self) -> None:
         self._last = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Write the event."""
+        """Write an event."""
         if isinstance(event, Progress):
-            moment = monotonic()
-            if moment - self._last < 1.0:
+            now = monotonic()
+            if now - self._last < 1.0:
                 return
-            self._last = moment
+            self._last = now
         sys.stdout.write(as_json(event.to_json()) + "\n")
         sys.stdout.flush()
 
 
 class PlainLines(Reporter):
-    """Plain lines on standard error, the summary on standard output.
+    """Writes plain lines to standard error, and the summary to standard output.
 
     Args:
-        level: -1 shows only failures and the summary's bad news, 0 what matters, 1 each scene.
-        summarise: write the summary; not where standard output is a document's.
-        clock: monotonic seconds.
+        level: -1 for failures only, 0 for normal, 1 for each scene.
+        summarise: write the summary; not if a document goes to standard output.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, level: int, *, summarise: bool = True, clock: Callable[[], float] = monotonic) -> None:
@@ -89,10 +89,10 @@ class PlainLines(Reporter):
         self._clock = clock
         self._beat = clock()
         self._failed: list[Failed] = []
-        """What failed for one and the same reason, and is not said yet."""
+        """Failures with the same reason that are not printed yet."""
 
     def __call__(self, event: Event) -> None:
-        """Write what the event is worth."""
+        """Write an event, if the level asks for it."""
         if isinstance(event, Failed) and self._failed and self._failed[0].error == event.error:
             self._failed.append(event)
             return
@@ -112,7 +112,7 @@ class PlainLines(Reporter):
             sys.stdout.flush()
 
     def flush_failures(self) -> None:
-        """Report the failures so far: in one line if all have one reason, such as a full disk."""
+        """Print the failures so far: in one line if all have the same reason, such as a full disk."""
         failed, self._failed = self._failed, []
         if failed:
             line, _ = describe(failed[0])
@@ -121,23 +121,23 @@ class PlainLines(Reporter):
             self.print(marked(line, look_of(sys.stderr)))
 
     def close(self) -> None:
-        """Report what is left to report."""
+        """Print what is not printed yet."""
         self.flush_failures()
 
     def step(self, step: Step) -> None:
-        """Write now and then how far a step is."""
+        """Print the progress of a step now and then."""
         amount = step_amount(step)
         self._heartbeat(f"{step.what}: {amount} so far" if amount else step.what)
 
     def _heartbeat(self, line: str) -> None:
-        """Write a line that only says how far it is, if the last one was long ago."""
+        """Print a line that only reports progress, if the last one was long ago."""
         if self._level >= 0 and self._clock() - self._beat >= HEARTBEAT:
             self._beat = self._clock()
             self.print(line)
 
 
 def describe(event: Event) -> tuple[str, int]:
-    """The line for an event, and the least verbosity at which it is shown."""
+    """Return the line of an event, and the level from which it is printed."""
     match event:
         case Started():
             todo = ", ".join(f"{count} to {kind}" for kind, count in event.todo.items() if kind != "keep")
@@ -145,7 +145,7 @@ def describe(event: Event) -> tuple[str, int]:
             amount = f" ({size(event.bytes)})" if event.bytes else ""
             return f"{event.mirror}: {todo or 'nothing to do'}{amount}; {kept} kept; {size(event.free)} free", 0
         case Searched():
-            # Why it stayed incomplete is said as a failure.
+            # The reason for an incomplete search is reported as a failure.
             return f"{event.dataset}: {count(event.scenes, 'scene')}{'' if event.complete else ', INCOMPLETE'}", 0
         case Ordered():
             return f"ordered {printable(event.id)}", 1

@@ -1,8 +1,9 @@
-"""How text may be shown: what the terminal at hand can do, and nothing of it where there is none."""
+"""Width, colour and folding of text, depending on what the terminal can do."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TextIO
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36", "dim": "2", "bold": "1"}
@@ -13,9 +14,9 @@ class Look:
     """How text is laid out.
 
     Attributes:
-        width: columns there are; None for as many as it takes.
-        colour: whether colour is wanted.
-        fold: whether long lists are cut short, with a word of how to see them whole.
+        width: number of columns; None for no limit.
+        colour: use colour.
+        fold: shorten long lists, and print how to see all of them.
     """
 
     width: int | None = None
@@ -23,21 +24,19 @@ class Look:
     fold: bool = False
 
     def paint(self, text: str, colour: str) -> str:
-        """Give a text a colour: red, green, yellow, magenta, cyan, dim or bold."""
+        """Colour a text: red, green, yellow, magenta, cyan, dim or bold."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour and colour else text
 
     def wrap(self, text: str, begin: str = "", after: str | None = None) -> str:
-        """Break a sentence into lines where the terminal ends, between words only: a path or an id stays whole.
+        """Wrap a sentence at the terminal's width, between words only, so that paths and ids stay whole.
 
         Args:
-            text: the sentence, printable and not yet painted.
-            begin: what its first line begins with.
-            after: what the others begin with; as many spaces as `begin` has columns where None.
+            text: the sentence, printable and without colour.
+            begin: prefix of the first line.
+            after: prefix of the other lines; by default as many spaces as `begin` has columns.
         """
         if self.width is None or len(begin) + len(text) <= self.width:
             return begin + text
-        from textwrap import fill  # noqa: PLC0415  # only where a terminal is too narrow
-
         return fill(
             text,
             self.width,
@@ -49,24 +48,24 @@ class Look:
 
 
 PLAIN = Look()
-"""For a file, a pipe, a test: everything, in one colour, however wide it is."""
+"""For a file or a pipe: everything, without colour or a limit of width."""
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether somebody is looking at a stream."""
+    """Return whether a stream is a terminal."""
     try:
         return stream.isatty()
-    except ValueError:  # it is closed
+    except ValueError:  # the stream is closed
         return False
 
 
 def can_steer(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the cursor of this stream's terminal can be moved; a dumb terminal only takes lines."""
+    """Return whether a stream is a terminal whose cursor can be moved; a dumb terminal takes only lines."""
     return is_terminal(stream) and environ.get("TERM") != "dumb"
 
 
 def can_draw_bars(stream: TextIO) -> bool:
-    """Whether bars can be drawn on a stream: on a terminal whose cursor moves, and that has the characters."""
+    """Return whether bars can be drawn on a stream: its cursor moves, and its encoding has the characters."""
     if not can_steer(stream):
         return False
     try:
@@ -77,9 +76,9 @@ def can_draw_bars(stream: TextIO) -> bool:
 
 
 def terminal_size(stream: TextIO) -> os.terminal_size:
-    """Columns and rows of a stream's terminal; 80 and 24 where it does not say.
+    """Return the columns and lines of a stream's terminal; 80 and 24 if they are not known.
 
-    The terminal is asked, not `COLUMNS` and `LINES`: what a shell exported once does not follow a change of size.
+    `COLUMNS` and `LINES` are not used: values that a shell exported once do not follow a change of size.
     """
     try:
         found = os.get_terminal_size(stream.fileno())
@@ -89,10 +88,7 @@ def terminal_size(stream: TextIO) -> os.terminal_size:
 
 
 def look_of(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Look:
-    """How to show text on a stream.
-
-    Colour is for terminals that have it, and not where `NO_COLOR` is set and not empty.
-    """
+    """Return how to lay out text on a stream. `NO_COLOR`, if it is not empty, switches colour off."""
     if not is_terminal(stream):
         return PLAIN
     colour = can_steer(stream, environ) and not environ.get("NO_COLOR")
@@ -103,7 +99,7 @@ _MARKS = {"failed: ": "red", "error: ": "red", "warning: ": "yellow", "retry ": 
 
 
 def marked(line: str, look: Look) -> str:
-    """Wrap a line, and give the word that one of trouble begins with its colour."""
+    """Wrap a line, and colour a first word such as `failed:`."""
     line = look.wrap(line, after="  ")
     for mark, colour in _MARKS.items():
         if line.startswith(mark):

@@ -1,4 +1,4 @@
-"""Rows in columns, for whatever width there is."""
+"""Tables of text that fit the width of the terminal."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ _INDENT = "    "
 
 
 def table(rows: Sequence[Sequence[str]], *, look: Look = PLAIN, right: Sequence[int] = ()) -> str:
-    """Lay out rows in columns as wide as they need to be; the last column is not padded.
+    """Lay out rows in columns. The last column is not padded.
 
-    Nothing is cut. Where the columns do not fit, the last ones of every row stand below it, each on a line of its own,
-    so that what is longest, such as an id, can still be copied whole.
+    Nothing is cut. If the columns do not fit, the last ones are printed below each row, each on its own line, so that
+    a long value, such as an id, can still be copied.
 
     Args:
-        rows: the first one is the head.
-        look: how wide the terminal is, if there is one.
-        right: columns of numbers, which are aligned on the right.
+        rows: the rows; the first one is the header.
+        look: the width of the terminal.
+        right: columns that are aligned to the right.
     """
     widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))]
     beside = _beside(widths, look.width)
@@ -35,7 +35,7 @@ def table(rows: Sequence[Sequence[str]], *, look: Look = PLAIN, right: Sequence[
 
 
 def _beside(widths: Sequence[int], room: int | None) -> int:
-    """How many columns stand beside each other."""
+    """Return how many columns fit beside each other."""
     if room is None or sum(widths) + len(_GAP) * (len(widths) - 1) <= room:
         return len(widths)
     taken = 0

@@ -1,4 +1,4 @@
-"""Plain text: scenes, orders, what a mirror holds and summaries as people read them."""
+"""Results of commands as plain text: scenes, orders, the status of a mirror and summaries."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from sedas_sync.planning.lock import LockUpdate
 
 INTERRUPTED = range(129, 256)
-"""The exit code of a run that was told to stop."""
+"""Exit codes of runs that were stopped by a signal."""
 
 
 def summary(of: Summary, look: Look = PLAIN) -> str:
-    """Write the end of a run in one line."""
+    """Return the summary of a run in one line."""
     words = {
         "fetched": of.fetched,
         "kept": of.kept,
@@ -43,10 +43,10 @@ def summary(of: Summary, look: Look = PLAIN) -> str:
 
 
 def explanation(of: "Explanation", look: Look = PLAIN) -> str:
-    """Write what is known of one scene, a fact a line."""
+    """Return what is known about one scene, one fact a line."""
     lines = [look.paint(printable(of.id), "bold")]
     if not of.known:
-        return f"{lines[0]}\n  neither the archive nor this mirror knows it"
+        return f"{lines[0]}\n  not known to the archive or to this mirror"
     return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
 
 
@@ -62,19 +62,19 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         where = _where(scene)
         if of.places:
             where = "; ".join(f"{place.archive}: {_where(place.scene)}" for place in of.places)
-        sensed = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
-        yield "archive", f"{where if of.listed else 'not in the catalogue any more'}; sensed {sensed}"
+        acquired = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
+        yield "archive", f"{where if of.listed else 'no longer in the catalogue'}; acquired {acquired}"
     for name, refused in of.verdicts.items():
         yield (
             "dataset",
-            f"{name} " + ("wants it" if refused is None else f"leaves it out ({refused.rule}): {refused.detail}"),
+            f"{name} " + ("wants it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
         )
     if of.held is not None:
         held = of.held
-        giver = "" if of.held_from is None else f", from {of.held_from}"
-        yield "file", f"{held.path}, {size(held.size)}{giver}, checked: {held.level.value}, sha256 {held.sha256}"
+        source = "" if of.held_from is None else f", from {of.held_from}"
+        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {held.sha256}"
     if of.order is not None:
-        yield "order", f"{of.order.order}, {of.order.state.value}, asked for {count(of.order.polls, 'time')}"
+        yield "order", f"{of.order.order}, {of.order.state.value}, polled {count(of.order.polls, 'time')}"
     if of.last_error is not None:
         yield "error", of.last_error
     if of.action is not None:
@@ -86,23 +86,27 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
 
 
 def _entry(head: str, fact: str, look: Look, *, width: int = 8) -> str:
-    """A fact with its name before it, wrapped where the terminal ends."""
+    """Return a fact after its name, wrapped at the terminal's width."""
     return look.wrap(printable(fact), f"  {head:<{width}}  ")
 
 
 def lock_update(of: "LockUpdate", *, check: bool, look: Look = PLAIN) -> str:
-    """Write what has become of a lock: each difference, and how many scenes it has."""
-    said = of.changes
+    """Return the update of a lock file: each difference, and the number of scenes."""
+    changes = of.changes
     lines = [printable(difference) for difference in of.differences]
-    lines += _listed([f"  {look.paint('+', 'green')} {printable(scene_id)}" for scene_id in said.added], "added", look)
     lines += _listed(
-        [f"  {look.paint('-', 'red')} {printable(scene_id)}" for scene_id in said.removed], "removed", look
+        [f"  {look.paint('+', 'green')} {printable(scene_id)}" for scene_id in changes.added], "added", look
     )
-    changed = [f"  {look.paint('~', 'yellow')} {printable(name)}  ({printable(what)})" for name, what in said.changed]
+    lines += _listed(
+        [f"  {look.paint('-', 'red')} {printable(scene_id)}" for scene_id in changes.removed], "removed", look
+    )
+    changed = [
+        f"  {look.paint('~', 'yellow')} {printable(name)}  ({printable(what)})" for name, what in changes.changed
+    ]
     lines += _listed(changed, "changed", look)
     pins = of.lock.scenes.values()
-    amount = f"{count(len(pins), 'scene')}, {sum(pin.sha256 is not None for pin in pins):,} with their sha256"
-    counted = f"{len(said.added):,} added, {len(said.removed):,} removed, {len(said.changed):,} changed"
+    amount = f"{count(len(pins), 'scene')}, {sum(pin.sha256 is not None for pin in pins):,} with a checksum"
+    counted = f"{len(changes.added):,} added, {len(changes.removed):,} removed, {len(changes.changed):,} changed"
     path = printable(of.path)
     if not of.news:
         lines.append(f"{path}: up to date, {amount}.")
@@ -117,17 +121,17 @@ _LISTED = 20
 
 
 def _listed(lines: list[str], what: str, look: Look) -> list[str]:
-    """These lines, or where long lists are folded the first of them and how many more there are."""
+    """Return the lines; if long lists are folded, the first ones and how many more there are."""
     if not look.fold or len(lines) <= _LISTED + 2:
         return lines
     return [*lines[:_LISTED], f"    … and {len(lines) - _LISTED:,} more {what}; `--json` lists them"]
 
 
 def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]], look: Look = PLAIN) -> str:
-    """Write scenes as a table, one line each, and how many there are."""
+    """Return scenes as a table, one line each, and how many there are."""
     if not found:
         return "No scenes."
-    rows = [("SENSED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID")]
+    rows = [("ACQUIRED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID")]
     rows.extend(
         (
             "?" if scene.start is None else f"{scene.start:%Y-%m-%d %H:%M:%S}",
@@ -145,7 +149,7 @@ def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]], look: L
 
 
 def orders(found: Iterable[Order], now: datetime, look: Look = PLAIN) -> str:
-    """Write orders as a table, one line each."""
+    """Return orders as a table, one line each."""
     rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER")]
     for order in found:
         age = duration(max(0.0, (now - order.placed).total_seconds()))
@@ -154,14 +158,14 @@ def orders(found: Iterable[Order], now: datetime, look: Look = PLAIN) -> str:
 
 
 def orders_line(event: Progress) -> str:
-    """How many orders are waited for, and since when."""
+    """Return how many orders are waited for, and for how long."""
     oldest = event.oldest_order_seconds
     age = "" if oldest is None else f", the oldest for {duration(oldest)}"
     return f"waiting for {count(event.pending, 'order')}{age}"
 
 
 def step_amount(of: Step) -> str:
-    """How much of a step is done; empty where there is nothing to count yet."""
+    """Return how much of a step is done; empty if there is nothing to count yet."""
     if of.unit == "bytes":
         return size(of.done) + (f" of {size(of.total)}" if of.total else "")
     if of.total:
@@ -170,15 +174,15 @@ def step_amount(of: Step) -> str:
 
 
 _ORDERS = 3
-"""Orders that a status lists where long lists are folded."""
+"""Number of orders that a status lists if long lists are folded."""
 
 
 def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
-    """Write what a mirror holds, dataset by dataset, then what is under way and how the last run ended."""
+    """Return the status of a mirror: each dataset, what is under way, and how the last run ended."""
     lines = [f"Mirror   {printable(of.mirror)}"]
     if of.lock is not None:
         lines.append(f"Lock     {printable(of.lock)}")
-    rows: list[tuple[str, ...]] = [("DATASET", "WANTED", "HELD", "CHANGED", "MISSING", "ORDERED", "BYTES")]
+    rows: list[tuple[str, ...]] = [("DATASET", "WANTED", "ON DISK", "CHANGED", "MISSING", "ORDERED", "BYTES")]
     for item in of.datasets:
         if item.wanted is None:
             rows.append((item.dataset, "never applied", "", "", "", "", ""))
@@ -186,30 +190,32 @@ def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
         counts = (item.wanted, item.held, item.changed, item.missing, item.pending)
         rows.append((item.dataset, *(f"{number:,}" for number in counts), size(item.bytes)))
     lines += ["", table(rows, look=look, right=range(1, 7)), ""]
-    said = []
-    said.append(f"{count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free")
+    notes = []
+    notes.append(f"{count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free")
     if of.refreshed:
-        said.append(
-            f"{count(len(of.refreshed), 'scene')} with another file time than the index remembers, and the same bytes: "
-            "read now, nothing is to be done"
+        notes.append(
+            f"{count(len(of.refreshed), 'scene')} with another file time than in the index and the same bytes: "
+            "read just now, nothing to do"
         )
     if of.differs:
-        said.append(
-            f"{count(of.differs, 'file')} with other bytes than the lock demands: `apply --locked` replaces them"
+        notes.append(
+            f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them"
         )
     if of.unwanted:
-        why = "that no dataset wanted" if of.lock is None else "not in the lock"
-        said.append(f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those the rules refuse")
+        why = "that no dataset wanted" if of.lock is None else "not in the lock file"
+        notes.append(
+            f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest"
+        )
     if of.unknown:
-        said.append(f"{count(of.unknown, 'file')} that the index does not know: `adopt` takes in those that are scenes")
+        notes.append(f"{count(of.unknown, 'file')} that the index does not know: `adopt` adds those that are scenes")
     if of.partials:
-        said.append(f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
+        notes.append(f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
     if of.orders:
         oldest = duration(max(0.0, (now - min(order.placed for order in of.orders)).total_seconds()))
         folded = look.fold and len(of.orders) > _ORDERS
         hint = ": `orders` lists them" if folded else ""
-        said.append(f"{count(len(of.orders), 'order')}, the oldest {oldest} old{hint}")
-    lines += [look.wrap(line, after="  ") for line in said]
+        notes.append(f"{count(len(of.orders), 'order')}, the oldest {oldest} old{hint}")
+    lines += [look.wrap(line, after="  ") for line in notes]
     if of.orders and not (look.fold and len(of.orders) > _ORDERS):
         lines += ["", orders(of.orders, now, look)]
     lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failures]
@@ -230,7 +236,7 @@ def _last_run(of: "Status", now: datetime) -> str:
 
 
 def sources(found: Iterable["SourcesEntry"], look: Look = PLAIN) -> str:
-    """Write what may be searched, archive by archive."""
+    """Return what may be searched, archive by archive."""
     lines = []
     for archive in found:
         lines.append(look.paint(printable(f"{archive.archive} ({archive.type})"), "bold"))
@@ -244,7 +250,7 @@ def sources(found: Iterable["SourcesEntry"], look: Look = PLAIN) -> str:
 
 
 def verified(of: "VerifyReport") -> str:
-    """Write what is wrong with a mirror's files, a line each, and the counts."""
+    """Return the findings in a mirror's files, one line each, and the counts."""
     lines = [
         f"{item.finding.value:<8} {printable(item.path or item.id or '')}  ({printable(item.detail)})"
         for item in of.findings
@@ -252,20 +258,20 @@ def verified(of: "VerifyReport") -> str:
     ]
     counts = of.counts
     levels = ", ".join(f"{number:,} by {level}" for level, number in of.levels.items() if number)
-    parts = [f"{counts['ok']} right" + (f" ({levels})" if levels else "")]
+    parts = [f"{counts['ok']:,} OK" + (f" ({levels})" if levels else "")]
     parts += [f"{number:,} {word}" for word, number in counts.items() if number and word != "ok"]
     lines.append(f"Verified: {', '.join(parts)}.")
     return "\n".join(lines)
 
 
 def adopted_file(of: "File") -> str:
-    """Write what became of one file."""
+    """Return what was done with one file."""
     where = f" as {printable(of.path)}" if of.path is not None and of.path != of.file else ""
     why = f"  ({printable(of.detail)})" if of.detail else ""
     return f"{of.result.value:<8} {printable(of.file)}{where}{why}"
 
 
 def adoption(of: "Adoption") -> str:
-    """Write the end of an adoption in one line."""
+    """Return the summary of an adoption in one line."""
     parts = [f"{number:,} {word}" for word, number in of.counts.items() if number]
-    return f"Adopted: {', '.join(parts) if parts else 'nothing; there are no files to look at'}."
+    return f"Adopted: {', '.join(parts) if parts else 'nothing; there are no files'}."

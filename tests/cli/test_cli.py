@@ -118,7 +118,7 @@ def test_search_in_every_format(workspace, sandbox):
     lines = list(csv.DictReader(io.StringIO(workspace.run("search", "--format", "csv").out)))
     assert [line["id"] for line in lines] == ["B", "A"]
     table = workspace.run("search").out.splitlines()
-    assert table[0].split() == ["SENSED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID"]
+    assert table[0].split() == ["ACQUIRED", "SENSOR", "CLOUD", "WHERE", "DATASETS", "ID"]
     assert "LTA" in table[1]
     assert "online" in table[2]
     assert not workspace.mirror.exists()

@@ -67,7 +67,7 @@ def test_verify_proves_by_the_lock_and_says_so(locked, sandbox):
     for scene in ran.json["scenes"]:
         assert scene["locked_sha256"] == scene["sha256"]
         assert (scene["level"], scene["by_lock"]) == ("digest", True)
-    assert locked.run("verify", **OFFLINE).out == "Verified: 4 right (4 by lock).\n"
+    assert locked.run("verify", **OFFLINE).out == "Verified: 4 OK (4 by lock).\n"
 
 
 def test_a_file_that_the_index_vouches_for_and_the_lock_does_not_is_changed(locked, put):
@@ -131,7 +131,7 @@ def test_a_pending_order_is_told(locked, put, sandbox):
 def test_without_its_index_a_mirror_is_judged_by_the_lock_alone(locked, sandbox):
     sandbox.close()
     shutil.rmtree(locked.mirror / ".sedas-sync")
-    assert locked.run("verify", **OFFLINE).out == "Verified: 4 right (4 by lock).\n"
+    assert locked.run("verify", **OFFLINE).out == "Verified: 4 OK (4 by lock).\n"
     file = locked.mirror / "C.zip"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1

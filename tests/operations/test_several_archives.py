@@ -346,7 +346,7 @@ def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):
         mirror.apply(plan)
         found = mirror.why("C")
         shown = text.explanation(found)
-        assert "two: online; one: in the long-term archive; sensed" in shown
+        assert "two: online; one: in the long-term archive; acquired" in shown
         assert "kB, from two, checked" in shown or "B, from two, checked" in shown
         data = found.to_json()
         assert data["archives"] == [{"archive": "two", "online": True}, {"archive": "one", "online": False}]

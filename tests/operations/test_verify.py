@@ -69,7 +69,7 @@ def test_a_mirror_that_is_right(filled, sandbox):
     assert set(document["scenes"][0]) == {
         "id", "path", "size", "sha256", "locked_sha256", "level", "by_lock", "finding", "detail",
     }  # fmt: skip
-    assert filled.run("verify", **OFFLINE).out == "Verified: 6 right (6 by crc).\n"
+    assert filled.run("verify", **OFFLINE).out == "Verified: 6 OK (6 by crc).\n"
     assert filled.run("verify", "-q", **OFFLINE).out == ""
 
 
@@ -89,7 +89,7 @@ def test_findings_are_named_and_nothing_is_touched(filled, sandbox):
     plain = filled.run("verify", **OFFLINE)
     assert plain.code == 1
     assert "missing  A.zip" in plain.out
-    assert "Verified: 2 right (2 by crc), 1 missing, 1 changed, 2 corrupt, 1 unknown." in plain.out
+    assert "Verified: 2 OK (2 by crc), 1 missing, 1 changed, 2 corrupt, 1 unknown." in plain.out
     assert filled.files() == before
 
 

@@ -83,7 +83,7 @@ def test_why_of_what_is_here(mixed):
 def test_why_of_an_unknown_scene(mixed):
     shown = mixed.run("why", "NOBODY-KNOWS")
     assert shown.code == 1
-    assert "neither the archive nor this mirror knows it" in shown.out
+    assert "not known to the archive or to this mirror" in shown.out
     assert mixed.run("why", "NOBODY-KNOWS", "--json").json["known"] is False
 
 
@@ -157,4 +157,4 @@ def test_an_id_that_is_no_text_is_known_to_nobody(workspace, sandbox):
     workspace.write(RULES)
     ran = workspace.run("why", "\udcff")
     assert (ran.code, ran.err) == (1, "")
-    assert "neither the archive nor this mirror knows it" in ran.out
+    assert "not known to the archive or to this mirror" in ran.out

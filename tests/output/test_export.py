@@ -130,7 +130,7 @@ def test_apply_refuses_a_catalogue_over_something_else_before_it_does_anything(w
     (workspace.path / "stac" / "thesis.tex").write_text("mine")
     refused = workspace.run("apply", "--export", "stac")
     assert refused.code == 2
-    assert "nothing there is touched" in refused.err
+    assert "nothing was changed" in refused.err
     assert not workspace.mirror.exists()
     assert workspace.run("apply", "--dry-run", "--export", "stac").code == 2
 
@@ -202,11 +202,11 @@ def test_links_for_aria2_carry_no_secret(workspace):
     assert workspace.run("apply", "--no-wait").code == 3
     done = workspace.run("export", "--format", "urls")
     assert done.code == 0
-    assert "Token" not in done.out.replace("asks for a token", "")
+    assert "Token" not in done.out.replace("needs a token", "")
     entries = [line for line in done.out.splitlines() if line.startswith("http")]
     places = [line.removeprefix("  out=") for line in done.out.splitlines() if line.startswith("  out=")]
     assert sorted(places) == sorted(workspace.files())
-    assert len(entries) == len(places) == done.out.count("asks for a token")
+    assert len(entries) == len(places) == done.out.count("needs a token")
     assert done.out.count("in the long-term archive") == 25 - len(entries) > 0
     digests = {f"  checksum=sha-256={sha256(content).hexdigest()}" for content in workspace.files().values()}
     assert digests == {line for line in done.out.splitlines() if line.startswith("  checksum=")}
@@ -243,9 +243,9 @@ def test_nothing_of_the_mirror_is_written_over(applied, mirror):
     before = contents(applied.path)
     refused = applied.run("export", "--format", "csv", "--out", scene)
     assert refused.code == 2
-    assert "left as it is" in refused.err
+    assert "is not changed" in refused.err
     for out in (applied.path / "manifest.toml", applied.path / "manifest.lock", applied.mirror / ".sedas-sync/x"):
-        with pytest.raises(ManifestError, match="left as it is"):
+        with pytest.raises(ManifestError, match="is not changed"):
             mirror.export("csv", out)
     for out in (applied.mirror, applied.path, applied.path / "manifest.toml"):
         with pytest.raises(ManifestError):

@@ -249,7 +249,7 @@ def test_nothing_that_was_not_written_by_us_is_touched(tmp_path):
         with pytest.raises(ManifestError, match="holds no catalogue of sedas-sync"):
             catalogue.check_place(other, mirror)
     for bad in (mirror, tmp_path, mirror / ".sedas-sync" / "stac"):
-        with pytest.raises(ManifestError, match="the mirror is there"):
+        with pytest.raises(ManifestError, match="the mirror's folder"):
             catalogue.check_place(bad, mirror)
 
 

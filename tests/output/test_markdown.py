@@ -102,7 +102,7 @@ def test_what_it_says():
         ["fetch", "B", "500.0 kB", "not in the mirror"],
         ["order", "C", "", "in the long-term archive, no order yet"],
     ]
-    assert "**The search failed or stayed incomplete" in text
+    assert "**The search failed or is incomplete" in text
     assert "- <code>radar</code>: the archive answered 500" in text
     assert "**Warnings** (1)" in text
     assert page.codes[-1] == COMMAND
@@ -154,7 +154,7 @@ def test_it_is_cut_to_a_length_that_a_comment_may_have():
     assert "- and 480 more" in text
     shown = len(Page(text).rows) - 3
     assert shown > 5
-    assert f"and {5000 - shown} more, for which there is no room here" in text
+    assert f"and {5000 - shown} more that do not fit here" in text
     assert text.rstrip().endswith("</code>.")
     assert Page(text).tags.count("details") == 1
 

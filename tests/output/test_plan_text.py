@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import Action, ActionKind, DesiredScene, Order, Scene
+from sedas_sync.output.documents.catalogue import SourcesEntry
 from sedas_sync.output.plan_text import by_datasets, plan
 from sedas_sync.output.style import Look
 from sedas_sync.output.text import sources
@@ -84,7 +85,7 @@ def test_scenes_stand_by_dataset_action_and_reason():
 def test_long_lists_are_folded_on_a_terminal_only():
     many = [action(ActionKind.FETCH, f"S{day:02}", day=day) for day in range(1, 14)]
     folded = shown(*many, look=TERMINAL)
-    assert folded[-4] == "    … and 3 more, sensed 2019-05-11 to 2019-05-13; `--all` lists them"
+    assert folded[-4] == "    … and 3 more, acquired 2019-05-11 to 2019-05-13; `--all` lists them"
     assert sum(line.startswith("    +") for line in folded) == 10
     for whole in (shown(*many), shown(*many, look=TERMINAL, everything=True), shown(*many[:12], look=TERMINAL)):
         assert sum(line.startswith("    +") for line in whole) in (12, 13)
@@ -114,16 +115,14 @@ def test_several_archives_are_named():
 def test_an_archive_that_lists_no_sources_does_not_say_that_there_are_none():
     nothing = {"archive": "a", "type": "cdse", "satellites": [], "source_groups": []}
     something = {**nothing, "type": "sedas", "source_groups": [{"name": "S1"}]}
-    lines = sources([nothing, something]).split("\n")
+    lines = sources([SourcesEntry(**nothing), SourcesEntry(**something)]).split("\n")
     assert lines[:2] == ["a (cdse)", "  lists neither satellites nor source groups"]
     assert lines[3].split() == ["satellites", "none"]
 
 
 def test_what_to_run_next():
     failed = {"failures": (Failure(id="d", error="away"),), "search_complete": False}
-    assert (
-        shown(action(ActionKind.WAIT, "W"))[-1] == "Run `go` again later: it fetches what has come back online by then."
-    )
+    assert shown(action(ActionKind.WAIT, "W"))[-1] == "Run `go` again later: it downloads what is online by then."
     order = Order(order="7", id="W", archive="a", placed=datetime(2019, 5, 1, tzinfo=UTC))
     ordered = replace(action(ActionKind.WAIT, "W"), order=order)
     assert shown(ordered)[-1] == "Run `go` to wait for the orders and fetch what is ready."
@@ -131,5 +130,5 @@ def test_what_to_run_next():
     assert shown(**failed)[-3:] == [
         "failed: d: away",
         "Plan: no scenes; THE SEARCH IS INCOMPLETE.",
-        "There is nothing else to do: put that right, and plan again.",
+        "There is nothing else to do: fix this, and plan again.",
     ]

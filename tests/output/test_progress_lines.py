@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sedas_sync.model.events import Fetched, Progress, Searched, Step, Transfer
 from sedas_sync.model.text import cells
-from sedas_sync.output.live_region import Foot
+from sedas_sync.output.live_region import LiveRegion
 from sedas_sync.output.progress_lines import Row, RunRows, step_row
 from sedas_sync.output.reporters import PlainLines
 
@@ -86,7 +86,7 @@ def draw(window):
     def show(rows, columns=100, lines=20):
         window.resize(columns + 1, lines + 1)
         window.screen.reset()
-        foot = Foot(window.out, lambda *_: rows)
+        foot = LiveRegion(window.out, lambda *_: rows)
         foot.draw()
         return window.lines
 
@@ -97,8 +97,8 @@ def test_lines_fit_whatever_the_size(draw):
     run = RunRows()
     active = [(f"S2A_MSIL1C_20190405T111625_N0207_R037_T3{n}UXC_20190405T132700", n * MB, 800 * MB) for n in range(8)]
     strange = [("X\x1b", 5, None), ("場" * 40, 5, 10), ("e\u0301" * 50, 5, 10)]
-    run.take(progress(*active, *strange, received=28 * MB, pending=3, oldest=9e5), 9.0)
-    run.take(progress(*active, *strange, received=29 * MB, pending=3, oldest=9e5), 9.5)
+    run.update(progress(*active, *strange, received=28 * MB, pending=3, oldest=9e5), 9.0)
+    run.update(progress(*active, *strange, received=29 * MB, pending=3, oldest=9e5), 9.5)
     for columns in (1, 5, 20, 40, 59, 76, 99, 110, 199):
         for lines in (1, 2, 3, 5, 30):
             shown = draw(run.rows(10.0, columns, lines), columns, lines)
@@ -121,7 +121,7 @@ NAMES = st.text(st.sampled_from("AB_1場"), min_size=1, max_size=40)
 def test_names_fit_never_look_alike_and_stay_while_they_are_shown(sets, columns):
     run, before = RunRows(), {}
     for ids in sets:
-        run.take(progress(*((scene_id, 0, 10) for scene_id in ids)), 0.0)
+        run.update(progress(*((scene_id, 0, 10) for scene_id in ids)), 0.0)
         names = [row.name.strip() for row in run.rows(0.0, columns, 20)[1:]]
         assert len(set(names)) == len(names) == len(ids)
         assert all(cells(name) <= max(4, columns // 2, columns - 50) for name in names)
@@ -132,21 +132,21 @@ def test_names_fit_never_look_alike_and_stay_while_they_are_shown(sets, columns)
 
 def test_what_an_earlier_run_has_left_is_no_speed_of_this_one():
     run = RunRows()
-    run.take(progress(("A", 500 * MB, 800 * MB), total=1, received=500 * MB), 0.0)
-    run.take(progress(("A", 510 * MB, 800 * MB), total=1, received=510 * MB), 1.0)
+    run.update(progress(("A", 500 * MB, 800 * MB), total=1, received=500 * MB), 0.0)
+    run.update(progress(("A", 510 * MB, 800 * MB), total=1, received=510 * MB), 1.0)
     assert [row.facts for row in run.rows(1.0, 100, 9)] == [
         (" 10.0 MB/s", "ETA 00:29", "510.0 MB"),
         ("800.0 MB", " 10.0 MB/s"),
     ]
-    run.take(fetched("A", 800 * MB, 300 * MB), 1.5)
-    run.take(progress(("B", 0, 800 * MB), done=1, received=800 * MB), 2.0)
+    run.update(fetched("A", 800 * MB, 300 * MB), 1.5)
+    run.update(progress(("B", 0, 800 * MB), done=1, received=800 * MB), 2.0)
     assert run.rows(2.0, 100, 9)[0].facts[0] == "150.0 MB/s"
 
 
 def test_the_rate_is_that_of_the_last_moments():
     run, rates = RunRows(), []
     for second in range(20):
-        run.take(progress(("A", min(second, 10) * MB, 20 * MB)), float(second))
+        run.update(progress(("A", min(second, 10) * MB, 20 * MB)), float(second))
         rates.append(run.rows(float(second), 100, 9)[1].facts[1].strip())
     assert rates[:2] == ["", "1.0 MB/s"], "a download that was seen once has no rate yet"
     assert rates[10] == "1.0 MB/s"
@@ -157,18 +157,18 @@ def test_the_rate_is_that_of_the_last_moments():
 def test_bytes_that_had_to_be_thrown_away_come_anew():
     run = RunRows()
     for second, done in enumerate((0, 10 * MB, 0, 10 * MB)):
-        run.take(progress(("A", done, 20 * MB)), float(second))
+        run.update(progress(("A", done, 20 * MB)), float(second))
     assert run.rows(3.0, 100, 9)[1].facts[1] == "  6.7 MB/s"
 
 
 def test_the_time_left_is_that_of_the_bytes_where_all_are_known_and_is_estimated_where_not():
     run = RunRows()
-    run.take(progress(("A", 0, 100 * MB), total=4, bytes_total=400 * MB), 0.0)
-    run.take(progress(("A", 40 * MB, 100 * MB), total=4, bytes_total=400 * MB, received=40 * MB), 4.0)
+    run.update(progress(("A", 0, 100 * MB), total=4, bytes_total=400 * MB), 0.0)
+    run.update(progress(("A", 40 * MB, 100 * MB), total=4, bytes_total=400 * MB, received=40 * MB), 4.0)
     assert run.seconds_left(4.0) == pytest.approx(36)
     unknown = RunRows()
-    unknown.take(progress(("A", 0, 100 * MB), total=4, pending=1), 0.0)
-    unknown.take(progress(("A", 50 * MB, 100 * MB), total=4, pending=1, received=50 * MB), 5.0)
+    unknown.update(progress(("A", 0, 100 * MB), total=4, pending=1), 0.0)
+    unknown.update(progress(("A", 50 * MB, 100 * MB), total=4, pending=1, received=50 * MB), 5.0)
     assert unknown.rows(5.0, 100, 9)[0].part == pytest.approx(0.125)
     assert unknown.seconds_left(5.0) == pytest.approx(25), "two more like it; nobody knows how long the order takes"
 
@@ -177,7 +177,7 @@ def test_nothing_is_promised_before_anything_came(draw):
     run = RunRows()
     assert run.rows(0.0, 100, 9) == []
     assert run.seconds_left(0.0) is None
-    run.take(progress(total=3, pending=3, oldest=7200.0), 0.0)
+    run.update(progress(total=3, pending=3, oldest=7200.0), 0.0)
     first, second = draw(run.rows(0.0, 100, 9))
     assert first.startswith("0/3 scenes    0%|")
     assert "ETA" not in first
@@ -188,8 +188,8 @@ def test_nothing_is_promised_before_anything_came(draw):
 
 def test_narrow_terminals_leave_out_what_matters_least(draw):
     run = RunRows()
-    run.take(progress(("A" * 60, 0, 100 * MB), total=4, bytes_total=400 * MB, pending=1, oldest=3720.0), 0.0)
-    run.take(progress(("A" * 60, 40 * MB, 100 * MB), total=4, bytes_total=400 * MB, received=40 * MB), 4.0)
+    run.update(progress(("A" * 60, 0, 100 * MB), total=4, bytes_total=400 * MB, pending=1, oldest=3720.0), 0.0)
+    run.update(progress(("A" * 60, 40 * MB, 100 * MB), total=4, bytes_total=400 * MB, received=40 * MB), 4.0)
     assert draw(run.rows(4.0, 39, 9), 39) == [
         "0/4 scenes  10.0 MB/s  00:36  40.0 MB",
         f"  {'A' * 9}…{'A' * 9}   40%|███▌     |",
@@ -216,7 +216,7 @@ def test_steps(draw):
 
 def test_lines_stand_whole_above_the_bars_while_the_window_changes(window):
     rows = [Row(f"scene {number}", number / 10, ("1.0 MB", "1.0 MB/s")) for number in range(5)]
-    foot = Foot(window.out, lambda _columns, lines: rows[:lines])
+    foot = LiveRegion(window.out, lambda _columns, lines: rows[:lines])
     for number, (columns, height) in enumerate([(60, 8), (30, 4), (100, 12), (25, 3), (60, 8)]):
         window.resize(columns, height)
         foot.draw(above=f"message {number}")
@@ -231,7 +231,7 @@ def test_lines_stand_whole_above_the_bars_while_the_window_changes(window):
 
 
 def test_a_terminal_that_has_gone_away_stops_nothing(window):
-    foot = Foot(window.out, lambda *_: [Row("scene", 0.5)])
+    foot = LiveRegion(window.out, lambda *_: [Row("scene", 0.5)])
     foot.draw()
     window.hang_up()
     foot.draw(above="a line")
@@ -250,7 +250,7 @@ def test_the_last_wipe_does_not_wait_for_a_drawing_that_hangs():
             go_on.wait(10)
             return super().write(text)
 
-    foot = Foot(Hangs(), lambda *_: [Row("scene", 0.5)])
+    foot = LiveRegion(Hangs(), lambda *_: [Row("scene", 0.5)])
     drawing = threading.Thread(target=foot.draw)
     drawing.start()
     assert stuck.wait(5)

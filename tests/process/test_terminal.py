@@ -55,7 +55,7 @@ def test_a_plan_is_folded_and_coloured_on_a_terminal_only(terminal, workspace, s
     assert "  fetch 25: not in the mirror" in shown.lines
     assert "+ " + scene(10) in "".join(shown.lines), "an id is whole, however narrow it is"
     assert scene(11) not in "".join(shown.lines)
-    assert any("… and 15 more, sensed 2019-05-11 to 2019-05-25" in line for line in shown.lines)
+    assert any("… and 15 more, acquired 2019-05-11 to 2019-05-25" in line for line in shown.lines)
     assert shown.lines[-1] == "Run `sedas-sync apply` to do this."
     assert {"green", "magenta"} <= colours(shown)
 
@@ -207,7 +207,7 @@ def test_reading_a_mirror_again_shows_how_far_it_is(terminal, workspace, sandbox
     os.mkfifo(pipe)
     shown = terminal("verify")
     shown.wait()
-    assert shown.lines[-1].startswith("Verified: 2 right")
+    assert shown.lines[-1].startswith("Verified: 2 OK")
     assert not bars(shown.lines)
 
 

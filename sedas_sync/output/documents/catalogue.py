@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from msgspec import UNSET, UnsetType
 
@@ -10,7 +10,9 @@ from sedas_sync.model.events import iso
 from sedas_sync.model.scene import Scene
 from sedas_sync.output.documents.base import Count, Document, FailureEntry, Part, Time
 from sedas_sync.output.export import Exported, Format
-from sedas_sync.output.report.write import WrittenReport
+
+if TYPE_CHECKING:
+    from sedas_sync.output.report.write import WrittenReport
 
 # -- search and sources ----------------------------------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ class ReportDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=
     """What looks wrong and stopped nothing."""
 
     @classmethod
-    def of(cls, written: WrittenReport) -> Self:
+    def of(cls, written: "WrittenReport") -> Self:
         """Return a written report."""
         return cls(
             manifest=written.manifest,

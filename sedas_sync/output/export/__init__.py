@@ -1,9 +1,9 @@
-"""The mirror's catalogue for other tools, made from what the index remembers."""
+"""The mirror's catalogue for other tools, made from the index."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from msgspec.structs import replace
 
@@ -15,27 +15,27 @@ from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.state.index import Index
 
 Format = Literal["geojson", "csv", "stac", "urls", "sha256sums"]
-"""What a catalogue can be written as."""
+"""Formats of a catalogue."""
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportEntry:
-    """A scene that the mirror holds."""
+    """A scene on disk."""
 
     held: LocalScene
     datasets: tuple[str, ...]
-    """Those that wanted it when they were last applied, in the order of the manifest."""
+    """Datasets that wanted it when they were last applied, in the order of the manifest."""
 
     @property
     def id(self) -> SceneId:
-        """The scene's id."""
+        """Return the scene's id."""
         return self.held.id
 
     @property
     def scene(self) -> Scene:
-        """The scene as it was last seen in the catalogue; read from its stored facts each time it is asked for."""
+        """Return the scene as it was last seen in the catalogue. It is decoded on every access."""
         try:
             scene = scene_from_metadata(self.held.facts)
         except (TypeError, ValueError):
@@ -45,17 +45,17 @@ class ExportEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What there is to tell of a mirror."""
+    """The scenes of a mirror."""
 
     holdings: tuple[LocalScene, ...]
-    """Every file that the index remembers, by id."""
+    """Every scene of the index, by id."""
     wanted: Mapping[SceneId, tuple[str, ...]]
-    """For each scene, the datasets that want it, in the order of the manifest; a scene may have no file."""
+    """For each scene, the datasets that want it, in the order of the manifest. A scene may have no file."""
     absent: tuple[Failure, ...]
-    """Files that are not there as the index remembers them."""
+    """Scenes whose files are not on disk as the index says."""
 
     def entries(self) -> Iterator[ExportEntry]:
-        """Yield the scenes whose files are there, by id."""
+        """Yield the scenes whose files are on disk, by id."""
         absent = {failure.id for failure in self.absent}
         for held in self.holdings:
             if held.id not in absent:
@@ -64,41 +64,28 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What an export wrote."""
+    """The result of an export."""
 
     manifest: str
     format: Format
     out: str | None
-    """The file or folder; None where it went to an open file."""
+    """The file or folder; None if it went to an open file."""
     scenes: int
     written: bool
     """Whether anything had to be written."""
     left_out: tuple[Failure, ...] = ()
     """Scenes that are not in it, and why."""
     failures: tuple[Failure, ...] = ()
-    """Archives that could not be asked, by their keys in the manifest."""
+    """Archives that gave no links, by their keys in the manifest."""
 
     @property
     def exit_code(self) -> int:
-        """What the process ends with."""
+        """Return the exit code of the process."""
         return 1 if self.failures else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "format": self.format,
-            "out": self.out,
-            "scenes": self.scenes,
-            "written": self.written,
-            "left_out": [{"id": item.id, "reason": item.error} for item in self.left_out],
-            "failures": [{"id": item.id, "error": item.error} for item in self.failures],
-        }
 
 
 def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
-    """Look at the index and, for names and sizes alone, at the folder.
+    """Read the index and, for names and sizes alone, the folder.
 
     Args:
         root: the mirror's folder; it may not exist.
@@ -117,7 +104,7 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
 
 def _absent(holdings: Iterable[LocalScene], sizes: Mapping[str, int]) -> Iterator[Failure]:
     for held in holdings:
-        # One reason is enough for a scene, however many of its files are gone.
+        # One reason for each scene is enough, however many of its files are gone.
         why = next((why for file in files_on_disk(held) if (why := _missing(file, sizes)) is not None), None)
         if why is not None:
             yield Failure(id=held.id, error=why)
@@ -126,7 +113,7 @@ def _absent(holdings: Iterable[LocalScene], sizes: Mapping[str, int]) -> Iterato
 def _missing(file: LocalScene, sizes: Mapping[str, int]) -> str | None:
     size = sizes.get(file.path)
     if size is None:
-        return f"its file {file.path} is gone; apply fetches it again"
+        return f"its file {file.path} is gone; apply downloads it again"
     if size != file.size:
-        return f"its file {file.path} has {size} bytes now, the index has {file.size}; apply looks into it"
+        return f"its file {file.path} has {size} bytes, the index says {file.size}; apply checks it"
     return None

@@ -1,7 +1,7 @@
-"""A STAC catalogue's folder: swapped as a whole, so that nobody finds half of it, and never anything else's.
+"""The folder of a STAC catalogue. It is replaced as a whole, so that no reader finds half of it.
 
-A new catalogue is made in a hidden folder beside its place and changes places with the old one. What a kill leaves
-beside is told apart from what somebody is writing by a lock on the folder itself, and removed by the next export.
+A new catalogue is written to a hidden folder beside the old one, and then exchanged with it. A hidden folder that a
+kill has left is removed by the next export; a lock on the folder tells it from one that is being written.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.operations.lock_file import umask
 
 MARK = "sedas_sync:content"
-"""The field of the root that tells what a catalogue was made from, and that it is one of this package."""
+"""The field of the root with a digest of what the catalogue was made from. It also marks our own catalogues."""
 ROOT = "catalog.json"
 COLLECTION = "collection.json"
 ITEMS = "items"
@@ -33,50 +33,48 @@ _CANNOT_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errn
 
 
 def content_of(folder: Path) -> str | None:
-    """What a catalogue was made from; None where there is none of this package."""
+    """Return the digest of what a catalogue was made from; None if it is not one of ours."""
     content = (_document(folder / ROOT) or {}).get(MARK)
     return content if isinstance(content, str) else None
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether every file that the catalogue speaks of is there."""
+    """Return whether every file that the catalogue links to exists."""
     return all(file.exists() for file in _files(folder))
 
 
 def check_place(folder: Path, mirror: Path) -> None:
-    """See to it that a catalogue may be written there.
+    """Check that a catalogue may be written to a folder.
 
     Raises:
-        ManifestError: the mirror is there, or something that this package did not write.
+        ManifestError: it is the mirror's folder, or has files that this package did not write.
     """
     state = mirror / ".sedas-sync"
     if folder in (mirror, state) or folder in mirror.parents or state in folder.parents:
-        raise ManifestError(f"{folder}: the mirror is there; a catalogue needs a folder of its own (--out DIR)")
+        raise ManifestError(f"{folder}: this is the mirror's folder; a catalogue needs its own folder (--out DIR)")
     try:
         if not folder.exists() or not any(folder.iterdir()):
             return
         if content_of(folder) is None:
-            raise ManifestError(
-                f"{folder}: is not empty and holds no catalogue of sedas-sync; nothing there is touched"
-            )
+            raise ManifestError(f"{folder}: is not empty and is not a catalogue of sedas-sync; nothing was changed")
         ours = set(_files(folder))
-        strangers = sorted(str(file.relative_to(folder)) for file in _everything(folder) if file not in ours)
+        others = sorted(str(file.relative_to(folder)) for file in _everything(folder) if file not in ours)
     except OSError as error:
         raise ManifestError(f"{folder}: cannot be used for a catalogue: {error.strerror}") from None
-    if strangers:
-        more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
+    if others:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise ManifestError(
-            f"{folder}: holds what sedas-sync did not write ({', '.join(strangers[:_SHOWN])}{more}); "
-            "a new catalogue takes the folder's place, so move it away first"
+            f"{folder}: has files that sedas-sync did not write ({', '.join(others[:_SHOWN])}{more}); "
+            "a new catalogue replaces the folder, so move them away first"
         )
 
 
 @contextmanager
 def written_beside(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to write a catalogue to; it takes the place of the old one when all went well.
+    """Yield an empty folder to write a catalogue to. It replaces the old one if there is no error.
 
     Args:
-        folder: the catalogue's place, which `check_place` has found to be free or this package's.
+        folder: the catalogue's folder, which `check_place` has checked.
 
     Raises:
         SedasSyncError: it cannot be written.
@@ -98,7 +96,7 @@ def written_beside(folder: Path) -> Iterator[Path]:
 
 
 def _swap(new: Path, place: Path) -> None:
-    """Put a new folder in place; what was there is where the new one was."""
+    """Move a new folder into place; the old one is then where the new one was."""
     if not place.exists():
         new.rename(place)
     elif not _exchange(new, place):
@@ -109,7 +107,7 @@ def _swap(new: Path, place: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places at once (renameat2 of Linux); says whether that could be done."""
+    """Exchange two folders at once (renameat2 on Linux), and return whether that is possible here."""
     rename: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
@@ -123,10 +121,10 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder against the tidying of other processes."""
+    """Lock a folder, so that other processes do not remove it."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with suppress(OSError):  # a file system without locks: nobody tidies there either
+        with suppress(OSError):  # a file system without locks: no process removes folders there
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
@@ -147,7 +145,7 @@ def _remove_leftovers(parent: Path, prefix: str) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a catalogue's files and the folders that are empty then; anything else stays."""
+    """Remove the files of a catalogue, and folders that are empty then. Anything else stays."""
     for place in (*_subfolders(folder), folder):
         for file in (*place.glob(f"{ITEMS}/*.json"), place / COLLECTION, place / ROOT):
             file.unlink(missing_ok=True)
@@ -164,7 +162,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a catalogue of this package, by its own links."""
+    """Yield the files of one of our catalogues, by its links."""
     yield folder / ROOT
     for child in _linked(folder / ROOT, "child"):
         yield child
@@ -187,7 +185,7 @@ def _document(path: Path) -> dict[str, Any] | None:
 
 
 def _everything(folder: Path) -> Iterator[Path]:
-    """All files, links and empty folders below a folder."""
+    """Yield all files and links below a folder."""
     for place, folders, files in os.walk(folder):
         yield from (Path(place, name) for name in files)
         yield from (Path(place, name) for name in folders if Path(place, name).is_symlink())

@@ -1,16 +1,18 @@
-"""Carrying out an export: which writer, to which place."""
+"""Run an export: choose the writer and the target."""
 
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import each_file, files_on_disk, paths_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step
@@ -22,9 +24,9 @@ from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_cs
 from sedas_sync.planning.select import paths_of
 
 _BEST = 3
-"""The worth of a link that nothing is better than."""
+"""The score of a link that cannot be better."""
 _CATALOGUE_FORMAT = 1
-"""Counted up when the same scenes are written as another catalogue than before."""
+"""Increase it when the same scenes give another catalogue than before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +34,11 @@ class ExportJob:
     """An export of one mirror.
 
     Args:
-        manifest: the mirror's.
+        manifest: the manifest of the mirror.
         root: the mirror's folder.
-        inventory: what there is to tell.
-        archive: gives the archive of a key; only links are asked for.
-        on_step: told how far it is.
+        inventory: the scenes.
+        archive: returns the archive for a key; it is asked for links only.
+        on_step: called with the progress.
     """
 
     manifest: Manifest
@@ -66,22 +68,22 @@ class ExportJob:
         return self._exported(how, out, count, left_out, failures)
 
     def to_path(self, how: Format, out: Path) -> Exported:
-        """Write a list as a file, whole or not at all."""
+        """Write a list to a file, which is written as a whole or not at all."""
         if out.exists() and not out.is_file():
             if out.is_dir():
                 raise ManifestError(f"{out}: is a folder; --format {how} writes a file")
             with out.open("wb") as stream:
                 return self.to_file(how, stream, str(out))
-        self._spare(out)
+        self._check_target(out)
         with writing_whole(out) as file:
             return self.to_file(how, file, str(out))
 
     def to_catalogue(self, out: Path, *, unless_fresh: bool) -> Exported:
-        """Write a STAC catalogue, in the place of the one that is there.
+        """Write a STAC catalogue. It replaces an old one.
 
         Args:
             out: its folder.
-            unless_fresh: leave one alone that was made from the same.
+            unless_fresh: do nothing if the old one was made from the same scenes.
         """
         check_stac(out, self.root)
         place = Path(os.path.realpath(out))
@@ -91,7 +93,7 @@ class ExportJob:
         if unless_fresh and catalogue.content_of(place) == content and catalogue.is_whole(place):
             count = len(self.inventory.holdings) - len(left_out)
             return self._exported("stac", str(out), count, left_out, written=False)
-        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs an extra, and is slow to import
+        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
 
         groups = stac.groups_of(self.inventory.entries(), self._boxes())
         name = Path(self.manifest.source).stem
@@ -121,8 +123,8 @@ class ExportJob:
             failures=tuple(failures),
         )
 
-    def _spare(self, out: Path) -> None:
-        """See to it that no file of the mirror, and neither manifest nor lock, is written over."""
+    def _check_target(self, out: Path) -> None:
+        """Check that no file of the mirror, the manifest or the lock file is overwritten."""
         target = Path(os.path.realpath(out))
         known = {Path(os.path.realpath(self.manifest.source)), Path(os.path.realpath(lock_path(self.manifest.source)))}
         known |= (
@@ -131,19 +133,17 @@ class ExportJob:
             else set()
         )
         if target in known or self.root / STATE in target.parents:
-            raise ManifestError(f"{out}: is a file of the mirror, its manifest or its lock, and is left as it is")
+            raise ManifestError(f"{out}: is a file of the mirror, its manifest or its lock file, and is not changed")
 
     def _boxes(self) -> dict[str, tuple[float, float, float, float] | None]:
-        """Where the scenes of each dataset may be."""
-        from sedas_sync.geometry.geojson import bounding_box, box_of  # noqa: PLC0415  # slow to import
-
+        """Return the bounding box of each dataset's areas."""
         return {
             name: bounding_box(box_of(self.manifest.aois[aoi].geometry) for aoi in dataset.aoi)
             for name, dataset in self.manifest.datasets.items()
         }
 
     def _content(self, to_mirror: str) -> str:
-        """A digest of everything that a catalogue is made from."""
+        """Return a digest of everything that a catalogue is made from."""
         head = [_CATALOGUE_FORMAT, Path(self.manifest.source).stem, to_mirror, list(self._boxes().items())]
         digest = hashlib.sha256(json.dumps(head).encode())
         for entry in self.inventory.entries():
@@ -154,13 +154,11 @@ class ExportJob:
 
 
 def check_stac(out: Path, root: Path) -> None:
-    """See to it that a STAC catalogue can be written, before anything long is begun.
+    """Check that a STAC catalogue can be written, before a long run begins.
 
     Raises:
-        ManifestError: what it needs is not installed, or something stands in its place.
+        ManifestError: the extra `stac` is not installed, or the folder has other files.
     """
-    from importlib.util import find_spec  # noqa: PLC0415  # only this format needs it
-
     if find_spec("pystac") is None:
         raise ManifestError('a STAC catalogue needs the extra "stac": pip install "sedas-sync[stac]"')
     if out.exists() and not out.is_dir():
@@ -169,10 +167,10 @@ def check_stac(out: Path, root: Path) -> None:
 
 
 class Links:
-    """The links of a mirror's scenes, as an input file of aria2.
+    """The links of a mirror's scenes, as an input file for aria2.
 
-    Links do not last and are not remembered, so that the archives are asked for them: for every scene that is held or
-    wanted. No token and no secret is written.
+    Links expire and are not stored, so the archives are asked for the links of every scene that is on disk or wanted.
+    No token and no secret is written.
     """
 
     def __init__(self, manifest: Manifest, inventory: Inventory, archive: Callable[[str], Archive]) -> None:
@@ -198,16 +196,16 @@ class Links:
             if scene_id in found:
                 yield from self._entry(*found[scene_id], paths)
             elif not self.failures:
-                yield self._none(scene_id, "the archive does not know it any more")
+                yield self._none(scene_id, "no longer known to the archive")
 
     def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
         if scene.download_url is None:
-            yield self._none(scene.id, scene.offline or "in the long-term archive: it has to be ordered")
+            yield self._none(scene.id, scene.offline or "in the long-term archive: it must be ordered")
             return
         held = self._held.get(scene.id)
         known = {}
-        if held is not None and self._gave(key, held):
-            # What one archive gave says nothing of what the link of another one leads to.
+        if held is not None and self._came_from(key, held):
+            # A file of one archive says nothing about the bytes behind another one's link.
             known = {file.path: file.sha256 for file in files_on_disk(held)}
         place = paths[scene.id] if held is None else held.path
         lines = []
@@ -227,7 +225,7 @@ class Links:
             path = f"{place}/{name}" if name else place
             lines.append(aria2(link, path, known.get(path, file.digest)))
         if needs_token:
-            yield f"# {scene.id}: asks for a token\n"
+            yield f"# {scene.id}: needs a token\n"
         self.count += 1
         yield from lines
 
@@ -235,25 +233,25 @@ class Links:
         self.left_out.append(Failure(id=scene_id, error=why))
         return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
 
-    def _gave(self, key: str, held: LocalScene) -> bool:
-        """Whether an archive gave a file; the only one of a manifest did, under whatever address it was then."""
+    def _came_from(self, key: str, held: LocalScene) -> bool:
+        """Return whether a file came from an archive. With one archive it did, whatever its address was then."""
         return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
 
     def _look_up(self, ids: Iterable[SceneId]) -> Mapping[SceneId, tuple[str, Scene]]:
-        """Each scene as the archive has it that gave its file, where it is online there, else wherever it is online."""
+        """Return each scene from the archive its file came from if it is online there, else from one where it is."""
         found: dict[SceneId, tuple[str, Scene]] = {}
 
-        def worth(key: str, scene: Scene) -> int:
+        def score(key: str, scene: Scene) -> int:
             held = self._held.get(scene.id)
-            return 2 * scene.online + (held is None or self._gave(key, held))
+            return 2 * scene.online + (held is None or self._came_from(key, held))
 
         for key in self._manifest.archives:
-            unfound = [one for one in ids if one not in found or worth(*found[one]) < _BEST]
+            unfound = [one for one in ids if one not in found or score(*found[one]) < _BEST]
             if not unfound:
                 break
             try:
                 for scene in self._archive(key).look_up(unfound, warn=lambda _: None):
-                    if scene.id not in found or worth(key, scene) > worth(*found[scene.id]):
+                    if scene.id not in found or score(key, scene) > score(*found[scene.id]):
                         found[scene.id] = key, scene
             except SedasSyncError as error:
                 if error.exit_code != SedasSyncError.exit_code:

@@ -1,4 +1,4 @@
-"""Lists for command-line tools: digests for `sha256sum -c`, links for aria2."""
+"""Lists for command-line tools: checksums for `sha256sum -c`, links for aria2."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,10 +9,10 @@ from sedas_sync.model.scene import LocalScene
 from sedas_sync.net.session import redact
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
-"""What GNU coreutils write in names that would break a line (section "md5sum invocation" of their manual)."""
+"""How GNU coreutils escape names that would break a line (section "md5sum invocation" of their manual)."""
 
 _LINK = re.compile(r"https?://[!-~]+")
-"""What can stand on a line of its own: aria2 takes a blank or tab for another mirror, a new line for an option."""
+"""Links that fit on a line: aria2 takes a space or tab for another mirror, and a new line for an option."""
 
 _ARIA2_DIGESTS = {
     "md5": "md5",
@@ -22,11 +22,11 @@ _ARIA2_DIGESTS = {
     "sha384": "sha-384",
     "sha512": "sha-512",
 }
-"""What aria2 calls the algorithms that it knows (its manual, option `--checksum`)."""
+"""Names of algorithms in aria2 (its manual, option `--checksum`)."""
 
 
 def sha256sums(holdings: Iterable[LocalScene]) -> Iterator[bytes]:
-    """Yield the lines of a list that `sha256sum --check` takes inside the mirror, in the order of their paths."""
+    """Yield the lines of a list for `sha256sum --check` in the mirror's folder, sorted by path."""
     files = (file for held in holdings for file in files_on_disk(held))
     for held in sorted(files, key=lambda file: file.path):
         escaped = held.path.translate(_ESCAPES)
@@ -35,21 +35,21 @@ def sha256sums(holdings: Iterable[LocalScene]) -> Iterator[bytes]:
 
 
 def link_problem(url: str) -> str | None:
-    """Why a link is not written; None where it may be."""
+    """Return why a link is not written; None if it is."""
     if _LINK.fullmatch(url) is None:
-        return "its link is none that can be written on a line"
+        return "its link cannot be written on one line"
     if redact(url) != url:
-        return "its link holds a secret, which is not written"
+        return "its link contains a secret, which is not written"
     return None
 
 
 def aria2(url: str, path: str, digest: str | None) -> str:
-    """An entry of an aria2 input file.
+    """Return an entry of an aria2 input file.
 
     Args:
-        url: one that has no `link_problem`.
-        path: where the file goes, relative to the folder that aria2 is told.
-        digest: in hexadecimal, by itself or after its algorithm's name and a colon.
+        url: a link without a `link_problem`.
+        path: the file to write, relative to the folder that aria2 is given.
+        digest: in hexadecimal, alone or after the name of its algorithm and a colon.
     """
     kind = _ARIA2_DIGESTS.get(algorithm(digest) or "")
     checksum = "" if kind is None or digest is None else f"  checksum={kind}={digest.rpartition(':')[2].lower()}\n"

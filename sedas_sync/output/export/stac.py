@@ -1,10 +1,9 @@
-"""Scenes as STAC: an Item a scene, a Collection a dataset, one Catalog around them (STAC 1.1).
+"""Scenes as STAC 1.1: an Item for each scene, a Collection for each dataset, and one Catalog.
 
-Items are made one at a time and written before the next one is made, so that a catalogue of a hundred thousand needs
-no more memory than its links. Nothing of the moment goes in: the same scenes give the same bytes.
+Items are written one at a time, so that a catalogue of 100,000 scenes needs memory only for its links. No time of the
+export is written: the same scenes give the same bytes.
 
-Fields of extensions are written only where their value is known and is one that the extension takes; what an archive
-says otherwise stays out.
+A field of an extension is written only if its value is known and the extension allows it.
 """
 
 import json
@@ -42,7 +41,7 @@ _EXTENSIONS = {
 """By the prefix of their fields, in the versions that pystac reads."""
 
 _SHA256 = "1220"
-"""What a multihash of SHA-256 begins with: its code, and its length of 32 bytes."""
+"""The prefix of a SHA-256 multihash: its code, and its length of 32 bytes."""
 _TYPES = {".zip": "application/zip", ".tif": "image/tiff; application=geotiff", ".nc": "application/netcdf"}
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _BANDS = {"sentinel-1": "C", "novasar": "S"}
@@ -64,12 +63,12 @@ class ItemGroup:
     entries: Sequence[ExportEntry]
     """By id."""
     bbox: Box | None = None
-    """Where scenes could be, for a collection that has none."""
+    """The extent of a collection without scenes."""
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a collection has to tell of its items."""
+    """What a collection says about its items."""
 
     links: list[pystac.Link] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
@@ -103,15 +102,15 @@ def write(
     """Write a whole catalogue into an empty folder.
 
     Args:
-        folder: where it goes.
+        folder: the empty folder.
         groups: its collections; no scene is in two of them.
-        name: of the catalogue.
-        to_mirror: the mirror's folder as seen from the catalogue's, with forward slashes.
-        content: what `MARK` says.
-        on_step: told how many items have been written.
+        name: the name of the catalogue.
+        to_mirror: the mirror's folder relative to the catalogue's, with forward slashes.
+        content: the value of `MARK`.
+        on_step: called with the number of items written.
 
     Returns:
-        The scenes that STAC has no place for, and why.
+        The scenes that STAC cannot describe, and why.
     """
     places = _names(group.id for group in groups)
     left_out = []
@@ -135,7 +134,7 @@ def _write_items(place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tal
         for entry, scene, shape in zip(some, scenes, shapes, strict=True):
             first, last = _times(scene)
             if first is None or last is None:
-                left_out.append(Failure(id=entry.id, error="no time of it is known, and STAC demands one"))
+                left_out.append(Failure(id=entry.id, error="its time is not known, and STAC requires one"))
                 continue
             item = _item(scene, shape, (first, last))
             item.collection_id = group.id
@@ -154,7 +153,7 @@ def _write_items(place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tal
     return left_out
 
 
-# -- items -----------------------------------------------------------------------------------------------------------
+# -- items -------------------------------------------------------------------------------------------------------------
 
 
 def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime]) -> pystac.Item:
@@ -162,7 +161,7 @@ def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime])
     prefixes = {key.partition(":")[0] for key in properties if ":" in key}
     first, last = times
     if last > first:
-        properties |= {"start_datetime": _instant(first), "end_datetime": _instant(last)}
+        properties |= {"start_datetime": _time(first), "end_datetime": _time(last)}
     return pystac.Item(
         id=scene.id,
         geometry=None if shape is None else shape.geometry,
@@ -174,7 +173,7 @@ def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime])
 
 
 def _keys(held: LocalScene, known: Mapping[str, str]) -> list[str]:
-    """What the files of a scene are called: as the archive's own catalogue calls them, where it has several."""
+    """Return the keys of a scene's files: those of the archive's catalogue if there are several files."""
     return [known.get(file.name) or file.name for file in held.files] or ["product"]
 
 
@@ -195,14 +194,14 @@ def _around() -> list[pystac.Link]:
 
 
 def _times(scene: Scene) -> tuple[datetime | None, datetime | None]:
-    """When the sensing began and ended; an end before the beginning is none."""
+    """Return start and end of the acquisition; an end before the start is ignored."""
     first = scene.start or scene.stop
     last = scene.stop if first is not None and scene.stop is not None and scene.stop > first else first
     return first, last
 
 
 def _common(scene: Scene) -> dict[str, Any]:
-    """Fields of STAC's common metadata."""
+    """Return the fields of STAC's common metadata."""
     values: dict[str, Any] = {}
     if scene.satellite:
         values["platform"] = _word(scene.satellite)
@@ -249,14 +248,14 @@ def _level(scene: Scene, product_type: str | None) -> str | None:
 
 
 def _grid(tile: str) -> dict[str, str]:
-    """The MGRS tile, and the UTM zone its products are projected to (Sentinel-2 products specification)."""
+    """Return the MGRS tile, and the UTM zone of its products (Sentinel-2 products specification)."""
     zone, band = int(tile[:2]), tile[2]
     half = 327 if band in _SOUTHERN_BANDS else 326
     return {"grid:code": f"MGRS-{tile}", "proj:code": f"EPSG:{half}{zone:02}"}
 
 
 def _radar(scene: Scene, named: NameFacts, product_type: str | None) -> dict[str, Any]:
-    """The SAR extension's fields, which it demands together: all of them or none."""
+    """Return the fields of the SAR extension: all of them, which it requires, or none."""
     mission = f"{named.mission or ''} {scene.satellite or ''}".lower().replace("s1", "sentinel-1")
     band = next((band for name, band in _BANDS.items() if name in mission), None)
     channels = named.polarisation or tuple(re.findall(r"[A-Z]+", (scene.polarisation or "").upper()))
@@ -271,11 +270,11 @@ def _radar(scene: Scene, named: NameFacts, product_type: str | None) -> dict[str
 
 
 def _word(text: str) -> str:
-    """A name as STAC has it: lower case, without blanks."""
+    """Return a name as STAC writes it: in lower case, without spaces."""
     return "-".join(text.lower().split()) or text
 
 
-# -- what is around them ---------------------------------------------------------------------------------------------
+# -- collections and catalog -------------------------------------------------------------------------------------------
 
 
 def _collection(group: ItemGroup, seen: _Seen) -> dict[str, Any]:
@@ -302,7 +301,7 @@ def _root(groups: Iterable[ItemGroup], places: Mapping[str, str], name: str, con
     catalog = pystac.Catalog(
         id=name,
         title=name,
-        description=f"The satellite scenes that the mirror of the manifest `{name}` holds, a collection a dataset.",
+        description=f"The satellite scenes in the mirror of the manifest `{name}`: one collection for each dataset.",
         extra_fields={MARK: content},
     )
     catalog.clear_links()
@@ -314,7 +313,7 @@ def _root(groups: Iterable[ItemGroup], places: Mapping[str, str], name: str, con
 
 
 def _names(ids: Iterable[str]) -> dict[str, str]:
-    """File names for ids, fit for a URL and any file system; different ones for different ids."""
+    """Return a file name for each id: unique, and safe for a URL and any file system."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for one in ids:
@@ -327,25 +326,25 @@ def _names(ids: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _instant(moment: datetime) -> str:
+def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
-    """One JSON document, a member a line: as fast as one line, and fit to be read and compared."""
+    """Write a JSON document with one member a line, which is fast and can be read and compared."""
     members = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items())
     path.write_bytes(f"{{\n{members}\n}}\n".encode())
 
 
-# -- what goes where -------------------------------------------------------------------------------------------------
+# -- groups ------------------------------------------------------------------------------------------------------------
 
 
 def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]) -> list[ItemGroup]:
-    """Sort scenes into collections: each into that of the first dataset that wants it, the rest into one of their own.
+    """Group scenes into collections: each with the first dataset that wants it, and one for the others.
 
     Args:
         entries: the scenes, by id.
-        datasets: the manifest's datasets in its order, and where the scenes of each may be.
+        datasets: the extent of each dataset, in the order of the manifest.
     """
     rank = {name: number for number, name in enumerate(datasets)}
     ordered = sorted(entries, key=lambda entry: (rank[entry.datasets[0]] if entry.datasets else len(rank), entry.id))
@@ -355,7 +354,7 @@ def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]
         ItemGroup(
             id=name,
             title=name,
-            description=f"The scenes of the dataset `{name}` that no dataset before it in the manifest wants.",
+            description=f"The scenes of the dataset `{name}` that no earlier dataset in the manifest wants.",
             entries=sorted_out.get(name, []),
             bbox=box,
         )

@@ -1,4 +1,4 @@
-"""The report: one HTML page of what a mirror holds, wants and waits for."""
+"""The report: one HTML page about the scenes of a mirror."""
 
 from sedas_sync.output.report.document import Memory, State, document
 from sedas_sync.output.report.page import page

@@ -1,6 +1,6 @@
-"""What a report says, as data: a pure function of the manifest and of what the mirror remembers.
+"""The data of a report: a pure function of the manifest and of what the index knows.
 
-No clock and no file is asked: the same mirror gives the same document. Ages are counted to the end of the last run.
+It reads no clock and no file: the same mirror gives the same document. Ages are counted to the end of the last run.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,56 +22,56 @@ from sedas_sync.planning.product_name import parse_name
 from sedas_sync.state.index import RunRecord
 
 _AT_ONCE = 2000
-"""Footprints."""
-_SAID = frozenset({"name", "archive", "aoi", "start", "end", "products"})
+"""Footprints that are decoded at once."""
+_SHOWN_ELSEWHERE = frozenset({"name", "archive", "aoi", "start", "end", "products"})
 
 
 class State(StrEnum):
-    """Where a scene of the report stands: exactly one of these."""
+    """The state of a scene in the report."""
 
     HELD = "held"
     PENDING = "pending"
-    """Ordered from the long-term archive, and not here yet."""
+    """Ordered from the long-term archive, and not on disk yet."""
     MISSING = "missing"
     FAILED = "failed"
-    """Not here, and the last try ended with an error."""
+    """Not on disk, and the last attempt failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What a mirror remembers, and what of it is there."""
+    """What the index of a mirror knows, and which of its files are on disk."""
 
     holdings: Sequence[LocalScene] = ()
-    """Files of the index that are in the folder."""
+    """Scenes of the index that are on disk."""
     changed: frozenset[SceneId] = frozenset()
-    """Of those, the ones whose size or time is another than the index remembers."""
+    """Of those, scenes whose files differ from the index."""
     wanted: Mapping[str, Sequence[SceneId]] = field(default_factory=dict)
-    """What each dataset wanted when it was last applied."""
+    """Scenes that each dataset wanted when it was last applied."""
     awaited: Mapping[SceneId, str] = field(default_factory=dict)
-    """Facts of scenes that were wanted and did not arrive."""
+    """Metadata of wanted scenes that are not downloaded."""
     orders: Sequence[Order] = ()
     errors: Mapping[SceneId, str] = field(default_factory=dict)
-    """The last error of each scene that failed since it was last fetched."""
+    """The last error of each scene that failed since it was last downloaded."""
     lock: Lock | None = None
-    """What is counted against, instead of what was wanted."""
+    """The lock file to compare with, instead of the last apply."""
     last_run: RunRecord | None = None
     unknown: int = 0
-    """Files in the folder that the index does not know."""
+    """Files on disk that the index does not know."""
     partials: int = 0
-    """Downloads that were begun."""
+    """Partial downloads."""
 
 
 def document(
     manifest: Manifest, memory: Memory, *, name: str, text: str | None = None, on_step: OnStep = ignore_step
 ) -> dict[str, Any]:
-    """Tell what a mirror holds, wants and waits for, as JSON data.
+    """Return the data of a report as JSON data.
 
     Args:
-        manifest: what the mirror shall hold.
-        memory: what it holds.
-        name: what the report is called.
-        text: the manifest as it is written.
-        on_step: told how many footprints have been drawn.
+        manifest: the manifest of the mirror.
+        memory: what the index knows.
+        name: the name of the report.
+        text: the text of the manifest.
+        on_step: called with the number of footprints drawn.
     """
     of = _wants(manifest, memory)
     scenes = _scenes(manifest, memory, of)
@@ -82,7 +82,7 @@ def document(
             on_step(Step("drawing footprints", number, len(scenes)))
         if shape is not None:
             record["outline"] = outlines(shape, west)
-    told = [record for _, record in scenes]
+    records = [record for _, record in scenes]
     run = memory.last_run
     return {
         "schema": 1,
@@ -92,11 +92,11 @@ def document(
         "last_run": None if run is None else _run(run),
         "mirror": manifest.mirror.path,
         "archives": [{"key": key, "type": a.type, "url": a.url} for key, a in manifest.archives.items()],
-        "summary": {**_counts(told), "unknown": memory.unknown, "partials": memory.partials},
-        "datasets": [_dataset(d, n, told, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
+        "summary": {**_counts(records), "unknown": memory.unknown, "partials": memory.partials},
+        "datasets": [_dataset(d, n, records, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
         "aois": [{"name": n, "outline": outlines(aoi.geometry, west)} for n, aoi in _aois(manifest).items()],
         "west": west,
-        "scenes": told,
+        "scenes": records,
         "orders": _orders(memory),
         "failures": [{"id": scene, "error": error} for scene, error in sorted(memory.errors.items())],
         "manifest": text,
@@ -109,7 +109,7 @@ def _aois(manifest: Manifest) -> dict[str, geometry.Aoi]:
 
 
 def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
-    """What each dataset wants: as it is locked, else as it was last applied; nothing is said of one that is neither."""
+    """Return the scenes of each dataset: from the lock file, else from its last apply. Others are left out."""
     if memory.lock is None:
         return {name: memory.wanted[name] for name in manifest.datasets if name in memory.wanted}
     pins = memory.lock.scenes.values()
@@ -122,7 +122,7 @@ def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
 def _shapes(
     scenes: Sequence[tuple[str | None, dict[str, Any]]],
 ) -> Iterator[tuple[dict[str, Any], geometry.Polygonal | None]]:
-    """What is told of each scene, with its footprint; few are made at once, since they take much memory."""
+    """Yield each scene's record with its footprint. Few are decoded at once, since they take much memory."""
     for first in range(0, len(scenes), _AT_ONCE):
         part = scenes[first : first + _AT_ONCE]
         for (_, record), shape in zip(part, geometry.footprints([footprint for footprint, _ in part]), strict=True):
@@ -132,7 +132,7 @@ def _shapes(
 def _scenes(
     manifest: Manifest, memory: Memory, wants: Mapping[str, Sequence[SceneId]]
 ) -> list[tuple[str | None, dict[str, Any]]]:
-    """Every scene that is wanted or held, oldest first: its footprint as WKT, and what is told of it."""
+    """Return every scene that is wanted or on disk, oldest first: its footprint as WKT, and its record."""
     number = {name: index for index, name in enumerate(manifest.datasets)}
     datasets: dict[SceneId, list[int]] = {}
     for name in manifest.datasets:
@@ -172,7 +172,7 @@ def _state(holding: LocalScene | None, order: Order | None, error: str | None) -
 
 
 def _scene(scene_id: SceneId, facts: str | None, pin: LockedScene | None) -> Scene:
-    """What is known of a scene: by the facts that are stored, else by the lock, else by its name alone."""
+    """Return a scene from its stored metadata, else from the lock file, else from its id alone."""
     try:
         known = scene_from_metadata(facts or "{}")
     except (ValueError, TypeError):
@@ -207,8 +207,8 @@ def _facts(scene: Scene) -> dict[str, Any]:
 def _file(holding: LocalScene | None, *, changed: bool) -> dict[str, Any]:
     if holding is None:
         return {}
-    told = {"path": holding.path, "size": holding.size, "checked": holding.level.value, "sha256": holding.sha256}
-    return {**told, **({"changed": True} if changed else {})}
+    found = {"path": holding.path, "size": holding.size, "checked": holding.level.value, "sha256": holding.sha256}
+    return {**found, **({"changed": True} if changed else {})}
 
 
 # ------------------------------------------------------------------------------------------------------ numbers
@@ -243,13 +243,13 @@ def _dataset(dataset: Dataset, number: int, scenes: Iterable[Mapping[str, Any]],
 
 
 def _rules(dataset: Dataset) -> list[list[str]]:
-    """The rules of a dataset that are not at their default, as pairs of key and value."""
+    """Return the rules of a dataset that differ from their defaults, as pairs of key and value."""
     if dataset.products:
         return [["products", str(len(dataset.products))]]
     rules = [["aoi", ", ".join(dataset.aoi)], ["start", dataset.start_spec or ""], ["end", dataset.end_spec or ""]]
     for key, plain in Dataset.model_fields.items():
         value = getattr(dataset, key)
-        if key not in _SAID and value != plain.get_default(call_default_factory=True):
+        if key not in _SHOWN_ELSEWHERE and value != plain.get_default(call_default_factory=True):
             rules.append([key, _written(value)])
     return rules
 

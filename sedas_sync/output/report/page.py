@@ -1,7 +1,7 @@
-"""The page: a report's document as one HTML file that asks nobody for anything.
+"""The page: the data of a report as one HTML file that loads nothing from elsewhere.
 
-Everything that came from an archive or a person is escaped where it is put, and the page's own policy lets no script
-run but those that are written into it here, by their digests.
+All text from an archive or a person is escaped where it is inserted. The page's content security policy allows only the
+scripts that are inserted here, by their digests.
 """
 
 import base64
@@ -18,7 +18,7 @@ from sedas_sync.model.text import duration, size
 from sedas_sync.output.report.shapes import TURN, extent
 
 COLOURS = 10
-"""Colours that datasets have; further ones begin again with the first."""
+"""Number of colours of datasets; further datasets start again with the first."""
 _PLACES = 1500
 _SCRIPTS = ("leaflet.js", "uplot.js", "topojson-client.js", "report.js")
 _STYLES = ("leaflet.css", "uplot.css", "report.css")
@@ -53,7 +53,7 @@ Cell = tuple[str, str]
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """Write a document as one self-contained HTML file: the same bytes for the same document."""
+    """Return a document as one self-contained HTML file: the same bytes for the same document."""
     style, script = _joined(_STYLES), _joined(_SCRIPTS)
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; "
@@ -219,7 +219,7 @@ def _span(datasets: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None
 
 
 def _bar(number: Mapping[str, int]) -> str:
-    """A bar of the states' shares; what it says stands in words beside it."""
+    """Return a bar with the shares of the states; the numbers are printed beside it."""
     whole = max(1, sum(number[state] for state in _STATES))
     pieces, x = [], 0.0
     for state in _STATES:

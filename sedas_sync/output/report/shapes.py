@@ -1,7 +1,7 @@
-"""Outlines for drawing: on one sheet of longitudes, so that what crosses the antimeridian is in one piece.
+"""Outlines to draw, on one sheet of longitudes, so that an outline across the antimeridian is in one piece.
 
-A sheet is 360 degrees wide and begins where nothing is cut, if there is such a place: longitudes west of its edge are
-written 360 degrees further east. A footprint that was split at the antimeridian is put together again on it.
+A sheet is 360 degrees wide. It begins where it cuts no shape, if possible: longitudes west of its edge are written 360
+degrees further east. A footprint that was split at the antimeridian is joined again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,13 +19,13 @@ Rings = list[list[float]]
 
 WEST, TURN = -180.0, 360.0
 DECIMALS = 4
-"""Of a degree: 11 m, less than a pixel at the closest zoom of the page."""
+"""Decimals of a degree: 11 m, less than a pixel at the closest zoom of the page."""
 _TOLERANCE = 2e-4
 _TOUCH = 1e-6
 
 
 def sheet(shapes: Iterable[Polygonal]) -> float:
-    """The western edge of the sheet that cuts none of the shapes; -180 where that will do, or where none would.
+    """Return the western edge of a sheet that cuts no shape; -180 if that is one, or if there is none.
 
     Args:
         shapes: within ±180/±90.
@@ -67,7 +67,7 @@ def _moved(part: Polygon, west: float) -> Polygon:
 
 
 def outlines(shape: Polygonal, west: float) -> list[Rings]:
-    """Write a shape as polygons of numbers, without the vertices that nobody would see."""
+    """Return a shape as polygons of numbers, without vertices that cannot be seen."""
     placed = on_sheet(shape, west)
     simple = placed.simplify(_TOLERANCE)
     if not simple.is_empty and isinstance(simple, Polygon | MultiPolygon):
@@ -85,7 +85,7 @@ def _ring(ring: Any) -> list[float]:
 
 
 def extent(polygons: Iterable[Rings]) -> tuple[float, float, float, float] | None:
-    """West, south, east and north of outlines; None of nothing."""
+    """Return west, south, east and north of outlines; None if there are none."""
     shells = [ring for polygon in polygons for ring in polygon[:1]]
     if not shells:
         return None

@@ -1,10 +1,9 @@
-"""Gathering what a report says, and putting it on disk."""
+"""Collect the content of a report, and write it to disk."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.files import safe_tree
@@ -23,27 +22,15 @@ from sedas_sync.state.staging import SUFFIX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenReport:
-    """A report that was written."""
+    """A written report."""
 
     path: str
     manifest: str
     mirror: str
     bytes: int
     scenes: int
-    """Scenes in it: wanted or held."""
+    """Scenes in it, wanted or on disk."""
     warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "report": self.path,
-            "bytes": self.bytes,
-            "scenes": self.scenes,
-            "warnings": list(self.warnings),
-        }
 
 
 def write(
@@ -56,52 +43,52 @@ def write(
     warnings: Iterable[str] = (),
     on_step: OnStep = ignore_step,
 ) -> WrittenReport:
-    """Write the report of a mirror, as a whole or not at all.
+    """Write the report of a mirror as a whole, or not at all.
 
     Args:
-        manifest: what the mirror shall hold.
+        manifest: the manifest of the mirror.
         root: the mirror's folder; it may not exist.
-        index: open for reading.
-        out: where to; `<manifest stem>.html` beside the manifest where None.
-        lock: what is counted against, instead of the last apply.
-        warnings: what was wrong with index and lock.
-        on_step: told how far it is.
+        index: the index, open for reading.
+        out: the file; by default `<manifest stem>.html` beside the manifest.
+        lock: the lock file to compare with, instead of the last apply.
+        warnings: problems with the index and the lock file.
+        on_step: called with the progress.
 
     Raises:
-        ManifestError: the file cannot be written, or is the manifest or its lock.
+        ManifestError: the file cannot be written, or is the manifest or its lock file.
     """
     source = Path(manifest.source)
     target = source.with_suffix(".html") if out is None else Path(out)
-    _refuse(target, source, root)
+    _check_target(target, source, root)
     on_step(Step("looking at the mirror", index.count()))
     memory = remembered(root, index, lock, on_step)
-    told = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)
-    # An id may hold what no UTF-8 can be made of.
-    content = page(told).encode("utf-8", "xmlcharrefreplace")
+    data = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)
+    # An id may contain characters that UTF-8 cannot encode.
+    content = page(data).encode("utf-8", "xmlcharrefreplace")
     write_whole(target, content)
     return WrittenReport(
         path=str(target),
         manifest=manifest.source,
         mirror=str(root),
         bytes=len(content),
-        scenes=len(told["scenes"]),
+        scenes=len(data["scenes"]),
         warnings=tuple(warnings),
     )
 
 
-def _refuse(target: Path, source: Path, root: Path) -> None:
+def _check_target(target: Path, source: Path, root: Path) -> None:
     real = Path(os.path.realpath(target))
     kept = {Path(os.path.realpath(source)): "the manifest itself"}
     if source.suffix != ".lock":
-        kept[Path(os.path.realpath(lock_path(source)))] = "the manifest's lock"
+        kept[Path(os.path.realpath(lock_path(source)))] = "the manifest's lock file"
     if real in kept:
-        raise ManifestError(f"{target}: is {kept[real]}; a report needs a file of its own (--out FILE)")
+        raise ManifestError(f"{target}: is {kept[real]}; a report needs its own file (--out FILE)")
     if real.is_relative_to(root / STATE):
         raise ManifestError(
-            f"{target}: is in the mirror's own folder of state; a report belongs elsewhere (--out FILE)"
+            f"{target}: is in the mirror's state folder; write the report to another place (--out FILE)"
         )
     if real.is_dir():
-        raise ManifestError(f"{target}: is a folder; --out names a file")
+        raise ManifestError(f"{target}: is a folder; --out needs a file")
 
 
 def _text(source: Path) -> str | None:
@@ -119,7 +106,7 @@ def _partials(root: Path) -> list[str]:
 
 
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
-    """Gather what a mirror remembers, and which of its files are there; files of another time are read."""
+    """Collect what the index knows, and which files are on disk. Files with another time are read."""
     holdings = list(index.holdings())
     known = {path for held in holdings for path in paths_on_disk(held)}
     here = safe_tree.listing(str(root), known)

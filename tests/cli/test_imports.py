@@ -1,0 +1,52 @@
+"""What a command imports: a quick command must not load what only a search or a download needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+PRODUCTS = '[dataset.d]\nproducts = ["A"]\n'
+ENGINE = ("shapely", "numpy", "requests", "sedas_sync.api", "sedas_sync.transfer.fetch", "sedas_sync.operations.apply")
+
+
+def imported(workspace, *arguments, names, code=0):
+    """Run a command in a new process, and return which of these modules it has imported."""
+    script = (
+        "import os, sys\n"
+        "end = os._exit\n"
+        f"def leave(code): print(*[n for n in {names!r} if n in sys.modules], file=sys.stderr, flush=True); end(code)\n"
+        "os._exit = leave\n"
+        f"sys.argv = {['sedas-sync', *arguments]!r}\n"
+        "from sedas_sync.__main__ import main\n"
+        "main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=workspace.path, env=workspace.environment(), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == code, ran.stderr
+    return ran.stderr.split()
+
+
+@pytest.fixture
+def applied(quick_workspace):
+    # Without an area: the outline of an area is checked by shapely.
+    (quick_workspace.path / "manifest.toml").write_text(
+        f'version = 1\n[archive]\ntype = "sedas"\nurl = "{quick_workspace.url}"\n{PRODUCTS}'
+    )
+    quick_workspace.run("lock")
+    return quick_workspace
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--json")])
+def test_status_loads_neither_geometry_nor_http_nor_the_transfer_engine(applied, arguments):
+    assert imported(applied, *arguments, names=ENGINE) == []
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("apply", "--help"), ("completion", "bash")])
+def test_version_help_and_completion_load_next_to_nothing(applied, arguments):
+    assert imported(applied, *arguments, names=(*ENGINE, "pydantic", "tqdm")) == []
+
+
+def test_a_plan_does_load_them(applied):
+    assert set(imported(applied, "plan", names=ENGINE, code=1)) >= {"shapely", "sedas_sync.api"}

@@ -58,6 +58,8 @@ def main() -> NoReturn:
     """Run the command line. Ends the process with the documented exit code; a user never sees a traceback."""
     # Until a command sets its own handlers, there is nothing to bring to an end.
     signals.handle(lambda number, _frame: os._exit(128 + number))
+    # Looking for plug-ins of pydantic reads the metadata of every installed package, a twentieth of the start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # OpenBLAS starts threads that ask for gigabytes of address space, and ends the process if there are none.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     prepare_streams()

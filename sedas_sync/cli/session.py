@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, Literal, NoReturn
+from typing import IO, TYPE_CHECKING, Literal, NoReturn
 
 import click
 
@@ -16,13 +16,18 @@ from sedas_sync.cli import signals
 from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
-from sedas_sync.model.text import printable
+from sedas_sync.model.text import count, printable
 from sedas_sync.output.choose_reporter import choose_reporter
 from sedas_sync.output.reporters import Reporter
 from sedas_sync.output.style import can_steer, look_of, marked
 
+if TYPE_CHECKING:
+    from sedas_sync.output.export import Exported
+
 CHANGES_TO_MAKE = 10
 """The exit code of `plan --exit-code` and `lock --check` if there are changes to make."""
+_LISTED = 10
+"""The number of scenes that are named of those that an export left out."""
 
 
 # -- messages and documents ------------------------------------------------------------------------------------------
@@ -49,6 +54,22 @@ def print_failures(failures: Iterable[Failure]) -> None:
     """Print each failure to standard error."""
     for failure in failures:
         print_message(f"failed: {failure.id}: {failure.error}")
+
+
+def print_exported(done: "Exported", common: Globals, *, to_stderr: bool) -> None:
+    """Print which scenes were left out, and what was written where."""
+    print_failures(done.failures)
+    if common.quiet:
+        return
+    for item in done.left_out[:_LISTED]:
+        print_message(f"warning: left out {item.id}: {item.error}")
+    if len(done.left_out) > _LISTED:
+        print_message(f"warning: left out {len(done.left_out) - _LISTED} more; --json lists them all")
+    if done.out is not None and not common.as_json:
+        scenes = count(done.scenes, "scene")
+        click.echo(
+            f"Wrote {scenes} to {done.out}." if done.written else f"{done.out} is up to date: {scenes}.", err=to_stderr
+        )
 
 
 def interrupted() -> str:

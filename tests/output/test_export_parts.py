@@ -246,7 +246,7 @@ def test_nothing_that_was_not_written_by_us_is_touched(tmp_path):
     catalogue.check_place(other, mirror)
     for content in ("{}", "[]", "{", '{"sedas_sync:content": 1}'):
         (other / "catalog.json").write_text(content)
-        with pytest.raises(ManifestError, match="holds no catalogue of sedas-sync"):
+        with pytest.raises(ManifestError, match="is not a catalogue of sedas-sync"):
             catalogue.check_place(other, mirror)
     for bad in (mirror, tmp_path, mirror / ".sedas-sync" / "stac"):
         with pytest.raises(ManifestError, match="the mirror's folder"):

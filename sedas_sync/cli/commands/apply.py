@@ -11,7 +11,6 @@ from typing import Literal
 import click
 
 from sedas_sync.api import Mirror
-from sedas_sync.cli.commands.export import print_exported
 from sedas_sync.cli.commands.plan import run_plan
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
@@ -20,6 +19,7 @@ from sedas_sync.cli.session import (
     interrupted,
     interruptible,
     opened_file,
+    print_exported,
     print_message,
     print_warnings,
     reporting,

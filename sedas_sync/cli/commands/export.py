@@ -3,18 +3,13 @@
 import sys
 from dataclasses import replace
 
-import click
-
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import end_with, interruptible, print_failures, print_message, reporting
+from sedas_sync.cli.session import end_with, interruptible, print_exported, reporting
 from sedas_sync.errors import ManifestError
-from sedas_sync.model.text import count
 from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import ExportDocument
-from sedas_sync.output.export import Exported, Format
-
-_LISTED = 10
+from sedas_sync.output.export import Format
 
 
 def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None:
@@ -32,19 +27,3 @@ def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None
         if common.as_json:
             sys.stdout.writelines(json_lines(ExportDocument.of(done)))
         end_with(done.exit_code)
-
-
-def print_exported(done: Exported, common: Globals, *, to_stderr: bool) -> None:
-    """Print which scenes were left out, and what was written where."""
-    print_failures(done.failures)
-    if common.quiet:
-        return
-    for item in done.left_out[:_LISTED]:
-        print_message(f"warning: left out {item.id}: {item.error}")
-    if len(done.left_out) > _LISTED:
-        print_message(f"warning: left out {len(done.left_out) - _LISTED} more; --json lists them all")
-    if done.out is not None and not common.as_json:
-        scenes = count(done.scenes, "scene")
-        click.echo(
-            f"Wrote {scenes} to {done.out}." if done.written else f"{done.out} is up to date: {scenes}.", err=to_stderr
-        )

@@ -1,4 +1,4 @@
-"""Draw the terminal's pictures of the documentation, from real runs against the embedded archive: `make pictures`."""
+"""Draw the terminal pictures of the documentation from real runs against the embedded archive: `make pictures`."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from terminal import Terminal  # noqa: E402  # found where the line above says
+from terminal import Terminal  # noqa: E402  # found by the line above
 
 from sedas_sync.sandbox import Sandbox  # noqa: E402
 from sedas_sync.sandbox.faults import Faults, Rule, slow  # noqa: E402
@@ -56,14 +56,14 @@ _SHOWN_AT = "/home/ann/fields"
 
 
 def styled(screen: Any, row: int) -> list[tuple[str, str, bool]]:
-    """A line of the screen as runs of one style: text, colour, bold."""
+    """Return a line of the screen as runs of one style: text, colour, bold."""
     cells = [screen.buffer[row][column] for column in range(screen.columns)]
     runs = groupby(cells, key=lambda cell: (cell.fg, cell.bold))
     return [("".join(cell.data for cell in same), _COLOURS.get(fg, ""), bold) for (fg, bold), same in runs]
 
 
 def svg(command: str, lines: list[list[tuple[str, str, bool]]], columns: int) -> str:
-    """Draw a terminal's lines below the command that they come from."""
+    """Return a picture of a command and the lines it printed."""
     prompt = [[("$ ", "#768390", False), (command, "", True)]]
     width, height = columns * _WIDE + 2 * _EDGE, (len(lines) + 1) * _HIGH + 2 * _EDGE
     drawn = [
@@ -83,7 +83,7 @@ def _texts(runs: list[tuple[str, str, bool]], y: float) -> Iterator[str]:
         if stripped:
             x = _EDGE + _WIDE * (column + len(text) - len(text.lstrip()))
             weight = ' font-weight="bold"' if bold else ""
-            # The length keeps columns aligned, whatever font there is.
+            # The length keeps columns aligned in any font.
             yield (
                 f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour or "#cdd9e5"}"{weight} xml:space="preserve" '
                 f'textLength="{len(stripped) * _WIDE:.1f}" lengthAdjust="spacingAndGlyphs">{escape(stripped)}</text>'
@@ -92,18 +92,18 @@ def _texts(runs: list[tuple[str, str, bool]], y: float) -> Iterator[str]:
 
 
 class Studio:
-    """A folder, an archive that is slow enough to be looked at, and a camera.
+    """Runs commands in a folder, and draws what they show.
 
     Args:
-        folder: where the command runs.
+        folder: the folder in which commands run.
         server: the archive.
     """
 
     def __init__(self, folder: Path, server: Sandbox) -> None:
         self.folder = folder
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
+        inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
         account = {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"}
-        self.environment = {"LANG": "C.UTF-8", **kept, **account, "HOME": str(folder)}
+        self.environment = {"LANG": "C.UTF-8", **inherited, **account, "HOME": str(folder)}
         (folder / "manifest.toml").write_text(MANIFEST.format(url=server.url))
         self._url = server.url
 
@@ -113,7 +113,7 @@ class Studio:
         return Terminal(command, cwd=self.folder, env=self.environment, columns=columns, rows=rows)
 
     def picture(self, name: str, command: str, shown: Terminal) -> None:
-        """Draw what is on the screen now."""
+        """Draw the screen as it is now."""
         lines = [
             [(self._public(text), colour, bold) for text, colour, bold in styled(shown.screen, row)]
             for row in range(len(shown.lines))
@@ -127,7 +127,7 @@ class Studio:
 
 
 def main() -> None:
-    """Draw them all."""
+    """Draw all pictures."""
     folder = Path(tempfile.mkdtemp(prefix="sedas-sync-pictures-"))
     with Sandbox(order_delay=6) as server:
         studio = Studio(folder, server)
@@ -137,7 +137,7 @@ def main() -> None:
         server.faults = Faults(rules=(Rule("download", slow(14_000)),))
         shown = studio.run("apply", rows=12)
         shown.wait_for(lambda lines: any(line.startswith(("4/", "5/", "6/")) for line in lines))
-        # So that each bar has something to show.
+        # Give each bar something to show.
         time.sleep(1.5)
         studio.picture("apply", "sedas-sync apply", shown)
         shown.type("\x03")

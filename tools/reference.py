@@ -1,6 +1,6 @@
-"""Write what the reference takes from code: JSON schemas, and the tables and help texts between markers in its pages.
+"""Generate the parts of the reference that come from code: JSON schemas, and tables and help texts between markers.
 
-`make reference` writes them; with `--check` nothing is written, and what is out of date is named.
+`make reference` writes them. With `--check` nothing is written, and files that are out of date are listed.
 """
 
 import json
@@ -24,17 +24,17 @@ _WIDTH = 100
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is made of code, whole or in part, as it should be."""
-    made = {
+    """Return the text of every file that is generated, as a whole or in part."""
+    generated = {
         REFERENCE / "schemas" / f"{name}.schema.json": _json(json_schema.schema_of(name))
         for name in json_schema.COMMANDS
     }
-    made[REFERENCE / "manifest.schema.json"] = _json(manifest_schema(BUILT_IN))
+    generated[REFERENCE / "manifest.schema.json"] = _json(manifest_schema(BUILT_IN))
     for page in sorted((ROOT / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
         if _MARKED.search(text):
-            made[page] = _MARKED.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n{found[3]}", text)
-    return made
+            generated[page] = _MARKED.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n{found[3]}", text)
+    return generated
 
 
 def _json(document: Any) -> str:
@@ -64,7 +64,7 @@ def _table_of_keys(table: str) -> Iterator[str]:
 def _own_keys() -> Iterator[str]:
     for kind in BUILT_IN.values():
         if kind.keys:
-            yield f'Of `type = "{kind.name}"` alone:\n'
+            yield f'Only for `type = "{kind.name}"`:\n'
             yield "| key | needed | meaning |\n|---|---|---|"
             for name, key in kind.keys.items():
                 yield f"| `{name}` | {'yes' if key.required else 'no'} | {_cell(key.about)} |"
@@ -95,7 +95,7 @@ def _document(name: str) -> Iterator[str]:
 
 
 def _rows(schema: dict[str, Any], prefix: str, skip: tuple[str, ...] = ()) -> Iterator[str]:
-    """A row for each field, those of objects in it after it."""
+    """Yield a row for each field, followed by the rows of the objects in it."""
     if schema.get("type") == "array":
         yield from _rows(schema["items"], f"{prefix}[].")
         return
@@ -120,7 +120,7 @@ def _kind(schema: dict[str, Any]) -> str:
     words = {"string": "text", "integer": "whole number", "boolean": "true or false"}
     named = [words.get(kind, kind) for kind in kinds]
     if schema.get("format") == "date-time":
-        named[0] = "instant"
+        named[0] = "time"
     if kinds[0] == "array":
         named[0] = f"list of {_plural(schema['items'])}"
     return " or ".join(named)
@@ -167,11 +167,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": _commands,
     "examples": _examples,
 }
-"""What stands between markers, by their names."""
+"""Functions that generate the text between markers, by name."""
 
 
 def main() -> None:
-    """Write the files, or with `--check` name those that are out of date."""
+    """Write the files, or with `--check` list those that are out of date."""
     stale = [path for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
         for path in stale:
@@ -180,7 +180,7 @@ def main() -> None:
     (REFERENCE / "schemas").mkdir(exist_ok=True)
     for path, text in pages().items():
         path.write_text(text, "utf-8")
-    print(f"{len(stale)} files written anew")
+    print(f"{len(stale)} files written")
 
 
 if __name__ == "__main__":

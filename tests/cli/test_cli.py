@@ -32,7 +32,7 @@ def test_version_and_help(workspace):
         assert "--json" in own.out
 
 
-def test_init_writes_a_manifest_that_validates_and_never_over_a_file(workspace):
+def test_init_writes_a_valid_manifest_and_never_overwrites_a_file(workspace):
     assert workspace.run("init").code == 0
     assert workspace.run("validate").code == 0
     assert workspace.run("init", "sub.toml", "--json").json == {
@@ -47,7 +47,7 @@ def test_init_writes_a_manifest_that_validates_and_never_over_a_file(workspace):
     assert (workspace.path / "manifest.toml").read_text() == "mine"
 
 
-def test_validate_names_every_mistake_and_touches_nothing(workspace, sandbox):
+def test_validate_lists_every_mistake_and_changes_nothing(workspace, sandbox):
     manifest = workspace.write('[dataset.d]\naoi = "harvell"\nstart = 2019-05-01\nmax_cloud = 50\nsensor = "optic"\n')
     ran = workspace.run("validate")
     assert ran.code == 2
@@ -65,7 +65,7 @@ def test_validate_names_every_mistake_and_touches_nothing(workspace, sandbox):
     assert sorted(path.name for path in workspace.path.iterdir()) == [manifest.name]
 
 
-def test_validate_of_a_good_manifest_and_of_none(workspace):
+def test_validate_a_good_manifest_and_a_missing_one(workspace):
     workspace.write(ONE)
     assert workspace.run("validate", "--json").json["valid"] is True
     missing = workspace.run("validate", "nowhere.toml")
@@ -89,7 +89,7 @@ def test_validate_needs_no_network_and_no_credentials(workspace, sandbox):
         ("search", "--format", "xml"),
     ],
 )
-def test_a_wrong_command_line(workspace, arguments):
+def test_a_wrong_command_line_exits_with_2(workspace, arguments):
     ran = workspace.run(*arguments)
     assert ran.code == 2
     assert "rror" in ran.err
@@ -144,7 +144,7 @@ def test_orders_can_be_forgotten(workspace, sandbox):
     assert workspace.run("orders", "--json").json == []
 
 
-def test_the_plan_of_the_contract(workspace, sandbox):
+def test_plan_json_fields(workspace, sandbox):
     offered = [make_row("A", "2019-05-02T11:00:00Z"), make_row("L", "2019-05-01T11:00:00Z", online=False)]
     sandbox._catalogue = RowCatalogue(offered)
     workspace.write(ONE)
@@ -173,7 +173,7 @@ def test_the_plan_of_the_contract(workspace, sandbox):
     assert [action["action"] for action in everything["actions"]] == ["keep", "keep"]
 
 
-def test_a_plan_for_people(workspace, sandbox):
+def test_plan_text(workspace, sandbox):
     sandbox._catalogue = RowCatalogue(
         [make_row("A", "2019-05-02T11:00:00Z"), make_row("L", "2019-05-01T11:00:00Z", online=False)]
     )
@@ -193,7 +193,7 @@ def test_global_options_stand_before_or_after_the_command(workspace):
     assert workspace.run("-q", "validate").out == workspace.run("validate", "-q").out == ""
 
 
-def test_a_slip_in_a_command_is_answered_with_what_was_meant(workspace):
+def test_a_mistyped_command_gets_a_suggestion(workspace):
     ran = workspace.run("aply")
     assert (ran.code, ran.out) == (2, "")
     assert "No such command 'aply'; did you mean apply?" in ran.err
@@ -203,7 +203,7 @@ def test_a_slip_in_a_command_is_answered_with_what_was_meant(workspace):
     assert "--json means --format json" in ran.err
 
 
-def test_without_a_terminal_there_are_plain_lines(workspace):
+def test_plain_lines_without_a_terminal(workspace):
     workspace.write()
     ran = workspace.run("apply")
     assert ran.code == 0
@@ -216,7 +216,7 @@ def test_without_a_terminal_there_are_plain_lines(workspace):
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGTERM])
-def test_the_sandbox_command_is_an_archive(workspace, number):
+def test_the_sandbox_command_runs_an_archive_until_a_signal(workspace, number):
     process = workspace.start("sandbox", "--port", "0", "--json")
     try:
         line = ""
@@ -233,7 +233,7 @@ def test_the_sandbox_command_is_an_archive(workspace, number):
     assert process.returncode == 128 + number
 
 
-def test_the_installed_script_is_the_same_command(workspace):
+def test_the_installed_script_runs_the_command(workspace):
     script = Path(sys.executable).with_name("sedas-sync")
     shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout == f"sedas-sync {__version__}\n"

@@ -87,7 +87,7 @@ def mirror(workspace, sandbox):
         return index.execute('SELECT "order" FROM orders').fetchone()[0]
 
 
-def test_everything_that_has_a_name_is_offered(offered, mirror):
+def test_completes_every_kind_of_name(offered, mirror):
     assert {"plan", "apply", "why", "verify"} <= set(offered("sedas-sync "))
     assert {"--prune", "--json", "--dataset"} <= set(offered("sedas-sync plan --"))
     assert offered("sedas-sync plan --dataset ") == ["optical", "radar"]
@@ -96,7 +96,7 @@ def test_everything_that_has_a_name_is_offered(offered, mirror):
     assert offered("sedas-sync orders --forget ") == [mirror]
 
 
-def test_what_stands_in_the_line_counts(workspace, mirror):
+def test_completes_from_the_manifest_in_the_line(workspace, mirror):
     assert in_bash(workspace, "sedas-sync val") == ["validate"]
     assert in_bash(workspace, "sedas-sync schema so") == ["sources"]
     assert in_bash(workspace, "sedas-sync plan --dataset optical --dataset ") == ["radar"]
@@ -109,20 +109,20 @@ def test_what_stands_in_the_line_counts(workspace, mirror):
     assert mirror
 
 
-def test_nothing_is_said_where_there_is_nothing(offered):
+def test_completes_nothing_without_a_manifest_or_mirror(offered):
     assert offered("sedas-sync why ") == []
     assert offered("sedas-sync nothing-like-it --") is not None
 
 
 @pytest.mark.parametrize("name", ["it's mine.toml", "a,b.toml", "$(touch owned).toml", "*.toml", "-rf.toml"])
-def test_files_with_odd_names_are_left_to_the_shell(workspace, name):
+def test_leaves_files_with_odd_names_to_the_shell(workspace, name):
     (workspace.path / name).write_text("")
     offered = in_bash(workspace, "sedas-sync validate ")
     assert offered == (["-rf.toml"] if name == "-rf.toml" else ["compopt default"])
     assert not (workspace.path / "owned").exists()
 
 
-def test_folders_are_left_to_the_shell(workspace):
+def test_leaves_folders_to_the_shell(workspace):
     (workspace.path / "fields").mkdir()
     (workspace.path / "fields" / "a.toml").write_text("")
     (workspace.path / "fields.toml").write_text("")
@@ -131,7 +131,7 @@ def test_folders_are_left_to_the_shell(workspace):
     assert in_bash(workspace, "sedas-sync validate no/such/folder/") == []
 
 
-def test_the_first_scenes_and_the_last_stand_for_very_many():
+def test_offers_the_first_scenes_and_the_last_of_very_many():
     """What a shell finds common to them must be common to all."""
     ids = [f"S2A_{number:05d}" for number in range(2000)] + ["S2B_1"]
     offered = [item.value for item in completion._offered(ids)]
@@ -139,7 +139,7 @@ def test_the_first_scenes_and_the_last_stand_for_very_many():
     assert (offered[0], offered[-1]) == ("S2A_00000", "S2B_1")
 
 
-def test_a_damaged_index_is_nothing_to_complete(workspace):
+def test_completes_nothing_from_a_damaged_index(workspace):
     workspace.write(DATASETS)
     state = workspace.mirror / ".sedas-sync"
     state.mkdir(parents=True)
@@ -147,7 +147,7 @@ def test_a_damaged_index_is_nothing_to_complete(workspace):
     assert in_bash(workspace, "sedas-sync why ") == []
 
 
-def test_it_waits_for_nobody(workspace, mirror):
+def test_does_not_wait_for_a_locked_index(workspace, mirror):
     """Beside a writer that holds the index for itself, a shell gets its prompt back."""
     assert mirror
     with sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db", isolation_level=None) as index:
@@ -158,7 +158,7 @@ def test_it_waits_for_nobody(workspace, mirror):
         index.execute("ROLLBACK")
 
 
-def test_it_imports_nothing_slow(workspace):
+def test_imports_nothing_slow(workspace):
     workspace.write(DATASETS)
     code = (
         "import sys, os; from sedas_sync.cli.main import cli\n"

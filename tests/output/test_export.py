@@ -84,7 +84,7 @@ def test_a_stac_catalogue_of_the_mirror(applied, tmp_path):
     assert {item.collection_id for item in shared} == {"optical"}
 
 
-def test_the_same_content_is_the_same_bytes_wherever_the_mirror_moves(applied, mirror):
+def test_the_same_scenes_give_the_same_bytes_anywhere(applied, mirror):
     import sedas_sync as ss
 
     mirror.export("stac")
@@ -105,7 +105,7 @@ def test_a_catalogue_anywhere_finds_the_scenes(applied, mirror):
         assert Path(item.assets["product"].get_absolute_href()).is_file()
 
 
-def test_apply_keeps_the_catalogue_fresh(workspace):
+def test_apply_updates_the_catalogue(workspace):
     workspace.write(BOTH)
     first = workspace.run("apply", "--export", "stac", "--json")
     place = workspace.path / "stac"
@@ -124,7 +124,7 @@ def test_apply_keeps_the_catalogue_fresh(workspace):
     assert pystac.read_file(place / "catalog.json").get_child("other").title == "Further scenes"
 
 
-def test_apply_refuses_a_catalogue_over_something_else_before_it_does_anything(workspace):
+def test_apply_refuses_to_overwrite_other_files_before_it_starts(workspace):
     workspace.write(OPTICAL)
     (workspace.path / "stac").mkdir()
     (workspace.path / "stac" / "thesis.tex").write_text("mine")
@@ -135,7 +135,7 @@ def test_apply_refuses_a_catalogue_over_something_else_before_it_does_anything(w
     assert workspace.run("apply", "--dry-run", "--export", "stac").code == 2
 
 
-def test_a_catalogue_that_cannot_be_written_is_a_failure_of_the_run(workspace):
+def test_a_catalogue_that_cannot_be_written_fails_the_run(workspace):
     """A stranger that comes while the run is under way: the scenes are there, the catalogue is not, and it is said."""
     workspace.write(OPTICAL)
     hook = workspace.path / "sitecustomize.py"
@@ -155,7 +155,7 @@ def test_a_catalogue_that_cannot_be_written_is_a_failure_of_the_run(workspace):
     assert len(workspace.files()) == 4
 
 
-def test_without_pystac_the_extra_is_named(applied):
+def test_error_without_pystac_names_the_extra(applied):
     blocker = applied.path / "site"
     blocker.mkdir()
     (blocker / "sitecustomize.py").write_text(
@@ -187,7 +187,7 @@ def test_csv_has_a_line_a_scene(applied):
     assert all(int(line["size"]) == len(files[line["path"]]) for line in lines)
 
 
-def test_sha256sum_checks_the_mirror_by_itself(applied):
+def test_sha256sum_checks_the_mirror(applied):
     listed = applied.path / "SHA256SUMS"
     assert applied.run("export", "--format", "sha256sums", "--out", listed).code == 0
     check = ["sha256sum", "--check", "--strict", "--quiet", str(listed)]
@@ -197,7 +197,7 @@ def test_sha256sum_checks_the_mirror_by_itself(applied):
     assert applied.run("export", "--format", "sha256sums").out == listed.read_text(), "it says what should be there"
 
 
-def test_links_for_aria2_carry_no_secret(workspace):
+def test_links_for_aria2_contain_no_secret(workspace):
     workspace.write(BOTH)
     assert workspace.run("apply", "--no-wait").code == 3
     done = workspace.run("export", "--format", "urls")
@@ -218,7 +218,7 @@ def test_links_for_aria2_carry_no_secret(workspace):
 
 
 @pytest.mark.parametrize("how", ["geojson", "csv", "stac", "sha256sums"])
-def test_no_mirror_is_made(tmp_path, how):
+def test_export_does_not_create_a_mirror(tmp_path, how):
     import sedas_sync as ss
 
     made = Workspace(tmp_path, "http://127.0.0.1:1/api/").write(BOTH)
@@ -226,7 +226,7 @@ def test_no_mirror_is_made(tmp_path, how):
     assert not (tmp_path / "scenes").exists()
 
 
-def test_files_that_are_gone_or_changed_are_left_out_and_said(applied):
+def test_files_that_are_gone_or_changed_are_left_out_and_listed(applied):
     gone, changed, *_ = sorted(applied.mirror.glob("*.zip"))
     gone.unlink()
     changed.write_bytes(b"x")
@@ -236,7 +236,7 @@ def test_files_that_are_gone_or_changed_are_left_out_and_said(applied):
     assert f"left out {gone.stem}" in done.err
 
 
-def test_nothing_of_the_mirror_is_written_over(applied, mirror):
+def test_refuses_to_overwrite_files_of_the_mirror(applied, mirror):
     from sedas_sync import ManifestError
 
     scene = next(applied.mirror.glob("*.zip"))
@@ -258,12 +258,12 @@ def test_nothing_of_the_mirror_is_written_over(applied, mirror):
     }
 
 
-def test_json_needs_standard_output_for_itself(applied):
+def test_json_cannot_share_standard_output(applied):
     assert applied.run("export", "--format", "csv", "--json").code == 2
     assert applied.run("export").code == 2
 
 
-def test_a_damaged_index_is_no_reason_for_an_empty_catalogue(applied, mirror):
+def test_a_damaged_index_gives_an_error_instead_of_an_empty_catalogue(applied, mirror):
     mirror.export("stac")
     before = contents(applied.path / "stac")
     (applied.mirror / ".sedas-sync" / "index.db").write_bytes(b"no database at all, whatever it may be called")
@@ -288,7 +288,7 @@ def test_python_exports_to_a_path_and_to_an_open_file(mirror):
 
 
 @pytest.mark.parametrize("how", ["stac", "csv", "geojson", "report", "status"])
-def test_steps_that_may_take_long_say_how_far_they_are(mirror, applied, how):
+def test_long_steps_report_progress(mirror, applied, how):
     steps = []
     mirror.on_step = steps.append
     if how in ("report", "status"):

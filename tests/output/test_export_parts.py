@@ -44,7 +44,7 @@ def holding(scene_id="A", path=None, facts="{}"):
 @pytest.mark.parametrize(
     "name", ["plain.zip", "with blank", "back\\slash", "new\nline", "-n", "*", " lead", "é", "\\n"]
 )
-def test_sha256sum_itself_accepts_any_name(tmp_path, name):
+def test_sha256sum_accepts_any_name(tmp_path, name):
     (tmp_path / "sub").mkdir()
     path = f"sub/{name}"
     (tmp_path / path).touch()
@@ -69,11 +69,11 @@ def test_sha256sum_itself_accepts_any_name(tmp_path, name):
         "",
     ],
 )
-def test_a_link_with_a_secret_or_an_option_in_it_is_not_written(url):
+def test_links_with_a_secret_or_an_option_are_not_written(url):
     assert link_problem(url) is not None
 
 
-def test_an_entry_for_aria2_has_its_place_and_its_digest():
+def test_entry_for_aria2_has_path_and_checksum():
     assert link_problem("https://host/a?id=b") is None
     assert aria2("https://host/a", "x/y.zip", EMPTY) == f"https://host/a\n  out=x/y.zip\n  checksum=sha-256={EMPTY}\n"
     assert aria2("https://host/a", "y.zip", "0" * 32) == f"https://host/a\n  out=y.zip\n  checksum=md5={'0' * 32}\n"
@@ -130,7 +130,7 @@ def entries_of(some):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(scenes, max_size=4))
-def test_whatever_an_archive_says_the_catalogue_is_valid(tmp_path_factory, some):
+def test_catalogue_is_valid_for_any_metadata(tmp_path_factory, some):
     folder = tmp_path_factory.mktemp("stac")
     entries = entries_of(some)
     groups = as_stac.groups_of(entries, {"d": (0.0, 0.0, 1.0, 1.0)})
@@ -144,7 +144,7 @@ def test_whatever_an_archive_says_the_catalogue_is_valid(tmp_path_factory, some)
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(scenes, max_size=4))
-def test_whatever_an_archive_says_tables_can_be_read_back(some):
+def test_tables_can_be_read_back_for_any_metadata(some):
     import csv
     import io
 
@@ -157,7 +157,7 @@ def test_whatever_an_archive_says_tables_can_be_read_back(some):
     assert all(tuple(line) == HELD_COLUMNS for line in table)
 
 
-def test_broken_facts_leave_what_the_index_knows():
+def test_broken_metadata_leaves_what_the_index_knows():
     for facts in ("{", "[]", "{}", '{"id": "B", "start": "never"}', '{"id": "B"}'):
         assert ExportEntry(held=holding("A", facts=facts), datasets=()).scene.id == "A"
 
@@ -182,7 +182,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("exchange", [True, False])
-def test_a_new_catalogue_takes_the_place_of_the_old_one(tmp_path, monkeypatch, exchange):
+def test_a_new_catalogue_replaces_the_old_one(tmp_path, monkeypatch, exchange):
     if not exchange:
         monkeypatch.setattr(catalogue, "_exchange", lambda *_: False)
     place = tmp_path / "stac"
@@ -193,7 +193,7 @@ def test_a_new_catalogue_takes_the_place_of_the_old_one(tmp_path, monkeypatch, e
     assert [path.name for path in tmp_path.iterdir()] == ["stac"]
 
 
-def test_a_failure_under_way_leaves_the_old_one(tmp_path):
+def test_a_failure_keeps_the_old_catalogue(tmp_path):
     place = tmp_path / "stac"
     make(place, "A")
 
@@ -208,7 +208,7 @@ def test_a_failure_under_way_leaves_the_old_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["stac"]
 
 
-def test_what_a_kill_leaves_is_removed_by_the_next_export_and_what_somebody_writes_is_not(tmp_path):
+def test_next_export_removes_leftovers_of_a_kill_but_not_of_a_running_export(tmp_path):
     place = tmp_path / "stac"
     make(place, "A")
     script = (
@@ -230,7 +230,7 @@ def test_what_a_kill_leaves_is_removed_by_the_next_export_and_what_somebody_writ
     assert [path.name for path in tmp_path.iterdir()] == ["stac"]
 
 
-def test_nothing_that_was_not_written_by_us_is_touched(tmp_path):
+def test_other_files_are_never_changed(tmp_path):
     mirror = tmp_path / "scenes"
     place = tmp_path / "stac"
     make(place, "A")
@@ -253,7 +253,7 @@ def test_nothing_that_was_not_written_by_us_is_touched(tmp_path):
             catalogue.check_place(bad, mirror)
 
 
-def test_ids_that_no_file_can_be_called_have_files_of_their_own():
+def test_odd_ids_get_their_own_files():
     names = as_stac._names(["A", "a", "..", "x/y", "x_y", "é", "B" * 300, "\ud800"])
     assert names["A"] == "A"
     assert len({name.casefold() for name in names.values()}) == len(names)
@@ -280,7 +280,7 @@ def test_ids_that_no_file_can_be_called_have_files_of_their_own():
         ("plain - text", "plain - text"),
     ],
 )
-def test_a_cell_is_no_formula(text, cell):
+def test_a_cell_is_never_a_formula(text, cell):
     (line,) = csv.DictReader(as_csv([TableRow(Scene(id="A", product_type=text), ())], ["id", "product_type"]))
     assert line == {"id": "A", "product_type": cell}
 

@@ -47,7 +47,7 @@ def checked(workspace, monkeypatch):
     return run
 
 
-def test_a_whole_life_of_a_mirror_is_as_documented(checked, workspace):
+def test_json_of_every_command_in_the_life_of_a_mirror(checked, workspace):
     checked("init", "new.toml")
     workspace.write()
     checked("validate")
@@ -70,7 +70,7 @@ def test_a_whole_life_of_a_mirror_is_as_documented(checked, workspace):
     checked("why", "nobody-knows-it", code=1)
 
 
-def test_damage_and_repair_are_told_as_documented(checked, workspace):
+def test_json_of_damage_and_repair(checked, workspace):
     workspace.write()
     checked("apply", "--update-lock")
     held = sorted(workspace.mirror.glob("*.zip"))
@@ -84,7 +84,7 @@ def test_damage_and_repair_are_told_as_documented(checked, workspace):
     assert checked("apply")["kept"]
 
 
-def test_pruning_is_told_as_documented(checked, workspace):
+def test_json_of_pruning(checked, workspace):
     workspace.write()
     checked("apply", "--update-lock")
     workspace.write('[dataset.optical]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-03\nsensor = "optical"\n')
@@ -95,7 +95,7 @@ def test_pruning_is_told_as_documented(checked, workspace):
     assert checked("lock", "--check", code=10)["removed"]
 
 
-def test_files_that_are_taken_in_are_told_as_documented(checked, workspace, tmp_path):
+def test_json_of_adopted_and_exported_files(checked, workspace, tmp_path):
     workspace.write()
     checked("apply")
     old = tmp_path / "old"
@@ -112,7 +112,7 @@ def test_files_that_are_taken_in_are_told_as_documented(checked, workspace, tmp_
     assert checked("status")["last_run"]["command"] == "adopt"
 
 
-def test_trouble_is_told_as_documented(checked, workspace, sandbox):
+def test_json_of_failures(checked, workspace, sandbox):
     sandbox._catalogue = RowCatalogue([make_row(name, f"2019-05-0{day}T11:00:00Z") for day, name in enumerate("AB", 1)])
     workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n', transfer="retries = 1")
     sandbox.faults = Faults(rules=(Rule("download", fail(404), ids={"B"}),))
@@ -121,17 +121,17 @@ def test_trouble_is_told_as_documented(checked, workspace, sandbox):
     assert checked("status")["failures"]
 
 
-def test_a_manifest_with_mistakes_is_told_as_documented(checked, workspace):
+def test_json_of_a_manifest_with_mistakes(checked, workspace):
     workspace.write('[dataset.d]\naoi = "nowhere"\nstart = 2019-05-01\n')
     assert checked("validate", code=2)["problems"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_completion_script_is_told_as_documented(checked, shell):
+def test_json_of_a_completion_script(checked, shell):
     assert "sedas-sync" in checked("completion", shell)["script"]
 
 
-def test_the_sandbox_tells_where_it_is_as_documented(workspace):
+def test_json_of_the_sandbox(workspace):
     with workspace.start("sandbox", "--port", "0", "--json") as server:
         text = "".join(iter(server.stdout.readline, "}\n")) + "}"
         server.send_signal(signal.SIGTERM)
@@ -157,12 +157,12 @@ def objects(schema):
 
 
 @pytest.mark.parametrize("command", json_schema.COMMANDS)
-def test_every_schema_is_one(command):
+def test_every_schema_is_valid(command):
     jsonschema.Draft202012Validator.check_schema(json_schema.schema_of(command))
 
 
 @pytest.mark.parametrize("command", json_schema.COMMANDS)
-def test_every_field_is_described_and_every_object_of_ours_is_closed(command):
+def test_every_field_has_a_description_and_objects_are_closed(command):
     opened = []
     for shape in objects(json_schema.schema_of(command)):
         assert all(value.get("description") for value in shape["properties"].values())

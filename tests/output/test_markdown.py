@@ -74,7 +74,7 @@ class Page(HTMLParser):
             self.codes[-1] += data
 
 
-def test_what_it_says():
+def test_summary_of_a_plan():
     text = markdown.plan(
         plan(
             action(ActionKind.FETCH, "A", size=1_500_000),
@@ -118,7 +118,7 @@ def test_nothing_to_do_is_short():
 
 
 @pytest.mark.parametrize("word", HOSTILE)
-def test_hostile_words_stay_words(word):
+def test_hostile_text_is_escaped(word):
     text = markdown.plan(
         plan(
             action(ActionKind.FETCH, word, reason=word),
@@ -139,13 +139,13 @@ def test_hostile_words_stay_words(word):
 
 
 @given(word=st.text(max_size=40))
-def test_any_word_is_one_cell(word):
+def test_any_text_stays_in_one_cell(word):
     page = Page(markdown.plan(plan(action(ActionKind.FETCH, word or "x", reason=word or "x")), command=COMMAND))
     assert len(page.rows[-1]) == 4
     assert not page.attributes
 
 
-def test_it_is_cut_to_a_length_that_a_comment_may_have():
+def test_summary_fits_into_a_comment():
     many = [action(ActionKind.FETCH, f"S{n}" * 300, reason="é" * 500) for n in range(5000)]
     failures = tuple(Failure(id=f"d{n}", error="no " * 400) for n in range(500))
     made = plan(*many, failures=failures, warnings=tuple(f"w{n} " * 90 for n in range(500)))
@@ -159,7 +159,7 @@ def test_it_is_cut_to_a_length_that_a_comment_may_have():
     assert Page(text).tags.count("details") == 1
 
 
-def test_unknown_sizes_are_no_sum():
+def test_unknown_sizes_are_not_added():
     rows = Page(
         markdown.plan(plan(action(ActionKind.FETCH, "A", size=1000), action(ActionKind.FETCH, "B")), command=COMMAND)
     ).rows

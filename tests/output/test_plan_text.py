@@ -26,7 +26,7 @@ def shown(*actions, look=Look(), everything=False, **more):  # noqa: B008  # a f
     return plan(of, command="go", look=look, everything=everything).split("\n")
 
 
-def test_scenes_that_wait_for_an_order_each_have_one_reason():
+def test_scenes_that_wait_for_an_order_share_a_reason():
     orders = [Order(order=str(number), id=str(number), placed=datetime(2019, 5, 1, tzinfo=UTC)) for number in range(3)]
     waiting = [
         replace(action(ActionKind.WAIT, order.id, f"order {order.order} is not ready"), order=order) for order in orders
@@ -35,7 +35,7 @@ def test_scenes_that_wait_for_an_order_each_have_one_reason():
     assert "  wait 3: its order is not ready" in lines
 
 
-def test_datasets_stand_in_the_order_of_the_manifest():
+def test_datasets_are_in_the_order_of_the_manifest():
     actions = [
         action(ActionKind.FETCH, "A", datasets=("late",)),
         action(ActionKind.PRUNE, "B", datasets=()),
@@ -46,7 +46,7 @@ def test_datasets_stand_in_the_order_of_the_manifest():
     assert [datasets for datasets, _ in shown] == [("early",), ("early", "late"), ("late",), ()]
 
 
-def test_scenes_stand_by_dataset_action_and_reason():
+def test_scenes_are_grouped_by_dataset_action_and_reason():
     lines = shown(
         action(ActionKind.KEEP, "K", "held and unchanged", size=5),
         action(ActionKind.FETCH, "A", size=1_000_000),
@@ -92,13 +92,13 @@ def test_long_lists_are_folded_on_a_terminal_only():
         assert not any("more" in line for line in whole)
 
 
-def test_what_is_kept_is_listed_on_demand():
+def test_kept_scenes_are_listed_on_demand():
     kept = action(ActionKind.KEEP, "K", "held and unchanged", size=5)
     assert shown(kept)[-2:] == ["", "Nothing to do: 1 kept."]
     assert "    = 5 B  K" in shown(kept, everything=True)
 
 
-def test_a_reason_without_room_stands_below():
+def test_a_reason_that_does_not_fit_is_printed_below():
     lines = shown(
         action(ActionKind.RESUME, "X" * 60, "1 B of it"), action(ActionKind.RESUME, "Y", "2 B of it"), look=TERMINAL
     )
@@ -112,7 +112,7 @@ def test_several_archives_are_named():
     assert "    + B  (not in the mirror; from b)" in lines
 
 
-def test_an_archive_that_lists_no_sources_does_not_say_that_there_are_none():
+def test_sources_of_an_archive_without_lists():
     nothing = {"archive": "a", "type": "cdse", "satellites": [], "source_groups": []}
     something = {**nothing, "type": "sedas", "source_groups": [{"name": "S1"}]}
     lines = sources([SourcesEntry(**nothing), SourcesEntry(**something)]).split("\n")
@@ -120,7 +120,7 @@ def test_an_archive_that_lists_no_sources_does_not_say_that_there_are_none():
     assert lines[3].split() == ["satellites", "none"]
 
 
-def test_what_to_run_next():
+def test_next_command():
     failed = {"failures": (Failure(id="d", error="away"),), "search_complete": False}
     assert shown(action(ActionKind.WAIT, "W"))[-1] == "Run `go` again later: it downloads what is online by then."
     order = Order(order="7", id="W", archive="a", placed=datetime(2019, 5, 1, tzinfo=UTC))

@@ -118,7 +118,7 @@ NAMES = st.text(st.sampled_from("AB_1場"), min_size=1, max_size=40)
 
 
 @given(st.lists(st.lists(NAMES, max_size=8, unique=True), min_size=1, max_size=4), st.integers(8, 90))
-def test_names_fit_never_look_alike_and_stay_while_they_are_shown(sets, columns):
+def test_names_fit_are_unique_and_do_not_change_while_shown(sets, columns):
     run, before = RunRows(), {}
     for ids in sets:
         run.update(progress(*((scene_id, 0, 10) for scene_id in ids)), 0.0)
@@ -130,7 +130,7 @@ def test_names_fit_never_look_alike_and_stay_while_they_are_shown(sets, columns)
         before = now
 
 
-def test_what_an_earlier_run_has_left_is_no_speed_of_this_one():
+def test_bytes_of_an_earlier_run_do_not_count_as_speed():
     run = RunRows()
     run.update(progress(("A", 500 * MB, 800 * MB), total=1, received=500 * MB), 0.0)
     run.update(progress(("A", 510 * MB, 800 * MB), total=1, received=510 * MB), 1.0)
@@ -143,7 +143,7 @@ def test_what_an_earlier_run_has_left_is_no_speed_of_this_one():
     assert run.rows(2.0, 100, 9)[0].facts[0] == "150.0 MB/s"
 
 
-def test_the_rate_is_that_of_the_last_moments():
+def test_speed_is_measured_over_the_last_seconds():
     run, rates = RunRows(), []
     for second in range(20):
         run.update(progress(("A", min(second, 10) * MB, 20 * MB)), float(second))
@@ -154,14 +154,14 @@ def test_the_rate_is_that_of_the_last_moments():
     assert rates[19] == "0 B/s"
 
 
-def test_bytes_that_had_to_be_thrown_away_come_anew():
+def test_bytes_downloaded_again_count():
     run = RunRows()
     for second, done in enumerate((0, 10 * MB, 0, 10 * MB)):
         run.update(progress(("A", done, 20 * MB)), float(second))
     assert run.rows(3.0, 100, 9)[1].facts[1] == "  6.7 MB/s"
 
 
-def test_the_time_left_is_that_of_the_bytes_where_all_are_known_and_is_estimated_where_not():
+def test_time_left_with_known_and_unknown_sizes():
     run = RunRows()
     run.update(progress(("A", 0, 100 * MB), total=4, bytes_total=400 * MB), 0.0)
     run.update(progress(("A", 40 * MB, 100 * MB), total=4, bytes_total=400 * MB, received=40 * MB), 4.0)
@@ -173,7 +173,7 @@ def test_the_time_left_is_that_of_the_bytes_where_all_are_known_and_is_estimated
     assert unknown.seconds_left(5.0) == pytest.approx(25), "two more like it; nobody knows how long the order takes"
 
 
-def test_nothing_is_promised_before_anything_came(draw):
+def test_no_estimate_before_the_first_bytes(draw):
     run = RunRows()
     assert run.rows(0.0, 100, 9) == []
     assert run.seconds_left(0.0) is None
@@ -186,7 +186,7 @@ def test_nothing_is_promised_before_anything_came(draw):
     assert draw(run.rows(0.0, 100, 9))[0] == "0/3 scenes  stopping: what has arrived is kept"
 
 
-def test_narrow_terminals_leave_out_what_matters_least(draw):
+def test_narrow_terminals_leave_out_the_least_important_facts(draw):
     run = RunRows()
     run.update(progress(("A" * 60, 0, 100 * MB), total=4, bytes_total=400 * MB, pending=1, oldest=3720.0), 0.0)
     run.update(progress(("A" * 60, 40 * MB, 100 * MB), total=4, bytes_total=400 * MB, received=40 * MB), 4.0)
@@ -214,7 +214,7 @@ def test_steps(draw):
     assert read.endswith("5.0 MB of 10.0 MB  25:00:00  3/7")
 
 
-def test_lines_stand_whole_above_the_bars_while_the_window_changes(window):
+def test_lines_above_the_bars_stay_whole_while_the_window_changes(window):
     rows = [Row(f"scene {number}", number / 10, ("1.0 MB", "1.0 MB/s")) for number in range(5)]
     foot = LiveRegion(window.out, lambda _columns, lines: rows[:lines])
     for number, (columns, height) in enumerate([(60, 8), (30, 4), (100, 12), (25, 3), (60, 8)]):
@@ -230,7 +230,7 @@ def test_lines_stand_whole_above_the_bars_while_the_window_changes(window):
     assert not any("scene" in line for line in window.lines)
 
 
-def test_a_terminal_that_has_gone_away_stops_nothing(window):
+def test_a_terminal_that_is_gone_does_not_stop_a_run(window):
     foot = LiveRegion(window.out, lambda *_: [Row("scene", 0.5)])
     foot.draw()
     window.hang_up()
@@ -241,7 +241,7 @@ def test_a_terminal_that_has_gone_away_stops_nothing(window):
     foot.end()
 
 
-def test_the_last_wipe_does_not_wait_for_a_drawing_that_hangs():
+def test_end_does_not_wait_for_a_hanging_draw():
     stuck, go_on = threading.Event(), threading.Event()
 
     class Hangs(io.StringIO):
@@ -260,7 +260,7 @@ def test_the_last_wipe_does_not_wait_for_a_drawing_that_hangs():
     assert not drawing.is_alive()
 
 
-def test_lines_that_only_say_how_far_it_is_come_every_30_seconds(capsys):
+def test_progress_lines_come_every_30_seconds(capsys):
     now = [0.0]
     lines = PlainLines(0, clock=lambda: now[0])
     for second in range(100):

@@ -19,7 +19,7 @@ def applied(workspace, sandbox):
     return workspace
 
 
-def test_it_is_written_beside_the_manifest_and_asks_nobody(applied):
+def test_report_is_written_beside_the_manifest_offline(applied):
     ran = applied.run("report")
     assert ran.code == 0, ran.err
     written = (applied.path / "manifest.html").read_text()
@@ -32,7 +32,7 @@ def test_it_is_written_beside_the_manifest_and_asks_nobody(applied):
     assert written.count('"outline":') >= status["summary"]["wanted"]
 
 
-def test_json_says_what_was_written_and_out_says_where(applied):
+def test_json_and_out(applied):
     ran = applied.run("report", "--out", "site.html", "--json")
     told = ran.json
     assert (told["schema"], told["report"], told["manifest"]) == (1, "site.html", "manifest.toml")
@@ -42,7 +42,7 @@ def test_json_says_what_was_written_and_out_says_where(applied):
     assert applied.run("report", "-q").out == ""
 
 
-def test_the_same_mirror_is_the_same_bytes_wherever_it_is(applied):
+def test_the_same_mirror_gives_the_same_bytes_anywhere(applied):
     assert applied.run("report").code == 0
     first = (applied.path / "manifest.html").read_bytes()
     assert applied.run("report").code == 0
@@ -63,7 +63,7 @@ def test_before_anything_was_applied(workspace):
     assert not workspace.mirror.exists()
 
 
-def test_a_lock_is_counted_against_where_there_is_one(workspace):
+def test_compares_with_the_lock_file_if_there_is_one(workspace):
     workspace.write()
     assert workspace.run("lock").code == 0
     ran = workspace.run("report", "--json")
@@ -73,7 +73,7 @@ def test_a_lock_is_counted_against_where_there_is_one(workspace):
     assert '"state":"missing"' in written
 
 
-def test_what_is_in_the_way_is_refused_and_left_as_it_is(applied):
+def test_refuses_to_overwrite_other_files(applied):
     (applied.path / "manifest.lock").write_text("mine")
     (applied.path / "folder").mkdir()
     for out, word in (
@@ -92,7 +92,7 @@ def test_what_is_in_the_way_is_refused_and_left_as_it_is(applied):
     assert applied.run("status").code == 0
 
 
-def test_a_mirror_that_may_only_be_read(applied):
+def test_report_of_a_read_only_mirror(applied):
     state = applied.mirror / ".sedas-sync"
     (state / "index.db-wal").unlink(missing_ok=True)
     (state / "index.db-shm").unlink(missing_ok=True)
@@ -118,14 +118,14 @@ def test_from_python(applied, monkeypatch):
     assert written.bytes == (applied.path / "manifest.html").stat().st_size
 
 
-def test_another_manifest_s_mirror_is_refused(applied):
+def test_refuses_the_mirror_of_another_manifest(applied):
     (applied.path / "other.toml").write_bytes((applied.path / "manifest.toml").read_bytes())
     ran = applied.run("report", "other.toml")
     assert ran.code == 2
     assert "belongs to another manifest" in ran.err
 
 
-def test_an_index_from_before_the_facts_of_absent_scenes_were_kept(applied):
+def test_report_of_an_old_index(applied):
     import sqlite3
 
     with sqlite3.connect(applied.mirror / ".sedas-sync" / "index.db") as db:
@@ -135,7 +135,7 @@ def test_an_index_from_before_the_facts_of_absent_scenes_were_kept(applied):
     assert ran.code == 0, ran.err
 
 
-def test_the_wheel_has_what_the_page_is_made_of(tmp_path):
+def test_the_wheel_contains_the_assets(tmp_path):
     from importlib.resources import files
 
     assets = files("sedas_sync.output.report") / "assets"
@@ -146,7 +146,7 @@ def test_the_wheel_has_what_the_page_is_made_of(tmp_path):
         assert len((assets / "licenses" / f"{name}.txt").read_text()) > 500
 
 
-def test_a_page_is_not_left_half_written(applied):
+def test_a_page_is_never_half_written(applied):
     assert applied.run("report").code == 0
     before = (applied.path / "manifest.html").read_bytes()
     limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000));"

@@ -230,7 +230,7 @@ def _bar(number: Mapping[str, int]) -> str:
     return f'<svg class="bar" aria-hidden="true" focusable="false">{"".join(pieces)}</svg>'
 
 
-# --------------------------------------------------------------------------------------------------- the middle
+# ------------------------------------------------------------------------------------------------------ legend
 
 
 def _chip(kind: str, value: object, label: str, count: int) -> str:

@@ -96,7 +96,7 @@ _FIELDS = {
     "exit_code": "The command's exit code. It is 1 without a failure if files were to be removed and must not be: no "
     "scene failed by that, and a warning says why.",
 }
-"""Descriptions of fields of events that need no docstring."""
+"""Descriptions of fields that many objects have, or that have no docstring."""
 
 
 def schema_of(command: str) -> Schema:

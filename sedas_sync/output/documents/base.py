@@ -19,18 +19,18 @@ Time = Annotated[
 """UTC, with milliseconds."""
 
 
-class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Part(Struct, frozen=True, kw_only=True):
     """An object in a document. A field whose default is `UNSET` is left out of the JSON if it is not set."""
 
 
-class Document(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Document(Part, frozen=True, kw_only=True):
     """A document as a whole."""
 
     schema: Literal[1] = 1
     """Version of this document's shape."""
 
 
-class ArchiveEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ArchiveEntry(Part, frozen=True, kw_only=True):
     """An archive."""
 
     type: str | None
@@ -44,13 +44,12 @@ class ArchiveEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return cls(type=facts.get("type"), url=facts.get("url"))
 
 
-class FailureEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FailureEntry(Part, frozen=True, kw_only=True):
     """One failure."""
 
     id: str
     """A scene's id, or the name of a dataset whose search failed."""
     error: str
-    """The last error."""
 
     @classmethod
     def of(cls, failures: Iterable[Failure]) -> list[Self]:
@@ -58,13 +57,11 @@ class FailureEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return [cls(id=failure.id, error=failure.error) for failure in failures]
 
 
-class OrderEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OrderEntry(Part, frozen=True, kw_only=True):
     """One order from the long-term archive."""
 
     order: str
-    """The archive's id of the order."""
     id: str
-    """The scene's id."""
     state: OrderState
     """State of the order."""
     placed: Time

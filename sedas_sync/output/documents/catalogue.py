@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 # -- search and sources ----------------------------------------------------------------------------------------------
 
 
-class SceneEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SceneEntry(Part, frozen=True, kw_only=True):
     """One scene."""
 
     id: str
-    """The scene's id."""
     datasets: tuple[str, ...]
     """Datasets that want it, in the order of the manifest."""
     start: Time | None
@@ -51,7 +50,6 @@ class SceneEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resolution: float | None
     """Metres."""
     size: Count | None
-    """Bytes."""
     digest: str | None
     """Checksum in the catalogue; its length tells the algorithm."""
     online: bool
@@ -82,22 +80,20 @@ def _time(moment: datetime | None) -> str | None:
     return None if moment is None else iso(moment)
 
 
-class SearchDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SearchDocument(Document, frozen=True, kw_only=True):
     """`search`: what the archive offers."""
 
     manifest: str
-    """The manifest's file."""
     search_complete: bool
     """Whether every search found all there is."""
     scenes: list[SceneEntry]
     """The scenes found."""
     failures: list[FailureEntry]
-    """Scenes and searches that failed."""
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
 
 
-class SourcesEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SourcesEntry(Part, frozen=True, kw_only=True):
     """One archive of the manifest."""
 
     archive: str
@@ -110,7 +106,7 @@ class SourcesEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Groups of satellites: each with its `name` and whatever else the archive states."""
 
 
-class SourcesDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SourcesDocument(Document, frozen=True, kw_only=True):
     """`sources`: what this account may search."""
 
     archives: list[SourcesEntry]
@@ -120,20 +116,17 @@ class SourcesDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields
 # -- written files ---------------------------------------------------------------------------------------------------
 
 
-class LeftOutEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LeftOutEntry(Part, frozen=True, kw_only=True):
     """One scene."""
 
     id: str
-    """The scene's id."""
     reason: str
-    """Why, as a sentence."""
 
 
-class ExportDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExportDocument(Document, frozen=True, kw_only=True):
     """`export`: what was written. It goes with `--out`, or with `--format stac`."""
 
     manifest: str
-    """The manifest's file."""
     format: Format
     """Format of the catalogue."""
     out: str | None
@@ -161,13 +154,11 @@ class ExportDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
 
-class ReportDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReportDocument(Document, frozen=True, kw_only=True):
     """`report`: the page that was written."""
 
     manifest: str
-    """The manifest's file."""
     mirror: str
-    """The mirror's folder, absolute."""
     report: str
     """The page's file."""
     bytes: Count
@@ -190,20 +181,18 @@ class ReportDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
 
-class InitDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InitDocument(Document, frozen=True, kw_only=True):
     """`init`: the manifest that was written."""
 
     manifest: str
-    """The manifest's file."""
     aois: tuple[str, ...]
     """Names of its areas."""
 
 
-class ValidateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ValidateDocument(Document, frozen=True, kw_only=True):
     """`validate`: the mistakes of a manifest."""
 
     manifest: str
-    """The manifest's file."""
     valid: bool
     """Whether there are none."""
     problems: tuple[str, ...]
@@ -212,7 +201,7 @@ class ValidateDocument(Document, frozen=True, kw_only=True, forbid_unknown_field
     """Names of its datasets; only of a valid manifest."""
 
 
-class SandboxDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SandboxDocument(Document, frozen=True, kw_only=True):
     """`sandbox`: where the embedded archive listens."""
 
     url: str
@@ -223,7 +212,7 @@ class SandboxDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields
     """Password."""
 
 
-class CompletionDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CompletionDocument(Document, frozen=True, kw_only=True):
     """`completion`: a script for a shell."""
 
     shell: str

@@ -25,7 +25,7 @@ from sedas_sync.state.index import RunRecord
 # -- status ----------------------------------------------------------------------------------------------------------
 
 
-class StatusSummary(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StatusSummary(Part, frozen=True, kw_only=True):
     """The mirror as a whole."""
 
     wanted: Count
@@ -60,11 +60,10 @@ class StatusSummary(Part, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whether every dataset was applied, the last run had no failure, and nothing is missing or changed."""
 
 
-class DatasetEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DatasetEntry(Part, frozen=True, kw_only=True):
     """One dataset."""
 
     dataset: str
-    """Its name."""
     wanted: Count | None
     """Scenes it has in the lock file, or wanted when it was last applied; null if it never was."""
     held: Count
@@ -86,16 +85,15 @@ class DatasetEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return cls(**{name: getattr(dataset, name) for name in cls.__struct_fields__})
 
 
-class PartialEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PartialEntry(Part, frozen=True, kw_only=True):
     """A partial download."""
 
     path: str
     """Its file below the mirror."""
     size: Count
-    """Bytes."""
 
 
-class RunEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RunEntry(Part, frozen=True, kw_only=True):
     """The last run; null before the first."""
 
     command: str
@@ -121,13 +119,11 @@ class RunEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class StatusDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StatusDocument(Document, frozen=True, kw_only=True):
     """`status`: how the mirror compares with its lock file or its last apply."""
 
     manifest: str
-    """The manifest's file."""
     mirror: str
-    """The mirror's folder, absolute."""
     archive: ArchiveEntry
     """The archive; of several, the first."""
     lock: str | None
@@ -141,7 +137,6 @@ class StatusDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=
     partials: list[PartialEntry]
     """Partial downloads."""
     failures: list[FailureEntry]
-    """Scenes and searches that failed."""
     last_run: RunEntry | None
     """The last run; null before the first."""
     warnings: tuple[str, ...]
@@ -184,7 +179,7 @@ class StatusDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=
 # -- verify ----------------------------------------------------------------------------------------------------------
 
 
-class FindingCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FindingCounts(Part, frozen=True, kw_only=True):
     """Number of files with each finding."""
 
     ok: Count
@@ -201,7 +196,7 @@ class FindingCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Bytes of the files of the index."""
 
 
-class VerifiedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VerifiedEntry(Part, frozen=True, kw_only=True):
     """One file."""
 
     id: str | None
@@ -209,7 +204,6 @@ class VerifiedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True)
     path: str | None
     """Its path below the mirror; null if a scene is missing and its path is not known."""
     size: Count
-    """Bytes."""
     sha256: Sha256 | None
     """Checksum in the index."""
     locked_sha256: Sha256 | None
@@ -239,13 +233,11 @@ class VerifiedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True)
         )
 
 
-class VerifyDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VerifyDocument(Document, frozen=True, kw_only=True):
     """`verify`: what the mirror's files are."""
 
     manifest: str
-    """The manifest's file."""
     mirror: str
-    """The mirror's folder, absolute."""
     lock: str | None
     """The lock file that files are compared with; null without one."""
     summary: FindingCounts
@@ -278,7 +270,7 @@ class VerifyDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=
 # -- adopt -----------------------------------------------------------------------------------------------------------
 
 
-class ResultCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ResultCounts(Part, frozen=True, kw_only=True):
     """Number of files with each result."""
 
     adopted: Count
@@ -293,14 +285,14 @@ class ResultCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Files that could not be read or moved."""
 
 
-class AdoptSummary(ResultCounts, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AdoptSummary(ResultCounts, frozen=True, kw_only=True):
     """Number of files with each result, and their size."""
 
     bytes: Count
     """Bytes adopted."""
 
 
-class AdoptedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AdoptedEntry(Part, frozen=True, kw_only=True):
     """One file."""
 
     file: str
@@ -308,11 +300,9 @@ class AdoptedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     result: Result
     """What was done with it."""
     id: str | None
-    """The scene's id."""
     path: str | None
     """Where it is in the mirror; null if it was left where it is."""
     size: Count
-    """Bytes."""
     level: ProofLevel | None
     """How far the bytes are proved: by a checksum, every CRC, the zip's directory, or the length."""
     detail: str | None
@@ -333,13 +323,11 @@ class AdoptedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class AdoptDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AdoptDocument(Document, frozen=True, kw_only=True):
     """`adopt`: what was done with the files that are on disk."""
 
     manifest: str
-    """The manifest's file."""
     mirror: str
-    """The mirror's folder, absolute."""
     from_: str = field(name="from")
     """The folder that was searched for files."""
     search_complete: bool
@@ -349,7 +337,6 @@ class AdoptDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
     files: list[AdoptedEntry]
     """Each file."""
     failures: list[FailureEntry]
-    """Scenes and searches that failed."""
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
 

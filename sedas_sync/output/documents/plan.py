@@ -22,7 +22,7 @@ from sedas_sync.planning.lock import LockUpdate
 # -- plan ------------------------------------------------------------------------------------------------------------
 
 
-class ActionCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ActionCounts(Part, frozen=True, kw_only=True):
     """Number of scenes with each action."""
 
     keep: Count
@@ -47,21 +47,18 @@ class ActionCounts(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bytes to download; null if a size is not known."""
 
 
-class ActionEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ActionEntry(Part, frozen=True, kw_only=True):
     """The action of one scene."""
 
     action: ActionKind
     """What is to be done."""
     id: str
-    """The scene's id."""
     datasets: tuple[str, ...]
     """Datasets that want it, in the order of the manifest."""
     path: str
-    """Path of its file below the mirror."""
     size: Count | None
     """Bytes; null if the archive does not state it."""
     reason: str
-    """Why, as a sentence."""
     archive: str | UnsetType = UNSET
     """Name of the archive it comes from, if the manifest has several."""
 
@@ -79,13 +76,11 @@ class ActionEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class PlanDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PlanDocument(Document, frozen=True, kw_only=True):
     """`plan`, and `apply --dry-run`: what apply would do."""
 
     manifest: str
-    """The manifest's file."""
     mirror: str
-    """The mirror's folder, absolute."""
     archive: ArchiveEntry
     """The archive; of several, the first."""
     archives: dict[str, ArchiveEntry] | UnsetType = UNSET
@@ -97,7 +92,6 @@ class PlanDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     actions: list[ActionEntry]
     """One entry a scene; kept scenes only with `--all`."""
     failures: list[FailureEntry]
-    """Scenes and searches that failed."""
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
 
@@ -124,20 +118,18 @@ class PlanDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 # -- lock ------------------------------------------------------------------------------------------------------------
 
 
-class ChangedEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ChangedEntry(Part, frozen=True, kw_only=True):
     """A scene that changed."""
 
     id: str
-    """The scene's id."""
     change: str
     """What changed."""
 
 
-class LockDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LockDocument(Document, frozen=True, kw_only=True):
     """`lock`: what is locked, and what changed."""
 
     manifest: str
-    """The manifest's file."""
     check: bool
     """Whether `--check` was given, so that nothing was written."""
     lock: str
@@ -178,7 +170,7 @@ class LockDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 # -- why -------------------------------------------------------------------------------------------------------------
 
 
-class OfferEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OfferEntry(Part, frozen=True, kw_only=True):
     """An archive that lists the scene."""
 
     archive: str
@@ -187,11 +179,10 @@ class OfferEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether it can be downloaded there without an order."""
 
 
-class VerdictEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VerdictEntry(Part, frozen=True, kw_only=True):
     """What one dataset decides."""
 
     dataset: str
-    """Its name."""
     wanted: bool
     """Whether it wants the scene."""
     rule: str | None
@@ -201,26 +192,22 @@ class VerdictEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rule and the numbers, as a sentence."""
 
 
-class FileEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileEntry(Part, frozen=True, kw_only=True):
     """The scene's file."""
 
     path: str
-    """Path of its file below the mirror."""
     size: Count
-    """Bytes."""
     sha256: Sha256
-    """Checksum of the file."""
     level: ProofLevel
     """How far the bytes are proved: by a checksum, every CRC, the zip's directory, or the length."""
     archive: str | UnsetType = UNSET
     """Name of the archive it came from, if the manifest has several."""
 
 
-class SceneOrder(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SceneOrder(Part, frozen=True, kw_only=True):
     """The scene's order."""
 
     order: str
-    """The archive's id of the order."""
     state: OrderState
     """State of the order."""
     placed: Time
@@ -231,20 +218,18 @@ class SceneOrder(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often the scene has been ordered."""
 
 
-class PruneEntry(Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PruneEntry(Part, frozen=True, kw_only=True):
     """What `apply --prune` does with the file."""
 
     removes: bool
     """Whether it removes it."""
     reason: str
-    """Why, as a sentence."""
 
 
-class WhyDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WhyDocument(Document, frozen=True, kw_only=True):
     """`why`: one scene explained."""
 
     id: str
-    """The scene's id."""
     known: bool
     """Whether the catalogue or the mirror knows the scene."""
     listed: bool
@@ -256,9 +241,7 @@ class WhyDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     action: ActionKind | None
     """What the next apply does about it."""
     reason: str | None
-    """Why, as a sentence."""
     path: str | None
-    """Path of its file below the mirror."""
     file: FileEntry | None
     """Its file; null if there is none."""
     order: SceneOrder | None

@@ -115,7 +115,7 @@ def test_an_interrupted_apply_stops_in_order_and_the_same_command_goes_on(worksp
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert process.returncode == code
-    assert "everything so far is kept; to go on, run `sedas-sync apply" in err
+    assert "everything so far is kept. To continue, run `sedas-sync apply" in err
     summary = json.loads(out.splitlines()[-1])
     assert (summary["event"], summary["exit_code"]) == ("summary", code)
     assert workspace.run("status", "--json").json["last_run"]["exit_code"] == code

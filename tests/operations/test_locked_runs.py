@@ -344,7 +344,7 @@ def test_a_mismatch_names_each_difference(workspace, offer, sandbox):
             "error: manifest.lock: dataset.optical.max_cloud_cover is 50, the lock has none",
             "error: manifest.lock: dataset.optical.start is 2019-05-02, the lock has 2019-05-01",
             "error: manifest.lock: dataset.radar is not in the lock",
-            "to go on: `sedas-sync lock --check` says what a lock of today would change, `sedas-sync lock` writes it",
+            "next: `sedas-sync lock --check` says what a lock of today would change, `sedas-sync lock` writes it",
         ]
     assert len(sandbox.log) == asked
     assert not workspace.mirror.exists()

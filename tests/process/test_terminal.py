@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_clean_lines_and_says_how_to_go_on(terminal, workspace, sa
     assert run.wait() == 130
     assert run.lines[-2].startswith("Stopped: ")
     assert run.lines[-1] == (
-        "Interrupted: everything so far is kept; to go on, run `sedas-sync apply 'my fields.toml'`."
+        "Interrupted: everything so far is kept. To continue, run `sedas-sync apply 'my fields.toml'`."
     )
     assert not bars(run.lines)
     assert "^C" not in run.text

@@ -180,7 +180,7 @@ def test_nothing_to_do_needs_no_worker(workspace, sandbox, dask):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler goes with --executor dask"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler needs --executor dask"),
         (["--executor", "dask"], "--executor dask needs --scheduler ADDRESS"),
         (["--executor", "dask", "--scheduler", "nowhere.json"], "no Dask scheduler answers at nowhere.json"),
         (["--executor", "dask", "--scheduler", "quux://here"], "no Dask scheduler answers at quux://here"),

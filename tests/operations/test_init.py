@@ -84,7 +84,7 @@ def test_points_are_left_out_and_said(workspace):
     write(workspace.path, collection(feature(square(-1, 51), name="field"), point, feature(None)))
     ran = workspace.run("init", "--from-geojson", "fields.geojson")
     assert ran.code == 0
-    assert "2 features have no polygon" in ran.err
+    assert "2 features without a polygon" in ran.err
     assert list(load_manifest(workspace.path / "manifest.toml").aois) == ["field"]
 
 

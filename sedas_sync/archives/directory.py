@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Orders, Warn
+from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.model.assets import paths_on_disk

@@ -6,7 +6,7 @@ for keys of the manifest. Errors of the archive are raised as `ArchiveError`, cr
 `AuthenticationError`, a search that did not find all as `IncompleteSearch`.
 """
 
-from sedas_sync.archives import Archive, Orders, Warn
+from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive, Orders, Warn, server_time_of
+from sedas_sync.archives.protocol import Archive, Orders, Warn, server_time_of
 from sedas_sync.errors import ArchiveError, SedasSyncError
 from sedas_sync.model.scene import Download, Order, Query, Reach, Scene
 

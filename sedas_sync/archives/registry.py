@@ -24,14 +24,14 @@ from sedas_sync.net.credentials import VARIABLES as SEDAS_VARIABLES
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from sedas_sync.archives import Archive
+    from sedas_sync.archives.protocol import Archive
     from sedas_sync.net.credentials import Credentials
 
 GROUP = "sedas_sync.archives"
 """The group of entry points by which packages bring types of archives."""
 
 _OWED = ("identity", "orders", "find", "look_up", "locate", "stop", "close")
-"""What `sedas_sync.archives.Archive` promises."""
+"""What `sedas_sync.archives.protocol.Archive` promises."""
 
 
 def _utc_now() -> datetime:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive, Orders, Warn, connections_of, server_time_of
+from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.scene import Download, Query, Scene

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sedas_sync.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
-    from sedas_sync.archives import Archive
+    from sedas_sync.archives.protocol import Archive
     from sedas_sync.archives.registry import Opening
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.assets import each_file
 from sedas_sync.model.scene import Order, OrderState, Query

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Orders, Warn
 from sedas_sync.archives.complete_search import windows
+from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.sedas.answers import as_list, products_of
 from sedas_sync.archives.sedas.asking import Asking
 from sedas_sync.archives.sedas.query import search_body, seconds, seconds_up
@@ -643,7 +643,7 @@ class _ListSupport:
 
 
 class _SedasOrders:
-    """The ordering half of a `SedasArchive`; see `sedas_sync.archives.Orders`."""
+    """The ordering half of a `SedasArchive`; see `sedas_sync.archives.protocol.Orders`."""
 
     def __init__(self, archive: SedasArchive) -> None:
         self._archive = archive

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.sedas import kind as sedas
 from sedas_sync.archives.stac import kind as stac
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, BrokenTypeError, flat_filters
-from sedas_sync.model.scene import Reach, Sensor
-from sedas_sync.net.credentials import VARIABLES as SEDAS_VARIABLES
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, BrokenTypeError
+from sedas_sync.model.scene import Reach
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -85,35 +85,11 @@ class Opening:
         )
 
 
-_SEDAS_FILTER_SENSORS: Mapping[str, Sensor] = {
-    "opticalProductType": "optical",
-    "maxCloudPercent": "optical",
-    "minCloudPercent": "optical",
-    "sarProductType": "sar",
-    "polarisation": "sar",
-}
-"""Filters that act on one class of sensor only (geocento/SEDAS-issues 12, 42 and 65)."""
-
 BUILT_IN: Mapping[str, ArchiveType] = {
     kind.name: kind
     for kind in (
-        ArchiveType(
-            name="sedas",
-            opener="sedas_sync.archives.sedas.archive:open_archive",
-            url="https://geobrowser.satapps.org/api/",
-            # The service's bytes come from another host than its API (seen in saved answers of 2019 and 2020).
-            trusted_hosts=("*.satapps.org",),
-            variables=SEDAS_VARIABLES,
-            filters=flat_filters,
-            filter_sensors=_SEDAS_FILTER_SENSORS,
-        ),
-        ArchiveType(
-            name="sandbox",
-            opener="sedas_sync.archives.sandbox:open_archive",
-            place=None,
-            filters=flat_filters,
-            filter_sensors=_SEDAS_FILTER_SENSORS,
-        ),
+        sedas.KIND,
+        sedas.SANDBOX_KIND,
         cdse.KIND,
         ArchiveType(
             name="directory",

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sedas_sync.archives.complete_search.answers import AnswerRow
 from sedas_sync.archives.complete_search.cap_model import HANDFUL
-from sedas_sync.archives.complete_search.spans import Window
-from sedas_sync.archives.complete_search.windows import Answer, AnswerRow, Cost, complete
+from sedas_sync.archives.complete_search.search import complete
+from sedas_sync.archives.complete_search.windows import Window
 from sedas_sync.errors import IncompleteSearch
 
 BEGIN = 1_556_582_400  # 2019-04-30
@@ -44,7 +45,7 @@ class Limited:
     seed: int = 0
     _luck: random.Random = field(default_factory=lambda: random.Random(5))
 
-    def ask(self, window: Window) -> Answer:
+    def ask(self, window: Window) -> list[AnswerRow]:
         self.asked += 1
         there = self.rows + ([self.growing] if self.growing and self.asked > 2 else [])
         start, stop = window.start - window.start % self.grain - self.lasting, window.stop
@@ -57,9 +58,9 @@ class Limited:
             if start <= row.start <= stop
             and row.item[0] <= east
             and row.item[1] >= west
-            and part.get("satellite", row.groups[0]) == row.groups[0]
+            and part.get("satellite", row.attributes[0]) == row.attributes[0]
         ]
-        return Answer(self.limited([row for row in rows for _ in range(self.times)]))
+        return self.limited([row for row in rows for _ in range(self.times)])
 
     def limited(self, rows: list[AnswerRow]) -> list[AnswerRow]:
         match self.order:
@@ -75,7 +76,7 @@ class Limited:
             return rows
         given, counts = [], Counter[Any]()
         for row in rows:
-            key = None if self.counted is None else row.groups[self.counted]
+            key = None if self.counted is None else row.attributes[self.counted]
             counts[key] += 1
             if counts[key] <= self.limit:
                 given.append(row)
@@ -83,7 +84,7 @@ class Limited:
         return given
 
 
-def spread(window: Window, rows: Any) -> list[Any]:
+def split_area(window: Window, rows: Any) -> list[Any]:
     part = window.part or {}
     west, east = part.get("area", (0.0, 1.0))
     edges = sorted({edge for row in rows for edge in row.item if west < edge < east})
@@ -95,23 +96,22 @@ def spread(window: Window, rows: Any) -> list[Any]:
     return [] if best is None else [{**part, "area": (west, best)}, {**part, "area": (best, east)}]
 
 
-def divide(window: Window, _rows: Any) -> list[list[Any]]:
+def split_otherwise(window: Window, _rows: Any) -> list[list[Any]]:
     part = window.part or {}
     return [] if "satellite" in part else [[{**part, "satellite": name} for name, _ in GROUPS]]
 
 
 def search(archive: Limited, span: int = YEAR) -> tuple[set[str], int, str | None]:
     """What is found, how many searches that took, and what is said to be missing."""
-    cost, found, shortfall = Cost(), [], None
-    rows = complete(
-        archive.ask, Window(BEGIN, BEGIN + span), spread=spread, divide=divide, workers=1, cost=cost, found=set()
-    )
+    found, shortfall = [], None
+    window = Window(BEGIN, BEGIN + span)
+    rows = complete(archive.ask, window, split_area=split_area, split_otherwise=split_otherwise, threads=1)
     try:
         deque((found.append(row.id) for row in rows), maxlen=0)
     except IncompleteSearch as error:
         shortfall = str(error)
     assert len(found) == len(set(found)), "a scene was counted twice"
-    return set(found), cost.searches, shortfall
+    return set(found), archive.asked, shortfall
 
 
 def tiles(count: int, *, start: int = BEGIN + 5000, width: float = 0.02) -> list[AnswerRow]:

@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from sedas_sync.archives.sedas import archive as sedas
 from sedas_sync.archives.sedas.archive import SedasArchive
+from sedas_sync.archives.sedas.kind import LIVE_URL
 from sedas_sync.archives.sedas.query import search_body
-from sedas_sync.archives.sedas.rows import to_instant, to_scene
+from sedas_sync.archives.sedas.rows import to_scene, to_time
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import Download, Order, OrderState, Query, Scene
 from sedas_sync.net import session
@@ -231,7 +231,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("row", UNUSABLE)
 def test_row_that_cannot_be_used_is_refused_with_a_reason(row):
-    with pytest.raises(ValueError, match=r"no |it "):
+    with pytest.raises(ValueError, match=r"not |it "):
         to_scene(row)
 
 
@@ -268,7 +268,7 @@ def test_scenes_are_slim():
 
 
 def query(**changes):
-    return Query(aoi=AOI, start=to_instant(FROM), stop=to_instant(TO), **changes)
+    return Query(aoi=AOI, start=to_time(FROM), stop=to_time(TO), **changes)
 
 
 @pytest.mark.parametrize(
@@ -407,8 +407,8 @@ def test_fractions_of_a_second_fall_into_no_gap(strange, connect):
 
     def search(_parts, body, _authorization):
         asked = json.loads(body)
-        start, stop = to_instant(asked["start"]), to_instant(asked["stop"])
-        inside = [row for row in rows if start <= to_instant(row["start"]) <= stop]
+        start, stop = to_time(asked["start"]), to_time(asked["stop"])
+        inside = [row for row in rows if start <= to_time(row["start"]) <= stop]
         return 200, {"products": inside[::-1][:10]}
 
     strange.routes["/api/search"] = search
@@ -421,10 +421,10 @@ def between(rows, first, last):
 
     def search(_parts, body, _authorization):
         asked = json.loads(body)
-        start, stop = to_instant(asked["start"]), to_instant(asked["stop"])
+        start, stop = to_time(asked["start"]), to_time(asked["stop"])
         return 200, {
             "products": [
-                row for row in rows if first(start, to_instant(row["start"])) and last(to_instant(row["start"]), stop)
+                row for row in rows if first(start, to_time(row["start"])) and last(to_time(row["start"]), stop)
             ]
         }
 
@@ -435,8 +435,8 @@ def between(rows, first, last):
 @pytest.mark.parametrize("last", [operator.le, operator.lt])
 @pytest.mark.parametrize("step", [1, 3600])
 def test_ends_of_a_window_are_found_whether_the_service_includes_them_or_not(strange, connect, first, last, step):
-    begin, end = to_instant("2019-05-01"), to_instant("2019-05-31T23:59:59Z")
-    instants = [begin, end, *(to_instant("2019-05-09") + timedelta(seconds=step * n) for n in range(20))]
+    begin, end = to_time("2019-05-01"), to_time("2019-05-31T23:59:59Z")
+    instants = [begin, end, *(to_time("2019-05-09") + timedelta(seconds=step * n) for n in range(20))]
     rows = [{**WHOLE, "supplierId": f"s{n}", "start": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for n, at in enumerate(instants)]
     strange.routes["/api/search"] = between(rows, first, last)
     found = [item.id for item in connect(strange.url).search(AOI, begin, end)]
@@ -487,7 +487,7 @@ def test_wrong_password_is_tried_once_for_all_threads(sandbox, connect):
 
 def test_token_that_is_refused_when_new_is_no_loop(strange, connect):
     strange.routes["/api/sensors/satellites"] = (401, {})
-    with pytest.raises(AuthenticationError, match="just given"):
+    with pytest.raises(AuthenticationError, match="just issued"):
         connect(strange.url).satellites()
     assert strange.logins == 2
 
@@ -507,7 +507,7 @@ def test_new_token_that_one_endpoint_refuses_costs_one_login_not_one_a_call(stra
     strange.routes["/api/sensors/satellites"] = (200, [])
     archive = connect(strange.url)
     for name in "ABCDE":
-        with pytest.raises(AuthenticationError, match="just given"):
+        with pytest.raises(AuthenticationError, match="just issued"):
             archive.order(name)
     assert strange.logins == 2
     strange.routes["/api/sensors/satellites"] = lambda _url, _body, sent: (200 if sent == "Token token-3" else 401, [])
@@ -573,9 +573,6 @@ def test_address_is_made_plain():
         assert archive.identity == "sedas https://geobrowser.satapps.org/api/"
 
 
-LIVE = sedas.LIVE_URL
-
-
 @pytest.mark.parametrize(
     ("url", "trusted", "allowed"),
     [
@@ -600,7 +597,7 @@ LIVE = sedas.LIVE_URL
     ],
 )
 def test_who_may_see_the_token(url, trusted, allowed):
-    assert may_see_token(url, LIVE, trusted) is allowed
+    assert may_see_token(url, LIVE_URL, trusted) is allowed
 
 
 def test_other_ports_of_this_machine_are_other_servers():

@@ -101,7 +101,7 @@ def test_a_package_that_cannot_be_imported_is_said_and_no_traceback(installed, i
     )
     ran = workspace.run("validate", PYTHONPATH=str(broken))
     assert ran.code == 2
-    assert "is brought by sedas-sync-json-index" in ran.err
+    assert "is provided by sedas-sync-json-index" in ran.err
     assert "no_such_library" in ran.err
 
 

@@ -109,9 +109,9 @@ def test_what_it_found_before_it_failed_counts():
     ("method", "value", "says"),
     [
         ("find", None, "'NoneType' object is not iterable"),
-        ("find", [{"id": "A"}], "gave dict instead of a Scene"),
-        ("find", [Scene(id="A", start=datetime(2019, 5, 1))], "gave the scene 'A' a start without a time zone"),  # noqa: DTZ001
-        ("locate", None, "gave NoneType instead of a Download"),
+        ("find", [{"id": "A"}], "it returned dict instead of a Scene"),
+        ("find", [Scene(id="A", start=datetime(2019, 5, 1))], "the start of scene 'A' has no time zone"),  # noqa: DTZ001
+        ("locate", None, "it returned NoneType instead of a Download"),
     ],
 )
 def test_what_it_gives_is_looked_at(method, value, says):

@@ -47,7 +47,7 @@ def test_no_package_takes_the_place_of_a_built_in_type():
     [
         ("no_such_module:KIND", r"cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
         (f"{__name__}:NO_SUCH_NAME", r"cannot be imported: AttributeError"),
-        (f"{__name__}:types", r"is no ArchiveType but function"),
+        (f"{__name__}:types", r"is not an ArchiveType but function"),
         (f"{__name__}:MISNAMED", r"whose ArchiveType is named 'other'"),
     ],
 )
@@ -57,7 +57,9 @@ def test_a_package_that_cannot_be_used_is_said(value, says):
 
 
 def test_two_packages_with_one_type_are_told_apart():
-    with pytest.raises(BrokenTypeError, match=r"by a package \(a:X\) and by a package \(b:X\); uninstall all but one"):
+    with pytest.raises(
+        BrokenTypeError, match=r"is provided by a package \(a:X\) and by a package \(b:X\); uninstall all but one"
+    ):
         types(("good", "a:X"), ("good", "b:X"))["good"]
 
 

@@ -1,6 +1,6 @@
-"""No limit loses a scene in silence: chance catalogues behind every limit one can think of, checked by brute force.
+"""No cap hides a scene without notice: random catalogues with all kinds of caps, compared with all rows.
 
-What is claimed holds for limits of ten rows or more: a handful of rows that nothing parts is believed to be all.
+This holds for caps of ten rows or more, because a handful of rows that nothing splits is accepted.
 """
 
 import random
@@ -25,21 +25,21 @@ GROUPS = (("A", "optical"), ("B", "optical"), ("C", "sar"))
 
 @dataclass
 class Limited:
-    """An archive on a line: an item is (west, east), a part of a question {"area": (west, east), "satellite": name}."""
+    """An archive on a line. An `item` is (west, east), a `part` is {"area": (west, east), "satellite": name}."""
 
     rows: list[AnswerRow]
     limit: int | None = None
     counted: int | None = None
-    """The respect by which the limit counts; None: all rows."""
+    """The attribute by which the cap counts; None: all rows."""
     order: str = "newest"
     grain: int = 1
-    """Windows are widened to whole multiples of so many seconds."""
+    """Windows are widened to multiples of so many seconds."""
     lasting: int = 0
-    """Seconds that a scene takes; what overlaps a window comes."""
+    """Seconds that a scene takes. All scenes that overlap a window are returned."""
     times: int = 1
-    """How often each row comes."""
+    """How often each row is returned."""
     growing: AnswerRow | None = None
-    """A row that is there from the third question on."""
+    """A row that is in the catalogue from the third query on."""
     asked: int = 0
     cut: bool = False
     seed: int = 0
@@ -102,7 +102,7 @@ def split_otherwise(window: Window, _rows: Any) -> list[list[Any]]:
 
 
 def search(archive: Limited, span: int = YEAR) -> tuple[set[str], int, str | None]:
-    """What is found, how many searches that took, and what is said to be missing."""
+    """Return the rows found, the number of queries, and the error."""
     found, shortfall = [], None
     window = Window(BEGIN, BEGIN + span)
     rows = complete(archive.ask, window, split_area=split_area, split_otherwise=split_otherwise, threads=1)
@@ -110,7 +110,7 @@ def search(archive: Limited, span: int = YEAR) -> tuple[set[str], int, str | Non
         deque((found.append(row.id) for row in rows), maxlen=0)
     except IncompleteSearch as error:
         shortfall = str(error)
-    assert len(found) == len(set(found)), "a scene was counted twice"
+    assert len(found) == len(set(found)), "a scene was yielded twice"
     return set(found), archive.asked, shortfall
 
 
@@ -148,14 +148,14 @@ def archives(draw: st.DrawFn) -> Limited:
 
 @given(archives())
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_every_scene_is_found_or_the_search_says_that_it_is_incomplete(archive):
+def test_search_finds_every_scene_or_reports_that_it_did_not(archive):
     found, _, shortfall = search(archive)
     assert shortfall or found >= {row.id for row in archive.rows}
 
 
 @given(archives())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_answers_that_were_never_cut_are_not_called_incomplete_where_places_differ(archive):
+def test_uncut_answers_are_complete_if_places_differ(archive):
     archive.limit = archive.growing = None
     archive.grain = archive.times = 1
     archive.rows = [row._replace(item=((n + 0.4) / 200, (n + 0.6) / 200)) for n, row in enumerate(archive.rows)]
@@ -165,7 +165,7 @@ def test_answers_that_were_never_cut_are_not_called_incomplete_where_places_diff
 
 
 @pytest.mark.parametrize("count", [2, 9, 10, 12, 30, 48, 64])
-def test_tiles_of_one_second_that_were_not_cut_take_four_searches(count):
+def test_uncut_tiles_of_one_second_take_four_queries(count):
     found, searches, shortfall = search(Limited(tiles(count)))
     assert (len(found), shortfall) == (count, None)
     assert searches <= 4
@@ -173,13 +173,13 @@ def test_tiles_of_one_second_that_were_not_cut_take_four_searches(count):
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "stable", "chance"])
 @pytest.mark.parametrize("limit", [10, 12, 25])
-def test_limit_of_each_satellite_hides_nothing_of_a_crowded_second(limit, order):
+def test_cap_of_each_satellite_hides_nothing_of_a_crowded_second(limit, order):
     others = [AnswerRow(f"other{n}", BEGIN + 5000 + n % 2, GROUPS[n % 3], (n / 60, n / 60 + 0.02)) for n in range(60)]
     found, _, shortfall = search(Limited([*tiles(40), *others], limit, counted=0, order=order))
     assert (len(found), shortfall) == (100, None)
 
 
-def test_group_all_of_whose_rows_lie_in_one_piece_of_time_is_parted():
+def test_group_in_one_piece_of_time_is_split():
     early = [AnswerRow(f"early{n}", BEGIN + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(25)]
     late = [AnswerRow(f"late{n}", BEGIN + YEAR // 2 + 100 * n, GROUPS[2], (0.4, 0.5)) for n in range(25)]
     found, searches, shortfall = search(Limited([*early, *late]))
@@ -187,7 +187,7 @@ def test_group_all_of_whose_rows_lie_in_one_piece_of_time_is_parted():
     assert searches <= 4
 
 
-def test_handful_is_compared_with_what_ten_years_hold():
+def test_handful_is_compared_with_ten_years():
     here = [AnswerRow(f"here{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(20)]
     long_ago = [AnswerRow(f"then{n}", BEGIN - 5 * YEAR + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(40)]
     found, searches, shortfall = search(Limited([*here[:5], *long_ago]))
@@ -196,7 +196,7 @@ def test_handful_is_compared_with_what_ten_years_hold():
     assert shortfall is not None
 
 
-def test_rows_that_the_comparison_brings_for_the_second_itself_show_it_cut():
+def test_new_rows_of_a_second_in_the_comparison_show_that_it_was_cut():
     archive = Limited(
         [AnswerRow(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="chance"
     )
@@ -205,7 +205,7 @@ def test_rows_that_the_comparison_brings_for_the_second_itself_show_it_cut():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_limits_that_change_from_answer_to_answer_hide_nothing_of_a_crowded_second(seed):
+def test_caps_that_change_hide_nothing_of_a_crowded_second(seed):
     dice = random.Random(seed)
     archive = Limited([*tiles(25), *tiles_over_an_hour(25)])
     whole = archive.limited

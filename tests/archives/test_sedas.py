@@ -1,4 +1,4 @@
-"""The SeDAS client: its wire protocol against the sandbox, and against servers that are stranger than that."""
+"""The SeDAS archive, against the sandbox and against servers that answer in other ways."""
 
 import collections
 import contextlib
@@ -33,8 +33,8 @@ FROM, TO = "2019-04-30T00:00:00Z", "2019-05-12T23:59:59Z"
 NAME = "S2B_MSIL1C_20190925T071629_N0208_R006_T38PNV_20190925T110036"
 
 
-class Strange:
-    """A server whose answers are a function of the request; logs in unless told otherwise."""
+class ScriptedServer:
+    """A server whose answers are a function of the request. Logins work unless a route says otherwise."""
 
     def __init__(self):
         self.requests = []
@@ -85,8 +85,8 @@ class Strange:
 
 
 @pytest.fixture
-def strange():
-    server = Strange()
+def scripted():
+    server = ScriptedServer()
     yield server
     server.close()
 
@@ -235,14 +235,14 @@ def test_row_that_cannot_be_used_is_refused_with_a_reason(row):
         to_scene(row)
 
 
-def test_unusable_rows_are_left_out_with_one_warning_each(strange, connect):
+def test_unusable_rows_are_skipped_with_one_warning_each(scripted, connect):
     bad = [*UNUSABLE, {"supplierId": "", "password": "hunter22", "note": "\x1b[31m"}]
     for number, row in enumerate(bad):
         if isinstance(row, dict) and row.get("supplierId") == NAME:
             bad[number] = {**row, "supplierId": f"bad-{number}"}
-    strange.routes["/api/search"] = (200, {"products": [WHOLE, *bad]})
+    scripted.routes["/api/search"] = (200, {"products": [WHOLE, *bad]})
     warnings = []
-    archive = connect(strange.url)
+    archive = connect(scripted.url)
     with contextlib.suppress(IncompleteSearch):  # this server answers the same whatever it is asked
         found = list(archive.search(AOI, "2019-01-01", "2020-01-01", warn=warnings.append))
         assert [item.id for item in found] == [NAME]
@@ -251,7 +251,7 @@ def test_unusable_rows_are_left_out_with_one_warning_each(strange, connect):
     assert "hunter22" not in "".join(warnings)
 
 
-def test_scenes_are_slim():
+def test_scenes_take_little_memory():
     rows = [
         {**WHOLE, "supplierId": f"{NAME}_{n}", "downloadUrl": f"{WHOLE['downloadUrl']}{n}", "ql": f"{WHOLE['ql']}{n}"}
         for n in range(1000)
@@ -259,9 +259,9 @@ def test_scenes_are_slim():
     texts = [json.dumps(row) for row in rows]
     tracemalloc.start()
     scenes = [to_scene(json.loads(text)) for text in texts]
-    held = tracemalloc.get_traced_memory()[0] / len(scenes)
+    size = tracemalloc.get_traced_memory()[0] / len(scenes)
     tracemalloc.stop()
-    assert held < 1800
+    assert size < 1800
 
 
 # -- queries
@@ -293,7 +293,7 @@ def query(**changes):
         ),
     ],
 )
-def test_query_on_the_wire(changes, sensor, filters):
+def test_request_body_of_a_query(changes, sensor, filters):
     assert search_body(query(**changes)) == {
         "sensorFilters": {"type": sensor},
         "filters": filters,
@@ -303,12 +303,12 @@ def test_query_on_the_wire(changes, sensor, filters):
     }
 
 
-def test_names_are_sent_only_where_given():
+def test_satellite_and_group_are_sent_only_if_given():
     body = search_body(query(satellite="Sentinel-1A", source_group="S1"))
     assert (body["satelliteName"], body["sourceGroup"]) == ("Sentinel-1A", "S1")
 
 
-def test_search_takes_text_and_any_case(sandbox, connect):
+def test_search_accepts_text_times_and_any_letter_case(sandbox, connect):
     archive = connect(sandbox.url)
     found = list(
         archive.search(
@@ -333,10 +333,10 @@ def test_search_takes_text_and_any_case(sandbox, connect):
         ("POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))", "2019-05-01", "cannot be searched"),
     ],
 )
-def test_a_search_that_makes_no_sense_is_told_without_asking(strange, connect, area, start, words):
+def test_invalid_search_is_refused_without_a_request(scripted, connect, area, start, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        connect(strange.url).search(area, start, "2019-05-31")
-    assert strange.requests == []
+        connect(scripted.url).search(area, start, "2019-05-31")
+    assert scripted.requests == []
 
 
 @pytest.mark.parametrize(
@@ -349,16 +349,16 @@ def test_a_search_that_makes_no_sense_is_told_without_asking(strange, connect, a
         ({"errorCode": 400, "errorMessage": "no AOI"}, "no AOI"),
     ],
 )
-def test_answer_that_is_none_fails_the_search(strange, connect, answer, words):
-    strange.routes["/api/search"] = (200, answer)
+def test_invalid_answer_fails_the_search(scripted, connect, answer, words):
+    scripted.routes["/api/search"] = (200, answer)
     with pytest.raises(ArchiveError, match=words):
-        list(connect(strange.url).search(AOI, FROM, TO))
+        list(connect(scripted.url).search(AOI, FROM, TO))
 
 
 @pytest.mark.parametrize("answer", [{}, {"products": None, "id": 7, "errorCode": 0}, {"products": []}])
-def test_no_products_is_an_empty_answer(strange, connect, answer):
-    strange.routes["/api/search"] = (200, answer)
-    assert list(connect(strange.url).search(AOI, FROM, TO)) == []
+def test_no_products_is_an_empty_answer(scripted, connect, answer):
+    scripted.routes["/api/search"] = (200, answer)
+    assert list(connect(scripted.url).search(AOI, FROM, TO)) == []
 
 
 def rows_over_a_year(count):
@@ -384,13 +384,13 @@ def tiles(count, width):
     return rows
 
 
-def test_tiles_of_one_second_are_parted_by_space(connect):
+def test_tiles_of_one_second_are_split_by_area(connect):
     with Sandbox(catalogue=RowCatalogue([*tiles(90, 0.01), *rows_over_a_year(60)]), faults=Faults(cap=25)) as box:
         found = list(connect(box.url).search(AOI, "2019-01-01", "2019-12-31T23:59:59Z"))
     assert len(found) == 150
 
 
-def test_second_that_nothing_parts_is_named_after_all_else_was_yielded(connect):
+def test_second_that_nothing_splits_is_reported_after_all_other_scenes(connect):
     same = [make_row(f"same-{n}", "2019-05-01T10:56:21Z") for n in range(40)]
     rows = RowCatalogue([*same, *rows_over_a_year(60)])
     found = []
@@ -402,7 +402,7 @@ def test_second_that_nothing_parts_is_named_after_all_else_was_yielded(connect):
     assert {f"scene-{n}" for n in range(60)} <= set(found)
 
 
-def test_fractions_of_a_second_fall_into_no_gap(strange, connect):
+def test_starts_with_fractions_of_a_second_are_found(scripted, connect):
     rows = [{**WHOLE, "supplierId": f"s{n}", "start": f"2019-05-01T00:00:{n:02d}.500Z"} for n in range(40)]
 
     def search(_parts, body, _authorization):
@@ -411,13 +411,13 @@ def test_fractions_of_a_second_fall_into_no_gap(strange, connect):
         inside = [row for row in rows if start <= to_time(row["start"]) <= stop]
         return 200, {"products": inside[::-1][:10]}
 
-    strange.routes["/api/search"] = search
-    found = {item.id for item in connect(strange.url).search(AOI, "2019-05-01", "2019-05-02")}
+    scripted.routes["/api/search"] = search
+    found = {item.id for item in connect(scripted.url).search(AOI, "2019-05-01", "2019-05-02")}
     assert found == {row["supplierId"] for row in rows}
 
 
 def between(rows, first, last):
-    """A server's search that keeps rows by two comparisons of their start with the ends of the question."""
+    """Return a search that compares the start of rows with both ends of the period by these operators."""
 
     def search(_parts, body, _authorization):
         asked = json.loads(body)
@@ -434,20 +434,20 @@ def between(rows, first, last):
 @pytest.mark.parametrize("first", [operator.le, operator.lt])
 @pytest.mark.parametrize("last", [operator.le, operator.lt])
 @pytest.mark.parametrize("step", [1, 3600])
-def test_ends_of_a_window_are_found_whether_the_service_includes_them_or_not(strange, connect, first, last, step):
+def test_ends_of_the_period_are_found_even_if_the_service_excludes_them(scripted, connect, first, last, step):
     begin, end = to_time("2019-05-01"), to_time("2019-05-31T23:59:59Z")
     instants = [begin, end, *(to_time("2019-05-09") + timedelta(seconds=step * n) for n in range(20))]
     rows = [{**WHOLE, "supplierId": f"s{n}", "start": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for n, at in enumerate(instants)]
-    strange.routes["/api/search"] = between(rows, first, last)
-    found = [item.id for item in connect(strange.url).search(AOI, begin, end)]
+    scripted.routes["/api/search"] = between(rows, first, last)
+    found = [item.id for item in connect(scripted.url).search(AOI, begin, end)]
     assert sorted(found) == sorted(row["supplierId"] for row in rows)
-    assert len([path for _, path, *_ in strange.requests if path == "/api/search"]) <= 4
+    assert len([path for _, path, *_ in scripted.requests if path == "/api/search"]) <= 4
 
 
-def test_earliest_and_latest_instants_there_are_can_be_asked(strange, connect):
-    strange.routes["/api/search"] = between([WHOLE], operator.le, operator.le)
+def test_earliest_and_latest_times_can_be_searched(scripted, connect):
+    scripted.routes["/api/search"] = between([WHOLE], operator.le, operator.le)
     earliest, latest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-    assert [item.id for item in connect(strange.url).search(AOI, earliest, latest)] == [WHOLE["supplierId"]]
+    assert [item.id for item in connect(scripted.url).search(AOI, earliest, latest)] == [WHOLE["supplierId"]]
 
 
 # -- tokens
@@ -485,35 +485,35 @@ def test_wrong_password_is_tried_once_for_all_threads(sandbox, connect):
     assert "wrong-password" not in "".join(messages)
 
 
-def test_token_that_is_refused_when_new_is_no_loop(strange, connect):
-    strange.routes["/api/sensors/satellites"] = (401, {})
+def test_new_token_that_is_refused_causes_no_loop(scripted, connect):
+    scripted.routes["/api/sensors/satellites"] = (401, {})
     with pytest.raises(AuthenticationError, match="just issued"):
-        connect(strange.url).satellites()
-    assert strange.logins == 2
+        connect(scripted.url).satellites()
+    assert scripted.logins == 2
 
 
-def test_what_is_forbidden_costs_one_login_not_one_a_call(strange, connect):
-    strange.routes["/api/request/A"] = (403, {"errorMessage": "not licensed"})
-    archive = connect(strange.url)
+def test_forbidden_calls_cause_one_login_not_one_each(scripted, connect):
+    scripted.routes["/api/request/A"] = (403, {"errorMessage": "not licensed"})
+    archive = connect(scripted.url)
     for _ in range(5):
         with pytest.raises(ArchiveError, match="not licensed"):
             archive.order("A")
-    assert strange.logins == 2
+    assert scripted.logins == 2
 
 
 @pytest.mark.parametrize("refusal", [(401, {}), (400, {"errorMessage": "User token does not exist"})])
-def test_new_token_that_one_endpoint_refuses_costs_one_login_not_one_a_call(strange, connect, refusal):
-    strange.routes |= {f"/api/request/{name}": refusal for name in "ABCDE"}
-    strange.routes["/api/sensors/satellites"] = (200, [])
-    archive = connect(strange.url)
+def test_endpoint_that_refuses_new_tokens_causes_one_login_not_one_each(scripted, connect, refusal):
+    scripted.routes |= {f"/api/request/{name}": refusal for name in "ABCDE"}
+    scripted.routes["/api/sensors/satellites"] = (200, [])
+    archive = connect(scripted.url)
     for name in "ABCDE":
         with pytest.raises(AuthenticationError, match="just issued"):
             archive.order(name)
-    assert strange.logins == 2
-    strange.routes["/api/sensors/satellites"] = lambda _url, _body, sent: (200 if sent == "Token token-3" else 401, [])
+    assert scripted.logins == 2
+    scripted.routes["/api/sensors/satellites"] = lambda _url, _body, sent: (200 if sent == "Token token-3" else 401, [])
     assert archive.satellites() == []
-    strange.routes["/api/request/A"] = lambda _url, _body, sent: (200, {"requestId": 7})
-    assert (archive.order("A").order, strange.logins) == ("7", 3)
+    scripted.routes["/api/request/A"] = lambda _url, _body, sent: (200, {"requestId": 7})
+    assert (archive.order("A").order, scripted.logins) == ("7", 3)
 
 
 class Clock:
@@ -525,50 +525,50 @@ class Clock:
 
 
 @pytest.mark.parametrize(("life", "renewed_after"), [(100, 80), (1200, 1140), (3600, 3540)])
-def test_token_is_renewed_before_its_end_by_the_server_s_clock(strange, connect, life, renewed_after):
+def test_token_is_renewed_before_it_expires_by_the_server_clock(scripted, connect, life, renewed_after):
     def login():
         # The server's clock is its Date header; the validity it states is counted from that, not from ours.
-        return 200, {"token": f"token-{strange.logins}", "validUntil": until}
+        return 200, {"token": f"token-{scripted.logins}", "validUntil": until}
 
     until = f"{datetime.now(UTC) + timedelta(seconds=life):%Y-%m-%dT%H:%M:%SZ}"
-    strange.routes["/api/authentication"] = login
-    strange.routes["/api/sensors/satellites"] = (200, [])
+    scripted.routes["/api/authentication"] = login
+    scripted.routes["/api/sensors/satellites"] = (200, [])
     clock = Clock()
-    archive = connect(strange.url, clock=clock, now=lambda: datetime(2001, 1, 1, tzinfo=UTC))
+    archive = connect(scripted.url, clock=clock, now=lambda: datetime(2001, 1, 1, tzinfo=UTC))
     archive.satellites()
     clock.now += renewed_after - 3
     archive.satellites()
-    assert strange.logins == 1
+    assert scripted.logins == 1
     clock.now += 5
     archive.satellites()
-    assert strange.logins == 2
+    assert scripted.logins == 2
 
 
 @pytest.mark.parametrize("until", ["1999-01-01T00:00:00Z", "soon", None, 7])
-def test_life_that_makes_no_sense_is_borne(strange, connect, until):
-    strange.routes["/api/authentication"] = lambda: (200, {"token": "abc", "validUntil": until})
-    strange.routes["/api/sensors/satellites"] = (200, [])
-    archive = connect(strange.url)
+def test_invalid_lifetime_of_a_token_is_ignored(scripted, connect, until):
+    scripted.routes["/api/authentication"] = lambda: (200, {"token": "abc", "validUntil": until})
+    scripted.routes["/api/sensors/satellites"] = (200, [])
+    archive = connect(scripted.url)
     archive.satellites()
     archive.satellites()
-    assert strange.logins == 1
+    assert scripted.logins == 1
 
 
 @pytest.mark.parametrize("answer", [{}, {"token": ""}, {"token": 7}, {"token": "a\nb"}, [], None])
-def test_login_without_a_token_is_an_archive_error(strange, connect, answer):
-    strange.routes["/api/authentication"] = lambda: (200, answer)
+def test_login_without_a_token_is_an_archive_error(scripted, connect, answer):
+    scripted.routes["/api/authentication"] = lambda: (200, answer)
     with pytest.raises(ArchiveError, match="without a token"):
-        connect(strange.url).satellites()
+        connect(scripted.url).satellites()
 
 
 @pytest.mark.parametrize("url", ["http://archive.example.org/api", "ftp://x/", "archive", "https://a:b@x/", ""])
-def test_address_that_cannot_be_used(url):
+def test_invalid_url_is_refused(url):
     with pytest.raises(ManifestError) as raised:
         SedasArchive(url, username="a", password="b")
     assert raised.value.exit_code == 2
 
 
-def test_address_is_made_plain():
+def test_url_is_normalized():
     with SedasArchive("https://GeoBrowser.satapps.org/api", username="a", password="b") as archive:
         assert archive.identity == "sedas https://geobrowser.satapps.org/api/"
 
@@ -596,11 +596,11 @@ def test_address_is_made_plain():
         ("http://127.0.0.1/x", ("127.0.0.1",), True),
     ],
 )
-def test_who_may_see_the_token(url, trusted, allowed):
+def test_which_urls_may_see_the_token(url, trusted, allowed):
     assert may_see_token(url, LIVE_URL, trusted) is allowed
 
 
-def test_other_ports_of_this_machine_are_other_servers():
+def test_other_ports_of_this_machine_do_not_see_the_token():
     assert may_see_token("http://127.0.0.1:8080/x", "http://127.0.0.1:8080/api/", ())
     assert not may_see_token("http://127.0.0.1:8081/x", "http://127.0.0.1:8080/api/", ())
 
@@ -608,7 +608,7 @@ def test_other_ports_of_this_machine_are_other_servers():
 # -- look-ups
 
 
-def look_up(strange, known, *, lists):
+def look_up(scripted, known, *, lists):
     def answer(parts, _body, _authorization):
         ids = parse_qs(parts.query)["ids"][0].split(",")
         if len(ids) > 1 and lists == "refused":
@@ -620,29 +620,29 @@ def look_up(strange, known, *, lists):
         limit = 3 if lists == "short" else None
         return 200, [{"supplierId": name} for name in ids if name in known][:limit]
 
-    strange.routes["/api/search/products"] = answer
+    scripted.routes["/api/search/products"] = answer
 
 
 @pytest.mark.parametrize("lists", ["all", "refused", "one", "none", "short"])
-def test_look_up_finds_all_however_the_service_takes_lists(strange, connect, lists):
+def test_look_up_finds_all_whether_or_not_the_service_takes_lists(scripted, connect, lists):
     known = [f"id-{n}" for n in range(12)]
-    look_up(strange, known, lists=lists)
-    archive = connect(strange.url)
+    look_up(scripted, known, lists=lists)
+    archive = connect(scripted.url)
     asked = [*known, "unknown-1", "unknown-2"]
     warnings = []
     assert sorted(item.id for item in archive.look_up(asked, warn=warnings.append)) == sorted(known)
-    before = len(strange.requests)
+    before = len(scripted.requests)
     assert len(list(archive.look_up(known, warn=warnings.append))) == 12
     if lists == "all":
-        assert len(strange.requests) - before == 1
+        assert len(scripted.requests) - before == 1
     assert warnings == []
 
 
-def test_ids_are_quoted(strange, connect):
-    look_up(strange, ["a b/c?&#,é"], lists="all")
+def test_ids_are_quoted(scripted, connect):
+    look_up(scripted, ["a b/c?&#,é"], lists="all")
     with pytest.raises(ArchiveError):
-        connect(strange.url).product("a b/c?&#,é")
-    assert strange.requests[-1][1] == "/api/search/products?ids=a%20b%2Fc%3F%26%23%2C%C3%A9"
+        connect(scripted.url).product("a b/c?&#,é")
+    assert scripted.requests[-1][1] == "/api/search/products?ids=a%20b%2Fc%3F%26%23%2C%C3%A9"
 
 
 def test_product_and_unknown_product(sandbox, connect):
@@ -654,7 +654,7 @@ def test_product_and_unknown_product(sandbox, connect):
     assert raised.value.status == 404
 
 
-def test_sources_are_named(sandbox, connect):
+def test_satellites_and_groups_are_listed(sandbox, connect):
     archive = connect(sandbox.url)
     assert "Sentinel-1A" in [item.name for item in archive.satellites()]
     groups = {item.name: item.extra for item in archive.source_groups()}
@@ -664,15 +664,15 @@ def test_sources_are_named(sandbox, connect):
 # -- orders
 
 
-def test_order_falls_back_to_the_path_of_the_original_client(strange, connect):
-    strange.routes["/api//request/A"] = (200, {"requestId": 1302})
-    strange.routes["/api//request"] = (200, [{"id": 1302, "downloadUrl": "https://x/y"}])
-    archive = connect(strange.url)
+def test_order_falls_back_to_the_path_of_the_original_client(scripted, connect):
+    scripted.routes["/api//request/A"] = (200, {"requestId": 1302})
+    scripted.routes["/api//request"] = (200, [{"id": 1302, "downloadUrl": "https://x/y"}])
+    archive = connect(scripted.url)
     placed = archive.order("A")
     assert (placed.order, placed.id, placed.state) == ("1302", "A", OrderState.PENDING)
-    (told,) = archive.order_status([placed])
-    assert (told.state, told.download_url) == (OrderState.READY, "https://x/y")
-    assert [path for method, path, *_ in strange.requests if "request" in path] == [
+    (polled,) = archive.order_status([placed])
+    assert (polled.state, polled.download_url) == (OrderState.READY, "https://x/y")
+    assert [path for method, path, *_ in scripted.requests if "request" in path] == [
         "/api/request/A",
         "/api//request/A",
         "/api//request?ids=1302",
@@ -687,19 +687,19 @@ def test_order_falls_back_to_the_path_of_the_original_client(strange, connect):
         (400, {"errorMessage": "User quota exceeded"}, [], None),
     ],
 )
-def test_quota_is_told_apart(strange, connect, status, body, headers, retry_after):
-    strange.routes["/api/request/A"] = (status, body, *headers)
+def test_quota_error_has_status_429(scripted, connect, status, body, headers, retry_after):
+    scripted.routes["/api/request/A"] = (status, body, *headers)
     with pytest.raises(ArchiveError) as raised:
-        connect(strange.url).order("A")
+        connect(scripted.url).order("A")
     assert (raised.value.status, raised.value.retry_after, raised.value.retryable) == (429, retry_after, True)
-    assert len([path for _, path, *_ in strange.requests if path.startswith("/api/request")]) == 1
+    assert len([path for _, path, *_ in scripted.requests if path.startswith("/api/request")]) == 1
 
 
 @pytest.mark.parametrize("answer", [{}, [], None, {"requestId": None}, {"requestId": True}, {"requestId": ""}])
-def test_order_without_an_id_is_an_error(strange, connect, answer):
-    strange.routes["/api/request/A"] = (200, answer)
+def test_order_without_an_id_is_an_error(scripted, connect, answer):
+    scripted.routes["/api/request/A"] = (200, answer)
     with pytest.raises(ArchiveError, match="without a requestId"):
-        connect(strange.url).order("A")
+        connect(scripted.url).order("A")
 
 
 @pytest.mark.parametrize(
@@ -717,22 +717,22 @@ def test_order_without_an_id_is_an_error(strange, connect, answer):
         ({"status": "ERROR"}, OrderState.FAILED),
     ],
 )
-def test_states_of_an_order(strange, connect, element, state):
-    strange.routes["/api/request"] = (200, [element])
-    (told,) = connect(strange.url).order_status([order("7")])
-    assert (told.state, told.polls, told.missing) == (state, 1, 0)
+def test_states_of_an_order(scripted, connect, element, state):
+    scripted.routes["/api/request"] = (200, [element])
+    (polled,) = connect(scripted.url).order_status([order("7")])
+    assert (polled.state, polled.polls, polled.missing) == (state, 1, 0)
 
 
-def test_server_bug_while_an_order_is_under_way_is_no_failure(strange, connect):
+def test_server_bug_while_an_order_is_in_progress_means_pending(scripted, connect):
     bug = {"errorMessage": "No enum constant com.geocento.webapps.sedas.common.share.domain.STATUS.started"}
-    strange.routes["/api/request"] = (500, bug)
-    (told,) = connect(strange.url).order_status([order("7")])
-    assert (told.state, told.missing) == (OrderState.PENDING, 0)
-    assert len([path for _, path, *_ in strange.requests if "request" in path]) == 1
+    scripted.routes["/api/request"] = (500, bug)
+    (polled,) = connect(scripted.url).order_status([order("7")])
+    assert (polled.state, polled.missing) == (OrderState.PENDING, 0)
+    assert len([path for _, path, *_ in scripted.requests if "request" in path]) == 1
 
 
 @pytest.mark.parametrize("lists", ["all", "one", "refused", "unnamed"])
-def test_many_orders_are_polled_however_the_service_takes_lists(strange, connect, lists):
+def test_orders_are_polled_whether_or_not_the_service_takes_lists(scripted, connect, lists):
     def answer(parts, _body, _authorization):
         numbers = parse_qs(parts.query)["ids"][0].split(",")
         if len(numbers) > 1 and lists == "refused":
@@ -742,15 +742,15 @@ def test_many_orders_are_polled_however_the_service_takes_lists(strange, connect
         name = {} if lists == "unnamed" else None
         return 200, [name if name is not None else {"requestId": int(n)} for n in numbers if n != "99"]
 
-    strange.routes["/api/request"] = answer
-    archive = connect(strange.url)
+    scripted.routes["/api/request"] = answer
+    archive = connect(scripted.url)
     asked = [order(str(n)) for n in (1, 2, 3, 99)]
-    told = archive.order_status(asked)
-    assert [item.order for item in told] == ["1", "2", "3", "99"]
-    assert [item.missing for item in told] == [0, 0, 0, 1]
-    before = len(strange.requests)
+    polled = archive.order_status(asked)
+    assert [item.order for item in polled] == ["1", "2", "3", "99"]
+    assert [item.missing for item in polled] == [0, 0, 0, 1]
+    before = len(scripted.requests)
     archive.order_status(asked[:3])
-    assert len(strange.requests) - before == (1 if lists == "all" else 3)
+    assert len(scripted.requests) - before == (1 if lists == "all" else 3)
 
 
 def test_orders_of_the_sandbox_become_downloads():
@@ -769,7 +769,7 @@ def test_orders_of_the_sandbox_become_downloads():
 # -- downloads
 
 
-def test_token_goes_along_only_where_it_may(sandbox, connect):
+def test_token_is_sent_only_to_trusted_hosts(sandbox, connect):
     archive = connect(sandbox.url)
     own = archive.locate(scene(url=sandbox.origin + "/datamgr/x"))
     assert own.headers["Authorization"].startswith("Token ")
@@ -782,12 +782,12 @@ def test_token_goes_along_only_where_it_may(sandbox, connect):
 @pytest.mark.parametrize(
     "url", ["ftp://x/y", "/relative", "javascript:alert(1)", "https://a:b@x/y", "http://a b/", "file:///etc/passwd"]
 )
-def test_link_that_is_none_is_refused(sandbox, connect, url):
+def test_invalid_link_is_refused(sandbox, connect, url):
     with pytest.raises(ArchiveError, match="cannot be used"):
         connect(sandbox.url).locate(scene(url=url))
 
 
-def test_refused_token_is_renewed_once_and_then_given_up(sandbox, connect):
+def test_token_refused_by_a_download_is_renewed_once(sandbox, connect):
     archive = connect(sandbox.url)
     online = next(item for item in archive.search(AOI, FROM, TO) if item.online)
     first = archive.locate(online)
@@ -810,32 +810,32 @@ def test_ten_refused_downloads_cause_one_login(sandbox, connect):
     assert len({item.headers["Authorization"] for item in located}) == 1
 
 
-def test_expired_link_is_asked_for_again(strange, connect):
-    strange.routes["/api/search/products"] = (200, [{"supplierId": "A", "downloadUrl": "https://x/new"}])
-    archive = connect(strange.url)
+def test_expired_link_is_requested_again(scripted, connect):
+    scripted.routes["/api/search/products"] = (200, [{"supplierId": "A", "downloadUrl": "https://x/new"}])
+    archive = connect(scripted.url)
     old = archive.locate(scene(url="https://x/old"))
     assert archive.locate(scene(url="https://x/old"), refused=old).url == "https://x/new"
 
 
-def test_expired_link_of_an_order_is_asked_of_the_order(strange, connect):
+def test_expired_link_of_an_order_is_requested_from_the_order(scripted, connect):
     links = iter(["https://x/1", "https://x/2"])
-    strange.routes["/api/request"] = lambda *_: (200, [{"requestId": 7, "downloadUrl": next(links)}])
-    strange.routes["/api/search/products"] = (200, [{"supplierId": "A"}])
-    archive = connect(strange.url)
+    scripted.routes["/api/request"] = lambda *_: (200, [{"requestId": 7, "downloadUrl": next(links)}])
+    scripted.routes["/api/search/products"] = (200, [{"supplierId": "A"}])
+    archive = connect(scripted.url)
     (ready,) = archive.order_status([order("7")])
     old = archive.locate(scene(url=ready.download_url))
     assert archive.locate(scene(url=ready.download_url), refused=old).url == "https://x/2"
 
 
-def test_scene_that_went_offline_is_given_up(strange, connect):
-    strange.routes["/api/search/products"] = (200, [{"supplierId": "A"}])
-    archive = connect(strange.url)
+def test_scene_that_went_offline_is_an_error(scripted, connect):
+    scripted.routes["/api/search/products"] = (200, [{"supplierId": "A"}])
+    archive = connect(scripted.url)
     old = archive.locate(scene(url="https://x/old"))
     with pytest.raises(ArchiveError, match="not online any more"):
         archive.locate(scene(url="https://x/old"), refused=old)
 
 
-def test_passing_trouble_is_survived(sandbox, connect):
+def test_temporary_server_errors_are_retried(sandbox, connect):
     sandbox.faults = Faults(rules=(Rule("search", fail(503), times=2),))
     assert list(connect(sandbox.url).search(AOI, FROM, TO))
 

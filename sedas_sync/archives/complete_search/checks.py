@@ -154,23 +154,12 @@ class WindowChecks:
             return [*windows.before(window, crowd.start, pieces=2), *windows.after(window, crowd.stop)]
         if not first_look:
             return windows.split(window, windows.oldest_and_median(starts) if page else [windows.median(starts)])
-        cuts = windows.split_groups(window.start, starts, self._full_groups(answer))
+        cuts = windows.split_groups(window.start, starts, _full_groups(self._model, answer))
         areas = self._split_area(window, answer.rows) if cuts is None else None
         if areas:
             oldest = windows.before(window, starts[0])
             return [*oldest, *(replace(window, part=area) for area in areas)]
         return windows.split(window, cuts or windows.sample_and_median(window.start, starts))
-
-    def _full_groups(self, answer: Answer) -> list[list[int]]:
-        """Return the starts of the rows of each group that may have reached the cap."""
-        ways = self._model.full_ways(answer.counts)
-        groups: dict[tuple[int, Any], list[int]] = {}
-        for row in answer.rows:
-            if row.id in answer.starts:
-                for way in ways:
-                    key = row.attributes if way == 1 else None if way == 0 else row.attributes[way - 2]
-                    groups.setdefault((way, key), []).append(answer.starts[row.id])
-        return [sorted(group) for (way, _), group in groups.items() if len(group) >= answer.counts[way]]
 
     # -- pieces of a window ------------------------------------------------------------------------------------------
 
@@ -352,3 +341,15 @@ class WindowChecks:
 def _all_alike(answer: Answer, pieces: list[Answer]) -> bool:
     """Return whether each piece has the same answer as the window, wherever the piece lies."""
     return any(piece.ignores_window for piece in pieces) and all(piece.ids == answer.ids for piece in pieces)
+
+
+def _full_groups(model: CapModel, answer: Answer) -> list[list[int]]:
+    """Return the starts of the rows of each group that may have reached the cap."""
+    ways = model.full_ways(answer.counts)
+    groups: dict[tuple[int, Any], list[int]] = {}
+    for row in answer.rows:
+        if row.id in answer.starts:
+            for way in ways:
+                key = row.attributes if way == 1 else None if way == 0 else row.attributes[way - 2]
+                groups.setdefault((way, key), []).append(answer.starts[row.id])
+    return [sorted(group) for (way, _), group in groups.items() if len(group) >= answer.counts[way]]

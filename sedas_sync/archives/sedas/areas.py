@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import shapely
+
 _POINT = re.compile(r"(-?[\d.]+(?:[eE][-+]?\d+)?)\s+(-?[\d.]+(?:[eE][-+]?\d+)?)")
 
 Box = tuple[float, float, float, float]
@@ -55,8 +57,6 @@ def _lines(edges: list[float]) -> Iterator[float]:
 
 
 def _halves(wkt: str, area: Box, axis: int, line: float) -> list[str]:
-    import shapely  # noqa: PLC0415 - slow to import, and most searches need no split
-
     overlap = 1e-9
     west, south, east, north = area
     if axis == 0:

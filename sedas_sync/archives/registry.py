@@ -99,7 +99,7 @@ _DIRECTORY = ArchiveType(
         ),
         "link": ArchiveKey(
             read=fields.choice("auto", "hard", "reflink", "copy"),
-            about="how files are copied from it",
+            about="how files are taken from it",
             default="auto",
             selects=False,
             schema={"enum": ["auto", "hard", "reflink", "copy"]},

@@ -24,11 +24,11 @@ GROUPS = (("A", "optical"), ("B", "optical"), ("C", "sar"))
 
 
 @dataclass
-class Limited:
+class CappedArchive:
     """An archive on a line. An `item` is (west, east), a `part` is {"area": (west, east), "satellite": name}."""
 
     rows: list[AnswerRow]
-    limit: int | None = None
+    cap: int | None = None
     counted: int | None = None
     """The attribute by which the cap counts; None: all rows."""
     order: str = "newest"
@@ -43,7 +43,7 @@ class Limited:
     asked: int = 0
     cut: bool = False
     seed: int = 0
-    _luck: random.Random = field(default_factory=lambda: random.Random(5))
+    _random: random.Random = field(default_factory=lambda: random.Random(5))
 
     def ask(self, window: Window) -> list[AnswerRow]:
         self.asked += 1
@@ -60,9 +60,9 @@ class Limited:
             and row.item[1] >= west
             and part.get("satellite", row.attributes[0]) == row.attributes[0]
         ]
-        return self.limited([row for row in rows for _ in range(self.times)])
+        return self.capped([row for row in rows for _ in range(self.times)])
 
-    def limited(self, rows: list[AnswerRow]) -> list[AnswerRow]:
+    def capped(self, rows: list[AnswerRow]) -> list[AnswerRow]:
         match self.order:
             case "newest":
                 rows = sorted(rows, key=lambda row: row.start, reverse=True)
@@ -70,15 +70,15 @@ class Limited:
                 rows = sorted(rows, key=lambda row: row.start)
             case "stable":
                 rows = sorted(rows, key=lambda row: hash((self.seed, row.item, row.start)))
-            case "chance":
-                self._luck.shuffle(rows)
-        if self.limit is None:
+            case "random":
+                self._random.shuffle(rows)
+        if self.cap is None:
             return rows
         given, counts = [], Counter[Any]()
         for row in rows:
             key = None if self.counted is None else row.attributes[self.counted]
             counts[key] += 1
-            if counts[key] <= self.limit:
+            if counts[key] <= self.cap:
                 given.append(row)
         self.cut |= len(given) < len(rows)
         return given
@@ -101,7 +101,7 @@ def split_otherwise(window: Window, _rows: Any) -> list[list[Any]]:
     return [] if "satellite" in part else [[{**part, "satellite": name} for name, _ in GROUPS]]
 
 
-def search(archive: Limited, span: int = YEAR) -> tuple[set[str], int, str | None]:
+def search(archive: CappedArchive, span: int = YEAR) -> tuple[set[str], int, str | None]:
     """Return the rows found, the number of queries, and the error."""
     found, shortfall = [], None
     window = Window(BEGIN, BEGIN + span)
@@ -119,7 +119,7 @@ def tiles(count: int, *, start: int = BEGIN + 5000, width: float = 0.02) -> list
 
 
 @st.composite
-def archives(draw: st.DrawFn) -> Limited:
+def archives(draw: st.DrawFn) -> CappedArchive:
     dice = random.Random(draw(st.integers(0, 2**20)))
     count = draw(st.integers(0, 120))
     span = draw(st.sampled_from([60, 86_400, YEAR]))
@@ -133,11 +133,11 @@ def archives(draw: st.DrawFn) -> Limited:
         start = dice.choice(instants) if seconds else instants[number]
         rows.append(AnswerRow(f"id{number}", start, dice.choice(groups), (west, min(1.0, west + 0.03))))
     loose = draw(st.booleans())
-    return Limited(
+    return CappedArchive(
         rows,
-        limit=draw(st.none() | st.integers(HANDFUL + 1, 60)),
+        cap=draw(st.none() | st.integers(HANDFUL + 1, 60)),
         counted=draw(st.sampled_from([None, 0, 1])),
-        order=draw(st.sampled_from(["newest", "oldest", "stable", "chance"])),
+        order=draw(st.sampled_from(["newest", "oldest", "stable", "random"])),
         grain=draw(st.sampled_from([1, 60, 86_400])) if loose else 1,
         lasting=draw(st.sampled_from([0, 25])) if loose else 0,
         times=draw(st.sampled_from([1, 2])) if loose else 1,
@@ -156,7 +156,7 @@ def test_search_finds_every_scene_or_reports_that_it_did_not(archive):
 @given(archives())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_uncut_answers_are_complete_if_places_differ(archive):
-    archive.limit = archive.growing = None
+    archive.cap = archive.growing = None
     archive.grain = archive.times = 1
     archive.rows = [row._replace(item=((n + 0.4) / 200, (n + 0.6) / 200)) for n, row in enumerate(archive.rows)]
     found, _, shortfall = search(archive)
@@ -166,23 +166,23 @@ def test_uncut_answers_are_complete_if_places_differ(archive):
 
 @pytest.mark.parametrize("count", [2, 9, 10, 12, 30, 48, 64])
 def test_uncut_tiles_of_one_second_take_four_queries(count):
-    found, searches, shortfall = search(Limited(tiles(count)))
+    found, searches, shortfall = search(CappedArchive(tiles(count)))
     assert (len(found), shortfall) == (count, None)
     assert searches <= 4
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "stable", "chance"])
-@pytest.mark.parametrize("limit", [10, 12, 25])
-def test_cap_of_each_satellite_hides_nothing_of_a_crowded_second(limit, order):
+@pytest.mark.parametrize("order", ["newest", "oldest", "stable", "random"])
+@pytest.mark.parametrize("cap", [10, 12, 25])
+def test_cap_of_each_satellite_hides_nothing_of_a_crowded_second(cap, order):
     others = [AnswerRow(f"other{n}", BEGIN + 5000 + n % 2, GROUPS[n % 3], (n / 60, n / 60 + 0.02)) for n in range(60)]
-    found, _, shortfall = search(Limited([*tiles(40), *others], limit, counted=0, order=order))
+    found, _, shortfall = search(CappedArchive([*tiles(40), *others], cap, counted=0, order=order))
     assert (len(found), shortfall) == (100, None)
 
 
 def test_group_in_one_piece_of_time_is_split():
     early = [AnswerRow(f"early{n}", BEGIN + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(25)]
     late = [AnswerRow(f"late{n}", BEGIN + YEAR // 2 + 100 * n, GROUPS[2], (0.4, 0.5)) for n in range(25)]
-    found, searches, shortfall = search(Limited([*early, *late]))
+    found, searches, shortfall = search(CappedArchive([*early, *late]))
     assert (len(found), shortfall) == (50, None)
     assert searches <= 4
 
@@ -190,15 +190,15 @@ def test_group_in_one_piece_of_time_is_split():
 def test_handful_is_compared_with_ten_years():
     here = [AnswerRow(f"here{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(20)]
     long_ago = [AnswerRow(f"then{n}", BEGIN - 5 * YEAR + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(40)]
-    found, searches, shortfall = search(Limited([*here[:5], *long_ago]))
+    found, searches, shortfall = search(CappedArchive([*here[:5], *long_ago]))
     assert (len(found), searches, shortfall) == (5, 4, None)
-    found, _, shortfall = search(Limited([*here, *long_ago], 9, order="oldest"))
+    found, _, shortfall = search(CappedArchive([*here, *long_ago], 9, order="oldest"))
     assert shortfall is not None
 
 
 def test_new_rows_of_a_second_in_the_comparison_show_that_it_was_cut():
-    archive = Limited(
-        [AnswerRow(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="chance"
+    archive = CappedArchive(
+        [AnswerRow(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="random"
     )
     _, _, shortfall = search(archive)
     assert shortfall is not None
@@ -207,14 +207,14 @@ def test_new_rows_of_a_second_in_the_comparison_show_that_it_was_cut():
 @pytest.mark.parametrize("seed", range(6))
 def test_caps_that_change_hide_nothing_of_a_crowded_second(seed):
     dice = random.Random(seed)
-    archive = Limited([*tiles(25), *tiles_over_an_hour(25)])
-    whole = archive.limited
+    archive = CappedArchive([*tiles(25), *tiles_over_an_hour(25)])
+    whole = archive.capped
 
-    def limited(rows: list[AnswerRow]) -> list[AnswerRow]:
-        archive.limit = dice.randint(19, 24)
+    def capped(rows: list[AnswerRow]) -> list[AnswerRow]:
+        archive.cap = dice.randint(19, 24)
         return whole(rows)
 
-    archive.limited = limited
+    archive.capped = capped
     found, _, shortfall = search(archive)
     assert shortfall or len(found) == 50
 

@@ -94,7 +94,11 @@ def sample_and_median(first_second: int, starts: list[int]) -> list[int]:
 
 
 def split_groups(first_second: int, starts: list[int], groups: list[list[int]]) -> list[int] | None:
-    """Split so that no piece has all rows of a group; None if all rows of a group share a second."""
+    """Split off a sample unless a piece would have all rows of a group; then split these groups at their medians.
+
+    Returns:
+        Seconds to split before; None if a group would stay whole because all its rows share a second.
+    """
     cuts = sample_and_median(first_second, starts)
     whole = [group for group in groups if not any(group[0] < cut <= group[-1] for cut in cuts)]
     if not whole:

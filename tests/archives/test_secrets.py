@@ -365,6 +365,32 @@ def test_a_token_goes_to_trusted_hosts_that_the_environment_names_too(workspace,
             assert "trusted_hosts, and in the environment variable STAC_HOST," in applied.out + applied.err
 
 
+@pytest.mark.parametrize("environ", [{}, {"STAC_HOST": ELSEWHERE}])
+def test_a_password_of_netrc_goes_to_trusted_hosts_that_the_environment_names_too(workspace, listener, environ):
+    """Basic sends the password itself, and an entry of netrc is for the host that it names."""
+    with StacServer() as server:
+        entry = workspace.path / "netrc"
+        entry.write_text("machine 127.0.0.1 login jane password netrc-secret-7f3a\n")
+        entry.chmod(0o600)
+        server.authorization = "Basic " + base64.b64encode(b"jane:netrc-secret-7f3a").decode()
+        server.add("S1", checksums=False)
+        for asset in server.items[0]["assets"].values():
+            asset["href"] = f"https://{ELSEWHERE}/a.tif"
+        archive = (
+            f'[archive]\ntype = "stac"\nurl = "{server.url}"\ncollections = "s2"\nauth = "basic"\n'
+            f'trusted_hosts = ["{ELSEWHERE}"]'
+        )
+        own = {"STAC_USERNAME": "", "STAC_PASSWORD": "", "NETRC": str(entry), **environ}
+        planned = run(workspace, listener, archive, "plan --sizes", **own)
+        assert planned.code == 0, planned.err
+        assert listener.saw("netrc-secret-7f3a") == bool(environ)
+        applied = run(workspace, listener, archive, "apply", **own)
+        assert listener.sent
+        assert listener.saw("netrc-secret-7f3a") == bool(environ)
+        if not environ:
+            assert "trusted_hosts, and in the environment variable STAC_HOST," in applied.out + applied.err
+
+
 def test_a_link_of_sedas_elsewhere_sees_no_token(sandbox, monkeypatch):
     monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
     monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")

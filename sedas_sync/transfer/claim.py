@@ -206,8 +206,8 @@ def left_behind(job: Job) -> Got | None:
     A worker that is lost may be lost with its answer: a scheduler then has the same job done again.
     """
     began = time.monotonic()
-    found = None if job.replace else folder.stat(job.root, job.path)
-    if found is None or not modes.S_ISREG(found.st_mode):
+    found = None if job.replace is True else folder.stat(job.root, job.path)
+    if found is None or not modes.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns) == job.replace:
         return None
     checked = check(
         job.path,

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from sedas_sync import errors, model
+from sedas_sync import errors, folder, model
 from sedas_sync.integrity import Filehash, Proving
 
 
@@ -38,8 +38,9 @@ class Job(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     sha256: str | None = None
     """The digest that the lock demands."""
-    replace: bool = False
-    """Whether a file that has the path gives way; otherwise the fetch fails when it has come to the end."""
+    replace: folder.Replace = False
+    """What gives way at the path: a file of this size and time, or whatever is there. The fetch fails where something
+    else is there when it has come to the end."""
 
 
 class Got(Struct, frozen=True, kw_only=True):

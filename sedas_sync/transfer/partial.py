@@ -385,11 +385,11 @@ class Partial:
         """Bring the bytes to the disk."""
         os.fsync(self.file)
 
-    def place(self, final: str, *, replace: bool = False) -> os.stat_result:
+    def place(self, final: str, *, replace: folder.Replace = False) -> os.stat_result:
         """Give the finished part its final name, relative to the root; returns its stat. See `folder.place`.
 
         Raises:
-            FileExistsError: something has the name and `replace` is not set.
+            FileExistsError: something has the name that does not give way.
             TransferError: a component of the path is a symbolic link or no folder.
         """
         target, name = self._folders.take(self._root, final)

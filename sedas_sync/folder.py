@@ -241,6 +241,19 @@ def open_file(root: str, relative: str, flags: int, mode: int = 0o666) -> int:
             ) from error
 
 
+def anew(here: int, name: str) -> int:
+    """Make a file of the state folder in an open folder, whatever was left under its name; the caller closes it.
+
+    What was left may have a second name elsewhere, and keeps its bytes; a pipe keeps nobody waiting.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _ONE_FILE
+    try:
+        return os.open(name, flags, 0o666, dir_fd=here)
+    except FileExistsError:
+        os.unlink(name, dir_fd=here)
+        return os.open(name, flags, 0o666, dir_fd=here)
+
+
 def names(root: str, relative: str) -> list[str]:
     """The names in a folder below the root, sorted.
 

@@ -118,10 +118,9 @@ def write_note(
     """Write the note of a part in the folder `here` (a descriptor) as a whole, or leave the one that is there."""
     lines = "".join(f"{start} {end}\n" for start, end in stretches or ())
     data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     last = note_name(partial)
     draft = last.removesuffix(".meta") + ".mnew"
-    file = os.open(draft, flags, 0o666, dir_fd=here)
+    file = folder.anew(here, draft)
     try:
         while data:
             data = data[os.write(file, data) :]
@@ -191,7 +190,9 @@ def tidy(root: str, place: str) -> None:
 
 def _load(here: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
     try:
-        with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=here), "rb") as file:
+        # A pipe in its place keeps nobody waiting.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(name, flags, dir_fd=here), "rb") as file:
             head, *lines = file.read().split(b"\n")[:-1]
     except (OSError, ValueError):
         return None

@@ -13,7 +13,7 @@ from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.events import Step, Watcher, nobody
 from sedas_sync.index import Index
 from sedas_sync.lock import Lock
-from sedas_sync.lockfile import lock_path, write_whole
+from sedas_sync.lockfile import check_output, lock_path, write_whole
 from sedas_sync.manifest import Manifest
 from sedas_sync.memory import STATE
 from sedas_sync.report.document import Memory, document
@@ -73,6 +73,7 @@ def write(
     source = Path(manifest.source)
     target = source.with_suffix(".html") if out is None else Path(out)
     _refuse(target, source, root)
+    check_output(target, manifest)
     on_step(Step("looking at the mirror", index.count()))
     memory = remembered(root, index, lock, on_step)
     told = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)

@@ -25,10 +25,12 @@ from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, token_variables
 from sedas_sync.archives.stac.kind import VARIABLES as STAC
+from sedas_sync.archives.trust import may_see_token
 from sedas_sync.credentials import Credentials, belongs
 from sedas_sync.errors import AuthenticationError
 from sedas_sync.manifest import hosts
 from sedas_sync.manifest.kinds import ArchiveType, Variables
+from sedas_sync.transfer.wire import split
 
 SEDAS = credentials.VARIABLES
 SECRETS = {
@@ -105,6 +107,19 @@ def test_no_type_trusts_a_host_by_itself_that_its_secrets_do_not_belong_to(kind)
     assert kind.variables.host
     found = Credentials("ann", "x", "the environment", credentials.hosts_of(kind.variables, {}))
     assert found.may_go_to(kind.trusted_hosts) == kind.trusted_hosts
+
+
+ZONED = "2001:db8::1%25x.satapps.org"
+
+
+def test_an_address_with_a_zone_is_no_host_that_ends_like_it():
+    assert not may_see_token(f"https://[{ZONED}]/", "https://geobrowser.satapps.org/api/", ("*.satapps.org",))
+    assert not split(f"https://[{ZONED}]/")[0].is_one_of(("*.satapps.org",))
+    for address in (f"https://[{ZONED}]/", "http://[::1%25x]/", "https://[fe80::1%\u009b31m]/"):
+        with pytest.raises(ValueError, match="must be an address"):
+            hosts.url(address)
+    with pytest.raises(ValueError, match="must be a host name"):
+        hosts.trusted_host("::1%x.satapps.org")
 
 
 @pytest.mark.parametrize(

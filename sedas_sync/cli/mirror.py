@@ -9,6 +9,7 @@ from sedas_sync.archives.replay import read_record
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import opened_file, start_logging
 from sedas_sync.operations.load import load_manifest
+from sedas_sync.operations.lock_file import check_output
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def opened_mirror(
     """
     start_logging(common)
     checked = load_manifest(manifest)
+    if record is not None:
+        check_output(record, checked)
     if replay is not None:
         with opened_file(replay, "r") as file:
             saved = read_record(file, replay)

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-from sedas_sync.errors import ManifestError
-
-if TYPE_CHECKING:  # where a lock is has to be known faster than its reader can be imported
-    from sedas_sync.manifest import Manifest
-    from sedas_sync.planning.lock import Lock
+from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.safe_tree import STATE
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.assets import paths_on_disk
+from sedas_sync.planning.lock import Lock, LockDamagedError, lines, loads
+from sedas_sync.state.index import Index
 
 _READABLE = 0o666
 
@@ -29,15 +30,13 @@ def lock_path(manifest: str | os.PathLike[str]) -> Path:
     return path
 
 
-def read_lock(manifest: "Manifest") -> "Lock | None":
+def read_lock(manifest: Manifest) -> Lock | None:
     """Read the lock of a manifest; None where it has none.
 
     Raises:
         LockDamagedError: the file is no lock.
         ManifestError: it cannot be read, or is of a newer version of this package.
     """
-    from sedas_sync.planning.lock import LockDamagedError, loads  # noqa: PLC0415  # see above
-
     path = lock_path(manifest.source)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -50,14 +49,12 @@ def read_lock(manifest: "Manifest") -> "Lock | None":
     return loads(text, str(path))
 
 
-def write_lock(manifest: "Manifest", lock: "Lock") -> None:
+def write_lock(manifest: Manifest, lock: Lock) -> None:
     """Write the lock of a manifest.
 
     Raises:
         ManifestError: it cannot be written.
     """
-    from sedas_sync.planning.lock import lines  # noqa: PLC0415  # see above
-
     with writing_whole(lock_path(manifest.source)) as file:
         file.writelines(line.encode() for line in lines(lock))
 
@@ -96,6 +93,24 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
         if name is not None:
             with suppress(OSError):
                 Path(name).unlink()
+
+
+def check_output(file: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Check that an output file is not the manifest, its lock file, or a file of the mirror.
+
+    Raises:
+        ManifestError: it is.
+    """
+    target, source = Path(os.path.realpath(file)), Path(manifest.source)
+    root = Path(os.path.realpath(source.parent / manifest.mirror.path))
+    known = {Path(os.path.realpath(name)) for name in (source, source.with_suffix(".lock"))}
+    if root in target.parents and target.exists():
+        with suppress(SedasSyncError), Index(root, write=False) as index:
+            known |= {root / path for held in index.holdings() for path in paths_on_disk(held)}
+    if target in known or root / STATE in (target, *target.parents):
+        raise ManifestError(
+            f"{file}: is a file of the mirror, its manifest or its lock file, and is not changed; name another file"
+        )
 
 
 def umask() -> int:

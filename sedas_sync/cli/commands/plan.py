@@ -23,7 +23,7 @@ from sedas_sync.cli.session import (
 )
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.events import exit_code_of
-from sedas_sync.operations.lock_file import write_whole
+from sedas_sync.operations.lock_file import check_output, write_whole
 from sedas_sync.output import markdown
 from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.plan import PlanDocument
@@ -89,6 +89,8 @@ def run_plan(
     opened = opened_mirror(manifest, common, record=record, replay=replay)
     with opened as mirror, reporting(common) as reporter, interruptible(reporter):
         mirror.on_step = reporter.step
+        for target in filter(None, (out, summary)):
+            check_output(target, mirror.manifest)
         plan = mirror.plan(
             datasets=datasets,
             sizes=sizes,

@@ -23,7 +23,7 @@ from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Step, Summary
 from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
-from sedas_sync.operations.apply.options import NEEDS_ARCHIVE, kept_files, options, remember_awaited, remember_wanted
+from sedas_sync.operations.apply.options import NEEDS_ARCHIVE, kept_files, options, remember_absent, remember_wanted
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.lock import LockFiles
@@ -35,7 +35,7 @@ from sedas_sync.planning.compare import Plan
 from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock import Lock, LockUpdate
 from sedas_sync.planning.saved_plan import SavedPlan
-from sedas_sync.state.index import Index, Ledger
+from sedas_sync.state.index import BatchWriter, WritableIndex
 from sedas_sync.state.mirror_state import WILL_REBUILD, MirrorState
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Mirror:
         Nothing depends on it: it is left out where the mirror cannot be written, or another process is at work in it.
         """
         with suppress(SedasSyncError, OSError), self.locked(), self._home.index(write=True) as (index, _):
-            known = ((item, index.holding(item.id)) for item in refreshed)
+            known = ((item, index.local_scene(item.id)) for item in refreshed)
             index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
 
     def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
@@ -335,7 +335,7 @@ class Mirror:
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
-            holdings = list(index.holdings())
+            holdings = list(index.local_scenes())
             ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
         damaged = bool(warnings)
         lock = self._pins.lock_that_fits(warnings)
@@ -537,24 +537,21 @@ class Mirror:
             self._home.check_owner(index, take_over=take_over)
             plan = prune.within(plan, max_prune, index.count(), confirm)
             plan = prune.replaced_within(plan, index.count(), confirm_replacing)
-            index.forgiving = True
-            index.on_rebuilt = lambda: index.put_files(kept_files(plan), self._clock())
-            # Written only when the summary has been told: damage there is to be found before.
-            index.awaited()
+            index.skip_when_full = True
             if warnings:
-                # It may have been begun anew since the plan was made, or just now.
+                # The index may have been replaced since the plan was made, or just now.
                 index.put_files(kept_files(plan), self._clock())
             self._home.own(index)
             remember_wanted(index, plan, self.manifest.datasets)
             try:
                 yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
             finally:
-                remember_awaited(index, plan)
+                remember_absent(index, plan)
 
     def _carry_out(
         self,
         plan: Plan,
-        index: Index,
+        index: WritableIndex,
         warnings: list[str],
         command: str,
         *,
@@ -622,7 +619,7 @@ class Mirror:
             plan = self._planner.repair_plan(report)
             with self._home.index(write=True) as (index, warnings):
                 self._home.check_owner(index)
-                index.forgiving = True
+                index.skip_when_full = True
                 self._home.own(index)
                 for event in self._carry_out(plan, index, warnings, "verify --repair", wait=wait, jobs=jobs):
                     on_event(event)
@@ -673,11 +670,11 @@ class Mirror:
             self._home.own(index)
             number = index.begin_run("adopt", self._clock())
 
-            ledger = Ledger(index, self._clock)
+            ledger = BatchWriter(index, self._clock)
             adopter = Adopter(
                 self.root,
                 wants=found.wants,
-                holdings=index.holdings(),
+                holdings=index.local_scenes(),
                 level=self.manifest.transfer.integrity,
                 filehash=filehash_of(self.manifest),
                 jobs=jobs or readers(),
@@ -725,7 +722,7 @@ class Mirror:
         now = made_from(made.manifest)
         if now is not None and now.digest == made.digest:
             with self.locked(), self._home.index(write=True) as (index, _):
-                index.forgiving = True
+                index.skip_when_full = True
                 index.stamp(made.digest, scenes)
 
     def check_old_lock(self, *, write: bool = True) -> tuple[str, ...]:

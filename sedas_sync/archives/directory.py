@@ -185,8 +185,8 @@ class DirectoryArchive:
     def _remembered(self) -> tuple[list[LocalScene], list[str]]:
         """What the index knows, where the folder is a mirror."""
         try:
-            with Index(self._root, write=False) as index:
-                return list(index.holdings()), []
+            with Index(self._root) as index:
+                return list(index.local_scenes()), []
         except SedasSyncError as error:
             return [], [f"{error}; scenes are told by their names alone"]
 

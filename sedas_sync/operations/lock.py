@@ -119,7 +119,7 @@ class LockFiles:
         before = self._old(write=write)
         with self._home.index(write=False) as (index, _):
             wants = {action.id: action.want for action in plan.actions if action.want is not None}
-            held = {holding.id: holding for holding in index.holdings_of(wants)} if applied else {}
+            held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
         head = head_of(self._manifest, self._clock())
         after = lock_scenes(head, plan.actions, _intact(plan, held), before)
         said = () if before is None else differences(head, before.head)

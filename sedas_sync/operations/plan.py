@@ -276,7 +276,7 @@ class Planner:
     def _judged(self, found: SearchResult, doubt: str | None) -> prune.PruneDecision:
         """What the rules say of held files that a complete search gave no reason to want."""
         with self._home.index(write=False) as (index, _):
-            unwanted = [held for held in index.holdings() if held.id not in found.wants]
+            unwanted = [held for held in index.local_scenes() if held.id not in found.wants]
         offered: dict[SceneId, Scene] = {}
         for held in unwanted:
             scenes = (offer.scenes[held.id] for offer in found.offers.values() if held.id in offer.scenes)
@@ -287,7 +287,7 @@ class Planner:
         if not plan.search_complete:
             return prune.without(plan, "nothing is removed: not every scene of the lock could be looked up")
         with self._home.index(write=False) as (index, _):
-            unwanted = [held for held in index.holdings() if held.id not in lock.scenes]
+            unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
         look_up = SceneLookup(self._archives.__getitem__, self._manifest)
         if unwanted and any(dataset.relative for dataset in self._manifest.datasets.values()):
@@ -325,7 +325,7 @@ class Planner:
     def _plan_locked(self, datasets: Iterable[str], warnings: list[str], *, sizes: bool) -> Plan:
         manifest, lock = self._narrowed(datasets), self._pins.checked()
         with self._home.index(write=False) as (index, _):
-            held = {holding.id: holding for holding in index.holdings() if holding.id in lock.scenes}
+            held = {holding.id: holding for holding in index.local_scenes() if holding.id in lock.scenes}
         look_up = SceneLookup(self._archives.__getitem__, self._manifest)
         self._home.on_step(Step("looking up the lock's scenes", len(lock.scenes)))
         wants = desired_by_lock(manifest, lock, held, look_up)
@@ -349,7 +349,7 @@ class Planner:
     ) -> Plan:
         with self._home.index(write=False) as (index, said):
             self._home.on_step(Step("looking at the mirror", len(wants)))
-            holdings = list(index.holdings_of(wants) if holdings is None else holdings)
+            holdings = list(index.local_scenes_of(wants) if holdings is None else holdings)
             wants = self._with_lengths(wants, holdings)
             seen = self._survey(wants, holdings)
             identities = {**({} if saved is None else saved.identities), **self._archives.identities}
@@ -476,7 +476,7 @@ class Planner:
         """
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
-            held = next((item for item in index.holdings() if item.id == scene_id), None)
+            held = next((item for item in index.local_scenes() if item.id == scene_id), None)
             order = next((item for item in index.orders() if item.id == scene_id), None)
             last_error = index.last_errors().get(scene_id)
         found = self.search(on_event=on_event, on_found=on_found, explain=True)
@@ -602,7 +602,7 @@ class Planner:
         """
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index, take_over=take_over)
-            holdings = {holding.id: holding for holding in index.holdings()}
+            holdings = {holding.id: holding for holding in index.local_scenes()}
             remembered = {order.id: order for order in index.orders()}
             last = index.last_run()
             begun = last is not None and last.command == saved.command
@@ -655,7 +655,7 @@ class Planner:
         with self._home.index(write=False) as (index, _):
             wanted = index.wanted()
             orders = {order.id: order for order in index.orders() if order.id in bad}
-            held = {holding.id: holding for holding in index.holdings() if holding.id in bad}
+            held = {holding.id: holding for holding in index.local_scenes() if holding.id in bad}
         if report.lock is not None and (lock := self._pins.lock_that_fits(warnings)) is not None:
             wanted = {
                 name: tuple(i for i in bad if i in lock.scenes and name in lock.scenes[i].datasets)

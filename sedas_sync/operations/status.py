@@ -190,7 +190,7 @@ def status(
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock[1].scenes
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
-    holdings = {held.id: held for held in index.holdings()}
+    holdings = {held.id: held for held in index.local_scenes()}
     expected = [path for held in holdings.values() for path in paths_on_disk(held)]
     here = safe_tree.listing(str(root), expected) if root.is_dir() else {}
     present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from sedas_sync.errors import MirrorLocked
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.text import printable
-from sedas_sync.state import memory
+from sedas_sync.state.connection import LOCK, open_state_folder
 from sedas_sync.state.database import cannot_write
 from sedas_sync.state.soft_lock import STILL, Files, HeldError, Holder, flocked, kept, take, this_process
 
@@ -63,7 +63,7 @@ def lock(
                 f"{root}: another process is at work here: {who}; `--lock-timeout SECONDS` waits for its end"
             ) from None
         except OSError as error:
-            raise cannot_write(root / STATE / memory.LOCK, error) from None
+            raise cannot_write(root / STATE / LOCK, error) from None
         yield
     if lost.is_set() and not kernel:
         raise MirrorLocked(
@@ -94,15 +94,15 @@ def _hold(
     on_lost: Callable[[], None],
 ) -> bool:
     """Hold the lock until the stack ends; says whether it is the kernel's."""
-    state = memory.open_state(str(root))
+    state = open_state_folder(str(root))
     stack.callback(os.close, state)
-    file = os.open(memory.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
+    file = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
     stack.callback(os.close, file)
     while (kernel := flocked(file)) is False:
         if time.monotonic() >= until:
-            raise HeldError(_holder(Files(state, memory.LOCK, kernel=False)))
+            raise HeldError(_holder(Files(state, LOCK, kernel=False)))
         pause(_LOOK_EVERY)
-    files = Files(state, memory.LOCK, kernel=kernel is True)
+    files = Files(state, LOCK, kernel=kernel is True)
     try:
         mine = take(files, this_process(now), until=until, pause=pause)
     except OSError:

@@ -21,7 +21,7 @@ MODULES = {"os", "shutil", "sqlite3", "tempfile", "filelock"}
 
 LAYER = {
     "files/safe_tree.py": "it is the layer",
-    "state/memory.py": "opens the index after it checked the state folder by descriptor; SQLite takes only a path",
+    "state/connection.py": "opens the index after it checked the state folder by descriptor; SQLite takes only a path",
 }
 ELSEWHERE = {
     "__main__.py": ({"open", "os.open"}, "opens /dev/null"),

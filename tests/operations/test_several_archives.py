@@ -112,7 +112,7 @@ def test_a_file_says_in_the_index_where_it_came_from(write, two):
         events = list(mirror.run(mirror.plan()))
         assert {event.id: event.archive for event in events if isinstance(event, Fetched)}["C"] == "two"
         with mirror._home.index(write=False) as (index, _):
-            assert index.holding("C").archive == f"sedas {two.server.url}"
+            assert index.local_scene("C").archive == f"sedas {two.server.url}"
 
 
 def test_the_first_archive_is_preferred_among_equals(write, two):

@@ -20,7 +20,7 @@ from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.scene import Action, DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.operations.apply.orders import Task
 from sedas_sync.planning.compare import FileState
-from sedas_sync.state.index import Index
+from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
 from sedas_sync.state.staging import forget, left_over, partial_path, recover
 
@@ -60,7 +60,7 @@ class FileMover:
         now: gives the present instant, UTC.
     """
 
-    def __init__(self, loop: Loop, root: str, index: Index, now: Callable[[], datetime]) -> None:
+    def __init__(self, loop: Loop, root: str, index: WritableIndex, now: Callable[[], datetime]) -> None:
         self._loop = loop
         self._root = root
         self._index = index
@@ -75,7 +75,7 @@ class FileMover:
         left = left_over(self._root)
         for place in sorted(left):
             try:
-                for said in recover(self._root, place, self._index.holding):
+                for said in recover(self._root, place, self._index.local_scene):
                     self._loop.warn(said)
             except (SedasSyncError, OSError) as error:
                 self._loop.warn(f"{place}: is left as it is: {sentence(error)}")
@@ -137,7 +137,7 @@ class FileMover:
         except (SedasSyncError, OSError) as error:
             self._fail(action, action.want, error)
             return
-        before = self._index.holding(action.id)
+        before = self._index.local_scene(action.id)
         if before is not None and before.path not in (held.path, action.path):
             self.clear_old_place(before, action.path)
         self._index.put_files([replace(held, path=action.path, facts=metadata_of(action.want.scene))], self._now())
@@ -192,7 +192,7 @@ class FileMover:
 
     def has(self, scene_id: SceneId) -> bool:
         """Whether a scene is in the mirror, complete and as it was fetched."""
-        held = self._index.holding(scene_id)
+        held = self._index.local_scene(scene_id)
         try:
             return held is not None and states_of(self._root, held) == {FileState.INTACT}
         except (SedasSyncError, OSError):
@@ -200,7 +200,7 @@ class FileMover:
 
     def prune(self, action: Action) -> None:
         """Remove the files of a scene, as far as they are still what was fetched."""
-        held = self._index.holding(action.id)
+        held = self._index.local_scene(action.id)
         if held is None or held.path != action.path:
             return
         try:

@@ -21,7 +21,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sedas_sync.archives import Archive
-from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.files.safe_tree import STATE
@@ -48,8 +48,7 @@ from sedas_sync.operations.apply.file_moves import FileMover
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE, Answered, OrderQueues, Task
 from sedas_sync.planning.compare import TRANSFERS, Plan, kept_until
-from sedas_sync.state.database import FULL as DISK_FULL
-from sedas_sync.state.index import Index
+from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.staging import partial_path
 from sedas_sync.transfer import FetchJob, FetchResult, FetchStopped, Policy, SharedState, fetch, partial_of
 from sedas_sync.transfer.fetch import FULL, connections_left, takes_nothing
@@ -111,7 +110,7 @@ class Run:
         *,
         root: Path,
         archives: Mapping[str, Archive],
-        index: Index,
+        index: WritableIndex,
         options: Options,
         now: Callable[[], datetime],
         executor: Executor | None = None,
@@ -163,7 +162,7 @@ class Run:
         self._failures: list[Failure] = []
         self._bytes = 0
         self._done = 0
-        self._index_said = len(index.said)
+        self._index_said = len(index.warnings)
         self._index_full: str | None = None
         """That the index found the disk full; a run that ends for the same reason says it once, for everything."""
         self._started = monotonic()
@@ -278,7 +277,7 @@ class Run:
             self._failures.append(failure)
             self.tell(Failed(time=self.now(), id=failure.id, error=failure.error))
         for order in self.plan.polled:
-            self.index.put_order(order, durable=False)
+            self.index.update_order(order)
         self.index.put_times(self.plan.refreshed)
         by_kind: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
         for action in self.plan.actions:
@@ -357,12 +356,12 @@ class Run:
             self._arranger.forget(self.plan.spare, but={action.id for action in self.plan.actions})
 
     def _warn_of_index(self) -> None:
-        for warning in self.index.said[self._index_said :]:
+        for warning in self.index.warnings[self._index_said :]:
             if DISK_FULL in warning:
                 self._index_full = warning
             else:
                 self.warn(warning)
-        self._index_said = len(self.index.said)
+        self._index_said = len(self.index.warnings)
 
     def _summary(self) -> Summary:
         summary = Summary(

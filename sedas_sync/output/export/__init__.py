@@ -110,7 +110,7 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
     for name in datasets:
         for scene_id in by_dataset.get(name, ()):
             wanted[scene_id] = (*wanted.get(scene_id, ()), name)
-    holdings = tuple(sorted(index.holdings(), key=lambda held: held.id))
+    holdings = tuple(sorted(index.local_scenes(), key=lambda held: held.id))
     sizes = {entry.path: entry.size for entry in safe_tree.scan(str(root)) if entry.is_file}
     return Inventory(holdings=holdings, wanted=wanted, absent=tuple(_absent(holdings, sizes)))
 

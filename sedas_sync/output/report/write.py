@@ -120,7 +120,7 @@ def _partials(root: Path) -> list[str]:
 
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
     """Gather what a mirror remembers, and which of its files are there; files of another time are read."""
-    holdings = list(index.holdings())
+    holdings = list(index.local_scenes())
     known = {path for held in holdings for path in paths_on_disk(held)}
     here = safe_tree.listing(str(root), known)
     present = [held for held in holdings if any(path in here and here[path].is_file for path in paths_on_disk(held))]
@@ -128,7 +128,7 @@ def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnSt
         holdings=present,
         changed=frozenset(compare(root, present, here, on_step).changed),
         wanted=index.wanted(),
-        awaited=index.awaited(),
+        awaited=index.absent(),
         orders=tuple(index.orders()),
         errors=index.last_errors(),
         lock=lock,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives import Orders, Warn
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.model.assets import paths_on_disk
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import (
@@ -141,7 +141,9 @@ class DirectoryArchive:
 
     def _look_through(self) -> _Listing:
         held, warnings = self._remembered()
-        entries = {entry.path: entry for entry in safe_tree.scan(str(self._root)) if not self._is_left_out(entry.path)}
+        entries = {
+            entry.path: entry for entry in tree_listing.scan(str(self._root)) if not self._is_left_out(entry.path)
+        }
         scenes: dict[SceneId, Scene] = {}
         places: dict[SceneId, str] = {}
         paths: dict[str, str] = {}
@@ -191,7 +193,7 @@ class DirectoryArchive:
             return [], [f"{error}; scenes are told by their names alone"]
 
 
-def _scene(root: Path, entry: safe_tree.TreeEntry, holding: LocalScene | None) -> Scene:
+def _scene(root: Path, entry: tree_listing.TreeEntry, holding: LocalScene | None) -> Scene:
     scene = described(product_id(entry.path.rpartition("/")[2]))
     if holding is not None:
         scene = _by_facts(holding, scene)
@@ -237,7 +239,7 @@ def _by_facts(holding: LocalScene, plain: Scene) -> Scene:
         return replace(plain, id=holding.id)
 
 
-def _is_as_remembered(entry: safe_tree.TreeEntry | None, file: LocalFile) -> bool:
+def _is_as_remembered(entry: tree_listing.TreeEntry | None, file: LocalFile) -> bool:
     return entry is not None and entry.is_file and entry.size == file.size
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Literal
 from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError, TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.assets import desired_paths, files_on_disk, scene_of_files
@@ -195,7 +195,7 @@ class Adopter:
             source: the other folder; None for the mirror itself, whose files are moved to where they belong.
             how: how a file of another folder gets here. A hard link becomes a copy where the file systems differ.
         """
-        chosen: defaultdict[SceneId, list[safe_tree.TreeEntry]] = defaultdict(list)
+        chosen: defaultdict[SceneId, list[tree_listing.TreeEntry]] = defaultdict(list)
         place = source or self._root
         candidates = list(self._candidates(source))
         folders = self._folders(candidates)
@@ -237,7 +237,7 @@ class Adopter:
                         taken = taken or (done.path if done.result is Result.ADOPTED else None)
                         yield done
 
-    def _folders(self, candidates: Iterable[safe_tree.TreeEntry]) -> dict[str, SceneId]:
+    def _folders(self, candidates: Iterable[tree_listing.TreeEntry]) -> dict[str, SceneId]:
         """Folders that carry the id of a scene of several files, the outermost of each branch."""
         if not any(want.scene.assets for want in self._wants.values()):
             return {}
@@ -322,7 +322,7 @@ class Adopter:
         safe_tree.move_folder(root, gathered, want.path)
         return scene_of_files(found, files)
 
-    def _candidates(self, source: Path | None) -> Iterator[safe_tree.TreeEntry]:
+    def _candidates(self, source: Path | None) -> Iterator[tree_listing.TreeEntry]:
         """Regular files that the index does not know, outside every mirror's own folder."""
         mine = os.path.realpath(self._root)
         place = str(source or self._root)
@@ -331,7 +331,7 @@ class Adopter:
             if source is not None
             else [*self._tracked, *(path for want in self._wants.values() for path in desired_paths(want))]
         )
-        for entry in sorted(safe_tree.listing(place, expected).values()):
+        for entry in sorted(tree_listing.listing(place, expected).values()):
             if not entry.is_file or STATE in entry.path.split("/"):
                 continue
             if source is None:
@@ -341,7 +341,7 @@ class Adopter:
                 continue
             yield entry
 
-    def _in_order(self, scene_id: SceneId, entries: list[safe_tree.TreeEntry]) -> list[safe_tree.TreeEntry]:
+    def _in_order(self, scene_id: SceneId, entries: list[tree_listing.TreeEntry]) -> list[tree_listing.TreeEntry]:
         """The file that is where it belongs first, then those with the plainest names."""
         wanted = self._wants[scene_id].path
         return sorted(entries, key=lambda entry: (entry.path != wanted, len(entry.path), entry.path))
@@ -354,7 +354,7 @@ class Adopter:
         except (OSError, SedasSyncError):
             return None
 
-    def _judge(self, scene_id: SceneId, place: Path, entry: safe_tree.TreeEntry) -> LocalScene | str | None:
+    def _judge(self, scene_id: SceneId, place: Path, entry: tree_listing.TreeEntry) -> LocalScene | str | None:
         """Check a file: what the index is to remember of it, or why it is not the scene; None where the run ends."""
         want = self._wants[scene_id]
         try:
@@ -374,7 +374,7 @@ class Adopter:
     def _settle(
         self,
         scene_id: SceneId,
-        entry: safe_tree.TreeEntry,
+        entry: tree_listing.TreeEntry,
         found: LocalScene | str,
         source: Path | None,
         how: How,
@@ -407,7 +407,7 @@ class Adopter:
                 self.warnings.append(f"{entry.path}: is adopted, and stays where it was too: {error}")
         return told(Result.ADOPTED, path=found.path, level=found.level.value)
 
-    def _place(self, entry: safe_tree.TreeEntry, found: LocalScene, source: Path | None, how: How) -> int:
+    def _place(self, entry: tree_listing.TreeEntry, found: LocalScene, source: Path | None, how: How) -> int:
         """Bring a checked file to its place; returns its time there."""
         root = str(self._root)
         if source is not None:

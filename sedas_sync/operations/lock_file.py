@@ -1,19 +1,15 @@
 """The lock of a manifest on disk: where it is, reading it, and writing it as a whole or not at all."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.files.atomic import writing_whole
 
 if TYPE_CHECKING:  # where a lock is has to be known faster than its reader can be imported
     from sedas_sync.manifest import Manifest
     from sedas_sync.planning.lock import Lock
-
-_READABLE = 0o666
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
@@ -60,46 +56,3 @@ def write_lock(manifest: "Manifest", lock: "Lock") -> None:
 
     with writing_whole(lock_path(manifest.source)) as file:
         file.writelines(line.encode() for line in lines(lock))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever finds half of it.
-
-    Raises:
-        ManifestError: it cannot be written.
-    """
-    with writing_whole(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def writing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write that is at `path` once all went well, and nowhere before.
-
-    Raises:
-        ManifestError: it cannot be written.
-    """
-    target = Path(os.path.realpath(path))
-    name = None
-    try:
-        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            name = file.name
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else _READABLE & ~umask())
-        Path(name).replace(target)
-        name = None
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        if name is not None:
-            with suppress(OSError):
-                Path(name).unlink()
-
-
-def umask() -> int:
-    """The bits that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

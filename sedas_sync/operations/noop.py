@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from sedas_sync._version import __version__
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.tree_listing import TreeEntry, untouched
 from sedas_sync.state import connection, queries
 from sedas_sync.state.owner import is_owner
 
@@ -184,19 +185,19 @@ def _look(made: Made, began: datetime, now: Callable[[], datetime]) -> Told | No
         db.close()
 
 
-def _as_remembered(root: str, places: Iterable[tuple[str, int, int]]) -> bool:
+def _as_remembered(root: str, places: Iterable[queries.FileRow]) -> bool:
     """Whether every file has the size and time that the index remembers, and no folder on the way is a link."""
-    look, regular, untouched = os.lstat, stat.S_ISREG, queries.untouched
+    look = os.lstat
     folders: set[str] = set()
-    for path, size, mtime_ns in places:
+    for file in places:
         try:
-            seen = look(f"{root}/{path}")
+            entry = TreeEntry.of(file.path, look(f"{root}/{file.path}"))
         except OSError:
             return False
-        if not untouched(seen.st_size, seen.st_mtime_ns, (size, mtime_ns), is_file=regular(seen.st_mode)):
+        if not untouched(entry, file):
             return False
-        if "/" in path:
-            folders.add(path.rpartition("/")[0])
+        if "/" in file.path:
+            folders.add(file.path.rpartition("/")[0])
     ways = {name[:end] for name in folders for end in (*_slashes(name), len(name))}
     return all(stat.S_ISDIR(look(f"{root}/{way}").st_mode) for way in ways)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.assets import files_on_disk, paths_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step, iso
@@ -192,7 +192,7 @@ def status(
     orders = tuple(index.orders())
     holdings = {held.id: held for held in index.local_scenes()}
     expected = [path for held in holdings.values() for path in paths_on_disk(held)]
-    here = safe_tree.listing(str(root), expected) if root.is_dir() else {}
+    here = tree_listing.listing(str(root), expected) if root.is_dir() else {}
     present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}
     compared = compare(root, present.values(), here, on_step)
     changed = compared.changed
@@ -247,7 +247,7 @@ def _differs(held: LocalScene, pin: LockedScene) -> bool:
     return pin.size not in (None, held.size)
 
 
-def _is_here(held: LocalScene, here: Mapping[str, safe_tree.TreeEntry]) -> bool:
+def _is_here(held: LocalScene, here: Mapping[str, tree_listing.TreeEntry]) -> bool:
     """Whether anything of a scene is here; of a folder with a gap it is said that it is changed."""
     return held.path in here if not held.files else any(file.path in here for file in files_on_disk(held))
 

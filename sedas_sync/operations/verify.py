@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import Filehash, check, zip_problem
 from sedas_sync.model.assets import files_on_disk, paths_on_disk
 from sedas_sync.model.events import Summary
@@ -219,7 +219,7 @@ def verify(
     held = {item.id: item for item in holdings}
     expected = [path for item in held.values() for path in paths_on_disk(item)]
     expected += [path for item in demanded.values() for path in item.paths]
-    entries = safe_tree.listing(str(root), expected) if root.is_dir() else {}
+    entries = tree_listing.listing(str(root), expected) if root.is_dir() else {}
     tasks = [task for item in held.values() for task in _tasks(item, demanded.get(item.id))]
     known = {task.path for task in tasks}
     unheld = {scene_id: demand for scene_id, demand in demanded.items() if scene_id not in held}
@@ -291,7 +291,7 @@ def _missing(
 
 
 def _unknown(
-    entry: safe_tree.TreeEntry, scene_id: SceneId | None = None, demand: LockedChecksums | None = None
+    entry: tree_listing.TreeEntry, scene_id: SceneId | None = None, demand: LockedChecksums | None = None
 ) -> VerifiedFile:
     return VerifiedFile(
         path=entry.path, size=entry.size, held=None, id=scene_id, demand=demand, finding=Finding.UNKNOWN,
@@ -302,7 +302,7 @@ def _unknown(
 def _read(
     root: Path,
     tasks: list[_Task],
-    entries: Mapping[str, safe_tree.TreeEntry],
+    entries: Mapping[str, tree_listing.TreeEntry],
     jobs: int,
     filehash: Filehash,
     on_file: Callable[[int, int, int, int], None] | None,
@@ -336,7 +336,7 @@ def _collect(
     return rest, bytes_read
 
 
-def _verify_one(root: Path, task: _Task, entry: safe_tree.TreeEntry | None, filehash: Filehash) -> VerifiedFile:
+def _verify_one(root: Path, task: _Task, entry: tree_listing.TreeEntry | None, filehash: Filehash) -> VerifiedFile:
     held, demand = task.held, task.demand
 
     def found(finding: Finding, detail: str) -> VerifiedFile:
@@ -391,7 +391,7 @@ def _unlike(demand: LockedChecksums, sha256: str, size: int) -> str | None:
     return None
 
 
-def _difference(root: Path, held: LocalScene, entry: safe_tree.TreeEntry) -> tuple[Finding, str]:
+def _difference(root: Path, held: LocalScene, entry: tree_listing.TreeEntry) -> tuple[Finding, str]:
     """Tell damage from another whole file."""
     wrong = None
     if held.path.lower().endswith(".zip"):
@@ -399,7 +399,7 @@ def _difference(root: Path, held: LocalScene, entry: safe_tree.TreeEntry) -> tup
             wrong = zip_problem(file, "crc")
     if wrong is not None:
         return Finding.CORRUPT, f"the zip is damaged: {wrong}"
-    if safe_tree.untouched(entry, held):
+    if tree_listing.untouched(entry, held):
         return Finding.CORRUPT, "its bytes are not those that were fetched, though its size and time are"
     return Finding.CHANGED, "it is another file than was fetched"
 

@@ -13,9 +13,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError, TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check, same_digest, zip_names
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.assets import desired_paths, files_on_disk, paths_on_disk, scene_of_files
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.metadata import metadata_of
@@ -66,7 +67,7 @@ def inspect_mirror(
     expected += [want.path for want in wants.values() if not want.scene.assets]
     expected += [path for item in held.values() if item.files for path in paths_on_disk(item)]
     expected += [path for want in wants.values() if want.scene.assets for path in desired_paths(want)]
-    files = safe_tree.listing(str(root), expected)
+    files = tree_listing.listing(str(root), expected)
     for item in held.values():
         if item.path.startswith(f"{STATE}/"):
             files |= _between_places(str(root), item)
@@ -158,9 +159,9 @@ def _new_digest(root: str, file: LocalScene, stated: str | None) -> str | None:
     return stated if same else file.digest
 
 
-def _between_places(root: str, held: LocalScene) -> dict[str, safe_tree.TreeEntry]:
+def _between_places(root: str, held: LocalScene) -> dict[str, TreeEntry]:
     """The files of a scene that was on its way from one path to another when something was killed."""
-    found = (safe_tree.look(root, view.path) for view in files_on_disk(held))
+    found = (tree_listing.look(root, view.path) for view in files_on_disk(held))
     return {there.path: there for there in found if there is not None and there.is_file}
 
 
@@ -172,7 +173,7 @@ def is_folder_of(root: Path, want: DesiredScene) -> bool:
     return bool(want.scene.assets) and all((root / path).is_file() for path in desired_paths(want))
 
 
-def glance(there: safe_tree.TreeEntry | None, file: LocalScene) -> FileState | None:
+def glance(there: TreeEntry | None, file: LocalScene) -> FileState | None:
     """Compare a held file with what the index remembers, and read nothing.
 
     Returns:
@@ -180,13 +181,13 @@ def glance(there: safe_tree.TreeEntry | None, file: LocalScene) -> FileState | N
     """
     if there is None:
         return FileState.ABSENT
-    if safe_tree.untouched(there, file):
+    if tree_listing.untouched(there, file):
         return FileState.INTACT
     return None if there.is_file and there.size == file.size else FileState.DAMAGED
 
 
 def file_state(
-    root: str, file: LocalScene, there: safe_tree.TreeEntry | None, stopped: Callable[[], bool] = lambda: False
+    root: str, file: LocalScene, there: TreeEntry | None, stopped: Callable[[], bool] = lambda: False
 ) -> FileState:
     """Compare a held file with what the index remembers; its bytes are read only where nothing else can tell.
 
@@ -209,7 +210,7 @@ def states_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda:
         OSError: a file cannot be read. `InterruptedError`: `stopped` said so.
         TransferError: a folder on the way to it is a symbolic link or no folder.
     """
-    return {file_state(root, file, safe_tree.look(root, file.path), stopped) for file in files_on_disk(held)}
+    return {file_state(root, file, tree_listing.look(root, file.path), stopped) for file in files_on_disk(held)}
 
 
 def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: False) -> FileState:
@@ -239,7 +240,10 @@ class Compared(Struct):
 
 
 def compare(
-    root: Path, holdings: Iterable[LocalScene], files: Mapping[str, safe_tree.TreeEntry], on_step: OnStep = ignore_step
+    root: Path,
+    holdings: Iterable[LocalScene],
+    files: Mapping[str, TreeEntry],
+    on_step: OnStep = ignore_step,
 ) -> Compared:
     """Compare held scenes with the index, by the rule that a plan goes by too.
 
@@ -291,7 +295,7 @@ _READ_STRANGER = "stranger"
 
 
 def _look(
-    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
+    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, TreeEntry], partial: int
 ) -> DiskState | str:
     """What is known without reading; or which of the two must be read to know."""
     if (held is not None and held.files) or (want.scene.assets and (held is None or held.path not in files)):
@@ -301,7 +305,7 @@ def _look(
 
 
 def _compare(
-    held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
+    held: LocalScene | None, want: DesiredScene, files: Mapping[str, TreeEntry], partial: int
 ) -> DiskState | str:
     if held is not None:
         state = glance(files.get(held.path), held)
@@ -320,11 +324,11 @@ def _compare(
 
 
 def _compare_folder(
-    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
+    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, TreeEntry], partial: int
 ) -> DiskState | str:
     if held is not None:
         views = tuple(files_on_disk(held))
-        if all(safe_tree.untouched(files.get(view.path), view) for view in views):
+        if all(tree_listing.untouched(files.get(view.path), view) for view in views):
             return DiskState(held=held, state=FileState.INTACT, tracked=True, partial=partial)
     theirs = [files.get(f"{want.path}/{asset.name}") for asset in want.scene.assets] or [files.get(want.path)]
     there = all(file is not None and file.is_file for file in theirs)
@@ -342,7 +346,7 @@ def _compare_folder(
 
 
 def _read_again(
-    root: Path, held: LocalScene, files: Mapping[str, safe_tree.TreeEntry], partial: int
+    root: Path, held: LocalScene, files: Mapping[str, TreeEntry], partial: int
 ) -> tuple[DiskState, str | None]:
     """Hash those files of a held scene whose times have changed; the others are not read."""
     fresh, intact, problem = [], True, None
@@ -367,7 +371,7 @@ def _with_times(held: LocalScene, times: list[int]) -> LocalScene:
 def _examine(
     root: Path,
     want: DesiredScene,
-    files: Mapping[str, safe_tree.TreeEntry],
+    files: Mapping[str, TreeEntry],
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,
@@ -420,10 +424,10 @@ def judge_files(
         found_there = safe_tree.stat(source or root, path)
         if found_there is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        there = safe_tree.TreeEntry.of(path, found_there)
+        there = TreeEntry.of(path, found_there)
         demanded = want.pinned.get(asset.name)
         known = proved(root, want.scene, asset, demanded=demanded) if source is None else None
-        if known is not None and safe_tree.untouched(there, known):
+        if known is not None and tree_listing.untouched(there, known):
             found.append(known)
             continue
         checked = check(
@@ -458,7 +462,7 @@ def judge_files(
 def _examine_file(
     root: Path,
     want: DesiredScene,
-    file: safe_tree.TreeEntry,
+    file: TreeEntry,
     level: Proving,
     filehash: Mapping[str, Filehash],
     partial: int,

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
+from typing import NamedTuple
 
 FORMAT = 3
 """The format of the index that this version writes, as SQLite's `user_version`."""
@@ -33,8 +34,20 @@ def stamped_scenes(stamp: str | None, digest: str) -> int | None:
     return int(scenes) if known == digest else None
 
 
-def recorded_files(db: sqlite3.Connection) -> Iterator[tuple[str, int, int]]:
-    """Yield path, size and mtime (nanoseconds) of every file in the index."""
+class FileRow(NamedTuple):
+    """A file of the index."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+def recorded_files(db: sqlite3.Connection) -> Iterator[FileRow]:
+    """Yield every file of the index."""
+    return map(FileRow._make, _recorded_files(db))
+
+
+def _recorded_files(db: sqlite3.Connection) -> Iterator[tuple[str, int, int]]:
     plain = db.execute("SELECT path, size, mtime_ns FROM files WHERE parts IS NULL")
     folders = db.execute("SELECT path, parts FROM files WHERE parts IS NOT NULL").fetchall()
     if not folders:
@@ -57,8 +70,3 @@ def end_run(db: sqlite3.Connection, number: int, now: datetime, exit_code: int, 
         "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?",
         (now.isoformat(), exit_code, json.dumps(summary), number),
     )
-
-
-def untouched(size: int, mtime_ns: int, remembered: tuple[int, int], *, is_file: bool) -> bool:
-    """Whether what stands at a path is, without a look at its bytes, the file that is remembered with size and time."""
-    return is_file and (size, mtime_ns) == remembered

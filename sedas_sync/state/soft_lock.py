@@ -95,7 +95,7 @@ def _kernel() -> str | None:
 
 @cache
 def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def _began(pid: int) -> int | None:
@@ -227,7 +227,7 @@ class HolderFiles:
             OSError: It cannot be created.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.open(name, flags, 0o644, dir_fd=self._folder)
+        file = os.open(name, flags, 0o666, dir_fd=self._folder)
         try:
             with suppress(OSError):
                 os.write(file, json.dumps(asdict(holder)).encode())

@@ -24,7 +24,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.assets import file_differs, files_on_disk
 from sedas_sync.model.path_template import Layout
@@ -55,7 +55,7 @@ def bytes_downloaded(root: str, name: str) -> int:
         found = partial_of(root, name)
         return 0 if found is None else found.bytes
     total = 0
-    for entry in safe_tree.scan(root, name):
+    for entry in tree_listing.scan(root, name):
         if entry.path.startswith("new/"):
             total += entry.size if entry.is_file else 0
         elif entry.path.endswith(".part"):
@@ -133,7 +133,7 @@ class StagedScene:
             file = self._gathered(asset) or self._from_held(asset)
             if file is not None:
                 self._have(file)
-        for entry in list(safe_tree.scan(self._root, f"{self._place}/new")):
+        for entry in list(tree_listing.scan(self._root, f"{self._place}/new")):
             if entry.path not in self.files:
                 safe_tree.remove(self._root, f"{self._place}/new/{entry.path}")
         return tuple(asset for asset in self.scene.assets if asset.name not in self.files)
@@ -214,8 +214,8 @@ class StagedScene:
     def _gathered(self, asset: RemoteFile) -> LocalFile | None:
         """A file that an earlier run completed."""
         file = proved(self._root, self.scene, asset, demanded=self._pinned.get(asset.name))
-        there = safe_tree.look(self._root, f"{self._place}/new/{asset.name}")
-        return file if file is not None and safe_tree.untouched(there, file) else None
+        there = tree_listing.look(self._root, f"{self._place}/new/{asset.name}")
+        return file if file is not None and tree_listing.untouched(there, file) else None
 
     def _from_held(self, asset: RemoteFile) -> LocalFile | None:
         """A file of the held folder that is right, given a second name here."""
@@ -228,7 +228,7 @@ class StagedScene:
             return None
         view = next(one for one in files_on_disk(self._held) if one.path == f"{self._held.path}/{asset.name}")
         with suppress(OSError, TransferError):
-            if safe_tree.untouched(safe_tree.look(self._root, view.path), file):
+            if tree_listing.untouched(tree_listing.look(self._root, view.path), file):
                 safe_tree.link(self._root, view.path, f"{self._place}/new/{asset.name}")
                 self._note(asset, file)
                 return file
@@ -317,10 +317,10 @@ def _retire(root: str, place: str, path: str, held: LocalScene | None) -> list[s
     inner = None if held is None else _within(held.path, path)
     known = {} if held is None or inner is None else {f"{inner}{file.name}": file for file in held.files}
     said = []
-    for entry in sorted(safe_tree.scan(root, old)):
+    for entry in sorted(tree_listing.scan(root, old)):
         at, shown = f"{old}/{entry.path}", f"{path}/{entry.path}"
         file = known.get(entry.path)
-        if file is not None and safe_tree.untouched(safe_tree.look(root, at), file):
+        if file is not None and tree_listing.untouched(tree_listing.look(root, at), file):
             safe_tree.remove(root, at)
         elif file is not None or not entry.is_file or safe_tree.stat(root, shown) is not None:
             kept = safe_tree.set_aside(root, at, of=path.rpartition("/")[2])

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
+from sedas_sync.files.folder_cache import FolderCache
 
 _VERSION = 1
 _SLICE = 1 << 19
@@ -223,7 +224,7 @@ def _stretch(line: bytes, total: int | None) -> list[tuple[int, int]]:
 class Partial:
     """A part that is open for writing. Several threads may write once `scatter` was called."""
 
-    def __init__(self, root: str, name: str, folders: safe_tree.Folders | None = None) -> None:
+    def __init__(self, root: str, name: str, folders: FolderCache | None = None) -> None:
         """Open the part, or make it, and read its note.
 
         Args:
@@ -247,15 +248,15 @@ class Partial:
         self._noted = False
         self._lock = threading.Lock()
         self.file = -1
-        self._folders = folders or safe_tree.Folders()
-        self._held, self._last = self._folders.take(root, name)
+        self._folders = folders or FolderCache()
+        self._held, self._last = self._folders.borrow(root, name)
         try:
             try:
                 self.file, size = _open(self._held.file, self._last, name)
             except FileNotFoundError:
                 # The folder was deleted since it was opened.
                 self._folders.give_back(self._held)
-                self._held, self._last = self._folders.take(root, name, anew=True)
+                self._held, self._last = self._folders.borrow(root, name, again=True)
                 self.file, size = _open(self._held.file, self._last, name)
             if size:
                 self._adopt(size)
@@ -393,7 +394,7 @@ class Partial:
             FileExistsError: something has the name and `replace` is not set.
             TransferError: a component of the path is a symbolic link or no folder.
         """
-        target, name = self._folders.take(self._root, final)
+        target, name = self._folders.borrow(self._root, final)
         try:
             found = safe_tree.place_at(self._held.file, self._last, target.file, name, replace=replace)
         except FileNotFoundError:

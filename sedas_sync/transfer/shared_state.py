@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
+from sedas_sync.files.folder_cache import FolderCache
 from sedas_sync.net import wire
 from sedas_sync.transfer.rate import Budget, Rate
 
@@ -49,7 +50,7 @@ class SharedState:
         self.budget = Budget(jobs)
         self.rate = Rate(max_rate, clock) if max_rate else None
         self.client = wire.Client()
-        self.folders = safe_tree.Folders()
+        self.folders = FolderCache()
         self._paces: dict[int, float] = {}
         self._flushed: dict[str, float] = {}
         self._unflushed: dict[str, str] = {}

@@ -39,7 +39,8 @@ ELSEWHERE = {
     ),
     "files/integrity.py": ({"os.open"}, "reads a file by its path where no root is given"),
     "operations/load.py": ({".read_bytes"}, "reads the manifest"),
-    "operations/lock_file.py": (None, "reads and writes the lock beside the manifest"),
+    "files/atomic.py": (None, "writes the lock file, reports and exports, where the user wants them"),
+    "operations/lock_file.py": (None, "reads the lock beside the manifest"),
     "output/report": ({".read_bytes", ".read_text"}, "reads the manifest and the page's own assets"),
     "sandbox": (None, "serves files of its own"),
     "state/soft_lock.py": (

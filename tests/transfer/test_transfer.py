@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sedas_sync import errors
-from sedas_sync.files import safe_tree
+from sedas_sync.files import tree_listing
 from sedas_sync.model.scene import Download, ProofLevel
 from sedas_sync.transfer import FetchJob, FetchStopped, Policy, Resumable, SharedState, answers, fetch, partial_of
 from sedas_sync.transfer.partial import identity, note_name
@@ -56,7 +56,7 @@ def scene(root):
 
 
 def names(root):
-    return {entry.path for entry in safe_tree.scan(str(root))}
+    return {entry.path for entry in tree_listing.scan(str(root))}
 
 
 def left_over(root):

@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError, sentence
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.model.assets import files_on_disk
 from sedas_sync.model.events import Adopted, Event, Pruned
 from sedas_sync.model.metadata import metadata_of
@@ -131,7 +131,7 @@ class FileMover:
                 # Its new place is a folder that it lies in, or is within itself.
                 held = self._step_aside(held, action.want.scene)
             if held.path != action.path:
-                if not safe_tree.same(self._root, held.path, action.path):
+                if not tree_listing.same(self._root, held.path, action.path):
                     self.clear_the_way(action.path)
                 self._move(held, action.path)
         except (SedasSyncError, OSError) as error:
@@ -151,15 +151,15 @@ class FileMover:
     def clear_old_place(self, replaced: LocalScene, new: str) -> None:
         """Take away what a scene had before it came to be elsewhere."""
         for old in files_on_disk(replaced):
-            there = safe_tree.look(self._root, old.path)
-            if there is None or safe_tree.same(self._root, old.path, new):
+            there = tree_listing.look(self._root, old.path)
+            if there is None or tree_listing.same(self._root, old.path, new):
                 continue
             if self._is_ours(old, there):
                 safe_tree.remove(self._root, old.path)
             else:
                 self.clear_the_way(old.path)
 
-    def _is_ours(self, held: LocalScene, there: safe_tree.TreeEntry) -> bool:
+    def _is_ours(self, held: LocalScene, there: tree_listing.TreeEntry) -> bool:
         try:
             return file_state(self._root, held, there) is FileState.INTACT
         except (SedasSyncError, OSError):
@@ -172,10 +172,10 @@ class FileMover:
         Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
         somebody's work, and a link or folder in its place never was ours.
         """
-        there = safe_tree.look(self._root, path)
+        there = tree_listing.look(self._root, path)
         if there is None:
             return
-        known = ours is not None and (path == ours.path or safe_tree.same(self._root, path, ours.path))
+        known = ours is not None and (path == ours.path or tree_listing.same(self._root, path, ours.path))
         if ours is None or not (known and self._is_ours(ours, there)):
             kept = safe_tree.set_aside(self._root, path)
             self._loop.warn(f"{path}: something else stood in the scene's place; it is now {kept}")

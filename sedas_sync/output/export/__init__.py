@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from msgspec.structs import replace
 
-from sedas_sync.files import safe_tree
+from sedas_sync.files import tree_listing
 from sedas_sync.model.assets import files_on_disk
 from sedas_sync.model.events import Failure
 from sedas_sync.model.metadata import scene_from_metadata
@@ -111,7 +111,7 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
         for scene_id in by_dataset.get(name, ()):
             wanted[scene_id] = (*wanted.get(scene_id, ()), name)
     holdings = tuple(sorted(index.local_scenes(), key=lambda held: held.id))
-    sizes = {entry.path: entry.size for entry in safe_tree.scan(str(root)) if entry.is_file}
+    sizes = {entry.path: entry.size for entry in tree_listing.scan(str(root)) if entry.is_file}
     return Inventory(holdings=holdings, wanted=wanted, absent=tuple(_absent(holdings, sizes)))
 
 

@@ -10,12 +10,13 @@ from typing import IO
 
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.atomic import writing_whole
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import each_file, files_on_disk, paths_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
-from sedas_sync.operations.lock_file import lock_path, writing_whole
+from sedas_sync.operations.lock_file import lock_path
 from sedas_sync.output.export import Exported, Format, Inventory, catalogue
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson

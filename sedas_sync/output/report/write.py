@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sedas_sync.errors import ManifestError, TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.atomic import write_whole
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import paths_on_disk
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.operations.lock_file import lock_path, write_whole
+from sedas_sync.operations.lock_file import lock_path
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
@@ -122,7 +123,7 @@ def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnSt
     """Gather what a mirror remembers, and which of its files are there; files of another time are read."""
     holdings = list(index.local_scenes())
     known = {path for held in holdings for path in paths_on_disk(held)}
-    here = safe_tree.listing(str(root), known)
+    here = tree_listing.listing(str(root), known)
     present = [held for held in holdings if any(path in here and here[path].is_file for path in paths_on_disk(held))]
     return Memory(
         holdings=present,

@@ -27,13 +27,13 @@ class Relay:
         self._buffers = buffers
         self._lengths = [0] * len(buffers)
         self._handed = 0
-        self._taken = [0] * len(proof.lanes)
+        self._taken = [0] * len(proof.digesters)
         self._failure: BaseException | None = None
         self._ending = False
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         try:
-            for number, lane in enumerate(proof.lanes):
+            for number, lane in enumerate(proof.digesters):
                 thread = threading.Thread(target=self._run, args=(number, lane), name="sedas-sync digest", daemon=True)
                 thread.start()
                 self._threads.append(thread)

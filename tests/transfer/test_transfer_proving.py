@@ -11,7 +11,7 @@ from faultserver import NEAR, FaultServer, Served, make_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedas_sync.files import zip_check
+from sedas_sync.files import zip_stream
 from sedas_sync.files.integrity import Digester, Proof
 from sedas_sync.model.scene import Download, ProofLevel
 from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch, ranges
@@ -33,7 +33,7 @@ def test_what_is_relayed_is_what_was_handed_over(tmp_path_factory, pieces, buffe
         relay.hand(len(piece))
         at += len(piece)
     relay.stop()
-    assert {lane.position for lane in proof.lanes} == {at}
+    assert {lane.position for lane in proof.digesters} == {at}
     proof.update(memoryview(DATA)[at:])
     path = tmp_path_factory.mktemp("relay") / "a.zip"
     path.write_bytes(DATA)
@@ -54,7 +54,7 @@ def test_a_buffer_is_not_filled_again_while_a_lane_is_at_it():
         may.wait(10)
         seen.append(bytes(view))
 
-    proof.lanes = (Digester(slowly),)
+    proof.digesters = (Digester(slowly),)
     relay = Relay(proof, [memoryview(bytearray(1)) for _ in range(2)])
     with ThreadPoolExecutor(1) as pool:
         for number in range(2):
@@ -75,7 +75,7 @@ def test_what_fails_in_a_lane_fails_where_the_bytes_are_taken_in():
     def fails(view):
         raise MemoryError
 
-    proof.lanes = (Digester(fails),)
+    proof.digesters = (Digester(fails),)
     relay = Relay(proof, [memoryview(bytearray(1))])
     relay.hand(1)
     with pytest.raises(MemoryError):
@@ -178,15 +178,15 @@ def test_either_inflater_proves_a_zip_and_sees_damage(monkeypatch, inflate):
     import zlib
 
     fast = pytest.importorskip("isal.isal_zlib") if inflate == "isal" else zlib
-    monkeypatch.setattr(zip_check, "_fast", fast)
-    monkeypatch.setattr(zip_check, "_crc32", fast.crc32)
-    monkeypatch.setattr(zip_check, "_BROKEN", (zlib.error, fast.error))
-    whole = zip_check.Stream()
+    monkeypatch.setattr(zip_stream, "inflater", fast)
+    monkeypatch.setattr(zip_stream, "crc32", fast.crc32)
+    monkeypatch.setattr(zip_stream, "INFLATE_ERRORS", (zlib.error, fast.error))
+    whole = zip_stream.ZipStream()
     whole.update(memoryview(DATA))
-    assert len(whole.seen) >= 4
+    assert len(whole.passed) >= 4
     for at in range(100, len(DATA) - 5000, len(DATA) // 23):
         damaged = bytearray(DATA)
         damaged[at] ^= 0x10
-        stream = zip_check.Stream()
+        stream = zip_stream.ZipStream()
         stream.update(memoryview(damaged))
-        assert stream.seen != whole.seen
+        assert stream.passed != whole.passed

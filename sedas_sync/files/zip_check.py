@@ -8,6 +8,7 @@ import bz2
 import os
 from array import array
 from collections.abc import Callable
+from itertools import islice
 
 from sedas_sync.files import zip_records
 from sedas_sync.files.zip_records import BZIP2, DEFLATED, ENCRYPTED, MAGIC, STORED, Entry, ZipEnd
@@ -125,7 +126,7 @@ class _Positions:
     def overlap(self) -> bool:
         """Return whether two entries share a byte: one begins before as many have ended as have begun."""
         starts = array("Q", sorted(self._starts))
-        return any(start < end for start, end in zip(starts[1:], sorted(self._ends), strict=False))
+        return any(start < end for start, end in zip(islice(starts, 1, None), sorted(self._ends), strict=False))
 
 
 def _end_of(file: int, entry: Entry, passed: PassedEntry | None) -> int:

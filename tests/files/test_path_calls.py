@@ -25,10 +25,8 @@ LAYER = {
 }
 ELSEWHERE = {
     "__main__.py": ({"open", "os.open"}, "opens /dev/null"),
-    "operations/adopt.py": (
-        {"open", ".open"},
-        "reads a folder that the user names, and proves what it copies",
-    ),
+    "operations/adopt.py": ({".open"}, "reads a folder that the user names"),
+    "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
     "archives/cdse/keycloak.py": (None, "keeps a login in the user's own cache folder"),
     "cli": (None, "reads and writes files that the command line names"),

@@ -218,7 +218,7 @@ class Proof:
             if sha256 == self._locked_sha256:
                 proved = True
             else:
-                problems.append(f"its sha256 is {sha256}, the lock has {self._locked_sha256}")
+                problems.append(f"its sha256 is {sha256}, the lock file has {self._locked_sha256}")
         name = algorithm(self._digest)
         if name is not None:
             found = self._other.hexdigest() if self._other else sha256

@@ -300,7 +300,7 @@ def test_a_damaged_file_never_gets_into_the_mirror(tmp_path, shelf):
 
 
 def test_the_lock_has_the_last_word(tmp_path, shelf):
-    with pytest.raises(IntegrityError, match="the lock has"):
+    with pytest.raises(IntegrityError, match="the lock file has"):
         fetch(job(tmp_path, shelf, sha256="0" * 64))
 
 

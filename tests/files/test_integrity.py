@@ -255,7 +255,7 @@ def test_check_reports_length_and_the_demanded_digest(tmp_path):
     path = tmp_path / "a.zip"
     path.write_bytes(data)
     assert "should have 7" in check(str(path), level="crc", size=7).problems[0]
-    assert "the lock has" in check(str(path), level="crc", sha256="0" * 64).problems[0]
+    assert "the lock file has" in check(str(path), level="crc", sha256="0" * 64).problems[0]
     good = check(str(path), level="size", size=len(data), sha256=hashlib.sha256(data).hexdigest())
     assert (good.level, good.problems) == (ProofLevel.DIGEST, ())
 

@@ -491,7 +491,7 @@ def test_the_lock_pins_every_file_and_reproduces_them(place, stac):
     place.manifest(mirror='path = "third"')
     ran = place.run("apply", "--locked", "--json")
     assert ran.code == 1
-    assert "the lock has" in ran.summary["failures"][0]["error"]
+    assert "the lock file has" in ran.summary["failures"][0]["error"]
     assert tree(place.path / "third") == offered(stac, "S1")
     place.manifest('assets = "B04"')
     assert "archive.assets" in place.run("apply", "--locked").err

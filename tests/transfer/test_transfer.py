@@ -445,7 +445,7 @@ def test_the_locks_digest_is_tried_for_once_more(server, tmp_path, retries):
     (tmp_path / "S.zip").unlink()
     server.seen.clear()
     served.data = OTHER
-    with pytest.raises(errors.IntegrityError, match="the lock has"):
+    with pytest.raises(errors.IntegrityError, match="the lock file has"):
         fetch(wanted)
     assert len(server.seen) == 2
     assert names(tmp_path) == set()

@@ -260,7 +260,7 @@ class Mirror:
 
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
-            damaged = bool(warnings)
+            damaged = index.damaged
             self.on_step(Step("looking at the mirror", index.count()))
             lock = self._pins.lock_that_fits(warnings)
             found = status(
@@ -337,7 +337,7 @@ class Mirror:
             self._home.check_owner(index)
             holdings = list(index.local_scenes())
             ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
-        damaged = bool(warnings)
+        damaged = index.damaged
         lock = self._pins.lock_that_fits(warnings)
         demands = {}
         if lock is not None:
@@ -393,7 +393,7 @@ class Mirror:
         with self._home.index(write=False) as (index, warnings):
             self._home.check_owner(index)
             inventory = take_inventory(self.root, index, self.manifest.datasets)
-            if warnings:
+            if index.damaged:
                 raise SedasSyncError(warnings[0])
         job = ExportJob(
             manifest=self.manifest,

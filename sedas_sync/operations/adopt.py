@@ -173,8 +173,8 @@ class Adopter:
         self._root = root
         self._wants = dict(wants)
         self._with_lengths = with_lengths
-        self._held = {held.id: held for held in holdings}
-        self._tracked = {file.path for held in self._held.values() for file in files_on_disk(held)}
+        self._recorded = {scene.id: scene for scene in holdings}
+        self._tracked = {file.path for scene in self._recorded.values() for file in files_on_disk(scene)}
         self._level: Proving = level
         self._filehash = filehash
         self._jobs = jobs
@@ -200,7 +200,7 @@ class Adopter:
         folders = self._folders(candidates)
         self._wants |= self._with_lengths([self._wants[scene_id] for scene_id in sorted(set(folders.values()))])
         for path, whose in folders.items():
-            done = None if self._stopped() else self._folder(whose, path, source, how)
+            done = None if self._stopped() else self._adopt_folder(whose, path, source, how)
             if done is not None:
                 yield done
         for entry in candidates:
@@ -221,21 +221,21 @@ class Adopter:
             window = 4 * self._jobs
             for first in range(0, len(todo), window):
                 checks = [
-                    (scene_id, [(entry, pool.submit(self._judge, scene_id, place, entry)) for entry in entries])
+                    (scene_id, [(entry, pool.submit(self._check, scene_id, place, entry)) for entry in entries])
                     for scene_id, entries in (
                         (key, self._in_order(key, found)) for key, found in todo[first : first + window]
                     )
                 ]
                 for scene_id, entries in checks:
-                    taken = self._holds(scene_id)
+                    on_disk = self._on_disk_at(scene_id)
                     for entry, future in entries:
                         found = None if self._stopped() and future.cancel() else future.result()
                         if found is None or self._stopped():
                             continue
-                        done = self._settle(scene_id, entry, found, source, how, taken)
+                        done = self._adopt_file(scene_id, entry, found, source, how, on_disk)
                         if done is None:
                             continue
-                        taken = taken or (done.path if done.result is Result.ADOPTED else None)
+                        on_disk = on_disk or (done.path if done.result is Result.ADOPTED else None)
                         yield done
 
     def _folders(self, candidates: Iterable[TreeEntry]) -> dict[str, SceneId]:
@@ -249,10 +249,10 @@ class Adopter:
                 found[path] = scene_id
         return found
 
-    def _folder(self, scene_id: SceneId, path: str, source: Path | None, how: How) -> File | None:
+    def _adopt_folder(self, scene_id: SceneId, path: str, source: Path | None, how: How) -> File | None:
         """Check a folder of files and move it to its place; return None if the run stops."""
         want = self._wants[scene_id]
-        taken = self._holds(scene_id)
+        on_disk = self._on_disk_at(scene_id)
         try:
             found = judge_files(
                 str(self._root),
@@ -276,8 +276,8 @@ class Adopter:
 
         if isinstance(found, str):
             return result_of(Result.WRONG, found)
-        if taken is not None:
-            return result_of(Result.HELD, f"the scene is on disk at {taken}")
+        if on_disk is not None:
+            return result_of(Result.HELD, f"the scene is on disk at {on_disk}")
         try:
             placed = self._place_folder(path, want, found, source, how)
         except FileExistsError:
@@ -347,15 +347,17 @@ class Adopter:
         wanted = self._wants[scene_id].path
         return sorted(entries, key=lambda entry: (entry.path != wanted, len(entry.path), entry.path))
 
-    def _holds(self, scene_id: SceneId) -> str | None:
+    def _on_disk_at(self, scene_id: SceneId) -> str | None:
         """Return where this scene is on disk; None if it is not."""
-        held = self._held.get(scene_id)
+        scene = self._recorded.get(scene_id)
         try:
-            return held.path if held is not None and state_of(str(self._root), held) is not FileState.ABSENT else None
+            if scene is not None and state_of(str(self._root), scene) is not FileState.ABSENT:
+                return scene.path
         except (OSError, SedasSyncError):
-            return None
+            pass
+        return None
 
-    def _judge(self, scene_id: SceneId, place: Path, entry: TreeEntry) -> LocalScene | str | None:
+    def _check(self, scene_id: SceneId, place: Path, entry: TreeEntry) -> LocalScene | str | None:
         """Check a file; return the scene to record, the reason why it is not the scene, or None if the run stops."""
         want = self._wants[scene_id]
         try:
@@ -372,14 +374,14 @@ class Adopter:
             self.warnings.append(f"{entry.path}: {judged.warning}")
         return adopted_as(want, judged.checked, mtime_ns=entry.mtime_ns)
 
-    def _settle(
+    def _adopt_file(
         self,
         scene_id: SceneId,
         entry: TreeEntry,
         found: LocalScene | str,
         source: Path | None,
         how: How,
-        taken: str | None,
+        on_disk: str | None,
     ) -> File | None:
         """Report what is wrong with a file, or move it to its place; return None if the run stops."""
 
@@ -390,8 +392,8 @@ class Adopter:
 
         if isinstance(found, str):
             return result_of(Result.WRONG, found)
-        if taken is not None:
-            return result_of(Result.HELD, f"the scene is on disk at {taken}", level=found.level.value)
+        if on_disk is not None:
+            return result_of(Result.HELD, f"the scene is on disk at {on_disk}", level=found.level.value)
         try:
             mtime_ns = self._place(entry, found, source, how)
         except FileExistsError:

@@ -701,7 +701,7 @@ class Planner:
         if not path:
             first = next(iter(datasets or self._manifest.datasets))
             path = self._manifest.mirror.layout.path(scene, dataset=first, archive=key, extension=extension_of(scene))
-        demand = found.demand
+        demand = found.locked
         return DesiredScene(
             scene=scene,
             datasets=datasets,

@@ -191,15 +191,15 @@ def status(
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock[1].scenes
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
-    holdings = {held.id: held for held in index.local_scenes()}
-    expected = [path for held in holdings.values() for path in paths_on_disk(held)]
+    recorded = {scene.id: scene for scene in index.local_scenes()}
+    expected = [path for scene in recorded.values() for path in paths_on_disk(scene)]
     here = tree_listing.listing(str(root), expected) if root.is_dir() else {}
-    present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}
+    present = {scene_id: scene for scene_id, scene in recorded.items() if _is_on_disk(scene, here)}
     compared = compare(root, present.values(), here, on_step)
     changed = compared.changed
-    differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}
-    known = {file.path for held in holdings.values() for file in files_on_disk(held)}
-    asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
+    differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
+    known = {file.path for scene in recorded.values() for file in files_on_disk(scene)}
+    wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
 
     def of_dataset(name: str) -> DatasetStatus:
@@ -211,14 +211,14 @@ def status(
         mirror=str(root),
         archive=archive,
         datasets=tuple(of_dataset(name) for name in datasets),
-        wanted=len(asked_for),
+        wanted=len(wanted_ids),
         held=len(present),
         changed=len(changed),
-        missing=len(asked_for - present.keys()),
-        unwanted=len(present.keys() - asked_for) if wanted else 0,
+        missing=len(wanted_ids - present.keys()),
+        unwanted=len(present.keys() - wanted_ids) if wanted else 0,
         unknown=len(here.keys() - known),
         bytes=sum(
-            here[file.path].size for held in present.values() for file in files_on_disk(held) if file.path in here
+            here[file.path].size for scene in present.values() for file in files_on_disk(scene) if file.path in here
         ),
         free=safe_tree.free_space(str(root)),
         orders=orders,
@@ -242,15 +242,15 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dic
     return {name: tuple(ids) for name, ids in found.items()}
 
 
-def _differs(held: LocalScene, pin: LockedScene) -> bool:
+def _differs(scene: LocalScene, pin: LockedScene) -> bool:
     if pin.sha256 is not None:
-        return held.sha256 != pin.sha256
-    return pin.size not in (None, held.size)
+        return scene.sha256 != pin.sha256
+    return pin.size not in (None, scene.size)
 
 
-def _is_here(held: LocalScene, here: Mapping[str, TreeEntry]) -> bool:
+def _is_on_disk(scene: LocalScene, here: Mapping[str, TreeEntry]) -> bool:
     """Return whether any file of a scene is on disk; a folder with a missing file counts as changed."""
-    return held.path in here if not held.files else any(file.path in here for file in files_on_disk(held))
+    return scene.path in here if not scene.files else any(file.path in here for file in files_on_disk(scene))
 
 
 def _of_dataset(
@@ -262,17 +262,17 @@ def _of_dataset(
     ordered: set[SceneId],
 ) -> DatasetStatus:
     wanted = set(ids or ())
-    held = wanted & present.keys()
-    missing = wanted - held
+    on_disk = wanted & present.keys()
+    missing = wanted - on_disk
     return DatasetStatus(
         dataset=name,
         wanted=None if ids is None else len(wanted),
-        held=len(held),
-        changed=len(held & changed),
+        held=len(on_disk),
+        changed=len(on_disk & changed),
         missing=len(missing),
         pending=len(missing & ordered),
-        bytes=sum(present[scene_id].size for scene_id in held),
-        differs=len(held & differs),
+        bytes=sum(present[scene_id].size for scene_id in on_disk),
+        differs=len(on_disk & differs),
     )
 
 

@@ -75,13 +75,13 @@ class VerifiedFile:
     """Empty if a scene of the lock file is missing and its place is not known."""
     size: int
     """Bytes on disk; 0 if it is missing."""
-    held: LocalScene | None
+    recorded: LocalScene | None
     """The scene in the index; None if the index does not know the file."""
     id: SceneId | None = None
     """None if neither index nor lock file knows the file."""
     name: str = ""
     """Its path below the scene's folder, for a scene of several files."""
-    demand: LockedChecksums | None = None
+    locked: LockedChecksums | None = None
     """None if no lock file has the scene."""
     finding: Finding | None = None
     detail: str = ""
@@ -97,7 +97,7 @@ class VerifiedFile:
     @property
     def by_lock(self) -> bool:
         """Whether its bytes have the sha256 in the lock file."""
-        return self.finding is None and self.demand is not None and self.demand.sha256 is not None
+        return self.finding is None and self.locked is not None and self.locked.sha256 is not None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -105,8 +105,8 @@ class VerifiedFile:
             "id": self.id,
             "path": self.path or None,
             "size": self.size,
-            "sha256": None if self.held is None else self.held.sha256,
-            "locked_sha256": None if self.demand is None else self.demand.sha256,
+            "sha256": None if self.recorded is None else self.recorded.sha256,
+            "locked_sha256": None if self.locked is None else self.locked.sha256,
             "level": None if self.level is None else self.level.value,
             "by_lock": self.by_lock,
             "finding": None if self.finding is None else self.finding.value,
@@ -190,14 +190,14 @@ class _Task(NamedTuple):
 
     id: SceneId
     path: str
-    held: LocalScene | None
-    demand: LockedChecksums | None
+    recorded: LocalScene | None
+    locked: LockedChecksums | None
     name: str = ""
 
 
 def verify(
     root: Path,
-    holdings: Iterable[LocalScene],
+    scenes: Iterable[LocalScene],
     *,
     jobs: int,
     filehash: Filehash,
@@ -209,59 +209,59 @@ def verify(
 
     Args:
         root: The mirror's folder; it may not exist.
-        holdings: The scenes in the index.
+        scenes: The scenes in the index.
         jobs: Number of files to read at the same time.
         filehash: `ignore` if the catalogue's checksums must not count as proofs.
         locked: What the lock file says about each of its scenes.
         ordered: Scenes whose orders are pending.
         on_file: Called, from this thread, with the numbers of files and bytes that were read, and of all of them.
     """
-    demanded = locked or {}
-    held = {item.id: item for item in holdings}
-    expected = [path for item in held.values() for path in paths_on_disk(item)]
-    expected += [path for item in demanded.values() for path in item.paths]
+    checksums = locked or {}
+    recorded = {scene.id: scene for scene in scenes}
+    expected = [path for scene in recorded.values() for path in paths_on_disk(scene)]
+    expected += [path for found in checksums.values() for path in found.paths]
     entries = tree_listing.listing(str(root), expected) if root.is_dir() else {}
-    tasks = [task for item in held.values() for task in _tasks(item, demanded.get(item.id))]
+    tasks = [task for scene in recorded.values() for task in _tasks(scene, checksums.get(scene.id))]
     known = {task.path for task in tasks}
-    not_indexed = {scene_id: demand for scene_id, demand in demanded.items() if scene_id not in held}
-    for scene_id, demand in list(not_indexed.items()):
-        if demand.files and all(f"{demand.path}/{file.name}" in entries for file in demand.files):
-            tasks += _locked_files(scene_id, demand)
-            known.update(f"{demand.path}/{file.name}" for file in demand.files)
+    not_indexed = {scene_id: found for scene_id, found in checksums.items() if scene_id not in recorded}
+    for scene_id, found in list(not_indexed.items()):
+        if found.files and all(f"{found.path}/{file.name}" in entries for file in found.files):
+            tasks += _locked_files(scene_id, found)
+            known.update(f"{found.path}/{file.name}" for file in found.files)
             del not_indexed[scene_id]
     places = _places(not_indexed, {path for path in entries if path not in known})
     done = list(_missing(not_indexed, places, ordered))
     for scene_id, path in places.items():
-        demand = not_indexed[scene_id]
+        found = not_indexed[scene_id]
         known.add(path)
-        if demand.sha256 is not None:
-            tasks.append(_Task(scene_id, path, None, demand))
+        if found.sha256 is not None:
+            tasks.append(_Task(scene_id, path, None, found))
         else:
-            done.append(_unknown(entries[path], scene_id, demand))
+            done.append(_unknown(entries[path], scene_id, found))
     done += _read(root, sorted(tasks, key=lambda task: task.path), entries, jobs, filehash, on_file)
     untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
-    return (*sorted(done, key=lambda item: (item.path, item.id or "")), *untracked)
+    return (*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked)
 
 
-def _tasks(held: LocalScene, demand: LockedChecksums | None) -> Iterator[_Task]:
+def _tasks(recorded: LocalScene, locked: LockedChecksums | None) -> Iterator[_Task]:
     """Yield the files to read of a scene in the index, including those that only the lock file has."""
-    if not held.files:
-        yield _Task(held.id, held.path, held, demand)
-    for file, view in zip(held.files, files_on_disk(held) if held.files else (), strict=True):
-        yield _Task(held.id, view.path, view, None if demand is None else demand.of(file.name), file.name)
-    if held.files and demand is not None:
-        known = {file.name for file in held.files}
+    if not recorded.files:
+        yield _Task(recorded.id, recorded.path, recorded, locked)
+    for file, view in zip(recorded.files, files_on_disk(recorded) if recorded.files else (), strict=True):
+        yield _Task(recorded.id, view.path, view, None if locked is None else locked.of(file.name), file.name)
+    if recorded.files and locked is not None:
+        known = {file.name for file in recorded.files}
         yield from (
-            _Task(held.id, f"{held.path}/{file.name}", None, demand.of(file.name), file.name)
-            for file in demand.files
+            _Task(recorded.id, f"{recorded.path}/{file.name}", None, locked.of(file.name), file.name)
+            for file in locked.files
             if file.name not in known
         )
 
 
-def _locked_files(scene_id: SceneId, demand: LockedChecksums) -> Iterator[_Task]:
+def _locked_files(scene_id: SceneId, locked: LockedChecksums) -> Iterator[_Task]:
     """Yield the files of a scene that is on disk and in the lock file, but not in the index."""
-    for file in demand.files:
-        yield _Task(scene_id, f"{demand.path}/{file.name}", None, demand.of(file.name), file.name)
+    for file in locked.files:
+        yield _Task(scene_id, f"{locked.path}/{file.name}", None, locked.of(file.name), file.name)
 
 
 def _places(not_indexed: Mapping[SceneId, LockedChecksums], untracked: AbstractSet[str]) -> dict[SceneId, str]:
@@ -270,8 +270,8 @@ def _places(not_indexed: Mapping[SceneId, LockedChecksums], untracked: AbstractS
     for path in sorted(untracked, reverse=True):
         named[path.rpartition("/")[2]] = path
     found = {}
-    for scene_id, demand in not_indexed.items():
-        place = demand.path if demand.path is not None else named.get(f"{scene_id}.zip")
+    for scene_id, locked in not_indexed.items():
+        place = locked.path if locked.path is not None else named.get(f"{scene_id}.zip")
         if place in untracked:
             found[scene_id] = str(place)
     return found
@@ -280,23 +280,24 @@ def _places(not_indexed: Mapping[SceneId, LockedChecksums], untracked: AbstractS
 def _missing(
     not_indexed: Mapping[SceneId, LockedChecksums], places: Container[SceneId], ordered: Container[SceneId]
 ) -> Iterator[VerifiedFile]:
-    for scene_id, demand in not_indexed.items():
+    for scene_id, locked in not_indexed.items():
         if scene_id not in places:
             detail = "it is in the lock file and not on disk"
             if scene_id in ordered:
                 detail += " yet: its order from the long-term archive is pending"
             yield VerifiedFile(
-                path=demand.path or "", size=0, held=None, id=scene_id, demand=demand, finding=Finding.MISSING,
+                path=locked.path or "", size=0, recorded=None, id=scene_id, locked=locked, finding=Finding.MISSING,
                 detail=detail,
             )  # fmt: skip
 
 
-def _unknown(entry: TreeEntry, scene_id: SceneId | None = None, demand: LockedChecksums | None = None) -> VerifiedFile:
+def _unknown(entry: TreeEntry, scene_id: SceneId | None = None, locked: LockedChecksums | None = None) -> VerifiedFile:
     detail = "not in the index"
     if scene_id is not None:
         detail += ", and the lock file has no checksum to identify it"
     return VerifiedFile(
-        path=entry.path, size=entry.size, held=None, id=scene_id, demand=demand, finding=Finding.UNKNOWN, detail=detail
+        path=entry.path, size=entry.size, recorded=None, id=scene_id, locked=locked, finding=Finding.UNKNOWN,
+        detail=detail,
     )  # fmt: skip
 
 
@@ -338,12 +339,12 @@ def _collect(
 
 
 def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: Filehash) -> VerifiedFile:
-    held, demand = task.held, task.demand
+    recorded, locked = task.recorded, task.locked
 
     def found(finding: Finding, detail: str) -> VerifiedFile:
         size = 0 if entry is None else entry.size
         return VerifiedFile(
-            path=task.path, size=size, held=held, id=task.id, name=task.name, demand=demand, finding=finding,
+            path=task.path, size=size, recorded=recorded, id=task.id, name=task.name, locked=locked, finding=finding,
             detail=detail,
         )  # fmt: skip
 
@@ -351,15 +352,15 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
         return found(Finding.MISSING, "it is not on disk")
     if not entry.is_file:
         return found(Finding.CHANGED, "a symbolic link or a special file is in its place")
-    stated = None if held is None else held.digest
-    size = held.size if held is not None else None if demand is None else demand.size
+    stated = None if recorded is None else recorded.digest
+    size = recorded.size if recorded is not None else None if locked is None else locked.size
     try:
         checked = check(
             task.path, root=str(root), level="crc", size=size, digest=stated,
             filehash="ignore" if filehash == "ignore" else "warn",
         )  # fmt: skip
-        if held is not None and checked.sha256 != held.sha256:
-            return found(*_damage_or_change(root, held, entry))
+        if recorded is not None and checked.sha256 != recorded.sha256:
+            return found(*_damage_or_change(root, recorded, entry))
     except FileNotFoundError:
         return found(Finding.MISSING, "it was deleted while it was verified")
     except OSError as error:
@@ -368,58 +369,58 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
         return found(Finding.CORRUPT, f"it cannot be read: {error}")
     if checked.problems:
         return found(Finding.CORRUPT, "; ".join(checked.problems))
-    if demand is not None and (difference := _difference_from_lock(demand, checked.sha256, checked.size)):
+    if locked is not None and (difference := _difference_from_lock(locked, checked.sha256, checked.size)):
         return found(Finding.CHANGED, difference)
-    proved = demand is not None and demand.sha256 is not None
+    proved = locked is not None and locked.sha256 is not None
     return VerifiedFile(
         path=task.path,
         size=entry.size,
-        held=held,
+        recorded=recorded,
         id=task.id,
         name=task.name,
-        demand=demand,
+        locked=locked,
         level=ProofLevel.DIGEST if proved else checked.level,
         mtime_ns=entry.mtime_ns,
     )
 
 
-def _difference_from_lock(demand: LockedChecksums, sha256: str, size: int) -> str | None:
+def _difference_from_lock(locked: LockedChecksums, sha256: str, size: int) -> str | None:
     """Return how a file differs from the lock file; None if it does not."""
-    if demand.sha256 is not None:
-        return None if sha256 == demand.sha256 else f"its sha256 is {sha256}, the lock file has {demand.sha256}"
-    if demand.size not in (None, size):
-        return f"it has {size} bytes, the lock file has {demand.size}"
+    if locked.sha256 is not None:
+        return None if sha256 == locked.sha256 else f"its sha256 is {sha256}, the lock file has {locked.sha256}"
+    if locked.size not in (None, size):
+        return f"it has {size} bytes, the lock file has {locked.size}"
     return None
 
 
-def _damage_or_change(root: Path, held: LocalScene, entry: TreeEntry) -> tuple[Finding, str]:
+def _damage_or_change(root: Path, recorded: LocalScene, entry: TreeEntry) -> tuple[Finding, str]:
     """Return whether a file is damaged or another whole file, with the reason."""
     wrong = None
-    if held.path.lower().endswith(".zip"):
-        with os.fdopen(safe_tree.open_file(str(root), held.path, os.O_RDONLY), "rb") as file:
+    if recorded.path.lower().endswith(".zip"):
+        with os.fdopen(safe_tree.open_file(str(root), recorded.path, os.O_RDONLY), "rb") as file:
             wrong = zip_problem(file, "crc")
     if wrong is not None:
         return Finding.CORRUPT, f"the zip is damaged: {wrong}"
-    if tree_listing.untouched(entry, held):
+    if tree_listing.untouched(entry, recorded):
         return Finding.CORRUPT, "its bytes are not those that were downloaded, though its size and mtime are"
     return Finding.CHANGED, "it is another file than was downloaded"
 
 
 def observed(
-    report: VerifyReport, held: Mapping[SceneId, LocalScene], partials: Mapping[SceneId, int]
+    report: VerifyReport, recorded: Mapping[SceneId, LocalScene], partials: Mapping[SceneId, int]
 ) -> dict[SceneId, DiskState]:
     """Return the state of each bad scene, from which a repair is planned.
 
     Args:
         report: The findings.
-        held: The scenes in the index.
+        recorded: The scenes in the index.
         partials: For each scene with a partial download, its bytes on disk.
     """
     seen: dict[SceneId, DiskState] = {}
     wrong: dict[SceneId, set[str]] = {}
     for item in report.bad:
         if item.id is not None:
-            whole = held.get(item.id)
+            whole = recorded.get(item.id)
             gone = item.finding is Finding.MISSING and not item.name
             wrong.setdefault(item.id, set()).add(item.name)
             seen[item.id] = DiskState(
@@ -431,6 +432,8 @@ def observed(
     return seen
 
 
-def _without(held: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
+def _without(recorded: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
     """Return a folder whose wrong files have an impossible mtime, so that they are read and not trusted."""
-    return replace(held, files=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in held.files))
+    return replace(
+        recorded, files=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in recorded.files)
+    )

@@ -52,15 +52,17 @@ class Index:
     Args:
         root: The mirror's folder; without an index in it there are no rows.
         check: Look for damage first, which reads the whole file.
-        empty: Do not open the file; only the mirror's orders can be read.
+        damaged: Do not open the file, because it is damaged; there are no rows, only the orders.
 
     Raises:
         ManifestError: The index was written by a newer version.
         IndexDamagedError: It is damaged or of an older format.
     """
 
-    def __init__(self, root: Path, *, check: bool = True, empty: bool = False) -> None:
-        self._open(root, None if empty else open_for_reading(root, check=check))
+    def __init__(self, root: Path, *, check: bool = True, damaged: bool = False) -> None:
+        self.damaged = damaged
+        """Whether the index is empty because the file is damaged, not because the mirror is."""
+        self._open(root, None if damaged else open_for_reading(root, check=check))
 
     def _open(self, root: Path, db: sqlite3.Connection | None) -> None:
         self.path = root / STATE / INDEX
@@ -196,6 +198,7 @@ class WritableIndex(Index):
         """Do not raise if a row does not fit on the disk, but set `unwritten`: the folder has what the index lacks."""
         self.unwritten = False
         """Whether a row was skipped because the disk is full."""
+        self.damaged = False
         self._db = open_for_writing(root)
         self._open(root, self._db)
 

@@ -84,8 +84,8 @@ class MirrorState:
     def _instead(self, error: IndexDamagedError, *, write: bool) -> Index:
         """Open a new index in place of a damaged one."""
         if not write and not self._locked:
-            index = Index(self.root, empty=True)
-            index.warnings.append(f"{error}{WILL_REBUILD}")
+            index = Index(self.root, damaged=True)
+            index.warnings.insert(0, f"{error}{WILL_REBUILD}")
             return index
         warning = f"{error}; it was put aside as {replace_index(self.root)} and is rebuilt from the folder"
         self._rebuilt.append(warning)

@@ -33,6 +33,9 @@ GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
 _NAME_MAX = 255
 
+Replace = bool | tuple[int, int]
+"""What a rename may replace: nothing, anything, or only a file of this size and mtime (nanoseconds)."""
+
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +140,19 @@ def open_file(root: str, relative: str, flags: int, mode: int = 0o666) -> int:
             ) from error
 
 
+def create(here: int, name: str) -> int:
+    """Create a file in an open folder of the state folder, and remove an old one first; the caller closes it.
+
+    The old file may have a second name elsewhere, and keeps its bytes; opening does not wait for a pipe.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE_FLAGS
+    try:
+        return os.open(name, flags, 0o666, dir_fd=here)
+    except FileExistsError:
+        os.unlink(name, dir_fd=here)
+        return os.open(name, flags, 0o666, dir_fd=here)
+
+
 def names(root: str, relative: str) -> list[str]:
     """Return the names in a folder below the root, sorted.
 
@@ -178,24 +194,25 @@ def exists(folder: int, name: str) -> bool:
 # -- moving ------------------------------------------------------------------------------------------------------------
 
 
-def place(root: str, part: str, final: str, *, replace: bool = False) -> os.stat_result:
+def place(root: str, part: str, final: str, *, replace: Replace = False) -> os.stat_result:
     """Rename a finished file to its final name, atomically; return its status.
 
-    With `replace` a file or link of that name is replaced; the link is not followed.
+    With `replace` a file or link of that name is replaced; the link is not followed. With the size and mtime of a file
+    only that file is replaced.
 
     Raises:
-        FileExistsError: The name exists and `replace` is not set.
+        FileExistsError: The name exists and may not be replaced.
         TransferError: A component of either path is a symbolic link or not a folder.
     """
     with parent(root, part) as (here, source), parent(root, final, create=True) as (there, target):
         return place_at(here, source, there, target, replace=replace)
 
 
-def place_at(here: int, source: str, there: int, target: str, *, replace: bool) -> os.stat_result:
+def place_at(here: int, source: str, there: int, target: str, *, replace: Replace) -> os.stat_result:
     """Do what `place` does, between two open folders.
 
     Raises:
-        FileExistsError: The name exists and `replace` is not set.
+        FileExistsError: The name exists and may not be replaced.
         FileNotFoundError: `source` does not exist, or the folder `there` was deleted.
     """
     try:
@@ -290,8 +307,8 @@ def link(root: str, old: str, new: str) -> os.stat_result:
         return os.stat(target, dir_fd=there, follow_symlinks=False)
 
 
-def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -> None:
-    if replace:
+def _rename(here: int, source: str, there: int, target: str, *, replace: Replace) -> None:
+    if replace is True or (replace and _is_unchanged(there, target, replace)):
         with _permission_in_words(there, target):
             os.replace(source, target, src_dir_fd=here, dst_dir_fd=there)
         return
@@ -318,6 +335,15 @@ def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -
             with suppress(OSError):
                 os.unlink(target, dir_fd=there)
             raise
+
+
+def _is_unchanged(there: int, name: str, known: tuple[int, int]) -> bool:
+    """Return whether the file of this name still has its size and mtime."""
+    try:
+        found = os.stat(name, dir_fd=there, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return modes.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns) == known
 
 
 def _finish_move(here: int, source: str, there: int, target: str) -> bool:

@@ -1,6 +1,7 @@
 """The lock of a manifest on disk: where it is, reading it, and writing it as a whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,3 +57,26 @@ def write_lock(manifest: "Manifest", lock: "Lock") -> None:
 
     with writing_whole(lock_path(manifest.source)) as file:
         file.writelines(line.encode() for line in lines(lock))
+
+
+def check_output(file: str | os.PathLike[str], manifest: "Manifest") -> None:
+    """Check that a file to write is not the manifest, its lock file, or a file of the mirror.
+
+    Raises:
+        ManifestError: It is one of them.
+    """
+    from sedas_sync.errors import SedasSyncError  # noqa: PLC0415
+    from sedas_sync.files.safe_tree import STATE  # noqa: PLC0415
+    from sedas_sync.model.assets import paths_on_disk  # noqa: PLC0415  # see above
+    from sedas_sync.state.index import Index  # noqa: PLC0415
+
+    target, source = Path(os.path.realpath(file)), Path(manifest.source)
+    root = Path(os.path.realpath(source.parent / manifest.mirror.path))
+    known = {Path(os.path.realpath(name)) for name in (source, source.with_suffix(".lock"))}
+    if root in target.parents and target.exists():
+        with suppress(SedasSyncError), Index(root) as index:
+            known |= {root / path for scene in index.local_scenes() for path in paths_on_disk(scene)}
+    if target in known or root / STATE in (target, *target.parents):
+        raise ManifestError(
+            f"{file}: is a file of the mirror, its manifest or its lock, and is left as it is; name another file"
+        )

@@ -36,8 +36,6 @@ _NAME_MAX = 255
 Replace = bool | tuple[int, int]
 """What a rename may replace: nothing, anything, or only a file of this size and mtime (nanoseconds)."""
 
-# -- opening -----------------------------------------------------------------------------------------------------------
-
 
 def parts(relative: str) -> list[str]:
     """Split a relative path into its components.
@@ -189,9 +187,6 @@ def exists(folder: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-# -- moving ------------------------------------------------------------------------------------------------------------
 
 
 def place(root: str, part: str, final: str, *, replace: Replace = False) -> os.stat_result:
@@ -418,9 +413,6 @@ def user(uid: int) -> str:
         return str(uid)
 
 
-# -- deleting ----------------------------------------------------------------------------------------------------------
-
-
 def remove(root: str, relative: str) -> None:
     """Delete a regular file and the folders that this leaves empty, never the root.
 
@@ -485,9 +477,6 @@ def _remove_empty_folders(root: str, relative: str) -> None:
             drop_folder(root, "/".join(names[:depth]))
         except (OSError, TransferError):
             return
-
-
-# -- the disk ----------------------------------------------------------------------------------------------------------
 
 
 def sync(root: str, relative: str) -> None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.directory_config import DirectoryConfig
 from sedas_sync.archives.stac import kind as stac
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, BrokenTypeError, flat_filters
+from sedas_sync.manifest import ArchiveConfig, TransferConfig, WebArchiveConfig
+from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError, flat_filters
+from sedas_sync.manifest.tables import ApiUrl, TrustedHosts
 from sedas_sync.model.scene import Reach, Sensor
 from sedas_sync.net.credentials import VARIABLES as SEDAS_VARIABLES
 
@@ -43,7 +45,7 @@ class Opening:
     """What an archive is opened with: its table of the manifest, and the world around it."""
 
     config: ArchiveConfig
-    """Its own keys are in `options`."""
+    """Of the type's `config` model."""
     kind: ArchiveType
     key: str = "archive"
     """Its key in the manifest."""
@@ -77,12 +79,20 @@ class Opening:
         from sedas_sync.net import credentials  # noqa: PLC0415  # only where somebody logs in
 
         return credentials.find(
-            host or urlsplit(self.config.url or "").hostname or "",
+            host or urlsplit(self.config.address or "").hostname or "",
             prompt=self.prompt,
             variables=self.kind.variables,
             also=also,
             alone=self.alone,
         )
+
+
+class SedasConfig(WebArchiveConfig):
+    """The table of an archive of type `sedas`."""
+
+    url: ApiUrl = "https://geobrowser.satapps.org/api/"
+    # The service sends files from another host than that of its API (seen in answers of 2019 and 2020).
+    trusted_hosts: TrustedHosts = ("*.satapps.org",)
 
 
 _SEDAS_FILTER_SENSORS: Mapping[str, Sensor] = {
@@ -100,9 +110,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
         ArchiveType(
             name="sedas",
             opener="sedas_sync.archives.sedas.archive:open_archive",
-            url="https://geobrowser.satapps.org/api/",
-            # The service's bytes come from another host than its API (seen in saved answers of 2019 and 2020).
-            trusted_hosts=("*.satapps.org",),
+            config=SedasConfig,
             variables=SEDAS_VARIABLES,
             filters=flat_filters,
             filter_sensors=_SEDAS_FILTER_SENSORS,
@@ -110,7 +118,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
         ArchiveType(
             name="sandbox",
             opener="sedas_sync.archives.sandbox:open_archive",
-            place=None,
+            config=ArchiveConfig,
             filters=flat_filters,
             filter_sensors=_SEDAS_FILTER_SENSORS,
         ),
@@ -118,24 +126,7 @@ BUILT_IN: Mapping[str, ArchiveType] = {
         ArchiveType(
             name="directory",
             opener="sedas_sync.archives.directory:open_archive",
-            place="path",
-            # What an index says of bytes is of the file itself, never of something that was packed otherwise.
-            filehash="enforce",
-            keys={
-                "path": ArchiveKey(
-                    read=fields.text,
-                    about="the folder, relative to the manifest",
-                    required=True,
-                    schema={"type": "string"},
-                ),
-                "link": ArchiveKey(
-                    read=fields.choice("auto", "hard", "reflink", "copy"),
-                    about="how files are taken from it",
-                    default="auto",
-                    selects=False,
-                    schema={"enum": ["auto", "hard", "reflink", "copy"]},
-                ),
-            },
+            config=DirectoryConfig,
         ),
         stac.KIND,
     )
@@ -248,7 +239,9 @@ def open_archive(opening: Opening) -> "Archive":
             f"the archive {opening.key!r} of type {opening.kind.name} is none: what its package opens "
             f"({type(archive).__name__}) lacks {', '.join(missing)}"
         )
-    reach = Reach(api=opening.config.url or "", trusted_hosts=opening.config.trusted_hosts)
+    config = opening.config
+    trusted_hosts = config.trusted_hosts if isinstance(config, WebArchiveConfig) else ()
+    reach = Reach(api=config.address or "", trusted_hosts=trusted_hosts)
     guarded = GuardedArchive(archive, opening.kind.name, reach)
     opening.stack.callback(guarded.close)
     return guarded

@@ -1,180 +1,350 @@
-"""Readers of single values of a manifest.
+"""Types of the values in a manifest.
 
-Each takes a value as TOML gives it and returns it in the form the program uses, or raises a ValueError that
-says what is allowed ("must be …"); never a TypeError, since a wrong type is a mistake in a file here. TOML
-has true types, so nothing is converted between them: a text is no number, and neither is true.
+Each type is an `Annotated` for a field of a table model (`tables`). pydantic checks numbers and lists. A type with a
+syntax of its own, such as a date or a size, has a `Reader`: a function, the allowed values in words, and their JSON
+Schema, side by side. The words are used in error messages ("must be …") and in the reference.
+
+TOML has true types, so nothing is converted between them: a text is not a number, and `true` is not 1.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Annotated, Any, get_args
 
-from sedas_sync.model.path_template import Layout
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
+from sedas_sync.manifest import hosts, units
+from sedas_sync.manifest.dates import DATES, DateSpec
+from sedas_sync.model.path_template import FIELDS, Layout
+
+Schema = dict[str, Any]
+"""A JSON Schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Annotation for a type that pydantic does not know."""
+
+    read: Callable[[Any], Any]
+    """Returns the program's form of a TOML value. Raises a ValueError; its text, if any, replaces "must be …"."""
+    allowed: str
+    """The allowed values in words; completes "must be …"."""
+    schema: Mapping[str, Any] = field(hash=False)
+    """The allowed values as JSON Schema."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
+        return {"title": self.allowed, **self.schema}
+
+
+class AnyCase:
+    """Annotation for a Literal whose words are accepted in any letter case."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        words: dict[str, str] = {word.lower(): word for word in get_args(source)}
+
+        def read(value: Any) -> str:
+            if isinstance(value, str) and value.strip().lower() in words:
+                return words[value.strip().lower()]
+            raise ValueError
+
+        allowed = {
+            "title": f"one of {', '.join(words)}",
+            "anyOf": [{"enum": list(words)}, {"type": "string", "pattern": rf"^\s*(?:{any_case(words)})\s*$"}],
+        }
+        return core_schema.no_info_plain_validator_function(
+            read, metadata={"pydantic_js_functions": [lambda _schema, _handler: allowed]}
+        )
+
+
+def any_case(words: Collection[str]) -> str:
+    """Return a pattern for JSON Schema that matches each of the words in any letter case."""
+
+    def either(letter: str) -> str:
+        return f"[{letter.upper()}{letter.lower()}]" if letter.isalpha() else letter
+
+    return "|".join("".join(map(either, word)) for word in words)
+
+
+# ------------------------------------------------------------------------------------------------ numbers
+
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, title="a percentage, a number from 0 to 100")]
+# Range errors are left to the geometry, which can tell whether latitude and longitude are swapped.
+Degrees = Annotated[
+    float, Field(allow_inf_nan=False), WithJsonSchema({"type": "number", "minimum": -180, "maximum": 180})
+]
+BoundingBox = Annotated[
+    tuple[Degrees, ...],
+    Field(min_length=4, max_length=4, strict=False, title="a list of 4 numbers: west, south, east, north"),
+]
+Position = Annotated[
+    tuple[Degrees, ...],
+    Field(min_length=2, max_length=2, strict=False, title="a list of 2 numbers: longitude, latitude"),
+]
+
+
+# -------------------------------------------------------------------------------------------------- texts
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, str) and value.strip() and value.isprintable():
+        return value.strip()
+    raise ValueError
+
+
+def _document(value: Any) -> str:
+    if isinstance(value, str) and value.strip():
+        return value
+    raise ValueError
+
+
+def _lines(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError  # noqa: TRY004 - a wrong type in a file is not a programming error
+    return tuple(map(_line, value))
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = _lines(value) if isinstance(value, list) else (_line(value),)
+    if not names:
+        raise ValueError
+    return tuple(dict.fromkeys(names))
+
+
+_LINE: Schema = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"}
+
+Line = Annotated[str, Reader(_line, "a text on one line, not empty", _LINE)]
+Document = Annotated[str, Reader(_document, "a text, not empty", {"type": "string", "pattern": r"\S"})]
+Lines = Annotated[
+    tuple[str, ...], Reader(_lines, "a list of texts, none of them empty", {"type": "array", "items": _LINE})
+]
+Names = Annotated[
+    tuple[str, ...],
+    Reader(
+        _names,
+        "a name, or a list of at least one name, none of them empty",
+        {"anyOf": [_LINE, {"type": "array", "items": _LINE, "minItems": 1}]},
+    ),
+]
+"""Names without duplicates."""
+
+
+def _wkt_schema() -> Schema:
+    return {"type": "string", "pattern": rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION'])})"}
+
+
+def _file_schema() -> Schema:
+    endings = any_case(["geojson", "json", "wkt", "gpkg", "shp", "zip"])
+    return {"type": "string", "pattern": rf"^[^\x00-\x1f\x7f]*\.(?:{endings})\s*$"}
+
+
+Wkt = Annotated[str, Reader(_document, "a text, not empty", _wkt_schema())]
+AoiFile = Annotated[str, Reader(_line, "a text on one line, not empty", _file_schema())]
+
+
+def _layout(value: Any) -> Layout:
+    text = _line(value)
+    try:
+        return Layout.parse(text)
+    except ValueError as error:
+        raise ValueError(f"this layout cannot be used: {error}") from None
+
+
+def _layout_schema() -> Schema:
+    plain = "|".join(name for name in FIELDS if name not in ("start", "stop"))
+    part = rf"[^{{}}\\]|\{{\{{|\}}\}}|\{{(?:{plain})\}}|\{{(?:start|stop)(?::[^{{}}\\]+)?\}}"
+    return {"type": "string", "pattern": rf"^(?!\s*/)(?=.*\{{id\}})(?:{part})+$"}
+
+
+PathLayout = Annotated[Layout, Reader(_layout, "a template such as '{start:%Y}/{id}'", _layout_schema())]
+
+
+# ------------------------------------------------------------------------------------- archives and hosts
+
+
+def _address(value: Any) -> str:
+    return hosts.url(_line(value))
+
+
+def _trusted_hosts(value: Any) -> tuple[str, ...]:
+    return tuple(map(hosts.trusted_host, _lines(value)))
+
+
+Address = Annotated[
+    str,
+    Reader(
+        _address,
+        "an https address, or an http address of this machine",
+        {
+            "type": "string",
+            "pattern": r"^\s*(?:https://[^\s\\@?#]+"
+            r"|http://(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?(?:/[^\s\\@?#]*)?)\s*$",
+        },
+    ),
+]
+TrustedHosts = Annotated[
+    tuple[str, ...], Reader(_trusted_hosts, "a list of host names", {"type": "array", "items": _LINE})
+]
+"""Exact names or `*.example.org`, in lower case."""
+
+
+# ----------------------------------------------------------------------------- times, sizes and durations
+
+_DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?"
+_DATES: Schema = {
+    "anyOf": [
+        {"enum": ["today", "now"]},
+        {"type": "string", "pattern": rf"^\s*(?:{any_case(['today', 'now'])})\s*$"},
+        {"type": "string", "pattern": r"^\s*-\s*\d{1,7}\s*[hdwHDW]\s*$"},
+        {"type": "string", "pattern": rf"^\s*{_DATE}(?:[Tt ]{_TIME})?\s*$"},
+    ]
+}
+
+Start = Annotated[DateSpec, Reader(lambda value: DateSpec.parse(value, "start"), DATES, _DATES)]
+End = Annotated[DateSpec, Reader(lambda value: DateSpec.parse(value, "end"), DATES, _DATES)]
+Size = Annotated[
+    int,
+    Reader(
+        units.size,
+        units.SIZES,
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(?:\.\d+)?\s*(?:(?:[kKMGT]i?)?B(?:/s)?)?\s*$"},
+            ]
+        },
+    ),
+]
+"""Bytes."""
+Duration = Annotated[
+    float,
+    Reader(
+        units.duration,
+        units.DURATIONS,
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*(?:\d+(?:\.\d+)?[dhms])+\s*$"},
+            ]
+        },
+    ),
+]
+"""Seconds."""
+
+
+def _segments(value: Any) -> int | None:
+    if value == "auto":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 16:  # noqa: PLR2004 - as in its schema
+        return value
+    raise ValueError
+
+
+Segments = Annotated[
+    int | None,
+    Reader(
+        _segments,
+        '"auto" or a whole number from 1 to 16',
+        {"anyOf": [{"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": 16}]},
+    ),
+]
+"""None is "auto"."""
+
+
+# --------------------------------------------------------------------------------------- rules of datasets
 
 _CHANNELS = ("HH", "HV", "VH", "VV")
+_CHANNEL = f"(?:{any_case(_CHANNELS)})"
 _TILE = re.compile(r"T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])", re.IGNORECASE)
-_PRODUCT = re.compile(r"[^\s/\\*?\x00-\x1f\x7f]+")
+_TILE_SCHEMA: Schema = {
+    "type": "string",
+    "pattern": r"^\s*[Tt]?(?:0?[1-9]|[1-5][0-9]|60)[C-HJ-NP-Xc-hj-np-x][A-HJ-NP-Za-hj-np-z][A-HJ-NP-Va-hj-np-v]\s*$",
+}
+_SCENE_ID = re.compile(r"[^\s/\\*?\x00-\x1f\x7f]+")
 _ENDINGS = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
 
 
-def text(value: Any) -> str:
-    """A text that says something, on one line."""
-    if isinstance(value, str) and value.strip() and value.isprintable():
-        return value.strip()
-    raise ValueError("must be a text that is not empty, on one line")
+def _channels(value: Any) -> tuple[str, ...]:
+    channels = re.split(r"[\s+/,&]+", value.strip().upper()) if isinstance(value, str) else []
+    if not channels or not set(channels) <= set(_CHANNELS):
+        raise ValueError
+    return tuple(dict.fromkeys(channels))
 
 
-def document(value: Any) -> str:
-    """A text that says something, on as many lines as it likes."""
-    if isinstance(value, str) and value.strip():
-        return value
-    raise ValueError("must be a text that is not empty")
-
-
-def number(value: Any) -> float:
-    """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-        raise ValueError("must be a number")
-    return float(value)
-
-
-def above_zero(value: Any) -> float:
-    """A finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value) or value <= 0:
-        raise ValueError("must be a number above 0")
-    return float(value)
-
-
-def percent(value: Any) -> float:
-    """A percentage."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:  # noqa: PLR2004 - a percentage
-        raise ValueError("must be a percentage, a number from 0 to 100")
-    return float(value)
-
-
-def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
-    """A reader of whole numbers between two bounds, both included."""
-    bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
-
-    def read(value: Any) -> int:
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        if not fits or (most is not None and value > most):
-            raise ValueError(f"must be a whole number {bounds}")
-        return int(value)
-
-    return read
-
-
-def choice(*allowed: str) -> Callable[[Any], str]:
-    """A reader of one of several words, in any letter case."""
-
-    def read(value: Any) -> str:
-        if isinstance(value, str) and value.strip().lower() in allowed:
-            return value.strip().lower()
-        raise ValueError(f"must be one of {', '.join(allowed)}")
-
-    return read
-
-
-def numbers(count: int, what: str) -> Callable[[Any], tuple[float, ...]]:
-    """A reader of a list of so many finite numbers."""
-
-    def read(value: Any) -> tuple[float, ...]:
-        if not isinstance(value, list) or len(value) != count:
-            raise ValueError(f"must be a list of {count} numbers: {what}")
-        try:
-            return tuple(number(item) for item in value)
-        except ValueError:
-            raise ValueError(f"must be a list of {count} numbers: {what}") from None
-
-    return read
-
-
-def texts(value: Any) -> tuple[str, ...]:
-    """A list of texts, each of which says something."""
-    if not isinstance(value, list):
-        raise ValueError("must be a list of texts")  # noqa: TRY004 - see the module's docstring
-    try:
-        return tuple(text(item) for item in value)
-    except ValueError:
-        raise ValueError("must be a list of texts, none of them empty") from None
-
-
-def names(value: Any) -> tuple[str, ...]:
-    """A name or a list of at least one, without repetition."""
-    found = texts(value) if isinstance(value, list) else (text(value),)
-    if not found:
-        raise ValueError("must be a name or a list of at least one name")
-    return tuple(dict.fromkeys(found))
-
-
-def products(value: Any) -> tuple[str, ...]:
-    """A list of at least one product id, without repetition; `.SAFE` and `.zip` at the end are cut off."""
-    found = [_ENDINGS.sub("", item) for item in texts(value)]
-    if not found or not all(_PRODUCT.fullmatch(item) for item in found):
-        raise ValueError("must be a list of at least one full product id (wildcards belong in exclude)")
-    return tuple(dict.fromkeys(found))
-
-
-def orbit_direction(value: Any) -> str:
-    """ASCENDING or DESCENDING."""
-    return choice("ascending", "descending")(value).upper()
-
-
-def polarisation(value: Any) -> tuple[str, ...]:
-    """Channels such as `VV+VH`, also with `/`, `,` or spaces between them, in the order given."""
-    found = re.split(r"[\s+/,&]+", value.strip().upper()) if isinstance(value, str) else []
-    if not found or not set(found) <= set(_CHANNELS):
-        raise ValueError(f"must be channels such as 'VV' or 'VV+VH', out of {', '.join(_CHANNELS)}")
-    return tuple(dict.fromkeys(found))
-
-
-def tiles(value: Any) -> tuple[str, ...]:
-    """A Sentinel-2 tile of the military grid (MGRS) or a list of them: `30UXC`, also `T30UXC`."""
-    found = [_TILE.fullmatch(item.strip()) if isinstance(item, str) else None for item in _listed(value)]
+def _tiles(value: Any) -> tuple[str, ...]:
+    tiles = value if isinstance(value, list) else [value]
+    found = [_TILE.fullmatch(tile.strip()) if isinstance(tile, str) else None for tile in tiles]
     matches = [match for match in found if match]
     if not matches or len(matches) < len(found):
-        raise ValueError("must be an MGRS tile such as '30UXC' (zone, band, square), or a list of them")
+        raise ValueError
     return tuple(dict.fromkeys(f"{int(match[1]):02d}{match[2].upper()}" for match in matches))
 
 
-def segments(value: Any) -> int | None:
-    """Connections a scene may be split over; None is "auto"."""
-    if value == "auto":
-        return None
-    try:
-        return whole(1, 16)(value)
-    except ValueError:
-        raise ValueError('must be "auto" or a whole number from 1 to 16') from None
+def _scene_ids(value: Any) -> tuple[str, ...]:
+    ids = [_ENDINGS.sub("", item) for item in _lines(value)]
+    if not ids or not all(map(_SCENE_ID.fullmatch, ids)):
+        raise ValueError
+    return tuple(dict.fromkeys(ids))
 
 
-def filters(value: Any) -> Mapping[str, Any]:
-    """A table of the archive's own filters: texts, finite numbers, true, false, and lists and tables of them."""
+Polarisation = Annotated[
+    tuple[str, ...],
+    Reader(
+        _channels,
+        f"channels such as 'VV' or 'VV+VH', out of {', '.join(_CHANNELS)}",
+        {"type": "string", "pattern": rf"^\s*{_CHANNEL}(?:[\s+/,&]+{_CHANNEL})*\s*$"},
+    ),
+]
+"""Channels in the order of the manifest, without duplicates. `+`, `/`, `,`, `&` and spaces separate them."""
+Tiles = Annotated[
+    tuple[str, ...],
+    Reader(
+        _tiles,
+        "an MGRS tile such as '30UXC' (zone, band, square), or a list of them",
+        {"anyOf": [_TILE_SCHEMA, {"type": "array", "items": _TILE_SCHEMA, "minItems": 1}]},
+    ),
+]
+"""MGRS tiles without a leading T and with two digits, without duplicates."""
+SceneIds = Annotated[
+    tuple[str, ...],
+    Reader(
+        _scene_ids,
+        "a list of at least one full scene id (wildcards belong in exclude)",
+        {"type": "array", "items": {"type": "string", "pattern": r"^\s*[^\s/\\*?]+\s*$"}, "minItems": 1},
+    ),
+]
+"""Scene ids without duplicates and without `.SAFE` or `.zip` at the end."""
+
+
+def _filters(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("must be a table such as { maxCloudPercent = 50 }")  # noqa: TRY004 - as above
+        raise ValueError  # noqa: TRY004 - a wrong type in a file is not a programming error
     for name, item in value.items():
-        if not _is_plain_tree(item):
-            raise ValueError(f"must hold texts, numbers, true or false, but its {name!r} does not")
-        if name.endswith("Percent"):
-            try:
-                percent(item)
-            except ValueError as error:
-                raise ValueError(f"its {name} {error}") from None
-    return cast(Mapping[str, Any], _frozen(value))
+        if not _is_plain(item):
+            raise ValueError(f"must contain texts, numbers, true or false, but its {name!r} does not")
+        is_number = isinstance(item, int | float) and not isinstance(item, bool)
+        if name.endswith("Percent") and not (is_number and 0 <= item <= 100):  # noqa: PLR2004 - a percentage
+            raise ValueError(f"its {name} must be a percentage, a number from 0 to 100")
+    return MappingProxyType({name: _frozen(item) for name, item in value.items()})
 
 
-def layout(value: Any) -> Layout:
-    """A template of paths below the mirror."""
-    try:
-        return Layout.parse(text(value))
-    except ValueError as error:
-        raise ValueError(f"this layout cannot be: {error}") from None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _is_plain(value: Any) -> bool:
+    """Whether a value consists of texts, finite numbers, booleans, and lists and tables of them."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return isfinite(value)
+    return isinstance(value, str | int)
 
 
 def _frozen(value: Any) -> Any:
@@ -183,18 +353,16 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _is_plain_tree(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain_tree, value.values()))
-    return all(map(_is_plain_tree, value)) if isinstance(value, list) else _is_plain(value)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | bool) or (isinstance(value, int | float) and _is_finite(value))
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return isfinite(value)
-    except OverflowError:
-        return False
+Filters = Annotated[
+    Mapping[str, Any],
+    Reader(
+        _filters,
+        "a table such as { maxCloudPercent = 50 }",
+        {
+            "type": "object",
+            "patternProperties": {"Percent$": {"type": "number", "minimum": 0, "maximum": 100}},
+            "additionalProperties": {"type": ["string", "number", "boolean", "array", "object"]},
+        },
+    ),
+]
+"""Read-only; lists become tuples."""

@@ -83,7 +83,7 @@ def test_without_the_package_the_type_is_not_known(workspace):
     manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "https://example.org/i"\n{DATASET}')
     ran = workspace.run("validate")
     assert ran.code == 2
-    assert "which is no known type" in ran.err
+    assert "which is not a known type" in ran.err
 
 
 def test_a_package_that_cannot_be_imported_is_said_and_no_traceback(installed, index, workspace, tmp_path):
@@ -111,7 +111,6 @@ def test_a_package_that_fails_under_way_is_named_and_no_traceback(installed, ind
     for link in installed.glob("*.dist-info"):
         (broken / link.name).symlink_to(link)
     source = (EXAMPLE / "sedas_sync_json_index.py").read_text()
-    assert "fields.text" in source
     (broken / "sedas_sync_json_index.py").write_text(
         source.replace("def locate(", "def locate(self, *_, **__):\n        raise RuntimeError('boom')\n\n    def old(")
     )
@@ -128,7 +127,9 @@ def test_a_reader_of_a_key_that_fails_is_a_mistake_of_the_manifest(installed, in
     for link in installed.glob("*.dist-info"):
         (broken / link.name).symlink_to(link)
     source = (EXAMPLE / "sedas_sync_json_index.py").read_text()
-    (broken / "sedas_sync_json_index.py").write_text(source.replace("read=fields.text", "read=lambda value: 1 / 0"))
+    assert "Field(description" in source
+    failing = source.replace("Field(description", "AfterValidator(lambda value: 1 / 0), Field(description")
+    (broken / "sedas_sync_json_index.py").write_text(f"from pydantic import AfterValidator\n{failing}")
     manifest = workspace.path / "manifest.toml"
     manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "{index}"\nonly = "A*"\n{DATASET}')
     ran = workspace.run("validate", PYTHONPATH=str(broken))

@@ -4,47 +4,44 @@
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter, ValidationError
 from shapely import box
 
 from sedas_sync import manifest
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import DateSpec, dates, fields, hosts, units
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, any_filters
+from sedas_sync.manifest import ArchiveConfig, DateSpec, WebArchiveConfig, dates, fields, hosts, units
+from sedas_sync.manifest.archive_types import ArchiveType, any_filters
 
 NOW = datetime(2019, 6, 15, 13, 30, 45, 678, tzinfo=UTC)
 SQUARE = box(0, 0, 1, 1)
 
 
-def _no_two_words(config):
-    if config.options["words"] == ("two",) and config.options["number"] == 2:
-        yield "number", 'is 2, and words is "two" already'
+class WordsConfig(WebArchiveConfig):
+    LOCK_IGNORES = frozenset({"number"})
+
+    words: fields.Lines = ()
+    number: Annotated[int, Field(ge=1)] = 1
+
+    def mistakes(self):
+        if self.words == ("two",) and self.number == 2:
+            yield "number", 'is 2, and words is "two" already'
+
+
+class FolderConfig(ArchiveConfig):
+    path: Annotated[fields.Line, Field(description="The folder.")]
 
 
 TYPES = {
     "sedas": BUILT_IN["sedas"],
     "sandbox": BUILT_IN["sandbox"],
-    "stac": ArchiveType(
-        name="stac",
-        opener="-",
-        filters=any_filters,
-        keys={
-            "words": ArchiveKey(read=fields.texts, about="words", default=()),
-            "number": ArchiveKey(read=fields.whole(1), about="a number", default=1, selects=False),
-        },
-        check=_no_two_words,
-    ),
-    "directory": ArchiveType(
-        name="directory",
-        opener="-",
-        place="path",
-        keys={"path": ArchiveKey(read=fields.text, about="the folder", required=True)},
-        cannot=frozenset({"orbit_direction"}),
-    ),
+    "stac": ArchiveType(name="stac", opener="-", filters=any_filters, config=WordsConfig),
+    "directory": ArchiveType(name="directory", opener="-", config=FolderConfig, cannot=frozenset({"orbit_direction"})),
 }
 EXAMPLE = """
 version = 1                       # of the manifest format; required
@@ -153,8 +150,6 @@ def test_the_example_says_what_it_says():
         "url": "https://geobrowser.satapps.org/api/",
         "trusted_hosts": ("*.satapps.org",),
         "filehash": "warn",
-        "options": {},
-        "meaning": {},
     }
     assert m.mirror.path == "scenes"
     assert m.mirror.layout.template == "{id}"
@@ -327,11 +322,11 @@ def test_transfer_settings_are_in_base_units(line, field, value):
 # -------------------------------------------------------------------------------- what is caught offline
 
 SECRET = (
-    "a secret has no place in a manifest (its value is not shown); credentials come from SEDAS_USERNAME and "
+    "a manifest must not contain secrets (its value is not shown); credentials come from SEDAS_USERNAME and "
     "SEDAS_PASSWORD, from netrc, or from the system keyring, never from a manifest"
 )
 USER_IN_URL = (
-    "an address must not hold a user name or password (its value is not shown); credentials come from "
+    "an address must not contain a user name or password (its value is not shown); credentials come from "
     "SEDAS_USERNAME and SEDAS_PASSWORD, from netrc, or from the system keyring, never from a manifest"
 )
 DATE = (
@@ -358,7 +353,7 @@ WRONG = [
     (DATASET + "[transfer]\njob = 1", "transfer.job: unknown key; did you mean jobs?"),
     (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nradius = 1", "aoi.x.radius: unknown key; did you mean radius_km?"),
     # the format's version
-    (DATASET.removeprefix("version = 1"), "version: missing; version = 1 belongs at the top of a manifest"),
+    (DATASET.removeprefix("version = 1"), "version: missing; add version = 1 at the top of the manifest"),
     (DATASET.replace("version = 1", "version = 2"), "version: found 2; this program reads version 1"),
     (DATASET.replace("version = 1", "version = true"), "version: found true; this program reads version 1"),
     (DATASET.replace("version = 1", "version = '1'"), 'version: found "1"; this program reads version 1'),
@@ -367,18 +362,18 @@ WRONG = [
     (START + "[dataset]", "dataset: missing; a manifest needs at least one [dataset.NAME]"),
     ("dataset = 3\n" + START, "dataset: found 3; must be a table"),
     (START + "[dataset]\nd = 3", "dataset.d: found 3; must be a table"),
-    (START + "[dataset.d]", "dataset.d: has neither aoi nor products; one of them is needed"),
+    (START + "[dataset.d]", "dataset.d: has neither aoi nor products; one of them is required"),
     (START + '[dataset.d]\naoi = "here"', "dataset.d.start: missing; a dataset with an AOI needs a start"),
     (START + '[dataset."d/e"]\naoi = "here"\nstart = 2019-01-01',
      "dataset.\"d/e\": a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'"),
     # AOIs that are named
-    (DATASET.replace('aoi = "here"', 'aoi = "hree"'), 'dataset.d.aoi: found "hree", which is no AOI of this manifest; did you mean here?'),
-    (DATASET.replace('aoi = "here"', 'aoi = "x"'), 'dataset.d.aoi: found "x", which is no AOI of this manifest; known here: here'),
+    (DATASET.replace('aoi = "here"', 'aoi = "hree"'), 'dataset.d.aoi: found "hree", which is not an AOI of this manifest; did you mean here?'),
+    (DATASET.replace('aoi = "here"', 'aoi = "x"'), 'dataset.d.aoi: found "x", which is not an AOI of this manifest; known here: here'),
     ('version = 1\n[dataset.d]\naoi = "x"\nstart = 2019-01-01',
-     'dataset.d.aoi: found "x", which is no AOI of this manifest; there is no [aoi.NAME] table'),
-    (DATASET.replace('aoi = "here"', "aoi = []"), "dataset.d.aoi: found []; must be a name or a list of at least one name"),
-    (DATASET.replace('aoi = "here"', "aoi = 5"), "dataset.d.aoi: found 5; must be a text that is not empty, on one line"),
-    (DATASET.replace('aoi = "here"', 'aoi = ["here", ""]'), 'dataset.d.aoi: found ["here", ""]; must be a list of texts, none of them empty'),
+     'dataset.d.aoi: found "x", which is not an AOI of this manifest; there is no [aoi.NAME] table'),
+    (DATASET.replace('aoi = "here"', "aoi = []"), "dataset.d.aoi: found []; must be a name, or a list of at least one name, none of them empty"),
+    (DATASET.replace('aoi = "here"', "aoi = 5"), "dataset.d.aoi: found 5; must be a name, or a list of at least one name, none of them empty"),
+    (DATASET.replace('aoi = "here"', 'aoi = ["here", ""]'), 'dataset.d.aoi: found ["here", ""]; must be a name, or a list of at least one name, none of them empty'),
     # dates
     (DATASET + "end = 2019-04-29", 'dataset.d.end: is "2019-04-29", before the start "2019-04-30"'),
     (DATASET + "end = 2019-04-29T23:59:59+00:00", 'dataset.d.end: is "2019-04-29", before the start "2019-04-30"'),
@@ -391,10 +386,10 @@ WRONG = [
     (DATASET + "end = 20190430", f"dataset.d.end: found 20190430; {DATE}"),
     (DATASET + "end = 0001-01-01T00:00:00+10:00", f"dataset.d.end: found 0001-01-01T00:00:00+10:00; {DATE}"),
     # AOIs
-    (DATASET + "[aoi.x]", "aoi.x: says nowhere where it is; it needs exactly one of wkt, file, bbox, point"),
+    (DATASET + "[aoi.x]", "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point"),
     (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nfile = 'a.wkt'", "aoi.x: has file and bbox; it needs exactly one of wkt, file, bbox, point"),
     (DATASET + "[aoi.x]\npoint = [0, 0]", "aoi.x: has a point without radius_km"),
-    (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nradius_km = 5", "aoi.x.radius_km: belongs to a point, and there is none"),
+    (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nradius_km = 5", "aoi.x.radius_km: needs a point"),
     (DATASET + "[aoi.x]\npoint = [0, 0]\nradius_km = 0", "aoi.x.radius_km: found 0; must be a number above 0"),
     (DATASET + "[aoi.x]\npoint = [0, 0, 0]\nradius_km = 1", "aoi.x.point: found [0, 0, 0]; must be a list of 2 numbers: longitude, latitude"),
     (DATASET + "[aoi.x]\npoint = [0, 99]\nradius_km = 1",
@@ -403,7 +398,7 @@ WRONG = [
     (DATASET + "[aoi.x]\nbbox = [0, 0, 1, true]", "aoi.x.bbox: found [0, 0, 1, true]; must be a list of 4 numbers: west, south, east, north"),
     (DATASET + "[aoi.x]\nbbox = [0, 0, 1, nan]", "aoi.x.bbox: found [0, 0, 1, nan]; must be a list of 4 numbers: west, south, east, north"),
     (DATASET + "[aoi.x]\nbbox = [0, 0, 0, 1]", "aoi.x.bbox: it has no area"),
-    (DATASET + "[aoi.x]\nwkt = ''", 'aoi.x.wkt: found ""; must be a text that is not empty'),
+    (DATASET + "[aoi.x]\nwkt = ''", 'aoi.x.wkt: found ""; must be a text, not empty'),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON EMPTY'", "aoi.x.wkt: it is empty"),
     (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it holds no polygon, but POINT"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 0, 1 1))'",
@@ -418,7 +413,7 @@ WRONG = [
     (DATASET + "[aoi.'x y']\nbbox = [0, 0, 1, 1]", "aoi.\"x y\": a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'"),
     (START.replace("[aoi.here]", "[aoi]\nx = 5\n[aoi.here]") +
      '[dataset.d]\naoi = "here"\nstart = 2019-04-30', ["aoi.x: found 5; must be a table",
-     "aoi.x: says nowhere where it is; it needs exactly one of wkt, file, bbox, point"]),
+     "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point"]),
     # single values of datasets
     (DATASET + "max_cloud_cover = 101", f"dataset.d.max_cloud_cover: found 101; {PERCENT}"),
     (DATASET + "max_cloud_cover = -0.1", f"dataset.d.max_cloud_cover: found -0.1; {PERCENT}"),
@@ -428,8 +423,8 @@ WRONG = [
     (DATASET + "min_aoi_coverage = inf", f"dataset.d.min_aoi_coverage: found inf; {PERCENT}"),
     (DATASET + "filters = { minCoveragePercent = 500 }",
      f"dataset.d.filters: found a table; its minCoveragePercent {PERCENT}"),
-    (DATASET + "filters = { x = nan }", "dataset.d.filters: found a table; must hold texts, numbers, true or false, but its 'x' does not"),
-    (DATASET + "filters = { x = { y = 2019-04-30 } }", "dataset.d.filters: found a table; must hold texts, numbers, true or false, but its 'x' does not"),
+    (DATASET + "filters = { x = nan }", "dataset.d.filters: found a table; must contain texts, numbers, true or false, but its 'x' does not"),
+    (DATASET + "filters = { x = { y = 2019-04-30 } }", "dataset.d.filters: found a table; must contain texts, numbers, true or false, but its 'x' does not"),
     (DATASET + "filters = 5", "dataset.d.filters: found 5; must be a table such as { maxCloudPercent = 50 }"),
     (DATASET + "sensor = 'radar'", 'dataset.d.sensor: found "radar"; must be one of all, optical, sar'),
     (DATASET + "orbit_direction = 'up'", 'dataset.d.orbit_direction: found "up"; must be one of ascending, descending'),
@@ -439,13 +434,13 @@ WRONG = [
     (DATASET + "tile = []", "dataset.d.tile: found []; must be an MGRS tile such as '30UXC' (zone, band, square), or a list of them"),
     (DATASET + "relative_orbit = 176", "dataset.d.relative_orbit: found 176; must be a whole number from 1 to 175"),
     (DATASET + "relative_orbit = 1.0", "dataset.d.relative_orbit: found 1.0; must be a whole number from 1 to 175"),
-    (DATASET + "exclude = 'S2*'", 'dataset.d.exclude: found "S2*"; must be a list of texts'),
+    (DATASET + "exclude = 'S2*'", 'dataset.d.exclude: found "S2*"; must be a list of texts, none of them empty'),
     (DATASET + "exclude = [1]", "dataset.d.exclude: found [1]; must be a list of texts, none of them empty"),
     (DATASET + "latest = 0", "dataset.d.latest: found 0; must be a whole number of at least 1"),
     (DATASET + "latest = true", "dataset.d.latest: found true; must be a whole number of at least 1"),
     (DATASET + "reprocessed = 'oldest'", 'dataset.d.reprocessed: found "oldest"; must be one of all, newest'),
-    (DATASET + "satellite = ''", 'dataset.d.satellite: found ""; must be a text that is not empty, on one line'),
-    (DATASET + 'satellite = "a\\nb"', 'dataset.d.satellite: found "a\\nb"; must be a text that is not empty, on one line'),
+    (DATASET + "satellite = ''", 'dataset.d.satellite: found ""; must be a text on one line, not empty'),
+    (DATASET + 'satellite = "a\\nb"', 'dataset.d.satellite: found "a\\nb"; must be a text on one line, not empty'),
     # filters that do not belong to the sensor
     (DATASET + "sensor = 'optical'\nfilters = { sarProductType = 'GRD' }",
      'dataset.d.filters.sarProductType: is a filter of SAR scenes, but sensor is "optical"'),
@@ -456,65 +451,65 @@ WRONG = [
     (DATASET + "sensor = 'sar'\nfilters = { maxCloudPercent = 5 }",
      'dataset.d.filters.maxCloudPercent: is a filter of optical scenes, but sensor is "sar"'),
     (DATASET + "source_group = 'S2'\nfilters = { sarProductType = 'GRD' }",
-     'dataset.d.filters.sarProductType: is a filter of SAR scenes, but source_group "S2" is of optical scenes'),
-    (DATASET + "sensor = 'sar'\nproduct_type = 'L1C'", 'dataset.d.product_type: "L1C" is of optical scenes, but sensor is "sar"'),
-    (DATASET + "sensor = 'optical'\nproduct_type = 'GRD'", 'dataset.d.product_type: "GRD" is of SAR scenes, but sensor is "optical"'),
-    (DATASET + "sensor = 'optical'\nproduct_type = 'slc'", 'dataset.d.product_type: "slc" is of SAR scenes, but sensor is "optical"'),
-    (DATASET + "sensor = 'optical'\npolarisation = 'VV'", 'dataset.d.polarisation: is of SAR scenes, but sensor is "optical"'),
-    (DATASET + "sensor = 'sar'\ntile = '30UXC'", 'dataset.d.tile: is of optical scenes, but sensor is "sar"'),
-    (DATASET + "sensor = 'sar'\nmax_cloud_cover = 50", 'dataset.d.max_cloud_cover: acts on optical scenes, but sensor is "sar"'),
+     'dataset.d.filters.sarProductType: is a filter of SAR scenes, but source_group "S2" has optical scenes'),
+    (DATASET + "sensor = 'sar'\nproduct_type = 'L1C'", 'dataset.d.product_type: "L1C" is a type of optical scenes, but sensor is "sar"'),
+    (DATASET + "sensor = 'optical'\nproduct_type = 'GRD'", 'dataset.d.product_type: "GRD" is a type of SAR scenes, but sensor is "optical"'),
+    (DATASET + "sensor = 'optical'\nproduct_type = 'slc'", 'dataset.d.product_type: "slc" is a type of SAR scenes, but sensor is "optical"'),
+    (DATASET + "sensor = 'optical'\npolarisation = 'VV'", 'dataset.d.polarisation: applies to SAR scenes, but sensor is "optical"'),
+    (DATASET + "sensor = 'sar'\ntile = '30UXC'", 'dataset.d.tile: applies to optical scenes, but sensor is "sar"'),
+    (DATASET + "sensor = 'sar'\nmax_cloud_cover = 50", 'dataset.d.max_cloud_cover: applies to optical scenes, but sensor is "sar"'),
     (DATASET + "sensor = 'sar'\nsatellite = 'Sentinel-2A'", 'dataset.d.satellite: "Sentinel-2A" takes optical scenes, but sensor is "sar"'),
     (DATASET + "satellite = 'Sentinel-1A'\nproduct_type = 'L1C'",
-     'dataset.d.product_type: "L1C" is of optical scenes, but satellite "Sentinel-1A" takes SAR scenes'),
+     'dataset.d.product_type: "L1C" is a type of optical scenes, but satellite "Sentinel-1A" takes SAR scenes'),
     # products
     ("version = 1\n[dataset.d]\nproducts = []",
-     "dataset.d.products: found []; must be a list of at least one full product id (wildcards belong in exclude)"),
+     "dataset.d.products: found []; must be a list of at least one full scene id (wildcards belong in exclude)"),
     ("version = 1\n[dataset.d]\nproducts = ['S2*']",
-     'dataset.d.products: found ["S2*"]; must be a list of at least one full product id (wildcards belong in exclude)'),
-    ("version = 1\n[dataset.d]\nproducts = 'X'", 'dataset.d.products: found "X"; must be a list of texts'),
+     'dataset.d.products: found ["S2*"]; must be a list of at least one full scene id (wildcards belong in exclude)'),
+    ("version = 1\n[dataset.d]\nproducts = 'X'", 'dataset.d.products: found "X"; must be a list of at least one full scene id (wildcards belong in exclude)'),
     (DATASET + "products = ['X']\nlatest = 3",
-     "dataset.d.products: cannot stand beside aoi, start, latest: products replace AOI, dates and all rules but exclude"),
+     "dataset.d.products: cannot be used with aoi, start, latest: products replaces areas, dates and all rules but exclude"),
     # archives
-    (DATASET + "[archive]\ntype = 'sedsa'", 'archive.type: found "sedsa", which is no known type; did you mean sedas?'),
+    (DATASET + "[archive]\ntype = 'sedsa'", 'archive.type: found "sedsa", which is not a known type; did you mean sedas?'),
     (DATASET + "[archive]\ntype = 'ftp'",
-     'archive.type: found "ftp", which is no known type; known here: directory, sandbox, sedas, stac'),
+     'archive.type: found "ftp", which is not a known type; known here: directory, sandbox, sedas, stac'),
     (DATASET + STAC + "word = ['x']", "archive.word: unknown key; did you mean words?"),
     (DATASET + STAC + "collection = 'x'",
-     "archive.collection: unknown key; known here: type, url, trusted_hosts, filehash, words, number"),
-    (DATASET + STAC + "words = 'x'\nnumber = 0", ['archive.words: found "x"; must be a list of texts',
+     "archive.collection: unknown key; known here: type, filehash, url, trusted_hosts, words, number"),
+    (DATASET + STAC + "words = 'x'\nnumber = 0", ['archive.words: found "x"; must be a list of texts, none of them empty',
      "archive.number: found 0; must be a whole number of at least 1"]),
     (DATASET + STAC + "words = ['two']\nnumber = 2", 'archive.number: is 2, and words is "two" already'),
-    (DATASET + "[archive]\nwords = ['x']", "archive.words: unknown key; known here: type, url, trusted_hosts, filehash"),
+    (DATASET + "[archive]\nwords = ['x']", "archive.words: unknown key; known here: type, filehash, url, trusted_hosts"),
     (DATASET + "[archive]\ntype = 'sandbox'\nurl = 'https://example.org/'", "archive.url: unknown key; known here: type, filehash"),
     (DATASET + "[archive]\ntype = 'directory'",
-     "archive.path: missing; an archive of type directory needs it: the folder"),
+     "archive.path: missing, but required: The folder"),
     (DATASET + "[archive]\ntype = 'directory'\nurl = 'x'\npath = 'x'", "archive.url: unknown key; known here: type, filehash, path"),
     (DATASET + "orbit_direction = 'ascending'\nfilters = { a = 1 }\n[archive]\ntype = 'directory'\npath = 'x'",
-     ["dataset.d.orbit_direction: cannot be judged: an archive of type directory has no facts for it",
-      "dataset.d.filters: an archive of type directory takes no filters of its own"]),
+     ["dataset.d.orbit_direction: cannot be checked: an archive of type directory has no data for it",
+      "dataset.d.filters: an archive of type directory has no filters of its own"]),
     (DATASET + "filters = { a = { b = 1 } }",
      "dataset.d.filters.a: must be a text, a number, true or false, or a list of them for an archive of type sedas"),
     (DATASET + "[archive]\nfilehash = 'yes'", 'archive.filehash: found "yes"; must be one of warn, enforce, ignore'),
-    (DATASET + "[archive]\n[archives.x]", ["archive: cannot stand beside [archives.*]; give it a name there too"]),
-    (DATASET + "[archives]", "archives: is empty; [archives.NAME] tables belong in it"),
+    (DATASET + "[archive]\n[archives.x]", ["archive: cannot be used together with [archives.*]; move it there and give it a name"]),
+    (DATASET + "[archives]", "archives: is empty; add an [archives.NAME] table"),
     (DATASET + "[archives.one]\n[archives.two]", "dataset.d.archive: missing; this manifest has several archives: one, two"),
     (DATASET + "archive = 'tow'\n[archives.one]\n[archives.two]",
-     'dataset.d.archive: found "tow", which is no archive of this manifest; did you mean two?'),
-    (DATASET + "archive = 'x'", 'dataset.d.archive: found "x", which is no archive of this manifest; known here: archive'),
-    (DATASET + "[archive]\ntype = 'stac'", "archive.url: missing; the type stac has no address of its own"),
+     'dataset.d.archive: found "tow", which is not an archive of this manifest; did you mean two?'),
+    (DATASET + "archive = 'x'", 'dataset.d.archive: found "x", which is not an archive of this manifest; known here: archive'),
+    (DATASET + "[archive]\ntype = 'stac'", "archive.url: missing, but required: Address of the API: https, or http to this machine; some types have a default"),
     # addresses
     (DATASET + "[archive]\nurl = 'http://example.org/api/'",
-     'archive.url: found "http://example.org/api/"; it is plain http to example.org; only https is safe there (http is for loopback addresses)'),
+     'archive.url: found "http://example.org/api/"; must use https: http is only allowed for loopback addresses, and example.org is not one'),
     (DATASET + "[archive]\nurl = 'http://127.0.0.1.evil.org/'",
-     'archive.url: found "http://127.0.0.1.evil.org/"; it is plain http to 127.0.0.1.evil.org; only https is safe there (http is for loopback addresses)'),
+     'archive.url: found "http://127.0.0.1.evil.org/"; must use https: http is only allowed for loopback addresses, and 127.0.0.1.evil.org is not one'),
     (DATASET + "[archive]\nurl = 'http://localhost@evil.org/'", f"archive.url: {USER_IN_URL}"),
-    (DATASET + "[archive]\nurl = 'geobrowser'", "archive.url: found \"geobrowser\"; it must be an address such as 'https://example.org/api/'"),
-    (DATASET + "[archive]\nurl = 'ftp://example.org'", "archive.url: found \"ftp://example.org\"; it must be an address such as 'https://example.org/api/'"),
-    (DATASET + "[archive]\nurl = 'https://'", "archive.url: found \"https://\"; it must be an address such as 'https://example.org/api/'"),
+    (DATASET + "[archive]\nurl = 'geobrowser'", "archive.url: found \"geobrowser\"; must be an address such as 'https://example.org/api/'"),
+    (DATASET + "[archive]\nurl = 'ftp://example.org'", "archive.url: found \"ftp://example.org\"; must be an address such as 'https://example.org/api/'"),
+    (DATASET + "[archive]\nurl = 'https://'", "archive.url: found \"https://\"; must be an address such as 'https://example.org/api/'"),
     (DATASET + "[archive]\nurl = 'https://example.org/?a=hunter2'",
-     "archive.url: found an address (not shown); it must be the address of the API alone, without '?' or '#' (its value is not shown)"),
+     "archive.url: found an address (not shown); must be the address of the API alone, without '?' or '#' (its value is not shown)"),
     (DATASET + "[archive]\ntrusted_hosts = ['*']",
-     "archive.trusted_hosts: found [\"*\"]; an entry must be a host name such as 'data.example.org', or '*.example.org' for all hosts below it"),
+     "archive.trusted_hosts: found [\"*\"]; must be a host name such as 'data.example.org', or '*.example.org' for all hosts below it"),
     # secrets
     (DATASET + "[archive]\nusername = 'hunter2'", f"archive.username: {SECRET}"),
     (DATASET + "[archive]\npassword = 'hunter2'", f"archive.password: {SECRET}"),
@@ -528,12 +523,12 @@ WRONG = [
     (DATASET + "satellite = 'https://me:hunter2@example.org/api/'", f"dataset.d.satellite: {USER_IN_URL}"),
     # mirror and transfer
     (DATASET + "[mirror]\nlayout = '{idd}'",
-     'mirror.layout: found "{idd}"; this layout cannot be: unknown field {idd} (did you mean {id}?); the fields are '
+     'mirror.layout: found "{idd}"; this layout cannot be used: unknown field {idd} (did you mean {id}?); the fields are '
      "id, dataset, archive, sensor, satellite, source_group, product_type, start, stop"),
-    (DATASET + "[mirror]\nlayout = '../{id}'", "mirror.layout: found \"../{id}\"; this layout cannot be: it leaves the mirror with '..'"),
+    (DATASET + "[mirror]\nlayout = '../{id}'", "mirror.layout: found \"../{id}\"; this layout cannot be used: it leaves the mirror with '..'"),
     (DATASET + "[mirror]\nlayout = '/srv/{id}'",
-     'mirror.layout: found "/srv/{id}"; this layout cannot be: it is an absolute path; paths are relative to the mirror'),
-    (DATASET + "[mirror]\npath = ''", 'mirror.path: found ""; must be a text that is not empty, on one line'),
+     'mirror.layout: found "/srv/{id}"; this layout cannot be used: it is an absolute path; paths are relative to the mirror'),
+    (DATASET + "[mirror]\npath = ''", 'mirror.path: found ""; must be a text on one line, not empty'),
     ("mirror = 'x'\n" + DATASET, 'mirror: found "x"; must be a table'),
     (DATASET + "[transfer]\njobs = 0", "transfer.jobs: found 0; must be a whole number of at least 1"),
     (DATASET + "[transfer]\njobs = true", "transfer.jobs: found true; must be a whole number of at least 1"),
@@ -845,7 +840,7 @@ def test_trusted_hosts(entry, expected):
     ],
 )
 def test_hosts_that_cannot_be_trusted(entry):
-    with pytest.raises(ValueError, match=r"must be a host name|anybody can have a host below"):
+    with pytest.raises(ValueError, match=r"must be a host name|anybody can get a host below"):
         hosts.trusted_host(entry)
 
 
@@ -881,8 +876,8 @@ def test_what_is_no_size(value):
 def test_a_percentage_is_a_number_from_0_to_100(value):
     fits = type(value) in {int, float} and 0 <= value <= 100
     try:
-        assert fields.percent(value) == value
-    except ValueError:
+        assert TypeAdapter(fields.Percent, config={"strict": True}).validate_python(value) == value
+    except ValidationError:
         assert not fits
     else:
         assert fits

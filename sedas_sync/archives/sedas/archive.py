@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from msgspec.structs import replace
@@ -31,6 +31,7 @@ from sedas_sync.net.trust import host_and_port, may_see_token, without_token
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
+    from sedas_sync.manifest import WebArchiveConfig
 
 LIVE_URL = "https://geobrowser.satapps.org/api/"
 """The real service's API (sedas_pyapi 0.5.0)."""
@@ -786,10 +787,11 @@ def open_archive(opening: "Opening") -> SedasArchive:
     Raises:
         AuthenticationError: there are no credentials for it.
     """
+    config = cast("WebArchiveConfig", opening.config)
     return SedasArchive._of(  # noqa: SLF001
         opening.credentials(),
-        opening.config.url or LIVE_URL,
-        trusted_hosts=opening.config.trusted_hosts,
+        config.url,
+        trusted_hosts=config.trusted_hosts,
         retries=opening.transfer.retries,
         connect_timeout=opening.transfer.connect_timeout,
         stall_timeout=opening.transfer.stall_timeout,

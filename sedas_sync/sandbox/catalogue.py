@@ -16,6 +16,7 @@ from urllib.parse import quote
 import numpy as np
 import shapely
 
+from sedas_sync.model.satellites import group_of
 from sedas_sync.sandbox.product import Spec, spec_of
 from sedas_sync.sandbox.search import BadRequestError, Facts, Search, coverage, instant
 
@@ -83,20 +84,6 @@ def quicklook_link(scene: str) -> str:
 def thumbnail_link(scene: str) -> str:
     """Return the placeholder address of the small picture."""
     return f"{ORIGIN}/qls/qlmgr.php?sceneid={quote(scene, safe='')}"
-
-
-_GROUPS = (
-    ("Sentinel-1", "S1"),
-    ("Sentinel-2", "S2"),
-    ("Pleiades", "Pleiades"),
-    ("SPOT", "SPOT"),
-    ("NovaSAR", "NovaSAR"),
-)
-
-
-def group_of(satellite: str) -> str:
-    """Return the source group of a satellite by the start of its name; the name itself if unknown."""
-    return next((group for prefix, group in _GROUPS if satellite.startswith(prefix)), satellite)
 
 
 class _Hits(Sequence[Hit]):
@@ -301,7 +288,7 @@ def _facts(row: Mapping[str, Any]) -> Facts:
     return Facts(
         "SAR" if row.get("sensorType") == "SAR" else "Optical",
         satellite,
-        group_of(satellite),
+        group_of(satellite) or satellite,
         _text(row.get("productType")),
         _text(row.get("orbitDirection")),
         _text(row.get("polarisation")),

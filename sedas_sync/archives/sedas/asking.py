@@ -9,7 +9,8 @@ from typing import Any
 from sedas_sync.archives.complete_search import windows
 from sedas_sync.archives.sedas.areas import cut_area
 from sedas_sync.archives.sedas.query import OPTICAL_TYPES, SAR_TYPES, search_body, seconds, wire_time
-from sedas_sync.archives.sedas.rows import group_of, identify, shown, to_instant
+from sedas_sync.archives.sedas.rows import identify, shown, to_instant
+from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import Query
 
 

@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from sys import intern
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from sedas_sync.archives.lazy_json import LazyJson
+from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
 from sedas_sync.net import session
 
@@ -53,10 +53,6 @@ _DIGEST = re.compile(r"[0-9a-fA-F]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DIGEST_LENGTHS = frozenset({32, 40, 64, 96, 128})
 _WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM))?\s*(?:EMPTY|\([-+0-9.eE\s,()]*\))\s*")
-_GROUPS = (
-    ("sentinel-1", "S1"), ("sentinel-2", "S2"), ("novasar", "NovaSAR"), ("pleiades", "Pleiades"), ("spot", "SPOT"),
-    ("cosmo", "Cosmo-SkyMed"), ("airsar", "AIRSAR"),
-)  # fmt: skip
 
 
 def to_instant(value: str | datetime) -> datetime:
@@ -69,13 +65,6 @@ def to_instant(value: str | datetime) -> datetime:
     if when.tzinfo is UTC:
         return when
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-
-
-@lru_cache(maxsize=256)
-def group_of(satellite: str) -> str | None:
-    """Infer the source group from a satellite's name, since rows do not carry it."""
-    name = satellite.lower()
-    return next((group for prefix, group in _GROUPS if name.startswith(prefix)), None)
 
 
 def _text(row: Mapping[str, Any], key: str) -> str | None:

@@ -299,7 +299,7 @@ def _by_footprint(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Sc
 
 def _some_by_footprint(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
     shapes = footprints([scene.footprint for scene in scenes])
-    meeting = [aois[name].meets_each(shapes) for name in dataset.aoi]
+    meeting = [aois[name].intersects_each(shapes) for name in dataset.aoi]
     return [
         _one_footprint(dataset, aois, scene, shape, met=any(met))
         for scene, shape, *met in zip(scenes, shapes, *meeting, strict=True)

@@ -400,7 +400,7 @@ WRONG = [
     (DATASET + "[aoi.x]\nbbox = [0, 0, 0, 1]", "aoi.x.bbox: it has no area"),
     (DATASET + "[aoi.x]\nwkt = ''", 'aoi.x.wkt: found ""; must be a text, not empty'),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON EMPTY'", "aoi.x.wkt: it is empty"),
-    (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it holds no polygon, but POINT"),
+    (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it contains no polygon, but POINT"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 0, 1 1))'",
      "aoi.x.wkt: a ring is open: it begins at 0 0 and ends at 1 1; the last position must repeat the first"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))'",

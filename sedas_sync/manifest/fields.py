@@ -72,6 +72,18 @@ def any_case(words: Collection[str]) -> str:
     return "|".join("".join(map(either, word)) for word in words)
 
 
+def _text(pattern: str) -> Schema:
+    return {"type": "string", "pattern": pattern}
+
+
+def _list_of(items: Schema, **bounds: int) -> Schema:
+    return {"type": "array", "items": items, **bounds}
+
+
+def _any_of(*schemas: Schema) -> Schema:
+    return {"anyOf": list(schemas)}
+
+
 # ------------------------------------------------------------------------------------------------ numbers
 
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -118,35 +130,25 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-_LINE: Schema = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"}
+_LINE = _text(r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
 
 Line = Annotated[str, Reader(_line, "a text on one line, not empty", _LINE)]
-Document = Annotated[str, Reader(_document, "a text, not empty", {"type": "string", "pattern": r"\S"})]
-Lines = Annotated[
-    tuple[str, ...], Reader(_lines, "a list of texts, none of them empty", {"type": "array", "items": _LINE})
-]
+Lines = Annotated[tuple[str, ...], Reader(_lines, "a list of texts, none of them empty", _list_of(_LINE))]
 Names = Annotated[
     tuple[str, ...],
     Reader(
         _names,
         "a name, or a list of at least one name, none of them empty",
-        {"anyOf": [_LINE, {"type": "array", "items": _LINE, "minItems": 1}]},
+        _any_of(_LINE, _list_of(_LINE, minItems=1)),
     ),
 ]
 """Names without duplicates."""
-
-
-def _wkt_schema() -> Schema:
-    return {"type": "string", "pattern": rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION'])})"}
-
-
-def _file_schema() -> Schema:
-    endings = any_case(["geojson", "json", "wkt", "gpkg", "shp", "zip"])
-    return {"type": "string", "pattern": rf"^[^\x00-\x1f\x7f]*\.(?:{endings})\s*$"}
-
-
-Wkt = Annotated[str, Reader(_document, "a text, not empty", _wkt_schema())]
-AoiFile = Annotated[str, Reader(_line, "a text on one line, not empty", _file_schema())]
+_WKT = _text(rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION'])})")
+_ENDINGS = any_case(["geojson", "json", "wkt", "gpkg", "shp", "zip"])
+Wkt = Annotated[str, Reader(_document, "a text, not empty", _WKT)]
+AoiFile = Annotated[
+    str, Reader(_line, "a text on one line, not empty", _text(rf"^[^\x00-\x1f\x7f]*\.(?:{_ENDINGS})\s*$"))
+]
 
 
 def _layout(value: Any) -> Layout:
@@ -157,13 +159,12 @@ def _layout(value: Any) -> Layout:
         raise ValueError(f"this layout cannot be used: {error}") from None
 
 
-def _layout_schema() -> Schema:
-    plain = "|".join(name for name in FIELDS if name not in ("start", "stop"))
-    part = rf"[^{{}}\\]|\{{\{{|\}}\}}|\{{(?:{plain})\}}|\{{(?:start|stop)(?::[^{{}}\\]+)?\}}"
-    return {"type": "string", "pattern": rf"^(?!\s*/)(?=.*\{{id\}})(?:{part})+$"}
-
-
-PathLayout = Annotated[Layout, Reader(_layout, "a template such as '{start:%Y}/{id}'", _layout_schema())]
+_PLAIN_FIELDS = "|".join(name for name in FIELDS if name not in ("start", "stop"))
+_LAYOUT_PART = rf"[^{{}}\\]|\{{\{{|\}}\}}|\{{(?:{_PLAIN_FIELDS})\}}|\{{(?:start|stop)(?::[^{{}}\\]+)?\}}"
+PathLayout = Annotated[
+    Layout,
+    Reader(_layout, "a template such as '{start:%Y}/{id}'", _text(rf"^(?!\s*/)(?=.*\{{id\}})(?:{_LAYOUT_PART})+$")),
+]
 
 
 # ------------------------------------------------------------------------------------- archives and hosts
@@ -177,21 +178,10 @@ def _trusted_hosts(value: Any) -> tuple[str, ...]:
     return tuple(map(hosts.trusted_host, _lines(value)))
 
 
-Address = Annotated[
-    str,
-    Reader(
-        _address,
-        "an https address, or an http address of this machine",
-        {
-            "type": "string",
-            "pattern": r"^\s*(?:https://[^\s\\@?#]+"
-            r"|http://(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?(?:/[^\s\\@?#]*)?)\s*$",
-        },
-    ),
-]
-TrustedHosts = Annotated[
-    tuple[str, ...], Reader(_trusted_hosts, "a list of host names", {"type": "array", "items": _LINE})
-]
+_LOOPBACK = r"(?:localhost|127(?:\.\d+){3}|\[::1\])"
+_URL = _text(rf"^\s*(?:https://[^\s\\@?#]+|http://{_LOOPBACK}(?::\d+)?(?:/[^\s\\@?#]*)?)\s*$")
+Address = Annotated[str, Reader(_address, "an https address, or an http address of this machine", _URL)]
+TrustedHosts = Annotated[tuple[str, ...], Reader(_trusted_hosts, "a list of host names", _list_of(_LINE))]
 """Exact names or `*.example.org`, in lower case."""
 
 
@@ -199,44 +189,20 @@ TrustedHosts = Annotated[
 
 _DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?"
-_DATES: Schema = {
-    "anyOf": [
-        {"enum": ["today", "now"]},
-        {"type": "string", "pattern": rf"^\s*(?:{any_case(['today', 'now'])})\s*$"},
-        {"type": "string", "pattern": r"^\s*-\s*\d{1,7}\s*[hdwHDW]\s*$"},
-        {"type": "string", "pattern": rf"^\s*{_DATE}(?:[Tt ]{_TIME})?\s*$"},
-    ]
-}
+_DATES = _any_of(
+    {"enum": ["today", "now"]},
+    _text(rf"^\s*(?:{any_case(['today', 'now'])})\s*$"),
+    _text(r"^\s*-\s*\d{1,7}\s*[hdwHDW]\s*$"),
+    _text(rf"^\s*{_DATE}(?:[Tt ]{_TIME})?\s*$"),
+)
+_SIZE = _any_of({"type": "integer", "minimum": 0}, _text(r"^\s*\d+(?:\.\d+)?\s*(?:(?:[kKMGT]i?)?B(?:/s)?)?\s*$"))
+_DURATION = _any_of({"type": "number", "minimum": 0}, _text(r"^\s*(?:\d+(?:\.\d+)?[dhms])+\s*$"))
 
 Start = Annotated[DateSpec, Reader(lambda value: DateSpec.parse(value, "start"), DATES, _DATES)]
 End = Annotated[DateSpec, Reader(lambda value: DateSpec.parse(value, "end"), DATES, _DATES)]
-Size = Annotated[
-    int,
-    Reader(
-        units.size,
-        units.SIZES,
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": r"^\s*\d+(?:\.\d+)?\s*(?:(?:[kKMGT]i?)?B(?:/s)?)?\s*$"},
-            ]
-        },
-    ),
-]
+Size = Annotated[int, Reader(units.size, units.SIZES, _SIZE)]
 """Bytes."""
-Duration = Annotated[
-    float,
-    Reader(
-        units.duration,
-        units.DURATIONS,
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0},
-                {"type": "string", "pattern": r"^\s*(?:\d+(?:\.\d+)?[dhms])+\s*$"},
-            ]
-        },
-    ),
-]
+Duration = Annotated[float, Reader(units.duration, units.DURATIONS, _DURATION)]
 """Seconds."""
 
 
@@ -253,7 +219,7 @@ Segments = Annotated[
     Reader(
         _segments,
         '"auto" or a whole number from 1 to 16',
-        {"anyOf": [{"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": 16}]},
+        _any_of({"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": 16}),
     ),
 ]
 """None is "auto"."""
@@ -264,12 +230,11 @@ Segments = Annotated[
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _CHANNEL = f"(?:{any_case(_CHANNELS)})"
 _TILE = re.compile(r"T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])", re.IGNORECASE)
-_TILE_SCHEMA: Schema = {
-    "type": "string",
-    "pattern": r"^\s*[Tt]?(?:0?[1-9]|[1-5][0-9]|60)[C-HJ-NP-Xc-hj-np-x][A-HJ-NP-Za-hj-np-z][A-HJ-NP-Va-hj-np-v]\s*$",
-}
+_TILE_TEXT = _text(
+    r"^\s*[Tt]?(?:0?[1-9]|[1-5][0-9]|60)[C-HJ-NP-Xc-hj-np-x][A-HJ-NP-Za-hj-np-z][A-HJ-NP-Va-hj-np-v]\s*$"
+)
 _SCENE_ID = re.compile(r"[^\s/\\*?\x00-\x1f\x7f]+")
-_ENDINGS = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
+_PRODUCT_ENDINGS = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
 
 
 def _channels(value: Any) -> tuple[str, ...]:
@@ -289,7 +254,7 @@ def _tiles(value: Any) -> tuple[str, ...]:
 
 
 def _scene_ids(value: Any) -> tuple[str, ...]:
-    ids = [_ENDINGS.sub("", item) for item in _lines(value)]
+    ids = [_PRODUCT_ENDINGS.sub("", item) for item in _lines(value)]
     if not ids or not all(map(_SCENE_ID.fullmatch, ids)):
         raise ValueError
     return tuple(dict.fromkeys(ids))
@@ -300,7 +265,7 @@ Polarisation = Annotated[
     Reader(
         _channels,
         f"channels such as 'VV' or 'VV+VH', out of {', '.join(_CHANNELS)}",
-        {"type": "string", "pattern": rf"^\s*{_CHANNEL}(?:[\s+/,&]+{_CHANNEL})*\s*$"},
+        _text(rf"^\s*{_CHANNEL}(?:[\s+/,&]+{_CHANNEL})*\s*$"),
     ),
 ]
 """Channels in the order of the manifest, without duplicates. `+`, `/`, `,`, `&` and spaces separate them."""
@@ -309,7 +274,7 @@ Tiles = Annotated[
     Reader(
         _tiles,
         "an MGRS tile such as '30UXC' (zone, band, square), or a list of them",
-        {"anyOf": [_TILE_SCHEMA, {"type": "array", "items": _TILE_SCHEMA, "minItems": 1}]},
+        _any_of(_TILE_TEXT, _list_of(_TILE_TEXT, minItems=1)),
     ),
 ]
 """MGRS tiles without a leading T and with two digits, without duplicates."""
@@ -318,7 +283,7 @@ SceneIds = Annotated[
     Reader(
         _scene_ids,
         "a list of at least one full scene id (wildcards belong in exclude)",
-        {"type": "array", "items": {"type": "string", "pattern": r"^\s*[^\s/\\*?]+\s*$"}, "minItems": 1},
+        _list_of(_text(r"^\s*[^\s/\\*?]+\s*$"), minItems=1),
     ),
 ]
 """Scene ids without duplicates and without `.SAFE` or `.zip` at the end."""

@@ -157,14 +157,13 @@ def _read_archive(
         # The type decides which other keys are allowed.
         report.model(ArchiveConfig, {key: table[key] for key in table if key in ArchiveConfig.model_fields}, path)
         return None, None
-    config = report.model(archive_type.config, table, path, removed=archive_type.config.REMOVED_KEYS)
-    if config is None:
-        return archive_type, None
+    config = None
     try:
-        for key, sentence in config.mistakes():
+        config = report.model(archive_type.config, table, path, removed=archive_type.config.REMOVED_KEYS)
+        for key, sentence in () if config is None else config.mistakes():
             report.add(dotted(path, key), sentence)
     except Exception as error:  # noqa: BLE001 - the package of an archive type may raise anything
-        report.add(path, f"the package of type {archive_type.name} cannot check it: {type(error).__name__}: {error}")
+        report.add(path, f"the package of type {archive_type.name} cannot read it: {type(error).__name__}: {error}")
     return archive_type, config
 
 

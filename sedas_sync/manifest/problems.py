@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from sedas_sync.manifest.hosts import CREDENTIALS
 from sedas_sync.manifest.words import in_words
@@ -73,7 +74,7 @@ class ProblemList:
             return cls.model_validate({**values, **given})
         except ValidationError as error:
             # A value may have several mistakes, for example one for each item of a list; one sentence is enough.
-            wrong = {str(mistake["loc"][0]): mistake for mistake in reversed(error.errors(include_url=False))}
+            wrong = {_key_of(mistake): mistake for mistake in reversed(error.errors(include_url=False))}
         for key, mistake in reversed(wrong.items()):
             if mistake["type"] == "extra_forbidden":
                 self._unknown_key(cls, path, key, given, removed)
@@ -81,8 +82,10 @@ class ProblemList:
                 about = cls.model_fields[key].description or "it has no default"
                 self.add(dotted(path, key), f"missing, but required: {about.rstrip('.')}")
             else:
-                reason = str(mistake.get("ctx", {}).get("error", "")) or f"must be {_allowed(cls, key)}"
-                self.add(dotted(path, key), f"found {shown(table.get(key))}; {reason}")
+                reason = str(mistake.get("ctx", {}).get("error", ""))
+                if key:
+                    reason = f"found {shown(table.get(key))}; {reason or f'must be {_allowed(cls, key)}'}"
+                self.add(dotted(path, key) if key else path, reason or mistake["msg"])
         try:
             return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
         except ValidationError:
@@ -111,6 +114,11 @@ class ProblemList:
                 )
             for table in _tables(value):
                 self.remove_secrets(table, where)
+
+
+def _key_of(mistake: ErrorDetails) -> str:
+    """Return the key of a mistake; empty for one of the whole table, which the model of a plug-in may find."""
+    return str(mistake["loc"][0]) if mistake["loc"] else ""
 
 
 def _allowed(cls: type[BaseModel], key: str) -> str:

@@ -1,7 +1,14 @@
 """The tables of a manifest as pydantic models: keys, types, limits, defaults and descriptions.
 
-The editor's JSON Schema and the reference are generated from these models. To add a rule for datasets, add a field
-to `Dataset` and apply it in `sedas_sync.planning.select`. If its values have a new syntax, `fields` needs a new type.
+The editor's JSON Schema, the reference, the lock file and the report take their keys from these models.
+
+To add a rule for datasets, such as `instrument`:
+
+1. Add a field to `Dataset`. If its values have a syntax of their own, add a type to `fields`.
+2. Compare it with the scene in `sedas_sync.planning.select`.
+3. To let archives search by it, add it to `sedas_sync.model.scene.Query` and to their queries. This only saves time:
+   the rule of step 2 is applied to whatever an archive returns.
+4. If an archive type never knows the value, add the key to its `ArchiveType.cannot`.
 """
 
 import re
@@ -64,7 +71,7 @@ class ArchiveConfig(_Table):
     REMOVED_KEYS: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Keys of earlier versions, each with what to do instead."""
 
-    type: Annotated[fields.Line, Field(description="The type of the archive.")] = DEFAULT_TYPE
+    type: fields.Line = Field(default=DEFAULT_TYPE, description="The type of the archive.")
     filehash: FileHash = "warn"
 
     @field_validator("*", mode="wrap")
@@ -114,141 +121,129 @@ class WebArchiveConfig(ArchiveConfig):
 class MirrorConfig(_Table):
     """Where the scenes are stored. May be left out."""
 
-    path: Annotated[fields.Line, Field(description="The folder of the scenes, relative to the manifest.")] = "scenes"
-    layout: Annotated[
-        fields.PathLayout,
-        Field(
-            description="Template of the paths in it, without the extension. Fields: "
-            + ", ".join(f"`{name}`" for name in FIELDS)
-            + "; `start` and `stop` take strftime, as in `{start:%Y/%m}`."
-        ),
-    ] = Field(default="{id}", validate_default=True)
+    path: fields.Line = Field(default="scenes", description="The folder of the scenes, relative to the manifest.")
+    layout: fields.PathLayout = Field(
+        default="{id}",
+        validate_default=True,
+        description="Template of the paths in it, without the extension. Fields: "
+        + ", ".join(f"`{name}`" for name in FIELDS)
+        + "; `start` and `stop` take strftime, as in `{start:%Y/%m}`.",
+    )
 
 
 class TransferConfig(_Table):
     """How scenes are downloaded. Every key has a default; may be left out."""
 
-    jobs: Annotated[int, Field(ge=1, description="Concurrent downloads.")] = 4
-    segments: Annotated[
-        fields.Segments,
-        Field(description="Connections that a large file may be split over; `auto` leaves it to the program."),
-    ] = Field(default="auto", validate_default=True)
-    retries: Annotated[
-        int, Field(ge=0, description="Further attempts after the first, for a scene and for a call to the API.")
-    ] = 5
-    connect_timeout: Annotated[fields.AboveZero, Field(description="Seconds to wait for a connection.")] = 10.0
-    stall_timeout: Annotated[
-        fields.AboveZero, Field(description="Seconds without a byte before a connection is closed.")
-    ] = 60.0
-    max_rate: Annotated[
-        fields.Size,
-        Field(description="Maximum bytes per second over all downloads; `0` is no limit."),
-    ] = Field(default="0", validate_default=True)
-    order_timeout: Annotated[
-        fields.Duration,
-        Field(description="How long one run waits for orders from the long-term archive."),
-    ] = Field(default="24h", validate_default=True)
-    max_orders: Annotated[int, Field(ge=0, description="Maximum orders that one run places; 0 is no limit.")] = 0
-    integrity: Annotated[
-        Literal["crc", "structure", "size"],
-        fields.AnyCase(),
-        Field(description="How a file is checked: every entry of the zip, the zip's directory, or the size alone."),
-    ] = "crc"
+    jobs: int = Field(default=4, ge=1, description="Concurrent downloads.")
+    segments: fields.Segments = Field(
+        default="auto",
+        validate_default=True,
+        description="Connections that a large file may be split over; `auto` leaves it to the program.",
+    )
+    retries: int = Field(
+        default=5, ge=0, description="Further attempts after the first, for a scene and for a call to the API."
+    )
+    connect_timeout: fields.AboveZero = Field(default=10.0, description="Seconds to wait for a connection.")
+    stall_timeout: fields.AboveZero = Field(
+        default=60.0, description="Seconds without a byte before a connection is closed."
+    )
+    max_rate: fields.Size = Field(
+        default="0",
+        validate_default=True,
+        description="Maximum bytes per second over all downloads; `0` is no limit.",
+    )
+    order_timeout: fields.Duration = Field(
+        default="24h",
+        validate_default=True,
+        description="How long one run waits for orders from the long-term archive.",
+    )
+    max_orders: int = Field(default=0, ge=0, description="Maximum orders that one run places; 0 is no limit.")
+    integrity: Annotated[Literal["crc", "structure", "size"], fields.AnyCase()] = Field(
+        default="crc",
+        description="How a file is checked: every entry of the zip, the zip's directory, or the size alone.",
+    )
 
 
 class AoiTable(_Table):
     """One area of interest, given by exactly one of wkt, file, bbox, point."""
 
-    wkt: Annotated[
-        fields.Wkt | None, Field(description="The area as WKT: POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION.")
-    ] = None
-    file: Annotated[
-        fields.AoiFile | None,
-        Field(
-            description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the "
-            "extra `sedas-sync[vector]` `.gpkg`, `.shp`, `.zip`. All polygons in it count."
-        ),
-    ] = None
-    bbox: Annotated[
-        fields.BoundingBox | None,
-        Field(description="A box in degrees; if west is greater than east, it crosses the antimeridian."),
-    ] = None
-    point: Annotated[
-        fields.Position | None, Field(description="The centre of a circle, in degrees; needs `radius_km`.")
-    ] = None
-    radius_km: Annotated[
-        fields.AboveZero | None, Field(description="The radius of the circle around `point`, in kilometres.")
-    ] = None
+    wkt: fields.Wkt | None = Field(
+        default=None, description="The area as WKT: POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION."
+    )
+    file: fields.AoiFile | None = Field(
+        default=None,
+        description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
+        "`sedas-sync[vector]` `.gpkg`, `.shp`, `.zip`. All polygons in it count.",
+    )
+    bbox: fields.BoundingBox | None = Field(
+        default=None, description="A box in degrees; if west is greater than east, it crosses the antimeridian."
+    )
+    point: fields.Position | None = Field(
+        default=None, description="The centre of a circle, in degrees; needs `radius_km`."
+    )
+    radius_km: fields.AboveZero | None = Field(
+        default=None, description="The radius of the circle around `point`, in kilometres."
+    )
 
 
 class Dataset(_Table):
     """Scenes over areas within an interval that match every rule given here, or scenes named by their ids."""
 
     name: SkipJsonSchema[str]
-    archive: Annotated[
-        fields.Names,
-        Field(description="The archives to search, by name; needed if the manifest has several."),
-    ] = ()
+    archive: fields.Names = Field(
+        default=(), description="The archives to search, by name; needed if the manifest has several."
+    )
     """Not empty in a manifest that was read."""
-    aoi: Annotated[fields.Names, Field(description="Areas by name; a scene over any of them matches.")] = ()
+    aoi: fields.Names = Field(default=(), description="Areas by name; a scene over any of them matches.")
     """Empty if `products` is given."""
-    start: Annotated[
-        fields.Start | None,
-        Field(description="Earliest acquisition start; a date-time without offset is UTC."),
-    ] = None
+    start: fields.Start | None = Field(
+        default=None, description="Earliest acquisition start; a date-time without offset is UTC."
+    )
     """None if `products` is given."""
-    end: Annotated[
-        fields.End,
-        Field(description="Latest acquisition start; a date includes its last second."),
-    ] = Field(default="now", validate_default=True)
-    sensor: Annotated[Literal["all", "optical", "sar"], fields.AnyCase(), Field(description="The class of sensor.")] = (
-        "all"
+    end: fields.End = Field(
+        default="now", validate_default=True, description="Latest acquisition start; a date includes its last second."
     )
-    max_cloud_cover: Annotated[
-        fields.Percent | None,
-        Field(description="Maximum cloud cover in percent. Applies to optical scenes with a known cloud cover."),
-    ] = None
-    satellite: Annotated[fields.Line | None, Field(description="Name of the satellite, such as `Sentinel-2A`.")] = None
-    source_group: Annotated[
-        fields.Line | None, Field(description="The archive's group of satellites, such as `S1` or `S2`.")
-    ] = None
-    product_type: Annotated[fields.Line | None, Field(description="Product type, such as `L1C` or `GRD`.")] = None
-    orbit_direction: Annotated[
-        Annotated[Literal["ASCENDING", "DESCENDING"], fields.AnyCase()] | None,
-        Field(description="Direction of flight."),
-    ] = None
-    polarisation: Annotated[fields.Polarisation, Field(description="Channels that a scene must all have.")] = ()
-    min_aoi_coverage: Annotated[
-        fields.Percent | None,
-        Field(description="Minimum share of one of the areas that the scene's footprint covers, in percent."),
-    ] = None
-    tile: Annotated[fields.Tiles, Field(description="MGRS tiles of Sentinel-2; a scene of any of them matches.")] = ()
-    relative_orbit: Annotated[
-        # Sentinel-1 repeats its orbits after 175, Sentinel-2 after 143.
-        Annotated[int, Field(ge=1, le=175)] | None,
-        Field(description="Number of the orbit in the repeat cycle."),
-    ] = None
-    exclude: Annotated[
-        fields.Lines, Field(description="Ids of scenes to leave out, or patterns of ids such as `S2B_*`.")
-    ] = ()
-    latest: Annotated[
-        Annotated[int, Field(ge=1)] | None, Field(description="Only this many of the newest scenes match.")
-    ] = None
-    reprocessed: Annotated[
-        Literal["all", "newest"],
-        fields.AnyCase(),
-        Field(description="Which processing baselines of one acquisition match: all, or the newest only."),
-    ] = "all"
-    filters: Annotated[fields.Filters, Field(description="The archive's own filters by name, passed on unchanged.")] = (
-        Field(default_factory=lambda: MappingProxyType({}))
+    sensor: Annotated[Literal["all", "optical", "sar"], fields.AnyCase()] = Field(
+        default="all", description="The class of sensor."
     )
-    products: Annotated[
-        fields.SceneIds,
-        Field(
-            description="Scenes by their full ids, instead of areas, dates and rules; only `archive` and `exclude` may "
-            "be given too."
-        ),
-    ] = ()
+    max_cloud_cover: fields.Percent | None = Field(
+        default=None,
+        description="Maximum cloud cover in percent. Applies to optical scenes with a known cloud cover.",
+    )
+    satellite: fields.Line | None = Field(default=None, description="Name of the satellite, such as `Sentinel-2A`.")
+    source_group: fields.Line | None = Field(
+        default=None, description="The archive's group of satellites, such as `S1` or `S2`."
+    )
+    product_type: fields.Line | None = Field(default=None, description="Product type, such as `L1C` or `GRD`.")
+    orbit_direction: Annotated[Literal["ASCENDING", "DESCENDING"], fields.AnyCase()] | None = Field(
+        default=None, description="Direction of flight."
+    )
+    polarisation: fields.Polarisation = Field(default=(), description="Channels that a scene must all have.")
+    min_aoi_coverage: fields.Percent | None = Field(
+        default=None,
+        description="Minimum share of one of the areas that the scene's footprint covers, in percent.",
+    )
+    tile: fields.Tiles = Field(default=(), description="MGRS tiles of Sentinel-2; a scene of any of them matches.")
+    # Sentinel-1 repeats its orbits after 175, Sentinel-2 after 143.
+    relative_orbit: int | None = Field(
+        default=None, ge=1, le=175, description="Number of the orbit in the repeat cycle."
+    )
+    exclude: fields.Lines = Field(
+        default=(), description="Ids of scenes to leave out, or patterns of ids such as `S2B_*`."
+    )
+    latest: int | None = Field(default=None, ge=1, description="Only this many of the newest scenes match.")
+    reprocessed: Annotated[Literal["all", "newest"], fields.AnyCase()] = Field(
+        default="all", description="Which processing baselines of one acquisition match: all, or the newest only."
+    )
+    filters: fields.Filters = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="The archive's own filters by name, passed on unchanged.",
+    )
+    products: fields.SceneIds = Field(
+        default=(),
+        description="Scenes by their full ids, instead of areas, dates and rules; only `archive` and `exclude` may be "
+        "given too.",
+    )
 
     @property
     def start_spec(self) -> str | None:

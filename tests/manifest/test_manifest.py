@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from shapely import box
 
 from sedas_sync import manifest
@@ -554,6 +554,38 @@ def test_a_mistake_is_one_finished_sentence(text, sentence):
     found = problems(text)
     assert found == [f"manifest.toml: {one}" for one in expected]
     assert "hunter2" not in "".join(found)
+
+
+class OddConfig(ArchiveConfig):
+    how: fields.Line = "well"
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.how == "badly":
+            raise ValueError("how is a bad word")
+        if self.how == "not":
+            raise RuntimeError("boom")
+        return self
+
+    def mistakes(self):
+        raise LookupError("boom")
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("badly", "archive: how is a bad word"),
+        ("not", "archive: the package of type odd cannot read it: RuntimeError: boom"),
+        ("well", "archive: the package of type odd cannot read it: LookupError: boom"),
+        ("", 'archive.how: found ""; must be a text on one line, not empty'),
+    ],
+)
+def test_a_failing_model_of_a_package_is_a_mistake(how, sentence):
+    odd = {"odd": ArchiveType(name="odd", opener="-", config=OddConfig)}
+    text = DATASET + f"[archive]\ntype = 'odd'\nhow = '{how}'"
+    with pytest.raises(ManifestError) as caught:
+        manifest.parse(text, source="manifest.toml", read_aoi=read_aoi, types=odd)
+    assert f"manifest.toml: {sentence}" in caught.value.problems
 
 
 def test_all_mistakes_come_at_once_even_those_between_keys():

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import date
 from pathlib import Path
@@ -297,6 +298,14 @@ def test_keys_of_one_type_of_archive_belong_to_it_alone():
     assert not takes(type="shelf", folder="/data", url="https://example.org/")
     assert not takes(type="sedas", folder="/data")
     assert not takes(folder="/data")
+
+
+def test_a_type_whose_keys_have_no_schema_is_left_out():
+    class OddConfig(ArchiveConfig):
+        call: Callable[[], int] = int
+
+    odd = ArchiveType(name="odd", opener="nowhere:open", config=OddConfig)
+    assert manifest_schema({**BUILT_IN, "odd": odd}) == SCHEMA
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)

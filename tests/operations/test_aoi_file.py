@@ -240,7 +240,7 @@ def test_a_file_of_the_folder_is_quoted_also_where_the_folder_is_linked(tmp_path
     (tmp_path / "real" / "area.wkt").write_text("POLYGON ((x))")
     manifest = tmp_path / "linked" / "manifest.toml"
     manifest.write_text('version = 1\n[aoi.a]\nfile = "area.wkt"\n[dataset.d]\naoi = "a"\nstart = 2019-05-01\n')
-    with pytest.raises(ManifestError, match="it is not WKT: .*'x'"):
+    with pytest.raises(ManifestError, match=r"it is not WKT: .*'x'"):
         load_manifest(manifest)
 
 

@@ -47,20 +47,17 @@ class AnyCase:
     """Annotation for a Literal whose words are accepted in any letter case."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        words: dict[str, str] = {word.lower(): word for word in get_args(source)}
+        words = {word.lower(): word for word in get_args(source)}
 
-        def read(value: Any) -> str:
-            if isinstance(value, str) and value.strip().lower() in words:
-                return words[value.strip().lower()]
-            raise ValueError
+        def spelled(value: Any) -> Any:
+            return words.get(value.strip().lower(), value) if isinstance(value, str) else value
 
-        allowed = {
-            "title": f"one of {', '.join(words)}",
-            "anyOf": [{"enum": list(words)}, {"type": "string", "pattern": rf"^\s*(?:{any_case(words)})\s*$"}],
-        }
-        return core_schema.no_info_plain_validator_function(
-            read, metadata={"pydantic_js_functions": [lambda _schema, _handler: allowed]}
-        )
+        return core_schema.no_info_before_validator_function(spelled, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
+        words = [word.lower() for word in handler(schema)["enum"]]
+        pattern = _text(rf"^\s*(?:{any_case(words)})\s*$")
+        return {"title": f"one of {', '.join(words)}", **_any_of({"enum": words}, pattern)}
 
 
 def any_case(words: Collection[str]) -> str:

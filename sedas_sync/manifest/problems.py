@@ -101,19 +101,19 @@ class ProblemList:
     def remove_secrets(self, tree: dict[str, Any], path: str = "") -> None:
         """Report every secret in a manifest and remove it, so that no later sentence can show it."""
         for key, value in list(tree.items()):
-            where = dotted(path, key)
+            key_path = dotted(path, key)
             is_name = path in _NAMED and isinstance(value, dict)
             if _SECRET.fullmatch(key.replace("-", "_")) and not is_name:
                 del tree[key]
-                self.add(where, f"a manifest must not contain secrets{_HIDDEN}; {CREDENTIALS}")
+                self.add(key_path, f"a manifest must not contain secrets{_HIDDEN}; {CREDENTIALS}")
             elif any(_URL_WITH_USER.search(text) for text in _texts(value)):
                 del tree[key]
                 self.add(
-                    where,
+                    key_path,
                     f"an address must not contain a user name or password{_HIDDEN}; {CREDENTIALS}",
                 )
             for table in _tables(value):
-                self.remove_secrets(table, where)
+                self.remove_secrets(table, key_path)
 
 
 def _key_of(mistake: ErrorDetails) -> str:

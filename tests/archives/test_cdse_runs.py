@@ -404,7 +404,7 @@ def test_named_products(mirror, server):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"archive": 'login = "x"'}, "a secret has no place"),
+        ({"archive": 'login = "x"'}, "a manifest must not contain secrets"),
         ({"archive": 'colections = ["SENTINEL-2"]'}, "did you mean collections?"),
         ({"archive": "collections = []"}, "archive.collections"),
         ({"trusted": '["*.co.uk"]'}, "anybody can get a host below co.uk"),

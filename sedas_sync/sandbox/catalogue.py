@@ -18,7 +18,7 @@ import shapely
 
 from sedas_sync.model.satellites import group_of
 from sedas_sync.sandbox.product import Spec, spec_of
-from sedas_sync.sandbox.search import BadRequestError, Facts, Search, coverage, instant
+from sedas_sync.sandbox.search import BadRequestError, Facts, Search, coverage, posix_time
 
 ORIGIN = "{{origin}}"
 """Placeholder for the scheme, host and port of the sandbox."""
@@ -166,7 +166,7 @@ class RowCatalogue:
         first, last = np.searchsorted(self._ages, (-search.stop, -search.start + 1))
         timeless = np.searchsorted(self._ages, -_NEVER)
         candidates = np.concatenate((np.arange(first, last), np.arange(timeless, len(self._ages))))
-        fits = np.array([search.admits(kind) for kind in self._kinds], dtype=bool)[self._kind[candidates]]
+        fits = np.array([search.matches(kind) for kind in self._kinds], dtype=bool)[self._kind[candidates]]
         over, percent = self._place(search)
         if over is not None:
             fits &= over[self._which[candidates]]
@@ -276,7 +276,7 @@ def _text(value: object) -> str | None:
 
 def _start(row: Mapping[str, Any]) -> int:
     try:
-        return instant(row.get("start"))
+        return posix_time(row.get("start"))
     except BadRequestError:
         return _NEVER
 

@@ -13,6 +13,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.directory_config import DirectoryConfig
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
@@ -253,8 +254,8 @@ def open_archive(opening: Opening) -> DirectoryArchive:
     Raises:
         ManifestError: It is the mirror itself.
     """
-    root = opening.base / str(opening.config.options["path"])
+    config = cast(DirectoryConfig, opening.config)
+    root = opening.base / config.path
     if opening.mirror is not None and opening.mirror.resolve() == root.resolve():
         raise ManifestError(f"{root}: the mirror cannot be its own archive; give [mirror] another path")
-    how = cast(Taking, opening.config.options["link"])
-    return DirectoryArchive(root, how=how, leave_out=opening.mirror)
+    return DirectoryArchive(root, how=config.link, leave_out=opening.mirror)

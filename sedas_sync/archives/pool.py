@@ -80,7 +80,7 @@ class ArchivePool:
 
     def _opening(self, key: str) -> Opening:
         config = self._manifest.archives[key]
-        urls = {other.url for other in self._manifest.archives.values() if other.type == config.type}
+        urls = {other.address for other in self._manifest.archives.values() if other.type == config.type}
         return Opening(
             config=config,
             kind=TYPES[config.type],

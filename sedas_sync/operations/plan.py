@@ -97,14 +97,14 @@ def filehash_of(manifest: Manifest) -> dict[str, Filehash]:
 def archive_facts(manifest: Manifest) -> dict[str, str | None]:
     """Type and URL of a manifest's first archive."""
     config = next(iter(manifest.archives.values()))
-    return {"type": config.type, "url": config.url}
+    return {"type": config.type, "url": config.address}
 
 
 def all_archive_facts(manifest: Manifest) -> dict[str, dict[str, str | None]]:
     """Type and URL of each archive by its key, where a manifest has several."""
     if len(manifest.archives) == 1:
         return {}
-    return {key: {"type": config.type, "url": config.url} for key, config in manifest.archives.items()}
+    return {key: {"type": config.type, "url": config.address} for key, config in manifest.archives.items()}
 
 
 class Planner:

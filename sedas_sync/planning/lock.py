@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import SINGLE, ArchiveConfig, Dataset, DateSpec, Manifest
+from sedas_sync.manifest import SINGLE_ARCHIVE, ArchiveConfig, Dataset, DateSpec, Manifest
 from sedas_sync.model.assets import listing_digest
 from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, Scene, SceneId
 
@@ -218,10 +218,10 @@ def _size_of(want: DesiredScene) -> int | None:
 
 
 def _address(config: ArchiveConfig) -> dict[str, Any]:
-    url = config.url
+    url = config.address
     if url is not None and "://" in url:
         url = url.rstrip("/") + "/"
-    return {"type": config.type, "url": url, **{key: _plain(key, config.meaning[key]) for key in config.meaning}}
+    return {"type": config.type, "url": url, **{key: _plain(key, value) for key, value in config.lock_facts.items()}}
 
 
 def _rules(dataset: Dataset) -> dict[str, Any]:
@@ -498,7 +498,7 @@ def differences(mine: LockHead, other: LockHead, *, called: str = "the lock") ->
 
 def _archives_differ(mine: LockHead, other: LockHead, called: str) -> Iterator[str]:
     for key in sorted({*mine.archives} & {*other.archives}):
-        path = key if key == SINGLE else f"archives.{key}"
+        path = key if key == SINGLE_ARCHIVE else f"archives.{key}"
         here_all, there_all = mine.archives[key], other.archives[key]
         for part in ("type", "url", *sorted({*here_all, *there_all} - {"type", "url"})):
             here, there = here_all.get(part), there_all.get(part)

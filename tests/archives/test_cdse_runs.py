@@ -404,10 +404,10 @@ def test_named_products(mirror, server):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"archive": 'login = "x"'}, "a secret has no place"),
+        ({"archive": 'login = "x"'}, "a manifest must not contain secrets"),
         ({"archive": 'colections = ["SENTINEL-2"]'}, "did you mean collections?"),
         ({"archive": "collections = []"}, "archive.collections"),
-        ({"trusted": '["*.co.uk"]'}, "anybody can have a host below co.uk"),
+        ({"trusted": '["*.co.uk"]'}, "anybody can get a host below co.uk"),
         ({"dataset": 'filters = { "$filter" = "Name eq (" }'}, "balanced quotes and parentheses"),
         ({"dataset": "filters = { cloudCover = [] }"}, "empty list"),
         ({"dataset": 'filters = { "$top" = 5 }'}, "conditions of your own are '$filter'"),

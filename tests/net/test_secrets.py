@@ -107,7 +107,8 @@ def test_a_secret_belongs_to_hosts(variables, host, environ, allowed):
 def test_no_type_trusts_a_host_by_itself_that_its_secrets_do_not_belong_to(kind):
     assert kind.variables.host
     found = Credentials("ann", "x", "the environment", credentials.hosts_of(kind.variables, {}))
-    assert found.may_go_to(kind.trusted_hosts) == kind.trusted_hosts
+    trusted_hosts = kind.config.model_fields["trusted_hosts"].default
+    assert found.may_go_to(trusted_hosts) == trusted_hosts
 
 
 ZONED = "2001:db8::1%25x.satapps.org"

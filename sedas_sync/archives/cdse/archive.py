@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import keycloak, odata, rows
-from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES
+from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES, CdseConfig
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
@@ -463,14 +463,14 @@ def _shown(row: object) -> str:
 
 def open_archive(opening: "Opening") -> CdseArchive:
     """Open the archive that a manifest describes; it asks for credentials when it needs them."""
-    config, transfer = opening.config, opening.transfer
-    login = urlsplit(config.options["login_url"]).hostname or ""
+    config, transfer = cast(CdseConfig, opening.config), opening.transfer
+    login = urlsplit(config.login_url).hostname or ""
     return CdseArchive(
-        config.url or LIVE_URL,
+        config.url,
         credentials=lambda: opening.credentials(also=(login,)),
-        login_url=config.options["login_url"],
+        login_url=config.login_url,
         trusted_hosts=config.trusted_hosts,
-        collections=config.options["collections"],
+        collections=config.collections,
         retries=transfer.retries,
         connect_timeout=transfer.connect_timeout,
         stall_timeout=transfer.stall_timeout,

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.archives.sedas.client import SedasClient, checked_url
-from sedas_sync.archives.sedas.kind import LIVE_URL, TRUSTED_HOSTS
+from sedas_sync.archives.sedas.kind import LIVE_URL, TRUSTED_HOSTS, SedasConfig
 from sedas_sync.archives.sedas.links import SedasLinks
 from sedas_sync.archives.sedas.lookup import ProductLookup
 from sedas_sync.archives.sedas.orders import SedasOrders
@@ -278,13 +278,14 @@ def open_archive(opening: Opening) -> SedasArchive:
     Raises:
         AuthenticationError: There are no credentials for it.
     """
+    config = cast(SedasConfig, opening.config)
     found = opening.credentials()
     return SedasArchive(
-        opening.config.url or LIVE_URL,
+        config.url,
         username=found.username,
         password=found.password,
         credential_hosts=found.hosts,
-        trusted_hosts=opening.config.trusted_hosts,
+        trusted_hosts=config.trusted_hosts,
         retries=opening.transfer.retries,
         connect_timeout=opening.transfer.connect_timeout,
         stall_timeout=opening.transfer.stall_timeout,

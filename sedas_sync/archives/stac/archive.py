@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.protocol import Orders, Warn
@@ -11,7 +11,7 @@ from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac.api import Body, StacApi
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
-from sedas_sync.archives.stac.kind import SIGN_URL
+from sedas_sync.archives.stac.kind import SIGN_URL, StacConfig
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Download, Query, Reach, Scene
 from sedas_sync.net import session
@@ -223,10 +223,10 @@ def open_archive(opening: "Opening") -> StacArchive:
     Raises:
         AuthenticationError: it wants a token or a password, and there is none.
     """
-    config, transfer = opening.config, opening.transfer
-    url, options = config.url or "", config.options
+    config, transfer = cast(StacConfig, opening.config), opening.transfer
+    url = config.url
     # The manifest itself names where links are signed.
-    signer = urlsplit(options["sign_url"] or "").hostname
+    signer = urlsplit(config.sign_url or "").hostname
     api = session.Api(
         retries=transfer.retries,
         connect_timeout=transfer.connect_timeout,
@@ -234,18 +234,18 @@ def open_archive(opening: "Opening") -> StacArchive:
         reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
     )
     access: _access.Access
-    if options["auth"] == "bearer":
+    if config.auth == "bearer":
         access = _access.bearer(opening.key, url, config.trusted_hosts)
-    elif options["auth"] == "basic":
+    elif config.auth == "basic":
         access = _access.basic(opening.credentials(), url, config.trusted_hosts)
-    elif options["auth"] == "planetary-computer":
-        access = _access.PlanetaryComputer(api, options["sign_url"] or SIGN_URL, config.trusted_hosts, opening.clock)
+    elif config.auth == "planetary-computer":
+        access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
     else:
         access = _access.Header(None, url)
     return StacArchive(
         url,
-        options["collections"],
-        assets=options["assets"],
+        config.collections,
+        assets=config.assets,
         access=access,
         api=api,
         trusted_hosts=config.trusted_hosts,

@@ -51,27 +51,17 @@ if TYPE_CHECKING:
         Summary,
         Warned,
     )
-    from sedas_sync.model.scene import (
-        Action,
-        ActionKind,
-        DesiredScene,
-        LocalScene,
-        Order,
-        OrderState,
-        ProofLevel,
-        Query,
-        Scene,
-    )
+    from sedas_sync.model.plan import Action, ActionKind, Plan
+    from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
     from sedas_sync.operations.adopt import Adoption
     from sedas_sync.operations.load import load_manifest
     from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
     from sedas_sync.output.export import Exported
     from sedas_sync.output.report.write import WrittenReport
-    from sedas_sync.planning.compare import Plan
     from sedas_sync.planning.explain import Explanation
+    from sedas_sync.planning.limits import PruneLimit
     from sedas_sync.planning.lock import Lock, LockUpdate
-    from sedas_sync.planning.prune import PruneLimit
     from sedas_sync.planning.saved_plan import SavedPlan
     from sedas_sync.sandbox import Sandbox
 
@@ -112,10 +102,9 @@ _HOMES = {
     "sedas_sync.planning.lock": ("Lock", "LockUpdate"),
     "sedas_sync.manifest": ("Manifest",),
     "sedas_sync.api": ("Mirror", "SearchResult"),
+    "sedas_sync.model.plan": ("Action", "ActionKind", "Plan"),
     "sedas_sync.model.scene": (
-        "Action",
         "LocalScene",
-        "ActionKind",
         "ProofLevel",
         "Order",
         "OrderState",
@@ -123,8 +112,7 @@ _HOMES = {
         "Scene",
         "DesiredScene",
     ),
-    "sedas_sync.planning.compare": ("Plan",),
-    "sedas_sync.planning.prune": ("PruneLimit",),
+    "sedas_sync.planning.limits": ("PruneLimit",),
     "sedas_sync.output.report.write": ("WrittenReport",),
     "sedas_sync.sandbox": ("Sandbox",),
     "sedas_sync.planning.saved_plan": ("SavedPlan",),

@@ -22,16 +22,16 @@ from sedas_sync.archives.pool import ArchivePool
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Step, Summary
+from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
 from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
-from sedas_sync.operations.apply.options import NEEDS_ARCHIVE, kept_files, options, remember_awaited, remember_wanted
+from sedas_sync.operations.apply.options import kept_files, options, remember_awaited, remember_wanted
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.lock import LockFiles
 from sedas_sync.operations.lock_file import lock_path
 from sedas_sync.operations.noop import Made, made_from
 from sedas_sync.operations.plan import Listener, Planner, SearchResult, archive_facts, filehash_of, ignore
-from sedas_sync.planning import prune
-from sedas_sync.planning.compare import Plan
+from sedas_sync.planning import limits
 from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock import Lock, LockUpdate
 from sedas_sync.planning.saved_plan import SavedPlan
@@ -470,7 +470,7 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
-        max_prune: prune.PruneLimit = prune.DEFAULT,
+        max_prune: limits.PruneLimit = limits.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
         confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
@@ -527,7 +527,7 @@ class Mirror:
         executor: Executor | None = None,
         lock_timeout: float = 0.0,
         take_over: bool = False,
-        max_prune: prune.PruneLimit = prune.DEFAULT,
+        max_prune: limits.PruneLimit = limits.DEFAULT,
         confirm: Callable[[int, int], bool] = _no,
         confirm_replacing: Callable[[int, int], bool] = _no,
         command: str = "apply",
@@ -535,8 +535,8 @@ class Mirror:
         """Like `apply`, as a generator of what happens; closing it ends the run in order."""
         with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
             self._home.check_owner(index, take_over=take_over)
-            plan = prune.within(plan, max_prune, index.count(), confirm)
-            plan = prune.replaced_within(plan, index.count(), confirm_replacing)
+            plan = limits.limit_prunes(plan, max_prune, index.count(), confirm)
+            plan = limits.limit_replacements(plan, index.count(), confirm_replacing)
             index.forgiving = True
             index.on_rebuilt = lambda: index.put_files(kept_files(plan), self._clock())
             # Written only when the summary has been told: damage there is to be found before.

@@ -13,10 +13,11 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import total_size
+from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import DesiredScene, LocalScene, RemoteFile, Scene, SceneId, Source
-from sedas_sync.planning.compare import NOTHING_ON_DISK, DiskState, in_place
+from sedas_sync.planning.compare import in_place
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.select import paths_of
 from sedas_sync.planning.sources import described, product_id, with_sources

@@ -311,38 +311,3 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     def __repr__(self) -> str:
         # Schedulers log what they are given.
         return f"Download(url={self.shown!r}, size={self.size!r}, digest={self.digest!r})"
-
-
-class ActionKind(StrEnum):
-    """What is to be done about a scene."""
-
-    KEEP = "keep"
-    FETCH = "fetch"
-    RESUME = "resume"
-    ORDER = "order"
-    WAIT = "wait"
-    REPLACE = "replace"
-    ADOPT = "adopt"
-    PRUNE = "prune"
-    SKIP = "skip"
-
-
-class Action(Struct, frozen=True, kw_only=True, gc=False):
-    """One scene's place in a plan: exactly one of these, with its reason."""
-
-    kind: ActionKind
-    id: SceneId
-    datasets: tuple[str, ...]
-    path: str
-    size: int | None
-    reason: str
-    want: DesiredScene | None = None
-    """None for a prune, and for a file that is kept though the catalogue does not list its scene any more."""
-    held: LocalScene | None = None
-    order: Order | None = None
-    blocked: bool = False
-    """Something that is not the scene stands at its path."""
-    replaces: bool = False
-    """A held file that is right gives way to it."""
-    after: tuple[SceneId, ...] = ()
-    """Of a prune: scenes that have to be in the mirror before, since they supersede this one."""

@@ -20,10 +20,10 @@ from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.assets import desired_paths, files_on_disk, scene_of_files
+from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure, exit_code_of
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import FileState
 from sedas_sync.state.inspect import adopted_as, judge_files, judge_want, state_of
 from sedas_sync.state.staging import partial_path
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.scene import ActionKind, LocalScene, SceneId
+from sedas_sync.model.plan import ActionKind, Plan
+from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
-from sedas_sync.planning.compare import Plan
 from sedas_sync.planning.lock import (
     Lock,
     LockDamagedError,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,39 +19,23 @@ from sedas_sync.files.integrity import Filehash
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import each_file
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Event, Failure, Searched, Step
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.scene import (
-    Action,
-    ActionKind,
-    DesiredScene,
-    LocalScene,
-    Order,
-    OrderState,
-    Scene,
-    SceneId,
-    Source,
-)
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId, Source
+from sedas_sync.model.text import size
 from sedas_sync.operations.lock import LockFiles
-from sedas_sync.planning import prune
-from sedas_sync.planning.compare import (
-    TRANSFERS,
-    DiskState,
-    FileState,
-    Plan,
-    choose_actions,
-    differ_in_form,
-    restated,
-    with_lost_as_failed,
-)
+from sedas_sync.planning import limits, prune
+from sedas_sync.planning.compare import choose_actions, differ_in_form, restated, with_lost_as_failed
 from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning
 from sedas_sync.planning.lock import Lock, differences, head_of
 from sedas_sync.planning.saved_plan import SavedPlan, drift
 from sedas_sync.planning.select import Refusal, Selection, extension_of, refusal, select
 from sedas_sync.planning.sources import rank_sources, unique_sources, with_sources
-from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
+from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove, state_of
 from sedas_sync.state.mirror_state import MirrorState
-from sedas_sync.state.staging import bytes_downloaded, partial_path
+from sedas_sync.state.staging import bytes_downloaded, partial_path, unwanted_downloads
 
 if TYPE_CHECKING:
     from sedas_sync.operations.verify import VerifiedFile, VerifyReport
@@ -238,18 +223,18 @@ class Planner:
 
     def _with_prunes(self, plan: Plan, found: SearchResult) -> Plan:
         if not found.complete:
-            return prune.without(plan, "nothing is removed: the search failed or stayed incomplete")
+            return limits.without_prunes(plan, "nothing is removed: the search failed or stayed incomplete")
         doubt = self._doubt()
-        judged = prune.settled(self._judged(found, doubt), plan.actions)
-        removals, changed = prune.still_ours(self._home.root, judged.prune)
+        judged = prune.keep_until_superseded(self._judged(found, doubt), plan.actions)
+        removals, changed = _without_changed(self._home.root, judged.prune)
         vouched = {action.id for action in judged.keep}
         if doubt is None:
-            plan = prune.spare_too(plan, self._home.root, (want.scene for want in found.wants.values()))
+            plan = _with_unwanted_downloads(plan, self._home.root, (want.scene for want in found.wants.values()))
         return replace(
             plan,
             actions=(*plan.actions, *judged.keep, *judged.stay, *removals),
             failures=tuple(failure for failure in plan.failures if failure.id not in vouched),
-            warnings=(*plan.warnings, *judged.warnings, *prune.vanished(judged.keep), *changed),
+            warnings=(*plan.warnings, *judged.warnings, *prune.warn_of_lost(judged.keep), *changed),
             refused=plan.refused or judged.doubted,
         )
 
@@ -285,7 +270,7 @@ class Planner:
 
     def _with_prunes_of_lock(self, plan: Plan, lock: Lock) -> Plan:
         if not plan.search_complete:
-            return prune.without(plan, "nothing is removed: not every scene of the lock could be looked up")
+            return limits.without_prunes(plan, "nothing is removed: not every scene of the lock could be looked up")
         with self._home.index(write=False) as (index, _):
             unwanted = [held for held in index.holdings() if held.id not in lock.scenes]
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
@@ -296,9 +281,10 @@ class Planner:
             look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
         judged = prune.judge(self._manifest, wants, {}, unwanted, self._clock(), wrong_clock=self._doubt())
         keys = {action.id: archives_of(self._manifest, action.datasets) for action in judged.keep}
-        judged = prune.outside_the_lock(judged, look_up, keys, wants)
-        judged = prune.settled(judged, plan.actions)
-        removals, changed = prune.still_ours(self._home.root, judged.prune)
+        look_up.ask(keys)
+        judged = prune.judge_by_lock(judged, {failure.id: failure.error for failure in look_up.failures}, wants)
+        judged = prune.keep_until_superseded(judged, plan.actions)
+        removals, changed = _without_changed(self._home.root, judged.prune)
         return replace(
             plan,
             actions=(*plan.actions, *judged.stay, *removals),
@@ -386,7 +372,7 @@ class Planner:
             asked = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
             known = self._sizes(asked)
             actions = tuple(replace(a, size=known.get(a.id)) if a.size is None else a for a in actions)
-        warnings.extend(prune.foretold(actions, held))
+        warnings.extend(limits.warn_of_replacements(actions, held))
         return Plan(
             manifest=self._manifest.source,
             mirror=str(self._home.root),
@@ -528,8 +514,8 @@ class Planner:
             for i in action.after
             if i in found.wants
         }
-        judged = prune.settled(judged, self._plan(newer, []).actions)
-        removals, changed = prune.still_ours(
+        judged = prune.keep_until_superseded(judged, self._plan(newer, []).actions)
+        removals, changed = _without_changed(
             self._home.root, (action for action in judged.prune if action.id == held.id)
         )
         for action in removals:
@@ -791,3 +777,29 @@ def _second(moment: datetime) -> str:
 def _of_either_kind(saved: Plan) -> AbstractSet[SceneId]:
     """The scenes of a saved plan that it leaves as the folder, or the file, that they are."""
     return {action.id for action in saved.actions if action.kind is not ActionKind.REPLACE}
+
+
+def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) -> Plan:
+    """Return the plan with the removal of partial downloads of scenes that are no longer wanted, and a warning."""
+    found, bytes_ = unwanted_downloads(str(root), wanted)
+    if not found:
+        return plan
+    what = "1 download" if len(found) == 1 else f"{len(found)} downloads"
+    warning = f"{what} under way, {size(bytes_)}, of scenes that are not wanted any more will be removed"
+    return replace(plan, unwanted_downloads=found, warnings=(*plan.warnings, warning))
+
+
+def _without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action], list[str]]:
+    """Leave out removals of files that a user has changed; returns the others, and warnings of the changed ones."""
+    ours: list[Action] = []
+    warnings: list[str] = []
+    for action in removals:
+        try:
+            if action.held is not None and state_of(str(root), action.held) is FileState.DAMAGED:
+                warnings.append(f"{action.path}: is no longer wanted, but has been changed since it was fetched; kept")
+                continue
+        except (OSError, SedasSyncError) as error:
+            warnings.append(f"{action.path}: is no longer wanted, but cannot be looked at; kept: {error}")
+            continue
+        ours.append(action)
+    return ours, warnings

@@ -19,10 +19,10 @@ from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, check, zip_problem
 from sedas_sync.model.assets import files_on_disk, paths_on_disk
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Summary
 from sedas_sync.model.scene import LocalScene, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import DiskState, FileState
 from sedas_sync.planning.lock import LockedFile
 
 MAX_READERS = 8

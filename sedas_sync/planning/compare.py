@@ -21,148 +21,25 @@ not to be had by an order of ours                  no      wait
 =================================================  ======  =========
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.model.assets import assets_differ
-from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
-from sedas_sync.model.text import named, size
+from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.text import size
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 """Where a scene without a sensing time stands among the others."""
 
-CHANGES = frozenset(
-    {ActionKind.FETCH, ActionKind.RESUME, ActionKind.ORDER, ActionKind.REPLACE, ActionKind.ADOPT, ActionKind.PRUNE}
-)
-"""Actions that change something: what `plan --exit-code` answers 10 for."""
-TRANSFERS = frozenset({ActionKind.FETCH, ActionKind.RESUME, ActionKind.REPLACE})
-_FROM_AN_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 NEW = "not in the mirror"
 
 LOST_AFTER = 3
-"""Answers in a row without an order after which it counts as failed."""
-
-
-class FileState(StrEnum):
-    """What stands at a path, compared with what is known of it."""
-
-    ABSENT = "absent"
-    INTACT = "intact"
-    """What the index says, or an untracked file that was checked and is the scene."""
-    DAMAGED = "damaged"
-    """Something else: other bytes, a damaged file, a symbolic link, a folder."""
-
-
-class DiskState(Struct, frozen=True, kw_only=True, gc=False):
-    """What the folder shows for one wanted scene."""
-
-    held: LocalScene | None = None
-    """From the index; for an untracked file that is right, what the index would say."""
-    state: FileState = FileState.ABSENT
-    """Of the held file, or else of what stands at the wanted path."""
-    tracked: bool = False
-    """Whether the index knows the file."""
-    blocked: bool = False
-    """Whether something that cannot be the scene stands at the wanted path, such as a folder."""
-    partial: int = 0
-    """Bytes of a download that can go on."""
-
-
-NOTHING_ON_DISK = DiskState()
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """What is to be done, whole: apply carries out this object and nothing else."""
-
-    manifest: str
-    mirror: str
-    archive: Mapping[str, str | None]
-    """Type and URL of the archive, the first where there are several."""
-    actions: tuple[Action, ...]
-    search_complete: bool = True
-    failures: tuple[Failure, ...] = ()
-    """Searches that failed or stayed incomplete, and named products that the archive does not know."""
-    warnings: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ()
-    """The datasets it was narrowed to; all of the manifest's where empty."""
-    archives: Mapping[str, Mapping[str, str | None]] = {}  # a struct makes each its own
-    """Type and URL of each archive by its key, where the manifest has several."""
-    refreshed: tuple[LocalScene, ...] = ()
-    """Held files whose time, or the catalogue's digest, changed and whose bytes did not: to be remembered with it."""
-    polled: tuple[Order, ...] = ()
-    """Orders as the archive described them while planning."""
-    identities: Mapping[str, str] = {}  # as above
-    """What the archives that were asked call themselves, by their keys."""
-    refused: bool = False
-    """Whether files were to be removed or replaced and may not be: no scene failed, and yet not all was done."""
-    spare: tuple[str, ...] = ()
-    """Downloads under way of scenes that are not wanted any more, relative to the mirror: they go with what goes."""
-
-    @property
-    def changes(self) -> int:
-        """How many actions change something."""
-        return sum(action.kind in CHANGES for action in self.actions)
-
-    @property
-    def counts(self) -> dict[ActionKind, int]:
-        """How many scenes each kind of action has, zeros included."""
-        counted = Counter(action.kind for action in self.actions)
-        return {kind: counted[kind] for kind in ActionKind}
-
-    @property
-    def bytes(self) -> int | None:
-        """What is to be fetched now, in bytes; None where the archive does not say for every scene."""
-        sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
-        known = [amount for amount in sizes if amount is not None]
-        return sum(known) if len(known) == len(sizes) else None
-
-    def to_json(self, *, everything: bool = False) -> dict[str, Any]:
-        """Return the plan as JSON data; kept scenes are listed only with `everything`."""
-        data = self.to_json_lazily(everything=everything)
-        return {**data, "actions": list(data["actions"])}
-
-    def to_json_lazily(self, *, everything: bool = False) -> dict[str, Any]:
-        """As `to_json`, with an iterator for the actions: of 100,000 not all need be in memory at once."""
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "archive": dict(self.archive),
-            **({"archives": {key: dict(facts) for key, facts in self.archives.items()}} if self.archives else {}),
-            "search_complete": self.search_complete,
-            "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
-            "actions": (
-                self._json(action) for action in self.actions if everything or action.kind is not ActionKind.KEEP
-            ),
-            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
-            "warnings": list(self.warnings),
-        }
-
-    def _json(self, action: Action) -> dict[str, Any]:
-        """An action as JSON data, with where its bytes come from where there is a choice."""
-        data = action_json(action)
-        if (key := self.source(action)) is not None:
-            data["archive"] = key
-        return data
-
-    def source(self, action: Action) -> str | None:
-        """The key of the archive that is to give a scene; None where nothing is to be given, or there is but one."""
-        if self.archives and action.want is not None and action.kind in _FROM_AN_ARCHIVE:
-            return action.want.archive
-        return None
-
-
-def kept_until(ids: Sequence[SceneId]) -> str:
-    """Why the file of a superseded scene stays for now: these are not in the mirror."""
-    return f"kept until {named(ids)} {'is' if len(ids) == 1 else 'are'} downloaded"
+"""After so many polls in a row that do not know an order, it counts as failed."""
 
 
 def differ_in_form(held: LocalScene, want: DesiredScene) -> bool:
@@ -173,18 +50,6 @@ def differ_in_form(held: LocalScene, want: DesiredScene) -> bool:
 def in_place(want: DesiredScene, here: DiskState) -> bool:
     """Whether all that a scene needs is here, so that its archive has nothing to be asked for."""
     return _kind(want, here, _LENIENT)[0] in (ActionKind.KEEP, ActionKind.ADOPT, ActionKind.SKIP)
-
-
-def action_json(action: Action) -> dict[str, Any]:
-    """An action as JSON data: what `plan --json` and a saved plan both say of it."""
-    return {
-        "action": action.kind.value,
-        "id": action.id,
-        "datasets": list(action.datasets),
-        "path": action.path,
-        "size": action.size,
-        "reason": action.reason,
-    }
 
 
 def with_lost_as_failed(order: Order) -> Order:

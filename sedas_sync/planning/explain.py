@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sedas_sync.model.events import iso
-from sedas_sync.model.scene import Action, ActionKind, LocalScene, Order, Scene, SceneId, Source
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
 from sedas_sync.planning.select import Refusal
 
 NOT_FOUND = "search"

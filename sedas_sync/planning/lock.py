@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import SINGLE, ArchiveConfig, Dataset, DateSpec, Manifest
 from sedas_sync.model.assets import listing_digest
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 
 VERSION = 1
 """The lock format this package reads and writes."""

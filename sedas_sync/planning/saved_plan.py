@@ -16,19 +16,8 @@ from msgspec.structs import replace
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
-from sedas_sync.model.scene import (
-    Action,
-    ActionKind,
-    DesiredScene,
-    LocalScene,
-    Order,
-    OrderState,
-    ProofLevel,
-    Scene,
-    SceneId,
-    Source,
-)
-from sedas_sync.planning.compare import TRANSFERS, Plan, action_json
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene, SceneId, Source
 from sedas_sync.planning.lock import LockHead, head_from, head_json
 
 VERSION = 1
@@ -104,7 +93,7 @@ def _action(action: Action, kept: Container[SceneId]) -> dict[str, Any]:
     # Those that are here are looked at again before anything is done, like all that is kept.
     after = [scene_id for scene_id in action.after if scene_id not in kept]
     return {
-        **action_json(action),
+        **action.to_json(),
         **({"after": after} if after else {}),
         "want": None
         if want is None

@@ -17,11 +17,11 @@ from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check, same_digest, zip_names
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.assets import desired_paths, files_on_disk, paths_on_disk, scene_of_files
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, Scene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import DiskState, FileState
 from sedas_sync.state.staging import bytes_downloaded, proved
 
 _READERS = 4

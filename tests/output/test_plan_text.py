@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, Order, Scene
+from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.scene import DesiredScene, Order, Scene
 from sedas_sync.output.plan_text import by_datasets, plan
 from sedas_sync.output.style import Look
 from sedas_sync.output.text import sources
-from sedas_sync.planning.compare import Plan
 
 TERMINAL = Look(width=60, fold=True)
 

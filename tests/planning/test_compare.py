@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import ActionKind, DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene
-from sedas_sync.planning.compare import CHANGES, DiskState, FileState, Plan, choose_actions, with_lost_as_failed
+from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.plan import CHANGES, ActionKind, Plan
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene
+from sedas_sync.planning.compare import choose_actions, with_lost_as_failed
 
 NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)
 

@@ -14,7 +14,8 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.manifest import parse
 from sedas_sync.model.assets import listing_digest
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, ProofLevel, Scene
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene
 from sedas_sync.planning.lock import (
     Lock,
     LockedFile,

@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, ProofLevel, Scene, Source
-from sedas_sync.planning.compare import DiskState, FileState, choose_actions
+from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene, Source
+from sedas_sync.planning.compare import choose_actions
 from sedas_sync.planning.lock import dumps, head_of, loads, lock_scenes
 from sedas_sync.planning.select import select
 from sedas_sync.planning.sources import described, merge_sources, product_id, rank_sources, unique_sources, with_sources

@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.model.assets import files_on_disk
+from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Event, Pruned
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import Action, DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.model.plan import Action
+from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.operations.apply.orders import Task
-from sedas_sync.planning.compare import FileState
 from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import file_state, state_of, states_of
 from sedas_sync.state.staging import forget, left_over, partial_path, recover

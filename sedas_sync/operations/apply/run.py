@@ -40,14 +40,14 @@ from sedas_sync.model.events import (
     exit_code_of,
 )
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import Action, ActionKind, Download, LocalScene, Order, Scene, SceneId
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan, kept_until
+from sedas_sync.model.scene import Download, LocalScene, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply.assembly import SceneAssembler
 from sedas_sync.operations.apply.file_moves import FileMover
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE, Answered, OrderQueues, Task
-from sedas_sync.planning.compare import TRANSFERS, Plan, kept_until
 from sedas_sync.state.database import FULL as DISK_FULL
 from sedas_sync.state.index import Index
 from sedas_sync.state.staging import partial_path
@@ -354,7 +354,7 @@ class Run:
                 self._arranger.prune(action)
             yield from self._told()
         if not (self._failures or self.interrupted):
-            self._arranger.forget(self.plan.spare, but={action.id for action in self.plan.actions})
+            self._arranger.forget(self.plan.unwanted_downloads, but={action.id for action in self.plan.actions})
 
     def _warn_of_index(self) -> None:
         for warning in self.index.said[self._index_said :]:

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from sedas_sync.archives import Orders, Warn
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import paths_on_disk
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import (
     Download,
@@ -29,8 +28,8 @@ from sedas_sync.model.scene import (
     SceneId,
     Taking,
 )
+from sedas_sync.model.text import product_id
 from sedas_sync.planning.product_name import described
-from sedas_sync.planning.sources import product_id
 from sedas_sync.state.index import Index
 
 if TYPE_CHECKING:
@@ -145,8 +144,8 @@ class DirectoryArchive:
         scenes: dict[SceneId, Scene] = {}
         places: dict[SceneId, str] = {}
         paths: dict[str, str] = {}
-        for holding in (one for one in held if one.files):
-            found = [entries.pop(path, None) for path in paths_on_disk(holding)]
+        for holding in (one for one in held if one.is_folder):
+            found = [entries.pop(path, None) for path in holding.paths]
             if not all(map(_is_as_remembered, found, holding.files)):
                 if any(found):
                     warnings.append(f"{holding.path}: {_NOT_AS_REMEMBERED}")
@@ -154,7 +153,7 @@ class DirectoryArchive:
             scene = _folder_scene(self._root, holding)
             scenes[scene.id], places[scene.id] = scene, holding.path
             paths.update((asset.url or "", f"{holding.path}/{asset.name}") for asset in scene.assets)
-        known = {one.path: one for one in held if not one.files}
+        known = {one.path: one for one in held if not one.is_folder}
         links = 0
         for path, entry in sorted(entries.items()):
             if not path.lower().endswith(_ENDING):

@@ -19,9 +19,9 @@ from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.assets import desired_paths, files_on_disk, scene_of_files
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure, exit_code_of
+from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
 from sedas_sync.state.inspect import adopted_as, judge_files, judge_want, state_of
@@ -175,7 +175,7 @@ class Adopter:
         self._wants = dict(wants)
         self._with_lengths = with_lengths
         self._held = {held.id: held for held in holdings}
-        self._tracked = {file.path for held in self._held.values() for file in files_on_disk(held)}
+        self._tracked = {file.path for held in self._held.values() for file in held.files}
         self._level: Proving = level
         self._filehash = filehash
         self._jobs = jobs
@@ -320,7 +320,7 @@ class Adopter:
             files.append(replace(file, mtime_ns=there.st_mtime_ns))
         safe_tree.sync(root, f"{gathered}/-")
         safe_tree.move_folder(root, gathered, want.path)
-        return scene_of_files(found, files)
+        return with_files(found, files)
 
     def _candidates(self, source: Path | None) -> Iterator[safe_tree.TreeEntry]:
         """Regular files that the index does not know, outside every mirror's own folder."""
@@ -329,7 +329,7 @@ class Adopter:
         expected = (
             []
             if source is not None
-            else [*self._tracked, *(path for want in self._wants.values() for path in desired_paths(want))]
+            else [*self._tracked, *(path for want in self._wants.values() for path in want.paths)]
         )
         for entry in sorted(safe_tree.listing(place, expected).values()):
             if not entry.is_file or STATE in entry.path.split("/"):

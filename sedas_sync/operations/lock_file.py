@@ -1,4 +1,4 @@
-"""The lock of a manifest on disk: where it is, reading it, and writing it as a whole or not at all."""
+"""The lock file of a manifest: its path, and reading and writing it completely or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from sedas_sync.errors import ManifestError
 
-if TYPE_CHECKING:  # where a lock is has to be known faster than its reader can be imported
+if TYPE_CHECKING:  # the path of a lock is needed faster than its reader can be imported
     from sedas_sync.manifest import Manifest
     from sedas_sync.planning.lock import Lock
 
@@ -17,26 +17,26 @@ _READABLE = 0o666
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
-    """Where the lock of a manifest is: `<stem>.lock` beside it.
+    """Return the path of a manifest's lock: `<stem>.lock` beside it.
 
     Raises:
-        ManifestError: that is the manifest itself.
+        ManifestError: this is the manifest itself.
     """
     source = Path(manifest)
     path = source.with_suffix(".lock")
     if path == source:
-        raise ManifestError(f"{source}: a manifest cannot be called so, since its lock would be; call it .toml")
+        raise ManifestError(f"{source}: a manifest cannot have the name of its lock; rename it to .toml")
     return path
 
 
 def read_lock(manifest: "Manifest") -> "Lock | None":
-    """Read the lock of a manifest; None where it has none.
+    """Read the lock of a manifest; None if there is none.
 
     Raises:
-        LockDamagedError: the file is no lock.
-        ManifestError: it cannot be read, or is of a newer version of this package.
+        LockDamagedError: the file is not a lock.
+        ManifestError: it cannot be read, or was written by a newer version of this package.
     """
-    from sedas_sync.planning.lock import LockDamagedError, loads  # noqa: PLC0415  # see above
+    from sedas_sync.planning.lock_text import LockDamagedError, loads  # noqa: PLC0415  # see above
 
     path = lock_path(manifest.source)
     try:
@@ -56,14 +56,14 @@ def write_lock(manifest: "Manifest", lock: "Lock") -> None:
     Raises:
         ManifestError: it cannot be written.
     """
-    from sedas_sync.planning.lock import lines  # noqa: PLC0415  # see above
+    from sedas_sync.planning.lock_text import lines  # noqa: PLC0415  # see above
 
     with writing_whole(lock_path(manifest.source)) as file:
         file.writelines(line.encode() for line in lines(lock))
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever finds half of it.
+    """Write a file completely or not at all.
 
     Raises:
         ManifestError: it cannot be written.
@@ -74,7 +74,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write that is at `path` once all went well, and nowhere before.
+    """Yield a file to write, and rename it to `path` if the block ends without an error.
 
     Raises:
         ManifestError: it cannot be written.
@@ -99,7 +99,7 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def umask() -> int:
-    """The bits that new files of this process do not get."""
+    """Return the permission bits that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -9,7 +9,6 @@ from typing import Any
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.assets import files_on_disk, paths_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step, iso
 from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.planning.lock import Lock, LockedScene
@@ -191,13 +190,13 @@ def status(
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
     holdings = {held.id: held for held in index.holdings()}
-    expected = [path for held in holdings.values() for path in paths_on_disk(held)]
+    expected = [path for held in holdings.values() for path in held.paths]
     here = safe_tree.listing(str(root), expected) if root.is_dir() else {}
     present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}
     compared = compare(root, present.values(), here, on_step)
     changed = compared.changed
     differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}
-    known = {file.path for held in holdings.values() for file in files_on_disk(held)}
+    known = {file.path for held in holdings.values() for file in held.files}
     asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
 
@@ -216,9 +215,7 @@ def status(
         missing=len(asked_for - present.keys()),
         unwanted=len(present.keys() - asked_for) if wanted else 0,
         unknown=len(here.keys() - known),
-        bytes=sum(
-            here[file.path].size for held in present.values() for file in files_on_disk(held) if file.path in here
-        ),
+        bytes=sum(here[file.path].size for held in present.values() for file in held.files if file.path in here),
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(root)),
@@ -249,7 +246,7 @@ def _differs(held: LocalScene, pin: LockedScene) -> bool:
 
 def _is_here(held: LocalScene, here: Mapping[str, safe_tree.TreeEntry]) -> bool:
     """Whether anything of a scene is here; of a folder with a gap it is said that it is changed."""
-    return held.path in here if not held.files else any(file.path in here for file in files_on_disk(held))
+    return any(path in here for path in held.paths)
 
 
 def _of_dataset(

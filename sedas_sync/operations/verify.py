@@ -18,10 +18,9 @@ from msgspec.structs import replace
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, check, zip_problem
-from sedas_sync.model.assets import files_on_disk, paths_on_disk
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Summary
-from sedas_sync.model.scene import LocalScene, ProofLevel, SceneId
+from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
 from sedas_sync.planning.lock import LockedFile
 
@@ -74,7 +73,7 @@ class VerifiedFile:
     """Empty where a locked scene is missing and nothing here says where it belongs."""
     size: int
     """On the disk; 0 where it is missing."""
-    held: LocalScene | None
+    held: LocalFile | None
     """None where the index does not know the file."""
     id: SceneId | None = None
     """None where neither index nor lock knows the file."""
@@ -189,7 +188,7 @@ class _Task(NamedTuple):
 
     id: SceneId
     path: str
-    held: LocalScene | None
+    held: LocalFile | None
     demand: LockedChecksums | None
     name: str = ""
 
@@ -217,7 +216,7 @@ def verify(
     """
     demanded = locked or {}
     held = {item.id: item for item in holdings}
-    expected = [path for item in held.values() for path in paths_on_disk(item)]
+    expected = [path for item in held.values() for path in item.paths]
     expected += [path for item in demanded.values() for path in item.paths]
     entries = safe_tree.listing(str(root), expected) if root.is_dir() else {}
     tasks = [task for item in held.values() for task in _tasks(item, demanded.get(item.id))]
@@ -244,11 +243,10 @@ def verify(
 
 def _tasks(held: LocalScene, demand: LockedChecksums | None) -> Iterator[_Task]:
     """What is to be read of a held scene; files that the lock names and the index does not know among it."""
-    if not held.files:
-        yield _Task(held.id, held.path, held, demand)
-    for file, view in zip(held.files, files_on_disk(held) if held.files else (), strict=True):
-        yield _Task(held.id, view.path, view, None if demand is None else demand.of(file.name), file.name)
-    if held.files and demand is not None:
+    for file in held.files:
+        required = demand.of(file.name) if demand is not None and held.is_folder else demand
+        yield _Task(held.id, file.path, file, required, file.name)
+    if held.is_folder and demand is not None:
         known = {file.name for file in held.files}
         yield from (
             _Task(held.id, f"{held.path}/{file.name}", None, demand.of(file.name), file.name)
@@ -391,7 +389,7 @@ def _unlike(demand: LockedChecksums, sha256: str, size: int) -> str | None:
     return None
 
 
-def _difference(root: Path, held: LocalScene, entry: safe_tree.TreeEntry) -> tuple[Finding, str]:
+def _difference(root: Path, held: LocalFile, entry: safe_tree.TreeEntry) -> tuple[Finding, str]:
     """Tell damage from another whole file."""
     wrong = None
     if held.path.lower().endswith(".zip"):
@@ -432,4 +430,5 @@ def observed(
 
 def _without(held: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
     """A folder of whose files these are wrong: no look at their time and size is to trust them."""
-    return replace(held, files=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in held.files))
+    members = tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in held.members)
+    return replace(held, members=members)

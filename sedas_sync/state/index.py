@@ -40,7 +40,7 @@ _AT_ONCE = 200
 _AT_LEAST_EVERY = 1.0
 """How many files, and for how many seconds, may wait for one commit."""
 
-_HOLDING = tuple(name for name in LocalScene.__struct_fields__ if name != "files")
+_HOLDING = tuple(name for name in LocalScene.__struct_fields__ if name != "members")
 
 
 def _upsert(table: str, columns: tuple[str, ...]) -> str:
@@ -50,7 +50,7 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
 
 NO_FACTS = "{}"
 """What stands for facts that are not known, or were not read."""
-_PART = LocalFile.__struct_fields__
+_PART = tuple(name for name in LocalFile.__struct_fields__ if name != "path")
 
 _values_of = attrgetter(*_HOLDING)
 _values_of_part = attrgetter(*_PART)
@@ -61,7 +61,7 @@ _UNSTAMP = "DELETE FROM meta WHERE key = 'stamp'"
 
 def _parts_of(held: LocalScene) -> str | None:
     """The files of a folder as they are written down; None for a scene that is one file."""
-    return json.dumps([list(_values_of_part(file)) for file in held.files]) if held.files else None
+    return json.dumps([list(_values_of_part(file)) for file in held.members]) if held.members else None
 
 
 def _holding_of(row: tuple[Any, ...]) -> LocalScene:
@@ -77,7 +77,7 @@ def _holding_of(row: tuple[Any, ...]) -> LocalScene:
         archive=archive,
         digest=digest,
         facts=facts,
-        files=() if parts is None else tuple(_part_of(part) for part in json.loads(parts)),
+        members=() if parts is None else tuple(_part_of(part) for part in json.loads(parts)),
     )
 
 

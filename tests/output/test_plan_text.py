@@ -16,7 +16,7 @@ TERMINAL = Look(width=60, fold=True)
 
 def action(kind, scene_id, reason="not in the mirror", *, size=None, day=None, datasets=("d",), archive="a"):
     start = None if day is None else datetime(2019, 5, day, tzinfo=UTC)
-    want = DesiredScene(scene=Scene(id=scene_id, start=start), datasets=datasets, archive=archive, path=scene_id)
+    want = DesiredScene.of(archive, Scene(id=scene_id, start=start), datasets=datasets, path=scene_id)
     return Action(kind=kind, id=scene_id, datasets=datasets, path=scene_id, size=size, reason=reason, want=want)
 
 

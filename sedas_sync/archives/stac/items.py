@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.stac.files import chosen, files_of, joined, not_yet
-from sedas_sync.model.assets import total_size
+from sedas_sync.model.files import total_size
 from sedas_sync.model.scene import Scene, Sensor
 
 _SAR = frozenset({"c-sar", "sar", "x-sar", "l-sar", "s-sar", "palsar", "palsar-2", "asar", "sar-x", "sar-c"})

@@ -9,7 +9,7 @@ from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.run import Options
-from sedas_sync.operations.plan import filehash_of
+from sedas_sync.operations.context import filehash_of
 from sedas_sync.state.index import NO_FACTS, Index
 from sedas_sync.transfer import Policy
 

@@ -695,7 +695,7 @@ class Run:
             archive=self.archives[task.archive].identity,
             digest=scene.digest,
             # Rules judge by them, and all rules go by the description of the archive that is listed first.
-            facts=metadata_of(scene if want is None or not want.places else want.scene),
+            facts=metadata_of(scene if want is None or len(want.sources) == 1 else want.scene),
         )
         self._in_place(task, held, got.received, got.warnings, worker=got.worker)
 
@@ -708,7 +708,7 @@ class Run:
         if task.action.kind is ActionKind.REPLACE and replaced is not None and replaced.path != held.path:
             self._arranger.clear_old_place(replaced, held.path)
         want = task.action.want
-        if task.order is not None or (want is not None and want.places):
+        if task.order is not None or (want is not None and len(want.sources) > 1):
             self.index.drop_order(held.id)
         self._count["fetched"] += 1
         self._done += 1
@@ -867,12 +867,12 @@ class Run:
 def _task(action: Action, scene: Scene) -> Task:
     """What a plan's action sets going: the scene as the archive describes it that is to give it."""
     want, order = action.want, action.order
-    place, *others = (want.places if want is not None else ()) or (None,)
+    sources = () if want is None else want.sources
     return Task(
         action=action,
-        scene=scene if place is None else place.scene,
+        scene=sources[0].scene if sources else scene,
         order=order,
         placed=0 if order is None else order.attempts,
-        archive="" if want is None else want.archive,
-        elsewhere=tuple(other for other in others if other is not None),
+        archive=sources[0].archive if sources else "",
+        elsewhere=sources[1:],
     )

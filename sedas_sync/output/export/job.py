@@ -12,8 +12,8 @@ from sedas_sync.archives import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.assets import each_file, files_on_disk, paths_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step
+from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.lock_file import lock_path, writing_whole
 from sedas_sync.output.export import Exported, Format, Inventory, catalogue
@@ -126,7 +126,7 @@ class ExportJob:
         target = Path(os.path.realpath(out))
         known = {Path(os.path.realpath(self.manifest.source)), Path(os.path.realpath(lock_path(self.manifest.source)))}
         known |= (
-            {self.root / path for held in self.inventory.holdings for path in paths_on_disk(held)}
+            {self.root / path for held in self.inventory.holdings for path in held.paths}
             if self.root in target.parents
             else set()
         )
@@ -208,7 +208,7 @@ class Links:
         known = {}
         if held is not None and self._gave(key, held):
             # What one archive gave says nothing of what the link of another one leads to.
-            known = {file.path: file.sha256 for file in files_on_disk(held)}
+            known = {file.path: file.sha256 for file in held.files}
         place = paths[scene.id] if held is None else held.path
         lines = []
         needs_token = False

@@ -6,37 +6,34 @@ A thin layer over `sedas_sync.operations`.
 import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, Unpack
 
 from sedas_sync.archives import Archive
-from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.archives.pool import ArchivePool
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError, TransferError
 from sedas_sync.manifest import Manifest, parse
-from sedas_sync.model.events import Adopted, Event, Failed, Fetched, OnStep, Step, Summary
+from sedas_sync.model.events import Adopted, Event, Failed, Fetched, OnStep, Summary
 from sedas_sync.model.plan import ActionKind, Plan
-from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.scene import Order, Scene, SceneId
 from sedas_sync.operations import lock as locks
-from sedas_sync.operations.carry_out import PlanRunner
-from sedas_sync.operations.context import Listener, MirrorContext, archive_facts, filehash_of, ignore
+from sedas_sync.operations.adoption import adopt_files
+from sedas_sync.operations.carry_out import PlanRunner, RunOptions
+from sedas_sync.operations.check_mirror import compare_with_lock, verify_mirror
+from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.lock_file import lock_path
 from sedas_sync.operations.noop import Made, made_from
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved, plan_scenes
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.why import explain_scene
 from sedas_sync.planning.explain import Explanation
-from sedas_sync.planning.limits import DEFAULT, Confirm, PruneLimit
 from sedas_sync.planning.lock import Lock
 from sedas_sync.planning.lock_changes import LockUpdate
 from sedas_sync.planning.saved_plan import SavedPlan
-from sedas_sync.state.index import Ledger
 from sedas_sync.state.mirror_state import MirrorState
 
 if TYPE_CHECKING:
@@ -56,11 +53,6 @@ def _utc_now() -> datetime:
 
 def _silent(_message: str) -> None:
     """Ignore a warning."""
-
-
-def _no(_count: int, _held: int) -> bool:
-    """Do not confirm."""
-    return False
 
 
 class Mirror:
@@ -319,13 +311,21 @@ class Mirror:
         with self._state.locked_if_there(timeout=timeout):
             yield
 
-    def apply(self, plan: Plan, *, on_event: Listener = ignore, **options: Any) -> Summary:
+    def apply(
+        self,
+        plan: Plan,
+        *,
+        on_event: Listener = ignore,
+        lock_timeout: float = 0.0,
+        **options: Unpack[RunOptions],
+    ) -> Summary:
         """Carry out a plan, and nothing else.
 
         Args:
             plan: the plan.
             on_event: called with every event, from the calling thread.
-            **options: as `run`.
+            lock_timeout: seconds to wait for another process in this mirror.
+            **options: see `RunOptions`.
 
         Returns:
             The summary, which is also the last event.
@@ -334,49 +334,18 @@ class Mirror:
             MirrorLocked: another process works in this mirror.
             ManifestError: the mirror belongs to another manifest.
         """
-        return _summary(self.run(plan, **options), on_event)
+        return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event)
 
-    def run(
-        self,
-        plan: Plan,
-        *,
-        wait: bool = True,
-        jobs: int | None = None,
-        executor: Executor | None = None,
-        lock_timeout: float = 0.0,
-        take_over: bool = False,
-        max_prune: PruneLimit = DEFAULT,
-        confirm: Confirm = _no,
-        confirm_replacing: Confirm = _no,
-        command: str = "apply",
-    ) -> Generator[Event]:
+    def run(self, plan: Plan, *, lock_timeout: float = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
         """Carry out a plan as a generator of events; closing it ends the run in order.
 
         Args:
             plan: the plan.
-            wait: wait for orders, at most the manifest's `order_timeout`.
-            jobs: concurrent downloads, instead of the manifest's.
-            executor: any of `concurrent.futures` whose workers see the mirror's folder under the same path; the caller
-                shuts it down. Threads of this process if None.
             lock_timeout: seconds to wait for another process in this mirror.
-            take_over: take the mirror from the manifest it belongs to.
-            max_prune: how many files may be removed without a confirmation.
-            confirm: called with the number of removals and of scenes on disk if there are more.
-            confirm_replacing: the same for replacements, if they are more than a fifth of the mirror.
-            command: the command that the index stores for the run.
+            **options: see `RunOptions`.
         """
         with self.locked(timeout=lock_timeout):
-            yield from self._runner.run(
-                plan,
-                command=command,
-                take_over=take_over,
-                max_prune=max_prune,
-                confirm=confirm,
-                confirm_replacing=confirm_replacing,
-                wait=wait,
-                jobs=jobs,
-                executor=executor,
-            )
+            yield from self._runner.run(plan, options)
 
     def repair(
         self,
@@ -435,53 +404,18 @@ class Mirror:
             MirrorLocked: another process works in this mirror.
             ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
         """
-        from sedas_sync.operations.adopt import Adopter, Adoption  # noqa: PLC0415  # one command needs it
-        from sedas_sync.operations.verify import readers  # noqa: PLC0415  # as above
-
-        place = None if source is None else Path(source)
-        if place is not None and not place.is_dir():
-            raise ManifestError(f"{place}: there is no such folder to adopt from")
-        if place is not None and place.resolve() == self.root:
-            place = None
-        with self.locked(timeout=lock_timeout), self._state.index(write=True) as (index, warnings):
-            self._state.check_owner(index, take_over=take_over)
-            found = self.search(on_event=on_event, on_found=on_found)
-            self._state.own(index)
-            number = index.begin_run("adopt", self._clock())
-
-            ledger = Ledger(index, self._clock)
-            adopter = Adopter(
-                self.root,
-                wants=found.wants,
-                holdings=index.holdings(),
-                level=self.manifest.transfer.integrity,
-                filehash=filehash_of(self.manifest),
-                jobs=jobs or readers(),
-                record=ledger.add,
-                stopped=lambda: self.stopped,
-                with_lengths=self._context.remote_sizes.complete,
-            )
-            files: list[File] = []
-            self.on_step(Step("checking files", unit="file"))
-            with ledger:
-                for file in adopter.adopt(place, how=how):
-                    files.append(file)
-                    self.on_step(Step("checking files", len(files), unit="file"))
-                    if on_file is not None:
-                        on_file(file)
-            done = Adoption(
-                manifest=self.manifest.source,
-                mirror=str(self.root),
-                source=str(place or self.root),
-                search_complete=found.complete,
-                files=tuple(files),
-                failures=found.failures if not found.complete else (),
-                warnings=(*warnings, *found.warnings, *adopter.warnings),
-            )
-            stopped_with = self._runner.stopped_with
-            code = done.exit_code if stopped_with is None else stopped_with
-            index.end_run(number, self._clock(), code, done.counts)
-            return done
+        return adopt_files(
+            self._context,
+            source,
+            how=how,
+            jobs=jobs,
+            on_file=on_file,
+            on_event=on_event,
+            on_found=on_found,
+            lock_timeout=lock_timeout,
+            take_over=take_over,
+            runner=self._runner,
+        )
 
     def stamp(self, made: Made, scenes: int) -> None:
         """Record that all scenes of the lock are on disk, so that the next locked run ends early.
@@ -537,35 +471,7 @@ class Mirror:
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
-        from sedas_sync.operations.status import status  # noqa: PLC0415  # one command needs it
-
-        with self._state.index(write=False) as (index, warnings):
-            self._state.check_owner(index)
-            damaged = bool(warnings)
-            self.on_step(Step("looking at the mirror", index.count()))
-            lock = locks.matching_lock_or_warning(self._context, warnings)
-            found = status(
-                self.root,
-                index,
-                manifest=self.manifest.source,
-                archive=archive_facts(self.manifest),
-                datasets=self.manifest.datasets,
-                lock=None if lock is None else (str(lock_path(self.manifest.source)), lock),
-                warnings=warnings,
-                on_step=self._state.on_step,
-            )
-        if found.refreshed and not damaged:
-            self._store_times(found.refreshed)
-        return found
-
-    def _store_times(self, refreshed: Iterable[LocalScene]) -> None:
-        """Store the new times of files, so that the next command need not read them again.
-
-        Nothing depends on it: it is skipped if the mirror cannot be written, or another process works in it.
-        """
-        with suppress(SedasSyncError, OSError), self.locked(), self._state.index(write=True) as (index, _):
-            known = ((item, index.holding(item.id)) for item in refreshed)
-            index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
+        return compare_with_lock(self._context)
 
     def verify(
         self,
@@ -584,42 +490,7 @@ class Mirror:
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
-        from sedas_sync.operations.verify import LockedChecksums, VerifyReport, readers, verify  # noqa: PLC0415  # one command needs it
-
-        with self._state.index(write=False) as (index, warnings):
-            self._state.check_owner(index)
-            holdings = list(index.holdings())
-            ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
-        damaged = bool(warnings)
-        lock = locks.matching_lock_or_warning(self._context, warnings)
-        demands = {}
-        if lock is not None:
-            paths = paths_by_lock(self.manifest, lock)
-            demands = {
-                pin.id: LockedChecksums(paths.get(pin.id), pin.size, pin.sha256, pin.files)
-                for pin in lock.scenes.values()
-                if not self.manifest.datasets.keys().isdisjoint(pin.datasets)
-            }
-        ignored = all(policy == "ignore" for policy in filehash_of(self.manifest).values())
-        return VerifyReport(
-            manifest=self.manifest.source,
-            mirror=str(self.root),
-            files=verify(
-                self.root,
-                holdings,
-                jobs=jobs or readers(),
-                filehash="ignore" if ignored else "warn",
-                locked=demands,
-                ordered=ordered,
-                on_file=on_file or self._on_read,
-            ),
-            lock=None if lock is None else str(lock_path(self.manifest.source)),
-            warnings=tuple(warnings),
-            damaged_index=damaged,
-        )
-
-    def _on_read(self, done: int, read: int, files: int, total: int) -> None:
-        self.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
+        return verify_mirror(self._context, jobs=jobs, on_file=on_file)
 
     def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
         """Write one self-contained HTML page about the mirror. Works offline.
@@ -728,10 +599,6 @@ class Mirror:
                 }
             )
         return found
-
-
-def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
-    return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
 
 
 def _summary(events: Iterable[Event], on_event: Listener) -> Summary:

@@ -24,8 +24,9 @@ from sedas_sync.model.events import Failure, exit_code_of
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.state.inspect import adopted_as, judge_files, judge_want, state_of
+from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import partial_path
+from sedas_sync.state.untracked import adopted_as, judge_files, judge_want
 
 How = Literal["link", "copy", "move"]
 """How a file of another folder gets into the mirror."""

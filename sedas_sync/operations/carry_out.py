@@ -2,19 +2,48 @@
 
 from collections.abc import Generator, Iterable
 from concurrent.futures import Executor
+from typing import TypedDict
 
 from msgspec.structs import replace
 
 from sedas_sync.model.events import Event, Summary
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
-from sedas_sync.operations.apply.options import kept_files, options, remember_awaited, remember_wanted
+from sedas_sync.operations.apply.options import kept_files, remember_awaited, remember_wanted
+from sedas_sync.operations.apply.options import options as options_of
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair
 from sedas_sync.operations.verify import VerifyReport
-from sedas_sync.planning.limits import Confirm, PruneLimit, limit_prunes, limit_replacements
+from sedas_sync.planning.limits import DEFAULT, Confirm, PruneLimit, limit_prunes, limit_replacements
 from sedas_sync.state.index import Index
 from sedas_sync.state.mirror_state import WILL_REBUILD
+
+
+class RunOptions(TypedDict, total=False):
+    """How a plan is carried out."""
+
+    wait: bool
+    """Wait for orders, at most the manifest's `order_timeout`; true by default."""
+    jobs: int | None
+    """Concurrent downloads, instead of the manifest's."""
+    executor: Executor | None
+    """Any of `concurrent.futures` whose workers see the mirror's folder under the same path. The caller shuts it down.
+    By default threads of this process."""
+    take_over: bool
+    """Take the mirror from the manifest it belongs to."""
+    max_prune: PruneLimit
+    """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
+    confirm: Confirm
+    """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
+    confirm_replacing: Confirm
+    """The same for replacements, if they are more than a fifth of the mirror."""
+    command: str
+    """The command that the index stores for the run; `apply` by default."""
+
+
+def _no(_count: int, _held: int) -> bool:
+    """Do not confirm."""
+    return False
 
 
 class PlanRunner:
@@ -38,24 +67,13 @@ class PlanRunner:
         else:
             self._context.archives.stop()
 
-    def run(
-        self,
-        plan: Plan,
-        *,
-        command: str,
-        take_over: bool,
-        max_prune: PruneLimit,
-        confirm: Confirm,
-        confirm_replacing: Confirm,
-        wait: bool,
-        jobs: int | None,
-        executor: Executor | None,
-    ) -> Generator[Event]:
-        """Carry out a plan of the manifest; the mirror's lock is held. See `Mirror.apply`."""
+    def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
+        """Carry out a plan of the manifest; the mirror's process lock is held."""
+        confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
         context = self._context
         with context.state.index(write=True) as (index, warnings):
-            context.state.check_owner(index, take_over=take_over)
-            plan = limit_prunes(plan, max_prune, index.count(), confirm)
+            context.state.check_owner(index, take_over=options.get("take_over", False))
+            plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
             plan = limit_replacements(plan, index.count(), confirm_replacing)
             index.forgiving = True
             index.on_rebuilt = lambda: index.put_files(kept_files(plan), context.clock())
@@ -67,7 +85,7 @@ class PlanRunner:
             context.state.own(index)
             remember_wanted(index, plan, context.manifest.datasets)
             try:
-                yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
+                yield from self._carry_out(plan, index, warnings, options)
             finally:
                 remember_awaited(index, plan)
 
@@ -79,19 +97,10 @@ class PlanRunner:
             context.state.check_owner(index)
             index.forgiving = True
             context.state.own(index)
-            yield from self._carry_out(plan, index, warnings, "verify --repair", wait=wait, jobs=jobs)
+            options: RunOptions = {"command": "verify --repair", "wait": wait, "jobs": jobs}
+            yield from self._carry_out(plan, index, warnings, options)
 
-    def _carry_out(
-        self,
-        plan: Plan,
-        index: Index,
-        warnings: Iterable[str],
-        command: str,
-        *,
-        wait: bool,
-        jobs: int | None,
-        executor: Executor | None = None,
-    ) -> Generator[Event]:
+    def _carry_out(self, plan: Plan, index: Index, warnings: Iterable[str], options: RunOptions) -> Generator[Event]:
         context, now = self._context, self._context.clock
         earlier = plan.warnings
         if warnings := tuple(warnings):
@@ -107,15 +116,15 @@ class PlanRunner:
             root=context.state.root,
             archives={key: context.archives[key] for key in sorted(keys)},
             index=index,
-            options=options(context.manifest, wait=wait, jobs=jobs),
+            options=options_of(context.manifest, wait=options.get("wait", True), jobs=options.get("jobs")),
             now=now,
-            executor=executor,
+            executor=options.get("executor"),
         )
         if self.stopped_with is not None:
             self._run.stop(self.stopped_with)
         try:
             self._run.muster()
-            number = index.begin_run(command, now())
+            number = index.begin_run(options.get("command", "apply"), now())
             for event in self._run.events():
                 if isinstance(event, Summary):
                     index.end_run(number, now(), event.exit_code, event.to_json())

@@ -90,7 +90,7 @@ class Archive(Protocol):
         """Say where the bytes of an online scene are now, with the headers to ask for them.
 
         Of a scene with `assets` one file is asked for at a time: as the scene with that file's link, size and digest,
-        and without `assets`; see `sedas_sync.model.files.asset_scene`.
+        and without `assets`; see `sedas_sync.model.files.scene_of_file`.
 
         `refused` is the download that the server turned away (an expired token or link): the answer must differ from
         it where the archive can do anything about it.

@@ -1,6 +1,6 @@
 """Reading a mirror's bytes again, against the index and the lock: what is missing, changed, corrupt, or unknown.
 
-Changes nothing. A repair is a plan like any other, made from the findings by `sedas_sync.planning.compare.decide` and
+Changes nothing. A repair is a plan like any other, made from the findings by `sedas_sync.planning.compare.choose_actions` and
 carried out by `sedas_sync.operations.apply.run`.
 """
 

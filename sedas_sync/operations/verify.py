@@ -1,7 +1,7 @@
 """Reading a mirror's bytes again, against the index and the lock: what is missing, changed, corrupt, or unknown.
 
-Changes nothing. A repair is a plan like any other, made from the findings by `sedas_sync.planning.compare.choose_actions` and
-carried out by `sedas_sync.operations.apply.run`.
+Changes nothing. A repair is a plan like any other, made from the findings by
+`sedas_sync.operations.plan.plan_repair` and carried out by `sedas_sync.operations.apply.run`.
 """
 
 import os

@@ -15,21 +15,12 @@ from msgspec import Struct, field
 from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.path_template import collisions
+from sedas_sync.model.satellites import is_known_group, spelled
 from sedas_sync.model.scene import NOTHING, DesiredScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.product_name import parse_name
 from sedas_sync.planning.sources import unique_sources, with_sources
 
-_GROUPS = ("S1", "S2", "NovaSAR", "Pleiades", "SPOT", "Cosmo-SkyMed", "AIRSAR")
-_KNOWN_GROUPS = frozenset(group.casefold() for group in _GROUPS)
-_SPELLING = {
-    name.casefold(): name
-    for name in (
-        *_GROUPS,
-        *(f"Sentinel-{number}{letter}" for number in "123" for letter in "ABCD"),
-        *("NovaSAR-1", "Pleiades-1A", "Pleiades-1B"),
-    )
-} | {f"s{number}{letter.lower()}": f"Sentinel-{number}{letter}" for number in "123" for letter in "ABCD"}
 _FIRST = datetime(1950, 1, 1, tzinfo=UTC)
 _LAST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
 """No scene is older or newer; dates at the ends of the calendar have no neighbours to divide a search by."""
@@ -87,8 +78,8 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
                     start=start,
                     stop=stop,
                     sensor=dataset.sensor,
-                    satellite=_as_archives_write(dataset.satellite),
-                    source_group=_as_archives_write(dataset.source_group),
+                    satellite=_spelled(dataset.satellite),
+                    source_group=_spelled(dataset.source_group),
                     product_type=dataset.product_type,
                     orbit_direction=dataset.orbit_direction,
                     polarisation=dataset.polarisation,
@@ -102,9 +93,8 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
     return tuple(asked)
 
 
-def _as_archives_write(name: str | None) -> str | None:
-    """Return a well-known satellite or group as archives spell it (`S2A` too), any other name unchanged."""
-    return None if name is None else _SPELLING.get(name.casefold(), name)
+def _spelled(name: str | None) -> str | None:
+    return None if name is None else spelled(name)
 
 
 def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
@@ -243,7 +233,7 @@ def _sensor_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
 def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
     name = parse_name(scene.id)
     checks = (
-        ("satellite", _as_archives_write(dataset.satellite), _as_archives_write(scene.satellite)),
+        ("satellite", _spelled(dataset.satellite), _spelled(scene.satellite)),
         ("product_type", dataset.product_type, _product_type(dataset, scene.product_type, name.product_type)),
         ("orbit_direction", dataset.orbit_direction, scene.orbit_direction),
         ("relative_orbit", dataset.relative_orbit, scene.relative_orbit or name.relative_orbit),
@@ -260,7 +250,8 @@ def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
         group is not None
         and stated is not None
         and not _same(group, stated)
-        and {group.lower(), stated.lower()} <= _KNOWN_GROUPS
+        and is_known_group(group)
+        and is_known_group(stated)
     ):
         return Refusal("source_group", f"source_group is {stated}, wanted {group}")
     if dataset.polarisation:

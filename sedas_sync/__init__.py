@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # type checkers know this name; importing typing would ta
 if TYPE_CHECKING:
     from typing import Any
 
-    from sedas_sync.api import FetchedScene, Mirror, SearchResult, fetch
+    from sedas_sync.api import Mirror, SearchResult
     from sedas_sync.archives.sedas.archive import SedasArchive
     from sedas_sync.errors import (
         ArchiveError,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from sedas_sync.model.plan import Action, ActionKind, Plan
     from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
     from sedas_sync.operations.adopt import Adoption
+    from sedas_sync.operations.fetch import FetchedScene, fetch
     from sedas_sync.operations.load import load_manifest
     from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
@@ -98,11 +99,12 @@ _MODULES = {
         "Warned",
     ),
     "sedas_sync.output.export": ("Exported",),
+    "sedas_sync.operations.fetch": ("FetchedScene", "fetch"),
     "sedas_sync.operations.load": ("load_manifest",),
     "sedas_sync.planning.lock": ("Lock",),
     "sedas_sync.planning.lock_changes": ("LockUpdate",),
     "sedas_sync.manifest": ("Manifest",),
-    "sedas_sync.api": ("FetchedScene", "Mirror", "SearchResult", "fetch"),
+    "sedas_sync.api": ("Mirror", "SearchResult"),
     "sedas_sync.model.plan": ("Action", "ActionKind", "Plan"),
     "sedas_sync.model.scene": (
         "LocalScene",

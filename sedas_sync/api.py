@@ -1,30 +1,24 @@
-"""The public API: `Mirror`, a manifest with its folder, and `fetch`, a download without a manifest.
-
-A thin layer over `sedas_sync.operations`.
-"""
+"""The public API: `Mirror`, a manifest with its folder. A thin layer over `sedas_sync.operations`."""
 
 import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, Unpack
 
 from sedas_sync.archives import Archive
-from sedas_sync.archives.pool import ArchivePool
-from sedas_sync.archives.registry import TYPES
-from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError, TransferError
-from sedas_sync.manifest import Manifest, parse
-from sedas_sync.model.events import Adopted, Event, Failed, Fetched, OnStep, Summary
-from sedas_sync.model.plan import ActionKind, Plan
+from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.events import Event, OnStep, Summary
+from sedas_sync.model.plan import Plan
 from sedas_sync.model.scene import Order, Scene, SceneId
 from sedas_sync.operations import lock as locks
 from sedas_sync.operations.adoption import adopt_files
 from sedas_sync.operations.carry_out import PlanRunner, RunOptions
 from sedas_sync.operations.check_mirror import compare_with_lock, verify_mirror
-from sedas_sync.operations.context import Listener, MirrorContext, ignore
+from sedas_sync.operations.context import Listener, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.noop import Made, made_from
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved, plan_scenes
@@ -34,21 +28,15 @@ from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock import Lock
 from sedas_sync.planning.lock_changes import LockUpdate
 from sedas_sync.planning.saved_plan import SavedPlan
-from sedas_sync.state.mirror_state import MirrorState
 
 if TYPE_CHECKING:
-    from sedas_sync.geometry import Polygonal
     from sedas_sync.operations.adopt import Adoption, File, How
     from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import VerifyReport
     from sedas_sync.output.export import Exported, Format
     from sedas_sync.output.report.write import WrittenReport
 
-__all__ = ["FetchedScene", "Mirror", "SearchResult", "fetch", "load_manifest"]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+__all__ = ["Mirror", "SearchResult", "load_manifest"]
 
 
 def _silent(_message: str) -> None:
@@ -59,6 +47,16 @@ class Mirror:
     """A folder of scenes that a manifest describes.
 
     Use it as a context manager. Connections, and a sandbox if the manifest has one, live as long as it does.
+
+    Several methods take the same arguments: `datasets` limits them to these datasets of the manifest; `on_event` is
+    called with every event, from the calling thread; `on_found` with the number of scenes found, a few times a second;
+    `warn` with problems of the mirror's index; `jobs` is the number of concurrent downloads, or of files that are read
+    at once; `lock_timeout` is how many seconds to wait for another process in this mirror; `take_over` takes the mirror
+    from the manifest it belongs to.
+
+    Every method can raise `AuthenticationError` if it needs an archive that rejects the credentials or has none,
+    `ManifestError` if the mirror belongs to another manifest, and `MirrorLocked` if it changes a mirror while another
+    process works in it.
 
     Args:
         manifest: what the folder has to contain.
@@ -73,17 +71,15 @@ class Mirror:
         manifest: Manifest,
         *,
         archives: Mapping[str, Archive] | None = None,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
         prompt: bool = False,
         record: IO[str] | None = None,
     ) -> None:
         self.manifest = manifest
-        self._clock = clock
-        self._state = MirrorState(manifest, clock)
+        self._context = open_mirror(manifest, archives, clock=clock, prompt=prompt, record=record)
+        self._archives, self._state = self._context.archives, self._context.state
         self._state.on_lost = lambda: self.stop(MirrorLocked.exit_code)
         self.root = self._state.root
-        self._archives = ArchivePool(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
-        self._context = MirrorContext(manifest=manifest, state=self._state, archives=self._archives, clock=clock)
         self._runner = PlanRunner(self._context)
 
     def __enter__(self) -> Self:
@@ -119,11 +115,7 @@ class Mirror:
         self._state.on_step = on_step
 
     def archive(self, key: str) -> Archive:
-        """Return the archive of a key of the manifest.
-
-        Raises:
-            AuthenticationError: there are no credentials for it.
-        """
+        """Return the archive of a key of the manifest."""
         return self._archives[key]
 
     # -- planning ----------------------------------------------------------------------------------------------------
@@ -139,13 +131,7 @@ class Mirror:
         """Search the archives and apply the manifest's rules.
 
         Args:
-            datasets: only these; empty for all.
-            on_event: called with the event of each dataset's search.
-            on_found: called with the number of scenes found, a few times a second.
             explain: return why scenes do not match.
-
-        Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
         """
         return search_archives(self._context, datasets=datasets, on_event=on_event, on_found=on_found, explain=explain)
 
@@ -163,17 +149,12 @@ class Mirror:
         """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
 
         Args:
-            datasets: only these; empty for all.
             sizes: request the sizes of scenes to download that the catalogue does not state.
-            on_event: called with the event of each dataset's search.
-            on_found: called with the number of scenes found, a few times a second.
-            take_over: plan as if the mirror belonged to this manifest.
             locked: do not search; take exactly the scenes of the lock.
             prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock
                 and can be downloaded again.
 
         Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
             LockMismatch: the lock does not match the manifest.
             ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` is set with `datasets`.
         """
@@ -223,7 +204,6 @@ class Mirror:
         A plan that was begun resumes if no other run came after it.
 
         Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
             LockMismatch: the manifest or the mirror has changed since the plan was made; the message says how.
             ManifestError: the mirror belongs to another manifest.
         """
@@ -239,10 +219,6 @@ class Mirror:
         """Explain one scene: which datasets it matches or which rule excludes it, and what is on disk.
 
         Searches as `plan` does, and looks the scene up if no search returned it.
-
-        Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
-            ManifestError: the mirror belongs to another manifest.
         """
         return explain_scene(self._context, scene_id, on_event=on_event, on_found=on_found)
 
@@ -295,7 +271,6 @@ class Mirror:
             timeout: seconds to wait for another process.
 
         Raises:
-            MirrorLocked: another process works in this mirror.
             ManifestError: the folder cannot be created or written.
         """
         with self._state.locked(timeout=timeout):
@@ -303,11 +278,7 @@ class Mirror:
 
     @contextmanager
     def locked_if_there(self, *, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the mirror's process lock if there is a mirror; creates nothing.
-
-        Raises:
-            MirrorLocked: another process works in this mirror.
-        """
+        """Hold the mirror's process lock if there is a mirror; creates nothing."""
         with self._state.locked_if_there(timeout=timeout):
             yield
 
@@ -323,16 +294,10 @@ class Mirror:
 
         Args:
             plan: the plan.
-            on_event: called with every event, from the calling thread.
-            lock_timeout: seconds to wait for another process in this mirror.
             **options: see `RunOptions`.
 
         Returns:
             The summary, which is also the last event.
-
-        Raises:
-            MirrorLocked: another process works in this mirror.
-            ManifestError: the mirror belongs to another manifest.
         """
         return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event)
 
@@ -341,7 +306,6 @@ class Mirror:
 
         Args:
             plan: the plan.
-            lock_timeout: seconds to wait for another process in this mirror.
             **options: see `RunOptions`.
         """
         with self.locked(timeout=lock_timeout):
@@ -363,11 +327,6 @@ class Mirror:
 
         Returns:
             The report with the summary of the repair, or unchanged if there is nothing to repair.
-
-        Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
-            MirrorLocked: another process works in this mirror.
-            ManifestError: the mirror belongs to another manifest.
         """
         if not report.bad:
             return report
@@ -392,16 +351,9 @@ class Mirror:
         Args:
             source: the folder with the files; the mirror itself if None.
             how: `link` (a hard link, or a copy on another file system), `copy` or `move` files of another folder.
-            jobs: files read at once; the number of processors if None.
             on_file: called with the result for each file.
-            on_event: called with the event of each dataset's search.
-            on_found: called with the number of scenes found.
-            lock_timeout: seconds to wait for another process in this mirror.
-            take_over: take the mirror from the manifest it belongs to.
 
         Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
-            MirrorLocked: another process works in this mirror.
             ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
         """
         return adopt_files(
@@ -431,11 +383,7 @@ class Mirror:
                 index.stamp(made.digest, scenes)
 
     def orders(self, *, warn: Callable[[str], None] = _silent) -> list[Order]:
-        """Return the orders of this mirror, oldest first.
-
-        Args:
-            warn: called with problems of the mirror's index.
-        """
+        """Return the orders of this mirror, oldest first."""
         with self._state.index(write=False) as (index, warnings):
             self._state.check_owner(index)
             found = list(index.orders())
@@ -448,7 +396,6 @@ class Mirror:
 
         Args:
             order: its id, or the id of its scene.
-            warn: called with problems of the mirror's index.
         """
         with self.locked(), self._state.index(write=True) as (index, warnings):
             self._state.check_owner(index)
@@ -484,7 +431,6 @@ class Mirror:
         Works offline and changes nothing. A lock that does not match the manifest is ignored with a warning.
 
         Args:
-            jobs: files read at once; the number of processors if None.
             on_file: called with the files and bytes that have been read, and the totals of both.
 
         Raises:
@@ -536,7 +482,6 @@ class Mirror:
             unless_fresh: leave a STAC catalogue as it is if it is up to date.
 
         Raises:
-            AuthenticationError: an archive rejected the credentials, or there are none.
             ManifestError: the mirror belongs to another manifest, `out` cannot be written or must not be replaced, or
                 the extra `stac` is not installed.
             SedasSyncError: the index is damaged.
@@ -584,7 +529,6 @@ class Mirror:
 
         Raises:
             ArchiveError: an archive did not answer.
-            AuthenticationError: an archive rejected the credentials, or there are none.
         """
         found = []
         for key, archive in self._archives.of(self.manifest).items():
@@ -611,64 +555,3 @@ def _summary(events: Iterable[Event], on_event: Listener) -> Summary:
     if summary is None:
         raise SedasSyncError("the run ended without a summary")
     return summary
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedScene:
-    """A scene that `fetch` has put into its folder."""
-
-    scene: Scene
-    path: Path
-
-
-def fetch(
-    scenes: Iterable[Scene],
-    folder: str | os.PathLike[str],
-    *,
-    archive: Archive,
-    jobs: int = 4,
-    on_event: Listener = ignore,
-) -> Iterator[FetchedScene]:
-    """Download scenes into a folder without a manifest; orders those in the long-term archive and waits for them.
-
-    Yields each scene when its file is complete, checked and in place. Scenes that are in the folder already come first
-    and are not downloaded again. The folder contains orders and partial downloads, so that the same call resumes after
-    an interruption.
-
-    Args:
-        scenes: the scenes, from a search.
-        folder: created if needed; files are named `<scene id>.zip`.
-        archive: the archive of the scenes.
-        jobs: concurrent downloads.
-        on_event: called with every event.
-
-    Raises:
-        TransferError: some scenes failed; raised when all others are complete, with the last error of each.
-        MirrorLocked: another process works in this folder.
-    """
-    root = Path(folder)
-    manifest = parse(
-        'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n',
-        source=str(root / "sedas_sync.fetch"),
-        read_aoi=_no_file,
-        types=TYPES,
-    )
-    by_id = {scene.id: scene for scene in scenes}
-    with Mirror(manifest, archives={"archive": archive}) as mirror:
-        plan = mirror.plan_for(by_id.values())
-        for action in plan.actions:
-            if action.kind is ActionKind.KEEP:
-                yield FetchedScene(by_id[action.id], mirror.root / action.path)
-        failures: list[str] = []
-        for event in mirror.run(plan, jobs=jobs):
-            on_event(event)
-            if isinstance(event, Fetched | Adopted):
-                yield FetchedScene(by_id[event.id], mirror.root / event.path)
-            elif isinstance(event, Failed):
-                failures.append(f"{event.id}: {event.error}")
-    if failures:
-        raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
-
-
-def _no_file(name: str) -> "Polygonal":
-    raise FileNotFoundError(name)

@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import IO
 
+from sedas_sync.archives import Archive
 from sedas_sync.archives.lookup import SceneLookup
 from sedas_sync.archives.pool import ArchivePool
 from sedas_sync.archives.remote_sizes import RemoteSizes
@@ -81,6 +83,24 @@ class MirrorContext:
             raise ManifestError("--prune judges the manifest as a whole: it does not go with --dataset")
         chosen = {name: dataset for name, dataset in known.items() if name in names}
         return dataclasses.replace(self.manifest, datasets=chosen)
+
+
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
+def open_mirror(
+    manifest: Manifest,
+    archives: Mapping[str, Archive] | None = None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    prompt: bool = False,
+    record: IO[str] | None = None,
+) -> MirrorContext:
+    """Return the context of a manifest; its archives have to be closed. See `Mirror`."""
+    pool = ArchivePool(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
+    return MirrorContext(manifest=manifest, state=MirrorState(manifest, clock), archives=pool, clock=clock)
 
 
 def filehash_of(manifest: Manifest) -> dict[str, Filehash]:

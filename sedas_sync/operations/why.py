@@ -11,7 +11,7 @@ from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.wants import Wants
 from sedas_sync.planning import prune
 from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning
-from sedas_sync.planning.select import Refusal, refusal
+from sedas_sync.planning.match import Refusal, refusal
 from sedas_sync.planning.sources import rank_sources, unique_sources
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sedas_sync.model.events import iso
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
-from sedas_sync.planning.select import Refusal
+from sedas_sync.planning.match import Refusal
 
 NOT_FOUND = "search"
 """The rule of a scene that matches all rules and that the search did not return."""

@@ -16,7 +16,8 @@ from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, kept_until
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.model.text import named, product_id
-from sedas_sync.planning.select import Refusal, Selection, select
+from sedas_sync.planning.match import Refusal
+from sedas_sync.planning.select import Selection, select
 
 _ARRIVES = TRANSFERS | {ActionKind.KEEP, ActionKind.ADOPT}
 """Actions after which a scene is in the mirror if nothing fails."""

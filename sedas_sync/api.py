@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, Unpack
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Summary

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO
 
-from sedas_sync.archives import Archive
 from sedas_sync.archives.lookup import SceneLookup
 from sedas_sync.archives.pool import ArchivePool
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.archives.remote_sizes import RemoteSizes
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.integrity import Filehash

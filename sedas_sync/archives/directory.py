@@ -18,7 +18,6 @@ from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.model.assets import paths_on_disk
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import (
     Download,
@@ -31,8 +30,8 @@ from sedas_sync.model.scene import (
     SceneId,
     Taking,
 )
+from sedas_sync.model.text import product_id
 from sedas_sync.planning.product_name import described
-from sedas_sync.planning.sources import product_id
 from sedas_sync.state.index import Index
 
 _EXTENSION = ".zip"
@@ -145,8 +144,8 @@ class DirectoryArchive:
         entries = {
             entry.path: entry for entry in tree_listing.scan(str(self._root)) if not self._is_ignored(entry.path)
         }
-        for local in (local for local in indexed if local.files):
-            found = [entries.pop(path, None) for path in paths_on_disk(local)]
+        for local in (local for local in indexed if local.is_folder):
+            found = [entries.pop(path, None) for path in local.paths]
             if all(map(_same_size, found, local.files)):
                 scene = _scene_of_folder(self._root, local)
                 listing.scenes[scene.id], listing.scene_paths[scene.id] = scene, local.path
@@ -154,7 +153,7 @@ class DirectoryArchive:
                     listing.link_paths[asset.url or ""] = f"{local.path}/{asset.name}"
             elif any(found):
                 listing.warnings.append(f"{local.path}: {_NOT_IN_INDEX}")
-        self._add_zips(listing, entries.values(), {local.path: local for local in indexed if not local.files})
+        self._add_zips(listing, entries.values(), {local.path: local for local in indexed if not local.is_folder})
         return listing
 
     def _add_zips(

@@ -21,13 +21,14 @@ from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
-from sedas_sync.model.assets import desired_paths, files_on_disk, scene_of_files
+from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure, exit_code_of
+from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import FileState
-from sedas_sync.state.inspect import adopted_as, judge_files, judge_want, state_of
+from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import partial_path
+from sedas_sync.state.untracked import adopted_as, judge_files, judge_want
 
 How = Literal["link", "copy", "move"]
 """How a file from another folder gets into the mirror."""
@@ -174,7 +175,7 @@ class Adopter:
         self._wants = dict(wants)
         self._with_lengths = with_lengths
         self._recorded = {scene.id: scene for scene in holdings}
-        self._tracked = {file.path for scene in self._recorded.values() for file in files_on_disk(scene)}
+        self._tracked = {file.path for scene in self._recorded.values() for file in scene.files}
         self._level: Proving = level
         self._filehash = filehash
         self._jobs = jobs
@@ -321,7 +322,7 @@ class Adopter:
             files.append(replace(file, mtime_ns=there.st_mtime_ns))
         safe_tree.sync(root, f"{gathered}/-")
         safe_tree.move_folder(root, gathered, want.path)
-        return scene_of_files(found, files)
+        return with_files(found, files)
 
     def _candidates(self, source: Path | None) -> Iterator[TreeEntry]:
         """Yield regular files that the index does not know, outside any mirror's state folder."""
@@ -330,7 +331,7 @@ class Adopter:
         expected = (
             []
             if source is not None
-            else [*self._tracked, *(path for want in self._wants.values() for path in desired_paths(want))]
+            else [*self._tracked, *(path for want in self._wants.values() for path in want.paths)]
         )
         for entry in sorted(tree_listing.listing(place, expected).values()):
             if not entry.is_file or STATE in entry.path.split("/"):

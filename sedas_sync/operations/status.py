@@ -10,7 +10,6 @@ from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.tree_listing import TreeEntry
-from sedas_sync.model.assets import files_on_disk, paths_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step, iso
 from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.planning.lock import Lock, LockedScene
@@ -192,13 +191,13 @@ def status(
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
     recorded = {scene.id: scene for scene in index.local_scenes()}
-    expected = [path for scene in recorded.values() for path in paths_on_disk(scene)]
+    expected = [path for scene in recorded.values() for path in scene.paths]
     here = tree_listing.listing(str(root), expected) if root.is_dir() else {}
     present = {scene_id: scene for scene_id, scene in recorded.items() if _is_on_disk(scene, here)}
     compared = compare(root, present.values(), here, on_step)
     changed = compared.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
-    known = {file.path for scene in recorded.values() for file in files_on_disk(scene)}
+    known = {file.path for scene in recorded.values() for file in scene.files}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
 
@@ -217,9 +216,7 @@ def status(
         missing=len(wanted_ids - present.keys()),
         unwanted=len(present.keys() - wanted_ids) if wanted else 0,
         unknown=len(here.keys() - known),
-        bytes=sum(
-            here[file.path].size for scene in present.values() for file in files_on_disk(scene) if file.path in here
-        ),
+        bytes=sum(here[file.path].size for scene in present.values() for file in scene.files if file.path in here),
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(root)),
@@ -250,7 +247,7 @@ def _differs(scene: LocalScene, pin: LockedScene) -> bool:
 
 def _is_on_disk(scene: LocalScene, here: Mapping[str, TreeEntry]) -> bool:
     """Return whether any file of a scene is on disk; a folder with a missing file counts as changed."""
-    return scene.path in here if not scene.files else any(file.path in here for file in files_on_disk(scene))
+    return any(file.path in here for file in scene.files)
 
 
 def _of_dataset(

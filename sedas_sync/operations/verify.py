@@ -19,11 +19,10 @@ from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import Filehash, check, zip_problem
 from sedas_sync.files.tree_listing import TreeEntry
-from sedas_sync.model.assets import files_on_disk, paths_on_disk
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Summary
-from sedas_sync.model.scene import LocalScene, ProofLevel, SceneId
+from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import DiskState, FileState
 from sedas_sync.planning.lock import LockedFile
 
 MAX_READERS = 8
@@ -75,8 +74,8 @@ class VerifiedFile:
     """Empty if a scene of the lock file is missing and its place is not known."""
     size: int
     """Bytes on disk; 0 if it is missing."""
-    recorded: LocalScene | None
-    """The scene in the index; None if the index does not know the file."""
+    recorded: LocalFile | None
+    """The file in the index; None if the index does not know the file."""
     id: SceneId | None = None
     """None if neither index nor lock file knows the file."""
     name: str = ""
@@ -190,7 +189,7 @@ class _Task(NamedTuple):
 
     id: SceneId
     path: str
-    recorded: LocalScene | None
+    recorded: LocalFile | None
     locked: LockedChecksums | None
     name: str = ""
 
@@ -218,7 +217,7 @@ def verify(
     """
     checksums = locked or {}
     recorded = {scene.id: scene for scene in scenes}
-    expected = [path for scene in recorded.values() for path in paths_on_disk(scene)]
+    expected = [path for scene in recorded.values() for path in scene.paths]
     expected += [path for found in checksums.values() for path in found.paths]
     entries = tree_listing.listing(str(root), expected) if root.is_dir() else {}
     tasks = [task for scene in recorded.values() for task in _tasks(scene, checksums.get(scene.id))]
@@ -245,11 +244,10 @@ def verify(
 
 def _tasks(recorded: LocalScene, locked: LockedChecksums | None) -> Iterator[_Task]:
     """Yield the files to read of a scene in the index, including those that only the lock file has."""
-    if not recorded.files:
-        yield _Task(recorded.id, recorded.path, recorded, locked)
-    for file, view in zip(recorded.files, files_on_disk(recorded) if recorded.files else (), strict=True):
-        yield _Task(recorded.id, view.path, view, None if locked is None else locked.of(file.name), file.name)
-    if recorded.files and locked is not None:
+    for file in recorded.files:
+        required = locked.of(file.name) if locked is not None and recorded.is_folder else locked
+        yield _Task(recorded.id, file.path, file, required, file.name)
+    if recorded.is_folder and locked is not None:
         known = {file.name for file in recorded.files}
         yield from (
             _Task(recorded.id, f"{recorded.path}/{file.name}", None, locked.of(file.name), file.name)
@@ -393,7 +391,7 @@ def _difference_from_lock(locked: LockedChecksums, sha256: str, size: int) -> st
     return None
 
 
-def _damage_or_change(root: Path, recorded: LocalScene, entry: TreeEntry) -> tuple[Finding, str]:
+def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tuple[Finding, str]:
     """Return whether a file is damaged or another whole file, with the reason."""
     wrong = None
     if recorded.path.lower().endswith(".zip"):
@@ -435,5 +433,5 @@ def observed(
 def _without(recorded: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
     """Return a folder whose wrong files have an impossible mtime, so that they are read and not trusted."""
     return replace(
-        recorded, files=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in recorded.files)
+        recorded, members=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in recorded.members)
     )

@@ -412,7 +412,7 @@ class WritableIndex(Index):
 
 def _parts_of(scene: LocalScene) -> str | None:
     """Return the files of a folder as JSON; None for a scene that is one file."""
-    return json.dumps([list(_values_of_part(file)) for file in scene.files]) if scene.files else None
+    return json.dumps([list(_values_of_part(file)) for file in scene.members]) if scene.members else None
 
 
 def _scene_of_row(row: tuple[Any, ...]) -> LocalScene:
@@ -428,7 +428,7 @@ def _scene_of_row(row: tuple[Any, ...]) -> LocalScene:
         archive=archive,
         digest=digest,
         facts=facts,
-        files=() if parts is None else tuple(_file_of_values(part) for part in json.loads(parts)),
+        members=() if parts is None else tuple(_file_of_values(part) for part in json.loads(parts)),
     )
 
 

@@ -15,7 +15,7 @@ from stac_server import StacServer
 import sedas_sync as ss
 from sedas_sync.archives.directory import DirectoryArchive
 from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, TransferError
-from sedas_sync.model.assets import scene_of_file
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.scene import LocalSource, Query
 from sedas_sync.planning.product_name import described
 from sedas_sync.transfer import FetchJob, FetchStopped, Policy, SharedState, fetch, local_copy, partial_of

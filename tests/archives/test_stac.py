@@ -16,7 +16,7 @@ from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.geometry import footprint
-from sedas_sync.model.assets import each_file
+from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import Query
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.stac.files import chosen, files_of, joined, not_yet
-from sedas_sync.model.assets import total_size
+from sedas_sync.model.files import total_size
 from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import Scene, Sensor
 

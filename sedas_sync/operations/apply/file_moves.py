@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.model.assets import files_on_disk
+from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Event, Pruned
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import Action, DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.model.plan import Action
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
 from sedas_sync.operations.apply.orders import Task
-from sedas_sync.planning.compare import FileState
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
 from sedas_sync.state.staging import forget, left_over, partial_path, recover
@@ -119,7 +119,7 @@ class FileMover:
         return aside
 
     def _move(self, held: LocalScene, path: str) -> None:
-        move = safe_tree.move_folder if held.files else safe_tree.move
+        move = safe_tree.move_folder if held.is_folder else safe_tree.move
         move(self._root, held.path, path)
 
     def _adopt(self, action: Action) -> None:
@@ -150,7 +150,7 @@ class FileMover:
 
     def clear_old_place(self, replaced: LocalScene, new: str) -> None:
         """Take away what a scene had before it came to be elsewhere."""
-        for old in files_on_disk(replaced):
+        for old in replaced.files:
             there = tree_listing.look(self._root, old.path)
             if there is None or tree_listing.same(self._root, old.path, new):
                 continue
@@ -159,9 +159,9 @@ class FileMover:
             else:
                 self.clear_the_way(old.path)
 
-    def _is_ours(self, held: LocalScene, there: tree_listing.TreeEntry) -> bool:
+    def _is_ours(self, file: LocalFile, there: tree_listing.TreeEntry) -> bool:
         try:
-            return file_state(self._root, held, there) is FileState.INTACT
+            return file_state(self._root, file, there) is FileState.INTACT
         except (SedasSyncError, OSError):
             # It cannot be read, so nobody knows: it is set aside.
             return False
@@ -179,7 +179,7 @@ class FileMover:
         if there is None:
             return False
         known = ours is not None and (path == ours.path or tree_listing.same(self._root, path, ours.path))
-        if ours is None or not (known and self._is_ours(ours, there)):
+        if ours is None or ours.is_folder or not (known and self._is_ours(ours.files[0], there)):
             kept = safe_tree.set_aside(self._root, path)
             self._loop.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
             return False
@@ -215,7 +215,7 @@ class FileMover:
                     f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id
                 )
             elif state is FileState.INTACT:
-                for file in files_on_disk(held):
+                for file in held.files:
                     with suppress(FileNotFoundError):
                         safe_tree.remove(self._root, file.path)
         except InterruptedError:

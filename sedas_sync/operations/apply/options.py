@@ -6,15 +6,12 @@ from msgspec.structs import replace
 
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import ActionKind, LocalScene, SceneId
+from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
+from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.run import Options
-from sedas_sync.operations.plan import filehash_of
-from sedas_sync.planning.compare import TRANSFERS, Plan
+from sedas_sync.operations.context import filehash_of
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 from sedas_sync.transfer import Policy
-
-NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
-"""Actions whose scenes are still to come from somewhere."""
 
 
 def options(manifest: Manifest, *, wait: bool, jobs: int | None) -> Options:

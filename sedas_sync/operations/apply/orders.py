@@ -17,7 +17,8 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.events import Event, Ordered, OrderReady, Retried
-from sedas_sync.model.scene import Action, Download, Order, OrderState, RemoteFile, Scene, Source
+from sedas_sync.model.plan import Action
+from sedas_sync.model.scene import Download, Order, OrderState, RemoteFile, Scene, Source
 from sedas_sync.planning.compare import with_lost_as_failed
 from sedas_sync.state.database import IndexUnwritableError
 from sedas_sync.state.index import WritableIndex

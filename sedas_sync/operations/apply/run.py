@@ -40,14 +40,14 @@ from sedas_sync.model.events import (
     exit_code_of,
 )
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import Action, ActionKind, Download, LocalScene, Order, Scene, SceneId
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan, kept_until
+from sedas_sync.model.scene import Download, LocalScene, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply.assembly import SceneAssembler
 from sedas_sync.operations.apply.file_moves import FileMover
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE, Answered, OrderQueues, Task
-from sedas_sync.planning.compare import TRANSFERS, Plan, kept_until
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.staging import partial_path
 from sedas_sync.transfer import FetchJob, FetchResult, FetchStopped, Policy, SharedState, fetch, partial_of
@@ -353,7 +353,7 @@ class Run:
                 self._arranger.prune(action)
             yield from self._told()
         if not (self._failures or self.interrupted):
-            self._arranger.forget(self.plan.spare, but={action.id for action in self.plan.actions})
+            self._arranger.forget(self.plan.unwanted_downloads, but={action.id for action in self.plan.actions})
 
     def _warn_of_index(self) -> None:
         for warning in self.index.warnings[self._index_said :]:
@@ -694,7 +694,7 @@ class Run:
             archive=self.archives[task.archive].identity,
             digest=scene.digest,
             # Rules judge by them, and all rules go by the description of the archive that is listed first.
-            facts=metadata_of(scene if want is None or not want.places else want.scene),
+            facts=metadata_of(scene if want is None or len(want.sources) == 1 else want.scene),
         )
         self._in_place(task, held, got.received, got.warnings, worker=got.worker)
 
@@ -707,7 +707,7 @@ class Run:
         if task.action.kind is ActionKind.REPLACE and replaced is not None and replaced.path != held.path:
             self._arranger.clear_old_place(replaced, held.path)
         want = task.action.want
-        if task.order is not None or (want is not None and want.places):
+        if task.order is not None or (want is not None and len(want.sources) > 1):
             self.index.drop_order(held.id)
         self._count["fetched"] += 1
         self._done += 1
@@ -866,12 +866,12 @@ class Run:
 def _task(action: Action, scene: Scene) -> Task:
     """What a plan's action sets going: the scene as the archive describes it that is to give it."""
     want, order = action.want, action.order
-    place, *others = (want.places if want is not None else ()) or (None,)
+    sources = () if want is None else want.sources
     return Task(
         action=action,
-        scene=scene if place is None else place.scene,
+        scene=sources[0].scene if sources else scene,
         order=order,
         placed=0 if order is None else order.attempts,
-        archive="" if want is None else want.archive,
-        elsewhere=tuple(other for other in others if other is not None),
+        archive=sources[0].archive if sources else "",
+        elsewhere=sources[1:],
     )

@@ -65,7 +65,7 @@ class Opening:
     def credentials(self, host: str | None = None, *, also: Iterable[str] = ()) -> "Credentials":
         """Find the user name and the password for a host, by default that of the archive's address.
 
-        A token that they give may go on to `may_go_to(config.trusted_hosts)` of what is returned, and to no more.
+        A token that they give may go on to `allowed_hosts(config.trusted_hosts)` of what is returned, and to no more.
 
         Args:
             host: where they are sent.

@@ -1,9 +1,10 @@
 """Addresses of archives and names of hosts in a manifest: what may be trusted with credentials."""
 
 import re
-from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
+
+from sedas_sync.model.hosts import is_loopback
 
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
@@ -60,26 +61,6 @@ def _check_one_owner(name: str) -> None:
 
     if PublicSuffixList().is_public(name):
         raise ValueError(f"must not be '*.{name}': anybody can have a host below {name}; name the hosts one by one")
-
-
-def matches(host: str, entry: str) -> bool:
-    """Say whether a host, or all hosts of an entry such as `*.a.example.org`, are meant by another entry."""
-    return host == entry or (entry.startswith("*.") and len(entry) > len("*.") and host.endswith(entry[1:]))
-
-
-def in_both(ones: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
-    """The hosts that two lists of entries have in common, as entries; loopback hosts of the first need no other."""
-    ones, others = tuple(ones), tuple(others)
-    found = [one for one in ones if is_loopback(one) or any(matches(one, other) for other in others)]
-    found += [other for other in others if any(matches(other, one) for one in ones)]
-    return tuple(dict.fromkeys(found))
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine: `localhost`, or a loopback address in its usual form."""
-    if host.lower() == "localhost":
-        return True
-    return _is_address(host) and ip_address(host).is_loopback
 
 
 def _split(text: str) -> SplitResult:

@@ -407,7 +407,7 @@ class FetchRun:
             headers=self.job.download.headers,
             extra=extra,
             connect_timeout=self.policy.connect_timeout,
-            patience=self.patience(),
+            timer=self.patience(),
             trusted_hosts=self.job.download.trusted_hosts,
             reach=self._reach,
         )
@@ -588,9 +588,9 @@ class FetchRun:
                 view = lent if self._relay is None else self._relay.buffer()
                 count = self._read(response, view[:size], meter)
                 if count is None:
-                    patience.strain()
+                    patience.check()
                 elif count:
-                    patience.renew()
+                    patience.reset()
                     self._take_in(response, view[:count], total)
                 if self.splittable and self._worth_splitting(response, total, meter):
                     self._work_alone()

@@ -375,9 +375,9 @@ class Split:
                 raise wire.ConnectionFailed("the server sent less than it said")
             count = response.read_into(view[: max(1, block.end - block.position)])
             if count is None:
-                patience.strain()
+                patience.check()
             elif count:
-                patience.renew()
+                patience.reset()
                 with self._changed:
                     start = block.position
                     count = max(0, min(count, block.end - start))

@@ -23,7 +23,7 @@ from sedas_sync.archives.sedas.rows import to_instant, to_scene
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import Download, Order, OrderState, Query, Scene
 from sedas_sync.net import session
-from sedas_sync.net.trust import may_see_token
+from sedas_sync.net.policy import may_see_token
 from sedas_sync.sandbox import Sandbox
 from sedas_sync.sandbox.catalogue import RowCatalogue, make_row
 from sedas_sync.sandbox.faults import Faults, Rule, fail

@@ -79,7 +79,7 @@ def test_message_names_everything_that_was_looked_at(tmp_path):
     message = refused(prompt=False, environ={"HOME": str(tmp_path)})
     assert HOST in message
     assert "SEDAS_USERNAME and SEDAS_PASSWORD are not set" in message
-    assert f"{tmp_path / '.netrc'} (not there)" in message
+    assert f"{tmp_path / '.netrc'} (no such file)" in message
     assert "sedas-sync[keyring] is not installed" in message
     assert "prompt" in message
 
@@ -89,8 +89,8 @@ def test_message_names_everything_that_was_looked_at(tmp_path):
     [
         ("machine elsewhere login a password b", f"no entry for {HOST}"),
         (f"machine {HOST} login bob", "no password"),
-        (f"secretword {HOST} login bob password x", "line 1 cannot be understood"),
-        (f"machine {HOST} login bob secretword x", "line 1 cannot be understood"),
+        (f"secretword {HOST} login bob password x", "line 1 is not valid"),
+        (f"machine {HOST} login bob secretword x", "line 1 is not valid"),
     ],
 )
 def test_netrc_that_does_not_help_is_explained_without_quoting_it(netrc, text, words):
@@ -144,7 +144,7 @@ def test_prompt_on_a_terminal(monkeypatch, tmp_path):
 def test_no_prompt_without_a_terminal(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", io.StringIO("bob\n"))
     message = refused(prompt=True, environ={"HOME": str(tmp_path)}, ask_password=lambda _question: "typed")
-    assert "this is no terminal" in message
+    assert "this is not a terminal" in message
 
 
 def test_password_shows_in_no_repr():

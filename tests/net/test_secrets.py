@@ -25,8 +25,8 @@ from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, token_variables
 from sedas_sync.archives.stac.kind import VARIABLES as STAC
 from sedas_sync.errors import AuthenticationError
-from sedas_sync.manifest import hosts
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
+from sedas_sync.model.hosts import in_both
 from sedas_sync.net import credentials
 from sedas_sync.net.credentials import Credentials, belongs
 
@@ -104,7 +104,7 @@ def test_a_secret_belongs_to_hosts(variables, host, environ, allowed):
 def test_no_type_trusts_a_host_by_itself_that_its_secrets_do_not_belong_to(kind):
     assert kind.variables.host
     found = Credentials("ann", "x", "the environment", credentials.hosts_of(kind.variables, {}))
-    assert found.may_go_to(kind.trusted_hosts) == kind.trusted_hosts
+    assert found.allowed_hosts(kind.trusted_hosts) == kind.trusted_hosts
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_no_type_trusts_a_host_by_itself_that_its_secrets_do_not_belong_to(kind)
     ],
 )
 def test_a_manifest_chooses_among_the_hosts_of_the_environment(trusted, allowed, both):
-    assert hosts.in_both(trusted, allowed) == both
-    assert Credentials("ann", "x", hosts=tuple(allowed)).may_go_to(trusted) == both
-    assert Credentials("ann", "x").may_go_to(trusted) == tuple(trusted)
+    assert in_both(trusted, allowed) == both
+    assert Credentials("ann", "x", hosts=tuple(allowed)).allowed_hosts(trusted) == both
+    assert Credentials("ann", "x").allowed_hosts(trusted) == tuple(trusted)
 
 
 def test_a_package_says_which_hosts_its_secrets_belong_to():

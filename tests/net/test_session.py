@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Reach
-from sedas_sync.net import policy, session
+from sedas_sync.net import certificates, policy, redact, retry, session
 
 
 class Server:
@@ -300,7 +300,7 @@ def test_bundle_that_is_not_there_is_named(make_api):
     ],
 )
 def test_the_first_variable_that_is_not_blank_names_the_authorities(environ, expected):
-    found = policy.ca_bundle(environ)
+    found = certificates.ca_bundle(environ)
     assert (None if found is None else found[0]) == expected
 
 
@@ -444,23 +444,23 @@ SECRET = "s3cr3t-Value/42"
     ],
 )
 def test_secrets_are_masked_where_they_usually_stand(text):
-    assert SECRET not in session.redact(text)
+    assert SECRET not in redact.redact(text)
 
 
 @pytest.mark.parametrize(
     "text", ["User token does not exist", "https://example.org/a?p=Default&sceneid=S2A.zip", "a@b.org"]
 )
 def test_ordinary_text_stays(text):
-    assert session.redact(text) == text
+    assert redact.redact(text) == text
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), min_size=8, max_size=40))
 def test_known_secret_is_masked_anywhere(secret):
-    session.remember_secret(secret)
+    redact.remember_secret(secret)
     try:
-        assert secret not in session.redact(f"before {secret} after").removeprefix("before ")
+        assert secret not in redact.redact(f"before {secret} after").removeprefix("before ")
     finally:
-        session._secrets.clear()
+        redact._secrets.clear()
 
 
 def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
@@ -471,8 +471,8 @@ def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
             lines.append(self.format(record))
 
     plain, own = Keep(), Keep()
-    plain.addFilter(session.RedactingFilter())
-    own.setFormatter(session.RedactingFormatter("%(name)s %(message)s"))
+    plain.addFilter(redact.RedactingFilter())
+    own.setFormatter(redact.RedactingFormatter("%(name)s %(message)s"))
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.DEBUG)
@@ -497,4 +497,4 @@ def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
 
 @given(st.integers(0, 200), st.floats(0, 1, exclude_max=True))
 def test_backoff_stays_within_its_bounds(attempt, chance):
-    assert 0.5 <= session.backoff(attempt, chance) <= 60.0
+    assert 0.5 <= retry.backoff(attempt, chance) <= 60.0

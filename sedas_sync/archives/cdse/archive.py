@@ -31,9 +31,9 @@ from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
 from sedas_sync.model.threads import Pool
 from sedas_sync.net import credentials as _credentials
-from sedas_sync.net import session
+from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials
-from sedas_sync.net.trust import may_see_token, without_token
+from sedas_sync.net.policy import may_see_token, token_withheld
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -110,7 +110,7 @@ class CdseArchive:
         for address in (self._url, login_url):
             if not may_see_token(address, address, ()):
                 raise ManifestError(
-                    f"the address {session.shorten(address)} cannot be used: it is neither https nor http to loopback"
+                    f"the address {redact.shorten(address)} cannot be used: it is neither https nor http to loopback"
                 )
         self.identity = identity or f"cdse {self._url}"
         self._collections = tuple(collections)
@@ -282,8 +282,8 @@ class CdseArchive:
                     continue
                 name = rows.scene_id(row)
                 if name in batch:
-                    cause = session.shorten(str(row.get("DeletionCause") or "no reason given"), 80)
-                    date = session.shorten(str(row.get("DeletionDate") or "")[:10], 10)
+                    cause = redact.shorten(str(row.get("DeletionCause") or "no reason given"), 80)
+                    date = redact.shorten(str(row.get("DeletionDate") or "")[:10], 10)
                     yield name, f"was deleted from the archive{f' on {date}' if date else ''}: {cause}"
 
     # -- downloads ---------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ class CdseArchive:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         token: str | None = None
         if refused is not None and not refused.headers:
-            raise ArchiveError(without_token(refused.url, self._withheld), status=403)
+            raise ArchiveError(token_withheld(refused.url, self._withheld), status=403)
         if refused is not None:
             before = refused.headers.get("Authorization", "").removeprefix("Bearer ")
             token = self._session.renew(before)
@@ -321,7 +321,7 @@ class CdseArchive:
 
     def _account(self) -> Credentials:
         found = self._find()
-        self._trusted = found.may_go_to(self._trusted)
+        self._trusted = found.allowed_hosts(self._trusted)
         self._withheld = None if found.hosts is None else VARIABLES.host
         return found
 
@@ -458,7 +458,7 @@ def _batches(items: list[str], size: int) -> Iterator[list[str]]:
 
 def _shown(row: object) -> str:
     """A row as a warning shows it: JSON, so that control characters are escaped, shortened and redacted."""
-    return session.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
+    return redact.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
 
 
 def open_archive(opening: "Opening") -> CdseArchive:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse.kind import TOTP
 from sedas_sync.errors import ArchiveError, AuthenticationError
-from sedas_sync.net import session
+from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials, belongs, withheld
 
 CLIENT = "cdse-public"
@@ -258,7 +258,7 @@ class KeycloakSession:
     def _from_store_or_login(self, refused: str | None, *, after_refusal: bool) -> KeycloakTokens:
         if self._account is None:
             found = self._find()
-            session.remember_secret(found.password)
+            redact.remember_secret(found.password)
             self._account = found, self._make_store(found.username)
         account, store = self._account
         with store.held():
@@ -344,9 +344,9 @@ def _token(value: object) -> str:
 
 
 def _hide(tokens: KeycloakTokens) -> None:
-    session.remember_secret(tokens.access)
+    redact.remember_secret(tokens.access)
     if tokens.refresh is not None:
-        session.remember_secret(tokens.refresh)
+        redact.remember_secret(tokens.refresh)
 
 
 def _stated(reply: session.Reply) -> str:
@@ -354,6 +354,6 @@ def _stated(reply: session.Reply) -> str:
     try:
         answer: Any = json.loads(reply.body)
         words = answer["error_description"] if answer.get("error_description") else answer["error"]
-        return session.shorten(str(words), 120)
+        return redact.shorten(str(words), 120)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"status {reply.status}"

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from sedas_sync.manifest import fields, hosts
 from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Mistake, Variables
 from sedas_sync.manifest.tables import ArchiveConfig
+from sedas_sync.model.hosts import matches
 
 LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"
 """The catalogue (OData page of the documentation, 2025-03)."""
@@ -27,7 +28,7 @@ def _address(value: Any) -> str:
 def _check(config: ArchiveConfig) -> Iterator[Mistake]:
     """A catalogue elsewhere has its login elsewhere too; whether that may be asked, the environment says."""
     own = (urlsplit(config.url or "").hostname or "").lower()
-    if config.options["login_url"] == LOGIN_URL and not any(hosts.matches(own, entry) for entry in TRUSTED_HOSTS):
+    if config.options["login_url"] == LOGIN_URL and not any(matches(own, entry) for entry in TRUSTED_HOSTS):
         yield "login_url", f"missing; url is at {own}, and its tokens are not given by the Copernicus Data Space"
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sedas_sync.errors import ArchiveError
-from sedas_sync.net import session
+from sedas_sync.net import redact
 
 
 def products_of(answer: object) -> list[Any]:
@@ -15,7 +15,7 @@ def products_of(answer: object) -> list[Any]:
     if not isinstance(answer, dict):
         raise ArchiveError(f"the archive answered a search with {kind_of(answer)} instead of an object")
     if answer.get("errorCode"):
-        stated = session.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
+        stated = redact.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
         raise ArchiveError(f"the archive answered a search with an error: {stated}")
     products = answer.get("products")
     if products is None:
@@ -34,7 +34,7 @@ def as_list(answer: object, what: str) -> list[Any]:
     if isinstance(answer, list):
         return answer
     if isinstance(answer, dict) and answer.get("errorCode"):
-        stated = session.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
+        stated = redact.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
         raise ArchiveError(f"the archive answered {what} with an error: {stated}")
     raise ArchiveError(f"the archive answered {what} with {kind_of(answer)} instead of a list")
 

@@ -23,11 +23,11 @@ from sedas_sync.archives.sedas.query import search_body, seconds, seconds_up
 from sedas_sync.archives.sedas.rows import identify, shown, to_instant, to_scene
 from sedas_sync.archives.sedas.tokens import SedasTokens
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
+from sedas_sync.model.hosts import is_loopback
 from sedas_sync.model.scene import NOTHING, Download, Order, OrderState, Query, Reach, Scene
 from sedas_sync.model.threads import Pool
-from sedas_sync.net import credentials, session
-from sedas_sync.net.policy import is_loopback
-from sedas_sync.net.trust import host_and_port, may_see_token, without_token
+from sedas_sync.net import credentials, redact, session
+from sedas_sync.net.policy import may_see_token, origin_of, token_withheld
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -126,7 +126,7 @@ class SedasArchive:
         if not username or not password:
             raise AuthenticationError("the user name and the password for the archive must not be empty")
         self._account = (username, password)
-        session.remember_secret(password)
+        redact.remember_secret(password)
         if trusted_hosts is None:
             trusted_hosts = TRUSTED_HOSTS if may_see_token(self._url, LIVE_URL, TRUSTED_HOSTS) else ()
         self._trusted = tuple(trusted_hosts)
@@ -166,7 +166,7 @@ class SedasArchive:
     @classmethod
     def _of(cls, found: credentials.Credentials, url: str, **options: Any) -> Self:
         archive = cls(url, username=found.username, password=found.password, **options)
-        archive._trusted = found.may_go_to(archive._trusted)
+        archive._trusted = found.allowed_hosts(archive._trusted)
         archive._variable = None if found.hosts is None else credentials.VARIABLES.host
         return archive
 
@@ -212,7 +212,7 @@ class SedasArchive:
         token = answer.get("token") if isinstance(answer, dict) else None
         if not isinstance(token, str) or not token or not token.isprintable() or not token.isascii():
             raise ArchiveError("the archive answered the login without a token")
-        session.remember_secret(token)
+        redact.remember_secret(token)
         try:
             until = to_instant(answer["validUntil"])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -510,7 +510,7 @@ class SedasArchive:
             self._tokens.renew_for_download(refused_token)
         located = self._download(scene, url)
         if located.url == refused.url and dict(located.headers) == dict(refused.headers):
-            why = "" if located.headers else f"; {without_token(url, self._variable)}"
+            why = "" if located.headers else f"; {token_withheld(url, self._variable)}"
             raise ArchiveError(
                 f"{scene.id} is not online any more, or not for this account: its link is refused{why}",
                 status=_FORBIDDEN,
@@ -531,11 +531,9 @@ class SedasArchive:
 
     def _download(self, scene: Scene, url: str) -> Download:
         try:
-            host_and_port(url)
+            origin_of(url)
         except ValueError as reason:
-            raise ArchiveError(
-                f"the link of {scene.id} cannot be used: {reason}: {session.shorten(url, 120)}"
-            ) from None
+            raise ArchiveError(f"the link of {scene.id} cannot be used: {reason}: {redact.shorten(url, 120)}") from None
         headers: Mapping[str, str] = NOTHING
         if may_see_token(url, self._url, self._trusted):
             headers = {"Authorization": f"Token {self._tokens.current()}"}
@@ -664,9 +662,9 @@ def _checked_base(url: str) -> str:
         ManifestError: it is no http(s) address, or plain http to another machine.
     """
     try:
-        scheme, host, _ = host_and_port(url)
+        scheme, host, _ = origin_of(url)
     except ValueError as reason:
-        raise ManifestError(f"the archive's url {session.shorten(str(url), 120)!r} cannot be used: {reason}") from None
+        raise ManifestError(f"the archive's url {redact.shorten(str(url), 120)!r} cannot be used: {reason}") from None
     if scheme == "http" and not is_loopback(host):
         raise ManifestError(
             f"the archive's url {url!r} is plain http, over which a password would be readable: use https"
@@ -682,7 +680,7 @@ def _check_area(aoi_wkt: str) -> None:
     try:
         from_wkt(aoi_wkt)
     except ValueError as reason:
-        raise ValueError(f"the area {session.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
+        raise ValueError(f"the area {redact.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
 
 
 def _sensor_word(sensor: str) -> Literal["all", "optical", "sar"]:
@@ -776,7 +774,7 @@ def _updated(order: Order, told: dict[str, Any] | None) -> Order:
         missing=0,
         state=state,
         download_url=url if ready else None,
-        detail=session.shorten(word, 80) if word is not None else order.detail,
+        detail=redact.shorten(word, 80) if word is not None else order.detail,
     )
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
-from sedas_sync.net import session
+from sedas_sync.net import redact
 
 
 class _UnusableRowError(ValueError):
@@ -219,4 +219,4 @@ def _kept_once(word: str | None) -> str | None:
 
 def shown(row: object) -> str:
     """A row as a warning shows it: JSON, so that control characters are escaped, shortened and redacted."""
-    return session.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
+    return redact.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)

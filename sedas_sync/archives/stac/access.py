@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, VARIABLES, token_variables
 from sedas_sync.errors import ArchiveError
-from sedas_sync.manifest import hosts
+from sedas_sync.model.hosts import in_both
 from sedas_sync.model.scene import NOTHING
-from sedas_sync.net import credentials, session
+from sedas_sync.net import credentials, policy, redact, session
 from sedas_sync.net.credentials import Credentials
-from sedas_sync.net.trust import may_see_token, without_token
+from sedas_sync.net.policy import may_see_token, token_withheld
 
 MARGIN = timedelta(seconds=60)
 """Before its end a signature is renewed (as the Planetary Computer's own SDK does)."""
@@ -61,8 +61,8 @@ class Header:
         self._api = api
         self._trusted = tuple(trusted_hosts)
         if value is not None:
-            session.remember_secret(value)
-            session.remember_secret(value.partition(" ")[2])
+            redact.remember_secret(value)
+            redact.remember_secret(value.partition(" ")[2])
 
     def headers(self, url: str) -> Mapping[str, str]:
         """See `Access`."""
@@ -76,7 +76,7 @@ class Header:
 
     def withholds(self, url: str) -> str | None:
         """See `Access`."""
-        return None if self._value is None or self.headers(url) else without_token(url, self._variable)
+        return None if self._value is None or self.headers(url) else token_withheld(url, self._variable)
 
 
 def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ) -> Header:
@@ -86,16 +86,16 @@ def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mappin
         AuthenticationError: there is none, or none for this host.
     """
     token, variables = credentials.token(urlsplit(api).hostname or "", token_variables(archive), environ)
-    trusted = hosts.in_both(trusted_hosts, credentials.hosts_of(variables, environ))
+    trusted = in_both(trusted_hosts, credentials.hosts_of(variables, environ))
     return Header(f"Bearer {token}", api, trusted, variable=variables.host)
 
 
 def basic(found: Credentials, api: str, trusted_hosts: Iterable[str]) -> Header:
     """Access by user name and password."""
     pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
-    session.remember_secret(found.password)
+    redact.remember_secret(found.password)
     variable = None if found.hosts is None else VARIABLES.host
-    return Header(f"Basic {pair}", api, found.may_go_to(trusted_hosts), variable=variable)
+    return Header(f"Basic {pair}", api, found.allowed_hosts(trusted_hosts), variable=variable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,13 @@ class PlanetaryComputer:
     ) -> None:
         self._api = api
         self._sign_url = sign_url.rstrip("/")
-        key = session.setting(environ, *SUBSCRIPTION.names)
+        key = policy.setting(environ, *SUBSCRIPTION.names)
         signer = urlsplit(sign_url).hostname or ""
         self._key = key if credentials.belongs(signer, SUBSCRIPTION, environ) else None
         self._withheld = credentials.withheld(signer, SUBSCRIPTION, environ) if key and not self._key else ""
         if key is not None:
-            session.remember_secret(key)
-        self._trusted = tuple(trusted_hosts) if self._key is None else hosts.in_both(trusted_hosts, ())
+            redact.remember_secret(key)
+        self._trusted = tuple(trusted_hosts) if self._key is None else in_both(trusted_hosts, ())
         self._clock = clock
         self._signatures: dict[tuple[str, str], _Signature] = {}
         self._lock = threading.Lock()
@@ -185,5 +185,5 @@ class PlanetaryComputer:
             raise ArchiveError(f"the archive answered {what} with something else") from None
         if not isinstance(token, str) or not token or lasting <= timedelta(0):
             raise ArchiveError(f"the archive answered {what} with a token that is over")
-        session.remember_secret(token)
+        redact.remember_secret(token)
         return _Signature(token.lstrip("?"), until)

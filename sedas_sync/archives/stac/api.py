@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 from sedas_sync.archives.stac.access import Access
 from sedas_sync.archives.stac.filters import Condition, Way, said
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, SedasSyncError
-from sedas_sync.net import session
+from sedas_sync.net import redact, session
 
 PAGE = 100
 """Items a page: small enough for servers that answer through gateways with a limit of some megabytes."""
@@ -268,7 +268,7 @@ def _joined(base: str, href: str) -> str:
         url = urljoin(base, href)
         urlsplit(url)
     except ValueError:
-        raise ArchiveError(f"{session.shorten(href, 120)!r} is not an address that can be asked") from None
+        raise ArchiveError(f"{redact.shorten(href, 120)!r} is not an address that can be asked") from None
     return url
 
 
@@ -291,7 +291,7 @@ def _read_landing(landing: Any, url: str) -> Abilities:
     link = post or _link(landing, "search")
     if link is None:
         raise ArchiveError(
-            f"{session.shorten(url)} has no link to item search: is it the landing page of a STAC API? "
+            f"{redact.shorten(url)} has no link to item search: is it the landing page of a STAC API? "
             "A catalogue of files alone cannot be searched"
         )
     search = _joined(url if url.endswith("/") else f"{url}/", link["href"])

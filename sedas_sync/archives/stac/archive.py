@@ -14,7 +14,7 @@ from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_
 from sedas_sync.archives.stac.kind import SIGN_URL
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Download, Query, Reach, Scene
-from sedas_sync.net import session
+from sedas_sync.net import redact, session
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -123,7 +123,7 @@ class StacArchive:
             raise ArchiveError(f"{scene.id} is not online")
         if urlsplit(url).scheme not in ("http", "https"):
             raise ArchiveError(
-                f"{scene.id} is at {session.shorten(url, 120)}: only http and https URLs can be downloaded; "
+                f"{scene.id} is at {redact.shorten(url, 120)}: only http and https URLs can be downloaded; "
                 "choose other assets"
             )
         if refused is not None:
@@ -138,7 +138,7 @@ class StacArchive:
         )
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
-                self._access.withholds(url) or f"the catalogue has no other link to it than {session.shorten(url, 120)}"
+                self._access.withholds(url) or f"the catalogue has no other link to it than {redact.shorten(url, 120)}"
             )
         return located
 
@@ -173,7 +173,7 @@ class StacArchive:
             return item, scene_of_item(item, self._address(item), self._assets)
         except UnusableItemError as error:
             shown = feature.get("id") if isinstance(feature, dict) else None
-            warn(f"an item was left out, {error}: {session.shorten(str(shown or feature), 120)}")
+            warn(f"an item was left out, {error}: {redact.shorten(str(shown or feature), 120)}")
             return None
 
     def _address(self, item: dict[str, Any]) -> str:

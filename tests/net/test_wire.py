@@ -102,7 +102,7 @@ def test_a_portal_behind_a_redirect_asks_for_a_new_link_at_once(server, tmp_path
     with FaultServer() as portal:
         portal.paths["/login"] = Served(b"", faults=["html"] * 9)
         server.paths["/a"] = Served(b"", faults=["redirect:" + portal.url("/login")] * 9)
-        with pytest.raises(errors.TransferError, match="a page of HTML") as caught:
+        with pytest.raises(errors.TransferError, match="an HTML page") as caught:
             get(server.url("/a"), tmp_path, live)
         assert caught.value.relocate
         assert len(portal.seen) == 1

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sedas_sync.files import zip_check
 from sedas_sync.files.integrity import Digester, Proof
 from sedas_sync.model.scene import Download, ProofLevel
-from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch, ranges
-from sedas_sync.transfer.prove import Relay
-from sedas_sync.transfer.ranges import MEASURE, PROCESSORS, Meter
+from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch, prove, ranges
+from sedas_sync.transfer.prove import PROCESSORS, Relay
+from sedas_sync.transfer.ranges import MEASURE, Meter
 
 DATA = make_zip(300_000, entries=4)
 
@@ -30,7 +30,7 @@ def test_what_is_relayed_is_what_was_handed_over(tmp_path_factory, pieces, buffe
     for size in pieces:
         piece = DATA[at : at + size]
         relay.buffer()[: len(piece)] = piece
-        relay.hand(len(piece))
+        relay.submit(len(piece))
         at += len(piece)
     relay.stop()
     assert {lane.position for lane in proof.lanes} == {at}
@@ -59,12 +59,12 @@ def test_a_buffer_is_not_filled_again_while_a_lane_is_at_it():
     with ThreadPoolExecutor(1) as pool:
         for number in range(2):
             relay.buffer()[0] = number
-            relay.hand(1)
+            relay.submit(1)
         third = pool.submit(relay.buffer)
         assert not third.done()
         may.set()
         third.result(10)[0] = 2
-        relay.hand(1)
+        relay.submit(1)
     relay.stop()
     assert seen == [b"\0", b"\1", b"\2"]
 
@@ -77,7 +77,7 @@ def test_what_fails_in_a_lane_fails_where_the_bytes_are_taken_in():
 
     proof.lanes = (Digester(fails),)
     relay = Relay(proof, [memoryview(bytearray(1))])
-    relay.hand(1)
+    relay.submit(1)
     with pytest.raises(MemoryError):
         relay.buffer()
     with pytest.raises(MemoryError):
@@ -107,7 +107,7 @@ def job(server, root, name, **policy):
 @pytest.mark.parametrize("processors", [1, 2, 64])
 @pytest.mark.parametrize("fault", ["ok", "cut:9000000", "flip", "reset:10000000", "chunked"])
 def test_however_many_threads_prove_it_the_scene_is_right(server, tmp_path, monkeypatch, processors, fault):
-    monkeypatch.setattr(ranges, "PROCESSORS", processors)
+    monkeypatch.setattr(prove, "PROCESSORS", processors)
     data = make_zip(20_000_000, entries=3)
     live = SharedState(jobs=4)
     for name in "ABC":
@@ -143,7 +143,7 @@ def windows(meter, count, pace, waiting):
         meter.waited(waiting * window)
         measured = meter.pace(now, position)
         assert measured == pytest.approx(pace, rel=0.01)
-        answers.append(meter.slow(measured, measured, 1 << 30))
+        answers.append(meter.is_slow(measured, measured, 1 << 30))
     return answers
 
 

@@ -9,9 +9,10 @@ import pytest
 from faultserver import NEAR, FaultServer, Served, make_zip
 
 from sedas_sync import errors
+from sedas_sync.files.safe_tree import Folders
 from sedas_sync.model.scene import Download
 from sedas_sync.transfer import FetchJob, FetchStopped, Policy, SharedState, fetch, partial, partial_of
-from sedas_sync.transfer.rate import Budget, Rate
+from sedas_sync.transfer.rate import ConnectionBudget, Rate
 
 DATA = make_zip(24_000_000, entries=7)
 PART = ".sedas-sync/partial/S.part"
@@ -212,21 +213,21 @@ def test_a_pause_is_not_saved_up():
 
 
 def test_the_budget_counts():
-    budget = Budget(2)
-    budget.take()
+    budget = ConnectionBudget(2)
+    budget.acquire()
     assert (budget.spare, budget.running) == (1, 1)
-    assert budget.try_more()
-    assert not budget.try_more()
+    assert budget.try_acquire()
+    assert not budget.try_acquire()
     taken = threading.Event()
-    thread = threading.Thread(target=lambda: (budget.take(), taken.set()))
+    thread = threading.Thread(target=lambda: (budget.acquire(), taken.set()))
     thread.start()
     while not budget.wanted:
         time.sleep(0.001)
-    budget.give_back()
+    budget.release()
     assert taken.wait(5)
     thread.join()
-    assert not budget.try_more()
-    assert not Budget(0).try_more()
+    assert not budget.try_acquire()
+    assert not ConnectionBudget(0).try_acquire()
 
 
 # -- notes
@@ -245,14 +246,14 @@ def test_the_budget_counts():
 )
 def test_a_torn_line_of_a_note_is_no_line(tmp_path, lines, stretches):
     note = partial.Note("i", 20, None, None, None, None)
-    part = partial.Partial(str(tmp_path), "S.part")
-    part.begin(note)
+    part = partial.PartialFile(str(tmp_path), "S.part", Folders())
+    part.start(note)
     part.append(memoryview(bytes(20)))
     part.close()
     with (tmp_path / "S.meta").open("ab") as file:
         file.write(lines)
-    part = partial.Partial(str(tmp_path), "S.part")
-    assert part.frontier == stretches[0][1]
+    part = partial.PartialFile(str(tmp_path), "S.part", Folders())
+    assert part.contiguous == stretches[0][1]
     assert part.missing() == [*zip([s[1] for s in stretches], [*[s[0] for s in stretches[1:]], 20], strict=True)]
     part.close()
 
@@ -263,3 +264,22 @@ def test_a_scene_of_which_not_all_came_is_not_put_in_place(server, tmp_path):
         run(job(server, tmp_path, segments=4, retries=1))
     assert not (tmp_path / "S.zip").exists()
     assert partial_of(str(tmp_path), PART) is not None
+
+
+def idle(live):
+    return [connection for kept in live.client._idle.values() for connection in kept]
+
+
+def test_a_file_that_is_complete_already_returns_its_connection_once(server, tmp_path):
+    server.paths["/scene.zip"] = Served(DATA)
+    wanted = job(server, tmp_path)
+    known = partial.Note(partial.identity("S", wanted.download.url), None, '"v1"', None, None, '"v1"')
+    part = partial.PartialFile(str(tmp_path), PART, Folders())
+    part.start(known)
+    part.append(memoryview(DATA))
+    part.close()
+    live = SharedState()
+    got = fetch(wanted, live)
+    assert (got.received, len(server.seen), len(idle(live))) == (0, 1, 1)
+    assert right(tmp_path)
+    live.close()

@@ -4,7 +4,7 @@
 machine. It knows no archive and no index. The order of the steps makes a kill at any moment harmless:
 
 1. Resume: the bytes of an earlier call are kept if their note belongs to the same file (`incoming`, `partial`).
-2. Attempt: one request asks for the missing bytes (`answers`), and its body goes to the partial file (`stream`). An
+2. Attempt: one request asks for the missing bytes (`answers`), and its body goes to the partial file (`body`). An
    answer that is not a range of the same file starts at the first byte again.
 3. Ranges: if the server is slow and connections are free, several connections fetch the rest (`ranges`).
 4. Proof: length, checksums and the zip are checked while the bytes arrive (`prove`). A failed attempt is repeated after
@@ -28,11 +28,11 @@ from sedas_sync.net import wire
 from sedas_sync.transfer import local_copy
 from sedas_sync.transfer.answers import FileRequests
 from sedas_sync.transfer.attempts import AttemptFailed, Attempts, DamagedFile, RemoteFileChanged
+from sedas_sync.transfer.body import BodyReader
 from sedas_sync.transfer.incoming import IncomingFile
 from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.ranges import RangeFetch
 from sedas_sync.transfer.shared_state import SharedState
-from sedas_sync.transfer.stream import Stream
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """Errors of a file system that accepts no more data, of any scene."""
@@ -180,7 +180,7 @@ class FetchRun:
         start = partial.downloaded
         response = self.requests.get(partial.note, start)
         try:
-            split = self._accept(response, start) and Stream(self, response).read()
+            split = self._accept(response, start) and BodyReader(self, response).read()
         except BaseException:
             response.connection.close()
             raise

@@ -208,7 +208,7 @@ def test_unusual_answers_that_are_right(tmp_path, live, raw):
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-4\r\n", "chunk without a length"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "transfer coding"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 40_000, "headers without an end"),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: a\r\n\r\n", "sent nothing"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: a\r\n\r\n", "sent an empty body"),
         (b"SSH-2.0-OpenSSH\r\n\r\n", "does not speak HTTP"),
         (b"", "closed the connection without an answer"),
     ],

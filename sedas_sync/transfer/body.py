@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sedas_sync.transfer.fetch import FetchRun
 
 
-class Stream:
+class BodyReader:
     """The body of an answer that continues the bytes on disk.
 
     Args:

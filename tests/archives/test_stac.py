@@ -11,7 +11,7 @@ from stac_server import CORE, CQL2_JSON, CQL2_TEXT, FILTER, NOW, QUERY, StacServ
 
 from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.archive import StacArchive
-from sedas_sync.archives.stac.filters import conditions, said
+from sedas_sync.archives.stac.filters import conditions, encode
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
@@ -93,14 +93,14 @@ def test_an_empty_page_with_a_next_link_is_no_end(server, archive):
 def test_a_page_that_comes_again_is_no_search(server, archive, methods):
     server.methods, server.paging, server.most = methods, "again", 10
     filled(server)
-    with pytest.raises(IncompleteSearch, match="gives a page again"):
+    with pytest.raises(IncompleteSearch, match="repeats a page"):
         found(archive)
 
 
 def test_fewer_items_than_match_are_no_search(server, archive):
     server.paging, server.most = "loses", 10
     filled(server)
-    with pytest.raises(IncompleteSearch, match="25 items match, and gave 20"):
+    with pytest.raises(IncompleteSearch, match="25 items match, and sent 20"):
         found(archive)
     server.matched = None
     assert len(found(archive)) == 20, "what nobody counts cannot be missed"
@@ -114,7 +114,7 @@ def test_a_count_in_the_older_place_is_compared_too(server, archive, monkeypatch
     monkeypatch.setattr(
         session.Reply, "json", lambda *them: {**page, **older} if "features" in (page := answer(*them)) else page
     )
-    with pytest.raises(IncompleteSearch, match="5 items match, and gave 1"):
+    with pytest.raises(IncompleteSearch, match="5 items match, and sent 1"):
         found(archive)
 
 
@@ -190,10 +190,12 @@ def test_filters_that_are_none_are_mistakes(filters, what):
 
 def test_conditions_in_every_way():
     wanted = conditions({"a": 1, "b": ("x", "y"), "c": {"gt": 0.5, "neq": True}})
-    assert said(wanted, "query") == {"query": {"a": {"eq": 1}, "b": {"in": ["x", "y"]}, "c": {"gt": 0.5, "neq": True}}}
-    assert said(wanted, "cql2-text")["filter"] == '"a" = 1 AND "b" IN (\'x\', \'y\') AND "c" > 0.5 AND "c" <> TRUE'
-    assert said(wanted[:1], "cql2-json")["filter"] == {"op": "=", "args": [{"property": "a"}, 1]}
-    assert said((), "cql2-json") == {}
+    assert encode(wanted, "query") == {
+        "query": {"a": {"eq": 1}, "b": {"in": ["x", "y"]}, "c": {"gt": 0.5, "neq": True}}
+    }
+    assert encode(wanted, "cql2-text")["filter"] == '"a" = 1 AND "b" IN (\'x\', \'y\') AND "c" > 0.5 AND "c" <> TRUE'
+    assert encode(wanted[:1], "cql2-json")["filter"] == {"op": "=", "args": [{"property": "a"}, 1]}
+    assert encode((), "cql2-json") == {}
 
 
 @pytest.mark.parametrize(
@@ -241,18 +243,18 @@ def test_items_that_cannot_be_used_are_left_out_with_a_warning(server, archive):
     warned = []
     assert found(archive, warn=warned.append) == ["good", "shape"]
     assert len(warned) == 4
-    for part in ("start_datetime is no date: no start", "no assets that are data: no assets", "no number: cloud"):
+    for part in ("start_datetime is not a time: no start", "no assets that are data: no assets", "not a number: cloud"):
         assert any(part in sentence for sentence in warned)
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "address of one of its assets"),
+        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "link of one of its assets"),
         ({"assets": {"B04": {"href": " ", "roles": ["data"]}}}, "no assets that are data"),
-        ({"properties": {"datetime": "0001-01-01T00:00:00+05:00"}}, "datetime is no date"),
-        ({"properties": {"datetime": "2023-05-01T00:00:00Z", "gsd": 10**400}}, "gsd is beyond all bounds"),
-        ({"geometry": {"type": "Point", "coordinates": [10**400, 0]}}, "geometry is no GeoJSON"),
+        ({"properties": {"datetime": "0001-01-01T00:00:00+05:00"}}, "datetime is not a time"),
+        ({"properties": {"datetime": "2023-05-01T00:00:00Z", "gsd": 10**400}}, "gsd is out of range"),
+        ({"geometry": {"type": "Point", "coordinates": [10**400, 0]}}, "geometry is not GeoJSON"),
     ],
 )
 def test_an_item_that_nobody_can_read_costs_itself_and_no_other(server, archive, change, what):
@@ -285,7 +287,7 @@ def test_a_next_link_that_is_no_address_is_no_end(server, archive, monkeypatch):
     server.most = 1
     server.add("S1")
     server.add("S2")
-    with pytest.raises(ArchiveError, match="is not an address that can be asked"):
+    with pytest.raises(ArchiveError, match="is not a valid URL"):
         found(archive)
 
 
@@ -443,7 +445,7 @@ def test_a_name_does_not_depend_on_what_else_is_chosen():
 @pytest.mark.parametrize(
     ("properties", "more", "why"),
     [
-        ({"order:status": "orderable"}, {}, "has to be ordered"),
+        ({"order:status": "orderable"}, {}, "must be ordered"),
         ({"order:status": "pending"}, {}, "its order is pending"),
         ({"order:status": "succeeded"}, {}, None),
         ({}, {"order:status": "shipping"}, "being delivered"),
@@ -468,7 +470,7 @@ def test_an_address_of_a_bucket_gives_way_to_one_that_can_be_asked():
 
 def test_an_address_that_cannot_be_asked_is_said(archive):
     scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
-    with pytest.raises(ArchiveError, match="only http and https are fetched: choose other assets"):
+    with pytest.raises(ArchiveError, match="only http and https URLs can be downloaded; choose other assets"):
         archive.locate(next(each_file(scene)))
 
 
@@ -592,7 +594,7 @@ class TestSigned:
 
     def test_a_token_that_is_over_is_none(self, server, archive):
         server.token_life = -5
-        with pytest.raises(ArchiveError, match="a token that is over"):
+        with pytest.raises(ArchiveError, match="an expired token"):
             archive.locate(file_of(server, archive))
 
 

@@ -1,4 +1,4 @@
-"""What a manifest may say of an archive of type `stac`. Values and checks only, cheap to import."""
+"""The manifest keys of an archive of type `stac`. Values and checks only, cheap to import."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Mistake, 
 from sedas_sync.manifest.tables import ArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
-"""Where the Planetary Computer gives tokens for its storage (planetary_computer 1.0, `sas.py`)."""
+"""The endpoint for tokens of the Planetary Computer's storage (planetary_computer 1.0, `sas.py`)."""
 HOST_VARIABLE = "STAC_HOST"
 VARIABLES = Variables(("STAC_USERNAME", "STAC_PASSWORD"), host=HOST_VARIABLE)
 """The environment variables of user name and password."""
@@ -17,15 +17,15 @@ SUBSCRIPTION = Variables(
     ("PC_SDK_SUBSCRIPTION_KEY",),
     hosts=("planetarycomputer.microsoft.com", "*.planetarycomputer.microsoft.com"),
 )
-"""The environment variable of a subscription to the Planetary Computer, whose SDK reads it too."""
+"""The environment variable of a subscription to the Planetary Computer; its SDK reads it too."""
 ACCESS = ("none", "bearer", "basic", "planetary-computer")
-"""Ways to be let at the API and its assets."""
+"""Ways to access the API and its assets."""
 
 _NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 
 
 def token_variables(archive: str) -> tuple[Variables, ...]:
-    """The environment variables that may hold the token of an archive, given by its key in the manifest."""
+    """Return the environment variables for the token of an archive, given by its key in the manifest."""
     own = f"STAC_{re.sub('[^A-Za-z0-9]', '_', archive).upper()}"
     return Variables((f"{own}_TOKEN",), host=f"{own}_HOST"), Variables(("STAC_TOKEN",), host=HOST_VARIABLE)
 
@@ -38,7 +38,7 @@ def _check(config: ArchiveConfig) -> Iterator[Mistake]:
     if config.options["sign_url"] is not None and config.options["auth"] != "planetary-computer":
         yield (
             "sign_url",
-            f'is of no use: auth is "{config.options["auth"]}"; it belongs to auth = "planetary-computer"',
+            f'has no effect with auth = "{config.options["auth"]}"; it belongs to auth = "planetary-computer"',
         )
 
 
@@ -67,25 +67,25 @@ KIND = ArchiveType(
         "collections": ArchiveKey(
             read=fields.names,
             required=True,
-            about="the collections that are searched, by their ids",
+            about="ids of the collections to search",
             schema=_NAMES,
         ),
         "assets": ArchiveKey(
             read=fields.names,
             default=(),
-            about='the assets that a scene is made of, by name or pattern ("B0*"); by default all that are data',
+            about='the assets that are the files of a scene, by name or pattern ("B0*"); by default all data assets',
             schema=_NAMES,
         ),
         "auth": ArchiveKey(
             read=fields.choice(*ACCESS),
             default="none",
-            about="how the API and its assets are asked: " + ", ".join(ACCESS),
+            about="how to access the API and its assets: " + ", ".join(ACCESS),
             selects=False,
             schema={"enum": list(ACCESS)},
         ),
         "sign_url": ArchiveKey(
             read=_address,
-            about='where auth = "planetary-computer" gets its tokens, if not from the Planetary Computer itself',
+            about='the token endpoint for auth = "planetary-computer", if it is not that of the Planetary Computer',
             selects=False,
             schema={"type": "string", "format": "uri"},
         ),

@@ -410,8 +410,8 @@ def test_named_products(mirror, server):
         ({"trusted": '["*.co.uk"]'}, "anybody can have a host below co.uk"),
         ({"dataset": 'filters = { "$filter" = "Name eq (" }'}, "balanced quotes and parentheses"),
         ({"dataset": "filters = { cloudCover = [] }"}, "empty list"),
-        ({"dataset": 'filters = { "$top" = 5 }'}, "conditions of your own are '$filter'"),
-        ({"dataset": "filters = { cloudCover = { lt = 5 } }"}, "must be a text, a number"),
+        ({"dataset": 'filters = { "$top" = 5 }'}, "the key for OData conditions is '$filter'"),
+        ({"dataset": "filters = { cloudCover = { lt = 5 } }"}, "must be a string, a number"),
     ],
 )
 def test_mistakes_are_found_without_the_network(mirror, server, changes, said):

@@ -30,7 +30,7 @@ ELSEWHERE = {
         "reads a folder that the user names, and proves what it copies",
     ),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
-    "archives/cdse/keycloak.py": (None, "keeps a login in the user's own cache folder"),
+    "archives/cdse/token_store.py": (None, "keeps a login in the user's own cache folder"),
     "cli": (None, "reads and writes files that the command line names"),
     "workers/dask.py": ({".read_text"}, "reads Dask's scheduler file"),
     "output/export": (

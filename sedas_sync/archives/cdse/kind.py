@@ -1,4 +1,4 @@
-"""What a manifest may say of an archive of type `cdse`. Values and checks only, cheap to import."""
+"""The manifest keys of an archive of type `cdse`. Values and checks only, cheap to import."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,11 +14,11 @@ LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"
 LOGIN_URL = "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token"
 """The token endpoint (Access Token page, 2025-03)."""
 TRUSTED_HOSTS = ("*.dataspace.copernicus.eu",)
-"""Hosts that get the token: a download begins at the catalogue and is redirected to a host of its own."""
+"""Hosts that get the token: the catalogue redirects a download to another host."""
 VARIABLES = Variables(("CDSE_USERNAME", "CDSE_PASSWORD"), host="CDSE_HOST", hosts=TRUSTED_HOSTS)
 """The environment variables of user name and password."""
 TOTP = Variables(("CDSE_TOTP",), host=VARIABLES.host, hosts=VARIABLES.hosts)
-"""The environment variable of the code of the moment, for accounts with a second factor."""
+"""The environment variable with the present code, for accounts with a second factor."""
 
 
 def _address(value: Any) -> str:
@@ -26,10 +26,10 @@ def _address(value: Any) -> str:
 
 
 def _check(config: ArchiveConfig) -> Iterator[Mistake]:
-    """A catalogue elsewhere has its login elsewhere too; whether that may be asked, the environment says."""
+    """Demand a login URL for another catalogue. The environment decides whether it may see the password."""
     own = (urlsplit(config.url or "").hostname or "").lower()
     if config.options["login_url"] == LOGIN_URL and not any(matches(own, entry) for entry in TRUSTED_HOSTS):
-        yield "login_url", f"missing; url is at {own}, and its tokens are not given by the Copernicus Data Space"
+        yield "login_url", f"missing; url is at {own}, which does not accept tokens of the Copernicus Data Space"
 
 
 def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -54,13 +54,13 @@ KIND = ArchiveType(
         "collections": ArchiveKey(
             read=fields.names,
             default=(),
-            about="the collections that are searched, e.g. SENTINEL-2; by default what fits the dataset",
+            about="the collections to search, e.g. SENTINEL-2; by default those that fit the dataset",
             schema={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
         ),
         "login_url": ArchiveKey(
             read=_address,
             default=LOGIN_URL,
-            about="the token endpoint, where it is not the Copernicus Data Space's own",
+            about="the token endpoint, if it is not that of the Copernicus Data Space",
             selects=False,
             schema={"type": "string", "format": "uri"},
         ),

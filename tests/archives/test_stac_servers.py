@@ -62,7 +62,7 @@ def test_items_of_public_catalogues_are_read(name, sensor, group, keys):
         assert all(asset.digest for asset in scene.assets) == (name == "sentinel-1-rtc-pc")
 
 
-def test_a_public_item_without_data_is_left_out():
+def test_public_item_without_data_is_left_out():
     with pytest.raises(UnusableItemError, match="no assets that are data"):
         scene_of_item(item_of(public("umbra-sar")[0]), "https://example.org/", ())
 
@@ -124,7 +124,7 @@ def test_every_item_of_a_large_catalogue_is_found(items):
         }
 
 
-def test_stac_fastapi_takes_what_is_asked(items):
+def test_stac_fastapi_understands_the_requests(items):
     """stac-fastapi validates every request; its conditions are CQL2, judged by the `cql2` package."""
     few = items.with_name("few.ndjson")
     few.write_text("".join(items.read_text().splitlines(keepends=True)[:400]))

@@ -52,7 +52,7 @@ def test_environment_comes_first(netrc):
     assert found == Credentials("ann", "from the environment")
 
 
-def test_an_environment_that_is_not_for_the_host_is_passed_over(netrc):
+def test_environment_for_another_host_is_skipped(netrc):
     entry = netrc(f"machine {HOST} login bob password from-netrc")
     found = find(HOST, prompt=False, environ={**entry, **BOTH, "SEDAS_HOST": "other.example"})
     assert (found, found.hosts) == (Credentials("bob", "from-netrc"), None)
@@ -62,7 +62,7 @@ def test_an_environment_that_is_not_for_the_host_is_passed_over(netrc):
 
 
 @pytest.mark.parametrize("blank", ["SEDAS_USERNAME", "SEDAS_PASSWORD"])
-def test_half_an_environment_is_none_and_empty_counts_as_not_set(netrc, blank):
+def test_incomplete_environment_is_skipped_and_empty_counts_as_not_set(netrc, blank):
     entry = netrc(f"machine {HOST} login bob password from-netrc")
     found = find(HOST, prompt=False, environ={**entry, **BOTH, blank: ""})
     assert found == Credentials("bob", "from-netrc")
@@ -75,7 +75,7 @@ def test_netrc_of_the_home_folder(tmp_path):
     assert find(HOST, prompt=False, environ={"HOME": str(tmp_path), "NETRC": ""}).password == "here"
 
 
-def test_message_names_everything_that_was_looked_at(tmp_path):
+def test_message_lists_all_searched_places(tmp_path):
     message = refused(prompt=False, environ={"HOME": str(tmp_path)})
     assert HOST in message
     assert "SEDAS_USERNAME and SEDAS_PASSWORD are not set" in message
@@ -147,5 +147,5 @@ def test_no_prompt_without_a_terminal(monkeypatch, tmp_path):
     assert "this is not a terminal" in message
 
 
-def test_password_shows_in_no_repr():
+def test_repr_hides_the_password():
     assert "hidden-one" not in repr(Credentials("ann", "hidden-one"))

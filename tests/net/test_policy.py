@@ -93,7 +93,7 @@ def fetched(workspace):
     return {file.stem if file.is_dir() else file.parent.name for file in workspace.mirror.glob("*/*.tif")}
 
 
-def test_links_of_a_public_archive_lead_to_no_machine_around(workspace, public):
+def test_links_of_a_public_archive_do_not_lead_into_the_local_network(workspace, public):
     offer(public, "good")
     with Listener() as inner, StacServer() as near:
         offer(near, "near")
@@ -121,7 +121,7 @@ def test_links_of_a_public_archive_lead_to_no_machine_around(workspace, public):
     assert {target for method, target in public.proxy.asked} == {f"{STAC}:443"}
 
 
-def test_a_page_of_a_public_archive_leads_to_no_machine_around(workspace, public):
+def test_page_of_a_public_archive_does_not_lead_into_the_local_network(workspace, public):
     for number in range(120):
         offer(public, f"S{number}")
     with Listener() as inner:
@@ -149,7 +149,7 @@ def test_workers_of_an_executor_refuse_such_links_too(workspace, public, monkeyp
     assert fetched(workspace) == {"good"}
 
 
-def test_the_demo_runs_on_a_laptop_of_a_company(tmp_path, certified, authority):
+def test_demo_runs_on_a_laptop_of_a_company(tmp_path, certified, authority):
     """With every variable such a machine has, and a proxy that reaches nothing."""
     for name in ("project", "home", "tmp with blanks"):
         (tmp_path / name).mkdir()

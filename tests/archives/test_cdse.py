@@ -1,4 +1,4 @@
-"""The Copernicus Data Space as an archive, against a server that behaves as its documentation says."""
+"""The Copernicus Data Space as an archive, against a server that follows its documentation."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ def server():
 
 @pytest.fixture
 def opened(server):
-    """Open clients of the server, each as a process of its own would be."""
+    """Open clients of the server, each like a separate process."""
     archives = []
 
     def make(account=JANE, **options):
@@ -80,11 +80,11 @@ class TestContract(ArchiveContract):
         return Case(opened(), QUERY)
 
 
-# -- every scene ------------------------------------------------------------------------------------------------------
+# -- searches --------------------------------------------------------------------------------------------------------
 
 
 def many(count, *, begin=START, over=timedelta(days=12), same=()):
-    """A catalogue of small rows, with `same` (number, instant) runs that share one start."""
+    """A catalogue of small rows, with `same` (number, time) runs that share one start."""
     step = over / count
     products = [
         Product(f"P{number:06d}.SAFE", begin + number * step, content=b"PK", checksums=()) for number in range(count)
@@ -97,7 +97,7 @@ def many(count, *, begin=START, over=timedelta(days=12), same=()):
 
 
 def test_every_scene_of_a_catalogue_beyond_the_cap_is_found_once(server, archive):
-    """12,600 products, 600 of them at one instant, behind pages of 1,000 and a `$skip` that ends at 10,000."""
+    """12,600 scenes, 600 of them at one instant, with pages of 1,000 and a `$skip` up to 10,000."""
     server.products = many(12_000, same=[(600, START + timedelta(days=5, microseconds=7))])
     scenes = found(archive)
     assert Counter(scene.id for scene in scenes) == Counter(names(server.products))
@@ -139,7 +139,7 @@ def test_smaller_page_does_not_prove_the_end(server, archive):
 
 
 def test_silently_cut_pages_lose_nothing(server, archive):
-    """Neither is an answer as long as was asked for, nor is there a link to the next one."""
+    """Answers are shorter than requested and have no link to the next page."""
     server.products = many(450)
     server.pages_of, server.next_links = 100, False
     assert len(found(archive)) == 450
@@ -171,7 +171,7 @@ def test_unsorted_answer_is_incomplete(server, archive):
 
 
 def test_scene_withdrawn_during_the_search_hides_no_other(server, archive):
-    """Pages counted from the beginning would all shift by one."""
+    """Pages counted from the start would shift by one row."""
     server.products = many(2_500)
     kept = names(server.products[500:])
     scenes = []
@@ -215,7 +215,7 @@ def test_stopped_search_ends(server, archive):
 
 
 def alone(archive, server, product, **changes):
-    """Whether a question finds one product."""
+    """Whether a query finds the scene."""
     server.products = [product]
     return bool(found(archive, **changes))
 
@@ -392,7 +392,7 @@ def test_temporary_error_is_retried(server, archive):
     assert len(found(archive)) == 12
 
 
-# -- looking up by name -----------------------------------------------------------------------------------------------
+# -- look-up by name --------------------------------------------------------------------------------------------------
 
 
 def test_many_names_in_one_request(server, archive):
@@ -652,7 +652,7 @@ def test_named_folder_is_used(server, opened, tmp_path):
     assert [path.suffix for path in folder.iterdir() if path.name.startswith("tokens-")].count(".json") == 1
 
 
-# -- where the token goes ---------------------------------------------------------------------------------------------
+# -- hosts of the token -----------------------------------------------------------------------------------------------
 
 
 def test_plain_http_addresses_are_refused():
@@ -686,7 +686,7 @@ def test_scene_that_went_offline_is_distinguished_from_a_refused_token(server, a
 
 
 def test_concurrent_use_and_stop(server, archive):
-    """Stopping from another thread ends a wait for the next try."""
+    """A stop from another thread ends a wait for a retry."""
     patient = CdseArchive(server.url, credentials=lambda: JANE, login_url=server.login_url,
                           trusted_hosts=["127.0.0.1"], environ={})  # fmt: skip
     server.faults = [Fault("catalogue", "Products", 503, b"", {"Retry-After": "200"}, times=99)]

@@ -1,4 +1,4 @@
-"""The command against the Copernicus Data Space, from plan to verify, in processes of its own."""
+"""The command against the Copernicus Data Space, from plan to verify, in subprocesses."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def server():
 
 @dataclass
 class Told:
-    """How a run in this process ended, and its events as JSON."""
+    """The result of a run in this process, with its events as JSON."""
 
     code: int
     events: list
@@ -46,7 +46,7 @@ class Told:
 
 
 class Mirror:
-    """A folder with a manifest for the server, and the command to run in it."""
+    """A folder with a manifest for the server, and the command in it."""
 
     def __init__(self, workspace, server):
         self.workspace, self.server = workspace, server
@@ -194,7 +194,7 @@ def test_redirect_to_another_host_is_followed_without_the_token(mirror, server):
 
 
 def crowd(server, at_once, seconds=0.3):
-    """Hold each download until so many are under way, or a while has passed."""
+    """Hold each download until so many are running, or until a timeout."""
 
     def hold():
         until = time.monotonic() + seconds
@@ -250,7 +250,7 @@ SESSIONS = b'{"detail": [{"code": "DAT-ZIP-100", "message": "Max session number 
 
 
 def test_busy_service_is_waited_for(mirror, server):
-    """More refusals than `retries`, and none of them counts as a failure."""
+    """There are more refusals than `retries`, and none counts as a failure."""
     server.faults = [Fault("bytes", "value", 429, SESSIONS, {"Retry-After": "0"}, times=20)]
     mirror.write(transfer="retries = 1")
     ran = mirror.here()
@@ -266,7 +266,7 @@ def test_other_429_fails_after_all_attempts(mirror, server):
 
 
 def test_account_limited_to_one_connection_continues_with_one(mirror, server):
-    """What the service does to an account whose transfer quota is used up."""
+    """The service does this if the transfer quota of an account is used up."""
     server.products = [msi(hours(number)) for number in range(8)]
     server.connections = 1
     crowd(server, 2, 0.1)
@@ -343,7 +343,7 @@ def test_broken_download_is_resumed(mirror, server):
 
 
 def test_recreated_zip_is_downloaded_from_the_start(mirror, server):
-    """Nothing says that two answers are the same bytes, so the seam is proved, and what does not hold is dropped."""
+    """The server cannot compare files, so the joined file is proved, and discarded if it is damaged."""
     product = msi(hours(1), checksums=())
     product.content = zipped(product.name, 3 << 20)
     server.products, server.cuts = [product], [2 << 20]
@@ -364,7 +364,7 @@ def test_whole_zip_without_a_length_is_accepted(mirror, server):
     assert len(mirror.files()) == 6
 
 
-# -- what is gone -----------------------------------------------------------------------------------------------------
+# -- deleted scenes ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [404, 422])
@@ -445,7 +445,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cdse.md"
 
 
 def test_how_to_does_what_it_says(mirror, server):
-    """Its manifests against this server, its commands one after the other."""
+    """Run the manifests and commands of the how-to against this server."""
     server.products[1].online = False
     manifests = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^\$ sedas-sync (.*)$", PAGE.read_text(), re.MULTILINE)

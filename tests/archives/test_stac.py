@@ -1,4 +1,4 @@
-"""STAC APIs: the contract suite, searching whole catalogues, items as scenes, and who sees which secret."""
+"""STAC APIs: the archive contract, complete searches, items as scenes, and which host sees which secret."""
 
 import hashlib
 import json
@@ -107,7 +107,7 @@ def test_fewer_items_than_matched_fail_the_search(server, archive):
 
 
 def test_matched_count_of_the_context_extension_is_checked(server, archive, monkeypatch):
-    """The context extension said it before `numberMatched` did; some servers give the latter as null."""
+    """Some servers state the number in the older context extension, and `numberMatched` as null."""
     server.add("S1")
     answer = session.Reply.json
     older = {"numberMatched": None, "context": {"matched": 5}}

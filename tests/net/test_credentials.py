@@ -1,4 +1,4 @@
-"""Where credentials are looked for, in which order, and what is said where there are none."""
+"""Where credentials are found, in which order, and the error if there are none."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ BOTH = {"SEDAS_USERNAME": "ann", "SEDAS_PASSWORD": "from the environment", "SEDA
 
 @pytest.fixture(autouse=True)
 def no_keyring(monkeypatch):
-    """Whatever is installed here, no test asks this machine's keyring."""
+    """Hide the keyring of this machine."""
     monkeypatch.setitem(sys.modules, "keyring", None)
 
 

@@ -1,7 +1,7 @@
-"""Which secret of the environment goes to which host, whatever a manifest says.
+"""Which host sees which secret of the environment, whatever the manifest says.
 
-Hosts on other machines are played by one server here: it is the proxy for https, ends the encryption itself with a
-certificate that the runs are told to trust, and writes down all that it is sent.
+One server plays all remote hosts: it is the proxy for https, ends TLS with a certificate that the runs trust and
+records what it receives.
 """
 
 import base64
@@ -56,7 +56,7 @@ end = 2023-06-01
 """
 
 
-# -- the one function that decides ------------------------------------------------------------------------------------
+# -- the rule ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,13 @@ def certificate(tmp_path_factory):
 
 @dataclass
 class Listener:
-    """All hosts on other machines: what each was sent."""
+    """Plays all remote hosts, and records what each was sent."""
 
     certificate: object
     asked: list = field(default_factory=list)
-    """The hosts to which a connection was made."""
+    """Hosts to which a connection was made."""
     sent: list = field(default_factory=list)
-    """Requests as they came, with their headers and bodies."""
+    """Requests with their headers and bodies."""
 
     def __enter__(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -223,7 +223,7 @@ class Listener:
         }
 
     def saw(self, secret):
-        """Whether a secret arrived, in any of the forms that it is sent in."""
+        """Whether a secret arrived, in any encoding."""
         everything = b"\n".join(self.sent)
         encoded = [line.split()[-1] for line in everything.split(b"\r\n") if b": Basic " in line]
         return any(secret.encode() in text for text in (everything, *map(base64.b64decode, encoded)))
@@ -292,7 +292,7 @@ def catalogue():
 
 @pytest.mark.parametrize("netrc", [False, True])
 def test_login_at_another_host_is_not_tried(workspace, listener, catalogue, netrc):
-    """Neither with the password of the environment nor with the one that netrc has for the catalogue."""
+    """With the password of the environment, and with that of netrc for the catalogue."""
     host = catalogue.url.split("/")[2].split(":")[0]
     entry = workspace.path / "netrc"
     entry.write_text(f"machine {host} login jane password netrc-secret-7f3a\n")
@@ -340,7 +340,7 @@ def test_code_of_a_second_factor_is_not_sent_to_another_host(listener, monkeypat
 @pytest.mark.parametrize("auth", ["bearer", "basic"])
 @pytest.mark.parametrize("environ", [{}, {"STAC_HOST": ELSEWHERE}])
 def test_token_goes_to_trusted_hosts_that_the_environment_names_too(workspace, listener, auth, environ):
-    """A plan asks for sizes at the links of the catalogue, and `trusted_hosts` is what the manifest says."""
+    """A plan requests sizes at the links of the catalogue, and the manifest sets `trusted_hosts`."""
     with StacServer() as server:
         secret = SECRETS["STAC_TOKEN" if auth == "bearer" else "STAC_PASSWORD"]
         pair = base64.b64encode(f"{SECRETS['STAC_USERNAME']}:{SECRETS['STAC_PASSWORD']}".encode()).decode()

@@ -1,4 +1,4 @@
-"""The API session against servers on loopback: what is repeated, what is said, and what is never shown."""
+"""The API session against servers on loopback: retries, errors and redaction."""
 
 import gzip
 import json
@@ -122,7 +122,7 @@ def test_retry_after_in_seconds_and_as_a_date_is_obeyed(serve, make_api):
     later = format_datetime(now + timedelta(seconds=33), usegmt=True)
     server = serve((503, {"Retry-After": "7"}, b""), (429, {**dated, "Retry-After": later}, b""), OK)
     api, waits = make_api()
-    # http.server sends a Date of its own first; the two are joined, which is no date: the local clock counts.
+    # http.server sends its own Date first; the joined header is not a date, so the local clock counts.
     assert api.send("GET", server.url).ok
     assert waits[0] == 7.0
     assert len(waits) == 2
@@ -139,7 +139,7 @@ def test_date_of_the_server_is_what_retry_after_counts_from():
 
 
 def test_server_time_follows_dates_of_answers(serve, make_api):
-    """The clock goes on between answers, and an answer from a cache is as old as it says."""
+    """The clock runs between answers, and `Age` is the age of a cached answer."""
     server, (api, _) = serve(OK, (200, {"Age": "7200"}, b"{}"), (200, {"Age": "9" * 30}, b"{}")), make_api()
     assert api.server_time is None
     api.send("GET", server.url)
@@ -372,7 +372,7 @@ def test_hosts_in_no_proxy_are_asked_directly(no_proxy, url, direct):
     ],
 )
 def test_allowed_addresses_of_links(address, local, never):
-    """For an archive on a private network, and for one that is on none."""
+    """For an archive on a private network and for a public one."""
     for api, allowed in (("http://10.0.0.1/", local), ("https://198.41.0.4/", never)):
         try:
             policy.check_address("host.example.org", ip_address(address), Reach(api=api))

@@ -24,9 +24,9 @@ VARIABLES = (
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
 HOST = "data.example.org"
-"""Public as far as its name goes: the test's proxy leads it to a server on loopback."""
+"""A public name; the proxy of the test leads it to a server on loopback."""
 FAR = Reach(api="https://198.41.0.4/")
-"""The rule of an archive of the internet. Nothing is sent there."""
+"""The rule of a public archive. Nothing is sent there."""
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_token_stays_within_its_origin(server, tmp_path, live):
         server.paths["/b"] = Served(b"", faults=["redirect:" + other.url()])
         get(server.url("/a"), tmp_path, live)
         assert authorised(other) == [False]
-    # Back at the first origin it is not taken up again: who led there is not to be trusted with that.
+    # Back at the first origin the token is not sent again, because the host that redirected is not trusted.
     assert authorised(server) == [True, True, False]
     assert (tmp_path / "S.zip").read_bytes() == DATA
 
@@ -155,11 +155,11 @@ def test_closed_idle_connection_costs_no_attempt(server, tmp_path, live):
     assert server.accepted == 2
 
 
-# -- what HTTP allows and what it does not
+# -- valid and invalid HTTP
 
 
 def answers(raw, *, after=b""):
-    """A server that gives one raw answer to each connection, then ends."""
+    """A server that sends one raw answer to each connection."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -239,7 +239,7 @@ def test_secret_is_not_sent_over_plain_http_to_another_machine():
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that nobody trusts, with its key in one file."""
+    """An untrusted certificate for 127.0.0.1, with its key in one file."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [
@@ -323,7 +323,7 @@ def identity(authority):
 
 @pytest.fixture
 def public(identity):
-    """A server of the internet, as far as its name goes."""
+    """A server with a public name."""
     with FaultServer(tls=identity) as running:
         running.paths["/scene.zip"] = Served(DATA)
         yield running
@@ -421,7 +421,7 @@ def test_proxy_that_cannot_be_used_is_named_with_its_variable(tmp_path, live, mo
         get(LINK, tmp_path, live, retries=0)
     assert told in str(caught.value)
     assert "hidden" not in str(caught.value)
-    # The API says the same of it.
+    # The API reports the same.
     with closing(session.Api(retries=0)) as api, pytest.raises(errors.ArchiveError) as asked:
         api.send("GET", f"https://{HOST}/api")
     assert told in str(asked.value)
@@ -453,7 +453,7 @@ def test_sizes_are_requested_through_the_proxy(public, server, authority, monkey
     assert authorised(server) == [False, True]
 
 
-# -- certificates of a company
+# -- private certificate authorities
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
@@ -488,7 +488,7 @@ def test_certificate_of_a_company_is_explained(public, tmp_path, live, monkeypat
     assert public.seen == []
 
 
-# -- where links may lead
+# -- allowed addresses
 
 
 @pytest.mark.parametrize(
@@ -552,7 +552,7 @@ def test_redirect_leads_no_further_than_a_link(server, tmp_path, live):
         server.paths["/b"] = Served(b"", faults=["redirect:http://169.254.169.254/latest/"])
         link = server.url().replace("127.0.0.1", "localhost")
         reach = Reach(api=FAR.api, trusted_hosts=("localhost",))
-        # Another archive's connection to it, which is kept, is not taken either.
+        # A pooled connection of another archive is not used.
         get(inner.url(), tmp_path, live)
         accepted = inner.accepted
         with pytest.raises(errors.TransferError, match="trusted_hosts"):

@@ -1,4 +1,4 @@
-"""One scene, every fault: in no case does a wrong byte stand under a final name."""
+"""One scene and every fault: a wrong byte never gets a final name."""
 
 import errno
 import hashlib
@@ -65,7 +65,7 @@ def left_over(root):
 
 
 def leave_partial(server, root, count, **changes):
-    """Have a fetch break off after `count` bytes, as an earlier run would have."""
+    """Leave the first `count` bytes, as an interrupted run does."""
     served = server.paths["/scene.zip"]
     faults, served.faults = served.faults, [f"cut:{count}"]
     with pytest.raises(errors.TransferError):
@@ -238,7 +238,7 @@ def test_bytes_are_right_or_nothing_is_committed_whatever_interrupts(tmp_path_fa
                 assert names(root) == set()
             else:
                 break
-    # "structure" trusts a fresh answer's length and directory, so a flipped byte passes it, as it says; not a seam.
+    # "structure" checks the length and the directory of one answer, so it misses a flipped byte; joints are proved.
     if integrity == "crc" or not any(word == "flip" for word, _ in cuts):
         assert scene(root) == DATA
 
@@ -286,7 +286,7 @@ def test_token_echoed_by_a_server_is_not_shown(tmp_path, status, kind):
     assert "bad token" in str(caught.value)
 
 
-# -- tries and pauses
+# -- attempts and pauses
 
 
 def recorded_live(**more):
@@ -490,7 +490,7 @@ def test_file_that_is_not_a_zip_needs_a_length_or_a_checksum(server, tmp_path):
     assert names(tmp_path) == set()
 
 
-# -- the folder
+# -- the mirror
 
 
 def test_existing_file_is_not_overwritten_unless_requested(server, tmp_path):
@@ -596,7 +596,7 @@ def test_kill_loses_at_most_what_was_in_flight(server, tmp_path, segments, share
     got = fetch(job(server, tmp_path, policy=policy))
     assert scene(tmp_path) == data
     assert got.resumed_from == resumable.bytes
-    # What the sockets held counts as sent and can only be fetched again.
+    # Bytes in the buffers of sockets count as sent, and must be downloaded again.
     assert got.received == len(data) - resumable.bytes
     assert sent - resumable.bytes < len(data) * 0.05 + 4_500_000 * (segments > 1) + 3_000_000
 
@@ -615,7 +615,7 @@ def test_file_size_limit_stops_the_run_and_keeps_the_partial_file(server, tmp_pa
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A file system of one megabyte; without the right to mount one this is tried on /dev/full's terms elsewhere."""
+    """A file system of one megabyte."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(

@@ -1,4 +1,4 @@
-"""Proving beside the one who takes bytes in, and judging what holds a download back."""
+"""Proof in threads, and what limits the pace of a download."""
 
 import hashlib
 import os
@@ -132,7 +132,7 @@ def test_folder_deleted_between_two_scenes_is_created_again(server, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["A.zip", "B.zip"]
 
 
-# -- what holds a download back
+# -- what limits the pace
 
 
 def windows(meter, count, pace, waiting):

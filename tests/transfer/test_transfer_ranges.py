@@ -1,4 +1,4 @@
-"""One scene over several connections, and what all scenes share."""
+"""Several connections for one scene, and the limits that scenes share."""
 
 import threading
 import time
@@ -57,7 +57,7 @@ def test_server_that_limits_each_connection_gets_all_free_ones(server, tmp_path)
     assert time.monotonic() - began < 3.0
     assert right(tmp_path)
     assert got.received == len(DATA)
-    # How many the server has open lags behind what the client has closed.
+    # The server notices a closed connection with a delay.
     assert server.open_most >= 3
 
 
@@ -71,7 +71,7 @@ def test_fast_server_gets_one_connection(server, tmp_path):
 def test_number_of_connections(server, tmp_path, segments, jobs, most):
     server.paths["/scene.zip"] = Served(DATA, rate=20e6)
     run(job(server, tmp_path, segments=segments), jobs=jobs)
-    # The server counts a connection until it notices that the client has hung up.
+    # The server counts a connection until it notices that the client has closed it.
     assert most <= server.open_most <= most + (most > 1)
     assert right(tmp_path)
 
@@ -178,7 +178,7 @@ def test_progress_is_reported_regularly_and_at_the_end(server, tmp_path):
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
 
 
-# -- what is shared
+# -- shared limits
 
 
 class Clock:

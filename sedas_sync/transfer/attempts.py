@@ -6,14 +6,11 @@ the pause that the server asks for. The count starts again if the attempts since
 """
 
 import random
-from typing import TYPE_CHECKING
 
 from sedas_sync import errors
 from sedas_sync.net.retry import backoff
-
-if TYPE_CHECKING:
-    from sedas_sync.transfer.job import FetchJob
-    from sedas_sync.transfer.shared_state import SharedState
+from sedas_sync.transfer.job import FetchJob
+from sedas_sync.transfer.shared_state import SharedState
 
 RETRY_AFTER_LIMIT = 3600.0
 """Seconds. If a server asks for a longer pause, the download fails."""
@@ -70,7 +67,7 @@ class Attempts:
         downloaded: Bytes on disk at the start.
     """
 
-    def __init__(self, job: "FetchJob", shared: "SharedState", downloaded: int) -> None:
+    def __init__(self, job: FetchJob, shared: SharedState, downloaded: int) -> None:
         self._job = job
         self._shared = shared
         self._policy = job.policy

@@ -9,17 +9,14 @@ import errno
 import os
 import stat as modes
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import FileCheck, Proof, algorithm
 from sedas_sync.model.scene import LocalSource, Taking
+from sedas_sync.transfer.job import FetchJob
 from sedas_sync.transfer.partial import Note, identity, note_name, read_note, write_note
 from sedas_sync.transfer.shared_state import SharedState
-
-if TYPE_CHECKING:
-    from sedas_sync.transfer.job import FetchJob
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,7 +30,7 @@ _UNSUPPORTED = frozenset(
 """Errors of a file system that cannot link or clone here."""
 
 
-def copy(job: "FetchJob", source: LocalSource, shared: SharedState) -> tuple[FileCheck, os.stat_result, int, int]:
+def copy(job: FetchJob, source: LocalSource, shared: SharedState) -> tuple[FileCheck, os.stat_result, int, int]:
     """Link, clone or copy a file of this machine into the mirror.
 
     Returns:
@@ -83,7 +80,7 @@ def _discard(folder: int, partial: str) -> None:
             os.unlink(name, dir_fd=folder)
 
 
-def _take(job: "FetchJob", source: LocalSource, shared: SharedState, folder: int, partial: str) -> tuple[int, int]:
+def _take(job: FetchJob, source: LocalSource, shared: SharedState, folder: int, partial: str) -> tuple[int, int]:
     """Create the partial file; return how many bytes were copied now, and how many earlier."""
     try:
         with safe_tree.parent(source.root, source.path) as (source_folder, name):
@@ -107,7 +104,7 @@ def _take(job: "FetchJob", source: LocalSource, shared: SharedState, folder: int
 
 
 def _link_clone_or_copy(
-    job: "FetchJob", how: Taking, shared: SharedState, source: tuple[int, str, int], target: tuple[int, str]
+    job: FetchJob, how: Taking, shared: SharedState, source: tuple[int, str, int], target: tuple[int, str]
 ) -> tuple[int, int]:
     source_folder, name, file = source
     folder, partial = target
@@ -161,7 +158,7 @@ def _clone(file: int, folder: int, partial: str) -> None:
         os.close(target)
 
 
-def _note(job: "FetchJob", source: os.stat_result) -> Note | None:
+def _note(job: FetchJob, source: os.stat_result) -> Note | None:
     """Return the note of a copy; None if resuming it is not worthwhile, or nothing would prove it."""
     policy, download = job.policy, job.download
     provable = (
@@ -193,7 +190,7 @@ def _copied_before(folder: int, partial: str, note: Note) -> int:
 
 
 def _copy_bytes(
-    job: "FetchJob", shared: SharedState, file: int, folder: int, partial: str, *, done: int = 0
+    job: FetchJob, shared: SharedState, file: int, folder: int, partial: str, *, done: int = 0
 ) -> tuple[int, int]:
     size, before = os.fstat(file).st_size, done
     target = os.open(partial, _RESUME if done else _CREATE, 0o666, dir_fd=folder)
@@ -213,11 +210,11 @@ def _copy_bytes(
         os.close(target)
 
 
-def _is_zip(job: "FetchJob") -> bool:
+def _is_zip(job: FetchJob) -> bool:
     return job.path.lower().endswith(".zip")
 
 
-def _prove(job: "FetchJob", file: int, shared: SharedState) -> FileCheck:
+def _prove(job: FetchJob, file: int, shared: SharedState) -> FileCheck:
     proof = Proof(
         level=job.policy.integrity,
         size=job.download.size,

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from sedas_sync import errors
 from sedas_sync.net import wire
+from sedas_sync.net.redact import shorten
 from sedas_sync.net.retry import http_date, retry_after
 from sedas_sync.transfer.attempts import AttemptFailed
 from sedas_sync.transfer.job import FetchJob
@@ -162,8 +163,7 @@ class FileRequests:
             for secret in (value, *value.split()):
                 if len(secret) > _SECRET_LENGTH:
                     text = text.replace(secret, "***")
-        text = "".join(sign if sign.isprintable() else " " for sign in text)
-        return " ".join(text.split())[:_BODY_SHOWN]
+        return shorten(text, _BODY_SHOWN)
 
     def check_not_page(self, response: wire.Response) -> None:
         """Raise if the type of an answer is that of a page.

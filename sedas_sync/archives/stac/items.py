@@ -15,18 +15,12 @@ from msgspec.structs import replace
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.stac.files import files_of, joined, selected, unavailable_reason
 from sedas_sync.model.assets import total_size
+from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import Scene, Sensor
 from sedas_sync.model.times import from_iso
 
 _SAR = frozenset({"c-sar", "sar", "x-sar", "l-sar", "s-sar", "palsar", "palsar-2", "asar", "sar-x", "sar-c"})
 _OPTICAL = frozenset({"msi", "oli", "oli_tirs", "etm", "etm+", "tm", "mss", "modis", "aster", "hrv", "naomi", "olci"})
-_GROUPS = (
-    ("sentinel-1", "S1"),
-    ("sentinel-2", "S2"),
-    ("novasar", "NovaSAR"),
-    ("pleiades", "Pleiades"),
-    ("spot", "SPOT"),
-)
 _READ = frozenset(
     {
         "datetime", "start_datetime", "end_datetime", "platform", "gsd", "eo:cloud_cover", "sat:orbit_state",
@@ -202,8 +196,7 @@ def _sensor(properties: Mapping[str, Any]) -> Sensor | None:
 
 
 def _group(platform: str | None, constellation: str | None) -> str | None:
-    name = (platform or constellation or "").lower()
-    return next((group for prefix, group in _GROUPS if name.startswith(prefix)), constellation)
+    return group_of(platform or constellation or "") or constellation
 
 
 def _tile(properties: Mapping[str, Any]) -> str | None:

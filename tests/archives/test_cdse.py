@@ -360,9 +360,9 @@ def test_blake3_without_md5_has_its_name(server, archive):
 )  # fmt: skip
 def test_row_that_cannot_be_used_is_left_out_with_a_warning(server, archive, changes):
     server.products = [msi(MIDDLE, changes=changes), msi(MIDDLE)]
-    said = []
-    assert len(found(archive, warn=said.append)) == 1
-    (warning,) = said
+    warnings = []
+    assert len(found(archive, warn=warnings.append)) == 1
+    (warning,) = warnings
     assert "cannot be used and is left out" in warning
 
 
@@ -418,10 +418,10 @@ def test_names_of_other_missions_keep_their_ending(server, archive):
 def test_deleted_scene_is_reported_with_its_reason(server, archive):
     gone = server.products.pop()
     server.deleted[gone.name] = "Duplicated product"
-    said = []
+    warnings = []
     name = gone.name.removesuffix(".SAFE")
-    assert list(archive.look_up([name], warn=said.append)) == []
-    assert said == [f"{name}: was deleted from the archive on 2026-03-01: Duplicated product"]
+    assert list(archive.look_up([name], warn=warnings.append)) == []
+    assert warnings == [f"{name}: was deleted from the archive on 2026-03-01: Duplicated product"]
 
 
 def test_list_of_deleted_products_is_not_needed(server, archive):

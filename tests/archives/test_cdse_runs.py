@@ -212,8 +212,8 @@ def test_no_more_connections_than_an_account_may_have(mirror, server):
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 24), ran.out
     assert server.most_under_way == 4
-    (said,) = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert said.startswith("12 downloads at once are more than an account may have")
+    (warning,) = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert warning.startswith("12 downloads at once are more than an account may have")
 
 
 def test_two_archives_of_one_account_share_its_connections(mirror, server):
@@ -230,8 +230,8 @@ def test_two_archives_of_one_account_share_its_connections(mirror, server):
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 16), ran.out
     assert server.most_under_way == 4
-    (said,) = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert "(optical and radar allow 4)" in said
+    (warning,) = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert "(optical and radar allow 4)" in warning
 
 
 def test_segments_count_as_connections(mirror, server):
@@ -272,9 +272,9 @@ def test_account_limited_to_one_connection_continues_with_one(mirror, server):
     crowd(server, 2, 0.1)
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
-    told = [event["error"] for event in ran.events if event["event"] == "retry"]
-    assert any("held to 1 of 4 connections" in text for text in told)
-    assert sum("Max session" in text for text in told) <= 6
+    errors = [event["error"] for event in ran.events if event["event"] == "retry"]
+    assert any("held to 1 of 4 connections" in text for text in errors)
+    assert sum("Max session" in text for text in errors) <= 6
 
 
 def test_workers_of_an_account_limited_to_one_connection_are_not_all_blocked(mirror, server):
@@ -284,8 +284,8 @@ def test_workers_of_an_account_limited_to_one_connection_are_not_all_blocked(mir
     with ThreadPoolExecutor(4) as workers:
         ran = mirror.here(executor=workers)
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
-    said = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert said == ["the account is held to 1 of 4 connections, as after its transfer quota is used up"]
+    warnings = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert warnings == ["the account is held to 1 of 4 connections, as after its transfer quota is used up"]
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------
@@ -374,9 +374,9 @@ def test_scene_that_leaves_between_search_and_download_waits(mirror, server, sta
     server.evicts = {gone.name}
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"], ran.summary["pending"], ran.summary["failed"]) == (3, 5, 1, 0), ran.out
-    (said,) = [event for event in ran.events if event["event"] == "warning"]
-    assert said["id"] in ids([gone])
-    assert "Data Workspace" in said["message"]
+    (warning,) = [event for event in ran.events if event["event"] == "warning"]
+    assert warning["id"] in ids([gone])
+    assert "Data Workspace" in warning["message"]
 
 
 def test_deleted_locked_scene_is_reported_with_its_reason(mirror, server):
@@ -402,7 +402,7 @@ def test_named_products(mirror, server):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"archive": 'login = "x"'}, "a secret has no place"),
         ({"archive": 'colections = ["SENTINEL-2"]'}, "did you mean collections?"),
@@ -414,11 +414,11 @@ def test_named_products(mirror, server):
         ({"dataset": "filters = { cloudCover = { lt = 5 } }"}, "must be a string, a number"),
     ],
 )
-def test_mistakes_are_found_without_the_network(mirror, server, changes, said):
+def test_mistakes_are_found_without_the_network(mirror, server, changes, message):
     mirror.write(**changes)
     with pytest.raises(ss.ManifestError) as error:
         mirror.plan()
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert server.asked == []
 
 

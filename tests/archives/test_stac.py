@@ -260,10 +260,10 @@ def test_items_that_cannot_be_used_are_left_out_with_a_warning(server, archive):
 def test_unreadable_item_is_left_out_alone(server, archive, change, what):
     server.add("S1")
     server.add("S2").update(change)
-    said = []
-    assert sorted(scene.id for scene in archive.look_up(["S1", "S2"], warn=said.append)) == ["S1"]
-    assert len(said) == 1
-    assert what in said[0]
+    warnings = []
+    assert sorted(scene.id for scene in archive.look_up(["S1", "S2"], warn=warnings.append)) == ["S1"]
+    assert len(warnings) == 1
+    assert what in warnings[0]
 
 
 def test_invalid_links_of_pictures_and_item_are_ignored():

@@ -199,7 +199,7 @@ def test_unusual_valid_answers(tmp_path, live, raw):
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "message"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello", "Content-Length"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello", "Content-Length"),
@@ -213,9 +213,9 @@ def test_unusual_valid_answers(tmp_path, live, raw):
         (b"", "closed the connection without an answer"),
     ],
 )
-def test_answers_that_are_wrong(tmp_path, live, raw, told):
+def test_answers_that_are_wrong(tmp_path, live, raw, message):
     with answers(raw) as listener:
-        with pytest.raises(errors.TransferError, match=told):
+        with pytest.raises(errors.TransferError, match=message):
             get(f"http://127.0.0.1:{listener.getsockname()[1]}/", tmp_path, live, retries=0)
         listener.shutdown(socket.SHUT_RDWR)
     assert not (tmp_path / "S.zip").exists()
@@ -404,7 +404,7 @@ def test_proxy_error_is_retried(tmp_path, live, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ("http://u:hidden@127.0.0.1:9", "proxy 127.0.0.1:9 (of HTTPS_PROXY) cannot be reached (Connection refused)"),
         ("u:hidden@127.0.0.1:9", "proxy 127.0.0.1:9 (of HTTPS_PROXY) cannot be reached (Connection refused)"),
@@ -415,16 +415,16 @@ def test_proxy_error_is_retried(tmp_path, live, monkeypatch):
         ("http://u:hidden@p:port", "HTTPS_PROXY is not the address of a proxy"),
     ],
 )
-def test_proxy_that_cannot_be_used_is_named_with_its_variable(tmp_path, live, monkeypatch, value, told):
+def test_proxy_that_cannot_be_used_is_named_with_its_variable(tmp_path, live, monkeypatch, value, message):
     monkeypatch.setenv("HTTPS_PROXY", value)
     with pytest.raises(errors.TransferError) as caught:
         get(LINK, tmp_path, live, retries=0)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "hidden" not in str(caught.value)
     # The API reports the same.
     with closing(session.Api(retries=0)) as api, pytest.raises(errors.ArchiveError) as asked:
         api.send("GET", f"https://{HOST}/api")
-    assert told in str(asked.value)
+    assert message in str(asked.value)
     assert "hidden" not in str(asked.value)
     size = remote_sizes([(1, Download(url=LINK))], jobs=1, connect_timeout=1, stall_timeout=1)
     assert size == {}

@@ -291,7 +291,7 @@ def test_token_echoed_by_a_server_is_not_shown(tmp_path, status, kind):
 
 def recorded_live(**more):
     pauses, retries = [], []
-    live = SharedState(wait=pauses.append, on_retry=lambda *told: retries.append(told), **more)
+    live = SharedState(wait=pauses.append, on_retry=lambda *arguments: retries.append(arguments), **more)
     return live, pauses, retries
 
 
@@ -604,10 +604,10 @@ def test_kill_loses_at_most_what_was_in_flight(server, tmp_path, segments, share
 def test_file_size_limit_stops_the_run_and_keeps_the_partial_file(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     process = child(server, tmp_path, limit=100_000)
-    _, told = process.communicate(timeout=20)
+    _, output = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert told.startswith("fatal=True")
-    assert os.strerror(errno.EFBIG) in told
+    assert output.startswith("fatal=True")
+    assert os.strerror(errno.EFBIG) in output
     assert names(tmp_path) == set()
     got = fetch(job(server, tmp_path))
     assert (scene(tmp_path), got.resumed_from) == (DATA, 100_000)

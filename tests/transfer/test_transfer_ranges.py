@@ -170,12 +170,12 @@ def test_waiting_scene_gets_a_connection(server, tmp_path):
 
 def test_progress_is_reported_regularly_and_at_the_end(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, rate=40e6)
-    told = []
-    run(job(server, tmp_path, segments=3), on_bytes=lambda *of: told.append(of))
-    assert told[-1] == ("S", len(DATA), len(DATA))
-    assert {name for name, _, _ in told} == {"S"}
-    assert len(told) <= 30
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    reports = []
+    run(job(server, tmp_path, segments=3), on_bytes=lambda *arguments: reports.append(arguments))
+    assert reports[-1] == ("S", len(DATA), len(DATA))
+    assert {name for name, _, _ in reports} == {"S"}
+    assert len(reports) <= 30
+    assert [done for _, done, _ in reports] == sorted(done for _, done, _ in reports)
 
 
 # -- shared limits

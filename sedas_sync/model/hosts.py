@@ -9,6 +9,8 @@ from ipaddress import ip_address
 def is_loopback(host: str | None) -> bool:
     """Whether a host is this machine: `localhost`, a name below it, or a loopback address in its usual form."""
     name = _plain(host or "")
+    if "%" in name:
+        return False
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -23,6 +25,9 @@ def matches(host: str, entry: str) -> bool:
     The host may be such an entry itself: `*.example.org` covers `*.data.example.org`.
     """
     host, entry = _plain(host), _plain(entry)
+    if "%" in host:
+        # The zone of an IPv6 address may be any text, such as one that ends like a name.
+        return False
     if entry.startswith("*."):
         return len(entry) > len("*.") and host.endswith(entry[1:])
     return bool(entry) and host == entry

@@ -70,6 +70,9 @@ def _split_origin(url: str) -> tuple[str, str, int]:
         raise ValueError("it is not an http or https URL")
     if "@" in parts.netloc:
         raise ValueError("it contains a user name")
+    if "%" in parts.netloc:
+        # The zone of an IPv6 address may be any text, such as one that ends like a trusted host.
+        raise ValueError("its host contains a percent sign")
     return parts.scheme, parts.hostname.lower().rstrip("."), parts.port or _PORTS[parts.scheme]
 
 

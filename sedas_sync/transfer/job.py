@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from sedas_sync import errors
+from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.model import scene
 
@@ -40,8 +41,9 @@ class FetchJob(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     sha256: str | None = None
     """The checksum that the lock file demands."""
-    replace: bool = False
-    """Whether to replace a file at the path; otherwise the fetch fails at its end."""
+    replace: safe_tree.Replace = False
+    """What is replaced at the path: a file of this size and time, or any file. The fetch fails at its end if there is
+    another file."""
 
 
 class FetchResult(Struct, frozen=True, kw_only=True):

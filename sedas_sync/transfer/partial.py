@@ -119,10 +119,9 @@ def write_note(
     """Replace the note of a partial file in a folder (a descriptor), completely or not at all."""
     lines = "".join(f"{start} {end}\n" for start, end in ranges or ())
     data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     name = note_name(partial)
     draft = name.removesuffix(".meta") + ".mnew"
-    file = os.open(draft, flags, 0o666, dir_fd=folder)
+    file = safe_tree.anew(folder, draft)
     try:
         while data:
             data = data[os.write(file, data) :]
@@ -192,7 +191,9 @@ def remove_stale_notes(root: str, below: str) -> None:
 
 def _load(folder: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
     try:
-        with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb") as file:
+        # A pipe at this path must not block.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
             head, *lines = file.read().split(b"\n")[:-1]
     except (OSError, ValueError):
         return None
@@ -385,11 +386,11 @@ class PartialFile:
         """Flush the bytes to the disk."""
         os.fsync(self.file)
 
-    def commit(self, final: str, *, replace: bool = False) -> os.stat_result:
+    def commit(self, final: str, *, replace: safe_tree.Replace = False) -> os.stat_result:
         """Rename the complete file to its final path, relative to the root, and return its stat.
 
         Raises:
-            FileExistsError: There is a file at the path, and `replace` is not set.
+            FileExistsError: There is a file at the path that `replace` does not name.
             TransferError: A component of the path is a symbolic link or not a folder.
         """
         target, name = self._folders.take(self._root, final)

@@ -96,12 +96,18 @@ def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mappin
     return Header(f"Bearer {token}", api, trusted, variable=variables.host)
 
 
-def basic(found: Credentials, api: str, trusted_hosts: Iterable[str]) -> Header:
-    """Return access with a user name and a password."""
+def basic(
+    found: Credentials, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ
+) -> Header:
+    """Return access with a user name and a password.
+
+    The header is the password itself. So the environment must name every other host that may see it, wherever the
+    password is from: netrc, the keyring and a prompt are for the host of the API only.
+    """
     pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
     redact.remember_secret(found.password)
-    variable = None if found.hosts is None else VARIABLES.host
-    return Header(f"Basic {pair}", api, found.allowed_hosts(trusted_hosts), variable=variable)
+    trusted = in_both(trusted_hosts, credentials.hosts_of(VARIABLES, environ))
+    return Header(f"Basic {pair}", api, trusted, variable=VARIABLES.host)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from sedas_sync.archives import Orders, Warn
+from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac.api import Body, StacApi
 from sedas_sync.archives.stac.filters import Condition, conditions

@@ -56,7 +56,7 @@ def remote_sizes(
             key, download = item
             headers = {**download.headers, "Accept-Encoding": "identity"}
             try:
-                with session(download.widest_reach).ask(
+                with session(download.widest_reach).request(
                     "HEAD", download.url, headers=headers, timeout=(connect_timeout, stall_timeout)
                 ) as answer:
                     length = answer.headers.get("Content-Length", "")

@@ -67,7 +67,7 @@ class Opening:
     def credentials(self, host: str | None = None, *, also: Iterable[str] = ()) -> Credentials:
         """Find the user name and the password for a host.
 
-        A token that they give may go to `may_go_to(config.trusted_hosts)` of the result, and to no other host.
+        A token that they give may go to `allowed_hosts(config.trusted_hosts)` of the result, and to no other host.
 
         Args:
             host: Where they are sent; by default the host of the archive's address.

@@ -94,6 +94,8 @@ class FileCheck(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     """Why it is not the right file; empty if it is."""
     warnings: tuple[str, ...] = ()
+    checksum_differs: bool = False
+    """Whether one of the problems is a checksum."""
 
 
 class Digester:
@@ -204,13 +206,22 @@ class Proof:
         promised = self.size is not None and self.size == size
         if self.size is not None and not promised:
             problems.append(f"it has {size} bytes and should have {self.size}")
+        before = len(problems)
         proved = self._digests(sha256, problems, warnings)
+        differs = len(problems) > before
         level = ProofLevel.DIGEST if proved else ProofLevel.SIZE
         if self._zipped and not problems:
             level = self._judge_zip(file, level, promised, problems, warnings)
         elif not self._zipped and not proved and self.size is None:
             problems.append("neither its length nor a checksum is known, so nothing proves it")
-        return FileCheck(size=size, sha256=sha256, level=level, problems=tuple(problems), warnings=tuple(warnings))
+        return FileCheck(
+            size=size,
+            sha256=sha256,
+            level=level,
+            problems=tuple(problems),
+            warnings=tuple(warnings),
+            checksum_differs=differs,
+        )
 
     def _digests(self, sha256: str, problems: list[str], warnings: list[str]) -> bool:
         proved = False

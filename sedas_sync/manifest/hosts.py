@@ -1,9 +1,10 @@
 """Addresses of archives and host names in a manifest: which of them may receive credentials."""
 
 import re
-from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
+
+from sedas_sync.model.hosts import is_loopback
 
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
@@ -59,26 +60,6 @@ def _check_one_owner(name: str) -> None:
 
     if PublicSuffixList().is_public(name):
         raise ValueError(f"must not be '*.{name}': anybody can get a host below {name}; list the hosts one by one")
-
-
-def matches(host: str, entry: str) -> bool:
-    """Return whether an entry covers a host, or all hosts of another entry such as `*.a.example.org`."""
-    return host == entry or (entry.startswith("*.") and len(entry) > len("*.") and host.endswith(entry[1:]))
-
-
-def in_both(ones: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
-    """Return the hosts that are in both lists, as entries; loopback hosts need only be in the first."""
-    ones, others = tuple(ones), tuple(others)
-    common = [one for one in ones if is_loopback(one) or any(matches(one, other) for other in others)]
-    common += [other for other in others if any(matches(other, one) for one in ones)]
-    return tuple(dict.fromkeys(common))
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine: `localhost`, or a loopback address in its usual form."""
-    if host.lower() == "localhost":
-        return True
-    return _is_address(host) and ip_address(host).is_loopback
 
 
 def _split(text: str) -> SplitResult:

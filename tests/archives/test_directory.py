@@ -328,7 +328,7 @@ def test_only_regular_files_are_copied(tmp_path, shelf):
     wanted = job(tmp_path, shelf)
     piped = LocalSource(root=str(shelf), path="pipe.zip")
     download = type(wanted.download)(url="file:///pipe.zip", local=piped)
-    with pytest.raises(TransferError, match="no regular file"):
+    with pytest.raises(TransferError, match="not a regular file"):
         fetch(FetchJob(id="pipe", download=download, root=wanted.root, path="pipe.zip", partial=wanted.partial))
 
 

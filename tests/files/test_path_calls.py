@@ -28,7 +28,7 @@ ELSEWHERE = {
     "operations/adopt.py": ({".open"}, "reads a folder that the user names"),
     "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
-    "archives/cdse/keycloak.py": (None, "keeps a login in the user's own cache folder"),
+    "archives/cdse/token_store.py": (None, "keeps a login in the user's own cache folder"),
     "cli": (None, "reads and writes files that the command line names"),
     "workers/dask.py": ({".read_text"}, "reads Dask's scheduler file"),
     "output/export": (

@@ -1,4 +1,4 @@
-"""What a manifest may say of an archive of type `cdse`. Values and checks only, cheap to import."""
+"""The manifest keys of an archive of type `cdse`. Values and checks only, cheap to import."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -6,20 +6,21 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from sedas_sync.manifest import fields, hosts
+from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
 from sedas_sync.manifest.tables import ApiUrl, Mistake, TrustedHosts, WebArchiveConfig
+from sedas_sync.model.hosts import matches
 
 LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"
 """The catalogue (OData page of the documentation, 2025-03)."""
 LOGIN_URL = "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token"
 """The token endpoint (Access Token page, 2025-03)."""
 TRUSTED_HOSTS = ("*.dataspace.copernicus.eu",)
-"""Hosts that get the token: a download begins at the catalogue and is redirected to a host of its own."""
+"""Hosts that get the token: the catalogue redirects a download to another host."""
 VARIABLES = Variables(("CDSE_USERNAME", "CDSE_PASSWORD"), host="CDSE_HOST", hosts=TRUSTED_HOSTS)
 """The environment variables of user name and password."""
 TOTP = Variables(("CDSE_TOTP",), host=VARIABLES.host, hosts=VARIABLES.hosts)
-"""The environment variable of the code of the moment, for accounts with a second factor."""
+"""The environment variable with the present code, for accounts with a second factor."""
 
 
 class CdseConfig(WebArchiveConfig):
@@ -40,7 +41,7 @@ class CdseConfig(WebArchiveConfig):
     def mistakes(self) -> Iterator[Mistake]:
         """Yield a mistake if a catalogue elsewhere has no login of its own."""
         host = (urlsplit(self.url).hostname or "").lower()
-        if self.login_url == LOGIN_URL and not any(hosts.matches(host, entry) for entry in TRUSTED_HOSTS):
+        if self.login_url == LOGIN_URL and not any(matches(host, entry) for entry in TRUSTED_HOSTS):
             yield "login_url", f"missing; url is at {host}, and the Copernicus Data Space gives no tokens for it"
 
 

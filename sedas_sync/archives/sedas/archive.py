@@ -20,9 +20,9 @@ from sedas_sync.archives.sedas.search import SedasSearch
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, Scene
-from sedas_sync.net import credentials, session
+from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
-from sedas_sync.net.trust import may_see_token
+from sedas_sync.net.policy import may_see_token
 
 _NOT_FOUND = 404
 
@@ -93,7 +93,7 @@ class SedasArchive:
             self._lookup,
             self._orders,
             reach=reach,
-            token_hosts=Credentials(username, password, hosts=credential_hosts).may_go_to(reach.trusted_hosts),
+            token_hosts=Credentials(username, password, hosts=credential_hosts).allowed_hosts(reach.trusted_hosts),
             variable=None if credential_hosts is None else credentials.VARIABLES.host,
         )
         self._names: tuple[str, ...] | None = None
@@ -185,7 +185,7 @@ class SedasArchive:
         try:
             from_wkt(aoi_wkt)
         except ValueError as reason:
-            raise ValueError(f"the area {session.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
+            raise ValueError(f"the area {redact.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
         return self.find(query, warn=warn)
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:

@@ -1,4 +1,4 @@
-"""What a manifest may say of an archive of type `stac`. Values and checks only, cheap to import."""
+"""The manifest keys of an archive of type `stac`. Values and checks only, cheap to import."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from sedas_sync.manifest.archive_types import ArchiveType, Variables
 from sedas_sync.manifest.tables import FileHash, Mistake, WebArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
-"""Where the Planetary Computer gives tokens for its storage (planetary_computer 1.0, `sas.py`)."""
+"""The endpoint for tokens of the Planetary Computer's storage (planetary_computer 1.0, `sas.py`)."""
 HOST_VARIABLE = "STAC_HOST"
 VARIABLES = Variables(("STAC_USERNAME", "STAC_PASSWORD"), host=HOST_VARIABLE)
 """The environment variables of user name and password."""
@@ -26,7 +26,7 @@ Access = Literal["none", "bearer", "basic", "planetary-computer"]
 
 
 def token_variables(archive: str) -> tuple[Variables, ...]:
-    """The environment variables that may hold the token of an archive, given by its key in the manifest."""
+    """Return the environment variables for the token of an archive, given by its key in the manifest."""
     own = f"STAC_{re.sub('[^A-Za-z0-9]', '_', archive).upper()}"
     return Variables((f"{own}_TOKEN",), host=f"{own}_HOST"), Variables(("STAC_TOKEN",), host=HOST_VARIABLE)
 

@@ -51,7 +51,8 @@ from sedas_sync.operations.apply.orders import PLACED_AT_ONCE, Answered, OrderQu
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.staging import partial_path
 from sedas_sync.transfer import FetchJob, FetchResult, FetchStopped, Policy, SharedState, fetch, partial_of
-from sedas_sync.transfer.fetch import FULL, connections_left, takes_nothing
+from sedas_sync.transfer.answers import allowed_connections
+from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.partial import remove_stale_notes
 from sedas_sync.workers.claim import clear, fetch_claimed
 from sedas_sync.workers.pool import FOLDER, WorkerLost, WorkerPool, remove_run_folder
@@ -751,8 +752,8 @@ class Run:
 
     def fail(self, task: Task, why: str | BaseException | None) -> None:
         """A scene cannot be had from its archive: try the next one that has it, or call it failed for this run."""
-        if isinstance(why, OSError) and why.errno in FULL:
-            self._give_up(self._with_room(str(takes_nothing(str(self.root), why))))
+        if isinstance(why, OSError) and why.errno in DISK_ERRORS:
+            self._give_up(self._with_room(str(disk_error(str(self.root), why))))
             why = self._abort or ""
         elif not isinstance(why, str):
             why = sentence(why)
@@ -809,7 +810,7 @@ class Run:
 
     def _on_retry_elsewhere(self, job_id: str, retry: RemoteRetry) -> None:
         self._on_retry(job_id, retry.attempt, retry.error, retry.delay)
-        allowed = connections_left(retry.error)
+        allowed = allowed_connections(retry.error)
         if allowed:
             scene_id, _ = self._gatherer.file_of(job_id)
             self._inbox.put(lambda: self._hold_to(scene_id, allowed))

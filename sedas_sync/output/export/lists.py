@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from sedas_sync.files.integrity import algorithm
 from sedas_sync.model.scene import LocalScene
-from sedas_sync.net.session import redact
+from sedas_sync.net.redact import redact
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 """What GNU coreutils write in names that would break a line (section "md5sum invocation" of their manual)."""

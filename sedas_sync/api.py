@@ -584,7 +584,7 @@ class Mirror:
         if self._stopped_with is not None:
             self._run.stop(self._stopped_with)
         try:
-            self._run.muster()
+            self._run.prepare()
             number = index.begin_run(command, self._clock())
             for event in self._run.events():
                 if isinstance(event, Summary):

@@ -89,7 +89,7 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._paces: dict[str, _Pace] = {}
 
-    def muster(self, halted: Callable[[], bool]) -> str | None:
+    def start(self, halted: Callable[[], bool]) -> str | None:
         """Tell workers that the run goes on, and ask those that can be asked whether they can work for it.
 
         Returns what there is to say about them.
@@ -106,11 +106,11 @@ class WorkerPool:
         try:
             seen = self._asked(halted)
         except BaseException:
-            self.dismiss()
+            self.stop()
             raise
         problems = [f"the worker {one.worker} {one.problem}" for one in seen or () if one.problem is not None]
         if problems:
-            self.dismiss()
+            self.stop()
             raise ManifestError(problems)
         if seen or halted():
             return None
@@ -210,7 +210,7 @@ class WorkerPool:
             self.window = window_after(before, self._jobs, waited=waited, passed=passed, refused=refused)
             return self.window < before
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """Let workers know that the run ends, and take back what none of them has begun."""
         self._forget(f"{FOLDER}/{self._token}")
         for errand, link in tuple(self._errands.items()):

@@ -23,10 +23,11 @@ from other_users import NOBODY, as_root, as_user, common  # noqa: F401  # a fixt
 import sedas_sync as ss
 from sedas_sync.model.events import Progress
 from sedas_sync.model.scene import Download, LocalSource
-from sedas_sync.operations.apply import run as apply_run
-from sedas_sync.operations.apply.run import MAX_LOSSES, partial_path
+from sedas_sync.operations.apply import fetcher
+from sedas_sync.operations.apply.downloads import MAX_LOSSES
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
+from sedas_sync.state.staging import partial_path
 from sedas_sync.transfer import FetchJob, FetchStopped
 from sedas_sync.workers import claim, remote_job
 from sedas_sync.workers import pool as worker_pool
@@ -157,7 +158,7 @@ def test_a_scene_that_every_worker_is_lost_with_fails(workspace, sandbox, mirror
         summary, _ = applied(mirror(), pool)
     assert len(pool.errands) == MAX_LOSSES + 1
     assert (summary.exit_code, summary.failed) == (1, 1)
-    assert f"given up after {MAX_LOSSES + 1} tries" in summary.failures[0].error
+    assert f"tried {MAX_LOSSES + 1} times" in summary.failures[0].error
 
 
 def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspace, sandbox, mirror):
@@ -301,7 +302,7 @@ class Knowing(ThreadPoolExecutor):
 
 def test_workers_that_do_not_answer_are_told_of_and_waited_for(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(worker_pool, "_FIRST_ANSWER", 0.05)
-    monkeypatch.setattr(apply_run, "_SILENCE", 0.05)
+    monkeypatch.setattr(fetcher, "_SILENCE", 0.05)
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
     warnings = []
 

@@ -1,0 +1,45 @@
+"""The end of a run: remove the files that are no longer wanted, if everything else succeeded."""
+
+from collections.abc import Callable, Iterator
+
+from sedas_sync.model.events import Event
+from sedas_sync.model.scene import ActionKind, SceneId
+from sedas_sync.operations.apply.disk import MirrorFiles
+from sedas_sync.operations.apply.effects import GiveUp
+from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.planning.compare import Plan, kept_until
+
+
+def remove_unwanted(
+    plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped: Callable[[], bool], give_up: Callable[[GiveUp], None]
+) -> Iterator[Event]:
+    """Remove scenes and partial downloads that the plan removes; yield the events.
+
+    Args:
+        plan: with its prune actions.
+        disk: the files of the mirror.
+        reports: takes events.
+        stopped: returns whether the run was stopped.
+        give_up: reports a scene as failed.
+    """
+    prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
+    if prunes and (reports.failures or stopped()):
+        reports.warn(f"{len(prunes)} files that are no longer wanted stay, since not everything else was done")
+        prunes = []
+    yield from reports.take()
+    complete: dict[SceneId, bool] = {}
+    missing: dict[int, list[SceneId]] = {}
+    for action in prunes:
+        if stopped():
+            return
+        # Many actions share one tuple of scenes, which is checked once.
+        if id(action.after) not in missing:
+            complete.update((i, disk.is_complete(i)) for i in action.after if i not in complete)
+            missing[id(action.after)] = [scene_id for scene_id in action.after if not complete[scene_id]]
+        if scenes := missing[id(action.after)]:
+            reports.warn(f"{action.path}: {kept_until(scenes)}", action.id)
+        elif (failed := disk.prune(action, stopped)) is not None:
+            give_up(failed)
+        yield from reports.take()
+    if not (reports.failures or stopped()):
+        disk.remove_partial(plan.spare, wanted={action.id for action in plan.actions})

@@ -127,6 +127,7 @@ class Fetcher:
             SedasSyncError: the executor takes no work.
         """
         self._tasks[job.id] = task
+        future: Future[FetchResult]
         if self._workers is not None:
             future = self._workers.submit(job)
         elif self._old_workers:

@@ -103,7 +103,7 @@ def spawned(count):
     return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
 
 
-def test_processes_fetch_and_say_who_fetched_what(workspace, sandbox, mirror):
+def test_processes_download_and_events_name_the_worker(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=6, archived=2, size=50_000)
     with spawned(2) as pool:
         summary, events = applied(mirror(), pool, jobs=4)
@@ -116,7 +116,7 @@ def test_processes_fetch_and_say_who_fetched_what(workspace, sandbox, mirror):
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_a_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(workspace, sandbox, mirror):
+def test_a_broken_pool_ends_the_run_and_the_next_run_continues(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=6, archived=0, size=300_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(400_000)),))
     with spawned(2) as pool:
@@ -137,7 +137,7 @@ def test_a_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(workspace, san
     assert workspace.files() == right
 
 
-def test_what_a_lost_worker_had_goes_to_another_with_a_token_of_now(workspace, sandbox, mirror):
+def test_the_scene_of_a_lost_worker_goes_to_another_with_a_new_token(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=3, archived=0, size=10_000)
     with Losing(3) as pool:
         summary, events = applied(mirror(), pool, jobs=1)
@@ -152,7 +152,7 @@ def test_what_a_lost_worker_had_goes_to_another_with_a_token_of_now(workspace, s
     assert len({job.number for job in pool.jobs}) == 6
 
 
-def test_a_scene_that_every_worker_is_lost_with_fails(workspace, sandbox, mirror):
+def test_a_scene_fails_if_every_worker_is_lost_with_it(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     with Losing(99) as pool:
         summary, _ = applied(mirror(), pool)
@@ -161,7 +161,7 @@ def test_a_scene_that_every_worker_is_lost_with_fails(workspace, sandbox, mirror
     assert f"tried {MAX_LOSSES + 1} times" in summary.failures[0].error
 
 
-def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspace, sandbox, mirror):
+def test_a_refused_token_is_renewed_and_the_scene_submitted_again(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
     tokens = []
 
@@ -190,7 +190,7 @@ def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspac
         (11.0, False, True, 7),
     ],
 )
-def test_fewer_errands_are_handed_out_where_they_grow_old_in_a_queue(waited, passed, refused, window):
+def test_fewer_jobs_are_submitted_if_they_wait_in_a_queue(waited, passed, refused, window):
     assert window_after(7, 9, waited=waited, passed=passed, refused=refused) == window
     assert window_after(1, 1, waited=waited, passed=passed, refused=refused) == 1
 
@@ -206,7 +206,7 @@ class Holding(Executor):
         return self.futures[-1]
 
 
-def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tmp_path, monkeypatch):
+def test_a_token_expired_in_a_queue_if_other_jobs_were_done_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_pool, "_ON_ITS_WAY", 0.0)
     held = Holding()
     mine = WorkerPool(held, tmp_path, jobs=3, max_rate=0, on_retry=lambda *_: None)
@@ -221,7 +221,7 @@ def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tm
     assert (last.early, mine.window) == (False, 2)
 
 
-def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
+def test_tokens_that_expire_in_the_queue_of_an_executor_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(WorkerPool, "_time", lambda *_, **__: True)
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
 
@@ -235,7 +235,7 @@ def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, san
     assert (summary.exit_code, summary.fetched, len(pool.jobs)) == (0, 1, 5), summary.failures
 
 
-def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):
+def test_retries_at_a_worker_are_reported_when_it_answers(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     sandbox.faults = Faults(rules=(Rule("download", fail(503), times=2),))
 
@@ -249,7 +249,7 @@ def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):
     assert [event.attempt for event in of(events, "retry")] == [1, 2]
 
 
-def test_jobs_are_the_errands_in_flight_and_the_rate_is_divided_among_them(workspace, sandbox, mirror):
+def test_jobs_limit_the_jobs_in_flight_and_share_the_rate(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=8, archived=0, size=10_000)
     lock, busy, most = threading.Lock(), [0], [0]
 
@@ -272,7 +272,7 @@ def test_jobs_are_the_errands_in_flight_and_the_rate_is_divided_among_them(works
 
 
 @pytest.mark.parametrize(("segments", "several"), [('"auto"', False), ("4", True)])
-def test_segments_that_the_manifest_asks_for_are_a_workers_too(workspace, sandbox, mirror, segments, several):
+def test_a_worker_uses_the_segments_of_the_manifest(workspace, sandbox, mirror, segments, several):
     right = offer(sandbox, workspace.path, online=1, archived=0, size=6_000_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(20_000_000)),))
     with ThreadPoolExecutor(1) as pool:
@@ -300,7 +300,7 @@ class Knowing(ThreadPoolExecutor):
         return super().submit(lambda: fn(*args) if self.said.wait(20) else None)
 
 
-def test_workers_that_do_not_answer_are_told_of_and_waited_for(workspace, sandbox, mirror, monkeypatch):
+def test_a_run_warns_of_workers_that_do_not_answer_and_waits(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(worker_pool, "_FIRST_ANSWER", 0.05)
     monkeypatch.setattr(fetcher, "_SILENCE", 0.05)
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
@@ -342,7 +342,7 @@ class ElsewhereMounted(ThreadPoolExecutor):
         return super().submit(fn, *args)
 
 
-def test_workers_that_do_not_see_the_mirror_are_refused_before_anything_is_done(workspace, sandbox, mirror, tmp_path):
+def test_workers_that_do_not_see_the_mirror_are_refused_before_the_run(workspace, sandbox, mirror, tmp_path):
     offer(sandbox, workspace.path, online=2, archived=2, size=1000)
     (tmp_path / "other").mkdir()
     with ElsewhereMounted(tmp_path / "other") as pool, pytest.raises(ss.ManifestError, match="has to be shared"):
@@ -353,7 +353,7 @@ def test_workers_that_do_not_see_the_mirror_are_refused_before_anything_is_done(
     assert not list((tmp_path / "other").iterdir())
 
 
-def test_an_executor_that_cannot_even_be_asked_is_refused(workspace, sandbox, mirror):
+def test_an_executor_that_cannot_be_checked_is_refused(workspace, sandbox, mirror):
     class Cancelling(ThreadPoolExecutor):
         def submit(self, fn, *args):
             cancelled = Future()
@@ -370,7 +370,7 @@ def test_an_executor_that_cannot_even_be_asked_is_refused(workspace, sandbox, mi
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_a_worker_that_joins_later_and_does_not_see_it_ends_the_run(workspace, sandbox, mirror, tmp_path):
+def test_a_later_worker_that_does_not_see_the_mirror_ends_the_run(workspace, sandbox, mirror, tmp_path):
     offer(sandbox, workspace.path, online=4, archived=0, size=1000)
     (tmp_path / "other").mkdir()
     with ElsewhereMounted(tmp_path / "other", first=2) as pool:
@@ -391,7 +391,7 @@ def job_of(root, download=SECRET):
     return RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
 
 
-def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
+def test_the_repr_and_pickle_of_a_job_have_no_secret(tmp_path):
     job, link = hide_link(job_of(tmp_path))
     # Some log what they cannot unpickle as it came.
     for told in (repr(job), str(pickle.dumps(job, 0)), str(pickle.dumps(job))):
@@ -401,7 +401,7 @@ def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
     assert remote_job._with_link(job).download == SECRET
 
 
-def test_what_travels_through_an_executor_has_no_secret_and_leaves_no_file(workspace, sandbox, mirror):
+def test_jobs_carry_no_secret_and_leave_no_file(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=6, archived=0, size=10_000)
     told, modes, open_links = [], set(), []
 
@@ -424,7 +424,7 @@ def test_what_travels_through_an_executor_has_no_secret_and_leaves_no_file(works
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_links_of_a_run_that_was_killed_are_gone_after_the_next_one(workspace, sandbox, mirror):
+def test_links_of_a_killed_run_are_deleted_by_the_next_run(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=2, archived=0, size=1_000_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(200_000)),))
     workspace.write(MAY)
@@ -457,7 +457,7 @@ with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror, ThreadPoolExecutor(
 
 
 @as_root
-def test_a_worker_of_another_user_is_told_what_to_do(common):  # noqa: F811  # the fixture
+def test_the_error_for_a_worker_of_another_user_says_what_to_do(common):  # noqa: F811  # the fixture
     place = common.path
     announce_run(str(place), FOLDER, TOKEN)
     job, _ = hide_link(job_of(place))
@@ -518,7 +518,7 @@ def held_lock(mirror, partial, state=FOLDER):
     return mirror / state / f"{hashlib.sha256(partial.encode()).hexdigest()[:32]}.lock"
 
 
-def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(workspace, sandbox, mirror):
+def test_a_scene_that_a_lost_worker_completed_is_not_downloaded_again(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
 
     def change(number, job):
@@ -537,7 +537,7 @@ def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(wo
     assert of(events, "fetched")[0].received == 0
 
 
-def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypatch):
+def test_two_workers_never_download_one_scene(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(claim, "PATIENCE", 0.2)
     right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     held = []
@@ -592,7 +592,7 @@ class Stray:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_begins_beside_workers_of_one_that_was_killed(workspace, sandbox, mirror, monkeypatch, workers):
+def test_a_run_starts_while_workers_of_a_killed_run_are_active(workspace, sandbox, mirror, monkeypatch, workers):
     """Two never write to one partial file, whoever fetches in the run that comes next."""
     monkeypatch.setattr(remote_job, "CHECK_EVERY", 0.02)
     right = offer(sandbox, workspace.path, online=2, archived=0, size=400_000)
@@ -609,7 +609,7 @@ def test_a_run_begins_beside_workers_of_one_that_was_killed(workspace, sandbox, 
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_a_worker_of_a_killed_run_that_comes_first_has_fetched_for_the_next_one(workspace, sandbox, mirror):
+def test_the_next_run_takes_the_scene_that_a_worker_of_a_killed_run_completed(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     opened = mirror()
     with opened:
@@ -623,7 +623,7 @@ def test_a_worker_of_a_killed_run_that_comes_first_has_fetched_for_the_next_one(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_worker_that_is_paused_for_ever_is_named(workspace, sandbox, mirror, monkeypatch, workers):
+def test_the_error_names_a_worker_that_is_paused_forever(workspace, sandbox, mirror, monkeypatch, workers):
     monkeypatch.setattr(claim, "PATIENCE", 0.05)
     right = offer(sandbox, workspace.path, online=2, archived=0, size=1000)
     path = held_lock(workspace.mirror, partial_path(ss.Scene(id="ON000")))
@@ -640,7 +640,7 @@ def test_a_worker_that_is_paused_for_ever_is_named(workspace, sandbox, mirror, m
     assert not path.parent.exists()
 
 
-def test_an_errand_that_begins_when_its_run_has_ended_touches_nothing(workspace, sandbox):
+def test_a_job_that_starts_after_its_run_changes_nothing(workspace, sandbox):
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
     with Stray(workspace, sandbox, "ON000") as first:
         pass
@@ -654,7 +654,7 @@ def test_an_errand_that_begins_when_its_run_has_ended_touches_nothing(workspace,
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monkeypatch):
+def test_workers_of_a_killed_run_stop(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(remote_job, "CHECK_EVERY", 0.02)
     offer(sandbox, workspace.path, online=1, archived=0, size=400_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(100_000)),))
@@ -672,7 +672,7 @@ def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monke
     assert (summary.fetched, summary.exit_code) == (0, 1)
 
 
-def test_an_answer_that_was_lost_on_its_way_costs_no_second_download(workspace, sandbox, mirror):
+def test_a_lost_answer_costs_no_second_download(workspace, sandbox, mirror):
     """A scheduler does a job again whose answer went down with its worker, though the scene is in its place."""
     right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
 

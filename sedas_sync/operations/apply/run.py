@@ -245,12 +245,12 @@ class Run:
     def _handle(self, *items: do.Effect | do.MachineEvent) -> None:
         """Perform effects and pass events to the machines, until nothing follows from them."""
         todo = deque(items)
+        now = self._now()
         while todo:
             item = todo.popleft()
             if isinstance(item, do.Effect):
                 todo.extend(self._performer.perform(item))
             else:
-                now = self._now()
                 for machine in self._machines:
                     todo.extend(machine.handle(item, now))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from sedas_sync.model.assets import scene_of_file
-from sedas_sync.model.scene import RemoteFile, SceneId
+from sedas_sync.model.scene import RemoteFile, Scene, SceneId
 from sedas_sync.operations.apply.effects import (
     Commit,
     CommitEnded,
@@ -99,40 +99,49 @@ class SceneAssembler:
                 yield from self._download_ended(event, task, now)
             case FileKept(task):
                 yield from self._kept(task)
-            case FileFailed(task, reason) if task.file is not None:
-                for scene in self._give_up(task):
-                    yield Fail(scene.task, f"{task.file.name}: {reason}")
+            case FileFailed(task, reason):
+                yield from self._file_failed(task, reason)
             case SceneOffline(task, answer) if task.file is not None:
-                for scene in self._give_up(task):
-                    yield SceneOffline(scene.task, answer)
-            case PutBack(task) if task.file is not None:
-                for scene in self._scene_of(task):
-                    scene.waiting.appendleft(task)
+                yield from self._went_offline(task, answer)
             case PutBack(task) | SourceFailed(task):
-                self._close(task)
+                self._put_back_or_close(task)
             case CommitEnded():
                 yield from self._committed(event)
             case _:
                 pass
 
-    def _scene_of(self, task: Task) -> tuple[_OpenScene, ...]:
-        """Return the open scene of a file; nothing if it failed, even if another archive delivers it now."""
+    def _scene_of(self, task: Task) -> _OpenScene | None:
+        """Return the open scene of a file; None if it failed, even if another archive delivers it now."""
         scene = self._open.get(task.action.id)
-        return (scene,) if scene is not None and scene.task is task.whole else ()
+        return scene if scene is not None and scene.task is (task.whole or task) else None
 
-    def _close(self, task: Task) -> None:
-        """Forget a scene whose folder could not be prepared."""
-        if task.action.id in self._open and self._open[task.action.id].task is task:
-            del self._open[task.action.id]
+    def _give_up(self, task: Task) -> Task | None:
+        """Close the scene of a file and return its task; complete files stay on disk for the next run."""
+        scene = self._scene_of(task)
+        if scene is None:
+            return None
+        del self._open[task.action.id]
+        if scene.downloading:
+            self._given_up[task.action.id] = scene
+        return scene.task
 
-    def _give_up(self, task: Task) -> tuple[_OpenScene, ...]:
-        """Close the scene of a file and return it; its complete files stay on disk for the next run."""
-        found = self._scene_of(task)
-        for scene in found:
+    def _file_failed(self, task: Task, reason: str) -> Iterator[Effect]:
+        whole = self._give_up(task)
+        if whole is not None and task.file is not None:
+            yield Fail(whole, f"{task.file.name}: {reason}")
+
+    def _went_offline(self, task: Task, answer: Scene) -> Iterator[MachineEvent]:
+        whole = self._give_up(task)
+        if whole is not None:
+            yield SceneOffline(whole, answer)
+
+    def _put_back_or_close(self, task: Task) -> None:
+        """Download a file later; or close a scene whose folder could not be prepared."""
+        scene = self._scene_of(task)
+        if scene is not None and task.file is not None:
+            scene.waiting.appendleft(task)
+        elif scene is not None:
             del self._open[task.action.id]
-            if scene.downloading:
-                self._given_up[task.action.id] = scene
-        return found
 
     def _staged(self, task: Task, missing: tuple[RemoteFile, ...], bytes_: int) -> Iterator[Effect]:
         scene = self._open[task.action.id]
@@ -170,10 +179,12 @@ class SceneAssembler:
                 yield from self.begin(later, now)
 
     def _kept(self, task: Task) -> Iterator[Effect]:
-        for scene in self._scene_of(task):
-            scene.missing.discard("" if task.file is None else task.file.name)
-            if not scene.missing:
-                yield Commit(scene.task)
+        scene = self._scene_of(task)
+        if scene is None or task.file is None:
+            return
+        scene.missing.discard(task.file.name)
+        if not scene.missing:
+            yield Commit(scene.task)
 
     def _committed(self, event: CommitEnded) -> Iterator[Effect]:
         scene = self._open.pop(event.task.action.id)

@@ -170,7 +170,9 @@ class Fetcher:
         """
         scenes: dict[SceneId, Transfer] = {}
         for job_id, (done, total) in list(self._progress.items()):
-            task = self._tasks[job_id]
+            task = self._tasks.get(job_id)
+            if task is None:
+                continue
             scene_id = task.action.id
             if task.file is None:
                 scenes[scene_id] = Transfer(id=scene_id, done=done, total=total)
@@ -218,7 +220,9 @@ class Fetcher:
         self._progress[job_id] = (done, total)
 
     def _retried(self, job_id: str, attempt: int, error: str, delay: float, allowed: int | None = None) -> None:
-        task = self._tasks[job_id]
+        task = self._tasks.get(job_id)
+        if task is None:
+            return
         error = error if task.file is None else f"{task.file.name}: {error}"
         self._on_retry(FetchRetry(task.action.id, task.archive, attempt, error, delay, allowed))
 

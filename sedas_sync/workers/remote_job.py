@@ -200,7 +200,7 @@ def _with_link(remote: RemoteJob) -> FetchJob:
     except PermissionError:
         raise errors.TransferError(f"the worker {_name()} {_another_user(job.root, remote.link)}", fatal=True) from None
     except (ValueError, KeyError, TypeError):
-        raise errors.TransferError(f"{remote.link}: is not what the run has written there") from None
+        raise errors.TransferError(f"{remote.link}: has other content than the run wrote") from None
 
 
 def _another_user(root: str, path: str) -> str:

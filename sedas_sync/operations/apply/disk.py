@@ -189,7 +189,7 @@ class MirrorFiles:
                 for warning in recover(self._root, place, self._index.holding):
                     self._reports.warn(warning)
             except (SedasSyncError, OSError) as error:
-                self._reports.warn(f"{place}: is left as it is: {sentence(error)}")
+                self._reports.warn(f"{place}: cannot be finished, and is kept: {sentence(error)}")
         return found
 
     def discard_staged(self, found: AbstractSet[str], complete: Iterable[Action]) -> None:
@@ -295,7 +295,7 @@ class MirrorFiles:
             state = state_of(self._root, local, stopped)
             if state is FileState.DAMAGED:
                 self._reports.warn(
-                    f"{local.path}: has been changed since it was fetched; it stays, and is forgotten", local.id
+                    f"{local.path}: was changed after its download; it is kept and no longer tracked", local.id
                 )
             elif state is FileState.INTACT:
                 for file in files_on_disk(local):
@@ -317,7 +317,7 @@ class MirrorFiles:
             try:
                 forget(self._root, path)
             except (SedasSyncError, OSError) as error:
-                self._reports.warn(f"{path}: is left as it is: {sentence(error)}")
+                self._reports.warn(f"{path}: cannot be removed: {sentence(error)}")
         if paths:
             self._index.drop_errors(but=wanted)
 

@@ -57,7 +57,7 @@ class ConnectionLimits:
             for name, limit in limits.items()
         )
         if bounded:
-            yield f"{jobs} downloads at once are more than an account may have ({names}): {self.jobs} go on instead"
+            yield f"{jobs} downloads at once are more than an account may have ({names}): {self.jobs} are used"
         if limits and segments > 1:
             yield f"scenes are split over {segments} connections only as far as an account may have them ({names})"
 

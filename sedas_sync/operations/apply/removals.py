@@ -24,7 +24,7 @@ def remove_unwanted(
     """
     prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
     if prunes and (reports.failures or stopped()):
-        reports.warn(f"{len(prunes)} files that are no longer wanted stay, since not everything else was done")
+        reports.warn(f"{len(prunes)} files that are no longer wanted are kept, because not everything else succeeded")
         prunes = []
     yield from reports.take()
     complete: dict[SceneId, bool] = {}

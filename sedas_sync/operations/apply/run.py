@@ -275,8 +275,8 @@ class Run:
         needed = sum(action.size or 0 for action in plan.actions if action.kind in TRANSFERS)
         if needed > free:
             self._reports.warn(
-                f"{size(needed)} are to be fetched and only {size(free)} are free in {root}: make room, or the run "
-                "stops when the disk is full, and goes on later"
+                f"{size(needed)} have to be downloaded and only {size(free)} are free in {root}: make room, or the run "
+                "stops when the disk is full, and the next one continues"
             )
         for warning in (*self._warnings, *plan.warnings):
             self._reports.warn(warning)

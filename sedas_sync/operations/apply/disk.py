@@ -23,8 +23,8 @@ from sedas_sync.operations.apply.effects import (
     KeepFile,
     MovedAside,
     MoveFailed,
-    Record,
     RecordFetch,
+    RecordScene,
     SceneStaged,
     Task,
 )
@@ -107,7 +107,7 @@ class MirrorFiles:
         return SceneStaged(task, missing, staged.bytes)
 
     def keep_file(self, effect: KeepFile) -> FileKept | Fail:
-        """Record a file as complete in the folder of its scene."""
+        """RecordScene a file as complete in the folder of its scene."""
         task = effect.task
         if task.file is None:
             return FileKept(task)
@@ -117,7 +117,7 @@ class MirrorFiles:
             return Fail(task, error)
         return FileKept(task)
 
-    def commit(self, task: Task) -> Record:
+    def commit(self, task: Task) -> RecordScene:
         """Rename the folder of a scene into place; runs in a thread of its own.
 
         Raises:
@@ -138,9 +138,9 @@ class MirrorFiles:
             ),
             staged.files.values(),
         )
-        return Record(task, local, staged.received, staged.transferred, tuple(warnings))
+        return RecordScene(task, local, staged.received, staged.transferred, tuple(warnings))
 
-    def record_of(self, effect: RecordFetch) -> Record:
+    def record_of(self, effect: RecordFetch) -> RecordScene:
         """Describe a scene that is one file and was just downloaded."""
         task, result = effect.task, effect.result
         local = LocalScene(
@@ -154,9 +154,9 @@ class MirrorFiles:
             digest=task.scene.digest,
             facts=_metadata(task),
         )
-        return Record(task, local, result.size, result.received, result.warnings, result.worker)
+        return RecordScene(task, local, result.size, result.received, result.warnings, result.worker)
 
-    def record(self, effect: Record) -> None:
+    def record(self, effect: RecordScene) -> None:
         """Take a scene into the index at the next `save`, and remove the files that it replaces."""
         task, local = effect.task, effect.local
         action, want = task.action, task.action.want

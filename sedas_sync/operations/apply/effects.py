@@ -169,7 +169,7 @@ class CommitEnded(Struct, frozen=True):
     """The folder of a scene was renamed into place, or could not be."""
 
     task: Task
-    committed: "Record | None" = None
+    committed: "RecordScene | None" = None
     error: BaseException | None = None
 
 
@@ -290,7 +290,7 @@ class Stage(Struct, frozen=True):
 
 
 class KeepFile(Struct, frozen=True):
-    """Record a file as complete in the folder of its scene; `FileKept` follows."""
+    """RecordScene a file as complete in the folder of its scene; `FileKept` follows."""
 
     task: Task
     result: FetchResult
@@ -302,7 +302,7 @@ class Commit(Struct, frozen=True):
     task: Task
 
 
-class Record(Struct, frozen=True):
+class RecordScene(Struct, frozen=True):
     """Write a scene that is in place to the index, and report it."""
 
     task: Task
@@ -316,7 +316,7 @@ class Record(Struct, frozen=True):
 
 
 class RecordFetch(Struct, frozen=True):
-    """Record a scene that is one file and was just downloaded."""
+    """RecordScene a scene that is one file and was just downloaded."""
 
     task: Task
     result: FetchResult
@@ -376,7 +376,7 @@ Effect = (
     | Stage
     | KeepFile
     | Commit
-    | Record
+    | RecordScene
     | RecordFetch
     | Fail
     | GiveUp

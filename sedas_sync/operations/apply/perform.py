@@ -105,7 +105,7 @@ class Performer:
                 return (self._disk.keep_file(effect),)
             case do.RecordFetch():
                 return (self._disk.record_of(effect),)
-            case do.Record():
+            case do.RecordScene():
                 self._record(effect)
             case do.Move(action):
                 return self._disk.move(action)
@@ -206,7 +206,7 @@ class Performer:
         future.add_done_callback(self._inbox.put)
         return ()
 
-    def _record(self, effect: do.Record) -> None:
+    def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
         self._disk.record(effect)
         self._reports.bytes += effect.bytes

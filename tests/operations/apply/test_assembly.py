@@ -16,7 +16,7 @@ from sedas_sync.operations.apply.effects import (
     FileKept,
     KeepFile,
     PutBack,
-    Record,
+    RecordScene,
     SceneOffline,
     SceneStaged,
     SourceFailed,
@@ -67,7 +67,7 @@ def test_a_scene_is_committed_with_its_last_file(clock, machine):
     assert complete(clock, machine, files[0]) == []
     assert complete(clock, machine, files[2]) == [Commit(one)]
     assert machine.unfinished == (one,)
-    record = Record(one, local("S", "S"), 30, 30, ("w",))
+    record = RecordScene(one, local("S", "S"), 30, 30, ("w",))
     assert clock.tell(machine, CommitEnded(one, record)) == [record]
     assert not machine.unfinished
 
@@ -90,7 +90,7 @@ def test_warnings_of_files_are_reported_with_the_scene(clock, machine):
     (file,) = next_files(machine, 1)
     clock.tell(machine, FetchEnded(file, link(), fetched("a", warnings=("odd",))))
     clock.tell(machine, FileKept(file))
-    (record,) = clock.tell(machine, CommitEnded(one, Record(one, local("S", "S"), 0, 0, ("moved",))))
+    (record,) = clock.tell(machine, CommitEnded(one, RecordScene(one, local("S", "S"), 0, 0, ("moved",))))
     assert record.warnings == ("moved", "a.tif: odd")
 
 
@@ -193,5 +193,5 @@ def test_a_stop_leaves_begun_scenes_unfinished(clock, machine):
 def test_a_commit_under_way_when_the_run_stops_is_recorded(clock, machine):
     one = begun(clock, machine, missing=())
     clock.tell(machine, StopRequested())
-    record = Record(one, local("S", "S"), 30, 30)
+    record = RecordScene(one, local("S", "S"), 30, 30)
     assert clock.tell(machine, CommitEnded(one, record)) == [record]

@@ -286,11 +286,16 @@ class MirrorFiles:
         except (SedasSyncError, OSError):
             return False
 
-    def prune(self, action: Action, stopped: Callable[[], bool]) -> GiveUp | None:
+    def give_up(self, scene_id: SceneId, reason: str) -> None:
+        """Report a scene as failed, and record its last error."""
+        self._index.put_error(scene_id, reason, self._reports.now())
+        self._reports.fail(scene_id, reason)
+
+    def prune(self, action: Action, stopped: Callable[[], bool]) -> None:
         """Remove the files of a scene that are unchanged since their download."""
         local = self._index.holding(action.id)
         if local is None or local.path != action.path:
-            return None
+            return
         try:
             state = state_of(self._root, local, stopped)
             if state is FileState.DAMAGED:
@@ -302,14 +307,14 @@ class MirrorFiles:
                     with suppress(FileNotFoundError):
                         safe_tree.remove(self._root, file.path)
         except InterruptedError:
-            return None
+            return
         except (SedasSyncError, OSError) as error:
-            return GiveUp(action.id, sentence(error))
+            self.give_up(action.id, sentence(error))
+            return
         self._index.drop_file(local.id)
         self._index.drop_order(local.id)
         if state is not FileState.DAMAGED:
             self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
-        return None
 
     def remove_partial(self, paths: tuple[str, ...], *, wanted: AbstractSet[SceneId]) -> None:
         """Remove partial downloads that no scene wants, and the last errors of other scenes than these."""

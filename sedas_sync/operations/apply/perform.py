@@ -238,8 +238,7 @@ class Performer:
         if isinstance(error, OSError) and error.errno in FULL:
             error = self._abort(str(takes_nothing(str(self._root), error)))
         reason = error if isinstance(error, str) else sentence(error)
-        self._index.put_error(scene_id, reason, self._reports.now())
-        self._reports.fail(scene_id, reason)
+        self._disk.give_up(scene_id, reason)
 
     def _abort(self, reason: str) -> str:
         """End the run early; return the first reason."""

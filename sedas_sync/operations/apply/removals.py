@@ -5,14 +5,11 @@ from collections.abc import Callable, Iterator
 from sedas_sync.model.events import Event
 from sedas_sync.model.scene import ActionKind, SceneId
 from sedas_sync.operations.apply.disk import MirrorFiles
-from sedas_sync.operations.apply.effects import GiveUp
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.planning.compare import Plan, kept_until
 
 
-def remove_unwanted(
-    plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped: Callable[[], bool], give_up: Callable[[GiveUp], None]
-) -> Iterator[Event]:
+def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped: Callable[[], bool]) -> Iterator[Event]:
     """Remove scenes and partial downloads that the plan removes; yield the events.
 
     Args:
@@ -20,7 +17,6 @@ def remove_unwanted(
         disk: the files of the mirror.
         reports: takes events.
         stopped: returns whether the run was stopped.
-        give_up: reports a scene as failed.
     """
     prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
     if prunes and (reports.failures or stopped()):
@@ -38,8 +34,8 @@ def remove_unwanted(
             missing[id(action.after)] = [scene_id for scene_id in action.after if not complete[scene_id]]
         if scenes := missing[id(action.after)]:
             reports.warn(f"{action.path}: {kept_until(scenes)}", action.id)
-        elif (failed := disk.prune(action, stopped)) is not None:
-            give_up(failed)
+        else:
+            disk.prune(action, stopped)
         yield from reports.take()
     if not (reports.failures or stopped()):
         disk.remove_partial(plan.spare, wanted={action.id for action in plan.actions})

@@ -170,9 +170,7 @@ class Run:
             self._stop.set()
             self._performer.close()
         self._settle()
-        yield from remove_unwanted(
-            self._plan, self._disk, self._reports, stopped=lambda: self.stopped_with is not None, give_up=self._handle
-        )
+        yield from remove_unwanted(self._plan, self._disk, self._reports, stopped=lambda: self.stopped_with is not None)
         self._warn_of_index()
         if self._index_full is not None and self._performer.abort_reason is None:
             self._reports.warn(self._index_full)

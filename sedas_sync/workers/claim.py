@@ -200,8 +200,8 @@ def find_complete(job: FetchJob) -> FetchResult | None:
     A worker may be lost after it put the scene in place and before it answered; the job is then done again.
     """
     began = time.monotonic()
-    found = None if job.replace else safe_tree.stat(job.root, job.path)
-    if found is None or not modes.S_ISREG(found.st_mode):
+    found = None if job.replace is True else safe_tree.stat(job.root, job.path)
+    if found is None or not modes.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns) == job.replace:
         return None
     checked = check(
         job.path,

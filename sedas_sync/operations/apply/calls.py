@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.model.scene import Download, Order, Scene
 from sedas_sync.operations.apply.effects import PollOrders, RenewLink, Task
 from sedas_sync.state.index import Index

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.model.assets import files_on_disk, scene_of_files
@@ -74,8 +74,9 @@ class MirrorFiles:
         action, want = task.action, task.action.want
         if task.file is not None:
             return self._staged[action.id].job(task.file, download, policy)
+        replaced: safe_tree.Replace = False
         if action.blocked or action.held is not None:
-            self.make_way(action.path, ours=action.held if action.kind is ActionKind.REPLACE else None)
+            replaced = self.make_way(action.path, ours=action.held if action.kind is ActionKind.REPLACE else None)
         return FetchJob(
             id=action.id,
             download=download,
@@ -84,7 +85,7 @@ class MirrorFiles:
             partial=partial_path(task.scene),
             policy=policy,
             sha256=None if want is None else want.sha256,
-            replace=action.kind is ActionKind.REPLACE,
+            replace=replaced,
         )
 
     def stage(self, task: Task) -> SceneStaged | Fail:
@@ -244,19 +245,24 @@ class MirrorFiles:
         rename = safe_tree.move_folder if local.files else safe_tree.move
         rename(self._root, local.path, path)
 
-    def make_way(self, path: str, *, ours: LocalScene | None = None) -> None:
+    def make_way(self, path: str, *, ours: LocalScene | None = None) -> safe_tree.Replace:
         """Set aside a file or folder that stands at the path of a scene.
 
         A file that still is what the index says stays: the download replaces it when it is complete. Other bytes may be
         a user's work, and a link or folder at the path of a file was never ours.
+
+        Returns:
+            The size and time of a file that stays, so that the download replaces no other one.
         """
         entry = safe_tree.look(self._root, path)
         if entry is None:
-            return
+            return False
         known = ours is not None and (path == ours.path or safe_tree.same(self._root, path, ours.path))
         if ours is None or not (known and self._is_ours(ours, entry)):
             kept = safe_tree.set_aside(self._root, path)
             self._reports.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
+            return False
+        return entry.size, entry.mtime_ns
 
     def _is_ours(self, local: LocalScene, entry: safe_tree.TreeEntry) -> bool:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.model.events import Fetched, Retried

@@ -17,7 +17,7 @@ from time import monotonic
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE

@@ -122,7 +122,7 @@ class PlanRunner:
         if self.stopped_with is not None:
             self._run.stop(self.stopped_with)
         try:
-            self._run.muster()
+            self._run.prepare()
             number = index.begin_run(options.get("command", "apply"), now())
             for event in self._run.events():
                 if isinstance(event, Summary):

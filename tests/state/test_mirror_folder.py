@@ -75,7 +75,7 @@ def test_ids_that_differ_in_case_alone_share_neither_file_nor_partial(mirror_of,
     """Names from the archive are made safe; a file system may not tell `a` from `A`."""
     from sedas_sync.model.path_template import comparable
     from sedas_sync.model.scene import Scene
-    from sedas_sync.operations.apply.run import partial_path
+    from sedas_sync.state.staging import partial_path
 
     ids = ["SCENE_A", "scene_a", "Scene_A", "scene_A"]
     assert len({comparable(partial_path(Scene(id=name))) for name in ids}) == 4

@@ -1,7 +1,7 @@
 """An archive type for sedas-sync: scenes listed in one JSON file, with links to their zips.
 
-The file is a list of objects with `id` and `url`. They may also have `start` (ISO 8601), `footprint` (WKT), `cloud_cover`
-(percent), `size` (bytes) and `sha256`.
+The file is a list of objects with `id` and `url`. They may also have `start` (ISO 8601), `footprint` (WKT),
+`cloud_cover` (percent), `size` (bytes) and `sha256`.
 """
 
 import json

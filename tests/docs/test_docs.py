@@ -1,4 +1,4 @@
-"""Every example of the documentation is run: manifests are parsed, commands and Python are carried out."""
+"""Run every example of the documentation: parse manifests, run commands and Python."""
 
 import re
 import shlex
@@ -74,7 +74,7 @@ def test_the_readme_stays_one_and_a_half_screens():
 
 
 def shell_lines(page):
-    """The shell of a page: of its `sh` blocks, and of the steps of its workflows."""
+    """Yield the shell scripts of a page: its `sh` blocks, and the steps of its workflows."""
     for kind, text in BLOCK.findall((ROOT / "docs" / "how-to" / page).read_text()):
         if kind == "sh":
             yield text
@@ -110,7 +110,7 @@ def test_the_shell_of_the_ci_recipes_lives_with_pending_orders(workspace, sandbo
         timeout=60,
     )
     if "--max-prune" in script[number] and pending:
-        code = 3  # the last recipe is one line, and leaves the code to the reader's job
+        code = 3  # the last recipe is a single command, so its exit code is that of the job
     assert ran.returncode == code, (script[number], ran.stderr)
     if "GITHUB_STEP_SUMMARY" in script[number]:
         assert "to fetch" in summary.read_text()
@@ -137,13 +137,15 @@ def test_the_ci_recipe_gives_no_secret_to_a_pull_request_and_keeps_the_mirror(wo
     assert "secrets." not in head + plan
     assert "--replay" in plan
     assert "secrets." in apply
-    # What a checkout that cleans does to the folder, between two runs.
+    # A checkout that cleans does this to the folder between two runs.
     mirror = tmp_path_factory.mktemp("data")
     local = manifest.replace("/data/scenes", str(mirror)).replace('"sedas"', '"sandbox"')
     (workspace.path / "manifest.toml").write_text(local)
     for command in (("init", "-q"), ("add", "manifest.toml")):
         subprocess.run(["git", *command], cwd=workspace.path, check=True)
-    assert workspace.run("apply", "--no-wait").code in (0, 3)
+    applied = workspace.run("apply", "--no-wait", "--json")
+    assert applied.code in (0, 3)
     subprocess.run(["git", "clean", "-ffdxq"], cwd=workspace.path, check=True)
     assert list(mirror.rglob("*.zip"))
-    assert workspace.run("apply", "--no-wait", "--json").summary["fetched"] == 0
+    # On a slow machine, orders may be ready by now: only scenes of the first run must be kept.
+    assert workspace.run("apply", "--no-wait", "--json").summary["kept"] == applied.summary["fetched"]

@@ -34,6 +34,10 @@ def opened_mirror(
 
     _start_logging(common)
     checked = load_manifest(manifest)
+    if record is not None:
+        from sedas_sync.operations.lock_file import check_output  # noqa: PLC0415  # as above
+
+        check_output(record, checked)
     if replay is not None:
         from sedas_sync.archives.replay import read_record  # noqa: PLC0415  # only where it is needed
 

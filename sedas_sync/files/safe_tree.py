@@ -38,6 +38,10 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES})
 
 
+Replace = bool | tuple[int, int]
+"""What gives way to a file that gets its name: nothing, whatever is there, or a file of this size and time alone."""
+
+
 class TreeEntry(NamedTuple):
     """A file, link or other thing below the root that is not a folder."""
 
@@ -235,6 +239,19 @@ def open_file(root: str, relative: str, flags: int, mode: int = 0o666) -> int:
             ) from error
 
 
+def anew(here: int, name: str) -> int:
+    """Make a file of the state folder in an open folder, whatever was left under its name; the caller closes it.
+
+    What was left may have a second name elsewhere, and keeps its bytes; a pipe keeps nobody waiting.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _ONE_FILE
+    try:
+        return os.open(name, flags, 0o666, dir_fd=here)
+    except FileExistsError:
+        os.unlink(name, dir_fd=here)
+        return os.open(name, flags, 0o666, dir_fd=here)
+
+
 def names(root: str, relative: str) -> list[str]:
     """The names in a folder below the root, sorted.
 
@@ -247,25 +264,25 @@ def names(root: str, relative: str) -> list[str]:
         return sorted(os.listdir(here))  # noqa: PTH208 - a descriptor has no path
 
 
-def place(root: str, part: str, final: str, *, replace: bool = False) -> os.stat_result:
+def place(root: str, part: str, final: str, *, replace: Replace = False) -> os.stat_result:
     """Give a finished file its final name, at once and as a whole; returns its stat.
 
-    With `replace` whatever file or link has the name gives way, and a link is not followed. Without it
-    nothing does.
+    With `replace` whatever file or link has the name gives way, and a link is not followed. With the size and time of a
+    file only that one does, and without it nothing.
 
     Raises:
-        FileExistsError: something has the name and `replace` is not set.
+        FileExistsError: something has the name that does not give way.
         TransferError: a component of either path is a symbolic link or no folder.
     """
     with parent(root, part) as (here, source), parent(root, final, create=True) as (there, target):
         return place_at(here, source, there, target, replace=replace)
 
 
-def place_at(here: int, source: str, there: int, target: str, *, replace: bool) -> os.stat_result:
+def place_at(here: int, source: str, there: int, target: str, *, replace: Replace) -> os.stat_result:
     """Do what `place` does, between two folders that are open.
 
     Raises:
-        FileExistsError: something has the name and `replace` is not set.
+        FileExistsError: something has the name that does not give way.
         FileNotFoundError: there is no `source`, or the folder `there` has been deleted.
     """
     try:
@@ -277,8 +294,8 @@ def place_at(here: int, source: str, there: int, target: str, *, replace: bool) 
     return os.stat(target, dir_fd=there, follow_symlinks=False)
 
 
-def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -> None:
-    if replace:
+def _rename(here: int, source: str, there: int, target: str, *, replace: Replace) -> None:
+    if replace is True or (replace and _gives_way(there, target, replace)):
         with _whose(there, target):
             os.replace(source, target, src_dir_fd=here, dst_dir_fd=there)
         return
@@ -305,6 +322,15 @@ def _rename(here: int, source: str, there: int, target: str, *, replace: bool) -
             with suppress(OSError):
                 os.unlink(target, dir_fd=there)
             raise
+
+
+def _gives_way(there: int, name: str, known: tuple[int, int]) -> bool:
+    """Whether the file of this name still has the size and the time that it had when it was looked at."""
+    try:
+        found = TreeEntry.of(name, os.stat(name, dir_fd=there, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+    return found.is_file and (found.size, found.mtime_ns) == known
 
 
 def _is_kept(here: int, name: str) -> bool:

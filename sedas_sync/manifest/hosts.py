@@ -95,8 +95,9 @@ def _split(text: str) -> SplitResult:
 
 
 def _is_address(host: str) -> bool:
+    """Whether a host is an address; one with a zone is none, since any text may stand there."""
     try:
         ip_address(host)
     except ValueError:
         return False
-    return True
+    return "%" not in host

@@ -295,7 +295,8 @@ def check_address(host: str, address: IPv4Address | IPv6Address, reach: Reach) -
 def names(host: str, hosts: tuple[str, ...]) -> bool:
     """Whether a host is one of these: exact names, or `*.example.org` for every name below `example.org`."""
     host = host.lower().rstrip(".").strip("[]")
-    return any(
+    # The zone of an IPv6 address may be any text, such as one that ends like a name.
+    return "%" not in host and any(
         host == name or (name.startswith("*.") and len(name) > len("*.") and host.endswith(name[1:]))
         for name in (one.strip().lower().rstrip(".") for one in hosts)
     )

@@ -30,6 +30,9 @@ def _front_parts(url: str) -> tuple[str, str, int | None]:
         raise ValueError("it is no http or https URL")
     if "@" in parts.netloc:
         raise ValueError("it holds a user name")
+    if "%" in parts.netloc:
+        # The zone of an IPv6 address may be any text, such as one that ends like a trusted host.
+        raise ValueError("its host holds a percent sign")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return parts.scheme, parts.hostname.lower().rstrip("."), port
 

@@ -478,7 +478,7 @@ def bring(
                 pass
     part = f"{STATE}/partial/{hashlib.sha256(path.encode()).hexdigest()[:32]}.adopting"
     with safe_tree.parent(root, part, create=True) as (here, name), open(source, "rb") as file:  # noqa: PTH123  # strings all through
-        target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=here)
+        target = safe_tree.anew(here, name)
         try:
             with os.fdopen(target, "wb") as out:
                 copied = _copied(file, out, stopped)

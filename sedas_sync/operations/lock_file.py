@@ -98,6 +98,29 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
                 Path(name).unlink()
 
 
+def check_output(file: str | os.PathLike[str], manifest: "Manifest") -> None:
+    """See to it that what a user has written somewhere is not the manifest, its lock, or a file of the mirror.
+
+    Raises:
+        ManifestError: it is.
+    """
+    from sedas_sync.errors import SedasSyncError  # noqa: PLC0415
+    from sedas_sync.files.safe_tree import STATE  # noqa: PLC0415
+    from sedas_sync.model.assets import paths_on_disk  # noqa: PLC0415  # see above
+    from sedas_sync.state.index import Index  # noqa: PLC0415
+
+    target, source = Path(os.path.realpath(file)), Path(manifest.source)
+    root = Path(os.path.realpath(source.parent / manifest.mirror.path))
+    known = {Path(os.path.realpath(name)) for name in (source, source.with_suffix(".lock"))}
+    if root in target.parents and target.exists():
+        with suppress(SedasSyncError), Index(root, write=False) as index:
+            known |= {root / path for held in index.holdings() for path in paths_on_disk(held)}
+    if target in known or root / STATE in (target, *target.parents):
+        raise ManifestError(
+            f"{file}: is a file of the mirror, its manifest or its lock, and is left as it is; name another file"
+        )
+
+
 def umask() -> int:
     """The bits that new files of this process do not get."""
     mask = os.umask(0)

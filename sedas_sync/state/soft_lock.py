@@ -225,7 +225,7 @@ class Files:
             OSError: it cannot be made; one that says nothing for want of room is a lock all the same.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.open(name, flags, 0o644, dir_fd=self._folder)
+        file = os.open(name, flags, 0o666, dir_fd=self._folder)
         try:
             with suppress(OSError):
                 os.write(file, json.dumps(asdict(holder)).encode())

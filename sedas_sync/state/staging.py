@@ -337,8 +337,9 @@ def _within(inner: str, path: str) -> str | None:
 
 
 def _write(root: str, path: str, values: dict[str, Any]) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with os.fdopen(safe_tree.open_file(root, path, flags), "w", encoding="ascii") as out:
+    with safe_tree.parent(root, path, create=True) as (here, name):
+        file = safe_tree.anew(here, name)
+    with os.fdopen(file, "w", encoding="ascii") as out:
         json.dump(values, out)
 
 

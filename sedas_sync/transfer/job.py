@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from sedas_sync import errors
+from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.model import scene
 
@@ -39,8 +40,9 @@ class FetchJob(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     sha256: str | None = None
     """The digest that the lock demands."""
-    replace: bool = False
-    """Whether a file that has the path gives way; otherwise the fetch fails when it has come to the end."""
+    replace: safe_tree.Replace = False
+    """What gives way at the path: a file of this size and time, or whatever is there. The fetch fails where something
+    else is there when it has come to the end."""
 
 
 class FetchResult(Struct, frozen=True, kw_only=True):

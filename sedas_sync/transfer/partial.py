@@ -119,10 +119,9 @@ def write_note(
     """Write the note of a part in the folder `here` (a descriptor) as a whole, or leave the one that is there."""
     lines = "".join(f"{start} {end}\n" for start, end in stretches or ())
     data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     last = note_name(partial)
     draft = last.removesuffix(".meta") + ".mnew"
-    file = os.open(draft, flags, 0o666, dir_fd=here)
+    file = safe_tree.anew(here, draft)
     try:
         while data:
             data = data[os.write(file, data) :]
@@ -192,7 +191,9 @@ def remove_stale_notes(root: str, place: str) -> None:
 
 def _load(here: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
     try:
-        with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=here), "rb") as file:
+        # A pipe in its place keeps nobody waiting.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(name, flags, dir_fd=here), "rb") as file:
             head, *lines = file.read().split(b"\n")[:-1]
     except (OSError, ValueError):
         return None
@@ -386,11 +387,11 @@ class Partial:
         """Bring the bytes to the disk."""
         os.fsync(self.file)
 
-    def place(self, final: str, *, replace: bool = False) -> os.stat_result:
+    def place(self, final: str, *, replace: safe_tree.Replace = False) -> os.stat_result:
         """Give the finished part its final name, relative to the root; returns its stat. See `folder.place`.
 
         Raises:
-            FileExistsError: something has the name and `replace` is not set.
+            FileExistsError: something has the name that does not give way.
             TransferError: a component of the path is a symbolic link or no folder.
         """
         target, name = self._folders.take(self._root, final)

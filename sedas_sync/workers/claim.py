@@ -208,8 +208,8 @@ def left_behind(job: FetchJob) -> FetchResult | None:
     A worker that is lost may be lost with its answer: a scheduler then has the same job done again.
     """
     began = time.monotonic()
-    found = None if job.replace else safe_tree.stat(job.root, job.path)
-    if found is None or not modes.S_ISREG(found.st_mode):
+    found = None if job.replace is True else safe_tree.stat(job.root, job.path)
+    if found is None or not modes.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns) == job.replace:
         return None
     checked = check(
         job.path,

@@ -491,7 +491,8 @@ import re, sys
 from pathlib import Path
 from sedas_sync.files.integrity import check, zip_names
 checked = check(sys.argv[1], level="crc")
-assert sum(1 for _ in zip_names(sys.argv[1])) == 1_000_000
+with open(sys.argv[1], "rb") as opened:
+    assert sum(1 for _ in zip_names(opened)) == 1_000_000
 # `getrusage` would count what the process that started this one had before.
 most = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
 print(checked.problems, checked.level, int(most[1]) // 1024)

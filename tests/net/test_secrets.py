@@ -29,6 +29,8 @@ from sedas_sync.manifest import hosts
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
 from sedas_sync.net import credentials
 from sedas_sync.net.credentials import Credentials, belongs
+from sedas_sync.net.trust import may_see_token
+from sedas_sync.net.wire import split
 
 SEDAS = credentials.VARIABLES
 SECRETS = {
@@ -105,6 +107,19 @@ def test_no_type_trusts_a_host_by_itself_that_its_secrets_do_not_belong_to(kind)
     assert kind.variables.host
     found = Credentials("ann", "x", "the environment", credentials.hosts_of(kind.variables, {}))
     assert found.may_go_to(kind.trusted_hosts) == kind.trusted_hosts
+
+
+ZONED = "2001:db8::1%25x.satapps.org"
+
+
+def test_an_address_with_a_zone_is_no_host_that_ends_like_it():
+    assert not may_see_token(f"https://[{ZONED}]/", "https://geobrowser.satapps.org/api/", ("*.satapps.org",))
+    assert not split(f"https://[{ZONED}]/")[0].is_one_of(("*.satapps.org",))
+    for address in (f"https://[{ZONED}]/", "http://[::1%25x]/", "https://[fe80::1%\u009b31m]/"):
+        with pytest.raises(ValueError, match="must be an address"):
+            hosts.url(address)
+    with pytest.raises(ValueError, match="must be a host name"):
+        hosts.trusted_host("::1%x.satapps.org")
 
 
 @pytest.mark.parametrize(
@@ -362,6 +377,32 @@ def test_a_token_goes_to_trusted_hosts_that_the_environment_names_too(workspace,
         assert listener.saw(secret) == bool(environ)
         if not environ:
             assert_kept(listener, applied)
+            assert "trusted_hosts, and in the environment variable STAC_HOST," in applied.out + applied.err
+
+
+@pytest.mark.parametrize("environ", [{}, {"STAC_HOST": ELSEWHERE}])
+def test_a_password_of_netrc_goes_to_trusted_hosts_that_the_environment_names_too(workspace, listener, environ):
+    """Basic sends the password itself, and an entry of netrc is for the host that it names."""
+    with StacServer() as server:
+        entry = workspace.path / "netrc"
+        entry.write_text("machine 127.0.0.1 login jane password netrc-secret-7f3a\n")
+        entry.chmod(0o600)
+        server.authorization = "Basic " + base64.b64encode(b"jane:netrc-secret-7f3a").decode()
+        server.add("S1", checksums=False)
+        for asset in server.items[0]["assets"].values():
+            asset["href"] = f"https://{ELSEWHERE}/a.tif"
+        archive = (
+            f'[archive]\ntype = "stac"\nurl = "{server.url}"\ncollections = "s2"\nauth = "basic"\n'
+            f'trusted_hosts = ["{ELSEWHERE}"]'
+        )
+        own = {"STAC_USERNAME": "", "STAC_PASSWORD": "", "NETRC": str(entry), **environ}
+        planned = run(workspace, listener, archive, "plan --sizes", **own)
+        assert planned.code == 0, planned.err
+        assert listener.saw("netrc-secret-7f3a") == bool(environ)
+        applied = run(workspace, listener, archive, "apply", **own)
+        assert listener.sent
+        assert listener.saw("netrc-secret-7f3a") == bool(environ)
+        if not environ:
             assert "trusted_hosts, and in the environment variable STAC_HOST," in applied.out + applied.err
 
 

@@ -1,5 +1,6 @@
 """adopt, end to end: what is taken, what is left, and where everything ends up."""
 
+import hashlib
 import os
 import shutil
 import zipfile
@@ -148,6 +149,22 @@ def test_files_come_out_of_another_folder_in_one_way(workspace, offered, options
     assert "--copy and --move exclude each other" in ran.err
     assert (workspace.path / "old" / "A.zip").exists()
     assert not workspace.mirror.exists()
+
+
+def test_a_copy_is_written_to_no_file_that_has_a_second_name(workspace, offered):
+    """A kill between the two halves of a rename leaves the copy's first name beside the scene's."""
+    put(workspace.path / "old", **{"A.zip": offered["A"]})
+    mine = workspace.path / "mine.txt"
+    mine.write_bytes(b"precious")
+    partial = workspace.mirror / ".sedas-sync" / "partial"
+    partial.mkdir(parents=True)
+    left = partial / f"{hashlib.sha256(b'A.zip').hexdigest()[:32]}.adopting"
+    left.hardlink_to(mine)
+    ran = workspace.run("adopt", "--from", "old", "--copy")
+    assert ran.code == 0, ran.err
+    assert mine.read_bytes() == b"precious"
+    assert workspace.files() == {"A.zip": offered["A"]}
+    assert not left.exists()
 
 
 @pytest.mark.skipif(

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from sedas_sync.sandbox import Faults, RowCatalogue, make_row
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 
 COUNT = 25
 NAMES = [f"S{number:02}" for number in range(COUNT)]
@@ -87,6 +87,32 @@ def test_a_scene_whose_bytes_changed_with_the_algorithm_is_replaced(filled, sand
     assert [(action["action"], action["id"]) for action in plan["actions"]] == [("replace", NAMES[3])]
     ran = filled.run("apply", "--json")
     assert (ran.summary["fetched"], ran.summary["kept"]) == (1, COUNT - 1)
+
+
+@pytest.mark.parametrize("before", ["intact", "damaged"])
+def test_what_is_written_while_a_scene_is_replaced_is_not_written_over(filled, sandbox, before):
+    """The download takes its time, and the file that was looked at before it may be another one after it."""
+    new = rows(filled.right, hashed("sha256"))
+    new[3] = make_row(NAMES[3], "2019-05-04T11:00:00Z", filehash="0" * 64)
+    sandbox._catalogue = RowCatalogue(new)
+    file = filled.mirror / f"{NAMES[3]}.zip"
+    if before == "damaged":
+        file.write_bytes(b"mine, of before")
+
+    def work(request, answer):
+        file.write_bytes(b"mine")
+        return answer(request)
+
+    sandbox.faults = Faults(rules=(Rule("download", work, times=1),))
+    ran = filled.run("apply", "--json")
+    assert ran.code == 1
+    assert "something has taken the scene's place meanwhile" in ran.summary["failures"][0]["error"]
+    assert file.read_bytes() == b"mine"
+    downloads = sandbox.downloads
+    assert filled.run("apply", "--json").code == 0
+    assert sandbox.downloads <= downloads + 1
+    kept = filled.mirror / ".sedas-sync" / "replaced"
+    assert b"mine" in [one.read_bytes() for one in kept.iterdir()]
 
 
 def test_a_file_that_was_touched_is_compared_by_the_new_digest_too(filled, sandbox):

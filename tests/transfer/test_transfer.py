@@ -673,3 +673,28 @@ def test_memory_does_not_grow_with_the_scene(server, tmp_path):
     assert scene(tmp_path) == served.data
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert (after - before) * 1024 < len(served.data) + 30_000_000
+
+
+@pytest.mark.parametrize("kind", ["pipe", "second name"])
+@pytest.mark.parametrize("ending", ["meta", "mnew"])
+def test_what_stands_in_the_place_of_a_note_keeps_nobody_waiting_and_is_not_written_to(tmp_path, kind, ending):
+    """In a process of its own, since a pipe that is opened for good waits for ever."""
+    root = tmp_path / "mirror"
+    partial = root / ".sedas-sync/partial"
+    partial.mkdir(parents=True)
+    (partial / "S.part").write_bytes(DATA[:1000])
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    place = partial / f"S.{ending}"
+    os.mkfifo(place) if kind == "pipe" else place.hardlink_to(mine)
+    looks = (
+        "import sys; from sedas_sync.transfer import partial_of; from sedas_sync.transfer.partial import *\n"
+        "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
+        "part = Partial(sys.argv[1], '.sedas-sync/partial/S.part')\n"
+        "part.begin(Note(identity='x', total=2000, etag=None, modified=None, digest=None, validator=None))\n"
+        "part.append(memoryview(b'12')); part.close()\n"
+        "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", looks, str(root)], capture_output=True, text=True, timeout=20)
+    assert ran.stdout.splitlines() == ["None", "Resumable(bytes=2, total=2000)"], ran.stderr
+    assert mine.read_text() == "precious"

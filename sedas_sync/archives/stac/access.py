@@ -90,12 +90,18 @@ def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mappin
     return Header(f"Bearer {token}", api, trusted, variable=variables.host)
 
 
-def basic(found: Credentials, api: str, trusted_hosts: Iterable[str]) -> Header:
-    """Access by user name and password."""
+def basic(
+    found: Credentials, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ
+) -> Header:
+    """Access by user name and password.
+
+    The header is the password. So a further host has to be named by the environment, wherever the password is from:
+    netrc, the keyring and a prompt are for the API's host alone.
+    """
     pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
     session.remember_secret(found.password)
-    variable = None if found.hosts is None else VARIABLES.host
-    return Header(f"Basic {pair}", api, found.may_go_to(trusted_hosts), variable=variable)
+    trusted = hosts.in_both(trusted_hosts, credentials.hosts_of(VARIABLES, environ))
+    return Header(f"Basic {pair}", api, trusted, variable=VARIABLES.host)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,15 @@ def run_plan(
     take_over: bool = False,
 ) -> NoReturn:
     """Plan, show it, and end with the exit code; `apply --dry-run` is this too."""
+    from sedas_sync.operations.lock_file import check_output  # noqa: PLC0415  # start-up is short
+
     if out is not None:
         _check_place(Path(out))
     opened = opened_mirror(manifest, common, record=record, replay=replay)
     with opened as mirror, event_view(common, json_lines=False) as view, interruptible(view):
         mirror.on_step = view.step
+        for file in filter(None, (out, summary)):
+            check_output(file, mirror.manifest)
         made = mirror.plan(
             datasets=datasets,
             sizes=sizes,

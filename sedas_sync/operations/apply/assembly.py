@@ -62,7 +62,7 @@ class SceneAssembler:
         clear_the_way: sets aside whatever stands where a scene is to go.
     """
 
-    def __init__(self, loop: Loop, root: str, clear_the_way: Callable[[str], None]) -> None:
+    def __init__(self, loop: Loop, root: str, clear_the_way: Callable[[str], object]) -> None:
         self._loop = loop
         self._clear_the_way = clear_the_way
         self._root = root

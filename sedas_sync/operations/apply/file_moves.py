@@ -166,19 +166,24 @@ class FileMover:
             # It cannot be read, so nobody knows: it is set aside.
             return False
 
-    def clear_the_way(self, path: str, *, ours: LocalScene | None = None) -> None:
+    def clear_the_way(self, path: str, *, ours: LocalScene | None = None) -> safe_tree.Replace:
         """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
 
         Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
         somebody's work, and a link or folder in its place never was ours.
+
+        Returns:
+            What is left there to give way, which may be another file by then.
         """
         there = safe_tree.look(self._root, path)
         if there is None:
-            return
+            return False
         known = ours is not None and (path == ours.path or safe_tree.same(self._root, path, ours.path))
         if ours is None or not (known and self._is_ours(ours, there)):
             kept = safe_tree.set_aside(self._root, path)
             self._loop.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
+            return False
+        return there.size, there.mtime_ns
 
     def forget(self, spare: tuple[str, ...], *, but: AbstractSet[SceneId]) -> None:
         """Take away downloads under way that nobody goes on with, and what was remembered of their failures."""

@@ -518,18 +518,18 @@ class Run:
 
     def _submit(self, task: Task) -> None:
         action = task.action
+        gives_way: safe_tree.Replace = False
         try:
             if task.download is None:
                 task.download = self.archives[task.archive].locate(task.scene)
             if task.asset is None and (action.blocked or action.held is not None):
-                self._arranger.clear_the_way(
-                    action.path, ours=action.held if action.kind is ActionKind.REPLACE else None
-                )
+                ours = action.held if action.kind is ActionKind.REPLACE else None
+                gives_way = self._arranger.clear_the_way(action.path, ours=ours)
         except (SedasSyncError, OSError) as error:
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not task.elsewhere)
             self.fail(task, error)
             return
-        job = self._job(task, task.download)
+        job = self._job(task, task.download, gives_way)
         if job is None:
             return
         task.began = task.began or monotonic()
@@ -545,7 +545,7 @@ class Run:
         self._transfers[future] = task
         future.add_done_callback(lambda future: self._inbox.put(lambda: self._transferred(future)))
 
-    def _job(self, task: Task, download: Download) -> FetchJob | None:
+    def _job(self, task: Task, download: Download, gives_way: safe_tree.Replace) -> FetchJob | None:
         action = task.action
         if task.asset is not None:
             return self._gatherer.job(task, download, self._allowance.policies[task.archive])
@@ -557,7 +557,7 @@ class Run:
             partial=partial_path(task.scene),
             policy=self._allowance.policies[task.archive],
             sha256=None if action.want is None else action.want.sha256,
-            replace=action.kind is ActionKind.REPLACE,
+            replace=gives_way,
         )
 
     def _transferred(self, future: Future[FetchResult]) -> None:

@@ -10,12 +10,11 @@ from typing import IO
 
 from sedas_sync.archives import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.assets import each_file, files_on_disk, paths_on_disk
+from sedas_sync.model.assets import each_file, files_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
-from sedas_sync.operations.lock_file import lock_path, writing_whole
+from sedas_sync.operations.lock_file import check_output, writing_whole
 from sedas_sync.output.export import Exported, Format, Inventory, catalogue
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
@@ -72,7 +71,7 @@ class ExportJob:
                 raise ManifestError(f"{out}: is a folder; --format {how} writes a file")
             with out.open("wb") as stream:
                 return self.to_file(how, stream, str(out))
-        self._spare(out)
+        check_output(out, self.manifest)
         with writing_whole(out) as file:
             return self.to_file(how, file, str(out))
 
@@ -120,18 +119,6 @@ class ExportJob:
             left_out=tuple(left_out),
             failures=tuple(failures),
         )
-
-    def _spare(self, out: Path) -> None:
-        """See to it that no file of the mirror, and neither manifest nor lock, is written over."""
-        target = Path(os.path.realpath(out))
-        known = {Path(os.path.realpath(self.manifest.source)), Path(os.path.realpath(lock_path(self.manifest.source)))}
-        known |= (
-            {self.root / path for held in self.inventory.holdings for path in paths_on_disk(held)}
-            if self.root in target.parents
-            else set()
-        )
-        if target in known or self.root / STATE in target.parents:
-            raise ManifestError(f"{out}: is a file of the mirror, its manifest or its lock, and is left as it is")
 
     def _boxes(self) -> dict[str, tuple[float, float, float, float] | None]:
         """Where the scenes of each dataset may be."""

@@ -12,7 +12,7 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import paths_on_disk
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.operations.lock_file import lock_path, write_whole
+from sedas_sync.operations.lock_file import check_output, lock_path, write_whole
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
@@ -73,6 +73,7 @@ def write(
     source = Path(manifest.source)
     target = source.with_suffix(".html") if out is None else Path(out)
     _refuse(target, source, root)
+    check_output(target, manifest)
     on_step(Step("looking at the mirror", index.count()))
     memory = remembered(root, index, lock, on_step)
     told = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)

@@ -32,7 +32,7 @@ def test_manifests_are_valid(text):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "$ sedas-sync" in page.read_text()], ids=lambda p: p.stem)
-def test_commands_run_in_their_order(page, workspace):
+def test_commands_run_in_order(page, workspace):
     if "$ sedas-sync init" not in page.read_text():
         assert workspace.run("init").code == 0
     for kind, text in BLOCK.findall(page.read_text()):
@@ -41,8 +41,8 @@ def test_commands_run_in_their_order(page, workspace):
         for line in re.findall(r"^\$ (.*)$", text if kind == "console" else "", re.MULTILINE):
             if line.startswith("sedas-sync "):
                 ran = workspace.run(*shlex.split(line, comments=True)[1:])
-                told = re.search(r"# ends with (\d+)", line)
-                codes = (int(told[1]),) if told else (0, 3) if "--no-wait" in line else (0,)
+                expected = re.search(r"# ends with (\d+)", line)
+                codes = (int(expected[1]),) if expected else (0, 3) if "--no-wait" in line else (0,)
                 assert ran.code in codes, (line, ran.out, ran.err)
             elif page.parent.name == "tutorial":
                 subprocess.run(["bash", "-euc", line], cwd=workspace.path, check=True, timeout=60)
@@ -84,7 +84,7 @@ def shell_lines(page):
 
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize(("pending", "code"), [(False, 0), (True, 0)])
-def test_the_shell_of_the_ci_recipes_lives_with_pending_orders(workspace, sandbox, number, pending, code):
+def test_the_ci_recipes_accept_pending_orders(workspace, sandbox, number, pending, code):
     import os
     import sys
 
@@ -117,7 +117,7 @@ def test_the_shell_of_the_ci_recipes_lives_with_pending_orders(workspace, sandbo
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
-def test_the_shell_of_the_ci_recipes_passes_failures_on(workspace, number):
+def test_the_ci_recipes_pass_failures_on(workspace, number):
     import os
     import sys
 

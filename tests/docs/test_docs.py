@@ -31,6 +31,7 @@ def test_manifests_are_valid(text):
     assert manifest.datasets
 
 
+@pytest.mark.timeout(300)  # a page runs up to 25 commands, each a process
 @pytest.mark.parametrize("page", [page for page in PAGES if "$ sedas-sync" in page.read_text()], ids=lambda p: p.stem)
 def test_commands_run_in_order(page, workspace):
     if "$ sedas-sync init" not in page.read_text():

@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
 from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.archives.pool import ArchivePool
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Step, Summary

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sedas_sync.api import Mirror
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import TransferError
 from sedas_sync.manifest import parse

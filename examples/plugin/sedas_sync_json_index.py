@@ -1,7 +1,7 @@
-"""An archive type for sedas-sync: scenes listed in one JSON file, with links to their zips.
+"""A type of archive for sedas-sync: scenes listed in one JSON file, with links to their zips.
 
-The file is a list of objects with `id` and `url`. They may also have `start` (ISO 8601), `footprint` (WKT),
-`cloud_cover` (percent), `size` (bytes) and `sha256`.
+The file is a list of objects with `id` and `url`, and if known `start` (ISO 8601), `footprint` (WKT), `cloud_cover`
+(percent), `size` (bytes) and `sha256`.
 """
 
 import json
@@ -25,7 +25,7 @@ from sedas_sync.archives.plugin import (
 
 
 class JsonIndex:
-    orders = None  # no scene is ever offline
+    orders = None  # all scenes are online
 
     def __init__(self, url: str, only: str, timeout: float) -> None:
         self.identity = f"json-index {url}"
@@ -34,7 +34,7 @@ class JsonIndex:
     @cached_property
     def _scenes(self) -> dict[str, Scene]:
         try:
-            with urlopen(self._url, timeout=self._timeout) as answer:  # noqa: S310  # the manifest allows only http and https
+            with urlopen(self._url, timeout=self._timeout) as answer:  # noqa: S310  # the manifest allows no other scheme
                 rows = json.load(answer)
             scenes = [_scene(row) for row in rows if fnmatchcase(row["id"], self._only)]
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -42,7 +42,7 @@ class JsonIndex:
         return {scene.id: scene for scene in scenes}
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
-        # It may yield more than was asked for: sedas-sync applies every rule of the dataset again.
+        # Scenes that do not match are allowed, because the dataset's rules are applied again.
         yield from (s for s in self._scenes.values() if s.start is None or query.start <= s.start <= query.stop)
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
@@ -50,7 +50,7 @@ class JsonIndex:
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
         if refused is not None or scene.download_url is None:
-            raise ArchiveError(f"{scene.id}: the index has no other link for it")
+            raise ArchiveError(f"{scene.id}: the index has no other link")
         return Download(url=scene.download_url, size=scene.size, digest=scene.digest)
 
     def stop(self) -> None: ...
@@ -59,9 +59,9 @@ class JsonIndex:
 
 
 def _scene(row: dict) -> Scene:
-    facts = {key: row.get(key) for key in ("footprint", "cloud_cover", "size")}
+    metadata = {key: row.get(key) for key in ("footprint", "cloud_cover", "size")}
     start = datetime.fromisoformat(row["start"]) if row.get("start") else None
-    return Scene(id=row["id"], start=start, digest=row.get("sha256"), download_url=row["url"], **facts)
+    return Scene(id=row["id"], start=start, digest=row.get("sha256"), download_url=row["url"], **metadata)
 
 
 def open_archive(opening: Opening) -> JsonIndex:
@@ -72,5 +72,5 @@ def open_archive(opening: Opening) -> JsonIndex:
 TYPE = ArchiveType(
     name="json-index",
     opener=open_archive,
-    keys={"only": ArchiveKey(read=fields.text, about="a pattern that ids must match", default="*")},
+    keys={"only": ArchiveKey(read=fields.text, about="a pattern that ids have to match", default="*")},
 )

@@ -1,19 +1,20 @@
-"""A folder of this machine as an archive: scenes named `<id>.zip` at any depth, or another mirror.
+"""A local folder as an archive: files named `<id>.zip` at any depth, or another mirror.
 
-What another mirror's index remembers of a file (its facts, and the digest of its bytes) is taken from there, and so is
-which files make up a scene of several. Of other files their names say what they can; nobody knows their footprints
-then, and rules on AOIs let them pass. Symbolic links below the folder are not followed.
+If the folder is a mirror, its index gives the metadata and the checksums of its scenes, and which files make up a
+scene. Other files have only their names; without a footprint, they match every AOI. Symbolic links below the folder are
+not followed.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Orders, Warn
+from sedas_sync.archives.protocol import Orders, Warn
+from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.model.assets import paths_on_disk
@@ -33,32 +34,28 @@ from sedas_sync.planning.product_name import described
 from sedas_sync.planning.sources import product_id
 from sedas_sync.state.index import Index
 
-if TYPE_CHECKING:
-    from sedas_sync.archives.registry import Opening
-
-_ENDING = ".zip"
-_NOT_AS_REMEMBERED = "is not what its mirror's index says; it is passed over"
+_EXTENSION = ".zip"
+_NOT_IN_INDEX = "differs from its mirror's index; skipped"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Listing:
-    """What the folder held when it was looked through."""
+    """The scenes in the folder."""
 
-    scenes: Mapping[SceneId, Scene]
-    paths: Mapping[str, str]
-    """Of every file of theirs, by its link."""
-    warnings: tuple[str, ...]
+    scenes: dict[SceneId, Scene] = field(default_factory=dict)
+    scene_paths: dict[SceneId, str] = field(default_factory=dict)
+    link_paths: dict[str, str] = field(default_factory=dict)
+    """The path of each file, by its link."""
+    warnings: list[str] = field(default_factory=list)
 
 
 class DirectoryArchive:
-    """A folder of scenes.
-
-    It is looked through once, when it is first asked; what comes later is found by the next run.
+    """A folder of scenes. It is listed once, at the first call; later files are found by the next run.
 
     Args:
-        root: the folder; it may be a symbolic link itself.
-        how: how files are taken from it.
-        leave_out: a folder below it that is none of it, such as the mirror that is filled.
+        root: The folder; it may be a symbolic link.
+        how: How files are copied from it.
+        leave_out: A folder to ignore, such as the mirror itself.
     """
 
     orders: Orders | None = None
@@ -66,16 +63,18 @@ class DirectoryArchive:
     def __init__(self, root: Path, *, how: Taking = "auto", leave_out: Path | None = None) -> None:
         self._root = root.resolve()
         self._how = how
-        self._leave_out = _below(self._root, leave_out)
+        self._left_out: str | None = None
+        if leave_out is not None and leave_out.resolve().is_relative_to(self._root):
+            self._left_out = leave_out.resolve().relative_to(self._root).as_posix()
         self._lock = threading.Lock()
         self._listed: _Listing | None = None
         self.identity = f"directory {self._root}"
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
-        """Yield every scene sensed in the time asked for, and those whose time is not known.
+        """Yield every scene acquired in the period of the query, and every scene without a time.
 
         Raises:
-            ArchiveError: the folder is not there, or cannot be read.
+            ArchiveError: The folder does not exist or cannot be read.
         """
         listing = self._listing()
         for warning in listing.warnings:
@@ -88,33 +87,33 @@ class DirectoryArchive:
             yield scene
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
-        """Yield the scenes of these ids that are in the folder.
+        """Yield the scenes with these ids that are in the folder.
 
         Raises:
-            ArchiveError: the folder is not there, or cannot be read.
+            ArchiveError: The folder does not exist or cannot be read.
         """
         del warn
-        asked = dict.fromkeys(ids)
-        if asked:
+        wanted = dict.fromkeys(ids)
+        if wanted:
             scenes = self._listing().scenes
-            yield from (scenes[scene_id] for scene_id in asked if scene_id in scenes)
+            yield from (scenes[scene_id] for scene_id in wanted if scene_id in scenes)
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
-        """Say which file it is.
+        """Return the local file of a scene.
 
         Raises:
-            ArchiveError: it is not there (any more), or was refused.
+            ArchiveError: The file does not exist (any more), or was refused.
         """
         listing = self._listing()
         known = scene
-        if scene.download_url not in listing.paths:
+        if scene.download_url not in listing.link_paths:
             known = listing.scenes.get(scene.id, scene)
-        # Which file of several is meant, the link alone can tell.
-        path = None if known.assets else listing.paths.get(known.download_url or "")
+        # If a scene has several files, only the link shows which one is meant.
+        path = None if known.assets else listing.link_paths.get(known.download_url or "")
         if path is None or safe_tree.stat(str(self._root), path) is None:
             raise ArchiveError(f"{scene.id}: is not in {self._root} any more")
         if refused is not None:
-            raise ArchiveError(f"{self._root}/{path}: was refused, and there is no other file of it")
+            raise ArchiveError(f"{self._root}/{path}: was refused, and the folder has no other file of this scene")
         return Download(
             url=(self._root / path).as_uri(),
             size=known.size,
@@ -123,10 +122,10 @@ class DirectoryArchive:
         )
 
     def stop(self) -> None:
-        """Nothing is under way for long."""
+        """Do nothing, because no call takes long."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
     def _listing(self) -> _Listing:
         with self._lock:
@@ -134,71 +133,75 @@ class DirectoryArchive:
                 if not self._root.is_dir():
                     raise ArchiveError(f"{self._root}: there is no such folder")
                 try:
-                    self._listed = self._look_through()
+                    self._listed = self._list()
                 except OSError as error:
                     raise ArchiveError(f"{error.filename or self._root}: cannot be read: {error.strerror}") from error
             return self._listed
 
-    def _look_through(self) -> _Listing:
-        held, warnings = self._remembered()
-        entries = {entry.path: entry for entry in safe_tree.scan(str(self._root)) if not self._is_left_out(entry.path)}
-        scenes: dict[SceneId, Scene] = {}
-        places: dict[SceneId, str] = {}
-        paths: dict[str, str] = {}
-        for holding in (one for one in held if one.files):
-            found = [entries.pop(path, None) for path in paths_on_disk(holding)]
-            if not all(map(_is_as_remembered, found, holding.files)):
-                if any(found):
-                    warnings.append(f"{holding.path}: {_NOT_AS_REMEMBERED}")
-                continue
-            scene = _folder_scene(self._root, holding)
-            scenes[scene.id], places[scene.id] = scene, holding.path
-            paths.update((asset.url or "", f"{holding.path}/{asset.name}") for asset in scene.assets)
-        known = {one.path: one for one in held if not one.files}
+    def _list(self) -> _Listing:
+        listing = _Listing()
+        indexed = self._indexed(listing)
+        entries = {entry.path: entry for entry in safe_tree.scan(str(self._root)) if not self._is_ignored(entry.path)}
+        for local in (local for local in indexed if local.files):
+            found = [entries.pop(path, None) for path in paths_on_disk(local)]
+            if all(map(_same_size, found, local.files)):
+                scene = _scene_of_folder(self._root, local)
+                listing.scenes[scene.id], listing.scene_paths[scene.id] = scene, local.path
+                for asset in scene.assets:
+                    listing.link_paths[asset.url or ""] = f"{local.path}/{asset.name}"
+            elif any(found):
+                listing.warnings.append(f"{local.path}: {_NOT_IN_INDEX}")
+        self._add_zips(listing, entries.values(), {local.path: local for local in indexed if not local.files})
+        return listing
+
+    def _add_zips(
+        self, listing: _Listing, entries: Iterable[safe_tree.TreeEntry], indexed: dict[str, LocalScene]
+    ) -> None:
         links = 0
-        for path, entry in sorted(entries.items()):
-            if not path.lower().endswith(_ENDING):
+        for entry in sorted(entries, key=lambda entry: entry.path):
+            path = entry.path
+            if not path.lower().endswith(_EXTENSION):
                 continue
             if not entry.is_file:
                 links += entry.is_symlink
                 continue
-            remembered = known.get(path)
-            if remembered is not None and remembered.size != entry.size:
-                warnings.append(f"{path}: {_NOT_AS_REMEMBERED}")
+            local = indexed.get(path)
+            if local is not None and local.size != entry.size:
+                listing.warnings.append(f"{path}: {_NOT_IN_INDEX}")
                 continue
-            scene = _scene(self._root, entry, remembered)
-            if scene.id in scenes:
-                warnings.append(f"{path}: {places[scene.id]} is the same scene, and is the one that is taken")
+            scene = _scene_of_zip(self._root, entry, local)
+            if scene.id in listing.scenes:
+                listing.warnings.append(f"{path}: skipped; {listing.scene_paths[scene.id]} is the same scene")
                 continue
-            scenes[scene.id], places[scene.id] = scene, path
-            paths[scene.download_url or ""] = path
+            listing.scenes[scene.id], listing.scene_paths[scene.id] = scene, path
+            listing.link_paths[scene.download_url or ""] = path
         if links:
             what = "1 symbolic link is" if links == 1 else f"{links} symbolic links are"
-            warnings.append(f"{self._root}: {what} not followed")
-        return _Listing(scenes, paths, tuple(warnings))
+            listing.warnings.append(f"{self._root}: {what} not followed")
 
-    def _is_left_out(self, path: str) -> bool:
-        # The state of a mirror that lies deeper holds partial and replaced files, which are nobody's scenes.
+    def _is_ignored(self, path: str) -> bool:
+        # The state folder of a mirror has partial and replaced files. A mirror may lie deeper in the folder.
         parts = path.split("/")
-        return safe_tree.STATE in parts or (self._leave_out is not None and path.startswith(f"{self._leave_out}/"))
+        return safe_tree.STATE in parts or (self._left_out is not None and path.startswith(f"{self._left_out}/"))
 
-    def _remembered(self) -> tuple[list[LocalScene], list[str]]:
-        """What the index knows, where the folder is a mirror."""
+    def _indexed(self, listing: _Listing) -> list[LocalScene]:
+        """Return the scenes in the index if the folder is a mirror."""
         try:
             with Index(self._root, write=False) as index:
-                return list(index.holdings()), []
+                return list(index.holdings())
         except SedasSyncError as error:
-            return [], [f"{error}; scenes are told by their names alone"]
+            listing.warnings.append(f"{error}; only the names of files are used")
+            return []
 
 
-def _scene(root: Path, entry: safe_tree.TreeEntry, holding: LocalScene | None) -> Scene:
+def _scene_of_zip(root: Path, entry: safe_tree.TreeEntry, local: LocalScene | None) -> Scene:
     scene = described(product_id(entry.path.rpartition("/")[2]))
-    if holding is not None:
-        scene = _by_facts(holding, scene)
+    if local is not None:
+        scene = _with_metadata(local, scene)
     return replace(
         scene,
         size=entry.size,
-        digest=None if holding is None else holding.sha256,
+        digest=None if local is None else local.sha256,
         download_url=(root / entry.path).as_uri(),
         assets=(),
         offline=None,
@@ -206,22 +209,22 @@ def _scene(root: Path, entry: safe_tree.TreeEntry, holding: LocalScene | None) -
     )
 
 
-def _folder_scene(root: Path, holding: LocalScene) -> Scene:
-    scene = _by_facts(holding, Scene(id=holding.id))
+def _scene_of_folder(root: Path, local: LocalScene) -> Scene:
+    scene = _with_metadata(local, Scene(id=local.id))
     keys = {asset.name: asset.key for asset in scene.assets}
     files = tuple(
         RemoteFile(
             name=file.name,
             key=keys.get(file.name, file.name),
-            url=(root / holding.path / file.name).as_uri(),
+            url=(root / local.path / file.name).as_uri(),
             size=file.size,
             digest=file.sha256,
         )
-        for file in holding.files
+        for file in local.files
     )
     return replace(
         scene,
-        size=holding.size,
+        size=local.size,
         digest=None,
         download_url=files[0].url,
         assets=files,
@@ -230,28 +233,23 @@ def _folder_scene(root: Path, holding: LocalScene) -> Scene:
     )
 
 
-def _by_facts(holding: LocalScene, plain: Scene) -> Scene:
+def _with_metadata(local: LocalScene, plain: Scene) -> Scene:
+    """Return the scene with the metadata of the index; `plain` with the index's id if it has none."""
     try:
-        return scene_from_metadata(holding.facts) if holding.facts != "{}" else replace(plain, id=holding.id)
+        return scene_from_metadata(local.facts) if local.facts != "{}" else replace(plain, id=local.id)
     except (ValueError, TypeError):
-        return replace(plain, id=holding.id)
+        return replace(plain, id=local.id)
 
 
-def _is_as_remembered(entry: safe_tree.TreeEntry | None, file: LocalFile) -> bool:
+def _same_size(entry: safe_tree.TreeEntry | None, file: LocalFile) -> bool:
     return entry is not None and entry.is_file and entry.size == file.size
 
 
-def _below(root: Path, inner: Path | None) -> str | None:
-    if inner is None or not inner.resolve().is_relative_to(root):
-        return None
-    return inner.resolve().relative_to(root).as_posix()
-
-
-def open_archive(opening: "Opening") -> DirectoryArchive:
-    """Open the folder that a manifest names; a relative one is found from the manifest.
+def open_archive(opening: Opening) -> DirectoryArchive:
+    """Open the folder that a manifest names. A relative path starts at the manifest.
 
     Raises:
-        ManifestError: it is the mirror itself.
+        ManifestError: It is the mirror itself.
     """
     root = opening.base / str(opening.config.options["path"])
     if opening.mirror is not None and opening.mirror.resolve() == root.resolve():

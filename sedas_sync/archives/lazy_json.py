@@ -1,4 +1,4 @@
-"""Fields of an answer that have no place of their own in a scene, kept as they came."""
+"""Fields of a catalogue's answer that a scene has no attribute for."""
 
 import json
 from collections.abc import ItemsView, Iterator, Mapping
@@ -8,15 +8,14 @@ import msgspec
 
 
 class LazyJson(Mapping[str, Any]):
-    """A mapping that is kept as JSON text: a catalogue of 100,000 scenes holds 100,000 of these, and few are read."""
+    """A mapping that is stored as JSON text, because a catalogue of 100,000 scenes has 100,000 and few are read."""
 
     __slots__ = ("_text",)
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         try:
             self._text = msgspec.json.encode(fields)
-        except UnicodeEncodeError:
-            # Half of a surrogate pair is no text, and archives are not to be trusted to send none.
+        except UnicodeEncodeError:  # an archive may send half of a surrogate pair
             self._text = json.dumps(fields, separators=(",", ":")).encode()
 
     def _fields(self) -> dict[str, Any]:
@@ -33,7 +32,7 @@ class LazyJson(Mapping[str, Any]):
         return len(self._fields())
 
     def items(self) -> ItemsView[str, Any]:
-        """All fields at once, read once."""
+        """Return all fields. Decodes the text once, not once for each field."""
         return self._fields().items()
 
     def __repr__(self) -> str:

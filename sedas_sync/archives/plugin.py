@@ -1,12 +1,12 @@
-"""All that a package needs which brings a type of archive; the names here stay.
+"""Everything that a package needs to add a type of archive. These names are stable.
 
-An entry point of the group `sedas_sync.archives`, named like the type, leads to an `ArchiveType`. Its `opener` takes an
-`Opening` and returns an object with the methods of `Archive`; it need not inherit from anything. `fields` has readers
-for keys of the manifest. Errors of the archive are raised as `ArchiveError`, credentials that it refuses as
-`AuthenticationError`, a search that did not find all as `IncompleteSearch`.
+An entry point in the group `sedas_sync.archives`, with the name of the type, refers to an `ArchiveType`. The type's
+`opener` takes an `Opening` and returns an object with the attributes and methods of `Archive`; it needs no base class.
+`fields` has functions that read keys of the manifest. An archive raises `ArchiveError` if it fails,
+`AuthenticationError` if it refuses the credentials, and `IncompleteSearch` if a search may have missed scenes.
 """
 
-from sedas_sync.archives import Archive, Orders, Warn
+from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields

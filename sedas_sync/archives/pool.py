@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from sedas_sync.archives import Archive, server_time_of
+from sedas_sync.archives.protocol import Archive, server_time_of
 from sedas_sync.archives.registry import TYPES, Opening, open_archive
 from sedas_sync.archives.replay import Recorder, write_head
 from sedas_sync.manifest import Manifest

@@ -1,7 +1,7 @@
-"""The types of archives that this installation knows: those built in, and those that other packages bring.
+"""Types of archives: the built-in ones, and those of other packages.
 
-A package brings one by an entry point of the group `sedas_sync.archives`, whose name is the type's and whose object is
-an `ArchiveType`. Packages are looked through only where a type is not built in, since that takes its time.
+A package adds a type with an entry point in the group `sedas_sync.archives`: its name is the type's name and its object
+is an `ArchiveType`. Packages are searched only if a type is not built in, because that search is slow.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.plugin_guard import GuardedArchive, guard
+from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.sedas import kind as sedas
 from sedas_sync.archives.stac import kind as stac
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, BrokenTypeError, flat_filters
-from sedas_sync.model.scene import Reach, Sensor
-from sedas_sync.net.credentials import VARIABLES as SEDAS_VARIABLES
+from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, BrokenTypeError
+from sedas_sync.model.scene import Reach
+from sedas_sync.net import credentials
+from sedas_sync.net.credentials import Credentials
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from sedas_sync.archives import Archive
-    from sedas_sync.net.credentials import Credentials
-
 GROUP = "sedas_sync.archives"
-"""The group of entry points by which packages bring types of archives."""
+"""The group of entry points with which packages add types of archives."""
 
-_OWED = ("identity", "orders", "find", "look_up", "locate", "stop", "close")
-"""What `sedas_sync.archives.Archive` promises."""
+_REQUIRED = ("identity", "orders", "find", "look_up", "locate", "stop", "close")
+"""The attributes and methods of `Archive`."""
 
 
 def _utc_now() -> datetime:
@@ -40,42 +41,40 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What an archive is opened with: its table of the manifest, and the world around it."""
+    """What the opener of an archive type receives: the archive's table of the manifest, and its environment."""
 
     config: ArchiveConfig
-    """Its own keys are in `options`."""
+    """Its `options` has the keys that only this type has."""
     kind: ArchiveType
     key: str = "archive"
-    """Its key in the manifest."""
+    """The archive's key in the manifest."""
     base: Path = field(default_factory=Path)
-    """The manifest's folder, which relative paths start from."""
+    """The manifest's folder. Relative paths start here."""
     transfer: TransferConfig = field(default_factory=TransferConfig)
-    """Retries and timeouts are for calls of its API too."""
+    """Its retries and timeouts apply to API calls too."""
     clock: Callable[[], datetime] = _utc_now
-    """Gives the present instant, UTC."""
+    """Returns the current time, UTC."""
     prompt: bool = False
-    """Whether a person may be asked for credentials."""
+    """Whether to ask the user for credentials on the terminal."""
     mirror: Path | None = None
-    """The folder that is filled."""
+    """The folder of the mirror."""
     alone: bool = True
-    """Whether it is the only host of its type: environment variables name no host, and belong to one only."""
+    """Whether the manifest has no other host of this type. If it has, environment variables cannot name one of them."""
     stack: ExitStack = field(default_factory=ExitStack)
-    """Closes what the archive needs besides itself, after it."""
+    """Closes what the archive needs, after the archive."""
 
-    def credentials(self, host: str | None = None, *, also: Iterable[str] = ()) -> "Credentials":
-        """Find the user name and the password for a host, by default that of the archive's address.
+    def credentials(self, host: str | None = None, *, also: Iterable[str] = ()) -> Credentials:
+        """Find the user name and the password for a host.
 
-        A token that they give may go on to `may_go_to(config.trusted_hosts)` of what is returned, and to no more.
+        A token that they give may go to `may_go_to(config.trusted_hosts)` of the result, and to no other host.
 
         Args:
-            host: where they are sent.
-            also: further hosts that the login involves, such as one that only gives tokens.
+            host: Where they are sent; by default the host of the archive's address.
+            also: Further hosts that take part in the login, such as one that only issues tokens.
 
         Raises:
-            AuthenticationError: there are none, or none for these hosts; the message says where they were looked for.
+            AuthenticationError: There are none for these hosts; the message says where they were looked for.
         """
-        from sedas_sync.net import credentials  # noqa: PLC0415  # only where somebody logs in
-
         return credentials.find(
             host or urlsplit(self.config.url or "").hostname or "",
             prompt=self.prompt,
@@ -85,70 +84,41 @@ class Opening:
         )
 
 
-_SEDAS_FILTER_SENSORS: Mapping[str, Sensor] = {
-    "opticalProductType": "optical",
-    "maxCloudPercent": "optical",
-    "minCloudPercent": "optical",
-    "sarProductType": "sar",
-    "polarisation": "sar",
-}
-"""Filters that act on one class of sensor only (geocento/SEDAS-issues 12, 42 and 65)."""
+_DIRECTORY = ArchiveType(
+    name="directory",
+    opener="sedas_sync.archives.directory:open_archive",
+    place="path",
+    # The checksums in a mirror's index are those of its files, so a difference is always an error.
+    filehash="enforce",
+    keys={
+        "path": ArchiveKey(
+            read=fields.text,
+            about="the folder, relative to the manifest",
+            required=True,
+            schema={"type": "string"},
+        ),
+        "link": ArchiveKey(
+            read=fields.choice("auto", "hard", "reflink", "copy"),
+            about="how files are taken from it",
+            default="auto",
+            selects=False,
+            schema={"enum": ["auto", "hard", "reflink", "copy"]},
+        ),
+    },
+)
 
 BUILT_IN: Mapping[str, ArchiveType] = {
-    kind.name: kind
-    for kind in (
-        ArchiveType(
-            name="sedas",
-            opener="sedas_sync.archives.sedas.archive:open_archive",
-            url="https://geobrowser.satapps.org/api/",
-            # The service's bytes come from another host than its API (seen in saved answers of 2019 and 2020).
-            trusted_hosts=("*.satapps.org",),
-            variables=SEDAS_VARIABLES,
-            filters=flat_filters,
-            filter_sensors=_SEDAS_FILTER_SENSORS,
-        ),
-        ArchiveType(
-            name="sandbox",
-            opener="sedas_sync.archives.sandbox:open_archive",
-            place=None,
-            filters=flat_filters,
-            filter_sensors=_SEDAS_FILTER_SENSORS,
-        ),
-        cdse.KIND,
-        ArchiveType(
-            name="directory",
-            opener="sedas_sync.archives.directory:open_archive",
-            place="path",
-            # What an index says of bytes is of the file itself, never of something that was packed otherwise.
-            filehash="enforce",
-            keys={
-                "path": ArchiveKey(
-                    read=fields.text,
-                    about="the folder, relative to the manifest",
-                    required=True,
-                    schema={"type": "string"},
-                ),
-                "link": ArchiveKey(
-                    read=fields.choice("auto", "hard", "reflink", "copy"),
-                    about="how files are taken from it",
-                    default="auto",
-                    selects=False,
-                    schema={"enum": ["auto", "hard", "reflink", "copy"]},
-                ),
-            },
-        ),
-        stac.KIND,
-    )
+    kind.name: kind for kind in (sedas.KIND, sedas.SANDBOX_KIND, cdse.KIND, _DIRECTORY, stac.KIND)
 }
-"""By name. A type's module is imported when one is opened, so nothing here may import it."""
+"""By name. The module of an archive is imported when one of its type is opened."""
 
 
 class Types(Mapping[str, ArchiveType]):
-    """All types of archives, by name; a package that brings one is imported when its type is asked for.
+    """All types of archives by name. A package is imported when its type is looked up.
 
     Args:
-        built_in: those that need no looking for.
-        entry_points: finds those of other packages.
+        built_in: The types that need no package.
+        entry_points: Returns the entry points of packages.
     """
 
     def __init__(
@@ -158,35 +128,34 @@ class Types(Mapping[str, ArchiveType]):
     ) -> None:
         self._known = dict(built_in)
         self._built_in = frozenset(built_in)
-        self._entry_points = entry_points or _entry_points
-        self._found: list[EntryPoint] | None = None
+        self._list_entry_points = entry_points or _entry_points
+        self._listed: list[EntryPoint] | None = None
 
     def __getitem__(self, name: str) -> ArchiveType:
         """Return a type.
 
         Raises:
-            KeyError: there is none of this name.
-            BrokenTypeError: a package brings it, and it cannot be used.
+            KeyError: There is no type with this name.
+            BrokenTypeError: A package provides it but it cannot be used.
         """
         if name not in self._known:
-            self._known[name] = _load(name, [point for point in self._brought() if point.name == name])
+            self._known[name] = _load(name, [point for point in self._packages() if point.name == name])
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:
-        brought = {point.name for point in self._brought()}
-        return iter(sorted(self._built_in | brought))
+        return iter(sorted(self._built_in | {point.name for point in self._packages()}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _brought(self) -> "list[EntryPoint]":
-        if self._found is None:
-            self._found = self._entry_points()
-        return self._found
+    def _packages(self) -> "list[EntryPoint]":
+        if self._listed is None:
+            self._listed = self._list_entry_points()
+        return self._listed
 
 
 def _entry_points() -> "list[EntryPoint]":
-    from importlib.metadata import entry_points  # noqa: PLC0415  # slow to import, and most types are built in
+    from importlib.metadata import entry_points  # noqa: PLC0415  # 20 ms, and most types are built in
 
     return list(entry_points(group=GROUP))
 
@@ -194,19 +163,19 @@ def _entry_points() -> "list[EntryPoint]":
 def _load(name: str, points: "list[EntryPoint]") -> ArchiveType:
     if not points:
         raise KeyError(name)
-    brought_by = sorted({f"{_package(point)} ({point.value})" for point in points})
-    if len(brought_by) > 1:
-        raise BrokenTypeError(f"is brought by {' and by '.join(brought_by)}; uninstall all but one")
+    packages = sorted({f"{_package(point)} ({point.value})" for point in points})
+    if len(packages) > 1:
+        raise BrokenTypeError(f"is provided by {' and by '.join(packages)}; uninstall all but one")
     try:
         kind = points[0].load()
-    except Exception as error:  # a foreign package may raise anything, and none of it is our traceback
+    except Exception as error:  # the package may raise anything
         raise BrokenTypeError(
-            f"is brought by {brought_by[0]}, which cannot be imported: {type(error).__name__}: {error}"
+            f"is provided by {packages[0]}, which cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(kind, ArchiveType):
-        raise BrokenTypeError(f"is brought by {brought_by[0]}, which is no ArchiveType but {type(kind).__name__}")
+        raise BrokenTypeError(f"is provided by {packages[0]}, which is not an ArchiveType but {type(kind).__name__}")
     if kind.name != name:
-        raise BrokenTypeError(f"is brought by {brought_by[0]}, whose ArchiveType is named {kind.name!r}")
+        raise BrokenTypeError(f"is provided by {packages[0]}, whose ArchiveType is named {kind.name!r}")
     return kind
 
 
@@ -214,44 +183,37 @@ def _package(point: "EntryPoint") -> str:
     return point.dist.name if point.dist is not None else "a package"
 
 
-def open_archive(opening: Opening) -> "Archive":
+def open_archive(opening: Opening) -> Archive:
     """Open an archive; `opening.stack` closes it.
 
-    Args:
-        opening: made by `sedas_sync.api`.
-
     Raises:
-        AuthenticationError: there are no credentials for it.
-        ArchiveError: the package that brings its type failed.
-        ManifestError: its type is brought by a package that does not do what it must.
+        AuthenticationError: There are no credentials for it.
+        ArchiveError: The package of its type failed.
+        ManifestError: The package of its type cannot be used.
     """
+    name = f"the archive {opening.key!r} of type {opening.kind.name}"
     opener = opening.kind.opener
     if isinstance(opener, str):
         module, _, function = opener.partition(":")
         try:
             opener = getattr(import_module(module), function)
         except (ImportError, AttributeError) as error:
-            raise ManifestError(
-                f"the archive {opening.key!r} of type {opening.kind.name} cannot be opened: {error}"
-            ) from error
+            raise ManifestError(f"{name} cannot be opened: {error}") from error
+    archive: Archive
     if opening.kind.name in BUILT_IN:
-        built_in: Archive = opener(opening)
-        opening.stack.callback(built_in.close)
-        return built_in
-    from sedas_sync.archives.plugin_guard import GuardedArchive, guard  # noqa: PLC0415  # only packages need it
-
-    with guard(opening.kind.name, "its opener"):
         archive = opener(opening)
-    missing = [name for name in _OWED if not hasattr(archive, name)]
-    if missing:
-        raise ManifestError(
-            f"the archive {opening.key!r} of type {opening.kind.name} is none: what its package opens "
-            f"({type(archive).__name__}) lacks {', '.join(missing)}"
-        )
-    reach = Reach(api=opening.config.url or "", trusted_hosts=opening.config.trusted_hosts)
-    guarded = GuardedArchive(archive, opening.kind.name, reach)
-    opening.stack.callback(guarded.close)
-    return guarded
+    else:
+        with guard(opening.kind.name, "its opener"):
+            opened = opener(opening)
+        missing = [attribute for attribute in _REQUIRED if not hasattr(opened, attribute)]
+        if missing:
+            raise ManifestError(
+                f"{name} cannot be used: the {type(opened).__name__} that its package opens lacks {', '.join(missing)}"
+            )
+        reach = Reach(api=opening.config.url or "", trusted_hosts=opening.config.trusted_hosts)
+        archive = GuardedArchive(opened, opening.kind.name, reach)
+    opening.stack.callback(archive.close)
+    return archive
 
 
 TYPES = Types()

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.files.integrity import algorithm
 from sedas_sync.manifest.tables import TransferConfig

@@ -1,8 +1,8 @@
-"""A recorded catalogue: what an archive answered, kept in a file, and an archive that answers from it.
+"""Records of an archive's answers, and an archive that answers from a record.
 
-For reviewing a change of a manifest without network or account: the record is made where the account is, the plan from
-it anywhere. JSON Lines: a head with the instant, then one line for each question with its answer. Links are left out;
-whether a scene was online is kept.
+With a record, a change of a manifest can be reviewed without network and account. The record is JSON Lines: a header
+with the time, then one line for each query with its answer. Links are left out because they expire; whether a scene was
+online is kept.
 """
 
 import json
@@ -12,26 +12,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
+import msgspec
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive, Orders, Warn, connections_of, server_time_of
+from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.scene import Download, Query, Scene
 
 VERSION = 1
 _ONLINE = "recorded:"
-"""Stands for a link, which would not last."""
-_LIMITS = ("satellite", "source_group", "product_type", "orbit_direction", "relative_orbit")
+"""The start of the link of an online scene, in place of the real link."""
+_EQUAL = ("satellite", "source_group", "product_type", "orbit_direction", "relative_orbit")
+"""Restrictions of a query that allow one value."""
 
 
 class Recorder:
-    """Writes down every question and its answer on the way through.
+    """An archive that writes each query and its answer to a record.
 
     Args:
-        archive: answers.
-        key: its key in the manifest.
-        out: open for writing text.
+        archive: The archive that answers.
+        key: Its key in the manifest.
+        out: Where to write, open for text.
     """
 
     def __init__(self, archive: Archive, key: str, out: IO[str]) -> None:
@@ -44,32 +46,35 @@ class Recorder:
         self.connections = connections_of(archive)
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
-        """Yield what the archive does, and write it down when it is all there."""
-        yield from self._noted({"find": _query_data(query)}, lambda told: self._archive.find(query, warn=told), warn)
+        """Yield the scenes that the archive finds, then record them."""
+        question = {"find": msgspec.to_builtins(query, enc_hook=dict)}
+        return self._recorded(question, lambda warn: self._archive.find(query, warn=warn), warn)
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
-        """Yield what the archive does, and write it down when it is all there."""
-        asked = list(ids)
-        yield from self._noted({"look_up": asked}, lambda told: self._archive.look_up(asked, warn=told), warn)
+        """Yield the scenes that the archive looks up, then record them."""
+        wanted = list(ids)
+        return self._recorded({"look_up": wanted}, lambda warn: self._archive.look_up(wanted, warn=warn), warn)
 
-    def _noted(self, question: dict[str, Any], ask: Callable[[Warn], Iterator[Scene]], warn: Warn) -> Iterator[Scene]:
+    def _recorded(
+        self, question: dict[str, Any], ask: Callable[[Warn], Iterator[Scene]], warn: Warn
+    ) -> Iterator[Scene]:
         scenes: list[Scene] = []
         warnings: list[str] = []
+        error: str | None = None
 
-        def told(warning: str) -> None:
+        def record_warning(warning: str) -> None:
             warnings.append(warning)
             warn(warning)
 
-        error: str | None = None
         try:
-            for scene in ask(told):
+            for scene in ask(record_warning):
                 scenes.append(scene)
                 yield scene
-        except ArchiveError as failed:
-            error = str(failed)
+        except ArchiveError as failure:
+            error = str(failure)
             raise
         finally:
-            answer = {
+            line = {
                 "archive": self._key,
                 "identity": self.identity,
                 **question,
@@ -78,15 +83,15 @@ class Recorder:
                 "error": error,
             }
             with self._lock:
-                self._out.write(json.dumps(answer) + "\n")
+                self._out.write(json.dumps(line) + "\n")
 
     @property
     def server_time(self) -> datetime | None:
-        """What the clock of the archive's server shows now."""
+        """The current time of the archive's server."""
         return server_time_of(self._archive)
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
-        """Ask the archive."""
+        """Return the link that the archive gives."""
         return self._archive.locate(scene, refused=refused)
 
     def stop(self) -> None:
@@ -99,88 +104,110 @@ class Recorder:
 
 
 def write_head(out: IO[str], now: datetime) -> None:
-    """Begin a record: relative dates will be counted from this instant."""
+    """Write the header of a record. Relative dates of the manifest count from this time."""
     out.write(json.dumps({"sedas_sync_record": VERSION, "now": now.isoformat()}) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _RecordedAnswer:
     query: Query | None
+    """None if it is the answer to a look-up."""
     scenes: tuple[Scene, ...]
     warnings: tuple[str, ...]
     error: str | None
 
 
 class Record:
-    """A record that has been read."""
+    """A record that has been read.
+
+    Args:
+        now: The time of the record.
+        answers: By the archive's key.
+        identities: By the archive's key.
+    """
 
     def __init__(
-        self, now: datetime, answers: Mapping[str, tuple[_Answer, ...]], identities: Mapping[str, str]
+        self, now: datetime, answers: Mapping[str, list[_RecordedAnswer]], identities: Mapping[str, str]
     ) -> None:
         self.now = now
         self._answers = answers
         self._identities = identities
 
     def archive(self, key: str) -> "Replay":
-        """The archive that the manifest names so, as it was recorded."""
-        return Replay(key, self._answers.get(key, ()), self._identities.get(key))
+        """Return the recorded archive that has a key in the manifest."""
+        return Replay(key, self._answers.get(key, []), self._identities.get(key))
 
 
 def read_record(lines: Iterable[str], source: str) -> Record:
     """Read a record.
 
+    Args:
+        lines: Its lines.
+        source: Its file, for error messages.
+
     Raises:
-        ManifestError: it is none, or of a version this program does not know.
+        ManifestError: It is not a record, or this program does not know its version.
     """
+    answers: dict[str, list[_RecordedAnswer]] = {}
+    identities: dict[str, str] = {}
     try:
         head, *rest = (json.loads(line) for line in lines)
         if head["sedas_sync_record"] != VERSION:
             raise ManifestError(
-                f"{source}: a record of version {head['sedas_sync_record']}, this program reads {VERSION}"
+                f"{source}: this is a record of version {head['sedas_sync_record']}, but this program reads {VERSION}"
             )
-        answers: dict[str, list[_Answer]] = {}
-        identities: dict[str, str] = {}
         for line in rest:
             if "identity" in line:
                 identities[line["archive"]] = str(line["identity"])
-            answers.setdefault(line["archive"], []).append(_answer(line))
+            answers.setdefault(line["archive"], []).append(_recorded_answer(line))
         now = datetime.fromisoformat(head["now"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ManifestError(f"{source}: is no record; `plan --record FILE` makes one") from None
-    return Record(now, {key: tuple(items) for key, items in answers.items()}, identities)
+        raise ManifestError(f"{source}: this is not a record; `plan --record FILE` makes one") from None
+    return Record(now, answers, identities)
 
 
-def _answer(line: dict[str, Any]) -> _Answer:
+def _recorded_answer(line: dict[str, Any]) -> _RecordedAnswer:
     scenes = []
     for item in line["scenes"]:
         online = item.pop("online")
         scenes.append(replace(scene_from_metadata(item), download_url=_ONLINE + item["id"] if online else None))
-    query = _query_of(line["find"]) if "find" in line else None
-    return _Answer(query, tuple(scenes), tuple(line["warnings"]), line["error"])
+    query = None
+    if "find" in line:
+        query = msgspec.convert(line["find"], Query)
+        query = replace(query, filters=_with_tuples(query.filters))
+    return _RecordedAnswer(query, tuple(scenes), tuple(line["warnings"]), line["error"])
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return JSON data with tuples for lists, as the filters of a manifest have them."""
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 class Replay:
     """An archive that answers from a record.
 
-    A question that was recorded gets its answer; a narrower one gets the answer of a recorded one that holds it, since
-    answers may hold more than was asked for. Anything else is an `IncompleteSearch`: the record cannot know.
+    A recorded query gets its answer. A narrower query gets the answer of a recorded query that includes it, because
+    answers may have more scenes than match. Any other query is an `IncompleteSearch`.
 
-    It goes by the name of the archive that was recorded, since held files are measured only by the archive they are of.
+    Its identity is that of the recorded archive, so that local scenes are compared with the archive they came from.
     """
 
     orders: Orders | None = None
 
-    def __init__(self, key: str, answers: tuple[_Answer, ...], identity: str | None = None) -> None:
+    def __init__(self, key: str, answers: Iterable[_RecordedAnswer], identity: str | None = None) -> None:
         self.identity = identity or f"recorded {key}"
-        self._answers = answers
+        self._answers = tuple(answers)
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
-        """Yield the recorded answer to this question, or to one that holds it."""
-        covering = [answer for answer in self._answers if answer.query is not None and _holds(answer.query, query)]
-        best = min(covering, key=lambda answer: answer.error is not None, default=None)
+        """Yield the recorded answer to this query, or to one that includes it."""
+        matching = [answer for answer in self._answers if answer.query is not None and _includes(answer.query, query)]
+        best = min(matching, key=lambda answer: answer.error is not None, default=None)
         if best is None:
             raise IncompleteSearch(
-                "the record holds no answer to this question: it reaches beyond what was recorded; record it again"
+                "the record has no answer to this query because the query asks for more than was recorded; "
+                "make a new record"
             )
         for warning in best.warnings:
             warn(warning)
@@ -189,79 +216,48 @@ class Replay:
             raise IncompleteSearch(f"when it was recorded: {best.error}")
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
-        """Yield what was recorded of these scenes, by whatever question."""
+        """Yield the scenes with these ids from all recorded answers."""
         del warn
         known = {scene.id: scene for answer in self._answers for scene in answer.scenes}
         yield from (known[scene_id] for scene_id in ids if scene_id in known)
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
-        """There is nothing to fetch from a record."""
+        """Raise an error, because a record has no links."""
         del refused
-        raise ArchiveError(f"{scene.id}: a record has no bytes")
+        raise ArchiveError(f"{scene.id}: a record has no files to download")
 
     def stop(self) -> None:
-        """Nothing is under way."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
-def _holds(recorded: Query, asked: Query) -> bool:
-    """Whether everything that answers `asked` was in the answer to `recorded`."""
-    if not (recorded.start <= asked.start and asked.stop <= recorded.stop):
+def _includes(recorded: Query, query: Query) -> bool:
+    """Return whether all scenes that match `query` also match `recorded`."""
+    if not (recorded.start <= query.start and query.stop <= recorded.stop):
         return False
-    if recorded.sensor not in ("all", asked.sensor) or not set(recorded.polarisation) <= set(asked.polarisation):
+    if recorded.sensor not in ("all", query.sensor) or not set(recorded.polarisation) <= set(query.polarisation):
         return False
-    if any(getattr(recorded, name) not in (None, getattr(asked, name)) for name in _LIMITS):
+    if any(getattr(recorded, name) not in (None, getattr(query, name)) for name in _EQUAL):
         return False
-    if recorded.tile and not (asked.tile and set(asked.tile) <= set(recorded.tile)):
+    if recorded.tile and not (query.tile and set(query.tile) <= set(recorded.tile)):
         return False
-    if any(asked.filters.get(name) != value for name, value in recorded.filters.items()):
+    if any(query.filters.get(name) != value for name, value in recorded.filters.items()):
         return False
-    if not _at_most(recorded.max_cloud_cover, asked.max_cloud_cover):
+    if recorded.max_cloud_cover is not None and not _at_most(query.max_cloud_cover, recorded.max_cloud_cover):
         return False
-    if recorded.aoi == asked.aoi:
-        least, wanted = recorded.min_aoi_coverage, asked.min_aoi_coverage
-        return least is None or (wanted is not None and least <= wanted)
-    # Coverage is of the AOI that was asked for: figures for another one say nothing.
-    return recorded.min_aoi_coverage is None and _covers(recorded.aoi, asked.aoi)
+    if recorded.aoi == query.aoi:
+        return recorded.min_aoi_coverage is None or _at_most(recorded.min_aoi_coverage, query.min_aoi_coverage)
+    # A coverage is a share of the query's own AOI, so it says nothing about another AOI.
+    return recorded.min_aoi_coverage is None and _covers(recorded.aoi, query.aoi)
 
 
-def _at_most(recorded: float | None, asked: float | None) -> bool:
-    return recorded is None or (asked is not None and asked <= recorded)
+def _at_most(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and value <= limit
 
 
 def _covers(outer: str, inner: str) -> bool:
-    import shapely  # noqa: PLC0415  # slow to import, and only needed where an AOI has changed
+    import shapely  # noqa: PLC0415  # slow to import, and only needed if an AOI has changed
 
     return bool(shapely.from_wkt(outer).covers(shapely.from_wkt(inner)))
-
-
-def _query_data(query: Query) -> dict[str, Any]:
-    data: dict[str, Any] = {}
-    for name in Query.__struct_fields__:
-        value = getattr(query, name)
-        data[name] = value.isoformat() if isinstance(value, datetime) else value
-    return {**data, "filters": _thawed(query.filters)}
-
-
-def _thawed(value: Any) -> Any:
-    """A tree of frozen mappings as JSON data."""
-    if isinstance(value, Mapping):
-        return {name: _thawed(item) for name, item in value.items()}
-    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _frozen(value: Any) -> Any:
-    """JSON data as a manifest's filters have it."""
-    if isinstance(value, dict):
-        return {name: _frozen(item) for name, item in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-def _query_of(data: dict[str, Any]) -> Query:
-    values = {name: data[name] for name in Query.__struct_fields__ if name in data}
-    for name in ("start", "stop"):
-        values[name] = datetime.fromisoformat(values[name])
-    values.update({name: tuple(values[name]) for name in ("polarisation", "tile") if name in values})
-    return Query(**{**values, "filters": _frozen(values["filters"])})

@@ -1,18 +1,13 @@
-"""The sandbox as a type of archive: a server inside the process, and the SeDAS client connected to it."""
+"""The sandbox as a type of archive: a server in this process, and the SeDAS client connected to it."""
 
-from typing import TYPE_CHECKING
-
+from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.registry import Opening
+from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.sandbox.server import Sandbox
 
-if TYPE_CHECKING:
-    from sedas_sync.archives import Archive
-    from sedas_sync.archives.registry import Opening
 
-
-def open_archive(opening: "Opening") -> "Archive":
-    """Start a sandbox and open it; its port is not part of its identity."""
-    from sedas_sync.archives.sedas.archive import SedasArchive  # noqa: PLC0415  # the server alone needs no client
-
+def open_archive(opening: Opening) -> Archive:
+    """Start a sandbox and open it. Its port changes, so it is not part of the identity."""
     sandbox = opening.stack.enter_context(Sandbox(clock=lambda: opening.clock().timestamp()))
     return SedasArchive(
         sandbox.url,

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Failure

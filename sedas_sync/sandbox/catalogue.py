@@ -16,8 +16,9 @@ from urllib.parse import quote
 import numpy as np
 import shapely
 
+from sedas_sync.model.satellites import group_of
 from sedas_sync.sandbox.product import Spec, spec_of
-from sedas_sync.sandbox.search import BadRequestError, Facts, Search, coverage, instant
+from sedas_sync.sandbox.search import BadRequestError, Facts, Search, coverage, posix_time
 
 ORIGIN = "{{origin}}"
 """Placeholder for the scheme, host and port of the sandbox."""
@@ -83,20 +84,6 @@ def quicklook_link(scene: str) -> str:
 def thumbnail_link(scene: str) -> str:
     """Return the placeholder address of the small picture."""
     return f"{ORIGIN}/qls/qlmgr.php?sceneid={quote(scene, safe='')}"
-
-
-_GROUPS = (
-    ("Sentinel-1", "S1"),
-    ("Sentinel-2", "S2"),
-    ("Pleiades", "Pleiades"),
-    ("SPOT", "SPOT"),
-    ("NovaSAR", "NovaSAR"),
-)
-
-
-def group_of(satellite: str) -> str:
-    """Return the source group of a satellite by the start of its name; the name itself if unknown."""
-    return next((group for prefix, group in _GROUPS if satellite.startswith(prefix)), satellite)
 
 
 class _Hits(Sequence[Hit]):
@@ -179,7 +166,7 @@ class RowCatalogue:
         first, last = np.searchsorted(self._ages, (-search.stop, -search.start + 1))
         timeless = np.searchsorted(self._ages, -_NEVER)
         candidates = np.concatenate((np.arange(first, last), np.arange(timeless, len(self._ages))))
-        fits = np.array([search.admits(kind) for kind in self._kinds], dtype=bool)[self._kind[candidates]]
+        fits = np.array([search.matches(kind) for kind in self._kinds], dtype=bool)[self._kind[candidates]]
         over, percent = self._place(search)
         if over is not None:
             fits &= over[self._which[candidates]]
@@ -289,7 +276,7 @@ def _text(value: object) -> str | None:
 
 def _start(row: Mapping[str, Any]) -> int:
     try:
-        return instant(row.get("start"))
+        return posix_time(row.get("start"))
     except BadRequestError:
         return _NEVER
 
@@ -301,7 +288,7 @@ def _facts(row: Mapping[str, Any]) -> Facts:
     return Facts(
         "SAR" if row.get("sensorType") == "SAR" else "Optical",
         satellite,
-        group_of(satellite),
+        group_of(satellite) or satellite,
         _text(row.get("productType")),
         _text(row.get("orbitDirection")),
         _text(row.get("polarisation")),

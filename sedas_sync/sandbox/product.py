@@ -216,14 +216,14 @@ def _optical(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
     yield f"{name}-ql.jpg", picture(spec)
 
 
-def _compact(instant: str) -> str:
-    return _UNSAFE.sub("", instant.replace("-", "").replace(":", "").removesuffix("Z"))
+def _compact(when: str) -> str:
+    return _UNSAFE.sub("", when.replace("-", "").replace(":", "").removesuffix("Z"))
 
 
-def _date(instant: str) -> tuple[int, int, int, int, int, int]:
+def _date(when: str) -> tuple[int, int, int, int, int, int]:
     """Return a time as `ZipInfo` takes it; the start of 1980 if the text is not a time."""
     try:
-        time = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007  # zips have no time zone
+        time = datetime.strptime(when, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007  # zips have no time zone
     except ValueError:
         return 1980, 1, 1, 0, 0, 0
     return min(max(time.year, 1980), 2107), time.month, time.day, time.hour, time.minute, time.second

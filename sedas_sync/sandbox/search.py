@@ -15,7 +15,7 @@ Sensor = Literal["Optical", "SAR"]
 
 CHANNELS = ("HH", "HV", "VH", "VV")
 
-_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z")
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z")
 _AOI = re.compile(r"\s*POLYGON\s*\(", re.IGNORECASE)
 _ENUMS: Mapping[str, tuple[str, ...]] = {
     "opticalProductType": ("ALL", "L1C", "ARD", "L3"),
@@ -63,7 +63,7 @@ class Search:
     direction: str | None = None
     channels: frozenset[str] = frozenset()
 
-    def admits(self, facts: Facts) -> bool:
+    def matches(self, facts: Facts) -> bool:
         """Return whether a scene passes every filter except those of time and place.
 
         Filters on cloud and optical type apply to optical scenes only, those on polarisation and SAR type to SAR
@@ -82,13 +82,13 @@ class Search:
         return self.channels <= has and self.sar_type in (None, facts.product_type)
 
 
-def instant(text: object) -> int:
+def posix_time(text: object) -> int:
     """Return the POSIX seconds of `2019-05-06T11:06:21Z`.
 
     Raises:
         BadRequestError: The text has another form, or the date does not exist.
     """
-    match = _INSTANT.fullmatch(text) if isinstance(text, str) else None
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
     if match:
         year, month, day, hour, minute, second = map(int, match.groups())
         try:
@@ -113,7 +113,7 @@ def parse_search(body: object) -> Search:
     _refuse_unknown("ProductFilters", filters, (*_ENUMS, *_PERCENTS, "polarisation"))
     enums = {name: _enum(filters.get(name), allowed) for name, allowed in _ENUMS.items()}
     percents = {name: _percent(filters.get(name)) for name in _PERCENTS}
-    start, stop = instant(body.get("start")), instant(body.get("stop"))
+    start, stop = posix_time(body.get("start")), posix_time(body.get("stop"))
     if stop < start:
         raise BadRequestError("The stop date lies before the start date")
     wkt = body.get("aoiWKT")

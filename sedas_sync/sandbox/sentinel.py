@@ -19,7 +19,7 @@ from sedas_sync.sandbox.catalogue import Hit, download_link, quicklook_link, thu
 from sedas_sync.sandbox.frames import DAY, SATELLITES, Frame, load_frames
 from sedas_sync.sandbox.product import Spec, digest
 from sedas_sync.sandbox.recordings import Recording, archived_only, hash_of, recordings
-from sedas_sync.sandbox.search import BadRequestError, Search, coverage, instant
+from sedas_sync.sandbox.search import BadRequestError, Search, coverage, posix_time
 
 FIRST = 1_546_300_800
 """The archive starts at 2019-01-01T00:00:00Z."""
@@ -48,7 +48,7 @@ class SentinelCatalogue:
             _hit(recording)
             for frame in _over(search)
             for recording in recordings(frame, *(planned if frame.planned else recorded))
-            if search.admits(recording.facts)
+            if search.matches(recording.facts)
         ]
         hits.sort(key=lambda hit: (-hit.start, hit.id))
         return hits
@@ -70,7 +70,7 @@ class SentinelCatalogue:
             return None
         short, year, month, hour, minute, second = match.groups()
         try:
-            start = instant(f"{year}-{month}-{hour}:{minute}:{second}Z")
+            start = posix_time(f"{year}-{month}-{hour}:{minute}:{second}Z")
         except BadRequestError:  # a date that does not exist
             return None
         if not FIRST <= start <= _archive_end(now):
@@ -183,7 +183,7 @@ def _over(search: Search) -> Iterator[Frame]:
     if search.min_coverage is not None:
         over = over[coverage(search.aoi, shapes[over])[0] >= search.min_coverage]
     for index in over.tolist():
-        yield from (frame for frame in frames[index] if search.admits(frame.facts))
+        yield from (frame for frame in frames[index] if search.matches(frame.facts))
 
 
 @cache

@@ -33,7 +33,7 @@ TOKEN_LIFE = 1200.0
 ORDER_DELAY = 3.0
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-"""What a Host header may say that goes into links: a name or an address, and a port. Nothing else ever gets there."""
+"""The values of a Host header that go into links: a name or an address, and a port."""
 _METHODS: dict[Endpoint, tuple[str, ...]] = {"login": ("POST",), "search": ("POST",), "order": ("POST",)}
 _OPEN: tuple[Endpoint, ...] = ("login", "portal", "picture")
 
@@ -127,9 +127,9 @@ class Sandbox(RequestCounts):
         return f"http://{self._http.host}:{self._http.port}"
 
     def _origin_for(self, request: SandboxRequest) -> str:
-        """Scheme, host and port by which the client reached the sandbox: a port may be forwarded, a proxy in between.
+        """Return scheme, host and port by which the client reached the sandbox, e.g. through a proxy.
 
-        The address it listens on where the request names none, or nothing that could be one.
+        If the request has no valid host, return the address that the sandbox listens on.
         """
 
         def first(name: str) -> str:
@@ -192,7 +192,7 @@ class Sandbox(RequestCounts):
             return error(404, "HTTP 404 Not Found") if known else page(404, "<h1>Not Found</h1>")
         if request.method not in _METHODS.get(request.endpoint, ("GET", "HEAD")):
             return error(405, "HTTP 405 Method Not Allowed")
-        if request.endpoint not in _OPEN and not self._admitted(request):
+        if request.endpoint not in _OPEN and not self._is_logged_in(request):
             return self._refuse(request)
         try:
             return self._serve(request)
@@ -226,7 +226,7 @@ class Sandbox(RequestCounts):
             self._tokens[token] = until
         return _json({"token": token, "validUntil": _iso(until)})
 
-    def _admitted(self, request: SandboxRequest) -> bool:
+    def _is_logged_in(self, request: SandboxRequest) -> bool:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         with self._lock:
             until = self._tokens.get(token)

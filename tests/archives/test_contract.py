@@ -1,4 +1,4 @@
-"""The contract suite against the SeDAS client, which talks to the sandbox, by itself and behind a guard."""
+"""The contract suite for the SeDAS archive with the sandbox, alone and behind the plug-in guard."""
 
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ class TestSedas(ArchiveContract):
 
 
 class TestGuarded(ArchiveContract):
-    """What stands between a run and the archive of another package changes nothing of one that is right."""
+    """The guard does not change the results of a correct archive."""
 
     @pytest.fixture
     def case(self, sandbox):

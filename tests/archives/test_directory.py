@@ -1,4 +1,4 @@
-"""A folder, or another mirror, as an archive: what it lists, how files are taken, and what is never taken."""
+"""A folder or another mirror as an archive: what it lists, and how files are copied."""
 
 import errno
 import hashlib
@@ -43,7 +43,7 @@ def put(folder, name, text=""):
 
 @pytest.fixture
 def shelf(tmp_path):
-    """A folder as the original client leaves it, in some depth."""
+    """A folder as the original client leaves it, with subfolders."""
     folder = tmp_path / "shelf"
     for name in (S2, f"2019/deep/{S1}", S2_LATER, "notes-by-hand"):
         put(folder, name)
@@ -77,7 +77,7 @@ class TestPlainFolder(ArchiveContract):
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    """A mirror of the sandbox, without what is in the long-term archive."""
+    """A mirror of the sandbox, without the scenes of the long-term archive."""
     folder = tmp_path_factory.mktemp("other")
     file = folder / "m.toml"
     file.write_text(f'version = 1\n[archive]\ntype = "sandbox"\n[transfer]\norder_timeout = "0s"\n{DATASET}')
@@ -92,7 +92,7 @@ MAY = replace(QUERY, start=datetime(2023, 5, 1, tzinfo=UTC), stop=datetime(2023,
 
 @pytest.fixture
 def bands(tmp_path):
-    """A mirror of a STAC API, of two scenes of two files each."""
+    """A mirror of a STAC API with two scenes of two files each."""
     file = tmp_path / "bands.toml"
     with StacServer() as stac:
         stac.add("S1", day=1, files={"B04": b"red" * 100, "more/SCL": b"scl"})
@@ -111,18 +111,18 @@ class TestOtherMirror(ArchiveContract):
     def case(self, filled):
         return Case(DirectoryArchive(filled), QUERY)
 
-    def test_digests_are_those_of_the_index(self, scenes, filled):
+    def test_checksums_are_those_of_the_index(self, scenes, filled):
         for scene in scenes:
             assert scene.digest == hashlib.sha256((filled / f"{scene.id}.zip").read_bytes()).hexdigest()
 
-    def test_a_file_that_its_index_does_not_know_so_is_passed_over(self, filled, scenes, tmp_path):
+    def test_file_that_differs_from_the_index_is_skipped(self, filled, scenes, tmp_path):
         copy = tmp_path / "copy"
         shutil.copytree(filled, copy)
         (copy / f"{scenes[0].id}.zip").write_bytes(b"PK changed")
         warned = []
         found = {scene.id for scene in DirectoryArchive(copy).find(QUERY, warn=warned.append)}
         assert found == {scene.id for scene in scenes[1:]}
-        assert any("is not what its mirror's index says" in sentence for sentence in warned)
+        assert any("differs from its mirror's index" in sentence for sentence in warned)
 
 
 class TestOtherMirrorOfFolders(ArchiveContract):
@@ -134,7 +134,7 @@ class TestOtherMirrorOfFolders(ArchiveContract):
 # -- what it lists ---------------------------------------------------------------------------------------------------
 
 
-def test_names_say_what_they_can():
+def test_names_give_metadata():
     scene = described(S1)
     assert (scene.satellite, scene.source_group, scene.sensor, scene.product_type) == (
         "Sentinel-1B",
@@ -151,7 +151,7 @@ def test_names_say_what_they_can():
     assert described("notes-by-hand").start is None
 
 
-def test_a_scene_without_a_footprint_passes_and_that_is_said(shelf, write):
+def test_scene_without_a_footprint_matches_with_a_warning(shelf, write):
     with ss.Mirror(write('path = "shelf"')) as mirror:
         plan = mirror.plan()
     assert {action.id for action in plan.actions} == {S1, S2, S2_LATER}
@@ -159,13 +159,13 @@ def test_a_scene_without_a_footprint_passes_and_that_is_said(shelf, write):
     assert any("'notes-by-hand'" in warning and "no sensing time" in warning for warning in plan.warnings)
 
 
-def test_a_file_of_no_known_name_can_be_named(shelf, write):
+def test_file_with_an_unknown_name_can_be_listed_in_products(shelf, write):
     with ss.Mirror(write('path = "shelf"', '[dataset.d]\nproducts = ["notes-by-hand"]\n')) as mirror:
         assert mirror.apply(mirror.plan()).exit_code == 0
     assert (mirror.root / "notes-by-hand.zip").is_file()
 
 
-def test_links_are_not_followed_and_the_second_of_two_files_is_passed_over(shelf):
+def test_links_and_a_second_file_of_a_scene_are_skipped(shelf):
     (shelf / "linked.zip").symlink_to(shelf / f"{S2}.zip")
     (shelf / "elsewhere").symlink_to("/etc")
     put(shelf, f"z/{S2}", "another")
@@ -173,10 +173,10 @@ def test_links_are_not_followed_and_the_second_of_two_files_is_passed_over(shelf
     found = [scene.id for scene in DirectoryArchive(shelf).find(QUERY, warn=warned.append)]
     assert sorted(found) == sorted([S1, S2, S2_LATER, "notes-by-hand"])
     assert any("1 symbolic link is not followed" in sentence for sentence in warned)
-    assert any(f"z/{S2}.zip: {S2}.zip is the same scene" in sentence for sentence in warned)
+    assert any(f"z/{S2}.zip: skipped; {S2}.zip is the same scene" in sentence for sentence in warned)
 
 
-def test_a_mirror_in_its_own_archive_is_left_out(shelf, write):
+def test_mirror_below_its_own_archive_is_ignored(shelf, write):
     manifest = write('path = "shelf"', mirror="shelf/mine")
     with ss.Mirror(manifest) as mirror:
         assert mirror.apply(mirror.plan()).fetched == 3
@@ -186,7 +186,7 @@ def test_a_mirror_in_its_own_archive_is_left_out(shelf, write):
         mirror.plan()
 
 
-def test_a_folder_that_is_not_there_is_an_archive_that_is_down(write):
+def test_missing_folder_is_an_archive_error(write):
     with ss.Mirror(write('path = "gone"')) as mirror:
         plan = mirror.plan()
     assert not plan.search_complete
@@ -206,19 +206,19 @@ def job(tmp_path, shelf, how="auto", name=S2, **more):
 
 
 @pytest.mark.parametrize("how", ["hard", "copy", "auto"])
-def test_a_file_is_taken_whole_and_proved(tmp_path, shelf, how):
+def test_file_is_copied_and_verified(tmp_path, shelf, how):
     got = fetch(job(tmp_path, shelf, how))
-    source, here = shelf / f"{S2}.zip", tmp_path / "scenes" / f"{S2}.zip"
-    assert here.read_bytes() == source.read_bytes()
+    source, copy = shelf / f"{S2}.zip", tmp_path / "scenes" / f"{S2}.zip"
+    assert copy.read_bytes() == source.read_bytes()
     assert got.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert got.level.value == "crc"
-    assert (here.stat().st_ino == source.stat().st_ino) == (got.received == 0)
+    assert (copy.stat().st_ino == source.stat().st_ino) == (got.received == 0)
     if how != "auto":
         assert (got.received == 0) == (how == "hard")
     assert list((tmp_path / "scenes/.sedas-sync/partial").iterdir()) == []
 
 
-def test_what_cannot_be_cloned_is_linked_and_what_cannot_be_linked_is_copied(tmp_path, shelf, monkeypatch):
+def test_link_replaces_clone_and_copy_replaces_link_if_not_supported(tmp_path, shelf, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EOPNOTSUPP, "no")
 
@@ -240,14 +240,14 @@ def test_what_cannot_be_cloned_is_linked_and_what_cannot_be_linked_is_copied(tmp
 
 
 class Stopper:
-    """Ends a fetch once it has copied so much."""
+    """Ends a fetch after so many bytes."""
 
     def __init__(self, after):
-        self.live = SharedState(on_bytes=self.told)
+        self.live = SharedState(on_bytes=self.on_progress)
         self.after = after
         self.first = None
 
-    def told(self, _job, done, _size):
+    def on_progress(self, _job, done, _size):
         self.first = done if self.first is None else self.first
         if done >= self.after:
             self.live.stop.set()
@@ -255,28 +255,28 @@ class Stopper:
 
 @pytest.fixture
 def large(tmp_path, shelf):
-    """A file that is copied in several steps, and a mirror without links."""
+    """A file that is copied in several steps, in a mirror without links."""
     with zipfile.ZipFile(shelf / f"{S2}.zip", "w") as out:
         out.writestr(f"{S2}.SAFE/band.jp2", os.urandom(20 << 20))
     return shelf / f"{S2}.zip"
 
 
 @pytest.mark.parametrize("after", [8 << 20, 20 << 20])
-def test_a_copy_that_was_ended_is_gone_on_with(tmp_path, shelf, large, after):
+def test_interrupted_copy_is_resumed(tmp_path, shelf, large, after):
     stopper = Stopper(after)
     with pytest.raises(FetchStopped):
         fetch(job(tmp_path, shelf, "copy"), stopper.live)
     assert not (tmp_path / "scenes" / f"{S2}.zip").exists()
-    here = partial_of(str(tmp_path / "scenes"), f".sedas-sync/partial/{S2}.part")
-    assert (here.bytes >= after, here.total) == (True, large.stat().st_size)
+    partial = partial_of(str(tmp_path / "scenes"), f".sedas-sync/partial/{S2}.part")
+    assert (partial.bytes >= after, partial.total) == (True, large.stat().st_size)
     got = fetch(job(tmp_path, shelf, "copy"))
-    assert (got.resumed_from, got.received) == (here.bytes, here.total - here.bytes)
+    assert (got.resumed_from, got.received) == (partial.bytes, partial.total - partial.bytes)
     assert (tmp_path / "scenes" / f"{S2}.zip").read_bytes() == large.read_bytes()
     assert list((tmp_path / "scenes/.sedas-sync/partial").iterdir()) == []
 
 
 @pytest.mark.parametrize("change", ["source", "part", "link"])
-def test_what_was_copied_of_something_else_is_not_gone_on_with(tmp_path, shelf, large, change):
+def test_partial_copy_of_another_file_is_not_resumed(tmp_path, shelf, large, change):
     with pytest.raises(FetchStopped):
         fetch(job(tmp_path, shelf, "copy"), Stopper(8 << 20).live)
     part = tmp_path / f"scenes/.sedas-sync/partial/{S2}.part"
@@ -291,7 +291,7 @@ def test_what_was_copied_of_something_else_is_not_gone_on_with(tmp_path, shelf, 
     assert list(part.parent.iterdir()) == []
 
 
-def test_a_damaged_file_never_gets_into_the_mirror(tmp_path, shelf):
+def test_damaged_file_never_enters_the_mirror(tmp_path, shelf):
     data = (shelf / f"{S2}.zip").read_bytes()
     (shelf / f"{S2}.zip").write_bytes(data[:40] + b"?" + data[41:])
     with pytest.raises(IntegrityError):
@@ -299,13 +299,13 @@ def test_a_damaged_file_never_gets_into_the_mirror(tmp_path, shelf):
     assert list((tmp_path / "scenes").glob("**/*.*")) == [tmp_path / "scenes/.sedas-sync"]
 
 
-def test_the_lock_has_the_last_word(tmp_path, shelf):
+def test_checksum_of_the_lock_file_decides(tmp_path, shelf):
     with pytest.raises(IntegrityError, match="the lock has"):
         fetch(job(tmp_path, shelf, sha256="0" * 64))
 
 
 @pytest.mark.parametrize("swap", ["file", "folder", "gone"])
-def test_a_link_that_comes_between_is_not_followed(tmp_path, shelf, swap):
+def test_link_that_replaces_a_file_is_not_followed(tmp_path, shelf, swap):
     secret = put(tmp_path, "secret/secret")
     wanted = job(tmp_path, shelf, name=S1)
     deep = shelf / "2019/deep"
@@ -323,7 +323,7 @@ def test_a_link_that_comes_between_is_not_followed(tmp_path, shelf, swap):
     assert not (tmp_path / "scenes" / f"{S1}.zip").exists()
 
 
-def test_what_is_no_file_is_not_taken(tmp_path, shelf):
+def test_only_regular_files_are_copied(tmp_path, shelf):
     os.mkfifo(shelf / "pipe.zip")
     wanted = job(tmp_path, shelf)
     piped = LocalSource(root=str(shelf), path="pipe.zip")
@@ -332,7 +332,7 @@ def test_what_is_no_file_is_not_taken(tmp_path, shelf):
         fetch(FetchJob(id="pipe", download=download, root=wanted.root, path="pipe.zip", partial=wanted.partial))
 
 
-def test_a_file_that_went_since_it_was_listed_is_no_traceback(shelf):
+def test_file_removed_after_listing_is_an_archive_error(shelf):
     archive = DirectoryArchive(shelf)
     (scene,) = archive.look_up([S2], warn=print)
     (shelf / f"{S2}.zip").unlink()
@@ -343,7 +343,7 @@ def test_a_file_that_went_since_it_was_listed_is_no_traceback(shelf):
 # -- all of it -------------------------------------------------------------------------------------------------------
 
 
-def test_a_mirror_is_filled_from_another_one_and_then_nothing_is_left_to_do(tmp_path, write):
+def test_mirror_is_filled_from_another_mirror(tmp_path, write):
     file = tmp_path / "first.toml"
     file.write_text(f'version = 1\n[archive]\ntype = "sandbox"\n[mirror]\npath = "first"\n{DATASET}')
     with ss.Mirror(ss.load_manifest(file)) as first:
@@ -371,7 +371,7 @@ def files_of(root):
 
 
 @pytest.mark.parametrize("how", ["hard", "copy", "auto"])
-def test_scenes_of_several_files_are_taken_from_another_mirror(bands, write, how):
+def test_scenes_of_several_files_are_copied_from_another_mirror(bands, write, how):
     manifest = write(f'path = "bands"\nlink = "{how}"', BANDS)
     before = files_of(bands)
     with ss.Mirror(manifest) as second:
@@ -392,7 +392,7 @@ def test_scenes_of_several_files_are_taken_from_another_mirror(bands, write, how
     assert files_of(bands) == before
 
 
-def test_a_folder_of_another_mirror_that_lacks_a_file_is_passed_over(bands, write, tmp_path):
+def test_folder_of_another_mirror_that_lacks_a_file_is_skipped(bands, write, tmp_path):
     (bands / "05" / "S1" / "B04.tif").unlink()
     (bands / "05" / "S2" / "visual.tif").write_bytes(b"changed")
     (bands / "05" / "S2" / "B04.tif").rename(tmp_path / "out.tif")
@@ -400,10 +400,10 @@ def test_a_folder_of_another_mirror_that_lacks_a_file_is_passed_over(bands, writ
     with ss.Mirror(write('path = "bands"', BANDS)) as second:
         plan = second.plan()
         assert plan.actions == ()
-        assert sum("is not what its mirror's index says" in warning for warning in plan.warnings) == 2
+        assert sum("differs from its mirror's index" in warning for warning in plan.warnings) == 2
 
 
-def test_a_file_of_several_is_told_by_its_link_alone(bands):
+def test_file_of_several_is_identified_by_its_link(bands):
     archive = DirectoryArchive(bands)
     (scene,) = archive.look_up(["S2"], warn=print)
     for asset in scene.assets:
@@ -412,7 +412,7 @@ def test_a_file_of_several_is_told_by_its_link_alone(bands):
         archive.locate(replace(scene_of_file(scene, scene.assets[1]), download_url="file:///elsewhere"))
 
 
-def test_a_changed_file_of_a_folder_is_no_file_of_it(bands, write):
+def test_changed_file_of_a_folder_is_not_copied(bands, write):
     (bands / "05" / "S2" / "B04.tif").write_bytes(b"X" * len((bands / "05" / "S2" / "B04.tif").read_bytes()))
     with ss.Mirror(write('path = "bands"\nlink = "copy"', BANDS)) as second:
         summary = second.apply(second.plan())

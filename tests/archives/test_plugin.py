@@ -1,4 +1,4 @@
-"""The example of a package that brings a type of archive: installed, and run."""
+"""The example of an archive plug-in, installed and run."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder that the example was installed into; nothing comes from the network."""
+    """A folder with the installed example. Nothing is downloaded."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
     for file in EXAMPLE.iterdir():
         if file.is_file():
@@ -37,7 +37,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture
 def index(tmp_path):
-    """A server with an index and its zips; gives the index's address."""
+    """A server with an index and its zips. The value is the address of the index."""
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Quiet(*args, directory=str(shelf)))
@@ -59,18 +59,18 @@ def index(tmp_path):
     server.server_close()
 
 
-def test_the_example_is_installed_and_run(installed, index, workspace):
+def test_example_is_installed_and_run(installed, index, workspace):
     manifest = workspace.path / "manifest.toml"
     manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "{index}"\nonly = "A*"\n{DATASET}')
-    brought = {"PYTHONPATH": str(installed)}
-    assert workspace.run("validate", **brought).code == 0
-    assert workspace.run("apply", "--json", **brought).summary["fetched"] == 2
+    environment = {"PYTHONPATH": str(installed)}
+    assert workspace.run("validate", **environment).code == 0
+    assert workspace.run("apply", "--json", **environment).summary["fetched"] == 2
     assert set(workspace.files()) == {"A1.zip", "A2.zip"}
-    assert workspace.run("plan", "--exit-code", **brought).code == 0
-    assert workspace.run("verify", **brought).code == 0
+    assert workspace.run("plan", "--exit-code", **environment).code == 0
+    assert workspace.run("verify", **environment).code == 0
 
 
-def test_its_keys_are_checked_like_all_others(installed, index, workspace):
+def test_keys_of_the_type_are_checked(installed, index, workspace):
     manifest = workspace.path / "manifest.toml"
     manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "{index}"\nonyl = "A*"\n{DATASET}')
     ran = workspace.run("validate", PYTHONPATH=str(installed))
@@ -78,7 +78,7 @@ def test_its_keys_are_checked_like_all_others(installed, index, workspace):
     assert "archive.onyl: unknown key; did you mean only?" in ran.err
 
 
-def test_without_the_package_the_type_is_not_known(workspace):
+def test_type_is_unknown_without_the_package(workspace):
     manifest = workspace.path / "manifest.toml"
     manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "https://example.org/i"\n{DATASET}')
     ran = workspace.run("validate")
@@ -86,7 +86,7 @@ def test_without_the_package_the_type_is_not_known(workspace):
     assert "which is no known type" in ran.err
 
 
-def test_a_package_that_cannot_be_imported_is_said_and_no_traceback(installed, index, workspace, tmp_path):
+def test_package_that_cannot_be_imported_is_an_error_without_traceback(installed, index, workspace, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     for file in installed.glob("*"):
@@ -101,11 +101,11 @@ def test_a_package_that_cannot_be_imported_is_said_and_no_traceback(installed, i
     )
     ran = workspace.run("validate", PYTHONPATH=str(broken))
     assert ran.code == 2
-    assert "is brought by sedas-sync-json-index" in ran.err
+    assert "is provided by sedas-sync-json-index" in ran.err
     assert "no_such_library" in ran.err
 
 
-def test_a_package_that_fails_under_way_is_named_and_no_traceback(installed, index, workspace, tmp_path):
+def test_package_that_fails_in_a_run_is_named_without_traceback(installed, index, workspace, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     for link in installed.glob("*.dist-info"):
@@ -122,7 +122,7 @@ def test_a_package_that_fails_under_way_is_named_and_no_traceback(installed, ind
     assert "the package of archive type json-index failed in locate: RuntimeError: boom" in ran.out
 
 
-def test_a_reader_of_a_key_that_fails_is_a_mistake_of_the_manifest(installed, index, workspace, tmp_path):
+def test_failing_check_of_a_key_is_a_manifest_error(installed, index, workspace, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     for link in installed.glob("*.dist-info"):

@@ -1,4 +1,4 @@
-"""Archives that other packages bring: whatever they raise or give is an error of that archive, and no more."""
+"""Archives of other packages: any exception or invalid result is an error of that archive only."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ SCENE = Scene(id="A", start=MAY.start, footprint=MAY.aoi, download_url="https://
 
 
 class Foreign:
-    """An archive as a package may bring it."""
+    """An archive as a package may provide it."""
 
     identity = "foreign"
     orders = None
@@ -45,25 +45,25 @@ class Foreign:
 
 
 def guarded(**methods):
-    def method(deed):
-        return lambda *_args, **_more: deed()
+    def method(call):
+        return lambda *_args, **_kwargs: call()
 
-    made = {name: method(deed) for name, deed in methods.items()}
+    made = {name: method(call) for name, call in methods.items()}
     return GuardedArchive(type("Package", (Foreign,), made)(), "foreign")
 
 
 def fail(error):
-    def deed():
+    def call():
         raise error
 
-    return deed
+    return call
 
 
 def find(archive):
     return list(archive.find(MAY, warn=lambda _: None))
 
 
-def test_what_is_right_goes_through():
+def test_valid_results_are_returned():
     archive = guarded()
     assert (archive.identity, archive.orders, archive.connections) == ("foreign", None, 3)
     assert find(archive) == list(archive.look_up(["A"], warn=print)) == [SCENE]
@@ -71,13 +71,13 @@ def test_what_is_right_goes_through():
     assert not hasattr(archive, "satellites")
 
 
-def test_nothing_hangs_on_its_end():
+def test_errors_in_stop_and_close_are_ignored():
     guarded().stop()
     guarded().close()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyError("boom"), SystemExit(7)])
-def test_what_it_raises_is_an_error_of_the_archive(error):
+def test_any_exception_becomes_an_archive_error(error):
     with pytest.raises(ArchiveError, match=rf"archive type foreign failed in find: {type(error).__name__}"):
         find(guarded(find=fail(error)))
     with pytest.raises(ArchiveError, match="failed in look_up"):
@@ -87,13 +87,13 @@ def test_what_it_raises_is_an_error_of_the_archive(error):
 
 
 @pytest.mark.parametrize("error", [AuthenticationError("no"), IncompleteSearch("some"), ArchiveError("down")])
-def test_errors_that_it_may_raise_go_through(error):
-    with pytest.raises(type(error)) as told:
+def test_errors_of_sedas_sync_are_not_changed(error):
+    with pytest.raises(type(error)) as caught:
         find(guarded(find=fail(error)))
-    assert told.value is error
+    assert caught.value is error
 
 
-def test_what_it_found_before_it_failed_counts():
+def test_scenes_found_before_a_failure_are_yielded():
     def some():
         yield SCENE
         raise RuntimeError("boom")
@@ -106,21 +106,21 @@ def test_what_it_found_before_it_failed_counts():
 
 
 @pytest.mark.parametrize(
-    ("method", "value", "says"),
+    ("method", "value", "message"),
     [
         ("find", None, "'NoneType' object is not iterable"),
-        ("find", [{"id": "A"}], "gave dict instead of a Scene"),
-        ("find", [Scene(id="A", start=datetime(2019, 5, 1))], "gave the scene 'A' a start without a time zone"),  # noqa: DTZ001
-        ("locate", None, "gave NoneType instead of a Download"),
+        ("find", [{"id": "A"}], "it returned dict instead of a Scene"),
+        ("find", [Scene(id="A", start=datetime(2019, 5, 1))], "the start of scene 'A' has no time zone"),  # noqa: DTZ001
+        ("locate", None, "it returned NoneType instead of a Download"),
     ],
 )
-def test_what_it_gives_is_looked_at(method, value, says):
+def test_invalid_results_become_archive_errors(method, value, message):
     archive = guarded(**{method: lambda: value})
-    with pytest.raises(ArchiveError, match=says):
+    with pytest.raises(ArchiveError, match=message):
         find(archive) if method == "find" else archive.locate(SCENE)
 
 
-def test_its_orders_are_guarded_too():
+def test_orders_are_guarded_too():
     class Desk:
         def place(self, _scene):
             raise RuntimeError("boom")
@@ -137,7 +137,7 @@ def test_its_orders_are_guarded_too():
         list(orders.poll([]))
 
 
-def test_an_opener_that_fails_is_said():
+def test_failing_opener_is_an_archive_error():
     def opener(_opening):
         raise RuntimeError("boom")
 
@@ -146,7 +146,7 @@ def test_an_opener_that_fails_is_said():
         open_archive(Opening(config=ArchiveConfig(type="foreign"), kind=kind))
 
 
-def test_a_search_that_fails_so_holds_up_no_other(tmp_path):
+def test_failing_search_does_not_stop_other_searches(tmp_path):
     (tmp_path / "shelf").mkdir()
     (tmp_path / "manifest.toml").write_text(
         'version = 1\n[archives.bad]\ntype = "directory"\npath = "shelf"\n'

@@ -1,4 +1,4 @@
-"""Types of archives: those built in, and those that other packages bring."""
+"""Types of archives: the built-in ones and those of other packages."""
 
 import subprocess
 import sys
@@ -23,14 +23,14 @@ def types(*values):
     return Types({"sedas": BUILT_IN["sedas"]}, lambda: points)
 
 
-def test_a_built_in_type_is_found_without_a_look_at_packages():
+def test_built_in_type_is_found_without_searching_packages():
     def never():
-        raise AssertionError("packages were looked through")
+        raise AssertionError("packages were searched")
 
     assert Types(BUILT_IN, never)["sedas"] is BUILT_IN["sedas"]
 
 
-def test_a_package_brings_a_type():
+def test_package_provides_a_type():
     found = types(("good", f"{__name__}:GOOD"))
     assert found["good"] is GOOD
     assert found.get("bad") is None
@@ -38,30 +38,32 @@ def test_a_package_brings_a_type():
     assert len(found) == 2
 
 
-def test_no_package_takes_the_place_of_a_built_in_type():
+def test_package_cannot_replace_a_built_in_type():
     assert types(("sedas", f"{__name__}:MISNAMED"))["sedas"] is BUILT_IN["sedas"]
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         ("no_such_module:KIND", r"cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
         (f"{__name__}:NO_SUCH_NAME", r"cannot be imported: AttributeError"),
-        (f"{__name__}:types", r"is no ArchiveType but function"),
+        (f"{__name__}:types", r"is not an ArchiveType but function"),
         (f"{__name__}:MISNAMED", r"whose ArchiveType is named 'other'"),
     ],
 )
-def test_a_package_that_cannot_be_used_is_said(value, says):
-    with pytest.raises(BrokenTypeError, match=says):
+def test_package_that_cannot_be_used_is_an_error(value, message):
+    with pytest.raises(BrokenTypeError, match=message):
         types(("good", value))["good"]
 
 
-def test_two_packages_with_one_type_are_told_apart():
-    with pytest.raises(BrokenTypeError, match=r"by a package \(a:X\) and by a package \(b:X\); uninstall all but one"):
+def test_two_packages_with_one_type_are_an_error():
+    with pytest.raises(
+        BrokenTypeError, match=r"is provided by a package \(a:X\) and by a package \(b:X\); uninstall all but one"
+    ):
         types(("good", "a:X"), ("good", "b:X"))["good"]
 
 
-def test_a_broken_package_is_a_mistake_of_the_manifest(tmp_path, monkeypatch):
+def test_broken_package_is_a_manifest_error(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_entry_points", lambda: [EntryPoint("good", "no_such_module:KIND", GROUP)])
     monkeypatch.setattr("sedas_sync.operations.load.TYPES", Types())
     file = tmp_path / "m.toml"
@@ -74,16 +76,16 @@ def test_a_broken_package_is_a_mistake_of_the_manifest(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("opener", "says"),
+    ("opener", "message"),
     [
         (lambda _: SimpleNamespace(identity="x", find=1), r"lacks orders, look_up, locate, stop, close"),
         ("no_such_module:open", r"cannot be opened: No module named"),
         ("json:no_such_name", r"cannot be opened: module 'json' has no attribute"),
     ],
 )
-def test_what_is_opened_has_to_be_an_archive(opener, says):
+def test_opener_must_return_an_archive(opener, message):
     kind = ArchiveType(name="odd", opener=opener)
-    with pytest.raises(ManifestError, match=says):
+    with pytest.raises(ManifestError, match=message):
         open_archive(Opening(config=ArchiveConfig(type="odd"), kind=kind))
 
 

@@ -468,7 +468,7 @@ def test_an_address_of_a_bucket_gives_way_to_one_that_can_be_asked():
 
 def test_an_address_that_cannot_be_asked_is_said(archive):
     scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
-    with pytest.raises(ArchiveError, match="only http and https are fetched: choose other assets"):
+    with pytest.raises(ArchiveError, match="only http and https URLs can be downloaded; choose other assets"):
         archive.locate(next(each_file(scene)))
 
 

@@ -1,4 +1,4 @@
-"""The whole catalogue, or say so: manifests against a server that cuts, with brute force as the oracle."""
+"""Manifests find the whole catalogue of a server that cuts answers, or report that they did not."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ def account(monkeypatch):
 
 
 def rows(count, seed):
-    """Scenes scattered over Great Britain and ten years, many of them in the same second."""
+    """Return scenes over Great Britain in ten years, many of them in the same second."""
     chance = random.Random(seed)
     made = []
     while len(made) < count:
@@ -76,7 +76,7 @@ def test_five_thousand_scenes_behind_any_cap(cap, rule, tmp_path, account):
 
 
 def ring(points):
-    """A ring of unwrapped longitudes, written within ±180 as catalogues do."""
+    """Return a ring with unwrapped longitudes as catalogues write it, within ±180."""
     wrapped = [((x + 180) % 360 - 180, y) for x, y in points]
     return "(" + ", ".join(f"{x:.6f} {y:.6f}" for x, y in [*wrapped, wrapped[0]]) + ")"
 
@@ -92,7 +92,7 @@ aois = (shapes | holed).filter(lambda shape: shape.area > 0.01)
 
 
 def wkt(shape):
-    """The WKT of an unwrapped shape, every ring within ±180."""
+    """Return the WKT of an unwrapped shape, with every ring within ±180."""
     parts = shape.geoms if hasattr(shape, "geoms") else [shape]
     texts = [
         "(" + ", ".join(ring(list(r.coords)[:-1]) for r in (part.exterior, *part.interiors)) + ")" for part in parts
@@ -102,7 +102,7 @@ def wkt(shape):
 
 @pytest.fixture(scope="module")
 def fiji():
-    """A server with scenes all over the region, and their footprints unwrapped."""
+    """A server with scenes all over the region, and their unwrapped footprints."""
     chance = random.Random(11)
     footprints, offered = {}, []
     for number in range(150):

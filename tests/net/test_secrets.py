@@ -27,6 +27,7 @@ from sedas_sync.archives.stac.kind import VARIABLES as STAC
 from sedas_sync.errors import AuthenticationError
 from sedas_sync.manifest import hosts
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
+from sedas_sync.model.scene import Scene
 from sedas_sync.net import credentials
 from sedas_sync.net.credentials import Credentials, belongs
 from sedas_sync.net.trust import may_see_token
@@ -406,22 +407,21 @@ def test_a_password_of_netrc_goes_to_trusted_hosts_that_the_environment_names_to
             assert "trusted_hosts, and in the environment variable STAC_HOST," in applied.out + applied.err
 
 
+LINKED = Scene(id="S2A_X", download_url=f"https://{ELSEWHERE}/a.zip")
+
+
 def test_a_link_of_sedas_elsewhere_sees_no_token(sandbox, monkeypatch):
     monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
     monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
     with SedasArchive.from_env(sandbox.url, trusted_hosts=[ELSEWHERE]) as archive:
-        assert not archive._download(_Scene, f"https://{ELSEWHERE}/a.zip").headers
+        assert not archive.locate(LINKED).headers
         monkeypatch.setenv("SEDAS_HOST", ELSEWHERE)
     with SedasArchive.from_env(sandbox.url, trusted_hosts=[ELSEWHERE]) as archive:
-        assert archive._download(_Scene, f"https://{ELSEWHERE}/a.zip").headers
+        assert archive.locate(LINKED).headers
     monkeypatch.delenv("SEDAS_HOST")
     given = SedasArchive(sandbox.url, username="sandbox", password="sandbox", trusted_hosts=[ELSEWHERE])
     with given as archive:
-        assert archive._download(_Scene, f"https://{ELSEWHERE}/a.zip").headers
-
-
-class _Scene:
-    id, size, digest = "S2A_X", None, None
+        assert archive.locate(LINKED).headers
 
 
 def test_a_subscription_goes_to_the_planetary_computer_alone(workspace, listener):

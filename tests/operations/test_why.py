@@ -135,7 +135,7 @@ def test_a_plan_from_a_record_needs_neither_network_nor_account(workspace, sandb
     beyond = workspace.run("plan", "--json", "--replay", "search.jsonl", **account)
     assert beyond.code == 1
     assert beyond.json["search_complete"] is False
-    assert "reaches beyond what was recorded" in beyond.json["failures"][0]["error"]
+    assert "asks for more than was recorded" in beyond.json["failures"][0]["error"]
 
 
 def test_what_is_no_record_is_said_to_be_none(workspace):
@@ -143,7 +143,7 @@ def test_what_is_no_record_is_said_to_be_none(workspace):
     (workspace.path / "not.jsonl").write_text("[1, 2]\n")
     ran = workspace.run("plan", "--replay", "not.jsonl")
     assert ran.code == 2
-    assert "is no record" in ran.err
+    assert "this is not a record" in ran.err
     assert workspace.run("plan", "--replay", "nowhere.jsonl").code == 2
     assert workspace.run("plan", "--replay", "not.jsonl", "--sizes").code == 2
 

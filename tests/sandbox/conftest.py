@@ -21,7 +21,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def serve(clock: Clock) -> Iterator[Callable[..., Client]]:
-    """Start a sandbox with some options; gives a client that is logged in."""
+    """Start a sandbox with options; return a client that is logged in."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> Client:

@@ -1,4 +1,4 @@
-"""The endpoints of the wire protocol, asked over HTTP."""
+"""The endpoints of the sandbox over HTTP."""
 
 import contextlib
 import http.client
@@ -42,13 +42,13 @@ def test_a_bad_login_is_401_with_an_error_body(client, given):
     assert answer.json()["errorMessage"]
 
 
-def test_a_login_that_is_no_object_is_400(client):
+def test_login_that_is_not_an_object_is_400(client):
     assert client.call("POST", "authentication", data=b"{").status_code == 400
     assert client.call("POST", "authentication", json=[]).status_code == 400
 
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 100_000])
-def test_a_body_that_is_no_json_is_400(client, body):
+def test_body_that_is_not_json_is_400(client, body):
     for path in ("authentication", "search"):
         answer = client.call("POST", path, data=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, path
@@ -82,7 +82,7 @@ def test_a_new_login_leaves_the_old_token_alone(client):
 # -- catalogue ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_search_gives_an_object_with_products(client):
+def test_search_returns_an_object_with_products(client):
     answer = client.search()
     assert list(answer.json()) == ["products"]
     assert len(answer.json()["products"]) == 25
@@ -122,7 +122,7 @@ def test_filters_of_one_sensor_leave_the_other_alone(client):
     assert {product["sensorType"] for product in products} == {"SAR"}
 
 
-def test_look_up_gives_a_list_in_the_order_asked(client):
+def test_look_up_returns_a_list_in_the_order_requested(client):
     ids = [product["supplierId"] for product in client.products()][:3]
     answer = client.call("GET", f"search/products?ids={ids[2]},{ids[0]},unknown,{ids[0]}")
     assert [product["supplierId"] for product in answer.json()] == [ids[2], ids[0]]
@@ -179,7 +179,7 @@ def test_unknown_paths_and_methods(client):
 
 
 @given(st.text(max_size=90), st.integers(0, 1 << 50))
-def test_order_ids_carry_scene_and_time_in_harmless_letters(scene, placed):
+def test_order_ids_contain_scene_and_time_in_safe_characters(scene, placed):
     order = order_id(scene, placed / 1000)
     assert read_order(order) == (scene, placed / 1000)
     assert all(letter.isalnum() or letter in "-_" for letter in order)
@@ -187,12 +187,12 @@ def test_order_ids_carry_scene_and_time_in_harmless_letters(scene, placed):
 
 
 @given(st.text(max_size=60))
-def test_other_texts_are_no_order(text):
+def test_other_texts_are_not_orders(text):
     assert read_order(text) is None
 
 
 @given(st.integers(0, 200), st.integers(1, 255))
-def test_a_changed_order_id_is_none(place, change):
+def test_changed_order_id_is_invalid(place, change):
     import base64
 
     sealed = bytearray(base64.urlsafe_b64decode(order_id(EXAMPLE, NOW) + "=="[: -len(order_id(EXAMPLE, NOW)) % 4]))
@@ -219,7 +219,7 @@ def test_an_order_is_ready_after_its_time(client, clock):
         assert archive.testzip() is None
 
 
-def test_many_orders_are_asked_for_at_once_and_unknown_ones_left_out(client):
+def test_many_orders_are_polled_at_once_and_unknown_ones_skipped(client):
     orders = [client.call("POST", f"request/{scene}").json()["requestId"] for scene in archived(client)]
     assert len(set(orders)) == len(orders) > 5  # all of them in the same instant
     answer = client.call("GET", f"request?ids=1302,{','.join(orders)},{order_id('nothing', NOW)}").json()
@@ -306,7 +306,7 @@ def test_ranges(client, online, asked, part):
 
 
 @pytest.mark.parametrize("asked", ["bytes=5-2", "bytes=-", "bytes=0-1,5-6", "lines=1-2", "bytes=a-b"])
-def test_ranges_that_make_no_sense_are_ignored(client, online, asked):
+def test_invalid_ranges_are_ignored(client, online, asked):
     assert client.get(online, headers={"Range": asked}).status_code == 200
 
 
@@ -334,7 +334,7 @@ def test_downloads_need_the_token(client, online):
     assert "html" in answer.headers["Content-Type"]
 
 
-def test_scenes_of_the_long_term_archive_and_unknown_ones_are_not_there(client, online):
+def test_offline_and_unknown_scenes_are_not_found(client, online):
     template = online[: online.index("sceneid=")]
     for scene in (archived(client)[0], "nothing"):
         answer = client.get(f"{template}sceneid={scene}.zip")
@@ -353,7 +353,7 @@ def test_downloads_can_point_elsewhere(serve):
     assert url == f"http://127.0.0.1:9/files/{scene}.zip?ltarequest=true"
 
 
-def test_files_can_be_given(serve, tmp_path):
+def test_products_can_be_files(serve, tmp_path):
     path = tmp_path / "b.bin"
     path.write_bytes(b"from disk" * 100_000)
     names = ("a", "b", "c")
@@ -421,7 +421,7 @@ def test_requests_on_one_connection_may_be_sent_ahead(client):
     assert answer.count(b"HTTP/1.1 404") == 1
 
 
-def test_a_client_that_waits_for_100_continue_is_told_to_go_on(client):
+def test_client_that_waits_for_100_continue_gets_it(client):
     body = json.dumps({"username": "sandbox", "password": "sandbox"}).encode()
     head = b"POST /api/authentication HTTP/1.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
     with socket.create_connection(("127.0.0.1", client.sandbox.port), timeout=20) as connection:
@@ -449,7 +449,7 @@ def test_many_at_once(client):
     assert client.sandbox.downloads == len(threads)
 
 
-def test_the_log_tells_what_was_asked_and_no_password(client):
+def test_log_has_requests_without_passwords(client):
     client.search()
     client.get(client.products()[0]["thumbnail"])
     client.call("GET", "sensors/satellites", headers={"Authorization": None})
@@ -462,10 +462,10 @@ def test_the_log_tells_what_was_asked_and_no_password(client):
     assert (sandbox.logins, sandbox.searches, sandbox.orders, sandbox.downloads) == (1, 2, 0, 0)
 
 
-def test_the_log_can_be_listened_to(serve):
-    heard = []
-    client = serve(log=heard.append)
-    assert heard == client.sandbox.log
+def test_log_has_listeners(serve):
+    logged = []
+    client = serve(log=logged.append)
+    assert logged == client.sandbox.log
 
 
 def test_closing_breaks_connections_and_ends_threads():
@@ -504,7 +504,7 @@ def test_running_in_the_foreground():
     assert seen == [200]
 
 
-def test_a_request_costs_little(client):
+def test_requests_are_fast(client):
     connection = http.client.HTTPConnection("127.0.0.1", client.sandbox.port)
     took = []
     for _ in range(200):
@@ -521,7 +521,7 @@ def test_a_request_costs_little(client):
 
 @contextlib.contextmanager
 def forwarded(port):
-    """A port of its own that passes everything on to another one, as `ssh -L` and containers do; gives its number."""
+    """A port that forwards everything to another one, as `ssh -L` and containers do. The value is its number."""
 
     def pump(source, target):
         with contextlib.suppress(OSError):
@@ -545,8 +545,8 @@ def forwarded(port):
         server.shutdown()
 
 
-def test_links_lead_where_the_client_came_from():
-    """A forwarded port: the links of rows and of orders go through it too."""
+def test_links_use_the_host_of_the_request():
+    """The links of rows and of orders use a forwarded port too."""
     rows = [
         make_row("ON", "2019-05-01T11:00:00Z"),
         make_row("LTA", "2019-05-02T11:00:00Z", online=False),
@@ -581,7 +581,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("host", "more", "origin"), ASKED)
-def test_only_what_can_be_a_host_gets_into_links(client, host, more, origin):
+def test_only_valid_hosts_get_into_links(client, host, more, origin):
     asked = http.client.HTTPConnection("127.0.0.1", client.sandbox.port, timeout=20)
     asked.putrequest("GET", f"/api/search/products?ids={EXAMPLE}", skip_host=True)
     for name, value in {**({} if host is None else {"Host": host}), **more}.items():

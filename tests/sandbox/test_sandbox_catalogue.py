@@ -1,4 +1,4 @@
-"""The generated catalogue: true to the orbits, the names, the filters and itself."""
+"""The generated catalogue: orbits, names, filters, and that it never changes."""
 
 import csv
 import gzip
@@ -213,7 +213,7 @@ def test_all_land_is_recorded(place, group):
 
 
 def test_the_table_is_what_the_script_computes():
-    """Footprints may differ a little between versions of GEOS and PROJ, everything else may not."""
+    """Only footprints may differ a little between versions of GEOS and PROJ."""
     with files("sedas_sync.sandbox").joinpath("data", TABLE).open("rb") as packed, gzip.open(packed, "rt") as text:
         shipped = list(csv.DictReader(text))
     computed = [{name: str(row[name]) for name in COLUMNS} for row in computed_rows()]
@@ -347,7 +347,7 @@ def test_a_search_into_the_future_mixes_in_planned_acquisitions():
     assert all(shapely.from_wkt(row["coordinatesWKT"]).is_valid for row in planned)
 
 
-def test_what_was_planned_comes_to_pass():
+def test_planned_acquisitions_become_scenes():
     at = datetime(2021, 6, 15, tzinfo=UTC).timestamp()
     planned = rows(HARWELL, "2021-06-15T00:00:00Z", "2021-06-25T00:00:00Z", "Optical", now=at)
     recorded = rows(HARWELL, "2021-06-15T00:00:00Z", "2021-06-25T00:00:00Z", "Optical", now=at + 20 * 86400)
@@ -447,7 +447,7 @@ def test_search_agrees_with_looking_at_every_row(lon, lat, size, day, length, se
 
 
 @pytest.mark.parametrize("least", [1, 30, 60, 100])
-def test_coverage_is_judged_and_told(least):
+def test_coverage_is_filtered_and_returned(least):
     wide = "POLYGON((-3 51,0 51,0 52.5,-3 52.5,-3 51))"
     area = shapely.from_wkt(wide)
     found = rows(wide, minCoveragePercent=least)
@@ -521,7 +521,7 @@ def test_malformed_searches_are_refused(change):
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 3])
-def test_what_is_no_object_is_no_search(body):
+def test_search_that_is_not_an_object_is_refused(body):
     with pytest.raises(BadRequestError):
         parse_search(body)
 
@@ -531,7 +531,7 @@ def test_polygons_are_read_as_people_write_them(wkt):
     assert parse_search({**GOOD, "aoiWKT": wkt}).aoi.area > 0
 
 
-def test_questions_do_not_share_a_prepared_area():
-    """GEOS ends the process where two threads use one prepared geometry at once, and clients ask from several."""
+def test_queries_do_not_share_a_prepared_area():
+    """GEOS ends the process if two threads use one prepared geometry, and clients search in several threads."""
     wkt = "POLYGON ((-1.4 51.5, -1.2 51.5, -1.2 51.6, -1.4 51.6, -1.4 51.5))"
     assert _aoi(wkt) is not _aoi(wkt)

@@ -1,4 +1,4 @@
-"""Everything the sandbox can do wrong, one by one."""
+"""All faults of the sandbox, one by one."""
 
 import time
 from dataclasses import replace
@@ -104,7 +104,7 @@ def test_a_rule_may_be_for_anything(client):
     assert client.get(client.sandbox.origin + "/portal").status_code == 418
 
 
-def test_acts_may_be_ones_own(client):
+def test_acts_may_be_custom_functions(client):
     def shout(request, answer):
         made = answer(request)
         made.headers["X-Asked"] = request.method
@@ -172,7 +172,7 @@ def test_the_cap_may_be_for_each_satellite(client):
 
 
 @pytest.mark.parametrize("body", [None, [], {"products": None}, {"products": [1, "x", None]}, "text", b"<html>", b""])
-def test_answers_that_are_none(client, body):
+def test_invalid_answers(client, body):
     break_(client, "search", say(body), times=1)
     answer = client.search()
     assert answer.status_code == 200
@@ -393,5 +393,5 @@ def test_closing_does_not_wait_for_a_stall(serve):
         assert time.perf_counter() - began < 4
 
 
-def test_the_whole_world_can_be_asked(client):
+def test_the_whole_world_can_be_searched(client):
     assert len(found(client, wkt=WORLD)) == 100

@@ -1,4 +1,4 @@
-"""The proof of compatibility: sedas_pyapi 0.5.0, the archive's own client, pointed at the sandbox."""
+"""The service's own client, sedas_pyapi 0.5.0, works with the sandbox."""
 
 import gc
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 
 @pytest.fixture(autouse=True)
 def collected():
-    """Let the client's unclosed answers go while their warnings are still expected."""
+    """Collect the client's unclosed answers while their warnings are still ignored."""
     yield
     gc.collect()
 

@@ -1,4 +1,4 @@
-"""The zips: sound, true to their digests, laid out as the real ones, the same everywhere."""
+"""The zips of the sandbox: valid, with the right checksums, laid out like real ones, the same everywhere."""
 
 import hashlib
 import io
@@ -111,7 +111,7 @@ def test_sizes_range_from_kilobytes_to_megabytes():
 
 
 def test_the_bytes_are_the_same_everywhere():
-    """A change of these changes the checksums for everybody who has a mirror of the sandbox."""
+    """A change here changes the checksums of every mirror of the sandbox."""
     said = {kind: made(of(kind))[1] for kind in ("GRD", "SLC", "L1C")}
     assert said == FIXED
     code = f"from sedas_sync.sandbox.product import Spec, made;print(made({of('L1C')!r})[1])"
@@ -203,7 +203,7 @@ def test_a_product_can_be_made_from_any_row(row, sar):
             assert not name.startswith("/")
 
 
-def test_names_in_a_zip_are_harmless_whatever_the_id():
+def test_names_in_a_zip_are_safe_for_any_id():
     with opened(spec_of(make_row("../../etc/passwd", "2019-01-01T00:00:00Z"))) as archive:
         assert all(name.startswith("_.._etc_passwd.SAFE/") for name in archive.namelist())
 

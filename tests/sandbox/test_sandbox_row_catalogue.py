@@ -1,4 +1,4 @@
-"""The catalogue of given rows: verbatim, tolerant, and fast enough for a hundred thousand."""
+"""The catalogue of given rows: unchanged, tolerant, and fast with a hundred thousand."""
 
 import json
 import time
@@ -23,7 +23,7 @@ def found(catalogue, **more):
     return [json.loads(text) for text in catalogue.rows(catalogue.find(search, 0), search)]
 
 
-def test_rows_come_back_as_they_were_given(serve):
+def test_rows_are_returned_unchanged(serve):
     rows = [
         {"supplierId": "ü/../x y&z", "start": "2019-05-06T00:00:00Z", "odd": [1, {"x": None}], "stop": None},
         {"supplierId": "plain", "start": "2019-05-05T00:00:00Z", "downloadUrl": "https://example.org/x"},
@@ -31,7 +31,7 @@ def test_rows_come_back_as_they_were_given(serve):
     assert serve(catalogue=RowCatalogue(rows)).products() == rows
 
 
-def test_links_lead_to_the_sandbox(serve):
+def test_links_use_the_address_of_the_sandbox(serve):
     client = serve(catalogue=RowCatalogue([make_row("a b/ü", "2019-05-06T00:00:00Z")]))
     [row] = client.products()
     assert row["downloadUrl"].startswith(client.sandbox.origin)
@@ -50,7 +50,7 @@ def test_links_lead_to_the_sandbox(serve):
     ],
     ids=str,
 )
-def test_rows_that_make_no_sense_are_always_found(row):
+def test_invalid_rows_are_always_found(row):
     catalogue = RowCatalogue([row, make_row("good", "2019-05-06T00:00:00Z")])
     assert row in found(catalogue, wkt=HARWELL, start="2019-05-06T00:00:00Z", stop="2019-05-06T00:00:00Z")
 

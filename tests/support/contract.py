@@ -1,4 +1,4 @@
-"""What every archive owes the rest of the package: one suite, run against each implementation.
+"""What every archive must do: one suite for all implementations.
 
 A module that tests an implementation subclasses `ArchiveContract` and provides the fixture `case`::
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.assets import each_file
 from sedas_sync.model.scene import Order, OrderState, Query
@@ -25,7 +25,7 @@ from sedas_sync.planning.sources import product_id
 
 @dataclass
 class Case:
-    """An archive to test, and a question that it answers with at least two online scenes."""
+    """An archive to test, and a query that finds at least two online scenes."""
 
     archive: Archive
     query: Query
@@ -40,15 +40,15 @@ def any_warning(sentence):
 
 
 class ArchiveContract:
-    """The suite. Tests of orders, and of what is offline, are skipped where an archive has none, which is allowed."""
+    """The suite. Tests of orders and of offline scenes are skipped if an archive has none, which is allowed."""
 
     footprints = True
     """Whether every scene has a footprint."""
     warns = False
-    """Whether a search has something to warn of, every time."""
+    """Whether every search has a warning."""
 
     @pytest.fixture
-    def heard(self):
+    def warn(self):
         return any_warning if self.warns else no_warning
 
     @pytest.fixture
@@ -56,23 +56,23 @@ class ArchiveContract:
         return case.archive
 
     @pytest.fixture
-    def scenes(self, heard, case):
-        return list(case.archive.find(case.query, warn=heard))
+    def scenes(self, warn, case):
+        return list(case.archive.find(case.query, warn=warn))
 
     @pytest.fixture
     def orders(self, archive):
         if archive.orders is None:
-            pytest.skip("nothing can be ordered here")
+            pytest.skip("this archive has no orders")
         return archive.orders
 
     @pytest.fixture
     def offline(self, archive, scenes):
         found = [scene for scene in scenes if not scene.online and not scene.planned]
         if not found and archive.orders is None:
-            pytest.skip("nothing here is ever offline")
+            pytest.skip("this archive has no offline scenes")
         return found[0]
 
-    def test_identity_is_a_name_and_stays(self, archive):
+    def test_identity_is_a_name_and_does_not_change(self, archive):
         assert archive.identity
         assert archive.identity == archive.identity.strip()
 
@@ -80,46 +80,46 @@ class ArchiveContract:
         assert len(scenes) >= 2
         assert len({scene.id for scene in scenes}) == len(scenes)
 
-    def test_found_scenes_are_whole(self, scenes, case):
+    def test_found_scenes_have_all_required_fields(self, scenes, case):
         for scene in scenes:
             assert scene.id
             assert scene.start is not None
             assert scene.start.tzinfo is UTC
             assert scene.footprint or not self.footprints
-            assert scene.id == product_id(scene.id), "ids have no ending, so that archives agree on them"
+            assert scene.id == product_id(scene.id), "ids have no extension, so that archives agree on them"
             assert scene.sensor in ("optical", "sar", None)
             assert scene.online == (scene.download_url is not None)
 
-    def test_found_again_the_same(self, heard, archive, case, scenes):
-        assert {scene.id for scene in archive.find(case.query, warn=heard)} == {scene.id for scene in scenes}
+    def test_second_search_finds_the_same(self, warn, archive, case, scenes):
+        assert {scene.id for scene in archive.find(case.query, warn=warn)} == {scene.id for scene in scenes}
 
-    def test_both_ends_of_the_time_are_included(self, heard, archive, case, scenes):
+    def test_both_ends_of_the_time_are_included(self, warn, archive, case, scenes):
         scene = max(scenes, key=lambda scene: scene.start)
-        instant = replace(case.query, start=scene.start, stop=scene.start)
-        assert scene.id in {found.id for found in archive.find(instant, warn=heard)}
+        moment = replace(case.query, start=scene.start, stop=scene.start)
+        assert scene.id in {found.id for found in archive.find(moment, warn=warn)}
 
-    def test_nothing_outside_the_time_is_found(self, heard, archive, case, scenes):
+    def test_nothing_outside_the_time_is_found(self, warn, archive, case, scenes):
         first = min(scene.start for scene in scenes)
         before = replace(case.query, stop=first - timedelta(seconds=1))
-        assert not {scene.id for scene in archive.find(before, warn=heard)} & {scene.id for scene in scenes}
+        assert not {scene.id for scene in archive.find(before, warn=warn)} & {scene.id for scene in scenes}
 
-    def test_end_before_start_finds_nothing(self, heard, archive, case):
+    def test_end_before_start_finds_nothing(self, warn, archive, case):
         query = replace(case.query, stop=case.query.start - timedelta(days=1))
-        assert list(archive.find(query, warn=heard)) == []
+        assert list(archive.find(query, warn=warn)) == []
 
-    def test_sensor_leaves_nothing_of_it_out(self, heard, archive, case, scenes):
+    def test_search_by_sensor_finds_all_scenes_of_it(self, warn, archive, case, scenes):
         for sensor in ("optical", "sar"):
-            found = {scene.id for scene in archive.find(replace(case.query, sensor=sensor), warn=heard)}
+            found = {scene.id for scene in archive.find(replace(case.query, sensor=sensor), warn=warn)}
             assert {scene.id for scene in scenes if scene.sensor == sensor} <= found
 
-    def test_look_up_knows_what_was_found(self, archive, scenes):
+    def test_look_up_finds_what_a_search_found(self, archive, scenes):
         found = {scene.id: scene for scene in archive.look_up([scene.id for scene in scenes], warn=no_warning)}
         assert set(found) == {scene.id for scene in scenes if not scene.planned}
         for scene in scenes:
             if not scene.planned:
                 assert replace(found[scene.id], extra={}) == replace(scene, extra={})
 
-    def test_look_up_leaves_out_what_is_not_known(self, archive, scenes):
+    def test_look_up_skips_unknown_ids(self, archive, scenes):
         asked = ["no such scene", scenes[0].id, "../etc/passwd?&#", scenes[0].id]
         assert [scene.id for scene in archive.look_up(asked, warn=no_warning)] == [scenes[0].id]
 
@@ -131,18 +131,18 @@ class ArchiveContract:
         for file in each_file(scene):
             download = archive.locate(file)
             assert urlsplit(download.url).scheme in ("http", "https", "file")
-            # A size that is not said to be of these bytes is for plans to show, not for bytes to be measured by.
+            # A nominal size is for plans. It is not the size of the file.
             assert download.size == (None if file.nominal else file.size)
             assert download.digest == file.digest
             assert not any(value in repr(download) for value in download.headers.values())
 
-    def test_files_of_a_scene_have_names_of_their_own(self, scenes):
+    def test_files_of_a_scene_have_unique_safe_names(self, scenes):
         for scene in scenes:
             names = [asset.name for asset in scene.assets]
             assert len({name.casefold() for name in names}) == len(names)
             assert not any(part in ("", ".", "..") for name in names for part in name.split("/"))
 
-    def test_refused_download_is_answered_otherwise_or_not_at_all(self, archive, scenes):
+    def test_refused_download_gets_another_link_or_an_error(self, archive, scenes):
         scene = next(each_file(next(scene for scene in scenes if scene.online)))
         refused = archive.locate(scene)
         try:
@@ -155,7 +155,7 @@ class ArchiveContract:
         with pytest.raises(ArchiveError):
             archive.locate(offline)
 
-    def test_offline_scene_says_what_brings_it_back_unless_an_order_does(self, archive, offline):
+    def test_offline_scene_states_a_reason_if_nothing_can_be_ordered(self, archive, offline):
         assert offline.offline or archive.orders is not None
 
     def test_order_is_placed_and_known(self, archive, orders, offline):
@@ -164,21 +164,21 @@ class ArchiveContract:
         assert order.order
         assert order.archive == archive.identity
         assert order.state is OrderState.PENDING
-        (told,) = orders.poll([order])
-        assert (told.order, told.polls, told.missing) == (order.order, 1, 0)
+        (polled,) = orders.poll([order])
+        assert (polled.order, polled.polls, polled.missing) == (order.order, 1, 0)
 
-    def test_every_order_is_told_once_and_unknown_ones_are_missing(self, orders, offline):
+    def test_every_order_is_polled_once_and_unknown_ones_are_missing(self, orders, offline):
         placed = orders.place(offline)
         unknown = Order(order="999999999", id="gone", placed=placed.placed, missing=1)
-        told = {order.order: order for order in orders.poll([unknown, placed])}
-        assert len(told) == 2
-        assert told["999999999"].missing == 2
-        assert told[placed.order].missing == 0
+        polled = {order.order: order for order in orders.poll([unknown, placed])}
+        assert len(polled) == 2
+        assert polled["999999999"].missing == 2
+        assert polled[placed.order].missing == 0
 
     def test_poll_of_nothing(self, orders):
         assert list(orders.poll([])) == []
 
-    def test_used_from_several_threads(self, heard, archive, case, scenes):
+    def test_used_from_several_threads(self, warn, archive, case, scenes):
         with ThreadPoolExecutor(4) as pool:
-            runs = list(pool.map(lambda _: {s.id for s in archive.find(case.query, warn=heard)}, range(4)))
+            runs = list(pool.map(lambda _: {s.id for s in archive.find(case.query, warn=warn)}, range(4)))
         assert all(run == {scene.id for scene in scenes} for run in runs)

@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from sedas_sync.archives import Orders, Warn
 from sedas_sync.archives.cdse import keycloak, odata, rows
 from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES
+from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
 from sedas_sync.model.threads import Pool

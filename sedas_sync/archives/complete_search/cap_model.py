@@ -1,12 +1,12 @@
-"""What a silent limit may have cut: how large answers are, and which of them can be whole. Pure.
+"""What the answers so far show about the archive's cap, and which answers can be complete. Pure.
 
-Whatever a fixed limit counts (all rows, those of a satellite, of a product type, …), an answer that it cut is as large
-as that limit, and no answer is ever larger. So **an answer that is smaller than another one, by every way of counting
-that may be the limit's, is whole**. That is the invariant which everything here keeps.
+A fixed cap counts something: all rows, those of one satellite, those of one product type, … An answer that it cut is as
+large as the cap, and no answer is larger. So **an answer is complete if it is smaller than another answer by every way
+of counting that the cap may use**.
 
-A way of counting is ruled out where an answer proves cut though another was larger. Once none is left the limit is no
-count of what one gets: it weighs bytes, changes, or acts before a filter does. Then only answers well below the
-shortest one that was ever proved cut are believed.
+A way of counting is ruled out if an answer was cut although another answer was larger. If no way is left, no fixed cap
+explains the cuts: the cap limits bytes, changes, or acts before a filter. Then only answers are accepted that are well
+below the shortest answer that was cut.
 """
 
 import math
@@ -16,137 +16,144 @@ from itertools import zip_longest
 
 from msgspec import Struct
 
-TINY = 3
-"""Where answers of so few rows are cut by no fixed limit, nothing that the archive says can be believed."""
+HOPELESS_CAP = 3
+"""If an answer with so few rows was cut, no answer of the archive can be accepted."""
 HANDFUL = 9
-"""So many rows that nothing can part, or of one group, are believed while nothing has been seen cut: several baselines,
-or the parts of one acquisition, come in handfuls."""
-PROOFS = 3
-"""Answers cut at one size after which that size is taken for the limit."""
-MARGIN = 0.75
-"""What share of the shortest answer proved cut is believed where no fixed limit explains the cuts."""
-SHORT = 12
-"""Pieces of so many rows need no needle while nothing speaks against them."""
+"""So many rows are accepted, if no answer was cut, when nothing can split them or when they are all of one group:
+baselines of a scene and parts of an acquisition come in handfuls."""
+CUTS_THAT_PROVE_A_CAP = 3
+"""After so many answers were cut at the same size, that size is the cap."""
+SAFE_SHARE = 0.75
+"""If no fixed cap explains the cuts, accept answers below this share of the shortest answer that was cut."""
+UNSAMPLED_ROWS = 12
+"""Answers of so many rows need no sample unless something speaks against them."""
 
 NEVER = math.inf
 
-Size = tuple[int, ...]
-"""By each way of counting the rows that a limit would count: all of them; those alike in every respect; then those that
-share their first, their second, … respect. Of what shares something, the most that do. Empty for no rows."""
+Counts = tuple[int, ...]
+"""The size of an answer, by each way of counting: all rows; the most rows with all attributes alike; then for each
+attribute, the most rows that share its value. Empty if there are no rows."""
 
 
-def measure(groups: Iterable[tuple[str, ...]]) -> Size:
-    """Measure an answer, given for each of its rows the respects in which a limit may tell rows apart."""
-    counts = Counter(groups)
-    if not counts:
+def count_rows(attributes: Iterable[tuple[str, ...]]) -> Counts:
+    """Count the rows of an answer in all ways, given the attributes of each row."""
+    alike = Counter(attributes)
+    if not alike:
         return ()
-    respects: list[Counter[str]] = [Counter() for _ in next(iter(counts))]
-    for values, rows in counts.items():
-        for respect, value in zip(respects, values, strict=True):
-            respect[value] += rows
-    return counts.total(), max(counts.values()), *(max(respect.values()) for respect in respects)
+    by_attribute: list[Counter[str]] = [Counter() for _ in next(iter(alike))]
+    for values, rows in alike.items():
+        for counter, value in zip(by_attribute, values, strict=True):
+            counter[value] += rows
+    return alike.total(), max(alike.values()), *(max(counter.values()) for counter in by_attribute)
+
+
+def total(counts: Counts) -> int:
+    """Return the number of all rows."""
+    return counts[0] if counts else 0
 
 
 class CapModel(Struct):
-    """What searches have learnt about how an archive cuts its answers.
+    """What searches have learnt about the cap of an archive.
 
-    Shared between searches and threads without a lock: every value is replaced as a whole, and what one search fails
-    to hear of another it finds out for itself.
+    Searches and threads share it without a lock. Every value is replaced as a whole, and a search that misses an update
+    of another search learns the same by itself.
     """
 
-    most: Size = ()
-    """The largest that any answer was, by each way of counting: a limit is no smaller."""
-    least_cut: tuple[float, ...] = ()
-    """The smallest that an answer proved cut was, by each way of counting."""
+    largest: Counts = ()
+    """By each way of counting, the largest answer. The cap is not smaller."""
+    smallest_cut: tuple[float, ...] = ()
+    """By each way of counting, the smallest answer that was cut."""
     cuts: int = 0
-    """Answers proved cut."""
-    doubt: float = NEVER
-    """Rows of the shortest answer that another one agreed with, and that was proved cut all the same."""
-    probed: int = SHORT
-    """Rows of the longest answer that needles agreed with."""
-    strange: bool = False
-    """Whether an answer held rows far outside its window, so that a few rows may be all that came of very many."""
+    """The number of answers that were cut."""
+    shortest_misleading: float = NEVER
+    """Rows of the shortest answer that was cut although another answer agreed with it."""
+    longest_sampled: int = UNSAMPLED_ROWS
+    """Rows of the longest answer that samples agreed with."""
 
-    def hear(self, size: Size, *, strange: bool) -> None:
-        """Take note of an answer."""
-        if any(new > old for new, old in zip_longest(size, self.most, fillvalue=0)):
-            self.most = tuple(map(max, zip_longest(size, self.most, fillvalue=0)))
-        self.strange = self.strange or strange
+    def observe(self, counts: Counts) -> None:
+        """Record the size of an answer."""
+        if any(new > old for new, old in zip_longest(counts, self.largest, fillvalue=0)):
+            self.largest = tuple(map(max, zip_longest(counts, self.largest, fillvalue=0)))
 
-    def teaches(self, size: Size, *, fooled: bool) -> bool:
-        """Whether it would tell anything new that an answer of this size was cut; see `learn_cut`."""
+    def would_learn_from_cut(self, counts: Counts, *, misleading: bool) -> bool:
+        """Return whether a cut of an answer of this size would be news; see `observe_cut`."""
         return (
-            self.cuts < PROOFS
-            or any(new < old for new, old in zip(size or (0,), self.least_cut, strict=False))
-            or (fooled and len_of(size) < self.doubt)
+            self.cuts < CUTS_THAT_PROVE_A_CAP
+            or any(new < old for new, old in zip(counts or (0,), self.smallest_cut, strict=False))
+            or (misleading and total(counts) < self.shortest_misleading)
         )
 
-    def learn_cut(self, size: Size, *, fooled: bool) -> None:
-        """Take note that an answer was cut; `fooled` says that another one agreed with it and it was believed."""
+    def observe_cut(self, counts: Counts, *, misleading: bool) -> None:
+        """Record that an answer was cut.
+
+        Args:
+            counts: Its size.
+            misleading: Whether another answer agreed with it, so that it was accepted.
+        """
         self.cuts += 1
-        padded = size or (0,) * len(self.most)
-        self.least_cut = tuple(map(min, zip_longest(padded, self.least_cut, fillvalue=NEVER)))
-        if fooled:
-            self.doubt = min(self.doubt, max(1, len_of(size)))
-            self.probed = int(min(self.probed, self.credible))
+        padded = counts or (0,) * len(self.largest)
+        self.smallest_cut = tuple(map(min, zip_longest(padded, self.smallest_cut, fillvalue=NEVER)))
+        if misleading:
+            self.shortest_misleading = min(self.shortest_misleading, max(1, total(counts)))
+            self.longest_sampled = int(min(self.longest_sampled, self.safe_length))
 
     @property
     def shortest_cut(self) -> float:
-        """Rows of the shortest answer that was proved cut."""
-        return self.least_cut[0] if self.least_cut else NEVER
+        """Rows of the shortest answer that was cut."""
+        return self.smallest_cut[0] if self.smallest_cut else NEVER
 
     @property
-    def counting(self) -> list[int]:
-        """The ways of counting that may be the limit's: all answers cut were as large as any."""
-        if not self.least_cut:
-            return list(range(len(self.most)))
-        return [way for way, (cut, most) in enumerate(zip(self.least_cut, self.most, strict=False)) if cut >= most]
+    def possible_ways(self) -> list[int]:
+        """The ways of counting that the cap may use: by these, all cut answers were as large as any answer."""
+        if not self.smallest_cut:
+            return list(range(len(self.largest)))
+        pairs = zip(self.smallest_cut, self.largest, strict=False)
+        return [way for way, (cut, largest) in enumerate(pairs) if cut >= largest]
 
     @property
-    def regular(self) -> bool:
-        """Whether a fixed limit on what one gets explains all that was seen."""
-        if self.doubt < NEVER:
+    def may_be_fixed(self) -> bool:
+        """Whether a fixed cap explains all cuts."""
+        if self.shortest_misleading < NEVER:
             return False
-        # That a few cut answers are level in some lesser respect may be chance.
-        return not self.cuts or 0 in self.counting or (self.cuts >= PROOFS and bool(self.counting))
+        # If few answers were cut, they may be alike by one attribute by chance.
+        return (
+            not self.cuts
+            or 0 in self.possible_ways
+            or (self.cuts >= CUTS_THAT_PROVE_A_CAP and bool(self.possible_ways))
+        )
 
     @property
-    def settled(self) -> bool:
-        """Whether that limit is known: enough answers were cut by it."""
-        return self.cuts >= PROOFS and self.regular
+    def is_known(self) -> bool:
+        """Whether the cap is fixed and enough answers were cut at it."""
+        return self.cuts >= CUTS_THAT_PROVE_A_CAP and self.may_be_fixed
 
     @property
-    def uneven(self) -> bool:
+    def varies(self) -> bool:
         """Whether answers were cut that are much shorter than others."""
-        return bool(self.most) and self.shortest_cut * 2 < self.most[0]
+        return bool(self.largest) and self.shortest_cut * 2 < self.largest[0]
 
     @property
-    def credible(self) -> float:
-        """Where no fixed limit explains what was seen, answers of so many rows or more are not believed.
+    def safe_length(self) -> float:
+        """If no fixed cap explains the cuts, only answers with fewer rows than this are accepted.
 
-        Below the shortest cut, since the next may be shorter. Far below `doubt`, since windows are halved: the next
-        shorter answers that were cut may be half as long.
+        It is below the shortest cut, because the next cut may be shorter. It is far below `shortest_misleading`,
+        because windows are halved: the next cut answers may be half as long.
         """
-        return max(2.0, min(self.shortest_cut * MARGIN, self.doubt / 4))
+        return max(2.0, min(self.shortest_cut * SAFE_SHARE, self.shortest_misleading / 4))
 
-    def whole(self, size: Size) -> bool:
-        """Whether an answer is too small to have been cut, as far as is known."""
-        if not size:
-            # Behind a limit that acts before a filter does, nothing may have come of a full answer.
-            return not self.cuts or self.settled
-        if not self.regular and size[0] >= self.credible:
+    def is_complete(self, counts: Counts) -> bool:
+        """Return whether an answer is too small to have been cut, by what is known so far."""
+        if not counts:
+            # If the cap acts before a filter, a cut answer may be empty.
+            return not self.cuts or self.is_known
+        if not self.may_be_fixed and counts[0] >= self.safe_length:
             return False
-        return self.doubt < NEVER or not self.full_ways(size)
+        return self.shortest_misleading < NEVER or not self.full_ways(counts)
 
-    def full_ways(self, size: Size) -> list[int]:
-        """The ways of counting by which an answer may be full."""
+    def full_ways(self, counts: Counts) -> list[int]:
+        """Return the ways of counting by which an answer may have reached the cap."""
         return [
             way
-            for way in self.counting
-            if size[way] >= self.most[way] and not (way and not self.cuts and size[way] <= HANDFUL)
+            for way in self.possible_ways
+            if counts[way] >= self.largest[way] and not (way and not self.cuts and counts[way] <= HANDFUL)
         ]
-
-
-def len_of(size: Size) -> int:
-    """How many rows an answer of this size holds."""
-    return size[0] if size else 0

@@ -1,4 +1,4 @@
-"""What an answer of SeDAS has to be as a whole."""
+"""The outermost form of the service's answers."""
 
 from typing import Any
 
@@ -7,40 +7,46 @@ from sedas_sync.net import session
 
 
 def products_of(answer: object) -> list[Any]:
-    """The rows of a search's answer.
+    """Return the rows in the answer to a search.
 
     Raises:
-        ArchiveError: it is no such answer, or tells of an error.
+        ArchiveError: The answer is an error, or has another form.
     """
     if not isinstance(answer, dict):
-        raise ArchiveError(f"the archive answered a search with {kind_of(answer)} instead of an object")
-    if answer.get("errorCode"):
-        stated = session.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
-        raise ArchiveError(f"the archive answered a search with an error: {stated}")
+        raise ArchiveError(f"the archive answered a search with {_type_name(answer)} instead of an object")
+    _check_error(answer, "a search")
     products = answer.get("products")
     if products is None:
         return []
     if not isinstance(products, list):
-        raise ArchiveError(f"the archive answered a search with {kind_of(products)} instead of a list of products")
+        raise ArchiveError(f"the archive answered a search with {_type_name(products)} instead of a list of products")
     return products
 
 
 def as_list(answer: object, what: str) -> list[Any]:
-    """An answer that has to be a list.
+    """Return an answer that must be a list.
+
+    Args:
+        answer: The answer.
+        what: The request, for the error message.
 
     Raises:
-        ArchiveError: it is none.
+        ArchiveError: The answer is an error, or not a list.
     """
     if isinstance(answer, list):
         return answer
-    if isinstance(answer, dict) and answer.get("errorCode"):
-        stated = session.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
-        raise ArchiveError(f"the archive answered {what} with an error: {stated}")
-    raise ArchiveError(f"the archive answered {what} with {kind_of(answer)} instead of a list")
+    if isinstance(answer, dict):
+        _check_error(answer, what)
+    raise ArchiveError(f"the archive answered {what} with {_type_name(answer)} instead of a list")
 
 
-def kind_of(answer: object) -> str:
-    """What an answer is, in words."""
+def _check_error(answer: dict[str, Any], what: str) -> None:
+    if answer.get("errorCode"):
+        message = session.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
+        raise ArchiveError(f"the archive answered {what} with an error: {message}")
+
+
+def _type_name(answer: object) -> str:
     match answer:
         case None:
             return "null"
@@ -49,6 +55,6 @@ def kind_of(answer: object) -> str:
         case list():
             return "a list"
         case str():
-            return "a text"
+            return "a string"
         case _:
-            return "a bare value"
+            return "a plain value"

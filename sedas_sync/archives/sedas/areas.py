@@ -1,14 +1,42 @@
-"""Cutting the area of a question, so that each part has fewer scenes."""
+"""Splits of the area of a query, so that each part has fewer scenes."""
 
 import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import shapely
+
 _POINT = re.compile(r"(-?[\d.]+(?:[eE][-+]?\d+)?)\s+(-?[\d.]+(?:[eE][-+]?\d+)?)")
 
+Box = tuple[float, float, float, float]
+"""West, south, east and north."""
 
-def _bounds(wkt: object) -> tuple[float, float, float, float] | None:
-    """West, south, east and north of the points of a WKT, without building a geometry."""
+
+def split_area(wkt: str, rows: Collection[Any]) -> list[str]:
+    """Split an area along a meridian or a parallel so that neither side meets the footprints of all rows.
+
+    Returns:
+        Plain POLYGONs that together cover the area; empty if there is no such line.
+    """
+    area = _bounds(wkt)
+    boxes = [_bounds(row.get("coordinatesWKT")) if isinstance(row, dict) else None for row in rows]
+    if area is None or len(boxes) < 2:  # noqa: PLR2004 - one footprint cannot be split
+        return []
+    best: tuple[int, int, float] | None = None
+    for axis in (0, 1):
+        low, high = area[axis], area[axis + 2]
+        # A row without a footprint may be on either side.
+        extents = [(box[axis], box[axis + 2]) if box else (low, high) for box in boxes]
+        edges = sorted({edge for extent in extents for edge in extent if low < edge < high})
+        for line in _lines([low, *edges, high]):
+            most = max(sum(west <= line for west, _ in extents), sum(east >= line for _, east in extents))
+            if most < len(extents) and (best is None or most < best[0]):
+                best = (most, axis, line)
+    return [] if best is None else _halves(wkt, area, best[1], best[2])
+
+
+def _bounds(wkt: object) -> Box | None:
+    """Return the bounding box of the points in a WKT, without building a geometry."""
     points = _POINT.findall(wkt) if isinstance(wkt, str) else []
     if not points:
         return None
@@ -19,33 +47,8 @@ def _bounds(wkt: object) -> tuple[float, float, float, float] | None:
     return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
 
 
-def cut_area(wkt: str, rows: Collection[Any]) -> list[str]:
-    """Cut an area along a meridian or a parallel so that neither side meets all of the rows' footprints.
-
-    Returns plain POLYGONs that together cover the area; none where no such line exists.
-    """
-    area = _bounds(wkt)
-    boxes = [_bounds(row.get("coordinatesWKT")) if isinstance(row, dict) else None for row in rows]
-    if area is None or len(boxes) < 2:  # noqa: PLR2004 - one footprint cannot be parted
-        return []
-    best: tuple[int, int, float] | None = None
-    for axis in (0, 1):
-        low, high = area[axis], area[axis + 2]
-        # A footprint that is not known may lie on either side.
-        spans = [(box[axis], box[axis + 2]) if box else (low, high) for box in boxes]
-        inside = sorted({edge for span in spans for edge in span if low < edge < high})
-        for line in _between([low, *inside, high]):
-            most = max(sum(span[0] <= line for span in spans), sum(span[1] >= line for span in spans))
-            if most < len(spans) and (best is None or most < best[0]):
-                best = (most, axis, line)
-    if best is None:
-        return []
-    _, axis, line = best
-    return _halves(wkt, area, axis, line)
-
-
-def _between(edges: list[float]) -> Iterator[float]:
-    """Lines in the middle between neighbouring edges, at most some hundred of them."""
+def _lines(edges: list[float]) -> Iterator[float]:
+    """Yield lines in the middle between neighbouring edges, at most a few hundred."""
     step = max(1, len(edges) // 200)
     for left, right in zip(edges[:-1:step], edges[1::step], strict=False):
         middle = (left + right) / 2
@@ -53,9 +56,7 @@ def _between(edges: list[float]) -> Iterator[float]:
             yield middle
 
 
-def _halves(wkt: str, area: tuple[float, float, float, float], axis: int, line: float) -> list[str]:
-    import shapely  # noqa: PLC0415 - slow to import, and seldom needed
-
+def _halves(wkt: str, area: Box, axis: int, line: float) -> list[str]:
     overlap = 1e-9
     west, south, east, north = area
     if axis == 0:

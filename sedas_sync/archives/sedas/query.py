@@ -1,4 +1,4 @@
-"""A query as SeDAS is asked it. Pure."""
+"""A query as the JSON of the SeDAS API. Pure."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any
 
 from sedas_sync.model.scene import Query
 
-_WEB_TYPE: dict[str, str] = {"all": "All", "sar": "SAR", "optical": "Optical"}
+_SENSOR_TYPES: dict[str, str] = {"all": "All", "sar": "SAR", "optical": "Optical"}
 OPTICAL_TYPES = frozenset({"L1C", "ARD"})
 SAR_TYPES = frozenset({"GRD", "SLC"})
 _FULL_COVERAGE = 100
@@ -16,26 +16,26 @@ _LATEST = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 
 def seconds(when: datetime) -> int:
-    """Whole seconds since 1970, rounded down."""
+    """Return whole seconds since 1970, rounded down."""
     return math.floor(when.timestamp())
 
 
 def seconds_up(when: datetime) -> int:
-    """Whole seconds since 1970, rounded up."""
+    """Return whole seconds since 1970, rounded up."""
     return math.ceil(when.timestamp())
 
 
-def wire_time(seconds: int) -> str:
-    """An instant as the service reads it, from whole seconds since 1970."""
+def time_text(seconds: int) -> str:
+    """Return a time as the service reads it, from whole seconds since 1970."""
     return f"{_EPOCH + timedelta(seconds=min(max(seconds, _EARLIEST), _LATEST)):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def search_body(query: Query) -> dict[str, Any]:
-    """Translate a query into the body of `POST /search`; the answer may hold more than was asked for, never less.
+    """Return the body of `POST /search` for a query. The answer has all matches and may have more.
 
-    A filter of one sensor class does not exclude scenes of the other (geocento/SEDAS-issues 65), so a product type of
-    one class narrows the sensor too. What the service would judge otherwise than the exact rules do is asked for a
-    little wider or not at all, since the rules are applied again to what comes.
+    A filter of one sensor class does not exclude scenes of the other class (geocento/SEDAS-issues 65), so a product
+    type restricts the sensor too. If the service judges a filter otherwise than the manifest's rules, the filter is a
+    little wider or left out. The rules are applied to the answer anyway.
     """
     sensor = query.sensor
     filters: dict[str, Any] = {}
@@ -47,23 +47,23 @@ def search_body(query: Query) -> dict[str, Any]:
         sensor = "sar"
         filters["sarProductType"] = product_type
     if query.max_cloud_cover is not None and sensor == "optical":
-        filters["maxCloudPercent"] = _plain(math.ceil(query.max_cloud_cover))
+        filters["maxCloudPercent"] = _number(math.ceil(query.max_cloud_cover))
     if query.orbit_direction:
         filters["orbitDirection"] = query.orbit_direction.upper()
     if len(query.polarisation) == 1:
         filters["polarisation"] = query.polarisation[0].upper()
     if query.min_aoi_coverage is not None:
-        # Coverage is rounded to whole percent there (saved answers of 2019), and by which rule is not known.
+        # The service rounds coverage to whole percent (saved answers of 2019), by an unknown rule.
         least = min(math.floor(query.min_aoi_coverage), _FULL_COVERAGE) - 1
         if least > 0:
             filters["minCoveragePercent"] = least
     filters.update(query.filters)
     body: dict[str, Any] = {
-        "sensorFilters": {"type": _WEB_TYPE[sensor]},
+        "sensorFilters": {"type": _SENSOR_TYPES[sensor]},
         "filters": filters,
         "aoiWKT": query.aoi,
-        "start": wire_time(seconds(query.start)),
-        "stop": wire_time(seconds_up(query.stop)),
+        "start": time_text(seconds(query.start)),
+        "stop": time_text(seconds_up(query.stop)),
     }
     if query.satellite:
         body["satelliteName"] = query.satellite
@@ -72,5 +72,5 @@ def search_body(query: Query) -> dict[str, Any]:
     return body
 
 
-def _plain(value: float) -> float:
+def _number(value: float) -> float:
     return int(value) if value == int(value) else value

@@ -1,30 +1,30 @@
-"""From the rows of a SeDAS answer to scenes. Pure."""
+"""Scenes from the rows of a SeDAS answer. Pure."""
 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from sys import intern
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import astuple
 
 from sedas_sync.archives.lazy_json import LazyJson
+from sedas_sync.archives.protocol import Warn
+from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
 from sedas_sync.net import session
 
 
 class _UnusableRowError(ValueError):
-    """A row of an answer that cannot be used; the message is the reason."""
+    """A row that cannot be used; the message is the reason."""
 
 
 class _Texts(msgspec.Struct, gc=False, rename="camel"):
-    """The fields of a row that are text; what is not said is None or empty."""
+    """The text fields of a row; None or empty if the row lacks them."""
 
-    # Nearly all rows of a long catalogue are as they should be: msgspec sees that at once, for all fields.
     type: str | None = None
     satellite_name: str | None = None
     sensor_type: str | None = None
@@ -53,17 +53,15 @@ _DIGEST = re.compile(r"[0-9a-fA-F]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DIGEST_LENGTHS = frozenset({32, 40, 64, 96, 128})
 _WKT = re.compile(r"\s*(?:SRID=\d+;)?\s*[A-Za-z]+(?:\s+(?:Z|M|ZM))?\s*(?:EMPTY|\([-+0-9.eE\s,()]*\))\s*")
-_GROUPS = (
-    ("sentinel-1", "S1"), ("sentinel-2", "S2"), ("novasar", "NovaSAR"), ("pleiades", "Pleiades"), ("spot", "SPOT"),
-    ("cosmo", "Cosmo-SkyMed"), ("airsar", "AIRSAR"),
-)  # fmt: skip
 
 
-def to_instant(value: str | datetime) -> datetime:
-    """Read an instant: ISO 8601 with or without fraction and offset, or a `datetime`; without a zone it is UTC.
+def to_time(value: str | datetime) -> datetime:
+    """Return a time in UTC, from ISO 8601 with or without fraction and offset, or from a `datetime`.
+
+    A time without a zone is UTC.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: It is neither.
     """
     when = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
     if when.tzinfo is UTC:
@@ -71,19 +69,12 @@ def to_instant(value: str | datetime) -> datetime:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
-@lru_cache(maxsize=256)
-def group_of(satellite: str) -> str | None:
-    """Infer the source group from a satellite's name, since rows do not carry it."""
-    name = satellite.lower()
-    return next((group for prefix, group in _GROUPS if name.startswith(prefix)), None)
-
-
 def _text(row: Mapping[str, Any], key: str) -> str | None:
     value = row.get(key)
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise _UnusableRowError(f"{key} is no text")
+        raise _UnusableRowError(f"{key} is not a string")
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
@@ -92,19 +83,19 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        number = float("no number" if isinstance(value, bool) else value)
+        number = float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
-        raise _UnusableRowError(f"{key} is no number") from None
+        raise _UnusableRowError(f"{key} is not a number") from None
     return number if math.isfinite(number) else None
 
 
-def _instant(value: str | None, key: str) -> datetime | None:
+def _time(value: str | None, key: str) -> datetime | None:
     if not value:
         return None
     try:
-        return to_instant(value)
+        return to_time(value)
     except (ValueError, OverflowError):
-        raise _UnusableRowError(f"{key} is no date") from None
+        raise _UnusableRowError(f"{key} is not a time") from None
 
 
 def _polarisation(row: Mapping[str, Any]) -> str | None:
@@ -113,11 +104,11 @@ def _polarisation(row: Mapping[str, Any]) -> str | None:
         return None
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return intern("/".join(value))
-    return _kept_once(_text(row, "polarisation"))
+    return _interned(_text(row, "polarisation"))
 
 
 def _vendor(row: Mapping[str, Any]) -> tuple[str | None, Any]:
-    """Take the digest out of `vendorSpecific`; return it with what is left of the field."""
+    """Return the digest in `vendorSpecific`, and the rest of that field."""
     vendor = row.get("vendorSpecific")
     if not isinstance(vendor, dict):
         return None, vendor
@@ -127,14 +118,14 @@ def _vendor(row: Mapping[str, Any]) -> tuple[str | None, Any]:
     return value.lower(), {key: vendor[key] for key in vendor if key != "Filehash"} or None
 
 
-def identify(row: object) -> str:
-    """Return the id under which a row is a scene.
+def id_of(row: object) -> str:
+    """Return the id of the scene that a row describes.
 
     Raises:
-        ValueError: it has none.
+        ValueError: It has none.
     """
     if not isinstance(row, dict):
-        raise _UnusableRowError("it is no object")
+        raise _UnusableRowError("it is not an object")
     for key in ("supplierId", "acqPlanId"):
         value = row.get(key)
         if value is None or value == "":
@@ -142,29 +133,39 @@ def identify(row: object) -> str:
         if key == "acqPlanId" and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str) or not value.strip():
-            raise _UnusableRowError(f"{key} is no text")
+            raise _UnusableRowError(f"{key} is not a string")
         if not value.strip(". ") or not (value.isascii() or _SURROGATE.search(value) is None):
-            raise _UnusableRowError(f"{key} is no name")
+            raise _UnusableRowError(f"{key} is not a usable name")
         return value
     raise _UnusableRowError("it has no supplierId")
 
 
-def to_scene(row: object) -> Scene:
-    """Read one product of an answer.
+def scenes_of(rows: Iterable[object], warn: Warn) -> Iterator[Scene]:
+    """Yield the scenes of rows, and warn of each row that cannot be used."""
+    for row in rows:
+        try:
+            scene = to_scene(row)
+        except ValueError as reason:
+            warn(f"skipped a row of the answer that cannot be used: {reason}: {row_text(row)}")
+        else:
+            yield scene
 
-    Every field but the id may be missing; unknown ones are kept in `extra`.
+
+def to_scene(row: object) -> Scene:
+    """Return the scene that a row describes.
+
+    Every field but the id may be missing. Unknown fields become `extra`.
 
     Raises:
-        ValueError: the row cannot be used; the message says why.
+        ValueError: The row cannot be used; the message is the reason.
     """
-    scene_id = identify(row)
-    if not isinstance(row, dict):
-        raise _UnusableRowError("it is no object")
+    scene_id = id_of(row)
+    row = cast(dict[str, Any], row)
     texts = _texts(row)
     kind, satellite, wkt = texts.type, texts.satellite_name, texts.footprint or None
     sensor = _SENSORS.get((texts.sensor_type or "").lower())
     if wkt is not None and (_WKT.fullmatch(wkt) is None or wkt.count("(") != wkt.count(")")):
-        raise _UnusableRowError("coordinatesWKT is no WKT")
+        raise _UnusableRowError("coordinatesWKT is not a WKT geometry")
     digest, vendor = _vendor(row)
     extra = {key: row[key] for key in sorted(row.keys() - _MAPPED)}
     if vendor is not None:
@@ -174,17 +175,17 @@ def to_scene(row: object) -> Scene:
     orbit = _number(row, "orbit")
     return Scene(
         id=scene_id,
-        start=_instant(texts.start, "start"),
-        stop=_instant(texts.stop, "stop"),
+        start=_time(texts.start, "start"),
+        stop=_time(texts.stop, "stop"),
         footprint=wkt,
         sensor=sensor,
-        satellite=_kept_once(satellite),
-        instrument=_kept_once(texts.instrument_name),
-        mode=_kept_once(texts.mode_name),
-        source_group=_kept_once(texts.source_group) or (group_of(satellite) if satellite else None),
-        product_type=_kept_once(texts.product_type),
+        satellite=_interned(satellite),
+        instrument=_interned(texts.instrument_name),
+        mode=_interned(texts.mode_name),
+        source_group=_interned(texts.source_group) or (group_of(satellite) if satellite else None),
+        product_type=_interned(texts.product_type),
         orbit=None if orbit is None else int(orbit),
-        orbit_direction=_kept_once(texts.orbit_direction and texts.orbit_direction.upper()),
+        orbit_direction=_interned(texts.orbit_direction and texts.orbit_direction.upper()),
         polarisation=_polarisation(row),
         cloud_cover=_number(row, "cloudCoveragePercent"),
         resolution=_number(row, "sensorResolution"),
@@ -198,11 +199,12 @@ def to_scene(row: object) -> Scene:
 
 
 def _texts(row: Mapping[str, Any]) -> _Texts:
-    """The fields of a row that are text.
+    """Return the text fields of a row.
 
     Raises:
-        ValueError: one of them is something else.
+        ValueError: One of them is not a string.
     """
+    # Nearly all rows are valid, and msgspec checks all fields at once.
     try:
         texts = msgspec.convert(row, _Texts)
     except (msgspec.ValidationError, UnicodeError):
@@ -212,11 +214,11 @@ def _texts(row: Mapping[str, Any]) -> _Texts:
     return _Texts(*[_text(row, key) for key in _Texts.__struct_encode_fields__])
 
 
-def _kept_once(word: str | None) -> str | None:
-    """A text of which a catalogue holds few different ones: all scenes share it."""
+def _interned(word: str | None) -> str | None:
+    """Return one shared copy of a text that many scenes have."""
     return intern(word) if word else None
 
 
-def shown(row: object) -> str:
-    """A row as a warning shows it: JSON, so that control characters are escaped, shortened and redacted."""
+def row_text(row: object) -> str:
+    """Return a row as text for a warning: JSON with control characters escaped, shortened, and without secrets."""
     return session.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)

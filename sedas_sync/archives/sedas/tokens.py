@@ -7,20 +7,25 @@ from dataclasses import dataclass, field
 from sedas_sync.errors import ArchiveError, AuthenticationError
 
 LONGEST_MARGIN = 60.0
-"""Seconds before its end at which a token is renewed, at most; never more than a fifth of its life."""
+"""A token is renewed this many seconds before it expires, or after four fifths of its lifetime if that is later."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
     value: str = field(repr=False)
     expires: float | None
-    """On the clock of `SedasTokens`; None where the service did not say, or said something that is over already."""
-    from_refusal: bool
+    """On the clock of `SedasTokens`; None if the service stated no time, or one that is over already."""
+    for_download: bool
     """Whether it replaced a token that a download server refused."""
 
 
 class SedasTokens:
-    """One token for all threads: whoever finds it stale renews it, everyone else waits for that one login."""
+    """One token for all threads. The first thread that finds it expired logs in; the others wait for that login.
+
+    Args:
+        login: Logs in; returns a token and its lifetime in seconds, or None if that is not known.
+        clock: Returns seconds on a clock that never goes back.
+    """
 
     def __init__(self, login: Callable[[], tuple[str, float | None]], clock: Callable[[], float]) -> None:
         self._login = login
@@ -29,47 +34,48 @@ class SedasTokens:
         self._token: _Token | None = None
         self._refused: AuthenticationError | None = None
         self._failure: tuple[int, ArchiveError] | None = None
+        """The last failed login: its number and its error."""
         self._logins = 0
 
     def current(self) -> str:
-        """Return a token that is good for now; logs in where there is none or it is about to end."""
+        """Return a valid token; log in if there is none or if it is about to expire."""
         token = self._token
         if token is not None and (token.expires is None or self._clock() < token.expires):
             return token.value
-        return self._renew(token.value if token else None, from_refusal=False)
+        return self._renew(token.value if token else None, for_download=False)
 
     def renew(self, refused: str) -> str:
-        """Return a token other than the one the API refused; logs in at most once for all who were refused with it."""
-        return self._renew(refused, from_refusal=False)
+        """Return another token than the one the API refused. All threads that were refused share one login."""
+        return self._renew(refused, for_download=False)
 
     def renew_for_download(self, refused: str) -> str:
-        """As `renew`, for a download server: a token that replaced a refused one is not replaced again."""
+        """Like `renew`, for a token that a download server refused. A token that is the result is not renewed again."""
         token = self._token
-        if token is not None and token.value == refused and token.from_refusal:
+        if token is not None and token.value == refused and token.for_download:
             return token.value
-        return self._renew(refused, from_refusal=True)
+        return self._renew(refused, for_download=True)
 
-    def _renew(self, stale: str | None, *, from_refusal: bool) -> str:
-        seen = self._logins
+    def _renew(self, old: str | None, *, for_download: bool) -> str:
+        logins = self._logins
         with self._lock:
             if self._refused is not None:
                 raise AuthenticationError(str(self._refused))
-            if self._token is not None and self._token.value != stale:
+            if self._token is not None and self._token.value != old:
                 return self._token.value
-            if self._failure is not None and self._failure[0] > seen:
-                failed = self._failure[1]
-                raise ArchiveError(str(failed), status=failed.status, retryable=failed.retryable)
+            if self._failure is not None and self._failure[0] > logins:
+                error = self._failure[1]
+                raise ArchiveError(str(error), status=error.status, retryable=error.retryable)
             self._logins += 1
             begun = self._clock()
             try:
-                value, life = self._login()
+                value, lifetime = self._login()
             except AuthenticationError as error:
                 self._refused = error
                 raise
             except ArchiveError as error:
                 self._failure = (self._logins, error)
                 raise
-            margin = min(LONGEST_MARGIN, (life or 0.0) / 5)
-            expires = None if life is None or life <= 0 else begun + life - margin
-            self._token = _Token(value, expires, from_refusal)
+            margin = min(LONGEST_MARGIN, (lifetime or 0.0) / 5)
+            expires = None if lifetime is None or lifetime <= 0 else begun + lifetime - margin
+            self._token = _Token(value, expires, for_download)
             return value

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from sedas_sync.archives import Orders, Warn
+from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac.api import Body, StacApi
 from sedas_sync.archives.stac.filters import Condition, conditions
@@ -82,7 +82,7 @@ class StacArchive:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
-        """Yield every scene that matches, each once; see `sedas_sync.archives.Archive`."""
+        """Yield every scene that matches, each once; see `sedas_sync.archives.protocol.Archive`."""
         if query.stop < query.start:
             return
         wanted = conditions(query.filters)
@@ -98,7 +98,7 @@ class StacArchive:
                 yield scene
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
-        """Yield the scenes of these ids that the archive knows; see `sedas_sync.archives.Archive`."""
+        """Yield the scenes of these ids that the archive knows; see `sedas_sync.archives.protocol.Archive`."""
         asked = list(dict.fromkeys(ids))
         for first in range(0, len(asked), LOOKED_UP_AT_ONCE):
             some = frozenset(asked[first : first + LOOKED_UP_AT_ONCE])

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive, connections_of
+from sedas_sync.archives.protocol import Archive, connections_of
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.transfer import Policy
 

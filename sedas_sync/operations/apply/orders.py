@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.events import Event, Ordered, OrderReady, Retried
 from sedas_sync.model.scene import Action, Download, Order, OrderState, RemoteFile, Scene, Source

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sedas_sync.archives import Archive
+from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.assets import each_file, files_on_disk

@@ -1,4 +1,4 @@
-"""The complete search against catalogues in memory, cut by every rule one can think of; the oracle is brute force."""
+"""The complete search in catalogues in memory, with all kinds of caps, compared with all rows."""
 
 import random
 import threading
@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sedas_sync.archives.complete_search.answers import AnswerRow
 from sedas_sync.archives.complete_search.cap_model import HANDFUL, CapModel
-from sedas_sync.archives.complete_search.spans import Window
-from sedas_sync.archives.complete_search.windows import Answer, AnswerRow, Cost, complete
+from sedas_sync.archives.complete_search.search import complete
+from sedas_sync.archives.complete_search.windows import Window
 from sedas_sync.errors import ArchiveError, IncompleteSearch
 
 BEGIN = 1_556_582_400  # 2019-04-30
@@ -22,13 +23,13 @@ YEAR = 365 * 86_400
 
 
 def luck(*parts: object) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments."""
+    """Return a number in [0, 1) that depends only on the arguments."""
     return int.from_bytes(blake2b(repr(parts).encode(), digest_size=6).digest(), "big") / 2**48
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row's footprint lies on a line, and what a question may be narrowed to."""
+    """The extent of a row's footprint on a line."""
 
     west: float
     east: float
@@ -36,7 +37,7 @@ class Place:
 
 @dataclass
 class Catalogue:
-    """An archive in memory. `part` narrows a question: {"area": (west, east), "satellite": name}."""
+    """An archive in memory. The `part` of a window is {"area": (west, east), "satellite": name}."""
 
     rows: list[AnswerRow]
     cap: int | None = None
@@ -44,7 +45,7 @@ class Catalogue:
     visible: Callable[[AnswerRow], bool] = lambda _row: True
     asked: list[Window] = field(default_factory=list)
 
-    def ask(self, window: Window) -> Answer:
+    def ask(self, window: Window) -> list[AnswerRow]:
         self.asked.append(window)
         part = window.part or {}
         west, east = part.get("area", (0.0, 1.0))
@@ -52,17 +53,17 @@ class Catalogue:
             row
             for row in self.rows
             if window.start <= row.start <= window.stop
-            and part.get("satellite", row.groups[0]) == row.groups[0]
+            and part.get("satellite", row.attributes[0]) == row.attributes[0]
             and (row.item is None or (row.item.west <= east and row.item.east >= west))
         ]
-        return Answer([row for row in self.cut(rows, window) if self.visible(row)])
+        return [row for row in self.cut(rows, window) if self.visible(row)]
 
     def cut(self, rows: list[AnswerRow], window: Window) -> list[AnswerRow]:
         rows = sorted(rows, key=lambda row: (row.start, row.id), reverse=True)
         cap = self.cap
         if self.rule == "satellite" and cap is not None:
-            groups = sorted({row.groups for row in rows})
-            return [row for group in groups for row in [row for row in rows if row.groups == group][:cap]]
+            groups = sorted({row.attributes for row in rows})
+            return [row for group in groups for row in [row for row in rows if row.attributes == group][:cap]]
         if cap is None or len(rows) <= cap:
             return rows
         match self.rule:
@@ -79,8 +80,8 @@ class Catalogue:
         raise AssertionError(self.rule)
 
 
-def spread_out(window: Window, rows: Any) -> list[Any]:
-    """Cut the line where neither side meets all rows."""
+def split_area(window: Window, rows: Any) -> list[Any]:
+    """Split the line so that neither side has all rows."""
     part = window.part or {}
     places = [row.item for row in rows if row.item is not None]
     if len(places) == len(rows) and places:
@@ -94,15 +95,15 @@ def spread_out(window: Window, rows: Any) -> list[Any]:
     return []
 
 
-def divide(window: Window, _rows: Any) -> Iterator[list[Any]]:
-    """Cut by satellite."""
+def split_otherwise(window: Window, _rows: Any) -> Iterator[list[Any]]:
+    """Split by satellite."""
     part = window.part or {}
     if "satellite" not in part:
         yield [{**part, "satellite": name} for name in ("A", "B", "C")]
 
 
 def spread(count: int, *, seed: int = 1, span: int = YEAR) -> list[AnswerRow]:
-    """Rows at chance instants, on three satellites."""
+    """Return rows at random times, of three satellites."""
     dice = random.Random(seed)
     return [AnswerRow(f"id{n}", BEGIN + dice.randrange(span), ("ABC"[n % 3],), None) for n in range(count)]
 
@@ -114,39 +115,37 @@ class Outcome:
     shortfall: str | None
 
 
-def search(catalogue: Catalogue, *, knowledge: CapModel | None = None, span: int = YEAR, workers: int = 1) -> Outcome:
-    cost = Cost()
+def search(catalogue: Catalogue, *, model: CapModel | None = None, span: int = YEAR, threads: int = 1) -> Outcome:
     found: list[str] = []
     shortfall = None
     window = Window(BEGIN, BEGIN + span)
     try:
         rows = complete(
-            catalogue.ask, window, spread=spread_out, divide=divide, knowledge=knowledge, workers=workers, cost=cost
+            catalogue.ask, window, split_area=split_area, split_otherwise=split_otherwise, model=model, threads=threads
         )
-        deque((found.append(row.id) for row in rows), maxlen=0)  # what comes before an error counts
+        deque((found.append(row.id) for row in rows), maxlen=0)  # rows before an error count
     except IncompleteSearch as error:
         shortfall = str(error)
-    assert len(found) == len(set(found)), "a scene was counted twice"
-    assert cost.searches == len(catalogue.asked)
-    return Outcome(found, cost.searches, shortfall)
+    assert len(found) == len(set(found)), "a scene was yielded twice"
+    return Outcome(found, len(catalogue.asked), shortfall)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 20, 60])
-def test_short_answer_that_was_not_cut_takes_at_most_four_searches(count):
+def test_short_uncut_answer_takes_at_most_four_queries(count):
     outcome = search(Catalogue(spread(count)))
     assert len(outcome.found) == count
     assert outcome.searches <= 4
     assert outcome.shortfall is None
 
 
-def test_long_answer_that_was_not_cut_stays_cheap():
+def test_long_uncut_answer_takes_few_queries():
     outcome = search(Catalogue(spread(5000)))
     assert len(outcome.found) == 5000
     assert outcome.searches <= 10
 
 
 BOUNDS = {"newest": 3.2, "oldest": 4.5, "arbitrary": 6, "capricious": 6, "satellite": 2.5, "missing": 7}
-"""Searches in units of n/c, for caps small against n; a dozen more are allowed for the beginning."""
+"""Queries in units of n/c for small caps, and a dozen more for the start."""
 
 
 @pytest.mark.parametrize("cap", [20, 50, 256, 401])
@@ -168,46 +167,46 @@ def test_cap_that_counts_rows_before_they_are_filtered(share):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_cap_that_counts_what_a_filter_then_hides_is_never_passed_over(seed):
+def test_cap_that_counts_rows_a_filter_then_removes_is_noticed(seed):
     rows = spread(3000, seed=seed)
     catalogue = Catalogue(rows, 100, visible=lambda row: luck(seed, row.id) < 0.05)
     outcome = search(catalogue)
     assert outcome.shortfall or set(outcome.found) == {row.id for row in rows if catalogue.visible(row)}
 
 
-def test_what_one_search_learns_serves_the_next():
-    knowledge = CapModel()
+def test_next_search_uses_what_the_first_one_learnt():
+    model = CapModel()
     catalogue = Catalogue(spread(2000), 50, "missing")
-    first = search(catalogue, knowledge=knowledge)
+    first = search(catalogue, model=model)
     catalogue.asked.clear()
-    second = search(catalogue, knowledge=knowledge)
+    second = search(catalogue, model=model)
     assert len(first.found) == len(second.found) == 2000
     assert second.searches < first.searches
 
 
 def clump(count: int, *, satellite: str = "A", width: float = 0.01) -> list[AnswerRow]:
-    """Rows that share one second, side by side."""
+    """Return rows in one second, side by side."""
     return [
         AnswerRow(f"tile{n}", BEGIN + 1000, (satellite,), Place(n / count, n / count + width)) for n in range(count)
     ]
 
 
 @pytest.mark.parametrize("rule", ["newest", "arbitrary", "capricious"])
-def test_tiles_that_share_a_second_are_parted_by_space(rule):
+def test_tiles_that_share_a_second_are_split_by_area(rule):
     rows = clump(90) + [row._replace(item=Place(0.2, 0.3)) for row in spread(300)]
     outcome = search(Catalogue(rows, 20, rule))
     assert set(outcome.found) == {row.id for row in rows}
     assert outcome.shortfall is None
 
 
-def test_satellites_that_share_a_second_and_a_place_are_parted_by_name():
+def test_rows_that_share_a_second_and_a_place_are_split_by_satellite():
     rows = [AnswerRow(f"{name}{n}", BEGIN + 1000, (name,), Place(0, 1)) for name in "ABC" for n in range(15)]
     outcome = search(Catalogue(rows + [row._replace(item=Place(0, 1)) for row in spread(200)], 20))
     assert len(outcome.found) == 245
     assert outcome.shortfall is None
 
 
-def test_second_that_nothing_parts_is_named():
+def test_second_that_nothing_splits_is_reported():
     rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(30)]
     outcome = search(Catalogue(rows, 20))
     assert len(outcome.found) == 20
@@ -215,87 +214,82 @@ def test_second_that_nothing_parts_is_named():
     assert "2019-04-30T00:16:40Z" in outcome.shortfall
 
 
-def test_full_second_is_believed_where_longer_answers_come():
+def test_crowded_second_is_accepted_if_other_answers_are_longer():
     rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(6)]
     around = [AnswerRow(f"later{n}", BEGIN + 1000 + 3600 * n, ("A",), Place(0, 1)) for n in range(1, 40)]
     catalogue = Catalogue(rows + around)
-    found = list(complete(catalogue.ask, Window(BEGIN, BEGIN + 2000), spread=spread_out, divide=divide))
-    assert len(found) == 6, "the wider question is evidence, not part of the answer"
+    found = list(
+        complete(catalogue.ask, Window(BEGIN, BEGIN + 2000), split_area=split_area, split_otherwise=split_otherwise)
+    )
+    assert len(found) == 6, "rows of the wider query are not part of the result"
 
 
-def test_rows_that_place_themselves_elsewhere_or_nowhere_do_not_disturb():
+def test_rows_outside_the_window_or_without_a_start_do_no_harm():
     timeless = [AnswerRow(f"timeless{n}", None, ("A",), None) for n in range(3)]
     outside = [AnswerRow("before", BEGIN - 500, ("A",), None), AnswerRow("after", BEGIN + 2 * YEAR, ("A",), None)]
     rows = spread(300)
 
-    def ask(window: Window) -> Answer:
+    def ask(window: Window) -> list[AnswerRow]:
         inside = [row for row in rows if window.start <= row.start <= window.stop]
-        return Answer([*inside[-50:], *timeless, *outside])
+        return [*inside[-50:], *timeless, *outside]
 
-    found = {row.id for row in complete(ask, Window(BEGIN, BEGIN + YEAR), workers=1)}
+    found = {row.id for row in complete(ask, Window(BEGIN, BEGIN + YEAR), threads=1)}
     assert found == {row.id for row in [*rows, *timeless]}
 
 
-def test_catalogue_that_never_answers_the_same_ends():
+def test_search_of_a_catalogue_that_always_changes_ends():
     dice = random.Random(7)
     number = iter(range(10**9))
 
-    def ask(window: Window) -> Answer:
-        return Answer(
-            [AnswerRow(f"new{next(number)}", dice.randint(window.start, window.stop), ("A",), None) for _ in range(5)]
-        )
+    def ask(window: Window) -> list[AnswerRow]:
+        return [
+            AnswerRow(f"new{next(number)}", dice.randint(window.start, window.stop), ("A",), None) for _ in range(5)
+        ]
 
-    cost = Cost()
     with pytest.raises(IncompleteSearch, match="did not agree"):
-        list(complete(ask, Window(BEGIN, BEGIN + YEAR), allowed=lambda _found: 300, cost=cost, workers=1))
-    assert cost.searches <= 300
+        list(complete(ask, Window(BEGIN, BEGIN + YEAR), allowed=lambda _found: 300, threads=1))
+    assert next(number) <= 300 * 5
 
 
-def test_scene_published_meanwhile_is_no_sign_of_a_cut():
+def test_scene_published_during_the_search_is_not_taken_for_a_cut():
     rows = spread(20)
-    knowledge = CapModel()
+    model = CapModel()
     asked = 0
 
-    def ask(window: Window) -> Answer:
+    def ask(window: Window) -> list[AnswerRow]:
         nonlocal asked
         asked += 1
         there = rows if asked == 1 else [*rows, AnswerRow("published", BEGIN + 77, ("A",), None)]
-        return Answer([row for row in there if window.start <= row.start <= window.stop])
+        return [row for row in there if window.start <= row.start <= window.stop]
 
-    found = [row.id for row in complete(ask, Window(BEGIN, BEGIN + YEAR), knowledge=knowledge, workers=1)]
+    found = [row.id for row in complete(ask, Window(BEGIN, BEGIN + YEAR), model=model, threads=1)]
     assert sorted(found) == sorted([*(row.id for row in rows), "published"])
-    assert not knowledge.cuts
+    assert not model.cuts
 
 
-def test_failure_of_one_question_ends_the_search():
+def test_failed_query_ends_the_search():
     catalogue = Catalogue(spread(2000), 50)
 
-    def ask(window: Window) -> Answer:
+    def ask(window: Window) -> list[AnswerRow]:
         if len(catalogue.asked) == 9:
             raise ArchiveError("down")
         return catalogue.ask(window)
 
     with pytest.raises(ArchiveError, match="down"):
-        list(complete(ask, Window(BEGIN, BEGIN + YEAR), workers=1))
+        list(complete(ask, Window(BEGIN, BEGIN + YEAR), threads=1))
     assert len(catalogue.asked) == 9
 
 
-def test_stop_is_heeded_between_answers():
-    catalogue = Catalogue(spread(2000), 50)
-    with pytest.raises(ArchiveError, match="stopped"):
-        list(complete(catalogue.ask, Window(BEGIN, BEGIN + YEAR), stopped=lambda: len(catalogue.asked) > 5, workers=1))
-
-
-def test_several_questions_are_asked_at_once():
+def test_several_queries_are_sent_at_the_same_time():
     rows = spread(20)
     meeting = threading.Barrier(3, timeout=30)
 
-    def ask(window: Window) -> Answer:
+    def ask(window: Window) -> list[AnswerRow]:
         if window != Window(BEGIN, BEGIN + YEAR):
             meeting.wait()
-        return Answer([row for row in rows if window.start <= row.start <= window.stop])
+        return [row for row in rows if window.start <= row.start <= window.stop]
 
-    assert len(list(complete(ask, Window(BEGIN, BEGIN + YEAR), workers=3))) == 20
+    assert len(list(complete(ask, Window(BEGIN, BEGIN + YEAR), threads=3))) == 20
 
 
 DAY = 86_400
@@ -303,23 +297,23 @@ DAY = 86_400
 
 @dataclass
 class Loose(Catalogue):
-    """A catalogue that answers more than the window: `reach` says what is matched instead of it."""
+    """A catalogue that uses another period than the window: `reach` returns it."""
 
     reach: Callable[[Window], tuple[int, int]] = lambda window: (window.start, window.stop)
 
-    def ask(self, window: Window) -> Answer:
+    def ask(self, window: Window) -> list[AnswerRow]:
         self.asked.append(window)
         start, stop = self.reach(window)
-        return Answer(self.cut([row for row in self.rows if start <= row.start <= stop], window))
+        return self.cut([row for row in self.rows if start <= row.start <= stop], window)
 
 
 def rounded(grain: int) -> Callable[[Window], tuple[int, int]]:
-    """Windows are widened to whole multiples of so many seconds."""
+    """Widen windows to multiples of so many seconds."""
     return lambda window: (window.start - window.start % grain, window.stop - window.stop % grain + grain - 1)
 
 
 def overlapping(length: int) -> Callable[[Window], tuple[int, int]]:
-    """Scenes take so many seconds, and whatever overlaps the window comes."""
+    """Return all scenes that overlap the window; each takes so many seconds."""
     return lambda window: (window.start - length, window.stop)
 
 
@@ -346,14 +340,14 @@ def regular(number: int, step: int) -> list[AnswerRow]:
         (regular(50, DAY), 20, everything),
     ],
 )
-def test_answers_full_of_rows_from_outside_the_window_are_never_taken_for_short(rows, cap, reach, rule):
+def test_answers_full_of_rows_outside_the_window_never_count_as_short(rows, cap, reach, rule):
     outcome = search(Loose(rows, cap, rule, reach=reach))
     assert outcome.shortfall or len(outcome.found) == len(rows)
     assert outcome.searches <= 500 + 2 * len(rows)
 
 
 @pytest.mark.parametrize("rule", ["newest", "oldest"])
-def test_rounding_to_days_hides_nothing_where_the_cap_holds_two_days(rule):
+def test_rounding_to_days_hides_nothing_if_the_cap_exceeds_two_days(rule):
     outcome = search(Loose(regular(60, DAY // 10), 21, rule, reach=rounded(DAY)))
     assert outcome.shortfall is None
     assert len(outcome.found) == 60
@@ -374,13 +368,13 @@ def test_archive_that_ignores_windows_may_have_cut_what_it_always_answers():
     assert outcome.searches <= 12
 
 
-def test_row_from_after_the_window_alone_settles_nothing():
+def test_row_after_the_window_does_not_prove_completeness():
     rows = [*regular(3, DAY), AnswerRow("later", BEGIN + 3 * YEAR, ("A",), None)]
     assert search(Loose(rows, 1, reach=everything)).shortfall is not None
 
 
 @pytest.mark.parametrize("number", [10, 20, 60])
-def test_uncut_answers_of_whole_days_take_four_searches(number):
+def test_uncut_answers_of_whole_days_take_four_queries(number):
     outcome = search(Loose(regular(number, DAY // 2), reach=rounded(DAY)))
     assert (len(outcome.found), outcome.shortfall) == (number, None)
     assert outcome.searches <= 4
@@ -388,7 +382,7 @@ def test_uncut_answers_of_whole_days_take_four_searches(number):
 
 @pytest.mark.parametrize("times", [2, 12, 13, 40])
 @pytest.mark.parametrize("number", [1, 2, 20])
-def test_rows_that_come_several_times_are_counted_once(number, times):
+def test_repeated_rows_are_yielded_once(number, times):
     outcome = search(Repeating(spread(number), times=times))
     assert (len(outcome.found), outcome.shortfall) == (number, None)
     assert outcome.searches <= 4
@@ -396,14 +390,14 @@ def test_rows_that_come_several_times_are_counted_once(number, times):
 
 @pytest.mark.parametrize("cap", [9, 20, 22])
 @pytest.mark.parametrize("times", [2, 3, 20])
-def test_repeated_rows_behind_a_cap_are_found_or_missed_aloud(times, cap):
+def test_repeated_rows_behind_a_cap_are_found_or_reported(times, cap):
     outcome = search(Repeating(spread(40), cap, times=times))
     assert outcome.shortfall or len(outcome.found) == 40
 
 
 @dataclass
 class Repeating(Catalogue):
-    """A catalogue that gives each row several times, which counts towards its cap."""
+    """A catalogue that repeats each row. Its cap counts repetitions."""
 
     times: int = 1
 
@@ -413,21 +407,21 @@ class Repeating(Catalogue):
 
 
 @pytest.mark.parametrize("number", range(1, HANDFUL + 1))
-def test_handful_of_one_second_that_nothing_parts_is_believed_within_four_searches(number):
+def test_handful_in_one_second_is_accepted_within_four_queries(number):
     rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(number)]
     outcome = search(Catalogue(rows))
     assert (len(outcome.found), outcome.shortfall) == (number, None)
     assert outcome.searches <= 4
 
 
-def test_handful_is_not_believed_where_answers_of_its_length_were_cut():
+def test_handful_is_not_accepted_if_answers_of_its_length_were_cut():
     rows = [AnswerRow(f"same{n}", BEGIN + 1000, ("A",), Place(0, 1)) for n in range(9)]
     outcome = search(Catalogue([*rows, *(row._replace(item=Place(0, 1)) for row in spread(60))], 5))
     assert outcome.shortfall is not None
     assert "at 2019-04-30T00:16:40Z" in outcome.shortfall
 
 
-def test_handful_whose_second_holds_more_in_a_part_of_the_area_is_not_believed():
+def test_handful_is_not_accepted_if_a_part_of_the_area_has_more():
     rows = clump(30)
     outcome = search(Catalogue(rows, 6))
     assert outcome.shortfall or len(outcome.found) == 30
@@ -447,13 +441,13 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
         west = 0.0 if tight and dice.random() < 0.3 else dice.random()
         start = dice.choice(instants) if clumps else instants[number]
         rows.append(AnswerRow(f"id{number}", start, (dice.choice("ABC"),), Place(west, min(1.0, west + 0.05))))
-    cap = draw(st.one_of(st.none(), st.integers(HANDFUL + 1, 60)))  # a handful that nothing parts is believed
+    cap = draw(st.one_of(st.none(), st.integers(HANDFUL + 1, 60)))  # a handful that nothing splits is accepted
     return Catalogue(rows, cap, draw(st.sampled_from(["newest", "oldest", "arbitrary", "capricious", "satellite"])))
 
 
 @given(catalogues())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_all_is_found_or_the_search_says_that_it_is_not(catalogue):
+def test_search_finds_all_rows_or_reports_that_it_did_not(catalogue):
     outcome = search(catalogue)
     everything = {row.id for row in catalogue.rows}
     assert set(outcome.found) <= everything
@@ -464,8 +458,8 @@ def test_all_is_found_or_the_search_says_that_it_is_not(catalogue):
 
 @given(catalogues())
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_never_incomplete_where_a_second_can_be_parted(catalogue):
-    """Where no place holds more than a few rows of one second, cutting by space settles everything."""
+def test_search_is_complete_if_every_second_can_be_split(catalogue):
+    """If no place has more than a few rows in one second, splits by area are enough."""
     rows = [
         row._replace(item=Place((number + 0.4) / 200, (number + 0.6) / 200))
         for number, row in enumerate(catalogue.rows)

@@ -1,6 +1,6 @@
-"""No limit loses a scene in silence: chance catalogues behind every limit one can think of, checked by brute force.
+"""No cap hides a scene without notice: random catalogues with all kinds of caps, compared with all rows.
 
-What is claimed holds for limits of ten rows or more: a handful of rows that nothing parts is believed to be all.
+This holds for caps of ten rows or more, because a handful of rows that nothing splits is accepted.
 """
 
 import random
@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sedas_sync.archives.complete_search.answers import AnswerRow
 from sedas_sync.archives.complete_search.cap_model import HANDFUL
-from sedas_sync.archives.complete_search.spans import Window
-from sedas_sync.archives.complete_search.windows import Answer, AnswerRow, Cost, complete
+from sedas_sync.archives.complete_search.search import complete
+from sedas_sync.archives.complete_search.windows import Window
 from sedas_sync.errors import IncompleteSearch
 
 BEGIN = 1_556_582_400  # 2019-04-30
@@ -23,28 +24,28 @@ GROUPS = (("A", "optical"), ("B", "optical"), ("C", "sar"))
 
 
 @dataclass
-class Limited:
-    """An archive on a line: an item is (west, east), a part of a question {"area": (west, east), "satellite": name}."""
+class CappedArchive:
+    """An archive on a line. An `item` is (west, east), a `part` is {"area": (west, east), "satellite": name}."""
 
     rows: list[AnswerRow]
-    limit: int | None = None
+    cap: int | None = None
     counted: int | None = None
-    """The respect by which the limit counts; None: all rows."""
+    """The attribute by which the cap counts; None: all rows."""
     order: str = "newest"
     grain: int = 1
-    """Windows are widened to whole multiples of so many seconds."""
+    """Windows are widened to multiples of so many seconds."""
     lasting: int = 0
-    """Seconds that a scene takes; what overlaps a window comes."""
+    """Seconds that a scene takes. All scenes that overlap a window are returned."""
     times: int = 1
-    """How often each row comes."""
+    """How often each row is returned."""
     growing: AnswerRow | None = None
-    """A row that is there from the third question on."""
+    """A row that is in the catalogue from the third query on."""
     asked: int = 0
     cut: bool = False
     seed: int = 0
-    _luck: random.Random = field(default_factory=lambda: random.Random(5))
+    _random: random.Random = field(default_factory=lambda: random.Random(5))
 
-    def ask(self, window: Window) -> Answer:
+    def ask(self, window: Window) -> list[AnswerRow]:
         self.asked += 1
         there = self.rows + ([self.growing] if self.growing and self.asked > 2 else [])
         start, stop = window.start - window.start % self.grain - self.lasting, window.stop
@@ -57,11 +58,11 @@ class Limited:
             if start <= row.start <= stop
             and row.item[0] <= east
             and row.item[1] >= west
-            and part.get("satellite", row.groups[0]) == row.groups[0]
+            and part.get("satellite", row.attributes[0]) == row.attributes[0]
         ]
-        return Answer(self.limited([row for row in rows for _ in range(self.times)]))
+        return self.capped([row for row in rows for _ in range(self.times)])
 
-    def limited(self, rows: list[AnswerRow]) -> list[AnswerRow]:
+    def capped(self, rows: list[AnswerRow]) -> list[AnswerRow]:
         match self.order:
             case "newest":
                 rows = sorted(rows, key=lambda row: row.start, reverse=True)
@@ -69,21 +70,21 @@ class Limited:
                 rows = sorted(rows, key=lambda row: row.start)
             case "stable":
                 rows = sorted(rows, key=lambda row: hash((self.seed, row.item, row.start)))
-            case "chance":
-                self._luck.shuffle(rows)
-        if self.limit is None:
+            case "random":
+                self._random.shuffle(rows)
+        if self.cap is None:
             return rows
         given, counts = [], Counter[Any]()
         for row in rows:
-            key = None if self.counted is None else row.groups[self.counted]
+            key = None if self.counted is None else row.attributes[self.counted]
             counts[key] += 1
-            if counts[key] <= self.limit:
+            if counts[key] <= self.cap:
                 given.append(row)
         self.cut |= len(given) < len(rows)
         return given
 
 
-def spread(window: Window, rows: Any) -> list[Any]:
+def split_area(window: Window, rows: Any) -> list[Any]:
     part = window.part or {}
     west, east = part.get("area", (0.0, 1.0))
     edges = sorted({edge for row in rows for edge in row.item if west < edge < east})
@@ -95,23 +96,22 @@ def spread(window: Window, rows: Any) -> list[Any]:
     return [] if best is None else [{**part, "area": (west, best)}, {**part, "area": (best, east)}]
 
 
-def divide(window: Window, _rows: Any) -> list[list[Any]]:
+def split_otherwise(window: Window, _rows: Any) -> list[list[Any]]:
     part = window.part or {}
     return [] if "satellite" in part else [[{**part, "satellite": name} for name, _ in GROUPS]]
 
 
-def search(archive: Limited, span: int = YEAR) -> tuple[set[str], int, str | None]:
-    """What is found, how many searches that took, and what is said to be missing."""
-    cost, found, shortfall = Cost(), [], None
-    rows = complete(
-        archive.ask, Window(BEGIN, BEGIN + span), spread=spread, divide=divide, workers=1, cost=cost, found=set()
-    )
+def search(archive: CappedArchive, span: int = YEAR) -> tuple[set[str], int, str | None]:
+    """Return the rows found, the number of queries, and the error."""
+    found, shortfall = [], None
+    window = Window(BEGIN, BEGIN + span)
+    rows = complete(archive.ask, window, split_area=split_area, split_otherwise=split_otherwise, threads=1)
     try:
         deque((found.append(row.id) for row in rows), maxlen=0)
     except IncompleteSearch as error:
         shortfall = str(error)
-    assert len(found) == len(set(found)), "a scene was counted twice"
-    return set(found), cost.searches, shortfall
+    assert len(found) == len(set(found)), "a scene was yielded twice"
+    return set(found), archive.asked, shortfall
 
 
 def tiles(count: int, *, start: int = BEGIN + 5000, width: float = 0.02) -> list[AnswerRow]:
@@ -119,7 +119,7 @@ def tiles(count: int, *, start: int = BEGIN + 5000, width: float = 0.02) -> list
 
 
 @st.composite
-def archives(draw: st.DrawFn) -> Limited:
+def archives(draw: st.DrawFn) -> CappedArchive:
     dice = random.Random(draw(st.integers(0, 2**20)))
     count = draw(st.integers(0, 120))
     span = draw(st.sampled_from([60, 86_400, YEAR]))
@@ -133,11 +133,11 @@ def archives(draw: st.DrawFn) -> Limited:
         start = dice.choice(instants) if seconds else instants[number]
         rows.append(AnswerRow(f"id{number}", start, dice.choice(groups), (west, min(1.0, west + 0.03))))
     loose = draw(st.booleans())
-    return Limited(
+    return CappedArchive(
         rows,
-        limit=draw(st.none() | st.integers(HANDFUL + 1, 60)),
+        cap=draw(st.none() | st.integers(HANDFUL + 1, 60)),
         counted=draw(st.sampled_from([None, 0, 1])),
-        order=draw(st.sampled_from(["newest", "oldest", "stable", "chance"])),
+        order=draw(st.sampled_from(["newest", "oldest", "stable", "random"])),
         grain=draw(st.sampled_from([1, 60, 86_400])) if loose else 1,
         lasting=draw(st.sampled_from([0, 25])) if loose else 0,
         times=draw(st.sampled_from([1, 2])) if loose else 1,
@@ -148,15 +148,15 @@ def archives(draw: st.DrawFn) -> Limited:
 
 @given(archives())
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_every_scene_is_found_or_the_search_says_that_it_is_incomplete(archive):
+def test_search_finds_every_scene_or_reports_that_it_did_not(archive):
     found, _, shortfall = search(archive)
     assert shortfall or found >= {row.id for row in archive.rows}
 
 
 @given(archives())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_answers_that_were_never_cut_are_not_called_incomplete_where_places_differ(archive):
-    archive.limit = archive.growing = None
+def test_uncut_answers_are_complete_if_places_differ(archive):
+    archive.cap = archive.growing = None
     archive.grain = archive.times = 1
     archive.rows = [row._replace(item=((n + 0.4) / 200, (n + 0.6) / 200)) for n, row in enumerate(archive.rows)]
     found, _, shortfall = search(archive)
@@ -165,56 +165,56 @@ def test_answers_that_were_never_cut_are_not_called_incomplete_where_places_diff
 
 
 @pytest.mark.parametrize("count", [2, 9, 10, 12, 30, 48, 64])
-def test_tiles_of_one_second_that_were_not_cut_take_four_searches(count):
-    found, searches, shortfall = search(Limited(tiles(count)))
+def test_uncut_tiles_of_one_second_take_four_queries(count):
+    found, searches, shortfall = search(CappedArchive(tiles(count)))
     assert (len(found), shortfall) == (count, None)
     assert searches <= 4
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "stable", "chance"])
-@pytest.mark.parametrize("limit", [10, 12, 25])
-def test_limit_of_each_satellite_hides_nothing_of_a_crowded_second(limit, order):
+@pytest.mark.parametrize("order", ["newest", "oldest", "stable", "random"])
+@pytest.mark.parametrize("cap", [10, 12, 25])
+def test_cap_of_each_satellite_hides_nothing_of_a_crowded_second(cap, order):
     others = [AnswerRow(f"other{n}", BEGIN + 5000 + n % 2, GROUPS[n % 3], (n / 60, n / 60 + 0.02)) for n in range(60)]
-    found, _, shortfall = search(Limited([*tiles(40), *others], limit, counted=0, order=order))
+    found, _, shortfall = search(CappedArchive([*tiles(40), *others], cap, counted=0, order=order))
     assert (len(found), shortfall) == (100, None)
 
 
-def test_group_all_of_whose_rows_lie_in_one_piece_of_time_is_parted():
+def test_group_in_one_piece_of_time_is_split():
     early = [AnswerRow(f"early{n}", BEGIN + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(25)]
     late = [AnswerRow(f"late{n}", BEGIN + YEAR // 2 + 100 * n, GROUPS[2], (0.4, 0.5)) for n in range(25)]
-    found, searches, shortfall = search(Limited([*early, *late]))
+    found, searches, shortfall = search(CappedArchive([*early, *late]))
     assert (len(found), shortfall) == (50, None)
     assert searches <= 4
 
 
-def test_handful_is_compared_with_what_ten_years_hold():
+def test_handful_is_compared_with_ten_years():
     here = [AnswerRow(f"here{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(20)]
     long_ago = [AnswerRow(f"then{n}", BEGIN - 5 * YEAR + 100 * n, GROUPS[0], (0.4, 0.5)) for n in range(40)]
-    found, searches, shortfall = search(Limited([*here[:5], *long_ago]))
+    found, searches, shortfall = search(CappedArchive([*here[:5], *long_ago]))
     assert (len(found), searches, shortfall) == (5, 4, None)
-    found, _, shortfall = search(Limited([*here, *long_ago], 9, order="oldest"))
+    found, _, shortfall = search(CappedArchive([*here, *long_ago], 9, order="oldest"))
     assert shortfall is not None
 
 
-def test_rows_that_the_comparison_brings_for_the_second_itself_show_it_cut():
-    archive = Limited(
-        [AnswerRow(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="chance"
+def test_new_rows_of_a_second_in_the_comparison_show_that_it_was_cut():
+    archive = CappedArchive(
+        [AnswerRow(f"same{n}", BEGIN + 5000, GROUPS[0], (0.4, 0.5)) for n in range(30)], 5, order="random"
     )
     _, _, shortfall = search(archive)
     assert shortfall is not None
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_limits_that_change_from_answer_to_answer_hide_nothing_of_a_crowded_second(seed):
+def test_caps_that_change_hide_nothing_of_a_crowded_second(seed):
     dice = random.Random(seed)
-    archive = Limited([*tiles(25), *tiles_over_an_hour(25)])
-    whole = archive.limited
+    archive = CappedArchive([*tiles(25), *tiles_over_an_hour(25)])
+    whole = archive.capped
 
-    def limited(rows: list[AnswerRow]) -> list[AnswerRow]:
-        archive.limit = dice.randint(19, 24)
+    def capped(rows: list[AnswerRow]) -> list[AnswerRow]:
+        archive.cap = dice.randint(19, 24)
         return whole(rows)
 
-    archive.limited = limited
+    archive.capped = capped
     found, _, shortfall = search(archive)
     assert shortfall or len(found) == 50
 

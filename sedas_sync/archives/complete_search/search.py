@@ -1,0 +1,158 @@
+"""Runs a complete search: sends the queries of its checks, and yields the rows that come."""
+
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from sedas_sync.archives.complete_search import windows
+from sedas_sync.archives.complete_search.answers import Answer, AnswerRow, Ask, SplitArea, SplitOtherwise
+from sedas_sync.archives.complete_search.cap_model import HOPELESS_CAP, CapModel
+from sedas_sync.archives.complete_search.checks import Check, WindowChecks
+from sedas_sync.archives.complete_search.threads import QueryThreads
+from sedas_sync.archives.complete_search.windows import Window
+from sedas_sync.errors import IncompleteSearch
+
+SHOWN_PERIODS = 3
+
+
+def queries_allowed(found: int) -> int:
+    """Return how many queries a search may use for so many rows: far more than a cap of 8 rows or more needs."""
+    return 500 + 2 * found
+
+
+def complete(
+    ask: Ask,
+    root: Window,
+    *,
+    split_area: SplitArea = lambda _window, _rows: [],
+    split_otherwise: SplitOtherwise = lambda _window, _rows: (),
+    model: CapModel | None = None,
+    threads: int = 4,
+    allowed: Callable[[int], int] = queries_allowed,
+    found: set[str] | None = None,
+) -> Iterator[AnswerRow]:
+    """Yield every row whose start lies in `root`, each id once, as they come.
+
+    Args:
+        ask: Sends one query; called from several threads.
+        root: What to search.
+        split_area: Splits a window by area.
+        split_otherwise: Splits a window by anything else.
+        model: What earlier searches of the same archive have learnt of its cap; this search adds to it.
+        threads: The number of queries at the same time.
+        allowed: Returns the most queries for a number of rows found.
+        found: Ids that are not to be yielded (again); this search adds to it.
+
+    Raises:
+        IncompleteSearch: Some windows could not be accepted. All rows that were found have been yielded.
+        Exception: What `ask` raises ends the search.
+    """
+    model = CapModel() if model is None else model
+    checks = WindowChecks(model, split_area, split_otherwise)
+    search = _Search(root, checks, model, allowed, set() if found is None else found)
+    return search.run(QueryThreads(ask, threads))
+
+
+class _Waiting(Struct, eq=False):
+    """A check that waits for answers."""
+
+    check: Check
+    windows: list[Window]
+    answers: list[Answer | None]
+    missing: int
+
+
+class _Search:
+    """One search. `run` starts checks, sends their queries and resumes them with the answers."""
+
+    def __init__(
+        self,
+        root: Window,
+        checks: WindowChecks,
+        model: CapModel,
+        allowed: Callable[[int], int],
+        found: set[str],
+    ) -> None:
+        self._root = root
+        self._checks = checks
+        self._model = model
+        self._allowed = allowed
+        self._found = found
+        self._queries = 0
+        self._used_up = False
+
+    def run(self, threads: QueryThreads) -> Iterator[AnswerRow]:
+        waiting = self._advance(threads, self._checks.begin(self._root), None)
+        try:
+            while waiting:
+                (check, position), rows = threads.next()
+                waiting -= 1
+                answer = Answer.of(check.windows[position], rows)
+                self._model.observe(answer.counts)
+                check.answers[position] = answer
+                check.missing -= 1
+                yield from self._new_rows(rows)
+                del rows
+                if check.missing == 0:
+                    answers = [answer for answer in check.answers if answer is not None]
+                    waiting += self._advance(threads, check.check, answers)
+                if not waiting:
+                    self._checks.judge_again()
+                    waiting += self._start_checks(threads)
+        finally:
+            threads.close()
+        if self._checks.unresolved or self._used_up or self._model.shortest_cut <= HOPELESS_CAP:
+            raise IncompleteSearch(self._why_incomplete())
+
+    def _advance(self, threads: QueryThreads, check: Check, answers: list[Answer] | None) -> int:
+        """Resume a check and start those it added; return the number of queries sent."""
+        return self._resume(threads, check, answers) + self._start_checks(threads)
+
+    def _start_checks(self, threads: QueryThreads) -> int:
+        sent = 0
+        while self._checks.ready:
+            sent += self._resume(threads, self._checks.ready.pop(), None)
+        return sent
+
+    def _resume(self, threads: QueryThreads, check: Check, answers: list[Answer] | None) -> int:
+        try:
+            asked = next(check) if answers is None else check.send(answers)
+        except StopIteration:
+            return 0
+        if self._queries + len(asked) > self._allowed(len(self._found)):
+            self._used_up = True
+            check.close()
+            return 0
+        self._queries += len(asked)
+        waiting = _Waiting(check, asked, [None] * len(asked), len(asked))
+        for position, window in enumerate(asked):
+            threads.submit((waiting, position), window)
+        return len(asked)
+
+    def _new_rows(self, rows: list[AnswerRow]) -> Iterator[AnswerRow]:
+        for row in rows:
+            if row.id in self._found:
+                continue
+            if row.start is None or self._root.start <= row.start <= self._root.stop:
+                self._found.add(row.id)
+                yield row
+
+    def _why_incomplete(self) -> str:
+        if self._used_up:
+            return (
+                f"the search is incomplete: it found {len(self._found)} scenes, but after {self._queries} queries the "
+                "archive's answers still did not agree with each other; use a smaller AOI or a narrower dataset, or "
+                "try again later"
+            )
+        if not self._checks.unresolved:
+            return (
+                f"the search is incomplete: the archive cut answers of {self._model.shortest_cut:.0f} scenes. It seems "
+                "to count scenes that a filter then removes. Use fewer filters or a smaller AOI"
+            )
+        periods = windows.describe(self._checks.unresolved)
+        shown = ", ".join(periods[:SHOWN_PERIODS])
+        more = f" and {len(periods) - SHOWN_PERIODS} more" if len(periods) > SHOWN_PERIODS else ""
+        return (
+            f"the search is incomplete: more scenes may start {shown}{more} than the archive returns in one answer. "
+            "Use a smaller AOI or a narrower dataset"
+        )

@@ -1,0 +1,106 @@
+"""The interface of an archive.
+
+An archive needs no base class. It has the attributes and methods of `Archive` and works with the values of
+`sedas_sync.model.scene`. If an archive lacks a capability, the attribute is None; there is no method that only raises.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Protocol
+
+from sedas_sync.model.scene import Download, Order, Query, Scene
+
+Warn = Callable[[str], None]
+"""Takes one sentence about something that was left out or looks wrong."""
+
+
+class Orders(Protocol):
+    """Orders from a long-term archive."""
+
+    def place(self, scene: Scene) -> Order:
+        """Order one scene.
+
+        Raises:
+            ArchiveError: The order was refused. Status 429 or a `retry_after` means that a quota is used up.
+        """
+        ...
+
+    def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
+        """Request the state of orders; yield each order once, updated.
+
+        If the archive does not know an order, its `missing` is one higher; otherwise `missing` is 0.
+
+        Raises:
+            ArchiveError: The request failed.
+        """
+        ...
+
+
+class Archive(Protocol):
+    """A catalogue of scenes and a source of their bytes.
+
+    All methods may be called from several threads at the same time. Two attributes are optional: `connections`, an
+    `int`, limits the downloads of one account at the same time; `server_time`, an aware `datetime`, is the current time
+    of the archive's server. Read them with `connections_of` and `server_time_of`.
+    """
+
+    identity: str
+    """Names the archive in the index, e.g. `sedas https://example.org/api/`. It never changes for the same archive."""
+    orders: Orders | None
+    """None if no scene is ever offline."""
+
+    def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
+        """Yield all scenes that match, each once, in any order.
+
+        Raises:
+            IncompleteSearch: Some matches may be missing. The scenes that were found have been yielded.
+            ArchiveError: The search failed.
+            AuthenticationError: The archive refused the credentials.
+        """
+        ...
+
+    def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
+        """Yield the scenes with these ids, in any order; skip unknown ids.
+
+        Raises:
+            ArchiveError: The look-up failed.
+            AuthenticationError: The archive refused the credentials.
+        """
+        ...
+
+    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+        """Return the current link to the bytes of an online scene, with the headers for the request.
+
+        The files of a scene with `assets` are located one at a time: `scene` then has the link, size and digest of that
+        file and no `assets`; see `sedas_sync.model.assets.asset_scene`.
+
+        Args:
+            scene: The scene, or one file of it.
+            refused: The download that the server refused, e.g. because a token or a link has expired. The result must
+                differ from it if the archive can get another one.
+
+        Raises:
+            ArchiveError: The scene is not online (any more).
+            AuthenticationError: The archive refused the credentials.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Make calls in other threads end early. May be called from a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Close connections and release all other resources."""
+        ...
+
+
+def connections_of(archive: Archive) -> int | None:
+    """Return how many downloads an archive allows an account at the same time; None if there is no limit."""
+    connections = getattr(archive, "connections", None)
+    return connections if isinstance(connections, int) and connections > 0 else None
+
+
+def server_time_of(archive: Archive) -> datetime | None:
+    """Return the current time of an archive's server; None if it is not known."""
+    time = getattr(archive, "server_time", None)
+    return time if isinstance(time, datetime) and time.tzinfo is not None else None

@@ -1,0 +1,83 @@
+"""Download links of scenes, and which of them get the token."""
+
+from collections.abc import Iterable, Mapping
+
+from sedas_sync.archives.sedas.client import SedasClient
+from sedas_sync.archives.sedas.lookup import ProductLookup
+from sedas_sync.archives.sedas.orders import SedasOrders
+from sedas_sync.errors import ArchiveError
+from sedas_sync.model.scene import NOTHING, Download, Reach, Scene
+from sedas_sync.net import session
+from sedas_sync.net.trust import host_and_port, may_see_token, without_token
+
+_FORBIDDEN = 403
+
+
+class SedasLinks:
+    """Gives the links of scenes, and renews them.
+
+    Args:
+        client: Has the token.
+        lookup: Looks up the current link of a scene.
+        orders: Renews links of orders.
+        reach: Where links may lead.
+        token_hosts: Hosts besides the API's own that get the token.
+        variable: The environment variable that must name such a host too; None if there is none.
+    """
+
+    def __init__(
+        self,
+        client: SedasClient,
+        lookup: ProductLookup,
+        orders: SedasOrders,
+        *,
+        reach: Reach,
+        token_hosts: Iterable[str],
+        variable: str | None,
+    ) -> None:
+        self._client = client
+        self._lookup = lookup
+        self._orders = orders
+        self._reach = reach
+        self._token_hosts = tuple(token_hosts)
+        self._variable = variable
+
+    def locate(self, scene: Scene, refused: Download | None) -> Download:
+        """Return the current link of an online scene; see `Archive.locate`.
+
+        If a download was refused, request the link again. That also tests the token, because the API client renews an
+        expired one. If the link is the same, renew the token once even though the API accepts it, because the download
+        server may judge tokens by itself.
+        """
+        if scene.download_url is None:
+            raise ArchiveError(f"{scene.id} is not online")
+        if refused is None:
+            return self._download(scene, scene.download_url)
+        url = self._orders.new_link(scene) or self._link(scene) or scene.download_url
+        token = refused.headers.get("Authorization", "").removeprefix("Token ")
+        if token and url == refused.url:
+            self._client.tokens.renew_for_download(token)
+        download = self._download(scene, url)
+        if download.url == refused.url and dict(download.headers) == dict(refused.headers):
+            why = "" if download.headers else f"; {without_token(url, self._variable)}"
+            raise ArchiveError(
+                f"{scene.id} is not online any more, or not for this account: its link is refused{why}",
+                status=_FORBIDDEN,
+            )
+        return download
+
+    def _link(self, scene: Scene) -> str | None:
+        row = self._lookup.row(scene.id)
+        link = row.get("downloadUrl") if row is not None else None
+        return link if isinstance(link, str) and link else None
+
+    def _download(self, scene: Scene, url: str) -> Download:
+        try:
+            host_and_port(url)
+        except ValueError as reason:
+            shown = session.shorten(url, 120)
+            raise ArchiveError(f"the link of {scene.id} cannot be used: {reason}: {shown}") from None
+        headers: Mapping[str, str] = NOTHING
+        if may_see_token(url, self._client.url, self._token_hosts):
+            headers = {"Authorization": f"Token {self._client.tokens.current()}"}
+        return Download(url=url, headers=headers, size=scene.size, digest=scene.digest, reach=self._reach)

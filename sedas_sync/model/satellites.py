@@ -1,0 +1,47 @@
+"""Satellites and their groups, in the spelling of the archives."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+from sedas_sync.model.scene import Sensor
+
+_GROUPS = {
+    "sentinel-1": "S1",
+    "sentinel-2": "S2",
+    "novasar": "NovaSAR",
+    "pleiades": "Pleiades",
+    "spot": "SPOT",
+    "cosmo": "Cosmo-SkyMed",
+    "airsar": "AIRSAR",
+}
+"""The source group of a satellite, by the start of its name in lower case."""
+GROUP_SENSORS: Mapping[str, Sensor] = MappingProxyType({"S1": "sar", "S2": "optical"})
+"""The groups whose satellites all have one class of sensor."""
+
+_SENTINELS = [(number, letter) for number in "123" for letter in "ABCD"]
+_SPELLINGS = {
+    name.casefold(): name
+    for name in (
+        *_GROUPS.values(),
+        *(f"Sentinel-{number}{letter}" for number, letter in _SENTINELS),
+        *("NovaSAR-1", "Pleiades-1A", "Pleiades-1B"),
+    )
+} | {f"s{number}{letter}".casefold(): f"Sentinel-{number}{letter}" for number, letter in _SENTINELS}
+
+
+@lru_cache(maxsize=256)
+def group_of(satellite: str) -> str | None:
+    """Return the source group of a satellite, or None if it is not known."""
+    name = satellite.lower()
+    return next((group for prefix, group in _GROUPS.items() if name.startswith(prefix)), None)
+
+
+def is_known_group(name: str) -> bool:
+    """Return whether a name is that of a group above, in any letter case."""
+    return name.casefold() in {group.casefold() for group in _GROUPS.values()}
+
+
+def spelled(name: str) -> str:
+    """Return a known satellite or group in the archives' spelling (`S2A` is `Sentinel-2A`); other names unchanged."""
+    return _SPELLINGS.get(name.casefold(), name)

@@ -144,7 +144,7 @@ _INDEX = """
 import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from sedas_sync.state.index import Index
+from sedas_sync.state.index import Index, WritableIndex
 from sedas_sync.model.scene import LocalScene, ProofLevel
 root, count, mode = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 root.joinpath(".sedas-sync").mkdir(parents=True, exist_ok=True)
@@ -152,13 +152,13 @@ def held(number):
     return LocalScene(id=f"S2A_MSIL1C_{number:08}", path=f"S2A_MSIL1C_{number:08}.zip", size=1000,
                       mtime_ns=number, sha256=f"{number:064x}",
                       level=ProofLevel.CRC, archive="sedas", facts='{"sensor":"optical"}' + 500 * " ")
-with Index(root, write=mode == "write") as index:
+with WritableIndex(root) if mode == "write" else Index(root) as index:
     if mode == "write":
         with index.together():
             for start in range(0, count, 50):
                 index.put_files([held(number) for number in range(start, min(start + 50, count))], datetime.now(UTC))
     else:
-        assert sum(1 for _ in index.holdings()) == count
+        assert sum(1 for _ in index.local_scenes()) == count
 """
 
 

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from sedas_sync.model.scene import Order
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -66,24 +69,23 @@ def scenes(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     """Scenes that the mirror knows: held, ordered, failed, or wanted when it was last applied."""
     with closing(_index(context)) as index:
         known: set[str] = set()
-        for table in ("files", "orders", "errors"):
+        for table in ("files", "errors"):
             sql = f"SELECT id FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608  # names of our own
             known.update(row[0] for row in index.execute(sql, _between(incomplete)))
         for (ids,) in index.execute("SELECT ids FROM wanted"):
             known.update(scene_id for scene_id in json.loads(ids) if scene_id.startswith(incomplete))
+    known.update(order.id for order in _orders(context) if order.id.startswith(incomplete))
     return _offered(known)
 
 
 @_quietly
 def orders(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     """Orders of the mirror, each with its scene."""
-    with closing(_index(context)) as index:
-        found = index.execute('SELECT "order", id FROM orders ORDER BY placed').fetchall()
-    for order, scene_id in found[:MOST]:
-        if order.startswith(incomplete):
-            yield CompletionItem(order, help=scene_id)
-        elif incomplete and scene_id.startswith(incomplete):
-            yield CompletionItem(scene_id)
+    for order in _orders(context)[:MOST]:
+        if order.order.startswith(incomplete):
+            yield CompletionItem(order.order, help=order.id)
+        elif incomplete and order.id.startswith(incomplete):
+            yield CompletionItem(order.id)
 
 
 @_quietly
@@ -121,7 +123,18 @@ def _file(context: click.Context) -> Path:
 
 def _index(context: click.Context) -> Any:
     """The mirror's index, for reading beside a running apply."""
-    from sedas_sync.state import memory  # noqa: PLC0415  # as above
+    from sedas_sync.state.connection import connect  # noqa: PLC0415  # as above
 
-    below = _manifest(context).get("mirror", {}).get("path", "scenes")
-    return memory.connect(os.path.realpath(_file(context).parent / below), "ro", timeout=0.1)
+    return connect(_root(context), "ro", timeout=0.1)
+
+
+def _orders(context: click.Context) -> "list[Order]":
+    """Return the mirror's orders."""
+    from sedas_sync.state.order_journal import OrderJournal  # noqa: PLC0415  # as above
+
+    return OrderJournal(Path(_root(context))).orders()
+
+
+def _root(context: click.Context) -> str:
+    below: str = _manifest(context).get("mirror", {}).get("path", "scenes")
+    return os.path.realpath(_file(context).parent / below)

@@ -152,7 +152,7 @@ def _tell_unforeseen(error: Exception) -> None:
         return
     import logging  # noqa: PLC0415  # only where it is needed: start-up is short
 
-    from sedas_sync.net.session import redact  # noqa: PLC0415
+    from sedas_sync.net.redact import redact  # noqa: PLC0415
 
     logging.getLogger("sedas_sync").debug("unforeseen error", exc_info=error)
     message = redact(f"{type(error).__name__}: {error}")

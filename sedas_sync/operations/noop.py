@@ -16,13 +16,14 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from sedas_sync._version import __version__
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.state import memory
+from sedas_sync.files.tree_listing import TreeEntry, untouched
+from sedas_sync.state import connection, queries
+from sedas_sync.state.owner import is_owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def nothing_to_do(manifest: str, now: Callable[[], datetime] = lambda: datetime.
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if any(name.startswith(f"{memory.LOCK}.") for name in os.listdir(f"{made.root}/{STATE}")):  # noqa: PTH208  # as above
+        if any(name.startswith(f"{connection.LOCK}.") for name in os.listdir(f"{made.root}/{STATE}")):  # noqa: PTH208  # as above
             return None  # somebody holds the mirror without the kernel's help, or was killed
         return _look(made, began, now)
     except (OSError, ValueError, sqlite3.Error, SedasSyncError):
@@ -155,51 +156,48 @@ def nothing_to_do(manifest: str, now: Callable[[], datetime] = lambda: datetime.
 
 
 def _lock(root: str) -> int:
-    """Open what `sedas_sync.state.process_lock` locks, of a mirror that has an index and no note of an order."""
-    state = memory.open_state(root)
+    """Open what `sedas_sync.state.process_lock` locks, of a mirror that has an index."""
+    state = connection.open_state_folder(root)
     try:
-        os.stat(memory.INDEX, dir_fd=state, follow_symlinks=False)
-        with suppress(FileNotFoundError):
-            os.stat(memory.NOTE, dir_fd=state, follow_symlinks=False)
-            raise FileExistsError
-        return os.open(memory.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
+        os.stat(connection.INDEX, dir_fd=state, follow_symlinks=False)
+        return os.open(connection.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
     finally:
         os.close(state)
 
 
 def _look(made: Made, began: datetime, now: Callable[[], datetime]) -> Told | None:
-    db = memory.connect(made.root, "rw", timeout=30)
+    db = connection.connect(made.root, "rw", timeout=30)
     try:
-        if memory.format_of(db) != memory.SCHEMA:
+        if queries.format_of(db) != queries.FORMAT:
             return None
-        kept = memory.stamped(db, made.digest)
-        owner = memory.meta(db, "manifest")
-        if kept is None or not memory.belongs(owner, made.manifest, made.root):
+        kept = queries.stamped_scenes(queries.meta(db, "stamp"), made.digest)
+        owner = queries.meta(db, "manifest")
+        if kept is None or not is_owner(owner, made.manifest, made.root):
             return None
-        if not _as_remembered(made.root, memory.places(db)):
+        if not _as_remembered(made.root, queries.recorded_files(db)):
             return None
-        memory.tune(db)
-        number = memory.begin_run(db, "apply", began)
+        queries.set_durability(db)
+        number = queries.begin_run(db, "apply", began)
         told = Told(made, kept, began, now())
-        memory.end_run(db, number, told.ended, 0, told.summary)
+        queries.end_run(db, number, told.ended, 0, told.summary)
         return told
     finally:
         db.close()
 
 
-def _as_remembered(root: str, places: Iterable[tuple[str, int, int]]) -> bool:
+def _as_remembered(root: str, places: Iterable[queries.FileRow]) -> bool:
     """Whether every file has the size and time that the index remembers, and no folder on the way is a link."""
-    look, regular, untouched = os.lstat, stat.S_ISREG, memory.untouched
+    look = os.lstat
     folders: set[str] = set()
-    for path, size, mtime_ns in places:
+    for file in places:
         try:
-            seen = look(f"{root}/{path}")
+            entry = TreeEntry.of(file.path, look(f"{root}/{file.path}"))
         except OSError:
             return False
-        if not untouched(seen.st_size, seen.st_mtime_ns, (size, mtime_ns), is_file=regular(seen.st_mode)):
+        if not untouched(entry, file):
             return False
-        if "/" in path:
-            folders.add(path.rpartition("/")[0])
+        if "/" in file.path:
+            folders.add(file.path.rpartition("/")[0])
     ways = {name[:end] for name in folders for end in (*_slashes(name), len(name))}
     return all(stat.S_ISDIR(look(f"{root}/{way}").st_mode) for way in ways)
 

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from sedas_sync.model.events import Summary
-from sedas_sync.model.scene import ActionKind, OrderState, ProofLevel
+from sedas_sync.model.plan import ActionKind
+from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.operations.adopt import Result
 from sedas_sync.operations.verify import Finding
 from sedas_sync.output.export import FORMATS

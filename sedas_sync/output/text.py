@@ -12,7 +12,7 @@ from sedas_sync.output.table import table
 
 if TYPE_CHECKING:  # their modules import the whole of the manifest and its geometry
     from sedas_sync.planning.explain import Explanation
-    from sedas_sync.planning.lock import LockUpdate
+    from sedas_sync.planning.lock_changes import LockUpdate
 
 if TYPE_CHECKING:
     from sedas_sync.operations.adopt import Adoption, File
@@ -61,8 +61,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     scene = of.scene
     if scene is not None:
         where = _where(scene)
-        if of.places:
-            where = "; ".join(f"{place.archive}: {_where(place.scene)}" for place in of.places)
+        if of.sources:
+            where = "; ".join(f"{source.archive}: {_where(source.scene)}" for source in of.sources)
         sensed = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
         yield "archive", f"{where if of.listed else 'not in the catalogue any more'}; sensed {sensed}"
     for name, refused in of.verdicts.items():

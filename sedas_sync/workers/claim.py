@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import check
-from sedas_sync.state.soft_lock import Files, HeldError, flocked, kept, take, this_process
+from sedas_sync.state.soft_lock import HolderFiles, LockHeldError, acquire, heartbeat, this_process, try_flock
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.shared_state import SharedState
@@ -99,7 +99,7 @@ def _held(job: FetchJob, here: int, last: str, stop: threading.Event) -> tuple[i
         except FileNotFoundError:
             raise _ended(job) from None
         try:
-            locked = flocked(file)
+            locked = try_flock(file)
             if locked is not False and _same(file, here, last):
                 return file, locked is True
             holder = os.pread(file, _NAMED, 0).decode(errors="replace").strip()
@@ -121,15 +121,15 @@ def _held_alone(job: FetchJob, here: int, last: str, stop: threading.Event) -> I
         if stop.wait(seconds):
             raise _ended(job)
 
-    files = Files(here, last, kernel=False)
+    files = HolderFiles(here, last, kernel=False)
     try:
-        mine = take(files, this_process(datetime.now(UTC)), until=time.monotonic() + PATIENCE, pause=pause)
-    except HeldError as held:
+        mine = acquire(files, this_process(datetime.now(UTC)), until=time.monotonic() + PATIENCE, pause=pause)
+    except LockHeldError as held:
         raise _lost(str(held.holder or "")) from None
     except FileNotFoundError:
         raise _ended(job) from None
     # Who stood still for so long has lost more than this: nothing in this process may go on.
-    with kept(files, mine, stop.set):
+    with heartbeat(files, mine, stop.set):
         yield
 
 
@@ -180,14 +180,14 @@ def clear(root: str, state: str) -> bool:
         with suppress(FileNotFoundError, PermissionError, errors.TransferError):
             file = safe_tree.open_file(root, f"{state}/{name}", os.O_RDWR)
             try:
-                if flocked(file) is not False:
+                if try_flock(file) is not False:
                     safe_tree.drop(root, f"{state}/{name}")
             finally:
                 os.close(file)
     if alone:
         with safe_tree.parent(root, f"{state}/-") as (here, _):
             for name in alone:
-                Files(here, name, kernel=False).others("")
+                HolderFiles(here, name, kernel=False).others("")
     return True
 
 

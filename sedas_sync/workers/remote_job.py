@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
-from sedas_sync.transfer.fetch import FULL, fetch, takes_nothing
+from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error, fetch
 from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.shared_state import SharedState
 from sedas_sync.workers.claim import WorkerLost, claimed, left_behind
@@ -193,8 +193,8 @@ def run(errand: RemoteJob) -> RemoteOutcome:
         error = FetchStopped(f"{errand.job.id}: interrupted")
     except OSError as failure:
         said = f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}"
-        full = failure.errno in FULL
-        error = takes_nothing(errand.job.root, failure) if full else errors.TransferError(said)
+        full = failure.errno in DISK_ERRORS
+        error = disk_error(errand.job.root, failure) if full else errors.TransferError(said)
     except Exception as unforeseen:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
         error = errors.SedasSyncError(f"unexpected {type(unforeseen).__name__}: {unforeseen}")
     seconds = time.monotonic() - began
@@ -284,7 +284,7 @@ class _Here:
         try:
             yield live
         finally:
-            live.rest()
+            live.close_folders()
             with self._lock:
                 self._busy -= 1
                 self._idle_since = time.monotonic()

@@ -125,16 +125,6 @@ def test_another_manifest_s_mirror_is_refused(applied):
     assert "belongs to another manifest" in ran.err
 
 
-def test_an_index_from_before_the_facts_of_absent_scenes_were_kept(applied):
-    import sqlite3
-
-    with sqlite3.connect(applied.mirror / ".sedas-sync" / "index.db") as db:
-        db.execute("DROP TABLE awaited")
-    db.close()
-    ran = applied.run("report")
-    assert ran.code == 0, ran.err
-
-
 def test_the_wheel_has_what_the_page_is_made_of(tmp_path):
     from importlib.resources import files
 

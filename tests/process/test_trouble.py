@@ -191,7 +191,7 @@ def zero(workspace, what):
         opened.write(bytes(PAGE))
 
 
-PARTS = ["meta", "files", "sqlite_autoindex_files_2", "orders", "runs", "wanted", "awaited"]
+PARTS = ["meta", "files", "sqlite_autoindex_files_2", "errors", "runs", "wanted", "absent"]
 
 
 @pytest.mark.parametrize("page", PARTS)
@@ -207,13 +207,53 @@ def test_any_damaged_page_is_survived_and_no_order_is_lost(workspace, sandbox, p
     assert summary["fetched"] == 0
     assert summary["kept"] + summary["adopted"] == len(right) - 1
     assert summary["warnings"] >= 1
-    if page == "orders":
-        assert "orders cannot all be read" in ran.out + ran.err
-    else:
-        assert summary["ordered"] == 0
-        assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
+    assert summary["ordered"] == 0
+    assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
     after = workspace.run("apply", "--no-wait", "--json")
     assert json.loads(after.out.splitlines()[-1])["kept"] == len(right) - 1
+
+
+def test_a_damaged_order_journal_is_reported_and_its_other_orders_are_kept(workspace, sandbox):
+    offer(sandbox, workspace.path, online=0, archived=2, ready_after=3600)
+    workspace.write(MAY)
+    assert workspace.run("apply", "--no-wait").code == 3
+    journal = workspace.mirror / ".sedas-sync" / "orders.jsonl"
+    first, second = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"\xff" * 20 + first[20:] + second)
+    known = workspace.run("orders", "--json")
+    assert "1 lines cannot be read" in known.err
+    assert [item["id"] for item in known.json] == [json.loads(second)["id"]]
+    ran = workspace.run("apply", "--no-wait", "--json")
+    assert (ran.code, ran.summary["ordered"], ran.summary["warnings"]) == (3, 1, 1)
+    assert len(workspace.run("orders", "--json").json) == 2
+    assert workspace.run("orders").err == ""
+
+
+def test_an_index_of_an_older_version_is_rebuilt_and_its_orders_are_kept(workspace, sandbox):
+    """Up to format 2 orders were rows of the index."""
+    right = offer(sandbox, workspace.path, online=2, archived=1, ready_after=3600)
+    workspace.write(MAY)
+    assert workspace.run("apply", "--no-wait").code == 3
+    (order,) = workspace.run("orders", "--json").json
+    state = workspace.mirror / ".sedas-sync"
+    values = json.loads((state / "orders.jsonl").read_bytes())
+    (state / "orders.jsonl").unlink()
+    with sqlite3.connect(state / "index.db") as db:
+        columns = ", ".join(f'"{name}"' for name in values)
+        db.execute("DROP TABLE absent")
+        db.execute(f"CREATE TABLE orders ({columns})")
+        db.execute(f"INSERT INTO orders ({columns}) VALUES ({', '.join('?' * len(values))})", list(values.values()))
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    looked = workspace.run("status")
+    assert "older sedas-sync (index format 2); apply rebuilds it" in looked.err
+    downloads, placed = sandbox.downloads, sandbox.orders
+    ran = workspace.run("apply", "--no-wait", "--json")
+    assert (ran.code, ran.summary["adopted"], ran.summary["ordered"], ran.summary["warnings"]) == (3, 2, 0, 1), ran.err
+    assert (sandbox.downloads, sandbox.orders) == (downloads, placed)
+    assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
+    assert len(workspace.files()) == len(right) - 1
+    assert workspace.run("status").err == ""
 
 
 def test_whoever_only_looks_at_a_damaged_index_says_so_and_keeps_it(workspace, sandbox):

@@ -76,7 +76,7 @@ def apply(
     common: Globals,
 ) -> None:
     """Make the folder what the manifest says."""
-    from sedas_sync.planning.prune import DEFAULT, PruneLimit  # noqa: PLC0415  # only where it is needed: start-up is short
+    from sedas_sync.planning.limits import DEFAULT, PruneLimit  # noqa: PLC0415  # only where it is needed: start-up is short
 
     limit = DEFAULT if max_prune is None else PruneLimit.parse(max_prune)
     address = _scheduler(executor, scheduler)
@@ -195,7 +195,7 @@ def _tell_next(summary: Any, made: Any) -> None:
     """What is left to be done, where something is."""
     from collections import Counter  # noqa: PLC0415  # only where it is needed: start-up is short
 
-    from sedas_sync.model.scene import ActionKind  # noqa: PLC0415  # as above
+    from sedas_sync.model.plan import ActionKind  # noqa: PLC0415  # as above
     from sedas_sync.model.text import count, printable  # noqa: PLC0415  # as above
 
     if summary.failed:

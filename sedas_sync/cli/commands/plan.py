@@ -147,7 +147,7 @@ def _check_place(out: Path) -> None:
 
 
 def _save_plan(mirror: Any, made: Any, datasets: tuple[str, ...], out: str) -> None:
-    from sedas_sync.operations.lock_file import write_whole  # noqa: PLC0415  # only where a plan is saved
+    from sedas_sync.files.atomic import write_whole  # noqa: PLC0415  # only where a plan is saved
     from sedas_sync.planning.saved_plan import dumps  # noqa: PLC0415
 
     write_whole(Path(out), dumps(mirror.save(made, datasets=datasets)).encode())

@@ -6,9 +6,9 @@ import click
 
 from sedas_sync.cli.options import Globals, completer, global_options, manifest_argument
 from sedas_sync.cli.session import end_with, event_view, interruptible, opened_mirror, print_json, warn_all
+from sedas_sync.model.text import product_id
 from sedas_sync.output import text
 from sedas_sync.output.style import look_of
-from sedas_sync.planning.sources import product_id
 
 
 @click.command()

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError
-from sedas_sync.model.assets import scene_of_file, scene_of_files
+from sedas_sync.model.files import scene_of_file, with_files
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.operations.apply.orders import Answered, Task
@@ -237,6 +237,6 @@ def holding_of(task: Task, files: Mapping[str, LocalFile], *, archive: str = "")
         level=ProofLevel.SIZE,
         archive=archive,
         # Rules judge by them, and all rules go by the description of the archive that is listed first.
-        facts=metadata_of(task.scene if want is None or not want.places else want.scene),
+        facts=metadata_of(task.scene if want is None or len(want.sources) == 1 else want.scene),
     )
-    return scene_of_files(plain, files.values())
+    return with_files(plain, files.values())

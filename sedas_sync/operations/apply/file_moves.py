@@ -13,14 +13,14 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError, sentence
-from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import files_on_disk
+from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Event, Pruned
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import Action, DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.model.plan import Action
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
 from sedas_sync.operations.apply.orders import Task
-from sedas_sync.planning.compare import FileState
-from sedas_sync.state.index import Index
+from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
 from sedas_sync.state.staging import forget, left_over, partial_path, recover
 
@@ -60,7 +60,7 @@ class FileMover:
         now: gives the present instant, UTC.
     """
 
-    def __init__(self, loop: Loop, root: str, index: Index, now: Callable[[], datetime]) -> None:
+    def __init__(self, loop: Loop, root: str, index: WritableIndex, now: Callable[[], datetime]) -> None:
         self._loop = loop
         self._root = root
         self._index = index
@@ -75,7 +75,7 @@ class FileMover:
         left = left_over(self._root)
         for place in sorted(left):
             try:
-                for said in recover(self._root, place, self._index.holding):
+                for said in recover(self._root, place, self._index.local_scene):
                     self._loop.warn(said)
             except (SedasSyncError, OSError) as error:
                 self._loop.warn(f"{place}: is left as it is: {sentence(error)}")
@@ -119,7 +119,7 @@ class FileMover:
         return aside
 
     def _move(self, held: LocalScene, path: str) -> None:
-        move = safe_tree.move_folder if held.files else safe_tree.move
+        move = safe_tree.move_folder if held.is_folder else safe_tree.move
         move(self._root, held.path, path)
 
     def _adopt(self, action: Action) -> None:
@@ -131,13 +131,13 @@ class FileMover:
                 # Its new place is a folder that it lies in, or is within itself.
                 held = self._step_aside(held, action.want.scene)
             if held.path != action.path:
-                if not safe_tree.same(self._root, held.path, action.path):
+                if not tree_listing.same(self._root, held.path, action.path):
                     self.clear_the_way(action.path)
                 self._move(held, action.path)
         except (SedasSyncError, OSError) as error:
             self._fail(action, action.want, error)
             return
-        before = self._index.holding(action.id)
+        before = self._index.local_scene(action.id)
         if before is not None and before.path not in (held.path, action.path):
             self.clear_old_place(before, action.path)
         self._index.put_files([replace(held, path=action.path, facts=metadata_of(action.want.scene))], self._now())
@@ -150,18 +150,18 @@ class FileMover:
 
     def clear_old_place(self, replaced: LocalScene, new: str) -> None:
         """Take away what a scene had before it came to be elsewhere."""
-        for old in files_on_disk(replaced):
-            there = safe_tree.look(self._root, old.path)
-            if there is None or safe_tree.same(self._root, old.path, new):
+        for old in replaced.files:
+            there = tree_listing.look(self._root, old.path)
+            if there is None or tree_listing.same(self._root, old.path, new):
                 continue
             if self._is_ours(old, there):
                 safe_tree.remove(self._root, old.path)
             else:
                 self.clear_the_way(old.path)
 
-    def _is_ours(self, held: LocalScene, there: safe_tree.TreeEntry) -> bool:
+    def _is_ours(self, file: LocalFile, there: tree_listing.TreeEntry) -> bool:
         try:
-            return file_state(self._root, held, there) is FileState.INTACT
+            return file_state(self._root, file, there) is FileState.INTACT
         except (SedasSyncError, OSError):
             # It cannot be read, so nobody knows: it is set aside.
             return False
@@ -175,11 +175,11 @@ class FileMover:
         Returns:
             What is left there to give way, which may be another file by then.
         """
-        there = safe_tree.look(self._root, path)
+        there = tree_listing.look(self._root, path)
         if there is None:
             return False
-        known = ours is not None and (path == ours.path or safe_tree.same(self._root, path, ours.path))
-        if ours is None or not (known and self._is_ours(ours, there)):
+        known = ours is not None and (path == ours.path or tree_listing.same(self._root, path, ours.path))
+        if ours is None or ours.is_folder or not (known and self._is_ours(ours.files[0], there)):
             kept = safe_tree.set_aside(self._root, path)
             self._loop.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
             return False
@@ -197,7 +197,7 @@ class FileMover:
 
     def has(self, scene_id: SceneId) -> bool:
         """Whether a scene is in the mirror, complete and as it was fetched."""
-        held = self._index.holding(scene_id)
+        held = self._index.local_scene(scene_id)
         try:
             return held is not None and states_of(self._root, held) == {FileState.INTACT}
         except (SedasSyncError, OSError):
@@ -205,7 +205,7 @@ class FileMover:
 
     def prune(self, action: Action) -> None:
         """Remove the files of a scene, as far as they are still what was fetched."""
-        held = self._index.holding(action.id)
+        held = self._index.local_scene(action.id)
         if held is None or held.path != action.path:
             return
         try:
@@ -215,7 +215,7 @@ class FileMover:
                     f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id
                 )
             elif state is FileState.INTACT:
-                for file in files_on_disk(held):
+                for file in held.files:
                     with suppress(FileNotFoundError):
                         safe_tree.remove(self._root, file.path)
         except InterruptedError:

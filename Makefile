@@ -1,4 +1,4 @@
-# Everything runs in .venv, which the first target makes; nothing outside the checkout is touched.
+# Everything runs in .venv, which the first target creates. Nothing outside the checkout is changed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,18 +16,18 @@ $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --editable ".[stac,vector]" --group test --group lint
 	@touch $@
 
-compiled: $(VENV)/.core  # As an installed package is, also where Python is told to write no bytecode.
+compiled: $(VENV)/.core  # Like an installed package, even if Python writes no bytecode.
 	@$(BIN)/python -m compileall -q sedas_sync
 
-demo: compiled  ## The whole of it on the embedded archive: plan, apply, and an apply that does nothing.
+demo: compiled  ## Plan, apply and apply again on the sandbox.
 	@$(BIN)/python examples/demo.py
 
-# Items of public STAC catalogues, which that package's source distribution has among its tests.
+# The tests in this package's source distribution contain items of public STAC catalogues.
 $(VENV)/.stac-items: $(VENV)/.dev
 	$(BIN)/python -m pip download --quiet --no-deps --no-binary stac-geoparquet --dest $(VENV)/stac-items stac-geoparquet==0.8.3
 	@touch $@
 
-test: $(VENV)/.dev $(VENV)/.stac-items compiled  ## Every test.
+test: $(VENV)/.dev $(VENV)/.stac-items compiled  ## Run all tests.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 $(VENV)/.bench: $(VENV)/.core
@@ -41,13 +41,13 @@ $(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
-reference: $(VENV)/.dev  ## Write anew what the reference takes from code.
+reference: $(VENV)/.dev  ## Regenerate the parts of the reference that come from code.
 	@$(BIN)/python tools/reference.py
 
-pictures: $(VENV)/.dev  ## Draw the terminal's pictures of the documentation anew, from real runs.
+pictures: $(VENV)/.dev  ## Draw the terminal pictures of the documentation again, from real runs.
 	@$(BIN)/python tools/pictures.py
 
-docs: $(VENV)/.docs  ## Build the site in site/; a broken link or a page that is out of date fails.
+docs: $(VENV)/.docs  ## Build the site in site/; fails on a broken link or a page that is out of date.
 	@$(BIN)/python tools/reference.py --check
 	@$(BIN)/zensical build --clean --strict
 
@@ -59,7 +59,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-check: lint types test  ## What has to pass before a commit.
+check: lint types test  ## Everything that must pass before a commit.
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""What is run: sedas-sync and the tools it is held against, as timed commands whose results are checked."""
+"""The contenders: sedas-sync and the tools it is compared with, as timed commands whose results are checked."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PYTHON = sys.executable
 SEDAS_SYNC = str(Path(sys.executable).with_name("sedas-sync"))
 HARWELL = "POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.3020 51.5621, -1.3300 51.5622, -1.3295 51.5881))"
 SPAN = ("2019-05-01T00:00:00Z", "2019-12-31T23:59:59Z")
-"""Sensing starts of every scene of the benchmarks."""
+"""Interval that contains the acquisition starts of all scenes of the benchmarks."""
 
 _LAUNCH = """
 import os, sys
@@ -28,11 +28,11 @@ with open(sys.argv[1], "w") as file:
     file.write(str(usage.ru_maxrss * 1024))
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-"""A process inherits the mark of its parent's memory; started by this small one its own shows."""
+"""A process inherits the peak memory of its parent. This small parent makes the process's own peak visible."""
 
 
 class WrongError(Exception):
-    """A contender did not do what it was asked to do, so its time means nothing."""
+    """A contender did not do its work, so its time means nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Sample:
     cpu: float = 0.0
     """User and system time of the process, seconds."""
     peak: int | None = None
-    """Largest resident set, bytes; None where it was not measured."""
+    """Largest resident set, bytes; None if it was not measured."""
 
 
 def run(
     command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None, peak: bool = False
 ) -> Sample:
-    """Run a command to its end, its output in the file `output` of its folder.
+    """Run a command to its end and write its output to the file `output` in its folder.
 
     Raises:
-        WrongError: it did not end with 0.
+        WrongError: The exit code is not 0.
     """
     mark = cwd / "peak"
     words = [str(word) for word in command]
@@ -72,34 +72,36 @@ def run(
             raise
         process.returncode = code = os.waitstatus_to_exitcode(status)
     if code:
-        said = (cwd / "errors").read_text(errors="replace")[-600:] + (cwd / "output").read_text(errors="replace")[-600:]
-        raise WrongError(f"{words[0]} ended with {code}: {said.strip()}")
+        printed = (cwd / "errors").read_text(errors="replace")[-600:] + (cwd / "output").read_text(errors="replace")[
+            -600:
+        ]
+        raise WrongError(f"{words[0]} ended with {code}: {printed.strip()}")
     return Sample(seconds, usage.ru_utime + usage.ru_stime, int(mark.read_text()) if peak else None)
 
 
 def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every contender runs in: no proxy, no one's configuration, the sandbox's account."""
+    """Return the environment of every contender: no proxy, no user configuration, the account of the sandbox."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     account = {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"}
     return {**kept, **account, "HOME": str(home), "RCLONE_CONFIG": "/dev/null", **(more or {})}
 
 
 def empty(folder: Path) -> Path:
-    """The folder, made anew."""
+    """Delete and create a folder, and return it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
 def check(folder: Path, files: Mapping[str, int]) -> None:
-    """Make sure that a folder holds exactly these zips, by name and length.
+    """Check that a folder contains exactly these zips, by name and length.
 
     Raises:
-        WrongError: it does not.
+        WrongError: It does not.
     """
     found = {entry.name: entry.stat().st_size for entry in os.scandir(folder) if entry.name.endswith(".zip")}
     if found != dict(files):
-        raise WrongError(f"{folder} holds {len(found)} files of {sum(found.values())} bytes, not {len(files)} of "
+        raise WrongError(f"{folder} contains {len(found)} files of {sum(found.values())} bytes, not {len(files)} of "
                     f"{sum(files.values())}")  # fmt: skip
 
 
@@ -124,7 +126,7 @@ def sedas_sync(
     peak: bool = False,
     **transfer: object,
 ) -> Sample:
-    """Apply a manifest to a fresh mirror; keywords are keys of its `[transfer]` table."""
+    """Apply a manifest to a new mirror; keywords are keys of its `[transfer]` table."""
     empty(folder)
     write_manifest(folder, url, **transfer)
     sample = run([SEDAS_SYNC, "apply"], cwd=folder, env=env, peak=peak)
@@ -135,7 +137,7 @@ def sedas_sync(
 def curl(
     folder: Path, base: str, files: Mapping[str, int], *, jobs: int, options: Sequence[str] = (), then: str = ""
 ) -> Sample:
-    """Fetch with one curl process, then run a shell command in the folder, in the same time."""
+    """Download with one curl process, then run a shell command in the folder; both count."""
     empty(folder)
     lines = (f'url = "{base}/{name}"\noutput = "{name}"\n' for name in files)
     (folder / "list").write_text("".join(lines))
@@ -150,7 +152,7 @@ def curl(
 
 
 def aria2c(folder: Path, base: str, files: Mapping[str, int], *, jobs: int, options: Sequence[str] = ()) -> Sample:
-    """Fetch with aria2c, which is spared the allocation of files beforehand."""
+    """Download with aria2c, without allocation of files beforehand."""
     empty(folder)
     (folder / "list").write_text("".join(f"{base}/{name}\n  out={name}\n" for name in files))
     command = ["aria2c", "--no-conf", "--quiet", "--file-allocation=none", f"-j{jobs}", "-i", "list", *options]
@@ -169,7 +171,7 @@ def rclone(folder: Path, base: str, files: Mapping[str, int], *, jobs: int) -> S
 
 
 def sedas_pyapi(folder: Path, url: str, files: Mapping[str, int]) -> Sample:
-    """Search and bulk-download with the archive's own client."""
+    """Search and bulk-download with the original client."""
     empty(folder)
     out = empty(folder / "out")
     sample = run([PYTHON, HERE / "original_client.py", url, HARWELL, *SPAN, out, str(len(files))], cwd=folder)

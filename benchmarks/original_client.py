@@ -1,4 +1,4 @@
-"""The archive's own client, `sedas_pyapi`, at the work of a benchmark: search, then bulk download with 4 threads."""
+"""Run the original client, `sedas_pyapi`, for a benchmark: search, then bulk download with 4 threads."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""From samples to a table: medians, ratios pair by pair, the machine, and a picture."""
+"""Turn samples into a table with medians and ratios, a description of the machine, and a picture."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from contenders import Sample
 from workloads import Comparison, Prepared, Workload
 
 Results = dict[str, Any]
-"""What `results.json` holds: `machine`, and `workloads` by their names."""
+"""The content of `results.json`: `machine`, and `workloads` by name."""
 
 
 def compare(row: Comparison, samples: Mapping[str, Sequence[Sample]]) -> dict[str, Any]:
-    """One row of the table as plain data: medians of both sides, and the ratios of the pairs."""
+    """Return one row of the table as plain data: medians of both sides, and the ratios of the pairs."""
     ours = [row.measure(sample) for sample in samples[row.ours]]
     others = [
         min(row.measure(sample) for sample in turn)
@@ -47,7 +47,7 @@ def compare(row: Comparison, samples: Mapping[str, Sequence[Sample]]) -> dict[st
 def outcome(
     work: Workload, prepared: Prepared, samples: Mapping[str, Sequence[Sample]], *, when: str, load: float
 ) -> dict[str, Any]:
-    """A workload's entry in the results; `load` is the machine's just before it began."""
+    """Return the results of a workload; `load` is the load of the machine just before it started."""
     return {
         "title": work.title,
         "when": when,
@@ -70,7 +70,7 @@ def outcome(
 
 
 def machine(folder: Path) -> dict[str, str]:
-    """What was measured on, and with which programs."""
+    """Return the machine and the versions of the programs."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GiB",
@@ -99,7 +99,7 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """Type of the file system that a folder is on."""
+    """Return the type of the file system of a folder."""
     best, kind = "", "unknown"
     try:
         mounts = Path("/proc/mounts").read_text().splitlines()
@@ -129,15 +129,15 @@ def _first_line(*command: str) -> str:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 _HEAD = """\
-Written by `make bench`. Ratios are ours over the other's: the median of the rounds' pairs, with the least and the
-greatest; smaller is better. Bytes come from nginx on loopback, the API from the sandbox, each in processes of their own
-on the same machine. "reach" is what the project promises itself, "go for" what it wants."""
+Written by `make bench`. A ratio is the time of sedas-sync divided by that of the other tool: the median of the rounds'
+pairs, with the smallest and the largest. Smaller is better. Bytes come from nginx on loopback, the API from the
+sandbox, each in its own process on the same machine. "reach" is the target, and "go for" is the next one."""
 
-_VERDICTS = {"goal": "yes, and further", "reached": "yes", "not reached": "**no**"}
+_VERDICTS = {"goal": "yes, and the next", "reached": "yes", "not reached": "**no**"}
 
 
 def markdown(results: Results) -> str:
-    """The whole of `RESULTS.md`."""
+    """Return the text of `RESULTS.md`."""
     done = {name: entry for name, entry in results["workloads"].items() if "comparisons" in entry}
     left = {name: entry for name, entry in results["workloads"].items() if "skipped" in entry}
     failed = {name: entry for name, entry in results["workloads"].items() if "failed" in entry}
@@ -153,8 +153,8 @@ def markdown(results: Results) -> str:
                 for number, row in enumerate(entry["comparisons"])
             ],
         ),
-        "## Each by itself",
-        "Medians. CPU is user and system time of the process that was started; the servers share the processors.",
+        "## Each contender",
+        "Medians. CPU is the user and system time of the started process. The servers share the processors.",
         _table(
             ("workload", "who", "seconds", "CPU", "MB/s", "peak", "rounds", "load before"),
             [
@@ -204,7 +204,7 @@ def _alone(entry: Mapping[str, Any], found: Mapping[str, list[Any]]) -> tuple[st
 
 
 def _rounded(value: float) -> str:
-    """Three digits that count, no exponent."""
+    """Return a number with three significant digits and no exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -217,7 +217,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def load(folder: Path) -> Results:
-    """Earlier results, or none."""
+    """Return earlier results, or empty ones."""
     try:
         found: Results = json.loads((folder / "results.json").read_text())
     except FileNotFoundError:
@@ -237,14 +237,14 @@ def save(results: Results, folder: Path) -> None:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draw every row's ratio, in units of what it has to reach."""
-    import matplotlib as mpl  # noqa: PLC0415 - the one thing that needs it, and it may be missing
+    """Draw the ratio of every row, in units of its target."""
+    import matplotlib as mpl  # noqa: PLC0415  # only this function needs it, and it may be missing
 
     mpl.use("svg")
     mpl.rcParams.update(
         {"svg.hashsalt": "sedas-sync", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif"}
     )
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - after the backend was chosen
+    import matplotlib.pyplot as plt  # noqa: PLC0415  # after the backend is chosen
 
     rows = [
         (
@@ -271,7 +271,7 @@ def draw(results: Results, path: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=7)
     axes.set_ylim(-0.7, len(rows) - 0.2)
-    axes.set_xlabel("measured over what is to be reached (line); the stroke is what to go for; left is better")
+    axes.set_xlabel("measured value divided by the target (line); the mark is the next target; left is better")
     axes.grid(axis="x", which="major", color="#dddddd")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

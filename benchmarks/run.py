@@ -1,9 +1,9 @@
-"""Measure sedas-sync against other tools, in turns, on this machine.
+"""Measure sedas-sync against other tools, in turns, on one machine.
 
     python benchmarks/run.py [--list] [--only NAME ...] [--rounds N] [--quick]
 
-Writes `RESULTS.md`, `results.json` and `ratios.svg` beside itself; with `--only` the rows of other workloads stay as
-they are there. Nothing it starts or makes outlives it.
+Writes `RESULTS.md`, `results.json` and `ratios.svg` to its own folder. With `--only`, the rows of other workloads stay
+as they are. It stops everything that it starts, and removes its temporary files.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 SCALE = "scale"
 MEMORY = Path("/dev/shm")
 ROOM = 8 << 30
-"""What the largest workload that stays in memory needs."""
+"""Bytes that the largest workload in memory needs."""
 LIMIT_RATE = 8_000_000
 DELAY = 0.05
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [work for work in WORKLOADS if not options.only or work.name in options.only]
     missing = _missing(chosen)
     if missing:
-        print(f"These are missing: {', '.join(missing)}.", file=sys.stderr)
+        print(f"Missing: {', '.join(missing)}.", file=sys.stderr)
         return 2
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _end)
@@ -63,12 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure sedas-sync against other tools, in turns.")
     names = [*(work.name for work in WORKLOADS), SCALE]
-    parser.add_argument("--list", action="store_true", help="say which workloads there are, and end")
-    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help="this workload (repeatable)")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each (default: 5, fewer of long ones)")
-    parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it all work?")
-    parser.add_argument("--dir", type=Path, metavar="DIR", help="where files are served from and written to")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the results go (--quick: nowhere)")
+    parser.add_argument("--list", action="store_true", help="list the workloads and exit")
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="NAME", help="only this workload (repeatable)"
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, metavar="N", help="rounds of each workload (default: 5, fewer for long ones)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and one round, to check that everything works"
+    )
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="folder for served and written files")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (with --quick: none)")
     return parser.parse_args(arguments)
 
 
@@ -80,7 +86,7 @@ def _positive(text: str) -> int:
 
 
 def _missing(chosen: Sequence[Workload]) -> list[str]:
-    """Programs that the workloads need and the machine does not have; nothing is installed here."""
+    """Return the programs that the workloads need and that are not installed."""
     programs = {"nginx", "curl", "openssl", *(tool for work in chosen for tool in work.tools)}
     packages = {"aria2c": "aria2c (aria2)", "nginx": "nginx (nginx-light)"}
     missing = [packages.get(name, name) for name in sorted(programs) if shutil.which(name) is None]
@@ -91,7 +97,7 @@ def _missing(chosen: Sequence[Workload]) -> list[str]:
     return missing
 
 
-def _end(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+def _end(signum: int, frame: object) -> NoReturn:  # noqa: ARG001  # the signature of a handler
     raise KeyboardInterrupt
 
 
@@ -114,12 +120,12 @@ def _measure(
                 report.save(results, out)
     print(report.markdown(results))
     if quick:
-        print("All of this was small: what it says is that everything works, not how fast it is.")
+        print("These were small sizes: they show that everything works, not how fast it is.")
     return int(any("failed" in results["workloads"][work.name] for work in chosen))
 
 
 def _entry(work: Workload, bench: Bench, rounds: int) -> dict[str, object]:
-    """Run a workload; what is put down of it, or why it was not run to its end."""
+    """Run a workload; return its entry in the results, or the reason why it has none."""
     when, load = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", os.getloadavg()[0]
     try:
         with work.prepare(bench) as prepared:
@@ -138,14 +144,14 @@ def _in_order(results: report.Results) -> report.Results:
 
 
 def _memory(*, quick: bool) -> Path | None:
-    """A file system in memory, where there is one with room."""
+    """Return the file system in memory if it has enough space, else None."""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > (ROOM >> 5 if quick else ROOM):
         return MEMORY
     return None
 
 
 def _rounds(work: Workload, prepared: Prepared, rounds: int) -> dict[str, list[Sample]]:
-    """Run every contender once a round, each round in another order."""
+    """Run every contender once per round, in another order each round."""
     names = list(prepared.contenders)
     samples: dict[str, list[Sample]] = {name: [] for name in names}
     for turn in range(rounds):

@@ -1,13 +1,13 @@
-"""How time and memory grow with the number of scenes, step by step, next to rsync and rclone doing nothing.
+"""Measure how time and memory grow with the number of scenes, next to rsync and rclone with nothing to do.
 
     python benchmarks/scale.py [--sizes 1000,10000,100000] [--million] [--rounds N] [--dir DIR] [--out DIR]
 
-Writes `SCALE.md`, `scale.json` and `scale.svg`. A mirror is made of small files that `adopt` takes in, so that what is
-measured is the work for a scene and not its bytes. A line that is straight in the picture grows by a power of the
-number of scenes; its slope is in the table: 1 is in proportion, n log n between 10,000 and 100,000 is 1.1.
+Writes `SCALE.md`, `scale.json` and `scale.svg`. A mirror consists of small files that `adopt` takes in, so the work per
+scene is measured, not its bytes. A straight line in the picture grows by a power of the number of scenes, and the table
+has its slope: 1 is proportional growth, and n log n between 10,000 and 100,000 is 1.1.
 
-Both times are of the process and what it starts, not of the archive's server, which runs beside it. The time on the
-clock suffers from whatever else the machine does; processor time much less, and is what is drawn.
+Both times are those of the process and its children, without the server of the archive. Elapsed time depends on what
+else the machine does. Processor time depends on it much less, so the picture shows processor time.
 """
 
 import argparse
@@ -34,30 +34,30 @@ HERE = Path(__file__).parent
 SIZES = (1000, 10_000, 100_000)
 MILLION = 1_000_000
 CAP = 5000
-"""Rows that an answer of the archive has at most."""
+"""Maximum rows of an answer of the archive."""
 BYTES = 1000
-"""Of a scene."""
+"""Size of a scene."""
 SLACK = 1.15
-"""The slope up to which a step is taken to be no worse than n log n, its constant part and the noise included."""
+"""Slope up to which a step counts as no worse than n log n, including its constant part and noise."""
 
 Results = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that is measured."""
+    """A step that is measured."""
 
     name: str
-    deed: Callable[["Site"], Sample]
+    run: Callable[["Site"], Sample]
     most: int = SIZES[-1]
-    """The number of scenes beyond which it is left out, since its preparation or its server takes too long."""
+    """Maximum number of scenes; beyond it, the preparation or the server takes too long."""
     needs: str | None = None
-    """A command of sedas-sync, or a program, that may not be there."""
+    """A command of sedas-sync or a program that may be missing."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A mirror of so many scenes, and the archive that has them."""
+    """A mirror and the archive that has its scenes."""
 
     count: int
     folder: Path
@@ -66,8 +66,8 @@ class Site:
         """Run the command line in the manifest's folder."""
         return run([SEDAS_SYNC, *arguments], cwd=self.folder, peak=True)
 
-    def said(self) -> dict[str, Any]:
-        """What the last command printed, or its last line."""
+    def printed(self) -> dict[str, Any]:
+        """Return the JSON that the last command printed, or its last line."""
         text = (self.folder / "output").read_text()
         try:
             found: dict[str, Any] = json.loads(text)
@@ -76,10 +76,10 @@ class Site:
         return found
 
     def expect(self, found: object, what: str) -> None:
-        """See to it that a step did what it is measured for.
+        """Check that a step handled all scenes.
 
         Raises:
-            WrongError: it did not.
+            WrongError: It did not.
         """
         if found != self.count:
             raise WrongError(f"{what}: {found}, not {self.count}")
@@ -90,7 +90,7 @@ def _planned(site: Site) -> Sample:
     other = site.folder / "fresh.toml"
     other.write_text(aside.read_text().replace('path = "scenes"', 'path = "fresh"'))
     sample = site.ours("plan", "--json", str(other))
-    site.expect(site.said()["summary"]["fetch"], "scenes to fetch")
+    site.expect(site.printed()["summary"]["fetch"], "scenes to fetch")
     return sample
 
 
@@ -100,7 +100,7 @@ def _fetched(site: Site) -> Sample:
     manifest = (site.folder / "manifest.toml").read_text()
     other.write_text(manifest.replace('path = "scenes"', 'path = "fetched"\n[transfer]\njobs = 8'))
     sample = site.ours("apply", "--json", str(other))
-    site.expect(site.said()["fetched"], "scenes fetched")
+    site.expect(site.printed()["fetched"], "scenes fetched")
     shutil.rmtree(site.folder / "fetched")
     return sample
 
@@ -108,7 +108,7 @@ def _fetched(site: Site) -> Sample:
 def _adopted(site: Site) -> Sample:
     shutil.rmtree(site.folder / "scenes" / ".sedas-sync", ignore_errors=True)
     sample = site.ours("adopt", "--json")
-    site.expect(site.said()["summary"]["adopted"], "files adopted")
+    site.expect(site.printed()["summary"]["adopted"], "files adopted")
     return sample
 
 
@@ -118,17 +118,17 @@ def _locked(site: Site) -> Sample:
 
 
 def _kept(*options: str) -> Callable[[Site], Sample]:
-    def deed(site: Site) -> Sample:
+    def step(site: Site) -> Sample:
         sample = site.ours("apply", "--json", *options)
-        site.expect(site.said()["kept"], "scenes kept")
+        site.expect(site.printed()["kept"], "scenes kept")
         return sample
 
-    return deed
+    return step
 
 
 def _verified(site: Site) -> Sample:
     sample = site.ours("verify", "--json")
-    site.expect(site.said()["summary"]["ok"], "files verified")
+    site.expect(site.printed()["summary"]["ok"], "files verified")
     return sample
 
 
@@ -136,29 +136,30 @@ _INDEX = """
 import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from sedas_sync.state.index import Index
-from sedas_sync.model.scene import Holding, Level
-root, count, deed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+from sedas_sync.state.index import Index, WritableIndex
+from sedas_sync.model.scene import LocalScene, ProofLevel
+root, count, mode = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 root.joinpath(".sedas-sync").mkdir(parents=True, exist_ok=True)
 def held(number):
-    return Holding(id=f"S2A_MSIL1C_{number:08}", path=f"S2A_MSIL1C_{number:08}.zip", size=1000, mtime_ns=number,
-                   sha256=f"{number:064x}", level=Level.CRC, archive="sedas", facts='{"sensor":"optical"}' + 500 * " ")
-with Index(root, write=deed == "write") as index:
-    if deed == "write":
+    return LocalScene(id=f"S2A_MSIL1C_{number:08}", path=f"S2A_MSIL1C_{number:08}.zip", size=1000,
+                      mtime_ns=number, sha256=f"{number:064x}",
+                      level=ProofLevel.CRC, archive="sedas", facts='{"sensor":"optical"}' + 500 * " ")
+with WritableIndex(root) if mode == "write" else Index(root) as index:
+    if mode == "write":
         with index.together():
             for start in range(0, count, 50):
                 index.put_files([held(number) for number in range(start, min(start + 50, count))], datetime.now(UTC))
     else:
-        assert sum(1 for _ in index.holdings()) == count
+        assert sum(1 for _ in index.local_scenes()) == count
 """
 
 
-def _index(deed: str) -> Callable[[Site], Sample]:
+def _index(mode: str) -> Callable[[Site], Sample]:
     def done(site: Site) -> Sample:
         root = site.folder / "index"
-        if deed == "write":
+        if mode == "write":
             empty(root)
-        return run([PYTHON, "-c", _INDEX, root, str(site.count), deed], cwd=site.folder, peak=True)
+        return run([PYTHON, "-c", _INDEX, root, str(site.count), mode], cwd=site.folder, peak=True)
 
     return done
 
@@ -193,11 +194,11 @@ STEPS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure how steps grow with the number of scenes.")
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of scenes, with commas")
-    parser.add_argument("--million", action="store_true", help="a million too, of the steps that are worth it")
-    parser.add_argument("--rounds", type=int, default=3, help="of each step; the median counts")
-    parser.add_argument("--dir", type=Path, help="where the mirrors are made")
-    parser.add_argument("--out", type=Path, default=HERE, help="where the results go")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of scenes, separated by commas")
+    parser.add_argument("--million", action="store_true", help="also a million scenes, for some steps")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each step; the median counts")
+    parser.add_argument("--dir", type=Path, help="folder for the mirrors")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the results")
     options = parser.parse_args(arguments)
     sizes = sorted({int(size) for size in options.sizes.split(",")} | ({MILLION} if options.million else set()))
     measure(sizes, rounds=options.rounds, place=options.dir, out=options.out)
@@ -205,8 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(sizes: Sequence[int], *, rounds: int, place: Path | None, out: Path | None) -> Results:
-    """Measure every step at every size, smallest first, and write down what is there after each size."""
-    steps = [step for step in STEPS if step.needs is None or _there(step.needs)]
+    """Measure every step at every size, smallest first, and save the results after each size."""
+    steps = [step for step in STEPS if step.needs is None or _exists(step.needs)]
     results: Results = {"machine": _machine(), "rounds": rounds, "steps": {step.name: {} for step in steps}}
     for count in sizes:
         with (
@@ -218,7 +219,7 @@ def measure(sizes: Sequence[int], *, rounds: int, place: Path | None, out: Path 
                     continue
                 samples = []
                 for turn in range(rounds if count < MILLION else 1):
-                    samples.append(step.deed(site))
+                    samples.append(step.run(site))
                     print(f"{count:>9,} {step.name}: {turn + 1}: {samples[-1].cpu:.2f} s", flush=True)
                 results["steps"][step.name][str(count)] = {
                     "seconds": median(sample.seconds for sample in samples),
@@ -232,7 +233,7 @@ def measure(sizes: Sequence[int], *, rounds: int, place: Path | None, out: Path 
     return results
 
 
-def _there(name: str) -> bool:
+def _exists(name: str) -> bool:
     if shutil.which(name) is not None:
         return True
     try:
@@ -244,7 +245,7 @@ def _there(name: str) -> bool:
 
 @contextmanager
 def _site(folder: Path, count: int) -> Iterator[Site]:
-    """A folder with a manifest, so many files and a copy of them, and the archive beside it."""
+    """Create a folder with a manifest, files and a copy of them, and run the archive."""
     with (
         nginx(folder / "nginx", limit_rate=0, delay=0) as served,
         archive(bytes_url=f"{served.url}/same/{{id}}.zip", online=count, cap=CAP) as url,
@@ -272,7 +273,7 @@ def _fill(scenes: Path, count: int) -> None:
 
 
 def _machine() -> dict[str, str]:
-    import report  # noqa: PLC0415 - knows the machine
+    import report  # noqa: PLC0415  # only this function needs it
 
     return report.machine(Path(tempfile.gettempdir()))
 
@@ -281,7 +282,7 @@ def _machine() -> dict[str, str]:
 
 
 def slope(points: Mapping[int, float]) -> float | None:
-    """The exponent of growth between the two largest sizes up to 100,000, and beyond where there is nothing else."""
+    """Return the exponent of growth between the two largest sizes."""
     sizes = sorted(points)[-2:]
     if len(sizes) < 2 or min(points[size] for size in sizes) <= 0:
         return None
@@ -290,16 +291,16 @@ def slope(points: Mapping[int, float]) -> float | None:
 
 
 def rows(results: Results) -> Iterator[tuple[str, dict[int, Mapping[str, float]], float | None]]:
-    """Each step with its figures by size, and its slope."""
+    """Yield each step with its figures by size and its slope."""
     for name, found in results["steps"].items():
         by_size = {int(size): figures for size, figures in found.items()}
         yield name, by_size, slope({size: figures["cpu"] for size, figures in by_size.items()})
 
 
 def markdown(results: Results) -> str:
-    """The whole of `SCALE.md`."""
+    """Return the text of `SCALE.md`."""
     sizes = sorted({size for _, found, _ in rows(results) for size in found})
-    head = ["step", *(f"{size:,}" for size in sizes), "slope", "peak", "a scene"]
+    head = ["step", *(f"{size:,}" for size in sizes), "slope", "peak", "per scene"]
     table = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for name, found, grows in rows(results):
         cells = [_cell(found.get(size)) for size in sizes]
@@ -309,7 +310,7 @@ def markdown(results: Results) -> str:
     machine = "\n".join(f"- {name}: {value}" for name, value in results["machine"].items() if "processor" in name
                         or name in ("memory", "kernel", "python", "rsync", "rclone"))  # fmt: skip
     return (
-        f"# Scale\n\nSeconds of processor time, and in brackets on the clock, by the number of scenes; medians of "
+        f"# Scale\n\nSeconds of processor time, with elapsed time in brackets, by the number of scenes; medians of "
         f"{results['rounds']} rounds.\n\n{lines}\n\n![growth](scale.svg)\n\n{machine}\n- measured: "
         f"{datetime.now(UTC):%Y-%m-%d}, load {_load(results)}\n"
     )
@@ -326,7 +327,7 @@ def _slope(grows: float | None) -> str:
 
 
 def _each(found: Mapping[int, Mapping[str, float]]) -> str:
-    """What a scene adds to the largest resident set, bytes."""
+    """Return the bytes that a scene adds to the largest resident set."""
     sizes = sorted(found)
     if len(sizes) < 2:
         return ""
@@ -351,12 +352,12 @@ def save(results: Results, folder: Path) -> None:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draw processor time over the number of scenes, both logarithmic, each line with its slope."""
-    import matplotlib as mpl  # noqa: PLC0415 - the one thing that needs it, and it may be missing
+    """Draw processor time against the number of scenes, both logarithmic, each line with its slope."""
+    import matplotlib as mpl  # noqa: PLC0415  # only this function needs it, and it may be missing
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "sedas-sync", "svg.fonttype": "none", "font.size": 9})
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - after the backend was chosen
+    import matplotlib.pyplot as plt  # noqa: PLC0415  # after the backend is chosen
 
     figure, axes = plt.subplots(figsize=(9.5, 6), layout="constrained")
     colours = [*plt.get_cmap("Dark2").colors, *plt.get_cmap("tab10").colors]
@@ -385,7 +386,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def _label(axes: Any, ends: list[tuple[float, int, str, float | None, Any]]) -> None:
-    """Names at the right, from top to bottom as the lines end, none over another."""
+    """Write the names at the right, in the order of the ends of the lines, without overlap."""
     ends = sorted(ends, reverse=True, key=lambda end: end[0])
     for place, (time_at, size, name, grows, colour) in enumerate(ends):
         high = 0.97 - place * 0.94 / max(1, len(ends) - 1)

@@ -1,8 +1,8 @@
-"""The scenes of the benchmarks: their ids, their catalogue rows and their zips, the same on every machine.
+"""The scenes of the benchmarks: ids, catalogue rows and zips, the same on every machine.
 
-A zip is half noise in a stored entry and half 16-bit samples with the statistics of a radar image in a deflated one;
-with `stored` it is noise alone, as a product of JPEG 2000 pictures is. Every entry's CRC is right, and no two scenes
-have the same bytes.
+Half of a zip is noise in a stored entry, and half is 16-bit samples with the statistics of a radar image in a deflated
+entry. With `stored` it is only noise, like a product of JPEG 2000 pictures. The CRC of every entry is correct, and no
+two scenes have the same bytes.
 """
 
 import random
@@ -18,13 +18,13 @@ from pathlib import Path
 SEED = 20190430
 FIRST = datetime(2019, 5, 1, tzinfo=UTC)
 SPACING = timedelta(seconds=60)
-"""Between the sensing starts of two scenes."""
+"""Time between the acquisition starts of two scenes."""
 
 _NOISE = 1 << 20
 _SAMPLES = 1 << 17
 _BLOCKS = 4
 _AMPLITUDE = 120.0
-"""Scale of the Rayleigh distribution that the amplitudes of a radar image have."""
+"""Scale of the Rayleigh distribution of the amplitudes in a radar image."""
 _STORED, _DEFLATED = 0, 8
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
@@ -35,17 +35,17 @@ _LAST_BLOCK = b"\x03\x00"
 
 
 def scene_id(number: int) -> str:
-    """Name of a scene, that of a Sentinel-2 product."""
+    """Return the id of a scene, named like a Sentinel-2 product."""
     start = FIRST + number * SPACING
     return f"S2A_MSIL1C_{start:%Y%m%dT%H%M%S}_N0207_R137_T30UXC_{start:%Y%m%dT%H%M%S}"
 
 
 def catalogue_rows(online: int, lta: int = 0) -> Iterator[dict]:
-    """Product objects as the archive sends them: scenes that can be downloaded, then scenes that must be ordered."""
-    from sedas_sync.sandbox import make_row  # noqa: PLC0415 - costs a second, and only the archive's process needs it
+    """Yield product objects as the archive sends them: online scenes, then scenes that must be ordered."""
+    from sedas_sync.sandbox import make_row  # noqa: PLC0415  # takes a second, and only the archive's process needs it
 
     for number in range(online + lta):
-        # No two neighbours alike, and however many there are, all over Harwell.
+        # Neighbours differ, and all footprints are over Harwell, however many there are.
         west = -1.5 + number % 100_000 * 1e-6
         corners = [(west, 51.4), (west + 0.4, 51.4), (west + 0.4, 51.8), (west, 51.8), (west, 51.4)]
         yield make_row(
@@ -66,7 +66,7 @@ class _Entry:
 
 
 def write_zip(path: Path, number: int, size: int, *, stored: bool = False) -> int:
-    """Write the zip of a scene, of about `size` bytes; returns its length."""
+    """Write the zip of a scene with about `size` bytes, and return its length."""
     entries: list[tuple[int, _Entry]] = []
     with path.open("wb") as file:
         share = size if stored else size // 2
@@ -105,7 +105,7 @@ def _noise_block() -> bytes:
 
 
 def _noise(number: int, amount: int) -> Iterator[tuple[bytes, bytes]]:
-    """Noise that begins every block with its scene and place, so that none is like another."""
+    """Yield noise; every block starts with its scene and position, so that no two are equal."""
     block = memoryview(_noise_block())
     for at in range(0, amount, _NOISE):
         data = struct.pack("<IQ", number, at) + block[12 : max(12, min(_NOISE, amount - at))]
@@ -114,7 +114,7 @@ def _noise(number: int, amount: int) -> Iterator[tuple[bytes, bytes]]:
 
 @cache
 def _sample_blocks() -> tuple[tuple[bytes, bytes], ...]:
-    """Samples, and the same deflated, each to a byte boundary and without a look back beyond its start."""
+    """Return samples, plain and deflated; each block ends at a byte boundary and can be decoded alone."""
     dice = random.Random(SEED + 1)
     blocks = []
     for _ in range(_BLOCKS):
@@ -130,7 +130,7 @@ def _deflate(plain: bytes) -> bytes:
 
 
 def _samples(number: int, amount: int) -> Iterator[tuple[bytes, bytes]]:
-    """Samples in an order of the scene's own, in about `amount` packed bytes."""
+    """Yield samples in an order that depends on the scene, with about `amount` packed bytes."""
     head = f"scene {number}\n".encode()
     yield head, (packed := _deflate(head))
     left, turn = amount - len(packed) - len(_LAST_BLOCK), number
@@ -147,7 +147,7 @@ def _samples(number: int, amount: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def write_scenes(folder: Path, count: int, size: int, *, stored: bool = False) -> dict[str, int]:
-    """Write the zips of the first scenes; returns their lengths by file name."""
+    """Write the zips of the first scenes, and return their lengths by file name."""
     folder.mkdir(parents=True)
     return {
         f"{scene_id(number)}.zip": write_zip(folder / f"{scene_id(number)}.zip", number, size, stored=stored)

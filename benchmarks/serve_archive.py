@@ -1,7 +1,7 @@
-"""The archive of a benchmark: the sandbox over generated rows, in a process of its own.
+"""Run the archive of a benchmark: the sandbox with generated rows, in its own process.
 
-Takes its settings as JSON, prints its address, and serves until its standard input ends, so that it never outlives
-the benchmark.
+It takes its settings as JSON, prints its address, and serves until its standard input ends. So it ends with the
+benchmark.
 """
 
 import json

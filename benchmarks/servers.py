@@ -1,4 +1,4 @@
-"""The servers of the benchmarks, each a process of its own on loopback, gone when the benchmark is."""
+"""The servers of the benchmarks: each is a process on loopback that ends with the benchmark."""
 
 import json
 import os
@@ -59,9 +59,9 @@ http {{
 
 @dataclass(frozen=True)
 class Nginx:
-    """A running nginx over a folder.
+    """A running nginx that serves a folder.
 
-    Below `/limited/` the same files come at a limited rate a connection, below `/delayed/` each answer is late, and
+    Below `/limited/` the same files have a limited rate per connection, below `/delayed/` each answer is delayed, and
     below `/same/` every name is the file `same.zip`.
     """
 
@@ -73,7 +73,7 @@ class Nginx:
 
 @contextmanager
 def nginx(state: Path, *, limit_rate: int, delay: float) -> Iterator[Nginx]:
-    """Run nginx; `limit_rate` in bytes a second, `delay` in seconds."""
+    """Run nginx; `limit_rate` in bytes per second, `delay` in seconds."""
     root = state / "www"
     root.mkdir(parents=True)
     _certificate(state)
@@ -92,7 +92,7 @@ def nginx(state: Path, *, limit_rate: int, delay: float) -> Iterator[Nginx]:
         ) as process,
     ):
         try:
-            _await_port(port, process)
+            _wait_for_port(port, process)
             yield Nginx(root, f"http://127.0.0.1:{port}", f"https://localhost:{tls_port}", state / "server.crt")
         finally:
             process.terminate()
@@ -102,7 +102,7 @@ def nginx(state: Path, *, limit_rate: int, delay: float) -> Iterator[Nginx]:
 def archive(
     *, bytes_url: str, online: int, lta: int = 0, order_delay: float = 0.0, cap: int | None = None
 ) -> Iterator[str]:
-    """Run the sandbox over generated rows; yields the API's address."""
+    """Run the sandbox with generated rows; yield the address of its API."""
     settings = {"bytes_url": bytes_url, "online": online, "lta": lta, "order_delay": order_delay, "cap": cap}
     with _child(HERE / "serve_archive.py", json.dumps(settings)) as url:
         yield url
@@ -110,7 +110,7 @@ def archive(
 
 @contextmanager
 def _child(script: Path, *arguments: str) -> Iterator[str]:
-    """Run a script that says when it is ready and ends when its standard input does; yields its first line."""
+    """Run a script that prints a line when it is ready and ends when its standard input ends; yield that line."""
     with subprocess.Popen(
         [sys.executable, script, *arguments],
         stdin=subprocess.PIPE,
@@ -134,16 +134,16 @@ def _certificate(state: Path) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for sock in held:
+    sockets = [socket.socket() for _ in range(count)]
+    for sock in sockets:
         sock.bind(("127.0.0.1", 0))
-    ports = [sock.getsockname()[1] for sock in held]
-    for sock in held:
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
         sock.close()
     return ports
 
 
-def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(500):
         if process.poll() is not None:
             raise RuntimeError("nginx did not start")

@@ -1,6 +1,6 @@
-"""The workloads: what is done, by whom, and which ratio would be good.
+"""The workloads: what is done, by which contenders, and which ratio is the target.
 
-A workload is a context manager: it makes its files and servers and yields a `Prepared`.
+A workload is a context manager: it creates its files and servers and yields a `Prepared`.
 """
 
 import json
@@ -38,24 +38,24 @@ Contender = Callable[[], Sample]
 
 
 class SkippedError(Exception):
-    """A workload, or a row of it, cannot be run here; says why."""
+    """A workload cannot run on this machine; the message says why."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row of the table: ours over another's, or a figure of ours by itself."""
+    """One row of the table: sedas-sync divided by another tool, or a figure of sedas-sync alone."""
 
     against: str
     ours: str
-    """Name of the contender that is ours."""
+    """Name of the contender that is sedas-sync."""
     others: tuple[str, ...] = ()
-    """The best of these in each round is what ours is divided by; nobody: the figure stands by itself."""
+    """The divisor is the best of these in each round; if empty, the figure is not divided."""
     reach: float = 0.0
     goal: float = 0.0
     measure: Callable[[Sample], float] = lambda sample: sample.seconds
     unit: str = "s"
     margin: str = ""
-    """What the marks mean where they are no plain bounds."""
+    """What the targets mean if they are not simple bounds."""
 
 
 @dataclass(frozen=True)
@@ -65,40 +65,40 @@ class Prepared:
     contenders: Mapping[str, Contender]
     comparisons: tuple[Comparison, ...]
     bytes: int = 0
-    """That one run moves; 0 where that is not the point."""
+    """Bytes that one run downloads; 0 if that does not matter."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and how large."""
+    """Where the workloads run, and how large they are."""
 
     folder: Path
-    """In memory where the machine has room."""
+    """In memory if the machine has enough."""
     disk: Path
-    """For what is too large for that."""
+    """For files that are too large for memory."""
     nginx: Nginx
     quick: bool
 
     def size(self, full: int, quick: int) -> int:
-        """A size, by whether this is a smoke test."""
+        """Return the size for this run: `quick` for a smoke test."""
         return quick if self.quick else full
 
     def served(self, name: str) -> Path:
-        """Where the files of a workload are for nginx to serve."""
+        """Return the folder of a workload that nginx serves."""
         return self.nginx.root / name
 
 
 @dataclass(frozen=True)
 class Workload:
-    """An entry of the list."""
+    """A workload in the list."""
 
     name: str
     title: str
     prepare: Callable[[Bench], AbstractContextManager[Prepared]]
     rounds: int = 5
-    """The most that are worth their time."""
+    """Default number of rounds."""
     tools: tuple[str, ...] = ()
-    """Programs it needs besides nginx and curl."""
+    """Programs that it needs besides nginx and curl."""
 
 
 WORKLOADS: list[Workload] = []
@@ -107,7 +107,7 @@ WORKLOADS: list[Workload] = []
 def workload(
     name: str, title: str, *, rounds: int = 5, tools: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Bench], Iterator[Prepared]]], Callable[[Bench], Iterator[Prepared]]]:
-    """Enter a generator that prepares a workload in the list."""
+    """Register a generator that prepares a workload."""
 
     def enter(prepare: Callable[[Bench], Iterator[Prepared]]) -> Callable[[Bench], Iterator[Prepared]]:
         WORKLOADS.append(Workload(name, title, contextmanager(prepare), rounds, tools))
@@ -118,7 +118,7 @@ def workload(
 
 @contextmanager
 def _served(bench: Bench, name: str, count: int, size: int, *, stored: bool = False) -> Iterator[dict[str, int]]:
-    """Scenes for nginx to serve below `/name/`."""
+    """Write scenes that nginx serves below `/name/`; yield their lengths by file name."""
     try:
         yield write_scenes(bench.served(name), count, size, stored=stored)
     finally:
@@ -164,21 +164,21 @@ def _large(bench: Bench, name: str, *, stored: bool) -> Iterator[Prepared]:
     "large", "8 scenes of 256 MB, 8 jobs, sha256 and CRC", rounds=3, tools=("aria2c", "rclone", "unzip", "sha256sum")
 )
 def large(bench: Bench) -> Iterator[Prepared]:
-    """Half of the bytes stored, half deflated."""
+    """Measure large scenes: half of the bytes are stored, half deflated."""
     yield from _large(bench, "large", stored=False)
 
 
 @workload("large-stored", "the same, every entry stored", tools=("aria2c",))
 def large_stored(bench: Bench) -> Iterator[Prepared]:
-    """What is left of the cost where nothing has to be inflated."""
+    """Measure the cost that remains if nothing has to be inflated."""
     if bench.quick:
-        raise SkippedError("the same as large but for the bytes")
+        raise SkippedError("it differs from large only in the bytes")
     yield from _large(bench, "large-stored", stored=True)
 
 
 @workload("small", "1,500 scenes of 20 KB, 8 jobs", tools=("aria2c",))
 def small(bench: Bench) -> Iterator[Prepared]:
-    """The cost of a request and of a file."""
+    """Measure the cost of a request and of a file."""
     count, base = bench.size(1500, 30), f"{bench.nginx.url}/small"
     with (
         _served(bench, "small", count, 20_000) as files,
@@ -196,9 +196,9 @@ def small(bench: Bench) -> Iterator[Prepared]:
         )
 
 
-@workload("slow-wire", "one scene of 64 MB at 8 MB/s a connection, 8 jobs", rounds=3)
+@workload("slow-wire", "one scene of 64 MB at 8 MB/s per connection, 8 jobs", rounds=3)
 def slow_wire(bench: Bench) -> Iterator[Prepared]:
-    """What a scene gains from several connections."""
+    """Measure what a scene gains from several connections."""
     size, base = bench.size(64 * MB, 4 * MB), f"{bench.nginx.url}/limited/slow"
     with _served(bench, "slow", 1, size) as files, archive(bytes_url=f"{base}/{{id}}.zip", online=1) as url:
         where = bench.folder / "run"
@@ -214,7 +214,7 @@ def slow_wire(bench: Bench) -> Iterator[Prepared]:
 
 @workload("orders", "40 scenes online at 20 MB/s and 40 in the LTA, ready after 5 s", rounds=3)
 def orders(bench: Bench) -> Iterator[Prepared]:
-    """Whether waiting for orders costs anything beside downloads: 3 MB a scene, 6 s of bytes in each half."""
+    """Measure whether waiting for orders delays downloads: 3 MB per scene, 6 s of bytes in each half."""
     each, delay, rate = bench.size(40, 2), bench.size(5, 0), 20 * MB
     base = f"{bench.nginx.url}/orders"
     with (
@@ -253,13 +253,13 @@ def _original(bench: Bench, name: str, *, online: int, lta: int, reach: float, g
 
 @workload("original-online", "200 scenes of 20 KB online", rounds=3)
 def original_online(bench: Bench) -> Iterator[Prepared]:
-    """Against the archive's own client."""
+    """Compare with the original client."""
     yield from _original(bench, "original", online=bench.size(200, 4), lta=0, reach=1 / 30, goal=1 / 100)
 
 
 @workload("original-lta", "40 scenes of 20 KB in the LTA, ready after 2 s", rounds=3)
 def original_lta(bench: Bench) -> Iterator[Prepared]:
-    """Against the archive's own client."""
+    """Compare with the original client."""
     if bench.quick:
         raise SkippedError("the original client sleeps for 5 s between its polls")
     yield from _original(bench, "original", online=0, lta=40, reach=1 / 8, goal=1 / 12)
@@ -267,7 +267,7 @@ def original_lta(bench: Bench) -> Iterator[Prepared]:
 
 @workload("tls", "1 GiB over TLS, sha256 and CRC")
 def tls(bench: Bench) -> Iterator[Prepared]:
-    """One scene; the archive's API stays plain."""
+    """Measure one scene over TLS; the API uses plain http."""
     size, base = bench.size(GIB, 4 * MIB), f"{bench.nginx.tls_url}/tls"
     ca = str(bench.nginx.certificate)
     with _served(bench, "tls", 1, size) as files, archive(bytes_url=f"{base}/{{id}}.zip", online=1) as url:
@@ -283,9 +283,9 @@ def tls(bench: Bench) -> Iterator[Prepared]:
         )
 
 
-@workload("latency", "1,000 scenes of 64 KiB at 50 ms a request, 16 jobs", tools=("aria2c",))
+@workload("latency", "1,000 scenes of 64 KiB at 50 ms per request, 16 jobs", tools=("aria2c",))
 def latency(bench: Bench) -> Iterator[Prepared]:
-    """Whether every connection is always busy."""
+    """Measure whether every connection is always busy."""
     count, base = bench.size(1000, 32), f"{bench.nginx.url}/delayed/latency"
     with (
         _served(bench, "latency", count, 65536) as files,
@@ -340,13 +340,13 @@ def _nothing(bench: Bench, count: int) -> Iterator[Prepared]:
 
 @workload("nothing-20k", "nothing to do, 20,000 scenes, --locked", tools=("rsync",))
 def nothing_20k(bench: Bench) -> Iterator[Prepared]:
-    """The second apply."""
+    """Measure the second apply."""
     yield from _nothing(bench, bench.size(20_000, 50))
 
 
 @workload("nothing-100k", "nothing to do, 100,000 scenes, --locked", tools=("rsync",))
 def nothing_100k(bench: Bench) -> Iterator[Prepared]:
-    """The second apply of a large mirror."""
+    """Measure the second apply of a large mirror."""
     if bench.quick:
         raise SkippedError("the same as nothing-20k but larger")
     yield from _nothing(bench, 100_000)
@@ -360,7 +360,7 @@ _LOADS = (
 
 @workload("plan", "plan over 100,000 scenes behind a cap of 5,000", rounds=3)
 def plan(bench: Bench) -> Iterator[Prepared]:
-    """Searching, deciding and showing: `plan --json` of a manifest with one dataset and an empty mirror."""
+    """Measure search, decision and output: `plan --json` with one dataset and an empty mirror."""
     count, few = bench.size(100_000, 300), bench.size(1000, 20)
     where = empty(bench.folder / "run")
     rows = bench.folder / "rows.json"
@@ -390,7 +390,7 @@ def plan(bench: Bench) -> Iterator[Prepared]:
             (
                 Comparison("json.loads of the same rows once", "sedas-sync", ("json.loads",), 15, 6),
                 Comparison(
-                    "peak memory a scene",
+                    "peak memory per scene",
                     "sedas-sync",
                     (),
                     2000,
@@ -405,7 +405,7 @@ def plan(bench: Bench) -> Iterator[Prepared]:
 
 @workload("version", "sedas-sync --version", rounds=25)
 def version(bench: Bench) -> Iterator[Prepared]:
-    """Cold start."""
+    """Measure a cold start."""
     where = empty(bench.folder / "run")
     yield Prepared(
         {
@@ -418,7 +418,7 @@ def version(bench: Bench) -> Iterator[Prepared]:
 
 @workload("validate", "sedas-sync validate", rounds=25)
 def validate(bench: Bench) -> Iterator[Prepared]:
-    """Cold start with a manifest to read."""
+    """Measure a cold start that reads a manifest."""
     where = empty(bench.folder / "run")
     write_manifest(where, "http://127.0.0.1:9/api/")
     imports = "import requests, pydantic"
@@ -432,8 +432,8 @@ def validate(bench: Bench) -> Iterator[Prepared]:
 
 
 @dataclass
-class _Room:
-    """Where eight scenes and their source have room."""
+class _Space:
+    """A folder with enough space for eight scenes and their source."""
 
     bench: Bench
     size: int
@@ -445,12 +445,15 @@ class _Room:
         if min(memory, shutil.disk_usage(self.bench.folder).free) < 15 * self.size:
             self.folder = self.bench.disk / "run"
         if shutil.disk_usage(self.folder.parent).free < 10 * self.size:
-            raise SkippedError(f"{10 * self.size / GIB:.0f} GiB of room are missing")
+            raise SkippedError(f"{10 * self.size / GIB:.0f} GiB of free space are needed")
 
 
 @workload("memory", "peak memory at 8 jobs, scenes of 20 MB and of 2 GB", rounds=1)
 def memory(bench: Bench) -> Iterator[Prepared]:
-    """Eight scenes each, the large ones on disk where memory has no room; nginx serves one file under eight names."""
+    """Measure peak memory with eight scenes of each size; nginx serves one file under eight names.
+
+    The large scenes are on disk if memory has too little space.
+    """
     name, count = "memory", 8
     sizes = {"20 MB": bench.size(20 * MB, MB), "2 GB": bench.size(2000 * MB, 4 * MB)}
     root = bench.served(name)
@@ -463,16 +466,16 @@ def memory(bench: Bench) -> Iterator[Prepared]:
             lengths[label] = source.stat().st_size
             for number in range(1, count):
                 (first / f"{scene_id(number)}.zip").hardlink_to(source)
-        room = _Room(bench, sizes["2 GB"])
+        space = _Space(bench, sizes["2 GB"])
 
         def measured(label: str) -> Sample:
             base = f"{bench.nginx.url}/{name}/{label.replace(' ', '')}"
             files = dict.fromkeys((f"{scene_id(number)}.zip" for number in range(count)), lengths[label])
             with archive(bytes_url=f"{base}/{{id}}.zip", online=count) as url:
                 try:
-                    return sedas_sync(room.folder, url, files, peak=True, jobs=8)
+                    return sedas_sync(space.folder, url, files, peak=True, jobs=8)
                 finally:
-                    shutil.rmtree(room.folder, ignore_errors=True)
+                    shutil.rmtree(space.folder, ignore_errors=True)
 
         def peak(sample: Sample) -> float:
             return (sample.peak or 0) / MB

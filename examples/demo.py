@@ -1,4 +1,4 @@
-"""Plan, apply, and apply again: the quickstart manifest on the embedded archive, as `make demo` runs it."""
+"""Plan, apply and apply again: the quickstart manifest on the sandbox. `make demo` runs this script."""
 
 import json
 import os
@@ -12,7 +12,7 @@ SCENES = HERE.parent / "demo" / "scenes"
 
 
 def sedas_sync(*arguments: str, capture: bool = False) -> str:
-    """Run a command as a user would, and show it; end the demo where it fails."""
+    """Run a command as a user would, print it, and return its captured output; exit if it fails."""
     print(f"\n$ sedas-sync {' '.join(arguments)}", flush=True)
     command = [sys.executable, "-m", "sedas_sync", *arguments]
     ran = subprocess.run(command, stdout=subprocess.PIPE if capture else None, text=True, check=False)  # noqa: S603  # our own command

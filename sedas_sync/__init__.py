@@ -1,6 +1,7 @@
 """A declarative mirror for satellite scenes.
 
-A TOML manifest says which scenes a folder shall hold; `Mirror.apply` makes it so, and doing it again does nothing::
+A TOML manifest states which scenes a folder has to contain. `Mirror.apply` downloads them, and does nothing if called
+again::
 
     import sedas_sync as ss
 
@@ -9,18 +10,17 @@ A TOML manifest says which scenes a folder shall hold; `Mirror.apply` makes it s
         plan = mirror.plan()
         result = mirror.apply(plan, on_event=print)
 
-What this module exports is public; everything else may change.
+The names that this module exports are public; everything else may change.
 """
 
 from sedas_sync._version import __version__
 
-TYPE_CHECKING = False  # as type checkers read it; importing typing would take a third of the time to start
+TYPE_CHECKING = False  # type checkers know this name; importing typing would take a third of the start-up time
 
 if TYPE_CHECKING:
     from typing import Any
 
     from sedas_sync.api import Mirror, SearchResult
-    from sedas_sync.api_fetch import FetchedScene, fetch
     from sedas_sync.archives.sedas.archive import SedasArchive
     from sedas_sync.errors import (
         ArchiveError,
@@ -51,31 +51,23 @@ if TYPE_CHECKING:
         Summary,
         Warned,
     )
-    from sedas_sync.model.scene import (
-        Action,
-        ActionKind,
-        DesiredScene,
-        LocalScene,
-        Order,
-        OrderState,
-        ProofLevel,
-        Query,
-        Scene,
-    )
+    from sedas_sync.model.plan import Action, ActionKind, Plan
+    from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
     from sedas_sync.operations.adopt import Adoption
+    from sedas_sync.operations.fetch import FetchedScene, fetch
     from sedas_sync.operations.load import load_manifest
     from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
     from sedas_sync.output.export import Exported
     from sedas_sync.output.report.write import WrittenReport
-    from sedas_sync.planning.compare import Plan
     from sedas_sync.planning.explain import Explanation
-    from sedas_sync.planning.lock import Lock, LockUpdate
-    from sedas_sync.planning.prune import PruneLimit
+    from sedas_sync.planning.limits import PruneLimit
+    from sedas_sync.planning.lock import Lock
+    from sedas_sync.planning.lock_changes import LockUpdate
     from sedas_sync.planning.saved_plan import SavedPlan
     from sedas_sync.sandbox import Sandbox
 
-_HOMES = {
+_MODULES = {
     "sedas_sync.operations.adopt": ("Adoption",),
     "sedas_sync.archives.sedas.archive": ("SedasArchive",),
     "sedas_sync.errors": (
@@ -107,15 +99,15 @@ _HOMES = {
         "Warned",
     ),
     "sedas_sync.output.export": ("Exported",),
-    "sedas_sync.api_fetch": ("FetchedScene", "fetch"),
+    "sedas_sync.operations.fetch": ("FetchedScene", "fetch"),
     "sedas_sync.operations.load": ("load_manifest",),
-    "sedas_sync.planning.lock": ("Lock", "LockUpdate"),
+    "sedas_sync.planning.lock": ("Lock",),
+    "sedas_sync.planning.lock_changes": ("LockUpdate",),
     "sedas_sync.manifest": ("Manifest",),
     "sedas_sync.api": ("Mirror", "SearchResult"),
+    "sedas_sync.model.plan": ("Action", "ActionKind", "Plan"),
     "sedas_sync.model.scene": (
-        "Action",
         "LocalScene",
-        "ActionKind",
         "ProofLevel",
         "Order",
         "OrderState",
@@ -123,8 +115,7 @@ _HOMES = {
         "Scene",
         "DesiredScene",
     ),
-    "sedas_sync.planning.compare": ("Plan",),
-    "sedas_sync.planning.prune": ("PruneLimit",),
+    "sedas_sync.planning.limits": ("PruneLimit",),
     "sedas_sync.output.report.write": ("WrittenReport",),
     "sedas_sync.sandbox": ("Sandbox",),
     "sedas_sync.planning.saved_plan": ("SavedPlan",),
@@ -132,7 +123,7 @@ _HOMES = {
     "sedas_sync.operations.verify": ("Finding", "VerifyReport", "VerifiedFile"),
     "sedas_sync.planning.explain": ("Explanation",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: home for home, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Action",
@@ -194,11 +185,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> "Any":
-    """Import a public name from its home when it is first used: a command pays only for what it needs."""
-    if name in _HOME_OF:
+    """Import a public name when it is first used, so that a command loads only what it needs."""
+    if name in _MODULE_OF:
         from importlib import import_module  # noqa: PLC0415  # as above
 
-        value = getattr(import_module(_HOME_OF[name]), name)
+        value = getattr(import_module(_MODULE_OF[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

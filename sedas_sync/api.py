@@ -1,42 +1,34 @@
-"""The public face: a manifest and its folder, and everything that can be done with them.
-
-What looks and decides is `sedas_sync.operations.plan`'s, the folder's state `sedas_sync.state.mirror_state`'s, the lock
-and saved plans are
-`sedas_sync.operations.lock`'s, and `sedas_sync.archives.pool` gives the archives.
-"""
+"""The public API: `Mirror`, a manifest with its folder. A thin layer over `sedas_sync.operations`."""
 
 import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, Unpack
 
-from msgspec.structs import replace
-
-from sedas_sync.archives.lookup import paths_by_lock
-from sedas_sync.archives.pool import ArchivePool
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Event, OnStep, Step, Summary
-from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
-from sedas_sync.operations.apply.options import NEEDS_ARCHIVE, kept_files, options, remember_awaited, remember_wanted
-from sedas_sync.operations.apply.run import Run
+from sedas_sync.model.events import Event, OnStep, Summary
+from sedas_sync.model.plan import Plan
+from sedas_sync.model.scene import Order, Scene, SceneId
+from sedas_sync.operations import lock as locks
+from sedas_sync.operations.adoption import adopt_files
+from sedas_sync.operations.carry_out import PlanRunner, RunOptions
+from sedas_sync.operations.check_mirror import verify_mirror
+from sedas_sync.operations.context import Listener, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.lock import LockFiles
-from sedas_sync.operations.lock_file import lock_path
-from sedas_sync.operations.plan import Listener, Planner, SearchResult, filehash_of, ignore
+from sedas_sync.operations.lock_file import matching_lock_or_warning
+from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved, plan_scenes
+from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.status import Status, mirror_status
-from sedas_sync.planning import prune
-from sedas_sync.planning.compare import Plan
+from sedas_sync.operations.why import explain_scene
 from sedas_sync.planning.explain import Explanation
-from sedas_sync.planning.lock import Lock, LockUpdate
+from sedas_sync.planning.lock import Lock
+from sedas_sync.planning.lock_changes import LockUpdate
 from sedas_sync.planning.saved_plan import SavedPlan
-from sedas_sync.state.index import Index, Ledger
-from sedas_sync.state.mirror_state import WILL_REBUILD, MirrorState
 
 if TYPE_CHECKING:
     from sedas_sync.operations.adopt import Adoption, File, How
@@ -47,30 +39,31 @@ if TYPE_CHECKING:
 __all__ = ["Mirror", "SearchResult", "load_manifest"]
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _silent(_message: str) -> None:
-    """Nobody wants to know."""
-
-
-def _no(_count: int, _held: int) -> bool:
-    """Nobody is there to be asked."""
-    return False
+    """Ignore a warning."""
 
 
 class Mirror:
     """A folder of scenes that a manifest describes.
 
-    Use it as a context manager; connections, and a sandbox where the manifest asks for one, live as long as it does.
+    Use it as a context manager. Connections, and a sandbox if the manifest has one, live as long as it does.
+
+    Several methods take the same arguments: `datasets` limits them to these datasets of the manifest; `on_event` is
+    called with every event, from the calling thread; `on_found` with the number of scenes found, a few times a second;
+    `warn` with problems of the mirror's index; `jobs` is the number of concurrent downloads, or of files that are read
+    at once; `lock_timeout` is how many seconds to wait for another process in this mirror; `take_over` takes the mirror
+    from the manifest it belongs to.
+
+    Every method can raise `AuthenticationError` if it needs an archive that rejects the credentials or has none,
+    `ManifestError` if the mirror belongs to another manifest, and `MirrorLocked` if it changes a mirror while another
+    process works in it.
 
     Args:
-        manifest: what the folder shall hold.
-        archives: implementations to use instead of those that the manifest names, by their keys in it.
-        clock: gives the present instant, UTC.
-        prompt: ask for credentials on the terminal when none are found elsewhere.
-        record: write down every question to an archive and its answer, for `sedas_sync.archives.replay`.
+        manifest: what the folder has to contain.
+        archives: implementations to use instead of those of the manifest, by key.
+        clock: returns the current time, UTC.
+        prompt: ask for credentials on the terminal if none are found elsewhere.
+        record: write every request to an archive and its answer to this file, for `sedas_sync.archives.replay`.
     """
 
     def __init__(
@@ -78,37 +71,16 @@ class Mirror:
         manifest: Manifest,
         *,
         archives: Mapping[str, Archive] | None = None,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
         prompt: bool = False,
         record: IO[str] | None = None,
     ) -> None:
         self.manifest = manifest
-        self._clock = clock
-        self._home = MirrorState(manifest, clock)
-        self._home.on_lost = lambda: self.stop(MirrorLocked.exit_code)
-        self.root = self._home.root
-        self._archives = ArchivePool(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
-        self._pins = LockFiles(manifest, self._home, clock)
-        self._planner = Planner(manifest, self._home, self._archives, self._pins, clock)
-        self._run: Run | None = None
-        self._stopped_with: int | None = None
-
-    @property
-    def stopped(self) -> bool:
-        """Whether what is under way was asked to end."""
-        return self._stopped_with is not None
-
-    @property
-    def on_step(self) -> OnStep:
-        """Told how far steps are that may take a while and that no event tells of; nobody is, until it is set."""
-        return self._home.on_step
-
-    @on_step.setter
-    def on_step(self, told: OnStep) -> None:
-        self._home.on_step = told
-
-    def _reading(self, done: int, read: int, files: int, total: int) -> None:
-        self.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
+        self._context = open_mirror(manifest, archives, clock=clock, prompt=prompt, record=record)
+        self._archives, self._state = self._context.archives, self._context.state
+        self._state.on_lost = lambda: self.stop(MirrorLocked.exit_code)
+        self.root = self._state.root
+        self._runner = PlanRunner(self._context)
 
     def __enter__(self) -> Self:
         return self
@@ -117,28 +89,36 @@ class Mirror:
         self.close()
 
     def close(self) -> None:
-        """Let go of connections and of a sandbox."""
+        """Close connections and a sandbox."""
         self._archives.close()
 
     def stop(self, exit_code: int = 130) -> None:
-        """End what is under way in order; may be called from a signal handler or another thread.
+        """End the running operation in order; may be called from a signal handler or another thread.
 
         Args:
-            exit_code: what the run is remembered to have ended with: 128 and the number of the signal.
+            exit_code: the exit code that the index stores for the run: 128 and the number of the signal.
         """
-        self._stopped_with = exit_code if self._stopped_with is None else self._stopped_with
-        if self._run is not None:
-            self._run.stop(exit_code)
-        else:
-            self._archives.stop()
+        self._runner.stop(exit_code)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._runner.stopped_with is not None
+
+    @property
+    def on_step(self) -> OnStep:
+        """Called with the progress of steps that take long and have no event. Does nothing until it is set."""
+        return self._state.on_step
+
+    @on_step.setter
+    def on_step(self, on_step: OnStep) -> None:
+        self._state.on_step = on_step
 
     def archive(self, key: str) -> Archive:
-        """The archive that the manifest names so, opened when it is first needed.
-
-        Raises:
-            AuthenticationError: there are no credentials for it.
-        """
+        """Return the archive of a key of the manifest."""
         return self._archives[key]
+
+    # -- planning ----------------------------------------------------------------------------------------------------
 
     def search(
         self,
@@ -148,18 +128,12 @@ class Mirror:
         on_found: Callable[[int], None] | None = None,
         explain: bool = False,
     ) -> SearchResult:
-        """Ask the archives, and apply the manifest's rules to what they offer.
+        """Search the archives and apply the manifest's rules.
 
         Args:
-            datasets: only these; all where empty.
-            on_event: told of each dataset's search.
-            on_found: told how many scenes have been found so far, a few times a second.
-            explain: keep the reason of each scene that was left out.
-
-        Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
+            explain: return why scenes do not match.
         """
-        return self._planner.search(datasets=datasets, on_event=on_event, on_found=on_found, explain=explain)
+        return search_archives(self._context, datasets=datasets, on_event=on_event, on_found=on_found, explain=explain)
 
     def plan(
         self,
@@ -172,24 +146,20 @@ class Mirror:
         locked: bool = False,
         prune: bool = False,
     ) -> Plan:
-        """Work out what apply would do. Changes nothing, orders nothing; asks once for the orders that are pending.
+        """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
 
         Args:
-            datasets: only these; all where empty.
-            sizes: ask the archive for the size of every scene that is to be fetched.
-            on_event: told of each dataset's search.
-            on_found: told how many scenes have been found so far, a few times a second.
-            take_over: plan as if the mirror belonged to this manifest.
-            locked: do not search, but take exactly the scenes of the lock.
-            prune: also remove files of scenes that the manifest's rules no longer admit; with `locked`, of all that
-                are not in the lock and could be fetched again.
+            sizes: request the sizes of scenes to download that the catalogue does not state.
+            locked: do not search; take exactly the scenes of the lock.
+            prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock
+                and can be downloaded again.
 
         Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
-            LockMismatch: the lock was made from something else than what the manifest says.
-            ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` goes with `datasets`.
+            LockMismatch: the lock does not match the manifest.
+            ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` is set with `datasets`.
         """
-        return self._planner.plan(
+        return plan_mirror(
+            self._context,
             datasets=datasets,
             sizes=sizes,
             on_event=on_event,
@@ -200,16 +170,44 @@ class Mirror:
         )
 
     def check_choice(self, datasets: Iterable[str], *, prune: bool = False) -> None:
-        """See to it that a plan can be narrowed so, before anything is touched.
+        """Check that `plan` accepts these arguments.
 
         Raises:
-            ManifestError: a dataset is not in the manifest, or `prune` goes with datasets.
+            ManifestError: a dataset is not in the manifest, or `prune` is set with datasets.
         """
-        self._planner.check_choice(datasets, prune=prune)
+        self._context.narrowed(datasets, prune=prune)
 
     def plan_for(self, scenes: Iterable[Scene]) -> Plan:
-        """Work out what apply would do for just these scenes, whatever the manifest's datasets say."""
-        return self._planner.plan_for(scenes)
+        """Return the plan of exactly these scenes, whatever the manifest's datasets are."""
+        return plan_scenes(self._context, scenes)
+
+    def save(self, plan: Plan, *, datasets: Iterable[str] = ()) -> SavedPlan:
+        """Return a plan with what it was made from, to be written to a file.
+
+        Args:
+            plan: the plan.
+            datasets: the datasets that it is limited to.
+        """
+        return locks.to_save(self._context, plan, datasets)
+
+    def check_saved(self, saved: SavedPlan) -> None:
+        """Check that a saved plan matches the manifest, and that its mirror still exists.
+
+        Raises:
+            LockMismatch: the manifest or the mirror has changed; the message says how.
+        """
+        check_saved(self._context, saved)
+
+    def resume_plan(self, saved: SavedPlan, *, take_over: bool = False) -> Plan:
+        """Make a saved plan ready to be applied: the same actions, with links that are valid now.
+
+        A plan that was begun resumes if no other run came after it.
+
+        Raises:
+            LockMismatch: the manifest or the mirror has changed since the plan was made; the message says how.
+            ManifestError: the mirror belongs to another manifest.
+        """
+        return plan_saved(self._context, saved, take_over=take_over)
 
     def why(
         self,
@@ -218,67 +216,196 @@ class Mirror:
         on_event: Listener = ignore,
         on_found: Callable[[int], None] | None = None,
     ) -> Explanation:
-        """Explain one scene: which datasets want it or which rule leaves it out, and what is here of it.
+        """Explain one scene: which datasets it matches or which rule excludes it, and what is on disk.
 
-        Searches as `plan` does, and looks the scene up where no search gave it.
+        Searches as `plan` does, and looks the scene up if no search returned it.
+        """
+        return explain_scene(self._context, scene_id, on_event=on_event, on_found=on_found)
+
+    # -- the lock ----------------------------------------------------------------------------------------------------
+
+    def checked_lock(self) -> Lock:
+        """Return the manifest's lock.
 
         Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
-            ManifestError: the mirror belongs to another manifest.
+            LockMismatch: the lock does not match the manifest; each difference is named.
+            ManifestError: there is no lock, or the file is not a lock.
         """
-        return self._planner.why(scene_id, on_event=on_event, on_found=on_found)
+        return locks.matching_lock(self._context)
 
-    def orders(self, *, warn: Callable[[str], None] = _silent) -> list[Order]:
-        """The orders this mirror remembers, oldest first.
+    def check_old_lock(self, *, write: bool = True) -> tuple[str, ...]:
+        """Check that `relock` can update the lock; returns a warning if the file is not a lock and is replaced.
 
         Args:
-            warn: told what is wrong with the mirror's index.
+            write: whether the lock is to be written; if not, a file that is not a lock is an error.
+
+        Raises:
+            ManifestError: the lock cannot be read, or was written by a newer version of this package.
         """
-        with self._home.index(write=False) as (index, warnings):
-            self._home.check_owner(index)
+        return locks.check_old_lock(self._context, write=write)
+
+    def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> LockUpdate:
+        """Lock the scenes of a plan, with the checksums of those on disk.
+
+        A lock with the same content is not written again, whatever its relative dates meant. A file that is not a
+        lock, such as one with merge conflicts, is replaced if `write`, and else an error.
+
+        Args:
+            plan: a plan of the whole manifest.
+            applied: whether it was carried out, so that its downloads have checksums now.
+            write: whether to write the lock; if not, only the changes are returned.
+
+        Raises:
+            SedasSyncError: the plan's search failed or is incomplete.
+            ManifestError: the lock cannot be read or written.
+        """
+        return locks.update_lock(self._context, plan, applied=applied, write=write)
+
+    # -- changing the mirror -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, *, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the mirror's process lock; creates the mirror if needed.
+
+        Args:
+            timeout: seconds to wait for another process.
+
+        Raises:
+            ManifestError: the folder cannot be created or written.
+        """
+        with self._state.locked(timeout=timeout):
+            yield
+
+    @contextmanager
+    def locked_if_there(self, *, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the mirror's process lock if there is a mirror; creates nothing."""
+        with self._state.locked_if_there(timeout=timeout):
+            yield
+
+    def apply(
+        self,
+        plan: Plan,
+        *,
+        on_event: Listener = ignore,
+        lock_timeout: float = 0.0,
+        **options: Unpack[RunOptions],
+    ) -> Summary:
+        """Carry out a plan, and nothing else.
+
+        Args:
+            plan: the plan.
+            **options: see `RunOptions`.
+
+        Returns:
+            The summary, which is also the last event.
+        """
+        return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event)
+
+    def run(self, plan: Plan, *, lock_timeout: float = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
+        """Carry out a plan as a generator of events; closing it ends the run in order.
+
+        Args:
+            plan: the plan.
+            **options: see `RunOptions`.
+        """
+        with self.locked(timeout=lock_timeout):
+            yield from self._runner.run(plan, options)
+
+    def repair(
+        self,
+        report: "VerifyReport",
+        *,
+        on_event: Listener = ignore,
+        wait: bool = True,
+        jobs: int | None = None,
+        lock_timeout: float = 0.0,
+    ) -> "VerifyReport":
+        """Download what `verify` found missing, changed or corrupt, with orders if needed.
+
+        Scenes are looked up by their ids, whatever the manifest's datasets are. A scene that no archive knows is a
+        failure, and its files stay as they are.
+
+        Returns:
+            The report with the summary of the repair, or unchanged if there is nothing to repair.
+        """
+        if not report.bad:
+            return report
+        with self.locked(timeout=lock_timeout):
+            summary = _summary(self._runner.repair(report, wait=wait, jobs=jobs), on_event)
+        return dataclasses.replace(report, repair=summary)
+
+    def adopt(
+        self,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        how: "How" = "link",
+        jobs: int | None = None,
+        on_file: "Callable[[File], None] | None" = None,
+        on_event: Listener = ignore,
+        on_found: Callable[[int], None] | None = None,
+        lock_timeout: float = 0.0,
+        take_over: bool = False,
+    ) -> "Adoption":
+        """Check existing files and take them into the mirror and its index; downloads nothing.
+
+        Args:
+            source: the folder with the files; the mirror itself if None.
+            how: `link` (a hard link, or a copy on another file system), `copy` or `move` files of another folder.
+            on_file: called with the result for each file.
+
+        Raises:
+            ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
+        """
+        return adopt_files(
+            self._context,
+            source,
+            how=how,
+            jobs=jobs,
+            on_file=on_file,
+            on_event=on_event,
+            on_found=on_found,
+            lock_timeout=lock_timeout,
+            take_over=take_over,
+            runner=self._runner,
+        )
+
+    def orders(self, *, warn: Callable[[str], None] = _silent) -> list[Order]:
+        """Return the orders of this mirror, oldest first."""
+        with self._state.index(write=False) as (index, warnings):
+            self._state.check_owner(index)
             found = list(index.orders())
         for warning in warnings:
             warn(warning)
         return found
 
-    def status(self) -> Status:
-        """What the mirror holds against its lock, or else against what its last apply wanted.
+    def forget_order(self, order: str, *, warn: Callable[[str], None] = _silent) -> bool:
+        """Forget an order; returns whether there was one.
 
-        Offline, and beside a process at work. A lock that was made from something else than what the manifest says is
-        left out of account, and a warning says so. A file of another time than the index remembers is read, as a plan
-        does; where its bytes are right, the index takes its time in, unless another process is at work in the mirror.
+        Args:
+            order: its id, or the id of its scene.
+        """
+        with self.locked(), self._state.index(write=True) as (index, warnings):
+            self._state.check_owner(index)
+            found = [item for item in index.orders() if order in (item.order, item.id)]
+            for item in found:
+                index.drop_order(item.id)
+        for warning in warnings:
+            warn(warning)
+        return bool(found)
+
+    # -- looking at the mirror ---------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Compare the mirror with its lock, or else with what its last `apply` required.
+
+        Works offline, and while another process works in the mirror. A lock that does not match the manifest is ignored
+        with a warning. A file with another time than in the index is read, as for a plan; if its bytes are right, the
+        index stores the new time, unless another process works in the mirror.
 
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
-        return mirror_status(self.manifest, self._home, self._pins)
-
-    def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
-        """Write one self-contained HTML page of what the mirror holds, wants and waits for. Offline.
-
-        As `status`, it counts against the lock where there is one that fits, else against the last apply.
-
-        Args:
-            out: where to; `<manifest stem>.html` beside the manifest where None. A file that is there is replaced.
-
-        Raises:
-            ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or
-                its lock.
-        """
-        from sedas_sync.output.report.write import write  # noqa: PLC0415  # one command needs it
-
-        with self._home.index(write=False) as (index, warnings):
-            self._home.check_owner(index)
-            lock = self._pins.lock_that_fits(warnings)
-            return write(
-                self.manifest,
-                self.root,
-                index,
-                out=out,
-                lock=lock,
-                warnings=warnings,
-                on_step=self._home.on_step,
-            )
+        return mirror_status(self.manifest, self._state)
 
     def verify(
         self,
@@ -286,51 +413,44 @@ class Mirror:
         jobs: int | None = None,
         on_file: Callable[[int, int, int, int], None] | None = None,
     ) -> "VerifyReport":
-        """Read the mirror's bytes again and compare them with the index, and with the lock where there is one.
+        """Read all files of the mirror and compare them with the index, and with the lock if there is one.
 
-        Offline; changes nothing. A lock that was made from something else than what the manifest says is left out of
-        account, and a warning says so.
+        Works offline and changes nothing. A lock that does not match the manifest is ignored with a warning.
 
         Args:
-            jobs: files read at once; as many as there are processors where None.
-            on_file: told how many files and bytes have been read, and how many there are.
+            on_file: called with the files and bytes that have been read, and the totals of both.
 
         Raises:
             ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
         """
-        from sedas_sync.operations.verify import LockedChecksums, VerifyReport, readers, verify  # noqa: PLC0415  # one command needs it
+        return verify_mirror(self._context, jobs=jobs, on_file=on_file)
 
-        with self._home.index(write=False) as (index, warnings):
-            self._home.check_owner(index)
-            holdings = list(index.holdings())
-            ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
-        damaged = bool(warnings)
-        lock = self._pins.lock_that_fits(warnings)
-        demands = {}
-        if lock is not None:
-            paths = paths_by_lock(self.manifest, lock)
-            demands = {
-                pin.id: LockedChecksums(paths.get(pin.id), pin.size, pin.sha256, pin.files)
-                for pin in lock.scenes.values()
-                if not self.manifest.datasets.keys().isdisjoint(pin.datasets)
-            }
-        ignored = all(policy == "ignore" for policy in filehash_of(self.manifest).values())
-        return VerifyReport(
-            manifest=self.manifest.source,
-            mirror=str(self.root),
-            files=verify(
+    def report(self, out: str | os.PathLike[str] | None = None) -> "WrittenReport":
+        """Write one self-contained HTML page about the mirror. Works offline.
+
+        Like `status`, it compares with the lock if there is one that matches, else with the last `apply`.
+
+        Args:
+            out: the file, which is replaced; `<manifest stem>.html` beside the manifest if None.
+
+        Raises:
+            ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or
+                its lock.
+        """
+        from sedas_sync.output.report.write import write  # noqa: PLC0415  # one command needs it
+
+        with self._state.index(write=False) as (index, warnings):
+            self._state.check_owner(index)
+            lock = matching_lock_or_warning(self.manifest, warnings)
+            return write(
+                self.manifest,
                 self.root,
-                holdings,
-                jobs=jobs or readers(),
-                filehash="ignore" if ignored else "warn",
-                locked=demands,
-                ordered=ordered,
-                on_file=on_file or self._reading,
-            ),
-            lock=None if lock is None else str(lock_path(self.manifest.source)),
-            warnings=tuple(warnings),
-            damaged_index=damaged,
-        )
+                index,
+                out=out,
+                lock=lock,
+                warnings=warnings,
+                on_step=self._state.on_step,
+            )
 
     def export(
         self,
@@ -339,35 +459,34 @@ class Mirror:
         *,
         unless_fresh: bool = False,
     ) -> "Exported":
-        """Write the mirror's catalogue for other tools, from what the index remembers, beside a process at work.
+        """Export the index of the mirror for other tools; works while another process works in the mirror.
 
         Args:
             how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
-                `urls` (for aria2) a file. Nobody is asked for anything but `urls`, since links do not last.
-            out: the folder or file, which is there as a whole or as it was; a list may also go to an open binary file.
-                A STAC catalogue's folder is `stac` beside the manifest where this is None.
-            unless_fresh: leave a STAC catalogue as it is that was made from the same.
+                `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
+            out: the folder or file, which is written completely or not at all; a file can also be an open binary file.
+                For STAC, `stac` beside the manifest if None.
+            unless_fresh: leave a STAC catalogue as it is if it is up to date.
 
         Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
-            ManifestError: the mirror belongs to another manifest, `out` cannot be written or is not to be written
-                over, or the extra `stac` is not installed.
+            ManifestError: the mirror belongs to another manifest, `out` cannot be written or must not be replaced, or
+                the extra `stac` is not installed.
             SedasSyncError: the index is damaged.
         """
         from sedas_sync.output.export import take_inventory  # noqa: PLC0415  # one command needs it
         from sedas_sync.output.export.job import ExportJob  # noqa: PLC0415  # as above
 
-        with self._home.index(write=False) as (index, warnings):
-            self._home.check_owner(index)
+        with self._state.index(write=False) as (index, warnings):
+            self._state.check_owner(index)
             inventory = take_inventory(self.root, index, self.manifest.datasets)
-            if warnings:
+            if index.damaged:
                 raise SedasSyncError(warnings[0])
         job = ExportJob(
             manifest=self.manifest,
             root=self.root,
             inventory=inventory,
             archive=self.archive,
-            on_step=self._home.on_step,
+            on_step=self._state.on_step,
         )
         if how == "stac":
             return job.to_catalogue(self.catalogue_folder(out), unless_fresh=unless_fresh)
@@ -376,13 +495,13 @@ class Mirror:
         return job.to_path(how, Path(out)) if isinstance(out, str | os.PathLike) else job.to_file(how, out)
 
     def catalogue_folder(self, out: "str | os.PathLike[str] | IO[bytes] | None" = None) -> Path:
-        """The folder of a STAC catalogue, which may be written there.
+        """Return the folder of a STAC catalogue after checking that it can be written.
 
         Args:
-            out: the folder; `stac` beside the manifest where this is None.
+            out: the folder; `stac` beside the manifest if None.
 
         Raises:
-            ManifestError: something else is in its place, or the extra `stac` is not installed.
+            ManifestError: something else is at its path, or the extra `stac` is not installed.
         """
         from sedas_sync.output.export.job import check_stac  # noqa: PLC0415  # one command needs it
 
@@ -393,11 +512,10 @@ class Mirror:
         return folder
 
     def sources(self) -> list[dict[str, Any]]:
-        """What this account may search, for each archive of the manifest: satellites and source groups by name.
+        """Return what this account may search at each archive of the manifest: satellites and source groups.
 
         Raises:
-            ArchiveError: the archive could not be asked.
-            AuthenticationError: the archive refused the credentials, or there are none.
+            ArchiveError: an archive did not answer.
         """
         found = []
         for key, archive in self._archives.of(self.manifest).items():
@@ -413,354 +531,14 @@ class Mirror:
             )
         return found
 
-    @contextmanager
-    def locked(self, *, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the mirror's lock, creating the mirror where there is none.
 
-        Args:
-            timeout: how long to wait for another process, seconds.
-
-        Raises:
-            MirrorLocked: another process is at work in this mirror.
-            ManifestError: the folder cannot be made or written.
-        """
-        with self._home.locked(timeout=timeout):
-            yield
-
-    def apply(
-        self,
-        plan: Plan,
-        *,
-        on_event: Listener = ignore,
-        wait: bool = True,
-        jobs: int | None = None,
-        executor: Executor | None = None,
-        lock_timeout: float = 0.0,
-        take_over: bool = False,
-        max_prune: prune.PruneLimit = prune.DEFAULT,
-        confirm: Callable[[int, int], bool] = _no,
-        confirm_replacing: Callable[[int, int], bool] = _no,
-        command: str = "apply",
-    ) -> Summary:
-        """Carry out a plan, and nothing else.
-
-        Args:
-            plan: from `plan`.
-            on_event: told of everything that happens, from the calling thread.
-            wait: wait for orders, at most the manifest's `order_timeout`.
-            jobs: downloads at once, instead of the manifest's.
-            executor: whose workers fetch, each seeing the mirror's folder under the same path; any of
-                `concurrent.futures`, and the caller's to shut down. Threads of this process where None.
-            lock_timeout: how long to wait for another process in this mirror, seconds.
-            take_over: take the mirror from the manifest it belongs to.
-            max_prune: how many files may be removed without a question.
-            confirm: asked whether so many may be removed, of so many that are held, where it is more than that.
-            confirm_replacing: asked the same of scenes that would be replaced, where they are more than a fifth.
-            command: what the mirror remembers the run as.
-
-        Returns:
-            The summary, which has also been told as the last event.
-
-        Raises:
-            MirrorLocked: another process is at work in this mirror.
-            ManifestError: the mirror belongs to another manifest.
-        """
-        summary: Summary | None = None
-        for event in self.run(
-            plan,
-            wait=wait,
-            jobs=jobs,
-            executor=executor,
-            lock_timeout=lock_timeout,
-            take_over=take_over,
-            max_prune=max_prune,
-            confirm=confirm,
-            confirm_replacing=confirm_replacing,
-            command=command,
-        ):
-            on_event(event)
-            if isinstance(event, Summary):
-                summary = event
-        if summary is None:
-            raise SedasSyncError("the run ended without a summary")
-        return summary
-
-    def run(
-        self,
-        plan: Plan,
-        *,
-        wait: bool = True,
-        jobs: int | None = None,
-        executor: Executor | None = None,
-        lock_timeout: float = 0.0,
-        take_over: bool = False,
-        max_prune: prune.PruneLimit = prune.DEFAULT,
-        confirm: Callable[[int, int], bool] = _no,
-        confirm_replacing: Callable[[int, int], bool] = _no,
-        command: str = "apply",
-    ) -> Generator[Event]:
-        """Like `apply`, as a generator of what happens; closing it ends the run in order."""
-        with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
-            self._home.check_owner(index, take_over=take_over)
-            plan = prune.within(plan, max_prune, index.count(), confirm)
-            plan = prune.replaced_within(plan, index.count(), confirm_replacing)
-            index.forgiving = True
-            index.on_rebuilt = lambda: index.put_files(kept_files(plan), self._clock())
-            # Written only when the summary has been told: damage there is to be found before.
-            index.awaited()
-            if warnings:
-                # It may have been begun anew since the plan was made, or just now.
-                index.put_files(kept_files(plan), self._clock())
-            self._home.own(index)
-            remember_wanted(index, plan, self.manifest.datasets)
-            try:
-                yield from self._carry_out(plan, index, warnings, command, wait=wait, jobs=jobs, executor=executor)
-            finally:
-                remember_awaited(index, plan)
-
-    def _carry_out(
-        self,
-        plan: Plan,
-        index: Index,
-        warnings: list[str],
-        command: str,
-        *,
-        wait: bool,
-        jobs: int | None,
-        executor: Executor | None = None,
-    ) -> Generator[Event]:
-        """Carry a plan out; the index is open for writing, and the mirror's lock is held."""
-        said = plan.warnings
-        if warnings:
-            said = tuple(w for w in said if w not in warnings and not w.endswith(WILL_REBUILD))
-        used = {
-            key
-            for action in plan.actions
-            if action.want is not None and action.kind in NEEDS_ARCHIVE
-            for key in (action.want.archive, *(place.archive for place in action.want.places))
-        }
-        self._run = Run(
-            replace(plan, warnings=(*said, *warnings)),
-            root=self.root,
-            archives={key: self._archives[key] for key in sorted(used)},
-            index=index,
-            options=options(self.manifest, wait=wait, jobs=jobs),
-            now=self._clock,
-            executor=executor,
-        )
-        if self._stopped_with is not None:
-            self._run.stop(self._stopped_with)
-        try:
-            self._run.muster()
-            number = index.begin_run(command, self._clock())
-            for event in self._run.events():
-                if isinstance(event, Summary):
-                    index.end_run(number, self._clock(), event.exit_code, event.to_json())
-                yield event
-        finally:
-            self._run = None
-
-    def repair(
-        self,
-        report: "VerifyReport",
-        *,
-        on_event: Listener = ignore,
-        wait: bool = True,
-        jobs: int | None = None,
-        lock_timeout: float = 0.0,
-    ) -> "VerifyReport":
-        """Fetch anew what `verify` found missing, changed or corrupt, ordering what is in the long-term archive.
-
-        Scenes are looked up by their ids, whatever the manifest's datasets say now. One that no archive knows any more
-        is a failure, and what is here of it stays as it is.
-
-        Returns:
-            The report with the summary of the repair; as it was where there is nothing to repair.
-
-        Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
-            MirrorLocked: another process is at work in this mirror.
-            ManifestError: the mirror belongs to another manifest.
-        """
-        if not report.bad:
-            return report
-        summary: Summary | None = None
-        with self.locked(timeout=lock_timeout):
-            plan = self._planner.repair_plan(report)
-            with self._home.index(write=True) as (index, warnings):
-                self._home.check_owner(index)
-                index.forgiving = True
-                self._home.own(index)
-                for event in self._carry_out(plan, index, warnings, "verify --repair", wait=wait, jobs=jobs):
-                    on_event(event)
-                    if isinstance(event, Summary):
-                        summary = event
-        return dataclasses.replace(report, repair=summary)
-
-    def adopt(
-        self,
-        source: str | os.PathLike[str] | None = None,
-        *,
-        how: "How" = "link",
-        jobs: int | None = None,
-        on_file: "Callable[[File], None] | None" = None,
-        on_event: Listener = ignore,
-        on_found: Callable[[int], None] | None = None,
-        lock_timeout: float = 0.0,
-        take_over: bool = False,
-    ) -> "Adoption":
-        """Take files that are already there into the mirror and its index, after checking them; fetches nothing.
-
-        Args:
-            source: a folder to take them from; the mirror's own files where None.
-            how: by hard link (a copy where file systems differ), `copy` or `move`, out of another folder.
-            jobs: files read at once; as many as there are processors where None.
-            on_file: told what becomes of each file, as it does.
-            on_event: told of each dataset's search.
-            on_found: told how many scenes the search has found so far.
-            lock_timeout: how long to wait for another process in this mirror, seconds.
-            take_over: take the mirror from the manifest it belongs to.
-
-        Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
-            MirrorLocked: another process is at work in this mirror.
-            ManifestError: the mirror belongs to another manifest, or `source` is no folder.
-        """
-        from sedas_sync.operations.adopt import Adopter, Adoption  # noqa: PLC0415  # one command needs it
-        from sedas_sync.operations.verify import readers  # noqa: PLC0415  # as above
-
-        place = None if source is None else Path(source)
-        if place is not None and not place.is_dir():
-            raise ManifestError(f"{place}: there is no such folder to adopt from")
-        if place is not None and place.resolve() == self.root:
-            place = None
-        with self.locked(timeout=lock_timeout), self._home.index(write=True) as (index, warnings):
-            self._home.check_owner(index, take_over=take_over)
-            found = self.search(on_event=on_event, on_found=on_found)
-            self._home.own(index)
-            number = index.begin_run("adopt", self._clock())
-
-            ledger = Ledger(index, self._clock)
-            adopter = Adopter(
-                self.root,
-                wants=found.wants,
-                holdings=index.holdings(),
-                level=self.manifest.transfer.integrity,
-                filehash=filehash_of(self.manifest),
-                jobs=jobs or readers(),
-                record=ledger.add,
-                stopped=lambda: self.stopped,
-                with_lengths=self._planner.lengths.added,
-            )
-            files: list[File] = []
-            self.on_step(Step("checking files", unit="file"))
-            with ledger:
-                for file in adopter.adopt(place, how=how):
-                    files.append(file)
-                    self.on_step(Step("checking files", len(files), unit="file"))
-                    if on_file is not None:
-                        on_file(file)
-            done = Adoption(
-                manifest=self.manifest.source,
-                mirror=str(self.root),
-                source=str(place or self.root),
-                search_complete=found.complete,
-                files=tuple(files),
-                failures=found.failures if not found.complete else (),
-                warnings=(*warnings, *found.warnings, *adopter.warnings),
-            )
-            code = done.exit_code if self._stopped_with is None else self._stopped_with
-            index.end_run(number, self._clock(), code, done.counts)
-            return done
-
-    def checked_lock(self) -> Lock:
-        """The manifest's lock, which says what the manifest says.
-
-        Raises:
-            LockMismatch: it was made from something else, each difference named.
-            ManifestError: there is no lock, or the file is none.
-        """
-        return self._pins.checked()
-
-    def check_old_lock(self, *, write: bool = True) -> tuple[str, ...]:
-        """See that `relock` can bring the lock up to date; gives a warning where the file is none, and is replaced.
-
-        Args:
-            write: without it, only what would change is asked for, and a file that is no lock is a mistake.
-
-        Raises:
-            ManifestError: it cannot be read, or is of a newer version of this package.
-        """
-        return self._pins.check_old(write=write)
-
-    def relock(self, plan: Plan, *, applied: bool = False, write: bool = True) -> LockUpdate:
-        """Pin the scenes of a plan in the lock, with the digests of those that the mirror holds.
-
-        A lock that says the same already is left as it is, whenever its relative dates were made absolute. A file that
-        is no lock, such as one with the marks of a merge, is replaced where `write`, and else a mistake.
-
-        Args:
-            plan: of the whole manifest.
-            applied: whether it was carried out, so that what it fetched is pinned with its digest.
-            write: without it, only say what would change.
-
-        Raises:
-            SedasSyncError: the plan's search failed or stayed incomplete.
-            ManifestError: the lock cannot be read or written.
-        """
-        return self._pins.relock(plan, applied=applied, write=write)
-
-    @contextmanager
-    def locked_if_there(self, *, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the mirror's lock where there is a mirror; where there is none, make none.
-
-        Raises:
-            MirrorLocked: another process is at work in this mirror.
-        """
-        with self._home.locked_if_there(timeout=timeout):
-            yield
-
-    def save(self, plan: Plan, *, datasets: Iterable[str] = ()) -> SavedPlan:
-        """A plan with what it was made from, to be written to a file.
-
-        Args:
-            plan: from `plan`.
-            datasets: those that it was narrowed to.
-        """
-        return self._pins.save(plan, datasets=datasets)
-
-    def check_saved(self, saved: SavedPlan) -> None:
-        """See to it that a saved plan was made from what the manifest says, and is not of a mirror that is gone.
-
-        Raises:
-            LockMismatch: the manifest or the mirror has moved on since; says how.
-        """
-        self._planner.check_saved(saved)
-
-    def resume_plan(self, saved: SavedPlan, *, take_over: bool = False) -> Plan:
-        """Make a saved plan ready to be applied: the same actions, with links that are valid now.
-
-        One that was begun, and that nothing else came after, goes on where it stopped.
-
-        Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
-            LockMismatch: the manifest or the mirror has moved on since the plan was made; says how.
-            ManifestError: the mirror belongs to another manifest.
-        """
-        return self._planner.resume_plan(saved, take_over=take_over)
-
-    def forget_order(self, order: str, *, warn: Callable[[str], None] = _silent) -> bool:
-        """Forget an order, by its own id or by its scene's; says whether there was one.
-
-        Args:
-            order: its id, or its scene's.
-            warn: told what is wrong with the mirror's index.
-        """
-        with self.locked(), self._home.index(write=True) as (index, warnings):
-            self._home.check_owner(index)
-            found = [item for item in index.orders() if order in (item.order, item.id)]
-            for item in found:
-                index.drop_order(item.id)
-        for warning in warnings:
-            warn(warning)
-        return bool(found)
+def _summary(events: Iterable[Event], on_event: Listener) -> Summary:
+    """Pass events on, and return the summary among them."""
+    summary: Summary | None = None
+    for event in events:
+        on_event(event)
+        if isinstance(event, Summary):
+            summary = event
+    if summary is None:
+        raise SedasSyncError("the run ended without a summary")
+    return summary

@@ -1,19 +1,19 @@
-"""Every error this package raises on purpose.
+"""The errors that this package raises.
 
 ::
 
     SedasSyncError              exit code 1
     ├── ManifestError           2   the manifest, a file it names, or the command line is wrong
-    │   └── LockMismatch        2   the manifest or the mirror has moved on since the lock or plan was made
+    │   └── LockMismatch        2   the manifest or the mirror changed since the lock file or plan was made
     ├── AuthenticationError     4   the archive refused the credentials, or there are none
-    ├── ArchiveError            1   the archive's API failed or gave an answer that makes no sense
-    │   └── IncompleteSearch    1   a search could not be shown to be complete
+    ├── ArchiveError            1   the archive's API failed or gave an invalid answer
+    │   └── IncompleteSearch    1   a search cannot be proved to be complete
     ├── TransferError           1   the bytes of a scene did not arrive
-    ├── IntegrityError          1   the bytes arrived and are not the scene
+    ├── IntegrityError          1   the bytes arrived, but are wrong
     └── MirrorLocked            5   another process is at work in the mirror
 
-Two questions matter to a caller and are attributes, not subclasses: `retryable` (is another try worth it?) and
-`exit_code` (what does the process say?). Every class survives pickling, since workers may live in other processes.
+Callers use two attributes: `retryable` (is a retry useful?) and `exit_code` (of the process). Every class can be
+pickled, because workers may be other processes.
 """
 
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ TOO_LITTLE = (
 
 
 DISK_FULL = "the disk is full; free some space and run the same command again, everything so far is kept"
-"""What every module says of a full disk."""
+"""The message for a full disk."""
 
 
 class SedasSyncError(Exception):
-    """Base of all errors raised on purpose; its message is written for the user."""
+    """Base class; the message is written for the user."""
 
     exit_code: int = 1
-    """What the process ends with if nothing worse happens."""
+    """Exit code of the process."""
     retryable: bool = False
-    """Whether the same deed may succeed when it is tried again."""
+    """Whether a retry may succeed."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -49,9 +49,9 @@ def _rebuild(cls: type[SedasSyncError], args: tuple[Any, ...], state: dict[str, 
 
 
 class ManifestError(SedasSyncError):
-    """The manifest, a file it names, or the command line is wrong; nothing was touched.
+    """The manifest, a file it names, or the command line is wrong; nothing was changed.
 
-    `problems` holds one finished sentence per mistake, each with file and dotted path.
+    `problems` has one sentence per mistake, with the file and the dotted path.
     """
 
     exit_code = 2
@@ -62,9 +62,9 @@ class ManifestError(SedasSyncError):
 
 
 class LockMismatch(ManifestError):
-    """A lock or a saved plan no longer belongs to the manifest or the mirror; `problems` names each difference.
+    """A lock file or a saved plan does not match the manifest or the mirror; `problems` lists the differences.
 
-    `hint` says what to do about it.
+    `hint` says what to do.
     """
 
     def __init__(self, problems: str | Sequence[str], *, hint: str = "") -> None:
@@ -73,9 +73,9 @@ class LockMismatch(ManifestError):
 
 
 class AuthenticationError(SedasSyncError):
-    """The archive refused the credentials, or none were found.
+    """The archive refused the credentials, or there are none.
 
-    `forbidden` says that it took the credentials and refused this one deed: others may go well.
+    `forbidden`: the archive accepted the credentials but refused this request; others may succeed.
     """
 
     exit_code = 4
@@ -86,9 +86,9 @@ class AuthenticationError(SedasSyncError):
 
 
 class ArchiveError(SedasSyncError):
-    """The archive's API failed, or answered something that makes no sense.
+    """The archive's API failed, or gave an invalid answer.
 
-    `status` is the HTTP status where there was one, `retry_after` the seconds the server asked to wait.
+    `status` is the HTTP status if there was one, `retry_after` the seconds that the server asked to wait.
     """
 
     def __init__(
@@ -106,14 +106,14 @@ class ArchiveError(SedasSyncError):
 
 
 class IncompleteSearch(ArchiveError):
-    """A search ended without proof that every match was found. What was found has been yielded before."""
+    """A search ended without proof that every match was found. The matches found were yielded before."""
 
 
 class TransferError(SedasSyncError):
     """The bytes of a scene did not arrive.
 
-    `status` is the HTTP status where there was one. `relocate` says that the link or the token was refused, so that a
-    freshly located download may succeed. `fatal` says that no other scene would fare better (the disk is full).
+    `status` is the HTTP status if there was one. `relocate`: the link or the token was refused, and a new one may
+    succeed. `fatal`: every other scene would fail too (the disk is full).
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class TransferError(SedasSyncError):
 
 
 class IntegrityError(SedasSyncError):
-    """The bytes arrived, and they are not the scene: wrong length, digest, or a damaged zip."""
+    """The bytes arrived, but are wrong: another length or checksum, or a damaged zip."""
 
 
 class MirrorLocked(SedasSyncError):
@@ -143,7 +143,7 @@ class MirrorLocked(SedasSyncError):
 
 
 def is_too_little(error: BaseException) -> bool:
-    """Whether the system gave no memory or no thread."""
+    """Return whether the system refused memory or a thread."""
     if isinstance(error, ImportError):
         return "failed to map segment" in str(error) or "Cannot allocate memory" in str(error)
     return isinstance(error, MemoryError) or (
@@ -152,7 +152,7 @@ def is_too_little(error: BaseException) -> bool:
 
 
 def sentence(error: BaseException | None) -> str:
-    """What to tell of an error; one that nobody foresaw is named with its type."""
+    """Return the message of an error for the user; an unexpected error has its type in it."""
     if error is None or isinstance(error, SedasSyncError):
         return str(error)
     if isinstance(error, OSError):

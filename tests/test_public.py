@@ -17,7 +17,7 @@ def test_every_public_name_is_there():
 def test_what_is_imported_first_does_not_change_what_a_name_means():
     code = "import sedas_sync.api, sedas_sync as ss; print(callable(ss.fetch), ss.fetch.__module__)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == ["True", "sedas_sync.api_fetch"]
+    assert shown.stdout.split() == ["True", "sedas_sync.operations.fetch"]
 
 
 def test_importing_the_package_imports_nothing_slow():

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.cli.main import cli
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
+from sedas_sync.manifest.words import in_words
 from sedas_sync.output import json_schema
 
 ROOT = Path(__file__).parents[1]
@@ -52,23 +54,24 @@ def _table_of_keys(table: str) -> Iterator[str]:
     title = f"[{table}.NAME]" if table in ("aoi", "dataset") else f"[{table}]"
     yield f"### `{title}`\n"
     yield manifest_schema(BUILT_IN)["definitions"][table]["description"] + "\n"
-    yield "| key | type | default | meaning |\n|---|---|---|---|"
-    for name, key in keys_of(table).items():
-        default = "" if key.default is None else f"`{json.dumps(key.default)}`"
-        yield f"| `{name}` | {key.kind} | {default} | {_cell(key.meaning)} |"
-    yield ""
+    common = keys_of(MODELS[table])
+    yield from _rows_of_keys(MODELS[table], common)
     if table == "archive":
-        yield from _own_keys()
+        for kind in BUILT_IN.values():
+            own = {name: key for name, key in keys_of(kind.config).items() if name not in common}
+            if own:
+                yield f'Only with `type = "{kind.name}"`:\n'
+                yield from _rows_of_keys(kind.config, own)
 
 
-def _own_keys() -> Iterator[str]:
-    for kind in BUILT_IN.values():
-        if kind.keys:
-            yield f'Only for `type = "{kind.name}"`:\n'
-            yield "| key | needed | meaning |\n|---|---|---|"
-            for name, key in kind.keys.items():
-                yield f"| `{name}` | {'yes' if key.required else 'no'} | {_cell(key.about)} |"
-            yield ""
+def _rows_of_keys(model: type[BaseModel], keys: dict[str, Any]) -> Iterator[str]:
+    yield "| key | value | default | meaning |\n|---|---|---|---|"
+    for name, key in keys.items():
+        default = f"`{json.dumps(key['default'])}`" if "default" in key else ""
+        if model.model_fields[name].is_required() and name != "url":  # some types have a default for it
+            default = "required"
+        yield f"| `{name}` | {_cell(re.sub('^an? ', '', in_words(key)))} | {default} | {_cell(key['description'])} |"
+    yield ""
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------

@@ -9,19 +9,28 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
+from typing import Annotated
 from urllib.request import urlopen
+
+from pydantic import Field
 
 from sedas_sync.archives.plugin import (
     ArchiveError,
-    ArchiveKey,
     ArchiveType,
     Download,
     Opening,
     Query,
     Scene,
     Warn,
+    WebArchiveConfig,
     fields,
 )
+
+
+class JsonIndexConfig(WebArchiveConfig):
+    """The table of an archive of type `json-index`."""
+
+    only: Annotated[fields.Line, Field(description="A pattern that ids must match.")] = "*"
 
 
 class JsonIndex:
@@ -66,11 +75,7 @@ def _scene(row: dict) -> Scene:
 
 def open_archive(opening: Opening) -> JsonIndex:
     config = opening.config
-    return JsonIndex(config.url, config.options["only"], timeout=opening.transfer.stall_timeout)
+    return JsonIndex(config.url, config.only, timeout=opening.transfer.stall_timeout)
 
 
-TYPE = ArchiveType(
-    name="json-index",
-    opener=open_archive,
-    keys={"only": ArchiveKey(read=fields.text, about="a pattern that ids have to match", default="*")},
-)
+TYPE = ArchiveType(name="json-index", opener=open_archive, config=JsonIndexConfig)

@@ -13,11 +13,11 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.directory_config import DirectoryConfig
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
-from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import paths_on_disk
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import (
     Download,
@@ -30,8 +30,8 @@ from sedas_sync.model.scene import (
     SceneId,
     Taking,
 )
+from sedas_sync.model.text import product_id
 from sedas_sync.planning.product_name import described
-from sedas_sync.planning.sources import product_id
 from sedas_sync.state.index import Index
 
 _EXTENSION = ".zip"
@@ -141,9 +141,11 @@ class DirectoryArchive:
     def _list(self) -> _Listing:
         listing = _Listing()
         indexed = self._indexed(listing)
-        entries = {entry.path: entry for entry in safe_tree.scan(str(self._root)) if not self._is_ignored(entry.path)}
-        for local in (local for local in indexed if local.files):
-            found = [entries.pop(path, None) for path in paths_on_disk(local)]
+        entries = {
+            entry.path: entry for entry in tree_listing.scan(str(self._root)) if not self._is_ignored(entry.path)
+        }
+        for local in (local for local in indexed if local.is_folder):
+            found = [entries.pop(path, None) for path in local.paths]
             if all(map(_same_size, found, local.files)):
                 scene = _scene_of_folder(self._root, local)
                 listing.scenes[scene.id], listing.scene_paths[scene.id] = scene, local.path
@@ -151,11 +153,11 @@ class DirectoryArchive:
                     listing.link_paths[asset.url or ""] = f"{local.path}/{asset.name}"
             elif any(found):
                 listing.warnings.append(f"{local.path}: {_NOT_IN_INDEX}")
-        self._add_zips(listing, entries.values(), {local.path: local for local in indexed if not local.files})
+        self._add_zips(listing, entries.values(), {local.path: local for local in indexed if not local.is_folder})
         return listing
 
     def _add_zips(
-        self, listing: _Listing, entries: Iterable[safe_tree.TreeEntry], indexed: dict[str, LocalScene]
+        self, listing: _Listing, entries: Iterable[tree_listing.TreeEntry], indexed: dict[str, LocalScene]
     ) -> None:
         links = 0
         for entry in sorted(entries, key=lambda entry: entry.path):
@@ -187,14 +189,14 @@ class DirectoryArchive:
     def _indexed(self, listing: _Listing) -> list[LocalScene]:
         """Return the scenes in the index if the folder is a mirror."""
         try:
-            with Index(self._root, write=False) as index:
-                return list(index.holdings())
+            with Index(self._root) as index:
+                return list(index.local_scenes())
         except SedasSyncError as error:
             listing.warnings.append(f"{error}; only the names of files are used")
             return []
 
 
-def _scene_of_zip(root: Path, entry: safe_tree.TreeEntry, local: LocalScene | None) -> Scene:
+def _scene_of_zip(root: Path, entry: tree_listing.TreeEntry, local: LocalScene | None) -> Scene:
     scene = described(product_id(entry.path.rpartition("/")[2]))
     if local is not None:
         scene = _with_metadata(local, scene)
@@ -241,7 +243,7 @@ def _with_metadata(local: LocalScene, plain: Scene) -> Scene:
         return replace(plain, id=local.id)
 
 
-def _same_size(entry: safe_tree.TreeEntry | None, file: LocalFile) -> bool:
+def _same_size(entry: tree_listing.TreeEntry | None, file: LocalFile) -> bool:
     return entry is not None and entry.is_file and entry.size == file.size
 
 
@@ -251,8 +253,8 @@ def open_archive(opening: Opening) -> DirectoryArchive:
     Raises:
         ManifestError: It is the mirror itself.
     """
-    root = opening.base / str(opening.config.options["path"])
+    config = cast(DirectoryConfig, opening.config)
+    root = opening.base / config.path
     if opening.mirror is not None and opening.mirror.resolve() == root.resolve():
         raise ManifestError(f"{root}: the mirror cannot be its own archive; give [mirror] another path")
-    how = cast(Taking, opening.config.options["link"])
-    return DirectoryArchive(root, how=how, leave_out=opening.mirror)
+    return DirectoryArchive(root, how=config.link, leave_out=opening.mirror)

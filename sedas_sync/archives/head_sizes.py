@@ -1,4 +1,4 @@
-"""Asking servers how large scenes are, for a plan that shows bytes."""
+"""Request the sizes of files with HEAD."""
 
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack, closing
@@ -16,7 +16,7 @@ _OK = 200
 
 
 Key = TypeVar("Key", bound=Hashable)
-"""Tells one download from another."""
+"""Identifies a download."""
 
 
 def remote_sizes(
@@ -27,23 +27,26 @@ def remote_sizes(
     stall_timeout: float,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> dict[Key, int]:
-    """Ask with HEAD for the length of each download; what a server does not say is left out.
+    """Request the size of each download with HEAD.
 
-    Redirects are not followed: the token goes to the host it was made for and no further.
+    Redirects are not followed, so that a token is sent only to the host that it is for.
 
     Args:
-        downloads: each with a key to know it by.
-        jobs: requests at once.
+        downloads: each with its key.
+        jobs: maximum concurrent requests.
         connect_timeout: seconds.
         stall_timeout: seconds without an answer.
-        on_done: told how many have answered, from the calling thread.
+        on_done: called with the number of answers, from the calling thread.
+
+    Returns:
+        The sizes by key. A download whose server does not state its size is left out.
     """
     sessions: dict[Reach, Session] = {}
     opening = Lock()
     with ExitStack() as stack, Pool(jobs, "sizes") as pool:
 
         def session(reach: Reach) -> Session:
-            # A connection that one archive's links may lead to is none for another's.
+            # Archives may lead to different addresses, so each rule has its own connections.
             with opening:
                 if reach not in sessions:
                     sessions[reach] = stack.enter_context(closing(Session(connections=jobs, reach=reach)))
@@ -53,12 +56,11 @@ def remote_sizes(
             key, download = item
             headers = {**download.headers, "Accept-Encoding": "identity"}
             try:
-                with session(download.widest_reach).ask(
+                with session(download.widest_reach).request(
                     "HEAD", download.url, headers=headers, timeout=(connect_timeout, stall_timeout)
                 ) as answer:
                     length = answer.headers.get("Content-Length", "")
-                    said = answer.status_code == _OK and length.isdecimal()
-                    return key, int(length) if said else None
+                    return key, int(length) if answer.status_code == _OK and length.isdecimal() else None
             except (requests.RequestException, PermanentError):
                 return key, None
 

@@ -10,17 +10,20 @@ from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.registry import GROUP, Opening
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.manifest import fields
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Variables, any_filters, flat_filters
+from sedas_sync.manifest.archive_types import ArchiveType, Variables, any_filters, flat_filters
+from sedas_sync.manifest.tables import ApiUrl, ArchiveConfig, FileHash, TrustedHosts, WebArchiveConfig
 from sedas_sync.model.scene import Download, Order, OrderState, Query, Reach, Scene
 
 __all__ = [
     "GROUP",
+    "ApiUrl",
     "Archive",
+    "ArchiveConfig",
     "ArchiveError",
-    "ArchiveKey",
     "ArchiveType",
     "AuthenticationError",
     "Download",
+    "FileHash",
     "IncompleteSearch",
     "Opening",
     "Order",
@@ -29,8 +32,10 @@ __all__ = [
     "Query",
     "Reach",
     "Scene",
+    "TrustedHosts",
     "Variables",
     "Warn",
+    "WebArchiveConfig",
     "any_filters",
     "fields",
     "flat_filters",

@@ -1,4 +1,4 @@
-"""The archives of one manifest, each opened when it is first needed, and recorded where that is asked for."""
+"""The archives of one manifest, each opened when it is first needed and recorded if required."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -14,14 +14,14 @@ from sedas_sync.manifest import Manifest
 
 
 class ArchivePool:
-    """What gives the archives of a manifest by their keys.
+    """The archives of a manifest by their keys.
 
     Args:
-        manifest: names them.
-        given: implementations to use instead of those that the manifest names.
-        clock: gives the present instant, UTC.
-        prompt: ask for credentials on the terminal when none are found elsewhere.
-        record: write down every question to an archive and its answer.
+        manifest: configures them.
+        given: implementations to use instead of those that the manifest configures.
+        clock: returns the current time, UTC.
+        prompt: ask for credentials on the terminal if none are found elsewhere.
+        record: write every request to an archive and its answer to this file.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ArchivePool:
             write_head(record, clock())
 
     def __getitem__(self, key: str) -> Archive:
-        """The archive that the manifest names so.
+        """Return the archive of a key.
 
         Raises:
             AuthenticationError: there are no credentials for it.
@@ -54,33 +54,33 @@ class ArchivePool:
         return self._open[key]
 
     def of(self, manifest: Manifest) -> dict[str, Archive]:
-        """All that the datasets of a manifest take scenes from, which may be part of the whole manifest."""
+        """Return the archives of a manifest's datasets, which may be part of the whole manifest."""
         keys = {key for dataset in manifest.datasets.values() for key in dataset.archive}
         return {key: self[key] for key in sorted(keys)}
 
     @property
     def identities(self) -> dict[str, str]:
-        """What those that are open call themselves."""
+        """`Archive.identity` of the archives that are open, by key."""
         return {key: archive.identity for key, archive in self._open.items()}
 
     @property
     def server_times(self) -> dict[str, datetime]:
-        """What the servers' clocks show now, by the keys of those archives that were asked and tell it."""
+        """The current time of the servers' clocks, by key, of the archives that were asked and report it."""
         times = {key: server_time_of(archive) for key, archive in self._open.items()}
         return {key: time for key, time in times.items() if time is not None}
 
     def stop(self) -> None:
-        """Make calls under way end early; may be called from a signal handler."""
+        """Make running calls end early; may be called from a signal handler."""
         for archive in tuple(self._open.values()):
             archive.stop()
 
     def close(self) -> None:
-        """Let go of connections and of a sandbox."""
+        """Close connections and a sandbox."""
         self._stack.close()
 
     def _opening(self, key: str) -> Opening:
         config = self._manifest.archives[key]
-        urls = {other.url for other in self._manifest.archives.values() if other.type == config.type}
+        urls = {other.address for other in self._manifest.archives.values() if other.type == config.type}
         return Opening(
             config=config,
             kind=TYPES[config.type],

@@ -72,7 +72,7 @@ class Archive(Protocol):
         """Return the current link to the bytes of an online scene, with the headers for the request.
 
         The files of a scene with `assets` are located one at a time: `scene` then has the link, size and digest of that
-        file and no `assets`; see `sedas_sync.model.assets.asset_scene`.
+        file and no `assets`; see `sedas_sync.model.files.scene_of_file`.
 
         Args:
             scene: The scene, or one file of it.

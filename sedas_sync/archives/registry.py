@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.directory_config import DirectoryConfig
 from sedas_sync.archives.plugin_guard import GuardedArchive, guard
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.archives.sedas import kind as sedas
 from sedas_sync.archives.stac import kind as stac
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import ArchiveConfig, TransferConfig, fields
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, BrokenTypeError
+from sedas_sync.manifest import ArchiveConfig, TransferConfig, WebArchiveConfig
+from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import credentials
 from sedas_sync.net.credentials import Credentials
@@ -44,7 +45,7 @@ class Opening:
     """What the opener of an archive type receives: the archive's table of the manifest, and its environment."""
 
     config: ArchiveConfig
-    """Its `options` has the keys that only this type has."""
+    """Of the type's `config` model."""
     kind: ArchiveType
     key: str = "archive"
     """The archive's key in the manifest."""
@@ -66,7 +67,7 @@ class Opening:
     def credentials(self, host: str | None = None, *, also: Iterable[str] = ()) -> Credentials:
         """Find the user name and the password for a host.
 
-        A token that they give may go to `may_go_to(config.trusted_hosts)` of the result, and to no other host.
+        A token that they give may go to `allowed_hosts(config.trusted_hosts)` of the result, and to no other host.
 
         Args:
             host: Where they are sent; by default the host of the archive's address.
@@ -76,7 +77,7 @@ class Opening:
             AuthenticationError: There are none for these hosts; the message says where they were looked for.
         """
         return credentials.find(
-            host or urlsplit(self.config.url or "").hostname or "",
+            host or urlsplit(self.config.address or "").hostname or "",
             prompt=self.prompt,
             variables=self.kind.variables,
             also=also,
@@ -84,28 +85,7 @@ class Opening:
         )
 
 
-_DIRECTORY = ArchiveType(
-    name="directory",
-    opener="sedas_sync.archives.directory:open_archive",
-    place="path",
-    # The checksums in a mirror's index are those of its files, so a difference is always an error.
-    filehash="enforce",
-    keys={
-        "path": ArchiveKey(
-            read=fields.text,
-            about="the folder, relative to the manifest",
-            required=True,
-            schema={"type": "string"},
-        ),
-        "link": ArchiveKey(
-            read=fields.choice("auto", "hard", "reflink", "copy"),
-            about="how files are taken from it",
-            default="auto",
-            selects=False,
-            schema={"enum": ["auto", "hard", "reflink", "copy"]},
-        ),
-    },
-)
+_DIRECTORY = ArchiveType(name="directory", opener="sedas_sync.archives.directory:open_archive", config=DirectoryConfig)
 
 BUILT_IN: Mapping[str, ArchiveType] = {
     kind.name: kind for kind in (sedas.KIND, sedas.SANDBOX_KIND, cdse.KIND, _DIRECTORY, stac.KIND)
@@ -210,7 +190,9 @@ def open_archive(opening: Opening) -> Archive:
             raise ManifestError(
                 f"{name} cannot be used: the {type(opened).__name__} that its package opens lacks {', '.join(missing)}"
             )
-        reach = Reach(api=opening.config.url or "", trusted_hosts=opening.config.trusted_hosts)
+        config = opening.config
+        trusted_hosts = config.trusted_hosts if isinstance(config, WebArchiveConfig) else ()
+        reach = Reach(api=config.address or "", trusted_hosts=trusted_hosts)
         archive = GuardedArchive(opened, opening.kind.name, reach)
     opening.stack.callback(archive.close)
     return archive

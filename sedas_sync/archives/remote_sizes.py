@@ -1,4 +1,4 @@
-"""How long files are of which a catalogue says nothing: their servers are asked."""
+"""Request the sizes of files that the catalogue does not state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -10,21 +10,21 @@ from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError
 from sedas_sync.files.integrity import algorithm
 from sedas_sync.manifest.tables import TransferConfig
-from sedas_sync.model.assets import scene_of_file
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.model.scene import DesiredScene, Download, RemoteFile, Scene, SceneId
+from sedas_sync.model.files import scene_of_file
+from sedas_sync.model.scene import DesiredScene, Download, Scene, SceneId
 
 Part = TypeVar("Part", str, int)
-"""Tells one file of a scene from another."""
+"""Identifies a file of a scene."""
 
 
 class RemoteSizes:
-    """Asks for lengths.
+    """Requests the sizes of files.
 
     Args:
-        archive_of: gives the archive of a key of the manifest.
-        transfer: how servers are asked.
-        on_step: told how far it is.
+        archive_of: returns the archive of a key of the manifest.
+        transfer: timeouts and the number of concurrent requests.
+        on_step: returns the function to report progress to.
     """
 
     def __init__(
@@ -37,16 +37,19 @@ class RemoteSizes:
         self._transfer = transfer
         self._on_step = on_step
 
-    def ask(self, files: Mapping[tuple[SceneId, Part], tuple[str, Scene]]) -> dict[tuple[SceneId, Part], int]:
-        """Ask for files that are online, each given with the key of its archive.
+    def request(self, files: Mapping[tuple[SceneId, Part], tuple[str, Scene]]) -> dict[tuple[SceneId, Part], int]:
+        """Request the sizes of files that are online.
+
+        Args:
+            files: the key of the archive and the file as a scene of its own.
 
         Returns:
-            Those of which a length is known now. A file without a link that can be asked is none of them.
+            The sizes that are known now. Files that cannot be requested are left out.
 
         Raises:
-            AuthenticationError: an archive refused the credentials, or there are none.
+            AuthenticationError: an archive rejected the credentials, or there are none.
         """
-        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and brings requests along
+        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads requests
 
         def located() -> Iterator[tuple[tuple[SceneId, Part], Download]]:
             for key, (archive, file) in files.items():
@@ -62,30 +65,28 @@ class RemoteSizes:
             on_done=lambda done: self._on_step()(Step("asking for sizes", done, len(files))),
         )
 
-    def added(self, wants: Iterable[DesiredScene]) -> dict[SceneId, DesiredScene]:
-        """Find out the lengths of files that nothing else can prove, when they were not fetched here.
+    def complete(self, wants: Iterable[DesiredScene]) -> dict[SceneId, DesiredScene]:
+        """Request the sizes of files in folders that have neither size nor checksum.
+
+        Nothing else could prove such a file if this program did not download it.
 
         Returns:
-            The scenes of several files of which a length was learnt, with it, by id.
+            The scenes with at least one new size, by id.
         """
         scenes = {want.scene.id: want for want in wants}
-        known = self.ask(
+        known = self.request(
             {
-                (scene_id, asset.name): (want.archive, scene_of_file(want.scene, asset))
+                (scene_id, file.name): (want.archive, scene_of_file(want.scene, file))
                 for scene_id, want in scenes.items()
-                for asset in want.scene.assets
-                if _proves_nothing(asset) and asset.name not in want.pinned
+                for file in want.scene.assets
+                if file.size is None and algorithm(file.digest) is None and file.name not in want.pinned
             }
         )
-        return {scene_id: _with(scenes[scene_id], known) for scene_id in {scene_id for scene_id, _ in known}}
+        return {scene_id: _with_sizes(scenes[scene_id], known) for scene_id in {scene_id for scene_id, _ in known}}
 
 
-def _proves_nothing(asset: RemoteFile) -> bool:
-    return asset.size is None and algorithm(asset.digest) is None
-
-
-def _with(want: DesiredScene, known: Mapping[tuple[SceneId, str], int]) -> DesiredScene:
-    assets = tuple(
-        replace(asset, size=known.get((want.scene.id, asset.name), asset.size)) for asset in want.scene.assets
+def _with_sizes(want: DesiredScene, known: Mapping[tuple[SceneId, str], int]) -> DesiredScene:
+    files = want.scene.assets
+    return want.with_files(
+        tuple(replace(file, size=known.get((want.scene.id, file.name), file.size)) for file in files)
     )
-    return replace(want, scene=replace(want.scene, assets=assets))

@@ -1,4 +1,4 @@
-"""Asking the archives what they offer for each dataset: several searches at a time, each complete or said not to be."""
+"""Search the archives of each dataset, several at a time. A search is complete, or reported to be incomplete."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
@@ -12,26 +12,27 @@ from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncEr
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import Scene, Source
+from sedas_sync.model.text import product_id
 from sedas_sync.model.threads import Pool
 from sedas_sync.planning.select import queries
-from sedas_sync.planning.sources import described, merge_sources, product_id
+from sedas_sync.planning.sources import describe, merge_sources
 
 _AT_ONCE = 4
-_TELL_EVERY = 0.2
+_REPORT_EVERY = 0.2
 
 
 class DatasetSearch(Struct):
-    """What the archives offer for one dataset, before any rule is applied."""
+    """What the archives list for one dataset, before the rules are applied."""
 
     dataset: str
     scenes: dict[str, Scene] = field(default_factory=dict)
-    places: dict[str, tuple[Source, ...]] = field(default_factory=dict)
-    """Where each scene can be had, where the dataset takes scenes from several archives."""
+    sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    """The sources of each scene, if the dataset has several archives."""
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     complete: bool = True
     refused: AuthenticationError | None = None
-    """Why this account may not make the search."""
+    """Why this account may not search."""
 
 
 def search(
@@ -43,29 +44,29 @@ def search(
 ) -> dict[str, DatasetSearch]:
     """Search for every dataset of the manifest.
 
-    A search that fails or stays incomplete leaves what it found and a `Failure` under the dataset's name; named
-    products that no archive knows are a `Failure` each, under their own name.
+    A search that fails or is incomplete returns what it found and a `Failure` with the dataset's name. Each named
+    product that no archive knows is a `Failure` with its own name.
 
-    A search that this account may not make is its dataset's failure too, as long as another one went better.
+    A search that this account may not make is a failure of its dataset too, if another search succeeds.
 
-    A dataset with several archives asks all of them. One that fails leaves the search incomplete, since what it alone
-    lists is not known; only where all named products were found elsewhere is it no more than a warning.
+    A dataset with several archives asks all of them. If one fails, the search is incomplete, because what it alone
+    lists is not known. If all named products were found elsewhere, the failure is only a warning.
 
     Args:
         manifest: what to search for.
         archives: by their keys in the manifest.
-        now: the instant that relative dates are counted from.
-        on_found: told how many scenes have been found so far, a few times a second, from the calling thread.
+        now: the time that relative dates count from.
+        on_found: called with the number of scenes found, a few times a second, from the calling thread.
 
     Raises:
-        AuthenticationError: an archive refused the credentials, or every search.
+        AuthenticationError: an archive rejected the credentials, or every search.
     """
     parts = {
         name: {key: DatasetSearch(name) for key in dataset.archive or ("",)}
         for name, dataset in manifest.datasets.items()
     }
     for name in {name for dataset in manifest.datasets.values() for name in dataset.aoi}:
-        # Worked out here: threads must not be at one prepared geometry at the same time.
+        # Computed here, because two threads must not use one prepared geometry at the same time.
         _ = manifest.aois[name].queries
     with Pool(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
@@ -73,7 +74,7 @@ def search(
             for name, offers in parts.items()
             for key, offer in offers.items()
         ]
-        while on_found is not None and wait(futures, _TELL_EVERY).not_done:
+        while on_found is not None and wait(futures, _REPORT_EVERY).not_done:
             on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
         for future in futures:
             future.result()
@@ -84,36 +85,36 @@ def search(
 
 
 def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch]) -> DatasetSearch:
-    """What all archives of a dataset offer."""
+    """Join the results of all archives of a dataset."""
     whole = next(iter(offers.values()))
     if len(offers) > 1:
-        places = merge_sources({key: offer.scenes.values() for key, offer in offers.items()})
+        sources = merge_sources({key: offer.scenes.values() for key, offer in offers.items()})
         whole = DatasetSearch(
             dataset.name,
-            scenes={scene_id: described(here) for scene_id, here in places.items()},
-            places=places,
+            scenes={scene_id: describe(offered) for scene_id, offered in sources.items()},
+            sources=sources,
             failures=[
                 replace(failure, error=f"archive {key}: {failure.error}")
                 for key, offer in offers.items()
                 for failure in offer.failures
             ],
-            warnings=[f"archive {key}: {said}" for key, offer in offers.items() for said in offer.warnings],
+            warnings=[f"archive {key}: {warning}" for key, offer in offers.items() for warning in offer.warnings],
             complete=all(offer.complete for offer in offers.values()),
         )
     if dataset.products:
-        _miss(dataset, whole)
+        _report_missing(dataset, whole)
     return whole
 
 
-def _miss(dataset: Dataset, offer: DatasetSearch) -> None:
-    """Note the named products that were not found; with none of them missing, it does not matter who failed."""
+def _report_missing(dataset: Dataset, offer: DatasetSearch) -> None:
+    """Report the named products that were not found. If none is missing, a failure of one archive does not matter."""
     found = {product_id(scene_id) for scene_id in offer.scenes}
     unknown = [product for product in dataset.products if product not in found]
     if offer.complete:
         several = len(dataset.archive) > 1
         why = f"{'no archive of the dataset knows' if several else 'the archive does not know'} this product"
         offer.failures.extend(Failure(id=name, error=why) for name in unknown)
-    elif not unknown and offer.places:
+    elif not unknown and offer.sources:
         offer.warnings.extend(f"{failure.error}; all products were found elsewhere" for failure in offer.failures)
         offer.failures.clear()
         offer.complete = True
@@ -128,7 +129,7 @@ def _search_dataset(
     key: str,
 ) -> None:
     def take(scenes: Iterable[Scene]) -> bool:
-        """Take in what a search yields; says whether it is worth asking on."""
+        """Store the scenes of a search; returns whether the next query makes sense."""
         try:
             for scene in scenes:
                 offer.scenes.setdefault(scene.id, scene)

@@ -17,7 +17,9 @@ import click
 import tomli
 from click.shell_completion import CompletionItem
 
-from sedas_sync.state import memory
+from sedas_sync.model.scene import Order
+from sedas_sync.state.connection import connect
+from sedas_sync.state.order_journal import OrderJournal
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -69,24 +71,23 @@ def scenes(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     """Complete the scenes that the index knows: downloaded, ordered, failed, or wanted by the last apply."""
     with closing(_index(context)) as index:
         known: set[str] = set()
-        for table in ("files", "orders", "errors"):
+        for table in ("files", "errors"):
             sql = f"SELECT id FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608  # our own names
             known.update(row[0] for row in index.execute(sql, _between(incomplete)))
         for (ids,) in index.execute("SELECT ids FROM wanted"):
             known.update(scene_id for scene_id in json.loads(ids) if scene_id.startswith(incomplete))
+    known.update(order.id for order in _orders(context) if order.id.startswith(incomplete))
     return _offered(known)
 
 
 @_quietly
 def orders(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     """Complete the orders of the mirror, each with its scene."""
-    with closing(_index(context)) as index:
-        found = index.execute('SELECT "order", id FROM orders ORDER BY placed').fetchall()
-    for order, scene_id in found[:MOST]:
-        if order.startswith(incomplete):
-            yield CompletionItem(order, help=scene_id)
-        elif incomplete and scene_id.startswith(incomplete):
-            yield CompletionItem(scene_id)
+    for order in _orders(context)[:MOST]:
+        if order.order.startswith(incomplete):
+            yield CompletionItem(order.order, help=order.id)
+        elif incomplete and order.id.startswith(incomplete):
+            yield CompletionItem(order.id)
 
 
 @_quietly
@@ -122,7 +123,16 @@ def _file(context: click.Context) -> Path:
     return Path(left[0] if left else context.params.get("manifest") or "manifest.toml").expanduser()
 
 
+def _root(context: click.Context) -> str:
+    below = str(_table(context, "mirror").get("path", "scenes"))
+    return os.path.realpath(_file(context).parent / below)
+
+
 def _index(context: click.Context) -> sqlite3.Connection:
     """Open the mirror's index for reading, beside a running apply."""
-    below = str(_table(context, "mirror").get("path", "scenes"))
-    return memory.connect(os.path.realpath(_file(context).parent / below), "ro", timeout=0.1)
+    return connect(_root(context), "ro", timeout=0.1)
+
+
+def _orders(context: click.Context) -> list[Order]:
+    """Return the mirror's orders."""
+    return OrderJournal(Path(_root(context))).orders()

@@ -15,6 +15,7 @@ from sedas_sync.cli.options import GLOBAL_OPTIONS, take_globals
 from sedas_sync.cli.session import print_error
 from sedas_sync.cli.streams import prepare_streams
 from sedas_sync.errors import TOO_LITTLE, LockMismatch, ManifestError, SedasSyncError, is_too_little
+from sedas_sync.net.redact import redact
 
 _HELP = "Keep a folder of satellite scenes in sync with a TOML manifest: plan, apply, and apply again to do nothing."
 _EXIT_CODES = """
@@ -121,8 +122,6 @@ def _report_unexpected(error: Exception) -> None:
     if is_too_little(error):
         print_error(TOO_LITTLE)
         return
-    from sedas_sync.net.session import redact  # noqa: PLC0415  # imports requests
-
     logging.getLogger("sedas_sync").debug("unexpected error", exc_info=error)
     print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")
     click.echo("Everything that was done is kept. Run again with `--log-file FILE` for details.", err=True)

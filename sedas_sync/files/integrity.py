@@ -1,4 +1,4 @@
-"""What a file's bytes prove: length, digests and the zip within, all in one pass over them."""
+"""Check a file in one pass over its bytes: length, checksums and the CRCs of a zip."""
 
 import hashlib
 import os
@@ -7,18 +7,20 @@ from typing import IO, Literal, Protocol, cast
 
 from msgspec import Struct
 
-from sedas_sync.files import safe_tree, zip_check
+from sedas_sync.files import safe_tree, zip_check, zip_records
+from sedas_sync.files.zip_records import MAGIC
+from sedas_sync.files.zip_stream import ZipStream
 from sedas_sync.model.scene import ProofLevel
 
 Proving = Literal["crc", "structure", "size"]
-"""How much of a zip is proved: every entry's CRC, its directory, or nothing beyond the length."""
+"""How much of a zip is checked: every entry's CRC, its directory, or nothing but the length."""
 
 Filehash = Literal["warn", "enforce", "ignore"]
-"""What it means that a file differs from the digest that the catalogue states."""
+"""What to do if a file's checksum differs from the catalogue's."""
 
 _ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 _SLICE = 1 << 18
-"""Small enough for what is read to be in the processor's cache when it is digested."""
+"""Small enough that the bytes are in the processor's cache when they are hashed."""
 
 
 class _Hash(Protocol):
@@ -27,7 +29,7 @@ class _Hash(Protocol):
 
 
 def algorithm(digest: str | None) -> str | None:
-    """Name the algorithm of a digest: what stands before its colon, else what its length fits; None where none does.
+    """Return the algorithm of a checksum: its prefix before the colon, else by its length; None if it is unknown.
 
     >>> algorithm("d41d8cd98f00b204e9800998ecf8427e")
     'md5'
@@ -46,7 +48,7 @@ def algorithm(digest: str | None) -> str | None:
 
 
 def same_digest(one: str, other: str) -> bool:
-    """Whether two digests say the same, however they are written.
+    """Return whether two checksums are equal, however they are written.
 
     >>> same_digest("MD5:D41D8CD98F00B204E9800998ECF8427E", "d41d8cd98f00b204e9800998ecf8427e")
     True
@@ -59,9 +61,9 @@ def same_digest(one: str, other: str) -> bool:
 
 
 def _hasher(name: str, hexdigest: str) -> _Hash | None:
-    """Begin a digest of this algorithm, as long as `hexdigest`; None where it is not to be had."""
+    """Return a hash object of this algorithm, as long as `hexdigest`; None if it is not available."""
     size = len(hexdigest) // 2
-    # Digests whose length is chosen: one of 16 bytes is another than the beginning of one of 64.
+    # Their length is a parameter: a checksum of 16 bytes is not the beginning of one of 64.
     if name == "blake2b":
         return hashlib.blake2b(digest_size=size) if 0 < size <= hashlib.blake2b.MAX_DIGEST_SIZE else None
     if name == "blake2s":
@@ -74,7 +76,7 @@ def _hasher(name: str, hexdigest: str) -> _Hash | None:
 
 
 def _blake3() -> _Hash | None:
-    """Begin a BLAKE3, with the extra `sedas-sync[blake3]`."""
+    """Return a BLAKE3 hash object; None without the extra `sedas-sync[blake3]`."""
     try:
         from blake3 import blake3  # noqa: PLC0415 - an extra
     except ImportError:
@@ -83,39 +85,41 @@ def _blake3() -> _Hash | None:
 
 
 class FileCheck(Struct, frozen=True, kw_only=True):
-    """What is known of a file after it was read."""
+    """The result of checking a file."""
 
     size: int
     sha256: str
     level: ProofLevel
-    """How far its bytes are proved; of no meaning where there are problems."""
+    """How far its bytes are proved; without meaning if there are problems."""
     problems: tuple[str, ...] = ()
-    """Why it is not the scene; empty where nothing speaks against it."""
+    """Why it is not the right file; empty if it is."""
     warnings: tuple[str, ...] = ()
+    checksum_differs: bool = False
+    """Whether one of the problems is a checksum."""
 
 
 class Digester:
-    """A share of a proof that depends on no other: the digests are one, the CRCs of the zip another."""
+    """An independent part of a proof: the checksums are one, the CRCs of the zip another."""
 
     __slots__ = ("_updates", "position")
 
     def __init__(self, *updates: Callable[[memoryview], object]) -> None:
         self._updates = updates
         self.position = 0
-        """How many bytes it has seen."""
+        """Bytes that it has processed."""
 
     def update(self, view: memoryview) -> None:
-        """Take in the next bytes; lets go of the interpreter for most of its work."""
+        """Process the next bytes; releases the GIL for most of the work."""
         for update in self._updates:
             update(view)
         self.position += len(view)
 
 
 class Proof:
-    """Digests and CRCs of a file that comes by once, from its first byte to its last.
+    """Checksums and CRCs of a file whose bytes arrive once, from the first to the last.
 
-    Every lane has to see every byte, in order. Each may be fed by a thread of its own as long as nobody calls
-    `update` or `catch_up` meanwhile; those may be called from any one thread at a time.
+    Every digester must get every byte, in order. Each may run in a thread of its own while nobody calls `update` or
+    `catch_up`; these may be called from any thread, one at a time.
     """
 
     def __init__(
@@ -132,19 +136,19 @@ class Proof:
         """Begin a proof.
 
         Args:
-            level: how much of the zip to prove.
-            size: the length that was promised.
-            digest: the digest that the catalogue states.
-            filehash: what a difference from that digest means.
-            sha256: the digest that the lock demands.
-            zipped: whether the file has to be a zip.
-            stopped: asked while the file is read again; once it says so, that ends in `InterruptedError`.
+            level: How much of the zip to check.
+            size: The expected length.
+            digest: The catalogue's checksum.
+            filehash: What to do if the file's checksum differs from it.
+            sha256: The lock file's checksum.
+            zipped: Whether the file must be a zip.
+            stopped: Asked while the file is read again; if it returns true, `InterruptedError` is raised.
         """
         self.level: Proving = level
         self.size = size
         self._digest = digest.lower() if digest and filehash != "ignore" else None
         self._filehash = filehash
-        self._demanded = sha256.lower() if sha256 else None
+        self._locked_sha256 = sha256.lower() if sha256 else None
         self._zipped = zipped
         self._stopped = stopped
         self._sha256: _Hash = hashlib.sha256()
@@ -153,28 +157,28 @@ class Proof:
         self._other: _Hash | None = None
         if name and name != "sha256":
             self._other = _hasher(name, self._hexdigest)
-        self._stream = zip_check.Stream() if zipped and level == "crc" else None
+        self._stream = ZipStream() if zipped and level == "crc" else None
         digests = [self._sha256.update] if self._other is None else [self._sha256.update, self._other.update]
-        self.lanes: tuple[Digester, ...] = (Digester(*digests),)
+        self.digesters: tuple[Digester, ...] = (Digester(*digests),)
         if self._stream is not None:
-            self.lanes += (Digester(self._stream.update),)
+            self.digesters += (Digester(self._stream.update),)
 
     @property
     def position(self) -> int:
-        """How many bytes every lane has seen."""
-        return min([lane.position for lane in self.lanes])
+        """Bytes that every digester has processed."""
+        return min([digester.position for digester in self.digesters])
 
     def update(self, view: memoryview) -> None:
-        """Take in the next bytes; between calls all lanes are equally far."""
-        for lane in self.lanes:
-            lane.update(view)
+        """Process the next bytes with every digester."""
+        for digester in self.digesters:
+            digester.update(view)
 
     def catch_up(self, file: int, end: int) -> None:
-        """Read what is missing up to `end` from the file.
+        """Read the bytes up to `end` that are missing from the file.
 
         Raises:
-            EOFError: the file is shorter.
-            InterruptedError: `stopped` said so.
+            EOFError: The file is shorter.
+            InterruptedError: `stopped` returned true.
         """
         at = self.position
         if at >= end:
@@ -190,10 +194,10 @@ class Proof:
             at += count
 
     def finish(self, file: int) -> FileCheck:
-        """Judge the whole file; reads again only those entries of the zip that could not be followed.
+        """Return the result for the whole file; read again only entries of the zip that could not be followed.
 
         Raises:
-            InterruptedError: `stopped` said so.
+            InterruptedError: `stopped` returned true.
         """
         size = self.position
         problems: list[str] = []
@@ -202,37 +206,46 @@ class Proof:
         promised = self.size is not None and self.size == size
         if self.size is not None and not promised:
             problems.append(f"it has {size} bytes and should have {self.size}")
+        before = len(problems)
         proved = self._digests(sha256, problems, warnings)
+        differs = len(problems) > before
         level = ProofLevel.DIGEST if proved else ProofLevel.SIZE
         if self._zipped and not problems:
             level = self._judge_zip(file, level, promised, problems, warnings)
         elif not self._zipped and not proved and self.size is None:
-            problems.append("neither its length nor a digest was given, so nothing proves it")
-        return FileCheck(size=size, sha256=sha256, level=level, problems=tuple(problems), warnings=tuple(warnings))
+            problems.append("neither its length nor a checksum is known, so nothing proves it")
+        return FileCheck(
+            size=size,
+            sha256=sha256,
+            level=level,
+            problems=tuple(problems),
+            warnings=tuple(warnings),
+            checksum_differs=differs,
+        )
 
     def _digests(self, sha256: str, problems: list[str], warnings: list[str]) -> bool:
         proved = False
-        if self._demanded is not None:
-            if sha256 == self._demanded:
+        if self._locked_sha256 is not None:
+            if sha256 == self._locked_sha256:
                 proved = True
             else:
-                problems.append(f"its sha256 is {sha256}, the lock has {self._demanded}")
+                problems.append(f"its sha256 is {sha256}, the lock file has {self._locked_sha256}")
         name = algorithm(self._digest)
         if name is not None:
             found = self._other.hexdigest() if self._other else sha256
             if found == self._hexdigest:
                 proved = True
             else:
-                told = f"its {name} is {found}, the catalogue states {self._hexdigest}"
-                (problems if self._filehash == "enforce" else warnings).append(told)
+                message = f"its {name} is {found}, the catalogue states {self._hexdigest}"
+                (problems if self._filehash == "enforce" else warnings).append(message)
         return proved
 
     def _judge_zip(
         self, file: int, level: ProofLevel, promised: bool, problems: list[str], warnings: list[str]
     ) -> ProofLevel:
         if self.level == "size" and (promised or level is ProofLevel.DIGEST):
-            if os.pread(file, 4, 0) != zip_check.MAGIC:
-                problems.append("it is no zip")
+            if os.pread(file, 4, 0) != MAGIC:
+                problems.append("it is not a zip file")
             return level
         crc = self.level == "crc"
         wrong, unproved = zip_check.problem(
@@ -264,30 +277,30 @@ def check(
     sha256: str | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> FileCheck:
-    """Read a file once and say what its bytes prove.
+    """Read a file once and check it.
 
-    A file whose name ends in `.zip`, or that begins like a zip, has to be a whole zip.
+    A file whose name ends in `.zip`, or that begins like a zip, must be a whole zip.
 
     Args:
-        path: the file; a symbolic link in its last place is not followed.
-        root: the folder that `path` is relative to; no link below it is followed. The current one where None.
-        level: how much of the zip to prove.
-        size: the length it should have.
-        digest: the digest that the catalogue states.
-        filehash: what a difference from that digest means.
-        sha256: the digest that the lock or the index has.
-        stopped: asked now and then whether to end.
+        path: The file; if it is a symbolic link, it is not followed.
+        root: The folder that `path` is relative to, and below which no link is followed; the current folder if None.
+        level: How much of the zip to check.
+        size: The expected length.
+        digest: The catalogue's checksum.
+        filehash: What to do if the file's checksum differs from it.
+        sha256: The checksum of the lock file or the index.
+        stopped: Asked now and then whether to stop.
 
     Raises:
-        OSError: the file cannot be read. `InterruptedError`: `stopped` said so.
-        TransferError: a link is on the way below `root`.
+        OSError: The file cannot be read; `InterruptedError` if `stopped` returned true.
+        TransferError: A component of the path below `root` is a link.
     """
     if root is None:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     else:
         file = safe_tree.open_file(root, path, os.O_RDONLY)
     try:
-        zipped = path.lower().endswith(".zip") or os.pread(file, 4, 0) == zip_check.MAGIC
+        zipped = path.lower().endswith(".zip") or os.pread(file, 4, 0) == MAGIC
         proof = Proof(
             level=level, size=size, digest=digest, filehash=filehash, sha256=sha256, zipped=zipped, stopped=stopped
         )
@@ -298,27 +311,27 @@ def check(
 
 
 def zip_names(file: IO[bytes]) -> Iterator[str]:
-    """The names of a zip's entries.
+    """Yield the names of a zip's entries.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no whole zip.
+        OSError: The file cannot be read.
+        ValueError: It is not a whole zip.
     """
-    for name in zip_check.names(file.fileno(), os.fstat(file.fileno()).st_size):
+    for name in zip_records.names(file.fileno(), os.fstat(file.fileno()).st_size):
         yield name.decode("utf-8", "replace")
 
 
 def zip_problem(file: IO[bytes], level: Proving) -> str | None:
-    """Say what is wrong with a zip; None where nothing is, as far as `level` looks.
+    """Return what is wrong with a zip; None if nothing is, as far as `level` checks.
 
     Args:
-        file: a file object that has a descriptor.
-        level: `crc` proves every entry, `structure` the directory, `size` nothing but the first four bytes.
+        file: An open file with a descriptor.
+        level: `crc` checks every entry, `structure` the directory, `size` only the first four bytes.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: The file cannot be read.
     """
     descriptor = file.fileno()
     if level == "size":
-        return None if os.pread(descriptor, 4, 0) == zip_check.MAGIC else "it is no zip"
+        return None if os.pread(descriptor, 4, 0) == MAGIC else "it is not a zip file"
     return zip_check.problem(descriptor, os.fstat(descriptor).st_size, crc=level == "crc")[0]

@@ -1,6 +1,7 @@
-"""Footprints as RFC 7946 has them: wound to the right, split at the antimeridian, with their bounding boxes."""
+"""GeoJSON (RFC 7946): reading polygons, and writing footprints with their bounding boxes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import shapely
@@ -8,11 +9,16 @@ from shapely import MultiPolygon
 from shapely.geometry import mapping
 from shapely.geometry.polygon import orient
 
-from sedas_sync.geometry import Polygonal, footprints
-from sedas_sync.geometry.wkt import HALF_TURN
+from sedas_sync.geometry.footprint import footprints
+from sedas_sync.geometry.polygons import HALF_TURN, Polygonal, Position, Rings
+from sedas_sync.geometry.wkt import some_polygons
+
+_MAX_DEPTH = 32
+"""Maximum nesting of collections."""
+_OTHER_TYPES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
 
 Box = tuple[float, float, float, float]
-"""West, south, east, north, degrees; west is greater than east where it crosses the antimeridian."""
+"""West, south, east, north in degrees; if west is greater than east, it crosses the antimeridian."""
 
 
 class Outline(NamedTuple):
@@ -22,21 +28,78 @@ class Outline(NamedTuple):
     bbox: Box
 
 
+# ------------------------------------------------------------------------------------------------- reading
+
+
+def read_geojson(value: Mapping[str, Any]) -> list[Rings]:
+    """Read all polygons of a GeoJSON object of any type, in collections too. Positions are not checked.
+
+    Raises:
+        ValueError: The object is not GeoJSON, is empty, or contains no polygon.
+    """
+    others: list[str] = []
+    return some_polygons(_polygons(value, others, 0), others)
+
+
+def _polygons(value: Any, others: list[str], depth: int) -> list[Rings]:
+    if depth > _MAX_DEPTH:
+        raise ValueError("collections are nested too deeply")
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if not isinstance(kind, str):
+        raise ValueError("it is not GeoJSON: an object with a type is missing")  # noqa: TRY004 - a wrong type in a file is not a programming error
+    if kind == "Feature":
+        geometry = value.get("geometry")
+        return [] if geometry is None else _polygons(geometry, others, depth + 1)
+    if kind in {"FeatureCollection", "GeometryCollection"}:
+        members = value.get("features" if kind == "FeatureCollection" else "geometries")
+        parts = (_polygons(member, others, depth + 1) for member in _items(members, kind))
+        return list(chain.from_iterable(parts))
+    if kind == "Polygon":
+        return [_rings(value.get("coordinates"))]
+    if kind == "MultiPolygon":
+        return [_rings(rings) for rings in _items(value.get("coordinates"), kind)]
+    if kind not in _OTHER_TYPES:
+        raise ValueError(f"it is not GeoJSON: {kind[:20]!r} is not a type of geometry")
+    others.append(kind)
+    return []
+
+
+def _rings(rings: Any) -> Rings:
+    return [[_position(p) for p in _items(ring, "Polygon")] for ring in _items(rings, "Polygon")]
+
+
+def _position(position: Any) -> Position:
+    numbers = _items(position, "position")
+    if len(numbers) < 2 or any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers[:2]):  # noqa: PLR2004 - longitude and latitude
+        raise ValueError("it is not GeoJSON: a position is not two numbers")
+    try:
+        return float(numbers[0]), float(numbers[1])
+    except OverflowError:
+        raise ValueError("a coordinate is not a finite number") from None
+
+
+def _items(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"it is not GeoJSON: a {what} has no list of its parts")  # noqa: TRY004 - a wrong type in a file is not a programming error
+    return list(value)
+
+
+# ------------------------------------------------------------------------------------------------- writing
+
+
 def outlines(texts: Sequence[str | None]) -> list[Outline | None]:
-    """Read footprints given as WKT.
+    """Convert footprints from WKT: split at the antimeridian, outer rings counter-clockwise.
 
     Returns:
-        One for each text, in order; None for what is missing or makes no sense.
+        One outline for each text, in order; None if the text is missing or cannot be read.
     """
-    # WKT is ASCII; some of what is not cannot even be handed to the library that reads it.
-    readable = [text if text is not None and text.isascii() and "\0" not in text else None for text in texts]
-    return [None if shape is None else _outline(shape) for shape in footprints(readable)]
+    return [None if shape is None else Outline(mapping(_oriented(shape)), box_of(shape)) for shape in footprints(texts)]
 
 
 def bounding_box(boxes: Iterable[Box]) -> Box | None:
-    """Find the box around boxes (RFC 7946, section 5.2); None around nothing.
+    """Return the box around boxes (RFC 7946, section 5.2), or None if there are none.
 
-    It crosses the antimeridian only where something in it does; it is the whole way round where no meridian is free.
+    It crosses the antimeridian only if one of the boxes does. It spans all longitudes if no meridian is free.
     """
     spans: list[tuple[float, float]] = []
     souths, norths = [], []
@@ -58,7 +121,7 @@ def bounding_box(boxes: Iterable[Box]) -> Box | None:
 
 
 def box_of(shape: Polygonal) -> Box:
-    """The bounding box of a geometry within ±180/±90 that is not empty."""
+    """Return the bounding box of a geometry within ±180/±90 that is not empty."""
     parts = shape.geoms if isinstance(shape, MultiPolygon) else (shape,)
     box = bounding_box(part.bounds for part in parts)
     if box is None:
@@ -66,12 +129,8 @@ def box_of(shape: Polygonal) -> Box:
     return box
 
 
-def _outline(shape: Polygonal) -> Outline:
-    return Outline(mapping(_wound(shape)), box_of(shape))
-
-
-def _wound(shape: Polygonal) -> Polygonal:
-    """The outer rings counter-clockwise, the inner ones clockwise."""
+def _oriented(shape: Polygonal) -> Polygonal:
+    """Return a polygon with outer rings counter-clockwise and inner rings clockwise."""
     if isinstance(shape, MultiPolygon):
         return MultiPolygon([orient(part) for part in shape.geoms])
     if shape.interiors:

@@ -1,8 +1,7 @@
-"""Polygons to search with: few, plain, and never smaller than the AOI they stand for.
+"""The polygons that a catalogue is searched with: few, simple, and together never smaller than the AOI.
 
-A catalogue is asked with simple polygons of bounded length, since long ones are refused by servers and
-several parts are not understood by some; what it answers beyond the AOI is sorted out afterwards with the
-exact geometry.
+Servers reject long polygons, and some do not understand polygons of several parts. Scenes that a catalogue returns
+beyond the AOI are removed afterwards with the exact geometry.
 """
 
 from collections.abc import Iterator
@@ -16,21 +15,21 @@ from shapely import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 MAX_QUERIES = 16
-"""Most polygons that one AOI is searched with; nearest parts are merged to stay below it."""
+"""Maximum number of polygons for one AOI; the nearest parts are merged."""
 MAX_VERTICES = 50
-"""Most vertices of a polygon that is searched with."""
+"""Maximum vertices of a polygon."""
 DECIMALS = 6
-"""Decimals of a degree in a polygon that is searched with: 0.1 m."""
+"""Decimals of a degree in a polygon: 0.1 m."""
 
 _WORLD = box(-180, -90, 180, 90)
 _CHEAP = 0.25
-"""Parts are merged where that adds less than this share to their area."""
+"""Parts are merged if that adds less than this share to their area."""
 _CELLS = 8
-"""Very many parts are first gathered into this number squared of neighbourhoods."""
+"""Very many parts are first grouped into this number squared of neighbourhoods."""
 _BUFFERED = 500
-"""Most vertices of an outline that is grown: the time this takes is far from linear."""
+"""Maximum vertices of an outline that is buffered, because the time for that grows faster than linearly."""
 _ROOM = 4
-"""Vertices kept free for rounding outwards, which may cut an acute corner in two."""
+"""Vertices kept free for rounding outwards, which may split an acute corner in two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +39,15 @@ class QueryPolygon:
     wkt: str
     """A single closed POLYGON without holes within ±180/±90, with at most six decimals."""
     exact: bool
-    """Whether it is the whole AOI and no more, so that the catalogue's own coverage figure is true."""
+    """Whether it is exactly the AOI, so that the coverage that the catalogue states is right."""
 
 
 def query_polygons(geometry: Polygon | MultiPolygon) -> tuple[QueryPolygon, ...]:
     """Cover an AOI with at most `MAX_QUERIES` polygons of at most `MAX_VERTICES` vertices.
 
-    A plain polygon with few vertices and at most six decimals passes through as it is. Everything else is
-    grown: holes are filled, long outlines simplified, coordinates rounded, always outwards; parts that
-    lie close together are merged. `geometry` must lie within ±180/±90, as `sedas_sync.geometry` makes it.
+    A polygon without holes, with few vertices and at most six decimals is not changed. Everything else is enlarged:
+    holes are filled, long outlines simplified, coordinates rounded, always outwards, and near parts are merged.
+    `geometry` must be within ±180/±90.
     """
     parts = _parts(geometry)
     shells = _merged([Polygon(part.exterior) for part in parts])
@@ -64,17 +63,17 @@ def _parts(geometry: Polygon | MultiPolygon) -> list[Polygon]:
 def _merged(shells: list[Polygon]) -> list[Polygon]:
     if len(shells) > _CELLS**2:
         shells = [_hull(group) for group in _neighbourhoods(shells)]
-    there = dict(enumerate(shells))
-    costs = {(i, j): _cost(there[i], there[j]) for i, j in combinations(there, 2)}
+    left = dict(enumerate(shells))
+    costs = {(i, j): _cost(left[i], left[j]) for i, j in combinations(left, 2)}
     while costs:
         (i, j), cost = min(costs.items(), key=lambda item: item[1])
-        if cost > _CHEAP and len(there) <= MAX_QUERIES:
+        if cost > _CHEAP and len(left) <= MAX_QUERIES:
             break
-        merged, name = _united(there.pop(i), there.pop(j)), max(i, j, *there, 0) + 1
+        merged, name = _united(left.pop(i), left.pop(j)), max(i, j, *left, 0) + 1
         costs = {pair: cost for pair, cost in costs.items() if not {i, j} & {*pair}}
-        costs |= {(other, name): _cost(shell, merged) for other, shell in there.items()}
-        there[name] = merged
-    return list(there.values())
+        costs |= {(other, name): _cost(shell, merged) for other, shell in left.items()}
+        left[name] = merged
+    return list(left.values())
 
 
 def _neighbourhoods(shells: list[Polygon]) -> Iterator[list[Polygon]]:
@@ -89,11 +88,11 @@ def _chunks(items: list[Polygon], number: int) -> Iterator[list[Polygon]]:
 
 
 def _cost(a: Polygon, b: Polygon) -> float:
-    """What merging adds, as a share of what is there (in degrees: a matter of taste, not of truth)."""
+    """Return the area that merging adds, as a share of both areas (in square degrees, which is good enough)."""
     if a.covers(b) or b.covers(a):
         return 0.0
-    there: float = shapely.union(a, b).area if a.intersects(b) else a.area + b.area
-    return float(_hull([a, b]).area) / there - 1
+    area: float = shapely.union(a, b).area if a.intersects(b) else a.area + b.area
+    return float(_hull([a, b]).area) / area - 1
 
 
 def _united(a: Polygon, b: Polygon) -> Polygon:
@@ -107,7 +106,7 @@ def _hull(shells: list[Polygon]) -> Polygon:
 
 
 def _outline(shell: Polygon) -> Polygon:
-    """The shell itself, or the smallest polygon found that covers it and may be searched with."""
+    """Return the shell itself, or else the smallest polygon that covers it and fits the limits."""
     if _vertices(shell) <= MAX_VERTICES and _is_on_grid(shell):
         return shell
     for candidate in _candidates(shell):
@@ -138,7 +137,7 @@ def _candidates(shell: Polygon) -> Iterator[Polygon]:
 
 
 def _simplified(shell: Polygon) -> Iterator[Polygon]:
-    """Grow an outline by more than simplifying may take off again, in growing steps until it is short."""
+    """Buffer an outline by more than simplifying can remove again, in growing steps until it is short."""
     west, south, east, north = shell.bounds
     extent = max(east - west, north - south)
     for step in range(8):
@@ -154,13 +153,13 @@ def _simplified(shell: Polygon) -> Iterator[Polygon]:
 
 
 def _in_world(polygon: BaseGeometry) -> Polygon | None:
-    """The part within ±180/±90, without holes; None where that is not one valid polygon."""
+    """Return the part within ±180/±90, without holes; None if that is not one valid polygon."""
     inside = shapely.intersection(polygon, _WORLD) if polygon.is_valid else None
     return Polygon(inside.exterior) if isinstance(inside, Polygon) and inside.area > 0 else None
 
 
 def _rounded_outwards(polygon: Polygon, target: Polygon) -> Polygon | None:
-    """Put a polygon on the grid of six decimals so that it covers the target; None where that fails."""
+    """Round a polygon to six decimals so that it covers the target; None if that fails."""
     for margin in (0.0, 2e-6, 1e-5, 1e-4):
         grown = _in_world(polygon.buffer(margin, join_style="mitre", mitre_limit=2)) if margin else polygon
         if grown is None:

@@ -1,4 +1,4 @@
-"""Dates of a manifest: fixed ones, and those that mean something else every day."""
+"""Dates in a manifest: fixed ones, and those that are relative to the current time."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,7 +9,7 @@ from msgspec import Struct
 DATES = (
     "a date (2019-04-30), a date-time (2019-04-30T10:00:00Z), 'today', 'now', or how long ago ('-30d', '-12h', '-2w')"
 )
-"""What `DateSpec.parse` takes, in words."""
+"""What `DateSpec.parse` accepts, in words."""
 
 _AGO = re.compile(r"-\s*(\d{1,7})\s*([hdw])", re.IGNORECASE)
 _HOURS = {"h": 1, "d": 24, "w": 168}
@@ -20,24 +20,23 @@ _LAST = time(23, 59, 59)
 class DateSpec(Struct, frozen=True):
     """A date as the start or the end of an interval; UTC.
 
-    A whole day as a start is its first second, as an end its last: catalogues count sensing times in
-    whole seconds. An end that is written in whole seconds takes in all of that second, so that a
-    catalogue which states fractions gives the same scenes as one which cuts them off.
+    A whole day means its first second as a start, and its last second as an end. An end in whole seconds includes all
+    of that second, so that a catalogue with fractions of seconds returns the same scenes as one without.
     """
 
     kind: Literal["fixed", "today", "ago"]
     role: Literal["start", "end"]
-    instant: datetime | None = None
-    """Of a fixed date."""
+    fixed: datetime | None = None
+    """None for a relative date."""
     ago: timedelta = timedelta()
-    """How long before now; nothing for "now"."""
+    """How long before now; zero for "now"."""
 
     @classmethod
     def parse(cls, value: object, role: Literal["start", "end"]) -> "DateSpec":
         """Read a TOML date or date-time, an ISO text of one, or a relative date; a local date-time is UTC.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: The value is none of these.
         """
         if isinstance(value, str):
             text = value.strip()
@@ -59,41 +58,41 @@ class DateSpec(Struct, frozen=True):
 
     @property
     def relative(self) -> bool:
-        """Whether it means something else every day."""
-        return self.instant is None
+        """Whether it depends on the current time."""
+        return self.fixed is None
 
     @property
     def text(self) -> str:
-        """The date in its shortest form: equal for dates of one role exactly if they mean the same."""
+        """The date in its shortest form. Dates of one role are equal if and only if their texts are."""
         if self.kind == "today":
             return "today"
-        if self.instant is None:
+        if self.fixed is None:
             hours = self.ago // timedelta(hours=1)
             return "now" if not hours else f"-{hours}h" if hours % 24 else f"-{hours // 24}d"
-        if self.instant.timetz().replace(tzinfo=None) == (time() if self.role == "start" else _LAST):
-            return self.instant.date().isoformat()
-        return self.instant.replace(tzinfo=None).isoformat() + "Z"
+        if self.fixed.timetz().replace(tzinfo=None) == (time() if self.role == "start" else _LAST):
+            return self.fixed.date().isoformat()
+        return self.fixed.replace(tzinfo=None).isoformat() + "Z"
 
     def resolve(self, now: datetime) -> datetime:
-        """The first instant of a start, or the last instant of an end, that belongs to the interval."""
-        if self.instant is None and self.kind == "ago":
+        """Return the first time of the interval for a start, and the last time for an end."""
+        if self.fixed is None and self.kind == "ago":
             return now.astimezone(UTC) - self.ago
         clock = time() if self.role == "start" else _LAST
-        instant = self.instant or datetime.combine(now.astimezone(UTC).date(), clock, UTC)
-        if self.role == "end" and instant.microsecond == 0:
-            return instant.replace(microsecond=999_999)
-        return instant
+        time_utc = self.fixed or datetime.combine(now.astimezone(UTC).date(), clock, UTC)
+        if self.role == "end" and time_utc.microsecond == 0:
+            return time_utc.replace(microsecond=999_999)
+        return time_utc
 
 
 def is_backwards(start: DateSpec, end: DateSpec, now: datetime | None) -> bool:
-    """Say whether an interval ends before it starts; without `now`, only where that is so at any time."""
+    """Return whether an interval ends before it starts; without `now`, whether it does so at any time."""
     if now is not None:
         return end.resolve(now) < start.resolve(now)
     if start.kind == end.kind == "ago":
         return end.ago > start.ago
-    if start.instant is None or end.instant is None:
+    if start.fixed is None or end.fixed is None:
         return False
-    return end.resolve(start.instant) < start.instant
+    return end.resolve(start.fixed) < start.fixed
 
 
 def _from_text(text: str) -> date | datetime:
@@ -103,10 +102,10 @@ def _from_text(text: str) -> date | datetime:
         raise ValueError(f"must be {DATES}") from None
 
 
-def _in_utc(instant: datetime) -> datetime:
-    if instant.tzinfo is None:
-        return instant.replace(tzinfo=UTC)
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
     try:
-        return instant.astimezone(UTC)
+        return value.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"must be {DATES}") from None

@@ -1,180 +1,312 @@
-"""Readers of single values of a manifest.
+"""Types of the values in a manifest.
 
-Each takes a value as TOML gives it and returns it in the form the program uses, or raises a ValueError that
-says what is allowed ("must be …"); never a TypeError, since a wrong type is a mistake in a file here. TOML
-has true types, so nothing is converted between them: a text is no number, and neither is true.
+Each type is an `Annotated` for a field of a table model (`tables`). pydantic checks numbers and lists. A type with a
+syntax of its own, such as a date or a size, has a `Reader`: a function, the allowed values in words, and their JSON
+Schema, side by side. The words are used in error messages ("must be …") and in the reference.
+
+TOML has true types, so nothing is converted between them: a text is not a number, and `true` is not 1.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Annotated, Any, get_args
 
-from sedas_sync.model.path_template import Layout
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
 
-_CHANNELS = ("HH", "HV", "VH", "VV")
-_TILE = re.compile(r"T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])", re.IGNORECASE)
-_PRODUCT = re.compile(r"[^\s/\\*?\x00-\x1f\x7f]+")
-_ENDINGS = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
+from sedas_sync.manifest import hosts, units
+from sedas_sync.manifest.dates import DATES, DateSpec
+from sedas_sync.model.path_template import FIELDS, Layout
+
+Schema = dict[str, Any]
+"""A JSON Schema."""
 
 
-def text(value: Any) -> str:
-    """A text that says something, on one line."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Annotation for a type that pydantic does not know."""
+
+    read: Callable[[Any], Any]
+    """Returns the program's form of a TOML value. Raises a ValueError; its text, if any, replaces "must be …"."""
+    allowed: str
+    """The allowed values in words; completes "must be …"."""
+    schema: Mapping[str, Any] = field(hash=False)
+    """The allowed values as JSON Schema."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
+        return {"title": self.allowed, **self.schema}
+
+
+class AnyCase:
+    """Annotation for a Literal whose words are accepted in any letter case."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        words = {word.lower(): word for word in get_args(source)}
+
+        def spelled(value: Any) -> Any:
+            return words.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+        return core_schema.no_info_before_validator_function(spelled, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
+        words = [word.lower() for word in handler(schema)["enum"]]
+        pattern = _text(rf"^\s*(?:{any_case(words)})\s*$")
+        return {"title": f"one of {', '.join(words)}", **_any_of({"enum": words}, pattern)}
+
+
+def any_case(words: Collection[str]) -> str:
+    """Return a pattern for JSON Schema that matches each of the words in any letter case."""
+
+    def either(letter: str) -> str:
+        return f"[{letter.upper()}{letter.lower()}]" if letter.isalpha() else letter
+
+    return "|".join("".join(map(either, word)) for word in words)
+
+
+def _text(pattern: str) -> Schema:
+    return {"type": "string", "pattern": pattern}
+
+
+def _list_of(items: Schema, **bounds: int) -> Schema:
+    return {"type": "array", "items": items, **bounds}
+
+
+def _any_of(*schemas: Schema) -> Schema:
+    return {"anyOf": list(schemas)}
+
+
+# ------------------------------------------------------------------------------------------------ numbers
+
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, title="a percentage, a number from 0 to 100")]
+# Range errors are left to the geometry, which can tell whether latitude and longitude are swapped.
+Degrees = Annotated[
+    float, Field(allow_inf_nan=False), WithJsonSchema({"type": "number", "minimum": -180, "maximum": 180})
+]
+BoundingBox = Annotated[
+    tuple[Degrees, ...],
+    Field(min_length=4, max_length=4, strict=False, title="a list of 4 numbers: west, south, east, north"),
+]
+Position = Annotated[
+    tuple[Degrees, ...],
+    Field(min_length=2, max_length=2, strict=False, title="a list of 2 numbers: longitude, latitude"),
+]
+
+
+# -------------------------------------------------------------------------------------------------- texts
+
+
+def _line(value: Any) -> str:
     if isinstance(value, str) and value.strip() and value.isprintable():
         return value.strip()
-    raise ValueError("must be a text that is not empty, on one line")
+    raise ValueError
 
 
-def document(value: Any) -> str:
-    """A text that says something, on as many lines as it likes."""
+def _document(value: Any) -> str:
     if isinstance(value, str) and value.strip():
         return value
-    raise ValueError("must be a text that is not empty")
+    raise ValueError
 
 
-def number(value: Any) -> float:
-    """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-        raise ValueError("must be a number")
-    return float(value)
-
-
-def above_zero(value: Any) -> float:
-    """A finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value) or value <= 0:
-        raise ValueError("must be a number above 0")
-    return float(value)
-
-
-def percent(value: Any) -> float:
-    """A percentage."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:  # noqa: PLR2004 - a percentage
-        raise ValueError("must be a percentage, a number from 0 to 100")
-    return float(value)
-
-
-def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
-    """A reader of whole numbers between two bounds, both included."""
-    bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
-
-    def read(value: Any) -> int:
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        if not fits or (most is not None and value > most):
-            raise ValueError(f"must be a whole number {bounds}")
-        return int(value)
-
-    return read
-
-
-def choice(*allowed: str) -> Callable[[Any], str]:
-    """A reader of one of several words, in any letter case."""
-
-    def read(value: Any) -> str:
-        if isinstance(value, str) and value.strip().lower() in allowed:
-            return value.strip().lower()
-        raise ValueError(f"must be one of {', '.join(allowed)}")
-
-    return read
-
-
-def numbers(count: int, what: str) -> Callable[[Any], tuple[float, ...]]:
-    """A reader of a list of so many finite numbers."""
-
-    def read(value: Any) -> tuple[float, ...]:
-        if not isinstance(value, list) or len(value) != count:
-            raise ValueError(f"must be a list of {count} numbers: {what}")
-        try:
-            return tuple(number(item) for item in value)
-        except ValueError:
-            raise ValueError(f"must be a list of {count} numbers: {what}") from None
-
-    return read
-
-
-def texts(value: Any) -> tuple[str, ...]:
-    """A list of texts, each of which says something."""
+def _lines(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise ValueError("must be a list of texts")  # noqa: TRY004 - see the module's docstring
+        raise ValueError  # noqa: TRY004 - a wrong type in a file is not a programming error
+    return tuple(map(_line, value))
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = _lines(value) if isinstance(value, list) else (_line(value),)
+    if not names:
+        raise ValueError
+    return tuple(dict.fromkeys(names))
+
+
+_LINE = _text(r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
+
+Line = Annotated[str, Reader(_line, "a text on one line, not empty", _LINE)]
+Lines = Annotated[tuple[str, ...], Reader(_lines, "a list of texts, none of them empty", _list_of(_LINE))]
+Names = Annotated[
+    tuple[str, ...],
+    Reader(
+        _names,
+        "a name, or a list of at least one name, none of them empty",
+        _any_of(_LINE, _list_of(_LINE, minItems=1)),
+    ),
+]
+"""Names without duplicates."""
+_WKT = _text(rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION'])})")
+_ENDINGS = any_case(["geojson", "json", "wkt", "gpkg", "shp", "zip"])
+Wkt = Annotated[str, Reader(_document, "a text, not empty", _WKT)]
+AoiFile = Annotated[
+    str, Reader(_line, "a text on one line, not empty", _text(rf"^[^\x00-\x1f\x7f]*\.(?:{_ENDINGS})\s*$"))
+]
+
+
+def _layout(value: Any) -> Layout:
+    text = _line(value)
     try:
-        return tuple(text(item) for item in value)
-    except ValueError:
-        raise ValueError("must be a list of texts, none of them empty") from None
+        return Layout.parse(text)
+    except ValueError as error:
+        raise ValueError(f"this layout cannot be used: {error}") from None
 
 
-def names(value: Any) -> tuple[str, ...]:
-    """A name or a list of at least one, without repetition."""
-    found = texts(value) if isinstance(value, list) else (text(value),)
-    if not found:
-        raise ValueError("must be a name or a list of at least one name")
-    return tuple(dict.fromkeys(found))
+_PLAIN_FIELDS = "|".join(name for name in FIELDS if name not in ("start", "stop"))
+_LAYOUT_PART = rf"[^{{}}\\]|\{{\{{|\}}\}}|\{{(?:{_PLAIN_FIELDS})\}}|\{{(?:start|stop)(?::[^{{}}\\]+)?\}}"
+PathLayout = Annotated[
+    Layout,
+    Reader(_layout, "a template such as '{start:%Y}/{id}'", _text(rf"^(?!\s*/)(?=.*\{{id\}})(?:{_LAYOUT_PART})+$")),
+]
 
 
-def products(value: Any) -> tuple[str, ...]:
-    """A list of at least one product id, without repetition; `.SAFE` and `.zip` at the end are cut off."""
-    found = [_ENDINGS.sub("", item) for item in texts(value)]
-    if not found or not all(_PRODUCT.fullmatch(item) for item in found):
-        raise ValueError("must be a list of at least one full product id (wildcards belong in exclude)")
-    return tuple(dict.fromkeys(found))
+# ------------------------------------------------------------------------------------- archives and hosts
 
 
-def orbit_direction(value: Any) -> str:
-    """ASCENDING or DESCENDING."""
-    return choice("ascending", "descending")(value).upper()
+def _address(value: Any) -> str:
+    return hosts.url(_line(value))
 
 
-def polarisation(value: Any) -> tuple[str, ...]:
-    """Channels such as `VV+VH`, also with `/`, `,` or spaces between them, in the order given."""
-    found = re.split(r"[\s+/,&]+", value.strip().upper()) if isinstance(value, str) else []
-    if not found or not set(found) <= set(_CHANNELS):
-        raise ValueError(f"must be channels such as 'VV' or 'VV+VH', out of {', '.join(_CHANNELS)}")
-    return tuple(dict.fromkeys(found))
+def _trusted_hosts(value: Any) -> tuple[str, ...]:
+    return tuple(map(hosts.trusted_host, _lines(value)))
 
 
-def tiles(value: Any) -> tuple[str, ...]:
-    """A Sentinel-2 tile of the military grid (MGRS) or a list of them: `30UXC`, also `T30UXC`."""
-    found = [_TILE.fullmatch(item.strip()) if isinstance(item, str) else None for item in _listed(value)]
+_LOOPBACK = r"(?:localhost|127(?:\.\d+){3}|\[::1\])"
+_URL = _text(rf"^\s*(?:https://[^\s\\@?#]+|http://{_LOOPBACK}(?::\d+)?(?:/[^\s\\@?#]*)?)\s*$")
+Address = Annotated[str, Reader(_address, "an https address, or an http address of this machine", _URL)]
+TrustedHosts = Annotated[tuple[str, ...], Reader(_trusted_hosts, "a list of host names", _list_of(_LINE))]
+"""Exact names or `*.example.org`, in lower case."""
+
+
+# ----------------------------------------------------------------------------- times, sizes and durations
+
+_DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?"
+_DATES = _any_of(
+    {"enum": ["today", "now"]},
+    _text(rf"^\s*(?:{any_case(['today', 'now'])})\s*$"),
+    _text(r"^\s*-\s*\d{1,7}\s*[hdwHDW]\s*$"),
+    _text(rf"^\s*{_DATE}(?:[Tt ]{_TIME})?\s*$"),
+)
+_SIZE = _any_of({"type": "integer", "minimum": 0}, _text(r"^\s*\d+(?:\.\d+)?\s*(?:(?:[kKMGT]i?)?B(?:/s)?)?\s*$"))
+_DURATION = _any_of({"type": "number", "minimum": 0}, _text(r"^\s*(?:\d+(?:\.\d+)?[dhms])+\s*$"))
+
+Start = Annotated[DateSpec, Reader(lambda value: DateSpec.parse(value, "start"), DATES, _DATES)]
+End = Annotated[DateSpec, Reader(lambda value: DateSpec.parse(value, "end"), DATES, _DATES)]
+Size = Annotated[int, Reader(units.size, units.SIZES, _SIZE)]
+"""Bytes."""
+Duration = Annotated[float, Reader(units.duration, units.DURATIONS, _DURATION)]
+"""Seconds."""
+
+
+def _segments(value: Any) -> int | None:
+    if value == "auto":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 16:  # noqa: PLR2004 - as in its schema
+        return value
+    raise ValueError
+
+
+Segments = Annotated[
+    int | None,
+    Reader(
+        _segments,
+        '"auto" or a whole number from 1 to 16',
+        _any_of({"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": 16}),
+    ),
+]
+"""None is "auto"."""
+
+
+# --------------------------------------------------------------------------------------- rules of datasets
+
+_CHANNELS = ("HH", "HV", "VH", "VV")
+_CHANNEL = f"(?:{any_case(_CHANNELS)})"
+_TILE = re.compile(r"T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])", re.IGNORECASE)
+_TILE_TEXT = _text(
+    r"^\s*[Tt]?(?:0?[1-9]|[1-5][0-9]|60)[C-HJ-NP-Xc-hj-np-x][A-HJ-NP-Za-hj-np-z][A-HJ-NP-Va-hj-np-v]\s*$"
+)
+_SCENE_ID = re.compile(r"[^\s/\\*?\x00-\x1f\x7f]+")
+_PRODUCT_ENDINGS = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
+
+
+def _channels(value: Any) -> tuple[str, ...]:
+    channels = re.split(r"[\s+/,&]+", value.strip().upper()) if isinstance(value, str) else []
+    if not channels or not set(channels) <= set(_CHANNELS):
+        raise ValueError
+    return tuple(dict.fromkeys(channels))
+
+
+def _tiles(value: Any) -> tuple[str, ...]:
+    tiles = value if isinstance(value, list) else [value]
+    found = [_TILE.fullmatch(tile.strip()) if isinstance(tile, str) else None for tile in tiles]
     matches = [match for match in found if match]
     if not matches or len(matches) < len(found):
-        raise ValueError("must be an MGRS tile such as '30UXC' (zone, band, square), or a list of them")
+        raise ValueError
     return tuple(dict.fromkeys(f"{int(match[1]):02d}{match[2].upper()}" for match in matches))
 
 
-def segments(value: Any) -> int | None:
-    """Connections a scene may be split over; None is "auto"."""
-    if value == "auto":
-        return None
-    try:
-        return whole(1, 16)(value)
-    except ValueError:
-        raise ValueError('must be "auto" or a whole number from 1 to 16') from None
+def _scene_ids(value: Any) -> tuple[str, ...]:
+    ids = [_PRODUCT_ENDINGS.sub("", item) for item in _lines(value)]
+    if not ids or not all(map(_SCENE_ID.fullmatch, ids)):
+        raise ValueError
+    return tuple(dict.fromkeys(ids))
 
 
-def filters(value: Any) -> Mapping[str, Any]:
-    """A table of the archive's own filters: texts, finite numbers, true, false, and lists and tables of them."""
+Polarisation = Annotated[
+    tuple[str, ...],
+    Reader(
+        _channels,
+        f"channels such as 'VV' or 'VV+VH', out of {', '.join(_CHANNELS)}",
+        _text(rf"^\s*{_CHANNEL}(?:[\s+/,&]+{_CHANNEL})*\s*$"),
+    ),
+]
+"""Channels in the order of the manifest, without duplicates. `+`, `/`, `,`, `&` and spaces separate them."""
+Tiles = Annotated[
+    tuple[str, ...],
+    Reader(
+        _tiles,
+        "an MGRS tile such as '30UXC' (zone, band, square), or a list of them",
+        _any_of(_TILE_TEXT, _list_of(_TILE_TEXT, minItems=1)),
+    ),
+]
+"""MGRS tiles without a leading T and with two digits, without duplicates."""
+SceneIds = Annotated[
+    tuple[str, ...],
+    Reader(
+        _scene_ids,
+        "a list of at least one full scene id (wildcards belong in exclude)",
+        _list_of(_text(r"^\s*[^\s/\\*?]+\s*$"), minItems=1),
+    ),
+]
+"""Scene ids without duplicates and without `.SAFE` or `.zip` at the end."""
+
+
+def _filters(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("must be a table such as { maxCloudPercent = 50 }")  # noqa: TRY004 - as above
+        raise ValueError  # noqa: TRY004 - a wrong type in a file is not a programming error
     for name, item in value.items():
-        if not _is_plain_tree(item):
-            raise ValueError(f"must hold texts, numbers, true or false, but its {name!r} does not")
-        if name.endswith("Percent"):
-            try:
-                percent(item)
-            except ValueError as error:
-                raise ValueError(f"its {name} {error}") from None
-    return cast(Mapping[str, Any], _frozen(value))
+        if not _is_plain(item):
+            raise ValueError(f"must contain texts, numbers, true or false, but its {name!r} does not")
+        is_number = isinstance(item, int | float) and not isinstance(item, bool)
+        if name.endswith("Percent") and not (is_number and 0 <= item <= 100):  # noqa: PLR2004 - a percentage
+            raise ValueError(f"its {name} must be a percentage, a number from 0 to 100")
+    return MappingProxyType({name: _frozen(item) for name, item in value.items()})
 
 
-def layout(value: Any) -> Layout:
-    """A template of paths below the mirror."""
-    try:
-        return Layout.parse(text(value))
-    except ValueError as error:
-        raise ValueError(f"this layout cannot be: {error}") from None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _is_plain(value: Any) -> bool:
+    """Whether a value consists of texts, finite numbers, booleans, and lists and tables of them."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return isfinite(value)
+    return isinstance(value, str | int)
 
 
 def _frozen(value: Any) -> Any:
@@ -183,18 +315,16 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _is_plain_tree(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain_tree, value.values()))
-    return all(map(_is_plain_tree, value)) if isinstance(value, list) else _is_plain(value)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | bool) or (isinstance(value, int | float) and _is_finite(value))
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return isfinite(value)
-    except OverflowError:
-        return False
+Filters = Annotated[
+    Mapping[str, Any],
+    Reader(
+        _filters,
+        "a table such as { maxCloudPercent = 50 }",
+        {
+            "type": "object",
+            "patternProperties": {"Percent$": {"type": "number", "minimum": 0, "maximum": 100}},
+            "additionalProperties": {"type": ["string", "number", "boolean", "array", "object"]},
+        },
+    ),
+]
+"""Read-only; lists become tuples."""

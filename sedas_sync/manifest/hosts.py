@@ -1,9 +1,10 @@
-"""Addresses of archives and names of hosts in a manifest: what may be trusted with credentials."""
+"""Addresses of archives and host names in a manifest: which of them may receive credentials."""
 
 import re
-from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
+
+from sedas_sync.model.hosts import is_loopback
 
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
@@ -13,35 +14,34 @@ CREDENTIALS = (
     "credentials come from SEDAS_USERNAME and SEDAS_PASSWORD, from netrc, or from the system keyring, "
     "never from a manifest"
 )
-"""Where credentials belong, in words."""
+"""Where credentials come from, in words."""
 
 
 def url(text: str) -> str:
     """Check an archive's address: https, or http to a loopback address.
 
     Raises:
-        ValueError: it is no address, holds credentials, or would send them in the clear. The message does
-        not repeat
-            the address where it may hold a secret.
+        ValueError: The text is not an address, contains credentials, or would send them unencrypted. The message
+            does not repeat an address that may contain a secret.
     """
     parts = _split(text)
     if "@" in parts.netloc:
-        raise ValueError(f"must not hold a user name or password (its value is not shown); {CREDENTIALS}")
+        raise ValueError(f"must not contain a user name or password (its value is not shown); {CREDENTIALS}")
     if parts.query or parts.fragment:
         raise ValueError("must be the address of the API alone, without '?' or '#' (its value is not shown)")
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not (_NAME.fullmatch(host) or _is_address(host)):
         raise ValueError("must be an address such as 'https://example.org/api/'")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(f"is plain http to {host}; only https is safe there (http is for loopback addresses)")
+        raise ValueError(f"must use https: http is only allowed for loopback addresses, and {host} is not one")
     return text
 
 
 def trusted_host(text: str) -> str:
-    """Check one entry of `trusted_hosts`, and give it in lower case.
+    """Check one entry of `trusted_hosts`, and return it in lower case.
 
     Raises:
-        ValueError: it is neither an exact host name nor `*.example.org`, or anybody can have a host below it.
+        ValueError: The entry is neither a host name nor `*.example.org`, or anybody can get a host below it.
     """
     if _WILDCARD.fullmatch(text):
         _check_one_owner(text[2:].lower())
@@ -51,35 +51,15 @@ def trusted_host(text: str) -> str:
 
 
 def _check_one_owner(name: str) -> None:
-    """Refuse a public suffix: the hosts below `co.uk` or `github.io` belong to anybody who asks for one.
+    """Reject a public suffix: anybody can get a host below `co.uk` or `github.io`.
 
     Raises:
-        ValueError: it is one.
+        ValueError: The name is a public suffix.
     """
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  # slow to read, and few manifests have a wildcard
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  # slow to import, and few manifests have a wildcard
 
     if PublicSuffixList().is_public(name):
-        raise ValueError(f"must not be '*.{name}': anybody can have a host below {name}; name the hosts one by one")
-
-
-def matches(host: str, entry: str) -> bool:
-    """Say whether a host, or all hosts of an entry such as `*.a.example.org`, are meant by another entry."""
-    return host == entry or (entry.startswith("*.") and len(entry) > len("*.") and host.endswith(entry[1:]))
-
-
-def in_both(ones: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
-    """The hosts that two lists of entries have in common, as entries; loopback hosts of the first need no other."""
-    ones, others = tuple(ones), tuple(others)
-    found = [one for one in ones if is_loopback(one) or any(matches(one, other) for other in others)]
-    found += [other for other in others if any(matches(other, one) for one in ones)]
-    return tuple(dict.fromkeys(found))
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine: `localhost`, or a loopback address in its usual form."""
-    if host.lower() == "localhost":
-        return True
-    return _is_address(host) and ip_address(host).is_loopback
+        raise ValueError(f"must not be '*.{name}': anybody can get a host below {name}; list the hosts one by one")
 
 
 def _split(text: str) -> SplitResult:
@@ -88,7 +68,7 @@ def _split(text: str) -> SplitResult:
         parts.port  # noqa: B018 - reading it is its check
     except ValueError:
         raise ValueError("must be an address such as 'https://example.org/api/'") from None
-    # urlsplit passes over what browsers and servers read in different ways
+    # urlsplit accepts these, and browsers and servers disagree about their meaning.
     if re.search(r"[\x00-\x20\x7f\\]", text):
         raise ValueError("must be an address without spaces, backslashes and control characters")
     return parts

@@ -1,4 +1,4 @@
-"""Mistakes of a manifest, gathered as finished sentences."""
+"""The mistakes of a manifest, as finished sentences."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,8 +6,11 @@ from datetime import date
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from sedas_sync.manifest.hosts import CREDENTIALS
+from sedas_sync.manifest.words import in_words
+from sedas_sync.model.scene import NOTHING
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -19,7 +22,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _NAMED = frozenset({"aoi", "archives", "dataset"})
-"""Tables whose keys are names that the user chose."""
+"""Tables whose keys are names chosen by the user."""
 _LONGEST = 60
 _HIDDEN = " (its value is not shown)"
 
@@ -32,87 +35,111 @@ class ProblemList:
         self._source = source
 
     def add(self, path: str, sentence: str) -> None:
-        """Note a mistake at a dotted path, or of the whole file where the path is empty."""
+        """Add a mistake at a dotted path, or in the whole file if the path is empty."""
         self.problems.append(f"{self._source}: {path}: {sentence}" if path else f"{self._source}: {sentence}")
 
-    def unknown(self, path: str, what: str, known: Iterable[str]) -> None:
-        """Note a key or name that is not known, with the nearest that is."""
-        self.add(path, what + suggestion(path.rpartition(".")[2], known))
-
     def table(self, tree: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
-        """The table at a key; an empty one where it is missing, or is something else, which is noted."""
+        """Return the table at a key. If it is missing it is empty; if it is not a table, that is a mistake too."""
         value = tree.get(key, {})
         if isinstance(value, dict):
             return value
         self.add(path, f"found {shown(value)}; must be a table")
         return {}
 
-    def model(self, cls: type[_Model], table: Mapping[str, Any], path: str, **given: Any) -> _Model | None:
-        """Make a model of a table; what is wrong is noted and left out, so that the rest can be checked.
+    def model(
+        self,
+        cls: type[_Model],
+        table: Mapping[str, Any],
+        path: str,
+        *,
+        removed: Mapping[str, str] = NOTHING,
+        **given: Any,
+    ) -> _Model | None:
+        """Make a model of a table. Wrong values are reported and left out, so that the rest can be checked.
 
         Args:
-            cls: the model.
-            table: what the manifest says.
-            path: the table's dotted path.
-            given: fields that no manifest sets.
+            cls: The model.
+            table: The table of the manifest.
+            path: The table's dotted path.
+            removed: Keys of earlier versions, each with what to do instead.
+            given: Fields that a manifest cannot set.
 
         Returns:
-            The model of all that is right, or None where nothing can be made of that.
+            The model of all right values, or None if a required value is wrong or missing.
         """
-        keys = {key: value for key, value in table.items() if key not in given}
         for key in table.keys() & given.keys():
-            self._unknown_key(cls, path, key, given)
+            self._unknown_key(cls, path, key, given, removed)
+        values = {key: value for key, value in table.items() if key not in given}
         try:
-            return cls.model_validate({**keys, **given})
+            return cls.model_validate({**values, **given})
         except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False)
-        for mistake in wrong:
-            key = str(mistake["loc"][0])
+            # A value may have several mistakes, for example one for each item of a list; one sentence is enough.
+            wrong = {_key_of(mistake): mistake for mistake in reversed(error.errors(include_url=False))}
+        for key, mistake in reversed(wrong.items()):
             if mistake["type"] == "extra_forbidden":
-                self._unknown_key(cls, path, key, given)
+                self._unknown_key(cls, path, key, given, removed)
+            elif mistake["type"] == "missing":
+                about = cls.model_fields[key].description or "it has no default"
+                self.add(dotted(path, key), f"missing, but required: {about.rstrip('.')}")
             else:
-                reason = mistake.get("ctx", {}).get("error", mistake["msg"])
-                self.add(dotted(path, key), f"found {shown(table.get(key))}; {reason}")
-        left = {key: value for key, value in keys.items() if key not in {str(m["loc"][0]) for m in wrong}}
+                reason = str(mistake.get("ctx", {}).get("error", ""))
+                if key:
+                    reason = f"found {shown(table.get(key))}; {reason or f'must be {_allowed(cls, key)}'}"
+                self.add(dotted(path, key) if key else path, reason or mistake["msg"])
         try:
-            return cls.model_validate({**left, **given})
+            return cls.model_validate({**{key: values[key] for key in values if key not in wrong}, **given})
         except ValidationError:
             return None
 
-    def _unknown_key(self, cls: type[BaseModel], path: str, key: str, given: Mapping[str, Any]) -> None:
+    def _unknown_key(
+        self, cls: type[BaseModel], path: str, key: str, given: Mapping[str, Any], removed: Mapping[str, str]
+    ) -> None:
         known = [name for name in cls.model_fields if name not in given]
-        self.add(dotted(path, key), "unknown key" + suggestion(key, known, show_all=True))
+        instead = f"; {removed[key]}" if key in removed else suggestion(key, known, show_all=True)
+        self.add(dotted(path, key), f"unknown key{instead}")
 
     def remove_secrets(self, tree: dict[str, Any], path: str = "") -> None:
-        """Note every secret in a manifest and take it out, so that no later sentence can show it."""
+        """Report every secret in a manifest and remove it, so that no later sentence can show it."""
         for key, value in list(tree.items()):
-            where = dotted(path, key)
+            key_path = dotted(path, key)
             is_name = path in _NAMED and isinstance(value, dict)
             if _SECRET.fullmatch(key.replace("-", "_")) and not is_name:
                 del tree[key]
-                self.add(where, f"a secret has no place in a manifest{_HIDDEN}; {CREDENTIALS}")
+                self.add(key_path, f"a manifest must not contain secrets{_HIDDEN}; {CREDENTIALS}")
             elif any(_URL_WITH_USER.search(text) for text in _texts(value)):
                 del tree[key]
                 self.add(
-                    where,
-                    f"an address must not hold a user name or password{_HIDDEN}; {CREDENTIALS}",
+                    key_path,
+                    f"an address must not contain a user name or password{_HIDDEN}; {CREDENTIALS}",
                 )
             for table in _tables(value):
-                self.remove_secrets(table, where)
+                self.remove_secrets(table, key_path)
+
+
+def _key_of(mistake: ErrorDetails) -> str:
+    """Return the key of a mistake; empty for one of the whole table, which the model of a plug-in may find."""
+    return str(mistake["loc"][0]) if mistake["loc"] else ""
+
+
+def _allowed(cls: type[BaseModel], key: str) -> str:
+    """Return the allowed values of a field in words."""
+    from sedas_sync.manifest.schema import keys_of  # noqa: PLC0415 - slow to import, and only mistakes need it
+
+    return in_words(keys_of(cls)[key])
 
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def dotted(path: str, key: str) -> str:
-    """The dotted path of a key below a path, quoted where TOML would have it quoted."""
+    """Return the dotted path of a key below a path, quoted if TOML requires it."""
     if not _PLAIN_KEY.fullmatch(key):
         key = f'"{_escaped(key[:_LONGEST])}"'
     return f"{path}.{key}" if path else key
 
 
 def suggestion(name: str, known: Iterable[str], *, show_all: bool = False) -> str:
-    """The end of a sentence that names what was probably meant, or else all there is."""
+    """Return the end of a sentence: the similar name, or else all known names if `show_all` is true."""
     from difflib import get_close_matches  # noqa: PLC0415 - slow to import, and only mistakes need it
 
     names = list(known)
@@ -124,7 +151,7 @@ def suggestion(name: str, known: Iterable[str], *, show_all: bool = False) -> st
 
 
 def shown(value: Any) -> str:
-    """A value as a sentence may quote it: short, on one line, without what may be a secret."""
+    """Return a value as a message may quote it: short, on one line, without possible secrets."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -141,7 +168,7 @@ def shown(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text between quotes as TOML has it, so that it can be searched for and steers no terminal."""
+    """Escape a text as TOML does, so that users can search for it and it cannot control a terminal."""
     return "".join(_escape(c) if c in '"\\' or not c.isprintable() else c for c in text)
 
 

@@ -1,171 +1,278 @@
-"""The tables of a manifest: their keys, types and defaults."""
+"""The tables of a manifest as pydantic models: keys, types, limits, defaults and descriptions.
 
-from collections.abc import Callable, Mapping
+The editor's JSON Schema, the reference, the lock file and the report take their keys from these models.
+
+To add a rule for datasets, such as `instrument`:
+
+1. Add a field to `Dataset`. If its values have a syntax of their own, add a type to `fields`.
+2. Compare it with the scene in `sedas_sync.planning.select`.
+3. To let archives search by it, add it to `sedas_sync.model.scene.Query` and to their queries. This only saves time:
+   the rule of step 2 is applied to whatever an archive returns.
+4. If an archive type never knows the value, add the key to its `ArchiveType.cannot`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
-from sedas_sync.manifest import fields, units
+from sedas_sync.manifest import fields
 from sedas_sync.manifest.dates import DateSpec
-from sedas_sync.model.path_template import Layout
+from sedas_sync.model.path_template import FIELDS
 
+VERSION = 1
+"""The version of the manifest format."""
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Names of archives, AOIs and datasets."""
 DEFAULT_TYPE = "sedas"
+"""The archive type if a manifest does not name one."""
 
-
-class _Reader:
-    """Makes a function of `_fields` the one and only validator of a field.
-
-    Unlike pydantic's PlainValidator it makes no schema of the field's type, which would double the
-    time it takes to import this module.
-    """
-
-    def __init__(self, read: Callable[[Any], Any]) -> None:
-        self._read = read
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._read)
-
-
-def _no_filters() -> Mapping[str, Any]:
-    return MappingProxyType({})
+Mistake = tuple[str, str]
+"""A key, and a sentence about it ("must be …", "is …")."""
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+FileHash = Annotated[
+    Literal["warn", "enforce", "ignore"],
+    fields.AnyCase(),
+    Field(
+        description="What to do if a file's checksum differs from the catalogue's: warn, fail the scene, or ignore it. "
+        "The default depends on the type."
+    ),
+]
+TrustedHosts = Annotated[
+    fields.TrustedHosts,
+    Field(
+        description="Further hosts that links may lead to. They may receive the token and may have a private address. "
+        "Exact names, or `*.example.org`. A token from the environment is sent only to those that its `…_HOST` "
+        "variable names too. Type `sedas` trusts `*.satapps.org`."
+    ),
+]
+ApiUrl = Annotated[
+    fields.Address,
+    Field(description="Address of the API: https, or http to this machine; some types have a default."),
+]
 
 
 class ArchiveConfig(_Table):
-    """Where scenes come from: `[archive]` or one of `[archives.NAME]`."""
+    """Where the scenes come from. The whole table may be left out."""
 
-    type: Annotated[str, _Reader(fields.text)] = DEFAULT_TYPE
-    """Which kind of archive; a name that is known to this installation."""
-    url: Annotated[str | None, _Reader(fields.text)] = None
-    """Address of its API; of a directory its path. None for one that is nowhere in particular."""
-    trusted_hosts: Annotated[tuple[str, ...], _Reader(fields.texts)] = ()
-    """Further hosts that may be sent the token, in lower case: exact names, or `*.example.org`."""
-    filehash: Annotated[Literal["warn", "enforce", "ignore"], _Reader(fields.choice("warn", "enforce", "ignore"))] = (
-        "warn"
-    )
-    """What a scene is worth that differs from the digest in the catalogue."""
-    options: Mapping[str, Any] = Field(default_factory=_no_filters)
-    """The keys of its own type, each with its value or default."""
-    meaning: Mapping[str, Any] = Field(default_factory=_no_filters)
-    """Those of them that say which scenes it offers or what their bytes are, where they are not at their default."""
+    # Subclasses add the keys of their archive type, and set defaults of their own.
+
+    LOCK_IGNORES: ClassVar[frozenset[str]] = frozenset()
+    """Keys that a lock file does not depend on: they change neither the offered scenes nor their bytes."""
+    REMOVED_KEYS: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Keys of earlier versions, each with what to do instead."""
+
+    type: fields.Line = Field(default=DEFAULT_TYPE, description="The type of the archive.")
+    filehash: FileHash = "warn"
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _catch_errors_of_packages(cls, value: Any, read: Callable[[Any], Any]) -> Any:
+        """Turn any exception of a plug-in's validator into a mistake of the manifest."""
+        try:
+            return read(value)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"the archive type's package cannot read it: {type(error).__name__}: {error}") from error
+
+    @property
+    def address(self) -> str | None:
+        """The address of the API, or the path of the folder; None if the type has neither."""
+        return None
+
+    @property
+    def lock_facts(self) -> Mapping[str, Any]:
+        """The type's own keys that a lock file depends on, if they are not at their default."""
+        return {
+            name: getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if name not in WebArchiveConfig.model_fields
+            and name not in self.LOCK_IGNORES
+            and getattr(self, name) != field.get_default(call_default_factory=True)
+        }
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield mistakes that no single value shows."""
+        yield from ()
+
+
+class WebArchiveConfig(ArchiveConfig):
+    """Where the scenes come from. The whole table may be left out."""
+
+    url: ApiUrl
+    trusted_hosts: TrustedHosts = ()
+
+    @property
+    def address(self) -> str | None:
+        """The address of the API."""
+        return self.url
 
 
 class MirrorConfig(_Table):
-    """Where scenes go: `[mirror]`."""
+    """Where the scenes are stored. May be left out."""
 
-    path: Annotated[str, _Reader(fields.text)] = "scenes"
-    """Folder, relative to the manifest."""
-    layout: Annotated[Layout, _Reader(fields.layout)] = Layout.parse("{id}")
-    """Template of paths below it."""
+    path: fields.Line = Field(default="scenes", description="The folder of the scenes, relative to the manifest.")
+    layout: fields.PathLayout = Field(
+        default="{id}",
+        validate_default=True,
+        description="Template of the paths in it, without the extension. Fields: "
+        + ", ".join(f"`{name}`" for name in FIELDS)
+        + "; `start` and `stop` take strftime, as in `{start:%Y/%m}`.",
+    )
 
 
 class TransferConfig(_Table):
-    """How scenes are fetched: `[transfer]`, in base units."""
+    """How scenes are downloaded. Every key has a default; may be left out."""
 
-    jobs: Annotated[int, _Reader(fields.whole(1))] = 4
-    """Downloads at once."""
-    segments: Annotated[int | None, _Reader(fields.segments)] = None
-    """Connections a large scene may be split over; None leaves it to the program."""
-    retries: Annotated[int, _Reader(fields.whole(0))] = 5
-    """Further tries after the first."""
-    connect_timeout: Annotated[float, _Reader(fields.above_zero)] = 10.0
-    """Seconds."""
-    stall_timeout: Annotated[float, _Reader(fields.above_zero)] = 60.0
-    """Seconds without a byte before a connection is given up."""
-    max_rate: Annotated[int, _Reader(units.size)] = 0
-    """Bytes a second over all downloads; 0 is no limit."""
-    order_timeout: Annotated[float, _Reader(units.duration)] = 86400.0
-    """Seconds one run waits for orders."""
-    max_orders: Annotated[int, _Reader(fields.whole(0))] = 0
-    """Most orders placed in one run; 0 is no limit."""
-    integrity: Annotated[Literal["crc", "structure", "size"], _Reader(fields.choice("crc", "structure", "size"))] = (
-        "crc"
+    jobs: int = Field(default=4, ge=1, description="Concurrent downloads.")
+    segments: fields.Segments = Field(
+        default="auto",
+        validate_default=True,
+        description="Connections that a large file may be split over; `auto` leaves it to the program.",
     )
-    """How far a scene's bytes are checked."""
+    retries: int = Field(
+        default=5, ge=0, description="Further attempts after the first, for a scene and for a call to the API."
+    )
+    connect_timeout: fields.AboveZero = Field(default=10.0, description="Seconds to wait for a connection.")
+    stall_timeout: fields.AboveZero = Field(
+        default=60.0, description="Seconds without a byte before a connection is closed."
+    )
+    max_rate: fields.Size = Field(
+        default="0",
+        validate_default=True,
+        description="Maximum bytes per second over all downloads; `0` is no limit.",
+    )
+    order_timeout: fields.Duration = Field(
+        default="24h",
+        validate_default=True,
+        description="How long one run waits for orders from the long-term archive.",
+    )
+    max_orders: int = Field(default=0, ge=0, description="Maximum orders that one run places; 0 is no limit.")
+    integrity: Annotated[Literal["crc", "structure", "size"], fields.AnyCase()] = Field(
+        default="crc",
+        description="How a file is checked: every entry of the zip, the zip's directory, or the size alone.",
+    )
+
+
+class AoiTable(_Table):
+    """One area of interest, given by exactly one of wkt, file, bbox, point."""
+
+    wkt: fields.Wkt | None = Field(
+        default=None, description="The area as WKT: POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION."
+    )
+    file: fields.AoiFile | None = Field(
+        default=None,
+        description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
+        "`sedas-sync[vector]` `.gpkg`, `.shp`, `.zip`. All polygons in it count.",
+    )
+    bbox: fields.BoundingBox | None = Field(
+        default=None, description="A box in degrees; if west is greater than east, it crosses the antimeridian."
+    )
+    point: fields.Position | None = Field(
+        default=None, description="The centre of a circle, in degrees; needs `radius_km`."
+    )
+    radius_km: fields.AboveZero | None = Field(
+        default=None, description="The radius of the circle around `point`, in kilometres."
+    )
 
 
 class Dataset(_Table):
-    """One `[dataset.NAME]`: scenes over AOIs within an interval that obey its rules, or named products."""
+    """Scenes over areas within an interval that match every rule given here, or scenes named by their ids."""
 
-    name: str
-    archive: Annotated[tuple[str, ...], _Reader(fields.names)] = ()
-    """Keys of the archives it takes scenes from; at least one in a manifest that was read."""
-    aoi: Annotated[tuple[str, ...], _Reader(fields.names)] = ()
-    """Names of AOIs; a scene over any of them belongs. Empty where products are named."""
-    start: Annotated[DateSpec | None, _Reader(lambda value: DateSpec.parse(value, "start"))] = None
-    end: Annotated[DateSpec, _Reader(lambda value: DateSpec.parse(value, "end"))] = DateSpec("ago", "end")
-    sensor: Annotated[Literal["all", "optical", "sar"], _Reader(fields.choice("all", "optical", "sar"))] = "all"
-    max_cloud_cover: Annotated[float | None, _Reader(fields.percent)] = None
-    """Percent; acts on optical scenes that state a figure."""
-    satellite: Annotated[str | None, _Reader(fields.text)] = None
-    source_group: Annotated[str | None, _Reader(fields.text)] = None
-    product_type: Annotated[str | None, _Reader(fields.text)] = None
-    orbit_direction: Annotated[Literal["ASCENDING", "DESCENDING"] | None, _Reader(fields.orbit_direction)] = None
-    polarisation: Annotated[tuple[str, ...], _Reader(fields.polarisation)] = ()
-    """Channels that must all be there, in the order of the manifest, which means nothing."""
-    min_aoi_coverage: Annotated[float | None, _Reader(fields.percent)] = None
-    """Percent of one of the AOIs under the footprint."""
-    tile: Annotated[tuple[str, ...], _Reader(fields.tiles)] = ()
-    """MGRS tiles without a leading T, any of which will do."""
-    relative_orbit: Annotated[int | None, _Reader(fields.whole(1, 175))] = None
-    """175 is Sentinel-1's repeat cycle in orbits, 143 is Sentinel-2's."""
-    exclude: Annotated[tuple[str, ...], _Reader(fields.texts)] = ()
-    """Ids, or patterns of ids, of scenes that do not belong."""
-    latest: Annotated[int | None, _Reader(fields.whole(1))] = None
-    """Only so many of the newest belong."""
-    reprocessed: Annotated[Literal["all", "newest"], _Reader(fields.choice("all", "newest"))] = "all"
-    filters: Annotated[Mapping[str, Any], _Reader(fields.filters)] = Field(default_factory=_no_filters)
-    """The archive's own filters, passed on as they are; lists have become tuples."""
-    products: Annotated[tuple[str, ...], _Reader(fields.products)] = ()
-    """Ids of named products, which replace AOIs, dates and rules; empty where there are none."""
+    name: SkipJsonSchema[str]
+    archive: fields.Names = Field(
+        default=(), description="The archives to search, by name; needed if the manifest has several."
+    )
+    """Not empty in a manifest that was read."""
+    aoi: fields.Names = Field(default=(), description="Areas by name; a scene over any of them matches.")
+    """Empty if `products` is given."""
+    start: fields.Start | None = Field(
+        default=None, description="Earliest acquisition start; a date-time without offset is UTC."
+    )
+    """None if `products` is given."""
+    end: fields.End = Field(
+        default="now", validate_default=True, description="Latest acquisition start; a date includes its last second."
+    )
+    sensor: Annotated[Literal["all", "optical", "sar"], fields.AnyCase()] = Field(
+        default="all", description="The class of sensor."
+    )
+    max_cloud_cover: fields.Percent | None = Field(
+        default=None,
+        description="Maximum cloud cover in percent. Applies to optical scenes with a known cloud cover.",
+    )
+    satellite: fields.Line | None = Field(default=None, description="Name of the satellite, such as `Sentinel-2A`.")
+    source_group: fields.Line | None = Field(
+        default=None, description="The archive's group of satellites, such as `S1` or `S2`."
+    )
+    product_type: fields.Line | None = Field(default=None, description="Product type, such as `L1C` or `GRD`.")
+    orbit_direction: Annotated[Literal["ASCENDING", "DESCENDING"], fields.AnyCase()] | None = Field(
+        default=None, description="Direction of flight."
+    )
+    polarisation: fields.Polarisation = Field(default=(), description="Channels that a scene must all have.")
+    min_aoi_coverage: fields.Percent | None = Field(
+        default=None,
+        description="Minimum share of one of the areas that the scene's footprint covers, in percent.",
+    )
+    tile: fields.Tiles = Field(default=(), description="MGRS tiles of Sentinel-2; a scene of any of them matches.")
+    # Sentinel-1 repeats its orbits after 175, Sentinel-2 after 143.
+    relative_orbit: int | None = Field(
+        default=None, ge=1, le=175, description="Number of the orbit in the repeat cycle."
+    )
+    exclude: fields.Lines = Field(
+        default=(), description="Ids of scenes to leave out, or patterns of ids such as `S2B_*`."
+    )
+    latest: int | None = Field(default=None, ge=1, description="Only this many of the newest scenes match.")
+    reprocessed: Annotated[Literal["all", "newest"], fields.AnyCase()] = Field(
+        default="all", description="Which processing baselines of one acquisition match: all, or the newest only."
+    )
+    filters: fields.Filters = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="The archive's own filters by name, passed on unchanged.",
+    )
+    products: fields.SceneIds = Field(
+        default=(),
+        description="Scenes by their full ids, instead of areas, dates and rules; only `archive` and `exclude` may be "
+        "given too.",
+    )
 
     @property
     def start_spec(self) -> str | None:
-        """The start as a text that is equal exactly if it means the same; None where products are named."""
+        """The start as a text; equal texts mean equal starts. None if `products` is given."""
         return self.start.text if self.start else None
 
     @property
     def end_spec(self) -> str | None:
-        """The end as a text that is equal exactly if it means the same; None where products are named."""
+        """The end as a text; equal texts mean equal ends. None if `products` is given."""
         return self.end.text if self.start else None
 
     @property
     def relative(self) -> bool:
-        """Whether its interval is another one every day."""
+        """Whether the interval moves with the current time."""
         return self.start is not None and (self.start.relative or self.end.relative)
 
-    def bound(self, sensed: datetime, now: datetime) -> DateSpec:
-        """The end of the interval that leaves out what was sensed then."""
-        return self.start if self.start is not None and sensed < self.start.resolve(now) else self.end
+    def bound(self, acquired: datetime, now: datetime) -> DateSpec:
+        """Return the end of the interval that excludes a scene acquired at this time."""
+        return self.start if self.start is not None and acquired < self.start.resolve(now) else self.end
 
     def interval(self, now: datetime) -> tuple[datetime, datetime]:
-        """The first and the last instant of sensing start that belong, both included; UTC.
+        """Return the earliest and the latest acquisition start that match, both included; UTC.
 
-        An end in whole seconds is the last microsecond of that second, so that scenes of catalogues which
-        state fractions of seconds are not lost; cut to seconds it is what the manifest says.
+        An end in whole seconds is the last microsecond of that second, because some catalogues state fractions of
+        seconds.
 
         Raises:
-            ValueError: the dataset names products and has no interval.
+            ValueError: The dataset names scenes and has no interval.
         """
         if self.start is None:
             raise ValueError(f"the dataset {self.name} names products and has no interval")
         return self.start.resolve(now), self.end.resolve(now)
-
-
-class AoiTable(_Table):
-    """Where an AOI is: `[aoi.NAME]`, in exactly one of four ways."""
-
-    wkt: Annotated[str | None, _Reader(fields.document)] = None
-    file: Annotated[str | None, _Reader(fields.text)] = None
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        _Reader(fields.numbers(4, "west, south, east, north")),
-    ] = None
-    point: Annotated[tuple[float, float] | None, _Reader(fields.numbers(2, "longitude, latitude"))] = None
-    radius_km: Annotated[float | None, _Reader(fields.above_zero)] = None

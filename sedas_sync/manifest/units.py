@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them, in base units."""
+"""Sizes and durations such as `20MB` and `1h30m`, in bytes and seconds."""
 
 import re
 from math import isfinite
@@ -10,19 +10,19 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 SIZES = "a number of bytes, or a text such as '20MB' (millions), '512KiB' or '0'"
-"""What `size` takes, in words."""
+"""What `size` accepts, in words."""
 DURATIONS = "a text such as '24h', '90m', '2d', '30s' or '1h30m', or a number of seconds"
-"""What `duration` takes, in words."""
+"""What `duration` accepts, in words."""
 
 
 def size(value: object) -> int:
     """Read a number of bytes: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024.
 
-    A `/s` at the end is passed over, since such sizes are often rates. Units must be spelled as above:
-    `Mb` is megabits to many, and is refused.
+    A `/s` at the end is ignored, because such sizes are often rates. Units must be spelled as above: `Mb` is an
+    error, because it often means megabits.
 
     Raises:
-        ValueError: it is no size, negative, or above 0 and less than one byte.
+        ValueError: The value is not a size, is negative, or is above 0 and less than one byte.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
@@ -41,7 +41,7 @@ def duration(value: object) -> float:
     """Read a duration as seconds.
 
     Raises:
-        ValueError: it is no duration, or negative.
+        ValueError: The value is not a duration or is negative.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value >= 0:
         return float(value)

@@ -1,7 +1,7 @@
 """What happens during a run, as values. Text, JSON lines and progress bars are three listeners of one stream."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.model.scene import SceneId
+from sedas_sync.model.text import utc_text
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
 def iso(moment: datetime) -> str:
     """Write an instant as the contract's JSON has it: UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(moment, "milliseconds")
 
 
 class Started(Event, frozen=True, kw_only=True):

@@ -1,10 +1,10 @@
-"""The values everything else speaks in. Frozen, without behaviour beyond their own consistency, no I/O.
+"""The values that all packages share: scenes, their files, sources, orders and downloads.
 
-They are structs of msgspec: a catalogue of 100,000 scenes is made of them, and they cost a fifth of a dataclass, in the
-time to define one and to make one. `msgspec.structs.replace` makes changed copies.
+They are frozen msgspec structs without I/O, because a catalogue of 100,000 scenes is made of them and a struct costs a
+fifth of a dataclass. `msgspec.structs.replace` makes a changed copy.
 
-All instants are timezone-aware `datetime` objects in UTC; all sizes are bytes; all coordinates are degrees, longitude
-before latitude, EPSG:4326; all paths of scenes are relative to the mirror and written with forward slashes.
+All times are timezone-aware `datetime` objects in UTC. Sizes are bytes. Coordinates are degrees, longitude before
+latitude, EPSG:4326. Paths of scenes are relative to the mirror and use forward slashes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,15 +13,16 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 SceneId = str
-"""The archive's name for a product (SeDAS: `supplierId`), without `.SAFE` or `.zip`."""
+"""The archive's name of a scene (SeDAS: `supplierId`), without `.SAFE` or `.zip`."""
 
 Sensor = Literal["optical", "sar"]
 
 
 class Nothing(Mapping[str, Any]):
-    """The empty mapping: shared by all values that have no further fields, and not to be filled by accident."""
+    """An immutable empty mapping, shared by all values without further fields."""
 
     __slots__ = ()
 
@@ -48,29 +49,29 @@ NOTHING = Nothing()
 
 
 class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
-    """One file of a scene that consists of several."""
+    """A file of a scene in an archive."""
 
-    name: str
-    """Where it is below the scene's folder: a safe relative path, no other file's in any letter case."""
-    key: str
-    """What the catalogue calls it, e.g. `B04` or `visual`."""
+    name: str = ""
+    """Path below the scene's folder, unique in any letter case; empty if the scene is one file."""
+    key: str = ""
+    """The catalogue's name for the file, e.g. `B04` or `visual`."""
     url: str | None = None
-    """None where it is not known, as in a lock."""
+    """None if it is not known, as in a lock."""
     size: int | None = None
     digest: str | None = None
     """As `Scene.digest`."""
 
 
 class Scene(Struct, frozen=True, kw_only=True, gc=False):
-    """One product as an archive's catalogue describes it. What the catalogue leaves out is None."""
+    """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None."""
 
     id: SceneId
     start: datetime | None = None
-    """Sensing start."""
+    """Start of the acquisition."""
     stop: datetime | None = None
-    """Sensing stop."""
+    """End of the acquisition."""
     footprint: str | None = None
-    """WKT, as the archive gave it."""
+    """WKT as the archive returned it."""
     sensor: Sensor | None = None
     satellite: str | None = None
     instrument: str | None = None
@@ -82,9 +83,9 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     orbit_direction: str | None = None
     """`ASCENDING` or `DESCENDING`."""
     relative_orbit: int | None = None
-    """Where the catalogue states it; names of Sentinel products say it too."""
+    """If the catalogue states it; names of Sentinel products contain it too."""
     tile: str | None = None
-    """MGRS tile without a leading T, where the catalogue states it; names of Sentinel-2 products say it too."""
+    """MGRS tile without a leading T, if the catalogue states it; names of Sentinel-2 products contain it too."""
     polarisation: str | None = None
     """As the archive writes it, e.g. `VV/VH`."""
     cloud_cover: float | None = None
@@ -93,43 +94,53 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """Metres."""
     size: int | None = None
     nominal: bool = False
-    """Whether the size is the product's as the catalogue has it, and the file that is served may have another."""
+    """Whether `size` is the product's size in the catalogue, so that the downloaded file can have another one."""
     digest: str | None = None
-    """Digest of the file as the catalogue states it: hex, or `algorithm:hex` where its length does not say which."""
+    """Checksum of the file in the catalogue: hex, or `algorithm:hex` if its length does not tell the algorithm."""
     download_url: str | None = None
-    """Where the bytes are now; None while the scene is in the long-term archive."""
+    """Current link; None while the scene is in the long-term archive."""
     offline: str | None = None
-    """Why an archive that takes no orders cannot give it now, and what can be done about that; None elsewhere."""
+    """Why an archive without orders cannot deliver the scene now, and what to do about it."""
     quicklook_url: str | None = None
     thumbnail_url: str | None = None
     planned: bool = False
-    """A future acquisition, which cannot be had yet."""
+    """Whether it is a planned acquisition, which cannot be downloaded yet."""
     assets: tuple[RemoteFile, ...] = ()
-    """The files of a scene that consists of several, which is a folder in the mirror; empty for one that is one file.
+    """The files of a scene that is a folder in the mirror; empty for a scene that is one file. Read `files` instead.
 
-    `size` is then their sum, `digest` is None, and `download_url` is the first one's while all are online.
+    `size` is then their sum, `digest` is None, and `download_url` is the first file's if all are online.
     """
     extra: Mapping[str, Any] = NOTHING
-    """Fields of the answer that this package does not know, kept as they came."""
+    """Other fields of the catalogue's answer, unchanged."""
 
     def __hash__(self) -> int:
         return hash(self.id)
 
     @property
     def online(self) -> bool:
-        """Whether the bytes can be fetched without an order."""
+        """Whether the scene can be downloaded without an order."""
         return self.download_url is not None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the scene is a folder of files in the mirror, not one file."""
+        return bool(self.assets)
+
+    @property
+    def files(self) -> tuple[RemoteFile, ...]:
+        """The files of the scene: one or more."""
+        return self.assets or (RemoteFile(url=self.download_url, size=self.size, digest=self.digest),)
 
 
 class Query(Struct, frozen=True, kw_only=True, gc=False):
-    """One question to a catalogue. The answer may hold more than was asked for, never less: rules are applied again."""
+    """One search of a catalogue. It may return more scenes than match, never fewer: the rules are applied again."""
 
     aoi: str
-    """WKT of one plain POLYGON within ±180/±90, its ring closed."""
+    """WKT of one simple POLYGON within ±180/±90, its ring closed."""
     start: datetime
-    """Earliest sensing start, included."""
+    """Earliest start of an acquisition, included."""
     stop: datetime
-    """Latest sensing start, included."""
+    """Latest start of an acquisition, included."""
     sensor: Literal["all", "optical", "sar"] = "all"
     satellite: str | None = None
     source_group: str | None = None
@@ -137,74 +148,98 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
     orbit_direction: str | None = None
     """`ASCENDING` or `DESCENDING`."""
     polarisation: tuple[str, ...] = ()
-    """Channels that must all be there, e.g. `("VV", "VH")`."""
+    """Required channels, e.g. `("VV", "VH")`."""
     relative_orbit: int | None = None
     tile: tuple[str, ...] = ()
-    """MGRS tiles without a leading T, any of which will do."""
+    """MGRS tiles without a leading T; a scene has to be of one of them."""
     max_cloud_cover: float | None = None
     min_aoi_coverage: float | None = None
-    """Percent of this query's AOI; None where the AOI was changed for the query."""
+    """Percent of this query's AOI; None if the AOI was changed for the query."""
     filters: Mapping[str, Any] = NOTHING
-    """The archive's own filter names, passed on as they are."""
+    """The archive's own filters, passed on unchanged."""
 
     def __hash__(self) -> int:
         return hash((self.aoi, self.start, self.stop))
 
 
 class Source(Struct, frozen=True, kw_only=True, gc=False):
-    """A scene as one of several archives has it."""
+    """One archive's offer of a scene."""
 
     archive: str
     """Key of the archive."""
     scene: Scene
+    """As this archive describes it, with its link, size and checksum."""
 
 
 class DesiredScene(Struct, frozen=True, kw_only=True, gc=False):
-    """A scene that the manifest admits, and where it shall be."""
+    """A scene that matches the manifest, its path in the mirror and the archives that have it."""
 
     scene: Scene
-    """As the archive that the manifest lists first describes it, with the link, size and digest of `archive`."""
+    """As the first archive of the manifest describes it, with the link, size and checksum of the first source."""
     datasets: tuple[str, ...]
     """In the order of the manifest."""
-    archive: str
-    """Key of the archive it comes from."""
     path: str
+    sources: tuple[Source, ...]
+    """One or more, best first. A single source's scene is `scene`."""
     sha256: str | None = None
-    """The digest that a lock demands of its bytes."""
-    places: tuple[Source, ...] = ()
-    """All archives that have it, best first, where there are several; the first is `archive`."""
+    """The checksum that a lock requires."""
     pinned: Mapping[str, str] = NOTHING
-    """The digest that a lock demands of each file, by name, where the scene consists of several."""
+    """The checksum that a lock requires of each file, by name, if the scene is a folder."""
+
+    @classmethod
+    def of(cls, archive: str, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any) -> "DesiredScene":
+        """Make a scene that one archive has."""
+        return cls(scene=scene, datasets=datasets, path=path, sources=(Source(archive=archive, scene=scene),), **values)
+
+    @property
+    def archive(self) -> str:
+        """Key of the archive that the scene is downloaded from."""
+        return self.sources[0].archive
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where the files of the scene belong, relative to the mirror."""
+        if not self.scene.assets:
+            return (self.path,)
+        return tuple(f"{self.path}/{file.name}" for file in self.scene.assets)
+
+    def with_files(self, files: tuple[RemoteFile, ...]) -> "DesiredScene":
+        """Return the same with these files of a folder; a single source has them too."""
+        scene = replace(self.scene, assets=files)
+        sources = self.sources if len(self.sources) > 1 else (Source(archive=self.archive, scene=scene),)
+        return replace(self, scene=scene, sources=sources)
 
 
 class ProofLevel(StrEnum):
-    """How far a file's bytes have been proved, best first."""
+    """How thoroughly a file was checked, best first."""
 
     DIGEST = "digest"
-    """The archive's (or the lock's) digest agrees."""
+    """It has the checksum of the archive or the lock."""
     CRC = "crc"
-    """Every entry of the zip was read and its CRC agrees."""
+    """Every entry of the zip was read and its CRC is right."""
     STRUCTURE = "structure"
-    """The zip's directory is whole."""
+    """The zip's directory is complete."""
     SIZE = "size"
-    """The length is what was promised."""
+    """It has the expected size."""
 
 
 class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
-    """One file of a held scene that consists of several."""
+    """A file of a scene on disk."""
 
     name: str
-    """Where it is below the scene's folder."""
+    """Path below the scene's folder; empty if the scene is one file."""
     size: int
     mtime_ns: int
     sha256: str
     level: ProofLevel
     digest: str | None = None
-    """The digest the catalogue stated when it was fetched."""
+    """The catalogue's checksum when it was downloaded."""
+    path: str = ""
+    """Relative to the mirror. `LocalScene.files` sets it; it is not stored."""
 
 
 class LocalScene(Struct, frozen=True, kw_only=True, gc=False):
-    """A scene of the mirror that the index remembers: a file, or a folder of files."""
+    """A scene on disk as the index remembers it: a file, or a folder of files."""
 
     id: SceneId
     path: str
@@ -213,20 +248,47 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False):
     sha256: str
     level: ProofLevel
     archive: str
-    """Identity of the archive it came from; empty where it was adopted."""
+    """Identity of the archive it was downloaded from; empty if it was adopted."""
     digest: str | None = None
-    """The digest the catalogue stated when the file was fetched."""
+    """The catalogue's checksum when it was downloaded."""
     facts: str = "{}"
-    """The scene as JSON when it was last seen in the catalogue, so that rules can be judged without it."""
-    files: tuple[LocalFile, ...] = ()
-    """The files of a folder, sorted by name; empty for a scene that is one file.
+    """The scene as JSON when the catalogue last listed it, so that rules can be applied without the catalogue."""
+    members: tuple[LocalFile, ...] = ()
+    """The files of a folder, sorted by name; empty for a scene that is one file. Read `files` instead.
 
-    `size` is then their sum, `mtime_ns` the newest, `sha256` that of their listing, `level` the least proved.
+    `size` is then their sum, `mtime_ns` the newest, `sha256` that of their listing, `level` the lowest.
     """
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the scene is a folder of files, not one file."""
+        return bool(self.members)
+
+    @property
+    def files(self) -> tuple[LocalFile, ...]:
+        """The files of the scene with their paths: one or more."""
+        if self.members:
+            return tuple(replace(file, path=f"{self.path}/{file.name}") for file in self.members)
+        return (
+            LocalFile(
+                name="",
+                path=self.path,
+                size=self.size,
+                mtime_ns=self.mtime_ns,
+                sha256=self.sha256,
+                level=self.level,
+                digest=self.digest,
+            ),
+        )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where the files of the scene are, relative to the mirror."""
+        return tuple(f"{self.path}/{file.name}" for file in self.members) if self.members else (self.path,)
 
 
 class OrderState(StrEnum):
-    """Where an LTA order stands."""
+    """State of an order from the long-term archive."""
 
     PENDING = "pending"
     READY = "ready"
@@ -245,23 +307,23 @@ class Order(Struct, frozen=True, kw_only=True, gc=False):
     state: OrderState = OrderState.PENDING
     polls: int = 0
     attempts: int = 1
-    """How often this scene has been ordered, this order included."""
+    """How often this scene has been ordered, including this order."""
     missing: int = 0
-    """Answers in a row in which the archive did not know the order."""
+    """Consecutive polls in which the archive did not know the order."""
     download_url: str | None = None
     detail: str | None = None
-    """The archive's own word for the state, where it gave one."""
+    """The archive's own text for the state, if there is one."""
 
 
 Taking = Literal["auto", "hard", "reflink", "copy"]
-"""How a file of this machine is taken: `auto` is a clone of its blocks, else a hard link, else a copy."""
+"""How a file of this machine is copied: `auto` clones its blocks, else makes a hard link, else copies the bytes."""
 
 
 class LocalSource(Struct, frozen=True, kw_only=True, gc=False):
     """A file of this machine that is a scene."""
 
     root: str
-    """A folder, absolute; nothing outside it is taken."""
+    """An absolute folder; nothing outside it is read."""
     path: str
     """Relative to it, with forward slashes."""
     how: Taking = "auto"
@@ -271,78 +333,43 @@ class Reach(Struct, frozen=True, kw_only=True, gc=False):
     """Which loopback and private addresses an archive's links may lead to; by default none."""
 
     api: str = ""
-    """Address of the archive's API: where that is at such an address itself, links may lead to all of them."""
+    """Address of the archive's API. If it is such an address itself, links may lead to all of them."""
     trusted_hosts: tuple[str, ...] = ()
-    """Hosts that may be at such an address: exact names, or `*.example.org`."""
+    """Hosts that may have such an address: exact names, or `*.example.org`."""
 
 
 class Download(Struct, frozen=True, kw_only=True, gc=False):
-    """Where to get a scene's bytes, valid now."""
+    """A link to a scene's bytes that is valid now."""
 
     url: str
     headers: Mapping[str, str] = NOTHING
-    """Sent to the URL's own host, and to `trusted_hosts` after a redirect; may hold a token, so never shown."""
+    """Sent to the URL's own host, and to `trusted_hosts` after a redirect. Never shown: it may contain a token."""
     size: int | None = None
     digest: str | None = None
     trusted_hosts: tuple[str, ...] = ()
-    """Hosts that `headers` go along to where a redirect leads there: exact names, or `*.example.org`."""
+    """Hosts that receive `headers` after a redirect: exact names, or `*.example.org`."""
     reach: Reach = Reach()
-    """Where the link and its redirects may lead. Set for every archive that is opened by a manifest."""
+    """Where the link and its redirects may lead. Set for every archive that a manifest opens."""
     connections: int | None = None
-    """How many downloads the service allows an account at once; None where it sets no limit."""
+    """Maximum concurrent downloads for an account; None if the archive sets no limit."""
     local: LocalSource | None = None
-    """The file, where it is one of this machine; `url` then only shows where it is."""
+    """The file, if it is on this machine; `url` then only shows where it is."""
 
     def __hash__(self) -> int:
         return hash(self.url)
 
     @property
     def widest_reach(self) -> Reach:
-        """Where the link may lead: what the archive's rule says, and hosts that see the headers."""
+        """Where the link may lead: the archive's rule, and the hosts that receive the headers."""
         return Reach(api=self.reach.api, trusted_hosts=(*self.reach.trusted_hosts, *self.trusted_hosts))
 
     @property
     def shown(self) -> str:
-        """The link without what may be secret in it: some services put a signature into the query."""
+        """The link without what may be secret: some services put a signature into the query."""
         scheme, mark, rest = self.url.partition("?")[0].partition("://")
         host, slash, path = rest.partition("/")
         return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
     def __repr__(self) -> str:
-        # Schedulers log what they are given.
+        # Schedulers log their arguments.
         return f"Download(url={self.shown!r}, size={self.size!r}, digest={self.digest!r})"
-
-
-class ActionKind(StrEnum):
-    """What is to be done about a scene."""
-
-    KEEP = "keep"
-    FETCH = "fetch"
-    RESUME = "resume"
-    ORDER = "order"
-    WAIT = "wait"
-    REPLACE = "replace"
-    ADOPT = "adopt"
-    PRUNE = "prune"
-    SKIP = "skip"
-
-
-class Action(Struct, frozen=True, kw_only=True, gc=False):
-    """One scene's place in a plan: exactly one of these, with its reason."""
-
-    kind: ActionKind
-    id: SceneId
-    datasets: tuple[str, ...]
-    path: str
-    size: int | None
-    reason: str
-    want: DesiredScene | None = None
-    """None for a prune, and for a file that is kept though the catalogue does not list its scene any more."""
-    held: LocalScene | None = None
-    order: Order | None = None
-    blocked: bool = False
-    """Something that is not the scene stands at its path."""
-    replaces: bool = False
-    """A held file that is right gives way to it."""
-    after: tuple[SceneId, ...] = ()
-    """Of a prune: scenes that have to be in the mirror before, since they supersede this one."""

@@ -1,14 +1,43 @@
-"""Values in words: sizes, spans of time and counts, and text of others made fit for a terminal."""
+"""Values as text: sizes, durations, counts, times and ids; and other people's text made safe for a terminal."""
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from unicodedata import combining, east_asian_width
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_ENDINGS = (".safe", ".zip")
+
+
+def product_id(scene_id: str) -> str:
+    """Return the name of a product without `.SAFE` and `.zip`, so that it is the same at all archives.
+
+    Letter case is kept, because names are case-sensitive in the field.
+
+    >>> product_id("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117.SAFE")[-4:]
+    '2117'
+    """
+    name = scene_id
+    while name.lower().endswith(_ENDINGS):
+        name = name.rpartition(".")[0]
+    return name or scene_id
+
+
+def utc_text(time: datetime, timespec: str = "auto") -> str:
+    """Return a time as ISO 8601 in UTC, with `Z`.
+
+    Args:
+        time: with a time zone.
+        timespec: as in `datetime.isoformat`.
+
+    >>> utc_text(datetime(2019, 5, 1, 12, tzinfo=UTC))
+    '2019-05-01T12:00:00Z'
+    """
+    return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def size(count: float | None) -> str:
-    """Write a number of bytes with a decimal unit; `?` where it is not known.
+    """Return a number of bytes with a decimal unit; `?` if it is None.
 
     >>> size(812_000_000)
     '812.0 MB'
@@ -20,7 +49,7 @@ def size(count: float | None) -> str:
     if count < 1000:  # noqa: PLR2004  # decimal units
         return f"{count:.0f} B"
     value, place = float(count), 0
-    # What rounds up to a thousand is one of the next unit.
+    # A value that rounds up to a thousand is one of the next unit.
     while value >= 999.95 and place < len(_UNITS) - 1:  # noqa: PLR2004  # as above
         value, place = value / 1000, place + 1
     return f"{value:.1f} {_UNITS[place]}"
@@ -30,7 +59,7 @@ _NAMED = 5
 
 
 def named(ids: Sequence[str]) -> str:
-    """Name some of these, and say how many more there are.
+    """Return the first names of a list and how many more there are.
 
     >>> named(["A", "B"])
     'A, B'
@@ -40,7 +69,7 @@ def named(ids: Sequence[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a span of time in at most two units.
+    """Return a duration in at most two units.
 
     >>> duration(3 * 3600 + 20 * 60 + 5)
     '3 h 20 min'
@@ -50,11 +79,11 @@ def duration(seconds: float) -> str:
         if whole >= length:
             rest = whole % length // step
             return f"{whole // length} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"  # noqa: PLR2004  # tenths matter only in short spans
+    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"  # noqa: PLR2004  # tenths matter only in short durations
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number with its noun, both as English has them.
+    """Return a number with its noun, in the plural if needed.
 
     >>> count(1, "scene"), count(12000, "scene")
     ('1 scene', '12,000 scenes')
@@ -63,9 +92,9 @@ def count(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what would steer a terminal: an archive's words are not trusted with it.
+    """Escape characters that would control a terminal: text of an archive is not trusted.
 
-    Control characters and those that turn the direction of writing are shown as Python writes them.
+    Control characters and characters that change the direction of text are written as in Python source.
     """
     if text.isprintable():
         return text
@@ -73,7 +102,7 @@ def printable(text: str) -> str:
 
 
 def as_json(value: object) -> str:
-    """JSON in ASCII. Of a file's name that is no UTF-8, what cannot be written is a `?`: readers refuse half a pair."""
+    """Return JSON in ASCII. Bytes of a name that are not UTF-8 become `?`, because readers reject lone surrogates."""
     text = json.dumps(value)
     if "\\ud" in text:
         text = json.dumps(json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")))
@@ -81,7 +110,7 @@ def as_json(value: object) -> str:
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal a printable text takes: two for a wide character, none for a combining one.
+    """Return the width of a printable text in a terminal: a wide character has two columns, a combining one none.
 
     >>> cells("scene"), cells("場面"), cells("e\u0301")
     (5, 4, 1)
@@ -92,12 +121,12 @@ def cells(text: str) -> int:
 
 
 def padded(text: str, width: int) -> str:
-    """Fill a text up with spaces to so many columns."""
+    """Pad a text with spaces to a width in columns."""
     return text + " " * max(0, width - cells(text))
 
 
 def clipped(text: str, width: int) -> str:
-    """Cut a text to so many columns; one that is cut ends in `…`."""
+    """Cut a text to a width in columns; a text that is cut ends in `…`."""
     if cells(text) <= width:
         return text
     kept, taken = [], 0

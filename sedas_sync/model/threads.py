@@ -1,22 +1,21 @@
-"""Threads where the system gives few of them, or little memory."""
+"""A thread pool for systems with few threads or little memory."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 
 class Pool(ThreadPoolExecutor):
-    """A pool that goes on with the threads that it could start."""
+    """A thread pool that continues with the threads that it could start."""
 
     def _adjust_thread_count(self) -> None:
-        """Start one more thread where one is needed.
+        """Start one more thread if needed.
 
-        What was submitted is in the queue by then: an error would leave its caller without the future, while a
-        thread that is there does it all the same.
+        The work is in the queue by then. An error would lose its future, although a running thread does the work.
 
         Raises:
-            RuntimeError: there is none at all.
+            RuntimeError, MemoryError: no thread could be started.
         """
         try:
-            super()._adjust_thread_count()  # as it is called since Python 3.2
+            super()._adjust_thread_count()  # called like this since Python 3.2
         except (RuntimeError, MemoryError):
             if not self._threads:
                 raise

@@ -1,12 +1,15 @@
-"""Where the user name and the password for an archive come from; they never stand in a manifest.
+"""User names, passwords and tokens: where they are found, and which hosts may see them.
 
-The first that has both wins: the environment variables of the archive's type, e.g. `SEDAS_USERNAME` and
-`SEDAS_PASSWORD`; the entry of the archive's host in netrc (the file that `NETRC` names, else `~/.netrc`); the system
-keyring with the extra `sedas-sync[keyring]`, service `sedas-sync:<host>`; a prompt, on a terminal only.
+They are never in a manifest. The first of these places that has both user name and password is used:
 
-Each secret belongs to hosts, and goes to no other. Netrc and keyring name the host themselves. A variable belongs to
-the hosts of its service and to those that the environment names besides (`SEDAS_HOST`); a manifest cannot add one,
-since it may be a stranger's, as on a pull request.
+1. the environment variables of the archive's type, e.g. `SEDAS_USERNAME` and `SEDAS_PASSWORD`
+2. the entry of the archive's host in netrc (the file in `NETRC`, or `~/.netrc`)
+3. the system keyring with the extra `sedas-sync[keyring]`, service `sedas-sync:<host>`
+4. a prompt, on a terminal only
+
+Each secret belongs to hosts and goes to no other host. Netrc and keyring name the host themselves. A variable belongs
+to the hosts of its service and to those that the environment adds (`SEDAS_HOST`). A manifest cannot add a host,
+because it may come from somebody else, as in a pull request.
 """
 
 import getpass
@@ -18,44 +21,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sedas_sync.errors import AuthenticationError
-from sedas_sync.manifest import hosts as _hosts
 from sedas_sync.manifest.archive_types import Variables
+from sedas_sync.model.hosts import in_both, is_loopback, matches_any
 
 VARIABLES = Variables(("SEDAS_USERNAME", "SEDAS_PASSWORD"), host="SEDAS_HOST", hosts=("*.satapps.org",))
-"""Those of SeDAS."""
+"""The variables of SeDAS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and a password; the password shows in no repr."""
+    """A user name and a password; the repr hides the password."""
 
     username: str
     password: str = field(repr=False)
     source: str = field(default="", compare=False)
-    """Where they were found, in words."""
+    """Where they were found, for messages."""
     hosts: tuple[str, ...] | None = field(default=None, compare=False)
-    """The only hosts that may see them and what a login with them gives; None where that is not the environment's."""
+    """The only hosts that may see them and the tokens they give; None if they are not from the environment."""
 
-    def may_go_to(self, trusted_hosts: Iterable[str]) -> tuple[str, ...]:
-        """Return the hosts of a manifest's `trusted_hosts` that may see a token which these credentials gave.
+    def allowed_hosts(self, trusted_hosts: Iterable[str]) -> tuple[str, ...]:
+        """Return the entries of a manifest's `trusted_hosts` that may see a token from these credentials.
 
-        A token is worth its password for as long as it lives. So one from the environment goes to no host that the
-        password may not go to.
+        A token is worth as much as the password while it is valid. So it goes to no host that may not see the
+        password.
         """
-        return tuple(trusted_hosts) if self.hosts is None else _hosts.in_both(trusted_hosts, self.hosts)
+        return tuple(trusted_hosts) if self.hosts is None else in_both(trusted_hosts, self.hosts)
 
 
 def hosts_of(variables: Variables, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """List the hosts that some variables belong to: those of the service, and those that the environment names."""
-    named = environ.get(variables.host, "").split(",") if variables.host else ()
-    exact = (_plain(name) for name in named)
-    return (*variables.hosts, *(name for name in exact if name and "*" not in name))
+    """Return the hosts that may see these variables: those of the service, and those that the environment adds."""
+    return (*variables.hosts, *(name for name in _added_hosts(variables, environ) if "*" not in name))
+
+
+def _added_hosts(variables: Variables, environ: Mapping[str, str]) -> list[str]:
+    names = environ.get(variables.host, "").split(",") if variables.host else ()
+    return [name for name in map(_plain, names) if name]
 
 
 def belongs(host: str, variables: Variables, environ: Mapping[str, str] = os.environ) -> bool:
-    """Say whether a host may be sent what these variables hold; for all types of archives this alone decides."""
-    host = _plain(host)
-    return _hosts.is_loopback(host) or any(_hosts.matches(host, entry) for entry in hosts_of(variables, environ))
+    """Whether a host may see the values of these variables. This is the only rule, for all types of archives."""
+    return is_loopback(host) or matches_any(host, hosts_of(variables, environ))
 
 
 def _plain(host: str) -> str:
@@ -63,23 +68,22 @@ def _plain(host: str) -> str:
 
 
 def withheld(host: str, variables: Variables, environ: Mapping[str, str] = os.environ) -> str:
-    """Say that what these variables hold is not sent to a host, and what would allow it."""
+    """Explain that the values of these variables are not sent to a host, and how to allow it."""
     are, them = ("is", "it") if len(variables.names) == 1 else ("are", "them")
-    remedy = f"; to allow it, {_allowing([host], variables, environ)}" if variables.host else ""
+    remedy = f"; to allow it, {_how_to_allow([host], variables, environ)}" if variables.host else ""
     return f"{' and '.join(variables.names)} {are} set, and {host} may not see {them}{remedy}"
 
 
-def _allowing(hosts: Iterable[str], variables: Variables, environ: Mapping[str, str]) -> str:
-    """Say how a variable is set that it names these hosts too."""
-    named = (_plain(name) for name in environ.get(variables.host or "", "").split(","))
-    return f"set {variables.host}={','.join(dict.fromkeys((*filter(None, named), *hosts)))}"
+def _how_to_allow(hosts: Iterable[str], variables: Variables, environ: Mapping[str, str]) -> str:
+    """Return how to set the variable that adds hosts, so that it names these hosts too."""
+    return f"set {variables.host}={','.join(dict.fromkeys((*_added_hosts(variables, environ), *hosts)))}"
 
 
 def token(host: str, choices: Iterable[Variables], environ: Mapping[str, str] = os.environ) -> tuple[str, Variables]:
-    """Find the token for a host: that of the first variable which is set.
+    """Return the token for a host, from the first of these variables that is set, and the variable.
 
     Raises:
-        AuthenticationError: none is set, it is not for this host, or no header can hold it.
+        AuthenticationError: None is set, the token is not for this host, or it is not a valid header value.
     """
     unset = []
     for variables in choices:
@@ -91,16 +95,16 @@ def token(host: str, choices: Iterable[Variables], environ: Mapping[str, str] = 
         if not belongs(host, variables, environ):
             raise AuthenticationError(f"no token for {host}: {withheld(host, variables, environ)}")
         if not (value.isascii() and value.isprintable()):
-            # The value itself is not shown.
+            # The message does not show the value.
             raise AuthenticationError(
-                f"the environment variable {name} holds no token: a line break, or what is no ASCII"
+                f"the environment variable {name} is not a token: it has a line break or a character outside ASCII"
             )
         return value, variables
     raise AuthenticationError(f"no token for {host}: set {' or '.join(unset)} in the environment")
 
 
 def keyring_service(host: str) -> str:
-    """Name the keyring's service under which the password for a host is kept, e.g. for `keyring set`."""
+    """Return the keyring's service name for a host, e.g. for `keyring set`."""
     return f"sedas-sync:{host}"
 
 
@@ -119,121 +123,121 @@ def find(
 
     Args:
         host: Host name of the archive's API, without port.
-        prompt: Whether a person may be asked; happens only where standard input and error are terminals.
-        variables: The environment variables of user name and password; None where the archive's type has none.
-        also: Further hosts that a login involves, such as one that only gives tokens. Where there are any, all must be
-            hosts that `variables` belong to, wherever the credentials are found: the entry of one host says nothing
-            of another.
-        alone: Whether the variables can mean this host only; where they cannot, they are not used.
-        environ: The environment; a variable that is set but empty counts as not set.
-        ask_name: Asks for the user name instead of `input`.
-        ask_password: Asks for the password instead of `getpass`.
+        prompt: Whether a person may be asked; only if standard input and standard error are terminals.
+        variables: The environment variables of user name and password; None if the archive's type has none.
+        also: Other hosts of the login, such as a token server. If there are any, `variables` must belong to all hosts,
+            wherever the credentials are found, because an entry for one host says nothing about another.
+        alone: Whether the variables can mean this host only; otherwise they are not used.
+        environ: The environment; an empty variable counts as not set.
+        ask_name: Asks for the user name; by default on standard error.
+        ask_password: Asks for the password; by default `getpass`.
 
     Raises:
-        AuthenticationError: none were found, or they would go to a host that they are not for; the message says where
-            they were looked for, or what would allow it.
+        AuthenticationError: None were found, or a host of the login may not see them. The message lists the places
+            that were searched, or how to allow the host.
     """
-    elsewhere = [other for other in dict.fromkeys(also) if other != host]
-    strangers = [one for one in (host, *elsewhere) if variables is None or not belongs(one, variables, environ)]
-    if elsewhere and strangers:
-        remedy = f"; to allow it, {_allowing(strangers, variables, environ)}" if variables and variables.host else ""
-        raise AuthenticationError(f"no login for {host} at another host, {' and '.join(elsewhere)}{remedy}")
-    looked: list[str] = []
+    others = [other for other in dict.fromkeys(also) if other != host]
+    barred = [one for one in (host, *others) if variables is None or not belongs(one, variables, environ)]
+    if others and barred:
+        remedy = f"; to allow it, {_how_to_allow(barred, variables, environ)}" if variables and variables.host else ""
+        raise AuthenticationError(f"{' and '.join(others)} may not see the login for {host}{remedy}")
+    searched: list[str] = []
     found = (
-        _from_environment(host, environ, variables, looked, alone=alone)
-        or _from_netrc(host, environ, looked)
-        or _from_keyring(host, environ, variables, looked)
-        or _from_person(host, looked, prompt=prompt, ask_name=ask_name, ask_password=ask_password)
+        _from_environment(host, environ, variables, searched, alone=alone)
+        or _from_netrc(host, environ, searched)
+        or _from_keyring(host, environ, variables, searched)
+        or _from_prompt(host, searched, prompt=prompt, ask_name=ask_name, ask_password=ask_password)
     )
     if found is None:
         raise AuthenticationError(
-            f"no credentials for {host}; set them in one of these places, all looked at: {'; '.join(looked)}"
+            f"no credentials for {host}; set them in one of these places, which were all searched: "
+            f"{'; '.join(searched)}"
         )
     return found
 
 
 def _from_environment(
-    host: str, environ: Mapping[str, str], variables: Variables | None, looked: list[str], *, alone: bool
+    host: str, environ: Mapping[str, str], variables: Variables | None, searched: list[str], *, alone: bool
 ) -> Credentials | None:
     if variables is None:
         return None
     name, secret = variables.names
     username, password = environ.get(name, ""), environ.get(secret, "")
     if not alone:
-        # They name no host: sent to each, one archive would be told the password of another.
-        looked.append(f"the environment ({name} is not used, since several hosts of this manifest could be meant)")
+        # The variables do not name a host: one archive would see the password of another.
+        searched.append(f"the environment ({name} is not used, because it may mean several hosts of this manifest)")
     elif username and password:
         if belongs(host, variables, environ):
             return Credentials(username, password, "the environment", hosts_of(variables, environ))
-        looked.append(f"the environment ({withheld(host, variables, environ)})")
+        searched.append(f"the environment ({withheld(host, variables, environ)})")
     elif username or password:
-        looked.append(f"the environment ({secret if username else name} is not set)")
+        searched.append(f"the environment ({secret if username else name} is not set)")
     else:
-        looked.append(f"the environment ({name} and {secret} are not set)")
+        searched.append(f"the environment ({name} and {secret} are not set)")
     return None
 
 
-def _from_netrc(host: str, environ: Mapping[str, str], looked: list[str]) -> Credentials | None:
-    named = environ.get("NETRC", "").strip()
+def _from_netrc(host: str, environ: Mapping[str, str], searched: list[str]) -> Credentials | None:
+    file = environ.get("NETRC", "").strip()
     home = environ.get("HOME", "").strip()
-    path = Path(named) if named else (Path(home) if home else Path("~").expanduser()) / ".netrc"
+    path = Path(file) if file else (Path(home) if home else Path("~").expanduser()) / ".netrc"
     try:
         entry = netrc.netrc(str(path)).hosts.get(host)
     except FileNotFoundError:
-        looked.append(f"{path} (not there)")
+        searched.append(f"{path} (no such file)")
         return None
     except netrc.NetrcParseError as error:
         # The parser's message may quote a word of the file, which may be the password.
-        looked.append(f"{path} (line {error.lineno} cannot be understood)")
+        searched.append(f"{path} (line {error.lineno} is not valid)")
         return None
     except (OSError, UnicodeDecodeError) as error:
-        looked.append(f"{path} (cannot be read: {getattr(error, 'strerror', None) or 'not a text file'})")
+        searched.append(f"{path} (cannot be read: {getattr(error, 'strerror', None) or 'not a text file'})")
         return None
     if entry is None:
-        looked.append(f"{path} (no entry for {host})")
+        searched.append(f"{path} (no entry for {host})")
         return None
     username, _, password = entry
     if username and password:
         return Credentials(username, password, str(path))
-    looked.append(f"{path} (the entry for {host} has no {'password' if username else 'login'})")
+    searched.append(f"{path} (the entry for {host} has no {'password' if username else 'login'})")
     return None
 
 
 def _from_keyring(
-    host: str, environ: Mapping[str, str], variables: Variables | None, looked: list[str]
+    host: str, environ: Mapping[str, str], variables: Variables | None, searched: list[str]
 ) -> Credentials | None:
     try:
-        import keyring  # noqa: PLC0415 - an extra, and slow to import
+        import keyring  # noqa: PLC0415  # an extra, and slow to import
         import keyring.errors  # noqa: PLC0415
     except ImportError:
-        looked.append("the system keyring (the extra sedas-sync[keyring] is not installed)")
+        searched.append("the system keyring (the extra sedas-sync[keyring] is not installed)")
         return None
     service = keyring_service(host)
     username = environ.get(variables.names[0]) if variables and belongs(host, variables, environ) else None
     try:
-        kept = keyring.get_credential(service, username or None)
+        stored = keyring.get_credential(service, username or None)
     except keyring.errors.KeyringError as error:
-        looked.append(f"the system keyring (cannot be used: {type(error).__name__})")
+        searched.append(f"the system keyring (cannot be used: {type(error).__name__})")
         return None
-    if kept is not None and kept.username and kept.password:
-        return Credentials(kept.username, kept.password, "the system keyring")
-    looked.append(f"the system keyring (nothing under {service!r})")
+    if stored is not None and stored.username and stored.password:
+        return Credentials(stored.username, stored.password, "the system keyring")
+    searched.append(f"the system keyring (nothing under {service!r})")
     return None
 
 
-def _from_person(
+def _from_prompt(
     host: str,
-    looked: list[str],
+    searched: list[str],
     *,
     prompt: bool,
     ask_name: Callable[[str], str] | None,
     ask_password: Callable[[str], str] | None,
 ) -> Credentials | None:
     if not prompt:
-        looked.append("a prompt (nobody is there to be asked)")
+        searched.append("a prompt (not in a run without a person)")
         return None
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
-        looked.append("a prompt (this is no terminal)")
+        searched.append("a prompt (this is not a terminal)")
         return None
     try:
         username = (ask_name or _ask_name)(f"User name for {host}: ").strip()
@@ -242,12 +246,12 @@ def _from_person(
         username = password = ""
     if username and password:
         return Credentials(username, password, "the prompt")
-    looked.append("a prompt (nothing was entered)")
+    searched.append("a prompt (nothing was entered)")
     return None
 
 
 def _ask_name(question: str) -> str:
-    """Ask on standard error, since standard output is for results."""
+    """Ask on standard error, because standard output is for results."""
     sys.stderr.write(question)
     sys.stderr.flush()
     line = sys.stdin.readline()

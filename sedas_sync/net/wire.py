@@ -1,9 +1,8 @@
-"""HTTP/1.1 as far as fetching a file needs it, straight on the socket.
+"""HTTP/1.1 for downloads, directly on the socket.
 
-What is here and not in a library is the way bytes are read: into the caller's buffer, by one call that
-returns when the buffer is full or a tenth of a second has passed, so that large bodies cost little and slow
-ones are not held back. The module knows requests, connections that are kept, proxies, TLS and redirects; what
-an answer means is for the caller.
+Bytes are read into the caller's buffer, by one call that returns when the buffer is full or a fraction of a second has
+passed, so that large bodies cost little and slow ones are not held back. The module has requests, pooled connections,
+proxies, TLS and redirects. What an answer means is for the caller.
 """
 
 import functools
@@ -18,20 +17,21 @@ from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from sedas_sync._version import __version__
+from sedas_sync.model.hosts import is_loopback, matches_any
 from sedas_sync.model.scene import Reach
-from sedas_sync.net import policy
-from sedas_sync.net.policy import PermanentError as PermanentError  # noqa: PLC0414  # it is what a request here ends with, too
+from sedas_sync.net import certificates, policy
+from sedas_sync.net.policy import PermanentError as PermanentError  # noqa: PLC0414  # requests of this module raise it too
 
 TICK = 0.04
-"""Seconds after which a read comes back with what there is, or with nothing."""
+"""Seconds after which a read returns the bytes that have come, or none."""
 
 OK, PARTIAL, BAD_REQUEST, PROXY_LOGIN, UNSATISFIABLE, SERVER_ERROR = 200, 206, 400, 407, 416, 500
-"""The statuses that are spoken of here and by those who ask."""
+"""HTTP statuses."""
 
 REDIRECTS = 5
 _CLEAN = re.compile(r"[A-Za-z0-9!#$%&'()*+,/:;=?@\[\]~._-]*")
 _PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?(/[A-Za-z0-9!$%&'()*+,/:;=?@~._-]*)")
-"""Most links, which need no more than to be taken apart."""
+"""Most links: they need no percent-encoding."""
 
 _PORT_MOST = 65535
 _HEAD_LIMIT = 1 << 16
@@ -46,7 +46,7 @@ class ConnectionFailed(Exception):
 
 
 class Origin(NamedTuple):
-    """What a secret may be sent to: one scheme, host and port."""
+    """Scheme, host and port of a URL."""
 
     scheme: str
     host: str
@@ -55,17 +55,17 @@ class Origin(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether the host is this machine."""
-        return policy.is_loopback(self.host)
+        return is_loopback(self.host)
 
     def is_one_of(self, hosts: tuple[str, ...]) -> bool:
-        """Whether it may be trusted as one of these hosts: exact names, or `*.example.org`; never in the clear."""
+        """Whether these entries name the host (exactly, or as `*.example.org`); never over plain http."""
         if self.scheme != "https" and not self.loopback:
             return False
-        return policy.names(self.host, hosts)
+        return matches_any(self.host, hosts)
 
     @property
     def authority(self) -> str:
-        """As it stands in a `Host` header."""
+        """The value of a `Host` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -75,10 +75,10 @@ class Origin(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def split(url: str) -> tuple[Origin, str]:
-    """Take a URL apart into its origin and the target of a request.
+    """Split a URL into its origin and the target of a request.
 
     Raises:
-        Refused: it is no http or https URL.
+        PermanentError: It is not an http or https URL.
     """
     plain = _PLAIN.fullmatch(url)
     if plain is not None and int(plain[3] or 0) <= _PORT_MOST:
@@ -87,15 +87,15 @@ def split(url: str) -> tuple[Origin, str]:
         found = urlsplit(url)
         host, port = found.hostname, found.port
     except ValueError as error:
-        raise PermanentError("the link is no URL") from error
+        raise PermanentError("the link is not a URL") from error
     scheme = found.scheme.lower()
     if scheme not in _DEFAULT_PORTS or not host:
-        raise PermanentError("the link is no http or https URL")
+        raise PermanentError("the link is not an http or https URL")
     if not host.isascii():
         try:
             host = host.encode("idna").decode()
         except UnicodeError as error:
-            raise PermanentError("the link names no host") from error
+            raise PermanentError("the link has no valid host") from error
     target = found.path or "/"
     if found.query:
         target += f"?{found.query}"
@@ -105,13 +105,13 @@ def split(url: str) -> tuple[Origin, str]:
 
 
 class Connection:
-    """One connection to a server or proxy, with what was read from it and not yet used."""
+    """A connection to a server or proxy, with the bytes that were read and not yet used."""
 
     def __init__(self, sock: socket.socket, origin: Origin, reach: Reach | None = None) -> None:
         self.sock = sock
         self.origin = origin
         self.reach = reach
-        """By whose rule it was made; it serves no archive with another one."""
+        """The rule by which it was made; it is not used for an archive with another rule."""
         self.buffer = bytearray()
         self.reused = False
         self.kept_at = 0.0
@@ -122,7 +122,7 @@ class Connection:
         self.tick(TICK)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self.sock.close()
 
     def tick(self, seconds: float) -> None:
@@ -133,8 +133,7 @@ class Connection:
         if self._tls:
             self.sock.settimeout(seconds)
         else:
-            # The kernel's own timeout spares a poll() before every recv() and lets MSG_WAITALL return what
-            # there is.
+            # The kernel's timeout saves a poll() before every recv(), and MSG_WAITALL returns the bytes so far.
             whole, rest = divmod(seconds, 1)
             packed = struct.pack("@ll", int(whole), int(rest * 1e6))
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
@@ -143,7 +142,7 @@ class Connection:
         """Send a request.
 
         Raises:
-            Broken: the peer has hung up.
+            ConnectionFailed: the peer closed the connection.
         """
         try:
             if self._tls:
@@ -155,7 +154,7 @@ class Connection:
             raise ConnectionFailed(f"the connection broke ({_reason(error)})") from error
 
     def more(self) -> bool | None:
-        """Read into the buffer: True bytes came, False the peer has hung up, None nothing came in a tick."""
+        """Read into the buffer: True bytes came, False the peer closed the connection, None nothing came in a tick."""
         try:
             data = self.sock.recv(_HEAD_LIMIT)
         except (BlockingIOError, TimeoutError):
@@ -168,7 +167,7 @@ class Connection:
         return bool(data)
 
     def read_into(self, view: memoryview, flags: int = socket.MSG_WAITALL) -> int | None:
-        """Fill the view as far as bytes come within a tick; 0 the peer has hung up, None nothing came."""
+        """Fill the view as far as bytes come within a tick; 0 the peer closed the connection, None nothing came."""
         got = min(len(view), len(self.buffer))
         if got:
             view[:got] = self.buffer[:got]
@@ -200,7 +199,7 @@ class Connection:
             try:
                 count = read(view[got:])
             except (OSError, ssl.SSLError):
-                # What came is handed over first; a lasting trouble shows again at the next read.
+                # Return the bytes so far; a lasting error is raised by the next read.
                 break
             if not count or time.monotonic() > late:
                 got += count
@@ -228,12 +227,12 @@ class Response:
         self.status = status
         self.headers = headers
         self.redirected = False
-        """Whether another origin than the one that was asked has answered."""
+        """Whether another origin has answered after a redirect."""
         self.withheld = False
-        """Whether that origin was not trusted with the headers of the one that was asked."""
+        """Whether the headers were not sent to that origin, because it is not trusted."""
         self._keep = keep
         self.length: int | None = None
-        """Length of the body, where it was said."""
+        """Length of the body; None if the server did not state it."""
         self._left: int | None = None
         self._chunked = False
         self._chunk = 0
@@ -248,13 +247,13 @@ class Response:
             self.length = self._left = 0
         elif coding:
             if coding.split(",")[-1].strip() != "chunked":
-                raise ConnectionFailed("the server sent a transfer coding that is not known")
+                raise ConnectionFailed("the server sent an unknown transfer coding")
             self._chunked = True
         elif (said := self.headers.get("content-length")) is not None:
             lengths = {part.strip() for part in said.split(",")}
             value = lengths.pop()
             if lengths or not (value.isascii() and value.isdigit()):
-                raise ConnectionFailed("the server sent a Content-Length that is no number")
+                raise ConnectionFailed("the server sent a Content-Length that is not a number")
             self.length = self._left = int(value)
         else:
             self._keep = False
@@ -269,7 +268,7 @@ class Response:
         """Read the next bytes of the body: 0 it has ended, None nothing came in a tick.
 
         Raises:
-            Broken: the connection broke, or the body ended before its time.
+            ConnectionFailed: the connection broke, or the body ended before its time.
         """
         if self._ended:
             return 0
@@ -311,7 +310,7 @@ class Response:
                 self._ended = not line
             elif self._closing:
                 if line:
-                    raise ConnectionFailed("the server sent a chunk longer than it said")
+                    raise ConnectionFailed("the server sent a chunk that is longer than stated")
                 self._closing = False
                 continue
             else:
@@ -344,7 +343,7 @@ class Response:
 
 
 class Client:
-    """Requests to any number of servers over connections that are kept; one for all threads of a process."""
+    """Requests over pooled connections to any number of servers; one for all threads of a process."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[Origin, Reach | None], list[Connection]] = {}
@@ -352,7 +351,7 @@ class Client:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Hang up everywhere."""
+        """Close all connections."""
         with self._lock:
             idle, self._idle = self._idle, {}
         for connections in idle.values():
@@ -366,45 +365,45 @@ class Client:
         headers: Mapping[str, str],
         extra: Mapping[str, str],
         connect_timeout: float,
-        patience: "StallTimer",
+        timer: "StallTimer",
         trusted_hosts: tuple[str, ...] = (),
         reach: Reach,
     ) -> Response:
-        """Ask for a URL, following redirects; returns the first answer that is none, its body unread.
+        """Request a URL, follow redirects, and return the first other answer with its body unread.
 
         Args:
-            url: what to ask for.
-            headers: sent to the URL's own origin alone, and over plain http to a loopback address alone.
-            extra: sent wherever a redirect leads.
-            connect_timeout: seconds for a connection to be made.
-            patience: consulted while nothing comes.
-            trusted_hosts: `headers` go along to these where a redirect leads there, under the same condition.
-            reach: which loopback and private addresses may be asked, the targets of redirects included.
+            url: The URL.
+            headers: Sent to the URL's own origin only, and over plain http to a loopback address only.
+            extra: Sent to every origin.
+            connect_timeout: Seconds to wait for a connection.
+            timer: Checked while no bytes come.
+            trusted_hosts: Hosts that get `headers` after a redirect too, under the same condition.
+            reach: Which loopback and private addresses are allowed, also for redirects.
 
         Raises:
-            Refused: it cannot be asked for: no URL, an address that links may not lead to, a certificate that is not
-                trusted, a redirect to plain http.
-            Broken: the server could not be reached, or did not answer as HTTP says.
+            PermanentError: The request is not possible: not a URL, an address that is not allowed, a certificate that
+                is not trusted, a redirect to plain http.
+            ConnectionFailed: The server cannot be reached, or does not speak HTTP.
         """
         origin, target = split(url)
         first = origin
         own = dict(headers) if origin.scheme == "https" or origin.loopback else {}
         for _ in range(REDIRECTS + 1):
-            response = self._ask(origin, target, {**own, **extra}, connect_timeout, patience, reach)
+            response = self._ask(origin, target, {**own, **extra}, connect_timeout, timer, reach)
             proxy = self._proxy(origin)
             if proxy is not None and origin.scheme == "http" and response.status == PROXY_LOGIN:
                 response.connection.close()
-                raise PermanentError(proxy.wants_login())
+                raise PermanentError(proxy.login_error())
             location = response.headers.get("location")
             if response.status not in _REDIRECTED or not location:
                 response.redirected = origin != first
                 response.withheld = response.redirected and bool(headers) and not own
                 return response
-            self.release(response, patience)
+            self.release(response, timer)
             try:
                 url = urljoin(f"{origin}{target}", location)
             except ValueError as error:
-                raise PermanentError(f"{origin} redirects to what is no URL") from error
+                raise PermanentError(f"{origin} redirects to an invalid URL") from error
             following, target = split(url)
             if origin.scheme == "https" and following.scheme == "http":
                 raise PermanentError(f"{origin} redirects to plain http, which is not followed")
@@ -419,7 +418,7 @@ class Client:
         target: str,
         headers: Mapping[str, str],
         connect_timeout: float,
-        patience: "StallTimer",
+        timer: "StallTimer",
         reach: Reach,
     ) -> Response:
         proxy = self._proxy(origin)
@@ -438,30 +437,30 @@ class Client:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join([*lines, "", ""])
         if request.count("\n") != len(lines) + 1 or request.count("\r") != len(lines) + 1:
-            raise PermanentError("a header holds a line break")
+            raise PermanentError("a header has a line break")
         data = request.encode("latin-1", "replace")
         while True:
-            connection = self._take(origin, reach) or self._connect(origin, proxy, connect_timeout, patience, reach)
+            connection = self._take(origin, reach) or self._connect(origin, proxy, connect_timeout, timer, reach)
             try:
                 connection.send(data)
-                return _answer(connection, patience)
+                return _answer(connection, timer)
             except ConnectionFailed:
                 connection.close()
                 if not connection.reused or connection.buffer:
                     raise
-                # The server gave up a connection that was kept: that says nothing about the request.
+                # The server closed an idle connection: that says nothing about the request.
             except BaseException:
                 connection.close()
                 raise
 
-    def release(self, response: Response, patience: "StallTimer | None" = None) -> None:
-        """Keep the connection of an answer that was read to its end; hang up otherwise.
+    def release(self, response: Response, timer: "StallTimer | None" = None) -> None:
+        """Return the connection to the pool if the answer was read to its end; close it otherwise.
 
-        With `patience` a short rest of the body is read first.
+        With `timer`, a short rest of the body is read first.
         """
-        if patience is not None and response.length is not None and response.length <= _HEAD_LIMIT:
+        if timer is not None and response.length is not None and response.length <= _HEAD_LIMIT:
             try:
-                read_all(response, _HEAD_LIMIT, patience)
+                read_all(response, _HEAD_LIMIT, timer)
             except ConnectionFailed:
                 response.connection.close()
                 return
@@ -491,23 +490,23 @@ class Client:
                 connection.close()
 
     def _connect(
-        self, origin: Origin, proxy: policy.Proxy | None, timeout: float, patience: "StallTimer", reach: Reach
+        self, origin: Origin, proxy: policy.Proxy | None, timeout: float, timer: "StallTimer", reach: Reach
     ) -> Connection:
         try:
             if proxy is None:
                 sock = policy.connect(origin.host, origin.port, timeout, reach)
             else:
-                policy.check_link(str(origin), reach)
+                policy.check_url(str(origin), reach)
                 sock = policy.connect(proxy.host, proxy.port, timeout, None)
         except OSError as error:
             reason = _reason(error)
             if proxy is not None:
-                raise ConnectionFailed(proxy.unreachable(error, reason)) from error
+                raise ConnectionFailed(proxy.connect_error(error, reason)) from error
             raise ConnectionFailed(f"{origin} cannot be reached ({reason})") from error
         try:
             if origin.scheme == "https":
                 if proxy is not None:
-                    _tunnel(sock, origin, proxy, patience)
+                    _tunnel(sock, origin, proxy, timer)
                     sock.settimeout(timeout)
                 sock = _secure(sock, origin)
             return Connection(sock, origin, reach)
@@ -523,14 +522,14 @@ class Client:
 
 def _secure(sock: socket.socket, origin: Origin) -> ssl.SSLSocket:
     try:
-        return policy.tls_context().wrap_socket(sock, server_hostname=origin.host)
+        return certificates.tls_context().wrap_socket(sock, server_hostname=origin.host)
     except ssl.SSLCertVerificationError as error:
-        raise PermanentError(policy.untrusted(str(origin), error)) from error
+        raise PermanentError(certificates.untrusted(str(origin), error)) from error
     except OSError as error:
         raise ConnectionFailed(f"{origin} cannot be reached ({_reason(error)})") from error
 
 
-def _tunnel(sock: socket.socket, origin: Origin, proxy: policy.Proxy, patience: "StallTimer") -> None:
+def _tunnel(sock: socket.socket, origin: Origin, proxy: policy.Proxy, timer: "StallTimer") -> None:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     lines = [
         f"CONNECT {host}:{origin.port} HTTP/1.1",
@@ -541,31 +540,31 @@ def _tunnel(sock: socket.socket, origin: Origin, proxy: policy.Proxy, patience: 
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     connection = Connection(sock, origin)
     connection.send("\r\n".join([*lines, "", ""]).encode())
-    status, _, _ = _head(connection, patience)
+    status, _, _ = _head(connection, timer)
     if status == PROXY_LOGIN:
-        raise PermanentError(proxy.wants_login())
+        raise PermanentError(proxy.login_error())
     if status // 100 != OK // 100:
         raise ConnectionFailed(f"{proxy} does not reach {origin} (HTTP {status})")
 
 
 class StallTimer:
-    """How long nothing may come, and whether anything is still wanted."""
+    """Ends a wait for bytes: after so many seconds without one, or when the run stops."""
 
     def __init__(self, seconds: float, stop: threading.Event) -> None:
         self._seconds = seconds
         self._stop = stop
         self._since = time.monotonic()
 
-    def renew(self) -> None:
-        """Something came."""
+    def reset(self) -> None:
+        """Start again, because bytes came."""
         self._since = time.monotonic()
 
-    def strain(self) -> None:
-        """Nothing came in a tick.
+    def check(self) -> None:
+        """Raise if the wait has been too long; called when no bytes came.
 
         Raises:
-            Broken: nothing has come for too long.
-            InterruptedError: nothing is wanted any more.
+            ConnectionFailed: No byte has come for too long.
+            InterruptedError: The run stops.
         """
         if self._stop.is_set():
             raise InterruptedError
@@ -573,27 +572,27 @@ class StallTimer:
             raise ConnectionFailed(f"the server sent nothing for {self._seconds:g} s")
 
 
-def _answer(connection: Connection, patience: StallTimer) -> Response:
+def _answer(connection: Connection, timer: StallTimer) -> Response:
     while True:
-        status, headers, keep = _head(connection, patience)
+        status, headers, keep = _head(connection, timer)
         if status >= OK:
             return Response(connection, status, headers, keep=keep)
 
 
-def _head(connection: Connection, patience: StallTimer) -> tuple[int, dict[str, str], bool]:
+def _head(connection: Connection, timer: StallTimer) -> tuple[int, dict[str, str], bool]:
     """Read status line and headers."""
-    patience.renew()
+    timer.reset()
     buffer = connection.buffer
     while (end := buffer.find(b"\r\n\r\n")) < 0:
         if len(buffer) > _HEAD_LIMIT:
             raise ConnectionFailed("the server sent headers without an end")
         came = connection.more()
         if came is None:
-            patience.strain()
+            timer.check()
         elif came:
-            patience.renew()
+            timer.reset()
         else:
-            raise ConnectionFailed("the server hung up without an answer")
+            raise ConnectionFailed("the server closed the connection without an answer")
     first, *lines = bytes(buffer[:end]).decode("latin-1").split("\r\n")
     del buffer[: end + 4]
     version, _, rest = first.partition(" ")
@@ -610,20 +609,20 @@ def _head(connection: Connection, patience: StallTimer) -> tuple[int, dict[str, 
     return int(rest[:3]), headers, keep
 
 
-def read_all(response: Response, limit: int, patience: StallTimer) -> bytes:
+def read_all(response: Response, limit: int, timer: StallTimer) -> bytes:
     """Read a body, at most `limit` bytes of it.
 
     Raises:
-        Broken: the connection broke.
+        ConnectionFailed: the connection broke.
     """
     view = memoryview(bytearray(limit))
     got = 0
-    patience.renew()
+    timer.reset()
     while got < limit and not response.ended:
         count = response.read_into(view[got:])
         if count is None:
-            patience.strain()
+            timer.check()
             continue
-        patience.renew()
+        timer.reset()
         got += count
     return bytes(view[:got])

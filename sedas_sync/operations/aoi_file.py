@@ -1,4 +1,4 @@
-"""Reading an AOI from a file: GeoJSON, WKT, and with the extra `vector` what GDAL reads."""
+"""Read an AOI from a file: GeoJSON, WKT and, with the extra `vector`, GeoPackages and shapefiles."""
 
 import json
 import re
@@ -18,12 +18,12 @@ from sedas_sync import geometry
 from sedas_sync.geometry import Polygonal
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Largest file that is read: an AOI beyond this is a mistake, not a region."""
+"""Largest file that is read; a larger one is a mistake, not an AOI."""
 
 _TEXT = {".geojson", ".json", ".wkt"}
 _VECTOR = {".gpkg", ".shp", ".zip"}
 _GEOPACKAGE, _SHAPEFILE = b"SQLite format 3\0", b"\0\0\x27\x0a"
-"""How the formats begin."""
+"""The first bytes of the formats."""
 _LONGITUDE_LATITUDE = (
     "urn:ogc:def:crs:ogc::crs84",
     "urn:ogc:def:crs:ogc:1.3:crs84",
@@ -34,31 +34,30 @@ _LONGITUDE_LATITUDE = (
     "http://www.opengis.net/def/crs/epsg/0/4326",
     "epsg:4326",
 )
-"""How GeoJSON of before RFC 7946 names the only system that the standard has now."""
+"""Names in GeoJSON before RFC 7946 for the only reference system that the standard has now."""
 
 
 def read_aoi(path: str | Path, *, quotable: bool = True) -> Polygonal:
     """Read the union of all polygons in a file.
 
-    `.geojson`, `.json` and `.wkt` need nothing else; `.gpkg`, `.shp` and `.zip` (of a shapefile) need the
-    extra `sedas-sync[vector]`, must hold one layer with polygons, and are brought to EPSG:4326.
+    `.gpkg`, `.shp` and `.zip` (of a shapefile) need the extra `sedas-sync[vector]` and one layer with polygons, which
+    are transformed to EPSG:4326.
 
     Args:
-        path: the file.
-        quotable: whether an error may quote what is in it. A file that a manifest reaches outside its own folder may be
-            anybody's secret.
+        path: The file.
+        quotable: Whether errors may quote the file. One outside the manifest's folder may be a secret of somebody else.
 
     Returns:
         The AOI within ±180/±90.
 
     Raises:
-        ValueError: the file is missing, cannot be read, or holds no AOI.
+        ValueError: The file is missing, cannot be read, or has no AOI.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in _TEXT | _VECTOR:
         allowed = ", ".join(sorted(_TEXT | _VECTOR))
-        raise ValueError(f"{path} has an ending that is not known here; known are {allowed}")
+        raise ValueError(f"{path} has an unknown extension; known are {allowed}")
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ValueError(f"{path} {what}")
@@ -72,8 +71,8 @@ def read_aoi(path: str | Path, *, quotable: bool = True) -> Polygonal:
     except Exception as error:
         if not quotable:
             raise ValueError(
-                f"{path}: it holds no AOI that can be read; what is in it is not shown, since it is outside the "
-                "manifest's folder: copy it there to see what is wrong"
+                f"{path}: it has no AOI that can be read; details are not shown, because it is outside the manifest's "
+                "folder: copy it there to see what is wrong"
             ) from None
         if isinstance(error, ValueError | OSError):
             raise ValueError(f"{path}: {error}") from None  # noqa: TRY004 - what a file says, not a type
@@ -114,11 +113,11 @@ def _check_crs(content: Mapping[str, Any]) -> None:
     properties = crs.get("properties") if isinstance(crs, Mapping) else None
     name = properties.get("name") if isinstance(properties, Mapping) else None
     if not isinstance(name, str) or name.lower() not in _LONGITUDE_LATITUDE:
-        shown = name if isinstance(name, str) else "something else"
+        shown = name if isinstance(name, str) else "another system"
         raise ValueError(f"its coordinates are in {shown[:60]}; GeoJSON must be in longitude and latitude (CRS84)")
 
 
-# ---------------------------------------------------------------------------------- features one by one
+# -- areas of a file ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +125,25 @@ class NamedArea:
     """The polygons of one feature."""
 
     name: str
-    """Of the characters A-Z, a-z, 0-9, `-` and `_`; no two areas of a file have the same."""
+    """Made of A-Z, a-z, 0-9, `-` and `_`; unique in the file."""
     shape: Polygonal
 
 
 _NAMING = ("name", "title", "label", "id", "code", "fid")
-"""Properties that features are called after, in any letter case, the first that all of them have."""
+"""Properties that give features their names, in any letter case; the first that all of them have is used."""
 _NAME_LENGTH = 64
 
 
 def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
-    """Read the features of a GeoJSON file as areas of their own.
+    """Read the features of a GeoJSON file as one area each.
 
-    Each is named by a property that tells the features apart, else by its number.
+    An area is named after a property that is different for each feature, else by its number.
 
     Returns:
-        The areas in the order of the file, and how many features were left out because they have no polygon.
+        The areas in the order of the file, and the number of features without a polygon, which are left out.
 
     Raises:
-        ValueError: the file is missing, cannot be read, holds no polygon, or one of its polygons is no AOI.
+        ValueError: The file is missing, cannot be read, has no polygon, or one of its polygons is not an AOI.
     """
     path = Path(path)
     if not path.is_file():
@@ -162,9 +161,9 @@ def _areas(content: Mapping[str, Any]) -> tuple[list[NamedArea], int]:
     if not isinstance(listed, list):
         raise ValueError("it is not GeoJSON: a FeatureCollection without a list of features")  # noqa: TRY004 - in a file
     features = [feature for feature in listed if isinstance(feature, Mapping)]
-    polygonal = [feature for feature in features if any(_holds_polygon(feature))]
+    polygonal = [feature for feature in features if any(_polygon_found(feature))]
     if not polygonal:
-        raise ValueError("it holds no polygon")
+        raise ValueError("it has no polygon")
     areas = []
     for number, (feature, name) in enumerate(zip(polygonal, _feature_names(polygonal), strict=True), 1):
         try:
@@ -174,16 +173,16 @@ def _areas(content: Mapping[str, Any]) -> tuple[list[NamedArea], int]:
     return areas, len(listed) - len(polygonal)
 
 
-def _holds_polygon(value: Mapping[str, Any]) -> Iterator[bool]:
+def _polygon_found(value: Mapping[str, Any]) -> Iterator[bool]:
     yield value.get("type") in {"Polygon", "MultiPolygon"}
     several = value.get("geometries")
     for part in [value.get("geometry"), *(several if isinstance(several, list) else ())]:
         if isinstance(part, Mapping):
-            yield from _holds_polygon(part)
+            yield from _polygon_found(part)
 
 
 def _feature_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names that tell the features apart."""
+    """Return unique names of the features."""
     rows = [_properties(feature) for feature in features]
     for key in _NAMING:
         names = [_plain_name(row.get(key)) for row in rows]
@@ -199,14 +198,14 @@ def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_name(value: Any) -> str:
-    """A name of a manifest made of a property; empty where nothing is left of it."""
+    """Return a property as a name in a manifest; empty if no character of it is allowed."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     letters = unicodedata.normalize("NFKD", str(value)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-")[:_NAME_LENGTH].strip("-")
 
 
-# ---------------------------------------------------------------------------------------- vector formats
+# -- vector formats ----------------------------------------------------------------------------------------------------
 
 
 def _read_vector(path: Path) -> Polygonal:
@@ -220,7 +219,7 @@ def _read_vector(path: Path) -> Polygonal:
     except pyogrio.errors.DataSourceError as error:
         raise ValueError(f"it cannot be read: {error}") from None
     if shapes is None:
-        raise ValueError("it holds no polygon")
+        raise ValueError("it has no polygon")
     polygons = shapely.force_2d(shapely.from_wkb([shape for shape in shapes if shape is not None]))
     degrees = _in_degrees(polygons, meta["crs"])
     return geometry.from_geojson(
@@ -232,9 +231,12 @@ def _read_vector(path: Path) -> Polygonal:
 
 
 def _check_format(path: Path) -> None:
-    """Refuse what is something else than its ending says.
+    """Check that a file has the format of its extension.
 
-    GDAL goes by what a file holds, and some of its formats lead on to other files and to addresses.
+    GDAL looks at the content only, and some of its formats refer to other files and to URLs.
+
+    Raises:
+        ValueError: It has another format.
     """
     kind = path.suffix.lower()
     if kind == ".zip":
@@ -246,18 +248,22 @@ def _check_format(path: Path) -> None:
                     if name.lower().endswith(".shp")
                 ]
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
-            raise ValueError("it cannot be read: it is no zip file") from None
+            raise ValueError("it cannot be read: it is not a zip file") from None
         right = bool(begins) and all(begin == _SHAPEFILE for begin in begins)
     else:
         expected = _SHAPEFILE if kind == ".shp" else _GEOPACKAGE
         with path.open("rb") as opened:
             right = opened.read(len(expected)) == expected
     if not right:
-        raise ValueError(f"it cannot be read: it holds no {'GeoPackage' if kind == '.gpkg' else 'shapefile'}")
+        raise ValueError(f"it cannot be read: it is not a {'GeoPackage' if kind == '.gpkg' else 'shapefile'}")
 
 
 def _layer(path: Path) -> str:
-    """The only layer with polygons."""
+    """Return the name of the only layer with polygons.
+
+    Raises:
+        ValueError: There is none, or there are several.
+    """
     import pyogrio  # noqa: PLC0415 - only the extra has it
 
     layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -266,12 +272,12 @@ def _layer(path: Path) -> str:
         raise ValueError(f"it has several layers with polygons ({', '.join(names)}); an AOI file has one")
     if not names:
         kinds = ", ".join(f"{name}: {kind}" for name, kind in layers) or "no layer with geometries"
-        raise ValueError(f"it holds no polygon ({kinds})")
+        raise ValueError(f"it has no polygon ({kinds})")
     return names[0]
 
 
 def _in_degrees(shapes: Any, crs: str | None) -> Any:
-    """Longitude and latitude; a file that names no reference system must fit as it is."""
+    """Return shapes in longitude and latitude; without a reference system in the file they are returned unchanged."""
     if crs is None:
         return shapes
     import pyproj  # noqa: PLC0415 - only the extra has it
@@ -279,7 +285,7 @@ def _in_degrees(shapes: Any, crs: str | None) -> Any:
     source, target = pyproj.CRS.from_user_input(crs), pyproj.CRS.from_epsg(4326)
     if source.equals(target, ignore_axis_order=True):
         return shapes
-    # PROJ takes WGS 84 as latitude first unless told otherwise; files and this package have longitude first
+    # Without `always_xy` PROJ expects latitude first in WGS 84; files and this package have longitude first.
     convert = pyproj.Transformer.from_crs(source, target, always_xy=True)
 
     def converted(positions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A manifest to begin with, over the areas of a GeoJSON file."""
+"""Make a first manifest from the areas of a GeoJSON file."""
 
 import os
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.operations.init_template import Area, manifest_text
 from sedas_sync.operations.load import check_manifest
 
-if TYPE_CHECKING:  # shapely takes longer to import than all the rest, and a plain `init` never needs it
+if TYPE_CHECKING:  # shapely takes longer to import than everything else, and a plain `init` does not need it
     from sedas_sync.operations.aoi_file import NamedArea
 
 MAX_VERTICES = 100
-"""Longest outline that is written into a manifest: people read it."""
+"""Most vertices of an outline that is written into a manifest: people read it."""
 MAX_AREAS = 40
 """Most areas that are written into a manifest."""
 TOGETHER = "aoi"
-"""What the areas of a file are called that are taken together."""
+"""Name of the AOI that is all areas of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A manifest to begin with."""
+    """A first manifest."""
 
     text: str
     aois: tuple[str, ...]
@@ -33,19 +33,18 @@ class Start:
 
 
 def from_geojson(source: str, target: Path) -> Start:
-    """Make a manifest over the areas of a GeoJSON file.
+    """Make a manifest for the areas of a GeoJSON file.
 
-    One area stays where it is, and the manifest refers to its file. Several become AOIs of their own, written out by
-    name; where that would be more than people read, they are taken together, by their file. What the file is called
-    may not fit into a manifest (a line break, bytes that are no text): then its areas are written out whatever
-    their size.
+    For one area the manifest refers to the file. Several areas are written into it, each as an AOI with its name; if
+    that is too much to read, they become one AOI that refers to the file. If the file's name cannot be in a manifest (a
+    line break, bytes that are not UTF-8), its areas are written into it whatever their size.
 
     Args:
-        source: the GeoJSON file.
-        target: where the manifest will stand; the file is named relative to it.
+        source: The GeoJSON file.
+        target: The manifest's future path; the file's path is relative to it.
 
     Raises:
-        ManifestError: the file cannot be read, or its areas are none.
+        ManifestError: The file cannot be read, or has no areas.
     """
     from sedas_sync.operations.aoi_file import read_areas  # noqa: PLC0415  # see TYPE_CHECKING above
 
@@ -62,13 +61,13 @@ def from_geojson(source: str, target: Path) -> Start:
 
 def _checked(areas: Sequence[Area], target: Path, left_out: int) -> Start:
     text = manifest_text(areas)
-    text.encode()  # a name of bytes that are no text ends here
+    text.encode()  # raises for a name that is not UTF-8
     check_manifest(text, target)
     return Start(text, tuple(area.name for area in areas), left_out)
 
 
 def _attempts(areas: "Sequence[NamedArea]", source: str, target: Path) -> tuple[list[Area], list[Area]]:
-    """Two ways to say where the areas are, the better first."""
+    """Return two ways to write the areas into a manifest, the better first."""
     import shapely  # noqa: PLC0415  # see TYPE_CHECKING above
 
     path = os.path.relpath(os.path.realpath(source), os.path.realpath(target.parent)).replace(os.sep, "/")

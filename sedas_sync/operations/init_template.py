@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 OWN_AREA = "harwell"
-"""The area of a manifest that was given none."""
+"""The area of a manifest that is made without areas."""
 
 _HEAD = """\
-# What this folder shall hold. `sedas-sync plan` shows what is missing, `sedas-sync apply` fetches it.
+# The scenes of this folder. `sedas-sync plan` shows what is missing, `sedas-sync apply` downloads it.
 version = 1
 
 [archive]
 # "sandbox" is an embedded archive for trying things out: no account, no network.
-# For the real service say "sedas", and set SEDAS_USERNAME and SEDAS_PASSWORD (or use ~/.netrc).
+# For the real service write "sedas", and set SEDAS_USERNAME and SEDAS_PASSWORD (or use ~/.netrc).
 type = "sandbox"
 
 [mirror]
@@ -50,19 +50,19 @@ product_type = "GRD"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Area:
-    """One AOI of a manifest that is to be written."""
+    """One AOI of a new manifest."""
 
     name: str
-    """Of the characters that a name may have."""
+    """A valid name in a manifest."""
     key: str
-    """The way it is given: `file` or `wkt`."""
+    """`file` or `wkt`."""
     value: str
     comment: str = ""
-    """On one line."""
+    """One line."""
 
 
 def toml_string(text: str) -> str:
-    """A text as a basic string of TOML, whatever is in it but lone surrogates, which TOML cannot say."""
+    """Return a text as a basic string of TOML. Lone surrogates stay, which TOML does not allow."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(_escaped(c) for c in escaped) + '"'
 
@@ -73,11 +73,11 @@ def _escaped(character: str) -> str:
 
 
 def manifest_text(areas: Sequence[Area] = ()) -> str:
-    """A commented manifest over these areas; over one of its own where there are none."""
+    """Return a commented manifest for these areas; without areas, for an example area."""
     if not areas:
         return _HEAD + _HARWELL + _DATASETS.format(aoi=toml_string(OWN_AREA))
     names = [toml_string(area.name) for area in areas]
-    aoi = names[0] if len(names) == 1 else f"[{', '.join(names)}]   # a scene over any of them belongs"
+    aoi = names[0] if len(names) == 1 else f"[{', '.join(names)}]   # a scene over any of them matches"
     return _HEAD + "".join(map(_table, areas)) + _DATASETS.format(aoi=aoi)
 
 

@@ -1,4 +1,4 @@
-"""Reading a manifest from its file, with the AOI files it names."""
+"""Read a manifest and the AOI files that it names."""
 
 import os
 from datetime import UTC, datetime
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def load_manifest(path: str | os.PathLike[str]) -> Manifest:
-    """Read and check a manifest; nothing else is touched and no server is asked.
+    """Read and check a manifest, offline.
 
     Args:
-        path: the TOML file. AOI files it names are found relative to it.
+        path: The TOML file. Paths of AOI files in it are relative to it.
 
     Raises:
-        ManifestError: the file cannot be read, or what it says is wrong; all mistakes at once.
+        ManifestError: The file cannot be read, or has mistakes; all of them are listed.
     """
     file = Path(path)
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ManifestError(
-            f"{file}: there is no such file; `sedas-sync init {file}` writes one to begin with"
+            f"{file}: there is no such file; `sedas-sync init {file}` writes one to start with"
         ) from None
     except UnicodeDecodeError as error:
         raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
@@ -38,18 +38,18 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
 
 
 def _is_below(file: Path, folder: Path) -> bool:
-    """Whether a file lies below a folder once all symbolic links are followed."""
+    """Return whether a file is below a folder, with all symbolic links resolved."""
     try:
         return file.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that no file can have
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or an invalid name
         return False
 
 
 def check_manifest(text: str, file: Path) -> Manifest:
-    """Check the text of a manifest that stands, or will stand, in this file.
+    """Check the text of a manifest that is, or will be, in this file.
 
     Raises:
-        ManifestError: what it says is wrong; all mistakes at once.
+        ManifestError: It has mistakes; all of them are listed.
     """
 
     def read_aoi(name: str) -> "Polygonal":

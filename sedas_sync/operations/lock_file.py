@@ -1,41 +1,36 @@
-"""The lock of a manifest on disk: where it is, reading it, and writing it as a whole or not at all."""
+"""The lock file of a manifest: its path, and reading and writing it completely or not at all."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO
 
-from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.files.safe_tree import STATE
+from sedas_sync.errors import ManifestError
+from sedas_sync.files.atomic import writing_whole
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.assets import paths_on_disk
-from sedas_sync.planning.lock import Lock, LockDamagedError, lines, loads
-from sedas_sync.state.index import Index
-
-_READABLE = 0o666
+from sedas_sync.planning.lock import Lock
+from sedas_sync.planning.lock_changes import mismatches
+from sedas_sync.planning.lock_text import LockDamagedError, lines, loads
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
-    """Where the lock of a manifest is: `<stem>.lock` beside it.
+    """Return the path of a manifest's lock: `<stem>.lock` beside it.
 
     Raises:
-        ManifestError: that is the manifest itself.
+        ManifestError: this is the manifest itself.
     """
     source = Path(manifest)
     path = source.with_suffix(".lock")
     if path == source:
-        raise ManifestError(f"{source}: a manifest cannot be called so, since its lock would be; call it .toml")
+        raise ManifestError(f"{source}: a manifest cannot have the name of its lock; rename it to .toml")
     return path
 
 
 def read_lock(manifest: Manifest) -> Lock | None:
-    """Read the lock of a manifest; None where it has none.
+    """Read the lock of a manifest; None if there is none.
 
     Raises:
-        LockDamagedError: the file is no lock.
-        ManifestError: it cannot be read, or is of a newer version of this package.
+        LockDamagedError: the file is not a lock.
+        ManifestError: it cannot be read, or was written by a newer version of this package.
     """
     path = lock_path(manifest.source)
     try:
@@ -49,6 +44,25 @@ def read_lock(manifest: Manifest) -> Lock | None:
     return loads(text, str(path))
 
 
+def matching_lock_or_warning(manifest: Manifest, warnings: list[str]) -> Lock | None:
+    """Return the manifest's lock if there is one that matches; a lock that does not match becomes a warning.
+
+    Raises:
+        ManifestError: the file is not a lock, or cannot be read.
+    """
+    if Path(manifest.source).suffix == ".lock":
+        return None
+    lock = read_lock(manifest)
+    if lock is None or not (found := mismatches(manifest, lock)):
+        return lock
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    warnings.append(
+        f"{lock_path(manifest.source)}: is ignored: it does not match the manifest ({found[0]}{more}); "
+        "`sedas-sync lock` brings it up to date"
+    )
+    return None
+
+
 def write_lock(manifest: Manifest, lock: Lock) -> None:
     """Write the lock of a manifest.
 
@@ -59,62 +73,23 @@ def write_lock(manifest: Manifest, lock: Lock) -> None:
         file.writelines(line.encode() for line in lines(lock))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever finds half of it.
-
-    Raises:
-        ManifestError: it cannot be written.
-    """
-    with writing_whole(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def writing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write that is at `path` once all went well, and nowhere before.
-
-    Raises:
-        ManifestError: it cannot be written.
-    """
-    target = Path(os.path.realpath(path))
-    name = None
-    try:
-        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            name = file.name
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else _READABLE & ~umask())
-        Path(name).replace(target)
-        name = None
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        if name is not None:
-            with suppress(OSError):
-                Path(name).unlink()
-
-
 def check_output(file: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Check that an output file is not the manifest, its lock file, or a file of the mirror.
+    """Check that a file to write is not the manifest, its lock file, or a file of the mirror.
 
     Raises:
-        ManifestError: it is.
+        ManifestError: It is one of them.
     """
+    from sedas_sync.errors import SedasSyncError  # noqa: PLC0415
+    from sedas_sync.files.safe_tree import STATE  # noqa: PLC0415
+    from sedas_sync.state.index import Index  # noqa: PLC0415
+
     target, source = Path(os.path.realpath(file)), Path(manifest.source)
     root = Path(os.path.realpath(source.parent / manifest.mirror.path))
     known = {Path(os.path.realpath(name)) for name in (source, source.with_suffix(".lock"))}
     if root in target.parents and target.exists():
-        with suppress(SedasSyncError), Index(root, write=False) as index:
-            known |= {root / path for held in index.holdings() for path in paths_on_disk(held)}
+        with suppress(SedasSyncError), Index(root) as index:
+            known |= {root / path for held in index.local_scenes() for path in held.paths}
     if target in known or root / STATE in (target, *target.parents):
         raise ManifestError(
             f"{file}: is a file of the mirror, its manifest or its lock file, and is not changed; name another file"
         )
-
-
-def umask() -> int:
-    """The bits that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

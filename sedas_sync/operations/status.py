@@ -1,4 +1,4 @@
-"""What a mirror holds against its lock, or else its last apply: from the index and one look at the folder. Offline."""
+"""Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sedas_sync.errors import SedasSyncError, TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.assets import files_on_disk, paths_on_disk
 from sedas_sync.model.events import Failure, OnStep, Step, ignore_step, iso
 from sedas_sync.model.scene import LocalScene, Order, SceneId
-from sedas_sync.operations.lock import LockFiles
-from sedas_sync.operations.lock_file import lock_path
+from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
 from sedas_sync.state.inspect import compare
@@ -25,48 +24,48 @@ from sedas_sync.state.staging import SUFFIX, bytes_downloaded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetStatus:
-    """How far one dataset is."""
+    """The state of one dataset."""
 
     dataset: str
     wanted: int | None
-    """Scenes that the lock has for it, or that it wanted when it was last applied; None where it never was."""
+    """Its scenes in the lock file, or when it was last applied; None if it never was."""
     held: int
     changed: int
-    """Held files that are not what the index remembers."""
+    """Files on disk that differ from the index."""
     missing: int
     pending: int
-    """Of those missing, how many are ordered from the long-term archive."""
+    """Missing scenes that are ordered from the long-term archive."""
     bytes: int
     differs: int = 0
-    """Held files that are not, as the index remembers them, what the lock demands."""
+    """Files whose index rows differ from the lock file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialDownload:
-    """A download that was begun."""
+    """A partial download."""
 
     path: str
     size: int
-    """Bytes of it that are here."""
+    """Its bytes on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a mirror holds."""
+    """The state of a mirror."""
 
     manifest: str
     mirror: str
     archive: Mapping[str, str | None]
     datasets: tuple[DatasetStatus, ...]
     wanted: int
-    """Scenes of the lock, or that any dataset wanted when it was last applied."""
+    """Scenes in the lock file, or that datasets wanted when they were last applied."""
     held: int
-    """Files of the index that are there, wanted or not."""
+    """Scenes of the index that are on disk, wanted or not."""
     changed: int
     missing: int
-    """Wanted scenes that are not there."""
+    """Wanted scenes that are not on disk."""
     unwanted: int
-    """Held files that are not in the lock, or that no dataset wanted when the manifest was last applied."""
+    """Scenes on disk that are not in the lock file, or that no dataset wanted when it was last applied."""
     unknown: int
     """Files that the index does not know."""
     bytes: int
@@ -74,24 +73,24 @@ class Status:
     orders: tuple[Order, ...]
     partials: tuple[PartialDownload, ...]
     failures: tuple[Failure, ...]
-    """The last error of each scene that failed since it was last fetched, and of each search that failed last."""
+    """The last error of each scene that failed since its last download, and of each search that failed."""
     last_run: RunRecord | None
     lock: str | None = None
-    """The lock that is counted against; None where it is the last apply."""
+    """The lock file that the mirror is compared with; None if it is the last apply."""
     differs: int = 0
-    """Held files that are not, as the index remembers them, what the lock demands."""
+    """Files whose index rows differ from the lock file."""
     refreshed: tuple[LocalScene, ...] = ()
-    """Held files of another time than the index remembers, with this time: they were read, and are right."""
+    """Scenes whose mtime differs from the index, with the new mtime: they were read and are right."""
     warnings: tuple[str, ...] = ()
 
     @property
     def partial_bytes(self) -> int:
-        """Bytes of downloads that were begun."""
+        """Bytes of partial downloads."""
         return sum(partial.size for partial in self.partials)
 
     @property
     def _in_doubt(self) -> bool:
-        """Whether the last run may have left something undone that nothing else here tells of."""
+        """Whether the last run may have missed something that the counts do not show."""
         run = self.last_run
         failed = {failure.id for failure in self.failures}
         return not failed.isdisjoint(item.dataset for item in self.datasets) or (
@@ -109,7 +108,7 @@ class Status:
         )
 
     def to_json(self, now: datetime) -> dict[str, Any]:
-        """Return the status as JSON data; ages are counted to `now`."""
+        """Return the status as JSON data, with ages at `now`."""
         run = self.last_run
         return {
             "schema": 1,
@@ -175,7 +174,7 @@ def order_json(order: Order, now: datetime) -> dict[str, Any]:
     }
 
 
-def mirror_status(manifest: Manifest, mirror: MirrorState, lock_files: LockFiles) -> Status:
+def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
 
     Works offline, and beside another process. A lock file that does not match the manifest is ignored, with a warning.
@@ -187,14 +186,14 @@ def mirror_status(manifest: Manifest, mirror: MirrorState, lock_files: LockFiles
     """
     with mirror.index(write=False) as (index, warnings):
         mirror.check_owner(index)
-        damaged = bool(warnings)
+        damaged = index.damaged
         mirror.on_step(Step("looking at the mirror", index.count()))
-        lock = lock_files.lock_that_fits(warnings)
+        lock = matching_lock_or_warning(manifest, warnings)
         found = status(
             mirror.root,
             index,
             manifest=manifest.source,
-            archive=archive_facts(manifest),
+            archive=manifest.first_archive,
             datasets=manifest.datasets,
             lock=None if lock is None else (str(lock_path(manifest.source)), lock),
             warnings=warnings,
@@ -205,19 +204,13 @@ def mirror_status(manifest: Manifest, mirror: MirrorState, lock_files: LockFiles
     return found
 
 
-def archive_facts(manifest: Manifest) -> dict[str, str | None]:
-    """Return the type and URL of a manifest's first archive."""
-    config = next(iter(manifest.archives.values()))
-    return {"type": config.type, "url": config.url}
-
-
 def _save_times(mirror: MirrorState, refreshed: Iterable[LocalScene]) -> None:
     """Save the new times of files in the index, so that the next run need not read them again.
 
     Nothing depends on it: it is skipped if the mirror cannot be written, or another process is working in it.
     """
     with suppress(SedasSyncError, OSError), mirror.locked(), mirror.index(write=True) as (index, _):
-        known = ((item, index.holding(item.id)) for item in refreshed)
+        known = ((item, index.local_scene(item.id)) for item in refreshed)
         index.put_times([item for item, now in known if now is not None and _is_same_file(item, now)])
 
 
@@ -236,31 +229,31 @@ def status(
     warnings: Iterable[str] = (),
     on_step: OnStep = ignore_step,
 ) -> Status:
-    """Look at the index and the folder; files are read only where their size is right and their time is another.
+    """Return the state of a mirror. Files are read only if their size is right and their mtime is not.
 
     Args:
-        root: the mirror's folder; it may not exist.
-        index: open for reading.
-        manifest: where the manifest is.
-        archive: type and URL of the archive.
-        datasets: the names of the manifest's datasets.
-        lock: where it is and what it says, to be counted against instead of the last apply.
-        warnings: what was wrong with index and lock.
-        on_step: told how many of the files that have to be read have been.
+        root: The mirror's folder; it may not exist.
+        index: Open for reading.
+        manifest: The manifest's path.
+        archive: Type and URL of the archive.
+        datasets: The names of the manifest's datasets.
+        lock: Path and content of the lock file to compare with instead of the last apply.
+        warnings: Problems with index and lock file.
+        on_step: Called with the number of files that were read.
     """
     datasets = tuple(datasets)
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock[1].scenes
     wanted = index.wanted() if lock is None else _pinned(datasets, pins)
     orders = tuple(index.orders())
-    holdings = {held.id: held for held in index.holdings()}
-    expected = [path for held in holdings.values() for path in paths_on_disk(held)]
-    here = safe_tree.listing(str(root), expected) if root.is_dir() else {}
-    present = {scene_id: held for scene_id, held in holdings.items() if _is_here(held, here)}
+    recorded = {scene.id: scene for scene in index.local_scenes()}
+    expected = [path for scene in recorded.values() for path in scene.paths]
+    here = tree_listing.listing(str(root), expected) if root.is_dir() else {}
+    present = {scene_id: scene for scene_id, scene in recorded.items() if _is_on_disk(scene, here)}
     compared = compare(root, present.values(), here, on_step)
     changed = compared.changed
-    differs = {scene_id for scene_id, held in present.items() if scene_id in pins and _differs(held, pins[scene_id])}
-    known = {file.path for held in holdings.values() for file in files_on_disk(held)}
-    asked_for = {scene_id for ids in wanted.values() for scene_id in ids}
+    differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
+    known = {file.path for scene in recorded.values() for file in scene.files}
+    wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
 
     def of_dataset(name: str) -> DatasetStatus:
@@ -272,15 +265,13 @@ def status(
         mirror=str(root),
         archive=archive,
         datasets=tuple(of_dataset(name) for name in datasets),
-        wanted=len(asked_for),
+        wanted=len(wanted_ids),
         held=len(present),
         changed=len(changed),
-        missing=len(asked_for - present.keys()),
-        unwanted=len(present.keys() - asked_for) if wanted else 0,
+        missing=len(wanted_ids - present.keys()),
+        unwanted=len(present.keys() - wanted_ids) if wanted else 0,
         unknown=len(here.keys() - known),
-        bytes=sum(
-            here[file.path].size for held in present.values() for file in files_on_disk(held) if file.path in here
-        ),
+        bytes=sum(here[file.path].size for scene in present.values() for file in scene.files if file.path in here),
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(root)),
@@ -294,7 +285,7 @@ def status(
 
 
 def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dict[str, tuple[SceneId, ...]]:
-    """The scenes of a lock, by the datasets of the manifest."""
+    """Return the scenes of a lock file, by the manifest's datasets."""
     found: dict[str, list[SceneId]] = {name: [] for name in datasets}
     for pin in pins.values():
         for name in pin.datasets:
@@ -303,15 +294,15 @@ def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dic
     return {name: tuple(ids) for name, ids in found.items()}
 
 
-def _differs(held: LocalScene, pin: LockedScene) -> bool:
+def _differs(scene: LocalScene, pin: LockedScene) -> bool:
     if pin.sha256 is not None:
-        return held.sha256 != pin.sha256
-    return pin.size not in (None, held.size)
+        return scene.sha256 != pin.sha256
+    return pin.size not in (None, scene.size)
 
 
-def _is_here(held: LocalScene, here: Mapping[str, safe_tree.TreeEntry]) -> bool:
-    """Whether anything of a scene is here; of a folder with a gap it is said that it is changed."""
-    return held.path in here if not held.files else any(file.path in here for file in files_on_disk(held))
+def _is_on_disk(scene: LocalScene, here: Mapping[str, TreeEntry]) -> bool:
+    """Return whether any file of a scene is on disk; a folder with a missing file counts as changed."""
+    return any(file.path in here for file in scene.files)
 
 
 def _of_dataset(
@@ -323,17 +314,17 @@ def _of_dataset(
     ordered: set[SceneId],
 ) -> DatasetStatus:
     wanted = set(ids or ())
-    held = wanted & present.keys()
-    missing = wanted - held
+    on_disk = wanted & present.keys()
+    missing = wanted - on_disk
     return DatasetStatus(
         dataset=name,
         wanted=None if ids is None else len(wanted),
-        held=len(held),
-        changed=len(held & changed),
+        held=len(on_disk),
+        changed=len(on_disk & changed),
         missing=len(missing),
         pending=len(missing & ordered),
-        bytes=sum(present[scene_id].size for scene_id in held),
-        differs=len(held & differs),
+        bytes=sum(present[scene_id].size for scene_id in on_disk),
+        differs=len(on_disk & differs),
     )
 
 

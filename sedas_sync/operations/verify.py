@@ -1,7 +1,7 @@
-"""Reading a mirror's bytes again, against the index and the lock: what is missing, changed, corrupt, or unknown.
+"""Read a mirror's files again and compare them with the index and the lock file.
 
-Changes nothing. A repair is a plan like any other, made from the findings by `sedas_sync.planning.compare.decide` and
-carried out by `sedas_sync.operations.apply.run`.
+Verifying changes nothing. A repair is a plan like any other, made from the findings by
+`sedas_sync.planning.compare.decide` and carried out by `sedas_sync.operations.apply.run`.
 """
 
 import os
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import Filehash, check, zip_problem
-from sedas_sync.model.assets import files_on_disk, paths_on_disk
+from sedas_sync.files.tree_listing import TreeEntry
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Summary
-from sedas_sync.model.scene import LocalScene, ProofLevel, SceneId
+from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.compare import DiskState, FileState
 from sedas_sync.planning.lock import LockedFile
 
 MAX_READERS = 8
@@ -32,34 +32,34 @@ class Finding(StrEnum):
     """What is wrong with a file."""
 
     MISSING = "missing"
-    """The index remembers it or the lock names it, and it is not there."""
+    """It is in the index or the lock file, and not on disk."""
     CHANGED = "changed"
-    """It is another file than the index or the lock says, though a whole one; or a link or folder stands there."""
+    """It is a whole file, but another one than in the index or the lock file; or a link or folder is in its place."""
     CORRUPT = "corrupt"
-    """Its bytes are damaged: a zip that is not whole, or other bytes under an unchanged time; or it cannot be read."""
+    """Its bytes are damaged: the zip is not whole, or the bytes changed and the mtime did not; or it cannot be read."""
     UNKNOWN = "unknown"
-    """The index does not know it. Not a failure: it is a stranger's, or one to be adopted."""
+    """It is not in the index. This is not a failure: sedas-sync did not create it, or it can be adopted."""
 
 
 class LockedChecksums(NamedTuple):
-    """What a lock says of one scene's file."""
+    """What the lock file says about one scene's file."""
 
     path: str | None
-    """Where it belongs; None where the layout needs more than a lock says."""
+    """Its place in the mirror; None if the layout needs more than the lock file has."""
     size: int | None
     sha256: str | None
     files: tuple[LockedFile, ...] = ()
-    """Where the scene consists of several."""
+    """The files of a scene of several files."""
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Where its files belong, as far as that is known."""
+        """The places of its files, as far as they are known."""
         if self.path is None:
             return ()
         return tuple(f"{self.path}/{file.name}" for file in self.files) or (self.path,)
 
     def of(self, name: str) -> "LockedChecksums | None":
-        """What it says of one file of the scene; None where it does not name it."""
+        """Return what the lock file says about one file of the scene; None if the file is not in it."""
         for file in self.files:
             if file.name == name:
                 return self._replace(path=f"{self.path}/{name}", size=file.size, sha256=file.sha256)
@@ -68,35 +68,35 @@ class LockedChecksums(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedFile:
-    """What was found of one file."""
+    """The result for one file."""
 
     path: str
-    """Empty where a locked scene is missing and nothing here says where it belongs."""
+    """Empty if a scene of the lock file is missing and its place is not known."""
     size: int
-    """On the disk; 0 where it is missing."""
-    held: LocalScene | None
-    """None where the index does not know the file."""
+    """Bytes on disk; 0 if it is missing."""
+    recorded: LocalFile | None
+    """The file in the index; None if the index does not know the file."""
     id: SceneId | None = None
-    """None where neither index nor lock knows the file."""
+    """None if neither index nor lock file knows the file."""
     name: str = ""
-    """Where it is below the scene's folder, where the scene consists of several files."""
-    demand: LockedChecksums | None = None
-    """None where no lock names the scene."""
+    """Its path below the scene's folder, for a scene of several files."""
+    locked: LockedChecksums | None = None
+    """None if no lock file has the scene."""
     finding: Finding | None = None
     detail: str = ""
     level: ProofLevel | None = None
-    """How far its bytes are proved now; None where there is a finding."""
+    """How far its bytes are proved now; None if there is a finding."""
     mtime_ns: int = 0
 
     @property
     def scene_path(self) -> str:
-        """Where the scene is that the file is, or is of."""
+        """The path of the file's scene."""
         return self.path.removesuffix(f"/{self.name}") if self.name else self.path
 
     @property
     def by_lock(self) -> bool:
-        """Whether its bytes have the sha256 that the lock demands."""
-        return self.finding is None and self.demand is not None and self.demand.sha256 is not None
+        """Whether its bytes have the sha256 in the lock file."""
+        return self.finding is None and self.locked is not None and self.locked.sha256 is not None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -104,8 +104,8 @@ class VerifiedFile:
             "id": self.id,
             "path": self.path or None,
             "size": self.size,
-            "sha256": None if self.held is None else self.held.sha256,
-            "locked_sha256": None if self.demand is None else self.demand.sha256,
+            "sha256": None if self.recorded is None else self.recorded.sha256,
+            "locked_sha256": None if self.locked is None else self.locked.sha256,
             "level": None if self.level is None else self.level.value,
             "by_lock": self.by_lock,
             "finding": None if self.finding is None else self.finding.value,
@@ -115,19 +115,19 @@ class VerifiedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What was found of a whole mirror."""
+    """The result for a whole mirror."""
 
     manifest: str
     mirror: str
     files: tuple[VerifiedFile, ...]
-    """Sorted by path; files that neither index nor lock knows come last."""
+    """Sorted by path; files that neither index nor lock file knows come last."""
     lock: str | None = None
-    """The lock that they were judged by too."""
+    """The lock file that they were compared with too."""
     warnings: tuple[str, ...] = ()
     damaged_index: bool = False
-    """Nothing could be compared."""
+    """Whether there was no index to compare with, because it is damaged."""
     repair: Summary | None = None
-    """How the repair went, where there was one to be made."""
+    """The summary of the repair, if there was one."""
 
     @property
     def findings(self) -> tuple[VerifiedFile, ...]:
@@ -141,7 +141,7 @@ class VerifyReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files have each finding, and how many are right; zeros included."""
+        """Number of files with each finding, and without one; zeros included."""
         counted = {"ok": sum(item.finding is None for item in self.files)}
         for kind in Finding:
             counted[kind.value] = sum(item.finding is kind for item in self.files)
@@ -149,7 +149,7 @@ class VerifyReport:
 
     @property
     def levels(self) -> dict[str, int]:
-        """How many of the files that are right reached each level; those that have the lock's sha256 come first."""
+        """Number of files without a finding at each level; those with the lock file's sha256 come first."""
         reached = {"lock": sum(item.by_lock for item in self.files)}
         for level in ProofLevel:
             reached[level.value] = sum(item.level is level and not item.by_lock for item in self.files)
@@ -157,7 +157,7 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """0 where everything is right, or is again; else 1, or what the repair ended with."""
+        """0 if everything is right, or right again; else 1, or the exit code of the repair."""
         if self.damaged_index:
             return 1
         if self.repair is not None:
@@ -180,23 +180,23 @@ class VerifyReport:
 
 
 def readers() -> int:
-    """How many files to read at once: hashing is bound by the processors."""
+    """Return how many files to read at the same time: hashing is limited by the processors."""
     return min(MAX_READERS, os.cpu_count() or 1)
 
 
 class _Task(NamedTuple):
-    """One file to be read."""
+    """One file to read."""
 
     id: SceneId
     path: str
-    held: LocalScene | None
-    demand: LockedChecksums | None
+    recorded: LocalFile | None
+    locked: LockedChecksums | None
     name: str = ""
 
 
 def verify(
     root: Path,
-    holdings: Iterable[LocalScene],
+    scenes: Iterable[LocalScene],
     *,
     jobs: int,
     filehash: Filehash,
@@ -204,105 +204,105 @@ def verify(
     ordered: Container[SceneId] = frozenset(),
     on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> tuple[VerifiedFile, ...]:
-    """Read every file that the index remembers or the lock has a digest for, and name those that neither knows.
+    """Read every file that is in the index, or has a checksum in the lock file, and list the other files.
 
     Args:
-        root: the mirror's folder; it may not exist.
-        holdings: what the index remembers.
-        jobs: files read at once.
-        filehash: whether the digest that the catalogue stated counts as a proof (`ignore`: it does not).
-        locked: what the lock says of each of its scenes.
-        ordered: scenes whose orders are pending.
-        on_file: told how many files and bytes have been read, and how many there are, from the calling thread.
+        root: The mirror's folder; it may not exist.
+        scenes: The scenes in the index.
+        jobs: Number of files to read at the same time.
+        filehash: `ignore` if the catalogue's checksums must not count as proofs.
+        locked: What the lock file says about each of its scenes.
+        ordered: Scenes whose orders are pending.
+        on_file: Called, from this thread, with the numbers of files and bytes that were read, and of all of them.
     """
-    demanded = locked or {}
-    held = {item.id: item for item in holdings}
-    expected = [path for item in held.values() for path in paths_on_disk(item)]
-    expected += [path for item in demanded.values() for path in item.paths]
-    entries = safe_tree.listing(str(root), expected) if root.is_dir() else {}
-    tasks = [task for item in held.values() for task in _tasks(item, demanded.get(item.id))]
+    checksums = locked or {}
+    recorded = {scene.id: scene for scene in scenes}
+    expected = [path for scene in recorded.values() for path in scene.paths]
+    expected += [path for found in checksums.values() for path in found.paths]
+    entries = tree_listing.listing(str(root), expected) if root.is_dir() else {}
+    tasks = [task for scene in recorded.values() for task in _tasks(scene, checksums.get(scene.id))]
     known = {task.path for task in tasks}
-    unheld = {scene_id: demand for scene_id, demand in demanded.items() if scene_id not in held}
-    for scene_id, demand in list(unheld.items()):
-        if demand.files and all(f"{demand.path}/{file.name}" in entries for file in demand.files):
-            tasks += _locked_files(scene_id, demand)
-            known.update(f"{demand.path}/{file.name}" for file in demand.files)
-            del unheld[scene_id]
-    places = _places(unheld, {path for path in entries if path not in known})
-    done = list(_missing(unheld, places, ordered))
+    not_indexed = {scene_id: found for scene_id, found in checksums.items() if scene_id not in recorded}
+    for scene_id, found in list(not_indexed.items()):
+        if found.files and all(f"{found.path}/{file.name}" in entries for file in found.files):
+            tasks += _locked_files(scene_id, found)
+            known.update(f"{found.path}/{file.name}" for file in found.files)
+            del not_indexed[scene_id]
+    places = _places(not_indexed, {path for path in entries if path not in known})
+    done = list(_missing(not_indexed, places, ordered))
     for scene_id, path in places.items():
-        demand = unheld[scene_id]
+        found = not_indexed[scene_id]
         known.add(path)
-        if demand.sha256 is not None:
-            tasks.append(_Task(scene_id, path, None, demand))
+        if found.sha256 is not None:
+            tasks.append(_Task(scene_id, path, None, found))
         else:
-            done.append(_unknown(entries[path], scene_id, demand))
+            done.append(_unknown(entries[path], scene_id, found))
     done += _read(root, sorted(tasks, key=lambda task: task.path), entries, jobs, filehash, on_file)
-    strangers = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
-    return (*sorted(done, key=lambda item: (item.path, item.id or "")), *strangers)
+    untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
+    return (*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked)
 
 
-def _tasks(held: LocalScene, demand: LockedChecksums | None) -> Iterator[_Task]:
-    """What is to be read of a held scene; files that the lock names and the index does not know among it."""
-    if not held.files:
-        yield _Task(held.id, held.path, held, demand)
-    for file, view in zip(held.files, files_on_disk(held) if held.files else (), strict=True):
-        yield _Task(held.id, view.path, view, None if demand is None else demand.of(file.name), file.name)
-    if held.files and demand is not None:
-        known = {file.name for file in held.files}
+def _tasks(recorded: LocalScene, locked: LockedChecksums | None) -> Iterator[_Task]:
+    """Yield the files to read of a scene in the index, including those that only the lock file has."""
+    for file in recorded.files:
+        required = locked.of(file.name) if locked is not None and recorded.is_folder else locked
+        yield _Task(recorded.id, file.path, file, required, file.name)
+    if recorded.is_folder and locked is not None:
+        known = {file.name for file in recorded.files}
         yield from (
-            _Task(held.id, f"{held.path}/{file.name}", None, demand.of(file.name), file.name)
-            for file in demand.files
+            _Task(recorded.id, f"{recorded.path}/{file.name}", None, locked.of(file.name), file.name)
+            for file in locked.files
             if file.name not in known
         )
 
 
-def _locked_files(scene_id: SceneId, demand: LockedChecksums) -> Iterator[_Task]:
-    """The files of a locked scene that are here and that the index does not know."""
-    for file in demand.files:
-        yield _Task(scene_id, f"{demand.path}/{file.name}", None, demand.of(file.name), file.name)
+def _locked_files(scene_id: SceneId, locked: LockedChecksums) -> Iterator[_Task]:
+    """Yield the files of a scene that is on disk and in the lock file, but not in the index."""
+    for file in locked.files:
+        yield _Task(scene_id, f"{locked.path}/{file.name}", None, locked.of(file.name), file.name)
 
 
-def _places(unheld: Mapping[SceneId, LockedChecksums], strangers: AbstractSet[str]) -> dict[SceneId, str]:
-    """The files that the index does not know and that stand where scenes of the lock belong, or have their names."""
+def _places(not_indexed: Mapping[SceneId, LockedChecksums], untracked: AbstractSet[str]) -> dict[SceneId, str]:
+    """Return untracked files that are in the places of scenes of the lock file, or have their names."""
     named: dict[str, str] = {}
-    for path in sorted(strangers, reverse=True):
+    for path in sorted(untracked, reverse=True):
         named[path.rpartition("/")[2]] = path
     found = {}
-    for scene_id, demand in unheld.items():
-        place = demand.path if demand.path is not None else named.get(f"{scene_id}.zip")
-        if place in strangers:
+    for scene_id, locked in not_indexed.items():
+        place = locked.path if locked.path is not None else named.get(f"{scene_id}.zip")
+        if place in untracked:
             found[scene_id] = str(place)
     return found
 
 
 def _missing(
-    unheld: Mapping[SceneId, LockedChecksums], places: Container[SceneId], ordered: Container[SceneId]
+    not_indexed: Mapping[SceneId, LockedChecksums], places: Container[SceneId], ordered: Container[SceneId]
 ) -> Iterator[VerifiedFile]:
-    for scene_id, demand in unheld.items():
+    for scene_id, locked in not_indexed.items():
         if scene_id not in places:
-            detail = "the lock names it, and it is not here"
+            detail = "it is in the lock file and not on disk"
             if scene_id in ordered:
                 detail += " yet: its order from the long-term archive is pending"
             yield VerifiedFile(
-                path=demand.path or "", size=0, held=None, id=scene_id, demand=demand, finding=Finding.MISSING,
+                path=locked.path or "", size=0, recorded=None, id=scene_id, locked=locked, finding=Finding.MISSING,
                 detail=detail,
             )  # fmt: skip
 
 
-def _unknown(
-    entry: safe_tree.TreeEntry, scene_id: SceneId | None = None, demand: LockedChecksums | None = None
-) -> VerifiedFile:
+def _unknown(entry: TreeEntry, scene_id: SceneId | None = None, locked: LockedChecksums | None = None) -> VerifiedFile:
+    detail = "not in the index"
+    if scene_id is not None:
+        detail += ", and the lock file has no checksum to identify it"
     return VerifiedFile(
-        path=entry.path, size=entry.size, held=None, id=scene_id, demand=demand, finding=Finding.UNKNOWN,
-        detail="not in the index" + (", and the lock has no digest to know it by" if scene_id is not None else ""),
+        path=entry.path, size=entry.size, recorded=None, id=scene_id, locked=locked, finding=Finding.UNKNOWN,
+        detail=detail,
     )  # fmt: skip
 
 
 def _read(
     root: Path,
     tasks: list[_Task],
-    entries: Mapping[str, safe_tree.TreeEntry],
+    entries: Mapping[str, TreeEntry],
     jobs: int,
     filehash: Filehash,
     on_file: Callable[[int, int, int, int], None] | None,
@@ -313,7 +313,7 @@ def _read(
     with Pool(jobs, "verify") as pool:
         waiting: set[Future[VerifiedFile]] = set()
         for task in tasks:
-            # Only so many are handed out that an interruption is not held up by a queue.
+            # Few files wait in the queue, so that an interruption takes effect soon.
             if len(waiting) >= 4 * jobs:
                 waiting, bytes_read = _collect(waiting, done, bytes_read, FIRST_COMPLETED)
             waiting.add(pool.submit(_verify_one, root, task, entries.get(task.path), filehash))
@@ -336,89 +336,89 @@ def _collect(
     return rest, bytes_read
 
 
-def _verify_one(root: Path, task: _Task, entry: safe_tree.TreeEntry | None, filehash: Filehash) -> VerifiedFile:
-    held, demand = task.held, task.demand
+def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: Filehash) -> VerifiedFile:
+    recorded, locked = task.recorded, task.locked
 
     def found(finding: Finding, detail: str) -> VerifiedFile:
         size = 0 if entry is None else entry.size
         return VerifiedFile(
-            path=task.path, size=size, held=held, id=task.id, name=task.name, demand=demand, finding=finding,
+            path=task.path, size=size, recorded=recorded, id=task.id, name=task.name, locked=locked, finding=finding,
             detail=detail,
         )  # fmt: skip
 
     if entry is None:
-        return found(Finding.MISSING, "it is not there")
+        return found(Finding.MISSING, "it is not on disk")
     if not entry.is_file:
-        return found(Finding.CHANGED, "a symbolic link or another thing that is no file stands there")
-    stated = None if held is None else held.digest
-    size = held.size if held is not None else None if demand is None else demand.size
+        return found(Finding.CHANGED, "a symbolic link or a special file is in its place")
+    stated = None if recorded is None else recorded.digest
+    size = recorded.size if recorded is not None else None if locked is None else locked.size
     try:
         checked = check(
             task.path, root=str(root), level="crc", size=size, digest=stated,
             filehash="ignore" if filehash == "ignore" else "warn",
         )  # fmt: skip
-        if held is not None and checked.sha256 != held.sha256:
-            return found(*_difference(root, held, entry))
+        if recorded is not None and checked.sha256 != recorded.sha256:
+            return found(*_damage_or_change(root, recorded, entry))
     except FileNotFoundError:
-        return found(Finding.MISSING, "it was there a moment ago, and is not any more")
+        return found(Finding.MISSING, "it was deleted while it was verified")
     except OSError as error:
         return found(Finding.CORRUPT, f"it cannot be read: {error.strerror}")
     except TransferError as error:
         return found(Finding.CORRUPT, f"it cannot be read: {error}")
     if checked.problems:
         return found(Finding.CORRUPT, "; ".join(checked.problems))
-    if demand is not None and (unlike := _unlike(demand, checked.sha256, checked.size)):
-        return found(Finding.CHANGED, unlike)
-    proved = demand is not None and demand.sha256 is not None
+    if locked is not None and (difference := _difference_from_lock(locked, checked.sha256, checked.size)):
+        return found(Finding.CHANGED, difference)
+    proved = locked is not None and locked.sha256 is not None
     return VerifiedFile(
         path=task.path,
         size=entry.size,
-        held=held,
+        recorded=recorded,
         id=task.id,
         name=task.name,
-        demand=demand,
+        locked=locked,
         level=ProofLevel.DIGEST if proved else checked.level,
         mtime_ns=entry.mtime_ns,
     )
 
 
-def _unlike(demand: LockedChecksums, sha256: str, size: int) -> str | None:
-    """How a file differs from what a lock says of it."""
-    if demand.sha256 is not None:
-        return None if sha256 == demand.sha256 else f"its sha256 is {sha256}, the lock has {demand.sha256}"
-    if demand.size not in (None, size):
-        return f"it has {size} bytes, the lock has {demand.size}"
+def _difference_from_lock(locked: LockedChecksums, sha256: str, size: int) -> str | None:
+    """Return how a file differs from the lock file; None if it does not."""
+    if locked.sha256 is not None:
+        return None if sha256 == locked.sha256 else f"its sha256 is {sha256}, the lock file has {locked.sha256}"
+    if locked.size not in (None, size):
+        return f"it has {size} bytes, the lock file has {locked.size}"
     return None
 
 
-def _difference(root: Path, held: LocalScene, entry: safe_tree.TreeEntry) -> tuple[Finding, str]:
-    """Tell damage from another whole file."""
+def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tuple[Finding, str]:
+    """Return whether a file is damaged or another whole file, with the reason."""
     wrong = None
-    if held.path.lower().endswith(".zip"):
-        with os.fdopen(safe_tree.open_file(str(root), held.path, os.O_RDONLY), "rb") as file:
+    if recorded.path.lower().endswith(".zip"):
+        with os.fdopen(safe_tree.open_file(str(root), recorded.path, os.O_RDONLY), "rb") as file:
             wrong = zip_problem(file, "crc")
     if wrong is not None:
         return Finding.CORRUPT, f"the zip is damaged: {wrong}"
-    if safe_tree.untouched(entry, held):
-        return Finding.CORRUPT, "its bytes are not those that were fetched, though its size and time are"
-    return Finding.CHANGED, "it is another file than was fetched"
+    if tree_listing.untouched(entry, recorded):
+        return Finding.CORRUPT, "its bytes are not those that were downloaded, though its size and mtime are"
+    return Finding.CHANGED, "it is another file than was downloaded"
 
 
 def observed(
-    report: VerifyReport, held: Mapping[SceneId, LocalScene], partials: Mapping[SceneId, int]
+    report: VerifyReport, recorded: Mapping[SceneId, LocalScene], partials: Mapping[SceneId, int]
 ) -> dict[SceneId, DiskState]:
-    """What a repair has to go by.
+    """Return the state of each bad scene, from which a repair is planned.
 
     Args:
-        report: what was found.
-        held: what the index remembers of the scenes.
-        partials: for each scene with a download under way, its bytes that are here.
+        report: The findings.
+        recorded: The scenes in the index.
+        partials: For each scene with a partial download, its bytes on disk.
     """
     seen: dict[SceneId, DiskState] = {}
     wrong: dict[SceneId, set[str]] = {}
     for item in report.bad:
         if item.id is not None:
-            whole = held.get(item.id)
+            whole = recorded.get(item.id)
             gone = item.finding is Finding.MISSING and not item.name
             wrong.setdefault(item.id, set()).add(item.name)
             seen[item.id] = DiskState(
@@ -430,6 +430,8 @@ def observed(
     return seen
 
 
-def _without(held: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
-    """A folder of whose files these are wrong: no look at their time and size is to trust them."""
-    return replace(held, files=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in held.files))
+def _without(recorded: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
+    """Return a folder whose wrong files have an impossible mtime, so that they are read and not trusted."""
+    return replace(
+        recorded, members=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in recorded.members)
+    )

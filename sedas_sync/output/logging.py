@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from sedas_sync.net.session import RedactingFormatter
+from sedas_sync.net.redact import RedactingFormatter
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

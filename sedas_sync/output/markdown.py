@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from sedas_sync.model.scene import Action, ActionKind
+from sedas_sync.model.plan import CHANGES, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import printable, size
 from sedas_sync.output.plan_text import by_datasets, total
-from sedas_sync.planning.compare import CHANGES, TRANSFERS, Plan
 
 LIMIT = 60_000
 """The largest size in bytes: GitHub refuses comments of more than 65,536 characters."""

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sedas_sync.model.scene import Action, ActionKind
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, printable, size
 from sedas_sync.output.style import PLAIN, Look, marked
-from sedas_sync.planning.compare import TRANSFERS, Plan
 
 FOLD = 10
 """Number of scenes that are listed of a folded group."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sedas_sync.operations.verify import VerifyReport
     from sedas_sync.output.documents.catalogue import SourcesEntry
     from sedas_sync.planning.explain import Explanation
-    from sedas_sync.planning.lock import LockUpdate
+    from sedas_sync.planning.lock_changes import LockUpdate
 
 INTERRUPTED = range(129, 256)
 """Exit codes of runs that were stopped by a signal."""
@@ -60,8 +60,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     scene = of.scene
     if scene is not None:
         where = _where(scene)
-        if of.places:
-            where = "; ".join(f"{place.archive}: {_where(place.scene)}" for place in of.places)
+        if of.sources:
+            where = "; ".join(f"{source.archive}: {_where(source.scene)}" for source in of.sources)
         acquired = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
         yield "archive", f"{where if of.listed else 'no longer in the catalogue'}; acquired {acquired}"
     for name, refused in of.verdicts.items():

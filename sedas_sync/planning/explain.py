@@ -1,15 +1,16 @@
-"""One scene explained: who wants it, which rule leaves it out, what is here of it, and what the next apply will do."""
+"""Explain one scene: which datasets it matches, what is on disk, and what the next apply does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sedas_sync.model.events import iso
-from sedas_sync.model.scene import Action, ActionKind, LocalScene, Order, Scene, SceneId, Source
-from sedas_sync.planning.select import Refusal
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
+from sedas_sync.planning.match import Refusal
 
 NOT_FOUND = "search"
-"""What is said for a rule where a scene fits all of them, and the search did not give it."""
+"""The rule of a scene that matches all rules and that the search did not return."""
 
 _NEXT = {
     ActionKind.KEEP: "nothing: it is held and unchanged",
@@ -26,7 +27,7 @@ _NEXT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """What `apply --prune` would do with a file that no dataset wants."""
+    """What `apply --prune` would do with a scene that matches no dataset."""
 
     removes: bool
     reason: str
@@ -34,28 +35,28 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What is known of one scene."""
+    """Everything that is known of one scene."""
 
     id: SceneId
     scene: Scene | None
-    """As the catalogue has it now, or as it was when it was last seen; None where nobody knows it."""
+    """As the catalogue describes it now, or as the index remembers it; None if it is unknown."""
     listed: bool
-    """Whether the catalogue has it now."""
+    """Whether the catalogue lists it now."""
     verdicts: Mapping[str, Refusal | None]
-    """For each dataset, the rule that leaves the scene out; None where it wants it."""
+    """For each dataset, why the scene does not match it; None if it does."""
     action: Action | None
-    """Its place in the plan; None where no dataset wants it."""
+    """Its action in the plan; None if it matches no dataset."""
     held: LocalScene | None
     order: Order | None
     last_error: str | None
-    places: tuple[Source, ...] = ()
-    """Where it can be had, best first, where the manifest has several archives and one of them lists it."""
+    sources: tuple[Source, ...] = ()
+    """Its sources, best first, if the manifest has several archives."""
     held_from: str | None = None
-    """The key of the archive that gave the file; None where the manifest has one archive, or that is not known."""
+    """Key of the archive that the file was downloaded from; None if it is unknown or there is only one archive."""
     pruning: Pruning | None = None
-    """None where a dataset wants the scene, or no file of it is held."""
+    """None if the scene matches a dataset or is not on disk."""
     warnings: tuple[str, ...] = ()
-    """What is wrong with the mirror's index."""
+    """Problems of the mirror's index."""
 
     @property
     def known(self) -> bool:
@@ -64,7 +65,7 @@ class Explanation:
 
     @property
     def next(self) -> str:
-        """What the next apply will do."""
+        """What the next apply does."""
         if self.action is not None and self.action.kind is ActionKind.WAIT and self.action.order is None:
             return "fetch it, once it is online again"
         if self.action is not None:
@@ -82,7 +83,7 @@ class Explanation:
 
     @property
     def _fitting(self) -> str:
-        """The datasets whose rules the scene fits though their searches did not give it."""
+        """The datasets whose rules the scene matches although their searches did not return it."""
         return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule == NOT_FOUND)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,8 +95,8 @@ class Explanation:
             "known": self.known,
             "listed": self.listed,
             **(
-                {"archives": [{"archive": place.archive, "online": place.scene.online} for place in self.places]}
-                if self.places
+                {"archives": [{"archive": one.archive, "online": one.scene.online} for one in self.sources]}
+                if self.sources
                 else {}
             ),
             "datasets": [

@@ -1,4 +1,4 @@
-"""What a product's name says about it: Sentinel-1, Sentinel-2 and NovaSAR naming.
+"""Parse names of products: Sentinel-1, Sentinel-2 and NovaSAR.
 
 Sources: the Sentinel-1 product specification and the Sentinel-2 products specification document for the naming
 conventions; the orbit offsets follow from the missions' reference orbits (175 orbits in 12 days).
@@ -39,7 +39,7 @@ _POLARISATIONS = {
 
 
 class NameFacts(Struct, frozen=True):
-    """What could be read from a name; what it does not say is None or empty."""
+    """The fields of a name; a field that it does not contain is None or empty."""
 
     mission: str | None = None
     product_type: str | None = None
@@ -48,19 +48,19 @@ class NameFacts(Struct, frozen=True):
     relative_orbit: int | None = None
     polarisation: tuple[str, ...] = ()
     start: str | None = None
-    """Sensing start, UTC, as names have it: `20190501T110621`."""
+    """Start of the acquisition in UTC, as in the name: `20190501T110621`."""
     stop: str | None = None
     orbit: int | None = None
     """Absolute orbit number."""
     acquisition: str | None = None
-    """The same for products of one acquisition that differ in their processing only."""
+    """The same for all products of one acquisition that differ only in processing."""
     baseline: int | None = None
-    """Processing baseline, larger is newer; None where names do not tell."""
+    """Processing baseline, larger is newer; None if names do not contain it."""
 
 
 @lru_cache(maxsize=4096)
 def parse_name(product: str) -> NameFacts:
-    """Read a product name, with or without `.SAFE`; a name of no known convention gives empty facts."""
+    """Parse a name with or without `.SAFE`; a name of no known convention has no fields."""
     if match := _SENTINEL_2.match(product):
         part = match.groupdict()
         key = "_".join((part["mission"], part["level"], part["start"], part["orbit"], part["tile"]))
@@ -91,7 +91,7 @@ def parse_name(product: str) -> NameFacts:
     return NameFacts()
 
 
-def _instant(text: str | None) -> datetime | None:
+def _time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
@@ -101,7 +101,7 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def described(product: str) -> Scene:
-    """A scene as its name describes it, for want of a catalogue; a name of no known convention is an id and no more.
+    """Return a scene as its name describes it, if there is no catalogue; an unknown name gives only the id.
 
     >>> described("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117").satellite
     'Sentinel-2A'
@@ -114,8 +114,8 @@ def described(product: str) -> Scene:
     sensor: Sensor = "optical" if optical else "sar"
     return Scene(
         id=product,
-        start=_instant(facts.start),
-        stop=_instant(facts.stop),
+        start=_time(facts.start),
+        stop=_time(facts.stop),
         sensor=sensor,
         satellite=f"Sentinel-{sentinel['number']}{sentinel['unit']}" if sentinel else f"{facts.mission}-1",
         source_group=f"S{sentinel['number']}" if sentinel else facts.mission,

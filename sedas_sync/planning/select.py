@@ -1,79 +1,48 @@
-"""From a manifest and what the catalogue offers to what the folder shall hold.
+"""Select the scenes of a catalogue that match the manifest's rules.
 
-Pure: the catalogue's answers come in, wants and refusals go out. Every rule of a dataset is applied here again,
-whatever was asked of the archive, because services are known to ignore filters and an AOI may have been simplified for
-the question.
+Pure. Every rule of a dataset is applied here again, whatever the archive was asked, because services ignore filters and
+an AOI may have been simplified for the query.
 """
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 
 from msgspec import Struct, field
 
-from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
+from sedas_sync.geometry import Aoi
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.path_template import collisions
-from sedas_sync.model.scene import DesiredScene, Query, Scene, SceneId, Source
+from sedas_sync.model.scene import NOTHING, DesiredScene, Query, Scene, SceneId, Source
+from sedas_sync.model.text import product_id
+from sedas_sync.planning.match import (
+    UNDATED,
+    UNREADABLE,
+    Refusal,
+    as_archives_spell,
+    fact_rule,
+    footprint_refusals,
+)
 from sedas_sync.planning.product_name import parse_name
-from sedas_sync.planning.sources import product_id, unique_sources, with_sources
+from sedas_sync.planning.sources import unique_sources, with_sources
 
-_GROUPS = ("S1", "S2", "NovaSAR", "Pleiades", "SPOT", "Cosmo-SkyMed", "AIRSAR")
-_KNOWN_GROUPS = frozenset(group.casefold() for group in _GROUPS)
-_SPELLING = {
-    name.casefold(): name
-    for name in (
-        *_GROUPS,
-        *(f"Sentinel-{number}{letter}" for number in "123" for letter in "ABCD"),
-        *("NovaSAR-1", "Pleiades-1A", "Pleiades-1B"),
-    )
-} | {f"s{number}{letter.lower()}": f"Sentinel-{number}{letter}" for number in "123" for letter in "ABCD"}
 _FIRST = datetime(1950, 1, 1, tzinfo=UTC)
 _LAST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""Nothing was sensed outside; dates at the ends of the calendar have no neighbours to divide a search by."""
-
-
-_UNREADABLE = "footprint"
-_FOOTPRINTS_AT_ONCE = 5_000
-_FACT_KEYS = (
-    "satellite",
-    "product_type",
-    "orbit_direction",
-    "relative_orbit",
-    "tile",
-    "source_group",
-    "polarisation",
-)
-"""The rules of `_fact_rules`."""
-
-
-class Refusal(Struct, frozen=True):
-    """Why a dataset leaves a scene out."""
-
-    rule: str
-    """`date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, or the dataset's key."""
-    detail: str
-    """One clause with the numbers."""
-    by: tuple[SceneId, ...] = ()
-    """The scenes that supersede it, where nothing else is against it."""
-
-
-_UNDATED = Refusal("date", "the catalogue gives no sensing time")
+"""No scene is older or newer; dates at the ends of the calendar have no neighbours to divide a search by."""
 
 
 class Selection(Struct):
-    """What the manifest admits of what the archives offer."""
+    """The scenes of a search that match the manifest."""
 
     wants: dict[SceneId, DesiredScene] = field(default_factory=dict)
     refused: dict[SceneId, dict[str, Refusal]] = field(default_factory=dict)
-    """For each scene that a dataset leaves out, its reason, by the dataset's name. Filled only when asked for."""
+    """Why a scene does not match a dataset, by scene and dataset. Empty unless `explain` is set."""
     warnings: list[str] = field(default_factory=list)
 
 
 def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
-    """The questions to ask a catalogue for one dataset: one per plain polygon of its AOIs."""
+    """Return the queries of one dataset: one for each simple polygon of its AOIs."""
     start, stop = dataset.interval(now)
     start, stop = max(start, _FIRST), min(stop, _LAST)
     asked = []
@@ -87,8 +56,8 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
                     start=start,
                     stop=stop,
                     sensor=dataset.sensor,
-                    satellite=_as_archives_write(dataset.satellite),
-                    source_group=_as_archives_write(dataset.source_group),
+                    satellite=as_archives_spell(dataset.satellite),
+                    source_group=as_archives_spell(dataset.source_group),
                     product_type=dataset.product_type,
                     orbit_direction=dataset.orbit_direction,
                     polarisation=dataset.polarisation,
@@ -102,48 +71,37 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
     return tuple(asked)
 
 
-def _as_archives_write(name: str | None) -> str | None:
-    """A well-known satellite or group in the spelling that archives know (`S2A` too); any other name as it is."""
-    return None if name is None else _SPELLING.get(name.casefold(), name)
-
-
-def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
-    """The first rule of a dataset that leaves this scene out, judged by the scene alone; None where all admit it."""
-    return _facts_rule(dataset, now)(scene) or _by_footprint(dataset, aois, [scene])[0]
-
-
 def select(
     manifest: Manifest,
     found: Mapping[str, Iterable[Scene]],
     now: datetime,
     *,
-    places: Mapping[str, Mapping[SceneId, tuple[Source, ...]]] | None = None,
+    sources: Mapping[str, Mapping[SceneId, tuple[Source, ...]]] = NOTHING,
     explain: bool = False,
 ) -> Selection:
-    """Choose from what was found for each dataset; one scene is wanted once, by all datasets that admit it.
+    """Select the scenes that match one or more datasets; each is desired once.
 
     Args:
         manifest: the manifest.
-        found: for each dataset's name, the scenes its search gave. A dataset without a key was not searched.
-        now: the instant that relative dates are counted from.
-        places: for each dataset that takes scenes from several archives, where each of its scenes can be had.
-        explain: also say why each dataset leaves out what it does.
+        found: the scenes of each dataset's search. A dataset without a key was not searched.
+        now: the time that relative dates count from.
+        sources: for each dataset with several archives, the sources of its scenes.
+        explain: also return why scenes do not match.
     """
     result = Selection()
     scenes: dict[SceneId, Scene] = {}
     takers: dict[SceneId, tuple[str, ...]] = {}
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    had: dict[SceneId, list[tuple[Source, ...]]] = defaultdict(list)
+    offers: dict[SceneId, list[tuple[Source, ...]]] = defaultdict(list)
     several = len({key for dataset in manifest.datasets.values() for key in dataset.archive}) > 1
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
-        admitted, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
-        for scene in admitted:
-            scene_id = scene.id
-            if several:
-                scene_id = ids.setdefault(product_id(scene_id), scene_id)
-                here = (places or {}).get(name, {}).get(scene.id)
-                had[scene_id].append(here or (Source(archive=dataset.archive[0], scene=scene),))
+        matching, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        of_dataset = sources.get(name, NOTHING)
+        for scene in matching:
+            # Archives write the id of a product differently; one archive does not.
+            scene_id = ids.setdefault(product_id(scene.id), scene.id) if several else scene.id
+            offers[scene_id].append(of_dataset.get(scene.id) or (Source(archive=dataset.archive[0], scene=scene),))
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
@@ -152,10 +110,9 @@ def select(
                 result.refused.setdefault(scene_id, {})[name] = why
     paths = paths_of(manifest, scenes, takers)
     for scene_id, scene in scenes.items():
-        datasets = takers[scene_id]
-        archive = manifest.datasets[datasets[0]].archive[0]
-        want = DesiredScene(scene=scene, datasets=datasets, archive=archive, path=paths[scene_id])
-        result.wants[scene_id] = with_sources(want, unique_sources(had[scene_id])) if several else want
+        offered = unique_sources(offers.pop(scene_id))
+        want = DesiredScene.of(offered[0].archive, scene, datasets=takers[scene_id], path=paths[scene_id])
+        result.wants[scene_id] = with_sources(want, offered) if len(offered) > 1 else want
     return result
 
 
@@ -168,21 +125,21 @@ def _select(
 ) -> tuple[list[Scene], dict[SceneId, Refusal]]:
     refused: dict[SceneId, Refusal] = {}
     candidates: dict[SceneId, Scene] = {}
-    by_facts = _facts_rule(dataset, now)
+    by_facts = fact_rule(dataset, now)
     for scene in offered:
         why = by_facts(scene)
         if why is None:
             candidates.setdefault(scene.id, scene)
         else:
             refused[scene.id] = why
-            if why is _UNDATED:
+            if why is UNDATED:
                 warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
     scenes = list(candidates.values())
-    for scene, why in zip(scenes, _by_footprint(dataset, aois, scenes), strict=True):
+    for scene, why in zip(scenes, footprint_refusals(dataset, aois, scenes), strict=True):
         if why is not None:
             refused[scene.id] = why
             del candidates[scene.id]
-            if why.rule == _UNREADABLE:
+            if why.rule == UNREADABLE:
                 warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
     blind = sum(scene.footprint is None for scene in candidates.values()) if dataset.aoi else 0
     if blind:
@@ -194,158 +151,11 @@ def _select(
     for scene_id in late:
         del candidates[scene_id]
     for scene_id, why in older.items():
-        # What supersedes it may be superseded in its turn, and never come.
+        # A superseding scene can be superseded itself, and is then never downloaded.
         above = next((late[newer] for newer in why.by if newer in late), None)
         refused[scene_id] = why if above is None else Refusal(why.rule, why.detail, above.by)
     refused |= late
     return list(candidates.values()), refused
-
-
-def _facts_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | None]:
-    """What says the first rule that leaves a scene out by what its row says, the footprint aside."""
-    named = {_bare(product) for product in dataset.products}
-    interval = None if named else dataset.interval(now)
-    # Names are taken apart only for rules that need it: catalogues are long.
-    narrows = any(getattr(dataset, key) not in (None, ()) for key in _FACT_KEYS)
-
-    def rule(scene: Scene) -> Refusal | None:
-        for pattern in dataset.exclude:
-            if fnmatchcase(scene.id, pattern):
-                return Refusal("exclude", f"excluded by {pattern!r}")
-        if interval is None:
-            return None if _bare(scene.id) in named else Refusal("products", "not among the products named")
-        return (
-            _date_rule(interval, scene)
-            or _sensor_rule(dataset, scene)
-            or (_fact_rules(dataset, scene) if narrows else None)
-            or _cloud_rule(dataset, scene)
-        )
-
-    return rule
-
-
-def _date_rule(interval: tuple[datetime, datetime], scene: Scene) -> Refusal | None:
-    if scene.start is None:
-        return _UNDATED
-    start, stop = interval
-    if start <= scene.start <= stop:
-        return None
-    return Refusal(
-        "date",
-        f"sensed {scene.start:%Y-%m-%dT%H:%M:%SZ}, wanted {start:%Y-%m-%dT%H:%M:%SZ} to {stop:%Y-%m-%dT%H:%M:%SZ}",
-    )
-
-
-def _sensor_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
-    if dataset.sensor == "all" or scene.sensor is None or scene.sensor == dataset.sensor:
-        return None
-    return Refusal("sensor", f"sensor is {scene.sensor}, wanted {dataset.sensor}")
-
-
-def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
-    name = parse_name(scene.id)
-    checks = (
-        ("satellite", _as_archives_write(dataset.satellite), _as_archives_write(scene.satellite)),
-        ("product_type", dataset.product_type, _product_type(dataset, scene.product_type, name.product_type)),
-        ("orbit_direction", dataset.orbit_direction, scene.orbit_direction),
-        ("relative_orbit", dataset.relative_orbit, scene.relative_orbit or name.relative_orbit),
-    )
-    for key, wanted, stated in checks:
-        if wanted is not None and not _same(wanted, stated):
-            return Refusal(key, f"{key} is {'unknown' if stated is None else stated}, wanted {wanted}")
-    tile = scene.tile or name.tile
-    if dataset.tile and tile not in dataset.tile:
-        return Refusal("tile", f"tile is {tile or 'unknown'}, wanted {' or '.join(dataset.tile)}")
-    group, stated = dataset.source_group, scene.source_group
-    # Rows do not state their group; it is derived from the satellite, so only well-known groups can contradict.
-    if (
-        group is not None
-        and stated is not None
-        and not _same(group, stated)
-        and {group.lower(), stated.lower()} <= _KNOWN_GROUPS
-    ):
-        return Refusal("source_group", f"source_group is {stated}, wanted {group}")
-    if dataset.polarisation:
-        channels = polarisations(scene)
-        if not set(dataset.polarisation) <= set(channels):
-            shown = "+".join(channels) or "unknown"
-            return Refusal("polarisation", f"polarisation is {shown}, wanted {'+'.join(dataset.polarisation)}")
-    return None
-
-
-def _product_type(dataset: Dataset, stated: str | None, named: str | None) -> str | None:
-    """The type that the archive states, or the one in the name where it is that which is asked for.
-
-    Archives have names of their own for types (`S2MSI1C` for `L1C`), and either may stand in a manifest.
-    """
-    return named if stated is None or (named is not None and _same(dataset.product_type, named)) else stated
-
-
-def polarisations(scene: Scene) -> tuple[str, ...]:
-    """The channels of a SAR scene, from the catalogue or else from its name."""
-    if scene.polarisation is None:
-        return parse_name(scene.id).polarisation
-    text = scene.polarisation.upper()
-    for separator in "+/,;_":
-        text = text.replace(separator, " ")
-    return tuple(text.split())
-
-
-def _cloud_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
-    limit = dataset.max_cloud_cover
-    if limit is None or scene.cloud_cover is None or scene.sensor == "sar" or scene.cloud_cover <= limit:
-        return None
-    return Refusal("cloud", f"cloud cover is {scene.cloud_cover:g} %, at most {limit:g} % wanted")
-
-
-def _by_footprint(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
-    """For each scene, the rule that leaves it out by its footprint; many at once, since that is much faster."""
-    if dataset.products:
-        return [None] * len(scenes)
-    # Not all at once: the geometries of 100,000 footprints take as much memory as all that is kept of the scenes.
-    return [
-        why
-        for first in range(0, len(scenes), _FOOTPRINTS_AT_ONCE)
-        for why in _some_by_footprint(dataset, aois, scenes[first : first + _FOOTPRINTS_AT_ONCE])
-    ]
-
-
-def _some_by_footprint(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
-    shapes = footprints([scene.footprint for scene in scenes])
-    meeting = [aois[name].meets_each(shapes) for name in dataset.aoi]
-    return [
-        _one_footprint(dataset, aois, scene, shape, met=any(met))
-        for scene, shape, *met in zip(scenes, shapes, *meeting, strict=True)
-    ]
-
-
-def _one_footprint(
-    dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, shape: Polygonal | None, *, met: bool
-) -> Refusal | None:
-    least = dataset.min_aoi_coverage
-    if scene.footprint is None:
-        if least is None:
-            return None
-        return Refusal("coverage", f"the catalogue gives no footprint to measure, at least {least:g} % wanted")
-    if shape is None:
-        return Refusal(_UNREADABLE, _why_unreadable(scene.footprint))
-    names = ", ".join(dataset.aoi)
-    if not met:
-        return Refusal("aoi", f"the footprint does not meet {names}")
-    if least is None:
-        return None
-    best = max(aois[name].coverage(shape) for name in dataset.aoi)
-    if best >= least:
-        return None
-    return Refusal("coverage", f"the footprint covers {best:.1f} % of {names}, at least {least:g} % wanted")
-
-
-def _why_unreadable(wkt: str) -> str:
-    try:
-        footprint(wkt)
-    except ValueError as error:
-        return str(error)
-    return "its footprint makes no sense"
 
 
 def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
@@ -371,7 +181,7 @@ def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId
 def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
     if dataset.latest is None:
         return {}
-    # Planned acquisitions are newer than anything that can be had; they must not take its place.
+    # A planned acquisition is newer than all scenes and must not take the place of one.
     dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
     dated.sort(reverse=True)
     newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
@@ -385,7 +195,7 @@ def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]
 def paths_of(
     manifest: Manifest, scenes: Mapping[SceneId, Scene], takers: Mapping[SceneId, Sequence[str]]
 ) -> dict[SceneId, str]:
-    """Where each scene's file belongs, given the datasets that want it: no two scenes share a path."""
+    """Return the path of each scene, given its datasets; no two scenes share a path."""
     layout = manifest.mirror.layout
     paths = {
         scene_id: layout.path(
@@ -405,15 +215,5 @@ def paths_of(
 
 
 def extension_of(scene: Scene) -> str:
-    """What a scene's path ends in: a zip's ending, or nothing where it is a folder."""
-    return "" if scene.assets else ".zip"
-
-
-def _same(wanted: object, stated: object) -> bool:
-    if isinstance(wanted, str) and isinstance(stated, str):
-        return wanted.casefold() == stated.casefold()
-    return wanted == stated
-
-
-def _bare(product: str) -> str:
-    return product.removesuffix(".zip").removesuffix(".SAFE")
+    """Return `.zip`, or nothing if the scene is a folder."""
+    return "" if scene.is_folder else ".zip"

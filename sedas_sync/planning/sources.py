@@ -1,102 +1,90 @@
-"""One scene in several archives: which descriptions are of the same product, and where to take it from first.
+"""One scene at several archives: which descriptions are of the same product, and which archive to download from first.
 
-Pure. The first archive that a dataset lists describes the scene, so that no rule's verdict depends on who happens to
-be online; what it does not say is taken from the next. Its bytes come from the best place there is now.
+Pure. The first archive of a dataset describes the scene, so that no rule depends on which archive is online. What it
+does not state is taken from the next one. The bytes come from the best source there is now.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
+from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
+from sedas_sync.model.text import product_id
 
-_FACTS = (
+_DESCRIPTION = (
     "start", "stop", "footprint", "sensor", "satellite", "instrument", "mode", "source_group", "product_type", "orbit",
     "orbit_direction", "relative_orbit", "tile", "polarisation", "cloud_cover", "resolution", "quicklook_url",
     "thumbnail_url",
 )  # fmt: skip
-"""What is the same of a product wherever it is, unlike sizes, digests and links."""
-_ENDING = re.compile(r"(?:\.SAFE|\.zip)+$", re.IGNORECASE)
-
-
-def product_id(scene_id: SceneId) -> str:
-    """The product's name, the same whether an archive writes it with `.SAFE` or `.zip` or without.
-
-    Letter case is kept: names are as the field writes them.
-
-    >>> product_of("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117.SAFE")[-4:]
-    '2117'
-    """
-    return _ENDING.sub("", scene_id) or scene_id
+"""Fields that are the same at all archives, unlike sizes, checksums and links."""
 
 
 def merge_sources(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Source, ...]]:
-    """Put together what several archives list, as a scene's id and its places in the order of the archives.
+    """Return for each product that one or more archives list its sources, in the order of the archives.
 
-    A planned acquisition gives way to a description of the product itself. The id is that of the first place.
+    A planned acquisition comes after a description of the product itself. The id is that of the first source.
 
     Args:
-        found: for each archive's key its scenes, in the order of the dataset's list.
+        found: the scenes of each archive by its key, in the order of the dataset's archives.
     """
     products: dict[str, list[Source]] = {}
     for key, scenes in found.items():
         for scene in scenes:
-            places = products.setdefault(product_id(scene.id), [])
-            if all(place.archive != key for place in places):
-                places.append(Source(archive=key, scene=scene))
+            sources = products.setdefault(product_id(scene.id), [])
+            if all(source.archive != key for source in sources):
+                sources.append(Source(archive=key, scene=scene))
     result = {}
-    for places in products.values():
-        places.sort(key=lambda place: place.scene.planned)
-        result[places[0].scene.id] = tuple(places)
+    for sources in products.values():
+        sources.sort(key=lambda source: source.scene.planned)
+        result[sources[0].scene.id] = tuple(sources)
     return result
 
 
-def described(places: Sequence[Source]) -> Scene:
-    """A scene as its first place describes it, with what others know besides: a folder knows no footprints."""
-    first, *others = (place.scene for place in places)
+def describe(sources: Sequence[Source]) -> Scene:
+    """Return a scene as its first source describes it, with fields from the others that the first does not state."""
+    first, *others = (source.scene for source in sources)
     known = {
         name: next((value for other in others if (value := getattr(other, name)) is not None), None)
-        for name in _FACTS
+        for name in _DESCRIPTION
         if others and getattr(first, name) is None
     }
     return replace(first, **known) if known else first
 
 
 def unique_sources(groups: Iterable[Iterable[Source]]) -> tuple[Source, ...]:
-    """The places of several datasets' descriptions of one scene, each archive once, first come first."""
-    places: dict[str, Source] = {}
+    """Return the sources of several descriptions of one scene, each archive once."""
+    sources: dict[str, Source] = {}
     for group in groups:
-        for place in group:
-            places.setdefault(place.archive, place)
-    return tuple(places.values())
+        for source in group:
+            sources.setdefault(source.archive, source)
+    return tuple(sources.values())
 
 
-def rank_sources(places: Iterable[Source], ordered_at: str | None = None) -> tuple[Source, ...]:
-    """Sort places: online first, then where it is on order, then where it can be ordered; else as they are listed.
+def rank_sources(sources: Iterable[Source], ordered_at: str | None = None) -> tuple[Source, ...]:
+    """Sort sources: online first, then the one with an order, then those that take orders.
 
     Args:
-        places: in the order of preference among equals.
-        ordered_at: key of the archive that has an order of it.
+        sources: in the order of preference among equals.
+        ordered_at: key of the archive that has an order of the scene.
     """
 
-    def rank(place: Source) -> int:
-        if place.scene.online:
+    def rank(source: Source) -> int:
+        if source.scene.online:
             return 0
-        if place.archive == ordered_at:
+        if source.archive == ordered_at:
             return 1
-        return 2 if place.scene.offline is None else 3
+        return 2 if source.scene.offline is None else 3
 
-    return tuple(sorted(places, key=rank))
+    return tuple(sorted(sources, key=rank))
 
 
-def with_sources(want: DesiredScene, places: Iterable[Source], ordered_at: str | None = None) -> DesiredScene:
-    """A want whose scene is had from the best of these places; what describes it stays.
+def with_sources(want: DesiredScene, sources: Iterable[Source], ordered_at: str | None = None) -> DesiredScene:
+    """Return a desired scene that is downloaded from the best of these sources; its description stays.
 
-    A folder of files is no substitute for a file, nor the other way round: its path would change with who has it.
+    A folder does not replace a file, or a file a folder: the path would depend on which archive is online.
     """
-    alike = [place for place in places if bool(place.scene.assets) == bool(want.scene.assets)]
-    best, *others = rank_sources(alike or (Source(archive=want.archive, scene=want.scene),), ordered_at)
+    alike = [source for source in sources if source.scene.is_folder == want.scene.is_folder]
+    best, *others = rank_sources(alike or want.sources, ordered_at)
     scene = replace(
         want.scene,
         size=best.scene.size,
@@ -106,4 +94,30 @@ def with_sources(want: DesiredScene, places: Iterable[Source], ordered_at: str |
         offline=best.scene.offline,
         assets=best.scene.assets,
     )
-    return replace(want, scene=scene, archive=best.archive, places=(best, *others) if others else ())
+    return replace(
+        want, scene=scene, sources=(best, *others) if others else (Source(archive=best.archive, scene=scene),)
+    )
+
+
+def source_of(
+    held: LocalScene, want: DesiredScene, identities: Mapping[str, str], *, several: bool = False
+) -> Source | None:
+    """Return the source that a local scene was downloaded from; None if no source is known to be it.
+
+    Two archives pack a product differently or state other kinds of checksums. So only the archive that delivered the
+    bytes can tell whether they have changed.
+
+    Args:
+        held: the scene on disk.
+        want: the same scene, desired.
+        identities: `Archive.identity` by key, of the archives that are known.
+        several: whether the manifest has several archives, so that an unknown one can have delivered the scene.
+    """
+    for source in want.sources:
+        if identities.get(source.archive) == held.archive:
+            return source
+    if len(want.sources) > 1:
+        return None
+    (only,) = want.sources
+    from_another = several or only.archive in identities
+    return None if held.archive and from_another else only

@@ -1,8 +1,9 @@
-"""The mirror's memory: which files are held, which orders are open, and what past runs did.
+"""The index of a mirror: which files are on disk, what each dataset wants, and what past runs did.
 
-One SQLite file below `.sedas-sync/`. The folder is the truth and the index a memory of it: rows of files are written
-after the rename that they describe, rows of orders before anything else happens. One process writes (it holds the
-lock), any number read beside it.
+One SQLite file below `.sedas-sync/`. It is a cache: the folder has the scenes, and a damaged index is built again from
+it. A file's row is written after the file has its name. What a look at the folder does not give back, the orders, is in
+`sedas_sync.state.order_journal`, which the index opens and closes. One process writes (it holds the mirror's lock), any
+number read beside it.
 """
 
 import errno
@@ -18,187 +19,61 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
-from sedas_sync.errors import SedasSyncError, TransferError
+from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Order, ProofLevel, SceneId
-from sedas_sync.state import memory
-from sedas_sync.state.database import (
-    FULL,
-    IndexDamagedError,
-    IndexUnwritableError,
-    checked_version,
-    in_words,
-    open_for_reading,
-    open_for_writing,
-)
-from sedas_sync.state.memory import SCHEMA
-from sedas_sync.state.order_journal import FIELDS as _ORDER
-from sedas_sync.state.order_journal import OrderJournal, order_of
-from sedas_sync.state.recovery import RecoveredOrders
-
-_AT_ONCE = 200
-_AT_LEAST_EVERY = 1.0
-"""How many files, and for how many seconds, may wait for one commit."""
-
-_HOLDING = tuple(name for name in LocalScene.__struct_fields__ if name != "files")
-
-
-def _upsert(table: str, columns: tuple[str, ...]) -> str:
-    names = ", ".join(f'"{name}"' for name in columns)
-    return f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # names of our own
-
+from sedas_sync.state import queries
+from sedas_sync.state.connection import INDEX
+from sedas_sync.state.database import IndexUnwritableError, errors_in_words, open_for_reading, open_for_writing
+from sedas_sync.state.order_journal import OrderJournal
 
 NO_FACTS = "{}"
-"""What stands for facts that are not known, or were not read."""
-_PART = LocalFile.__struct_fields__
+"""Metadata of a scene that is not known, or was not read."""
 
-_values_of = attrgetter(*_HOLDING)
-_values_of_part = attrgetter(*_PART)
-_PUT_FILE = _upsert("files", (*_HOLDING, "parts", "recorded"))
-_PUT_ORDER = _upsert("orders", _ORDER)
+_BATCH = 200
+_BATCH_SECONDS = 1.0
+"""How many files, and for how many seconds, may wait for one commit."""
 
-
-def _parts_of(held: LocalScene) -> str | None:
-    """The files of a folder as they are written down; None for a scene that is one file."""
-    return json.dumps([list(_values_of_part(file)) for file in held.files]) if held.files else None
-
-
-def _holding_of(row: tuple[Any, ...]) -> LocalScene:
-    # One by one, since a mapping in between takes twice as long, and a mirror has a hundred thousand of them.
-    scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts, parts = row
-    return LocalScene(
-        id=scene_id,
-        path=path,
-        size=size,
-        mtime_ns=mtime_ns,
-        sha256=sha256,
-        level=_LEVELS[level],
-        archive=archive,
-        digest=digest,
-        facts=facts,
-        files=() if parts is None else tuple(_part_of(part) for part in json.loads(parts)),
-    )
-
-
-def _same(text: str, other: str) -> str:
-    """The text; where there is another with the same content, that one."""
-    return other if text == other else text
-
-
-def _part_of(values: Sequence[Any]) -> LocalFile:
-    name, size, mtime_ns, sha256, level, digest = values
-    return LocalFile(name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest)
-
-
+_COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name != "members")
+_values_of = attrgetter(*_COLUMNS)
+_values_of_part = attrgetter(*(name for name in LocalFile.__struct_fields__ if name != "path"))
 _LEVELS = {level.value: level for level in ProofLevel}
+
+_SELECT = f"SELECT {', '.join(_COLUMNS)}, parts FROM files"  # noqa: S608  # our own column names
+_PUT_FILE = (
+    f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}, parts, recorded) VALUES ({'?, ' * len(_COLUMNS)}?, ?)"  # noqa: S608  # as above
+)
 
 
 class Index:
-    """The index of one mirror, open for reading or for writing.
+    """The index and the orders of one mirror, open for reading.
 
     Args:
-        root: the mirror's folder.
-        write: open for writing, creating the file where there is none. The caller holds the mirror's lock.
+        root: The mirror's folder; without an index in it there are no rows.
+        check: Look for damage first, which reads the whole file.
+        damaged: Do not open the file, because it is damaged; there are no rows, only the orders.
 
     Raises:
-        ManifestError: the index was written by a newer version of this package.
-        IndexDamagedError: the file is there and is no index.
+        ManifestError: The index was written by a newer version.
+        IndexDamagedError: It is damaged or of an older format.
     """
 
-    def __init__(self, root: Path, *, write: bool) -> None:
-        self.path = root / STATE / memory.INDEX
-        self.write = write
-        self._version = SCHEMA
-        self.forgiving = False
-        """Whether a row that finds no room is left out, and said: the folder knows what the index does not."""
-        self.said: list[str] = []
-        """What went wrong with the index and stopped nothing."""
-        self.on_damage: Callable[[Index, IndexDamagedError], RecoveredOrders] | None = None
-        """Asked once to put a damaged index aside, where that may be; what it rescues goes on in the place of it."""
-        self.on_rebuilt: Callable[[], None] = lambda: None
-        """Told that the index was begun anew while it was open."""
-        self.unwritten = False
-        """Whether a row was left out for want of room."""
-        self._rescued: tuple[Order, ...] = ()
-        self._root = root
-        self._notes = OrderJournal(root)
-        self._db = self._open()
-        if write:
-            self._take_up_notes()
+    def __init__(self, root: Path, *, check: bool = True, damaged: bool = False) -> None:
+        self.damaged = damaged
+        """Whether the index is empty because the file is damaged, not because the mirror is."""
+        self._open(root, None if damaged else open_for_reading(root, check=check))
 
-    def _open(self) -> sqlite3.Connection | None:
-        if self.write:
-            return open_for_writing(self._root)
-        db = open_for_reading(self._root)
-        if db is not None:
-            self._version = checked_version(db, self.path)
-        return db
-
-    def _take_up_notes(self) -> None:
-        """Take orders into the index that an earlier process had only time to note."""
-        try:
-            self._notes.take_up()
-            noted = list(self._notes.read())
-            known = {order.id: order for order in self._orders_of_rows()} if noted else {}
-            for order in noted:
-                self.put_order(known.get(order.id, order))
-        except IndexUnwritableError as error:
-            # The notes stay, and `orders` has them.
-            self._leave_out(error)
-        except IndexDamagedError:
-            self.close()
-            raise
-
-    def _leave_out(self, error: IndexUnwritableError) -> None:
-        if not self.unwritten:
-            self.unwritten = True
-            self.said.append(str(error))
-
-    def _do(self, deed: Callable[[], object]) -> None:
-        """Write what is only memory: no room for it, and damage that it meets, stop nothing that may go on."""
-        try:
-            try:
-                deed()
-            except IndexDamagedError as error:
-                self._mended(error)
-                deed()
-        except IndexUnwritableError as error:
-            if not self.forgiving:
-                raise
-            self._leave_out(error)
-
-    def _execute(self, sql: str, values: Sequence[object] = ()) -> None:
-        self._do(lambda: self._writer.execute(sql, values))
-
-    def begin_anew(self, rescued: RecoveredOrders) -> None:
-        """Go on with what was rescued of an index that was damaged: in a new file, or without one where only read."""
-        self._rescued = rescued.orders
-        if not self.write:
-            return
-        self._db = self._db or self._open()
-        if rescued.owner is not None:
-            self.set_owner(rescued.owner)
-        for order in rescued.orders:
-            self.put_order(order)
-        self._rescued = ()
-        self.on_rebuilt()
-
-    def _mended(self, error: IndexDamagedError) -> None:
-        """Begin anew where that may be.
-
-        Raises:
-            IndexDamagedError: it may not, or was done before.
-        """
-        mend, self.on_damage = self.on_damage, None
-        if mend is None:
-            raise error
-        self.close()
-        self.begin_anew(mend(self, error))
-
-    @property
-    def _parts(self) -> str:
-        """The column of a folder's files, as far as this index has one."""
-        return "parts" if self._version > 1 else "NULL"
+    def _open(self, root: Path, db: sqlite3.Connection | None) -> None:
+        self.path = root / STATE / INDEX
+        self.warnings: list[str] = []
+        """Problems with the index and the order journal that stopped nothing."""
+        self._connection = db
+        self._journal = OrderJournal(root)
+        if self._journal.unreadable:
+            self.warnings.append(
+                f"{self._journal.path}: {self._journal.unreadable} lines cannot be read; scenes whose orders they were "
+                "may be ordered again"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -208,104 +83,80 @@ class Index:
 
     def close(self) -> None:
         """Close the file."""
-        if self._db is not None:
+        if self._connection is not None:
             with suppress(sqlite3.Error):
-                self._db.close()
-            self._db = None
-            if self.write:
-                with suppress(OSError, TransferError):
-                    self._notes.clear()
+                self._connection.close()
+            self._connection = None
 
-    # -- reading -------------------------------------------------------------------------------------------------
-
-    def _rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            return []
         try:
-            return self._fetched(sql, values)
-        except IndexDamagedError as error:
-            self._mended(error)
-            return self._fetched(sql, values)
-
-    def _fetched(self, sql: str, values: tuple[object, ...]) -> Iterator[tuple[Any, ...]]:
-        if self._db is None:
-            return iter(())
-        try:
-            with in_words(self.path):
-                return iter(self._db.execute(sql, values).fetchall())
+            with errors_in_words(self.path):
+                return self._connection.execute(sql, values).fetchall()
         except IndexUnwritableError as error:
             raise SedasSyncError(str(error).replace("cannot be written", "cannot be read")) from error
 
-    def holdings(self) -> Iterator[LocalScene]:
-        """Yield every file that is remembered."""
-        for row in self._rows(f"SELECT {', '.join(_HOLDING)}, {self._parts} FROM files"):  # noqa: S608  # names of our own
-            yield _holding_of(row)
+    def _value(self, sql: str, *values: object) -> Any:
+        """Return the first column of the first row; None if there is none."""
+        return next((row[0] for row in self._rows(sql, *values)), None)
 
-    def holdings_of(self, wants: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
-        """Yield the files that are remembered of these scenes, without their scenes' facts, which a plan has anew.
+    def local_scenes(self) -> Iterator[LocalScene]:
+        """Yield every scene on disk that the index knows."""
+        yield from map(_scene_of_row, self._rows(_SELECT))
 
-        Of a hundred thousand it matters that names are not kept twice.
+    def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
+        """Yield those of these scenes that are on disk, without metadata, which the plan has anyway.
+
+        The text of ids and paths is shared with `wanted`: that counts for a hundred thousand scenes.
         """
-        sql = f"SELECT {', '.join(_HOLDING[:-1])}, {self._parts} FROM files"  # noqa: S608  # names of our own
+        sql = f"SELECT {', '.join(_COLUMNS[:-1])}, parts FROM files"  # noqa: S608  # our own column names
         for scene_id, path, *values, parts in self._rows(sql):
-            if (want := wants.get(scene_id)) is not None:
-                names = (_same(scene_id, want.scene.id), _same(path, want.path))
-                yield _holding_of((*names, *values, NO_FACTS, parts))
+            if (want := wanted.get(scene_id)) is not None:
+                shared = (want.scene.id, want.path if want.path == path else path)
+                yield _scene_of_row((*shared, *values, NO_FACTS, parts))
+
+    def local_scene(self, scene_id: SceneId) -> LocalScene | None:
+        """Return a scene on disk; None if the index does not know it."""
+        return next(map(_scene_of_row, self._rows(f"{_SELECT} WHERE id = ?", scene_id)), None)
 
     def count(self) -> int:
-        """How many files are remembered."""
-        return next((int(row[0]) for row in self._rows("SELECT count(*) FROM files")), 0)
+        """Return the number of scenes on disk."""
+        return self._value("SELECT count(*) FROM files") or 0
 
     def ids(self) -> set[SceneId]:
-        """The scenes whose files are remembered."""
+        """Return the ids of the scenes on disk."""
         return {row[0] for row in self._rows("SELECT id FROM files")}
 
-    def holding(self, scene_id: SceneId) -> LocalScene | None:
-        """The file that is remembered of one scene."""
-        sql = f"SELECT {', '.join(_HOLDING)}, {self._parts} FROM files WHERE id = ?"  # noqa: S608  # as above
-        for row in self._rows(sql, scene_id):
-            return _holding_of(row)
-        return None
-
     def orders(self) -> Iterator[Order]:
-        """Yield every order that is remembered, oldest first."""
-        found = {order.id: order for order in self._orders_of_rows()}
-        for order in (*self._rescued, *self._notes.read()):
-            known = found.get(order.id)
-            if known is None or order.placed > known.placed:
-                found[order.id] = order
-        yield from sorted(found.values(), key=lambda order: (order.placed, order.id))
-
-    def _orders_of_rows(self) -> Iterator[Order]:
-        names = ", ".join(f'"{name}"' for name in _ORDER)
-        for row in self._rows(f"SELECT {names} FROM orders ORDER BY placed, id"):  # noqa: S608  # names of our own
-            yield order_of(dict(zip(_ORDER, row, strict=True)))
+        """Yield every order, oldest first."""
+        yield from self._journal.orders()
 
     def last_errors(self) -> dict[SceneId, str]:
-        """The last error of each scene that failed since it was last fetched, and of each search that failed last."""
-        return self._failures() | {row[0]: row[1] for row in self._rows("SELECT id, error FROM errors")}
+        """Return the last error of each scene that failed since it was last fetched, and of each failed search."""
+        return self._search_errors() | dict(self._rows("SELECT id, error FROM errors"))
 
-    def _failures(self) -> dict[str, str]:
-        for row in self._rows("SELECT value FROM meta WHERE key = 'failures'"):
-            return dict(json.loads(row[0]))
-        return {}
+    def _search_errors(self) -> dict[str, str]:
+        return dict(json.loads(self._meta("failures") or "{}"))
+
+    def _meta(self, key: str) -> str | None:
+        found: str | None = self._value("SELECT value FROM meta WHERE key = ?", key)
+        return found
 
     def owner(self) -> str | None:
-        """The manifest this mirror belongs to, relative to the mirror; None while it belongs to none."""
-        for row in self._rows("SELECT value FROM meta WHERE key = 'manifest'"):
-            return str(row[0])
-        return None
+        """Return the manifest this mirror belongs to, as a path relative to the mirror; None if it has no owner yet."""
+        return self._meta("manifest")
 
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
-        """The scenes that each dataset wanted when it was last applied, by the dataset's name."""
+        """Return the scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self._rows("SELECT dataset, ids FROM wanted")}
 
-    def awaited(self) -> dict[SceneId, str]:
-        """Facts of scenes that were wanted and had not arrived when the last run ended, as `facts_of` writes them."""
-        if not any(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'awaited'")):
-            return {}
-        return dict(self._rows("SELECT id, facts FROM awaited"))
+    def absent(self) -> dict[SceneId, str]:
+        """Return the metadata of the scenes that were wanted and not on disk when the last run ended."""
+        return dict(self._rows("SELECT id, facts FROM absent"))
 
     def last_run(self) -> "RunRecord | None":
-        """The run that began last."""
+        """Return the run that began last."""
         sql = "SELECT command, started, ended, exit_code, summary FROM runs ORDER BY number DESC LIMIT 1"
         for command, started, ended, exit_code, summary in self._rows(sql):
             return RunRecord(
@@ -318,268 +169,303 @@ class Index:
         return None
 
     def last_time(self) -> datetime | None:
-        """The latest instant at which any run began or ended."""
-        for (latest,) in self._rows("SELECT max(max(started, coalesce(ended, started))) FROM runs"):
-            return None if latest is None else datetime.fromisoformat(latest)
-        return None
+        """Return the latest time at which a run began or ended."""
+        latest = self._value("SELECT max(max(started, coalesce(ended, started))) FROM runs")
+        return None if latest is None else datetime.fromisoformat(latest)
 
-    # -- writing -------------------------------------------------------------------------------------------------
 
-    @property
-    def _writer(self) -> sqlite3.Connection:
-        if self._db is None or not self.write:
-            raise RuntimeError("the index is open for reading only")
-        return self._db
+class WritableIndex(Index):
+    """The index and the orders of one mirror, open for writing; created if they are missing.
 
-    def set_owner(self, manifest: str) -> None:
-        """Remember the manifest this mirror belongs to."""
-        self._execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", (manifest,))
+    The caller holds the mirror's lock.
 
-    def put_files(self, held: Sequence[LocalScene], now: datetime) -> None:
-        """Remember files that are in place; whatever was remembered of their scenes or paths is replaced."""
-        if not held:
-            return
-        recorded = now.isoformat()
+    Args:
+        root: The mirror's folder.
 
-        def put() -> None:
-            with self.together():
-                self._writer.executemany(_PUT_FILE, [(*_values_of(item), _parts_of(item), recorded) for item in held])
-                self._writer.executemany("DELETE FROM errors WHERE id = ?", [(item.id,) for item in held])
-                if (failures := self._failures()).keys() & (ids := {item.id for item in held}):
-                    self.put_failures({}, of=failures.keys() & ids)
+    Raises:
+        ManifestError: The index was written by a newer version.
+        IndexDamagedError: It is damaged or of an older format.
+        IndexUnwritableError: It cannot be written.
+    """
 
-        self._do(put)
+    def __init__(self, root: Path) -> None:
+        self.skip_when_full = False
+        """Do not raise if a row does not fit on the disk, but set `unwritten`: the folder has what the index lacks."""
+        self.unwritten = False
+        """Whether a row was skipped because the disk is full."""
+        self.damaged = False
+        self._db = open_for_writing(root)
+        self._open(root, self._db)
 
-    def put_times(self, held: Sequence[LocalScene]) -> None:
-        """Remember that files have other times, or the catalogue states other digests, and the bytes are the same."""
-        if not held:
-            return
-        values = [(item.mtime_ns, item.digest, _parts_of(item), item.id) for item in held]
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            super().close()
+            with suppress(OSError, TransferError):
+                self._journal.close()
 
-        def put() -> None:
-            with self.together():
-                self._writer.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", values)
-
-        self._do(put)
-
-    def drop_file(self, scene_id: SceneId) -> None:
-        """Forget a file."""
-
-        def drop() -> None:
-            with self.together():
-                self._writer.execute("DELETE FROM files WHERE id = ?", (scene_id,))
-
-        self._do(drop)
-
-    def put_order(self, order: Order, *, durable: bool = True) -> None:
-        """Remember an order, on disk before this returns where `durable`: in its row, or else in its note."""
-        values = [order.placed.isoformat() if name == "placed" else getattr(order, name) for name in _ORDER]
-        if not durable:
-            self._execute(_PUT_ORDER, values)
-            return
+    def _tolerate_full_disk(self, write: Callable[[], object]) -> None:
         try:
-            with self._deed_for_good():
-                self._writer.execute(_PUT_ORDER, values)
+            write()
         except IndexUnwritableError as error:
-            self._notes.keep()
-            if not (self.forgiving and order.id in {noted.id for noted in self._notes.read()}):
+            if not self.skip_when_full:
                 raise
-            self._leave_out(error)
-        except IndexDamagedError as error:
-            self._mended(error)
-            self._writer.execute(_PUT_ORDER, values)
-            self._notes.drop(order.id)
-        else:
-            self._notes.drop(order.id)
+            if not self.unwritten:
+                self.unwritten = True
+                self.warnings.append(str(error))
 
-    @contextmanager
-    def _deed_for_good(self) -> Iterator[None]:
-        """What is written within is on the disk at its end."""
-        db = self._writer
-        within = db.in_transaction
-        if within:
-            db.execute("COMMIT")
-        db.execute("PRAGMA synchronous = FULL")
-        try:
-            yield
-        finally:
-            db.execute("PRAGMA synchronous = NORMAL")
-            if within:
-                db.execute("BEGIN IMMEDIATE")
-
-    def reserve_order(self, place: int = 0) -> None:
-        """See to it that an order which is placed now can be remembered; from whatever thread.
-
-        Args:
-            place: which of those that place orders at the same time asks.
-
-        Raises:
-            IndexUnwritableError: there is no room for it on the disk.
-        """
-        if self.unwritten:
-            raise IndexUnwritableError(self.said[-1])
-        try:
-            self._notes.reserve(place)
-        except OSError as error:
-            reason = FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-            raise IndexUnwritableError(f"{self.path.parent}: the order could not be remembered: {reason}") from error
-
-    def note_order(self, order: Order, place: int = 0) -> None:
-        """Note an order in the moment it is known, from whatever thread: a kill before `put_order` does not lose it.
-
-        One at a time for each place: `put_order` takes the note away.
-        """
-        self._notes.write(order, place)
-
-    def drop_order(self, scene_id: SceneId) -> None:
-        """Forget the order of a scene."""
-        self._execute("DELETE FROM orders WHERE id = ?", (scene_id,))
-        self._notes.drop(scene_id)
-        self._rescued = tuple(order for order in self._rescued if order.id != scene_id)
-
-    def drop_errors(self, *, but: AbstractSet[SceneId]) -> None:
-        """Forget the last errors of other scenes than these."""
-        for (scene_id,) in list(self._rows("SELECT id FROM errors")):
-            if scene_id not in but:
-                self._execute("DELETE FROM errors WHERE id = ?", (scene_id,))
-
-    def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
-        """Remember the last error of a scene."""
-        self._execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", (scene_id, error, now.isoformat()))
-
-    def put_failures(self, failures: Mapping[str, str], *, of: AbstractSet[str] | None) -> None:
-        """Remember which searches and look-ups failed, by dataset or scene.
-
-        Args:
-            failures: the last error of each.
-            of: what was asked for, of which older failures are forgotten; everything where None.
-        """
-        older = {} if of is None else {key: why for key, why in self._failures().items() if key not in of}
-        value = json.dumps({**older, **failures}, ensure_ascii=False)
-        self._execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", (value,))
-
-    def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
-        """Remember what datasets want now.
-
-        One row a dataset: a hundred thousand scenes cost as little as the text they are.
-
-        Args:
-            wanted: for each dataset's name, its scenes.
-            only: there are no other datasets; those that are not named are forgotten.
-        """
-        rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
-
-        def put() -> None:
-            with self.together():
-                if only:
-                    self._writer.execute("DELETE FROM wanted")
-                self._writer.executemany("INSERT OR REPLACE INTO wanted VALUES (?, ?)", rows)
-
-        self._do(put)
-
-    def put_awaited(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
-        """Remember the facts of scenes that are wanted and not here.
-
-        Args:
-            facts: as `facts_of` writes them.
-            only: nothing else is wanted and absent; whatever was remembered before is forgotten.
-        """
-
-        def put() -> None:
-            with self.together():
-                if only:
-                    self._writer.execute("DELETE FROM awaited")
-                self._writer.executemany("INSERT OR REPLACE INTO awaited VALUES (?, ?)", facts.items())
-
-        self._do(put)
-
-    def begin_run(self, command: str, now: datetime) -> int:
-        """Note that a run begins; returns its number."""
-        numbers: list[int] = []
-        self._do(lambda: numbers.append(memory.begin_run(self._writer, command, now)))
-        return numbers[0] if numbers else 0
-
-    def end_run(self, number: int, now: datetime, exit_code: int, summary: dict[str, Any]) -> None:
-        """Note how a run ended."""
-        self._do(lambda: memory.end_run(self._writer, number, now, exit_code, summary))
+    def _execute(self, sql: str, *values: object) -> None:
+        self._tolerate_full_disk(lambda: self._db.execute(sql, values))
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Commit once for all that is written within; what is durable by itself stays so."""
-        if self._within():
+        """Write all rows of a `with` block in one commit. What was written before an error is committed too."""
+        if self._in_transaction():
             yield
             return
-        self._do(lambda: self._writer.execute("BEGIN IMMEDIATE"))
+        self._tolerate_full_disk(lambda: self._db.execute("BEGIN IMMEDIATE"))
         try:
             yield
-        except IndexDamagedError:
-            self._roll_back()
-            raise
         finally:
-            # What was written before something went wrong happened, and is true. On a full disk SQLite lets go itself.
-            if self._within():
-                self._do(self._commit)
+            # On a full disk SQLite may have ended the transaction.
+            if self._in_transaction():
+                self._tolerate_full_disk(self._commit)
 
-    def _within(self) -> bool:
-        return self._writer.in_transaction
+    def _in_transaction(self) -> bool:
+        return self._db.in_transaction
 
     def _commit(self) -> None:
-        if not self._within():
-            return
         try:
-            self._writer.execute("COMMIT")
-        except (IndexUnwritableError, IndexDamagedError):
-            self._roll_back()
+            self._db.execute("COMMIT")
+        except SedasSyncError:
+            # Left open, the transaction would include everything that is written later.
+            with suppress(SedasSyncError, sqlite3.Error):
+                self._db.execute("ROLLBACK")
             raise
 
-    def _roll_back(self) -> None:
-        """End a transaction that cannot be committed: left open, it would swallow all that is written after it."""
-        if self._within():
-            with suppress(SedasSyncError, sqlite3.Error):
-                self._writer.execute("ROLLBACK")
+    def set_owner(self, manifest: str) -> None:
+        """Record the manifest this mirror belongs to."""
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", manifest)
+
+    def put_files(self, scenes: Sequence[LocalScene], now: datetime) -> None:
+        """Record scenes that are on disk; other rows of the same scenes or paths are replaced."""
+        if not scenes:
+            return
+        recorded = now.isoformat()
+        ids = {scene.id for scene in scenes}
+
+        def put() -> None:
+            with self.together():
+                rows = [(*_values_of(scene), _parts_of(scene), recorded) for scene in scenes]
+                self._db.executemany(_PUT_FILE, rows)
+                self._db.executemany("DELETE FROM errors WHERE id = ?", [(scene_id,) for scene_id in ids])
+                if failed := self._search_errors().keys() & ids:
+                    self.put_failures({}, of=failed)
+
+        self._tolerate_full_disk(put)
+
+    def put_times(self, scenes: Sequence[LocalScene]) -> None:
+        """Record new mtimes, or new checksums of the catalogue, of files whose bytes are the same."""
+        if not scenes:
+            return
+
+        def put() -> None:
+            with self.together():
+                rows = [(scene.mtime_ns, scene.digest, _parts_of(scene), scene.id) for scene in scenes]
+                self._db.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", rows)
+
+        self._tolerate_full_disk(put)
+
+    def drop_file(self, scene_id: SceneId) -> None:
+        """Remove a scene that is no longer on disk."""
+
+        def drop() -> None:
+            with self.together():
+                self._db.execute("DELETE FROM files WHERE id = ?", (scene_id,))
+
+        self._tolerate_full_disk(drop)
+
+    def reserve_order(self, slot: int = 0) -> None:
+        """Make sure that an order which is placed now can be recorded; from any thread.
+
+        Args:
+            slot: A number for each caller that may place an order at the same time.
+
+        Raises:
+            IndexUnwritableError: The disk has no room for it.
+        """
+        if self.unwritten:
+            raise IndexUnwritableError(self.warnings[-1])
+        with self._journal_errors():
+            self._journal.reserve(slot)
+
+    def add_order(self, order: Order) -> None:
+        """Record a new order, from any thread; it is on the disk when this returns.
+
+        Raises:
+            SedasSyncError: It cannot be written. After `reserve_order` that is a failing disk, not a full one.
+        """
+        try:
+            self._journal.add(order)
+        except OSError as error:
+            raise SedasSyncError(
+                f"{self._journal.path}: order {order.order} was placed and cannot be recorded: {error.strerror}"
+            ) from error
+
+    def update_order(self, order: Order) -> None:
+        """Record a change of an order's state; a power cut may lose it."""
+
+        def put() -> None:
+            with self._journal_errors():
+                self._journal.update(order)
+
+        self._tolerate_full_disk(put)
+
+    def drop_order(self, scene_id: SceneId) -> None:
+        """Forget the order of a scene."""
+
+        def drop() -> None:
+            with self._journal_errors():
+                self._journal.drop(scene_id)
+
+        self._tolerate_full_disk(drop)
+
+    @contextmanager
+    def _journal_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+            raise IndexUnwritableError(f"{self._journal.path}: an order cannot be recorded: {reason}") from error
+
+    def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
+        """Record the last error of a scene."""
+        self._execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", scene_id, error, now.isoformat())
+
+    def drop_errors(self, *, but: AbstractSet[SceneId]) -> None:
+        """Remove the last errors of all scenes but these."""
+        for (scene_id,) in self._rows("SELECT id FROM errors"):
+            if scene_id not in but:
+                self._execute("DELETE FROM errors WHERE id = ?", scene_id)
+
+    def put_failures(self, failures: Mapping[str, str], *, of: AbstractSet[str] | None) -> None:
+        """Record which searches and look-ups failed, by dataset or scene.
+
+        Args:
+            failures: The last error of each.
+            of: Whose older failures are removed; all of them if None.
+        """
+        older = {} if of is None else {key: why for key, why in self._search_errors().items() if key not in of}
+        value = json.dumps({**older, **failures}, ensure_ascii=False)
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", value)
+
+    def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
+        """Record what datasets want now, in one row each.
+
+        Args:
+            wanted: The scenes of each dataset, by its name.
+            only: Remove datasets that are not in `wanted`.
+        """
+        rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
+        self._put_rows("wanted", rows, only=only)
+
+    def put_absent(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
+        """Record the metadata of scenes that are wanted and not on disk, for reports.
+
+        Args:
+            facts: As `sedas_sync.model.metadata` writes them.
+            only: Remove scenes that are not in `facts`.
+        """
+        self._put_rows("absent", list(facts.items()), only=only)
+
+    def _put_rows(self, table: str, rows: Sequence[tuple[str, str]], *, only: bool) -> None:
+        def put() -> None:
+            with self.together():
+                if only:
+                    self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own table names
+                self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608  # as above
+
+        self._tolerate_full_disk(put)
+
+    def begin_run(self, command: str, now: datetime) -> int:
+        """Record that a run begins; return its number."""
+        numbers: list[int] = []
+        self._tolerate_full_disk(lambda: numbers.append(queries.begin_run(self._db, command, now)))
+        return numbers[0] if numbers else 0
+
+    def end_run(self, number: int, now: datetime, exit_code: int, summary: dict[str, Any]) -> None:
+        """Record how a run ended."""
+        self._tolerate_full_disk(lambda: queries.end_run(self._db, number, now, exit_code, summary))
 
 
-class Ledger:
-    """Files that are taken in one by one, written some at a time: small ones come faster than commits.
+def _parts_of(scene: LocalScene) -> str | None:
+    """Return the files of a folder as JSON; None for a scene that is one file."""
+    return json.dumps([list(_values_of_part(file)) for file in scene.members]) if scene.members else None
 
-    What was added less than a second ago may not be written yet. Leaving the context writes the rest.
+
+def _scene_of_row(row: tuple[Any, ...]) -> LocalScene:
+    # Field by field: a mapping in between takes twice as long, and a mirror may have a hundred thousand scenes.
+    scene_id, path, size, mtime_ns, sha256, level, archive, digest, facts, parts = row
+    return LocalScene(
+        id=scene_id,
+        path=path,
+        size=size,
+        mtime_ns=mtime_ns,
+        sha256=sha256,
+        level=_LEVELS[level],
+        archive=archive,
+        digest=digest,
+        facts=facts,
+        members=() if parts is None else tuple(_file_of_values(part) for part in json.loads(parts)),
+    )
+
+
+def _file_of_values(values: Sequence[Any]) -> LocalFile:
+    name, size, mtime_ns, sha256, level, digest = values
+    return LocalFile(name=name, size=size, mtime_ns=mtime_ns, sha256=sha256, level=_LEVELS[level], digest=digest)
+
+
+class BatchWriter:
+    """Records scenes some at a time: small files come faster than commits.
+
+    A scene added less than a second ago may not be written yet. Leaving the context writes the rest.
     """
 
-    def __init__(self, index: Index, now: Callable[[], datetime]) -> None:
+    def __init__(self, index: WritableIndex, now: Callable[[], datetime]) -> None:
         self._index = index
         self._now = now
         self._added: list[LocalScene] = []
         self._written = time.monotonic()
 
-    def add(self, held: LocalScene) -> None:
-        """Remember a file that is in place, and that its scene needs no order any more."""
-        self._added.append(held)
-        if len(self._added) >= _AT_ONCE or time.monotonic() - self._written > _AT_LEAST_EVERY:
-            self._write()
+    def add(self, scene: LocalScene) -> None:
+        """Record a scene that is on disk, and forget its order."""
+        self._added.append(scene)
+        if len(self._added) >= _BATCH or time.monotonic() - self._written > _BATCH_SECONDS:
+            self._flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._write()
+        self._flush()
 
-    def _write(self) -> None:
+    def _flush(self) -> None:
         with self._index.together():
             self._index.put_files(self._added, self._now())
-            for held in self._added:
-                self._index.drop_order(held.id)
+            for scene in self._added:
+                self._index.drop_order(scene.id)
         self._added = []
         self._written = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What is remembered of a run."""
+    """A run as the index records it."""
 
     command: str
     started: datetime
     ended: datetime | None
-    """None while it is under way, and for ever where it was killed."""
+    """None while it is under way, and for good if it was killed."""
     exit_code: int | None
     summary: dict[str, Any] | None
     """The fields of its last event."""

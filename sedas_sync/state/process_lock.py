@@ -1,4 +1,10 @@
-"""The lock of a mirror: one process at a time changes it, and says who it is."""
+"""The lock of a mirror: one process at a time changes it.
+
+1. The kernel's lock (`flock` of `apply.lock`) decides if the file system has one. It ends with the process.
+2. The holder's file beside it (see `sedas_sync.state.soft_lock`) says who holds the lock. It decides if there is no
+   kernel's lock; and a process that has one respects a process that has none.
+3. A process without the kernel's lock that stood still may lose the lock. It then ends its run.
+"""
 
 import os
 import threading
@@ -11,13 +17,22 @@ from pathlib import Path
 from sedas_sync.errors import MirrorLocked
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.text import printable
-from sedas_sync.state import memory
+from sedas_sync.state.connection import LOCK, open_state_folder
 from sedas_sync.state.database import cannot_write
-from sedas_sync.state.soft_lock import STILL, Files, HeldError, Holder, flocked, kept, take, this_process
+from sedas_sync.state.soft_lock import (
+    DEAD_AFTER,
+    Holder,
+    HolderFiles,
+    LockHeldError,
+    acquire,
+    heartbeat,
+    this_process,
+    try_flock,
+)
 
-_SAID_WITHIN = (0.02, 0.05, 0.13, 0.3)
-"""Pauses between looks at who holds a lock, seconds."""
-_LOOK_EVERY = 0.05
+_READ_HOLDER_AFTER = (0.02, 0.05, 0.13, 0.3)
+"""Pauses between attempts to read who holds a lock, seconds: its file is written just after the lock is taken."""
+_POLL_EVERY = 0.05
 
 
 def _nothing() -> None:
@@ -35,18 +50,15 @@ def lock(
 ) -> Iterator[None]:
     """Hold the mirror's lock, so that no other process changes it.
 
-    It is the kernel's where the file system has one; else see `sedas_sync.state.soft_lock`, whose files say who holds
-    it in either case.
-
     Args:
-        root: the mirror's folder, which exists.
-        timeout: how long to wait for another process, seconds; 0 does not wait.
-        now: written into the lock for whoever finds it held.
-        on_wait: told once where the lock cannot be had at once.
-        on_lost: told, from another thread, that another process took the lock: what is under way has to end.
+        root: The mirror's folder, which exists.
+        timeout: How long to wait for another process, seconds; 0 does not wait.
+        now: Since when this process holds the lock, for messages of other processes.
+        on_wait: Called once if the lock is not free.
+        on_lost: Called, from another thread, if another process took the lock: the run must end.
 
     Raises:
-        MirrorLocked: another process holds it, and the message names it; or it took the lock meanwhile.
+        MirrorLocked: Another process holds it, and the message names it; or another one took it meanwhile.
     """
     lost = threading.Event()
 
@@ -56,36 +68,37 @@ def lock(
 
     with ExitStack() as stack:
         try:
-            kernel = _hold(stack, root, time.monotonic() + timeout, _pausing(on_wait), now, end)
-        except HeldError as held:
-            who = "it has not said who it is" if held.holder is None else printable(str(held.holder))
+            kernel = _acquire(stack, root, time.monotonic() + timeout, _pausing(on_wait), now, end)
+        except LockHeldError as held:
+            who = "its name cannot be read" if held.holder is None else printable(str(held.holder))
             raise MirrorLocked(
                 f"{root}: another process is at work here: {who}; `--lock-timeout SECONDS` waits for its end"
             ) from None
         except OSError as error:
-            raise cannot_write(root / STATE / memory.LOCK, error) from None
+            raise cannot_write(root / STATE / LOCK, error) from None
         yield
     if lost.is_set() and not kernel:
         raise MirrorLocked(
-            f"{root}: this process stood still for more than {STILL:.0f} s, and another one took its place; what was "
-            "under way has ended, and the same command goes on"
+            f"{root}: this process stood still for more than {DEAD_AFTER:.0f} s, and another one took its place; the "
+            "run has ended; run the same command again to continue"
         )
 
 
 def _pausing(on_wait: Callable[[], None]) -> Callable[[float], None]:
-    told = False
+    """Return a `sleep` that calls `on_wait` the first time."""
+    called = False
 
     def pause(seconds: float) -> None:
-        nonlocal told
-        if not told:
+        nonlocal called
+        if not called:
             on_wait()
-        told = True
+        called = True
         time.sleep(seconds)
 
     return pause
 
 
-def _hold(
+def _acquire(
     stack: ExitStack,
     root: Path,
     until: float,
@@ -93,30 +106,30 @@ def _hold(
     now: datetime,
     on_lost: Callable[[], None],
 ) -> bool:
-    """Hold the lock until the stack ends; says whether it is the kernel's."""
-    state = memory.open_state(str(root))
+    """Hold the lock until the stack ends; return whether the kernel keeps it."""
+    state = open_state_folder(str(root))
     stack.callback(os.close, state)
-    file = os.open(memory.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
+    file = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=state)
     stack.callback(os.close, file)
-    while (kernel := flocked(file)) is False:
+    while (kernel := try_flock(file)) is False:
         if time.monotonic() >= until:
-            raise HeldError(_holder(Files(state, memory.LOCK, kernel=False)))
-        pause(_LOOK_EVERY)
-    files = Files(state, memory.LOCK, kernel=kernel is True)
+            raise LockHeldError(_holder(HolderFiles(state, LOCK, kernel=False)))
+        pause(_POLL_EVERY)
+    files = HolderFiles(state, LOCK, kernel=kernel is True)
     try:
-        mine = take(files, this_process(now), until=until, pause=pause)
+        mine = acquire(files, this_process(now), until=until, pause=pause)
     except OSError:
-        # Who holds it is for whoever waits; the kernel's lock needs no room on the disk.
+        # With the kernel's lock the file only informs others; a full disk must not stop the run.
         if not kernel:
             raise
     else:
-        stack.enter_context(kept(files, mine, _nothing if kernel else on_lost))
+        stack.enter_context(heartbeat(files, mine, _nothing if kernel else on_lost))
     return kernel is True
 
 
-def _holder(files: Files, sleep: Callable[[float], None] = time.sleep) -> Holder | None:
-    """Who holds the lock, who says so right after taking it: where nothing is said yet, it is asked a few times."""
-    for pause in (*_SAID_WITHIN, None):
+def _holder(files: HolderFiles, sleep: Callable[[float], None] = time.sleep) -> Holder | None:
+    """Return who holds the lock; wait a little for its file."""
+    for pause in (*_READ_HOLDER_AFTER, None):
         holder = files.newest()
         if holder is not None or pause is None:
             return holder

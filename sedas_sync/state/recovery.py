@@ -1,67 +1,60 @@
-"""What can still be read of an index that is damaged: the orders, which no look at the folder gives back."""
+"""Replace an index that is damaged or of an older format; the folder fills the new one.
+
+Orders have a journal of their own (`sedas_sync.state.order_journal`). Up to format 2 they were rows of the index: those
+that can be read are moved into the journal. So is the mirror's owner into the new index.
+"""
 
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from pathlib import Path
 
-from sedas_sync.model.scene import Order, SceneId
-from sedas_sync.state import memory
-from sedas_sync.state.order_journal import FIELDS, order_of
+from sedas_sync.files import safe_tree
+from sedas_sync.files.safe_tree import STATE
+from sedas_sync.model.scene import Order
+from sedas_sync.state import queries
+from sedas_sync.state.connection import INDEX, SQLITE_SUFFIXES, connect
+from sedas_sync.state.index import WritableIndex
+from sedas_sync.state.order_journal import FIELDS, order_from
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveredOrders:
-    """What an index still gave."""
-
-    orders: tuple[Order, ...] = ()
-    owner: str | None = None
-    """The manifest that the mirror belongs to."""
-    whole: bool = False
-    """Every order that was in it was read."""
-
-
-def rescue(root: Path) -> RecoveredOrders:
-    """Read what can be read of a damaged index; changes nothing.
+def replace_index(root: Path) -> str:
+    """Set the index aside and create a new one; return the name of the old one.
 
     Args:
-        root: the mirror's folder.
+        root: The mirror's folder; the caller holds the mirror's lock.
     """
-    try:
-        db = memory.connect(str(root), "ro", timeout=30)
-    except (sqlite3.Error, OSError):
-        return RecoveredOrders()
-    try:
-        found: dict[SceneId, Order] = {}
-        whole = True
-        # From both ends: a hole stops a reader on each side of it.
-        for way in ("ASC", "DESC"):
-            try:
-                for order in _orders(db, way):
-                    found.setdefault(order.id, order)
-            except sqlite3.Error:
-                whole = False
-                continue
-            whole = True
-            break
-        return RecoveredOrders(orders=tuple(found.values()), owner=_owner(db), whole=whole)
-    finally:
-        db.close()
+    orders, owner = _leftovers(root)
+    name = _set_aside(str(root))
+    with WritableIndex(root) as index:
+        if owner is not None:
+            index.set_owner(owner)
+        known = {order.id for order in index.orders()}
+        for order in orders:
+            if order.id not in known:
+                index.add_order(order)
+    return name
 
 
-def _orders(db: sqlite3.Connection, way: str) -> Iterator[Order]:
-    names = ", ".join(f'"{name}"' for name in FIELDS)
-    # By the table's own tree alone: an index beside it may be what is damaged.
-    for row in db.execute(f"SELECT {names} FROM orders NOT INDEXED ORDER BY rowid {way}"):  # noqa: S608  # names of our own
-        try:
-            yield order_of(dict(zip(FIELDS, row, strict=True)))
-        except (ValueError, KeyError, TypeError):
-            continue
+def _leftovers(root: Path) -> tuple[list[Order], str | None]:
+    """Read the orders and the owner of an index as far as possible."""
+    orders: list[Order] = []
+    owner = None
+    with suppress(sqlite3.Error, OSError), closing(connect(str(root), "ro", timeout=30)) as db:
+        with suppress(sqlite3.Error):
+            owner = queries.meta(db, "manifest")
+        with suppress(sqlite3.Error):
+            names = ", ".join(f'"{name}"' for name in FIELDS)
+            for row in db.execute(f"SELECT {names} FROM orders"):  # noqa: S608  # our own column names
+                with suppress(ValueError, KeyError, TypeError):
+                    orders.append(order_from(dict(zip(FIELDS, row, strict=True))))
+    return orders, owner
 
 
-def _owner(db: sqlite3.Connection) -> str | None:
-    try:
-        row = db.execute("SELECT value FROM meta WHERE key = 'manifest'").fetchone()
-    except sqlite3.Error:
-        return None
-    return None if row is None else str(row[0])
+def _set_aside(root: str) -> str:
+    number = 1
+    while safe_tree.stat(root, f"{STATE}/{(name := f'{INDEX}.damaged-{number}')}") is not None:
+        number += 1
+    for suffix in ("", *SQLITE_SUFFIXES):
+        with suppress(FileNotFoundError):
+            safe_tree.move(root, f"{STATE}/{INDEX}{suffix}", f"{STATE}/{name}{suffix}")
+    return name

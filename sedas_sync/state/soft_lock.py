@@ -1,16 +1,17 @@
-"""Who is at work, in a file of each one's own: what a lock says of its holder, and a lock where the kernel gives none.
+"""A lock made of files, for file systems whose kernel keeps no locks.
 
-A process that wants a lock puts a file beside it, `<lock>.<kind>-<random>`, with its number, its host and since when.
-Then it looks at the files of others, and holds the lock if none of them is alive; while it does, it touches its file
-every few seconds. Of two that come at once the later one sees the other, so that never both go on. The one whose name
-sorts first stays, and the other one steps back.
+The files also say who holds a lock that the kernel keeps, so every lock has them. The rules:
 
-No name is ever used twice. To remove the file of a holder that is dead can thus never remove that of its successor, and
-no two can take over from it at once.
-
-A holder is dead if its process, on this very machine, has ended; a process that only has its number is told apart by
-when it began. Of other machines, and other containers, only the file is seen: it is dead when its time has not moved
-while it was watched for `STILL` seconds. No two clocks are compared.
+1. A process that wants the lock puts a file beside it, `<lock>.<kind>-<random>`, with its pid, host and start time. No
+   name is used twice, so removing the file of a dead process cannot remove that of its successor.
+2. Then it looks at the other files. It holds the lock if nobody else is alive. Of two that come at the same time each
+   sees the other; the one whose name sorts first stays, the other steps back and tries again.
+3. While it holds the lock it touches its file every `TOUCH_EVERY` seconds, and removes it at the end.
+4. On the same machine a holder is dead if its process has ended. Another process with the same pid is told apart by the
+   time at which it began.
+5. On another machine, or in another container, a holder is dead if its file was watched for `DEAD_AFTER` seconds and
+   its mtime did not change. Clocks of two machines are never compared.
+6. A process that stood still for so long finds its file removed at the next touch, and ends its run.
 """
 
 import errno
@@ -29,27 +30,27 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-BEAT = 5.0
-"""Seconds from one touch of a holder's file to the next."""
-STILL = 60.0
-"""Seconds that a file of another machine is watched without a touch before its holder is taken for dead."""
+TOUCH_EVERY = 5.0
+"""Seconds between two touches of a holder's file."""
+DEAD_AFTER = 60.0
+"""Seconds without a touch after which a holder on another machine counts as dead."""
 
 NO_LOCKS = frozenset(
     {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF, errno.EINVAL, errno.ENOTTY}
 )
-"""What a file system answers that keeps no locks."""
+"""Error codes of file systems that keep no locks."""
 
-_GRACE = 2.0
-"""Seconds that who came first waits for those that came at the same moment to step back."""
-_LOOK_EVERY = 0.1
-_MOST = 4096
+_STEP_BACK_WITHIN = 2.0
+"""Seconds that the first of several processes waits for the others to step back."""
+_POLL_EVERY = 0.1
+_MAX_FILE = 4096
 
-State = Literal["dead", "alive", "unknown"]
+Liveness = Literal["dead", "alive", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock, as its file says."""
+    """The process that holds a lock, as its file describes it."""
 
     pid: int
     host: str
@@ -57,14 +58,14 @@ class Holder:
     began: int | None = None
     """When the process began, in the kernel's ticks."""
     kernel: str | None = None
-    """Which running kernel, and which of its sets of processes, the number is of."""
+    """Boot id and pid namespace in which `pid` is valid."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
 
     @property
     def alive(self) -> bool | None:
-        """Whether its process lives; None where that cannot be seen from here."""
+        """Whether the process lives; None if that cannot be seen from this machine or container."""
         if self.kernel is None or (self.host, self.kernel) != (socket.gethostname(), _kernel()):
             return None
         try:
@@ -78,7 +79,7 @@ class Holder:
 
 
 def this_process(now: datetime) -> Holder:
-    """This process, as who holds a lock since `now`."""
+    """Return this process as a holder since `now`."""
     pid = os.getpid()
     return Holder(pid, socket.gethostname(), now.isoformat(timespec="seconds"), _began(pid), _kernel())
 
@@ -86,7 +87,7 @@ def this_process(now: datetime) -> Holder:
 def _kernel() -> str | None:
     try:
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
-            return None  # these are the numbers of another container
+            return None  # /proc belongs to another container
         return f"{_boot()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return None
@@ -94,11 +95,11 @@ def _kernel() -> str | None:
 
 @cache
 def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def _began(pid: int) -> int | None:
-    """When a process began; 0 where it has ended and nobody has asked how, None where that cannot be seen."""
+    """Return when a process began; 0 for a zombie, None if that cannot be seen."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
@@ -106,17 +107,17 @@ def _began(pid: int) -> int | None:
         return None
 
 
-def _holder_of(text: bytes) -> Holder | None:
-    """Who a file names; None where it says nothing (yet), or nonsense."""
+def _holder_from(text: bytes) -> Holder | None:
+    """Return the holder that a file describes; None if it is empty (so far) or not valid."""
     try:
-        said = Holder(**json.loads(text))
-        return said if isinstance(said.pid, int) and said.pid > 0 else None
+        holder = Holder(**json.loads(text))
+        return holder if isinstance(holder.pid, int) and holder.pid > 0 else None
     except (ValueError, TypeError, RecursionError):
         return None
 
 
-def flocked(file: int) -> bool | None:
-    """Lock an open file: whether it is locked now, or somebody else has it; None where the kernel gives no lock."""
+def try_flock(file: int) -> bool | None:
+    """Lock an open file if nobody has it; return whether it is locked now, None if the kernel keeps no locks there."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
@@ -128,56 +129,57 @@ def flocked(file: int) -> bool | None:
     return True
 
 
-class HeldError(Exception):
-    """Somebody else holds the lock; `holder` is who, as far as that is known."""
+class LockHeldError(Exception):
+    """Another process holds the lock; `holder` describes it if its file could be read."""
 
     def __init__(self, holder: Holder | None) -> None:
         super().__init__(holder)
         self.holder = holder
 
 
-class Files:
-    """The files of those who hold or want one lock.
+class HolderFiles:
+    """The files of all processes that hold or want one lock.
 
     Args:
-        folder: where they are, open.
-        lock: the lock's name there.
-        kernel: whether the caller has the kernel's lock, so that others who had it are gone.
+        folder: Descriptor of the folder with the lock.
+        lock: The lock's name in it.
+        kernel: Whether the caller has the kernel's lock; then every other process that had it is gone.
     """
 
     def __init__(self, folder: int, lock: str, *, kernel: bool) -> None:
         self._folder = folder
         self._prefix = f"{lock}."
         self._kernel = kernel
-        self._seen: dict[str, tuple[tuple[int, int], float, bool]] = {}
+        self._watched: dict[str, tuple[tuple[int, int], float, bool]] = {}
+        """The last mtime and size of a file, when they were first seen, and whether they had changed before."""
 
     def names(self) -> list[str]:
-        """All of them, dead ones too."""
+        """Return the names of all files, those of dead processes included."""
         return sorted(name for name in os.listdir(self._folder) if name.startswith(self._prefix))  # noqa: PTH208  # descriptor
 
-    def new(self) -> str:
-        """A name that nobody has had and nobody will have."""
+    def new_name(self) -> str:
+        """Return a name that was never used."""
         return f"{self._prefix}{'flock' if self._kernel else 'alone'}-{secrets.token_hex(8)}"
 
-    def others(self, mine: str) -> list[tuple[str, State, Holder | None]]:
-        """The others who are not dead; files of the dead are removed.
+    def others(self, mine: str) -> list[tuple[str, Liveness, Holder | None]]:
+        """Return the other holders that are not dead; remove the files of dead ones.
 
         Raises:
-            OSError: they cannot be looked at.
+            OSError: The files cannot be read.
         """
-        found: list[tuple[str, State, Holder | None]] = []
+        found: list[tuple[str, Liveness, Holder | None]] = []
         for name in self.names():
             if name == mine:
                 continue
-            state, holder = self._look(name)
-            if state == "dead":
+            liveness, holder = self._look(name)
+            if liveness == "dead":
                 self.remove(name)
             else:
-                found.append((name, state, holder))
+                found.append((name, liveness, holder))
         return found
 
     def newest(self) -> Holder | None:
-        """Who was the last to say that it is alive."""
+        """Return the holder whose file was touched last."""
         found = []
         for name in self.names():
             with suppress(OSError):
@@ -186,7 +188,7 @@ class Files:
                     found.append((mark, name, holder))
         return max(found)[2] if found else None
 
-    def _look(self, name: str) -> tuple[State, Holder | None]:
+    def _look(self, name: str) -> tuple[Liveness, Holder | None]:
         if self._kernel and name.startswith(f"{self._prefix}flock-"):
             return "dead", None
         mark, holder = self._read(name)
@@ -196,16 +198,16 @@ class Files:
         if alive is not None:
             return ("alive" if alive else "dead"), holder
         now = time.monotonic()
-        known = self._seen.get(name)
+        known = self._watched.get(name)
         if known is None or known[0] != mark:
-            self._seen[name] = known = (mark, now, known is not None)
-        _, since, moved = known
-        return ("dead" if now - since >= STILL else "alive" if moved else "unknown"), holder
+            self._watched[name] = known = (mark, now, known is not None)
+        _, since, touched = known
+        return ("dead" if now - since >= DEAD_AFTER else "alive" if touched else "unknown"), holder
 
     def _read(self, name: str) -> tuple[tuple[int, int] | None, Holder | None]:
-        """When a file was touched and how long it is, and what it says; None where it is gone."""
+        """Return mtime and size of a file, and its holder; None instead if the file is gone."""
         try:
-            # Opening it makes a network file system ask for what is true now.
+            # Opening a file makes a network file system fetch its present state.
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder)
         except FileNotFoundError:
             return None, None
@@ -213,16 +215,16 @@ class Files:
             seen = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
             return (seen.st_mtime_ns, seen.st_size), None
         try:
-            seen, text = os.fstat(file), os.read(file, _MOST)
+            seen, text = os.fstat(file), os.read(file, _MAX_FILE)
         finally:
             os.close(file)
-        return (seen.st_mtime_ns, seen.st_size), _holder_of(text)
+        return (seen.st_mtime_ns, seen.st_size), _holder_from(text)
 
     def write(self, name: str, holder: Holder) -> None:
-        """Put a file there that says who holds the lock.
+        """Create a holder's file; one that stays empty on a full disk is valid too.
 
         Raises:
-            OSError: it cannot be made; one that says nothing for want of room is a lock all the same.
+            OSError: It cannot be created.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.open(name, flags, 0o666, dir_fd=self._folder)
@@ -233,40 +235,40 @@ class Files:
             os.close(file)
 
     def remove(self, name: str) -> None:
-        """Take a file away."""
+        """Remove a holder's file."""
         with suppress(OSError):
             os.unlink(name, dir_fd=self._folder)
 
     def touch(self, name: str) -> None:
-        """Say that its holder is alive.
+        """Show that the holder is alive.
 
         Raises:
-            FileNotFoundError: somebody took it for dead.
+            FileNotFoundError: Another process took the holder for dead.
         """
         os.utime(name, dir_fd=self._folder, follow_symlinks=False)
 
 
-def take(files: Files, holder: Holder, *, until: float, pause: Callable[[float], object] = time.sleep) -> str:
-    """Hold a lock, once nobody else is alive who does; returns the name of the file that says so.
+def acquire(files: HolderFiles, holder: Holder, *, until: float, pause: Callable[[float], object] = time.sleep) -> str:
+    """Take the lock when nobody else alive has it; return the name of this holder's file.
 
-    Whether the others are alive is found out first, however little time there is.
+    Whether the others are alive is found out first, even if `until` is over.
 
     Args:
-        files: those of the lock.
-        holder: what the file is to say.
-        until: when to give up where they are, on the clock that only goes forward.
-        pause: waits for so many seconds, and may raise.
+        files: The files of the lock.
+        holder: The content of the new file.
+        until: When to stop waiting, as `time.monotonic`.
+        pause: Waits for some seconds, and may raise.
 
     Raises:
-        HeldError: somebody else holds it.
-        OSError: the folder cannot be read or written.
+        LockHeldError: Another process holds it.
+        OSError: The folder cannot be read or written.
     """
     while True:
         while others := files.others(""):
-            if time.monotonic() >= until and all(state == "alive" for _, state, _ in others):
-                raise HeldError(others[0][2])
-            pause(_LOOK_EVERY)
-        mine = files.new()
+            if time.monotonic() >= until and all(liveness == "alive" for _, liveness, _ in others):
+                raise LockHeldError(others[0][2])
+            pause(_POLL_EVERY)
+        mine = files.new_name()
         try:
             files.write(mine, holder)
             if _stays(files, mine, pause):
@@ -274,20 +276,20 @@ def take(files: Files, holder: Holder, *, until: float, pause: Callable[[float],
         except BaseException:
             files.remove(mine)
             raise
-        # The next look finds who was faster, unless that one has stepped back as well.
+        # The next look finds the process that was faster, unless that one has stepped back too.
         files.remove(mine)
-        pause(_LOOK_EVERY)
+        pause(_POLL_EVERY)
 
 
-def _stays(files: Files, mine: str, pause: Callable[[float], object]) -> bool:
-    """Whether the lock is held by the file that was just put there: those that came later have stepped back."""
-    until = time.monotonic() + _GRACE
+def _stays(files: HolderFiles, mine: str, pause: Callable[[float], object]) -> bool:
+    """Return whether the new file holds the lock: all others have stepped back."""
+    until = time.monotonic() + _STEP_BACK_WITHIN
     while others := files.others(mine):
         if others[0][0] < mine or time.monotonic() >= until:
             return False
-        pause(_LOOK_EVERY)
+        pause(_POLL_EVERY)
     try:
-        # Who stood still meanwhile may have been taken for dead.
+        # This process may have stood still meanwhile, and another one have taken it for dead.
         files.touch(mine)
     except FileNotFoundError:
         return False
@@ -295,18 +297,18 @@ def _stays(files: Files, mine: str, pause: Callable[[float], object]) -> bool:
 
 
 @contextmanager
-def kept(files: Files, mine: str, on_lost: Callable[[], None]) -> Iterator[None]:
-    """Show that the holder is alive, and take its file away at the end.
+def heartbeat(files: HolderFiles, mine: str, on_lost: Callable[[], None]) -> Iterator[None]:
+    """Touch the holder's file from a thread, and remove it at the end.
 
     Args:
-        files: those of the lock.
-        mine: the holder's own.
-        on_lost: told, from another thread, that somebody took the holder for dead.
+        files: The files of the lock.
+        mine: The name of the holder's file.
+        on_lost: Called, from another thread, if another process took the holder for dead.
     """
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(BEAT):
+        while not ended.wait(TOUCH_EVERY):
             try:
                 files.touch(mine)
             except FileNotFoundError:

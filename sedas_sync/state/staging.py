@@ -1,16 +1,16 @@
-"""A scene of several files on its way into the mirror: gathered below `partial/`, then renamed as one folder.
+"""A scene of several files on its way into the mirror: assembled below `partial/`, then renamed as one folder.
 
-`.sedas-sync/partial/<scene>.scene/` holds while it is gathered::
+`.sedas-sync/partial/<scene>.scene/` contains, until the scene is complete::
 
-    new/<file>      files that are complete and proved
-    <hash>.done     for each of them, what was proved of it
-    <hash>.part     downloads under way, as for any scene
-    old/            the folder that gives way, for the moment between two renames
-    commit.json     of which scene they are, and where its folder belongs
+    new/<file>      files that are complete and checked
+    <hash>.done     for each of them, the result of the check
+    <hash>.part     partial downloads, as for any scene
+    old/            the folder that is replaced, between two renames
+    commit.json     the id of the scene and the path of its folder
 
-Each file is an ordinary `sedas_sync.transfer.Job`. When all are there, `new` is renamed to the scene's path: the folder
-appears whole or not at all. The notes outlive that rename and go when the index has its row, so that a kill in between
-loses nothing: the survey finds the folder and knows from the notes that it is proved.
+Each file is an ordinary `sedas_sync.transfer.FetchJob`. When all files are there, `new` is renamed to the scene's path:
+the folder appears complete or not at all. The notes stay until the index has its row. So a kill in between loses
+nothing: the next inspection finds the folder, and the notes prove its files.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from typing import Any
 from msgspec.structs import asdict
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.assets import file_differs, files_on_disk
+from sedas_sync.model.files import file_differs
 from sedas_sync.model.path_template import Layout
 from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
 from sedas_sync.transfer.job import FetchJob, FetchResult, Policy
@@ -38,24 +38,24 @@ _PLAIN = Layout.parse("{id}")
 
 
 def partial_path(scene: Scene) -> str:
-    """Where a download under way of this scene is kept, relative to the mirror: a file, or a folder for several.
+    """Return the path of a scene's partial download, relative to the mirror: a file, or a folder for several files.
 
-    No two scenes share one, even where `a` is not told from `A`: only an id in capitals is a name as it is.
+    No two scenes share a path, even if the file system ignores letter case: an id that is not in capitals gets a mark.
     """
-    name = _PLAIN.path(scene, dataset="", archive="", extension="" if scene.assets else ".zip")
+    name = _PLAIN.path(scene, dataset="", archive="", extension="" if scene.is_folder else ".zip")
     mark = ""
     if scene.id != scene.id.upper():
         mark = "." + hashlib.sha256(scene.id.encode(errors="surrogatepass")).hexdigest()[:6]
-    return f"{STATE}/partial/{name}{mark}{SUFFIX if scene.assets else '.part'}"
+    return f"{STATE}/partial/{name}{mark}{SUFFIX if scene.is_folder else '.part'}"
 
 
 def bytes_downloaded(root: str, name: str) -> int:
-    """Bytes that are here of a download under way, given its `partial_path`; 0 where there is none to go on with."""
+    """Return how many bytes of a partial download exist, given its `partial_path`; 0 if it cannot be resumed."""
     if not name.endswith(SUFFIX):
         found = partial_of(root, name)
         return 0 if found is None else found.bytes
     total = 0
-    for entry in safe_tree.scan(root, name):
+    for entry in tree_listing.scan(root, name):
         if entry.path.startswith("new/"):
             total += entry.size if entry.is_file else 0
         elif entry.path.endswith(".part"):
@@ -64,45 +64,45 @@ def bytes_downloaded(root: str, name: str) -> int:
     return total
 
 
-def proved(root: str, scene: Scene, asset: RemoteFile, *, demanded: str | None = None) -> LocalFile | None:
-    """What was proved of a file that was fetched, whether it has been renamed into place or not.
+def proved(root: str, scene: Scene, file: RemoteFile, *, demanded: str | None = None) -> LocalFile | None:
+    """Return a downloaded file of a scene as it was checked, whether or not it has been renamed into place.
 
     Args:
         root: the mirror's folder.
-        scene: the file is of.
-        asset: the file as the catalogue has it now.
-        demanded: the sha256 that a lock demands of it.
+        scene: its scene.
+        file: the file as the catalogue describes it now.
+        demanded: the sha256 that a lock requires.
 
     Returns:
-        None where nothing was, or where it was another file's.
+        None if it was not checked, or another version of it was.
     """
     try:
-        values = _read(root, f"{partial_path(scene)}/{_short(asset.name)}.done")
+        values = _read(root, f"{partial_path(scene)}/{_short(file.name)}.done")
         known = values.pop("identity")
-        file = LocalFile(**{**values, "level": ProofLevel(values["level"])})
+        found = LocalFile(**{**values, "level": ProofLevel(values["level"])})
     except (OSError, TransferError, ValueError, TypeError, KeyError):
         return None
-    if file.name != asset.name or file.digest != asset.digest or asset.size not in (None, file.size):
+    if found.name != file.name or found.digest != file.digest or file.size not in (None, found.size):
         return None
-    if asset.url is not None and known != identity(scene.id, asset.url):
+    if file.url is not None and known != identity(scene.id, file.url):
         return None
-    return file if demanded in (None, file.sha256) else None
+    return found if demanded in (None, found.sha256) else None
 
 
 def _short(name: str) -> str:
-    """A plain name for what belongs to a file, however long its own is and whatever folders it has."""
+    """Return a short plain name for the notes of a file, because its own can be long and contain folders."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 class StagedScene:
-    """One scene of several files that is being gathered.
+    """A scene of several files that is being assembled.
 
     Args:
         root: the mirror's folder.
-        scene: with its files.
-        path: where its folder belongs, relative to the root.
-        pinned: the sha256 that a lock demands of each file.
-        held: what the index remembers of the scene.
+        scene: the scene with its files.
+        path: the path of its folder, relative to the root.
+        pinned: the sha256 that a lock requires of each file.
+        held: the scene in the index.
     """
 
     def __init__(
@@ -111,85 +111,85 @@ class StagedScene:
         self.scene = scene
         self.path = path
         self.files: dict[str, LocalFile] = {}
-        """Those that are complete and proved, by name."""
+        """The files that are complete and checked, by name."""
         self.bytes = 0
-        """Of those files."""
+        """The size of these files."""
         self.received = 0
-        """Bytes of files that were completed in this run."""
+        """The size of the files that were completed in this run."""
         self.transferred = 0
-        """Bytes that came over the wire for them."""
+        """The bytes that were transferred for them."""
         self._root = root
         self._pinned = pinned
         self._held = held
         self._place = partial_path(scene)
 
     def begin(self) -> tuple[RemoteFile, ...]:
-        """Take up what an earlier run left and what the held folder has right; returns the files that are lacking.
+        """Take the files of an earlier run and the right files of the local folder; returns the missing files.
 
         Raises:
             OSError, TransferError: the folders cannot be written.
         """
-        for asset in self.scene.assets:
-            file = self._gathered(asset) or self._from_held(asset)
+        for remote in self.scene.files:
+            file = self._from_earlier_run(remote) or self._from_held(remote)
             if file is not None:
-                self._have(file)
-        for entry in list(safe_tree.scan(self._root, f"{self._place}/new")):
+                self._add(file)
+        for entry in list(tree_listing.scan(self._root, f"{self._place}/new")):
             if entry.path not in self.files:
                 safe_tree.remove(self._root, f"{self._place}/new/{entry.path}")
-        return tuple(asset for asset in self.scene.assets if asset.name not in self.files)
+        return tuple(file for file in self.scene.files if file.name not in self.files)
 
-    def _have(self, file: LocalFile) -> None:
+    def _add(self, file: LocalFile) -> None:
         self.files[file.name] = file
         self.bytes += file.size
 
     @property
     def complete(self) -> bool:
-        """Whether every file is here."""
-        return len(self.files) == len(self.scene.assets)
+        """Whether every file is complete."""
+        return len(self.files) == len(self.scene.files)
 
     @property
     def in_the_way(self) -> bool:
-        """Whether something stands at the scene's path that is not the folder the index remembers there."""
+        """Whether something else than the folder of the index stands at the scene's path."""
         there = safe_tree.stat(self._root, self.path)
         return there is not None and not (self._ours_there and modes.S_ISDIR(there.st_mode))
 
     @property
     def _ours_there(self) -> bool:
-        """Whether the folder that the index remembers is there, or somewhere in what is there."""
-        return self._held is not None and bool(self._held.files) and _within(self._held.path, self.path) is not None
+        """Whether the folder of the index is at the scene's path or below it."""
+        return self._held is not None and self._held.is_folder and _within(self._held.path, self.path) is not None
 
-    def job(self, asset: RemoteFile, download: Download, policy: Policy) -> FetchJob:
-        """What is to be fetched of one file."""
+    def job(self, file: RemoteFile, download: Download, policy: Policy) -> FetchJob:
+        """Return the download of one file."""
         return FetchJob(
-            id=f"{self.scene.id}/{asset.name}",
+            id=f"{self.scene.id}/{file.name}",
             download=download,
             root=self._root,
-            path=f"{self._place}/new/{asset.name}",
-            partial=f"{self._place}/{_short(asset.name)}.part",
+            path=f"{self._place}/new/{file.name}",
+            partial=f"{self._place}/{_short(file.name)}.part",
             policy=policy,
-            sha256=self._pinned.get(asset.name),
+            sha256=self._pinned.get(file.name),
             replace=True,
         )
 
-    def take(self, asset: RemoteFile, got: FetchResult) -> None:
-        """Note that a file is complete."""
+    def take(self, remote: RemoteFile, result: FetchResult) -> None:
+        """Record that a file is complete."""
         file = LocalFile(
-            name=asset.name,
-            size=got.size,
-            mtime_ns=got.mtime_ns,
-            sha256=got.sha256,
-            level=got.level,
-            digest=asset.digest,
+            name=remote.name,
+            size=result.size,
+            mtime_ns=result.mtime_ns,
+            sha256=result.sha256,
+            level=result.level,
+            digest=remote.digest,
         )
-        self._note(asset, file)
-        self._have(file)
-        self.received += got.size
-        self.transferred += got.received
+        self._note(remote, file)
+        self._add(file)
+        self.received += result.size
+        self.transferred += result.received
 
     def commit(self) -> list[str]:
-        """Put the folder in its place as a whole; returns what there is to be said of the one that gave way.
+        """Rename the folder into place; returns warnings about the folder that was replaced.
 
-        Files of the old folder that still are what the index remembers go; a stranger's file in it moves along.
+        Unchanged files of the old folder are removed. Untracked files in it move to the new folder.
 
         Raises:
             TransferError: something stands in the way, or a folder is a symbolic link.
@@ -207,45 +207,45 @@ class StagedScene:
         return _retire(self._root, self._place, self.path, self._held)
 
     def clean(self) -> None:
-        """Take away what was needed only while the scene was gathered; the index has its row."""
+        """Remove the notes of a scene that has its row in the index."""
         with suppress(OSError, TransferError):
             safe_tree.discard(self._root, self._place)
 
-    def _gathered(self, asset: RemoteFile) -> LocalFile | None:
-        """A file that an earlier run completed."""
-        file = proved(self._root, self.scene, asset, demanded=self._pinned.get(asset.name))
-        there = safe_tree.look(self._root, f"{self._place}/new/{asset.name}")
-        return file if file is not None and safe_tree.untouched(there, file) else None
+    def _from_earlier_run(self, remote: RemoteFile) -> LocalFile | None:
+        """Return a file that an earlier run completed."""
+        file = proved(self._root, self.scene, remote, demanded=self._pinned.get(remote.name))
+        there = tree_listing.look(self._root, f"{self._place}/new/{remote.name}")
+        return file if file is not None and tree_listing.untouched(there, file) else None
 
-    def _from_held(self, asset: RemoteFile) -> LocalFile | None:
-        """A file of the held folder that is right, given a second name here."""
+    def _from_held(self, remote: RemoteFile) -> LocalFile | None:
+        """Link a file of the local folder that is right, and return it."""
         if self._held is None:
             return None
-        file = next((file for file in self._held.files if file.name == asset.name), None)
-        if file is None or self._pinned.get(asset.name, file.sha256) != file.sha256:
+        file = next((file for file in self._held.files if file.name == remote.name), None)
+        if file is None or self._pinned.get(remote.name, file.sha256) != file.sha256:
             return None
-        if file_differs(file, asset, trust_digest=True):
+        if file_differs(file, remote, trust_digest=True):
             return None
-        view = next(one for one in files_on_disk(self._held) if one.path == f"{self._held.path}/{asset.name}")
         with suppress(OSError, TransferError):
-            if safe_tree.untouched(safe_tree.look(self._root, view.path), file):
-                safe_tree.link(self._root, view.path, f"{self._place}/new/{asset.name}")
-                self._note(asset, file)
+            if tree_listing.untouched(tree_listing.look(self._root, file.path), file):
+                safe_tree.link(self._root, file.path, f"{self._place}/new/{remote.name}")
+                self._note(remote, file)
                 return file
         return None
 
-    def _note(self, asset: RemoteFile, file: LocalFile) -> None:
-        values = {**asdict(file), "digest": asset.digest, "identity": identity(self.scene.id, asset.url or "")}
-        _write(self._root, f"{self._place}/{_short(asset.name)}.done", values)
+    def _note(self, remote: RemoteFile, file: LocalFile) -> None:
+        values = {**asdict(file), "digest": remote.digest, "identity": identity(self.scene.id, remote.url or "")}
+        del values["path"]
+        _write(self._root, f"{self._place}/{_short(remote.name)}.done", values)
 
 
-# -- of scenes that nothing wants any more ---------------------------------------------------------------------------
+# -- of scenes that are no longer wanted ---------------------------------------------------------------------------
 
 
 def unwanted_downloads(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
-    """Downloads under way of other scenes than these: where they are, and how many bytes.
+    """Return the paths of partial downloads of other scenes than these, and their size.
 
-    A folder that gave way and could not be told where it belongs is none of them.
+    A replaced folder whose scene is unknown is not one of them.
     """
     place = f"{STATE}/partial"
     try:
@@ -263,10 +263,10 @@ def unwanted_downloads(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, .
 
 
 def forget(root: str, path: str) -> None:
-    """Remove a download under way.
+    """Remove a partial download.
 
     Raises:
-        TransferError: a folder on the way is a symbolic link.
+        TransferError: a folder of its path is a symbolic link.
         OSError: it cannot be removed.
     """
     if path.endswith(SUFFIX):
@@ -281,7 +281,7 @@ def forget(root: str, path: str) -> None:
 
 
 def left_over(root: str) -> frozenset[str]:
-    """Where scenes of several files are being gathered, or were when something was killed."""
+    """Return the paths of scenes of several files that are being assembled or whose run was killed."""
     place = f"{STATE}/partial"
     try:
         return frozenset(f"{place}/{name}" for name in safe_tree.names(root, place) if name.endswith(SUFFIX))
@@ -290,12 +290,12 @@ def left_over(root: str) -> frozenset[str]:
 
 
 def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None]) -> list[str]:
-    """Finish a replacement that was killed between its renames; returns what there is to be said of it.
+    """Finish a replacement that was killed between its renames; returns warnings.
 
     Args:
         root: the mirror's folder.
         place: one of `left_over`.
-        held: gives what the index remembers of a scene.
+        held: returns the scene in the index.
     """
     old = f"{place}/old"
     if safe_tree.stat(root, old) is None:
@@ -304,7 +304,7 @@ def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None])
         values = _read(root, f"{place}/{_COMMIT}")
         scene_id, path = str(values["id"]), str(values["path"])
     except (OSError, TransferError, ValueError, TypeError, KeyError):
-        return [f"{old}: is kept, since it cannot be told where it belongs"]
+        return [f"{old}: is kept, because its scene is unknown; move its files where they belong"]
     if safe_tree.stat(root, path) is None:
         safe_tree.move_folder(root, old, path)
         return []
@@ -312,33 +312,33 @@ def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None])
 
 
 def _retire(root: str, place: str, path: str, held: LocalScene | None) -> list[str]:
-    """Empty the folder that gave way: what is ours goes, and nothing else."""
+    """Empty the folder that was replaced: only files of the scene are removed."""
     old = f"{place}/old"
-    inner = None if held is None else _within(held.path, path)
+    inner = None if held is None or not held.is_folder else _within(held.path, path)
     known = {} if held is None or inner is None else {f"{inner}{file.name}": file for file in held.files}
-    said = []
-    for entry in sorted(safe_tree.scan(root, old)):
+    warnings = []
+    for entry in sorted(tree_listing.scan(root, old)):
         at, shown = f"{old}/{entry.path}", f"{path}/{entry.path}"
         file = known.get(entry.path)
-        if file is not None and safe_tree.untouched(safe_tree.look(root, at), file):
+        if file is not None and tree_listing.untouched(tree_listing.look(root, at), file):
             safe_tree.remove(root, at)
         elif file is not None or not entry.is_file or safe_tree.stat(root, shown) is not None:
             kept = safe_tree.set_aside(root, at, of=path.rpartition("/")[2])
-            said.append(f"{shown}: something else stood in the scene's place; it is now {kept}")
+            warnings.append(f"{shown}: something else stood in the scene's place; it is now {kept}")
         else:
             safe_tree.move(root, at, shown)
     safe_tree.discard(root, old)
-    return said
+    return warnings
 
 
 def _within(inner: str, path: str) -> str | None:
-    """What goes before a name in the folder `inner` to make it one in the folder `path`; None if it is not in there."""
+    """Return the prefix of names in the folder `inner` as seen from the folder `path`; None if it is not inside."""
     return f"{inner}/".removeprefix(f"{path}/") if f"{inner}/".startswith(f"{path}/") else None
 
 
 def _write(root: str, path: str, values: dict[str, Any]) -> None:
     with safe_tree.parent(root, path, create=True) as (here, name):
-        file = safe_tree.anew(here, name)
+        file = safe_tree.create(here, name)
     with os.fdopen(file, "w", encoding="ascii") as out:
         json.dump(values, out)
 

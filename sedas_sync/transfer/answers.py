@@ -1,33 +1,54 @@
-"""Headers of answers, read: ranges, validators, how long to wait."""
+"""Requests for one file, and what the answers mean: ranges, validators, errors, pages instead of files."""
 
-import email.utils
+import re
 from collections.abc import Mapping
+from typing import NoReturn
 
+from sedas_sync import errors
+from sedas_sync.net import wire
+from sedas_sync.net.redact import shorten
+from sedas_sync.net.retry import http_date, retry_after
+from sedas_sync.transfer.attempts import AttemptFailed
+from sedas_sync.transfer.job import FetchJob
+from sedas_sync.transfer.partial import Note
+from sedas_sync.transfer.shared_state import SharedState
+
+_TOO_MANY = 429
+_SESSIONS = re.compile(r"max session number (\d{1,4}) exceeded", re.IGNORECASE)
+_BUSY = re.compile(rf"{_SESSIONS.pattern}|\bDAT-ZIP-100\b", re.IGNORECASE)
+"""Errors of the Copernicus Data Space for one connection too many (its FAQ, 2025-03; the code: CS-SI/eodag 2019)."""
+_TEMPORARY = frozenset({408, 425, 429})
+_LINK_REFUSED = frozenset({401, 403, 404, 409, 410, 422})
+"""The link may have expired. With some of these a service also reports that a scene has gone offline."""
+_TOKEN_REFUSED = frozenset({401, 403})
+_BODY_SHOWN = 200
+_BODY_READ = 4096
+_SECRET_LENGTH = 5
+"""Longer words of a header may be a secret; the word `Token` is not one."""
+_PAGES = frozenset({"text/html", "application/xhtml+xml", "application/json", "text/plain"})
+_PAGE_NAMES = (".html", ".json", ".geojson", ".txt", ".csv", ".xml")
 _OLD = 60
 """Seconds after which a date of change counts as strong (RFC 9110, 8.8.2.2)."""
 
 
 def validator(headers: Mapping[str, str]) -> str | None:
-    """What can stand in `If-Range`: a strong ETag, or a date that is old enough; None where neither came."""
+    """Return the value for `If-Range`: a strong ETag, or a date that is old enough; None if there is neither."""
     etag = headers.get("etag", "")
     if etag != '""' and etag.startswith('"') and etag.endswith('"'):
         return etag
-    try:
-        modified = email.utils.parsedate_to_datetime(headers["last-modified"])
-        now = email.utils.parsedate_to_datetime(headers["date"])
-        old = (now - modified).total_seconds() >= _OLD
-    except (KeyError, ValueError, TypeError):
+    modified, now = http_date(headers.get("last-modified")), http_date(headers.get("date"))
+    if etag or modified is None or now is None:
         return None
-    return headers["last-modified"] if old and not etag else None
+    return headers["last-modified"] if (now - modified).total_seconds() >= _OLD else None
 
 
 def agree(noted: str | None, sent: str | None) -> bool:
-    """Say whether a header contradicts what was noted of it; silence contradicts nothing."""
+    """Whether a header agrees with the noted one; a missing header agrees with everything."""
     return noted is None or sent is None or noted == sent
 
 
 def parse_range(value: str | None) -> tuple[int, int, int | None] | None:
-    """Read a `Content-Range`: start, end (excluded), and the length of all; None where it makes no sense.
+    """Read a `Content-Range`: start, end (excluded), and the size of the file; None if it is not valid.
 
     >>> parse_range("bytes 5-9/20")
     (5, 10, 20)
@@ -35,8 +56,8 @@ def parse_range(value: str | None) -> tuple[int, int, int | None] | None:
     True
     """
     unit, _, rest = (value or "").strip().partition(" ")
-    stretch, _, total = rest.partition("/")
-    first, _, last = stretch.partition("-")
+    span, _, total = rest.partition("/")
+    first, _, last = span.partition("-")
     if unit.lower() != "bytes" or not (first.isdigit() and last.isdigit()) or int(last) < int(first):
         return None
     if total == "*":
@@ -44,19 +65,142 @@ def parse_range(value: str | None) -> tuple[int, int, int | None] | None:
     return (int(first), int(last) + 1, int(total)) if total.isdigit() else None
 
 
-def retry_after(value: str | None, now: float) -> float | None:
-    """Read a `Retry-After`, seconds or a date; None where there is none that makes sense.
+def allowed_connections(text: str) -> int:
+    """Return how many connections a service allows an account, by its error; 0 if the error does not state it."""
+    match = _SESSIONS.search(text)
+    return int(match[1]) if match else 0
 
-    Args:
-        value: the header.
-        now: the time as a Unix timestamp.
-    """
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, TypeError):
-        return None
+
+class FileRequests:
+    """Sends the requests of one download, and checks that the answers are the file."""
+
+    def __init__(self, job: FetchJob, shared: SharedState) -> None:
+        self._job = job
+        self._shared = shared
+        self._policy = job.policy
+        self._zipped = job.path.lower().endswith(".zip")
+        self._reach = job.download.widest_reach
+
+    def get(self, note: Note | None, start: int, end: int | None = None) -> wire.Response:
+        """Request the bytes from `start` to `end` (excluded; None: to the last).
+
+        Args:
+            note: The file that the bytes on disk belong to.
+            start: First byte.
+            end: The byte after the last one.
+
+        Raises:
+            AttemptFailed: A status that may be temporary.
+            TransferError: A permanent one.
+        """
+        extra: dict[str, str] = {}
+        if start or end is not None:
+            extra["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+            if note is not None and note.validator:
+                extra["If-Range"] = note.validator
+        download = self._job.download
+        response = self._shared.client.get(
+            download.url,
+            headers=download.headers,
+            extra=extra,
+            connect_timeout=self._policy.connect_timeout,
+            timer=self.stall_timer(),
+            trusted_hosts=download.trusted_hosts,
+            reach=self._reach,
+        )
+        if response.status in (wire.OK, wire.PARTIAL, wire.UNSATISFIABLE):
+            return response
+        try:
+            self._raise_status(response)
+        finally:
+            response.connection.close()
+
+    def stall_timer(self) -> wire.StallTimer:
+        """Return a new timer for a wait without bytes."""
+        return wire.StallTimer(self._policy.stall_timeout, self._shared.stop)
+
+    def _raise_status(self, response: wire.Response) -> NoReturn:
+        status = response.status
+        body = self._body_text(response)
+        text = f"HTTP {status}" + (f": {body}" if body else "")
+        if response.withheld and status in _TOKEN_REFUSED:
+            text += f"; {response.origin} was asked without the token, because trusted_hosts does not name it"
+            raise errors.TransferError(text, status=status)
+        if status in _LINK_REFUSED or (status == wire.BAD_REQUEST and "token does not exist" in body.lower()):
+            raise errors.TransferError(text, status=status, relocate=True)
+        if status in _TEMPORARY or status >= wire.SERVER_ERROR:
+            busy = status == _TOO_MANY and bool(_BUSY.search(body))
+            raise AttemptFailed(
+                text + (self._limit_connections(body) if busy else ""),
+                status=status,
+                delay=retry_after(response.headers.get("retry-after"), response.headers.get("date")),
+                busy=busy,
+            )
+        raise errors.TransferError(text, status=status)
+
+    def _limit_connections(self, body: str) -> str:
+        """Use fewer connections if the service allows fewer than usual, and return the text that reports it.
+
+        Only if all connections of this process are for this service: otherwise it is unknown which are.
+        """
+        allowed, usual, budget = allowed_connections(body), self._job.download.connections, self._shared.budget
+        if usual is None or not 0 < allowed < min(usual, budget.limit) or budget.limit > usual:
+            return ""
+        budget.limit = allowed
+        return f"; the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
+
+    def _body_text(self, response: wire.Response) -> str:
+        """Return the beginning of an error's body on one line, without secrets."""
+        timer = wire.StallTimer(min(5.0, self._policy.stall_timeout), self._shared.stop)
+        try:
+            return self._printable(wire.read_all(response, _BODY_READ, timer))
+        except wire.ConnectionFailed:
+            return ""
+
+    def _printable(self, body: bytes) -> str:
+        text = body.decode("utf-8", "replace")
+        for value in self._job.download.headers.values():
+            for secret in (value, *value.split()):
+                if len(secret) > _SECRET_LENGTH:
+                    text = text.replace(secret, "***")
+        return shorten(text, _BODY_SHOWN)
+
+    def check_not_page(self, response: wire.Response) -> None:
+        """Raise if the type of an answer is that of a page.
+
+        Raises:
+            AttemptFailed: It is a page.
+            TransferError: It is a page that asks for a login.
+        """
+        kind = _content_type(response)
+        if kind in _PAGES:
+            raise self._page_error(kind, self._body_text(response), response)
+
+    def check_first_bytes(self, response: wire.Response, view: memoryview) -> None:
+        """Raise if a body does not begin like a scene, before its bytes are written.
+
+        Raises:
+            AttemptFailed: It is something else.
+            TransferError: It is a page that asks for a login.
+        """
+        kind = _content_type(response)
+        first = bytes(view[:15]).lower()
+        if self._zipped:
+            if b"pk\x03\x04".startswith(first[:4]):
+                return
+        elif first != b"<!doctype html>" and not (kind in _PAGES and not self._job.path.endswith(_PAGE_NAMES)):
+            return
+        raise self._page_error(kind, self._printable(bytes(view[:_BODY_READ])), response)
+
+    def _page_error(self, kind: str, body: str, response: wire.Response) -> Exception:
+        what = "an HTML page" if "html" in kind or body.lstrip()[:1] == "<" else f"{kind or 'something else'}"
+        text = f"the server sent {what} instead of the scene: {body[:120]}"
+        refused = "token" in body.lower() and "exist" in body.lower()
+        if response.redirected or refused:
+            # With a page after a redirect some services report that the token has expired.
+            return errors.TransferError(text, status=response.status, relocate=True)
+        return AttemptFailed(text, status=response.status, relocate=True)
+
+
+def _content_type(response: wire.Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""What is to be fetched, how hard to try, and what came of it: plain data, fit to be sent to another machine."""
+"""A download and its result: plain data that can be sent to another machine."""
 
 from msgspec import Struct
 
@@ -9,44 +9,45 @@ from sedas_sync.model import scene
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """How hard to try, and what to believe."""
+    """How often to retry, how long to wait, and how to prove a scene."""
 
     retries: int = 5
-    """Further tries after the first."""
+    """Attempts after the first."""
     connect_timeout: float = 10.0
     """Seconds."""
     stall_timeout: float = 60.0
-    """Seconds without a byte before a connection is given up."""
+    """Seconds without a byte after which a connection has failed."""
     segments: int | None = None
-    """Connections one scene may be split over; None: as many as are left and help."""
+    """Connections for one scene; None: as many as are free and make it faster."""
     integrity: Proving = "crc"
     filehash: Filehash = "warn"
-    backoff: float = 1.0
-    """Seconds before the second try, doubled for each further one."""
+    backoff: float = 2.0
+    """Seconds of the longest first pause; doubled for each further attempt."""
     backoff_max: float = 60.0
+    """Seconds of the longest pause."""
 
 
 class FetchJob(Struct, frozen=True, kw_only=True):
-    """One scene to fetch."""
+    """One file to download."""
 
     id: scene.SceneId
     download: scene.Download
     root: str
     """The mirror's folder, absolute."""
     path: str
-    """Where the scene shall be, relative to the root. A name in `.zip` has to become a whole zip."""
+    """The final path, relative to the root. A name in `.zip` must become a whole zip file."""
     partial: str
-    """Where its bytes go meanwhile, relative to the root, on the same file system."""
+    """The path of the partial file, relative to the root, on the same file system."""
     policy: Policy = Policy()
     sha256: str | None = None
-    """The digest that the lock demands."""
+    """The checksum that the lock file demands."""
     replace: safe_tree.Replace = False
-    """What gives way at the path: a file of this size and time, or whatever is there. The fetch fails where something
-    else is there when it has come to the end."""
+    """What is replaced at the path: a file of this size and time, or any file. The fetch fails at its end if there is
+    another file."""
 
 
 class FetchResult(Struct, frozen=True, kw_only=True):
-    """A scene that is in its place, flushed and proved."""
+    """A file that is at its final path, flushed and proved."""
 
     id: scene.SceneId
     path: str
@@ -55,15 +56,15 @@ class FetchResult(Struct, frozen=True, kw_only=True):
     sha256: str
     level: scene.ProofLevel
     received: int
-    """Bytes of bodies that came over the wire in this call, those that had to be thrown away included."""
+    """Bytes of bodies that this call received, including bytes that were discarded."""
     resumed_from: int
-    """Bytes of an earlier call that were still good."""
+    """Bytes of an earlier call that were reused."""
     seconds: float
     warnings: tuple[str, ...] = ()
     etag: str | None = None
     worker: str | None = None
-    """Who did it, where that was not this process."""
+    """The worker that did it; None for this process."""
 
 
 class FetchStopped(errors.TransferError):
-    """The run was asked to stop; what has arrived is kept."""
+    """The run was stopped; the received bytes are kept."""

@@ -1,9 +1,9 @@
-"""The file a download grows in, and the note beside it that makes going on safe.
+"""The partial file of a download, and the note that makes it safe to resume.
 
-`<name>.part` holds the bytes, `<name>.meta` beside it says of which file they are: a line of JSON, written
-before the first byte that could be gone on from. While one stream fills the part its length says how far it
-is. Once several do, the note has a further line `start end` for every stretch that has been written, and the
-length says nothing. A part without a note that can be read is worth nothing and is begun anew.
+`<name>.part` has the bytes. `<name>.meta` beside it states which file they belong to, as a line of JSON; it is written
+before the first byte that could be resumed from. While one stream fills the partial file, its length shows how far it
+is. With several connections the note has a further line `start end` for every range that was written, and the length
+means nothing. A partial file without a readable note is discarded.
 """
 
 import errno
@@ -19,13 +19,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
+from sedas_sync.files.folder_cache import FolderCache
 
 _VERSION = 1
 _SLICE = 1 << 19
-"""One large write was measured several times slower on ext4 than the same bytes in slices."""
+"""Bytes of one write: on ext4 one large write was measured to be several times slower than slices."""
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_SECRET = frozenset(
+_CHANGING = frozenset(
     {
         "accesskeyid",
         "accesstoken",
@@ -65,63 +66,63 @@ _SECRET = frozenset(
         "username",
     }
 )
-_SECRET_PREFIXES = ("x-amz-", "x-goog-", "x-oss-")
+"""Parameters of a link that hold a secret or change with every signature."""
+_CHANGING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Of which file the bytes of a part are."""
+    """Which remote file the bytes of a partial file belong to."""
 
     identity: str
-    """Of scene and link, without anything secret or short-lived."""
+    """Hash of scene and link, see `identity`."""
     total: int | None
     etag: str | None
     modified: str | None
     digest: str | None
     validator: str | None
-    """What a server can be asked to compare (`If-Range`); None where it gave nothing that is strong
-    enough."""
+    """The value for `If-Range`; None if the server gave no strong one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """A partial download that can be gone on with."""
+    """A partial download that can be resumed."""
 
     bytes: int
-    """How many are here."""
+    """Bytes on disk."""
     total: int | None
-    """How many it will be, where the server said."""
+    """Bytes of the whole file; None if the server did not state it."""
 
 
 def identity(scene: str, url: str) -> str:
-    """Hash of what stays the same about a link while tokens and signatures in it come and go."""
+    """Return a hash of scene and link, without the tokens and signatures of the link."""
     found = urlsplit(url)
     query = ""
     if found.query:
-        lasting = sorted(
+        stable = sorted(
             (name, value)
             for name, value in parse_qsl(found.query, keep_blank_values=True)
-            if name.lower() not in _SECRET and not name.lower().startswith(_SECRET_PREFIXES)
+            if name.lower() not in _CHANGING and not name.lower().startswith(_CHANGING_PREFIXES)
         )
-        query = urlencode(lasting)
+        query = urlencode(stable)
     plain = f"{scene}\n{found.scheme}://{found.hostname}:{found.port}{found.path}?{query}"
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def note_name(partial: str) -> str:
-    """Where the note of a part is."""
+    """Return the path of the note of a partial file."""
     return f"{partial.removesuffix('.part')}.meta"
 
 
 def write_note(
-    here: int, partial: str, note: Note, stretches: list[tuple[int, int]] | None = None, *, flush: bool = False
+    folder: int, partial: str, note: Note, ranges: list[tuple[int, int]] | None = None, *, flush: bool = False
 ) -> None:
-    """Write the note of a part in the folder `here` (a descriptor) as a whole, or leave the one that is there."""
-    lines = "".join(f"{start} {end}\n" for start, end in stretches or ())
+    """Replace the note of a partial file in a folder (a descriptor), completely or not at all."""
+    lines = "".join(f"{start} {end}\n" for start, end in ranges or ())
     data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
-    last = note_name(partial)
-    draft = last.removesuffix(".meta") + ".mnew"
-    file = safe_tree.anew(here, draft)
+    name = note_name(partial)
+    draft = name.removesuffix(".meta") + ".mnew"
+    file = safe_tree.create(folder, draft)
     try:
         while data:
             data = data[os.write(file, data) :]
@@ -129,19 +130,19 @@ def write_note(
             os.fsync(file)
     finally:
         os.close(file)
-    os.replace(draft, last, src_dir_fd=here, dst_dir_fd=here)
+    os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def read_note(here: int, partial: str) -> Note | None:
-    """The note of a part in the folder `here` (a descriptor) that has no gaps; None where there is none."""
-    loaded = _load(here, note_name(partial))
+def read_note(folder: int, partial: str) -> Note | None:
+    """Return the note of a partial file without gaps in a folder (a descriptor); None if there is none."""
+    loaded = _load(folder, note_name(partial))
     return None if loaded is None or loaded[1] else loaded[0]
 
 
-def merge(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Sort stretches and join those that touch."""
+def merge(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sort ranges and join those that touch."""
     merged: list[tuple[int, int]] = []
-    for start, end in sorted(stretches):
+    for start, end in sorted(ranges):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -150,50 +151,50 @@ def merge(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def partial_of(root: str, name: str) -> Resumable | None:
-    """Say what is here of a scene that is not complete; None where there is nothing to go on with.
+    """Return what is on disk of a file that is not complete; None if there is nothing to resume.
 
-    Whether the archive still has the very same file shows only when it is asked.
+    Only a request shows whether the archive still has the same file.
 
     Args:
-        root: the mirror's folder.
-        name: the part, relative to the root (`Job.partial`).
+        root: The mirror's folder.
+        name: The partial file, relative to the root (`FetchJob.partial`).
     """
     try:
         found = safe_tree.stat(root, name)
         if found is None or not modes.S_ISREG(found.st_mode) or not found.st_size:
             return None
-        with safe_tree.parent(root, note_name(name)) as (here, note):
-            loaded = _load(here, note)
+        with safe_tree.parent(root, note_name(name)) as (folder, file):
+            loaded = _load(folder, file)
     except (OSError, errors.TransferError):
         return None
     if loaded is None:
         return None
-    note_of, stretches = loaded
-    have = sum(end - start for start, end in stretches) if stretches else found.st_size
-    return Resumable(have, note_of.total)
+    note, ranges = loaded
+    downloaded = sum(end - start for start, end in ranges) if ranges else found.st_size
+    return Resumable(downloaded, note.total)
 
 
-def remove_stale_notes(root: str, place: str) -> None:
-    """Take away notes whose parts are gone, as a kill in the moment of a rename leaves them.
+def remove_stale_notes(root: str, below: str) -> None:
+    """Delete notes without a partial file, which a kill during a rename leaves.
 
     Args:
-        root: the mirror's folder; the caller holds its lock, and nothing is under way.
-        place: the folder of the parts, relative to the root.
+        root: The mirror's folder; the caller has its process lock, and no download is running.
+        below: The folder of the partial files, relative to the root.
     """
-    with suppress(OSError, errors.TransferError), safe_tree.parent(root, f"{place}/-") as (here, _):
-        with os.scandir(here) as entries:
+    with suppress(OSError, errors.TransferError), safe_tree.parent(root, f"{below}/-") as (folder, _):
+        with os.scandir(folder) as entries:
             names = {entry.name for entry in entries}
         for name in names:
             stem, dot, kind = name.rpartition(".")
             if dot and kind in ("meta", "mnew") and f"{stem}.part" not in names:
-                os.unlink(name, dir_fd=here)
+                os.unlink(name, dir_fd=folder)
 
 
-def _load(here: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
+def _load(folder: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
     try:
-        # A pipe in its place keeps nobody waiting.
+        # A pipe at this path must not block.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, dir_fd=here), "rb") as file:
+        with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
             head, *lines = file.read().split(b"\n")[:-1]
     except (OSError, ValueError):
         return None
@@ -205,169 +206,168 @@ def _load(here: int, name: str) -> tuple[Note, list[tuple[int, int]]] | None:
         note = Note(**read)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return note, merge([stretch for line in lines for stretch in _stretch(line, note.total)])
+    return note, merge([one for line in lines for one in _range(line, note.total)])
 
 
-def _stretch(line: bytes, total: int | None) -> list[tuple[int, int]]:
-    """Read a line; nothing where it was torn.
+def _range(line: bytes, total: int | None) -> list[tuple[int, int]]:
+    """Read a line of the note; empty if the line was cut off.
 
-    A line that was torn by a full disk and has the next one run on to it reads as part of that one, or as
-    nothing.
+    If a full disk cut a line off and the next one follows it directly, both read as the second one, or as nothing.
     """
     numbers = line.split()
-    if len(numbers) != 2 or not (numbers[0].isdigit() and numbers[1].isdigit()):  # noqa: PLR2004 - start and end
+    if len(numbers) != 2 or not (numbers[0].isdigit() and numbers[1].isdigit()):  # noqa: PLR2004  # start and end
         return []
     start, end = int(numbers[0]), int(numbers[1])
     return [(start, end)] if start < end and total is not None and end <= total else []
 
 
-class Partial:
-    """A part that is open for writing. Several threads may write once `scatter` was called."""
+class PartialFile:
+    """A partial file that is open for writing. Several threads may write after `allow_gaps`."""
 
-    def __init__(self, root: str, name: str, folders: safe_tree.Folders | None = None) -> None:
-        """Open the part, or make it, and read its note.
+    def __init__(self, root: str, name: str, folders: FolderCache) -> None:
+        """Open or create the file, and read its note.
 
         Args:
-            root: the mirror's folder.
-            name: the part, relative to the root.
-            folders: what to open its folder with; None: by itself.
+            root: The mirror's folder.
+            name: The file, relative to the root.
+            folders: Opens its folder.
 
         Raises:
-            TransferError: the part or a folder above it is a symbolic link, or no file.
-            OSError: it cannot be opened.
+            TransferError: The file or a folder above it is a symbolic link, or not a file.
+            OSError: It cannot be opened.
         """
         self.note: Note | None = None
-        self.scattered = False
-        """Whether bytes may stand behind a gap."""
-        self.placed = False
-        """Whether it has become the scene, so that nothing of it is left to tidy up."""
+        self.has_gaps = False
+        """Whether bytes may have been written behind a gap."""
+        self.committed = False
+        """Whether it has its final name, so that nothing is left to tidy up."""
         self._root = root
         self._name = name
-        self._stretches: list[tuple[int, int]] = []
+        self._ranges: list[tuple[int, int]] = []
         self._journal = -1
-        self._noted = False
+        self._note_written = False
         self._lock = threading.Lock()
         self.file = -1
-        self._folders = folders or safe_tree.Folders()
-        self._held, self._last = self._folders.take(root, name)
+        self._folders = folders
+        self._folder, self._file_name = self._folders.borrow(root, name)
         try:
             try:
-                self.file, size = _open(self._held.file, self._last, name)
+                self.file, size = _open(self._folder.file, self._file_name, name)
             except FileNotFoundError:
-                # The folder was deleted since it was opened.
-                self._folders.give_back(self._held)
-                self._held, self._last = self._folders.take(root, name, anew=True)
-                self.file, size = _open(self._held.file, self._last, name)
+                # The folder was deleted after it was opened.
+                self._folders.give_back(self._folder)
+                self._folder, self._file_name = self._folders.borrow(root, name, again=True)
+                self.file, size = _open(self._folder.file, self._file_name, name)
             if size:
-                self._adopt(size)
+                self._load_note(size)
             if self.note is None:
-                # Of a part that has become its scene, or that nothing can be gone on from.
-                self._unlink(note_name(self._last))
+                # The note belongs to a file that was committed, or cannot be resumed.
+                self._unlink(note_name(self._file_name))
         except BaseException:
-            self._let_go()
+            self._release()
             raise
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self.file >= 0:
             os.close(self.file)
             self.file = -1
-        self._folders.give_back(self._held)
+        self._folders.give_back(self._folder)
 
-    def _adopt(self, size: int) -> None:
-        loaded = _load(self._held.file, note_name(self._last))
+    def _load_note(self, size: int) -> None:
+        loaded = _load(self._folder.file, note_name(self._file_name))
         if loaded is None:
             os.ftruncate(self.file, 0)
             return
-        self.note, stretches = loaded
-        self.scattered = bool(stretches)
-        self._stretches = [(start, min(end, size)) for start, end in stretches if start < size] or [(0, size)]
-        self._noted = True
+        self.note, ranges = loaded
+        self.has_gaps = bool(ranges)
+        self._ranges = [(start, min(end, size)) for start, end in ranges if start < size] or [(0, size)]
+        self._note_written = True
 
     @property
-    def frontier(self) -> int:
-        """How many bytes are there without a gap."""
-        stretches = self._stretches
-        return stretches[0][1] if stretches and not stretches[0][0] else 0
+    def contiguous(self) -> int:
+        """Bytes before the first gap."""
+        ranges = self._ranges
+        return ranges[0][1] if ranges and not ranges[0][0] else 0
 
     @property
-    def have(self) -> int:
-        """How many bytes are there, gaps left out."""
-        return sum(end - start for start, end in self._stretches)
+    def downloaded(self) -> int:
+        """Bytes on disk, without gaps."""
+        return sum(end - start for start, end in self._ranges)
 
     @property
     def complete(self) -> bool:
-        """Whether as many bytes are there as the server said."""
-        return self.note is not None and self.note.total is not None and self.frontier == self.note.total
+        """Whether all bytes are on disk that the server stated."""
+        return self.note is not None and self.note.total is not None and self.contiguous == self.note.total
 
-    def _noted_as(self) -> Note:
+    def _known_note(self) -> Note:
         if self.note is None:
-            raise ValueError("begin() comes first")
+            raise ValueError("start() comes first")
         return self.note
 
     def missing(self) -> list[tuple[int, int]]:
-        """The gaps, and what is missing at the end."""
-        note = self._noted_as()
+        """Return the gaps, and the range that is missing at the end."""
+        note = self._known_note()
         gaps, at = [], 0
-        for start, end in [*self._stretches, (note.total or 0, note.total or 0)]:
+        for start, end in [*self._ranges, (note.total or 0, note.total or 0)]:
             if start > at:
                 gaps.append((at, start))
             at = end
         return gaps
 
-    def begin(self, note: Note) -> None:
-        """Forget what is there and begin anew; the note is written with the first bytes."""
-        if self._stretches or self.note is not None:
+    def start(self, note: Note) -> None:
+        """Discard all bytes and start with a new note, which is written with the first bytes."""
+        if self._ranges or self.note is not None:
             os.ftruncate(self.file, 0)
             self._drop_journal()
-            if self._noted:
+            if self._note_written:
                 self._write_note(note)
         self.note = note
-        self.scattered = False
-        self._stretches = []
+        self.has_gaps = False
+        self._ranges = []
 
     def discard(self) -> None:
-        """Forget what is there."""
+        """Discard all bytes."""
         os.ftruncate(self.file, 0)
         self._drop_journal()
-        if self._noted:
-            self._unlink(note_name(self._last))
-            self._noted = False
+        if self._note_written:
+            self._unlink(note_name(self._file_name))
+            self._note_written = False
         self.note = None
-        self.scattered = False
-        self._stretches = []
+        self.has_gaps = False
+        self._ranges = []
 
     def amend(self, note: Note) -> None:
-        """Take in what has become known since, such as the length."""
+        """Change the note, for example when the size becomes known."""
         self.note = note
-        if self._noted and not self.scattered:
+        if self._note_written and not self.has_gaps:
             self._write_note(note)
 
     def append(self, view: memoryview, *, last: bool = False) -> None:
-        """Write the next bytes; with `last` a part that never had a note needs none."""
-        if not self._noted and not last:
-            self._write_note(self._noted_as())
-        at = self.frontier
+        """Write the next bytes; a file that is complete with its first bytes (`last`) needs no note."""
+        if not self._note_written and not last:
+            self._write_note(self._known_note())
+        at = self.contiguous
         try:
             while view:
                 count = os.pwrite(self.file, view[:_SLICE], at)
                 at += count
                 view = view[count:]
         finally:
-            self._stretches = [(0, at)] if at else []
+            self._ranges = [(0, at)] if at else []
 
-    def scatter(self) -> None:
-        """Prepare for bytes behind gaps: from now on the note says which are there."""
-        if not self._stretches:
-            raise ValueError("a note without stretches means a part without gaps")
-        # After a power cut too a part with gaps has to be known as one.
-        self._write_note(self._noted_as(), self._stretches, flush=True)
+    def allow_gaps(self) -> None:
+        """Prepare for bytes behind gaps: from now on the note states which ranges were written."""
+        if not self._ranges:
+            raise ValueError("a note without ranges means a file without gaps")
+        # The gaps must be known after a power cut too.
+        self._write_note(self._known_note(), self._ranges, flush=True)
         self._drop_journal()
         flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._journal = os.open(note_name(self._last), flags, dir_fd=self._held.file)
-        self.scattered = True
+        self._journal = os.open(note_name(self._file_name), flags, dir_fd=self._folder.file)
+        self.has_gaps = True
 
     def write_at(self, view: memoryview, at: int) -> None:
-        """Write a stretch and note it; any thread may."""
+        """Write and note a range; any thread may call it."""
         start = at
         while view:
             count = os.pwrite(self.file, view[:_SLICE], at)
@@ -375,58 +375,58 @@ class Partial:
             view = view[count:]
         os.write(self._journal, b"%d %d\n" % (start, at))
         with self._lock:
-            self._stretches = merge([*self._stretches, (start, at)])
+            self._ranges = merge([*self._ranges, (start, at)])
 
-    def keep(self) -> None:
-        """See to it that what is there can be gone on with, as far as the disk lets us."""
-        if self.note is not None and self._stretches and not self._noted:
+    def save_note(self) -> None:
+        """Write the note, so that the bytes can be resumed, if the disk allows it."""
+        if self.note is not None and self._ranges and not self._note_written:
             with suppress(OSError):
                 self._write_note(self.note)
 
     def flush(self) -> None:
-        """Bring the bytes to the disk."""
+        """Flush the bytes to the disk."""
         os.fsync(self.file)
 
-    def place(self, final: str, *, replace: safe_tree.Replace = False) -> os.stat_result:
-        """Give the finished part its final name, relative to the root; returns its stat. See `folder.place`.
+    def commit(self, final: str, *, replace: safe_tree.Replace = False) -> os.stat_result:
+        """Rename the complete file to its final path, relative to the root, and return its stat.
 
         Raises:
-            FileExistsError: something has the name that does not give way.
-            TransferError: a component of the path is a symbolic link or no folder.
+            FileExistsError: There is a file at the path that `replace` does not name.
+            TransferError: A component of the path is a symbolic link or not a folder.
         """
-        target, name = self._folders.take(self._root, final)
+        target, name = self._folders.borrow(self._root, final)
         try:
-            found = safe_tree.place_at(self._held.file, self._last, target.file, name, replace=replace)
+            found = safe_tree.place_at(self._folder.file, self._file_name, target.file, name, replace=replace)
         except FileNotFoundError:
-            # One of the folders was deleted or moved since it was opened; the paths say what is true now.
+            # A folder was deleted or moved after it was opened: use the paths.
             found = safe_tree.place(self._root, self._name, final, replace=replace)
         finally:
             self._folders.give_back(target)
-        self.placed = True
-        if self._noted:
-            self._unlink(note_name(self._last))
+        self.committed = True
+        if self._note_written:
+            self._unlink(note_name(self._file_name))
         return found
 
     def close(self) -> None:
-        """Close the files; what is in them stays, an empty part does not."""
+        """Close the files, and delete an empty partial file."""
         self._drop_journal()
         try:
-            if self.placed:
+            if self.committed:
                 return
             found = os.fstat(self.file)
             if not found.st_size and found.st_nlink == 1:
-                self._unlink(self._last)
-                self._unlink(note_name(self._last))
+                self._unlink(self._file_name)
+                self._unlink(note_name(self._file_name))
         finally:
-            self._let_go()
+            self._release()
 
     def _unlink(self, name: str) -> None:
         with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._held.file)
+            os.unlink(name, dir_fd=self._folder.file)
 
-    def _write_note(self, note: Note, stretches: list[tuple[int, int]] | None = None, *, flush: bool = False) -> None:
-        write_note(self._held.file, self._last, note, stretches, flush=flush)
-        self._noted = True
+    def _write_note(self, note: Note, ranges: list[tuple[int, int]] | None = None, *, flush: bool = False) -> None:
+        write_note(self._folder.file, self._file_name, note, ranges, flush=flush)
+        self._note_written = True
 
     def _drop_journal(self) -> None:
         if self._journal >= 0:
@@ -434,10 +434,10 @@ class Partial:
             self._journal = -1
 
 
-def _open(here: int, last: str, shown: str) -> tuple[int, int]:
-    """Open a part, or make it; returns its descriptor and its length."""
+def _open(folder: int, name: str, shown: str) -> tuple[int, int]:
+    """Open or create a partial file; return its descriptor and its length."""
     try:
-        file = os.open(last, _FLAGS, 0o666, dir_fd=here)
+        file = os.open(name, _FLAGS, 0o666, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise errors.TransferError(
@@ -452,7 +452,6 @@ def _open(here: int, last: str, shown: str) -> tuple[int, int]:
     os.close(file)
     if not modes.S_ISREG(found.st_mode):
         raise errors.TransferError(f"{shown} in the mirror is not a regular file")
-    # A finished scene whose part was not taken away before a kill: the other name is the scene's and must not
-    # be touched.
-    os.unlink(last, dir_fd=here)
-    return os.open(last, _FLAGS | os.O_EXCL, 0o666, dir_fd=here), 0
+    # A kill came between the link to the final path and the removal of this name: the scene must not be touched.
+    os.unlink(name, dir_fd=folder)
+    return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), 0

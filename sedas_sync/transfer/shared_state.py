@@ -1,4 +1,4 @@
-"""What the fetches of one process share: connections, the limits over all of them, and who is told."""
+"""What the downloads of one process share: connections, limits, buffers, open folders and callbacks."""
 
 import threading
 import time
@@ -7,15 +7,19 @@ from contextlib import suppress
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
+from sedas_sync.files.folder_cache import FolderCache
 from sedas_sync.net import wire
-from sedas_sync.transfer.rate import Budget, Rate
+from sedas_sync.transfer.rate import ConnectionBudget, Rate
 
 BUFFER = 1 << 20
 """Bytes that are read and written at once."""
 
+_FLUSH_EVERY = 1.0
+"""Seconds between two flushes of one folder."""
+
 
 class SharedState:
-    """What the fetches of one process share. It cannot be pickled, and a fetch does without it if it must."""
+    """What the downloads of one process share. It cannot be pickled; `fetch` creates one if it gets none."""
 
     def __init__(
         self,
@@ -28,28 +32,28 @@ class SharedState:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """Set up what is shared.
+        """Create the shared state.
 
         Args:
-            jobs: connections that may run in all; a scene may have several while others have none. 0: one
-                each.
-            max_rate: bytes a second over all fetches; 0: no limit.
-            stop: set by the caller to make all fetches end with `Stopped` within a fraction of a second.
-            on_bytes: told scene, bytes here and bytes in all (None: unknown), from any thread, ten times a
-                second at most.
-            on_retry: told scene, number of the try that failed, why, and the seconds until the next.
-            clock: monotonic seconds.
-            wait: how to pause for so many seconds; the default ends when `stop` is set.
+            jobs: Connections in all; a scene may have several while others have none. 0: one for each scene.
+            max_rate: Bytes per second of all downloads; 0: no limit.
+            stop: Set by the caller to end all downloads with `FetchStopped` within a fraction of a second.
+            on_bytes: Called with the scene, its bytes on disk and its size (None: unknown), from any thread, at most
+                ten times a second.
+            on_retry: Called with the scene, the number of the failed attempt, the reason, and the seconds until the
+                next one.
+            clock: Monotonic seconds.
+            wait: Waits so many seconds; the default ends early when `stop` is set.
         """
         self.stop = stop or threading.Event()
         self.on_bytes = on_bytes
         self.on_retry = on_retry
         self.clock = clock
         self.wait = wait or self.stop.wait
-        self.budget = Budget(jobs)
+        self.budget = ConnectionBudget(jobs)
         self.rate = Rate(max_rate, clock) if max_rate else None
         self.client = wire.Client()
-        self.folders = safe_tree.Folders()
+        self.folders = FolderCache()
         self._paces: dict[int, float] = {}
         self._flushed: dict[str, float] = {}
         self._unflushed: dict[str, str] = {}
@@ -58,21 +62,21 @@ class SharedState:
 
     @property
     def spare(self) -> int:
-        """How many more connections may be opened now."""
+        """Connections that are free."""
         return self.budget.spare
 
     @property
     def pace(self) -> float:
-        """Bytes a second over all fetches, as measured over the last moments."""
+        """Bytes per second of all downloads, measured over the last moments."""
         return sum(list(self._paces.values()))
 
     def close(self) -> None:
-        """Flush what is still to be flushed and hang up; call it when the last fetch has ended."""
-        self.rest()
+        """Flush and close folders, and close connections; call it after the last download."""
+        self.close_folders()
         self.client.close()
 
-    def rest(self) -> None:
-        """Flush what is still to be flushed and let go of the folders; connections stay open for the next fetch."""
+    def close_folders(self) -> None:
+        """Flush and close folders; connections stay open for the next download."""
         with self._lock:
             waiting, self._unflushed = self._unflushed, {}
         for parent, path in waiting.items():
@@ -82,44 +86,44 @@ class SharedState:
         self.folders.close()
 
     def pace_of(self, key: int) -> float:
-        """Bytes a second of one fetch, as measured over the last moment; 0 where that is not known."""
+        """Bytes per second of one download, measured over the last moment; 0 if unknown."""
         return self._paces.get(key, 0.0)
 
     def report_pace(self, key: int, pace: float | None) -> None:
-        """Say how fast one fetch is; None when it has ended."""
+        """Set the bytes per second of one download; None when it has ended."""
         if pace is None:
             self._paces.pop(key, None)
         else:
             self._paces[key] = pace
 
-    def pay(self, count: int) -> None:
+    def throttle(self, count: int) -> None:
         """Wait until `count` bytes fit under the rate."""
         if self.rate is not None and (delay := self.rate.pay(count)) > 0:
             self.wait(delay)
 
-    def lend(self) -> memoryview:
-        """A buffer of `BUFFER` bytes, to be taken back; there are as many as are in use at once."""
+    def borrow(self) -> memoryview:
+        """Return a buffer of `BUFFER` bytes; give it back with `return_buffers`."""
         try:
             return self._buffers.pop()
         except IndexError:
             return memoryview(bytearray(BUFFER))
 
-    def take_back(self, *buffers: memoryview) -> None:
-        """Keep buffers for the next who needs one."""
+    def return_buffers(self, *buffers: memoryview) -> None:
+        """Keep buffers for the next download."""
         self._buffers += buffers
 
-    def reading(self, size: int) -> int:
-        """How much to read at once, so that a limited rate comes evenly."""
+    def read_size(self, size: int) -> int:
+        """Return how many bytes to read at once, so that a limited rate is even."""
         if self.rate is None:
             return size
         return max(4096, min(size, int(self.rate.limit * 0.05)))
 
     def flush_folder(self, root: str, path: str) -> None:
-        """See to it that a rename reaches the disk: at once, or with the others of the same second."""
+        """Flush the folder of a path after a rename: at once, or together with others of the same second."""
         parent = f"{root}\0{path.rpartition('/')[0]}"
         now = self.clock()
         with self._lock:
-            if now - self._flushed.get(parent, -2.0) < 1.0:
+            if now - self._flushed.get(parent, now - 2 * _FLUSH_EVERY) < _FLUSH_EVERY:
                 self._unflushed[parent] = path
                 return
             self._flushed[parent] = now

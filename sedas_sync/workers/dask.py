@@ -1,7 +1,7 @@
 """A Dask cluster as an executor, with the extra `sedas-sync[dask]`.
 
-Dask's own `Client.get_executor(pure=False)` does as well for `Mirror.apply`. This one can also ask every worker at once
-whether it can work for a mirror, and leaves calls that run to end by themselves.
+`Mirror.apply` also works with Dask's own `Client.get_executor(pure=False)`. This executor can also check every worker
+before the run, and does not cancel calls that run.
 """
 
 import json
@@ -21,17 +21,17 @@ from sedas_sync.workers.claim import WorkerLost
 __all__ = ["DaskExecutor", "dask_cluster"]
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds until a scheduler has to answer."""
+"""Seconds."""
 _STEP = 0.05
 
 
 @contextmanager
 def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterator["DaskExecutor"]:
-    """Connect to a Dask scheduler. What Dask's client logs of the connection is silenced: errors are raised.
+    """Connect to a Dask scheduler. Dask's own log of the connection is silenced: errors are raised.
 
     Args:
         scheduler: its address (`tcp://host:8786`, `tls://…`), or its scheduler file (`….json`).
-        timeout: seconds until it has to answer, and until one that was lost has to be back.
+        timeout: of the connection, and of each reconnection, seconds.
 
     Raises:
         ManifestError: `distributed` is not installed, or no scheduler answers.
@@ -45,7 +45,7 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        # Dask would wait for a scheduler file that is not there, for ever.
+        # Dask waits forever for a scheduler file that does not exist.
         address = _address_in(scheduler) if scheduler.endswith(".json") else scheduler
         client = distributed.Client(address, timeout=timeout, set_as_default=False, name="sedas-sync")
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -56,7 +56,7 @@ def dask_cluster(scheduler: str, *, timeout: float = CONNECT_TIMEOUT) -> Iterato
 
 
 def _killed(error: BaseException) -> WorkerLost | None:
-    """In few words what Dask says in many when a worker was lost more often than it allows."""
+    """Return a short error if Dask gave up because workers were lost too often."""
     last = getattr(error, "last_worker", None)
     return None if last is None else WorkerLost(f"its worker {last.name} was lost")
 
@@ -68,58 +68,54 @@ def _address_in(file: str) -> str:
 class DaskExecutor(Executor):
     """The workers of a Dask client, as an executor.
 
-    A call cannot be taken back: Dask forgets one that is cancelled, and its worker goes on with it all the same.
+    A call cannot be cancelled: Dask forgets it, and its worker continues.
 
     Args:
-        client: a `distributed.Client`; it stays the caller's.
+        client: a `distributed.Client`; the caller closes it.
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._theirs: dict[Future[Any], Any] = {}
+        self._futures: dict[Future[Any], Any] = {}
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a worker call a function. The task's key is a random one, and tells nothing of its arguments.
+        """Call a function on a worker. The key of the task is random, so that it does not show the arguments.
 
         Raises:
-            RuntimeError: the scheduler is gone, and did not come back for a while.
+            RuntimeError: the connection to the scheduler is lost.
         """
-        self._await_scheduler()
-        mine: Future[Any] = Future()
-        mine.set_running_or_notify_cancel()
-        theirs = self._client.submit(fn, *args, key=f"sedas-sync-{uuid4().hex}", pure=False, **kwargs)
-        # Dask drops what nobody holds.
-        self._theirs[mine] = theirs
-        theirs.add_done_callback(lambda done: self._done(done, mine))
-        return mine
-
-    def _await_scheduler(self) -> None:
-        """See to it that there is a scheduler: what a client is given without one, it keeps for ever."""
         while self._client.status == "connecting":
-            # Dask ends this, after the client's timeout.
+            # Dask's timeout ends this. Without a scheduler, a client would keep the call forever.
             time.sleep(_STEP)
         if self._client.status != "running":
             raise RuntimeError(f"the connection to Dask's scheduler is {self._client.status}")
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        dask_future = self._client.submit(fn, *args, key=f"sedas-sync-{uuid4().hex}", pure=False, **kwargs)
+        # Dask cancels a task that no future refers to.
+        self._futures[future] = dask_future
+        dask_future.add_done_callback(lambda done: self._done(done, future))
+        return future
 
-    def _done(self, theirs: Any, mine: Future[Any]) -> None:
+    def _done(self, dask_future: Any, future: Future[Any]) -> None:
         try:
-            result = theirs.result()
-        except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the future
-            cancelled = isinstance(error, CancelledError) or theirs.status in ("cancelled", "lost")
-            failed = WorkerLost(f"Dask has given it up: {theirs.status}") if cancelled else error
+            result = dask_future.result()
+        except BaseException as error:  # noqa: BLE001  # it belongs to the future
+            cancelled = isinstance(error, CancelledError) or dask_future.status in ("cancelled", "lost")
+            failed = WorkerLost(f"Dask did not finish the call: {dask_future.status}") if cancelled else error
             with suppress(InvalidStateError):
-                mine.set_exception(_killed(error) or failed)
+                future.set_exception(_killed(error) or failed)
         else:
             with suppress(InvalidStateError):
-                mine.set_result(result)
+                future.set_result(result)
         finally:
-            self._theirs.pop(mine, None)
+            self._futures.pop(future, None)
 
     def everywhere(self, fn: Callable[..., Any], *args: Any) -> Mapping[str, Any]:
-        """Call a function in every worker that there is now; returns answers and exceptions by worker."""
+        """Call a function on every worker; return results and exceptions by worker."""
         answers: Mapping[str, Any] = self._client.run(fn, *args, on_error="return")
         return answers
 
     def workers(self) -> int:
-        """How many workers there are now."""
+        """Return the number of workers."""
         return len(self._client.scheduler_info(n_workers=-1)["workers"])

@@ -1,8 +1,8 @@
-"""Workers that are not threads of this process: whatever runs calls for a `concurrent.futures.Executor`.
+"""Workers that are not threads of this process: any `concurrent.futures.Executor`.
 
-The executor is the caller's and is used for nothing but `submit`: how many errands it has at once, and who is to be
-stopped, is decided here. One that knows its workers says so by the methods `everywhere` and `workers` (see
-`sedas_sync.workers.dask`); any other shows only with its answers who they are.
+The executor belongs to the caller; only its method `submit` is used. This module decides how many jobs it has at once,
+and when they stop. An executor that knows its workers has the methods `everywhere` and `workers` (see
+`sedas_sync.workers.dask`); the workers of any other are known only from their answers.
 """
 
 import secrets
@@ -28,25 +28,27 @@ from sedas_sync.workers.remote_job import (
     RemoteOutcome,
     RemoteRetry,
     WorkerCheck,
-    begin,
-    look,
-    run,
-    without_link,
+    announce_run,
+    check_worker,
+    hide_link,
+    run_job,
 )
 
 __all__ = ["WorkerLost", "WorkerPool"]
 
 FOLDER = f"{STATE}/workers"
-"""What a run and its workers share, relative to the mirror."""
+"""The folder that a run and its workers share, relative to the mirror."""
 _FIRST_ANSWER = 30.0
-"""Seconds that the first answer of an executor is waited for before the work begins without it."""
+"""Seconds to wait for the first answer of an executor before the run begins without it."""
 _STEP = 0.2
-_BEGUN_AT_ONCE = 1.0
+_SHORT_WAIT = 1.0
+"""Seconds in a queue after which an executor may get one more job."""
 _ON_ITS_WAY = 0.3
-_QUEUED = 10.0
-"""Seconds after which an errand that nobody has begun, while others were done, was handed out too early."""
+"""Seconds that an answer may need to arrive."""
+_LONG_WAIT = 10.0
+"""Seconds in a queue, while other jobs were done, after which an executor gets fewer jobs."""
 
-Told = Callable[[str, RemoteRetry], None]
+OnRetry = Callable[[str, RemoteRetry], None]
 
 
 @runtime_checkable
@@ -54,11 +56,11 @@ class WorkerAware(Protocol):
     """An executor that knows its workers."""
 
     def everywhere(self, fn: Callable[..., Any], *args: Any) -> Mapping[str, Any]:
-        """Call a function in every worker that there is now; returns answers and exceptions by worker."""
+        """Call a function on every worker; return results and exceptions by worker."""
         ...
 
     def workers(self) -> int:
-        """How many workers there are now."""
+        """Return the number of workers."""
         ...
 
 
@@ -66,114 +68,119 @@ class WorkerPool:
     """The workers of one run.
 
     Args:
-        executor: who does the work.
-        root: the mirror's folder; its state folder is there, and the mirror's lock is held.
-        jobs: errands at once; the rate is divided among them.
+        executor: does the jobs.
+        root: the mirror's folder; its state folder exists, and the caller holds the mirror's lock.
+        jobs: at once; the rate is divided among them.
         max_rate: bytes a second over all of them; 0: no limit.
-        on_retry: told of each try that failed at a worker, when its errand has ended; from any thread.
+        on_retry: called with the id of a job for each try that failed at a worker, when the job has ended; from any
+            thread.
     """
 
-    def __init__(self, executor: Executor, root: Path, *, jobs: int, max_rate: int, on_retry: Told) -> None:
+    def __init__(self, executor: Executor, root: Path, *, jobs: int, max_rate: int, on_retry: OnRetry) -> None:
         self._executor = executor
         self._root = root
-        self._share = max_rate / jobs
+        self._rate = max_rate / jobs
         self._on_retry = on_retry
         self._token = secrets.token_hex(16)
-        self._jobs = self.window = jobs
-        """How many errands are worth handing out at once: what waits in an executor's queue has a link and a token that
-        grow old there."""
-        self._errands: dict[Future[Any], str] = {}
-        """What is under way, and where its link is."""
+        self._jobs = jobs
+        self.window = jobs
+        """How many jobs to submit at once: the link and token of a job expire if it waits in a queue for long."""
+        self._links: dict[Future[Any], str] = {}
+        """For each job that is under way, the file of its link."""
         self._number = 0
         self._done: deque[float] = deque(maxlen=jobs)
         self._lock = threading.Lock()
-        self._paces: dict[str, _Pace] = {}
+        self._speeds: dict[str, _WorkerSpeed] = {}
 
-    def muster(self, halted: Callable[[], bool]) -> str | None:
-        """Tell workers that the run goes on, and ask those that can be asked whether they can work for it.
+    def start(self, stopped: Callable[[], bool]) -> str | None:
+        """Show workers that the run is active, and check those that answer.
 
-        Returns what there is to say about them.
+        Args:
+            stopped: returns whether the run was stopped.
+
+        Returns:
+            A warning, if not every worker answered.
 
         Raises:
-            ManifestError: a worker does not see the mirror's folder, may not write to it, or is of another version.
+            ManifestError: a worker does not see the mirror's folder, may not write to it, or has another version.
             SedasSyncError: the executor cannot run anything.
         """
         try:
             clear(str(self._root), FOLDER)
-            begin(str(self._root), FOLDER, self._token)
+            announce_run(str(self._root), FOLDER, self._token)
         except OSError as error:
             raise SedasSyncError(f"{self._root / FOLDER}: {error.strerror or error}") from error
         try:
-            seen = self._asked(halted)
+            checks = self._check(stopped)
         except BaseException:
-            self.dismiss()
+            self.stop()
             raise
-        problems = [f"the worker {one.worker} {one.problem}" for one in seen or () if one.problem is not None]
+        problems = [f"the worker {check.worker} {check.problem}" for check in checks or () if check.problem is not None]
         if problems:
-            self.dismiss()
+            self.stop()
             raise ManifestError(problems)
-        if seen or halted():
+        if checks or stopped():
             return None
-        if seen is None and isinstance(self._executor, WorkerAware):
-            return "not every worker has answered yet: each is asked again with its first scene"
+        if checks is None and isinstance(self._executor, WorkerAware):
+            return "not every worker has answered yet: each is checked again with its first scene"
         return "no worker has answered yet: scenes wait for the first one"
 
-    def _asked(self, halted: Callable[[], bool]) -> list[WorkerCheck] | None:
-        """What workers say of themselves; None where they said nothing for a while."""
-        question = str(self._root), FOLDER, self._token, __version__
+    def _check(self, stopped: Callable[[], bool]) -> list[WorkerCheck] | None:
+        """Return the checks of all workers, or of one if the executor does not know them; None if none answered."""
+        arguments = str(self._root), FOLDER, self._token, __version__
         if not isinstance(self._executor, WorkerAware):
-            asked = self._submitted(look, *question)
-            answer = _awaited(asked, halted)
-            asked.cancel()
-            return None if answer is None else [_seen("", answer)]
-        answers = _awaited(_aside(self._executor.everywhere, look, *question), halted)
+            future = self._submit(check_worker, *arguments)
+            answer = _wait_for(future, stopped)
+            future.cancel()
+            return None if answer is None else [_check_of("", answer)]
+        answers = _wait_for(_call_aside(self._executor.everywhere, check_worker, *arguments), stopped)
         if isinstance(answers, BaseException):
-            raise SedasSyncError(f"the executor's workers cannot be asked: {_first_line(answers)}") from answers
-        return None if answers is None else [_seen(worker, answer) for worker, answer in answers.items()]
+            raise SedasSyncError(f"the executor's workers cannot be checked: {_first_line(answers)}") from answers
+        return None if answers is None else [_check_of(worker, answer) for worker, answer in answers.items()]
 
     def absence(self) -> str | None:
-        """What there is to say where no worker is left; takes its time."""
+        """Return a warning if no worker is left; may take a while."""
         gone = isinstance(self._executor, WorkerAware) and not self._executor.workers()
         return "no worker is left: scenes wait for the next one" if gone else None
 
-    def submit(self, job: FetchJob) -> Future[FetchResult]:
-        """Give a job to a worker. The future raises the fetch's error, or `WorkerLost` if the worker failed.
+    def submit(self, job: FetchJob) -> "PendingFetch":
+        """Give a job to a worker. The future raises the error of the download, or `WorkerLost` if the worker failed.
 
         Raises:
-            SedasSyncError: the executor takes no more work, or the link cannot be put where workers read it.
+            SedasSyncError: the executor takes no jobs, or the file for the link cannot be written.
         """
         self._number += 1
-        errand = RemoteJob(
+        remote = RemoteJob(
             job=job,
             state=FOLDER,
             token=self._token,
             version=__version__,
             number=self._number,
-            max_rate=self._share,
+            max_rate=self._rate,
         )
-        mine = PendingFetch()
+        pending = PendingFetch()
         since = time.monotonic()
         try:
-            errand, link = without_link(errand)
+            remote, link = hide_link(remote)
         except OSError as error:
             raise SedasSyncError(f"{self._root / FOLDER}: cannot be written: {error.strerror or error}") from error
         try:
-            theirs = self._submitted(run, errand)
+            future = self._submit(run_job, remote)
         except SedasSyncError:
-            self._forget(link)
+            self._delete(link)
             raise
-        self._errands[theirs] = link
-        theirs.add_done_callback(lambda done: self._arrived(job, done, since, mine))
-        return mine
+        self._links[future] = link
+        future.add_done_callback(lambda done: self._ended(job, done, since, pending))
+        return pending
 
-    def _submitted(self, deed: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
-            return self._executor.submit(deed, *arguments)
+            return self._executor.submit(function, *arguments)
         except Exception as error:
             raise SedasSyncError(f"the executor takes no work: {_first_line(error)}") from error
 
-    def _arrived(self, job: FetchJob, done: Future[Any], since: float, mine: "PendingFetch") -> None:
-        self._forget(self._errands.pop(done, None))
+    def _ended(self, job: FetchJob, done: Future[Any], since: float, pending: "PendingFetch") -> None:
+        self._delete(self._links.pop(done, None))
         outcome: RemoteOutcome | None = None
         error: BaseException | None
         if done.cancelled():
@@ -181,7 +188,7 @@ class WorkerPool:
         elif (error := done.exception()) is None and isinstance(answer := done.result(), RemoteOutcome):
             outcome, error = answer, answer.error
             refused = isinstance(error, TransferError) and error.relocate
-            mine.early = self._time(since, outcome.seconds, refused=refused) and refused
+            pending.early = self._time(since, outcome.seconds, refused=refused) and refused
         elif error is None:
             error = WorkerLost("its worker gave no answer")
         elif not isinstance(error, WorkerLost):
@@ -189,100 +196,101 @@ class WorkerPool:
         for retry in outcome.retries if outcome is not None else ():
             self._on_retry(job.id, retry)
         with suppress(InvalidStateError):
-            if outcome is not None and outcome.got is not None:
-                mine.set_result(outcome.got)
+            if outcome is not None and outcome.result is not None:
+                pending.set_result(outcome.result)
             else:
-                mine.set_exception(error or WorkerLost("its worker gave no answer"))
+                pending.set_exception(error or WorkerLost("its worker gave no answer"))
 
     def _time(self, since: float, seconds: float, *, refused: bool) -> bool:
-        """Have fewer errands wait for a worker, or more, after one that was handed out `since` and took so long.
+        """Adapt the window after a job that was submitted at `since` and took so many seconds.
 
-        Returns whether they have become fewer.
+        Returns:
+            Whether the window became smaller.
         """
         now = time.monotonic()
         began = now - seconds
         waited = began - since
         with self._lock:
-            # An answer may be on its way while its worker has begun the next errand.
+            # The answer of another job may be on its way while its worker has begun the next one.
             passed = waited > _ON_ITS_WAY and any(since < other < began + _ON_ITS_WAY for other in self._done)
             self._done.append(now)
             before = self.window
             self.window = window_after(before, self._jobs, waited=waited, passed=passed, refused=refused)
             return self.window < before
 
-    def dismiss(self) -> None:
-        """Let workers know that the run ends, and take back what none of them has begun."""
-        self._forget(f"{FOLDER}/{self._token}")
-        for errand, link in tuple(self._errands.items()):
-            self._forget(link)
-            errand.cancel()
+    def stop(self) -> None:
+        """Show workers that the run ends, and cancel jobs that none of them has begun."""
+        self._delete(f"{FOLDER}/{self._token}")
+        for future, link in tuple(self._links.items()):
+            self._delete(link)
+            future.cancel()
         remove_run_folder(self._root)
 
-    def _forget(self, path: str | None) -> None:
-        """Delete a file that workers read; what cannot be deleted the next run tries again."""
+    def _delete(self, path: str | None) -> None:
+        """Delete a file that workers read; if that fails, the next run tries again."""
         if path is not None:
             with suppress(OSError, TransferError):
                 safe_tree.drop(str(self._root), path)
 
-    # -- who did how much --------------------------------------------------------------------------------------------
+    # -- what each worker did ----------------------------------------------------------------------------------------
 
-    def count(self, got: FetchResult) -> None:
-        """Count a scene to its worker."""
+    def count(self, result: FetchResult) -> None:
+        """Count a scene for its worker."""
         now = time.monotonic()
-        pace = self._paces.setdefault(got.worker or "", _Pace(now - got.seconds))
-        pace.scenes += 1
-        pace.received += got.received
-        pace.until = now
+        speed = self._speeds.setdefault(result.worker or "", _WorkerSpeed(now - result.seconds))
+        speed.scenes += 1
+        speed.received += result.received
+        speed.until = now
 
     @property
     def workers(self) -> tuple[Worker, ...]:
-        """What each has done so far."""
+        """What each worker has done so far."""
         return tuple(
-            Worker(worker=name, scenes=pace.scenes, bytes=pace.received, rate=round(pace.rate))
-            for name, pace in sorted(self._paces.items())
+            Worker(worker=name, scenes=speed.scenes, bytes=speed.received, rate=round(speed.rate))
+            for name, speed in sorted(self._speeds.items())
         )
 
 
 class PendingFetch(Future[FetchResult]):
-    """The answer to an errand."""
+    """The future of a job."""
 
     early = False
-    """Whether its link or token was refused after it had waited for a worker, and fewer shall wait from now on."""
+    """Whether its link or token was refused because it had waited in a queue, which is shorter from now on."""
 
 
 def window_after(window: int, most: int, *, waited: float, passed: bool, refused: bool) -> int:
-    """How many errands to hand out at once, from how long the one that just came back had waited for a worker.
+    """Return how many jobs to submit at once, given how long the last one waited for a worker.
 
     Args:
-        window: how many it has been.
-        most: how many it may be.
+        window: the number so far.
+        most: the highest number.
         waited: seconds.
-        passed: whether others were done meanwhile; where none was, it waited for the first worker to come.
-        refused: whether its link or token was.
+        passed: whether other jobs were done meanwhile; if not, the job waited for the first worker to start.
+        refused: whether its link or token was refused.
     """
-    if passed and (refused or waited > _QUEUED):
+    if passed and (refused or waited > _LONG_WAIT):
         return max(1, window - 1)
-    return min(most, window + 1) if waited < _BEGUN_AT_ONCE else window
+    return min(most, window + 1) if waited < _SHORT_WAIT else window
 
 
-def _aside(deed: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Call a function on a thread that nobody has to wait for."""
+def _call_aside(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call a function in a daemon thread, which may hang."""
     future: Future[Any] = Future()
 
     def call() -> None:
         try:
-            future.set_result(deed(*arguments))
-        except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the future
+            future.set_result(function(*arguments))
+        except BaseException as error:  # noqa: BLE001  # it belongs to the future
             future.set_exception(error)
 
-    threading.Thread(target=call, name="sedas-sync-ask", daemon=True).start()
+    threading.Thread(target=call, name="sedas-sync-check", daemon=True).start()
     return future
 
 
-def _awaited(future: Future[Any], halted: Callable[[], bool]) -> Any:
-    """The result of a future, or its exception as a value; None where there is neither for a while."""
+def _wait_for(future: Future[Any], stopped: Callable[[], bool]) -> Any:
+    """Return the result of a future, or its exception as a value; None if there is neither for a while."""
     until = time.monotonic() + _FIRST_ANSWER
-    while time.monotonic() < until and not halted():
+    while time.monotonic() < until and not stopped():
         with suppress(NotYetError):
             try:
                 error = future.exception(_STEP)
@@ -293,13 +301,13 @@ def _awaited(future: Future[Any], halted: Callable[[], bool]) -> Any:
 
 
 def remove_run_folder(root: Path) -> None:
-    """Take away what runs and workers share, unless a worker still holds a claim there."""
+    """Remove the folder that runs and workers share, unless a worker holds a claim there."""
     with suppress(OSError, TransferError):
         safe_tree.drop_folder(str(root), FOLDER)
 
 
-class _Pace:
-    """How fast a worker is: what it has received, over the time since its first scene was begun."""
+class _WorkerSpeed:
+    """What a worker has received since its first scene was begun."""
 
     def __init__(self, since: float) -> None:
         self.scenes = 0
@@ -311,12 +319,12 @@ class _Pace:
         return self.received / (self.until - self.since) if self.until > self.since else 0.0
 
 
-def _seen(worker: str, answer: object) -> WorkerCheck:
-    """What a worker said; one that could not be asked cannot work either."""
+def _check_of(worker: str, answer: object) -> WorkerCheck:
+    """Return the check of a worker; one that did not answer with a check cannot work either."""
     if isinstance(answer, WorkerCheck):
         return WorkerCheck(worker=worker or answer.worker, problem=answer.problem)
-    said = _first_line(answer) if isinstance(answer, BaseException) else repr(answer)
-    return WorkerCheck(worker=worker or "that was asked first", problem=f"cannot run sedas-sync {__version__}: {said}")
+    text = _first_line(answer) if isinstance(answer, BaseException) else repr(answer)
+    return WorkerCheck(worker=worker or "that was asked first", problem=f"cannot run sedas-sync {__version__}: {text}")
 
 
 def _first_line(error: BaseException) -> str:

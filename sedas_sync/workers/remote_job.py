@@ -1,14 +1,14 @@
-"""A fetch in another process or on another machine, which sees the mirror's folder and nothing else of the run.
+"""A download in another process or on another machine, which shares only the mirror's folder with the run.
 
-`run(Errand) -> Outcome` takes and returns plain data, and raises nothing that a fetch can do: what an executor reports
-of an errand by itself is always about the executor, a worker that was lost above all. Besides, some log a failed
+`run_job(RemoteJob) -> RemoteOutcome` takes and returns plain data and raises nothing that a download can raise: an
+error that an executor reports is always about the executor, usually a lost worker. Besides, some executors log a failed
 call with its arguments.
 
-The folder is also how a run speaks to its workers. A scene's link and token lie in a file there that only its user can
-read, and the errand names that file. Another file of `.sedas-sync/workers/`, named by the run's token, says that the
-run goes on: a worker that has never seen it has another folder under the same name, and one that sees it vanish stops.
-A claim to each scene keeps a worker that was given up, and still lives, from writing beside its successor
-(`sedas_sync.workers.claim`).
+The folder is also how a run speaks to its workers. A scene's link and token are in a file that only its user can read,
+and the job names that file. Another file of `.sedas-sync/workers/`, named after the token of the run, exists as long as
+the run is active: a worker that does not find it has another folder under the same path, and one that sees it vanish
+stops. A claim to each scene keeps a worker that was reported lost and is still alive from writing to the same files as
+its successor (`sedas_sync.workers.claim`).
 """
 
 import json
@@ -18,17 +18,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync import errors
+from sedas_sync._version import __version__
 from sedas_sync.files import safe_tree
-from sedas_sync.transfer.fetch import FULL, fetch, takes_nothing
+from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error, fetch
 from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.shared_state import SharedState
-from sedas_sync.workers.claim import WorkerLost, claimed, left_behind
+from sedas_sync.workers.claim import WorkerLost, claimed, find_complete
 
 __all__ = [
     "RemoteJob",
@@ -36,35 +37,35 @@ __all__ = [
     "RemoteRetry",
     "WorkerCheck",
     "WorkerLost",
-    "begin",
-    "look",
-    "run",
-    "without_link",
+    "announce_run",
+    "check_worker",
+    "hide_link",
+    "run_job",
 ]
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at whether the run goes on."""
+CHECK_EVERY = 1.0
+"""Seconds between two checks whether the run is active."""
 IDLE = 60.0
-"""Seconds after which a worker without errands lets go of its connections."""
+"""Seconds after which a worker without jobs closes its connections."""
 
-_RETRIES_TOLD = 20
+_RETRIES_REPORTED = 20
 _PRIVATE = 0o600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class RemoteJob(Struct, frozen=True, kw_only=True):
-    """A job for a worker somewhere, and what it has to know of the run."""
+    """A job for a worker, and what it needs to know of the run."""
 
     job: FetchJob
-    """Its link has no secret in it where `link` says where that is."""
+    """Its link has no secret in it if `link` names a file."""
     state: str
     """The folder that run and workers share, relative to the mirror."""
     token: str
-    """The run's, in that folder."""
+    """Of the run: the name of a file in that folder."""
     version: str
-    """Of this package, where the errand was made."""
+    """Of this package, in the process of the run."""
     number: int
-    """No two errands of a run are alike, lest an executor take an answer it has for the one it is asked for."""
+    """Different for each job of a run, so that no executor returns a cached answer."""
     max_rate: float = 0.0
     """Bytes a second; 0: no limit."""
     link: str | None = None
@@ -72,7 +73,7 @@ class RemoteJob(Struct, frozen=True, kw_only=True):
 
 
 class RemoteRetry(Struct, frozen=True):
-    """A try that failed at the worker, and was followed by another."""
+    """A download that failed at the worker, and was tried again there."""
 
     attempt: int
     error: str
@@ -80,92 +81,66 @@ class RemoteRetry(Struct, frozen=True):
 
 
 class RemoteOutcome(Struct, frozen=True, kw_only=True):
-    """How an errand ended: with a scene in its place, or with an error."""
+    """The result of a job, or its error."""
 
     worker: str
     seconds: float
-    """How long it was in the worker's hands."""
-    got: FetchResult | None = None
+    """How long the worker was busy with it."""
+    result: FetchResult | None = None
     error: Exception | None = None
     retries: tuple[RemoteRetry, ...] = ()
 
 
 class WorkerCheck(Struct, frozen=True, kw_only=True):
-    """What a worker says when it is asked whether it can do errands."""
+    """Whether a worker can do the jobs of a run."""
 
     worker: str
     problem: str | None = None
-    """Why it cannot; None where it can."""
+    """Why it cannot; None if it can."""
 
 
-def begin(root: str, state: str, token: str) -> None:
-    """Say that a run goes on, to workers of the same user.
+# -- in the process of the run -----------------------------------------------------------------------------------------
+
+
+def announce_run(root: str, state: str, token: str) -> None:
+    """Create the file that shows workers of the same user that the run is active.
 
     Raises:
-        OSError: the file cannot be made.
-        TransferError: a folder on the way is a symbolic link.
+        OSError: the file cannot be created.
+        TransferError: a folder of the path is a symbolic link.
     """
     os.close(safe_tree.open_file(root, f"{state}/{token}", _NEW, _PRIVATE))
 
 
-def without_link(errand: RemoteJob) -> tuple[RemoteJob, str]:
-    """Put what may be secret in an errand into a file for its worker; returns the errand without it, and the file.
+def hide_link(remote: RemoteJob) -> tuple[RemoteJob, str]:
+    """Write the secrets of a job to a file for its worker; return the job without them, and the file.
 
-    A scheduler keeps what it is given, shows it, and sends it over wires that others see; a worker that cannot make
-    sense of a call writes it to its log as it came.
+    A scheduler stores a job, shows it, and sends it over networks that others may read; a worker that cannot decode a
+    call writes it to its log.
 
     Raises:
         OSError: the file cannot be written.
-        TransferError: a folder on the way is a symbolic link.
+        TransferError: a folder of the path is a symbolic link.
     """
-    path = f"{errand.state}/{errand.token}.{errand.number}"
-    download = errand.job.download
+    path = f"{remote.state}/{remote.token}.{remote.number}"
+    download = remote.job.download
     text = json.dumps({"url": download.url, "headers": dict(download.headers)})
     try:
-        with os.fdopen(safe_tree.open_file(errand.job.root, path, _NEW, _PRIVATE), "w", encoding="utf-8") as file:
+        with os.fdopen(safe_tree.open_file(remote.job.root, path, _NEW, _PRIVATE), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError:
         with suppress(OSError, errors.TransferError):
-            safe_tree.drop(errand.job.root, path)
+            safe_tree.drop(remote.job.root, path)
         raise
-    shown = replace(download, url=download.shown, headers={})
-    return replace(errand, job=replace(errand.job, download=shown), link=path), path
+    public = replace(download, url=download.shown, headers={})
+    return replace(remote, job=replace(remote.job, download=public), link=path), path
 
 
-def _with_link(errand: RemoteJob) -> FetchJob:
-    """What an errand is about, with its link.
-
-    Raises:
-        Stopped: its file is gone, since nobody waits for the errand any more.
-        TransferError: the file cannot be read.
-    """
-    job = errand.job
-    if errand.link is None:
-        return job
-    try:
-        with os.fdopen(safe_tree.open_file(job.root, errand.link, os.O_RDONLY), "rb") as file:
-            values = json.loads(file.read())
-        return replace(job, download=replace(job.download, url=values["url"], headers=values["headers"]))
-    except FileNotFoundError:
-        raise FetchStopped(f"{job.id}: the run has ended, or has given the scene to another worker") from None
-    except PermissionError:
-        raise errors.TransferError(f"the worker {_name()} {_another_user(job.root, errand.link)}", fatal=True) from None
-    except (ValueError, KeyError, TypeError):
-        raise errors.TransferError(f"{errand.link}: is not what the run has written there") from None
+# -- in the process of a worker ----------------------------------------------------------------------------------------
 
 
-def _another_user(root: str, path: str) -> str:
-    """What to say of a worker that may not read what the run has written for it."""
-    found = safe_tree.stat(root, path)
-    owner = "another user" if found is None else f"the user {safe_tree.user(found.st_uid)}"
-    return (
-        f"runs as the user {safe_tree.user(os.geteuid())} and may not read the links of this run, which is of {owner}: "
-        "start the workers as the user who runs sedas-sync"
-    )
-
-
-def look(root: str, state: str, token: str, version: str) -> WorkerCheck:
-    """Say whether this process can do errands for a run: sees its token, may write, and is of the same version."""
+def check_worker(root: str, state: str, token: str, version: str) -> WorkerCheck:
+    """Check whether this process can do jobs: it sees the run's token, may write, and has the same version."""
     worker = _name()
     try:
         problem = _problem(root, state, token, version)
@@ -175,34 +150,71 @@ def look(root: str, state: str, token: str, version: str) -> WorkerCheck:
     return WorkerCheck(worker=worker, problem=problem)
 
 
-def run(errand: RemoteJob) -> RemoteOutcome:
-    """Do an errand. Every `Exception` comes back as a value."""
+def run_job(remote: RemoteJob) -> RemoteOutcome:
+    """Do a job. Every `Exception` is returned as a value."""
     began, worker = time.monotonic(), _name()
     retries: list[RemoteRetry] = []
-    got: FetchResult | None = None
+    result: FetchResult | None = None
     error: Exception | None = None
     try:
-        here = _here(errand)
-        with here.lent_live(errand) as live, here.claimed(errand.job, worker):
-            live.on_retry = lambda _, attempt, error, delay: retries.append(RemoteRetry(attempt, error, delay))
-            got = replace(left_behind(errand.job) or fetch(_with_link(errand), live), worker=worker)
+        run = _enter(remote)
+        with run.share(remote) as shared, run.claim(remote.job, worker):
+            shared.on_retry = lambda _, attempt, error, delay: retries.append(RemoteRetry(attempt, error, delay))
+            result = replace(find_complete(remote.job) or fetch(_with_link(remote), shared), worker=worker)
     except errors.SedasSyncError as failure:
-        error = failure if isinstance(failure, FetchStopped | WorkerLost) else _as_seen_by(worker, errand.job, failure)
+        error = failure if isinstance(failure, FetchStopped | WorkerLost) else _explain(worker, remote.job, failure)
     except KeyboardInterrupt:
-        # Ctrl-C on a terminal is for every process of the run, and it is the run that knows what to do.
-        error = FetchStopped(f"{errand.job.id}: interrupted")
+        # Ctrl-C on a terminal reaches every process of the run, and only the run decides what to do.
+        error = FetchStopped(f"{remote.job.id}: interrupted")
     except OSError as failure:
-        said = f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}"
-        full = failure.errno in FULL
-        error = takes_nothing(errand.job.root, failure) if full else errors.TransferError(said)
-    except Exception as unforeseen:  # noqa: BLE001  # what nobody foresaw fails one scene, and says so
-        error = errors.SedasSyncError(f"unexpected {type(unforeseen).__name__}: {unforeseen}")
-    seconds = time.monotonic() - began
-    return RemoteOutcome(worker=worker, seconds=seconds, got=got, error=error, retries=tuple(retries[-_RETRIES_TOLD:]))
+        text = f"the worker {worker} cannot work in the mirror: {failure.strerror or failure}"
+        full = failure.errno in DISK_ERRORS
+        error = disk_error(remote.job.root, failure) if full else errors.TransferError(text)
+    except Exception as unexpected:  # noqa: BLE001  # an unexpected error fails one scene, with its name
+        error = errors.SedasSyncError(f"unexpected {type(unexpected).__name__}: {unexpected}")
+    return RemoteOutcome(
+        worker=worker,
+        seconds=time.monotonic() - began,
+        result=result,
+        error=error,
+        retries=tuple(retries[-_RETRIES_REPORTED:]),
+    )
 
 
-def _as_seen_by(worker: str, job: FetchJob, error: errors.SedasSyncError) -> errors.SedasSyncError:
-    """The error, with the worker named where it does not see the file of an archive that is a folder."""
+def _with_link(remote: RemoteJob) -> FetchJob:
+    """Return a job with its link.
+
+    Raises:
+        FetchStopped: the file of the link is gone, since the run does not wait for the job any more.
+        TransferError: the file cannot be read.
+    """
+    job = remote.job
+    if remote.link is None:
+        return job
+    try:
+        with os.fdopen(safe_tree.open_file(job.root, remote.link, os.O_RDONLY), "rb") as file:
+            values = json.loads(file.read())
+        return replace(job, download=replace(job.download, url=values["url"], headers=values["headers"]))
+    except FileNotFoundError:
+        raise FetchStopped(f"{job.id}: the run has ended, or has given the scene to another worker") from None
+    except PermissionError:
+        raise errors.TransferError(f"the worker {_name()} {_another_user(job.root, remote.link)}", fatal=True) from None
+    except (ValueError, KeyError, TypeError):
+        raise errors.TransferError(f"{remote.link}: has other content than the run wrote") from None
+
+
+def _another_user(root: str, path: str) -> str:
+    """Return the problem of a worker that may not read a file of the run."""
+    found = safe_tree.stat(root, path)
+    owner = "another user" if found is None else f"the user {safe_tree.user(found.st_uid)}"
+    return (
+        f"runs as the user {safe_tree.user(os.geteuid())} and may not read the links of this run, which is of {owner}: "
+        "start the workers as the user who runs sedas-sync"
+    )
+
+
+def _explain(worker: str, job: FetchJob, error: errors.SedasSyncError) -> errors.SedasSyncError:
+    """Add the worker to an error if it does not see the file of an archive that is a folder."""
     local = job.download.local
     if local is None or os.path.lexists(f"{local.root}/{local.path}"):
         return error
@@ -210,7 +222,7 @@ def _as_seen_by(worker: str, job: FetchJob, error: errors.SedasSyncError) -> err
 
 
 def _name() -> str:
-    """The worker's own name where it runs under Dask, else `host:pid`."""
+    """Return the worker's own name under Dask, else `host:pid`."""
     dask = sys.modules.get("distributed.worker")
     if dask is not None:
         with suppress(ValueError, AttributeError):
@@ -219,15 +231,13 @@ def _name() -> str:
 
 
 def _problem(root: str, state: str, token: str, version: str) -> str | None:
-    from sedas_sync._version import __version__  # noqa: PLC0415  # the package's own, once it is whole
-
     if version != __version__:
         return f"has sedas-sync {__version__}, and the run is of {version}"
     try:
-        there = _goes_on(root, state, token)
+        active = _is_active(root, state, token)
     except PermissionError:
         return _another_user(root, f"{state}/{token}")
-    if not there:
+    if not active:
         return f"does not see the mirror {root}: its folder has to be shared with every worker, under the same path"
     draft = f"{state}/{token}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
     os.close(safe_tree.open_file(root, draft, _NEW))
@@ -235,13 +245,13 @@ def _problem(root: str, state: str, token: str, version: str) -> str | None:
     return None
 
 
-def _goes_on(root: str, state: str, token: str) -> bool:
-    """Whether the run's token is there; if not, the run has ended, or this is another folder.
+def _is_active(root: str, state: str, token: str) -> bool:
+    """Return whether the run's token exists; if not, the run has ended, or this is another folder.
 
-    It is opened, since some network file systems ask their server only then.
+    The file is opened, because some network file systems ask their server only then.
 
     Raises:
-        PermissionError: it is there, and another user's.
+        PermissionError: it is another user's.
     """
     try:
         os.close(safe_tree.open_file(root, f"{state}/{token}", os.O_RDONLY))
@@ -252,15 +262,12 @@ def _goes_on(root: str, state: str, token: str) -> bool:
     return True
 
 
-# -- what the errands of one run share in a process ------------------------------------------------------------------
-
-
-class _Here:
-    """One run, as a worker process knows it: whether it goes on, and connections from errand to errand."""
+class _RunOnWorker:
+    """A run as a worker process knows it: whether it is active, and connections that stay open between jobs."""
 
     def __init__(self, root: str, state: str, token: str) -> None:
         self.stop = threading.Event()
-        self._place = root, state, token
+        self._key = root, state, token
         self._spare: list[SharedState] = []
         self._busy = 0
         self._idle_since = time.monotonic()
@@ -269,56 +276,57 @@ class _Here:
         threading.Thread(target=self._watch, name="sedas-sync-watch", daemon=True).start()
 
     def enter(self) -> bool:
-        """Begin an errand, which `lent_live` ends; False where this has been closed meanwhile."""
+        """Begin a job, which `share` ends; return False if this was closed meanwhile."""
         with self._lock:
             self._busy += not self._closed
             return not self._closed
 
     @contextmanager
-    def lent_live(self, errand: RemoteJob) -> Iterator[SharedState]:
-        """What one errand needs, with the connections that an earlier one left open."""
+    def share(self, remote: RemoteJob) -> Iterator[SharedState]:
+        """Lend a job the connections that an earlier one left open."""
         with self._lock:
-            live = self._spare.pop() if self._spare else SharedState(max_rate=errand.max_rate, stop=self.stop)
-        # How many connections all errands have together is not known here: only what was asked for is taken.
-        live.budget.limit = errand.job.policy.segments or 1
+            shared = self._spare.pop() if self._spare else SharedState(max_rate=remote.max_rate, stop=self.stop)
+        # The connections of other workers are not known here: a job takes only as many as the manifest asks for.
+        shared.budget.limit = remote.job.policy.segments or 1
         try:
-            yield live
+            yield shared
         finally:
-            live.rest()
+            shared.close_folders()
             with self._lock:
                 self._busy -= 1
                 self._idle_since = time.monotonic()
-                self._spare.append(live)
+                self._spare.append(shared)
                 closed = self._closed
             if closed:
                 self._close_spare()
 
-    def claimed(self, job: FetchJob, worker: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def claim(self, job: FetchJob, worker: str) -> Iterator[None]:
         """Hold the claim to a scene."""
-        _, state, _ = self._place
-        return claimed(job, state, who=worker, stop=self.stop, goes_on=self._goes_on)
+        with claimed(job, self._key[1], who=worker, stop=self.stop, is_active=self._is_active):
+            yield
 
-    def _goes_on(self) -> bool:
+    def _is_active(self) -> bool:
         try:
-            return _goes_on(*self._place)
+            return _is_active(*self._key)
         except PermissionError:
             return False
 
     def _watch(self) -> None:
-        while self._goes_on():
-            time.sleep(LOOK_EVERY)
-            if self._closed_as_idle():
+        while self._is_active():
+            time.sleep(CHECK_EVERY)
+            if self._close_if_idle():
                 break
         else:
             self.stop.set()
             with self._lock:
                 self._closed = True
-        with _register:
-            if _runs.get((os.getpid(), self._place)) is self:
-                del _runs[os.getpid(), self._place]
+        with _runs_lock:
+            if _runs.get((os.getpid(), self._key)) is self:
+                del _runs[os.getpid(), self._key]
         self._close_spare()
 
-    def _closed_as_idle(self) -> bool:
+    def _close_if_idle(self) -> bool:
         with self._lock:
             self._closed = not self._busy and time.monotonic() - self._idle_since > IDLE
             return self._closed
@@ -326,33 +334,33 @@ class _Here:
     def _close_spare(self) -> None:
         with self._lock:
             spare, self._spare = self._spare, []
-        for live in spare:
-            live.close()
+        for shared in spare:
+            shared.close()
 
 
-_runs: dict[tuple[int, tuple[str, str, str]], _Here] = {}
-_register = threading.Lock()
+_runs: dict[tuple[int, tuple[str, str, str]], _RunOnWorker] = {}
+_runs_lock = threading.Lock()
 
 
-def _here(errand: RemoteJob) -> _Here:
-    """This process's share in the run of an errand, which has been entered.
+def _enter(remote: RemoteJob) -> _RunOnWorker:
+    """Return the run of a job in this process, which `share` ends.
 
     Raises:
-        TransferError: this process cannot work for it.
+        TransferError: this process cannot do the job.
     """
-    place = errand.job.root, errand.state, errand.token
-    key = os.getpid(), place
-    with _register:
+    run_key = remote.job.root, remote.state, remote.token
+    key = os.getpid(), run_key
+    with _runs_lock:
         known = _runs.get(key)
         if known is not None and known.enter():
             return known
-    # A look is slow on a slow file system, and may well be taken twice.
-    seen = look(*place, errand.version)
-    if seen.problem is not None:
-        raise errors.TransferError(f"the worker {seen.worker} {seen.problem}", fatal=True)
-    with _register:
+    # Not under the lock: the check is slow on a slow file system, and may be done twice.
+    check = check_worker(*run_key, remote.version)
+    if check.problem is not None:
+        raise errors.TransferError(f"the worker {check.worker} {check.problem}", fatal=True)
+    with _runs_lock:
         known = _runs.get(key)
         if known is None or not known.enter():
-            known = _runs[key] = _Here(*place)
+            known = _runs[key] = _RunOnWorker(*run_key)
             known.enter()
         return known

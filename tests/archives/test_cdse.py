@@ -1,4 +1,4 @@
-"""The Copernicus Data Space as an archive, against a server that behaves as its documentation says."""
+"""The Copernicus Data Space as an archive, against a server that follows its documentation."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.cdse.archive import CdseArchive
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError
 from sedas_sync.model.scene import Query
-from sedas_sync.net import session
+from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials
 
 AOI = "POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))"
@@ -39,7 +39,7 @@ def server():
 
 @pytest.fixture
 def opened(server):
-    """Open clients of the server, each as a process of its own would be."""
+    """Open clients of the server, each like a separate process."""
     archives = []
 
     def make(account=JANE, **options):
@@ -80,11 +80,11 @@ class TestContract(ArchiveContract):
         return Case(opened(), QUERY)
 
 
-# -- every scene ------------------------------------------------------------------------------------------------------
+# -- searches --------------------------------------------------------------------------------------------------------
 
 
 def many(count, *, begin=START, over=timedelta(days=12), same=()):
-    """A catalogue of small rows, with `same` (number, instant) runs that share one start."""
+    """A catalogue of small rows, with `same` (number, time) runs that share one start."""
     step = over / count
     products = [
         Product(f"P{number:06d}.SAFE", begin + number * step, content=b"PK", checksums=()) for number in range(count)
@@ -97,7 +97,7 @@ def many(count, *, begin=START, over=timedelta(days=12), same=()):
 
 
 def test_every_scene_of_a_catalogue_beyond_the_cap_is_found_once(server, archive):
-    """12,600 products, 600 of them at one instant, behind pages of 1,000 and a `$skip` that ends at 10,000."""
+    """12,600 scenes, 600 of them at one instant, with pages of 1,000 and a `$skip` up to 10,000."""
     server.products = many(12_000, same=[(600, START + timedelta(days=5, microseconds=7))])
     scenes = found(archive)
     assert Counter(scene.id for scene in scenes) == Counter(names(server.products))
@@ -115,63 +115,63 @@ def test_more_than_a_page_at_one_instant_is_read_by_skip(server, archive):
     assert max(int(one.options.get("$skip", 0)) for one in server.asked) >= 1_000
 
 
-def test_more_than_the_cap_at_one_instant_is_said_and_the_rest_is_found(server, archive):
+def test_more_than_the_cap_at_one_instant_is_reported_and_the_rest_is_found(server, archive):
     server.products = many(100, same=[(11_100, START + timedelta(days=3))])
     scenes = {}
     search = archive.find(QUERY, warn=no_warning)
-    with pytest.raises(IncompleteSearch, match="more than 10000 products began at 2019-05-03T00:00:00"):
+    with pytest.raises(IncompleteSearch, match="more than 10000 scenes began at 2019-05-03T00:00:00"):
         scenes.update((scene.id, scene) for scene in search)
     assert len([name for name in scenes if name.startswith("P")]) == 100
     assert len(scenes) > 10_000
     assert max(int(one.options.get("$skip", 0)) for one in server.asked) <= 10_000
 
 
-def test_a_missing_next_link_does_not_prove_the_end(server, archive):
+def test_missing_next_link_does_not_prove_the_end(server, archive):
     server.products = many(2_200)
     server.next_links = False
     assert len(found(archive)) == 2_200
 
 
-def test_a_smaller_page_than_was_asked_for_does_not_prove_the_end(server, archive):
+def test_smaller_page_does_not_prove_the_end(server, archive):
     server.products = many(500)
     server.pages_of = 100
     assert len(found(archive)) == 500
 
 
-def test_pages_that_are_cut_without_a_word_lose_nothing(server, archive):
-    """Neither is an answer as long as was asked for, nor is there a link to the next one."""
+def test_silently_cut_pages_lose_nothing(server, archive):
+    """Answers are shorter than requested and have no link to the next page."""
     server.products = many(450)
     server.pages_of, server.next_links = 100, False
     assert len(found(archive)) == 450
     assert len(server.asked) <= 12
 
 
-def test_more_of_one_instant_than_a_page_that_is_cut_without_a_word(server, archive):
+def test_more_of_one_instant_than_a_silently_cut_page(server, archive):
     server.products = [msi(MIDDLE, tile=f"{number:03}XX") for number in range(70)]
     server.pages_of, server.next_links = 20, False
     assert len(found(archive)) == 70
 
 
-def test_a_short_answer_takes_two_questions(server, archive):
+def test_short_answer_takes_two_requests(server, archive):
     assert len(found(archive)) == 12
     assert [one.options.get("$skip") for one in server.asked] == [None, "12"]
 
 
-def test_a_catalogue_that_takes_no_skip_proves_nothing(server, archive):
+def test_catalogue_that_ignores_skip_is_incomplete(server, archive):
     server.takes_skip = False
-    with pytest.raises(IncompleteSearch, match=r"no \$skip"):
+    with pytest.raises(IncompleteSearch, match=r"ignores \$skip"):
         found(archive)
 
 
-def test_an_unsorted_answer_is_no_proof(server, archive):
+def test_unsorted_answer_is_incomplete(server, archive):
     server.products = many(1_500)
     server.sorts = False
     with pytest.raises(IncompleteSearch, match="did not sort"):
         found(archive)
 
 
-def test_a_product_withdrawn_during_the_search_hides_no_other(server, archive):
-    """Pages counted from the beginning would all shift by one."""
+def test_scene_withdrawn_during_the_search_hides_no_other(server, archive):
+    """Pages counted from the start would shift by one row."""
     server.products = many(2_500)
     kept = names(server.products[500:])
     scenes = []
@@ -182,7 +182,7 @@ def test_a_product_withdrawn_during_the_search_hides_no_other(server, archive):
     assert kept <= ids(scenes)
 
 
-def test_instants_are_sent_with_a_zone_and_outwards(server, archive):
+def test_times_are_sent_with_a_zone_and_rounded_outwards(server, archive):
     stop = datetime(2019, 5, 12, 23, 59, 59, 999_999, tzinfo=UTC)
     found(archive, start=START + timedelta(microseconds=1700), stop=stop)
     condition = server.asked[0].options["$filter"]
@@ -190,7 +190,7 @@ def test_instants_are_sent_with_a_zone_and_outwards(server, archive):
     assert "ContentDate/Start le 2019-05-13T00:00:00.000Z" in condition
 
 
-def test_a_search_needs_no_account(server, opened):
+def test_search_needs_no_account(server, opened):
     def nobody():
         raise AuthenticationError("nobody is there")
 
@@ -202,7 +202,7 @@ def test_a_search_needs_no_account(server, opened):
     assert not any("authorization" in one.headers for one in server.asked)
 
 
-def test_a_stopped_search_ends(server, archive):
+def test_stopped_search_ends(server, archive):
     server.products = many(2_500)
     search = archive.find(QUERY, warn=no_warning)
     next(search)
@@ -215,7 +215,7 @@ def test_a_stopped_search_ends(server, archive):
 
 
 def alone(archive, server, product, **changes):
-    """Whether a question finds one product."""
+    """Whether a query finds the scene."""
     server.products = [product]
     return bool(found(archive, **changes))
 
@@ -254,19 +254,19 @@ MIDDLE = START + timedelta(days=2)
         ({}, msi(MIDDLE), msi(MIDDLE, wkt=ELSEWHERE)),
     ],
 )
-def test_filters_pass_what_fits_and_keep_out_what_does_not(server, archive, changes, fitting, other):
+def test_filters_select_matching_items(server, archive, changes, fitting, other):
     assert alone(archive, server, fitting, **changes)
     assert not alone(archive, server, other, **changes)
 
 
-def test_collections_of_the_manifest_limit_what_is_searched(server, opened):
+def test_collections_of_the_manifest_limit_the_search(server, opened):
     landsat = Product("LC08_L1TP_204024", MIDDLE, collection="LANDSAT-8-ESA")
     server.products.append(landsat)
     assert ids(found(opened(collections=["LANDSAT-8-ESA"]))) == {"LC08_L1TP_204024"}
     assert len(found(opened())) == 12
 
 
-def test_a_narrowing_that_is_refused_is_given_up(server, archive):
+def test_refused_optional_conditions_are_dropped(server, archive):
     server.refuses_attributes = True
     assert ids(found(archive, max_cloud_cover=5.0)) == names(server.products)
     before = len(server.asked)
@@ -274,12 +274,12 @@ def test_a_narrowing_that_is_refused_is_given_up(server, archive):
     assert len(server.asked) == before + 2, "what there is, and whether anything follows it"
 
 
-def test_a_filter_of_the_user_that_is_refused_fails_the_search(server, archive):
+def test_filter_of_the_user_that_is_refused_fails_the_search(server, archive):
     with pytest.raises(ArchiveError, match=r"status 400.*Invalid filter"):
         found(archive, filters={"$filter": "Colour eq 'red'"})
 
 
-def test_a_long_outline_is_asked_for_outwards(server, archive):
+def test_long_outline_is_simplified_outwards(server, archive):
     ragged = shapely.Point(-1.3, 51.6).buffer(0.05, quad_segs=400)
     server.products = [
         msi(MIDDLE),
@@ -294,7 +294,7 @@ def test_a_long_outline_is_asked_for_outwards(server, archive):
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_becomes_a_scene(server, archive):
+def test_row_becomes_a_scene(server, archive):
     product = msi(MIDDLE, cloud=0.25, length=1_234)
     server.products = [product]
     (scene,) = found(archive)
@@ -312,7 +312,7 @@ def test_a_row_becomes_a_scene(server, archive):
     assert scene.extra["EvictionDate"].startswith("9999")
 
 
-def test_a_radar_row(server, archive):
+def test_radar_row(server, archive):
     server.products = [grd(MIDDLE)]
     (scene,) = found(archive)
     assert (scene.sensor, scene.satellite, scene.source_group, scene.mode) == ("sar", "Sentinel-1A", "S1", "IW")
@@ -331,7 +331,7 @@ def test_a_radar_row(server, archive):
         ({"changes": {"ContentLength": ..., "Checksum": ..., "S3Path": ..., "GeoFootprint": ...}}, {"size": None}),
     ],
 )
-def test_what_a_row_may_leave_out(server, archive, product, expected):
+def test_row_with_missing_fields(server, archive, product, expected):
     server.products = [msi(MIDDLE, **product)]
     (scene,) = found(archive)
     assert {name: getattr(scene, name) for name in expected} == expected
@@ -340,7 +340,7 @@ def test_what_a_row_may_leave_out(server, archive, product, expected):
         assert scene.extra["Colour"] == "red"
 
 
-def test_a_blake3_alone_is_named(server, archive):
+def test_blake3_without_md5_has_its_name(server, archive):
     server.products = [msi(MIDDLE, checksums=("BLAKE3",))]
     (scene,) = found(archive)
     assert scene.digest.startswith("blake3:")
@@ -358,15 +358,15 @@ def test_a_blake3_alone_is_named(server, archive):
         {"Attributes": [{"Name": "orbitDirection", "Value": 3}]},
     ],
 )  # fmt: skip
-def test_a_row_that_cannot_be_used_is_left_out_with_a_warning(server, archive, changes):
+def test_row_that_cannot_be_used_is_left_out_with_a_warning(server, archive, changes):
     server.products = [msi(MIDDLE, changes=changes), msi(MIDDLE)]
-    said = []
-    assert len(found(archive, warn=said.append)) == 1
-    (warning,) = said
+    warnings = []
+    assert len(found(archive, warn=warnings.append)) == 1
+    (warning,) = warnings
     assert "cannot be used and is left out" in warning
 
 
-def test_of_two_products_of_one_name_the_one_online_is_taken(server, archive):
+def test_online_scene_wins_over_another_of_the_same_name(server, archive):
     one, other = Product("TWICE.SAFE", MIDDLE, online=False), Product("TWICE.SAFE", MIDDLE)
     other.id = other.id[::-1].replace("-", "0")[:8] + other.id[8:]
     server.products = [one, other]
@@ -381,28 +381,28 @@ def test_of_two_products_of_one_name_the_one_online_is_taken(server, archive):
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b"<html>maintenance</html>", b'{"value": null}', b'{"value": {}}', b"{"]
 )
-def test_an_answer_that_is_none_fails_the_search(server, archive, body):
+def test_invalid_answer_fails_the_search(server, archive, body):
     server.faults = [Fault("catalogue", "Products", 200, body, times=9)]
     with pytest.raises(ArchiveError):
         found(archive)
 
 
-def test_an_error_that_passes_is_tried_again(server, archive):
+def test_temporary_error_is_retried(server, archive):
     server.faults = [Fault("catalogue", "Products", 503, b"", {"Retry-After": "1"}, times=2)]
     assert len(found(archive)) == 12
 
 
-# -- looking up by name -----------------------------------------------------------------------------------------------
+# -- look-up by name --------------------------------------------------------------------------------------------------
 
 
-def test_many_names_in_one_call(server, archive):
+def test_many_names_in_one_request(server, archive):
     wanted = sorted(names(server.products))
     assert ids(archive.look_up(wanted, warn=no_warning)) == set(wanted)
     assert len(server.asked) == 1
     assert server.asked[0].path.endswith("OData.CSC.FilterList")
 
 
-def test_a_list_that_is_cut_to_a_page_is_asked_for_again(server, archive):
+def test_look_up_cut_to_a_page_is_repeated_in_small_requests(server, archive):
     server.products = [msi(START + timedelta(hours=number)) for number in range(110)]
     server.pages_of = 20
     wanted = sorted(names(server.products))
@@ -415,16 +415,16 @@ def test_names_of_other_missions_keep_their_ending(server, archive):
     assert scene.id == "S5P_OFFL_L2__NO2____20190502T1.nc"
 
 
-def test_a_deleted_product_says_why_it_is_gone(server, archive):
+def test_deleted_scene_is_reported_with_its_reason(server, archive):
     gone = server.products.pop()
     server.deleted[gone.name] = "Duplicated product"
-    said = []
+    warnings = []
     name = gone.name.removesuffix(".SAFE")
-    assert list(archive.look_up([name], warn=said.append)) == []
-    assert said == [f"{name}: was deleted from the archive on 2026-03-01: Duplicated product"]
+    assert list(archive.look_up([name], warn=warnings.append)) == []
+    assert warnings == [f"{name}: was deleted from the archive on 2026-03-01: Duplicated product"]
 
 
-def test_the_list_of_deleted_products_is_not_needed(server, archive):
+def test_list_of_deleted_products_is_not_needed(server, archive):
     server.faults = [Fault("catalogue", "DeletedProducts", 404, b"", times=9)]
     assert list(archive.look_up(["S2A_NOT_THERE"], warn=no_warning)) == []
 
@@ -446,7 +446,7 @@ def test_one_login_serves_all_threads(server, archive):
     assert (server.logins, server.refreshes) == (1, 0)
 
 
-def test_a_token_is_renewed_before_its_end_by_the_refresh_token(server, archive):
+def test_token_is_renewed_before_its_end_by_the_refresh_token(server, archive):
     scene = scene_of(archive)
     first = archive.locate(scene).headers
     server.clock = 600 * 0.8
@@ -456,7 +456,7 @@ def test_a_token_is_renewed_before_its_end_by_the_refresh_token(server, archive)
     assert (server.logins, server.refreshes, len(server.sessions)) == (1, 1, 1)
 
 
-def test_the_margin_is_at_most_a_fifth_of_a_short_life(server, archive):
+def test_margin_is_at_most_a_fifth_of_a_short_life(server, archive):
     server.access_life = 100
     scene = scene_of(archive)
     first = archive.locate(scene).headers
@@ -466,7 +466,7 @@ def test_the_margin_is_at_most_a_fifth_of_a_short_life(server, archive):
     assert archive.locate(scene).headers != first
 
 
-def test_a_session_that_is_over_is_logged_in_anew(server, archive):
+def test_expired_session_logs_in_again(server, archive):
     scene = scene_of(archive)
     archive.locate(scene)
     server.clock = 3700
@@ -474,7 +474,7 @@ def test_a_session_that_is_over_is_logged_in_anew(server, archive):
     assert (server.logins, server.refreshes) == (2, 0)
 
 
-def test_a_session_that_the_server_has_ended_is_logged_in_anew(server, archive):
+def test_session_ended_by_the_server_logs_in_again(server, archive):
     scene = scene_of(archive)
     archive.locate(scene)
     server.sessions.clear()
@@ -483,18 +483,18 @@ def test_a_session_that_the_server_has_ended_is_logged_in_anew(server, archive):
     assert server.logins == 2
 
 
-def test_a_refused_token_is_replaced_once_and_not_in_a_loop(server, archive):
+def test_refused_token_is_replaced_once_and_not_in_a_loop(server, archive):
     scene = scene_of(archive)
     first = archive.locate(scene)
     second = archive.locate(scene, refused=first)
     assert second.headers != first.headers
     for _ in range(3):
-        with pytest.raises(ArchiveError, match="refused with a new token too"):
+        with pytest.raises(ArchiveError, match="refuses the download even with a new token"):
             archive.locate(scene, refused=second)
     assert (server.logins, server.refreshes) == (1, 1)
 
 
-def test_all_who_were_refused_with_one_token_share_the_next(server, archive):
+def test_threads_refused_with_one_token_share_the_next(server, archive):
     scene = scene_of(archive)
     refused = archive.locate(scene)
     with ThreadPoolExecutor(8) as pool:
@@ -503,7 +503,7 @@ def test_all_who_were_refused_with_one_token_share_the_next(server, archive):
     assert server.refreshes == 1
 
 
-def test_wrong_credentials_are_said_and_not_tried_again(server, opened):
+def test_wrong_credentials_are_reported_and_not_retried(server, opened):
     archive = opened(Credentials("jane@example.org", "not-her-password", "the test"))
     scene = scene_of(archive)
     for _ in range(3):
@@ -512,7 +512,7 @@ def test_wrong_credentials_are_said_and_not_tried_again(server, opened):
     assert len(server.requests("login")) == 1
 
 
-def test_a_login_answered_with_a_page_is_not_tried_again_for_every_scene(server, archive):
+def test_login_answered_with_a_page_is_not_repeated_for_every_scene(server, archive):
     server.faults = [Fault("login", "token", 200, b"<html>Please accept our terms</html>")]
     scene = scene_of(archive)
     for _ in range(3):
@@ -523,7 +523,7 @@ def test_a_login_answered_with_a_page_is_not_tried_again_for_every_scene(server,
     assert archive.locate(scene).headers
 
 
-def test_the_code_of_a_second_factor_goes_along(server, opened):
+def test_code_of_a_second_factor_is_sent(server, opened):
     server.totp = "123456"
     with pytest.raises(AuthenticationError, match="CDSE_TOTP"):
         opened().locate(scene_of(opened()))
@@ -531,13 +531,13 @@ def test_the_code_of_a_second_factor_goes_along(server, opened):
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"access_token": 3}', b'{"access_token": "two words"}'])
-def test_a_login_without_a_token_is_an_error(server, archive, body):
+def test_login_without_a_token_is_an_error(server, archive, body):
     server.faults = [Fault("login", "token", 200, body)]
     with pytest.raises(ArchiveError, match="the login"):
         archive.locate(scene_of(archive))
 
 
-def test_a_login_that_cannot_be_asked_is_tried_again_later(server, archive):
+def test_failed_login_is_retried_later(server, archive):
     scene = scene_of(archive)
     server.faults = [Fault("login", "token", 502, b"", times=3)]
     with pytest.raises(ArchiveError, match="502"):
@@ -545,13 +545,13 @@ def test_a_login_that_cannot_be_asked_is_tried_again_later(server, archive):
     assert archive.locate(scene).headers
 
 
-def test_no_secret_shows(server, archive, caplog):
+def test_no_secret_is_shown(server, archive, caplog):
     caplog.set_level("DEBUG")
     download = archive.locate(scene_of(archive))
     token = download.headers["Authorization"].removeprefix("Bearer ")
     shown = [repr(archive), repr(download), repr(archive._session._tokens), caplog.text]
     assert not any(secret in text for text in shown for secret in (token, "refresh.session", JANE.password))
-    assert token not in session.redact(f"the server said {token}")
+    assert token not in redact.redact(f"the server said {token}")
 
 
 # -- one session for all processes ------------------------------------------------------------------------------------
@@ -585,7 +585,7 @@ def test_processes_at_the_same_time_log_in_once(server, opened, shared):
     assert (len(headers), server.logins) == (1, 1)
 
 
-def test_the_shared_file_is_its_users_alone_and_holds_no_password(server, opened, shared):
+def test_token_file_is_private_and_has_no_password(server, opened, shared):
     archive = opened(environ=shared)
     archive.locate(scene_of(archive))
     (file,) = kept(shared)
@@ -615,7 +615,7 @@ def test_accounts_do_not_share(server, opened, shared):
         lambda file: file.write_text('{"access_token": "planted token", "access_good_until": 1e12}'),
     ],
 )  # fmt: skip
-def test_a_file_that_cannot_be_trusted_is_not_read(server, opened, shared, spoil):
+def test_token_file_of_another_user_is_not_read(server, opened, shared, spoil):
     scene = scene_of(opened())
     opened(environ=shared).locate(scene)
     (file,) = kept(shared)
@@ -625,14 +625,14 @@ def test_a_file_that_cannot_be_trusted_is_not_read(server, opened, shared, spoil
 
 
 @pytest.mark.parametrize("environ", [{}, {"XDG_RUNTIME_DIR": "/nowhere/at/all"}, {"SEDAS_SYNC_TOKENS": "off"}])
-def test_without_a_private_folder_nothing_is_written(server, opened, environ, tmp_path, monkeypatch):
+def test_nothing_is_written_without_a_private_folder(server, opened, environ, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     archive = opened(environ=environ)
     archive.locate(scene_of(archive))
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_folder_that_others_can_read_is_no_runtime_folder(server, opened, tmp_path):
+def test_folder_readable_by_others_is_not_used(server, opened, tmp_path):
     tmp_path.chmod(0o755)
     archive = opened(environ={"XDG_RUNTIME_DIR": str(tmp_path)})
     archive.locate(scene_of(archive))
@@ -645,23 +645,23 @@ def test_off_wins_over_the_runtime_folder(server, opened, shared):
     assert not (Path(shared["XDG_RUNTIME_DIR"]) / "sedas-sync").exists()
 
 
-def test_a_named_folder_is_used(server, opened, tmp_path):
+def test_named_folder_is_used(server, opened, tmp_path):
     folder = tmp_path / "tokens"
     archive = opened(environ={"SEDAS_SYNC_TOKENS": str(folder)})
     archive.locate(scene_of(archive))
     assert [path.suffix for path in folder.iterdir() if path.name.startswith("tokens-")].count(".json") == 1
 
 
-# -- where the token goes ---------------------------------------------------------------------------------------------
+# -- hosts of the token -----------------------------------------------------------------------------------------------
 
 
-def test_addresses_in_the_clear_are_refused():
+def test_plain_http_addresses_are_refused():
     for options in ({"url": "http://catalogue.example.org/odata/v1/"}, {"login_url": "http://login.example.org/token"}):
         with pytest.raises(ManifestError, match="cannot be used"):
             CdseArchive(**options)
 
 
-def test_the_password_goes_to_no_host_that_the_environment_does_not_name():
+def test_password_goes_to_no_host_that_the_environment_does_not_name():
     environ = {"CDSE_USERNAME": "jane", "CDSE_PASSWORD": "secret", "HOME": "/nowhere"}
     archive = CdseArchive(login_url="https://identity.example.org/token", trusted_hosts=["identity.example.org"],
                           environ=environ)  # fmt: skip
@@ -669,7 +669,7 @@ def test_the_password_goes_to_no_host_that_the_environment_does_not_name():
         archive._session.current()
 
 
-def test_an_offline_scene_has_advice_and_no_link(server, archive):
+def test_offline_scene_has_advice_and_no_link(server, archive):
     server.products[0].online = False
     scene = next(scene for scene in found(archive) if not scene.online)
     assert "Data Workspace" in scene.offline
@@ -677,7 +677,7 @@ def test_an_offline_scene_has_advice_and_no_link(server, archive):
         archive.locate(scene)
 
 
-def test_a_scene_that_has_left_the_archive_since_is_told_from_a_refused_token(server, archive):
+def test_scene_that_went_offline_is_distinguished_from_a_refused_token(server, archive):
     scene = next(scene for scene in found(archive) if scene.id in names(server.products[:1]))
     second = archive.locate(scene, refused=archive.locate(scene))
     server.products[0].online = False
@@ -685,8 +685,8 @@ def test_a_scene_that_has_left_the_archive_since_is_told_from_a_refused_token(se
         archive.locate(scene, refused=second)
 
 
-def test_used_while_being_stopped(server, archive):
-    """Stopping from another thread ends a wait for the next try."""
+def test_concurrent_use_and_stop(server, archive):
+    """A stop from another thread ends a wait for a retry."""
     patient = CdseArchive(server.url, credentials=lambda: JANE, login_url=server.login_url,
                           trusted_hosts=["127.0.0.1"], environ={})  # fmt: skip
     server.faults = [Fault("catalogue", "Products", 503, b"", {"Retry-After": "200"}, times=99)]

@@ -1,4 +1,4 @@
-"""The command against the Copernicus Data Space, from plan to verify, in processes of its own."""
+"""The command against the Copernicus Data Space, from plan to verify, in subprocesses."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def server():
 
 @dataclass
 class Told:
-    """How a run in this process ended, and its events as JSON."""
+    """The result of a run in this process, with its events as JSON."""
 
     code: int
     events: list
@@ -46,7 +46,7 @@ class Told:
 
 
 class Mirror:
-    """A folder with a manifest for the server, and the command to run in it."""
+    """A folder with a manifest for the server, and the command in it."""
 
     def __init__(self, workspace, server):
         self.workspace, self.server = workspace, server
@@ -137,7 +137,7 @@ def test_from_plan_to_verify(mirror, server):
     assert not any("a-long-password" in ran.out + ran.err for ran in (planned, applied, done, exact))
 
 
-def test_no_credentials_names_where_they_were_looked_for(mirror):
+def test_missing_credentials_list_the_searched_places(mirror):
     ran = mirror.run("apply", **NOBODY)
     assert ran.code == 4
     assert "CDSE_USERNAME and CDSE_PASSWORD" in ran.err
@@ -167,19 +167,19 @@ def test_runs_share_a_session_through_the_runtime_folder(mirror, server, tmp_pat
     assert (server.logins, server.refreshes) == (1, 0)
 
 
-def test_a_token_that_ends_meanwhile_is_renewed(mirror, server):
+def test_token_that_ends_meanwhile_is_renewed(mirror, server):
     server.faults = [Fault("bytes", "value", 401, b'{"detail": "Expired token"}')]
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 6), ran.out
     assert (server.logins, server.refreshes) == (1, 1)
 
 
-def test_the_token_follows_a_redirect_to_trusted_hosts_only(mirror, server):
+def test_token_follows_a_redirect_to_trusted_hosts_only(mirror, server):
     assert mirror.here().code == 0
     assert all("authorization" in one.headers for one in server.requests("bytes"))
 
 
-def test_a_redirect_to_another_host_is_followed_without_the_token(mirror, server):
+def test_redirect_to_another_host_is_followed_without_the_token(mirror, server):
     server.redirect_to = server.bytes_url.replace("127.0.0.1", "localhost")
     ran = mirror.run("apply")
     assert ran.code == 1
@@ -194,7 +194,7 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(mirror, server
 
 
 def crowd(server, at_once, seconds=0.3):
-    """Hold each download until so many are under way, or a while has passed."""
+    """Hold each download until so many are running, or until a timeout."""
 
     def hold():
         until = time.monotonic() + seconds
@@ -212,11 +212,11 @@ def test_no_more_connections_than_an_account_may_have(mirror, server):
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 24), ran.out
     assert server.most_under_way == 4
-    (said,) = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert said.startswith("12 downloads at once are more than an account may have")
+    (warning,) = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert warning.startswith("12 downloads at once are more than an account may have")
 
 
-def test_two_archives_of_one_account_have_its_connections_together(mirror, server):
+def test_two_archives_of_one_account_share_its_connections(mirror, server):
     server.products = [*(msi(hours(number)) for number in range(8)), *(grd(hours(number)) for number in range(8))]
     server.connections = 99
     crowd(server, 5)
@@ -230,8 +230,8 @@ def test_two_archives_of_one_account_have_its_connections_together(mirror, serve
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 16), ran.out
     assert server.most_under_way == 4
-    (said,) = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert "(optical and radar allow 4)" in said
+    (warning,) = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert "(optical and radar allow 4)" in warning
 
 
 def test_segments_count_as_connections(mirror, server):
@@ -249,8 +249,8 @@ def test_segments_count_as_connections(mirror, server):
 SESSIONS = b'{"detail": [{"code": "DAT-ZIP-100", "message": "Max session number 4 exceeded."}]}'
 
 
-def test_a_service_that_others_keep_busy_is_waited_for(mirror, server):
-    """More refusals than `retries`, and none of them counts as a failure."""
+def test_busy_service_is_waited_for(mirror, server):
+    """There are more refusals than `retries`, and none counts as a failure."""
     server.faults = [Fault("bytes", "value", 429, SESSIONS, {"Retry-After": "0"}, times=20)]
     mirror.write(transfer="retries = 1")
     ran = mirror.here()
@@ -258,34 +258,34 @@ def test_a_service_that_others_keep_busy_is_waited_for(mirror, server):
     assert any("Max session number 4" in event["error"] for event in ran.events if event["event"] == "retry")
 
 
-def test_any_other_429_is_a_failure_in_the_end(mirror, server):
+def test_other_429_fails_after_all_attempts(mirror, server):
     server.faults = [Fault("bytes", "value", 429, b"slow down", {"Retry-After": "0"}, times=99)]
     mirror.write(transfer="retries = 1")
     ran = mirror.here()
     assert (ran.code, ran.summary["failed"]) == (1, 6)
 
 
-def test_an_account_that_is_held_to_one_connection_goes_on_with_one(mirror, server):
-    """What the service does to an account whose transfer quota is used up."""
+def test_account_limited_to_one_connection_continues_with_one(mirror, server):
+    """The service does this if the transfer quota of an account is used up."""
     server.products = [msi(hours(number)) for number in range(8)]
     server.connections = 1
     crowd(server, 2, 0.1)
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
-    told = [event["error"] for event in ran.events if event["event"] == "retry"]
-    assert any("held to 1 of 4 connections" in text for text in told)
-    assert sum("Max session" in text for text in told) <= 6
+    errors = [event["error"] for event in ran.events if event["event"] == "retry"]
+    assert any("held to 1 of 4 connections" in text for text in errors)
+    assert sum("Max session" in text for text in errors) <= 6
 
 
-def test_workers_of_an_account_that_is_held_to_one_connection_are_not_all_sent_to_wait(mirror, server):
+def test_workers_of_an_account_limited_to_one_connection_are_not_all_blocked(mirror, server):
     server.products = [msi(hours(number)) for number in range(8)]
     server.connections = 1
     crowd(server, 2, 0.1)
     with ThreadPoolExecutor(4) as workers:
         ran = mirror.here(executor=workers)
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
-    said = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert said == ["the account is held to 1 of 4 connections, as after its transfer quota is used up"]
+    warnings = [event["message"] for event in ran.events if event["event"] == "warning"]
+    assert warnings == ["the account is held to 1 of 4 connections, as after its transfer quota is used up"]
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_lengths_and_checksums_may_be_missing(mirror, server):
     assert mirror.plan().changes == 0
 
 
-def test_a_length_of_the_product_is_not_held_against_the_zip(mirror, server):
+def test_length_of_the_product_is_not_compared_with_the_zip(mirror, server):
     server.products = [msi(hours(1), length=77), grd(hours(2), length=10**9)]
     assert mirror.plan().bytes == 10**9 + 77
     assert mirror.here().code == 0
@@ -314,7 +314,7 @@ def test_a_length_of_the_product_is_not_held_against_the_zip(mirror, server):
 
 @pytest.mark.parametrize("name", ["MD5", "BLAKE3"])
 @pytest.mark.parametrize(("filehash", "code"), [("warn", 0), ("ignore", 0), ("enforce", 1)])
-def test_what_a_checksum_that_differs_is_worth(mirror, server, name, filehash, code):
+def test_differing_checksum(mirror, server, name, filehash, code):
     length = {"MD5": 32, "BLAKE3": 64}[name]
     wrong = [{"Algorithm": name, "Value": length * "0", "ChecksumDate": "2019-05-01T00:00:00Z"}]
     server.products = [msi(hours(1), changes={"Checksum": wrong})]
@@ -325,13 +325,13 @@ def test_what_a_checksum_that_differs_is_worth(mirror, server, name, filehash, c
     assert (f"its {name.lower()} is" in ran.out) == (filehash != "ignore")
 
 
-def test_a_blake3_proves_the_bytes(mirror, server):
+def test_blake3_proves_the_bytes(mirror, server):
     server.products = [msi(hours(1), checksums=("BLAKE3",))]
     ran = mirror.here()
     assert [event["level"] for event in ran.events if event["event"] == "fetched"] == ["digest"]
 
 
-def test_a_broken_download_goes_on_where_it_stopped(mirror, server):
+def test_broken_download_is_resumed(mirror, server):
     product = msi(hours(1), content=None)
     product.content = zipped(product.name, 3 << 20)
     server.products, server.cuts = [product], [2 << 20]
@@ -342,8 +342,8 @@ def test_a_broken_download_goes_on_where_it_stopped(mirror, server):
     assert ran.summary["bytes"] == len(product.bytes)
 
 
-def test_a_zip_that_was_made_anew_meanwhile_is_begun_anew(mirror, server):
-    """Nothing says that two answers are the same bytes, so the seam is proved, and what does not hold is dropped."""
+def test_recreated_zip_is_downloaded_from_the_start(mirror, server):
+    """The server cannot compare files, so the joined file is proved, and discarded if it is damaged."""
     product = msi(hours(1), checksums=())
     product.content = zipped(product.name, 3 << 20)
     server.products, server.cuts = [product], [2 << 20]
@@ -358,28 +358,28 @@ def test_a_zip_that_was_made_anew_meanwhile_is_begun_anew(mirror, server):
     assert hashlib.sha256(data).digest() == hashlib.sha256(product.bytes).digest()
 
 
-def test_a_zip_without_a_length_is_taken_when_it_is_whole(mirror, server):
+def test_whole_zip_without_a_length_is_accepted(mirror, server):
     server.lengths = False
     assert mirror.here().code == 0
     assert len(mirror.files()) == 6
 
 
-# -- what is gone -----------------------------------------------------------------------------------------------------
+# -- deleted scenes ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [404, 422])
-def test_a_scene_that_leaves_between_search_and_download_waits(mirror, server, status):
+def test_scene_that_leaves_between_search_and_download_waits(mirror, server, status):
     gone = server.products[2]
     server.offline_status = status
     server.evicts = {gone.name}
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"], ran.summary["pending"], ran.summary["failed"]) == (3, 5, 1, 0), ran.out
-    (said,) = [event for event in ran.events if event["event"] == "warning"]
-    assert said["id"] in ids([gone])
-    assert "Data Workspace" in said["message"]
+    (warning,) = [event for event in ran.events if event["event"] == "warning"]
+    assert warning["id"] in ids([gone])
+    assert "Data Workspace" in warning["message"]
 
 
-def test_a_locked_scene_that_was_deleted_says_why(mirror, server):
+def test_deleted_locked_scene_is_reported_with_its_reason(mirror, server):
     assert mirror.run("lock").code == 0
     gone = server.products.pop()
     server.deleted[gone.name] = "Corrupted product"
@@ -402,23 +402,23 @@ def test_named_products(mirror, server):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"archive": 'login = "x"'}, "a secret has no place"),
+        ({"archive": 'login = "x"'}, "a manifest must not contain secrets"),
         ({"archive": 'colections = ["SENTINEL-2"]'}, "did you mean collections?"),
         ({"archive": "collections = []"}, "archive.collections"),
-        ({"trusted": '["*.co.uk"]'}, "anybody can have a host below co.uk"),
+        ({"trusted": '["*.co.uk"]'}, "anybody can get a host below co.uk"),
         ({"dataset": 'filters = { "$filter" = "Name eq (" }'}, "balanced quotes and parentheses"),
         ({"dataset": "filters = { cloudCover = [] }"}, "empty list"),
-        ({"dataset": 'filters = { "$top" = 5 }'}, "conditions of your own are '$filter'"),
-        ({"dataset": "filters = { cloudCover = { lt = 5 } }"}, "must be a text, a number"),
+        ({"dataset": 'filters = { "$top" = 5 }'}, "the key for OData conditions is '$filter'"),
+        ({"dataset": "filters = { cloudCover = { lt = 5 } }"}, "must be a string, a number"),
     ],
 )
-def test_mistakes_are_found_without_the_network(mirror, server, changes, said):
+def test_mistakes_are_found_without_the_network(mirror, server, changes, message):
     mirror.write(**changes)
     with pytest.raises(ss.ManifestError) as error:
         mirror.plan()
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert server.asked == []
 
 
@@ -430,7 +430,7 @@ def test_product_types_in_either_spelling(mirror, server):
     assert mirror.plan().counts["fetch"] == 2
 
 
-def test_a_dataset_of_another_collection(mirror, server):
+def test_dataset_of_another_collection(mirror, server):
     tropomi = Product("S5P_OFFL_L2__NO2____20190502T104300_20190502T122430_08035_01_010302.nc", hours(3),
                       collection="SENTINEL-5P", attributes={"platformShortName": "SENTINEL-5P"})  # fmt: skip
     server.products.append(tropomi)
@@ -444,8 +444,8 @@ def test_a_dataset_of_another_collection(mirror, server):
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cdse.md"
 
 
-def test_the_how_to_does_what_it_says(mirror, server):
-    """Its manifests against this server, its commands one after the other."""
+def test_how_to_does_what_it_says(mirror, server):
+    """Run the manifests and commands of the how-to against this server."""
     server.products[1].online = False
     manifests = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^\$ sedas-sync (.*)$", PAGE.read_text(), re.MULTILINE)

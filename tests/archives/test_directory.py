@@ -15,7 +15,7 @@ from stac_server import StacServer
 import sedas_sync as ss
 from sedas_sync.archives.directory import DirectoryArchive
 from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, TransferError
-from sedas_sync.model.assets import scene_of_file
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.scene import LocalSource, Query
 from sedas_sync.planning.product_name import described
 from sedas_sync.transfer import local_copy
@@ -304,7 +304,7 @@ def test_damaged_file_never_enters_the_mirror(tmp_path, shelf):
 
 
 def test_checksum_of_the_lock_file_decides(tmp_path, shelf):
-    with pytest.raises(IntegrityError, match="the lock has"):
+    with pytest.raises(IntegrityError, match="the lock file has"):
         fetch(job(tmp_path, shelf, sha256="0" * 64))
 
 
@@ -332,7 +332,7 @@ def test_only_regular_files_are_copied(tmp_path, shelf):
     wanted = job(tmp_path, shelf)
     piped = LocalSource(root=str(shelf), path="pipe.zip")
     download = type(wanted.download)(url="file:///pipe.zip", local=piped)
-    with pytest.raises(TransferError, match="no regular file"):
+    with pytest.raises(TransferError, match="not a regular file"):
         fetch(FetchJob(id="pipe", download=download, root=wanted.root, path="pipe.zip", partial=wanted.partial))
 
 

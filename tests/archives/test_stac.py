@@ -1,4 +1,4 @@
-"""STAC APIs: the contract suite, searching whole catalogues, items as scenes, and who sees which secret."""
+"""STAC APIs: the archive contract, complete searches, items as scenes, and which host sees which secret."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from stac_server import CORE, CQL2_JSON, CQL2_TEXT, FILTER, NOW, QUERY, StacServ
 
 from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.archive import StacArchive
-from sedas_sync.archives.stac.filters import conditions, said
+from sedas_sync.archives.stac.filters import conditions, encode
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.geometry import footprint
-from sedas_sync.model.assets import each_file
+from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import Query
-from sedas_sync.net import session
+from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials
 
 AOI = "POLYGON((-1.4 51.5,-1.2 51.5,-1.2 51.6,-1.4 51.6,-1.4 51.5))"
@@ -83,42 +83,42 @@ def test_every_page_is_followed(server, archive, methods, paging):
     assert {one.method for one in server.asked if one.path.startswith("/search")} == {methods[-1]}
 
 
-def test_an_empty_page_with_a_next_link_is_no_end(server, archive):
+def test_empty_page_with_a_next_link_is_not_the_end(server, archive):
     server.paging = "empty"
     ids = filled(server, 3)
     assert found(archive) == ids
 
 
 @pytest.mark.parametrize("methods", [("GET",), ("GET", "POST")])
-def test_a_page_that_comes_again_is_no_search(server, archive, methods):
+def test_repeated_page_fails_the_search(server, archive, methods):
     server.methods, server.paging, server.most = methods, "again", 10
     filled(server)
-    with pytest.raises(IncompleteSearch, match="gives a page again"):
+    with pytest.raises(IncompleteSearch, match="repeats a page"):
         found(archive)
 
 
-def test_fewer_items_than_match_are_no_search(server, archive):
+def test_fewer_items_than_matched_fail_the_search(server, archive):
     server.paging, server.most = "loses", 10
     filled(server)
-    with pytest.raises(IncompleteSearch, match="25 items match, and gave 20"):
+    with pytest.raises(IncompleteSearch, match="25 items match, and sent 20"):
         found(archive)
     server.matched = None
     assert len(found(archive)) == 20, "what nobody counts cannot be missed"
 
 
-def test_a_count_in_the_older_place_is_compared_too(server, archive, monkeypatch):
-    """The context extension said it before `numberMatched` did; some servers give the latter as null."""
+def test_matched_count_of_the_context_extension_is_checked(server, archive, monkeypatch):
+    """Some servers state the number in the older context extension, and `numberMatched` as null."""
     server.add("S1")
     answer = session.Reply.json
     older = {"numberMatched": None, "context": {"matched": 5}}
     monkeypatch.setattr(
         session.Reply, "json", lambda *them: {**page, **older} if "features" in (page := answer(*them)) else page
     )
-    with pytest.raises(IncompleteSearch, match="5 items match, and gave 1"):
+    with pytest.raises(IncompleteSearch, match="5 items match, and sent 1"):
         found(archive)
 
 
-def test_a_limit_that_is_refused_is_lowered(server, archive):
+def test_limit_that_is_refused_is_lowered(server, archive):
     server.strict, server.most = True, 20
     ids = filled(server)
     assert found(archive) == ids
@@ -143,7 +143,7 @@ def test_both_ends_count_to_the_microsecond_and_later_starts_are_found(server, a
         ([CORE], ("GET", "POST"), None),
     ],
 )
-def test_clouds_and_filters_are_said_as_the_server_understands_them(server, archive, conforms, methods, said_as):
+def test_clouds_and_filters_are_sent_as_the_server_understands_them(server, archive, conforms, methods, said_as):
     server.conforms, server.methods = conforms, methods
     server.add("clear", properties={"s2:baseline": "05.00", "n": 7})
     server.add("cloudy", properties={"eo:cloud_cover": 90.0, "s2:baseline": "05.00", "n": 7})
@@ -163,7 +163,7 @@ def test_clouds_and_filters_are_said_as_the_server_understands_them(server, arch
     assert ("query" in sent) == (QUERY in conforms)
 
 
-def test_a_server_that_stumbles_over_a_filter_is_asked_without(server, archive):
+def test_server_that_fails_on_a_filter_is_asked_without(server, archive):
     server.conforms = [CORE, FILTER, CQL2_JSON, "broken filter"]
     server.add("clear", properties={"n": 1})
     server.add("other", properties={"n": 2})
@@ -183,17 +183,19 @@ def test_a_server_that_stumbles_over_a_filter_is_asked_without(server, archive):
         ({"n": datetime(2023, 1, 1, tzinfo=UTC)}, "must be"),
     ],
 )
-def test_filters_that_are_none_are_mistakes(filters, what):
+def test_invalid_filters_are_mistakes(filters, what):
     with pytest.raises(ValueError, match=what):
         conditions(filters)
 
 
-def test_conditions_in_every_way():
+def test_conditions_in_every_language():
     wanted = conditions({"a": 1, "b": ("x", "y"), "c": {"gt": 0.5, "neq": True}})
-    assert said(wanted, "query") == {"query": {"a": {"eq": 1}, "b": {"in": ["x", "y"]}, "c": {"gt": 0.5, "neq": True}}}
-    assert said(wanted, "cql2-text")["filter"] == '"a" = 1 AND "b" IN (\'x\', \'y\') AND "c" > 0.5 AND "c" <> TRUE'
-    assert said(wanted[:1], "cql2-json")["filter"] == {"op": "=", "args": [{"property": "a"}, 1]}
-    assert said((), "cql2-json") == {}
+    assert encode(wanted, "query") == {
+        "query": {"a": {"eq": 1}, "b": {"in": ["x", "y"]}, "c": {"gt": 0.5, "neq": True}}
+    }
+    assert encode(wanted, "cql2-text")["filter"] == '"a" = 1 AND "b" IN (\'x\', \'y\') AND "c" > 0.5 AND "c" <> TRUE'
+    assert encode(wanted[:1], "cql2-json")["filter"] == {"op": "=", "args": [{"property": "a"}, 1]}
+    assert encode((), "cql2-json") == {}
 
 
 @pytest.mark.parametrize(
@@ -204,14 +206,14 @@ def test_conditions_in_every_way():
         ({"links": [{"rel": "search"}]}, "landing page"),
     ],
 )
-def test_what_is_no_api_is_said(server, archive, landing, what, monkeypatch):
+def test_landing_page_that_is_not_an_api_is_reported(server, archive, landing, what, monkeypatch):
     monkeypatch.setattr("stac_server._Handler._landing", lambda _: landing)
     with pytest.raises(ArchiveError, match=what):
         found(archive)
 
 
 @pytest.mark.parametrize("fault", [404, 500])
-def test_a_search_that_fails_is_said(server, archive, fault):
+def test_failed_search_is_reported(server, archive, fault):
     server.most = 10
     filled(server)
     list(archive.look_up(["S000"], warn=no_warning))
@@ -220,7 +222,7 @@ def test_a_search_that_fails_is_said(server, archive, fault):
         found(archive)
 
 
-def test_a_long_outline_goes_by_its_box_in_an_address(server, archive):
+def test_long_outline_becomes_a_box_in_a_get_request(server, archive):
     server.methods = ("GET",)
     server.add("S1")
     ring = ",".join(f"{-1.4 + 0.0001 * n} 51.5" for n in range(700))
@@ -241,30 +243,30 @@ def test_items_that_cannot_be_used_are_left_out_with_a_warning(server, archive):
     warned = []
     assert found(archive, warn=warned.append) == ["good", "shape"]
     assert len(warned) == 4
-    for part in ("start_datetime is no date: no start", "no assets that are data: no assets", "no number: cloud"):
+    for part in ("start_datetime is not a time: no start", "no assets that are data: no assets", "not a number: cloud"):
         assert any(part in sentence for sentence in warned)
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "address of one of its assets"),
+        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "link of one of its assets"),
         ({"assets": {"B04": {"href": " ", "roles": ["data"]}}}, "no assets that are data"),
-        ({"properties": {"datetime": "0001-01-01T00:00:00+05:00"}}, "datetime is no date"),
-        ({"properties": {"datetime": "2023-05-01T00:00:00Z", "gsd": 10**400}}, "gsd is beyond all bounds"),
-        ({"geometry": {"type": "Point", "coordinates": [10**400, 0]}}, "geometry is no GeoJSON"),
+        ({"properties": {"datetime": "0001-01-01T00:00:00+05:00"}}, "datetime is not a time"),
+        ({"properties": {"datetime": "2023-05-01T00:00:00Z", "gsd": 10**400}}, "gsd is out of range"),
+        ({"geometry": {"type": "Point", "coordinates": [10**400, 0]}}, "geometry is not GeoJSON"),
     ],
 )
-def test_an_item_that_nobody_can_read_costs_itself_and_no_other(server, archive, change, what):
+def test_unreadable_item_is_left_out_alone(server, archive, change, what):
     server.add("S1")
     server.add("S2").update(change)
-    said = []
-    assert sorted(scene.id for scene in archive.look_up(["S1", "S2"], warn=said.append)) == ["S1"]
-    assert len(said) == 1
-    assert what in said[0]
+    warnings = []
+    assert sorted(scene.id for scene in archive.look_up(["S1", "S2"], warn=warnings.append)) == ["S1"]
+    assert len(warnings) == 1
+    assert what in warnings[0]
 
 
-def test_addresses_of_pictures_and_of_the_item_itself_may_be_none():
+def test_invalid_links_of_pictures_and_item_are_ignored():
     item = item_of(
         {
             "id": "S1",
@@ -280,16 +282,16 @@ def test_addresses_of_pictures_and_of_the_item_itself_may_be_none():
     assert scene.assets[0].url == "https://example.org/items/B04.tif"
 
 
-def test_a_next_link_that_is_no_address_is_no_end(server, archive, monkeypatch):
+def test_invalid_next_link_fails_the_search(server, archive, monkeypatch):
     monkeypatch.setattr("stac_server._Handler._next", lambda *_: {"rel": "next", "href": "http://[::1"})
     server.most = 1
     server.add("S1")
     server.add("S2")
-    with pytest.raises(ArchiveError, match="is not an address that can be asked"):
+    with pytest.raises(ArchiveError, match="is not a valid URL"):
         found(archive)
 
 
-def test_one_id_in_two_collections_is_said(server):
+def test_one_id_in_two_collections_is_reported(server):
     server.add("same")
     server.add("same", collection="other")
     warned = []
@@ -298,7 +300,7 @@ def test_one_id_in_two_collections_is_said(server):
     assert "is in the collections s2 and other" in warned[0]
 
 
-def test_collections_that_were_not_asked_for_are_left_out(server, archive):
+def test_other_collections_are_left_out(server, archive):
     server.heeds_collections = False
     server.add("ours")
     server.add("theirs", collection="other")
@@ -330,7 +332,7 @@ def names(*hrefs, patterns=(), **more):
     return [asset.name for asset in read(assets, patterns).assets]
 
 
-def test_an_item_becomes_a_scene():
+def test_item_becomes_a_scene():
     scene = read(
         {
             "vv": {"href": "./vv.tif", "roles": ["data"], "file:size": 3, "file:checksum": "1114" + 40 * "a"},
@@ -375,7 +377,7 @@ def test_footprints_of_every_kind(geometry, bounds):
     assert footprint(read(geometry=geometry).footprint).bounds == bounds
 
 
-def test_a_box_over_the_antimeridian_is_two():
+def test_box_over_the_antimeridian_becomes_two():
     item = {
         "id": "X",
         "geometry": None,
@@ -397,17 +399,17 @@ def test_a_box_over_the_antimeridian_is_two():
         ({"B04": ["data"], "b04": ["data"]}, ("B04",), ["B04"]),
     ],
 )  # fmt: skip
-def test_which_assets_a_scene_is_made_of(assets, patterns, keys):
+def test_selected_assets(assets, patterns, keys):
     given = {key: {"href": f"{key}-{n}.tif", "roles": roles} for n, (key, roles) in enumerate(assets.items())}
     assert sorted(asset.key for asset in read(given, patterns).assets) == keys
 
 
-def test_an_item_without_what_is_wanted_is_unusable():
+def test_item_without_selected_assets_is_unusable():
     with pytest.raises(UnusableItemError, match="none of the assets B99"):
         read(patterns=("B99",))
 
 
-def test_file_names_are_safe_and_their_own():
+def test_file_names_are_safe_and_unique():
     assert names("a/B04.tif", "b/B04.tif", "c/b04.TIF") == ["k0-B04.tif", "k1-B04.tif", "k2-b04.TIF"]
     assert names("a/..%2F..%2Fetc%2Fpasswd") == [name for name in names("a/..%2F..%2Fetc%2Fpasswd") if "/" not in name]
     assert not names("a/.hidden")[0].startswith(".")
@@ -423,11 +425,11 @@ def test_file_names_are_safe_and_their_own():
         ("/abs.tif", "B04.tif"), ("a//b.tif", "B04.tif"), ("a/.git/b", "B04.tif"), ("CON", "B04.tif"), (3, "B04.tif"),
     ],
 )  # fmt: skip
-def test_a_path_of_the_catalogue_is_kept_where_it_is_safe(path, name):
+def test_local_path_of_the_catalogue_is_used_if_safe(path, name):
     assert names("x/B04.tif", **{"file:local_path": path}) == [name]
 
 
-def test_a_file_and_a_folder_do_not_share_a_name():
+def test_file_and_a_folder_do_not_share_a_name():
     assets = {
         "a": {"href": "x/a", "roles": ["data"], "file:local_path": "data"},
         "b": {"href": "x/b", "roles": ["data"], "file:local_path": "data/b"},
@@ -435,7 +437,7 @@ def test_a_file_and_a_folder_do_not_share_a_name():
     assert [asset.name for asset in read(assets).assets] == ["a-data", "b-b"]
 
 
-def test_a_name_does_not_depend_on_what_else_is_chosen():
+def test_file_name_does_not_depend_on_other_assets():
     assets = {key: {"href": f"{key}/band.tif", "roles": ["data"]} for key in ("B04", "B08")}
     assert [asset.name for asset in read(assets, ("B04",)).assets] == ["B04-band.tif"]
 
@@ -443,7 +445,7 @@ def test_a_name_does_not_depend_on_what_else_is_chosen():
 @pytest.mark.parametrize(
     ("properties", "more", "why"),
     [
-        ({"order:status": "orderable"}, {}, "has to be ordered"),
+        ({"order:status": "orderable"}, {}, "must be ordered"),
         ({"order:status": "pending"}, {}, "its order is pending"),
         ({"order:status": "succeeded"}, {}, None),
         ({}, {"order:status": "shipping"}, "being delivered"),
@@ -455,18 +457,18 @@ def test_a_name_does_not_depend_on_what_else_is_chosen():
         ({"storage:tier": "Hot"}, {}, None),
     ],
 )  # fmt: skip
-def test_what_is_not_to_be_had_now_is_offline(properties, more, why):
+def test_unavailable_files_make_a_scene_offline(properties, more, why):
     scene = read({"B04": {"href": "a.tif", "roles": ["data"], **more}}, **properties)
     assert scene.online == (why is None)
     assert why is None or why in scene.offline
 
 
-def test_an_address_of_a_bucket_gives_way_to_one_that_can_be_asked():
+def test_http_link_is_preferred_to_a_bucket():
     asset = {"href": "s3://eodata/a.tif", "roles": ["data"], "alternate": {"https": {"href": "https://e.org/a.tif"}}}
     assert read({"a": asset}).assets[0].url == "https://e.org/a.tif"
 
 
-def test_an_address_that_cannot_be_asked_is_said(archive):
+def test_unsupported_link_is_reported(archive):
     scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
     with pytest.raises(ArchiveError, match="only http and https URLs can be downloaded; choose other assets"):
         archive.locate(next(each_file(scene)))
@@ -498,7 +500,7 @@ def file_of(server, archive):
     return next(each_file(scene))
 
 
-def test_a_bearer_token_goes_to_the_archive_and_to_nobody_else(server):
+def test_bearer_token_goes_to_the_archive_only(server):
     token = access.bearer("archive", server.url, ["data.example.org", "evil.example.org"],
                           {"STAC_TOKEN": "top-secret-token", "STAC_HOST": "data.example.org"})  # fmt: skip
     server.authorization = "Bearer top-secret-token"
@@ -506,7 +508,7 @@ def test_a_bearer_token_goes_to_the_archive_and_to_nobody_else(server):
         file = file_of(server, archive)
         assert dict(archive.locate(file).headers) == {"Authorization": "Bearer top-secret-token"}
         assert "top-secret-token" not in repr(archive.locate(file))
-        assert session.redact("x top-secret-token x") == "x *** x"
+        assert redact.redact("x top-secret-token x") == "x *** x"
         for url, seen in (
             ("https://data.example.org/a.tif", True), ("http://data.example.org/a.tif", False),
             ("https://evil.example.org/a.tif", False), ("http://127.0.0.1:1/a.tif", False),
@@ -514,7 +516,7 @@ def test_a_bearer_token_goes_to_the_archive_and_to_nobody_else(server):
             assert bool(archive.locate(replace(file, download_url=url)).headers) == seen, url
 
 
-def test_a_next_link_to_another_host_does_not_see_the_token(server):
+def test_next_link_to_another_host_does_not_see_the_token(server):
     with StacServer() as other:
         token = access.bearer("mine", server.url, (), {"STAC_MINE_TOKEN": "top-secret-token"})
         filled(server, 3)
@@ -525,13 +527,13 @@ def test_a_next_link_to_another_host_does_not_see_the_token(server):
         assert [one.headers.get("Authorization") for one in other.asked] == [None]
 
 
-def test_no_token_is_said(server):
+def test_missing_token_is_reported(server):
     with pytest.raises(AuthenticationError, match=r"set STAC_MINE_TOKEN .* or STAC_TOKEN"):
         access.bearer("mine", server.url, (), {"STAC_MINE_TOKEN": " "})
 
 
-def test_a_token_that_no_header_can_hold_is_none():
-    with pytest.raises(AuthenticationError, match="STAC_TOKEN holds no token") as caught:
+def test_token_that_is_not_a_header_value_is_rejected():
+    with pytest.raises(AuthenticationError, match="STAC_TOKEN is not a token") as caught:
         access.bearer("archive", "http://127.0.0.1:1", (), {"STAC_TOKEN": "se\ncret"})
     assert "cret" not in str(caught.value)
 
@@ -568,7 +570,7 @@ class TestSigned:
         assert server.tokens == 1
         assert server.asked[-1].path == "/sas/127/data"
 
-    def test_a_token_is_renewed_before_it_ends(self, server, archive, now):
+    def test_token_is_renewed_before_it_ends(self, server, archive, now):
         file = file_of(server, archive)
         archive.locate(file)
         now[0] += timedelta(seconds=server.token_life - 61)
@@ -578,25 +580,25 @@ class TestSigned:
         server.token_life = 7200
         assert archive.locate(file).url.endswith("sig=secret2")
 
-    def test_a_refused_token_is_renewed_at_once(self, server, archive):
+    def test_refused_token_is_renewed_at_once(self, server, archive):
         file = file_of(server, archive)
         refused = archive.locate(file)
         assert archive.locate(file, refused=refused).url.endswith("sig=secret2")
 
-    def test_what_is_signed_or_elsewhere_stays_as_it_is(self, server, archive):
+    def test_signed_or_other_links_are_unchanged(self, server, archive):
         file = file_of(server, archive)
         for url in ("https://e.org/c/a.tif", "https://x.blob.core.windows.net/c/a.tif?st=1&se=2&sp=r&sig=3",
                     "https://blob.core.windows.net.evil.org/c/a.tif"):  # fmt: skip
             assert archive.locate(replace(file, download_url=url)).url == url
         assert server.tokens == 0
 
-    def test_a_token_that_is_over_is_none(self, server, archive):
+    def test_expired_token_is_rejected(self, server, archive):
         server.token_life = -5
-        with pytest.raises(ArchiveError, match="a token that is over"):
+        with pytest.raises(ArchiveError, match="an expired token"):
             archive.locate(file_of(server, archive))
 
 
-def test_a_link_that_is_over_is_asked_for_anew(server, archive):
+def test_expired_link_is_replaced(server, archive):
     server.add("S1")
     path = server.items[0]["assets"]["B04"]["href"]
     server.items[0]["assets"]["B04"]["href"] = path + "?sig=old"

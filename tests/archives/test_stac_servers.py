@@ -1,4 +1,4 @@
-"""STAC servers that others wrote, with items that public catalogues gave: rustac's server and stac-fastapi.
+"""Other STAC servers, rustac's and stac-fastapi, with items from public catalogues.
 
 The items are in the source distribution of `stac-geoparquet`, which `make test` fetches; 4 real ones become 12,000.
 """
@@ -62,14 +62,14 @@ def test_items_of_public_catalogues_are_read(name, sensor, group, keys):
         assert all(asset.digest for asset in scene.assets) == (name == "sentinel-1-rtc-pc")
 
 
-def test_a_public_item_without_data_is_left_out():
+def test_public_item_without_data_is_left_out():
     with pytest.raises(UnusableItemError, match="no assets that are data"):
         scene_of_item(item_of(public("umbra-sar")[0]), "https://example.org/", ())
 
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory):
-    """A file of real items, each many times over with an id and an instant of its own, and a few of their assets."""
+    """A file of real items, each repeated with different ids and times, with some of their assets."""
     real = public("sentinel-2-l2a-pc")
     path = tmp_path_factory.mktemp("items") / "items.ndjson"
     with path.open("w") as out:
@@ -86,7 +86,7 @@ def items(tmp_path_factory):
 
 @contextmanager
 def running(command, path, **environ):
-    """A server that answers, as long as it is needed; gives its address."""
+    """Run a server and return its URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     log = path.with_suffix(".log").open("wb")
@@ -111,7 +111,7 @@ def query(**changes):
 
 
 def test_every_item_of_a_large_catalogue_is_found(items):
-    """A server that knows neither filters nor how many items match: rustac's, from its memory."""
+    """The server of rustac, which knows neither filters nor the number of matches."""
     rustac = str(Path(sys.executable).parent / "rustac")
     command = [rustac, "serve", "-i", "ndjson", "--create-collections", "-a", "127.0.0.1:{port}", str(items)]
     with running(command, items) as url, StacArchive(url, ["sentinel-2-l2a"], assets=["B04"]) as archive:
@@ -124,8 +124,8 @@ def test_every_item_of_a_large_catalogue_is_found(items):
         }
 
 
-def test_stac_fastapi_takes_what_is_asked(items):
-    """stac-fastapi validates every request; its conditions are CQL2, judged by the `cql2` package."""
+def test_stac_fastapi_understands_the_requests(items):
+    """stac-fastapi, which validates every request and evaluates CQL2 with the `cql2` package."""
     few = items.with_name("few.ndjson")
     few.write_text("".join(items.read_text().splitlines(keepends=True)[:400]))
     real = public("sentinel-2-l2a-pc")

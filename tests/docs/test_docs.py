@@ -1,4 +1,4 @@
-"""Every example of the documentation is run: manifests are parsed, commands and Python are carried out."""
+"""Run every example of the documentation: parse manifests, run commands and Python."""
 
 import re
 import shlex
@@ -31,8 +31,9 @@ def test_manifests_are_valid(text):
     assert manifest.datasets
 
 
+@pytest.mark.timeout(300)  # a page runs up to 25 commands, each a process
 @pytest.mark.parametrize("page", [page for page in PAGES if "$ sedas-sync" in page.read_text()], ids=lambda p: p.stem)
-def test_commands_run_in_their_order(page, workspace):
+def test_commands_run_in_order(page, workspace):
     if "$ sedas-sync init" not in page.read_text():
         assert workspace.run("init").code == 0
     for kind, text in BLOCK.findall(page.read_text()):
@@ -41,8 +42,8 @@ def test_commands_run_in_their_order(page, workspace):
         for line in re.findall(r"^\$ (.*)$", text if kind == "console" else "", re.MULTILINE):
             if line.startswith("sedas-sync "):
                 ran = workspace.run(*shlex.split(line, comments=True)[1:])
-                told = re.search(r"# ends with (\d+)", line)
-                codes = (int(told[1]),) if told else (0, 3) if "--no-wait" in line else (0,)
+                expected = re.search(r"# ends with (\d+)", line)
+                codes = (int(expected[1]),) if expected else (0, 3) if "--no-wait" in line else (0,)
                 assert ran.code in codes, (line, ran.out, ran.err)
             elif page.parent.name == "tutorial":
                 subprocess.run(["bash", "-euc", line], cwd=workspace.path, check=True, timeout=60)
@@ -74,7 +75,7 @@ def test_the_readme_stays_one_and_a_half_screens():
 
 
 def shell_lines(page):
-    """The shell of a page: of its `sh` blocks, and of the steps of its workflows."""
+    """Yield the shell scripts of a page: its `sh` blocks, and the steps of its workflows."""
     for kind, text in BLOCK.findall((ROOT / "docs" / "how-to" / page).read_text()):
         if kind == "sh":
             yield text
@@ -84,7 +85,7 @@ def shell_lines(page):
 
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize(("pending", "code"), [(False, 0), (True, 0)])
-def test_the_shell_of_the_ci_recipes_lives_with_pending_orders(workspace, sandbox, number, pending, code):
+def test_the_ci_recipes_accept_pending_orders(workspace, sandbox, number, pending, code):
     import os
     import sys
 
@@ -110,14 +111,14 @@ def test_the_shell_of_the_ci_recipes_lives_with_pending_orders(workspace, sandbo
         timeout=60,
     )
     if "--max-prune" in script[number] and pending:
-        code = 3  # the last recipe is one line, and leaves the code to the reader's job
+        code = 3  # the last recipe is a single command, so its exit code is that of the job
     assert ran.returncode == code, (script[number], ran.stderr)
     if "GITHUB_STEP_SUMMARY" in script[number]:
         assert "to fetch" in summary.read_text()
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
-def test_the_shell_of_the_ci_recipes_passes_failures_on(workspace, number):
+def test_the_ci_recipes_pass_failures_on(workspace, number):
     import os
     import sys
 
@@ -137,13 +138,15 @@ def test_the_ci_recipe_gives_no_secret_to_a_pull_request_and_keeps_the_mirror(wo
     assert "secrets." not in head + plan
     assert "--replay" in plan
     assert "secrets." in apply
-    # What a checkout that cleans does to the folder, between two runs.
+    # A checkout that cleans does this to the folder between two runs.
     mirror = tmp_path_factory.mktemp("data")
     local = manifest.replace("/data/scenes", str(mirror)).replace('"sedas"', '"sandbox"')
     (workspace.path / "manifest.toml").write_text(local)
     for command in (("init", "-q"), ("add", "manifest.toml")):
         subprocess.run(["git", *command], cwd=workspace.path, check=True)
-    assert workspace.run("apply", "--no-wait").code in (0, 3)
+    applied = workspace.run("apply", "--no-wait", "--json")
+    assert applied.code in (0, 3)
     subprocess.run(["git", "clean", "-ffdxq"], cwd=workspace.path, check=True)
     assert list(mirror.rglob("*.zip"))
-    assert workspace.run("apply", "--no-wait", "--json").summary["fetched"] == 0
+    # On a slow machine, orders may be ready by now: only scenes of the first run must be kept.
+    assert workspace.run("apply", "--no-wait", "--json").summary["kept"] == applied.summary["fetched"]

@@ -1,4 +1,4 @@
-"""The how-tos for folders and for several archives: each of their manifests is carried out on this machine."""
+"""The how-tos for folders and for several archives: each manifest runs on this machine."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ FOLDER, FAIL_OVER = manifests("directory.md")
 
 @pytest.fixture
 def offered(sandbox):
-    """What the service has: two optical scenes, of which a shelf will hold one, and two of radar."""
+    """A service with two optical and two radar scenes; the shelf gets one of the optical ones."""
     radar = {"satellite": "Sentinel-1B"}
     sandbox._catalogue = RowCatalogue(
         [
@@ -55,7 +55,7 @@ def shelf(workspace, offered, tmp_path_factory):
     ],
     ids=["folder", "fail-over", "several"],
 )
-def test_the_manifest_is_carried_out(workspace, offered, shelf, manifest, expected, from_shelf):
+def test_the_manifest_works(workspace, offered, shelf, manifest, expected, from_shelf):
     local = manifest.replace("/data/sentinel", str(shelf)).replace(
         'type = "sedas"', f'type = "sedas"\nurl = "{offered.url}"'
     )

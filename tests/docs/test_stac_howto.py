@@ -1,4 +1,4 @@
-"""The how-to for STAC: each of its manifests is carried out against a server of this machine."""
+"""The how-to for STAC: each manifest runs against a server on loopback."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ def offer(stac, name, **more):
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=["earth-search", "planetary-computer", "own"])
-def test_the_manifest_is_carried_out(workspace, stac, manifest):
+def test_the_manifest_works(workspace, stac, manifest):
     (url,) = re.findall(r'^url = "(.*)"$', manifest, re.MULTILINE)
     environ = {}
     local = manifest.replace(url, stac.url)
@@ -67,5 +67,5 @@ def test_the_manifest_is_carried_out(workspace, stac, manifest):
 def test_every_key_is_on_the_page():
     from sedas_sync.archives.stac.kind import KIND
 
-    for key in KIND.keys:
+    for key in set(KIND.config.model_fields) - {"type"}:
         assert f"| `{key}` |" in PAGE.read_text()

@@ -18,9 +18,10 @@ from faultserver import make_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedas_sync.files import zip_check
+from sedas_sync.files import zip_check, zip_stream
 from sedas_sync.files.integrity import Proof, algorithm, check, zip_problem
-from sedas_sync.files.zip_check import MAGIC
+from sedas_sync.files.zip_records import MAGIC
+from sedas_sync.files.zip_stream import ZipStream
 from sedas_sync.model.scene import ProofLevel
 
 
@@ -117,10 +118,10 @@ def test_every_shape_of_zip_is_proved_however_it_comes(tmp_path, shape, step):
 @pytest.mark.parametrize("shape", ["deflated", "stored", "streamed", "zip64 streamed"])
 def test_an_ordinary_zip_is_proved_without_reading_it_again(tmp_path, shape):
     data = packed(ENTRIES, **SHAPES[shape])
-    stream = zip_check.Stream()
+    stream = ZipStream()
     for at in range(0, len(data), 10_000):
         stream.update(memoryview(data)[at : at + 10_000])
-    assert len(stream.seen) == len(ENTRIES)
+    assert len(stream.passed) == len(ENTRIES)
 
 
 @settings(max_examples=150, deadline=None)
@@ -194,13 +195,13 @@ def test_what_cannot_be_unpacked_is_said_and_lowers_the_level(tmp_path, method, 
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda data: b"", "no zip"),
-        (lambda data: b"<html>" + data, "no zip"),
+        (lambda data: b"", "not a zip"),
+        (lambda data: b"<html>" + data, "not a zip"),
         (lambda data: data[:-1], "last bytes|no directory"),
         (lambda data: data[: len(data) // 2], "no directory"),
         (lambda data: data + b"\n", "1 bytes stand after"),
         (lambda data: data[:200] + data[300:], "not where it should be"),
-        (lambda data: packed([]), "no zip|empty"),
+        (lambda data: packed([]), "not a zip|empty"),
     ],
 )
 def test_a_damaged_zip_is_told_apart(tmp_path, damage, told):
@@ -254,7 +255,7 @@ def test_check_reports_length_and_the_demanded_digest(tmp_path):
     path = tmp_path / "a.zip"
     path.write_bytes(data)
     assert "should have 7" in check(str(path), level="crc", size=7).problems[0]
-    assert "the lock has" in check(str(path), level="crc", sha256="0" * 64).problems[0]
+    assert "the lock file has" in check(str(path), level="crc", sha256="0" * 64).problems[0]
     good = check(str(path), level="size", size=len(data), sha256=hashlib.sha256(data).hexdigest())
     assert (good.level, good.problems) == (ProofLevel.DIGEST, ())
 
@@ -277,7 +278,7 @@ def test_a_file_that_is_no_zip_by_name_or_bytes_is_judged_by_length(tmp_path):
 
 def test_crc_of_the_interpreter_and_of_the_extra_agree():
     data = NOISE.randbytes(100_000)
-    assert zip_check._crc32(data, 5) == zlib.crc32(data, 5)
+    assert zip_stream.crc32(data, 5) == zlib.crc32(data, 5)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +466,7 @@ def test_a_bzip2_that_holds_more_than_it_says_is_not_unpacked_to_its_end(tmp_pat
     (line,), _ = lines_of(data)
     for at in (22, line + 24):
         struct.pack_into("<L", data, at, 1000)
-    assert "more comes out" in judged(tmp_path, bytes(data)).problems[0]
+    assert "longer than the directory" in judged(tmp_path, bytes(data)).problems[0]
 
 
 def many(path, count, *, backwards=False, name=b"%07d"):
@@ -542,4 +543,4 @@ def test_what_cannot_be_proved_is_told_in_few_lines(tmp_path):
     found = judged(tmp_path, bytes(data))
     assert (found.problems, found.level) == ((), ProofLevel.STRUCTURE)
     assert len(found.warnings) < 10
-    assert "995 further entries" in found.warnings[-1]
+    assert "995 more entries" in found.warnings[-1]

@@ -14,7 +14,7 @@ from sedas_sync.sandbox.faults import slow
 OWN = {
     "": "folder", "partial": "folder", "replaced": "folder", "workers": "folder", "index.db": "file",
     "index.db-wal": "file", "index.db-shm": "file", "index.db-journal": "file", "apply.lock": "file",
-    "order.note": "file",
+    "orders.jsonl": "file",
 }  # fmt: skip
 HASH = "0123456789abcdef" * 2
 
@@ -63,7 +63,7 @@ def test_no_command_writes_or_deletes_through_a_link(quick_workspace, sandbox, n
         assert ran.code == 2, (command, ran)
         assert f".sedas-sync/{name}".removesuffix("/") in ran.err, command
         assert "is a symbolic link" in ran.err, command
-        assert "take it away" in ran.err, command
+        assert "move it away" in ran.err, command
     for command in (["plan"], ["status"], ["orders"], ["verify"], ["report"], ["why", "ON000"], ["lock", "--check"]):
         place.run(*command)
         assert contents(precious) == before, command
@@ -142,7 +142,7 @@ def test_a_file_that_this_user_may_not_move_is_left_and_its_owner_named(common, 
         assert ran.returncode == 1
         said = next(failure["error"] for failure in summary["failures"] if failure["id"] == "ON000")
         assert f"ON000.zip belongs to the user {BOB}" in said
-        assert ("have one of them do that" if kind == "sticky" else "chmod g+w") in said
+        assert ("ask one of them to do that" if kind == "sticky" else "chmod g+w") in said
         assert not list((common.mirror / ".sedas-sync" / "replaced").iterdir())
     assert mine.read_text() == "Bob's"
     assert mine.stat().st_nlink == 1

@@ -21,15 +21,13 @@ MODULES = {"os", "shutil", "sqlite3", "tempfile", "filelock"}
 
 LAYER = {
     "files/safe_tree.py": "it is the layer",
-    "state/memory.py": "opens the index after it checked the state folder by descriptor; SQLite takes only a path",
+    "state/connection.py": "opens the index after it checked the state folder by descriptor; SQLite takes only a path",
 }
 ELSEWHERE = {
-    "operations/adopt.py": (
-        {"open", ".open"},
-        "reads a folder that the user names, and proves what it copies",
-    ),
+    "operations/adopt.py": ({".open"}, "reads a folder that the user names"),
+    "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
-    "archives/cdse/keycloak.py": (None, "keeps a login in the user's own cache folder"),
+    "archives/cdse/token_store.py": (None, "keeps a login in the user's own cache folder"),
     "cli": (None, "reads and writes files that the command line names"),
     "workers/dask.py": ({".read_text"}, "reads Dask's scheduler file"),
     "output/export": (
@@ -38,7 +36,8 @@ ELSEWHERE = {
     ),
     "files/integrity.py": ({"os.open"}, "reads a file by its path where no root is given"),
     "operations/load.py": ({".read_bytes"}, "reads the manifest"),
-    "operations/lock_file.py": (None, "reads and writes the lock beside the manifest"),
+    "files/atomic.py": (None, "writes the lock file, reports and exports, where the user wants them"),
+    "operations/lock_file.py": (None, "reads the lock beside the manifest"),
     "output/report": ({".read_bytes", ".read_text"}, "reads the manifest and the page's own assets"),
     "sandbox": (None, "serves files of its own"),
     "state/soft_lock.py": (

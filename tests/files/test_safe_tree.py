@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.folder_cache import KEEP_OPEN, FolderCache
 
 
 @pytest.fixture
@@ -89,10 +90,10 @@ def test_scan_of_a_folder_within_sees_through_no_link(root, outside):
     (root / ".sedas-sync/partial/S.scene/new/B04.tif").write_text("x")
     (root / ".sedas-sync/partial/S.scene/out").symlink_to(outside)
     (root / "way").symlink_to(outside)
-    found = {entry.path for entry in safe_tree.scan(str(root), ".sedas-sync/partial/S.scene")}
+    found = {entry.path for entry in tree_listing.scan(str(root), ".sedas-sync/partial/S.scene")}
     assert found == {"new/B04.tif", "out"}
-    assert not list(safe_tree.scan(str(root), "way"))
-    assert not list(safe_tree.scan(str(root), "nobody/at/home"))
+    assert not list(tree_listing.scan(str(root), "way"))
+    assert not list(tree_listing.scan(str(root), "nobody/at/home"))
 
 
 def test_a_link_that_cannot_be_completed_is_undone(root, monkeypatch):
@@ -252,14 +253,14 @@ def test_scan_sees_all_but_its_own_folder_and_follows_nothing(root, outside):
         (root / path).write_text(path)
     (root / "a/out").symlink_to(outside)
     os.mkfifo(root / "pipe")
-    found = {entry.path: entry for entry in safe_tree.scan(str(root))}
+    found = {entry.path: entry for entry in tree_listing.scan(str(root))}
     assert sorted(found) == ["S.zip", "a/.sedas-sync/seen", "a/b/T.zip", "a/out", "pipe"]
     plain = found["a/b/T.zip"]
     assert (plain.size, plain.mtime_ns) == (9, (root / "a/b/T.zip").stat().st_mtime_ns)
     assert (plain.is_file, plain.is_symlink) == (True, False)
     assert (found["a/out"].is_file, found["a/out"].is_symlink) == (False, True)
     assert (found["pipe"].is_file, found["pipe"].is_symlink) == (False, False)
-    assert list(safe_tree.scan(str(root / "nobody"))) == []
+    assert list(tree_listing.scan(str(root / "nobody"))) == []
 
 
 def test_free_space_of_a_folder_that_is_not_yet_there(tmp_path):
@@ -295,14 +296,14 @@ def open_folders():
 
 def test_a_folder_stays_open_for_a_while_and_is_walked_to_again(root):
     clock = Clock()
-    folders = safe_tree.Folders(clock)
+    folders = FolderCache(clock)
     before = open_folders()
-    first, name = folders.take(str(root), "a/b/file")
-    again, _ = folders.take(str(root), "a/b/other")
+    first, name = folders.borrow(str(root), "a/b/file")
+    again, _ = folders.borrow(str(root), "a/b/other")
     assert (name, again) == ("file", first)
     (root / "a").rename(root / "gone")
-    clock.now += safe_tree.HELD
-    later, _ = folders.take(str(root), "a/b/file")
+    clock.now += KEEP_OPEN
+    later, _ = folders.borrow(str(root), "a/b/file")
     assert later is not first
     assert os.fstat(later.file).st_ino == (root / "a/b").stat().st_ino
     assert os.fstat(first.file).st_ino == (root / "gone/b").stat().st_ino
@@ -313,9 +314,9 @@ def test_a_folder_stays_open_for_a_while_and_is_walked_to_again(root):
 
 
 def test_what_is_in_use_is_closed_when_it_is_given_back(root):
-    folders = safe_tree.Folders(Clock())
+    folders = FolderCache(Clock())
     before = open_folders()
-    held = [folders.take(str(root), f"{number}/file")[0] for number in range(40)]
+    held = [folders.borrow(str(root), f"{number}/file")[0] for number in range(40)]
     assert len({os.fstat(one.file).st_ino for one in held}) == len(held)
     folders.close()
     for one in held:
@@ -326,26 +327,26 @@ def test_what_is_in_use_is_closed_when_it_is_given_back(root):
 
 @pytest.mark.parametrize("path", ["..", "a/../b", "a/..", "a/.", "a/", "a/b\0", "/a"])
 def test_an_open_folder_leads_nowhere_else(root, path):
-    folders = safe_tree.Folders(Clock())
-    folders.give_back(folders.take(str(root), "a/file")[0])
+    folders = FolderCache(Clock())
+    folders.give_back(folders.borrow(str(root), "a/file")[0])
     with pytest.raises(TransferError):
-        folders.take(str(root), path)
+        folders.borrow(str(root), path)
     folders.close()
 
 
 def test_a_link_on_the_way_is_refused_by_open_folders_too(root, outside):
     (root / "link").symlink_to(outside)
-    folders = safe_tree.Folders(Clock())
+    folders = FolderCache(Clock())
     with pytest.raises(TransferError, match="link in the mirror is a symbolic link"):
-        folders.take(str(root), "link/file")
+        folders.borrow(str(root), "link/file")
     (root / "real").mkdir()
-    held, name = folders.take(str(root), "real/victim")
+    held, name = folders.borrow(str(root), "real/victim")
     (root / "real").rmdir()
     (root / "real").symlink_to(outside)
     # What was found stays what it is, and a folder that is gone takes nothing.
     with pytest.raises(FileNotFoundError):
         os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=held.file)
     with pytest.raises(TransferError, match="symbolic link"):
-        folders.take(str(root), "real/victim", anew=True)
+        folders.borrow(str(root), "real/victim", again=True)
     folders.give_back(held)
     folders.close()

@@ -1,4 +1,4 @@
-"""Footprints as RFC 7946 has them."""
+"""Footprints as GeoJSON (RFC 7946)."""
 
 import json
 
@@ -19,7 +19,7 @@ texts = st.lists(st.tuples(longitudes, latitudes), min_size=3, max_size=6).map(
 
 
 @given(texts)
-def test_an_outline_is_the_footprint_wound_to_the_right_within_its_box(text):
+def test_outline_is_the_footprint_with_oriented_rings(text):
     (outline,) = outlines([text])
     try:
         expected = footprint(text)
@@ -40,11 +40,11 @@ def test_an_outline_is_the_footprint_wound_to_the_right_within_its_box(text):
 @pytest.mark.parametrize(
     "text", [None, "", "POLYGON", "POLYGON((0 0, 1 1))", "POINT(1 1)", "\ud800", "\0", "POLYGON((nan 0,1 1,1 0,nan 0))"]
 )
-def test_what_makes_no_sense_has_no_outline(text):
+def test_unreadable_footprint_has_no_outline(text):
     assert outlines([text, "POLYGON((0 0,1 0,1 1,0 0))"])[0] is None
 
 
-def test_what_crosses_the_antimeridian_is_split_and_its_box_crosses_too():
+def test_outline_is_split_at_the_antimeridian():
     (outline,) = outlines(["POLYGON((179 -1,-179 -1,-179 1,179 1,179 -1))"])
     assert outline.geometry["type"] == "MultiPolygon"
     assert outline.bbox == (179.0, -1.0, -179.0, 1.0)
@@ -63,12 +63,12 @@ def test_what_crosses_the_antimeridian_is_split_and_its_box_crosses_too():
         ([(-180, 0, 10, 1), (5, 0, 180, 1)], (-180, 0, 180, 1)),
     ],
 )
-def test_the_box_around_boxes(boxes, expected):
+def test_bounding_box_of_boxes(boxes, expected):
     assert bounding_box(boxes) == expected
 
 
 @given(st.lists(st.tuples(longitudes, latitudes, longitudes, latitudes), min_size=1, max_size=6))
-def test_the_box_around_boxes_holds_each_of_them(given_boxes):
+def test_bounding_box_contains_each_box(given_boxes):
     boxes = [(w, min(s, n), e, max(s, n)) for w, s, e, n in given_boxes]
     west, south, east, north = bounding_box(boxes)
 

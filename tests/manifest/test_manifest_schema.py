@@ -1,8 +1,9 @@
-"""The schema that editors read: it takes every manifest of ours, and refuses what the parser refuses."""
+"""The schema for editors: valid manifests match, and others do not, as far as a schema can tell."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import date
 from pathlib import Path
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import parse
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType
+from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
+from sedas_sync.manifest.tables import ArchiveConfig
 from sedas_sync.operations.init_template import toml_string
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +82,7 @@ products = ["S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F
 
 
 def plain(value):
-    """What an editor makes of TOML: dates are texts."""
+    """Return a manifest as an editor sees it: dates are texts."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -89,7 +91,7 @@ def plain(value):
 
 
 def written(value):
-    """A value as TOML."""
+    """Return a value as TOML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{toml_string(key)} = {written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -101,7 +103,7 @@ def written(value):
     return value.isoformat() if isinstance(value, date) else repr(value)
 
 
-def parser_takes(tree):
+def parser_accepts(tree):
     text = "\n".join(f"{toml_string(key)} = {written(value)}" for key, value in tree.items())
     try:
         parse(text, source="m", read_aoi=lambda _: None, types=BUILT_IN)
@@ -110,33 +112,33 @@ def parser_takes(tree):
     return True
 
 
-def schema_takes(tree):
+def schema_accepts(tree):
     return VALIDATOR.is_valid(plain(tree))
 
 
-def test_it_is_a_schema():
+def test_schema_is_valid():
     jsonschema.Draft7Validator.check_schema(SCHEMA)
 
 
-def test_it_takes_a_manifest_with_every_key():
-    assert parser_takes(ALL)
-    assert schema_takes(ALL)
+def test_manifest_with_every_key_matches():
+    assert parser_accepts(ALL)
+    assert schema_accepts(ALL)
     for table in ("archive", "mirror", "transfer"):
-        assert set(ALL[table]) == set(keys_of(table))
+        assert set(ALL[table]) == set(keys_of(MODELS[table]))
     for table in ("aoi", "dataset"):
-        assert set().union(*ALL[table].values()) >= set(keys_of(table)) - {"file", "archive"}
+        assert set().union(*ALL[table].values()) >= set(keys_of(MODELS[table])) - {"file", "archive"}
 
 
 @pytest.mark.parametrize("table", MODELS)
-def test_a_default_is_what_the_parser_takes_it_for(table):
-    """The value in the schema, read as a manifest's, is the model's own default."""
-    for name, key in keys_of(table).items():
-        field = MODELS[table].model_fields[name]
-        if key.default is not None:
-            given = {"name": "n"} if table == "dataset" else {}
-            assert getattr(MODELS[table](**given, **{name: key.default}), name) == field.default, name
+def test_default_in_the_schema_is_the_default_of_the_model(table):
+    """The default in the schema, read like a manifest's value, is that of the model."""
+    for name, key in keys_of(MODELS[table]).items():
+        given = {"dataset": {"name": "n"}, "archive": {"url": "https://example.org/"}}.get(table, {})
+        default = getattr(MODELS[table](**given), name)
+        if "default" in key:
+            assert getattr(MODELS[table](**given, **{name: key["default"]}), name) == default, name
         elif name not in ("url", "filters"):
-            assert field.default in (None, ()), name
+            assert default in (None, ()), name
 
 
 VALUES = st.one_of(
@@ -197,15 +199,15 @@ TABLES = [
     *((("dataset", name), "dataset") for name in ("optical", "radar", "named")),
 ]
 SLOTS = [
-    *((*path, key) for path, table in TABLES for key in (*keys_of(table), "unknown")),
+    *((*path, key) for path, table in TABLES for key in (*keys_of(MODELS[table]), "unknown")),
     *((name,) for name in ("version", "unknown", "aoi", "dataset", "archive")),
 ]
 OF_OTHER_TABLES = (
     *("aoi", "archive", "start", "end", "sensor", "satellite", "source_group"),
     *("product_type", "tile", "polarisation", "filters"),
 )
-BEYOND_A_SCHEMA = {
-    # What refers to another table, is geometry, or weighs a fact against another: `validate` tells these.
+NOT_IN_THE_SCHEMA = {
+    # References to other tables, geometry and contradictions: only `validate` reports these.
     ("mirror", "path"),
     ("mirror", "layout"),
     ("archive", "url"),
@@ -230,15 +232,15 @@ def changed(slot, value, *, remove):
 
 @settings(deadline=None)
 @given(slot=st.sampled_from(SLOTS), value=VALUES, remove=st.sampled_from([False, False, False, True]))
-def test_it_says_of_any_change_what_the_parser_says(slot, value, remove):
+def test_schema_agrees_with_the_parser_on_any_change(slot, value, remove):
     tree = changed(slot, value, remove=remove)
-    parsed = parser_takes(tree)
+    parsed = parser_accepts(tree)
     if parsed:
-        assert schema_takes(tree), [error.message for error in VALIDATOR.iter_errors(plain(tree))]
+        assert schema_accepts(tree), [error.message for error in VALIDATOR.iter_errors(plain(tree))]
     elif isinstance(value, float) and value.is_integer():
         pass  # JSON Schema calls 5.0 an integer; the parser does not
-    elif slot not in BEYOND_A_SCHEMA and slot[-1] not in ("aoi", "archive"):
-        assert not schema_takes(tree), (slot, value)
+    elif slot not in NOT_IN_THE_SCHEMA and slot[-1] not in ("aoi", "archive"):
+        assert not schema_accepts(tree), (slot, value)
 
 
 @pytest.mark.parametrize(
@@ -266,26 +268,24 @@ def test_it_says_of_any_change_what_the_parser_says(slot, value, remove):
         (("archives",), {"x": {}}),
     ],
 )
-def test_it_refuses_what_people_get_wrong(slot, value):
+def test_common_mistakes_do_not_match(slot, value):
     tree = changed(slot, value, remove=False)
-    assert not parser_takes(tree)
-    assert not schema_takes(tree)
+    assert not parser_accepts(tree)
+    assert not schema_accepts(tree)
 
 
-def test_a_dataset_of_several_archives_names_one():
+def test_dataset_must_name_one_of_several_archives():
     tree = {**ALL, "archives": {"x": {}, "y": {"type": "sandbox"}}}
     del tree["archive"]
-    assert not schema_takes(tree)
-    assert not parser_takes(tree)
+    assert not schema_accepts(tree)
+    assert not parser_accepts(tree)
 
 
-def test_keys_of_one_type_of_archive_belong_to_it_alone():
-    kind = ArchiveType(
-        name="shelf",
-        opener="nowhere:open",
-        place="folder",
-        keys={"folder": ArchiveKey(read=str, about="Where it is.", required=True, schema={"type": "string"})},
-    )
+def test_keys_of_an_archive_type_are_its_own():
+    class ShelfConfig(ArchiveConfig):
+        folder: str
+
+    kind = ArchiveType(name="shelf", opener="nowhere:open", config=ShelfConfig)
     validator = jsonschema.Draft7Validator(manifest_schema({**BUILT_IN, "shelf": kind}))
     dataset = {"n": {"products": ["X"]}}
 
@@ -300,13 +300,21 @@ def test_keys_of_one_type_of_archive_belong_to_it_alone():
     assert not takes(folder="/data")
 
 
+def test_archive_type_without_a_schema_is_left_out():
+    class OddConfig(ArchiveConfig):
+        call: Callable[[], int] = int
+
+    odd = ArchiveType(name="odd", opener="nowhere:open", config=OddConfig)
+    assert manifest_schema({**BUILT_IN, "odd": odd}) == SCHEMA
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_it_takes_the_examples(file):
+def test_examples_match(file):
     assert [error.message for error in VALIDATOR.iter_errors(plain(tomli.loads(file.read_text())))] == []
 
 
-def test_taplo_reads_it_and_takes_the_examples(tmp_path):
-    """The tool behind the editors' support of TOML, by itself."""
+def test_taplo_accepts_the_examples(tmp_path):
+    """Taplo is the TOML tool of several editors."""
     (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('version = 1\n[dataset.d]\naoi = "a"\nstart = 2019-05-01\nmax_cloud = 5\n')

@@ -1,4 +1,4 @@
-"""Where credentials are looked for, in which order, and what is said where there are none."""
+"""Where credentials are found, in which order, and the error if there are none."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ BOTH = {"SEDAS_USERNAME": "ann", "SEDAS_PASSWORD": "from the environment", "SEDA
 
 @pytest.fixture(autouse=True)
 def no_keyring(monkeypatch):
-    """Whatever is installed here, no test asks this machine's keyring."""
+    """Hide the keyring of this machine."""
     monkeypatch.setitem(sys.modules, "keyring", None)
 
 
@@ -52,7 +52,7 @@ def test_environment_comes_first(netrc):
     assert found == Credentials("ann", "from the environment")
 
 
-def test_an_environment_that_is_not_for_the_host_is_passed_over(netrc):
+def test_environment_for_another_host_is_skipped(netrc):
     entry = netrc(f"machine {HOST} login bob password from-netrc")
     found = find(HOST, prompt=False, environ={**entry, **BOTH, "SEDAS_HOST": "other.example"})
     assert (found, found.hosts) == (Credentials("bob", "from-netrc"), None)
@@ -62,7 +62,7 @@ def test_an_environment_that_is_not_for_the_host_is_passed_over(netrc):
 
 
 @pytest.mark.parametrize("blank", ["SEDAS_USERNAME", "SEDAS_PASSWORD"])
-def test_half_an_environment_is_none_and_empty_counts_as_not_set(netrc, blank):
+def test_incomplete_environment_is_skipped_and_empty_counts_as_not_set(netrc, blank):
     entry = netrc(f"machine {HOST} login bob password from-netrc")
     found = find(HOST, prompt=False, environ={**entry, **BOTH, blank: ""})
     assert found == Credentials("bob", "from-netrc")
@@ -75,11 +75,11 @@ def test_netrc_of_the_home_folder(tmp_path):
     assert find(HOST, prompt=False, environ={"HOME": str(tmp_path), "NETRC": ""}).password == "here"
 
 
-def test_message_names_everything_that_was_looked_at(tmp_path):
+def test_message_lists_all_searched_places(tmp_path):
     message = refused(prompt=False, environ={"HOME": str(tmp_path)})
     assert HOST in message
     assert "SEDAS_USERNAME and SEDAS_PASSWORD are not set" in message
-    assert f"{tmp_path / '.netrc'} (not there)" in message
+    assert f"{tmp_path / '.netrc'} (no such file)" in message
     assert "sedas-sync[keyring] is not installed" in message
     assert "prompt" in message
 
@@ -89,8 +89,8 @@ def test_message_names_everything_that_was_looked_at(tmp_path):
     [
         ("machine elsewhere login a password b", f"no entry for {HOST}"),
         (f"machine {HOST} login bob", "no password"),
-        (f"secretword {HOST} login bob password x", "line 1 cannot be understood"),
-        (f"machine {HOST} login bob secretword x", "line 1 cannot be understood"),
+        (f"secretword {HOST} login bob password x", "line 1 is not valid"),
+        (f"machine {HOST} login bob secretword x", "line 1 is not valid"),
     ],
 )
 def test_netrc_that_does_not_help_is_explained_without_quoting_it(netrc, text, words):
@@ -144,8 +144,8 @@ def test_prompt_on_a_terminal(monkeypatch, tmp_path):
 def test_no_prompt_without_a_terminal(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", io.StringIO("bob\n"))
     message = refused(prompt=True, environ={"HOME": str(tmp_path)}, ask_password=lambda _question: "typed")
-    assert "this is no terminal" in message
+    assert "this is not a terminal" in message
 
 
-def test_password_shows_in_no_repr():
+def test_repr_hides_the_password():
     assert "hidden-one" not in repr(Credentials("ann", "hidden-one"))

@@ -1,4 +1,4 @@
-"""The network of a company: proxies, authorities of its own, and links that lead where no archive has any business."""
+"""Company networks: proxies, private certificate authorities, and links into the local network."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ SETTINGS = (
 
 
 class Listener:
-    """Counts who connects to a port of loopback, and answers nobody."""
+    """Accepts connections on a loopback port without answering, and reports them."""
 
     def __init__(self):
         self._sock = socket.create_server(("127.0.0.1", 0))
@@ -65,7 +65,7 @@ def certified(authority):
 
 @pytest.fixture
 def public(certified, authority, workspace):
-    """A STAC API of the internet, as far as its name goes, and the proxy that leads to it."""
+    """A STAC API with a public name, and the proxy that leads to it."""
     with StacServer(tls=certified, name=STAC) as stac, Proxy({STAC: stac.port}) as proxy:
         stac.proxy = proxy
         workspace.env.update(HTTPS_PROXY=proxy.url, SSL_CERT_FILE=str(authority / "ca.pem"))
@@ -79,7 +79,7 @@ def offer(stac, name, href=None):
 
 
 def manifest(workspace, **archives):
-    """One dataset an archive."""
+    """Write a manifest with one dataset for each archive."""
     text = "version = 1\n[aoi.harwell]\npoint = [-1.31, 51.57]\nradius_km = 5\n"
     text += "[transfer]\nretries = 0\nstall_timeout = 1\nconnect_timeout = 1\n"
     for key, (url, more) in archives.items():
@@ -93,14 +93,14 @@ def fetched(workspace):
     return {file.stem if file.is_dir() else file.parent.name for file in workspace.mirror.glob("*/*.tif")}
 
 
-def test_links_of_a_public_archive_lead_to_no_machine_around(workspace, public):
+def test_links_of_a_public_archive_do_not_lead_into_the_local_network(workspace, public):
     offer(public, "good")
     with Listener() as inner, StacServer() as near:
         offer(near, "near")
         offer(public, "loopback", f"http://127.0.0.1:{inner.port}/secret.tif")
         offer(public, "private", "http://10.255.255.1/secret.tif")
         offer(public, "metadata", "http://169.254.169.254/latest/meta-data/iam.tif")
-        # That another archive of the manifest is on this machine changes nothing for this one.
+        # Another archive of the manifest is on this machine, which allows this one nothing.
         offer(public, "other", f"{near.url}/data/other/B04.tif")
         near.files["/data/other/B04.tif"] = b"other" * 9
         manifest(workspace, far=(public.url, ""), near=(near.url, ""))
@@ -121,7 +121,7 @@ def test_links_of_a_public_archive_lead_to_no_machine_around(workspace, public):
     assert {target for method, target in public.proxy.asked} == {f"{STAC}:443"}
 
 
-def test_a_page_of_a_public_archive_leads_to_no_machine_around(workspace, public):
+def test_page_of_a_public_archive_does_not_lead_into_the_local_network(workspace, public):
     for number in range(120):
         offer(public, f"S{number}")
     with Listener() as inner:
@@ -149,8 +149,8 @@ def test_workers_of_an_executor_refuse_such_links_too(workspace, public, monkeyp
     assert fetched(workspace) == {"good"}
 
 
-def test_the_demo_runs_on_a_laptop_of_a_company(tmp_path, certified, authority):
-    """With every variable such a machine has, and a proxy that reaches nothing."""
+def test_demo_runs_on_a_laptop_of_a_company(tmp_path, certified, authority):
+    """With all variables of such a machine, and a proxy that reaches nothing."""
     for name in ("project", "home", "tmp with blanks"):
         (tmp_path / name).mkdir()
     shutil.copytree(EXAMPLES, tmp_path / "project" / "examples")

@@ -1,7 +1,7 @@
-"""Which secret of the environment goes to which host, whatever a manifest says.
+"""Which host sees which secret of the environment, whatever the manifest says.
 
-Hosts on other machines are played by one server here: it is the proxy for https, ends the encryption itself with a
-certificate that the runs are told to trust, and writes down all that it is sent.
+One server plays all remote hosts: it is the proxy for https, ends TLS with a certificate that the runs trust and
+records what it receives.
 """
 
 import base64
@@ -27,10 +27,11 @@ from sedas_sync.archives.stac.kind import VARIABLES as STAC
 from sedas_sync.errors import AuthenticationError
 from sedas_sync.manifest import hosts
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
+from sedas_sync.model.hosts import in_both
 from sedas_sync.model.scene import Scene
 from sedas_sync.net import credentials
 from sedas_sync.net.credentials import Credentials, belongs
-from sedas_sync.net.trust import may_see_token
+from sedas_sync.net.policy import may_see_token
 from sedas_sync.net.wire import split
 
 SEDAS = credentials.VARIABLES
@@ -59,7 +60,7 @@ end = 2023-06-01
 """
 
 
-# -- the one function that decides ------------------------------------------------------------------------------------
+# -- the rule ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -99,21 +100,22 @@ end = 2023-06-01
         (SUBSCRIPTION, ELSEWHERE, {"": ELSEWHERE}, False),
     ],
 )
-def test_a_secret_belongs_to_hosts(variables, host, environ, allowed):
+def test_secret_belongs_to_hosts(variables, host, environ, allowed):
     assert belongs(host, variables, environ) == allowed
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BUILT_IN.values() if kind.variables], ids=lambda kind: kind.name)
-def test_no_type_trusts_a_host_by_itself_that_its_secrets_do_not_belong_to(kind):
+def test_default_trusted_hosts_may_see_the_secrets(kind):
     assert kind.variables.host
     found = Credentials("ann", "x", "the environment", credentials.hosts_of(kind.variables, {}))
-    assert found.may_go_to(kind.trusted_hosts) == kind.trusted_hosts
+    trusted_hosts = kind.config.model_fields["trusted_hosts"].default
+    assert found.allowed_hosts(trusted_hosts) == trusted_hosts
 
 
 ZONED = "2001:db8::1%25x.satapps.org"
 
 
-def test_an_address_with_a_zone_is_no_host_that_ends_like_it():
+def test_address_with_a_zone_is_not_a_host_with_the_same_ending():
     assert not may_see_token(f"https://[{ZONED}]/", "https://geobrowser.satapps.org/api/", ("*.satapps.org",))
     assert not split(f"https://[{ZONED}]/")[0].is_one_of(("*.satapps.org",))
     for address in (f"https://[{ZONED}]/", "http://[::1%25x]/", "https://[fe80::1%\u009b31m]/"):
@@ -136,20 +138,20 @@ def test_an_address_with_a_zone_is_no_host_that_ends_like_it():
         ([], ["data.example.org"], ()),
     ],
 )
-def test_a_manifest_chooses_among_the_hosts_of_the_environment(trusted, allowed, both):
-    assert hosts.in_both(trusted, allowed) == both
-    assert Credentials("ann", "x", hosts=tuple(allowed)).may_go_to(trusted) == both
-    assert Credentials("ann", "x").may_go_to(trusted) == tuple(trusted)
+def test_manifest_chooses_among_the_hosts_of_the_environment(trusted, allowed, both):
+    assert in_both(trusted, allowed) == both
+    assert Credentials("ann", "x", hosts=tuple(allowed)).allowed_hosts(trusted) == both
+    assert Credentials("ann", "x").allowed_hosts(trusted) == tuple(trusted)
 
 
-def test_a_package_says_which_hosts_its_secrets_belong_to():
+def test_plugin_declares_the_hosts_of_its_secrets():
     kept = Variables(("ACME_USER", "ACME_KEY"), host="ACME_HOST", hosts=("*.acme.example",))
     assert ArchiveType(name="acme", opener="acme:open", variables=kept).variables is kept
     with pytest.raises(TypeError, match="Variables"):
         ArchiveType(name="acme", opener="acme:open", variables=("ACME_USER", "ACME_KEY"))
 
 
-def test_the_token_of_an_archive_of_its_own_comes_first():
+def test_token_of_the_archive_itself_comes_first():
     own = {"STAC_FIRST_TOKEN": "one", "STAC_FIRST_HOST": "a.example", "STAC_TOKEN": "two", "STAC_HOST": "b.example"}
     assert credentials.token("a.example", token_variables("first"), own)[0] == "one"
     assert credentials.token("b.example", token_variables("second"), own)[0] == "two"
@@ -179,13 +181,13 @@ def certificate(tmp_path_factory):
 
 @dataclass
 class Listener:
-    """All hosts on other machines: what each was sent."""
+    """Plays all remote hosts, and records what each was sent."""
 
     certificate: object
     asked: list = field(default_factory=list)
-    """The hosts to which a connection was made."""
+    """Hosts to which a connection was made."""
     sent: list = field(default_factory=list)
-    """Requests as they came, with their headers and bodies."""
+    """Requests with their headers and bodies."""
 
     def __enter__(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -239,7 +241,7 @@ class Listener:
         }
 
     def saw(self, secret):
-        """Whether a secret arrived, in any of the forms that it is sent in."""
+        """Whether a secret arrived, in any encoding."""
         everything = b"\n".join(self.sent)
         encoded = [line.split()[-1] for line in everything.split(b"\r\n") if b": Basic " in line]
         return any(secret.encode() in text for text in (everything, *map(base64.b64decode, encoded)))
@@ -276,7 +278,7 @@ HOSTILE = {
     ("name", "variable"),
     [("sedas", "SEDAS_HOST"), ("bearer", "STAC_HOST"), ("basic", "STAC_HOST"), ("own name", "STAC_FIRST_HOST")],
 )
-def test_a_manifest_cannot_send_a_secret_to_a_host_of_its_own(workspace, listener, name, variable, trusted):
+def test_manifest_cannot_send_a_secret_to_a_host_of_its_own(workspace, listener, name, variable, trusted):
     ran = run(workspace, listener, f"{HOSTILE[name]}\n{trusted}", "plan")
     assert ran.code == 4, ran.err
     assert f"set {variable}={ELSEWHERE}" in ran.err
@@ -293,7 +295,7 @@ def test_a_manifest_cannot_send_a_secret_to_a_host_of_its_own(workspace, listene
         ("own name", "STAC_FIRST_HOST", "STAC_FIRST_TOKEN"),
     ],
 )
-def test_the_environment_can(workspace, listener, name, variable, secret):
+def test_environment_can(workspace, listener, name, variable, secret):
     run(workspace, listener, HOSTILE[name], "plan", **{variable: f"other.example, {ELSEWHERE.upper()}"})
     assert listener.saw(SECRETS[secret])
 
@@ -307,8 +309,8 @@ def catalogue():
 
 
 @pytest.mark.parametrize("netrc", [False, True])
-def test_a_login_elsewhere_is_not_tried(workspace, listener, catalogue, netrc):
-    """Neither with the password of the environment nor with the one that netrc has for the catalogue."""
+def test_login_at_another_host_is_not_tried(workspace, listener, catalogue, netrc):
+    """With the password of the environment, and with that of netrc for the catalogue."""
     host = catalogue.url.split("/")[2].split(":")[0]
     entry = workspace.path / "netrc"
     entry.write_text(f"machine {host} login jane password netrc-secret-7f3a\n")
@@ -329,7 +331,7 @@ def test_a_login_elsewhere_is_not_tried(workspace, listener, catalogue, netrc):
     assert "netrc-secret-7f3a" not in ran.out + ran.err
 
 
-def test_a_catalogue_elsewhere_gets_no_token_of_the_real_login(monkeypatch):
+def test_other_catalogue_gets_no_token_of_the_service(monkeypatch):
     for name in ("CDSE_USERNAME", "CDSE_PASSWORD"):
         monkeypatch.setenv(name, SECRETS[name])
     with (
@@ -339,7 +341,7 @@ def test_a_catalogue_elsewhere_gets_no_token_of_the_real_login(monkeypatch):
         archive._session.current()
 
 
-def test_the_code_of_the_moment_stays_with_an_account_that_is_given(listener, monkeypatch):
+def test_code_of_a_second_factor_is_not_sent_to_another_host(listener, monkeypatch):
     for name, value in {**listener.environ, "CDSE_TOTP": SECRETS["CDSE_TOTP"]}.items():
         monkeypatch.setenv(name, value)
     archive = CdseArchive(
@@ -355,8 +357,8 @@ def test_the_code_of_the_moment_stays_with_an_account_that_is_given(listener, mo
 
 @pytest.mark.parametrize("auth", ["bearer", "basic"])
 @pytest.mark.parametrize("environ", [{}, {"STAC_HOST": ELSEWHERE}])
-def test_a_token_goes_to_trusted_hosts_that_the_environment_names_too(workspace, listener, auth, environ):
-    """A plan asks for sizes at the links of the catalogue, and `trusted_hosts` is what the manifest says."""
+def test_token_goes_to_trusted_hosts_that_the_environment_names_too(workspace, listener, auth, environ):
+    """A plan requests sizes at the links of the catalogue, and the manifest sets `trusted_hosts`."""
     with StacServer() as server:
         secret = SECRETS["STAC_TOKEN" if auth == "bearer" else "STAC_PASSWORD"]
         pair = base64.b64encode(f"{SECRETS['STAC_USERNAME']}:{SECRETS['STAC_PASSWORD']}".encode()).decode()
@@ -382,7 +384,7 @@ def test_a_token_goes_to_trusted_hosts_that_the_environment_names_too(workspace,
 
 
 @pytest.mark.parametrize("environ", [{}, {"STAC_HOST": ELSEWHERE}])
-def test_a_password_of_netrc_goes_to_trusted_hosts_that_the_environment_names_too(workspace, listener, environ):
+def test_password_of_netrc_goes_to_trusted_hosts_that_the_environment_names_too(workspace, listener, environ):
     """Basic sends the password itself, and an entry of netrc is for the host that it names."""
     with StacServer() as server:
         entry = workspace.path / "netrc"
@@ -410,7 +412,7 @@ def test_a_password_of_netrc_goes_to_trusted_hosts_that_the_environment_names_to
 LINKED = Scene(id="S2A_X", download_url=f"https://{ELSEWHERE}/a.zip")
 
 
-def test_a_link_of_sedas_elsewhere_sees_no_token(sandbox, monkeypatch):
+def test_sedas_link_to_another_host_gets_no_token(sandbox, monkeypatch):
     monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
     monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
     with SedasArchive.from_env(sandbox.url, trusted_hosts=[ELSEWHERE]) as archive:
@@ -424,7 +426,7 @@ def test_a_link_of_sedas_elsewhere_sees_no_token(sandbox, monkeypatch):
         assert archive.locate(LINKED).headers
 
 
-def test_a_subscription_goes_to_the_planetary_computer_alone(workspace, listener):
+def test_subscription_key_goes_to_the_planetary_computer_only(workspace, listener):
     with StacServer() as server:
         server.add("S1", checksums=False)
         for asset in server.items[0]["assets"].values():
@@ -453,7 +455,7 @@ def test_signatures_of_a_subscription_go_to_no_host_of_the_manifest():
     assert signer.sign(link) == link
 
 
-def test_token_env_is_gone(quick_workspace, listener):
+def test_token_env_is_reported_as_removed(quick_workspace, listener):
     archive = HOSTILE["bearer"] + '\ntoken_env = "AWS_SECRET_ACCESS_KEY"'
     ran = run(quick_workspace, listener, archive, "validate")
     assert ran.code == 2
@@ -461,7 +463,7 @@ def test_token_env_is_gone(quick_workspace, listener):
     assert "STAC_<NAME>_HOST" in ran.err
 
 
-def test_a_catalogue_of_ones_own_needs_a_login_of_its_own(quick_workspace, listener):
+def test_other_catalogue_needs_a_login_url(quick_workspace, listener):
     ran = run(quick_workspace, listener, f'[archive]\ntype = "cdse"\nurl = "https://{ELSEWHERE}/odata/"', "validate")
     assert ran.code == 2
     assert f"archive.login_url: missing; url is at {ELSEWHERE}" in ran.err

@@ -1,4 +1,4 @@
-"""The API session against servers on loopback: what is repeated, what is said, and what is never shown."""
+"""The API session against servers on loopback: retries, errors and redaction."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Reach
-from sedas_sync.net import policy, session
+from sedas_sync.net import certificates, policy, redact, retry, session
 
 
 class Server:
@@ -94,7 +94,7 @@ OK = (200, {}, b"{}")
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_passing_trouble_is_asked_again_with_growing_pauses(serve, make_api, status):
+def test_temporary_status_is_retried_with_growing_pauses(serve, make_api, status):
     server = serve((status, {}, b""), (status, {}, b""), (status, {}, b""), OK)
     api, waits = make_api()
     assert api.send("GET", server.url).ok
@@ -102,14 +102,14 @@ def test_passing_trouble_is_asked_again_with_growing_pauses(serve, make_api, sta
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 501])
-def test_answers_that_will_not_change_are_not_asked_for_again(serve, make_api, status):
+def test_permanent_status_is_not_retried(serve, make_api, status):
     server = serve((status, {}, b""))
     api, waits = make_api()
     assert api.send("GET", server.url).status == status
     assert waits == []
 
 
-def test_tries_are_counted(serve, make_api):
+def test_attempts_are_limited(serve, make_api):
     server = serve((503, {}, b""))
     api, waits = make_api(retries=2)
     assert api.send("GET", server.url).status == 503
@@ -122,7 +122,7 @@ def test_retry_after_in_seconds_and_as_a_date_is_obeyed(serve, make_api):
     later = format_datetime(now + timedelta(seconds=33), usegmt=True)
     server = serve((503, {"Retry-After": "7"}, b""), (429, {**dated, "Retry-After": later}, b""), OK)
     api, waits = make_api()
-    # http.server sends a Date of its own first; the two are joined, which is no date: the local clock counts.
+    # http.server sends its own Date first; the joined header is not a date, so the local clock counts.
     assert api.send("GET", server.url).ok
     assert waits[0] == 7.0
     assert len(waits) == 2
@@ -138,8 +138,8 @@ def test_date_of_the_server_is_what_retry_after_counts_from():
     assert reply.retry_after == 33.0
 
 
-def test_the_server_tells_the_time(serve, make_api):
-    """The clock goes on between answers, and an answer from a cache is as old as it says."""
+def test_server_time_follows_dates_of_answers(serve, make_api):
+    """The clock runs between answers, and `Age` is the age of a cached answer."""
     server, (api, _) = serve(OK, (200, {"Age": "7200"}, b"{}"), (200, {"Age": "9" * 30}, b"{}")), make_api()
     assert api.server_time is None
     api.send("GET", server.url)
@@ -149,7 +149,7 @@ def test_the_server_tells_the_time(serve, make_api):
     assert abs((api.server_time - datetime.now(UTC)).total_seconds() - 7200) < 60
 
 
-def test_more_patience_than_is_bearable_is_reported(serve, make_api):
+def test_too_long_retry_after_is_reported(serve, make_api):
     server = serve((503, {"Retry-After": "4000"}, b""))
     api, waits = make_api()
     reply = api.send("GET", server.url)
@@ -157,7 +157,7 @@ def test_more_patience_than_is_bearable_is_reported(serve, make_api):
     assert waits == []
 
 
-def test_broken_connections_are_asked_again_and_an_order_is_not(serve, make_api):
+def test_broken_connection_is_retried_except_for_an_order(serve, make_api):
     server = serve("drop", OK)
     api, _ = make_api()
     assert api.send("GET", server.url).ok
@@ -169,14 +169,14 @@ def test_broken_connections_are_asked_again_and_an_order_is_not(serve, make_api)
 
 
 @pytest.mark.parametrize(("status", "asked"), [(500, 1), (502, 1), (504, 1), (429, 1), (503, 2)])
-def test_order_is_repeated_only_where_it_was_surely_not_taken(serve, make_api, status, asked):
+def test_order_is_repeated_only_if_the_server_did_not_act(serve, make_api, status, asked):
     server = serve((status, {}, b""), OK)
     api, _ = make_api()
     api.send("POST", server.url, repeat=False)
     assert len(server.requests) == asked
 
 
-def test_order_is_repeated_where_no_connection_was_made(make_api):
+def test_order_is_repeated_if_no_connection_was_made(make_api):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     api, waits = make_api(retries=2)
@@ -186,7 +186,7 @@ def test_order_is_repeated_where_no_connection_was_made(make_api):
     assert "not known" not in str(raised.value)
 
 
-def test_stalled_answer_ends(make_api):
+def test_stalled_answer_fails(make_api):
     with socket.create_server(("127.0.0.1", 0)) as server:
         api, _ = make_api(retries=0, stall_timeout=0.1)
         with pytest.raises(ArchiveError, match="stopped answering") as raised:
@@ -194,7 +194,7 @@ def test_stalled_answer_ends(make_api):
     assert raised.value.retryable
 
 
-def test_answer_cut_in_its_body_is_asked_for_again(serve, make_api):
+def test_truncated_answer_is_retried(serve, make_api):
     server = serve((200, {"Content-Length": "50", "Connection": "close"}, b"half"), OK)
     api, waits = make_api()
     assert api.send("GET", server.url).body == b"{}"
@@ -202,14 +202,14 @@ def test_answer_cut_in_its_body_is_asked_for_again(serve, make_api):
 
 
 @pytest.mark.parametrize("body", [b"x" * 3000, gzip.compress(b"x" * 3000, mtime=0)])
-def test_endless_answer_is_given_up(serve, make_api, body):
+def test_endless_answer_fails(serve, make_api, body):
     headers = {"Content-Encoding": "gzip"} if body[:2] == b"\x1f\x8b" else {}
     api, _ = make_api(max_answer=2000)
     with pytest.raises(ArchiveError, match="longer than 2000 bytes"):
         api.send("GET", serve((200, headers, body)).url)
 
 
-def test_dripping_answer_is_given_up(serve, make_api):
+def test_slow_answer_fails(serve, make_api):
     ticks = iter(range(0, 10**6, 1000))
     api, _ = make_api(clock=lambda: next(ticks))
     with pytest.raises(ArchiveError, match="took more than"):
@@ -226,14 +226,14 @@ def test_redirect_is_not_followed(serve, make_api):
 
 
 @pytest.mark.parametrize("location", ["http://[::bad", "http://\xe9\xff/x", ""])
-def test_redirect_to_what_is_no_address_is_an_answer_like_others(serve, make_api, location):
+def test_redirect_to_an_invalid_url_is_an_ordinary_answer(serve, make_api, location):
     api, _ = make_api()
     reply = api.send("GET", serve((302, {"Location": location}, b"")).url)
     assert (reply.status, reply.ok) == (302, False)
     assert "not followed" in str(reply.error("a search"))
 
 
-def test_what_is_sent(serve, make_api):
+def test_request_headers(serve, make_api):
     server = serve(OK)
     api, _ = make_api()
     api.send("POST", server.url, json={"ä": 1}, headers={"Authorization": "Token abc"})
@@ -253,7 +253,7 @@ def test_netrc_does_not_replace_the_token(serve, make_api, tmp_path, monkeypatch
     assert server.requests[0][2]["Authorization"] == "Token abc"
 
 
-def test_stop_ends_the_waiting(serve):
+def test_stop_ends_a_wait(serve):
     server = serve((503, {}, b""))
     api = session.Api(environ={})
     threading.Timer(0.2, api.stop).start()
@@ -262,19 +262,19 @@ def test_stop_ends_the_waiting(serve):
     api.close()
 
 
-def test_final_answer_is_returned_though_its_status_is_a_passing_one(serve, make_api):
+def test_final_answer_is_returned_despite_its_status(serve, make_api):
     server = serve((500, {}, b"No enum constant x"), OK)
     api, _ = make_api()
     assert api.send("GET", server.url, final=lambda reply: reply.says("no ENUM")).status == 500
 
 
-def test_name_that_is_not_found(make_api):
+def test_unknown_host_name(make_api):
     api, _ = make_api(retries=0)
     with pytest.raises(ArchiveError, match=r"nowhere\.invalid is not found"):
         api.send("GET", "https://nowhere.invalid/")
 
 
-def test_tls_where_there_is_none(serve, make_api):
+def test_tls_with_a_plain_server_fails(serve, make_api):
     server = serve(OK)
     api, waits = make_api()
     with pytest.raises(ArchiveError, match="TLS connection"):
@@ -282,7 +282,7 @@ def test_tls_where_there_is_none(serve, make_api):
     assert waits == []
 
 
-def test_bundle_that_is_not_there_is_named(make_api):
+def test_missing_ca_bundle_is_reported(make_api):
     api, _ = make_api(environ={"REQUESTS_CA_BUNDLE": "/no/such/bundle.pem"})
     with pytest.raises(ArchiveError, match="REQUESTS_CA_BUNDLE"):
         api.send("GET", "https://127.0.0.1:1/")
@@ -299,8 +299,8 @@ def test_bundle_that_is_not_there_is_named(make_api):
         ({"SSL_CERT_DIR": "/d"}, "SSL_CERT_DIR"),
     ],
 )
-def test_the_first_variable_that_is_not_blank_names_the_authorities(environ, expected):
-    found = policy.ca_bundle(environ)
+def test_first_variable_that_is_not_blank_names_the_authorities(environ, expected):
+    found = certificates.ca_bundle(environ)
     assert (None if found is None else found[0]) == expected
 
 
@@ -353,7 +353,7 @@ def test_proxies(environ, url, expected):
         ("10.0.0.0/99", "https://10.1.2.3/", False),
     ],
 )
-def test_hosts_that_no_proxy_names_are_asked_directly(no_proxy, url, direct):
+def test_hosts_in_no_proxy_are_asked_directly(no_proxy, url, direct):
     assert (policy.proxy_for(url, {"HTTPS_PROXY": "p:1", "NO_PROXY": no_proxy}) is None) is direct
 
 
@@ -371,8 +371,8 @@ def test_hosts_that_no_proxy_names_are_asked_directly(no_proxy, url, direct):
         *((text, False, False) for text in ("::ffff:169.254.169.254", "::169.254.169.254", "100.100.100.200")),
     ],
 )
-def test_addresses_that_links_may_lead_to(address, local, never):
-    """For an archive on a private network, and for one that is on none."""
+def test_allowed_addresses_of_links(address, local, never):
+    """For an archive on a private network and for a public one."""
     for api, allowed in (("http://10.0.0.1/", local), ("https://198.41.0.4/", never)):
         try:
             policy.check_address("host.example.org", ip_address(address), Reach(api=api))
@@ -382,7 +382,7 @@ def test_addresses_that_links_may_lead_to(address, local, never):
             assert allowed
 
 
-def test_a_trusted_host_may_be_private_but_never_of_the_link():
+def test_trusted_host_may_be_private_but_not_link_local():
     reach = Reach(api="https://198.41.0.4/", trusted_hosts=("data.example.org", "*.inner.example.org", "10.0.0.9"))
     for host, address in (("data.example.org", "10.0.0.1"), ("a.inner.example.org", "fd00::1"), ("10.0.0.9",) * 2):
         policy.check_address(host, ip_address(address), reach)
@@ -403,7 +403,7 @@ def test_a_trusted_host_may_be_private_but_never_of_the_link():
         (b"", "status 400"),
     ],
 )
-def test_error_bodies_are_quoted_fit_to_be_shown(body, words):
+def test_error_bodies_are_quoted_safely(body, words):
     text = str(session.Reply(400, "u", body, {}).error("a search"))
     assert words in text
     assert text.isprintable()
@@ -415,7 +415,7 @@ def test_long_error_body_is_shortened():
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000, b"\xff\xfe", b""])
-def test_what_is_not_json_is_said(body):
+def test_answer_that_is_not_json_is_reported(body):
     with pytest.raises(ArchiveError, match="not JSON"):
         session.Reply(200, "u", body, {}).json("a search")
 
@@ -443,24 +443,24 @@ SECRET = "s3cr3t-Value/42"
         f"Bearer {SECRET}",
     ],
 )
-def test_secrets_are_masked_where_they_usually_stand(text):
-    assert SECRET not in session.redact(text)
+def test_secrets_are_masked_in_their_usual_places(text):
+    assert SECRET not in redact.redact(text)
 
 
 @pytest.mark.parametrize(
     "text", ["User token does not exist", "https://example.org/a?p=Default&sceneid=S2A.zip", "a@b.org"]
 )
 def test_ordinary_text_stays(text):
-    assert session.redact(text) == text
+    assert redact.redact(text) == text
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), min_size=8, max_size=40))
 def test_known_secret_is_masked_anywhere(secret):
-    session.remember_secret(secret)
+    redact.remember_secret(secret)
     try:
-        assert secret not in session.redact(f"before {secret} after").removeprefix("before ")
+        assert secret not in redact.redact(f"before {secret} after").removeprefix("before ")
     finally:
-        session._secrets.clear()
+        redact._secrets.clear()
 
 
 def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
@@ -471,8 +471,8 @@ def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
             lines.append(self.format(record))
 
     plain, own = Keep(), Keep()
-    plain.addFilter(session.RedactingFilter())
-    own.setFormatter(session.RedactingFormatter("%(name)s %(message)s"))
+    plain.addFilter(redact.RedactingFilter())
+    own.setFormatter(redact.RedactingFormatter("%(name)s %(message)s"))
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.DEBUG)
@@ -497,4 +497,4 @@ def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
 
 @given(st.integers(0, 200), st.floats(0, 1, exclude_max=True))
 def test_backoff_stays_within_its_bounds(attempt, chance):
-    assert 0.5 <= session.backoff(attempt, chance) <= 60.0
+    assert 0.5 <= retry.backoff(attempt, chance) <= 60.0

@@ -313,9 +313,9 @@ def test_files_taken_in_are_written_some_at_a_time_and_never_lost(tmp_path, monk
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     (tmp_path / ".sedas-sync").mkdir()
-    with module.Index(tmp_path, write=True) as written:
+    with module.WritableIndex(tmp_path) as written:
         seen = []
-        with module.Ledger(written, lambda: datetime.now(UTC)) as ledger:
+        with module.BatchWriter(written, lambda: datetime.now(UTC)) as ledger:
             for number in range(450):
                 now[0] += 2.0 if number == 5 else 0.0
                 ledger.add(held(number))

@@ -36,7 +36,7 @@ def whole(path):
         return file.testzip() is None
 
 
-def test_apply_makes_the_folder_what_the_manifest_says_and_again_does_nothing(workspace, sandbox):
+def test_apply_makes_the_folder_match_the_manifest_and_a_second_apply_does_nothing(workspace, sandbox):
     workspace.write()
     plan = workspace.run("plan", "--json").json
     todo = plan["summary"]
@@ -65,7 +65,7 @@ def test_apply_makes_the_folder_what_the_manifest_says_and_again_does_nothing(wo
     assert workspace.run("orders", "--json").json == []
 
 
-def test_what_was_deleted_or_damaged_is_fetched_again_and_nothing_else(workspace, sandbox):
+def test_only_deleted_and_damaged_files_are_downloaded_again(workspace, sandbox):
     """The directory is the truth, the index a memory of it: a file that is gone is fetched again."""
     sandbox_rows(sandbox, workspace, *"ABCD")
     workspace.run("apply")
@@ -104,7 +104,7 @@ ENDING = [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGUSR1, 138), (si
 
 
 @pytest.mark.parametrize(("number", "code"), ENDING)
-def test_an_interrupted_apply_stops_in_order_and_the_same_command_goes_on(workspace, sandbox, number, code):
+def test_an_interrupted_apply_stops_in_order_and_the_same_command_continues(workspace, sandbox, number, code):
     big = zip_of(workspace.path, 3_000_000)
     use(sandbox, RowCatalogue(rows(*"ABC"), files=dict.fromkeys("ABC", big)))
     workspace.write(NAMED, transfer="jobs = 2\nsegments = 1")
@@ -145,7 +145,7 @@ def slow_searches(sandbox):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
 @pytest.mark.parametrize("command", ["apply", "plan", "lock", "search"])
-def test_a_command_that_has_changed_nothing_ends_at_once(workspace, sandbox, command, number, code):
+def test_a_command_without_changes_ends_at_once_on_a_signal(workspace, sandbox, command, number, code):
     workspace.write(NAMED)
     begun = slow_searches(sandbox)
     process = workspace.start(command)
@@ -156,7 +156,7 @@ def test_a_command_that_has_changed_nothing_ends_at_once(workspace, sandbox, com
     assert "Traceback" not in err
 
 
-def test_a_run_under_nohup_outlives_its_terminal(workspace, sandbox):
+def test_a_run_under_nohup_survives_its_terminal(workspace, sandbox):
     big = zip_of(workspace.path, 1_000_000)
     use(sandbox, RowCatalogue(rows("A"), files={"A": big}))
     workspace.write(NAMED)
@@ -212,7 +212,7 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.02)
 
 
-def test_a_killed_apply_goes_on_and_never_orders_twice(workspace, sandbox):
+def test_a_killed_apply_continues_and_never_orders_twice(workspace, sandbox):
     """A later run takes an order up again, never orders twice what is pending."""
     big = zip_of(workspace.path, 2_000_000)
     offered = [*rows("A", "B"), *rows("L", "M", online=False)]
@@ -232,7 +232,7 @@ def test_a_killed_apply_goes_on_and_never_orders_twice(workspace, sandbox):
     assert workspace.files() == {f"{name}.zip": big.read_bytes() for name in "ABLM"}
 
 
-def test_without_waiting_orders_are_placed_once_and_the_exit_code_says_come_back(workspace, sandbox):
+def test_no_wait_places_orders_once_and_exits_with_3(workspace, sandbox):
     sandbox.order_delay = 3600
     sandbox_rows(sandbox, workspace, "L", "M", online=False)
     first = workspace.run("apply", "--no-wait", "--json")
@@ -275,7 +275,7 @@ def test_a_limit_of_orders_a_run(workspace, sandbox):
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "the order was refused: "), (502, "ordering it failed: ")])
-def test_an_order_that_brings_no_answer_is_not_called_refused(quick_workspace, sandbox, status, said):
+def test_only_an_answer_of_the_archive_is_a_refused_order(quick_workspace, sandbox, status, said):
     sandbox.faults = Faults(rules=(Rule("order", fail(status)),))
     sandbox_rows(sandbox, quick_workspace, "L", online=False)
     (failure,) = quick_workspace.run("apply", "--json").summary["failures"]
@@ -283,7 +283,7 @@ def test_an_order_that_brings_no_answer_is_not_called_refused(quick_workspace, s
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_orders_that_may_not_be_asked_for_are_not_waited_for(quick_workspace, sandbox, status):
+def test_orders_whose_polls_are_refused_are_not_waited_for(quick_workspace, sandbox, status):
     sandbox.faults = Faults(rules=(Rule("poll", fail(status)),))
     sandbox_rows(sandbox, quick_workspace, "L", "M", online=False, transfer='order_timeout = "40s"')
     begun = time.monotonic()
@@ -296,7 +296,7 @@ def test_orders_that_may_not_be_asked_for_are_not_waited_for(quick_workspace, sa
     assert sandbox.orders == 2, "both were kept"
 
 
-def test_a_failed_order_is_placed_again_three_times_and_then_named(workspace, sandbox):
+def test_a_failed_order_is_placed_again_three_times_and_then_fails(workspace, sandbox):
     sandbox.faults = Faults(failed_orders={"L"}, failed_state="Cancelled")
     sandbox_rows(sandbox, workspace, "L", online=False)
     workspace.write(NAMED, transfer='order_timeout = "60s"')
@@ -320,7 +320,7 @@ def test_an_order_the_archive_has_forgotten_is_placed_again(workspace, sandbox):
     assert sandbox.orders == 2
 
 
-def test_failures_are_named_and_everything_else_is_done(workspace, sandbox):
+def test_failures_are_reported_and_everything_else_is_done(workspace, sandbox):
     sandbox_rows(sandbox, workspace, *"ABC", transfer="retries = 1")
     sandbox.faults = Faults(rules=(Rule("download", fail(404), ids={"B"}),))
     ran = workspace.run("apply", "--json")
@@ -343,7 +343,7 @@ def test_a_named_product_the_archive_does_not_know_is_a_failure(workspace, sandb
     assert set(workspace.files()) == {"A.zip"}
 
 
-def test_a_dataset_whose_search_fails_does_not_hold_up_the_others(workspace, sandbox):
+def test_a_failed_search_does_not_delay_other_datasets(workspace, sandbox):
     use(sandbox, RowCatalogue(rows("A")))
     both = NAMED + '[dataset.broken]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nsatellite = "No such"\n'
     workspace.write(both, transfer="retries = 0")
@@ -366,7 +366,7 @@ BROKEN = '[dataset.broken]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-3
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_dataset_whose_search_is_refused_does_not_hold_up_the_others(quick_workspace, sandbox, status):
+def test_a_refused_search_does_not_delay_other_datasets(quick_workspace, sandbox, status):
     """A search that fails: the other datasets and all that was found are applied, nothing is pruned."""
     from sedas_sync.sandbox.faults import error
 
@@ -418,7 +418,7 @@ def test_planned_acquisitions_are_skipped_and_are_no_change(workspace, sandbox):
     assert (action["action"], action["id"]) == ("skip", "PLAN-7")
 
 
-def test_a_stranger_in_a_scenes_place_is_adopted_when_right_and_set_aside_when_wrong(workspace, sandbox):
+def test_an_untracked_file_is_adopted_if_it_is_the_scene_and_else_set_aside(workspace, sandbox):
     """An untracked file at a wanted scene's path is checked: right, it is adopted; wrong, it is moved."""
     sandbox_rows(sandbox, workspace, *"ABCD")
     workspace.run("apply")
@@ -445,7 +445,7 @@ def test_a_stranger_in_a_scenes_place_is_adopted_when_right_and_set_aside_when_w
     assert (replaced / "D.zip" / "notes.txt").read_text() == "mine too"
 
 
-def test_a_link_or_folder_that_took_the_place_of_a_held_file_is_moved_and_never_followed(workspace, sandbox):
+def test_a_link_or_folder_at_the_path_of_a_scene_is_set_aside_and_never_followed(workspace, sandbox):
     """A symbolic link there is moved the same way, never followed."""
     sandbox_rows(sandbox, workspace, *"AB")
     workspace.run("apply")
@@ -483,7 +483,7 @@ def test_a_lost_or_damaged_index_is_rebuilt_from_the_folder(workspace, sandbox):
     assert workspace.run("plan", "--exit-code").code == 0
 
 
-def test_an_index_that_is_rebuilt_in_a_run_knows_the_facts_of_what_was_kept(workspace, sandbox):
+def test_an_index_rebuilt_during_a_run_has_the_metadata_of_kept_scenes(workspace, sandbox):
     """Rules are judged by them when the catalogue does not list a scene any more."""
     sandbox_rows(sandbox, workspace, *"ABC")
     workspace.run("apply")
@@ -573,7 +573,7 @@ def test_a_plan_that_cannot_be_saved_is_refused_before_the_search(quick_workspac
     assert "there is no folder" in ran.err
 
 
-def test_a_note_whose_part_is_gone_is_taken_away(quick_workspace, sandbox):
+def test_a_note_without_a_partial_file_is_deleted(quick_workspace, sandbox):
     workspace = quick_workspace
     sandbox_rows(sandbox, workspace, *"AB")
     assert workspace.run("apply").code == 0
@@ -585,7 +585,7 @@ def test_a_note_whose_part_is_gone_is_taken_away(quick_workspace, sandbox):
     assert not list(partials.iterdir())
 
 
-def test_another_process_at_work_is_named(workspace, sandbox):
+def test_the_error_names_another_active_process(workspace, sandbox):
     """`apply.lock`: with who holds it."""
     big = zip_of(workspace.path, 2_000_000)
     use(sandbox, RowCatalogue(rows("A"), files={"A": big}))
@@ -622,7 +622,7 @@ def test_credentials_from_netrc(workspace):
     assert workspace.run("plan", SEDAS_USERNAME="", SEDAS_PASSWORD="").code == 0
 
 
-def test_a_token_that_is_revoked_in_the_middle_is_renewed_once(workspace, sandbox):
+def test_a_token_revoked_during_the_run_is_renewed_once(workspace, sandbox):
     sandbox_rows(sandbox, workspace, *"ABCDEFGH", transfer="jobs = 4")
     from sedas_sync.sandbox.faults import error
 
@@ -652,7 +652,7 @@ def test_no_secret_reaches_a_log(workspace, sandbox, where):
     assert '"sandbox"' not in text
 
 
-def test_an_answer_of_a_hostile_catalogue_harms_nothing(workspace, sandbox):
+def test_a_hostile_catalogue_harms_nothing(workspace, sandbox):
     """Names from the archive are made safe, and nothing is written outside the mirror."""
     hostile = [
         "../../../escape", "/etc/absolute", "a/b/c", "C:\\windows", "CON", "x" * 300, "line\nbreak\x1b[31m", "..",
@@ -691,7 +691,7 @@ def test_an_answer_of_a_hostile_catalogue_harms_nothing(workspace, sandbox):
 @pytest.mark.parametrize(
     "body", [b"not json", b"null", b"[]", b'{"products": {}}', b'{"products": [null, 3, "x"]}', b""]
 )
-def test_an_answer_that_is_not_what_a_search_gives(workspace, sandbox, body):
+def test_a_malformed_search_answer(workspace, sandbox, body):
     from sedas_sync.sandbox.faults import say
 
     sandbox_rows(sandbox, workspace, "A", transfer="retries = 0")
@@ -706,7 +706,7 @@ def test_an_answer_that_is_not_what_a_search_gives(workspace, sandbox, body):
     assert not workspace.files()
 
 
-def test_a_dataset_by_itself(workspace, sandbox):
+def test_apply_of_one_dataset(workspace, sandbox):
     use(sandbox, RowCatalogue([*rows("A"), *rows("B", satellite="Sentinel-1A")]))
     workspace.write(
         '[dataset.o]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nsensor = "optical"\n'

@@ -78,7 +78,7 @@ def test_a_file_that_the_index_vouches_for_and_the_lock_does_not_is_changed(lock
     ran = locked.run("verify", "--json")
     assert ran.code == 1
     assert findings(ran) == {"B": "changed"}
-    assert "the lock has" in ran.json["findings"][0]["detail"]
+    assert "the lock file has" in ran.json["findings"][0]["detail"]
 
     refused = locked.run("verify", "--repair", "--json")
     assert refused.code == 1, "the archive has other bytes than the lock, and those are not put in place"
@@ -97,7 +97,7 @@ def test_a_locked_scene_that_was_never_fetched_is_missing(locked, put, sandbox):
     assert findings(ran) == {"E": "missing"}
     (found,) = ran.json["findings"]
     assert (found["path"], found["size"], found["sha256"], found["level"]) == ("E.zip", 0, None, None)
-    assert "the lock names it" in found["detail"]
+    assert "it is in the lock file" in found["detail"]
     assert ran.json["summary"]["missing"] == 1
     searches = sandbox.searches
     assert locked.run("verify", "--repair").code == 0
@@ -113,7 +113,7 @@ def test_a_missing_scene_whose_place_the_lock_does_not_tell(locked, put):
     assert locked.run("lock").code == 0
     ran = locked.run("verify", "--json")
     assert [(item["id"], item["path"]) for item in ran.json["findings"]] == [("E", None)]
-    assert "missing  E  (the lock names it" in locked.run("verify").out
+    assert "missing  E  (it is in the lock file" in locked.run("verify").out
     assert locked.run("verify", "--repair").code == 0
     assert (locked.mirror / "Sentinel-2A" / "E.zip").read_bytes() == files["E"]
 

@@ -569,8 +569,13 @@ def test_a_plan_of_a_lock_demands_its_digests(workspace, offer):
 
 
 def test_a_file_that_is_no_plan(workspace, offer):
-    for text, said in (("", "not JSON"), ("{}", "no saved plan"), ('{"kind": "plan", "schema": 99}', "newer"),
-                       ('{"kind": "plan", "schema": 1}', "damaged")):  # fmt: skip
+    for text, said in (
+        ("", "not JSON"),
+        ("{}", "no saved plan"),
+        ('{"kind": "plan", "schema": 99}', "newer"),
+        ('{"kind": "plan", "schema": 1}', "older"),
+        ('{"kind": "plan", "schema": 2}', "damaged"),
+    ):
         (workspace.path / "p.json").write_text(text)
         ran = workspace.run("apply", "--plan", "p.json")
         assert ran.code == 2

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import sedas_sync as ss
-from sedas_sync.planning.prune import PruneLimit
+from sedas_sync.planning.limits import PruneLimit
 from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
 
 BOX = "bbox = [-1.4, 51.5, -1.2, 51.65]"

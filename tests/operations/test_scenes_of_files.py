@@ -269,13 +269,13 @@ def test_a_kill_while_a_folder_steps_aside_loses_nothing(place, stac):
     place.manifest()
     script = """
 import os, sys
-from sedas_sync import folder
-real = folder.move_folder
+from sedas_sync.files import safe_tree
+real = safe_tree.move_folder
 def move(root, old, new):
     if old.endswith(".moving"):
         os._exit(9)
     real(root, old, new)
-folder.move_folder = move
+safe_tree.move_folder = move
 sys.argv = ["sedas-sync", "apply"]
 from sedas_sync.__main__ import main
 main()
@@ -297,13 +297,13 @@ def test_a_kill_while_an_old_place_is_cleared_loses_nothing(place, stac):
     place.manifest(mirror='layout = "{id}-x"')
     script = """
 import os, sys
-from sedas_sync import folder
-real = folder.remove
+from sedas_sync.files import safe_tree
+real = safe_tree.remove
 def remove(root, path):
     real(root, path)
     if path.startswith("S1/"):
         os._exit(9)
-folder.remove = remove
+safe_tree.remove = remove
 sys.argv = ["sedas-sync", "apply"]
 from sedas_sync.__main__ import main
 main()
@@ -491,7 +491,7 @@ def test_the_lock_pins_every_file_and_reproduces_them(place, stac):
     place.manifest(mirror='path = "third"')
     ran = place.run("apply", "--locked", "--json")
     assert ran.code == 1
-    assert "the lock has" in ran.summary["failures"][0]["error"]
+    assert "the lock file has" in ran.summary["failures"][0]["error"]
     assert tree(place.path / "third") == offered(stac, "S1")
     place.manifest('assets = "B04"')
     assert "archive.assets" in place.run("apply", "--locked").err
@@ -524,8 +524,8 @@ def test_a_kill_at_any_moment_of_the_commit_loses_nothing(place, stac, moment):
     (place.mirror / "S1" / "B04.tif").write_bytes(b"damaged")
     script = f"""
 import os, sys
-from sedas_sync import folder
-real = folder.move_folder
+from sedas_sync.files import safe_tree
+real = safe_tree.move_folder
 count = 0
 def move(root, old, new):
     global count
@@ -535,7 +535,7 @@ def move(root, old, new):
     count += 1
     if {moment!r} == "placed" and count == 2:
         os._exit(9)
-folder.move_folder = move
+safe_tree.move_folder = move
 sys.argv = ["sedas-sync", "apply"]
 from sedas_sync.__main__ import main
 main()

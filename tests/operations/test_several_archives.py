@@ -111,8 +111,8 @@ def test_a_file_says_in_the_index_where_it_came_from(write, two):
     with ss.Mirror(write()) as mirror:
         events = list(mirror.run(mirror.plan()))
         assert {event.id: event.archive for event in events if isinstance(event, Fetched)}["C"] == "two"
-        with mirror._home.index(write=False) as (index, _):
-            assert index.holding("C").archive == f"sedas {two.server.url}"
+        with mirror._state.index(write=False) as (index, _):
+            assert index.local_scene("C").archive == f"sedas {two.server.url}"
 
 
 def test_the_first_archive_is_preferred_among_equals(write, two):
@@ -245,7 +245,7 @@ def test_a_saved_plan_keeps_all_places(write, one, two):
     two.offer("AC")
     with ss.Mirror(write()) as mirror:
         saved = loads(dumps(mirror.save(mirror.plan())), "p.json")
-    assert {place.archive for place in saved.wants["A"].places} == {"one", "two"}
+    assert {source.archive for source in saved.wants["A"].sources} == {"one", "two"}
     one.break_down("download")
     with ss.Mirror(write()) as mirror:
         plan = mirror.resume_plan(saved)
@@ -351,7 +351,7 @@ def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):
         data = found.to_json()
         assert data["archives"] == [{"archive": "two", "online": True}, {"archive": "one", "online": False}]
         assert data["file"]["archive"] == "two"
-        assert [place.archive for place in mirror.why("A").places] == ["one"]
+        assert [source.archive for source in mirror.why("A").sources] == ["one"]
 
 
 def test_links_are_of_the_archive_that_gave_the_file_and_else_of_one_that_has_it_online(write, one, two, tmp_path):

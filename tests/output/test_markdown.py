@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Action, ActionKind
+from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.output import markdown
-from sedas_sync.planning.compare import Plan
 
 COMMAND = "sedas-sync apply fields.toml"
 HOSTILE = [

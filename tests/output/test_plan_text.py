@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, Order, Scene
+from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.scene import DesiredScene, Order, Scene
 from sedas_sync.output.documents.catalogue import SourcesEntry
 from sedas_sync.output.plan_text import by_datasets, plan
 from sedas_sync.output.style import Look
 from sedas_sync.output.text import sources
-from sedas_sync.planning.compare import Plan
 
 TERMINAL = Look(width=60, fold=True)
 
 
 def action(kind, scene_id, reason="not in the mirror", *, size=None, day=None, datasets=("d",), archive="a"):
     start = None if day is None else datetime(2019, 5, day, tzinfo=UTC)
-    want = DesiredScene(scene=Scene(id=scene_id, start=start), datasets=datasets, archive=archive, path=scene_id)
+    want = DesiredScene.of(archive, Scene(id=scene_id, start=start), datasets=datasets, path=scene_id)
     return Action(kind=kind, id=scene_id, datasets=datasets, path=scene_id, size=size, reason=reason, want=want)
 
 

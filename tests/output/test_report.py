@@ -125,16 +125,6 @@ def test_refuses_the_mirror_of_another_manifest(applied):
     assert "belongs to another manifest" in ran.err
 
 
-def test_report_of_an_old_index(applied):
-    import sqlite3
-
-    with sqlite3.connect(applied.mirror / ".sedas-sync" / "index.db") as db:
-        db.execute("DROP TABLE awaited")
-    db.close()
-    ran = applied.run("report")
-    assert ran.code == 0, ran.err
-
-
 def test_the_wheel_contains_the_assets(tmp_path):
     from importlib.resources import files
 

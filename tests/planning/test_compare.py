@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import ActionKind, DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene
-from sedas_sync.planning.compare import CHANGES, DiskState, FileState, Plan, choose_actions, with_lost_as_failed
+from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.plan import CHANGES, ActionKind, Plan
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene
+from sedas_sync.planning.compare import Comparison, choose_actions, with_lost_as_failed
 
 NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)
 
@@ -24,7 +26,7 @@ def shelved():
 
 
 def want(of, path=None):
-    return DesiredScene(scene=of, datasets=("d",), archive="archive", path=path or f"{of.id}.zip")
+    return DesiredScene.of("archive", of, datasets=("d",), path=path or f"{of.id}.zip")
 
 
 def held(name="S", *, path=None, digest=None, size=10):
@@ -85,7 +87,7 @@ def test_a_digest_that_the_catalogue_changed_means_a_changed_scene():
     here = DiskState(held=held(digest="a" * 32), state=FileState.INTACT, tracked=True)
     wants = {"S": want(scene(digest="b" * 32))}
     assert choose_actions(wants, {"S": here}, {})[0].kind is ActionKind.REPLACE
-    assert choose_actions(wants, {"S": here}, {}, trust_digest=False)[0].kind is ActionKind.KEEP
+    assert choose_actions(wants, {"S": here}, {}, Comparison(trust_digest=False))[0].kind is ActionKind.KEEP
 
 
 def test_a_size_that_the_catalogue_changed_means_a_changed_scene():
@@ -151,7 +153,7 @@ def test_every_scene_has_exactly_one_action_and_bytes_move_only_where_they_must(
 def test_what_another_archive_says_is_no_measure_for_a_file_even_where_its_own_is_gone():
     of = scene(digest="f" * 32, size=11)
     here = DiskState(held=held(digest="0" * 64), state=FileState.INTACT, tracked=True)
-    (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, identities={"archive": "b"})
+    (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, Comparison(identities={"archive": "b"}))
     assert action.kind is ActionKind.KEEP
-    (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, identities={"archive": "a"})
+    (action,) = choose_actions({"S": want(of)}, {"S": here}, {}, Comparison(identities={"archive": "a"}))
     assert action.kind is ActionKind.REPLACE

@@ -8,28 +8,18 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.manifest import parse
-from sedas_sync.model.assets import listing_digest
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, ProofLevel, Scene
-from sedas_sync.planning.lock import (
-    Lock,
-    LockedFile,
-    LockedScene,
-    LockHead,
-    changes,
-    differences,
-    dumps,
-    head_from,
-    head_json,
-    head_of,
-    loads,
-    lock_scenes,
-    mismatches,
-)
+from sedas_sync.model.files import listing_digest
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene
+from sedas_sync.planning.lock import Lock, LockedFile, LockedScene, LockHead, head_of, lock_scenes
+from sedas_sync.planning.lock_changes import changes, differences, mismatches
+from sedas_sync.planning.lock_text import dumps, head_from, head_json, loads
 
 NOW = datetime(2019, 6, 15, 13, 30, 45, tzinfo=UTC)
 SQUARE = 'wkt = "POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"'
@@ -220,7 +210,7 @@ PINS = st.builds(
     sha256=SHA256,
     footprint=st.none() | TEXTS,
     files=FILES,
-).map(lambda pin: pin._replace(sha256=whole(pin)))
+).map(lambda pin: replace(pin, sha256=whole(pin)))
 LOCKS = st.lists(PINS, unique_by=lambda pin: pin.id, max_size=8).map(
     lambda pins: Lock(head=lock_of(BASE + 'filters = { z = 1, a = [1, "x"] }\n').head, scenes={pin.id: pin for pin in pins})
 )  # fmt: skip
@@ -276,7 +266,7 @@ def action(name, kind=ActionKind.FETCH, *, size=None):
     scene = Scene(id=name, start=NOW, size=size, footprint="POINT (0 0)")
     return Action(
         kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason="",
-        want=None if kind is ActionKind.PRUNE else DesiredScene(scene=scene, datasets=("z", "a"), archive="archive", path=f"{name}.zip"),
+        want=None if kind is ActionKind.PRUNE else DesiredScene.of("archive", scene, datasets=("z", "a"), path=f"{name}.zip"),
     )  # fmt: skip
 
 

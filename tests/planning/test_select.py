@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
 from sedas_sync.model.scene import Scene
-from sedas_sync.planning.select import polarisations, queries, refusal, select
+from sedas_sync.planning.match import polarisations, refusal
+from sedas_sync.planning.select import queries, select
 
 NOW = datetime(2019, 6, 1, 12, 30, tzinfo=UTC)
 SQUARE = "POLYGON((-2 51,-1 51,-1 52,-2 52,-2 51))"

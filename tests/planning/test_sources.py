@@ -7,11 +7,15 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
-from sedas_sync.model.scene import Action, ActionKind, DesiredScene, LocalScene, ProofLevel, Scene, Source
-from sedas_sync.planning.compare import DiskState, FileState, choose_actions
-from sedas_sync.planning.lock import dumps, head_of, loads, lock_scenes
+from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene, Source
+from sedas_sync.model.text import product_id
+from sedas_sync.planning.compare import Comparison, choose_actions
+from sedas_sync.planning.lock import head_of, lock_scenes
+from sedas_sync.planning.lock_text import dumps, loads
 from sedas_sync.planning.select import select
-from sedas_sync.planning.sources import described, merge_sources, product_id, rank_sources, unique_sources, with_sources
+from sedas_sync.planning.sources import describe, merge_sources, rank_sources, unique_sources, with_sources
 
 START = datetime(2019, 5, 1, tzinfo=UTC)
 ONLINE = Scene(id="X", start=START, download_url="https://a/X", size=10, cloud_cover=5.0)
@@ -38,7 +42,7 @@ def test_descriptions_of_one_product_are_put_together_in_the_order_of_the_archiv
 def test_what_the_first_archive_does_not_say_is_taken_from_the_next():
     one = Scene(id="X", start=START, cloud_cover=80.0, size=1)
     two = Scene(id="X", footprint="POLYGON((0 0,1 0,1 1,0 0))", cloud_cover=5.0, digest="aa", offline="not now")
-    whole = described([Source(archive="one", scene=one), Source(archive="two", scene=two)])
+    whole = describe([Source(archive="one", scene=one), Source(archive="two", scene=two)])
     assert (whole.footprint, whole.cloud_cover, whole.start) == (two.footprint, 80.0, START)
     assert (whole.size, whole.digest, whole.offline) == (1, None, None)
 
@@ -73,12 +77,12 @@ def test_where_a_scene_is_taken_from(scenes, ordered_at, first):
 
 
 def test_the_first_archive_describes_and_the_best_one_gives():
-    want = DesiredScene(scene=OFFLINE, datasets=("d",), archive="one", path="X.zip")
+    want = DesiredScene.of("one", OFFLINE, datasets=("d",), path="X.zip")
     placed = with_sources(want, [Source(archive="one", scene=OFFLINE), Source(archive="two", scene=ONLINE)])
     assert placed.archive == "two"
     assert (placed.scene.download_url, placed.scene.size) == ("https://a/X", 10)
     assert placed.scene.cloud_cover is None, "what is not of the bytes stays"
-    assert [place.archive for place in placed.places] == ["two", "one"]
+    assert [source.archive for source in placed.sources] == ["two", "one"]
 
 
 # -- datasets --------------------------------------------------------------------------------------------------------
@@ -109,7 +113,7 @@ def test_a_dataset_of_two_archives_judges_by_the_first():
     cloudy = replace(OFFLINE, cloud_cover=80.0)
     places = merge_sources({"one": [cloudy], "two": [ONLINE]})
     found = {"a": [here[0].scene for here in places.values()]}
-    assert not select(manifest, found, START, places={"a": places}).wants
+    assert not select(manifest, found, START, sources={"a": places}).wants
 
 
 # -- plans -----------------------------------------------------------------------------------------------------------
@@ -134,20 +138,20 @@ def held(archive, size):
 )
 def test_a_file_is_measured_by_the_archive_that_gave_it(archive, size, kind):
     places = (Source(archive="one", scene=ONLINE), Source(archive="two", scene=OFFLINE))
-    want = DesiredScene(scene=ONLINE, datasets=("d",), archive="one", path="X.zip", places=places)
+    want = DesiredScene(scene=ONLINE, datasets=("d",), path="X.zip", sources=places)
     here = DiskState(held=held(archive, size), state=FileState.INTACT, tracked=True)
-    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={"one": "first", "two": "second"})
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, Comparison(identities={"one": "first", "two": "second"}))
     assert action.kind is kind
 
 
 def test_a_file_of_another_archive_is_not_measured_by_this_one():
-    want = DesiredScene(scene=ONLINE, datasets=("d",), archive="one", path="X.zip")
+    want = DesiredScene.of("one", ONLINE, datasets=("d",), path="X.zip")
     here = DiskState(held=held("second", 99), state=FileState.INTACT, tracked=True)
-    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={"one": "first", "two": "second"})
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, Comparison(identities={"one": "first", "two": "second"}))
     assert action.kind is ActionKind.KEEP
-    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={"one": "first"})
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, Comparison(identities={"one": "first"}))
     assert action.kind is ActionKind.KEEP, "the other has left the manifest"
-    (action,) = choose_actions({"X": want}, {"X": here}, {}, identities={})
+    (action,) = choose_actions({"X": want}, {"X": here}, {}, Comparison(identities={}))
     assert action.kind is ActionKind.REPLACE, "nobody knows who it is that says so"
 
 
@@ -158,7 +162,7 @@ def test_a_lock_keeps_all_places_and_does_not_change_with_who_is_online():
     manifest = read(f'{HEAD}[dataset.a]\narchive = ["one", "two"]\n{RULES}')
     locks = []
     for online, offline in (("one", "two"), ("two", "one")):
-        want = DesiredScene(scene=OFFLINE, datasets=("a",), archive="one", path="X.zip")
+        want = DesiredScene.of("one", OFFLINE, datasets=("a",), path="X.zip")
         want = with_sources(want, [Source(archive=offline, scene=OFFLINE), Source(archive=online, scene=ONLINE)])
         fetch = Action(kind=ActionKind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
         locks.append(dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)))
@@ -168,6 +172,6 @@ def test_a_lock_keeps_all_places_and_does_not_change_with_who_is_online():
 
 def test_a_lock_of_one_archive_says_nothing_of_places():
     manifest = read("version = 1\n[aoi.here]\nbbox = [0, 0, 1, 1]\n[dataset.a]\n" + RULES)
-    want = DesiredScene(scene=ONLINE, datasets=("a",), archive="archive", path="X.zip")
+    want = DesiredScene.of("archive", ONLINE, datasets=("a",), path="X.zip")
     fetch = Action(kind=ActionKind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
     assert '"archives"' not in dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)).splitlines()[1]

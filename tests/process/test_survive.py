@@ -91,7 +91,7 @@ def long_to_check(target):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time is looked up in /proc")
 @pytest.mark.parametrize("command", ["apply", "adopt"])
-def test_a_long_check_ends_when_it_is_told_to(workspace, sandbox, command):
+def test_a_long_check_stops_on_a_signal(workspace, sandbox, command):
     slow_one = long_to_check(workspace.path / "slow")
     sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-02T11:00:00Z")], files={"A": slow_one})
     workspace.write(MAY)
@@ -157,7 +157,7 @@ class Clock:
         return self.instant
 
 
-def test_a_quota_of_twenty_orders_in_twelve_hours_is_lived_with_over_days(workspace, monkeypatch):
+def test_a_quota_of_twenty_orders_in_twelve_hours_over_days(workspace, monkeypatch):
     monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
     monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
     clock = Clock()
@@ -192,7 +192,7 @@ def test_orders_and_downloads_overlap(workspace, sandbox):
     assert order.index("fetched") < order.index("order_ready"), "and wait while downloads run"
 
 
-def test_a_link_that_has_expired_is_asked_for_again(workspace, sandbox):
+def test_an_expired_link_is_renewed(workspace, sandbox):
     offer(sandbox, workspace.path, online=0, archived=2, size=1000)
     workspace.write(MAY)
     assert workspace.run("apply", "--no-wait").code == 3
@@ -204,7 +204,7 @@ def test_a_link_that_has_expired_is_asked_for_again(workspace, sandbox):
     assert sandbox.orders == 2
 
 
-def test_a_scene_that_leaves_the_rolling_archive_under_way_is_ordered(workspace, sandbox):
+def test_a_scene_that_goes_offline_during_the_run_is_ordered(workspace, sandbox):
     right = offer(sandbox, workspace.path, online=2, archived=0, size=1000)
     workspace.write(MAY)
     online = sandbox.catalogue
@@ -224,7 +224,7 @@ def test_a_scene_that_leaves_the_rolling_archive_under_way_is_ordered(workspace,
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_link_that_fails_in_passing_costs_no_new_order(workspace, sandbox, status):
+def test_a_link_that_fails_once_costs_no_new_order(workspace, sandbox, status):
     offer(sandbox, workspace.path, online=0, archived=1, size=1000)
     sandbox.faults = Faults(rules=(Rule("download", fail(status), times=1),))
     workspace.write(MAY)
@@ -234,7 +234,7 @@ def test_a_link_that_fails_in_passing_costs_no_new_order(workspace, sandbox, sta
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_link_that_never_works_is_ordered_anew_once_and_then_named_with_its_reason(workspace, sandbox, status):
+def test_a_link_that_never_works_is_ordered_again_once_and_then_fails(workspace, sandbox, status):
     offer(sandbox, workspace.path, online=0, archived=1, size=1000)
     body = "User token does not exist" if status == 400 else "no"
     refuse = Rule("download", lambda _request, _answer: error(status, body))
@@ -247,7 +247,7 @@ def test_a_link_that_never_works_is_ordered_anew_once_and_then_named_with_its_re
     assert sandbox.logins <= 4, "a token is not renewed in a loop"
 
 
-def test_orders_that_the_account_may_not_place_hold_up_nothing_else(workspace, sandbox):
+def test_refused_orders_delay_nothing_else(workspace, sandbox):
     right = offer(sandbox, workspace.path, online=3, archived=2, size=1000)
     sandbox.faults = Faults(rules=(Rule("order", lambda _request, _answer: error(401, "no")),))
     workspace.write(MAY, transfer="retries = 0")
@@ -258,7 +258,7 @@ def test_orders_that_the_account_may_not_place_hold_up_nothing_else(workspace, s
     assert set(workspace.files()) < set(right)
 
 
-def test_a_download_host_that_is_not_trusted_is_named(workspace, sandbox):
+def test_the_error_names_an_untrusted_download_host(workspace, sandbox):
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
     with Sandbox(catalogue=sandbox.catalogue) as other:
         sandbox.bytes_url = f"{other.origin}/datamgr/datamgr.php?p=Default&sceneid={{id}}.zip"
@@ -271,7 +271,7 @@ def test_a_download_host_that_is_not_trusted_is_named(workspace, sandbox):
         assert not any(entry.authorised for entry in other.log)
 
 
-def test_text_that_no_utf8_can_be_made_of_poisons_nothing(workspace, sandbox):
+def test_text_that_is_not_valid_utf8_breaks_nothing(workspace, sandbox):
     names = ("GOOD", "ODD")
     content = noise(workspace.path, "x", 1000)
     rows = [make_row(name, "2019-05-02T11:00:00Z") for name in names]

@@ -47,7 +47,7 @@ def bars(lines):
     return [line for line in lines if CURSOR & set(line)]
 
 
-def test_a_plan_is_folded_and_coloured_on_a_terminal_only(terminal, workspace, sandbox):
+def test_only_a_terminal_gets_folded_and_coloured_plans(terminal, workspace, sandbox):
     sandbox._catalogue = RowCatalogue([*rows(25), make_row("L", "2019-05-27T11:00:00Z", online=False)])
     workspace.write(ONE)
     shown = terminal("plan", columns=60, rows=60)
@@ -85,7 +85,7 @@ def test_a_run_shows_each_download_and_its_orders_and_leaves_only_the_summary(te
     assert "Applied: 6 fetched, 1 ordered, 1 failed" in run.lines[-2]
 
 
-def test_no_two_scenes_look_alike_and_the_height_is_kept(terminal, workspace, sandbox):
+def test_scenes_have_distinct_lines_and_the_height_is_constant(terminal, workspace, sandbox):
     alike = [scene(3, tile=f"T30U{letter}C") for letter in "VWXYZ"]
     sandbox._catalogue = RowCatalogue([make_row(name, "2019-05-03T11:16:33Z") for name in alike])
     sandbox.faults = Faults(rules=(Rule("download", slow(12_000)),))
@@ -105,7 +105,7 @@ def test_no_two_scenes_look_alike_and_the_height_is_kept(terminal, workspace, sa
     assert "Applied: 5 fetched" in run.lines[-1]
 
 
-def test_ctrl_c_leaves_clean_lines_and_says_how_to_go_on(terminal, workspace, sandbox):
+def test_ctrl_c_leaves_clean_lines_and_says_how_to_continue(terminal, workspace, sandbox):
     sandbox._catalogue = RowCatalogue(rows(3))
     sandbox.faults = Faults(rules=(Rule("download", slow(4_000)),))
     workspace.write(ONE, name="my fields.toml")
@@ -141,7 +141,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, workspace, sandbox):
 
 
 @pytest.mark.parametrize("columns", [30, 60])
-def test_narrow_terminals_and_settings_of_other_programs_break_no_line(terminal, workspace, sandbox, columns):
+def test_narrow_terminals_and_foreign_settings_break_no_line(terminal, workspace, sandbox, columns):
     wide = "場面場面e\u0301\u0301_" + "場" * 30
     sandbox._catalogue = RowCatalogue([*rows(2), make_row(wide, "2019-05-28T11:00:00Z")])
     sandbox.faults = Faults(rules=(Rule("download", slow(12_000)),))

@@ -55,7 +55,7 @@ def disk(tmp_path):
 
 
 @pytest.mark.parametrize("kilobytes", [1500, 2500])
-def test_a_disk_that_fills_up_ends_in_a_summary_that_names_every_scene(workspace, sandbox, disk, kilobytes):
+def test_a_disk_that_fills_up_ends_the_run_and_names_every_scene(workspace, sandbox, disk, kilobytes):
     right = offer(sandbox, workspace.path, online=12, archived=0, size=300_000)
     workspace.write(MAY, transfer="jobs = 1\nretries = 1")
     disk(workspace.mirror, kilobytes)
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_ends_in_a_summary_that_names_every_scene(workspace
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
-def test_a_full_disk_is_said_once_and_no_scene_is_blamed_for_another(workspace, sandbox, disk, jobs):
+def test_a_full_disk_is_reported_once_and_with_the_right_scenes(workspace, sandbox, disk, jobs):
     right = offer(sandbox, workspace.path, online=8, archived=0, size=300_000)
     workspace.write(MAY, transfer=f"jobs = {jobs}")
     disk(workspace.mirror, 1500)
@@ -94,7 +94,7 @@ def test_a_full_disk_is_said_once_and_no_scene_is_blamed_for_another(workspace, 
 
 @pytest.mark.parametrize("megabytes", [60, 100, 130, 150, 165, 180, 190, 200, 220, 260, 400])
 @pytest.mark.parametrize("transfer", ["jobs = 4", "jobs = 4\nsegments = 4"])
-def test_too_little_memory_is_told_and_nothing_hangs(workspace, sandbox, megabytes, transfer):
+def test_too_little_memory_is_an_error_and_nothing_hangs(workspace, sandbox, megabytes, transfer):
     right = offer(sandbox, workspace.path, online=6, archived=2, size=9_000_000)
     workspace.write(MAY, transfer=transfer)
     limit = megabytes * 1024 * 1024
@@ -130,7 +130,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("manifest", ["manifest.toml", os.fsdecode(b"g\xff.toml")])
-def test_names_that_are_no_utf8_are_lived_with(odd, sandbox, manifest):
+def test_file_names_that_are_not_utf8(odd, sandbox, manifest):
     right = offer(sandbox, odd.path, online=1, archived=0)
     odd.write(MAY, name=manifest)
     for command in COMMANDS:
@@ -148,7 +148,7 @@ def test_names_that_are_no_utf8_are_lived_with(odd, sandbox, manifest):
     assert odd.files() == right
 
 
-def test_no_order_is_placed_that_could_not_be_remembered(workspace, sandbox, disk):
+def test_no_order_is_placed_that_cannot_be_saved(workspace, sandbox, disk):
     offer(sandbox, workspace.path, online=0, archived=4)
     workspace.write(MAY, transfer="retries = 1")
     disk(workspace.mirror, 400)
@@ -191,11 +191,11 @@ def zero(workspace, what):
         opened.write(bytes(PAGE))
 
 
-PARTS = ["meta", "files", "sqlite_autoindex_files_2", "orders", "runs", "wanted", "awaited"]
+PARTS = ["meta", "files", "sqlite_autoindex_files_2", "errors", "runs", "wanted", "absent"]
 
 
 @pytest.mark.parametrize("page", PARTS)
-def test_any_damaged_page_is_survived_and_no_order_is_lost(workspace, sandbox, page):
+def test_no_damaged_page_of_the_index_loses_an_order(workspace, sandbox, page):
     right = offer(sandbox, workspace.path, online=3, archived=1, ready_after=3600)
     workspace.write(MAY)
     assert workspace.run("apply", "--no-wait").code == 3
@@ -207,16 +207,56 @@ def test_any_damaged_page_is_survived_and_no_order_is_lost(workspace, sandbox, p
     assert summary["fetched"] == 0
     assert summary["kept"] + summary["adopted"] == len(right) - 1
     assert summary["warnings"] >= 1
-    if page == "orders":
-        assert "orders cannot all be read" in ran.out + ran.err
-    else:
-        assert summary["ordered"] == 0
-        assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
+    assert summary["ordered"] == 0
+    assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
     after = workspace.run("apply", "--no-wait", "--json")
     assert json.loads(after.out.splitlines()[-1])["kept"] == len(right) - 1
 
 
-def test_whoever_only_looks_at_a_damaged_index_says_so_and_keeps_it(workspace, sandbox):
+def test_a_damaged_order_journal_is_reported_and_its_other_orders_are_kept(workspace, sandbox):
+    offer(sandbox, workspace.path, online=0, archived=2, ready_after=3600)
+    workspace.write(MAY)
+    assert workspace.run("apply", "--no-wait").code == 3
+    journal = workspace.mirror / ".sedas-sync" / "orders.jsonl"
+    first, second = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"\xff" * 20 + first[20:] + second)
+    known = workspace.run("orders", "--json")
+    assert "1 lines cannot be read" in known.err
+    assert [item["id"] for item in known.json] == [json.loads(second)["id"]]
+    ran = workspace.run("apply", "--no-wait", "--json")
+    assert (ran.code, ran.summary["ordered"], ran.summary["warnings"]) == (3, 1, 1)
+    assert len(workspace.run("orders", "--json").json) == 2
+    assert workspace.run("orders").err == ""
+
+
+def test_an_index_of_an_older_version_is_rebuilt_and_its_orders_are_kept(workspace, sandbox):
+    """Up to format 2 orders were rows of the index."""
+    right = offer(sandbox, workspace.path, online=2, archived=1, ready_after=3600)
+    workspace.write(MAY)
+    assert workspace.run("apply", "--no-wait").code == 3
+    (order,) = workspace.run("orders", "--json").json
+    state = workspace.mirror / ".sedas-sync"
+    values = json.loads((state / "orders.jsonl").read_bytes())
+    (state / "orders.jsonl").unlink()
+    with sqlite3.connect(state / "index.db") as db:
+        columns = ", ".join(f'"{name}"' for name in values)
+        db.execute("DROP TABLE absent")
+        db.execute(f"CREATE TABLE orders ({columns})")
+        db.execute(f"INSERT INTO orders ({columns}) VALUES ({', '.join('?' * len(values))})", list(values.values()))
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    looked = workspace.run("status")
+    assert "older sedas-sync (index format 2); apply rebuilds it" in looked.err
+    downloads, placed = sandbox.downloads, sandbox.orders
+    ran = workspace.run("apply", "--no-wait", "--json")
+    assert (ran.code, ran.summary["adopted"], ran.summary["ordered"], ran.summary["warnings"]) == (3, 2, 0, 1), ran.err
+    assert (sandbox.downloads, sandbox.orders) == (downloads, placed)
+    assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
+    assert len(workspace.files()) == len(right) - 1
+    assert workspace.run("status").err == ""
+
+
+def test_commands_that_only_read_report_a_damaged_index_and_keep_it(workspace, sandbox):
     offer(sandbox, workspace.path, online=1, archived=1, ready_after=3600)
     workspace.write(MAY)
     assert workspace.run("apply", "--no-wait").code == 3
@@ -254,7 +294,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(workspace, sandbox):
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
-def test_streams_that_the_caller_has_closed_stop_nothing(workspace, sandbox, closed):
+def test_closed_standard_streams_stop_nothing(workspace, sandbox, closed):
     right = offer(sandbox, workspace.path, online=1, archived=0)
     workspace.write(MAY)
     done = subprocess.run(
@@ -267,7 +307,7 @@ def test_streams_that_the_caller_has_closed_stop_nothing(workspace, sandbox, clo
     assert workspace.run("verify").code == 0
 
 
-def test_what_is_no_number_of_seconds_is_a_mistake(workspace):
+def test_a_malformed_number_of_seconds_is_a_usage_error(workspace):
     for value in (math.nan, -1):
         ran = workspace.run("apply", "--lock-timeout", str(value))
         assert ran.code == 2

@@ -24,7 +24,7 @@ from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import slow
 from sedas_sync.state import soft_lock
 from sedas_sync.state.process_lock import lock
-from sedas_sync.state.soft_lock import Files, HeldError, kept, take, this_process
+from sedas_sync.state.soft_lock import HolderFiles, LockHeldError, acquire, heartbeat, this_process
 
 MAY = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -166,7 +166,7 @@ def test_a_killed_run_holds_nothing(slowly, sandbox, lacking, flock, reaped):
     began = time.monotonic()
     ran = slowly.run("apply", **lacking(flock=flock))
     assert ran.code == 0, ran.err
-    assert time.monotonic() - began < soft_lock.STILL / 2
+    assert time.monotonic() - began < soft_lock.DEAD_AFTER / 2
     assert not holders(slowly)
     first.communicate()
 
@@ -221,7 +221,7 @@ def test_of_many_that_find_a_dead_holder_at_once_one_goes_on(tmp_path, without_f
     dead = soft_lock.Holder(gone.pid, holder.host, holder.since, soft_lock._began(gone.pid), holder.kernel)
     gone.communicate(b"\n")
     with folder_of(state) as folder:
-        Files(folder, "apply.lock", kernel=False).write("apply.lock.alone-0", dead)
+        HolderFiles(folder, "apply.lock", kernel=False).write("apply.lock.alone-0", dead)
     several = [
         subprocess.Popen([sys.executable, "-c", COUNT, tmp_path], env={**os.environ, **without_flock}) for _ in range(6)
     ]
@@ -245,7 +245,7 @@ def folder_of(place):
 def files(tmp_path):
     """The files of one lock, in this process."""
     with folder_of(tmp_path) as folder:
-        yield Files(folder, "x.lock", kernel=False)
+        yield HolderFiles(folder, "x.lock", kernel=False)
 
 
 def other(**changed):
@@ -258,15 +258,15 @@ def test_a_process_that_only_has_the_number_of_the_holder_holds_nothing(files):
     files.write("x.lock.alone-0", other(began=1))
     assert files.others("") == []
     files.write("x.lock.alone-1", other())
-    with pytest.raises(HeldError) as caught:
-        take(files, this_process(NOW), until=0)
+    with pytest.raises(LockHeldError) as caught:
+        acquire(files, this_process(NOW), until=0)
     assert caught.value.holder.pid == os.getpid()
 
 
 @pytest.mark.parametrize("said", [{"host": "elsewhere"}, {"kernel": "another boot"}, {"kernel": None}, None])
 def test_a_holder_of_another_machine_is_dead_when_its_file_has_stood_still(files, tmp_path, monkeypatch, said):
     """Its process is not asked for, though its number may be somebody's here; nor is any clock."""
-    monkeypatch.setattr(soft_lock, "STILL", 0.6)
+    monkeypatch.setattr(soft_lock, "DEAD_AFTER", 0.6)
     place = tmp_path / "x.lock.alone-0"
     if said is None:
         place.touch()
@@ -274,13 +274,13 @@ def test_a_holder_of_another_machine_is_dead_when_its_file_has_stood_still(files
         files.write(place.name, other(**said, pid=1))
     os.utime(place, (2**33, 2**33))
     began = time.monotonic()
-    mine = take(files, this_process(NOW), until=0)
+    mine = acquire(files, this_process(NOW), until=0)
     assert 0.6 <= time.monotonic() - began < 5
     assert [path.name for path in tmp_path.iterdir()] == [mine]
 
 
 def test_a_holder_of_another_machine_is_alive_while_it_touches_its_file(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(soft_lock, "STILL", 1.0)
+    monkeypatch.setattr(soft_lock, "DEAD_AFTER", 1.0)
     place, ended = tmp_path / "x.lock.alone-0", Event()
     files.write(place.name, other(host="elsewhere"))
 
@@ -293,8 +293,8 @@ def test_a_holder_of_another_machine_is_alive_while_it_touches_its_file(files, t
     Thread(target=beat).start()
     try:
         for until in (0, time.monotonic() + 3):
-            with pytest.raises(HeldError) as caught:
-                take(files, this_process(NOW), until=until)
+            with pytest.raises(LockHeldError) as caught:
+                acquire(files, this_process(NOW), until=until)
             assert caught.value.holder.host == "elsewhere"
         assert time.monotonic() > until
     finally:
@@ -313,10 +313,10 @@ def test_nonsense_in_a_holders_file_is_watched_like_a_stranger(files, tmp_path, 
 
 
 def test_who_was_taken_for_dead_is_told(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(soft_lock, "BEAT", 0.05)
-    mine, told = take(files, this_process(NOW), until=0), Event()
+    monkeypatch.setattr(soft_lock, "TOUCH_EVERY", 0.05)
+    mine, told = acquire(files, this_process(NOW), until=0), Event()
     before = (tmp_path / mine).stat().st_mtime_ns
-    with kept(files, mine, told.set):
+    with heartbeat(files, mine, told.set):
         time.sleep(0.3)
         assert (tmp_path / mine).stat().st_mtime_ns > before
         assert not told.is_set()
@@ -326,8 +326,8 @@ def test_who_was_taken_for_dead_is_told(files, tmp_path, monkeypatch):
 
 ELSEWHERE = """
 import socket, sys
-from sedas_sync import softlock
-softlock.BEAT, softlock.STILL = 0.2, 2.0
+from sedas_sync.state import soft_lock
+soft_lock.TOUCH_EVERY, soft_lock.DEAD_AFTER = 0.2, 2.0
 from sedas_sync.__main__ import main
 sys.argv[0] = "sedas-sync"
 main()
@@ -406,16 +406,16 @@ CLAIM = """
 import sys, threading
 from pathlib import Path
 from sedas_sync.model.scene import Download
-from sedas_sync.workers.claim import PATIENCE, Lost, claimed
-from sedas_sync.transfer import claim
-from sedas_sync.transfer.job import Job
+from sedas_sync.transfer.job import FetchJob
+from sedas_sync.workers import claim
+from sedas_sync.workers.claim import WorkerLost, claimed
 claim.PATIENCE = 0.5
-job = Job(id="A", download=Download(url="http://127.0.0.1/"), root=sys.argv[1], path="A.zip", partial="p")
+job = FetchJob(id="A", download=Download(url="http://127.0.0.1/"), root=sys.argv[1], path="A.zip", partial="p")
 try:
     with claimed(job, "workers", who="me", stop=threading.Event()):
         print("held", flush=True)
         input()
-except Lost as lost:
+except WorkerLost as lost:
     print(lost, flush=True)
 """
 
@@ -523,7 +523,7 @@ def test_who_holds_a_mirror_may_take_a_moment_to_say_so(tmp_path):
 
     (tmp_path / ".sedas-sync").mkdir()
     with folder_of(tmp_path / ".sedas-sync") as folder:
-        files, waited = Files(folder, "apply.lock", kernel=True), []
+        files, waited = HolderFiles(folder, "apply.lock", kernel=True), []
 
         def sleep(seconds):
             waited.append(seconds)

@@ -7,7 +7,7 @@ import pytest
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.scene import LocalScene, ProofLevel
-from sedas_sync.state.index import Index
+from sedas_sync.state.index import Index, WritableIndex
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,11 +21,11 @@ def held(number):
 
 def test_a_full_disk(tmp_path):
     (tmp_path / STATE).mkdir()
-    with Index(tmp_path, write=True) as index:
+    with WritableIndex(tmp_path) as index:
         index.put_files([held(0)], NOW)
         (pages,) = index._db.execute("PRAGMA page_count").fetchone()
         index._db.execute(f"PRAGMA max_page_count = {pages + 2}")
         with pytest.raises(SedasSyncError, match="cannot be written: the disk is full; free some space"):
             index.put_files([held(number) for number in range(1, 100)], NOW)
-    with Index(tmp_path, write=False) as index:
-        assert "S0" in {item.id for item in index.holdings()}
+    with Index(tmp_path) as index:
+        assert "S0" in {item.id for item in index.local_scenes()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sedas_sync as ss
-from sedas_sync.files import safe_tree
+from sedas_sync.files import tree_listing
 from sedas_sync.sandbox import RowCatalogue, make_row
 
 RULES = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
@@ -75,7 +75,7 @@ def test_ids_that_differ_in_case_alone_share_neither_file_nor_partial(mirror_of,
     """Names from the archive are made safe; a file system may not tell `a` from `A`."""
     from sedas_sync.model.path_template import comparable
     from sedas_sync.model.scene import Scene
-    from sedas_sync.operations.apply.run import partial_path
+    from sedas_sync.state.staging import partial_path
 
     ids = ["SCENE_A", "scene_a", "Scene_A", "scene_A"]
     assert len({comparable(partial_path(Scene(id=name))) for name in ids}) == 4
@@ -124,7 +124,7 @@ def test_a_file_system_that_does_not_tell_a_from_A(mirror_of, forgetful, sandbox
 
 def shown_in_small_letters(monkeypatch, root):
     """Make a listing show each name in small letters, as another name of the same file; nothing else is changed."""
-    scan = safe_tree.scan
+    scan = tree_listing.scan
 
     def small(place):
         for entry in list(scan(place)):
@@ -133,14 +133,14 @@ def shown_in_small_letters(monkeypatch, root):
             os.link(root / entry.path, root / entry.path.lower())
             yield entry._replace(path=entry.path.lower())
 
-    monkeypatch.setattr(safe_tree, "scan", small)
+    monkeypatch.setattr(tree_listing, "scan", small)
 
 
 def test_a_listing_that_shows_another_spelling_is_understood(mirror_of, workspace, monkeypatch):
     """The same where nothing can be mounted: the listing is another's, names lead to the files all the same."""
     apply(mirror_of("A", "B"))
     shown_in_small_letters(monkeypatch, workspace.mirror)
-    entries = safe_tree.listing(str(workspace.mirror), ["A.zip", "GONE.zip"])
+    entries = tree_listing.listing(str(workspace.mirror), ["A.zip", "GONE.zip"])
     assert set(entries) == {"A.zip", "b.zip"}
     for name in ("a.zip", "b.zip"):
         (workspace.mirror / name).unlink()
@@ -151,7 +151,7 @@ def test_a_listing_that_shows_another_spelling_is_understood(mirror_of, workspac
 def test_strangers_that_only_look_alike_are_no_scenes(mirror_of, workspace):
     apply(mirror_of("A"))
     (workspace.mirror / "A.zip").rename(workspace.mirror / "a.zip")
-    entries = safe_tree.listing(str(workspace.mirror), ["A.zip"])
+    entries = tree_listing.listing(str(workspace.mirror), ["A.zip"])
     assert set(entries) == {"a.zip"}, "this file system tells them apart"
     assert apply(mirror_of()).fetched == 1
     assert set(workspace.files()) == {"a.zip", "A.zip"}
@@ -210,17 +210,17 @@ def test_a_state_folder_of_somebody_elses_making_is_a_clear_refusal(mirror_of, w
 def test_a_file_that_changes_while_it_is_looked_at_is_not_taken_for_right(mirror_of, workspace, monkeypatch):
     apply(mirror_of("A"))
     place = workspace.mirror / "A.zip"
-    listing = safe_tree.listing
+    listing = tree_listing.listing
 
     def then_written_to(*arguments):
         entries = listing(*arguments)
         place.write_bytes(b"somebody's")
         return entries
 
-    monkeypatch.setattr(safe_tree, "listing", then_written_to)
+    monkeypatch.setattr(tree_listing, "listing", then_written_to)
     with mirror_of() as mirror:
         assert mirror.verify().counts["corrupt"] == 1
-        monkeypatch.setattr(safe_tree, "listing", lambda *arguments: (listing(*arguments), place.unlink())[0])
+        monkeypatch.setattr(tree_listing, "listing", lambda *arguments: (listing(*arguments), place.unlink())[0])
         assert mirror.verify().counts["missing"] == 1
 
 

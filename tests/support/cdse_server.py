@@ -1,7 +1,7 @@
-"""A server that behaves as the documentation of the Copernicus Data Space (2025-03) says, on three loopback ports.
+"""A server that follows the documentation of the Copernicus Data Space (2025-03), on three loopback ports.
 
-One is the catalogue, one the login, one gives the bytes. `$filter` is parsed and evaluated, not compared with what is
-expected; limits, expiry and quota are kept on a clock that tests move. Nothing here knows the client.
+One is the catalogue, one the login, one sends the bytes. `$filter` is parsed and evaluated, not compared with
+a text; limits, expiry and quota follow a clock that tests move. The module does not import the client.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ PAGE, MOST, LAST_SKIP = 20, 1000, 10_000
 
 
 class BadFilter(ValueError):
-    """The filter is not of the documented grammar."""
+    """The filter does not follow the documented grammar."""
 
 
 _TOKENS = re.compile(
@@ -206,7 +206,7 @@ def _geojson(wkt):
 
 @dataclass
 class Product:
-    """One product: what the catalogue says of it, and its bytes."""
+    """One product: its row in the catalogue, and its bytes."""
 
     name: str
     start: datetime
@@ -216,10 +216,10 @@ class Product:
     online: bool = True
     checksums: tuple = ("MD5", "BLAKE3")
     length: int | None = None
-    """As the catalogue has it; None: as the bytes are."""
+    """The value of the catalogue; None: that of the bytes."""
     content: bytes | None = None
     changes: dict = field(default_factory=dict)
-    """Fields of the row to have otherwise; `...` takes one away."""
+    """Fields of the row to replace; `...` removes one."""
 
     def __post_init__(self):
         self.id = str(UUID(hashlib.md5(self.name.encode()).hexdigest()))
@@ -272,7 +272,7 @@ def _kind(value):
 
 
 def zipped(name, size=3000):
-    """A zip laid out like a product, the same bytes for the same name."""
+    """Return a zip with the layout of a product; equal names have equal bytes."""
     folder = name if "." in name else f"{name}.SAFE"
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
@@ -285,7 +285,7 @@ _numbers = itertools.count()
 
 
 def msi(start, *, tile="30UXC", level="L1C", orbit=137, satellite="A", baseline="0500", cloud=12.5, **more):
-    """A Sentinel-2 product, named and described as the catalogue does."""
+    """Return a Sentinel-2 product as the catalogue describes it."""
     made = start + timedelta(hours=2, seconds=next(_numbers))
     name = f"S2{satellite}_MSI{level}_{start:%Y%m%dT%H%M%S}_N{baseline}_R{orbit:03d}_T{tile}_{made:%Y%m%dT%H%M%S}.SAFE"
     attributes = {
@@ -300,7 +300,7 @@ def msi(start, *, tile="30UXC", level="L1C", orbit=137, satellite="A", baseline=
 
 
 def grd(start, *, channels="VV&VH", satellite="A", direction="ASCENDING", **more):
-    """A Sentinel-1 product, named and described as the catalogue does."""
+    """Return a Sentinel-1 product as the catalogue describes it."""
     code = {"VV&VH": "DV", "VV": "SV", "HH&HV": "DH", "HH": "SH"}[channels]
     stop = start + timedelta(seconds=25)
     name = (
@@ -321,7 +321,7 @@ def grd(start, *, channels="VV&VH", satellite="A", direction="ASCENDING", **more
 
 @dataclass
 class Asked:
-    """A request that came in."""
+    """A received request."""
 
     host: str
     """`catalogue`, `login` or `bytes`."""
@@ -331,12 +331,12 @@ class Asked:
     headers: dict
     body: str = ""
     counts: bool = False
-    """Whether it is one of the connections under way."""
+    """Whether its connection is still running."""
 
 
 @dataclass
 class Fault:
-    """An answer to give instead, to the next requests whose host and path fit."""
+    """An answer for the next requests with this host and path."""
 
     host: str
     pattern: str
@@ -373,12 +373,12 @@ class CdseServer:
         self.redirect_to = None
         self.ranges, self.lengths = True, True
         self.evicts = set()
-        """Names of products that turn out to be offline when they are asked for."""
+        """Names of products that are offline when they are requested."""
         self.offline_status = 404
         self.cuts = []
-        """For each of the next downloads, after how many bytes the connection breaks; None: not at all."""
+        """For each of the next downloads, after how many bytes the connection breaks; None: never."""
         self.hold = None
-        """A barrier-like callable that each download waits in, to make several be under way at once."""
+        """A function that each download waits in, so that several run at the same time."""
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._rows = {}
@@ -484,7 +484,7 @@ class CdseServer:
         return self._rows[key]
 
     def within(self, condition):
-        """The products in order, from the earliest asked for, so that not all are looked through for each page."""
+        """Yield the products in order from the earliest requested, without a scan of all for each page."""
         match = re.search(r"ContentDate/Start ge (\S+)", condition)
         ordered = self.__dict__.get("_ordered")
         if ordered is None or ordered[2] is not self.products or len(ordered[0]) != len(self.products):
@@ -604,7 +604,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         options = {}
         for pair in parts.query.split("&") if parts.query else ():
-            # A literal plus sign is a blank to the service, which is why it has to be encoded.
+            # The service reads a literal plus sign as a space, so it must be encoded.
             name, _, value = pair.replace("+", " ").partition("=")
             options[unquote(name)] = unquote(value)
         headers = {name.lower(): value for name, value in self.headers.items()}

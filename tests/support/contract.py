@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model.assets import each_file
+from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import Order, OrderState, Query
-from sedas_sync.planning.sources import product_id
+from sedas_sync.model.text import product_id
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A real HTTP/1.1 server on loopback that misbehaves to order.
+"""A real HTTP/1.1 server on loopback with faults on demand.
 
 A path serves bytes, with or without ranges and validators. Its `faults` are taken one a request, in order; when they
 are used up it behaves. A fault is a word, with a number or text behind a colon where it needs one.
@@ -22,11 +22,11 @@ from typing import Self
 from sedas_sync.model.scene import Reach
 
 NEAR = Reach(api="http://127.0.0.1/")
-"""The rule of an archive on this machine: its links may lead to servers here."""
+"""The rule of an archive on this machine: its links may lead to loopback servers."""
 
 
 def make_zip(size: int, *, seed: int = 0, entries: int = 3, deflate: bool = True) -> bytes:
-    """A zip of about `size` bytes, the same for the same arguments; every other entry deflated."""
+    """Return a zip of about `size` bytes, equal for equal arguments; every other entry is deflated."""
     noise = random.Random(seed)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -40,7 +40,7 @@ def make_zip(size: int, *, seed: int = 0, entries: int = 3, deflate: bool = True
 
 @dataclass
 class Served:
-    """What one path is."""
+    """The file of one path, and its faults."""
 
     data: bytes
     etag: str | None = '"v1"'
@@ -48,13 +48,13 @@ class Served:
     ranges: bool = True
     faults: list[str] = field(default_factory=list)
     rate: float = 0.0
-    """Bytes a second of each connection; 0 no limit."""
+    """Bytes per second of each connection; 0: no limit."""
     kind: str = "application/zip"
 
 
 @dataclass
 class Seen:
-    """A request as it came."""
+    """A received request."""
 
     method: str
     target: str
@@ -63,7 +63,7 @@ class Seen:
 
 
 class FaultServer:
-    """Listens on a free port from `with` to its end."""
+    """Listens on a free port; a context manager."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.paths: dict[str, Served] = {}
@@ -86,7 +86,7 @@ class FaultServer:
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
-        # shutdown() wakes the accept(); close() alone would not.
+        # shutdown() ends the accept(); close() alone would not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:

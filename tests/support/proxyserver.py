@@ -1,4 +1,4 @@
-"""A forward proxy on loopback, and certificates: with both a server on loopback is one of the internet by its name."""
+"""A forward proxy on loopback, and certificates, to give a loopback server a public name."""
 
 import socket
 import ssl
@@ -7,12 +7,12 @@ import threading
 
 
 class Proxy:
-    """Takes CONNECT for TLS and whole addresses for plain HTTP, and writes down what it was asked.
+    """Accepts CONNECT for TLS and absolute URLs for plain HTTP, and records the requests.
 
     Args:
-        routes: the port on loopback that stands for a host; what is not here is not reached.
-        login: what it wants to see in `Proxy-Authorization`.
-        status: what it answers to everybody.
+        routes: The loopback port for each host; other hosts are not reachable.
+        login: The required value of `Proxy-Authorization`.
+        status: The status of every answer.
     """
 
     def __init__(self, routes=None, *, login=None, status=200):
@@ -95,7 +95,7 @@ class Proxy:
 
 
 def certify(folder, *names, issuer="A Company CA"):
-    """Make an authority (`ca.pem`) and a certificate of it for these hosts; returns what a server needs."""
+    """Create an authority (`ca.pem`) and its certificate for these hosts; return the files for a server."""
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     alternatives = ",".join(f"{'IP' if name[0].isdigit() else 'DNS'}:{name}" for name in names)
 

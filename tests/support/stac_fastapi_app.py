@@ -1,6 +1,6 @@
-"""stac-fastapi over items in memory, which `STAC_ITEMS` names: run by uvicorn for `test_stac_servers.py`.
+"""stac-fastapi with the items of the file `STAC_ITEMS`; uvicorn runs it for `test_stac_servers.py`.
 
-Requests, their validation, paths and conformance are stac-fastapi's; how items are picked is `stac_server`'s.
+Requests, validation, paths and conformance are those of stac-fastapi; `stac_server` selects the items.
 """
 
 import json

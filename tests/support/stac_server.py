@@ -1,4 +1,4 @@
-"""A STAC API on loopback with assets beside it: what it offers, how it pages and how it misbehaves is set by the test.
+"""A STAC API with assets on loopback; the test sets its items, pages and faults.
 
 CQL2 is judged by the `cql2` package, which knows nothing of this project.
 """
@@ -24,13 +24,13 @@ QUERY = "https://api.stacspec.org/v1.0.0/item-search#query"
 CQL2_JSON = "http://www.opengis.net/spec/cql2/1.0/conf/cql2-json"
 CQL2_TEXT = "http://www.opengis.net/spec/cql2/1.0/conf/cql2-text"
 NOW = 2_000_000_000
-"""The instant from which signatures are counted, in seconds."""
+"""The time from which signatures are counted, in seconds."""
 HARWELL = [[[-1.5, 51.4], [-1.1, 51.4], [-1.1, 51.8], [-1.5, 51.8], [-1.5, 51.4]]]
 
 
 @dataclass
 class Asked:
-    """A request as it came."""
+    """A received request."""
 
     method: str
     path: str
@@ -41,33 +41,33 @@ class Asked:
 
 @dataclass
 class StacServer:
-    """Listens on a free port from `with` to its end."""
+    """Listens on a free port; a context manager."""
 
     conforms: list = field(default_factory=lambda: [CORE, FILTER, CQL2_JSON, CQL2_TEXT])
     methods: tuple = ("GET", "POST")
     most: int = 1000
-    """Largest page; a larger limit is refused where `strict`, else clamped."""
+    """Largest page; a larger limit is refused if `strict`, and clamped otherwise."""
     strict: bool = False
     authorization: str | None = None
-    """What every request has to say of itself."""
+    """The token that every request must have."""
     signed: bool = False
-    """Whether assets are given only to those with a token of the signing endpoint."""
+    """Whether assets need a token of the signing endpoint."""
     heeds_collections: bool = True
     items: list = field(default_factory=list)
     files: dict = field(default_factory=dict)
     faults: dict = field(default_factory=dict)
-    """For a path a list of words, taken one a request: a status, `cut`, `flip`, `html`, `late`.
+    """By path, a list of words, one for each request: a status, `cut`, `flip`, `html`, `late`.
 
-    What is late comes once another file was refused.
+    `late` answers after another file was refused.
     """
     refused: threading.Event = field(default_factory=threading.Event)
     asked: list = field(default_factory=list)
     matched: object = "right"
-    """What `numberMatched` says: `right`, None for nothing, or a number."""
+    """The value of `numberMatched`: `right`, None for no value, or a number."""
     paging: str = "token"
-    """`token`, `merge`, `url`, or what a broken server does: `again`, `empty`, `loses`."""
+    """`token`, `merge`, `url`, or a fault: `again`, `empty`, `loses`."""
     elsewhere: str | None = None
-    """The server to which next links lead."""
+    """The server that next links lead to."""
     tls: ssl.SSLContext | None = None
     name: str | None = None
     """With TLS: the host that the test's proxy leads here."""
@@ -99,7 +99,7 @@ class StacServer:
     def add(
         self, item_id, *, files=None, day=1, collection="s2", checksums=True, properties=None, roles=("data",), **more
     ):
-        """Offer an item over Harwell with these files: by asset, its bytes."""
+        """Add an item over Harwell with these files: bytes by asset."""
         files = {"B04": item_id.encode() * 50, "visual": item_id.encode() * 200} if files is None else files
         assets = {}
         for key, data in files.items():
@@ -263,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _parsed(query):
-    """The parameters of a GET search as the body of a POST has them."""
+    """Return the parameters of a GET search as the body of a POST."""
     lists = {name: query[name].split(",") for name in ("collections", "ids") if name in query}
     objects = {name: json.loads(query[name]) for name in ("intersects", "query") if name in query}
     if "bbox" in query:
@@ -321,5 +321,5 @@ def _fits_rules(item, question):
 
 
 def basic(username, password):
-    """The header of this user."""
+    """Return the header of a user."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()

@@ -1,4 +1,4 @@
-"""One scene, every fault: in no case does a wrong byte stand under a final name."""
+"""One scene and every fault: a wrong byte never gets a final name."""
 
 import errno
 import hashlib
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sedas_sync import errors
-from sedas_sync.files import safe_tree
+from sedas_sync.files import tree_listing
 from sedas_sync.model.scene import Download, ProofLevel
 from sedas_sync.transfer import answers
 from sedas_sync.transfer.fetch import fetch
@@ -59,7 +59,7 @@ def scene(root):
 
 
 def names(root):
-    return {entry.path for entry in safe_tree.scan(str(root))}
+    return {entry.path for entry in tree_listing.scan(str(root))}
 
 
 def left_over(root):
@@ -68,7 +68,7 @@ def left_over(root):
 
 
 def leave_partial(server, root, count, **changes):
-    """Have a fetch break off after `count` bytes, as an earlier run would have."""
+    """Leave the first `count` bytes, as an interrupted run does."""
     served = server.paths["/scene.zip"]
     faults, served.faults = served.faults, [f"cut:{count}"]
     with pytest.raises(errors.TransferError):
@@ -122,7 +122,7 @@ PASSING = [
 @pytest.mark.parametrize("resumed", [False, True])
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize("fault", PASSING)
-def test_one_fault_passes_and_the_right_bytes_arrive(server, tmp_path, fault, kind, resumed):
+def test_one_fault_is_overcome(server, tmp_path, fault, kind, resumed):
     server.paths["/scene.zip"] = served = Served(DATA, **SERVERS[kind])
     if resumed:
         leave_partial(server, tmp_path, 120_000)
@@ -151,7 +151,7 @@ def test_one_fault_passes_and_the_right_bytes_arrive(server, tmp_path, fault, ki
         ("nolength-cut:150000", errors.IntegrityError),
     ],
 )
-def test_a_lasting_fault_puts_nothing_in_place(server, tmp_path, fault, expected, kind, resumed):
+def test_lasting_fault_commits_nothing(server, tmp_path, fault, expected, kind, resumed):
     server.paths["/scene.zip"] = served = Served(DATA, **SERVERS[kind])
     if resumed:
         leave_partial(server, tmp_path, 120_000)
@@ -163,7 +163,7 @@ def test_a_lasting_fault_puts_nothing_in_place(server, tmp_path, fault, expected
 
 
 @pytest.mark.parametrize("kind", ["strong", "dated", "weak", "bare"])
-def test_a_resume_asks_only_for_what_is_missing(server, tmp_path, kind):
+def test_resume_requests_only_missing_bytes(server, tmp_path, kind):
     server.paths["/scene.zip"] = Served(DATA, **SERVERS[kind])
     leave_partial(server, tmp_path, 120_000)
     assert partial_of(str(tmp_path), PART) == Resumable(120_000, len(DATA))
@@ -175,7 +175,7 @@ def test_a_resume_asks_only_for_what_is_missing(server, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_a_file_that_changed_meanwhile_is_fetched_whole(server, tmp_path, kind):
+def test_changed_file_is_downloaded_again(server, tmp_path, kind):
     server.paths["/scene.zip"] = Served(DATA, **SERVERS[kind])
     leave_partial(server, tmp_path, 120_000)
     changed = {"etag": '"v2"'} if SERVERS[kind].get("etag") else {}
@@ -185,7 +185,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_whole(server, tmp_path, kind):
 
 
 @pytest.mark.parametrize("change", ["scene", "link", "digest", "size", "note", "no note"])
-def test_bytes_of_something_else_are_not_gone_on_with(server, tmp_path, change):
+def test_bytes_of_another_file_are_not_resumed(server, tmp_path, change):
     server.paths["/scene.zip"] = server.paths["/other.zip"] = Served(DATA)
     leave_partial(server, tmp_path, 120_000)
     wanted = job(server, tmp_path)
@@ -208,7 +208,7 @@ def test_bytes_of_something_else_are_not_gone_on_with(server, tmp_path, change):
     assert "range" not in server.seen[0].headers
 
 
-def test_a_new_signature_in_the_link_is_the_same_link():
+def test_new_signature_in_the_link_is_the_same_link():
     first = identity("S", "https://h.example/a.zip?sceneid=S&token=1&X-Amz-Signature=3&Expires=5")
     assert first == identity("S", "https://h.example/a.zip?Expires=9&token=2&sceneid=S&x-amz-date=7")
     assert first != identity("S", "https://h.example/a.zip?sceneid=R&token=1")
@@ -229,7 +229,7 @@ def test_a_new_signature_in_the_link_is_the_same_link():
     kind=st.sampled_from(sorted(SERVERS)),
     integrity=st.sampled_from(["crc", "structure"]),
 )
-def test_whatever_interrupts_the_bytes_are_right_or_nothing_is_there(tmp_path_factory, cuts, kind, integrity):
+def test_bytes_are_right_or_nothing_is_committed_whatever_interrupts(tmp_path_factory, cuts, kind, integrity):
     root = tmp_path_factory.mktemp("mirror")
     with FaultServer() as server:
         server.paths["/scene.zip"] = Served(DATA, faults=[f"{word}:{count}" for word, count in cuts], **SERVERS[kind])
@@ -241,7 +241,7 @@ def test_whatever_interrupts_the_bytes_are_right_or_nothing_is_there(tmp_path_fa
                 assert names(root) == set()
             else:
                 break
-    # "structure" trusts a fresh answer's length and directory, so a flipped byte passes it, as it says; not a seam.
+    # "structure" checks the length and the directory of one answer, so it misses a flipped byte; joints are proved.
     if integrity == "crc" or not any(word == "flip" for word, _ in cuts):
         assert scene(root) == DATA
 
@@ -250,7 +250,7 @@ def test_whatever_interrupts_the_bytes_are_right_or_nothing_is_there(tmp_path_fa
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_refused_link_is_told_at_once_and_keeps_the_part(server, tmp_path, status):
+def test_refused_link_fails_at_once_and_keeps_the_partial_file(server, tmp_path, status):
     server.paths["/scene.zip"] = served = Served(DATA)
     leave_partial(server, tmp_path, 120_000)
     served.faults = [f"status:{status}"]
@@ -260,7 +260,7 @@ def test_a_refused_link_is_told_at_once_and_keeps_the_part(server, tmp_path, sta
     assert fetch(job(server, tmp_path)).resumed_from == 120_000
 
 
-def test_a_token_that_is_not_known_any_more_is_a_refusal(server, tmp_path):
+def test_unknown_token_is_a_refusal(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["token"])
     with pytest.raises(errors.TransferError, match="User token does not exist") as caught:
         fetch(job(server, tmp_path))
@@ -276,7 +276,7 @@ def test_other_client_errors_are_not_repeated(server, tmp_path):
 
 @pytest.mark.parametrize("kind", ["text/plain", "text/html", "application/zip"])
 @pytest.mark.parametrize("status", [200, 403])
-def test_what_a_server_echoes_of_the_token_is_not_shown(tmp_path, status, kind):
+def test_token_echoed_by_a_server_is_not_shown(tmp_path, status, kind):
     class Echo(FaultServer):
         def _early(self, sock, word, argument):
             return self._plain(sock, status, b"bad token 5f3a-very-secret!", kind)
@@ -289,12 +289,12 @@ def test_what_a_server_echoes_of_the_token_is_not_shown(tmp_path, status, kind):
     assert "bad token" in str(caught.value)
 
 
-# -- tries and pauses
+# -- attempts and pauses
 
 
 def recorded_live(**more):
     pauses, retries = [], []
-    live = SharedState(wait=pauses.append, on_retry=lambda *told: retries.append(told), **more)
+    live = SharedState(wait=pauses.append, on_retry=lambda *arguments: retries.append(arguments), **more)
     return live, pauses, retries
 
 
@@ -302,16 +302,16 @@ def test_pauses_double_with_jitter_up_to_their_limit(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["status:500"] * 20)
     live, pauses, retries = recorded_live()
     with pytest.raises(errors.TransferError, match=r"given up after 8 tries") as caught:
-        fetch(job(server, tmp_path, policy=Policy(retries=7, backoff=1.0, backoff_max=20.0)), live)
+        fetch(job(server, tmp_path, policy=Policy(retries=7, backoff=2.0, backoff_max=20.0)), live)
     assert caught.value.retryable
     assert len(server.seen) == 8
-    for pause, base in zip(pauses, [1, 2, 4, 8, 16, 20, 20], strict=True):
-        assert min(base, 20) <= pause <= min(base * 1.5, 20)
+    for pause, step in zip(pauses, [2, 4, 8, 16, 20, 20, 20], strict=True):
+        assert step / 2 <= pause <= step
     assert [attempt for _, attempt, _, _ in retries] == [1, 2, 3, 4, 5, 6, 7]
     live.close()
 
 
-def test_what_the_server_asks_to_wait_is_waited(server, tmp_path):
+def test_retry_after_is_obeyed(server, tmp_path):
     date = formatdate(time.time() + 100, usegmt=True)
     server.paths["/scene.zip"] = Served(DATA, faults=["status:429:7", f"status:503:{date}", "status:503:nonsense"])
     live, pauses, _ = recorded_live()
@@ -322,7 +322,7 @@ def test_what_the_server_asks_to_wait_is_waited(server, tmp_path):
     live.close()
 
 
-def test_a_server_that_asks_for_too_long_is_not_waited_for(server, tmp_path):
+def test_too_long_retry_after_fails(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["status:503:86400"])
     live, pauses, _ = recorded_live()
     with pytest.raises(errors.TransferError, match="asks to wait 86400 s") as caught:
@@ -331,7 +331,7 @@ def test_a_server_that_asks_for_too_long_is_not_waited_for(server, tmp_path):
     live.close()
 
 
-def test_progress_makes_the_count_begin_anew(server, tmp_path):
+def test_progress_resets_the_count_of_attempts(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["cut:20000"] * 14)
     live, _, retries = recorded_live()
     got = fetch(job(server, tmp_path, policy=Policy(retries=1, backoff=1.0)), live)
@@ -340,14 +340,14 @@ def test_progress_makes_the_count_begin_anew(server, tmp_path):
     live.close()
 
 
-def test_tries_from_zero_are_no_progress(server, tmp_path):
+def test_attempts_from_zero_are_not_progress(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, ranges=False, etag=None, faults=["cut:200000"] * 99)
     with pytest.raises(errors.TransferError, match="given up after 4 tries"):
         fetch(job(server, tmp_path, policy=Policy(retries=3, backoff=0.0)))
     assert len(server.seen) == 4
 
 
-def test_a_server_that_is_not_there_is_tried_again(tmp_path):
+def test_unreachable_server_is_retried(tmp_path):
     with FaultServer() as gone:
         wanted = job(gone, tmp_path, policy=Policy(retries=2))
     live, pauses, _ = recorded_live()
@@ -357,7 +357,7 @@ def test_a_server_that_is_not_there_is_tried_again(tmp_path):
     live.close()
 
 
-def test_a_host_without_an_address_is_tried_again(tmp_path):
+def test_unknown_host_is_retried(tmp_path):
     download = Download(url="https://no-such-host.invalid/a.zip")
     wanted = FetchJob(
         id="S", download=download, root=str(tmp_path), path="S.zip", partial=PART, policy=Policy(retries=1)
@@ -369,7 +369,7 @@ def test_a_host_without_an_address_is_tried_again(tmp_path):
     live.close()
 
 
-def test_a_stop_ends_a_silent_download_and_keeps_the_part(server, tmp_path):
+def test_stop_ends_a_silent_download_and_keeps_the_partial_file(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["stall:100000"])
     stop = threading.Event()
     live = SharedState(stop=stop)
@@ -382,7 +382,7 @@ def test_a_stop_ends_a_silent_download_and_keeps_the_part(server, tmp_path):
     live.close()
 
 
-def test_a_stop_ends_a_pause(server, tmp_path):
+def test_stop_ends_a_pause(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["status:503:1000"])
     stop = threading.Event()
     live = SharedState(stop=stop)
@@ -392,7 +392,7 @@ def test_a_stop_ends_a_pause(server, tmp_path):
     live.close()
 
 
-def test_received_bytes_are_in_the_part_at_once(server, tmp_path):
+def test_received_bytes_are_in_the_partial_file_at_once(server, tmp_path):
     """Received bytes are in the partial file within a quarter of a second."""
     server.paths["/scene.zip"] = Served(DATA, faults=["stall:50000"])
     live = SharedState()
@@ -420,7 +420,7 @@ def test_received_bytes_are_in_the_part_at_once(server, tmp_path):
 # -- proof
 
 
-def test_digests_of_the_catalogue_and_what_a_difference_means(server, tmp_path):
+def test_checksums_of_the_catalogue_and_what_a_difference_means(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     right, wrong = hashlib.md5(DATA).hexdigest().upper(), "0" * 32
     assert fetch(job(server, tmp_path, digest=right)).level is ProofLevel.DIGEST
@@ -440,7 +440,7 @@ def test_digests_of_the_catalogue_and_what_a_difference_means(server, tmp_path):
 
 
 @pytest.mark.parametrize("retries", [0, 5])
-def test_the_locks_digest_is_tried_for_once_more(server, tmp_path, retries):
+def test_checksum_of_the_lock_gets_one_more_attempt(server, tmp_path, retries):
     server.paths["/scene.zip"] = served = Served(DATA, faults=["flip"])
     policy = Policy(backoff=0.0, stall_timeout=0.3, retries=retries)
     wanted = job(server, tmp_path, sha256=hashlib.sha256(DATA).hexdigest(), policy=policy)
@@ -448,19 +448,19 @@ def test_the_locks_digest_is_tried_for_once_more(server, tmp_path, retries):
     (tmp_path / "S.zip").unlink()
     server.seen.clear()
     served.data = OTHER
-    with pytest.raises(errors.IntegrityError, match="the lock has"):
+    with pytest.raises(errors.IntegrityError, match="the lock file has"):
         fetch(wanted)
     assert len(server.seen) == 2
     assert names(tmp_path) == set()
 
 
-def test_a_length_that_the_catalogue_denies_is_no_scene(server, tmp_path):
+def test_length_that_differs_from_the_catalogue_is_rejected(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     with pytest.raises(errors.TransferError, match="the catalogue states 5"):
         fetch(job(server, tmp_path, size=5, policy=Policy(retries=0)))
 
 
-def test_a_length_alone_is_enough_where_it_was_said_and_asked_for(server, tmp_path):
+def test_length_alone_is_enough_if_requested(server, tmp_path):
     flipped = bytearray(DATA)
     flipped[1000] ^= 1
     server.paths["/scene.zip"] = Served(bytes(flipped))
@@ -471,7 +471,7 @@ def test_a_length_alone_is_enough_where_it_was_said_and_asked_for(server, tmp_pa
     assert got.level is ProofLevel.STRUCTURE
 
 
-def test_a_seam_is_proved_by_crc_whatever_the_policy(server, tmp_path):
+def test_joined_file_is_proved_by_crc_whatever_the_policy(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, etag=None)
     policy = Policy(integrity="size", backoff=0.0)
     leave_partial(server, tmp_path, 120_000)
@@ -480,7 +480,7 @@ def test_a_seam_is_proved_by_crc_whatever_the_policy(server, tmp_path):
     assert scene(tmp_path) == OTHER
 
 
-def test_a_scene_that_is_no_zip_by_name_needs_a_length_or_a_digest(server, tmp_path):
+def test_file_that_is_not_a_zip_needs_a_length_or_a_checksum(server, tmp_path):
     server.paths["/a.tif"] = Served(b"II*\0" + b"x" * 5000, kind="image/tiff", faults=["ok", "nolength", "html"])
     wanted = job(server, tmp_path, path="/a.tif")
     wanted = replace(wanted, path="a.tif", policy=Policy(retries=0))
@@ -488,18 +488,18 @@ def test_a_scene_that_is_no_zip_by_name_needs_a_length_or_a_digest(server, tmp_p
     (tmp_path / "a.tif").unlink()
     with pytest.raises(errors.IntegrityError, match="nothing proves it"):
         fetch(wanted)
-    with pytest.raises(errors.TransferError, match="a page of HTML"):
+    with pytest.raises(errors.TransferError, match="an HTML page"):
         fetch(wanted)
     assert names(tmp_path) == set()
 
 
-# -- the folder
+# -- the mirror
 
 
-def test_nothing_that_stands_there_is_overwritten_unless_told(server, tmp_path):
+def test_existing_file_is_not_overwritten_unless_requested(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     (tmp_path / "S.zip").write_bytes(b"mine")
-    with pytest.raises(errors.TransferError, match="has taken the scene's place"):
+    with pytest.raises(errors.TransferError, match="another file appeared"):
         fetch(job(server, tmp_path))
     assert scene(tmp_path) == b"mine"
     got = fetch(job(server, tmp_path, replace=True))
@@ -530,7 +530,7 @@ def test_nothing_is_written_through_a_symbolic_link(server, tmp_path, where, rep
     assert (outside / "victim").read_bytes() == b"untouched"
 
 
-def test_a_part_that_is_also_a_finished_scene_is_not_written_to(server, tmp_path):
+def test_partial_file_linked_to_a_scene_is_not_written_to(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     leave_partial(server, tmp_path, 120_000)
     os.link(tmp_path / PART, tmp_path / "finished.zip")
@@ -554,14 +554,12 @@ def test_values_and_errors_can_be_sent_to_other_processes(server, tmp_path):
 CHILD = """
 import resource, sys
 from sedas_sync import errors
-from sedas_sync.transfer import Job
-from sedas_sync.transfer.fetch import fetch
-from sedas_sync.transfer.job import Policy
+from sedas_sync.transfer import FetchJob, Policy, fetch
 from sedas_sync.model.scene import Download, Reach
 url, root, limit, segments = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) or None
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-job = Job(
+job = FetchJob(
     id="S", root=root, path="S.zip",
     download=Download(url=url, headers={"Authorization": "SECRET"}, reach=Reach(api="http://127.0.0.1/")),
     partial="PART", policy=Policy(segments=segments))
@@ -583,7 +581,7 @@ def child(server, root, limit=0, segments=0):
 
 @pytest.mark.parametrize("segments", [1, 4])
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
-def test_a_kill_loses_at_most_what_was_in_flight(server, tmp_path, segments, share):
+def test_kill_loses_at_most_what_was_in_flight(server, tmp_path, segments, share):
     data = make_zip(12_000_000, entries=5)
     server.paths["/scene.zip"] = served = Served(data, rate=24e6 / segments)
     process = child(server, tmp_path, segments=segments)
@@ -601,18 +599,18 @@ def test_a_kill_loses_at_most_what_was_in_flight(server, tmp_path, segments, sha
     got = fetch(job(server, tmp_path, policy=policy))
     assert scene(tmp_path) == data
     assert got.resumed_from == resumable.bytes
-    # What the sockets held counts as sent and can only be fetched again.
+    # Bytes in the buffers of sockets count as sent, and must be downloaded again.
     assert got.received == len(data) - resumable.bytes
     assert sent - resumable.bytes < len(data) * 0.05 + 4_500_000 * (segments > 1) + 3_000_000
 
 
-def test_a_file_that_may_not_grow_stops_the_run_and_keeps_what_is_there(server, tmp_path):
+def test_file_size_limit_stops_the_run_and_keeps_the_partial_file(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     process = child(server, tmp_path, limit=100_000)
-    _, told = process.communicate(timeout=20)
+    _, output = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert told.startswith("fatal=True")
-    assert os.strerror(errno.EFBIG) in told
+    assert output.startswith("fatal=True")
+    assert os.strerror(errno.EFBIG) in output
     assert names(tmp_path) == set()
     got = fetch(job(server, tmp_path))
     assert (scene(tmp_path), got.resumed_from) == (DATA, 100_000)
@@ -620,7 +618,7 @@ def test_a_file_that_may_not_grow_stops_the_run_and_keeps_what_is_there(server, 
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A file system of one megabyte; without the right to mount one this is tried on /dev/full's terms elsewhere."""
+    """A file system of one megabyte."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
@@ -633,7 +631,7 @@ def tiny_disk(tmp_path):
 
 
 @pytest.mark.parametrize("segments", [None, 4])
-def test_a_full_disk_stops_the_run_and_keeps_what_is_there(server, tiny_disk, segments):
+def test_full_disk_stops_the_run_and_keeps_the_partial_file(server, tiny_disk, segments):
     data = make_zip(6_000_000)
     server.paths["/scene.zip"] = Served(data)
     policy = Policy(segments=segments, backoff=0.0)
@@ -682,8 +680,8 @@ def test_memory_does_not_grow_with_the_scene(server, tmp_path):
 
 @pytest.mark.parametrize("kind", ["pipe", "second name"])
 @pytest.mark.parametrize("ending", ["meta", "mnew"])
-def test_what_stands_in_the_place_of_a_note_keeps_nobody_waiting_and_is_not_written_to(tmp_path, kind, ending):
-    """In a process of its own, since a pipe that is opened for good waits for ever."""
+def test_pipe_or_link_at_the_path_of_a_note_neither_blocks_nor_is_written_to(tmp_path, kind, ending):
+    """In a subprocess, because opening a pipe may block forever."""
     root = tmp_path / "mirror"
     partial = root / ".sedas-sync/partial"
     partial.mkdir(parents=True)
@@ -694,9 +692,10 @@ def test_what_stands_in_the_place_of_a_note_keeps_nobody_waiting_and_is_not_writ
     os.mkfifo(place) if kind == "pipe" else place.hardlink_to(mine)
     looks = (
         "import sys; from sedas_sync.transfer import partial_of; from sedas_sync.transfer.partial import *\n"
+        "from sedas_sync.files.safe_tree import Folders\n"
         "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
-        "part = Partial(sys.argv[1], '.sedas-sync/partial/S.part')\n"
-        "part.begin(Note(identity='x', total=2000, etag=None, modified=None, digest=None, validator=None))\n"
+        "part = PartialFile(sys.argv[1], '.sedas-sync/partial/S.part', Folders())\n"
+        "part.start(Note(identity='x', total=2000, etag=None, modified=None, digest=None, validator=None))\n"
         "part.append(memoryview(b'12')); part.close()\n"
         "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
     )

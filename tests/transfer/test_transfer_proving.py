@@ -1,4 +1,4 @@
-"""Proving beside the one who takes bytes in, and judging what holds a download back."""
+"""Proof in threads, and what limits the pace of a download."""
 
 import hashlib
 import os
@@ -11,32 +11,29 @@ from faultserver import NEAR, FaultServer, Served, make_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedas_sync.files import zip_check
+from sedas_sync.files import zip_stream
 from sedas_sync.files.integrity import Digester, Proof
 from sedas_sync.model.scene import Download, ProofLevel
-from sedas_sync.transfer import ranges
-from sedas_sync.transfer.fetch import fetch
-from sedas_sync.transfer.job import FetchJob, Policy
-from sedas_sync.transfer.prove import Relay
-from sedas_sync.transfer.ranges import MEASURE, PROCESSORS, Meter
-from sedas_sync.transfer.shared_state import SharedState
+from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch, prove, ranges
+from sedas_sync.transfer.prove import PROCESSORS, Relay
+from sedas_sync.transfer.ranges import MEASURE, Meter
 
 DATA = make_zip(300_000, entries=4)
 
 
 @settings(max_examples=40, deadline=None)
 @given(pieces=st.lists(st.integers(1, 5000), max_size=60), buffers=st.integers(1, 5))
-def test_what_is_relayed_is_what_was_handed_over(tmp_path_factory, pieces, buffers):
+def test_relay_passes_on_all_bytes(tmp_path_factory, pieces, buffers):
     proof = Proof(level="crc")
     relay = Relay(proof, [memoryview(bytearray(5000)) for _ in range(buffers)])
     at = 0
     for size in pieces:
         piece = DATA[at : at + size]
         relay.buffer()[: len(piece)] = piece
-        relay.hand(len(piece))
+        relay.submit(len(piece))
         at += len(piece)
     relay.stop()
-    assert {lane.position for lane in proof.lanes} == {at}
+    assert {lane.position for lane in proof.digesters} == {at}
     proof.update(memoryview(DATA)[at:])
     path = tmp_path_factory.mktemp("relay") / "a.zip"
     path.write_bytes(DATA)
@@ -49,7 +46,7 @@ def test_what_is_relayed_is_what_was_handed_over(tmp_path_factory, pieces, buffe
     assert checked.sha256 == hashlib.sha256(DATA).hexdigest()
 
 
-def test_a_buffer_is_not_filled_again_while_a_lane_is_at_it():
+def test_buffer_is_not_reused_before_all_digesters_read_it():
     proof = Proof(level="size")
     may, seen = threading.Event(), []
 
@@ -57,30 +54,30 @@ def test_a_buffer_is_not_filled_again_while_a_lane_is_at_it():
         may.wait(10)
         seen.append(bytes(view))
 
-    proof.lanes = (Digester(slowly),)
+    proof.digesters = (Digester(slowly),)
     relay = Relay(proof, [memoryview(bytearray(1)) for _ in range(2)])
     with ThreadPoolExecutor(1) as pool:
         for number in range(2):
             relay.buffer()[0] = number
-            relay.hand(1)
+            relay.submit(1)
         third = pool.submit(relay.buffer)
         assert not third.done()
         may.set()
         third.result(10)[0] = 2
-        relay.hand(1)
+        relay.submit(1)
     relay.stop()
     assert seen == [b"\0", b"\1", b"\2"]
 
 
-def test_what_fails_in_a_lane_fails_where_the_bytes_are_taken_in():
+def test_failure_of_a_digester_is_raised_in_the_writer():
     proof = Proof(level="size")
 
     def fails(view):
         raise MemoryError
 
-    proof.lanes = (Digester(fails),)
+    proof.digesters = (Digester(fails),)
     relay = Relay(proof, [memoryview(bytearray(1))])
-    relay.hand(1)
+    relay.submit(1)
     with pytest.raises(MemoryError):
         relay.buffer()
     with pytest.raises(MemoryError):
@@ -109,8 +106,8 @@ def job(server, root, name, **policy):
 
 @pytest.mark.parametrize("processors", [1, 2, 64])
 @pytest.mark.parametrize("fault", ["ok", "cut:9000000", "flip", "reset:10000000", "chunked"])
-def test_however_many_threads_prove_it_the_scene_is_right(server, tmp_path, monkeypatch, processors, fault):
-    monkeypatch.setattr(ranges, "PROCESSORS", processors)
+def test_scene_is_proved_with_any_number_of_threads(server, tmp_path, monkeypatch, processors, fault):
+    monkeypatch.setattr(prove, "PROCESSORS", processors)
     data = make_zip(20_000_000, entries=3)
     live = SharedState(jobs=4)
     for name in "ABC":
@@ -125,7 +122,7 @@ def test_however_many_threads_prove_it_the_scene_is_right(server, tmp_path, monk
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sedas-sync")]
 
 
-def test_a_folder_that_goes_between_two_scenes_is_made_again(server, tmp_path):
+def test_folder_deleted_between_two_scenes_is_created_again(server, tmp_path):
     live = SharedState(jobs=1)
     for name in "AB":
         server.paths[f"/{name}.zip"] = Served(DATA)
@@ -135,7 +132,7 @@ def test_a_folder_that_goes_between_two_scenes_is_made_again(server, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["A.zip", "B.zip"]
 
 
-# -- what holds a download back
+# -- what limits the pace
 
 
 def windows(meter, count, pace, waiting):
@@ -146,7 +143,7 @@ def windows(meter, count, pace, waiting):
         meter.waited(waiting * window)
         measured = meter.pace(now, position)
         assert measured == pytest.approx(pace, rel=0.01)
-        answers.append(meter.slow(measured, measured, 1 << 30))
+        answers.append(meter.is_slow(measured, measured, 1 << 30))
     return answers
 
 
@@ -156,18 +153,18 @@ def idle(monkeypatch):
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_server_that_is_slow_is_known_at_once_and_a_fairly_slow_one_after_a_while():
+def test_slow_server_is_recognised_at_once_and_a_faster_one_later():
     assert windows(Meter(0.0, 0), 1, 8e6, 0.99) == [True]
     assert windows(Meter(0.0, 0), 20, 150e6, 0.9).index(True) in range(14, 17)
     assert not any(windows(Meter(0.0, 0), 50, 250e6, 0.9))
 
 
 @pytest.mark.usefixtures("idle")
-def test_time_that_goes_into_what_we_do_with_the_bytes_is_no_slowness_of_the_server():
+def test_own_processing_time_is_not_blamed_on_the_server():
     assert not any(windows(Meter(0.0, 0), 50, 8e6, 0.3))
 
 
-def test_a_process_that_uses_the_processors_up_is_not_held_back_by_the_server(monkeypatch):
+def test_busy_process_is_not_blamed_on_the_server(monkeypatch):
     spent = iter(range(1000))
     monkeypatch.setattr(ranges.time, "process_time", lambda: next(spent) * MEASURE * PROCESSORS * 0.7)
     assert not any(windows(Meter(0.0, 0), 50, 8e6, 0.9))
@@ -181,15 +178,15 @@ def test_either_inflater_proves_a_zip_and_sees_damage(monkeypatch, inflate):
     import zlib
 
     fast = pytest.importorskip("isal.isal_zlib") if inflate == "isal" else zlib
-    monkeypatch.setattr(zip_check, "_fast", fast)
-    monkeypatch.setattr(zip_check, "_crc32", fast.crc32)
-    monkeypatch.setattr(zip_check, "_BROKEN", (zlib.error, fast.error))
-    whole = zip_check.Stream()
+    monkeypatch.setattr(zip_stream, "inflater", fast)
+    monkeypatch.setattr(zip_stream, "crc32", fast.crc32)
+    monkeypatch.setattr(zip_stream, "INFLATE_ERRORS", (zlib.error, fast.error))
+    whole = zip_stream.ZipStream()
     whole.update(memoryview(DATA))
-    assert len(whole.seen) >= 4
+    assert len(whole.passed) >= 4
     for at in range(100, len(DATA) - 5000, len(DATA) // 23):
         damaged = bytearray(DATA)
         damaged[at] ^= 0x10
-        stream = zip_check.Stream()
+        stream = zip_stream.ZipStream()
         stream.update(memoryview(damaged))
-        assert stream.seen != whole.seen
+        assert stream.passed != whole.passed

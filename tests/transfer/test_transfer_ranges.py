@@ -1,4 +1,4 @@
-"""One scene over several connections, and what all scenes share."""
+"""Several connections for one scene, and the limits that scenes share."""
 
 import threading
 import time
@@ -9,13 +9,10 @@ import pytest
 from faultserver import NEAR, FaultServer, Served, make_zip
 
 from sedas_sync import errors
+from sedas_sync.files.safe_tree import Folders
 from sedas_sync.model.scene import Download
-from sedas_sync.transfer import partial
-from sedas_sync.transfer.fetch import fetch
-from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy
-from sedas_sync.transfer.partial import partial_of
-from sedas_sync.transfer.rate import Budget, Rate
-from sedas_sync.transfer.shared_state import SharedState
+from sedas_sync.transfer import FetchJob, FetchStopped, Policy, SharedState, fetch, partial, partial_of
+from sedas_sync.transfer.rate import ConnectionBudget, Rate
 
 DATA = make_zip(24_000_000, entries=7)
 PART = ".sedas-sync/partial/S.part"
@@ -53,33 +50,33 @@ def right(root, name="S"):
     return (Path(root) / f"{name}.zip").read_bytes() == DATA
 
 
-def test_a_server_that_limits_each_connection_is_asked_by_as_many_as_are_left(server, tmp_path):
+def test_server_that_limits_each_connection_gets_all_free_ones(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, rate=6e6)
     began = time.monotonic()
     got = run(job(server, tmp_path), jobs=6)
     assert time.monotonic() - began < 3.0
     assert right(tmp_path)
     assert got.received == len(DATA)
-    # How many the server has open lags behind what the client has closed.
+    # The server notices a closed connection with a delay.
     assert server.open_most >= 3
 
 
-def test_a_fast_server_is_not_asked_by_more_than_one(server, tmp_path):
+def test_fast_server_gets_one_connection(server, tmp_path):
     server.paths["/scene.zip"] = Served(make_zip(3_000_000))
     run(job(server, tmp_path), jobs=8)
     assert server.open_most == 1
 
 
 @pytest.mark.parametrize(("segments", "jobs", "most"), [(1, 8, 1), (3, 1, 3), (None, 1, 1), (None, 0, 1)])
-def test_how_many_connections_there_may_be(server, tmp_path, segments, jobs, most):
+def test_number_of_connections(server, tmp_path, segments, jobs, most):
     server.paths["/scene.zip"] = Served(DATA, rate=20e6)
     run(job(server, tmp_path, segments=segments), jobs=jobs)
-    # The server counts a connection until it notices that the client has hung up.
+    # The server counts a connection until it notices that the client has closed it.
     assert most <= server.open_most <= most + (most > 1)
     assert right(tmp_path)
 
 
-def test_a_server_without_ranges_is_asked_once(server, tmp_path):
+def test_server_without_ranges_gets_one_request(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, ranges=False, rate=30e6)
     run(job(server, tmp_path, segments=4), jobs=8)
     assert len(server.seen) == 1
@@ -105,14 +102,14 @@ def test_a_server_without_ranges_is_asked_once(server, tmp_path):
         ["ok", "416", "416"],
     ],
 )
-def test_whatever_one_of_them_meets_the_bytes_are_right(server, tmp_path, faults):
+def test_bytes_are_right_whatever_one_connection_meets(server, tmp_path, faults):
     server.paths["/scene.zip"] = Served(DATA, faults=faults, rate=60e6)
     run(job(server, tmp_path, segments=4, stall_timeout=0.5))
     assert right(tmp_path)
     assert list((tmp_path / ".sedas-sync/partial").iterdir()) == []
 
 
-def test_a_file_that_changes_under_several_connections_is_fetched_whole(server, tmp_path):
+def test_file_that_changes_during_range_requests_is_downloaded_again(server, tmp_path):
     other = make_zip(24_000_000, seed=9, entries=7)
     served = server.paths["/scene.zip"] = Served(DATA, rate=10e6)
 
@@ -129,7 +126,7 @@ def test_a_file_that_changes_under_several_connections_is_fetched_whole(server, 
 
 
 @pytest.mark.parametrize("then", [1, 3])
-def test_a_scattered_part_is_gone_on_with_by_one_or_by_several(server, tmp_path, then):
+def test_partial_file_with_gaps_is_resumed_by_one_or_several_connections(server, tmp_path, then):
     served = server.paths["/scene.zip"] = Served(DATA, rate=8e6)
     stop = threading.Event()
 
@@ -153,7 +150,7 @@ def test_a_scattered_part_is_gone_on_with_by_one_or_by_several(server, tmp_path,
     assert right(tmp_path)
 
 
-def test_another_scene_gets_its_connection_back(server, tmp_path):
+def test_waiting_scene_gets_a_connection(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, rate=3e6)
     small = make_zip(50_000)
     server.paths["/small.zip"] = Served(small)
@@ -171,17 +168,17 @@ def test_another_scene_gets_its_connection_back(server, tmp_path):
     live.close()
 
 
-def test_progress_is_told_now_and_then_and_at_the_end(server, tmp_path):
+def test_progress_is_reported_regularly_and_at_the_end(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, rate=40e6)
-    told = []
-    run(job(server, tmp_path, segments=3), on_bytes=lambda *of: told.append(of))
-    assert told[-1] == ("S", len(DATA), len(DATA))
-    assert {name for name, _, _ in told} == {"S"}
-    assert len(told) <= 30
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    reports = []
+    run(job(server, tmp_path, segments=3), on_bytes=lambda *arguments: reports.append(arguments))
+    assert reports[-1] == ("S", len(DATA), len(DATA))
+    assert {name for name, _, _ in reports} == {"S"}
+    assert len(reports) <= 30
+    assert [done for _, done, _ in reports] == sorted(done for _, done, _ in reports)
 
 
-# -- what is shared
+# -- shared limits
 
 
 class Clock:
@@ -195,7 +192,7 @@ class Clock:
         self.now += seconds
 
 
-def test_the_rate_holds_over_all_scenes_and_is_used_up(server, tmp_path):
+def test_rate_limits_all_scenes_together(server, tmp_path):
     data = make_zip(1_000_000)
     server.paths["/scene.zip"] = Served(data)
     clock = Clock()
@@ -207,7 +204,7 @@ def test_the_rate_holds_over_all_scenes_and_is_used_up(server, tmp_path):
     live.close()
 
 
-def test_a_pause_is_not_saved_up():
+def test_unused_rate_is_not_saved():
     clock = Clock()
     rate = Rate(1000, clock)
     assert rate.pay(500) <= 0.5
@@ -215,22 +212,22 @@ def test_a_pause_is_not_saved_up():
     assert rate.pay(1000) == pytest.approx(1.0 - Rate.BURST)
 
 
-def test_the_budget_counts():
-    budget = Budget(2)
-    budget.take()
+def test_budget_counts():
+    budget = ConnectionBudget(2)
+    budget.acquire()
     assert (budget.spare, budget.running) == (1, 1)
-    assert budget.try_more()
-    assert not budget.try_more()
+    assert budget.try_acquire()
+    assert not budget.try_acquire()
     taken = threading.Event()
-    thread = threading.Thread(target=lambda: (budget.take(), taken.set()))
+    thread = threading.Thread(target=lambda: (budget.acquire(), taken.set()))
     thread.start()
     while not budget.wanted:
         time.sleep(0.001)
-    budget.give_back()
+    budget.release()
     assert taken.wait(5)
     thread.join()
-    assert not budget.try_more()
-    assert not Budget(0).try_more()
+    assert not budget.try_acquire()
+    assert not ConnectionBudget(0).try_acquire()
 
 
 # -- notes
@@ -247,23 +244,42 @@ def test_the_budget_counts():
         (b"0 5\nx y\n8 99\n9 9\n-1 3\n7 9\n", [(0, 5), (7, 9)]),
     ],
 )
-def test_a_torn_line_of_a_note_is_no_line(tmp_path, lines, stretches):
+def test_torn_line_of_a_note_is_ignored(tmp_path, lines, stretches):
     note = partial.Note("i", 20, None, None, None, None)
-    part = partial.Partial(str(tmp_path), "S.part")
-    part.begin(note)
+    part = partial.PartialFile(str(tmp_path), "S.part", Folders())
+    part.start(note)
     part.append(memoryview(bytes(20)))
     part.close()
     with (tmp_path / "S.meta").open("ab") as file:
         file.write(lines)
-    part = partial.Partial(str(tmp_path), "S.part")
-    assert part.frontier == stretches[0][1]
+    part = partial.PartialFile(str(tmp_path), "S.part", Folders())
+    assert part.contiguous == stretches[0][1]
     assert part.missing() == [*zip([s[1] for s in stretches], [*[s[0] for s in stretches[1:]], 20], strict=True)]
     part.close()
 
 
-def test_a_scene_of_which_not_all_came_is_not_put_in_place(server, tmp_path):
+def test_incomplete_scene_is_not_committed(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA, faults=["cut:5000000"] + ["status:500"] * 50)
     with pytest.raises(errors.TransferError):
         run(job(server, tmp_path, segments=4, retries=1))
     assert not (tmp_path / "S.zip").exists()
     assert partial_of(str(tmp_path), PART) is not None
+
+
+def idle(live):
+    return [connection for kept in live.client._idle.values() for connection in kept]
+
+
+def test_complete_partial_file_returns_its_connection_once(server, tmp_path):
+    server.paths["/scene.zip"] = Served(DATA)
+    wanted = job(server, tmp_path)
+    known = partial.Note(partial.identity("S", wanted.download.url), None, '"v1"', None, None, '"v1"')
+    part = partial.PartialFile(str(tmp_path), PART, Folders())
+    part.start(known)
+    part.append(memoryview(DATA))
+    part.close()
+    live = SharedState()
+    got = fetch(wanted, live)
+    assert (got.received, len(server.seen), len(idle(live))) == (0, 1, 1)
+    assert right(tmp_path)
+    live.close()

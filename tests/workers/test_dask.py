@@ -96,7 +96,7 @@ def followed(process, fetched):
 
 
 @pytest.mark.slow
-def test_a_run_outlives_an_interruption_and_the_kill_of_a_worker(workspace, sandbox, dask):
+def test_a_run_survives_an_interruption_and_the_kill_of_a_worker(workspace, sandbox, dask):
     """Ctrl-C stops the workers too; the same command goes on, and one worker is killed in the middle of it."""
     for number in range(WORKERS):
         dask.add(f"w{number}")
@@ -186,14 +186,14 @@ def test_nothing_to_do_needs_no_worker(workspace, sandbox, dask):
         (["--executor", "dask", "--scheduler", "quux://here"], "no Dask scheduler answers at quux://here"),
     ],
 )
-def test_a_scheduler_that_makes_no_sense_is_a_mistake_of_the_command_line(workspace, arguments, said):
+def test_a_malformed_scheduler_address_is_a_usage_error(workspace, arguments, said):
     workspace.write(MAY)
     ran = workspace.run("apply", *arguments, DASK_SCHEDULER_ADDRESS="")
     assert (ran.code, said in ran.err) == (2, True), ran.err
     assert not workspace.mirror.exists()
 
 
-def test_without_dask_the_extra_is_named(workspace, tmp_path):
+def test_without_dask_the_error_names_the_extra(workspace, tmp_path):
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "distributed.py").write_text("raise ModuleNotFoundError('distributed')")
     workspace.write(MAY)

@@ -23,52 +23,53 @@ from other_users import NOBODY, as_root, as_user, common  # noqa: F401  # a fixt
 import sedas_sync as ss
 from sedas_sync.model.events import Progress
 from sedas_sync.model.scene import Download, LocalSource
-from sedas_sync.operations.apply import run as apply_run
-from sedas_sync.operations.apply.run import MAX_LOSSES, partial_path
+from sedas_sync.operations.apply import fetcher
+from sedas_sync.operations.apply.downloads import MAX_LOSSES
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
-from sedas_sync.transfer.job import FetchJob, FetchStopped
+from sedas_sync.state.staging import partial_path
+from sedas_sync.transfer import FetchJob, FetchStopped
 from sedas_sync.workers import claim, remote_job
 from sedas_sync.workers import pool as worker_pool
 from sedas_sync.workers.claim import WorkerLost
 from sedas_sync.workers.pool import FOLDER, WorkerPool, window_after
-from sedas_sync.workers.remote_job import RemoteJob, RemoteOutcome, begin, look, run, without_link
+from sedas_sync.workers.remote_job import RemoteJob, RemoteOutcome, announce_run, check_worker, hide_link, run_job
 
 TOKEN = "0123456789abcdef" * 2
 
 
 class Changing(ThreadPoolExecutor):
-    """Threads that do something else with some of the errands."""
+    """Threads that do something else with some of the jobs."""
 
     def __init__(self, change):
         super().__init__(3)
         self.change = change
-        self.errands = []
+        self.jobs = []
 
     def submit(self, fn, *args):
-        if fn is not run:
+        if fn is not run_job:
             return super().submit(fn, *args)
-        self.errands.append(args[0])
-        return super().submit(self.change, len(self.errands), args[0])
+        self.jobs.append(args[0])
+        return super().submit(self.change, len(self.jobs), args[0])
 
 
 class Losing(ThreadPoolExecutor):
-    """Threads whose first errands come to nothing, each in another way."""
+    """Threads whose first jobs come to nothing, each in another way."""
 
     def __init__(self, losses):
         super().__init__(3)
         self.losses = losses
-        self.errands = []
+        self.jobs = []
 
     def submit(self, fn, *args):
-        if fn is run:
-            self.errands.append(args[0])
-            if len(self.errands) <= self.losses:
+        if fn is run_job:
+            self.jobs.append(args[0])
+            if len(self.jobs) <= self.losses:
                 lost = Future()
-                if len(self.errands) % 3 == 1:
+                if len(self.jobs) % 3 == 1:
                     lost.cancel()
                     lost.set_running_or_notify_cancel()
-                elif len(self.errands) % 3 == 2:
+                elif len(self.jobs) % 3 == 2:
                     lost.set_exception(MemoryError("the worker was taken away"))
                 else:
                     lost.set_result("what an executor of another kind makes of it")
@@ -102,7 +103,7 @@ def spawned(count):
     return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
 
 
-def test_processes_fetch_and_say_who_fetched_what(workspace, sandbox, mirror):
+def test_processes_download_and_events_name_the_worker(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=6, archived=2, size=50_000)
     with spawned(2) as pool:
         summary, events = applied(mirror(), pool, jobs=4)
@@ -115,7 +116,7 @@ def test_processes_fetch_and_say_who_fetched_what(workspace, sandbox, mirror):
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_a_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(workspace, sandbox, mirror):
+def test_a_broken_pool_ends_the_run_and_the_next_run_continues(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=6, archived=0, size=300_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(400_000)),))
     with spawned(2) as pool:
@@ -136,7 +137,7 @@ def test_a_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(workspace, san
     assert workspace.files() == right
 
 
-def test_what_a_lost_worker_had_goes_to_another_with_a_token_of_now(workspace, sandbox, mirror):
+def test_the_scene_of_a_lost_worker_goes_to_another_with_a_new_token(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=3, archived=0, size=10_000)
     with Losing(3) as pool:
         summary, events = applied(mirror(), pool, jobs=1)
@@ -148,27 +149,27 @@ def test_what_a_lost_worker_had_goes_to_another_with_a_token_of_now(workspace, s
         "its worker was lost: MemoryError: the worker was taken away",
         "its worker gave no answer",
     ]
-    assert len({errand.number for errand in pool.errands}) == 6
+    assert len({job.number for job in pool.jobs}) == 6
 
 
-def test_a_scene_that_every_worker_is_lost_with_fails(workspace, sandbox, mirror):
+def test_a_scene_fails_if_every_worker_is_lost_with_it(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     with Losing(99) as pool:
         summary, _ = applied(mirror(), pool)
-    assert len(pool.errands) == MAX_LOSSES + 1
+    assert len(pool.jobs) == MAX_LOSSES + 1
     assert (summary.exit_code, summary.failed) == (1, 1)
-    assert f"given up after {MAX_LOSSES + 1} tries" in summary.failures[0].error
+    assert f"tried {MAX_LOSSES + 1} times" in summary.failures[0].error
 
 
-def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspace, sandbox, mirror):
+def test_a_refused_token_is_renewed_and_the_scene_submitted_again(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
     tokens = []
 
-    def change(number, errand):
-        tokens.append(json.loads((workspace.mirror / errand.link).read_text())["headers"]["Authorization"])
+    def change(number, job):
+        tokens.append(json.loads((workspace.mirror / job.link).read_text())["headers"]["Authorization"])
         if number == 1:
             sandbox.revoke_tokens()
-        return run(errand)
+        return run_job(job)
 
     with Changing(change) as pool:
         summary, events = applied(mirror(), pool, jobs=1)
@@ -189,7 +190,7 @@ def test_a_refused_token_is_asked_for_again_and_the_scene_goes_out_anew(workspac
         (11.0, False, True, 7),
     ],
 )
-def test_fewer_errands_are_handed_out_where_they_grow_old_in_a_queue(waited, passed, refused, window):
+def test_fewer_jobs_are_submitted_if_they_wait_in_a_queue(waited, passed, refused, window):
     assert window_after(7, 9, waited=waited, passed=passed, refused=refused) == window
     assert window_after(1, 1, waited=waited, passed=passed, refused=refused) == 1
 
@@ -205,7 +206,7 @@ class Holding(Executor):
         return self.futures[-1]
 
 
-def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tmp_path, monkeypatch):
+def test_a_token_expired_in_a_queue_if_other_jobs_were_done_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_pool, "_ON_ITS_WAY", 0.0)
     held = Holding()
     mine = WorkerPool(held, tmp_path, jobs=3, max_rate=0, on_retry=lambda *_: None)
@@ -220,27 +221,27 @@ def test_a_token_that_grew_old_in_a_queue_is_known_by_what_was_done_meanwhile(tm
     assert (last.early, mine.window) == (False, 2)
 
 
-def test_tokens_that_grow_old_in_an_executors_queue_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
+def test_tokens_that_expire_in_the_queue_of_an_executor_fail_no_scene(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(WorkerPool, "_time", lambda *_, **__: True)
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
 
-    def change(number, errand):
+    def change(number, job):
         if number < 5:
             sandbox.revoke_tokens()
-        return run(errand)
+        return run_job(job)
 
     with Changing(change) as pool:
         summary, _ = applied(mirror(), pool)
-    assert (summary.exit_code, summary.fetched, len(pool.errands)) == (0, 1, 5), summary.failures
+    assert (summary.exit_code, summary.fetched, len(pool.jobs)) == (0, 1, 5), summary.failures
 
 
-def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):
+def test_retries_at_a_worker_are_reported_when_it_answers(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     sandbox.faults = Faults(rules=(Rule("download", fail(503), times=2),))
 
-    def change(_, errand):
-        hasty = replace(errand.job.policy, backoff=0.001)
-        return run(replace(errand, job=replace(errand.job, policy=hasty)))
+    def change(_, job):
+        hasty = replace(job.job.policy, backoff=0.001)
+        return run_job(replace(job, job=replace(job.job, policy=hasty)))
 
     with Changing(change) as pool:
         summary, events = applied(mirror(), pool)
@@ -248,17 +249,17 @@ def test_tries_at_a_worker_are_told_when_it_answers(workspace, sandbox, mirror):
     assert [event.attempt for event in of(events, "retry")] == [1, 2]
 
 
-def test_jobs_are_the_errands_in_flight_and_the_rate_is_divided_among_them(workspace, sandbox, mirror):
+def test_jobs_limit_the_jobs_in_flight_and_share_the_rate(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=8, archived=0, size=10_000)
     lock, busy, most = threading.Lock(), [0], [0]
 
-    def change(_, errand):
+    def change(_, job):
         with lock:
             busy[0] += 1
             most[0] = max(most)
             most.append(busy[0])
         try:
-            return run(errand)
+            return run_job(job)
         finally:
             with lock:
                 busy[0] -= 1
@@ -267,11 +268,11 @@ def test_jobs_are_the_errands_in_flight_and_the_rate_is_divided_among_them(works
         summary, _ = applied(mirror('max_rate = "6MB"'), pool, jobs=2)
     assert summary.fetched == 8
     assert max(most) <= 2
-    assert {errand.max_rate for errand in pool.errands} == {3_000_000}
+    assert {job.max_rate for job in pool.jobs} == {3_000_000}
 
 
 @pytest.mark.parametrize(("segments", "several"), [('"auto"', False), ("4", True)])
-def test_segments_that_the_manifest_asks_for_are_a_workers_too(workspace, sandbox, mirror, segments, several):
+def test_a_worker_uses_the_segments_of_the_manifest(workspace, sandbox, mirror, segments, several):
     right = offer(sandbox, workspace.path, online=1, archived=0, size=6_000_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(20_000_000)),))
     with ThreadPoolExecutor(1) as pool:
@@ -299,9 +300,9 @@ class Knowing(ThreadPoolExecutor):
         return super().submit(lambda: fn(*args) if self.said.wait(20) else None)
 
 
-def test_workers_that_do_not_answer_are_told_of_and_waited_for(workspace, sandbox, mirror, monkeypatch):
+def test_a_run_warns_of_workers_that_do_not_answer_and_waits(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(worker_pool, "_FIRST_ANSWER", 0.05)
-    monkeypatch.setattr(apply_run, "_SILENCE", 0.05)
+    monkeypatch.setattr(fetcher, "_SILENCE", 0.05)
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
     warnings = []
 
@@ -315,7 +316,7 @@ def test_workers_that_do_not_answer_are_told_of_and_waited_for(workspace, sandbo
         summary = opened.apply(opened.plan(), executor=pool, on_event=listen)
     assert (summary.exit_code, summary.fetched) == (0, 1)
     assert warnings == [
-        "not every worker has answered yet: each is asked again with its first scene",
+        "not every worker has answered yet: each is checked again with its first scene",
         "no worker is left: scenes wait for the next one",
     ]
 
@@ -331,9 +332,9 @@ class ElsewhereMounted(ThreadPoolExecutor):
         self.other, self.first = other, first
 
     def submit(self, fn, *args):
-        if fn is look and not self.first:
+        if fn is check_worker and not self.first:
             return super().submit(fn, str(self.other), *args[1:])
-        if fn is run:
+        if fn is run_job:
             self.first -= 1
             if self.first < 0:
                 moved = replace(args[0], job=replace(args[0].job, root=str(self.other)))
@@ -341,7 +342,7 @@ class ElsewhereMounted(ThreadPoolExecutor):
         return super().submit(fn, *args)
 
 
-def test_workers_that_do_not_see_the_mirror_are_refused_before_anything_is_done(workspace, sandbox, mirror, tmp_path):
+def test_workers_that_do_not_see_the_mirror_are_refused_before_the_run(workspace, sandbox, mirror, tmp_path):
     offer(sandbox, workspace.path, online=2, archived=2, size=1000)
     (tmp_path / "other").mkdir()
     with ElsewhereMounted(tmp_path / "other") as pool, pytest.raises(ss.ManifestError, match="has to be shared"):
@@ -352,7 +353,7 @@ def test_workers_that_do_not_see_the_mirror_are_refused_before_anything_is_done(
     assert not list((tmp_path / "other").iterdir())
 
 
-def test_an_executor_that_cannot_even_be_asked_is_refused(workspace, sandbox, mirror):
+def test_an_executor_that_cannot_be_checked_is_refused(workspace, sandbox, mirror):
     class Cancelling(ThreadPoolExecutor):
         def submit(self, fn, *args):
             cancelled = Future()
@@ -369,7 +370,7 @@ def test_an_executor_that_cannot_even_be_asked_is_refused(workspace, sandbox, mi
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_a_worker_that_joins_later_and_does_not_see_it_ends_the_run(workspace, sandbox, mirror, tmp_path):
+def test_a_later_worker_that_does_not_see_the_mirror_ends_the_run(workspace, sandbox, mirror, tmp_path):
     offer(sandbox, workspace.path, online=4, archived=0, size=1000)
     (tmp_path / "other").mkdir()
     with ElsewhereMounted(tmp_path / "other", first=2) as pool:
@@ -385,33 +386,33 @@ SECRET = Download(
 )
 
 
-def errand_of(root, download=SECRET):
+def job_of(root, download=SECRET):
     job = FetchJob(id="S2A", download=download, root=str(root), path="S2A.zip", partial=".sedas-sync/partial/S2A.part")
     return RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
 
 
-def test_what_a_scheduler_logs_of_an_errand_has_no_secret_in_it(tmp_path):
-    errand, link = without_link(errand_of(tmp_path))
+def test_the_repr_and_pickle_of_a_job_have_no_secret(tmp_path):
+    job, link = hide_link(job_of(tmp_path))
     # Some log what they cannot unpickle as it came.
-    for told in (repr(errand), str(pickle.dumps(errand, 0)), str(pickle.dumps(errand))):
+    for told in (repr(job), str(pickle.dumps(job, 0)), str(pickle.dumps(job))):
         assert "https://host.example/S2A.zip" in told
         assert not any(secret in told for secret in SECRETS)
     assert stat.S_IMODE((tmp_path / link).stat().st_mode) == 0o600
-    assert remote_job._with_link(errand).download == SECRET
+    assert remote_job._with_link(job).download == SECRET
 
 
-def test_what_travels_through_an_executor_has_no_secret_and_leaves_no_file(workspace, sandbox, mirror):
+def test_jobs_carry_no_secret_and_leave_no_file(workspace, sandbox, mirror):
     offer(sandbox, workspace.path, online=6, archived=0, size=10_000)
     told, modes, open_links = [], set(), []
 
-    def change(number, errand):
-        told.append(pickle.dumps(errand) + repr(errand).encode())
+    def change(number, job):
+        told.append(pickle.dumps(job) + repr(job).encode())
         files = list((workspace.mirror / FOLDER).iterdir())
         modes.update(stat.S_IMODE(file.stat().st_mode) for file in files if not file.name.endswith(".lock"))
         open_links.append(sum(TOKENED.fullmatch(file.name) is not None for file in files))
         if number == 2:
             raise RuntimeError("killed")
-        return run(errand)
+        return run_job(job)
 
     with Changing(change) as pool:
         summary, _ = applied(mirror(), pool, jobs=1)
@@ -419,11 +420,11 @@ def test_what_travels_through_an_executor_has_no_secret_and_leaves_no_file(works
     assert sandbox._tokens
     assert not any(secret.encode() in piece for piece in told for secret in ("Authorization", *sandbox._tokens))
     assert modes == {0o600}
-    assert set(open_links) == {1}, "the link of an errand goes when it ends"
+    assert set(open_links) == {1}, "the link of a job goes when it ends"
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_links_of_a_run_that_was_killed_are_gone_after_the_next_one(workspace, sandbox, mirror):
+def test_links_of_a_killed_run_are_deleted_by_the_next_run(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=2, archived=0, size=1_000_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(200_000)),))
     workspace.write(MAY)
@@ -456,31 +457,33 @@ with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror, ThreadPoolExecutor(
 
 
 @as_root
-def test_a_worker_of_another_user_is_told_what_to_do(common):  # noqa: F811  # the fixture
+def test_the_error_for_a_worker_of_another_user_says_what_to_do(common):  # noqa: F811  # the fixture
     place = common.path
-    begin(str(place), FOLDER, TOKEN)
-    errand, _ = without_link(errand_of(place))
-    (place / "errand").write_bytes(pickle.dumps(errand))
-    asked = f"print(sedas_sync.workers.remote_job.look({str(place)!r}, {FOLDER!r}, {TOKEN!r}, {ss.__version__!r}))"
+    announce_run(str(place), FOLDER, TOKEN)
+    job, _ = hide_link(job_of(place))
+    (place / "job").write_bytes(pickle.dumps(job))
+    asked = (
+        f"print(sedas_sync.workers.remote_job.check_worker({str(place)!r}, {FOLDER!r}, {TOKEN!r}, {ss.__version__!r}))"
+    )
     said = as_user(NOBODY, asked, cwd=place)
     expected = "may not read the links of this run, which is of the user root: start the workers as the user who runs"
     assert expected in said.stdout, said.stderr
     # One that could read the run's token when it was asked.
     (place / FOLDER / TOKEN).chmod(0o644)
     (place / FOLDER).chmod(0o777)
-    done = "import pickle; print(sedas_sync.workers.remote_job.run(pickle.load(sys.stdin.buffer)).error)"
-    said = as_user(NOBODY, done, cwd=place, stdin=place / "errand")
+    done = "import pickle; print(sedas_sync.workers.remote_job.run_job(pickle.load(sys.stdin.buffer)).error)"
+    said = as_user(NOBODY, done, cwd=place, stdin=place / "job")
     assert expected in said.stdout, said.stderr
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path):
-    assert "and the run is of 0.0.1" in look(str(tmp_path), "state", "token", "0.0.1").problem
+    assert "and the run is of 0.0.1" in check_worker(str(tmp_path), "state", "token", "0.0.1").problem
 
 
 def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "token").touch()
-    assert look(str(tmp_path), "state", "token", ss.__version__).problem is None
+    assert check_worker(str(tmp_path), "state", "token", ss.__version__).problem is None
     assert [file.name for file in (tmp_path / "state").iterdir()] == ["token"]
     real = os.open
 
@@ -490,7 +493,7 @@ def test_a_worker_that_may_not_write_is_refused(tmp_path, monkeypatch):
         return real(path, flags, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", refused)
-    assert "cannot write to the mirror" in look(str(tmp_path), "state", "token", ss.__version__).problem
+    assert "cannot write to the mirror" in check_worker(str(tmp_path), "state", "token", ss.__version__).problem
 
 
 def test_a_worker_that_cannot_work_is_named_with_its_scene(tmp_path):
@@ -498,13 +501,13 @@ def test_a_worker_that_cannot_work_is_named_with_its_scene(tmp_path):
     (tmp_path / "state" / "token").touch()
     download = Download(url="S2A.zip", local=LocalSource(root=str(tmp_path / "archive"), path="S2A.zip"))
     job = FetchJob(id="S2A", download=download, root=str(tmp_path), path="S2A.zip", partial="S2A.part")
-    errand = RemoteJob(job=job, state="state", token="token", version=ss.__version__, number=1)
-    outcome = run(errand)
+    job = RemoteJob(job=job, state="state", token="token", version=ss.__version__, number=1)
+    outcome = run_job(job)
     assert str(outcome.error).endswith(
         f"; the worker {outcome.worker} has to see the archive's folder under the same path"
     )
     held_lock(tmp_path, "S2A.part", "state").mkdir()
-    outcome = run(errand)
+    outcome = run_job(job)
     assert str(outcome.error) == f"the worker {outcome.worker} cannot work in the mirror: Is a directory"
 
 
@@ -515,16 +518,16 @@ def held_lock(mirror, partial, state=FOLDER):
     return mirror / state / f"{hashlib.sha256(partial.encode()).hexdigest()[:32]}.lock"
 
 
-def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(workspace, sandbox, mirror):
+def test_a_scene_that_a_lost_worker_completed_is_not_downloaded_again(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
 
-    def change(number, errand):
+    def change(number, job):
         if number == 1:
-            assert run(errand).got is not None
+            assert run_job(job).result is not None
             # Killed between the rename and its answer: the lock's file is what is left of it.
-            held_lock(workspace.mirror, errand.job.partial).touch()
+            held_lock(workspace.mirror, job.job.partial).touch()
             raise RuntimeError("killed")
-        return run(errand)
+        return run_job(job)
 
     with Changing(change) as pool:
         summary, events = applied(mirror(), pool)
@@ -534,17 +537,17 @@ def test_a_scene_that_a_lost_worker_had_put_in_its_place_is_not_fetched_again(wo
     assert of(events, "fetched")[0].received == 0
 
 
-def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypatch):
+def test_two_workers_never_download_one_scene(workspace, sandbox, mirror, monkeypatch):
     monkeypatch.setattr(claim, "PATIENCE", 0.2)
     right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     held = []
 
-    def change(number, errand):
-        path = held_lock(workspace.mirror, errand.job.partial)
+    def change(number, job):
+        path = held_lock(workspace.mirror, job.job.partial)
         if number == 1:
             held.append(os.open(path, os.O_RDWR | os.O_CREAT))
             fcntl.flock(held[0], fcntl.LOCK_EX)
-        outcome = run(errand)
+        outcome = run_job(job)
         if number == 1:
             assert isinstance(outcome.error, WorkerLost)
             os.close(held[0])
@@ -558,7 +561,7 @@ def test_two_workers_are_never_at_one_scene(workspace, sandbox, mirror, monkeypa
 
 
 class Stray:
-    """A worker of a run that was killed: it has an errand, and nobody waits for its answer."""
+    """A worker of a run that was killed: it has a job, and nobody waits for its answer."""
 
     def __init__(self, workspace, sandbox, scene):
         state = workspace.mirror / ".sedas-sync"
@@ -573,12 +576,12 @@ class Stray:
             path=f"{scene}.zip",
             partial=partial_path(ss.Scene(id=scene)),
         )
-        self.errand = RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
+        self.job = RemoteJob(job=job, state=FOLDER, token=TOKEN, version=ss.__version__, number=1)
         self.outcome = None
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        self.outcome = run(self.errand)
+        self.outcome = run_job(self.job)
 
     def __enter__(self):
         self._thread.start()
@@ -589,13 +592,13 @@ class Stray:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_begins_beside_workers_of_one_that_was_killed(workspace, sandbox, mirror, monkeypatch, workers):
+def test_a_run_starts_while_workers_of_a_killed_run_are_active(workspace, sandbox, mirror, monkeypatch, workers):
     """Two never write to one partial file, whoever fetches in the run that comes next."""
-    monkeypatch.setattr(remote_job, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(remote_job, "CHECK_EVERY", 0.02)
     right = offer(sandbox, workspace.path, online=2, archived=0, size=400_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(200_000), times=1),))
     with Stray(workspace, sandbox, "ON000") as stray, ThreadPoolExecutor(2) as pool:
-        part = workspace.mirror / stray.errand.job.partial
+        part = workspace.mirror / stray.job.job.partial
         while not (part.exists() and part.stat().st_size):
             time.sleep(0.005)
         summary, _ = applied(mirror(), pool if workers else None)
@@ -606,7 +609,7 @@ def test_a_run_begins_beside_workers_of_one_that_was_killed(workspace, sandbox, 
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_a_worker_of_a_killed_run_that_comes_first_has_fetched_for_the_next_one(workspace, sandbox, mirror):
+def test_the_next_run_takes_the_scene_that_a_worker_of_a_killed_run_completed(workspace, sandbox, mirror):
     right = offer(sandbox, workspace.path, online=1, archived=0, size=10_000)
     opened = mirror()
     with opened:
@@ -620,7 +623,7 @@ def test_a_worker_of_a_killed_run_that_comes_first_has_fetched_for_the_next_one(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_worker_that_is_paused_for_ever_is_named(workspace, sandbox, mirror, monkeypatch, workers):
+def test_the_error_names_a_worker_that_is_paused_forever(workspace, sandbox, mirror, monkeypatch, workers):
     monkeypatch.setattr(claim, "PATIENCE", 0.05)
     right = offer(sandbox, workspace.path, online=2, archived=0, size=1000)
     path = held_lock(workspace.mirror, partial_path(ss.Scene(id="ON000")))
@@ -637,30 +640,30 @@ def test_a_worker_that_is_paused_for_ever_is_named(workspace, sandbox, mirror, m
     assert not path.parent.exists()
 
 
-def test_an_errand_that_begins_when_its_run_has_ended_touches_nothing(workspace, sandbox):
+def test_a_job_that_starts_after_its_run_changes_nothing(workspace, sandbox):
     offer(sandbox, workspace.path, online=1, archived=0, size=1000)
     with Stray(workspace, sandbox, "ON000") as first:
         pass
-    assert first.outcome.got is not None
+    assert first.outcome.result is not None
     (workspace.mirror / "ON000.zip").unlink()
     (workspace.mirror / FOLDER / TOKEN).unlink()
-    assert isinstance(run(first.errand).error, FetchStopped)
+    assert isinstance(run_job(first.job).error, FetchStopped)
     (workspace.mirror / FOLDER).rmdir()
-    assert isinstance(run(first.errand).error, FetchStopped)
+    assert isinstance(run_job(first.job).error, FetchStopped)
     assert not workspace.files()
     assert not (workspace.mirror / FOLDER).exists()
 
 
-def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK_EVERY", 0.02)
+def test_workers_of_a_killed_run_stop(workspace, sandbox, mirror, monkeypatch):
+    monkeypatch.setattr(remote_job, "CHECK_EVERY", 0.02)
     offer(sandbox, workspace.path, online=1, archived=0, size=400_000)
     sandbox.faults = Faults(rules=(Rule("download", slow(100_000)),))
     outcomes = []
 
-    def change(_, errand):
-        token = workspace.mirror / FOLDER / errand.token
+    def change(_, job):
+        token = workspace.mirror / FOLDER / job.token
         threading.Timer(0.3, token.unlink, [True]).start()
-        outcomes.append(run(errand))
+        outcomes.append(run_job(job))
         return outcomes[-1]
 
     with Changing(change) as pool:
@@ -669,14 +672,14 @@ def test_workers_of_a_run_that_was_killed_stop(workspace, sandbox, mirror, monke
     assert (summary.fetched, summary.exit_code) == (0, 1)
 
 
-def test_an_answer_that_was_lost_on_its_way_costs_no_second_download(workspace, sandbox, mirror):
-    """A scheduler does an errand again whose answer went down with its worker, though the scene is in its place."""
+def test_a_lost_answer_costs_no_second_download(workspace, sandbox, mirror):
+    """A scheduler does a job again whose answer went down with its worker, though the scene is in its place."""
     right = offer(sandbox, workspace.path, online=2, archived=0, size=10_000)
 
-    def change(number, errand):
+    def change(number, job):
         if number == 1:
-            assert run(errand).got is not None
-        return run(errand)
+            assert run_job(job).result is not None
+        return run_job(job)
 
     with Changing(change) as pool:
         summary, events = applied(mirror(), pool)

@@ -1,1 +1,1 @@
-"""The Copernicus Data Space Ecosystem as an archive: `archive` is its client, `kind` what a manifest may say of it."""
+"""The Copernicus Data Space Ecosystem: OData catalogue, Keycloak login and downloads."""

@@ -1,34 +1,48 @@
-"""What a manifest may say of an archive of type `cdse`. Values and checks only, cheap to import."""
+"""The manifest keys of an archive of type `cdse`. Values and checks only, cheap to import."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Mistake, Variables
-from sedas_sync.manifest.tables import ArchiveConfig
+from pydantic import Field
+
+from sedas_sync.manifest import fields
+from sedas_sync.manifest.archive_types import ArchiveType, Variables
+from sedas_sync.manifest.tables import ApiUrl, Mistake, TrustedHosts, WebArchiveConfig
+from sedas_sync.model.hosts import matches
 
 LIVE_URL = "https://catalogue.dataspace.copernicus.eu/odata/v1/"
 """The catalogue (OData page of the documentation, 2025-03)."""
 LOGIN_URL = "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token"
 """The token endpoint (Access Token page, 2025-03)."""
 TRUSTED_HOSTS = ("*.dataspace.copernicus.eu",)
-"""Hosts that get the token: a download begins at the catalogue and is redirected to a host of its own."""
+"""Hosts that get the token: the catalogue redirects a download to another host."""
 VARIABLES = Variables(("CDSE_USERNAME", "CDSE_PASSWORD"), host="CDSE_HOST", hosts=TRUSTED_HOSTS)
 """The environment variables of user name and password."""
 TOTP = Variables(("CDSE_TOTP",), host=VARIABLES.host, hosts=VARIABLES.hosts)
-"""The environment variable of the code of the moment, for accounts with a second factor."""
+"""The environment variable with the present code, for accounts with a second factor."""
 
 
-def _address(value: Any) -> str:
-    return hosts.url(fields.text(value))
+class CdseConfig(WebArchiveConfig):
+    """The table of an archive of type `cdse`."""
 
+    LOCK_IGNORES = frozenset({"login_url"})
 
-def _check(config: ArchiveConfig) -> Iterator[Mistake]:
-    """A catalogue elsewhere has its login elsewhere too; whether that may be asked, the environment says."""
-    own = (urlsplit(config.url or "").hostname or "").lower()
-    if config.options["login_url"] == LOGIN_URL and not any(hosts.matches(own, entry) for entry in TRUSTED_HOSTS):
-        yield "login_url", f"missing; url is at {own}, and its tokens are not given by the Copernicus Data Space"
+    url: ApiUrl = LIVE_URL
+    trusted_hosts: TrustedHosts = TRUSTED_HOSTS
+    collections: Annotated[
+        fields.Names,
+        Field(description="The collections to search, such as `SENTINEL-2`; by default those that match the dataset."),
+    ] = ()
+    login_url: Annotated[
+        fields.Address, Field(description="The token endpoint, if it is not the Copernicus Data Space's own.")
+    ] = LOGIN_URL
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield a mistake if a catalogue elsewhere has no login of its own."""
+        host = (urlsplit(self.url).hostname or "").lower()
+        if self.login_url == LOGIN_URL and not any(matches(host, entry) for entry in TRUSTED_HOSTS):
+            yield "login_url", f"missing; url is at {host}, and the Copernicus Data Space gives no tokens for it"
 
 
 def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -44,24 +58,7 @@ def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
 KIND = ArchiveType(
     name="cdse",
     opener="sedas_sync.archives.cdse.archive:open_archive",
-    url=LIVE_URL,
-    trusted_hosts=TRUSTED_HOSTS,
-    check=_check,
+    config=CdseConfig,
     variables=VARIABLES,
     filters=_filters,
-    keys={
-        "collections": ArchiveKey(
-            read=fields.names,
-            default=(),
-            about="the collections that are searched, e.g. SENTINEL-2; by default what fits the dataset",
-            schema={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
-        ),
-        "login_url": ArchiveKey(
-            read=_address,
-            default=LOGIN_URL,
-            about="the token endpoint, where it is not the Copernicus Data Space's own",
-            selects=False,
-            schema={"type": "string", "format": "uri"},
-        ),
-    },
 )

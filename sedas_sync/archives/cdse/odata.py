@@ -1,7 +1,7 @@
-"""From a query to OData: what is asked of the Copernicus Data Space catalogue, as text. Pure.
+"""OData requests to the Copernicus Data Space catalogue. Pure.
 
-Every narrowing leaves in what the exact rules may admit, since those are applied again to what comes: a scene that does
-not state a cloud figure is asked for, and so are all the archive's own names for one product type.
+An optional condition never excludes a scene that the exact rules may match, because those are applied to the answer: a
+scene without a cloud value stays in, and so do all names that the archive has for one product type.
 
 Source of the grammar: the OData page of the Copernicus Data Space documentation (2025-03).
 """
@@ -19,18 +19,18 @@ from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Query
 
 RAW = "$filter"
-"""The name in a manifest's `filters` under which conjuncts stand that are passed on as they are."""
+"""The key in a manifest's `filters` for OData conditions that are sent as they are."""
 LONGEST_FILTER = 4000
-"""Characters of a percent-encoded `$filter`, well below the 8 KB that web servers take for a request line."""
+"""Characters of a percent-encoded `$filter`, well below the 8 KB that web servers accept for a request line."""
 COLLECTIONS = ("SENTINEL-1", "SENTINEL-2")
-"""What is searched where neither the manifest nor the query says which collections."""
+"""The collections to search if neither the manifest nor the query names one."""
 
 _SENSORS = {
     "SENTINEL-1": "sar", "SENTINEL-1-RTC": "sar",
     "SENTINEL-2": "optical", "LANDSAT-5": "optical", "LANDSAT-7": "optical", "LANDSAT-8": "optical",
     "LANDSAT-8-ESA": "optical", "TERRAAQUA": "optical",
 }  # fmt: skip
-"""Collections of one class of sensor; any other may hold either."""
+"""Collections with one class of sensor; any other may have both."""
 _GROUPS = {
     "S1": "SENTINEL-1", "S2": "SENTINEL-2", "S3": "SENTINEL-3", "S5P": "SENTINEL-5P", "S6": "SENTINEL-6",
 }  # fmt: skip
@@ -42,74 +42,74 @@ _PAIRS = tuple(pair for pair in permutations(_CHANNELS, 2) if pair[0][0] == pair
 _TILE = re.compile(r"[0-9]{2}[A-Z]{3}")
 
 
-def instant(when: datetime, *, up: bool = False) -> str:
-    """Write an instant with a `Z`, in whole milliseconds, as the catalogue states them; rounded down, or `up`.
+def time_literal(when: datetime, *, up: bool = False) -> str:
+    """Write a time with a `Z`, in whole milliseconds as the catalogue states them; rounded down, or `up`.
 
-    The zone is not optional: before 2024-05-28 an instant without one was Warsaw local time (release notes).
+    The zone is necessary: before 2024-05-28 a time without one was local time in Warsaw (release notes).
     """
-    moment = when.astimezone(UTC)
-    beyond = moment.microsecond % 1000
-    if beyond:
-        moment += timedelta(microseconds=1000 - beyond if up else -beyond)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    utc = when.astimezone(UTC)
+    rest = utc.microsecond % 1000
+    if rest:
+        utc += timedelta(microseconds=1000 - rest if up else -rest)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
-def text(value: str) -> str:
-    """Write a text as a literal, its quotes doubled."""
+def string_literal(value: str) -> str:
+    """Write a string literal, with doubled quotes."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def attribute(name: str, kind: str, operator: str, literal: str) -> str:
     """Compare an attribute, e.g. `cloudCover`, with a literal; `kind` is `String`, `Double` or `Integer`."""
     field = f"OData.CSC.{kind}Attribute"
-    return f"Attributes/{field}/any(att:att/Name eq {text(name)} and att/{field}/Value {operator} {literal})"
+    return f"Attributes/{field}/any(att:att/Name eq {string_literal(name)} and att/{field}/Value {operator} {literal})"
 
 
 def either(conditions: Iterable[str]) -> str:
-    """Join conditions of which one must hold."""
+    """Join conditions of which one must be true."""
     listed = list(dict.fromkeys(conditions))
     return listed[0] if len(listed) == 1 else "(" + " or ".join(listed) + ")"
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a search asks for besides its time."""
+    """The conditions of a search besides its time."""
 
     needed: tuple[str, ...]
-    """Collection, area and the manifest's own `filters`."""
-    narrowing: tuple[str, ...]
-    """What the exact rules judge again anyway, so that a question without it is only longer to answer."""
+    """Collection, area and the manifest's `filters`."""
+    optional: tuple[str, ...]
+    """Conditions that the exact rules check again, so that a search without them only takes longer."""
 
     def within(self, start: datetime, stop: datetime, *, narrow: bool = True) -> str:
-        """Write the `$filter` for an interval of sensing start, both ends included."""
+        """Write the `$filter` for an interval of the acquisition start, both ends included."""
         first, *others = self.needed
-        time = (f"ContentDate/Start ge {instant(start)}", f"ContentDate/Start le {instant(stop, up=True)}")
-        return " and ".join((first, *time, *others, *(self.narrowing if narrow else ())))
+        time = (f"ContentDate/Start ge {time_literal(start)}", f"ContentDate/Start le {time_literal(stop, up=True)}")
+        return " and ".join((first, *time, *others, *(self.optional if narrow else ())))
 
 
 def conditions(query: Query, collections: tuple[str, ...] = ()) -> Conditions:
     """Translate a query.
 
     Args:
-        query: What is asked.
-        collections: What the manifest's archive is limited to; none where it is not.
+        query: The query.
+        collections: The collections that the manifest names for the archive, if any.
 
     Raises:
-        ArchiveError: a filter of the archive's own cannot be written.
+        ArchiveError: A filter of the manifest is not valid.
     """
     searched = _collections(query, collections)
-    needed = [either(f"Collection/Name eq {text(name)}" for name in searched)]
+    needed = [either(f"Collection/Name eq {string_literal(name)}" for name in searched)]
     try:
         own = [condition for name, value in query.filters.items() for condition in own_filter(name, value)]
     except ValueError as error:
-        raise ArchiveError(f"a filter of the dataset cannot be asked: it {error}") from None
+        raise ArchiveError(f"a filter of the dataset is not valid: it {error}") from None
     room = LONGEST_FILTER - len(quote(" and ".join([*needed, *own]), safe=""))
     needed.append(f"OData.CSC.Intersects(area=geography'SRID=4326;{_area(query.aoi, room)}')")
-    return Conditions((*needed, *own), tuple(_narrowing(query)))
+    return Conditions((*needed, *own), tuple(_optional(query)))
 
 
 def _collections(query: Query, limited: tuple[str, ...]) -> tuple[str, ...]:
-    """The collections that can hold what the query asks for."""
+    """Return the collections that may have the scenes."""
     if limited:
         names: tuple[str, ...] = limited
     elif query.source_group:
@@ -123,49 +123,49 @@ def _collections(query: Query, limited: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if _SENSORS.get(name.upper(), query.sensor) == query.sensor) or names
 
 
-def _narrowing(query: Query) -> Iterable[str]:
+def _optional(query: Query) -> Iterable[str]:
     if (match := _SATELLITE.fullmatch(query.satellite or "")) and match[2]:
-        yield f"startswith(Name,{text(f'S{match[1]}{match[2].upper()}')})"
+        yield f"startswith(Name,{string_literal(f'S{match[1]}{match[2].upper()}')})"
     if query.product_type:
         yield _product_type(query.product_type.upper())
     if query.max_cloud_cover is not None:
-        # "Not more than" keeps what states no figure; "at most" would lose it.
+        # "Not greater than" keeps scenes without a value; "less or equal" would lose them.
         yield "not " + attribute("cloudCover", "Double", "gt", f"{query.max_cloud_cover:.2f}")
     if query.orbit_direction:
-        yield attribute("orbitDirection", "String", "eq", text(query.orbit_direction.upper()))
+        yield attribute("orbitDirection", "String", "eq", string_literal(query.orbit_direction.upper()))
     if query.relative_orbit is not None:
         yield attribute("relativeOrbitNumber", "Integer", "eq", str(query.relative_orbit))
     if query.polarisation and (channels := _channels(query.polarisation)):
-        yield either(attribute("polarisationChannels", "String", "eq", text(word)) for word in channels)
+        yield either(attribute("polarisationChannels", "String", "eq", string_literal(word)) for word in channels)
     if query.tile and all(map(_TILE.fullmatch, query.tile)):
-        yield either(f"contains(Name,{text(f'_T{tile}_')})" for tile in query.tile)
+        yield either(f"contains(Name,{string_literal(f'_T{tile}_')})" for tile in query.tile)
 
 
 def _product_type(name: str) -> str:
-    own = attribute("productType", "String", "eq", text(_OPTICAL_TYPES.get(name, name)))
+    own = attribute("productType", "String", "eq", string_literal(_OPTICAL_TYPES.get(name, name)))
     if not _SAR_TYPE.fullmatch(name):
         return own
     # IW_GRDH_1S, EW_GRDM_1S, IW_GRDH_1S-COG and others are all GRD.
-    return f"contains(Name,{text(f'_{name}')})"
+    return f"contains(Name,{string_literal(f'_{name}')})"
 
 
 def _channels(wanted: tuple[str, ...]) -> list[str]:
-    """The archive's words for products that have all of these channels; none where the rules have to find them."""
+    """Return the archive's words for scenes with all of these channels; empty if only the rules can tell."""
     alone = [(channel,) for channel in _CHANNELS]
-    return ["&".join(held) for held in (*alone, *_PAIRS) if set(wanted) <= set(held)]
+    return ["&".join(channels) for channels in (*alone, *_PAIRS) if set(wanted) <= set(channels)]
 
 
 def own_filter(name: str, value: Any) -> list[str]:
-    """Write a filter of the manifest: conditions as they are, or an attribute that equals a value, or one of several.
+    """Write a filter of the manifest: OData conditions, or an attribute that equals a value or one of several.
 
     Raises:
-        ValueError: it cannot be written; the message goes on after the filter's name ("must be …").
+        ValueError: It is not valid; the message follows the name of the filter ("must be …").
     """
     values = value if isinstance(value, tuple | list) else (value,)
     if not values:
         raise ValueError("must not be an empty list: nothing could match it")
     if name.startswith("$") and name != RAW:
-        raise ValueError(f"must not begin with $, which no attribute does; conditions of your own are {RAW!r}")
+        raise ValueError(f"must not begin with $, because no attribute does; the key for OData conditions is {RAW!r}")
     if name == RAW:
         if not all(isinstance(condition, str) and _balanced(condition) for condition in values):
             raise ValueError("must be an OData condition with balanced quotes and parentheses, or a list of them")
@@ -178,18 +178,18 @@ def _equal(name: str, value: Any) -> Iterable[str]:
         case bool():
             yield attribute(name, "Boolean", "eq", str(value).lower())
         case int() | float():
-            # 50 in a manifest may stand for an attribute of either type, and each is only found by its own.
+            # 50 in a manifest may mean an attribute of either type, and each is only found with its own.
             if value == int(value):
                 yield attribute(name, "Integer", "eq", str(int(value)))
             yield attribute(name, "Double", "eq", f"{value:.6f}")
         case str():
-            yield attribute(name, "String", "eq", text(value))
+            yield attribute(name, "String", "eq", string_literal(value))
         case _:
-            raise ValueError("must be a text, a number, true or false, or a list of them")
+            raise ValueError("must be a string, a number, true or false, or a list of them")
 
 
 def _balanced(conjunct: str) -> bool:
-    """Whether a condition can stand in parentheses: it closes what it opens, and is not empty."""
+    """Whether a condition can be put in parentheses: its quotes and parentheses are closed, and it is not empty."""
     depth, quoted = 0, False
     for char in conjunct:
         if char == "'":
@@ -205,12 +205,12 @@ _WORDS = re.compile(r"\s*([A-Za-z]+)\s*(\(.*\))\s*", re.DOTALL)
 
 
 def _area(wkt: str, room: int) -> str:
-    """The AOI as the catalogue reads it, or one that holds it where it is too long for an address."""
+    """Return the AOI as the catalogue reads it, or a simpler area around it if it is too long for a URL."""
     match = _WORDS.fullmatch(wkt)
     plain = f"{match[1].upper()}{match[2]}" if match else wkt
     if len(quote(plain, safe="")) <= max(room, 0):
         return plain
-    import shapely  # noqa: PLC0415 - slow to import, and only long outlines need it
+    import shapely  # noqa: PLC0415  # slow to import, and only long outlines need it
 
     shape = shapely.from_wkt(wkt)
     west, south, east, north = shape.bounds
@@ -230,19 +230,19 @@ def _area(wkt: str, room: int) -> str:
 
 
 def _rounded(shape: Any, grid: float) -> Any:
-    """A polygon on a grid, within the world; None where none comes of it."""
-    import shapely  # noqa: PLC0415 - as above
+    """Return a polygon rounded to a grid, within the world; None if the result is not a polygon."""
+    import shapely  # noqa: PLC0415  # as above
 
     found = shapely.set_precision(shape, 1 / grid).intersection(shapely.box(-180, -90, 180, 90))
     return found if found.geom_type == "Polygon" and found.is_valid and not found.interiors else None
 
 
 def names_filter(names: Iterable[str]) -> str:
-    """Write the `$filter` for products of these names."""
-    return either(f"Name eq {text(name)}" for name in names)
+    """Write the `$filter` for scenes with these names."""
+    return either(f"Name eq {string_literal(name)}" for name in names)
 
 
-def address(base: str, path: str, options: Mapping[str, str]) -> str:
-    """Write the address of a question; every `+`, quote and blank of it percent-encoded."""
-    asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
-    return f"{base}{path}?{asked}"
+def url(base: str, path: str, options: Mapping[str, str]) -> str:
+    """Write the URL of a request, with every `+`, quote and space percent-encoded."""
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
+    return f"{base}{path}?{query}"

@@ -1,28 +1,29 @@
-"""From the rows of the Copernicus Data Space catalogue to scenes. Pure.
+"""Rows of the Copernicus Data Space catalogue as scenes. Pure.
 
-Source of the fields: the OData page of the Copernicus Data Space documentation (2025-03). Lengths may be 0 and lists of
-checksums empty there; both mean that the catalogue does not know.
+Source of the fields: the OData page of the Copernicus Data Space documentation (2025-03). A length of 0 and an empty
+list of checksums mean that the catalogue does not know them.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from sys import intern
 from typing import Any
 
 from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
+from sedas_sync.model.times import from_iso
 
 ADVICE = (
     "offline: it can only be ordered in the Copernicus Data Workspace "
-    "(https://dataspace.copernicus.eu/workspace), and is fetched by the next apply after it has come back online"
+    "(https://dataspace.copernicus.eu/workspace); the next apply after it is back online downloads it"
 )
-"""Quotas page of the documentation (2025-03), note 2: no API takes orders of offline data."""
+"""Quotas page of the documentation (2025-03), note 2: no API accepts orders of offline data."""
 
 _ENDING = ".SAFE"
-_KEPT = "9999-12-31"
-"""An `EvictionDate` in that year means that a product stays."""
+_NEVER = "9999-12-31"
+"""The `EvictionDate` of a scene that stays online."""
 _SENSORS: dict[str, Sensor] = {
     **dict.fromkeys(("SAR", "SAR-C", "C-SAR", "ASAR"), "sar"),
     **dict.fromkeys(("MSI", "OLCI", "SLSTR", "OLI", "OLI_TIRS", "TIRS", "ETM", "TM", "MERIS", "MODIS"), "optical"),
@@ -43,24 +44,24 @@ class UnusableRowError(ValueError):
 
 
 def scene_id(row: object) -> str:
-    """The id under which a row is a scene: its `Name` without `.SAFE`.
+    """Return the scene id of a row: its `Name` without `.SAFE`.
 
     Raises:
-        UnusableRowError: it has none.
+        UnusableRowError: It has none.
     """
     name = row.get("Name") if isinstance(row, dict) else None
     if not isinstance(name, str):
-        raise UnusableRowError("it is no object" if not isinstance(row, dict) else "it has no Name")
+        raise UnusableRowError("it is not an object" if not isinstance(row, dict) else "it has no Name")
     if not name.strip(". ") or not name.isprintable():
-        raise UnusableRowError("its Name is none")
+        raise UnusableRowError("its Name is not valid")
     return name.removesuffix(_ENDING) or name
 
 
 def identify(row: object) -> str:
-    """The catalogue's own key of a product, by which a row that came twice is known.
+    """Return the catalogue's key of a row, which shows if a row comes twice.
 
     Raises:
-        UnusableRowError: it has none, or one that cannot stand in an address.
+        UnusableRowError: It has none, or it cannot be part of a URL.
     """
     value = row.get("Id") if isinstance(row, dict) else None
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
@@ -69,58 +70,58 @@ def identify(row: object) -> str:
 
 
 def start_of(row: object) -> datetime:
-    """When sensing began.
+    """Return the acquisition start of a row.
 
     Raises:
-        UnusableRowError: the row does not say, or says what is no instant.
+        UnusableRowError: It has none, or it is not a time.
     """
     dates = row.get("ContentDate") if isinstance(row, dict) else None
-    found = _instant(dates.get("Start") if isinstance(dates, dict) else None, "ContentDate/Start")
+    found = _time(dates.get("Start") if isinstance(dates, dict) else None, "ContentDate/Start")
     if found is None:
         raise UnusableRowError("it has no ContentDate/Start")
     return found
 
 
 def to_scene(row: object, link: str) -> Scene:
-    """Read one product of an answer.
+    """Convert a row to a scene.
 
     Args:
         row: An element of `value`.
-        link: Where its bytes are while it is online.
+        link: Its download link while it is online.
 
     Raises:
-        UnusableRowError: it cannot be used; the message says why.
+        UnusableRowError: It cannot be used; the message gives the reason.
     """
     if not isinstance(row, dict):
-        raise UnusableRowError("it is no object")
-    facts = _attributes(row.get("Attributes"))
-    satellite = _satellite(facts)
+        raise UnusableRowError("it is not an object")
+    attributes = _attributes(row.get("Attributes"))
+    satellite = _satellite(attributes)
     length = _number(row.get("ContentLength"), "ContentLength")
     online = row.get("Online")
     if not isinstance(online, bool | None):
         raise UnusableRowError("Online is neither true nor false")
-    orbit = _number(facts.get("orbitNumber"), "orbitNumber")
+    orbit = _number(attributes.get("orbitNumber"), "orbitNumber")
     dates = row.get("ContentDate")
     extra = {key: value for key, value in row.items() if key not in _MAPPED and value not in (None, "", [])}
-    further = {key: value for key, value in facts.items() if key not in _MAPPED_ATTRIBUTES}
-    if further:
-        extra["Attributes"] = further
-    instrument = _word(facts, "instrumentShortName")
+    others = {key: value for key, value in attributes.items() if key not in _MAPPED_ATTRIBUTES}
+    if others:
+        extra["Attributes"] = others
+    instrument = _word(attributes, "instrumentShortName")
     return Scene(
         id=scene_id(row),
         start=start_of(row),
-        stop=_instant(dates.get("End") if isinstance(dates, dict) else None, "ContentDate/End"),
+        stop=_time(dates.get("End") if isinstance(dates, dict) else None, "ContentDate/End"),
         footprint=_footprint(row),
         sensor=_SENSORS.get((instrument or "").upper()),
         satellite=satellite,
         instrument=instrument,
-        mode=_word(facts, "operationalMode"),
+        mode=_word(attributes, "operationalMode"),
         source_group=_group(satellite),
-        product_type=_word(facts, "productType"),
+        product_type=_word(attributes, "productType"),
         orbit=None if orbit is None else int(orbit),
-        orbit_direction=_upper(_word(facts, "orbitDirection")),
-        polarisation=_polarisation(facts),
-        cloud_cover=_number(facts.get("cloudCover"), "cloudCover"),
+        orbit_direction=_upper(_word(attributes, "orbitDirection")),
+        polarisation=_polarisation(attributes),
+        cloud_cover=_number(attributes.get("cloudCover"), "cloudCover"),
         size=int(length) if length else None,
         nominal=True,
         digest=_digest(row.get("Checksum")),
@@ -131,13 +132,13 @@ def to_scene(row: object, link: str) -> Scene:
 
 
 def evicted_at(scene: Scene) -> str | None:
-    """When a product leaves the rolling archive; None where it stays, or the catalogue does not say."""
+    """Return when a scene leaves the rolling archive; None if it stays, or the catalogue does not state it."""
     value = scene.extra.get("EvictionDate")
-    return value if isinstance(value, str) and value and not value.startswith(_KEPT) else None
+    return value if isinstance(value, str) and value and not value.startswith(_NEVER) else None
 
 
 def _attributes(listed: object) -> dict[str, Any]:
-    """The attributes by name; what is no list of names and values is as good as none."""
+    """Return the attributes by name; invalid entries are ignored."""
     items = listed if isinstance(listed, list) else []
     return {
         intern(item["Name"]): item.get("Value")
@@ -146,13 +147,13 @@ def _attributes(listed: object) -> dict[str, Any]:
     }
 
 
-def _word(facts: Mapping[str, Any], name: str) -> str | None:
-    """A text of which a catalogue holds few different ones, kept once."""
-    value = facts.get(name)
+def _word(attributes: Mapping[str, Any], name: str) -> str | None:
+    """Return a text attribute; equal texts are stored once."""
+    value = attributes.get(name)
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise UnusableRowError(f"{name} is no text")
+        raise UnusableRowError(f"{name} is not a string")
     return intern(value)
 
 
@@ -164,30 +165,26 @@ def _number(value: object, name: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        number = float("no number" if isinstance(value, bool) else value)  # type: ignore[arg-type]  # refused just below
+        number = float("not a number" if isinstance(value, bool) else value)  # type: ignore[arg-type]  # refused just below
     except (TypeError, ValueError, OverflowError):
-        raise UnusableRowError(f"{name} is no number") from None
+        raise UnusableRowError(f"{name} is not a number") from None
     if number < 0:
-        raise UnusableRowError(f"{name} is less than nothing")
+        raise UnusableRowError(f"{name} is negative")
     return number if math.isfinite(number) else None
 
 
-def _instant(value: object, name: str) -> datetime | None:
+def _time(value: object, name: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        when = datetime.fromisoformat(value.strip() if isinstance(value, str) else "no text")
-    except ValueError:
-        raise UnusableRowError(f"{name} is no date") from None
-    try:
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except OverflowError:
-        raise UnusableRowError(f"{name} is no date") from None
+        return from_iso(value)  # type: ignore[arg-type]  # anything else is refused just below
+    except (AttributeError, ValueError, OverflowError):
+        raise UnusableRowError(f"{name} is not a time") from None
 
 
-def _satellite(facts: Mapping[str, Any]) -> str | None:
-    """As the rest of the package writes it: `Sentinel-2A`."""
-    platform, serial = _word(facts, "platformShortName"), _word(facts, "platformSerialIdentifier")
+def _satellite(attributes: Mapping[str, Any]) -> str | None:
+    """Return the satellite in the spelling of this package: `Sentinel-2A`."""
+    platform, serial = _word(attributes, "platformShortName"), _word(attributes, "platformSerialIdentifier")
     if platform is None:
         return None
     name = f"Sentinel-{platform[9:]}" if platform.upper().startswith("SENTINEL-") else platform
@@ -200,16 +197,16 @@ def _group(satellite: str | None) -> str | None:
     return intern("S5P" if satellite[9:10] == "5" else f"S{satellite[9:10]}")
 
 
-def _polarisation(facts: Mapping[str, Any]) -> str | None:
-    value = _word(facts, "polarisationChannels")
+def _polarisation(attributes: Mapping[str, Any]) -> str | None:
+    value = _word(attributes, "polarisationChannels")
     return None if value is None else intern(value.replace("&", "/"))
 
 
 def _digest(listed: object) -> str | None:
-    """The MD5 where there is one, since every Python can compute it, else the BLAKE3 with its name before it.
+    """Return the MD5, which every Python can compute, or else the BLAKE3 with its name before it.
 
-    Not the other way round where `blake3` is installed: a digest is compared with that of the last time, and which one
-    it is must not depend on the machine.
+    The MD5 is preferred even if `blake3` is installed: checksums are compared with those of earlier runs, so the choice
+    must not depend on the machine.
     """
     stated: dict[str, str] = {}
     for item in listed if isinstance(listed, list) else []:
@@ -223,7 +220,7 @@ def _digest(listed: object) -> str | None:
 
 
 def _footprint(row: Mapping[str, Any]) -> str | None:
-    """`Footprint` without the OData around its WKT, else the WKT of `GeoFootprint`."""
+    """Return the WKT of `Footprint`, or else of `GeoFootprint`."""
     wkt, shape = row.get("Footprint"), row.get("GeoFootprint")
     if isinstance(wkt, str) and (match := _WKT.fullmatch(wkt)) and wkt.count("(") == wkt.count(")"):
         return match[1]
@@ -231,7 +228,7 @@ def _footprint(row: Mapping[str, Any]) -> str | None:
         return _from_geojson(shape)
     if wkt in (None, "") and shape is None:
         return None
-    raise UnusableRowError("its footprint is none")
+    raise UnusableRowError("its footprint is not valid")
 
 
 def _from_geojson(shape: Mapping[str, Any]) -> str:
@@ -245,7 +242,7 @@ def _from_geojson(shape: Mapping[str, Any]) -> str:
                 pass
     except (KeyError, TypeError, ValueError, IndexError):
         pass
-    raise UnusableRowError("its footprint is none")
+    raise UnusableRowError("its footprint is not valid")
 
 
 def _rings(rings: list[list[list[float]]]) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sedas_sync.errors import ArchiveError
-from sedas_sync.net import session
+from sedas_sync.net import redact
 
 
 def products_of(answer: object) -> list[Any]:
@@ -42,7 +42,7 @@ def as_list(answer: object, what: str) -> list[Any]:
 
 def _check_error(answer: dict[str, Any], what: str) -> None:
     if answer.get("errorCode"):
-        message = session.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
+        message = redact.shorten(str(answer.get("errorMessage") or answer["errorCode"]))
         raise ArchiveError(f"the archive answered {what} with an error: {message}")
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.archives.sedas.client import SedasClient, checked_url
-from sedas_sync.archives.sedas.kind import LIVE_URL, TRUSTED_HOSTS
+from sedas_sync.archives.sedas.kind import LIVE_URL, TRUSTED_HOSTS, SedasConfig
 from sedas_sync.archives.sedas.links import SedasLinks
 from sedas_sync.archives.sedas.lookup import ProductLookup
 from sedas_sync.archives.sedas.orders import SedasOrders
@@ -20,9 +20,9 @@ from sedas_sync.archives.sedas.search import SedasSearch
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, Scene
-from sedas_sync.net import credentials, session
+from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
-from sedas_sync.net.trust import may_see_token
+from sedas_sync.net.policy import may_see_token
 
 _NOT_FOUND = 404
 
@@ -93,7 +93,7 @@ class SedasArchive:
             self._lookup,
             self._orders,
             reach=reach,
-            token_hosts=Credentials(username, password, hosts=credential_hosts).may_go_to(reach.trusted_hosts),
+            token_hosts=Credentials(username, password, hosts=credential_hosts).allowed_hosts(reach.trusted_hosts),
             variable=None if credential_hosts is None else credentials.VARIABLES.host,
         )
         self._names: tuple[str, ...] | None = None
@@ -185,7 +185,7 @@ class SedasArchive:
         try:
             from_wkt(aoi_wkt)
         except ValueError as reason:
-            raise ValueError(f"the area {session.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
+            raise ValueError(f"the area {redact.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
         return self.find(query, warn=warn)
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
@@ -278,13 +278,14 @@ def open_archive(opening: Opening) -> SedasArchive:
     Raises:
         AuthenticationError: There are no credentials for it.
     """
+    config = cast(SedasConfig, opening.config)
     found = opening.credentials()
     return SedasArchive(
-        opening.config.url or LIVE_URL,
+        config.url,
         username=found.username,
         password=found.password,
         credential_hosts=found.hosts,
-        trusted_hosts=opening.config.trusted_hosts,
+        trusted_hosts=config.trusted_hosts,
         retries=opening.transfer.retries,
         connect_timeout=opening.transfer.connect_timeout,
         stall_timeout=opening.transfer.stall_timeout,

@@ -9,9 +9,9 @@ from sedas_sync.archives.sedas.answers import as_list, products_of
 from sedas_sync.archives.sedas.rows import to_time
 from sedas_sync.archives.sedas.tokens import SedasTokens
 from sedas_sync.errors import ArchiveError, AuthenticationError, ManifestError
-from sedas_sync.net import session
-from sedas_sync.net.policy import is_loopback
-from sedas_sync.net.trust import host_and_port
+from sedas_sync.model.hosts import is_loopback
+from sedas_sync.net import redact, session
+from sedas_sync.net.policy import origin_of
 
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN = 400, 401, 403
 _UNKNOWN_TOKEN = "User token does not exist"  # noqa: S105 - an error text of the service, not a token
@@ -45,7 +45,7 @@ class SedasClient:
     ) -> None:
         if not username or not password:
             raise AuthenticationError("the user name and the password for the archive must not be empty")
-        session.remember_secret(password)
+        redact.remember_secret(password)
         self.url = url
         self.api = api
         self.now = now
@@ -140,7 +140,7 @@ class SedasClient:
         token = answer.get("token") if isinstance(answer, dict) else None
         if not isinstance(token, str) or not token or not token.isprintable() or not token.isascii():
             raise ArchiveError("the archive answered the login without a token")
-        session.remember_secret(token)
+        redact.remember_secret(token)
         try:
             until = to_time(answer["validUntil"])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -155,9 +155,9 @@ def checked_url(url: str) -> str:
         ManifestError: It is not an http(s) address, or plain http to another machine.
     """
     try:
-        scheme, host, _ = host_and_port(url)
+        scheme, host, _ = origin_of(url)
     except ValueError as reason:
-        raise ManifestError(f"the archive's url {session.shorten(str(url), 120)!r} cannot be used: {reason}") from None
+        raise ManifestError(f"the archive's url {redact.shorten(str(url), 120)!r} cannot be used: {reason}") from None
     if scheme == "http" and not is_loopback(host):
         raise ManifestError(f"the archive's url {url!r} is plain http, which would expose the password: use https")
     parts = urlsplit(url)

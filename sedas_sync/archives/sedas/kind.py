@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sedas_sync.manifest.archive_types import ArchiveType, flat_filters
+from sedas_sync.manifest.tables import ApiUrl, ArchiveConfig, TrustedHosts, WebArchiveConfig
 from sedas_sync.model.scene import Sensor
 from sedas_sync.net.credentials import VARIABLES
 
@@ -10,6 +11,14 @@ LIVE_URL = "https://geobrowser.satapps.org/api/"
 """The API of the service (sedas_pyapi 0.5.0)."""
 TRUSTED_HOSTS = ("*.satapps.org",)
 """Other hosts that get the token: scenes are downloaded from `sedasdm.satapps.org` (saved answers of 2019 and 2020)."""
+
+
+class SedasConfig(WebArchiveConfig):
+    """The table of an archive of type `sedas`."""
+
+    url: ApiUrl = LIVE_URL
+    trusted_hosts: TrustedHosts = TRUSTED_HOSTS
+
 
 _FILTER_SENSORS: Mapping[str, Sensor] = {
     "opticalProductType": "optical",
@@ -23,8 +32,7 @@ _FILTER_SENSORS: Mapping[str, Sensor] = {
 KIND = ArchiveType(
     name="sedas",
     opener="sedas_sync.archives.sedas.archive:open_archive",
-    url=LIVE_URL,
-    trusted_hosts=TRUSTED_HOSTS,
+    config=SedasConfig,
     variables=VARIABLES,
     filters=flat_filters,
     filter_sensors=_FILTER_SENSORS,
@@ -32,7 +40,7 @@ KIND = ArchiveType(
 SANDBOX_KIND = ArchiveType(
     name="sandbox",
     opener="sedas_sync.archives.sandbox:open_archive",
-    place=None,
+    config=ArchiveConfig,
     filters=flat_filters,
     filter_sensors=_FILTER_SENSORS,
 )

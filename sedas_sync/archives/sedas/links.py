@@ -7,8 +7,8 @@ from sedas_sync.archives.sedas.lookup import ProductLookup
 from sedas_sync.archives.sedas.orders import SedasOrders
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import NOTHING, Download, Reach, Scene
-from sedas_sync.net import session
-from sedas_sync.net.trust import host_and_port, may_see_token, without_token
+from sedas_sync.net import redact
+from sedas_sync.net.policy import may_see_token, origin_of, token_withheld
 
 _FORBIDDEN = 403
 
@@ -59,7 +59,7 @@ class SedasLinks:
             self._client.tokens.renew_for_download(token)
         download = self._download(scene, url)
         if download.url == refused.url and dict(download.headers) == dict(refused.headers):
-            why = "" if download.headers else f"; {without_token(url, self._variable)}"
+            why = "" if download.headers else f"; {token_withheld(url, self._variable)}"
             raise ArchiveError(
                 f"{scene.id} is not online any more, or not for this account: its link is refused{why}",
                 status=_FORBIDDEN,
@@ -73,9 +73,9 @@ class SedasLinks:
 
     def _download(self, scene: Scene, url: str) -> Download:
         try:
-            host_and_port(url)
+            origin_of(url)
         except ValueError as reason:
-            shown = session.shorten(url, 120)
+            shown = redact.shorten(url, 120)
             raise ArchiveError(f"the link of {scene.id} cannot be used: {reason}: {shown}") from None
         headers: Mapping[str, str] = NOTHING
         if may_see_token(url, self._client.url, self._token_hosts):

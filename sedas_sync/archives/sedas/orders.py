@@ -11,7 +11,7 @@ from sedas_sync.archives.sedas.client import IsFinal, SedasClient
 from sedas_sync.archives.sedas.id_lists import LIST_REFUSED, batches, id_list
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Order, OrderState, Scene
-from sedas_sync.net import session
+from sedas_sync.net import redact, session
 
 _FAILED_WORDS = frozenset({"FAILED", "CANCELLED", "REJECTED", "ERROR", "EXPIRED"})
 _NOT_READY = "No enum constant"
@@ -174,5 +174,5 @@ def _with_state(order: Order, element: dict[str, Any] | None) -> Order:
         missing=0,
         state=OrderState.READY if ready else OrderState.FAILED if failed else OrderState.PENDING,
         download_url=url if ready else None,
-        detail=session.shorten(word, 80) if word is not None else order.detail,
+        detail=redact.shorten(word, 80) if word is not None else order.detail,
     )

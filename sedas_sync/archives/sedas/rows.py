@@ -15,7 +15,7 @@ from sedas_sync.archives.lazy_json import LazyJson
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
-from sedas_sync.net import session
+from sedas_sync.net import redact
 
 
 class _UnusableRowError(ValueError):
@@ -221,4 +221,4 @@ def _interned(word: str | None) -> str | None:
 
 def row_text(row: object) -> str:
     """Return a row as text for a warning: JSON with control characters escaped, shortened, and without secrets."""
-    return session.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)
+    return redact.shorten(json.dumps(row, ensure_ascii=True, default=str), 240)

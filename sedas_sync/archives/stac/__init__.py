@@ -1,1 +1,1 @@
-"""Any STAC API as an archive: item search, items as scenes of several files, and access to their assets."""
+"""STAC APIs: item search, items as scenes with several files, and downloads of their assets."""

@@ -1,6 +1,6 @@
-"""Which files a STAC item is made of: assets chosen by name, pattern or role, with safe names of their own.
+"""The files of a STAC item: assets selected by name, pattern or role, with safe file names.
 
-Pure. A file keeps its name whatever else is chosen, since names are given to all assets of an item alike.
+Pure. A file has the same name whatever else is selected, because all assets of an item are named together.
 """
 
 import unicodedata
@@ -18,43 +18,43 @@ from sedas_sync.model.scene import RemoteFile
 
 safe_name = lru_cache(maxsize=1024)(_safe_name)
 
-_APART = frozenset(
+_NOT_DATA = frozenset(
     {"thumbnail", "overview", "metadata", "visual-overview", "preview", "tiles", "tilejson", "iso-19115"}
 )
-"""Roles, and names where roles are missing, of what is beside the data (STAC best practices, "list of asset roles")."""
-_FETCHED = ("https://", "http://")
+"""Roles, or names of assets without roles, that are not data (STAC best practices, "list of asset roles")."""
+_HTTP = ("https://", "http://")
 _GLACIAL = frozenset({"archive", "coldarchive", "deeparchive", "glacier", "glacierdeeparchive",
                       "glacierflexibleretrieval"})  # fmt: skip
-"""Storage tiers, without spaces and signs, from which nothing is to be had at once (storage extension 1.0)."""
+"""Storage tiers, without spaces and signs, that cannot be read at once (storage extension 1.0)."""
 _ALWAYS_ONLINE = frozenset({"GCP", "GOOGLE"})
-"""Platforms whose archive tiers are read like any other."""
-_NOT_YET = {
-    "orderable": "it has to be ordered",
-    "ordered": "it is ordered",
+"""Platforms whose archive tiers can be read at once."""
+_UNAVAILABLE = {
+    "orderable": "it must be ordered",
+    "ordered": "it has been ordered",
     "pending": "its order is pending",
     "shipping": "it is being delivered",
     "failed": "its order failed",
     "canceled": "its order was cancelled",
 }
-"""States of the order extension 1.1 in which a file is not to be had."""
+"""States of the order extension 1.1 in which a file cannot be downloaded."""
 
 
-def chosen(assets: Mapping[str, Any], patterns: Sequence[str]) -> list[str]:
-    """The keys of the assets that a scene is made of, sorted.
+def selected(assets: Mapping[str, Any], patterns: Sequence[str]) -> list[str]:
+    """Return the keys of the assets that are the files of a scene, sorted.
 
     Args:
-        assets: of the item, by key.
-        patterns: names or patterns, of which one has to fit; where empty, assets with the role `data` are taken, or,
-            if there are none, all that are no thumbnail, overview or metadata.
+        assets: The assets of the item, by key.
+        patterns: Names or patterns, of which one must match. If there are none, assets with the role `data`, or else
+            all assets except thumbnails, overviews and metadata.
     """
-    real = {key: asset for key, asset in assets.items() if _is_somewhere(asset)}
+    linked = {key: asset for key, asset in assets.items() if _has_link(asset)}
     if patterns:
-        return sorted(key for key in real if any(fnmatchcase(key, pattern) for pattern in patterns))
-    data = sorted(key for key, asset in real.items() if "data" in _roles(asset))
-    return data or sorted(key for key, asset in real.items() if not _is_apart(key, asset))
+        return sorted(key for key in linked if any(fnmatchcase(key, pattern) for pattern in patterns))
+    data = sorted(key for key, asset in linked.items() if "data" in _roles(asset))
+    return data or sorted(key for key, asset in linked.items() if not _is_not_data(key, asset))
 
 
-def _is_somewhere(asset: Any) -> bool:
+def _has_link(asset: Any) -> bool:
     return isinstance(asset, dict) and isinstance(asset.get("href"), str) and bool(asset["href"].strip())
 
 
@@ -63,32 +63,34 @@ def _roles(asset: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else frozenset()
 
 
-def _is_apart(key: str, asset: Mapping[str, Any]) -> bool:
+def _is_not_data(key: str, asset: Mapping[str, Any]) -> bool:
     roles = _roles(asset)
-    return bool(roles & _APART) if roles else key.lower().replace("_", "-") in _APART | {"rendered-preview", "info"}
+    return (
+        bool(roles & _NOT_DATA) if roles else key.lower().replace("_", "-") in _NOT_DATA | {"rendered-preview", "info"}
+    )
 
 
 def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tuple[RemoteFile, ...]:
-    """The files of an item.
+    """Return the files of an item.
 
     Args:
-        item: as the API gave it.
-        base: what relative addresses are relative to.
-        patterns: see `chosen`.
+        item: The item as the API sent it.
+        base: URL that relative links are resolved against.
+        patterns: See `selected`.
 
     Raises:
-        ValueError: an address is none.
+        ValueError: A link is not valid.
     """
     assets = item["assets"]
     names = _names(assets)
     files: dict[str, RemoteFile] = {}
-    for key in chosen(assets, patterns):
+    for key in selected(assets, patterns):
         asset = assets[key]
-        size, url = asset.get("file:size"), _address(asset, base)
+        size, url = asset.get("file:size"), _url(asset, base)
         files.setdefault(
             url,
             RemoteFile(
-                # A catalogue has few different ones: all scenes share them.
+                # A catalogue has few different names: all scenes share them.
                 name=intern(names[key]),
                 key=intern(key),
                 url=url,
@@ -99,23 +101,23 @@ def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tup
     return tuple(sorted(files.values(), key=lambda file: file.name))
 
 
-def _address(asset: Mapping[str, Any], base: str) -> str:
-    """Where an asset is: the first of its places that can be asked (alternate-assets extension), else its own."""
+def _url(asset: Mapping[str, Any], base: str) -> str:
+    """Return the link of an asset: the first http(s) link (alternate-assets extension), or else its own."""
     own = joined(base, str(asset["href"]))
-    if own.startswith(_FETCHED):
+    if own.startswith(_HTTP):
         return own
-    others = (joined(base, str(place["href"])) for place in _alternates(asset))
-    return next((url for url in others if url.startswith(_FETCHED)), own)
+    others = (joined(base, str(other["href"])) for other in _alternates(asset))
+    return next((url for url in others if url.startswith(_HTTP)), own)
 
 
 def joined(base: str, href: str) -> str:
-    """Resolve an address against another, as `urljoin` does; quickly where there is nothing to resolve.
+    """Resolve a link as `urljoin` does; fast if it is absolute.
 
     Raises:
-        ValueError: it is none.
+        ValueError: It is not valid.
     """
-    plain = href.startswith(_FETCHED) and href.isascii() and href.isprintable()
-    return href if plain and not any(odd in href for odd in ("[", "]", "/.", " ")) else urljoin(base, href)
+    absolute = href.startswith(_HTTP) and href.isascii() and href.isprintable()
+    return href if absolute and not any(odd in href for odd in ("[", "]", "/.", " ")) else urljoin(base, href)
 
 
 def _alternates(asset: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -125,14 +127,14 @@ def _alternates(asset: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield other
 
 
-def not_yet(item: Mapping[str, Any], keys: Iterable[str]) -> str | None:
-    """Why files of an item cannot be had now, by the order and storage extensions; None where they can."""
+def unavailable_reason(item: Mapping[str, Any], keys: Iterable[str]) -> str | None:
+    """Explain why files cannot be downloaded now, by the order and storage extensions; None if they can."""
     properties = item["properties"]
     for key in keys:
         asset = item["assets"][key]
         state = asset.get("order:status", properties.get("order:status"))
-        if isinstance(state, str) and state in _NOT_YET:
-            return f"{_NOT_YET[state]} (order:status is {state})"
+        if isinstance(state, str) and state in _UNAVAILABLE:
+            return f"{_UNAVAILABLE[state]} (order:status is {state})"
         tier = asset.get("storage:tier", properties.get("storage:tier"))
         platform = str(asset.get("storage:platform", properties.get("storage:platform", ""))).upper()
         plain = "".join(sign for sign in str(tier).lower() if sign.isalnum())
@@ -142,11 +144,11 @@ def not_yet(item: Mapping[str, Any], keys: Iterable[str]) -> str | None:
 
 
 def _names(assets: Mapping[str, Any]) -> dict[str, str]:
-    """A path below the scene's folder for every asset, no two of them on one file."""
+    """Return a path below the scene's folder for every asset; no two assets share a file."""
     wanted = {
         key: _local_path(asset) or _file_name(asset) or safe_name(key)
         for key, asset in assets.items()
-        if _is_somewhere(asset)
+        if _has_link(asset)
     }
     same = {key: assets[key]["href"] for key in wanted}
     taken: Counter[str] = Counter()
@@ -172,7 +174,7 @@ def _above(name: str) -> Iterator[str]:
 
 
 def _local_path(asset: Mapping[str, Any]) -> str | None:
-    """The path that the catalogue gives a file (file extension), where it is one that is safe as it is."""
+    """Return the path that the catalogue states for a file (file extension), if it is safe."""
     path = asset.get("file:local_path")
     if not isinstance(path, str) or not path or path.endswith("/"):
         return None
@@ -183,5 +185,5 @@ def _local_path(asset: Mapping[str, Any]) -> str | None:
 def _file_name(asset: Mapping[str, Any]) -> str | None:
     address = asset["href"].partition("#")[0].partition("?")[0]
     above, _, name = address.rpartition("/")
-    # What follows two slashes is a host.
+    # After two slashes comes a host.
     return safe_name(unquote(name)) if name and not above.endswith("/") else None

@@ -1,8 +1,8 @@
-"""Conditions on an item's properties: read from a manifest's `filters`, said in CQL2 or `query`, and applied here.
+"""Conditions on the properties of an item: from a manifest's `filters` to CQL2 or `query`, and applied here.
 
-Pure. A filter is a property with a value that it must equal, a list of values of which it must be one, or a table of
-comparisons: `{ "eo:cloud_cover" = { lt = 15 }, "grid:code" = ["MGRS-30UXC"] }`. Whatever a server makes
-of them, they are applied again to what it answers.
+Pure. A filter is a property with a value that it must equal, a list of allowed values, or a table of comparisons:
+`{ "eo:cloud_cover" = { lt = 15 }, "grid:code" = ["MGRS-30UXC"] }`. The conditions are always applied again to the
+server's answer.
 """
 
 import operator
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Comparison = Literal["eq", "neq", "lt", "lte", "gt", "gte", "in"]
-Way = Literal["cql2-json", "cql2-text", "query"]
-"""How a server takes conditions."""
+FilterLanguage = Literal["cql2-json", "cql2-text", "query"]
+"""In which language a server takes conditions."""
 
 _SIGNS: dict[Comparison, str] = {"eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _TESTS: dict[Comparison, Callable[[Any, Any], bool]] = {
@@ -24,7 +24,7 @@ _TESTS: dict[Comparison, Callable[[Any, Any], bool]] = {
     "gte": operator.ge,
     "in": lambda value, wanted: value in wanted,
 }
-_VALUE = "must be a text, a number, true or false, a list of these, or a table of comparisons such as { lt = 15 }"
+_VALUE = "must be a string, a number, true or false, a list of these, or a table of comparisons such as { lt = 15 }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Condition:
     value: Any
     """A tuple for `in`."""
     or_absent: bool = False
-    """Whether an item that does not have the property passes."""
+    """Whether an item without the property passes."""
 
     def holds(self, properties: Mapping[str, Any]) -> bool:
         """Whether an item with these properties passes."""
@@ -53,7 +53,7 @@ def conditions(filters: Mapping[str, Any]) -> tuple[Condition, ...]:
     """Read the filters of a dataset.
 
     Raises:
-        ValueError: one is none; the message says what is allowed.
+        ValueError: A filter is not valid; the message lists what is allowed.
     """
     found = []
     for name, value in filters.items():
@@ -71,7 +71,7 @@ def conditions(filters: Mapping[str, Any]) -> tuple[Condition, ...]:
 def _condition(name: str, comparison: str, value: Any) -> Condition:
     known = next((known for known in _TESTS if known == comparison), None)
     if known is None:
-        raise ValueError(f"has the comparison {comparison!r}; there are {', '.join(_TESTS)}")
+        raise ValueError(f"has the comparison {comparison!r}; allowed are {', '.join(_TESTS)}")
     listed = isinstance(value, tuple | list)
     if listed != (known == "in") or (listed and not value):
         raise ValueError(_VALUE)
@@ -81,14 +81,14 @@ def _condition(name: str, comparison: str, value: Any) -> Condition:
     return Condition(name, known, values if listed else value)
 
 
-def said(wanted: Iterable[Condition], way: Way) -> dict[str, Any]:
-    """The part of a search that says these conditions; empty where there are none that can be said.
+def encode(wanted: Iterable[Condition], language: FilterLanguage) -> dict[str, Any]:
+    """Return the part of a search request with these conditions; empty if none can be expressed.
 
-    The `query` extension has no word for a property that is absent, so conditions that let such items pass are left
-    out there: an answer may hold too much, never too little.
+    The `query` extension cannot express a missing property, so conditions that items without the property pass are
+    omitted there: an answer may have too many items, never too few.
     """
     wanted = tuple(wanted)
-    if way == "query":
+    if language == "query":
         query: dict[str, dict[str, Any]] = {}
         for one in wanted:
             if not one.or_absent:
@@ -98,10 +98,10 @@ def said(wanted: Iterable[Condition], way: Way) -> dict[str, Any]:
         return {"query": query} if query else {}
     if not wanted:
         return {}
-    if way == "cql2-json":
+    if language == "cql2-json":
         parts = [_json(one) for one in wanted]
-        return {"filter-lang": way, "filter": parts[0] if len(parts) == 1 else {"op": "and", "args": parts}}
-    return {"filter-lang": way, "filter": " AND ".join(_text(one) for one in wanted)}
+        return {"filter-lang": language, "filter": parts[0] if len(parts) == 1 else {"op": "and", "args": parts}}
+    return {"filter-lang": language, "filter": " AND ".join(_text(one) for one in wanted)}
 
 
 def _json(one: Condition) -> dict[str, Any]:

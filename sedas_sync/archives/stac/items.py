@@ -1,31 +1,26 @@
-"""A STAC item as a scene. Pure.
+"""STAC items as scenes. Pure.
 
 Source of the fields: STAC 1.1 item and common metadata, and the extensions eo, sar, sat, grid, product, processing,
-file, order and storage. What is not read here is kept in `extra` as it came.
+file, order and storage. All other properties are kept in `extra`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from sys import intern
 from typing import Any
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
-from sedas_sync.archives.stac.files import chosen, files_of, joined, not_yet
-from sedas_sync.model.assets import total_size
+from sedas_sync.archives.stac.files import files_of, joined, selected, unavailable_reason
+from sedas_sync.model.files import total_size
+from sedas_sync.model.satellites import group_of
 from sedas_sync.model.scene import Scene, Sensor
+from sedas_sync.model.times import from_iso
 
 _SAR = frozenset({"c-sar", "sar", "x-sar", "l-sar", "s-sar", "palsar", "palsar-2", "asar", "sar-x", "sar-c"})
 _OPTICAL = frozenset({"msi", "oli", "oli_tirs", "etm", "etm+", "tm", "mss", "modis", "aster", "hrv", "naomi", "olci"})
-_GROUPS = (
-    ("sentinel-1", "S1"),
-    ("sentinel-2", "S2"),
-    ("novasar", "NovaSAR"),
-    ("pleiades", "Pleiades"),
-    ("spot", "SPOT"),
-)
 _READ = frozenset(
     {
         "datetime", "start_datetime", "end_datetime", "platform", "gsd", "eo:cloud_cover", "sat:orbit_state",
@@ -40,49 +35,49 @@ class UnusableItemError(ValueError):
 
 
 def item_of(feature: Any) -> dict[str, Any]:
-    """Make sure that a feature is an item as far as it is read here.
+    """Return a feature if it is an item with all parts that are read here.
 
     Raises:
-        UnusableItemError: it is none.
+        UnusableItemError: It is not.
     """
     if not isinstance(feature, dict):
-        raise UnusableItemError("it is no object")
+        raise UnusableItemError("it is not an object")
     if not isinstance(feature.get("id"), str) or not feature["id"].strip():
         raise UnusableItemError("it has no id")
     for part in ("properties", "assets"):
         if not isinstance(feature.get(part), dict):
-            raise UnusableItemError(f"its {part} are no object")
+            raise UnusableItemError(f"its {part} are not an object")
     return feature
 
 
 def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> Scene:
-    """Read an item.
+    """Convert an item to a scene.
 
     Args:
-        item: from `item_of`.
-        base: the address it was found at, for those that do not say their own.
-        patterns: which assets are its files; see `sedas_sync.archives.stac.files.chosen`.
+        item: From `item_of`.
+        base: URL of the item, if it does not state its own.
+        patterns: Which assets are its files; see `sedas_sync.archives.stac.files.selected`.
 
     Raises:
-        UnusableItemError: a field that has to be understood cannot be, or none of its assets is wanted.
+        UnusableItemError: A necessary field cannot be read, or no asset is selected.
     """
     properties = item["properties"]
     own = _self(item, base)
     try:
         files = files_of(item, own, patterns)
     except ValueError:
-        raise UnusableItemError("the address of one of its assets is none") from None
+        raise UnusableItemError("the link of one of its assets is not valid") from None
     if not files:
         raise UnusableItemError(
             f"it has none of the assets {', '.join(patterns)}" if patterns else "it has no assets that are data"
         )
-    why = not_yet(item, chosen(item["assets"], patterns))
+    offline = unavailable_reason(item, selected(item["assets"], patterns))
     platform = _word(properties, "platform")
     polarisations = properties.get("sar:polarizations")
     whole = Scene(
         id=item["id"],
-        start=_instant(properties, "start_datetime") or _instant(properties, "datetime"),
-        stop=_instant(properties, "end_datetime") or _instant(properties, "datetime"),
+        start=_time(properties, "start_datetime") or _time(properties, "datetime"),
+        stop=_time(properties, "end_datetime") or _time(properties, "datetime"),
         footprint=_footprint(item),
         sensor=_sensor(properties),
         satellite=platform,
@@ -98,8 +93,8 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -
         cloud_cover=_number(properties, "eo:cloud_cover"),
         resolution=_number(properties, "gsd"),
         assets=files,
-        download_url=files[0].url if why is None else None,
-        offline=None if why is None else f"{why}; this API takes no orders: order it where the provider takes them",
+        download_url=files[0].url if offline is None else None,
+        offline=None if offline is None else f"{offline}; this API takes no orders: order it at its provider",
         thumbnail_url=_picture(item, own, "thumbnail"),
         quicklook_url=_picture(item, own, "overview"),
         extra=LazyJson(_rest(item, own)),
@@ -131,7 +126,7 @@ def _rest(item: Mapping[str, Any], own: str) -> dict[str, Any]:
 
 
 def _picture(item: Mapping[str, Any], own: str, role: str) -> str | None:
-    """A picture for people to look at, by its role or else its name."""
+    """Return the link of a picture, by the role of its asset or else its name."""
     for key, asset in item["assets"].items():
         if isinstance(asset, dict) and isinstance(asset.get("href"), str):
             roles = asset.get("roles")
@@ -140,16 +135,16 @@ def _picture(item: Mapping[str, Any], own: str, role: str) -> str | None:
     return None
 
 
-# ------------------------------------------------------------------------------------------------------ properties
+# -- properties ----------------------------------------------------------------------------------------------------
 
 
 def _word(properties: Mapping[str, Any], name: str) -> str | None:
-    """A text of which a catalogue holds few different ones, kept once."""
+    """Return a text property; equal texts are stored once."""
     value = properties.get(name)
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise UnusableItemError(f"{name} is no text")
+        raise UnusableItemError(f"{name} is not a string")
     return intern(value)
 
 
@@ -162,11 +157,11 @@ def _number(properties: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnusableItemError(f"{name} is no number")
+        raise UnusableItemError(f"{name} is not a number")
     try:
         return float(value) if math.isfinite(value) else None
     except OverflowError:
-        raise UnusableItemError(f"{name} is beyond all bounds") from None
+        raise UnusableItemError(f"{name} is out of range") from None
 
 
 def _whole(properties: Mapping[str, Any], name: str) -> int | None:
@@ -174,15 +169,14 @@ def _whole(properties: Mapping[str, Any], name: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _instant(properties: Mapping[str, Any], name: str) -> datetime | None:
+def _time(properties: Mapping[str, Any], name: str) -> datetime | None:
     value = properties.get(name)
     if value is None:
         return None
     try:
-        when = datetime.fromisoformat(value)
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        raise UnusableItemError(f"{name} is no date") from None
+        return from_iso(value)
+    except (AttributeError, ValueError, OverflowError):
+        raise UnusableItemError(f"{name} is not a time") from None
 
 
 def _instrument(properties: Mapping[str, Any]) -> str | None:
@@ -202,8 +196,7 @@ def _sensor(properties: Mapping[str, Any]) -> Sensor | None:
 
 
 def _group(platform: str | None, constellation: str | None) -> str | None:
-    name = (platform or constellation or "").lower()
-    return next((group for prefix, group in _GROUPS if name.startswith(prefix)), constellation)
+    return group_of(platform or constellation or "") or constellation
 
 
 def _tile(properties: Mapping[str, Any]) -> str | None:
@@ -214,18 +207,18 @@ def _tile(properties: Mapping[str, Any]) -> str | None:
     return tile if code.startswith(_MGRS) or "grid:code" not in properties else None
 
 
-# ------------------------------------------------------------------------------------------------------- geometry
+# -- geometry ------------------------------------------------------------------------------------------------------
 
 
 def _footprint(item: Mapping[str, Any]) -> str | None:
-    """The item's geometry as WKT, or else its bbox; None where it has neither."""
+    """Return the item's geometry as WKT, or else its bbox; None if it has neither."""
     geometry = item.get("geometry")
     if geometry is None:
         return _box(item.get("bbox"))
     try:
         return _wkt(geometry)
     except (TypeError, KeyError, ValueError, OverflowError, RecursionError):
-        raise UnusableItemError("its geometry is no GeoJSON") from None
+        raise UnusableItemError("its geometry is not GeoJSON") from None
 
 
 def _box(bbox: Any) -> str | None:

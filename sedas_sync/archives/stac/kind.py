@@ -1,15 +1,18 @@
-"""What a manifest may say of an archive of type `stac`. Values and checks only, cheap to import."""
+"""The manifest keys of an archive of type `stac`. Values and checks only, cheap to import."""
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
-from sedas_sync.manifest import fields, hosts
-from sedas_sync.manifest.archive_types import ArchiveKey, ArchiveType, Mistake, Variables
-from sedas_sync.manifest.tables import ArchiveConfig
+from pydantic import Field
+
+from sedas_sync.manifest import fields
+from sedas_sync.manifest.archive_types import ArchiveType, Variables
+from sedas_sync.manifest.tables import FileHash, Mistake, WebArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
-"""Where the Planetary Computer gives tokens for its storage (planetary_computer 1.0, `sas.py`)."""
+"""The endpoint for tokens of the Planetary Computer's storage (planetary_computer 1.0, `sas.py`)."""
 HOST_VARIABLE = "STAC_HOST"
 VARIABLES = Variables(("STAC_USERNAME", "STAC_PASSWORD"), host=HOST_VARIABLE)
 """The environment variables of user name and password."""
@@ -18,28 +21,45 @@ SUBSCRIPTION = Variables(
     hosts=("planetarycomputer.microsoft.com", "*.planetarycomputer.microsoft.com"),
 )
 """The environment variable of a subscription to the Planetary Computer, whose SDK reads it too."""
-ACCESS = ("none", "bearer", "basic", "planetary-computer")
-"""Ways to be let at the API and its assets."""
-
-_NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+Access = Literal["none", "bearer", "basic", "planetary-computer"]
+"""Ways to log in to the API and its assets."""
 
 
 def token_variables(archive: str) -> tuple[Variables, ...]:
-    """The environment variables that may hold the token of an archive, given by its key in the manifest."""
+    """Return the environment variables for the token of an archive, given by its key in the manifest."""
     own = f"STAC_{re.sub('[^A-Za-z0-9]', '_', archive).upper()}"
     return Variables((f"{own}_TOKEN",), host=f"{own}_HOST"), Variables(("STAC_TOKEN",), host=HOST_VARIABLE)
 
 
-def _address(value: Any) -> str:
-    return hosts.url(fields.text(value))
+class StacConfig(WebArchiveConfig):
+    """The table of an archive of type `stac`."""
 
+    LOCK_IGNORES = frozenset({"auth", "sign_url"})
+    REMOVED_KEYS = MappingProxyType(
+        {
+            "token_env": "the environment says which token is for which host: set STAC_TOKEN and STAC_HOST, or for one "
+            "of [archives.NAME] STAC_<NAME>_TOKEN and STAC_<NAME>_HOST"
+        }
+    )
 
-def _check(config: ArchiveConfig) -> Iterator[Mistake]:
-    if config.options["sign_url"] is not None and config.options["auth"] != "planetary-computer":
-        yield (
-            "sign_url",
-            f'is of no use: auth is "{config.options["auth"]}"; it belongs to auth = "planetary-computer"',
-        )
+    filehash: FileHash = "enforce"
+    collections: Annotated[fields.Names, Field(description="The collections to search, by their ids.")]
+    assets: Annotated[
+        fields.Names,
+        Field(
+            description="The assets that make up a scene, by name or pattern (`B0*`); by default all that contain data."
+        ),
+    ] = ()
+    auth: Annotated[Access, fields.AnyCase(), Field(description="How to log in to the API and its assets.")] = "none"
+    sign_url: Annotated[
+        fields.Address | None,
+        Field(description='The token endpoint for auth = "planetary-computer"; by default the Planetary Computer\'s.'),
+    ] = None
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield a mistake if `sign_url` has no effect."""
+        if self.sign_url is not None and self.auth != "planetary-computer":
+            yield "sign_url", f'has no effect: auth is "{self.auth}"; sign_url needs auth = "planetary-computer"'
 
 
 def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -55,39 +75,7 @@ def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
 KIND = ArchiveType(
     name="stac",
     opener="sedas_sync.archives.stac.archive:open_archive",
+    config=StacConfig,
     variables=VARIABLES,
     filters=_filters,
-    check=_check,
-    filehash="enforce",
-    gone={
-        "token_env": "the environment says which token is for which host: set STAC_TOKEN and STAC_HOST, or for one of "
-        "[archives.NAME] STAC_<NAME>_TOKEN and STAC_<NAME>_HOST",
-    },
-    keys={
-        "collections": ArchiveKey(
-            read=fields.names,
-            required=True,
-            about="the collections that are searched, by their ids",
-            schema=_NAMES,
-        ),
-        "assets": ArchiveKey(
-            read=fields.names,
-            default=(),
-            about='the assets that a scene is made of, by name or pattern ("B0*"); by default all that are data',
-            schema=_NAMES,
-        ),
-        "auth": ArchiveKey(
-            read=fields.choice(*ACCESS),
-            default="none",
-            about="how the API and its assets are asked: " + ", ".join(ACCESS),
-            selects=False,
-            schema={"enum": list(ACCESS)},
-        ),
-        "sign_url": ArchiveKey(
-            read=_address,
-            about='where auth = "planetary-computer" gets its tokens, if not from the Planetary Computer itself',
-            selects=False,
-            schema={"type": "string", "format": "uri"},
-        ),
-    },
 )

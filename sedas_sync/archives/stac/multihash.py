@@ -1,4 +1,4 @@
-"""Digests as `file:checksum` writes them: multihashes in hex, which say which algorithm they are and how long."""
+"""Checksums of `file:checksum`: multihashes in hex, which state their algorithm and length."""
 
 from typing import Any
 
@@ -19,18 +19,17 @@ _NAMES = {
 }
 """Code of the multicodec table, name in `hashlib`, bytes."""
 _BLAKE2B, _BLAKE2S = 0xB200, 0xB240
-"""Codes of BLAKE2 begin after these, one for each length in bytes, up to 64 and 32."""
-
-
+"""Codes of BLAKE2 follow these, one for each length in bytes, up to 64 and 32."""
+_HEX = frozenset("0123456789abcdef")
 _PLAIN = frozenset({32, 40, 64, 96, 128})
 """Hex digits of md5, sha1, sha256, sha384 and sha512."""
 
 
 def digest_of(multihash: Any) -> str | None:
-    """Read a multihash in hex as `algorithm:hex`; None where it is none, or of an unknown algorithm.
+    """Read a multihash in hex as `algorithm:hex`; None if it is not one, or its algorithm is unknown.
 
-    A digest that stands there by itself, as in the Planetary Computer's Sentinel-1 RTC, is taken for what its length
-    fits.
+    A plain checksum, as in the Sentinel-1 RTC of the Planetary Computer, is returned as it is; its length tells the
+    algorithm.
 
     >>> digest_of("1114" + 40 * "0") == "sha1:" + 40 * "0"
     True
@@ -41,9 +40,6 @@ def digest_of(multihash: Any) -> str | None:
     return found
 
 
-_HEX = frozenset("0123456789abcdef")
-
-
 def _read(multihash: Any) -> str | None:
     try:
         data = bytes.fromhex(multihash)
@@ -51,9 +47,9 @@ def _read(multihash: Any) -> str | None:
         length, at = _varint(data, at)
     except (TypeError, ValueError, IndexError):
         return None
-    name, bytes_of_it = _algorithm(code)
+    name, expected = _algorithm(code)
     digest = data[at:]
-    if name is None or not len(digest) == length == bytes_of_it:
+    if name is None or not len(digest) == length == expected:
         return None
     return f"{name}:{digest.hex()}"
 
@@ -67,7 +63,7 @@ def _algorithm(code: int) -> tuple[str | None, int]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Read an unsigned LEB128 number; returns it and where what follows begins."""
+    """Read an unsigned LEB128 number; return it and the position after it."""
     value = shift = 0
     while True:
         byte = data[at]

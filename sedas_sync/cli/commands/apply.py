@@ -27,12 +27,11 @@ from sedas_sync.cli.session import (
 )
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.events import Summary
-from sedas_sync.model.scene import ActionKind
+from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
 from sedas_sync.output import text
 from sedas_sync.output.reporters import Reporter
-from sedas_sync.planning.compare import Plan
-from sedas_sync.planning.prune import DEFAULT, PruneLimit
+from sedas_sync.planning.limits import DEFAULT, PruneLimit
 from sedas_sync.planning.saved_plan import SavedPlan, loads
 from sedas_sync.workers.dask import dask_cluster
 

@@ -22,14 +22,15 @@ from sedas_sync.cli.session import (
     reporting,
 )
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import exit_code_of
-from sedas_sync.operations.lock_file import check_output, write_whole
+from sedas_sync.model.plan import Plan
+from sedas_sync.operations.lock_file import check_output
 from sedas_sync.output import markdown
 from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.plan import PlanDocument
 from sedas_sync.output.plan_text import plan as plan_text
 from sedas_sync.output.style import look_of
-from sedas_sync.planning.compare import Plan
 from sedas_sync.planning.saved_plan import dumps
 
 

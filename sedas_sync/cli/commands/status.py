@@ -8,7 +8,6 @@ import click
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import interruptible, print_warnings, reporting, start_logging
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.lock import LockFiles
 from sedas_sync.operations.status import mirror_status
 from sedas_sync.output import text
 from sedas_sync.output.documents.base import json_lines
@@ -25,7 +24,7 @@ def run(manifest: str, *, common: Globals) -> None:
     with reporting(common) as reporter, interruptible(reporter):
         state.on_step = reporter.step
         # Not by `sedas_sync.api`, which imports all that a download needs.
-        found, now = mirror_status(checked, state, LockFiles(checked, state, _now)), _now()
+        found, now = mirror_status(checked, state), _now()
         reporter.close()
         print_warnings(found.warnings, common)
         if common.as_json:

@@ -7,11 +7,11 @@ import click
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import end_with, interruptible, print_warnings, reporting
+from sedas_sync.model.text import product_id
 from sedas_sync.output import text
 from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.plan import WhyDocument
 from sedas_sync.output.style import look_of
-from sedas_sync.planning.sources import product_id
 
 
 def run(scene_id: str, *, manifest: str, common: Globals) -> None:

@@ -1,230 +1,66 @@
-"""The files of a mirror within one run: taken in, moved to where the layout has them, set aside, removed.
+"""The order in which files move to the paths of the plan.
 
-Driven by the loop of `sedas_sync.operations.apply.run`, in its thread. Nothing that is not known to be the mirror's is
-deleted.
+A state machine without I/O: see `sedas_sync.operations.apply.effects`. A file waits until another one has left its
+new path. If all that are left wait for each other, they are a circle: one of them moves to the partial folder first.
 """
 
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from sedas_sync.errors import SedasSyncError, sentence
-from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import files_on_disk
-from sedas_sync.model.events import Adopted, Event, Pruned
-from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import Action, DesiredScene, LocalScene, Scene, SceneId
-from sedas_sync.operations.apply.orders import Task
-from sedas_sync.planning.compare import FileState
-from sedas_sync.state.index import Index
-from sedas_sync.state.inspect import file_state, state_of, states_of
-from sedas_sync.state.staging import forget, left_over, partial_path, recover
+from sedas_sync.model.plan import Action
+from sedas_sync.operations.apply.effects import Effect, MachineEvent, Move, MoveAside, MovedAside, MoveFailed, Now
 
 
-class Loop(Protocol):
-    """What is needed of the loop that drives this."""
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the run was asked to end."""
-        ...
-
-    def tell(self, event: Event) -> None:
-        """Something has happened."""
-        ...
-
-    def warn(self, message: str, scene_id: str | None = None) -> None:
-        """Something looks wrong and stops nothing."""
-        ...
-
-    def fail(self, task: Task, why: str | BaseException | None) -> None:
-        """A scene has failed for this run."""
-        ...
-
-    def failed(self, scene_id: SceneId, why: str) -> None:
-        """A deed has failed that no archive can help with."""
-        ...
-
-
-class FileMover:
-    """Moves the files of one mirror.
+class FileMoves:
+    """The moves of one run.
 
     Args:
-        loop: drives this.
-        root: the mirror's folder.
-        index: open for writing.
-        now: gives the present instant, UTC.
+        actions: the adoptions of a plan, each with the files that are on disk.
     """
 
-    def __init__(self, loop: Loop, root: str, index: Index, now: Callable[[], datetime]) -> None:
-        self._loop = loop
-        self._root = root
-        self._index = index
-        self._now = now
-        self.adopted = 0
-        """Scenes that were taken in or moved."""
-        self.pruned = 0
-        """Scenes whose files were removed."""
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self._waiting = list(actions)
+        self._leaving = {action.held.path for action in self._waiting if action.held is not None}
+        """Paths whose files will move."""
 
-    def recover(self) -> frozenset[str]:
-        """Finish what a kill has left half done; returns the folders of scenes that were being gathered."""
-        left = left_over(self._root)
-        for place in sorted(left):
-            try:
-                for said in recover(self._root, place, self._index.holding):
-                    self._loop.warn(said)
-            except (SedasSyncError, OSError) as error:
-                self._loop.warn(f"{place}: is left as it is: {sentence(error)}")
-        return left
+    @property
+    def done(self) -> bool:
+        """Whether every move was requested."""
+        return not self._waiting
 
-    def adopt_all(self, actions: list[Action]) -> None:
-        """Take files into the index and move those that the layout puts elsewhere.
-
-        A file may have to wait until another has left its place; what is left when nothing moves any more stands in a
-        circle and goes by way of the partial folder.
-        """
-        leaving = {action.held.path for action in actions if action.held is not None}
-        while actions:
+    def start(self) -> Iterator[Effect]:
+        """Yield all moves that wait for no other; then, if there is a circle, what opens it."""
+        while self._waiting:
             blocked = []
-            for action in actions:
-                held = action.held
-                if held is not None and held.path != action.path and action.path in leaving:
+            for action in self._waiting:
+                local = action.held
+                if local is not None and local.path != action.path and action.path in self._leaving:
                     blocked.append(action)
                     continue
-                self._adopt(action)
-                if held is not None:
-                    leaving.discard(held.path)
-            if len(blocked) == len(actions):
-                first = blocked[0]
-                if first.held is None or first.want is None:
-                    break
-                leaving.discard(first.held.path)
-                try:
-                    blocked[0] = replace(first, held=self._step_aside(first.held, first.want.scene))
-                except (SedasSyncError, OSError) as error:
-                    self._fail(first, first.want, error)
-                    del blocked[0]
-            actions = blocked
+                yield Move(action)
+                if local is not None:
+                    self._leaving.discard(local.path)
+            circle = len(blocked) == len(self._waiting)
+            self._waiting = blocked
+            if circle:
+                yield MoveAside(blocked[0])
+                return
 
-    def _step_aside(self, held: LocalScene, scene: Scene) -> LocalScene:
-        """Move a scene to the partial folder for a moment; returns what the index remembers of it there."""
-        aside = replace(held, path=partial_path(scene) + ".moving", facts=metadata_of(scene))
-        self._move(held, aside.path)
-        # Where a kill leaves it there, the next run finds it.
-        self._index.put_files([aside], self._now())
-        return aside
+    def handle(self, event: MachineEvent, _now: Now) -> Iterator[Effect]:
+        """Yield what follows from an event."""
+        match event:
+            case MovedAside(action, local) if action in self._waiting[:1]:
+                self._leave(action)
+                self._waiting.insert(0, replace(action, held=local))
+                yield from self.start()
+            case MoveFailed(action) if action in self._waiting[:1]:
+                self._leave(action)
+                yield from self.start()
+            case _:
+                pass
 
-    def _move(self, held: LocalScene, path: str) -> None:
-        move = safe_tree.move_folder if held.files else safe_tree.move
-        move(self._root, held.path, path)
-
-    def _adopt(self, action: Action) -> None:
-        held = action.held
-        if held is None or action.want is None:
-            return
-        try:
-            if held.path.startswith(f"{action.path}/") or action.path.startswith(f"{held.path}/"):
-                # Its new place is a folder that it lies in, or is within itself.
-                held = self._step_aside(held, action.want.scene)
-            if held.path != action.path:
-                if not safe_tree.same(self._root, held.path, action.path):
-                    self.clear_the_way(action.path)
-                self._move(held, action.path)
-        except (SedasSyncError, OSError) as error:
-            self._fail(action, action.want, error)
-            return
-        before = self._index.holding(action.id)
-        if before is not None and before.path not in (held.path, action.path):
-            self.clear_old_place(before, action.path)
-        self._index.put_files([replace(held, path=action.path, facts=metadata_of(action.want.scene))], self._now())
-        self._index.drop_order(action.id)
-        self.adopted += 1
-        self._loop.tell(Adopted(time=self._now(), id=action.id, path=action.path, size=held.size))
-
-    def _fail(self, action: Action, want: DesiredScene, error: Exception) -> None:
-        self._loop.fail(Task(action=action, scene=want.scene, archive=want.archive), error)
-
-    def clear_old_place(self, replaced: LocalScene, new: str) -> None:
-        """Take away what a scene had before it came to be elsewhere."""
-        for old in files_on_disk(replaced):
-            there = safe_tree.look(self._root, old.path)
-            if there is None or safe_tree.same(self._root, old.path, new):
-                continue
-            if self._is_ours(old, there):
-                safe_tree.remove(self._root, old.path)
-            else:
-                self.clear_the_way(old.path)
-
-    def _is_ours(self, held: LocalScene, there: safe_tree.TreeEntry) -> bool:
-        try:
-            return file_state(self._root, held, there) is FileState.INTACT
-        except (SedasSyncError, OSError):
-            # It cannot be read, so nobody knows: it is set aside.
-            return False
-
-    def clear_the_way(self, path: str, *, ours: LocalScene | None = None) -> safe_tree.Replace:
-        """Set aside whatever stands where a scene is to go; the plan has found that it is not the scene.
-
-        Only a file that still is what the index says gives way when its successor is complete. Other bytes may be
-        somebody's work, and a link or folder in its place never was ours.
-
-        Returns:
-            What is left there to give way, which may be another file by then.
-        """
-        there = safe_tree.look(self._root, path)
-        if there is None:
-            return False
-        known = ours is not None and (path == ours.path or safe_tree.same(self._root, path, ours.path))
-        if ours is None or not (known and self._is_ours(ours, there)):
-            kept = safe_tree.set_aside(self._root, path)
-            self._loop.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
-            return False
-        return there.size, there.mtime_ns
-
-    def forget(self, spare: tuple[str, ...], *, but: AbstractSet[SceneId]) -> None:
-        """Take away downloads under way that nobody goes on with, and what was remembered of their failures."""
-        for path in spare:
-            try:
-                forget(self._root, path)
-            except (SedasSyncError, OSError) as error:
-                self._loop.warn(f"{path}: is left as it is: {sentence(error)}")
-        if spare:
-            self._index.drop_errors(but=but)
-
-    def has(self, scene_id: SceneId) -> bool:
-        """Whether a scene is in the mirror, complete and as it was fetched."""
-        held = self._index.holding(scene_id)
-        try:
-            return held is not None and states_of(self._root, held) == {FileState.INTACT}
-        except (SedasSyncError, OSError):
-            return False
-
-    def prune(self, action: Action) -> None:
-        """Remove the files of a scene, as far as they are still what was fetched."""
-        held = self._index.holding(action.id)
-        if held is None or held.path != action.path:
-            return
-        try:
-            state = state_of(self._root, held, lambda: self._loop.interrupted)
-            if state is FileState.DAMAGED:
-                self._loop.warn(
-                    f"{held.path}: has been changed since it was fetched; it stays, and is forgotten", held.id
-                )
-            elif state is FileState.INTACT:
-                for file in files_on_disk(held):
-                    with suppress(FileNotFoundError):
-                        safe_tree.remove(self._root, file.path)
-        except InterruptedError:
-            return
-        except (SedasSyncError, OSError) as error:
-            self._loop.failed(action.id, sentence(error))
-            return
-        self._index.drop_file(held.id)
-        self._index.drop_order(held.id)
-        if state is not FileState.DAMAGED:
-            self.pruned += 1
-            self._loop.tell(Pruned(time=self._now(), id=held.id, path=held.path, size=held.size))
+    def _leave(self, action: Action) -> None:
+        del self._waiting[0]
+        if action.held is not None:
+            self._leaving.discard(action.held.path)

@@ -1,33 +1,49 @@
-"""Orders from the long-term archive within one run: placing, asking, and what becomes of them.
+"""Orders from the long-term archive: when to place them, when to poll them, and what follows from the answers.
 
-Driven by the loop of `sedas_sync.operations.apply.run`, in its thread; calls to the archive go through `call`, which
-runs them on a thread of their own and hands the answer back to the loop. Nothing here waits.
+State machines without I/O: see `sedas_sync.operations.apply.effects`.
 """
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from time import monotonic
-from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError, AuthenticationError
-from sedas_sync.model.events import Event, Ordered, OrderReady, Retried
-from sedas_sync.model.scene import Action, Download, Order, OrderState, RemoteFile, Scene, Source
+from sedas_sync.model.events import Ordered, OrderReady, Retried, Warned
+from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.operations.apply.effects import (
+    Effect,
+    Emit,
+    Fail,
+    ForgetOrder,
+    MachineEvent,
+    Now,
+    OrderExpired,
+    OrderLinkRefused,
+    OrderNeeded,
+    OrderPending,
+    PlaceEnded,
+    PlaceOrder,
+    PollEnded,
+    PollOrders,
+    SaveOrder,
+    SceneReady,
+    StopRequested,
+    Task,
+    TimePassed,
+)
 from sedas_sync.planning.compare import with_lost_as_failed
 from sedas_sync.state.database import IndexUnwritableError
-from sedas_sync.state.index import Index
 
 MAX_REPLACEMENTS = 3
 """How often a failed order is placed again."""
 MAX_LINK_REPLACEMENTS = 1
-"""How often, in one run, a scene is ordered anew because its order's link is refused while the order stands."""
+"""How often, in one run, a scene is ordered again because the link of a valid order is refused."""
 PLACED_AT_ONCE = 1
-"""Calls that place orders, at the same time: a kill can lose the id of no more than these."""
+"""Concurrent place-order calls per archive; a crash can lose at most this many order ids."""
 
 _POLL_FIRST = 1.0
 _POLL_GROWTH = 1.5
@@ -39,68 +55,8 @@ _SERVER_ERROR = 500
 
 
 @dataclass(slots=True)
-class Task:
-    """A scene on its way into the mirror."""
-
-    action: Action
-    scene: Scene
-    """As it is known now: with the link of an order that is ready."""
-    order: Order | None = None
-    placed: int = 0
-    """Orders placed for it, those of earlier runs that it came with included."""
-    asset: RemoteFile | None = None
-    """The one file that this is about, where the scene consists of several and each is fetched by itself."""
-    download: Download | None = None
-    relocations: int = 0
-    """How often its link or token was refused since it had one."""
-    moved: int = 0
-    """Bytes of it that were here when its link or token was last refused."""
-    losses: int = 0
-    """How often the worker that fetched it was lost."""
-    links_refused: int = 0
-    """How often it was ordered anew for that."""
-    began: float = 0.0
-    archive: str = ""
-    """The key of the archive it comes from."""
-    elsewhere: tuple[Source, ...] = ()
-    """Other archives that have it and were not tried yet, best first."""
-
-
-Answered = Callable[[Any, BaseException | None], None]
-
-
-class Loop(Protocol):
-    """What the desk needs of the loop that drives it."""
-
-    @property
-    def halted(self) -> bool:
-        """The run is coming to its end: nothing new is begun, nothing fails any more."""
-        ...
-
-    def call(self, task: Task | None, deed: Callable[[], Any], then: Answered) -> None:
-        """Do something slow on a thread of its own, and handle its answer in the loop."""
-        ...
-
-    def ready(self, task: Task) -> None:
-        """A scene can be fetched."""
-        ...
-
-    def fail(self, task: Task, why: str) -> None:
-        """A scene has failed for this run."""
-        ...
-
-    def tell(self, event: Event) -> None:
-        """Something has happened."""
-        ...
-
-    def warn(self, message: str) -> None:
-        """Something looks wrong and stops nothing."""
-        ...
-
-
-@dataclass(slots=True)
 class OrderBudget:
-    """How many orders may still be placed in one run, with all archives together; None for no limit."""
+    """How many orders may still be placed in this run, over all archives; None for no limit."""
 
     left: int | None = None
 
@@ -109,245 +65,230 @@ class OrderQueue:
     """The orders of one run with one archive.
 
     Args:
-        loop: drives the desk.
-        archive: takes the orders.
-        index: open for writing; an order is on disk before anything else happens with it.
-        now: gives the present instant, UTC.
-        allowance: how many may be placed.
-        wait: ask for orders until they are ready, not only once before the run.
-        place: which of the desks of a run it is.
+        archive: its key.
+        takes_orders: whether the archive has an order service.
+        budget: shared by the queues of a run.
+        wait: poll orders until they are ready.
+        jitter: returns a random number between two others.
     """
 
     def __init__(
         self,
-        loop: Loop,
+        archive: str,
         *,
-        archive: Archive,
-        index: Index,
-        now: Callable[[], datetime],
-        allowance: OrderBudget,
-        wait: bool,
-        place: int = 0,
+        takes_orders: bool = True,
+        budget: OrderBudget | None = None,
+        wait: bool = True,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._note_at = place
-        self._loop = loop
         self._archive = archive
-        self._index = index
-        self._now = now
-        self._allowance = allowance
+        self._takes_orders = takes_orders
+        self._budget = budget or OrderBudget()
         self._wait = wait
+        self._jitter = jitter
+        self._stopping = False
         self._to_place: deque[Task] = deque()
-        self._waiting: dict[str, Task] = {}
-        self._placing = 0
+        self._placing: set[Task] = set()
         self._place_at = 0.0
         self._quota_wait = _QUOTA_FIRST
+        self._waiting: dict[str, Task] = {}
         self._polling = False
         self._poll_at = 0.0
-        self._asked_at = 0.0
+        self._polled_at = 0.0
         self._interval = _POLL_FIRST
         self._was_idle = True
-        self.placed = 0
-        """Orders placed in this run."""
-
-    # -- what the loop asks ------------------------------------------------------------------------------------------
 
     @property
-    def pending(self) -> list[Task]:
-        """Scenes whose orders are waited for, or wait for their turn."""
-        return [*self._to_place, *self._waiting.values()]
+    def pending(self) -> tuple[Task, ...]:
+        """Scenes whose orders are not ready, or not placed yet."""
+        return (*self._to_place, *self._waiting.values())
+
+    @property
+    def unfinished(self) -> tuple[Task, ...]:
+        """The same, with those whose orders are being placed."""
+        return (*self.pending, *self._placing)
 
     @property
     def oldest(self) -> datetime | None:
-        """When the oldest order that is waited for was placed."""
+        """When the oldest pending order was placed."""
         return min((task.order.placed for task in self._waiting.values() if task.order), default=None)
 
-    @property
-    def worth_waiting(self) -> bool:
-        """Whether time alone may bring this run further."""
-        if self._to_place and self._may_place and (self._wait or monotonic() >= self._place_at):
+    def worth_waiting(self, now: Now) -> bool:
+        """Return whether time alone may bring this run further."""
+        if self._to_place and self._may_place and (self._wait or now.seconds >= self._place_at):
             return True
         return bool(self._waiting) and self._wait
 
-    @property
-    def due(self) -> float:
-        """Seconds until there is something to do here; infinity where only an answer can bring it."""
+    def due(self, now: Now) -> float:
+        """Return the seconds until `TimePassed` has an effect; infinity if only an answer can have one."""
         times = []
         if self._waiting and self._wait and not self._polling:
             times.append(self._poll_at)
-        if self._to_place and self._may_place and self._placing < PLACED_AT_ONCE:
+        if self._to_place and self._may_place and len(self._placing) < PLACED_AT_ONCE:
             times.append(self._place_at)
-        return max(0.0, min(times) - monotonic()) if times else float("inf")
+        return max(0.0, min(times) - now.seconds) if times else float("inf")
 
     @property
     def _may_place(self) -> bool:
-        return self._allowance.left is None or self._allowance.left > 0
+        return self._budget.left is None or self._budget.left > 0
 
-    # -- what the loop brings ----------------------------------------------------------------------------------------
+    def handle(self, event: MachineEvent, now: Now) -> Iterator[Effect | MachineEvent]:
+        """Yield what follows from an event about this archive."""
+        match event:
+            case TimePassed(idle) if not self._stopping:
+                yield from self._place_due(now)
+                yield from self._poll_due(now, idle=idle)
+            case OrderNeeded(task):
+                yield from self._need(task, now)
+            case OrderPending(task):
+                self._await(task, now)
+            case OrderExpired(task, reason):
+                yield from self._place_again(task, reason, now)
+            case OrderLinkRefused(task, reason):
+                yield from self._link_refused(task, reason, now)
+            case PlaceEnded(task, None, error):
+                yield from self._not_placed(task, error, now)
+            case PlaceEnded(task, Order() as order):
+                yield from self._placed(task, order, now)
+            case PollEnded():
+                yield from self._polled(event, now)
+            case StopRequested():
+                self._stopping = True
+            case _:
+                pass
 
-    def take(self, task: Task) -> None:
-        """Order a scene; one that comes with a failed order has it placed again."""
+    # -- placing -----------------------------------------------------------------------------------------------------
+
+    def _need(self, task: Task, now: Now) -> Iterator[Effect | MachineEvent]:
         order = task.order
-        if order is None:
+        if not self._takes_orders:
+            yield Fail(task, "it is offline, and the archive takes no orders")
+        elif order is None:
             self._to_place.append(task)
         else:
-            self.place_again(task, f"order {order.order} failed: {order.detail or 'no reason given'}")
+            reason = f"order {order.order} failed: {order.detail or 'no reason given'}"
+            yield from self._place_again(task, reason, now)
 
-    def await_order(self, task: Task) -> None:
-        """Wait for an order that was placed before."""
-        if task.order is not None:
-            self._waiting[task.order.order] = task
-            self._schedule(first=True)
-
-    def place_again(self, task: Task, why: str) -> None:
-        """Order a scene anew whose order has come to nothing; too often is a failure."""
+    def _place_again(self, task: Task, reason: str, now: Now) -> Iterator[Effect | MachineEvent]:
         if task.placed > MAX_REPLACEMENTS:
-            # Forgotten, so that a later run begins anew instead of failing for ever.
-            self._index.drop_order(task.action.id)
-            self._loop.fail(task, f"{why} (ordered {task.placed} times)")
+            # A later run starts to count at one again, so that the scene does not fail forever.
+            yield ForgetOrder(task.action.id)
+            yield Fail(task, f"{reason} (ordered {task.placed} times)")
             return
-        self._tell_retry(task, task.placed, why, 0.0)
+        yield _retry(task, task.placed, reason, 0.0, now)
         task.scene = replace(task.scene, download_url=None)
         task.order = None
         self._to_place.append(task)
 
-    def link_refused(self, task: Task, why: str) -> None:
-        """Order a scene anew whose order stands and whose link does not work; once, since it may be no fault of it."""
-        if task.links_refused >= MAX_LINK_REPLACEMENTS:
-            self._loop.fail(task, why)
+    def _link_refused(self, task: Task, reason: str, now: Now) -> Iterator[Effect | MachineEvent]:
+        if task.orders_refused >= MAX_LINK_REPLACEMENTS:
+            yield Fail(task, reason)
             return
-        task.links_refused += 1
-        self.place_again(task, why)
+        task.orders_refused += 1
+        yield from self._place_again(task, reason, now)
 
-    def step(self, *, idle: bool) -> None:
-        """Do what is due.
+    def _place_due(self, now: Now) -> Iterator[Effect]:
+        while (
+            self._to_place and self._may_place and len(self._placing) < PLACED_AT_ONCE and now.seconds >= self._place_at
+        ):
+            task = self._to_place.popleft()
+            self._placing.add(task)
+            if self._budget.left is not None:
+                self._budget.left -= 1
+            yield PlaceOrder(task)
 
-        Args:
-            idle: no download is under way. When the last one ends, orders are asked for at once.
-        """
-        now = monotonic()
-        while self._to_place and self._may_place and self._placing < PLACED_AT_ONCE and now >= self._place_at:
-            self._place(self._to_place.popleft())
-        ran_dry = idle and not self._was_idle and now - self._asked_at >= _POLL_FIRST
-        self._was_idle = idle
-        if not self._waiting or self._polling or not self._wait:
-            return
-        if now >= self._poll_at or ran_dry:
-            self._poll()
-
-    # -- placing -----------------------------------------------------------------------------------------------------
-
-    def _place(self, task: Task) -> None:
-        orders = self._archive.orders
-        if orders is None:
-            self._loop.fail(task, "it is offline, and the archive takes no orders")
-            return
-        self._placing += 1
-        if self._allowance.left is not None:
-            self._allowance.left -= 1
-
-        def place() -> Order:
-            # An order that could not be remembered would be placed again by the next run.
-            self._index.reserve_order(self._note_at)
-            order = replace(orders.place(task.scene), id=task.action.id, attempts=task.placed + 1)
-            # The loop may be busy with downloads: between the answer and its turn a kill must not lose the order.
-            self._index.note_order(order, self._note_at)
-            return order
-
-        self._loop.call(task, place, lambda order, error: self._placed(task, order, error))
-
-    def _placed(self, task: Task, order: Order | None, error: BaseException | None) -> None:
-        self._placing -= 1
-        if order is None:
-            if self._allowance.left is not None:
-                self._allowance.left += 1
-            self._refused(task, error)
-            return
+    def _placed(self, task: Task, order: Order, now: Now) -> Iterator[Effect | MachineEvent]:
+        self._placing.discard(task)
         self._quota_wait = _QUOTA_FIRST
         task.placed += 1
         task.order = order
-        self._index.put_order(order)
-        self.placed += 1
-        self._loop.tell(Ordered(time=self._now(), id=task.action.id, order=order.order))
+        yield SaveOrder(order)
+        yield Emit(Ordered(time=now.time, id=task.action.id, order=order.order))
         if order.state is OrderState.READY:
-            self._take_ready(task, order)
+            yield from self._ready(task, order, now)
         else:
-            self._waiting[order.order] = task
-            self._schedule(first=True)
+            self._await(task, now)
 
-    def _refused(self, task: Task, error: BaseException | None) -> None:
-        if self._loop.halted:
+    def _not_placed(self, task: Task, error: BaseException | None, now: Now) -> Iterator[Effect | MachineEvent]:
+        self._placing.discard(task)
+        if self._budget.left is not None:
+            self._budget.left += 1
+        if self._stopping:
             self._to_place.append(task)
         elif isinstance(error, ArchiveError) and (error.status == _TOO_MANY or error.retry_after is not None):
-            # A quota: nothing is wrong with this order, it waits its turn.
+            # A quota: this order is right, and is placed later.
             wait = error.retry_after if error.retry_after is not None else self._quota_wait
             self._quota_wait = min(_QUOTA_MAX, 2 * self._quota_wait)
-            self._place_at = monotonic() + wait
+            self._place_at = now.seconds + wait
             self._to_place.appendleft(task)
-            self._tell_retry(task, 1, str(error), wait)
+            yield _retry(task, 1, str(error), wait, now)
         else:
-            self._loop.fail(task, f"{_what_became_of_it(error)}: {error}")
+            yield Fail(task, f"{_what_failed(error)}: {error}")
 
-    # -- asking ------------------------------------------------------------------------------------------------------
+    # -- polling -----------------------------------------------------------------------------------------------------
 
-    def _schedule(self, *, first: bool = False) -> None:
+    def _await(self, task: Task, now: Now) -> None:
+        if task.order is not None:
+            self._waiting[task.order.order] = task
+            self._schedule(now, first=True)
+
+    def _schedule(self, now: Now, *, first: bool = False) -> None:
         if first:
             self._interval = _POLL_FIRST
-        # Jitter only shortens, so that the longest interval stays what it says.
-        due = monotonic() + self._interval * random.uniform(0.9, 1.0)  # noqa: S311  # no secret depends on it
-        self._poll_at = min(self._poll_at, due) if first and self._poll_at > monotonic() else due
+        # Jitter only shortens the interval, so that _POLL_MAX is the longest one.
+        due = now.seconds + self._interval * self._jitter(0.9, 1.0)
+        self._poll_at = min(self._poll_at, due) if first and self._poll_at > now.seconds else due
         self._interval = min(_POLL_MAX, self._interval * _POLL_GROWTH)
 
-    def _poll(self) -> None:
-        self._polling = True
-        orders = self._archive.orders
-        asked = [task.order for task in self._waiting.values() if task.order is not None]
+    def _poll_due(self, now: Now, *, idle: bool) -> Iterator[Effect]:
+        # When the last download ends, orders are polled at once.
+        downloads_ended = idle and not self._was_idle and now.seconds - self._polled_at >= _POLL_FIRST
+        self._was_idle = idle
+        if not self._waiting or self._polling or not self._wait:
+            return
+        if now.seconds >= self._poll_at or downloads_ended:
+            self._polling = True
+            yield PollOrders(self._archive, tuple(task.order for task in self._waiting.values() if task.order))
 
-        def ask() -> list[Order]:
-            return [] if orders is None else list(orders.poll(asked))
-
-        self._loop.call(None, ask, self._polled)
-
-    def _polled(self, answers: list[Order] | None, error: BaseException | None) -> None:
+    def _polled(self, answer: PollEnded, now: Now) -> Iterator[Effect | MachineEvent]:
         self._polling = False
-        self._asked_at = monotonic()
-        if answers is None:
-            if not self._loop.halted:
-                self._loop.warn(f"orders could not be asked for: {error}")
-            if isinstance(error, AuthenticationError):
-                # Time changes nothing about that; they are kept, and the run ends once the rest is done.
+        self._polled_at = now.seconds
+        if answer.error is not None:
+            if not self._stopping:
+                yield Emit(Warned(time=now.time, message=f"orders could not be polled: {answer.error}"))
+            if isinstance(answer.error, AuthenticationError):
+                # Waiting does not help. The orders are kept, and the run ends after the downloads.
                 self._wait = False
-            answers = []
-        for order in map(with_lost_as_failed, answers):
+        for order in map(with_lost_as_failed, answer.orders):
             task = self._waiting.get(order.order)
             if task is None:
                 continue
             task.order = order
-            self._index.put_order(order, durable=False)
+            yield SaveOrder(order)
             if order.state is OrderState.READY:
-                self._take_ready(task, order)
+                yield from self._ready(task, order, now)
             elif order.state is OrderState.FAILED:
                 del self._waiting[order.order]
-                self.take(task)
-        self._schedule()
+                yield from self._need(task, now)
+        self._schedule(now)
 
-    def _take_ready(self, task: Task, order: Order) -> None:
+    def _ready(self, task: Task, order: Order, now: Now) -> Iterator[Effect | MachineEvent]:
         self._waiting.pop(order.order, None)
-        self._index.put_order(order, durable=False)
-        age = max(0.0, (self._now() - order.placed).total_seconds())
-        self._loop.tell(OrderReady(time=self._now(), id=task.action.id, order=order.order, age_seconds=round(age, 3)))
+        age = max(0.0, (now.time - order.placed).total_seconds())
+        yield Emit(OrderReady(time=now.time, id=task.action.id, order=order.order, age_seconds=round(age, 3)))
         task.scene = replace(task.scene, download_url=order.download_url)
-        task.relocations = 0
+        task.link_failures = 0
         task.download = None
-        self._loop.ready(task)
-
-    def _tell_retry(self, task: Task, attempt: int, why: str, delay: float) -> None:
-        self._loop.tell(
-            Retried(time=self._now(), id=task.action.id, attempt=attempt, error=why, delay_seconds=round(delay, 1))
-        )
+        yield SceneReady(task)
 
 
-def _what_became_of_it(error: BaseException | None) -> str:
-    """Say what is known of an order that brought this instead of an answer; a broken connection refuses nothing."""
+def _retry(task: Task, attempt: int, reason: str, delay: float, now: Now) -> Emit:
+    delay = round(delay, 1)
+    return Emit(Retried(time=now.time, id=task.action.id, attempt=attempt, error=reason, delay_seconds=delay))
+
+
+def _what_failed(error: BaseException | None) -> str:
+    """Return how an order failed: only an answer of the archive is a refusal, a broken connection is not."""
     if isinstance(error, IndexUnwritableError):
         return "it was not ordered"
     answered = isinstance(error, ArchiveError) and error.status is not None and error.status < _SERVER_ERROR
@@ -355,66 +296,54 @@ def _what_became_of_it(error: BaseException | None) -> str:
 
 
 class OrderQueues:
-    """The orders of one run with all archives: a quota or an outage of one holds up no other.
+    """The orders of one run with all archives: a quota or an outage of one does not delay the others.
 
     Args:
-        loop: drives the desks.
-        archives: by their keys in the manifest.
-        index: open for writing.
-        now: gives the present instant, UTC.
-        max_orders: at most so many are placed, with all archives together; 0 for no limit.
-        wait: ask for orders until they are ready, not only once before the run.
+        archives: for each key, whether the archive takes orders.
+        max_orders: at most this many orders are placed over all archives; 0 for no limit.
+        wait: poll orders until they are ready.
     """
 
-    def __init__(
-        self,
-        loop: Loop,
-        *,
-        archives: Mapping[str, Archive],
-        index: Index,
-        now: Callable[[], datetime],
-        max_orders: int,
-        wait: bool,
-    ) -> None:
-        allowance = OrderBudget(max_orders or None)
-        self._desks = {
-            key: OrderQueue(loop, archive=archive, index=index, now=now, allowance=allowance, wait=wait, place=place)
-            for place, (key, archive) in enumerate(archives.items())
+    def __init__(self, archives: Iterable[tuple[str, bool]], *, max_orders: int, wait: bool) -> None:
+        budget = OrderBudget(max_orders or None)
+        self._queues = {
+            key: OrderQueue(key, takes_orders=takes_orders, budget=budget, wait=wait) for key, takes_orders in archives
         }
 
-    def __iter__(self) -> Iterator[OrderQueue]:
-        return iter(self._desks.values())
-
-    def of(self, task: Task) -> OrderQueue:
-        """The desk of the archive that a scene comes from."""
-        return self._desks[task.archive]
+    def handle(self, event: MachineEvent, now: Now) -> Iterator[Effect | MachineEvent]:
+        """Yield what follows from an event."""
+        match event:
+            case OrderNeeded(task) | OrderPending(task) | OrderExpired(task) | OrderLinkRefused(task):
+                yield from self._queues[task.archive].handle(event, now)
+            case PlaceEnded(task):
+                yield from self._queues[task.archive].handle(event, now)
+            case PollEnded(archive):
+                yield from self._queues[archive].handle(event, now)
+            case TimePassed() | StopRequested():
+                for queue in self._queues.values():
+                    yield from queue.handle(event, now)
+            case _:
+                pass
 
     @property
-    def placed(self) -> int:
-        """Orders placed in this run."""
-        return sum(desk.placed for desk in self)
+    def pending(self) -> tuple[Task, ...]:
+        """Scenes whose orders are not ready, or not placed yet."""
+        return tuple(task for queue in self._queues.values() for task in queue.pending)
 
     @property
-    def pending(self) -> list[Task]:
-        """Scenes whose orders are waited for, or wait for their turn."""
-        return [task for desk in self for task in desk.pending]
+    def unfinished(self) -> tuple[Task, ...]:
+        """The same, with those whose orders are being placed."""
+        return tuple(task for queue in self._queues.values() for task in queue.unfinished)
 
     @property
     def oldest(self) -> datetime | None:
-        """When the oldest order that is waited for was placed."""
-        return min((desk.oldest for desk in self if desk.oldest is not None), default=None)
+        """When the oldest pending order was placed."""
+        return min((queue.oldest for queue in self._queues.values() if queue.oldest is not None), default=None)
 
-    @property
-    def worth_waiting(self) -> bool:
-        """Whether time alone may bring this run further."""
-        return any(desk.worth_waiting for desk in self)
+    def worth_waiting(self, now: Now) -> bool:
+        """Return whether time alone may bring this run further."""
+        return any(queue.worth_waiting(now) for queue in self._queues.values())
 
-    @property
-    def due(self) -> float:
-        """Seconds until there is something to do at a desk; infinity where only an answer can bring it."""
-        return min((desk.due for desk in self), default=float("inf"))
-
-    def step(self, *, idle: bool) -> None:
-        """Do what is due at each desk; `idle` says that no download is under way."""
-        for desk in self:
-            desk.step(idle=idle)
+    def due(self, now: Now) -> float:
+        """Return the seconds until `TimePassed` has an effect; infinity if only an answer can have one."""
+        return min((queue.due(now) for queue in self._queues.values()), default=float("inf"))

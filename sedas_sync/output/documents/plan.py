@@ -5,7 +5,8 @@ from typing import Self
 from msgspec import UNSET, UnsetType
 
 from sedas_sync.model.events import iso
-from sedas_sync.model.scene import Action, ActionKind, OrderState, ProofLevel
+from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
     Count,
@@ -15,9 +16,8 @@ from sedas_sync.output.documents.base import (
     Sha256,
     Time,
 )
-from sedas_sync.planning.compare import Plan
 from sedas_sync.planning.explain import Explanation
-from sedas_sync.planning.lock import LockUpdate
+from sedas_sync.planning.lock_changes import LockUpdate
 
 # -- plan ------------------------------------------------------------------------------------------------------------
 
@@ -257,7 +257,7 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     def of(cls, found: Explanation) -> Self:
         """Return the explanation of a scene."""
         held, order, action = found.held, found.order, found.action
-        offers = [OfferEntry(archive=place.archive, online=place.scene.online) for place in found.places]
+        offers = [OfferEntry(archive=source.archive, online=source.scene.online) for source in found.sources]
         return cls(
             id=found.id,
             known=found.known,

@@ -7,11 +7,10 @@ from typing import Literal, get_args
 
 from msgspec.structs import replace
 
-from sedas_sync.files import safe_tree
-from sedas_sync.model.assets import files_on_disk
+from sedas_sync.files import tree_listing
 from sedas_sync.model.events import Failure
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.scene import LocalScene, Scene, SceneId
+from sedas_sync.model.scene import LocalFile, LocalScene, Scene, SceneId
 from sedas_sync.state.index import Index
 
 Format = Literal["geojson", "csv", "stac", "urls", "sha256sums"]
@@ -97,20 +96,20 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
     for name in datasets:
         for scene_id in by_dataset.get(name, ()):
             wanted[scene_id] = (*wanted.get(scene_id, ()), name)
-    holdings = tuple(sorted(index.holdings(), key=lambda held: held.id))
-    sizes = {entry.path: entry.size for entry in safe_tree.scan(str(root)) if entry.is_file}
+    holdings = tuple(sorted(index.local_scenes(), key=lambda held: held.id))
+    sizes = {entry.path: entry.size for entry in tree_listing.scan(str(root)) if entry.is_file}
     return Inventory(holdings=holdings, wanted=wanted, absent=tuple(_absent(holdings, sizes)))
 
 
 def _absent(holdings: Iterable[LocalScene], sizes: Mapping[str, int]) -> Iterator[Failure]:
     for held in holdings:
-        # One reason for each scene is enough, however many of its files are gone.
-        why = next((why for file in files_on_disk(held) if (why := _missing(file, sizes)) is not None), None)
+        # One reason is enough for a scene, however many of its files are gone.
+        why = next((why for file in held.files if (why := _missing(file, sizes)) is not None), None)
         if why is not None:
             yield Failure(id=held.id, error=why)
 
 
-def _missing(file: LocalScene, sizes: Mapping[str, int]) -> str | None:
+def _missing(file: LocalFile, sizes: Mapping[str, int]) -> str | None:
     size = sizes.get(file.path)
     if size is None:
         return f"its file {file.path} is gone; apply downloads it again"

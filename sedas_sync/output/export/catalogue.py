@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.operations.lock_file import umask
+from sedas_sync.files.atomic import umask
 
 MARK = "sedas_sync:content"
 """The field of the root with a digest of what the catalogue was made from. It also marks our own catalogues."""

@@ -11,12 +11,13 @@ from typing import IO
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.assets import each_file, files_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step
+from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
-from sedas_sync.operations.lock_file import check_output, writing_whole
+from sedas_sync.operations.lock_file import check_output
 from sedas_sync.output.export import Exported, Format, Inventory, catalogue
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
@@ -193,7 +194,7 @@ class Links:
         known = {}
         if held is not None and self._came_from(key, held):
             # A file of one archive says nothing about the bytes behind another one's link.
-            known = {file.path: file.sha256 for file in files_on_disk(held)}
+            known = {file.path: file.sha256 for file in held.files}
         place = paths[scene.id] if held is None else held.path
         lines = []
         needs_token = False

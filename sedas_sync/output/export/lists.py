@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from sedas_sync.files.integrity import algorithm
-from sedas_sync.model.assets import files_on_disk
 from sedas_sync.model.scene import LocalScene
-from sedas_sync.net.session import redact
+from sedas_sync.net.redact import redact
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 """How GNU coreutils escape names that would break a line (section "md5sum invocation" of their manual)."""
@@ -27,7 +26,7 @@ _ARIA2_DIGESTS = {
 
 def sha256sums(holdings: Iterable[LocalScene]) -> Iterator[bytes]:
     """Yield the lines of a list for `sha256sum --check` in the mirror's folder, sorted by path."""
-    files = (file for held in holdings for file in files_on_disk(held))
+    files = (file for held in holdings for file in held.files)
     for held in sorted(files, key=lambda file: file.path):
         escaped = held.path.translate(_ESCAPES)
         mark = "" if escaped == held.path else "\\"

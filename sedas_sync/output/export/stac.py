@@ -20,9 +20,8 @@ from urllib.parse import quote
 import pystac
 
 from sedas_sync.geometry.geojson import Box, Outline, bounding_box, outlines
-from sedas_sync.model.assets import files_on_disk
 from sedas_sync.model.events import Failure, OnStep, ignore_step
-from sedas_sync.model.scene import LocalScene, Scene
+from sedas_sync.model.scene import LocalFile, LocalScene, Scene
 from sedas_sync.output.export import ExportEntry
 from sedas_sync.output.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
 from sedas_sync.output.export.tables import Tally, in_batches
@@ -143,7 +142,7 @@ def _write_items(place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tal
                 "sedas_sync:level": entry.held.level.value,
             }
             keys = {asset.name: asset.key for asset in scene.assets}
-            for held, name in zip(files_on_disk(entry.held), _keys(entry.held, keys), strict=True):
+            for held, name in zip(entry.held.files, _keys(entry.held, keys), strict=True):
                 item.add_asset(name, _asset(held, f"{to_mirror}/{quote(held.path)}"))
             item.add_links(_around())
             file = f"{ITEMS}/{names[entry.id]}.json"
@@ -174,10 +173,10 @@ def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime])
 
 def _keys(held: LocalScene, known: Mapping[str, str]) -> list[str]:
     """Return the keys of a scene's files: those of the archive's catalogue if there are several files."""
-    return [known.get(file.name) or file.name for file in held.files] or ["product"]
+    return [known.get(file.name) or file.name or "product" for file in held.files]
 
 
-def _asset(held: LocalScene, href: str) -> pystac.Asset:
+def _asset(held: LocalFile, href: str) -> pystac.Asset:
     _, dot, extension = held.path.rpartition(".")
     return pystac.Asset(
         href,

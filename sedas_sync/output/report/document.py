@@ -91,7 +91,7 @@ def document(
         "against": "apply" if memory.lock is None else "lock",
         "last_run": None if run is None else _run(run),
         "mirror": manifest.mirror.path,
-        "archives": [{"key": key, "type": a.type, "url": a.url} for key, a in manifest.archives.items()],
+        "archives": [{"key": key, "type": a.type, "url": a.address} for key, a in manifest.archives.items()],
         "summary": {**_counts(records), "unknown": memory.unknown, "partials": memory.partials},
         "datasets": [_dataset(d, n, records, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
         "aois": [{"name": n, "outline": outlines(aoi.geometry, west)} for n, aoi in _aois(manifest).items()],

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sedas_sync.errors import ManifestError, TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.atomic import write_whole
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.assets import paths_on_disk
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.operations.lock_file import check_output, lock_path, write_whole
+from sedas_sync.operations.lock_file import check_output, lock_path
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
@@ -108,15 +108,15 @@ def _partials(root: Path) -> list[str]:
 
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
     """Collect what the index knows, and which files are on disk. Files with another time are read."""
-    holdings = list(index.holdings())
-    known = {path for held in holdings for path in paths_on_disk(held)}
-    here = safe_tree.listing(str(root), known)
-    present = [held for held in holdings if any(path in here and here[path].is_file for path in paths_on_disk(held))]
+    holdings = list(index.local_scenes())
+    known = {path for held in holdings for path in held.paths}
+    here = tree_listing.listing(str(root), known)
+    present = [held for held in holdings if any(path in here and here[path].is_file for path in held.paths)]
     return Memory(
         holdings=present,
         changed=frozenset(compare(root, present, here, on_step).changed),
         wanted=index.wanted(),
-        awaited=index.awaited(),
+        awaited=index.absent(),
         orders=tuple(index.orders()),
         errors=index.last_errors(),
         lock=lock,

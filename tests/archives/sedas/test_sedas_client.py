@@ -9,7 +9,7 @@ from scripted_sedas import SteppedClock
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.archives.sedas.kind import LIVE_URL
 from sedas_sync.errors import ArchiveError, AuthenticationError, ManifestError
-from sedas_sync.net.trust import may_see_token
+from sedas_sync.net.policy import may_see_token
 from sedas_sync.sandbox.faults import Faults
 
 

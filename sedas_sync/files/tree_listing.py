@@ -1,0 +1,148 @@
+"""List the files below a mirror's root, and compare them with what the index has recorded."""
+
+import os
+import stat as modes
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from sedas_sync.errors import TransferError
+from sedas_sync.files import safe_tree
+from sedas_sync.files.safe_tree import GONE, STATE
+
+
+class TreeEntry(NamedTuple):
+    """A file, link or special file below the root; not a folder."""
+
+    path: str
+    """Relative to the root, with forward slashes."""
+    size: int
+    mtime_ns: int
+    is_symlink: bool
+    is_file: bool
+    """Whether it is a regular file; a link is not."""
+
+    @classmethod
+    def of(cls, path: str, found: os.stat_result) -> "TreeEntry":
+        """Return the entry of a path from its `lstat`."""
+        mode = found.st_mode
+        return cls(path, found.st_size, found.st_mtime_ns, modes.S_ISLNK(mode), modes.S_ISREG(mode))
+
+
+class RecordedFile(Protocol):
+    """Size and mtime of a file as the index has recorded them."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def mtime_ns(self) -> int:
+        """Time of the last change, nanoseconds."""
+
+
+def untouched(entry: TreeEntry | None, recorded: RecordedFile) -> bool:
+    """Return whether a file has the recorded size and mtime, so that its bytes need not be read."""
+    return entry is not None and entry.is_file and (entry.size, entry.mtime_ns) == (recorded.size, recorded.mtime_ns)
+
+
+def look(root: str, relative: str) -> TreeEntry | None:
+    """Return the entry at a path, without following a link; None if there is none.
+
+    Raises:
+        TransferError: A folder on the way is a symbolic link or not a folder.
+    """
+    found = safe_tree.stat(root, relative)
+    return None if found is None else TreeEntry.of(relative, found)
+
+
+def scan(root: str, below: str = "") -> Iterator[TreeEntry]:
+    """Yield every entry below the root, the state folder excepted; links are not followed.
+
+    Files that vanish meanwhile are left out, and so are folders that become links. A missing root yields nothing.
+
+    Args:
+        root: The mirror's folder.
+        below: A folder of it, which may be in the state folder; paths are then relative to that folder.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    # A folder stays open as long as folders in it are to be read, so that none is reached through a new link.
+    opened: list[tuple[int, str, list[str]]] = []
+    try:
+        with suppress(FileNotFoundError, TransferError):
+            here = safe_tree.open_folder(root, safe_tree.parts(below) if below else [])
+            opened.append((here, "", []))
+            yield from _entries(here, "", opened[-1][2], with_state=bool(below))
+        while opened:
+            above, prefix, waiting = opened[-1]
+            if not waiting:
+                os.close(opened.pop()[0])
+                continue
+            name = waiting.pop()
+            try:
+                here = os.open(name, safe_tree.FOLDER_FLAGS, dir_fd=above)
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
+                continue
+            inner = f"{prefix}{name}/"
+            opened.append((here, inner, []))
+            yield from _entries(here, inner, opened[-1][2], with_state=True)
+    finally:
+        for here, _, _ in opened:
+            os.close(here)
+
+
+def _entries(here: int, prefix: str, folders: list[str], *, with_state: bool) -> Iterator[TreeEntry]:
+    """Yield the entries of an open folder, and append the names of its folders to `folders`."""
+    with os.scandir(here) as listing:
+        for entry in listing:
+            name = entry.name
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if with_state or name != STATE:
+                        folders.append(name)
+                    continue
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield TreeEntry.of(prefix + name, found)
+
+
+def listing(root: str, known: Collection[str]) -> dict[str, TreeEntry]:
+    """Return everything that `scan` yields, by path, in the spelling in which the paths are known.
+
+    A file system that does not tell `a` from `A`, or one Unicode form from another, may list a name in another spelling
+    than the one it was given.
+
+    Args:
+        root: The mirror's folder.
+        known: Paths to look for; the first of several that are the same file gets it.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    entries = {entry.path: entry for entry in scan(root)}
+    missing = [path for path in known if path not in entries]
+    untracked = entries.keys() - set(known) if missing else ()
+    if not untracked:
+        return entries
+    from sedas_sync.model.path_template import comparable  # noqa: PLC0415  # msgspec takes long to import
+
+    spelled = {comparable(path): path for path in sorted(untracked, reverse=True)}
+    for path in missing:
+        shown = spelled.get(comparable(path))
+        if shown is not None and shown in entries and same(root, path, shown):
+            entries[path] = entries.pop(shown)._replace(path=path)
+    return entries
+
+
+def same(root: str, one: str, other: str) -> bool:
+    """Return whether two paths lead to one file (or link): by hard links, or by two spellings of one name."""
+    try:
+        found = safe_tree.stat(root, one), safe_tree.stat(root, other)
+    except (OSError, TransferError):
+        return False
+    return found[0] is not None and found[1] is not None and os.path.samestat(found[0], found[1])

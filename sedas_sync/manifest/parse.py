@@ -1,0 +1,257 @@
+"""Read a manifest and check everything that can be checked without the network.
+
+All mistakes are reported together. Each is a sentence with the file, the dotted path, what was found and what is
+allowed. This module uses neither the clock nor files: the current time and the contents of AOI files are passed in.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+import tomli
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.manifest import rules
+from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
+from sedas_sync.manifest.problems import ProblemList, dotted, shown, suggestion
+from sedas_sync.manifest.tables import (
+    DEFAULT_TYPE,
+    PLAIN_NAME,
+    VERSION,
+    AoiTable,
+    ArchiveConfig,
+    Dataset,
+    MirrorConfig,
+    TransferConfig,
+)
+
+if TYPE_CHECKING:  # shapely is slow to import, and a manifest without AOIs does not need it
+    from sedas_sync.geometry import Aoi, Polygonal
+
+SINGLE_ARCHIVE = "archive"
+"""The key of the only archive, if a manifest has `[archive]` or no table of archives."""
+
+_TABLES = ("version", "archive", "archives", "mirror", "transfer", "aoi", "dataset")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest without mistakes; made by `parse`."""
+
+    source: str
+    """The file's name in messages."""
+    version: int
+    archives: Mapping[str, ArchiveConfig]
+    """In the order of the manifest. `[archive]`, or no table of archives, is one entry with the key `archive`."""
+    mirror: MirrorConfig
+    transfer: TransferConfig
+    aois: Mapping[str, "Aoi"]
+    datasets: Mapping[str, Dataset]
+    """In the order of the manifest."""
+
+    @property
+    def first_archive(self) -> dict[str, str | None]:
+        """Type and URL of the first archive."""
+        config = next(iter(self.archives.values()))
+        return {"type": config.type, "url": config.address}
+
+
+def parse(
+    text: str,
+    *,
+    source: str,
+    read_aoi: "Callable[[str], Polygonal]",
+    types: Mapping[str, ArchiveType],
+    now: datetime | None = None,
+) -> Manifest:
+    """Read a manifest and check everything that can be checked without the network.
+
+    Args:
+        text: The manifest.
+        source: Its name in messages.
+        read_aoi: Reads an AOI file by its name in the manifest. A ValueError or OSError is a mistake.
+        types: The archive types of this installation, by name; only those that the manifest names are looked up.
+        now: The current time, to find relative dates that end before they start. Without it, only dates that do so
+            at any time are mistakes.
+
+    Raises:
+        ManifestError: The manifest has mistakes; the error has one sentence for each.
+    """
+    tree = _read_toml(text, source)
+    report = ProblemList(source)
+    report.remove_secrets(tree)
+    _check_top(tree, report)
+    archives = _read_archives(tree, report, types)
+    mirror = report.model(MirrorConfig, report.table(tree, "mirror", "mirror"), "mirror")
+    transfer = report.model(TransferConfig, report.table(tree, "transfer", "transfer"), "transfer")
+    aois = _read_aois(report.table(tree, "aoi", "aoi"), report, read_aoi)
+    known_types = {key: archive_type for key, (archive_type, _) in archives.items() if archive_type is not None}
+    context = rules.Context(tuple(aois), tuple(archives), known_types, now)
+    datasets = _read_datasets(tree, report, context)
+    if report.problems or mirror is None or transfer is None:
+        raise ManifestError(report.problems)
+    return Manifest(
+        source=source,
+        version=VERSION,
+        archives=MappingProxyType({key: config for key, (_, config) in archives.items() if config is not None}),
+        mirror=mirror,
+        transfer=transfer,
+        aois=MappingProxyType({name: aoi for name, aoi in aois.items() if aoi is not None}),
+        datasets=MappingProxyType(datasets),
+    )
+
+
+def _read_toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomli.loads(text.removeprefix("\ufeff"))
+    except tomli.TOMLDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ManifestError(f"{source}: {place}: this is not TOML: {error.msg}") from None
+    except RecursionError:
+        raise ManifestError(f"{source}: its lists or tables are nested too deeply") from None
+
+
+def _check_top(tree: Mapping[str, Any], report: ProblemList) -> None:
+    for key in tree:
+        if key not in _TABLES:
+            report.add(dotted("", key), "unknown key" + suggestion(key, _TABLES, show_all=True))
+    version = tree.get("version")
+    if version is None:
+        report.add("version", f"missing; add version = {VERSION} at the top of the manifest")
+    elif version != VERSION or isinstance(version, bool | float):
+        report.add("version", f"found {shown(version)}; this program reads version {VERSION}")
+
+
+def _names(tables: Mapping[str, Any], path: str, report: ProblemList) -> list[tuple[str, str]]:
+    """Return the names in a table of tables with their dotted paths, and report invalid names."""
+    for name in tables:
+        if not PLAIN_NAME.fullmatch(name):
+            report.add(dotted(path, name), "a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'")
+    return [(name, dotted(path, name)) for name in tables]
+
+
+# ---------------------------------------------------------------------------------------------- archives
+
+_TypeAndConfig = tuple[ArchiveType | None, ArchiveConfig | None]
+
+
+def _read_archives(
+    tree: Mapping[str, Any], report: ProblemList, types: Mapping[str, ArchiveType]
+) -> dict[str, _TypeAndConfig]:
+    """Return all archives by key."""
+    if "archives" not in tree:
+        return {SINGLE_ARCHIVE: _read_archive(report.table(tree, "archive", "archive"), "archive", report, types)}
+    if "archive" in tree:
+        report.add("archive", "cannot be used together with [archives.*]; move it there and give it a name")
+    tables = report.table(tree, "archives", "archives")
+    if not tables and isinstance(tree["archives"], dict):
+        report.add("archives", "is empty; add an [archives.NAME] table")
+    return {
+        name: _read_archive(report.table(tables, name, path), path, report, types)
+        for name, path in _names(tables, "archives", report)
+    }
+
+
+def _read_archive(
+    table: Mapping[str, Any], path: str, report: ProblemList, types: Mapping[str, ArchiveType]
+) -> _TypeAndConfig:
+    """Return the type and the configuration of an archive; None for what is not known because of a mistake."""
+    archive_type = _find_type(table.get("type", DEFAULT_TYPE), path, report, types)
+    if archive_type is None:
+        # The type decides which other keys are allowed.
+        report.model(ArchiveConfig, {key: table[key] for key in table if key in ArchiveConfig.model_fields}, path)
+        return None, None
+    config = None
+    try:
+        config = report.model(archive_type.config, table, path, removed=archive_type.config.REMOVED_KEYS)
+        for key, sentence in () if config is None else config.mistakes():
+            report.add(dotted(path, key), sentence)
+    except Exception as error:  # noqa: BLE001 - the package of an archive type may raise anything
+        report.add(path, f"the package of type {archive_type.name} cannot read it: {type(error).__name__}: {error}")
+    return archive_type, config
+
+
+def _find_type(name: Any, path: str, report: ProblemList, types: Mapping[str, ArchiveType]) -> ArchiveType | None:
+    if not isinstance(name, str) or not name.strip():
+        return None
+    try:
+        archive_type = types.get(name.strip())
+    except BrokenTypeError as error:
+        report.add(dotted(path, "type"), f"found {shown(name)}, which {error}")
+        return None
+    if archive_type is None:
+        near = suggestion(name.strip(), sorted(types), show_all=True)
+        report.add(dotted(path, "type"), f"found {shown(name)}, which is not a known type{near}")
+    return archive_type
+
+
+# -------------------------------------------------------------------------------------------------- AOIs
+
+
+def _read_aois(
+    tables: Mapping[str, Any], report: ProblemList, read_aoi: "Callable[[str], Polygonal]"
+) -> dict[str, "Aoi | None"]:
+    """Return all AOIs by name; None for one that is wrong."""
+    return {
+        name: _read_aoi(report.table(tables, name, path), path, report, read_aoi)
+        for name, path in _names(tables, "aoi", report)
+    }
+
+
+def _read_aoi(
+    table: Mapping[str, Any], path: str, report: ProblemList, read_aoi: "Callable[[str], Polygonal]"
+) -> "Aoi | None":
+    before = len(report.problems)
+    config = report.model(AoiTable, table, path)
+    given = [key for key in ("wkt", "file", "bbox", "point") if key in table]
+    if len(given) != 1:
+        found = f"has {' and '.join(given)}" if given else "has no area"
+        report.add(path, f"{found}; it needs exactly one of wkt, file, bbox, point")
+    if "point" in given and "radius_km" not in table:
+        report.add(path, "has a point without radius_km")
+    if "radius_km" in table and "point" not in given:
+        report.add(dotted(path, "radius_km"), "needs a point")
+    if config is None or len(report.problems) > before:
+        return None
+
+    from sedas_sync.geometry import Aoi  # noqa: PLC0415 - see TYPE_CHECKING above
+
+    try:
+        return Aoi(_area(config, read_aoi))
+    except (ValueError, OSError) as error:
+        report.add(dotted(path, given[0]), str(error))
+        return None
+
+
+def _area(config: AoiTable, read_aoi: "Callable[[str], Polygonal]") -> "Polygonal":
+    from sedas_sync.geometry import from_bbox, from_circle, from_wkt  # noqa: PLC0415 - see TYPE_CHECKING above
+
+    if config.wkt is not None:
+        return from_wkt(config.wkt)
+    if config.file is not None:
+        return read_aoi(config.file)
+    if config.bbox is not None:
+        return from_bbox(*config.bbox)
+    longitude, latitude = cast(tuple[float, float], config.point)
+    return from_circle(longitude, latitude, cast(float, config.radius_km))
+
+
+# ---------------------------------------------------------------------------------------------- datasets
+
+
+def _read_datasets(tree: Mapping[str, Any], report: ProblemList, context: rules.Context) -> dict[str, Dataset]:
+    tables = report.table(tree, "dataset", "dataset")
+    if not tables and isinstance(tree.get("dataset", {}), dict):
+        report.add("dataset", "missing; a manifest needs at least one [dataset.NAME]")
+    datasets: dict[str, Dataset] = {}
+    for name, path in _names(tables, "dataset", report):
+        table = report.table(tables, name, path)
+        dataset = report.model(Dataset, table, path, name=name)
+        if dataset is not None and isinstance(tables[name], dict):
+            for key, sentence in rules.mistakes(dataset, table.keys(), context):
+                report.add(f"{path}.{key}" if key else path, sentence)
+            archive = dataset.archive or context.archives[:1]
+            datasets[name] = dataset.model_copy(update={"archive": archive})
+    return datasets

@@ -1,0 +1,35 @@
+"""What the mirror's folder shows of a scene."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from sedas_sync.model.scene import LocalScene
+
+
+class FileState(StrEnum):
+    """What stands at a path, compared with the index."""
+
+    ABSENT = "absent"
+    INTACT = "intact"
+    """What the index remembers, or an untracked file that was checked and is the scene."""
+    DAMAGED = "damaged"
+    """Something else: other bytes, a damaged file, a symbolic link, a folder."""
+
+
+class DiskState(Struct, frozen=True, kw_only=True, gc=False):
+    """What the folder shows of one desired scene."""
+
+    held: LocalScene | None = None
+    """From the index; for an untracked file that is right, what the index would store."""
+    state: FileState = FileState.ABSENT
+    """Of the local scene, or else of what stands at the desired path."""
+    tracked: bool = False
+    """Whether the index knows the scene."""
+    blocked: bool = False
+    """Whether something that cannot be the scene, such as a folder, stands at the desired path."""
+    partial: int = 0
+    """Bytes of a partial download that can be resumed."""
+
+
+NOTHING_ON_DISK = DiskState()

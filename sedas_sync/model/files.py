@@ -1,0 +1,109 @@
+"""Files of a scene: one file as a scene of its own, the checksum of a folder, and how local and remote files differ.
+
+A scene of several files is a folder in the mirror. Archives locate, workers download and checks read one file at a
+time; the manifest selects, the lock pins and reports count scenes.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
+
+_LEVELS = tuple(ProofLevel)
+"""Best first."""
+
+
+def scene_of_file(scene: Scene, file: RemoteFile) -> Scene:
+    """Return one file of a scene as a scene of one file, which an archive can locate."""
+    if not scene.is_folder:
+        return scene
+    link = file.url if scene.online else None
+    return replace(scene, download_url=link, size=file.size, digest=file.digest, assets=())
+
+
+def each_file(scene: Scene) -> Iterator[Scene]:
+    """Yield each file of a scene as a scene of one file."""
+    for file in scene.files:
+        yield scene_of_file(scene, file)
+
+
+def listing_digest(files: Iterable[tuple[str, str]]) -> str:
+    """Return the sha256 of a folder, given the names and checksums of its files.
+
+    It is the sha256 of the output of `sha256sum` for them, sorted by name.
+
+    >>> listing_digest([("b", 64 * "0")]) == hashlib.sha256(b"0" * 64 + b"  b" + bytes([10])).hexdigest()
+    True
+    """
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files))
+    return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def total_size(scene: Scene) -> int | None:
+    """Return the size of all files of a scene; None if the catalogue does not state each of them."""
+    sizes = [file.size for file in scene.files]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
+
+
+def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
+    """Return a local scene with these files: the whole is computed from its files.
+
+    Args:
+        held: the scene.
+        files: all files of the scene. A single file without a name makes it a scene of one file.
+    """
+    ordered = tuple(replace(file, path="") for file in sorted(files, key=lambda file: file.name))
+    first = ordered[0]
+    if not first.name:
+        return replace(
+            held,
+            members=(),
+            size=first.size,
+            mtime_ns=first.mtime_ns,
+            sha256=first.sha256,
+            level=first.level,
+            digest=first.digest,
+        )
+    return replace(
+        held,
+        members=ordered,
+        size=sum(file.size for file in ordered),
+        mtime_ns=max(file.mtime_ns for file in ordered),
+        sha256=listing_digest((file.name, file.sha256) for file in ordered),
+        level=max((file.level for file in ordered), key=_LEVELS.index),
+    )
+
+
+def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> str | None:
+    """Return how the local files differ from those of the archive, as a clause; None if they do not.
+
+    Args:
+        held: the scene on disk.
+        scene: the scene in the archive it was downloaded from.
+        trust_digest: whether another checksum in the catalogue means another file.
+    """
+    if held.is_folder != scene.is_folder:
+        now, wanted = ("a folder of files", "one file") if held.is_folder else ("one file", "a folder of files")
+        return f"is held as {now}, and wanted as {wanted}"
+    here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
+    if lacking := [name for name in there if name not in here]:
+        return f"{', '.join(lacking)} of it {'is' if len(lacking) == 1 else 'are'} wanted and not here"
+    if spare := [name for name in here if name not in there]:
+        return f"{', '.join(spare)} of it {'is' if len(spare) == 1 else 'are'} here and not wanted"
+    for name, file in there.items():
+        expected = replace(file, size=None) if scene.nominal and not name else file
+        if why := file_differs(here[name], expected, trust_digest=trust_digest):
+            return why
+    return None
+
+
+def file_differs(local: LocalFile, remote: RemoteFile, *, trust_digest: bool) -> str | None:
+    """Return how a local file differs from the catalogue, as a clause; None if it does not."""
+    changed = f"{remote.name} changed in the archive" if remote.name else "changed in the archive"
+    if remote.size is not None and remote.size != local.size:
+        return f"{changed}: {remote.size} bytes there, {local.size} here"
+    if trust_digest and None not in (remote.digest, local.digest) and remote.digest != local.digest:
+        return f"{changed}: another digest than when it was fetched"
+    return None

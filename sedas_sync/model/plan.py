@@ -1,0 +1,158 @@
+"""A plan: one action and one reason for each scene."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from sedas_sync.model.events import Failure
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
+from sedas_sync.model.text import named
+
+
+class ActionKind(StrEnum):
+    """What to do about a scene."""
+
+    KEEP = "keep"
+    FETCH = "fetch"
+    RESUME = "resume"
+    ORDER = "order"
+    WAIT = "wait"
+    REPLACE = "replace"
+    ADOPT = "adopt"
+    PRUNE = "prune"
+    SKIP = "skip"
+
+
+CHANGES = frozenset(
+    {ActionKind.FETCH, ActionKind.RESUME, ActionKind.ORDER, ActionKind.REPLACE, ActionKind.ADOPT, ActionKind.PRUNE}
+)
+"""Actions that change something: `plan --exit-code` returns 10 for them."""
+TRANSFERS = frozenset({ActionKind.FETCH, ActionKind.RESUME, ActionKind.REPLACE})
+"""Actions that download now."""
+NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
+"""Actions whose scenes still have to come from an archive."""
+
+
+class Action(Struct, frozen=True, kw_only=True, gc=False):
+    """What a plan does about one scene, and why."""
+
+    kind: ActionKind
+    id: SceneId
+    datasets: tuple[str, ...]
+    path: str
+    size: int | None
+    reason: str
+    want: DesiredScene | None = None
+    """None for a prune, and for a file that is kept although the catalogue no longer lists its scene."""
+    held: LocalScene | None = None
+    """The scene on disk."""
+    order: Order | None = None
+    blocked: bool = False
+    """Whether something that is not the scene stands at its path."""
+    replaces: bool = False
+    """Whether an intact local scene is replaced."""
+    after: tuple[SceneId, ...] = ()
+    """For a prune: the scenes that supersede this one and must be downloaded first."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that `plan --json` and a saved plan share."""
+        return {
+            "action": self.kind.value,
+            "id": self.id,
+            "datasets": list(self.datasets),
+            "path": self.path,
+            "size": self.size,
+            "reason": self.reason,
+        }
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Everything that has to be done. `apply` carries out this object and nothing else."""
+
+    manifest: str
+    mirror: str
+    archive: Mapping[str, str | None]
+    """Type and URL of the first archive."""
+    actions: tuple[Action, ...]
+    search_complete: bool = True
+    failures: tuple[Failure, ...] = ()
+    """Searches that failed or are incomplete, and named products that no archive knows."""
+    warnings: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    """The datasets that the plan is limited to; empty for all."""
+    archives: Mapping[str, Mapping[str, str | None]] = {}  # a struct copies it for each instance
+    """Type and URL of each archive by key, if the manifest has several."""
+    refreshed: tuple[LocalScene, ...] = ()
+    """Local scenes with the same bytes and another time or catalogue checksum: the index has to store them again."""
+    polled: tuple[Order, ...] = ()
+    """Orders as the archives reported them while planning."""
+    identities: Mapping[str, str] = {}  # as above
+    """`Archive.identity` of each archive that was opened, by key."""
+    refused: bool = False
+    """Whether removals or replacements were left out, so that the plan does less than the manifest requires."""
+    unwanted_downloads: tuple[str, ...] = ()
+    """Partial downloads of scenes that are no longer wanted, relative to the mirror. They are removed with a prune."""
+
+    @property
+    def changes(self) -> int:
+        """How many actions change something."""
+        return sum(action.kind in CHANGES for action in self.actions)
+
+    @property
+    def counts(self) -> dict[ActionKind, int]:
+        """How many scenes each kind of action has, including zeros."""
+        counted = Counter(action.kind for action in self.actions)
+        return {kind: counted[kind] for kind in ActionKind}
+
+    @property
+    def bytes(self) -> int | None:
+        """How many bytes have to be downloaded now; None if a size is unknown."""
+        sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else None
+
+    def to_json(self, *, everything: bool = False) -> dict[str, Any]:
+        """Return the plan as JSON data.
+
+        Args:
+            everything: list kept scenes too.
+        """
+        data = self.to_json_lazily(everything=everything)
+        return {**data, "actions": list(data["actions"])}
+
+    def to_json_lazily(self, *, everything: bool = False) -> dict[str, Any]:
+        """Return the same as `to_json` with an iterator of actions, so that 100,000 need not be in memory at once."""
+        return {
+            "schema": 1,
+            "manifest": self.manifest,
+            "mirror": self.mirror,
+            "archive": dict(self.archive),
+            **({"archives": {key: dict(facts) for key, facts in self.archives.items()}} if self.archives else {}),
+            "search_complete": self.search_complete,
+            "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
+            "actions": (
+                self._json(action) for action in self.actions if everything or action.kind is not ActionKind.KEEP
+            ),
+            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
+            "warnings": list(self.warnings),
+        }
+
+    def _json(self, action: Action) -> dict[str, Any]:
+        data = action.to_json()
+        if (key := self.source(action)) is not None:
+            data["archive"] = key
+        return data
+
+    def source(self, action: Action) -> str | None:
+        """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one."""
+        if self.archives and action.want is not None and action.kind in NEEDS_ARCHIVE:
+            return action.want.archive
+        return None
+
+
+def kept_until(ids: Sequence[SceneId]) -> str:
+    """Say that the file of a superseded scene stays until these scenes are downloaded."""
+    return f"kept until {named(ids)} {'is' if len(ids) == 1 else 'are'} downloaded"

@@ -1,0 +1,23 @@
+"""Times in UTC, as ISO 8601 text and back."""
+
+from datetime import UTC, datetime
+
+
+def to_iso(when: datetime) -> str:
+    """Return a time in UTC with a `Z`.
+
+    >>> to_iso(datetime(2019, 4, 30, 11, 6, tzinfo=UTC))
+    '2019-04-30T11:06:00Z'
+    """
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def from_iso(text: str) -> datetime:
+    """Read a time in ISO 8601, with or without fraction and offset; without an offset it is UTC.
+
+    Raises:
+        ValueError: It is not a time.
+        OverflowError: Its offset leads out of the calendar.
+    """
+    when = datetime.fromisoformat(text.strip())
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

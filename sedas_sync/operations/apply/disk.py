@@ -1,0 +1,343 @@
+"""Effects on the files of a mirror: stage, commit, record, move, set aside, remove.
+
+Runs in the thread of the run, except `commit`. Deletes only files that are known to be the mirror's.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from sedas_sync.archives.protocol import Archive
+from sedas_sync.errors import SedasSyncError, sentence
+from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.model.disk import FileState
+from sedas_sync.model.events import Adopted, Pruned
+from sedas_sync.model.files import with_files
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, SceneId
+from sedas_sync.operations.apply.effects import (
+    Fail,
+    FileKept,
+    GiveUp,
+    KeepFile,
+    MovedAside,
+    MoveFailed,
+    RecordFetch,
+    RecordScene,
+    SceneStaged,
+    Task,
+)
+from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.state.index import WritableIndex
+from sedas_sync.state.inspect import file_state, state_of, states_of
+from sedas_sync.state.staging import StagedScene, forget, left_over, partial_path, recover
+from sedas_sync.transfer import FetchJob, Policy
+
+
+class MirrorFiles:
+    """The files of one mirror, and the index that describes them.
+
+    Args:
+        root: the mirror's folder.
+        index: open for writing.
+        archives: by their keys in the manifest.
+        reports: takes events.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        index: WritableIndex,
+        *,
+        archives: Mapping[str, Archive],
+        reports: Reports,
+    ) -> None:
+        self._root = root
+        self._index = index
+        self._archives = archives
+        self._reports = reports
+        self._staged: dict[SceneId, StagedScene] = {}
+        self._unsaved: list[LocalScene] = []
+        """Scenes in place that are not in the index yet."""
+        self._to_clean: list[StagedScene] = []
+
+    # -- downloads ---------------------------------------------------------------------------------------------------
+
+    def job(self, task: Task, download: Download, policy: Policy) -> FetchJob:
+        """Return what to download for a scene or file, after making its path free.
+
+        Raises:
+            OSError, TransferError: something stands at the path and cannot be moved.
+        """
+        action, want = task.action, task.action.want
+        if task.file is not None:
+            return self._staged[action.id].job(task.file, download, policy)
+        replaced: safe_tree.Replace = False
+        if action.blocked or action.held is not None:
+            replaced = self.make_way(action.path, ours=action.held if action.kind is ActionKind.REPLACE else None)
+        return FetchJob(
+            id=action.id,
+            download=download,
+            root=self._root,
+            path=action.path,
+            partial=partial_path(task.scene),
+            policy=policy,
+            sha256=None if want is None else want.sha256,
+            replace=replaced,
+        )
+
+    def stage(self, task: Task) -> SceneStaged | Fail:
+        """Prepare the folder of a scene of several files, with the files that are on disk already."""
+        action, want = task.action, task.action.want
+        staged = StagedScene(
+            self._root,
+            replace(task.scene, id=action.id),
+            action.path,
+            pinned={} if want is None else want.pinned,
+            held=action.held,
+        )
+        try:
+            missing = staged.begin()
+            if staged.in_the_way:
+                self.make_way(action.path)
+        except (SedasSyncError, OSError) as error:
+            return Fail(task, error)
+        self._staged[action.id] = staged
+        return SceneStaged(task, missing, staged.bytes)
+
+    def keep_file(self, effect: KeepFile) -> FileKept | Fail:
+        """RecordScene a file as complete in the folder of its scene."""
+        task = effect.task
+        if task.file is None:
+            return FileKept(task)
+        try:
+            self._staged[task.action.id].take(task.file, effect.result)
+        except (SedasSyncError, OSError) as error:
+            return Fail(task, error)
+        return FileKept(task)
+
+    def commit(self, task: Task) -> RecordScene:
+        """Rename the folder of a scene into place; runs in a thread of its own.
+
+        Raises:
+            OSError, TransferError: something stands in the way, or the folders cannot be written.
+        """
+        staged = self._staged[task.action.id]
+        warnings = staged.commit()
+        local = with_files(
+            LocalScene(
+                id=task.action.id,
+                path=task.action.path,
+                size=0,
+                mtime_ns=0,
+                sha256="",
+                level=ProofLevel.SIZE,
+                archive=self._archives[task.archive].identity,
+                facts=_metadata(task),
+            ),
+            staged.files.values(),
+        )
+        return RecordScene(task, local, staged.received, staged.transferred, tuple(warnings))
+
+    def record_of(self, effect: RecordFetch) -> RecordScene:
+        """Describe a scene that is one file and was just downloaded."""
+        task, result = effect.task, effect.result
+        local = LocalScene(
+            id=task.action.id,
+            path=result.path,
+            size=result.size,
+            mtime_ns=result.mtime_ns,
+            sha256=result.sha256,
+            level=result.level,
+            archive=self._archives[task.archive].identity,
+            digest=task.scene.digest,
+            facts=_metadata(task),
+        )
+        return RecordScene(task, local, result.size, result.received, result.warnings, result.worker)
+
+    def record(self, effect: RecordScene) -> None:
+        """Take a scene into the index at the next `save`, and remove the files that it replaces."""
+        task, local = effect.task, effect.local
+        action, want = task.action, task.action.want
+        self._unsaved.append(local)
+        if action.kind is ActionKind.REPLACE and action.held is not None and action.held.path != local.path:
+            self._remove_replaced(action.held, local.path)
+        if task.order is not None or (want is not None and len(want.sources) > 1):
+            self._index.drop_order(local.id)
+        if local.is_folder and (staged := self._staged.pop(local.id, None)) is not None:
+            self._to_clean.append(staged)
+
+    def save(self) -> None:
+        """Write recorded scenes to the index."""
+        unsaved, self._unsaved = self._unsaved, []
+        self._index.put_files(unsaved, self._reports.now())
+
+    def clean(self) -> None:
+        """Remove the staging folders of scenes that the index has; call it after its commit."""
+        for staged in self._to_clean:
+            staged.clean()
+        self._to_clean.clear()
+
+    # -- moves -------------------------------------------------------------------------------------------------------
+
+    def recover(self) -> frozenset[str]:
+        """Finish what a killed run left half done; returns the staging folders that were found."""
+        found = left_over(self._root)
+        for place in sorted(found):
+            try:
+                for warning in recover(self._root, place, self._index.local_scene):
+                    self._reports.warn(warning)
+            except (SedasSyncError, OSError) as error:
+                self._reports.warn(f"{place}: cannot be finished, and is kept: {sentence(error)}")
+        return found
+
+    def discard_staged(self, found: AbstractSet[str], complete: Iterable[Action]) -> None:
+        """Remove staging folders of scenes that are complete and in the index."""
+        for action in complete if found else ():
+            if action.want is not None and partial_path(action.want.scene) in found:
+                safe_tree.discard(self._root, partial_path(action.want.scene))
+
+    def move(self, action: Action) -> tuple[GiveUp | MoveFailed, ...]:
+        """Move the files of a scene to the path of its action, and record them."""
+        local = action.held
+        if local is None or action.want is None:
+            return ()
+        try:
+            if local.path.startswith(f"{action.path}/") or action.path.startswith(f"{local.path}/"):
+                # The new path is a folder that contains the old one, or the other way round.
+                local = self._put_aside(action)
+            if local.path != action.path:
+                if not tree_listing.same(self._root, local.path, action.path):
+                    self.make_way(action.path)
+                self._rename(local, action.path)
+        except (SedasSyncError, OSError) as error:
+            return GiveUp(action.id, error), MoveFailed(action)
+        before = self._index.local_scene(action.id)
+        if before is not None and before.path not in (local.path, action.path):
+            self._remove_replaced(before, action.path)
+        self._index.put_files(
+            [replace(local, path=action.path, facts=metadata_of(action.want.scene))], self._reports.now()
+        )
+        self._index.drop_order(action.id)
+        self._reports.emit(Adopted(time=self._reports.now(), id=action.id, path=action.path, size=local.size))
+        return ()
+
+    def move_aside(self, action: Action) -> tuple[GiveUp | MoveFailed | MovedAside, ...]:
+        """Move the files of a scene to the partial folder."""
+        try:
+            return (MovedAside(action, self._put_aside(action)),)
+        except (SedasSyncError, OSError) as error:
+            return GiveUp(action.id, error), MoveFailed(action)
+
+    def _put_aside(self, action: Action) -> LocalScene:
+        if action.held is None or action.want is None:
+            raise SedasSyncError(f"{action.path}: there is nothing to move")
+        scene = action.want.scene
+        aside = replace(action.held, path=partial_path(scene) + ".moving", facts=metadata_of(scene))
+        self._rename(action.held, aside.path)
+        # If the run is killed now, the next one finds the files there.
+        self._index.put_files([aside], self._reports.now())
+        return aside
+
+    def _rename(self, local: LocalScene, path: str) -> None:
+        rename = safe_tree.move_folder if local.is_folder else safe_tree.move
+        rename(self._root, local.path, path)
+
+    def make_way(self, path: str, *, ours: LocalScene | None = None) -> safe_tree.Replace:
+        """Set aside a file or folder that stands at the path of a scene.
+
+        A file that still is what the index says stays: the download replaces it when it is complete. Other bytes may be
+        a user's work, and a link or folder at the path of a file was never ours.
+
+        Returns:
+            The size and time of a file that stays, so that the download replaces no other one.
+        """
+        entry = tree_listing.look(self._root, path)
+        if entry is None:
+            return False
+        known = ours is not None and (path == ours.path or tree_listing.same(self._root, path, ours.path))
+        if ours is None or not (known and not ours.is_folder and self._is_ours(ours.files[0], entry)):
+            kept = safe_tree.set_aside(self._root, path)
+            self._reports.warn(f"{path}: something else stood in the scene's place; it is now {kept}")
+            return False
+        return entry.size, entry.mtime_ns
+
+    def _is_ours(self, local: LocalFile, entry: tree_listing.TreeEntry) -> bool:
+        try:
+            return file_state(self._root, local, entry) is FileState.INTACT
+        except (SedasSyncError, OSError):
+            # It cannot be read, so it may be a user's.
+            return False
+
+    def _remove_replaced(self, old: LocalScene, new: str) -> None:
+        """Remove the files that a scene had at its old path."""
+        for file in old.files:
+            entry = tree_listing.look(self._root, file.path)
+            if entry is None or tree_listing.same(self._root, file.path, new):
+                continue
+            if self._is_ours(file, entry):
+                safe_tree.remove(self._root, file.path)
+            else:
+                self.make_way(file.path)
+
+    # -- removals ----------------------------------------------------------------------------------------------------
+
+    def is_complete(self, scene_id: SceneId) -> bool:
+        """Return whether a scene is in the mirror, complete and unchanged."""
+        local = self._index.local_scene(scene_id)
+        try:
+            return local is not None and states_of(self._root, local) == {FileState.INTACT}
+        except (SedasSyncError, OSError):
+            return False
+
+    def give_up(self, scene_id: SceneId, reason: str) -> None:
+        """Report a scene as failed, and record its last error."""
+        self._index.put_error(scene_id, reason, self._reports.now())
+        self._reports.fail(scene_id, reason)
+
+    def prune(self, action: Action, stopped: Callable[[], bool]) -> None:
+        """Remove the files of a scene that are unchanged since their download."""
+        local = self._index.local_scene(action.id)
+        if local is None or local.path != action.path:
+            return
+        try:
+            state = state_of(self._root, local, stopped)
+            if state is FileState.DAMAGED:
+                self._reports.warn(
+                    f"{local.path}: was changed after its download; it is kept and no longer tracked", local.id
+                )
+            elif state is FileState.INTACT:
+                for file in local.files:
+                    with suppress(FileNotFoundError):
+                        safe_tree.remove(self._root, file.path)
+        except InterruptedError:
+            return
+        except (SedasSyncError, OSError) as error:
+            self.give_up(action.id, sentence(error))
+            return
+        self._index.drop_file(local.id)
+        self._index.drop_order(local.id)
+        if state is not FileState.DAMAGED:
+            self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
+
+    def remove_partial(self, paths: tuple[str, ...], *, wanted: AbstractSet[SceneId]) -> None:
+        """Remove partial downloads that no scene wants, and the last errors of other scenes than these."""
+        for path in paths:
+            try:
+                forget(self._root, path)
+            except (SedasSyncError, OSError) as error:
+                self._reports.warn(f"{path}: cannot be removed: {sentence(error)}")
+        if paths:
+            self._index.drop_errors(but=wanted)
+
+
+def _metadata(task: Task) -> str:
+    """Return what the index remembers of the scene's metadata, by which rules are judged later.
+
+    All rules use the description of the archive that the manifest lists first.
+    """
+    want = task.action.want
+    return metadata_of(task.scene if want is None or len(want.sources) == 1 else want.scene)

@@ -1,0 +1,41 @@
+"""The end of a run: remove the files that are no longer wanted, if everything else succeeded."""
+
+from collections.abc import Callable, Iterator
+
+from sedas_sync.model.events import Event
+from sedas_sync.model.plan import ActionKind, Plan, kept_until
+from sedas_sync.model.scene import SceneId
+from sedas_sync.operations.apply.disk import MirrorFiles
+from sedas_sync.operations.apply.reports import Reports
+
+
+def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped: Callable[[], bool]) -> Iterator[Event]:
+    """Remove scenes and partial downloads that the plan removes; yield the events.
+
+    Args:
+        plan: with its prune actions.
+        disk: the files of the mirror.
+        reports: takes events.
+        stopped: returns whether the run was stopped.
+    """
+    prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
+    if prunes and (reports.failures or stopped()):
+        reports.warn(f"{len(prunes)} files that are no longer wanted are kept, because not everything else succeeded")
+        prunes = []
+    yield from reports.take()
+    complete: dict[SceneId, bool] = {}
+    missing: dict[int, list[SceneId]] = {}
+    for action in prunes:
+        if stopped():
+            return
+        # Many actions share one tuple of scenes, which is checked once.
+        if id(action.after) not in missing:
+            complete.update((i, disk.is_complete(i)) for i in action.after if i not in complete)
+            missing[id(action.after)] = [scene_id for scene_id in action.after if not complete[scene_id]]
+        if scenes := missing[id(action.after)]:
+            reports.warn(f"{action.path}: {kept_until(scenes)}", action.id)
+        else:
+            disk.prune(action, stopped)
+        yield from reports.take()
+    if not (reports.failures or stopped()):
+        disk.remove_partial(plan.unwanted_downloads, wanted={action.id for action in plan.actions})

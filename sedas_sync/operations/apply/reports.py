@@ -1,0 +1,81 @@
+"""What a run reports: its events in order, and the counts of them that its summary has."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from sedas_sync.model.events import (
+    Adopted,
+    Event,
+    Failed,
+    Failure,
+    Fetched,
+    Ordered,
+    Pruned,
+    Skipped,
+    Summary,
+    Warned,
+)
+
+
+class Reports:
+    """The events of one run.
+
+    Args:
+        kept: scenes that the plan keeps.
+        failures: searches and look-ups that failed while planning.
+        now: returns the time, UTC.
+    """
+
+    def __init__(self, *, kept: int, failures: tuple[Failure, ...], now: Callable[[], datetime]) -> None:
+        self.now = now
+        self.failures = list(failures)
+        self.pending = 0
+        """Scenes that are left to a later run."""
+        self.done = 0
+        """Scenes that were downloaded or failed."""
+        self.bytes = 0
+        """Size of the files that were downloaded."""
+        self._kept = kept
+        self._counts: Counter[type[Event]] = Counter()
+        self._events: deque[Event] = deque()
+
+    def emit(self, event: Event) -> None:
+        """Report and count an event."""
+        self._counts[type(event)] += 1
+        self.done += isinstance(event, Fetched)
+        self._events.append(event)
+
+    def warn(self, message: str, scene_id: str | None = None) -> None:
+        """Report a problem that stops nothing."""
+        self.emit(Warned(time=self.now(), message=message, id=scene_id))
+
+    def fail(self, scene_id: str, reason: str) -> None:
+        """Report a scene that failed."""
+        self.done += 1
+        self.failures.append(Failure(id=scene_id, error=reason))
+        self.emit(Failed(time=self.now(), id=scene_id, error=reason))
+
+    def take(self) -> Iterator[Event]:
+        """Yield events that were not yielded before."""
+        while self._events:
+            yield self._events.popleft()
+
+    def summary(self, seconds: float, exit_code: int) -> Summary:
+        """Return the last event of the run."""
+        return Summary(
+            time=self.now(),
+            fetched=self._counts[Fetched],
+            kept=self._kept,
+            adopted=self._counts[Adopted],
+            ordered=self._counts[Ordered],
+            pending=self.pending,
+            skipped=self._counts[Skipped],
+            pruned=self._counts[Pruned],
+            failed=len(self.failures),
+            warnings=self._counts[Warned],
+            bytes=self.bytes,
+            seconds=round(seconds, 3),
+            failures=tuple(self.failures),
+            exit_code=exit_code,
+        )

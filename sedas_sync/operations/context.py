@@ -1,0 +1,115 @@
+"""What the operations on one mirror share."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import IO
+
+from sedas_sync.archives.lookup import SceneLookup
+from sedas_sync.archives.pool import ArchivePool
+from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.remote_sizes import RemoteSizes
+from sedas_sync.errors import ManifestError
+from sedas_sync.files.integrity import Filehash
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.events import Event, Step
+from sedas_sync.planning.compare import Comparison
+from sedas_sync.planning.lock import Lock
+from sedas_sync.state.mirror_state import MirrorState
+
+Listener = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """Ignore an event."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MirrorContext:
+    """A manifest, its mirror and its archives."""
+
+    manifest: Manifest
+    state: MirrorState
+    archives: ArchivePool
+    clock: Callable[[], datetime]
+    """Returns the current time, UTC."""
+    lock: Lock | None = None
+    """The lock once it was read and matches: a lock of 100,000 scenes takes a second to read."""
+
+    def step(self, what: str, count: int, unit: str = "scene") -> None:
+        """Report that a step begins, and of how many scenes or orders."""
+        self.state.on_step(Step(what, count, unit=unit))
+
+    def look_up(self) -> SceneLookup:
+        """Return a new look-up of scenes by id."""
+        return SceneLookup(self.archives.__getitem__, self.manifest)
+
+    @property
+    def remote_sizes(self) -> RemoteSizes:
+        """Requests sizes of files from the archives."""
+        return RemoteSizes(self.archives.__getitem__, self.manifest.transfer, lambda: self.state.on_step)
+
+    def comparison(self, identities: Mapping[str, str] | None = None) -> Comparison:
+        """Return how local scenes are compared with the archives.
+
+        Args:
+            identities: of archives that need not be open.
+        """
+        return Comparison(
+            identities={**(identities or {}), **self.archives.identities},
+            several=len(self.manifest.archives) > 1,
+            trust_digest=any(policy != "ignore" for policy in filehash_of(self.manifest).values()),
+        )
+
+    def narrowed(self, datasets: Iterable[str], *, prune: bool = False) -> Manifest:
+        """Return the manifest with these datasets only; with all of them if none is given.
+
+        Raises:
+            ManifestError: a dataset is not in the manifest, or a prune would not judge the whole manifest.
+        """
+        names = tuple(datasets)
+        if not names:
+            return self.manifest
+        known = self.manifest.datasets
+        if unknown := [name for name in names if name not in known]:
+            raise ManifestError(
+                [
+                    f"there is no dataset {name!r} in {self.manifest.source}: it has {', '.join(known)}"
+                    for name in unknown
+                ]
+            )
+        if prune:
+            raise ManifestError("--prune judges the manifest as a whole: it does not go with --dataset")
+        chosen = {name: dataset for name, dataset in known.items() if name in names}
+        return dataclasses.replace(self.manifest, datasets=chosen)
+
+
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
+def open_mirror(
+    manifest: Manifest,
+    archives: Mapping[str, Archive] | None = None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    prompt: bool = False,
+    record: IO[str] | None = None,
+) -> MirrorContext:
+    """Return the context of a manifest; its archives have to be closed. See `Mirror`."""
+    pool = ArchivePool(manifest, archives or {}, clock=clock, prompt=prompt, record=record)
+    return MirrorContext(manifest=manifest, state=MirrorState(manifest, clock), archives=pool, clock=clock)
+
+
+def filehash_of(manifest: Manifest) -> dict[str, Filehash]:
+    """Return for each archive's key what to do if a file's checksum differs from the catalogue's."""
+    return {key: config.filehash for key, config in manifest.archives.items()}
+
+
+def all_archive_facts(manifest: Manifest) -> dict[str, dict[str, str | None]]:
+    """Return type and URL of each archive by key; empty if the manifest has only one."""
+    if len(manifest.archives) == 1:
+        return {}
+    return {key: {"type": config.type, "url": config.address} for key, config in manifest.archives.items()}

@@ -1,0 +1,84 @@
+"""Download scenes into a folder without a manifest."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.registry import TYPES
+from sedas_sync.errors import TransferError
+from sedas_sync.manifest import parse
+from sedas_sync.model.events import Adopted, Failed, Fetched
+from sedas_sync.model.plan import ActionKind
+from sedas_sync.model.scene import Scene
+from sedas_sync.operations.carry_out import PlanRunner
+from sedas_sync.operations.context import Listener, ignore, open_mirror
+from sedas_sync.operations.plan import plan_scenes
+
+if TYPE_CHECKING:
+    from sedas_sync.geometry import Polygonal
+
+_MANIFEST = 'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n'
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedScene:
+    """A scene that `fetch` has put into its folder."""
+
+    scene: Scene
+    path: Path
+
+
+def fetch(
+    scenes: Iterable[Scene],
+    folder: str | os.PathLike[str],
+    *,
+    archive: Archive,
+    jobs: int = 4,
+    on_event: Listener = ignore,
+) -> Iterator[FetchedScene]:
+    """Download scenes into a folder without a manifest; orders those in the long-term archive and waits for them.
+
+    Yields each scene when its file is complete, checked and in place. Scenes that are in the folder already come first
+    and are not downloaded again. The folder contains orders and partial downloads, so that the same call resumes after
+    an interruption.
+
+    Args:
+        scenes: the scenes, from a search.
+        folder: created if needed; files are named `<scene id>.zip`.
+        archive: the archive of the scenes.
+        jobs: concurrent downloads.
+        on_event: called with every event.
+
+    Raises:
+        TransferError: some scenes failed; raised when all others are complete, with the last error of each.
+        MirrorLocked: another process works in this folder.
+    """
+    source = str(Path(folder) / "sedas_sync.fetch")
+    manifest = parse(_MANIFEST, source=source, read_aoi=_no_file, types=TYPES)
+    by_id = {scene.id: scene for scene in scenes}
+    context = open_mirror(manifest, {"archive": archive})
+    root, runner = context.state.root, PlanRunner(context)
+    failures: list[str] = []
+    try:
+        plan = plan_scenes(context, by_id.values())
+        for action in plan.actions:
+            if action.kind is ActionKind.KEEP:
+                yield FetchedScene(by_id[action.id], root / action.path)
+        with context.state.locked():
+            for event in runner.run(plan, {"jobs": jobs}):
+                on_event(event)
+                if isinstance(event, Fetched | Adopted):
+                    yield FetchedScene(by_id[event.id], root / event.path)
+                elif isinstance(event, Failed):
+                    failures.append(f"{event.id}: {event.error}")
+    finally:
+        context.archives.close()
+    if failures:
+        raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
+
+
+def _no_file(name: str) -> "Polygonal":
+    raise FileNotFoundError(name)

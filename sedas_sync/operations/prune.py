@@ -1,0 +1,141 @@
+"""Add removals to a plan: local scenes that no longer match the manifest or its lock, if nothing is in doubt."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from sedas_sync.archives.lookup import archives_of
+from sedas_sync.errors import SedasSyncError
+from sedas_sync.model.disk import FileState
+from sedas_sync.model.plan import Action, Plan
+from sedas_sync.model.scene import Scene, SceneId
+from sedas_sync.model.text import count, size, utc_text
+from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.search import SearchResult
+from sedas_sync.planning import prune
+from sedas_sync.planning.limits import without_prunes
+from sedas_sync.planning.lock import Lock
+from sedas_sync.state.inspect import state_of
+from sedas_sync.state.staging import unwanted_downloads
+
+_CLOCKS_APART = timedelta(hours=1)
+
+
+def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
+    """Return the plan with the removal of local scenes that no longer match the manifest."""
+    if not found.complete:
+        return without_prunes(plan, "nothing is removed: the search failed or stayed incomplete")
+    wrong_clock = find_wrong_clock(context)
+    decision = prune.keep_until_superseded(judge_unwanted(context, found, wrong_clock), plan.actions)
+    removals, changed = without_changed(context.state.root, decision.prune)
+    kept = {action.id for action in decision.keep}
+    if wrong_clock is None:
+        plan = _with_unwanted_downloads(plan, context.state.root, (want.scene for want in found.wants.values()))
+    return replace(
+        plan,
+        actions=(*plan.actions, *decision.keep, *decision.stay, *removals),
+        failures=tuple(failure for failure in plan.failures if failure.id not in kept),
+        warnings=(*plan.warnings, *decision.warnings, *prune.warn_of_lost(decision.keep), *changed),
+        refused=plan.refused or decision.doubted,
+    )
+
+
+def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
+    """Return the plan with the removal of local scenes that are not in the lock and can be downloaded again."""
+    if not plan.search_complete:
+        return without_prunes(plan, "nothing is removed: not every scene of the lock could be looked up")
+    manifest = context.manifest
+    with context.state.index(write=False) as (index, _):
+        unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
+    wants = {action.id: action.want for action in plan.actions if action.want is not None}
+    look_up = context.look_up()
+    if unwanted and _has_relative_dates(context):
+        # The archives' clocks are known only after a request.
+        everywhere = archives_of(manifest, manifest.datasets)
+        look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
+    decision = prune.judge(manifest, wants, {}, unwanted, context.clock(), wrong_clock=find_wrong_clock(context))
+    look_up.ask({action.id: archives_of(manifest, action.datasets) for action in decision.keep})
+    lost = {failure.id: failure.error for failure in look_up.failures}
+    decision = prune.keep_until_superseded(prune.judge_by_lock(decision, lost, wants), plan.actions)
+    removals, changed = without_changed(context.state.root, decision.prune)
+    return replace(
+        plan,
+        actions=(*plan.actions, *decision.stay, *removals),
+        warnings=(*plan.warnings, *decision.warnings, *changed),
+        refused=plan.refused or decision.doubted,
+    )
+
+
+def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str | None) -> prune.PruneDecision:
+    """Judge local scenes that a complete search did not find wanted.
+
+    Args:
+        context: the mirror.
+        found: the search.
+        wrong_clock: of `find_wrong_clock`.
+    """
+    with context.state.index(write=False) as (index, _):
+        unwanted = [held for held in index.local_scenes() if held.id not in found.wants]
+    offered: dict[SceneId, Scene] = {}
+    for held in unwanted:
+        for offer in found.offers.values():
+            if held.id in offer.scenes:
+                offered[held.id] = offer.scenes[held.id]
+    return prune.judge(context.manifest, found.wants, offered, unwanted, context.clock(), wrong_clock=wrong_clock)
+
+
+def _has_relative_dates(context: MirrorContext) -> bool:
+    return any(dataset.relative for dataset in context.manifest.datasets.values())
+
+
+def find_wrong_clock(context: MirrorContext) -> str | None:
+    """Return why this machine's clock may be wrong; None if nothing suggests it or no date is relative."""
+    if not _has_relative_dates(context):
+        return None
+    now = context.clock()
+    clocks = context.archives.server_times
+    for key, time in clocks.items():
+        if abs(time - now) > _CLOCKS_APART:
+            return f"this machine's clock shows {_second(now)}, that of archive {key} {_second(time)}"
+    with context.state.index(write=False) as (index, _):
+        run = index.last_run()
+        # Without an archive's clock an older run counts too, because a clock that is wrong for long has also dated the
+        # last run. If an archive's clock agrees, the clock was wrong in that run.
+        last = index.last_time() if not clocks else None if run is None else max(run.started, run.ended or run.started)
+    if last is not None and now < last:
+        return f"this machine's clock shows {_second(now)}, and a run of this mirror was at {_second(last)}"
+    return None
+
+
+def _second(time: datetime) -> str:
+    return utc_text(time.replace(microsecond=0))
+
+
+def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) -> Plan:
+    """Return the plan with the removal of partial downloads of scenes that are no longer wanted, and a warning."""
+    found, bytes_ = unwanted_downloads(str(root), wanted)
+    if not found:
+        return plan
+    warning = (
+        f"{count(len(found), 'download')} under way, {size(bytes_)}, of scenes that are not wanted any more will be "
+        "removed"
+    )
+    return replace(plan, unwanted_downloads=found, warnings=(*plan.warnings, warning))
+
+
+def without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action], list[str]]:
+    """Leave out removals of files that a user has changed; returns the others, and warnings of the changed ones."""
+    ours: list[Action] = []
+    warnings: list[str] = []
+    for action in removals:
+        try:
+            if action.held is not None and state_of(str(root), action.held) is FileState.DAMAGED:
+                warnings.append(f"{action.path}: is no longer wanted, but has been changed since it was fetched; kept")
+                continue
+        except (OSError, SedasSyncError) as error:
+            warnings.append(f"{action.path}: is no longer wanted, but cannot be looked at; kept: {error}")
+            continue
+        ours.append(action)
+    return ours, warnings

@@ -1,0 +1,66 @@
+"""Search the archives of a mirror and apply the manifest's rules."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from sedas_sync.archives.search import DatasetSearch, search
+from sedas_sync.model.events import Failure, Searched
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId
+from sedas_sync.operations.context import Listener, MirrorContext, ignore
+from sedas_sync.planning.select import Selection, select
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The scenes that match the manifest, and how the searches went."""
+
+    wants: Mapping[SceneId, DesiredScene]
+    offers: Mapping[str, DatasetSearch]
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    selection: Selection
+
+    @property
+    def complete(self) -> bool:
+        """Whether the search of every dataset is complete."""
+        return all(offer.complete for offer in self.offers.values())
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """The matching scenes, oldest first."""
+        found = (want.scene for want in self.wants.values())
+        return tuple(sorted(found, key=lambda s: ("" if s.start is None else s.start.isoformat(), s.id)))
+
+
+def search_archives(
+    context: MirrorContext,
+    *,
+    datasets: Iterable[str] = (),
+    on_event: Listener = ignore,
+    on_found: Callable[[int], None] | None = None,
+    explain: bool = False,
+) -> SearchResult:
+    """Search the archives and select the matching scenes; see `Mirror.search`."""
+    manifest = context.narrowed(datasets)
+    now = context.clock()
+    offers = search(manifest, context.archives.of(manifest), now, on_found=on_found)
+    context.step("choosing scenes", sum(len(offer.scenes) for offer in offers.values()))
+    selection = select(
+        manifest,
+        {name: offer.scenes.values() for name, offer in offers.items()},
+        now,
+        sources={name: offer.sources for name, offer in offers.items()},
+        explain=explain,
+    )
+    warnings = [warning for offer in offers.values() for warning in offer.warnings] + selection.warnings
+    for name, offer in offers.items():
+        count = sum(name in want.datasets for want in selection.wants.values())
+        error = next((failure.error for failure in offer.failures), None)
+        on_event(Searched(time=now, dataset=name, scenes=count, complete=offer.complete, error=error))
+    return SearchResult(
+        wants=selection.wants,
+        offers=offers,
+        failures=tuple(failure for offer in offers.values() for failure in offer.failures),
+        warnings=tuple(dict.fromkeys(warnings)),
+        selection=selection,
+    )

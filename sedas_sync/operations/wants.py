@@ -1,0 +1,139 @@
+"""What a plan is made for: the scenes of a search, a lock, a saved plan, a list or a verification."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from sedas_sync.archives.lookup import UNKNOWN, SceneLookup, archives_of, desired_by_lock
+from sedas_sync.model.events import Failure
+from sedas_sync.model.plan import Plan
+from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.lock import matching_lock
+from sedas_sync.operations.lock_file import matching_lock_or_warning
+from sedas_sync.operations.search import SearchResult
+from sedas_sync.operations.verify import VerifiedFile, VerifyReport
+from sedas_sync.planning.saved_plan import SavedPlan
+from sedas_sync.planning.select import extension_of
+from sedas_sync.planning.sources import with_sources
+
+_LOST = "the archive does not know it any more; what is here of it stays as it is"
+_REFUSED = "the saved plan leaves out removals that were refused when it was made; make it anew once that is settled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """Desired scenes and where they come from."""
+
+    scenes: Mapping[SceneId, DesiredScene]
+    complete: bool = True
+    """Whether these are all scenes that match."""
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+    look_up: SceneLookup | None = None
+    """Looks up the scenes that are not on disk, because they do not come from a search."""
+    saved: Plan | None = None
+    """The plan that is repeated."""
+    holdings: tuple[LocalScene, ...] | None = None
+    """The scenes of the index with their metadata, if they were read before."""
+
+
+def wants_from_search(found: SearchResult) -> Wants:
+    """Return the scenes of a search."""
+    return Wants(scenes=found.wants, complete=found.complete, failures=found.failures, warnings=found.warnings)
+
+
+def wants_from_lock(context: MirrorContext, datasets: Iterable[str]) -> Wants:
+    """Return the scenes of the lock.
+
+    Raises:
+        LockMismatch: the lock does not match the manifest.
+        ManifestError: there is no lock, or a dataset is not in the manifest.
+    """
+    manifest, lock = context.narrowed(datasets), matching_lock(context)
+    with context.state.index(write=False) as (index, _):
+        held = {holding.id: holding for holding in index.local_scenes() if holding.id in lock.scenes}
+    look_up = context.look_up()
+    context.step("looking up the lock's scenes", len(lock.scenes))
+    wants = desired_by_lock(manifest, lock, held, look_up)
+    return Wants(scenes=wants, look_up=look_up, holdings=tuple(held.values()))
+
+
+def wants_from_saved_plan(context: MirrorContext, saved: SavedPlan) -> Wants:
+    """Return the scenes of a saved plan."""
+    return Wants(
+        scenes=saved.wants,
+        complete=saved.plan.search_complete,
+        failures=saved.plan.failures,
+        warnings=(_REFUSED,) if saved.plan.refused else (),
+        look_up=context.look_up(),
+        saved=saved.plan,
+    )
+
+
+def wants_from_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Wants:
+    """Return these scenes, whatever the manifest's rules are."""
+    dataset = next(iter(context.manifest.datasets))
+    key = next(iter(context.manifest.archives))
+    return Wants(scenes={scene.id: _at_layout(context, scene, key, (dataset,)) for scene in scenes})
+
+
+def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
+    """Return the scenes that `verify` found missing, changed or corrupt.
+
+    Raises:
+        AuthenticationError: an archive rejected the credentials, or there are none.
+    """
+    bad = {item.id: item for item in report.bad if item.id is not None}
+    warnings: list[str] = []
+    with context.state.index(write=False) as (index, _):
+        wanted = index.wanted()
+    if report.lock is not None and (lock := matching_lock_or_warning(context.manifest, warnings)) is not None:
+        wanted = {
+            name: tuple(i for i in bad if i in lock.scenes and name in lock.scenes[i].datasets)
+            for name in context.manifest.datasets
+        }
+    datasets: dict[SceneId, list[str]] = {}
+    for name, ids in wanted.items():
+        for scene_id in ids:
+            if scene_id in bad:
+                datasets.setdefault(scene_id, []).append(name)
+    look_up = context.look_up()
+    everywhere = archives_of(context.manifest, context.manifest.datasets)
+    context.step("looking up scenes", len(bad))
+    look_up.ask(dict.fromkeys(bad, everywhere))
+    wants = {}
+    for scene_id, item in bad.items():
+        if (scene := look_up.found(scene_id)) is not None:
+            names = tuple(datasets.get(scene_id, ()))
+            want = _to_repair(context, replace(scene, id=scene_id), everywhere[0], names, item)
+            wants[scene_id] = with_sources(want, look_up.sources(scene_id))
+    return Wants(
+        scenes=wants,
+        failures=tuple(
+            replace(failure, error=_LOST if failure.error == UNKNOWN else failure.error) for failure in look_up.failures
+        ),
+        warnings=(*warnings, *look_up.warnings),
+    )
+
+
+def _to_repair(
+    context: MirrorContext, scene: Scene, key: str, datasets: tuple[str, ...], found: VerifiedFile
+) -> DesiredScene:
+    want = _at_layout(context, scene, key, datasets)
+    demand = found.locked
+    return replace(
+        want,
+        path=found.scene_path or want.path,
+        sha256=None if demand is None else demand.sha256,
+        pinned={} if demand is None else {f.name: f.sha256 for f in demand.files if f.sha256 is not None},
+    )
+
+
+def _at_layout(context: MirrorContext, scene: Scene, key: str, datasets: tuple[str, ...]) -> DesiredScene:
+    """Return a scene at the path that the layout gives it, in the manifest's first dataset if it has none."""
+    dataset = next(iter(datasets or context.manifest.datasets))
+    layout = context.manifest.mirror.layout
+    path = layout.path(scene, dataset=dataset, archive=key, extension=extension_of(scene))
+    return DesiredScene.of(key, scene, datasets=datasets, path=path)

@@ -1,0 +1,131 @@
+"""How many files may be removed or replaced at once without a confirmation."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.model.plan import Action, ActionKind, Plan
+
+Confirm = Callable[[int, int], bool]
+"""Asked whether this many scenes may be removed or replaced, of this many on disk."""
+
+_LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+_SMALL_MIRROR = 20
+"""In a mirror of fewer scenes, a share of them is not worth a question."""
+_MANY_REPLACED = 0.2
+"""The share of a mirror that may be replaced without a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class PruneLimit:
+    """How many files may be removed without a confirmation."""
+
+    number: float = 10.0
+    percent: bool = True
+    """Whether `number` is a percentage of the files on disk."""
+    least: int = 5
+    """The limit if the percentage gives less."""
+
+    @classmethod
+    def parse(cls, text: str) -> "PruneLimit":
+        """Read `N` or `N%`, without a lower bound.
+
+        Raises:
+            ManifestError: the text is neither.
+        """
+        match = _LIMIT.fullmatch(text.strip())
+        if match is None or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):  # noqa: PLR2004  # percent
+            raise ManifestError(f"--max-prune {text!r}: must be a number of files such as 20, or a share such as 10%")
+        return cls(float(match[1]), percent=bool(match[2]), least=0)
+
+    def files(self, held: int) -> int:
+        """Return the limit for a mirror with this many files."""
+        return max(self.least, int(held * self.number / 100)) if self.percent else int(self.number)
+
+
+DEFAULT = PruneLimit()
+
+
+def without_prunes(plan: Plan, why: str) -> Plan:
+    """Return the plan without removals, with the reason as a warning."""
+    return replace(
+        plan,
+        actions=tuple(action for action in plan.actions if action.kind is not ActionKind.PRUNE),
+        unwanted_downloads=(),
+        warnings=(*plan.warnings, why),
+    )
+
+
+def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> Plan:
+    """Return the plan if its removals are within the limit or confirmed, else the plan without removals.
+
+    Args:
+        plan: the plan.
+        limit: how many files may be removed without a confirmation.
+        held: how many scenes are on disk.
+        confirm: called if the plan removes more.
+    """
+    count = plan.counts[ActionKind.PRUNE]
+    if count <= limit.files(held) or confirm(count, held):
+        return plan
+    kept = without_prunes(
+        plan,
+        f"{count} of {held} files would be removed, and --max-prune allows {limit.files(held)}; none was: "
+        "look at `plan --prune`, then confirm with --yes or allow more",
+    )
+    return replace(kept, refused=True)
+
+
+def warn_of_replacements(actions: Iterable[Action], held: int) -> list[str]:
+    """Return the warning of a plan whose replacements `apply` will have confirmed; an empty list if it will not."""
+    count = _too_many_replaced(actions, held)
+    return [f"{_many(count, held)}: `apply` asks first, and without a terminal needs --yes"] if count else []
+
+
+def limit_replacements(plan: Plan, held: int, confirm: Confirm) -> Plan:
+    """Return the plan if it replaces at most a fifth of a mirror or that is confirmed, else one that keeps the files.
+
+    Args:
+        plan: the plan.
+        held: how many scenes are on disk.
+        confirm: called if the plan replaces more.
+    """
+    count = _too_many_replaced(plan.actions, held)
+    if not count or confirm(count, held):
+        return plan
+    announced = warn_of_replacements(plan.actions, held)
+    refusal = f"{_many(count, held)}; none was: look at `plan`, then confirm with --yes"
+    return replace(
+        plan,
+        actions=tuple(_keep(action) if action.replaces else action for action in plan.actions),
+        warnings=(*(warning for warning in plan.warnings if warning not in announced), refusal),
+        refused=True,
+    )
+
+
+def _too_many_replaced(actions: Iterable[Action], held: int) -> int:
+    """Return how many intact scenes would be replaced if a confirmation is needed, else 0."""
+    count = sum(action.replaces for action in actions)
+    return count if held >= _SMALL_MIRROR and count > held * _MANY_REPLACED else 0
+
+
+def _many(count: int, held: int) -> str:
+    return f"{count} of {held} held scenes would be replaced at once, more than {_MANY_REPLACED:.0%} of the mirror"
+
+
+def _keep(action: Action) -> Action:
+    held = action.held
+    if held is None:
+        return action
+    return replace(
+        action,
+        kind=ActionKind.KEEP,
+        path=held.path,
+        size=held.size,
+        reason=f"kept, since its replacement was not confirmed; {action.reason}",
+        order=None,
+        replaces=False,
+    )

@@ -1,0 +1,196 @@
+"""How a lock differs from a manifest, and from another lock. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sedas_sync.manifest import SINGLE_ARCHIVE, Manifest
+from sedas_sync.model.scene import SceneId
+from sedas_sync.model.text import utc_text
+from sedas_sync.planning.lock import DEFAULTS, SETS, Lock, LockedScene, LockHead, head_of
+
+_ANY_CASE = frozenset({"satellite", "source_group", "product_type"})
+_SHOWN = 72
+_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockChanges:
+    """How the scenes of two locks differ."""
+
+    added: tuple[SceneId, ...] = ()
+    removed: tuple[SceneId, ...] = ()
+    changed: tuple[tuple[SceneId, str], ...] = ()
+    """Each with the change as a clause."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockUpdate:
+    """The result of updating a lock, or of checking it."""
+
+    path: str
+    lock: Lock
+    differences: tuple[str, ...]
+    """How the manifest differs from the previous lock."""
+    changes: LockChanges
+    """How the scenes differ."""
+    news: bool
+    """Whether the lock had to be written."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON data."""
+        return {
+            "lock": self.path,
+            "up_to_date": not self.news,
+            "scenes": len(self.lock.scenes),
+            "digests": sum(pin.sha256 is not None for pin in self.lock.scenes.values()),
+            "differences": list(self.differences),
+            "added": list(self.changes.added),
+            "removed": list(self.changes.removed),
+            "changed": [{"id": scene_id, "change": what} for scene_id, what in self.changes.changed],
+        }
+
+
+def mismatches(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
+    """Return each difference in meaning between a manifest and a lock; empty if the lock matches the manifest."""
+    return differences(head_of(manifest, None), lock.head)
+
+
+def differences(mine: LockHead, other: LockHead, *, called: str = "the lock") -> tuple[str, ...]:
+    """Return each difference between two heads. Intervals follow from dates and are not compared.
+
+    Args:
+        mine: of the manifest.
+        other: of the lock or the plan.
+        called: the name of the other one in sentences.
+    """
+    found = [*_archives_differ(mine, other, called), *_aois_differ(mine, other, called)]
+    for name in sorted({*mine.datasets, *other.datasets}):
+        if name not in other.datasets:
+            found.append(f"dataset.{name} is not in {called}")
+        elif name not in mine.datasets:
+            found.append(f"dataset.{name} is in {called} and not in the manifest")
+        else:
+            found.extend(_dataset_differs(name, mine, other, called))
+    return tuple(found)
+
+
+def _archives_differ(mine: LockHead, other: LockHead, called: str) -> Iterator[str]:
+    for key in sorted({*mine.archives} & {*other.archives}):
+        path = key if key == SINGLE_ARCHIVE else f"archives.{key}"
+        here_all, there_all = mine.archives[key], other.archives[key]
+        for part in ("type", "url", *sorted({*here_all, *there_all} - {"type", "url"})):
+            here, there = here_all.get(part), there_all.get(part)
+            if here != there:
+                yield _sentence(f"{path}.{part}", here, there, called)
+
+
+def _aois_differ(mine: LockHead, other: LockHead, called: str) -> Iterator[str]:
+    for name in sorted({*mine.aois} & {*other.aois}):
+        if mine.aois[name] != other.aois[name]:
+            here, there = _shortened(mine.aois[name], other.aois[name])
+            yield f"aoi.{name} is {here}, {called} has {there}"
+
+
+def _dataset_differs(name: str, mine: LockHead, other: LockHead, called: str) -> Iterator[str]:
+    here, there = mine.datasets[name], other.datasets[name]
+    keys = ({*here} | {*there}) - {"archive", "aoi", "filters"}
+    for key in sorted(keys):
+        one, two = here.get(key, DEFAULTS.get(key)), there.get(key, DEFAULTS.get(key))
+        if _meaning(key, one) != _meaning(key, two):
+            yield _sentence(f"dataset.{name}.{key}", one, two, called)
+    filters, filtered = here.get("filters", {}), there.get("filters", {})
+    for key in sorted({*filters} | {*filtered}):
+        if filters.get(key) != filtered.get(key):
+            yield _sentence(f"dataset.{name}.filters.{key}", filters.get(key), filtered.get(key), called)
+    # The meaning of a name counts, not the name. A name with two meanings was reported above.
+    for key, table, table_there in (
+        ("archive", mine.archives, other.archives),
+        ("aoi", mine.aois, other.aois),
+    ):
+        names, names_there = here.get(key, []), there.get(key, [])
+        meant = [table.get(item) for item in names]
+        meant_there = [table_there.get(item) for item in names_there]
+        same = meant == meant_there if key == "archive" else set(map(str, meant)) == set(map(str, meant_there))
+        if not same and names != names_there:
+            yield _sentence(f"dataset.{name}.{key}", names, names_there, called)
+
+
+def _meaning(key: str, value: Any) -> Any:
+    if key in _ANY_CASE and isinstance(value, str):
+        return value.casefold()
+    if key in SETS and isinstance(value, list):
+        return set(map(str, value))
+    return value
+
+
+def _sentence(path: str, mine: Any, other: Any, called: str) -> str:
+    both_listed = isinstance(mine, list) and isinstance(other, list)
+    if both_listed and max(len(mine), len(other)) > _LISTED:
+        added = [item for item in mine if item not in other]
+        gone = [item for item in other if item not in mine]
+        more = [f"has {_shown(added)}, which {called} has not"] if added else []
+        less = [f"has not {_shown(gone)}, which {called} has"] if gone else []
+        return f"{path} {' and '.join(more + less) or f'has another order than {called}'}"
+    return f"{path} is {_shown(mine)}, {called} has {_shown(other, absent='none')}"
+
+
+def _shown(value: Any, absent: str = "not set") -> str:
+    if value is None or value == []:
+        return absent
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        more = f" and {len(value) - _LISTED} more" if len(value) > _LISTED else ""
+        return ", ".join(_shown(item) for item in value[:_LISTED]) + more
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _shortened(one: str, two: str) -> tuple[str, str]:
+    """Shorten two long texts to start a little before their first difference."""
+    same = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+    begin = max(0, same - _SHOWN // 2)
+    mark = "…" if begin else ""
+    return mark + _shown(one[begin:]), mark + _shown(two[begin:])
+
+
+def changes(old: Lock, new: Lock) -> LockChanges:
+    """Return how the scenes of two locks differ."""
+    return LockChanges(
+        added=tuple(sorted(new.scenes.keys() - old.scenes.keys())),
+        removed=tuple(sorted(old.scenes.keys() - new.scenes.keys())),
+        changed=tuple(
+            (scene_id, _scene_changes(old.scenes[scene_id], pin))
+            for scene_id, pin in sorted(new.scenes.items())
+            if scene_id in old.scenes and old.scenes[scene_id] != pin
+        ),
+    )
+
+
+def _scene_changes(old: LockedScene, new: LockedScene) -> str:
+    parts = []
+    for name in ("datasets", "start", "size", "sha256", "footprint", "archives", "files"):
+        was, now = getattr(old, name), getattr(new, name)
+        if name == "files":
+            # A change of their checksums is a change of the scene's checksum.
+            was, now = tuple(file.name for file in was), tuple(file.name for file in now)
+        if was == now:
+            continue
+        if was is None:
+            parts.append(f"{name} is now known")
+        elif now is None:
+            parts.append(f"{name} is not known any more")
+        else:
+            parts.append(f"{name} was {_short(was)}, is {_short(now)}")
+    return "; ".join(parts)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return utc_text(value) if isinstance(value, datetime) else _shown(value)

@@ -1,0 +1,204 @@
+"""The format of a lock.
+
+Pure: text and values in, text and values out. A lock is JSON Lines. The first line, the head, states what the lock was
+made from: the archives, the AOIs by their outlines, and each dataset's rules with the interval that its dates meant.
+Then comes one scene a line, sorted by id. It contains no time of writing and nothing of the machine, so that the same
+content is the same bytes, and one more scene is one more line of a diff.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.model.files import listing_digest
+from sedas_sync.model.scene import SceneId
+from sedas_sync.planning.lock import Lock, LockedFile, LockedScene, LockHead
+
+VERSION = 1
+"""The version of the format that this package reads and writes."""
+
+
+class LockDamagedError(ManifestError):
+    """The file is not a lock, or no longer one: a new lock may replace it.
+
+    `what` is the problem without the solution.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; `sedas-sync lock` writes a new one")
+        self.what = what
+
+
+_Size = Annotated[int, Meta(ge=0)]
+_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _FileLine(Struct):
+    size: _Size | None = None
+    sha256: _Sha256 | None = None
+
+
+class _SceneLine(Struct):
+    """A line of a scene."""
+
+    id: Annotated[str, Meta(min_length=1)]
+    datasets: tuple[str, ...]
+    start: Annotated[datetime, Meta(tz=True)] | None = None
+    size: _Size | None = None
+    sha256: _Sha256 | None = None
+    footprint: str | None = None
+    archives: tuple[str, ...] = ()
+    files: dict[str, _FileLine] = {}  # a struct copies it for each instance
+
+
+def dumps(lock: Lock) -> str:
+    """Return the text of a lock: the same content is the same text."""
+    return "".join(lines(lock))
+
+
+def lines(lock: Lock) -> Iterator[str]:
+    """Yield the text of a lock line by line, so that 100,000 scenes need not be in memory as text."""
+    yield f"{_line({'version': VERSION, **head_json(lock.head)})}\n"
+    for scene_id in sorted(lock.scenes):
+        yield f"{_line(_scene_json(lock.scenes[scene_id]))}\n"
+
+
+def head_json(head: LockHead) -> dict[str, Any]:
+    """Return a head as JSON data."""
+    return {
+        "archives": _sorted(head.archives),
+        "aois": _sorted(head.aois),
+        "datasets": {
+            name: {**_sorted(rules), **({"interval": list(head.intervals[name])} if name in head.intervals else {})}
+            for name, rules in sorted(head.datasets.items())
+        },
+    }
+
+
+def _sorted(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _sorted(value) if isinstance(value, Mapping) and key != "filters" else value
+        for key, value in sorted(values.items())
+    }
+
+
+def _scene_json(pin: LockedScene) -> dict[str, Any]:
+    start = None if pin.start is None else pin.start.astimezone(UTC)
+    values: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(pin, start=start))
+    if pin.files:
+        values["files"] = {file.pop("name"): file for file in values["files"]}
+    return values
+
+
+def _line(values: Any) -> str:
+    text = json.dumps(values, ensure_ascii=False)
+    # A lone surrogate, which JSON can contain and UTF-8 cannot, has to be escaped.
+    return text if text.isascii() or _is_unicode(text) else json.dumps(values)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def loads(text: str, source: str) -> Lock:
+    """Read a lock.
+
+    Args:
+        text: the content of the file.
+        source: its name in messages.
+
+    Raises:
+        LockDamagedError: the text is not a lock.
+        ManifestError: it was written by a newer or older version of this package.
+    """
+    first, *rest = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+    head = _head(_object(first, source, 1), source)
+    scenes: dict[SceneId, LockedScene] = {}
+    for number, values in enumerate(_objects(rest, source), 2):
+        try:
+            pin = _scene(values)
+        except ValueError:
+            raise LockDamagedError(f"{source}: line {number}: is no scene of a lock") from None
+        if pin.id in scenes:
+            raise LockDamagedError(f"{source}: line {number}: the scene {pin.id} is there twice")
+        scenes[pin.id] = pin
+    return Lock(head=head, scenes=scenes)
+
+
+def _objects(lines: list[str], source: str) -> list[Any]:
+    try:
+        # One document is read several times as fast as a hundred thousand.
+        found = json.loads(f"[{','.join(lines)}]")
+        if len(found) == len(lines):
+            return list(found)
+    except (ValueError, RecursionError):
+        pass
+    return [_object(line, source, number) for number, line in enumerate(lines, 2)]
+
+
+def _object(line: str, source: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        hint = " (a merge that was not resolved?)" if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) else ""
+        raise LockDamagedError(f"{source}: line {number}: is not JSON{hint}") from None
+
+
+def _head(values: Any, source: str) -> LockHead:
+    version = values.get("version") if isinstance(values, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise LockDamagedError(f"{source}: line 1: is no head of a lock")
+    if version > VERSION:
+        raise ManifestError(
+            f"{source}: written by a newer sedas-sync (lock format {version}, this one knows {VERSION}); "
+            "update sedas-sync to use it"
+        )
+    try:
+        return head_from(values)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise LockDamagedError(f"{source}: line 1: is no head of a lock") from None
+
+
+def head_from(values: Mapping[str, Any]) -> LockHead:
+    """Read a head from JSON data.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: the data is not a head.
+    """
+    intervals: dict[str, tuple[str, str]] = {}
+    datasets = {}
+    for name, rules in values["datasets"].items():
+        datasets[name] = {key: value for key, value in rules.items() if key != "interval"}
+        if "interval" in rules:
+            first, last = rules["interval"]
+            intervals[name] = (first, last)
+    return LockHead(
+        archives={key: dict(address) for key, address in values["archives"].items()},
+        aois=dict(values["aois"]),
+        datasets=datasets,
+        intervals=intervals,
+    )
+
+
+def _scene(values: Any) -> LockedScene:
+    line = msgspec.convert(values, _SceneLine)
+    files = []
+    for name, file in sorted(line.files.items()):
+        if {"", ".", ".."} & set(name.split("/")):
+            raise ValueError(name)
+        files.append(LockedFile(name, file.size, file.sha256))
+    # If the scene's checksum is known each file's is, and they have to agree.
+    if files and line.sha256 not in (None, listing_digest((file.name, file.sha256 or "") for file in files)):
+        raise ValueError(line.sha256)
+    return LockedScene(
+        line.id, line.datasets, line.start, line.size, line.sha256, line.footprint, line.archives, tuple(files)
+    )

@@ -1,0 +1,89 @@
+"""The polygons that a catalogue is searched with."""
+
+import math
+import random
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely import Polygon, box
+from shapes import HARWELL, areas, is_in, ring_of, rings_of, within
+
+from sedas_sync import geometry as g
+from sedas_sync.geometry.query_polygons import MAX_QUERIES, MAX_VERTICES, query_polygons
+
+
+def test_small_aoi_is_its_own_query():
+    (query,) = query_polygons(g.from_wkt(HARWELL))
+    assert query.exact
+    assert ring_of(query.wkt) == list(g.from_wkt(HARWELL).exterior.coords)
+    assert query.wkt.startswith("POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.302 51.5621, ")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("POLYGON ((0 0, 9 0, 9 9, 0 9, 0 0), (1 1, 2 1, 2 2, 1 1))", 1),
+        ("POLYGON ((0.0000001 0, 9 0, 9 9, 0 9, 0.0000001 0))", 1),
+        ("POLYGON ((179 -1, -179 -1, -179 1, 179 1, 179 -1))", 2),
+        ("MULTIPOLYGON (((0 0, 1 0, 1 1, 0 1, 0 0)), ((50 0, 51 0, 51 1, 50 1, 50 0)))", 2),
+        ("MULTIPOLYGON (((0 0, 1 0, 1 1, 0 1, 0 0)), ((1.1 0, 2 0, 2 1, 1.1 1, 1.1 0)))", 1),
+    ],
+)
+def test_changed_query_polygon_is_not_exact(text, number):
+    queries = query_polygons(g.from_wkt(text))
+    assert len(queries) == number
+    assert not any(query.exact for query in queries)
+
+
+def test_island_in_a_lake_needs_no_query_of_its_own():
+    shape = g.from_wkt(
+        "MULTIPOLYGON (((0 0, 9 0, 9 9, 0 9, 0 0), (1 1, 8 1, 8 8, 1 8, 1 1)), ((4 4, 5 4, 5 5, 4 5, 4 4)))"
+    )
+    (query,) = query_polygons(shape)
+    assert Polygon(ring_of(query.wkt)).equals(box(0, 0, 9, 9))
+
+
+@given(areas(), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_query_polygons_cover_the_aoi(shape, seed):
+    queries = query_polygons(shape)
+    rings = [ring_of(query.wkt) for query in queries]
+    assert 1 <= len(rings) <= MAX_QUERIES
+    for query, ring in zip(queries, rings, strict=True):
+        assert ring[0] == ring[-1]
+        assert 4 <= len(ring) <= MAX_VERTICES + 1
+        assert all(abs(x) <= 180 and abs(y) <= 90 for x, y in ring)
+        assert not re.search(r"\.\d{7}|e", query.wkt.removeprefix("POLYGON"))
+        assert Polygon(ring).is_valid
+    rng = random.Random(seed)
+    for part in rings_of(shape)[:20]:
+        outline, middle = part[0], Polygon(part[0]).representative_point()
+        for _ in range(10):
+            n, t = rng.randrange(len(outline) - 1), rng.random()
+            (x1, y1), (x2, y2) = outline[n], outline[n + 1]
+            # a little inwards of the outline's triangle fan, so that rounding does not decide
+            x, y = x1 + (x2 - x1) * t, y1 + (y2 - y1) * t
+            x, y = x + (middle.x - x) * 1e-6, y + (middle.y - y) * 1e-6
+            if is_in(x, y, shape):
+                assert any(within(x, y, ring) for ring in rings)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([60, 300, 3000]))
+@settings(max_examples=25, deadline=None)
+def test_long_outline_is_simplified_without_growing_much(seed, corners):
+    rng = random.Random(seed)
+    ring = [
+        (10 + math.cos(t) * (1 + rng.uniform(0, 0.02)), 40 + math.sin(t) * (1 + rng.uniform(0, 0.02)))
+        for t in (2 * math.pi * n / corners for n in range(corners))
+    ]
+    shape = g.from_wkt(Polygon(ring).wkt) if Polygon(ring).is_valid else Polygon(ring).convex_hull
+    (query,) = query_polygons(shape)
+    assert Polygon(ring_of(query.wkt)).area < shape.area * 1.1
+
+
+def test_query_of_a_circle_at_the_pole():
+    shape = g.from_circle(20, 88, 500)
+    (query,) = query_polygons(shape)
+    assert Polygon(ring_of(query.wkt)).covers(shape)

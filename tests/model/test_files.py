@@ -1,0 +1,79 @@
+"""Files of scenes: one accessor for scenes of one file and of several."""
+
+import pytest
+from msgspec.structs import replace
+
+from sedas_sync.model.files import each_file, files_differ, listing_digest, total_size, with_files
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
+
+ONE = Scene(id="A", download_url="https://e.org/A.zip", size=7, digest="d" * 32)
+SEVERAL = Scene(
+    id="B",
+    download_url="https://e.org/1",
+    assets=(
+        RemoteFile(name="x.tif", key="x", url="https://e.org/1", size=1),
+        RemoteFile(name="y.tif", key="y", url="https://e.org/2", size=2, digest="e" * 32),
+    ),
+)
+
+
+def local(name, size=1, level=ProofLevel.CRC, mtime_ns=1, digest=None):
+    return LocalFile(name=name, size=size, mtime_ns=mtime_ns, sha256=f"{size:064x}", level=level, digest=digest)
+
+
+ON_DISK = LocalScene(id="A", path="a/A.zip", size=7, mtime_ns=3, sha256="0" * 64, level=ProofLevel.CRC, archive="x")
+FOLDER = with_files(replace(ON_DISK, path="a/B"), [local("y.tif", 2, ProofLevel.SIZE, 9), local("x.tif")])
+
+
+def test_every_scene_has_files():
+    (file,) = ONE.files
+    assert (file.name, file.url, file.size, file.digest) == ("", ONE.download_url, 7, ONE.digest)
+    assert SEVERAL.files == SEVERAL.assets
+    assert (total_size(ONE), total_size(SEVERAL)) == (7, 3)
+
+
+def test_a_file_is_located_as_a_scene_of_its_own():
+    assert list(each_file(ONE)) == [ONE]
+    assert [(file.download_url, file.size, file.assets) for file in each_file(SEVERAL)] == [
+        ("https://e.org/1", 1, ()),
+        ("https://e.org/2", 2, ()),
+    ]
+    offline = replace(SEVERAL, download_url=None)
+    assert not any(file.online for file in each_file(offline))
+
+
+def test_local_files_know_their_paths():
+    (file,) = ON_DISK.files
+    assert (file.path, file.size, file.mtime_ns) == ("a/A.zip", 7, 3)
+    assert [file.path for file in FOLDER.files] == list(FOLDER.paths) == ["a/B/x.tif", "a/B/y.tif"]
+    assert [file.path for file in replace(FOLDER, path="c").files] == ["c/x.tif", "c/y.tif"], "also after a move"
+
+
+def test_a_scene_is_the_sum_of_its_files():
+    assert (FOLDER.size, FOLDER.mtime_ns, FOLDER.level) == (3, 9, ProofLevel.SIZE)
+    assert FOLDER.sha256 == listing_digest((file.name, file.sha256) for file in FOLDER.files)
+    assert with_files(FOLDER, FOLDER.files) == FOLDER, "paths are not stored"
+    assert with_files(ON_DISK, ON_DISK.files) == ON_DISK
+
+
+def test_desired_paths():
+    assert DesiredScene.of("a", ONE, datasets=(), path="A.zip").paths == ("A.zip",)
+    assert DesiredScene.of("a", SEVERAL, datasets=(), path="B").paths == ("B/x.tif", "B/y.tif")
+
+
+@pytest.mark.parametrize(
+    ("held", "scene", "change"),
+    [
+        (ON_DISK, ONE, None),
+        (FOLDER, SEVERAL, None),
+        (ON_DISK, SEVERAL, "is held as one file, and wanted as a folder of files"),
+        (FOLDER, ONE, "is held as a folder of files, and wanted as one file"),
+        (ON_DISK, replace(ONE, size=8), "changed in the archive: 8 bytes there, 7 here"),
+        (ON_DISK, replace(ONE, size=8, nominal=True), None),
+        (replace(ON_DISK, digest="c" * 32), ONE, "changed in the archive: another digest than when it was fetched"),
+        (FOLDER, replace(SEVERAL, assets=SEVERAL.assets[:1]), "y.tif of it is here and not wanted"),
+        (with_files(FOLDER, FOLDER.files[:1]), SEVERAL, "y.tif of it is wanted and not here"),
+    ],
+)
+def test_how_files_differ(held, scene, change):
+    assert files_differ(held, scene, trust_digest=True) == change

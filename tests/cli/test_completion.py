@@ -83,8 +83,7 @@ def mirror(workspace, sandbox):
     assert workspace.run("apply", "--no-wait").code == 3
     (workspace.path / "other.toml").write_text("not = a manifest")
     (workspace.path / "notes.txt").write_text("")
-    with sqlite3.connect(workspace.mirror / ".sedas-sync" / "index.db") as index:
-        return index.execute('SELECT "order" FROM orders').fetchone()[0]
+    return workspace.run("orders", "--json").json[0]["order"]
 
 
 def test_completes_every_kind_of_name(offered, mirror):

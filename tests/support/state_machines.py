@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.scene import Download, LocalScene, Order, OrderState, ProofLevel, Scene
 from sedas_sync.operations.apply.effects import Emit, Now, Task
-from sedas_sync.transfer import FetchResult
+from sedas_sync.transfer.job import FetchResult
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -554,7 +554,8 @@ def test_values_and_errors_can_be_sent_to_other_processes(server, tmp_path):
 CHILD = """
 import resource, sys
 from sedas_sync import errors
-from sedas_sync.transfer import FetchJob, Policy, fetch
+from sedas_sync.transfer.job import FetchJob, Policy
+from sedas_sync.transfer.fetch import fetch
 from sedas_sync.model.scene import Download, Reach
 url, root, limit, segments = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) or None
 if limit:
@@ -691,7 +692,7 @@ def test_pipe_or_link_at_the_path_of_a_note_neither_blocks_nor_is_written_to(tmp
     place = partial / f"S.{ending}"
     os.mkfifo(place) if kind == "pipe" else place.hardlink_to(mine)
     looks = (
-        "import sys; from sedas_sync.transfer import partial_of; from sedas_sync.transfer.partial import *\n"
+        "import sys; from sedas_sync.transfer.partial import partial_of; from sedas_sync.transfer.partial import *\n"
         "from sedas_sync.files.safe_tree import Folders\n"
         "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
         "part = PartialFile(sys.argv[1], '.sedas-sync/partial/S.part', Folders())\n"

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from sedas_sync.files import zip_stream
 from sedas_sync.files.integrity import Digester, Proof
 from sedas_sync.model.scene import Download, ProofLevel
-from sedas_sync.transfer import FetchJob, Policy, SharedState, fetch, prove, ranges
+from sedas_sync.transfer import prove, ranges
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import FetchJob, Policy
 from sedas_sync.transfer.prove import PROCESSORS, Relay
 from sedas_sync.transfer.ranges import MEASURE, Meter
+from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(300_000, entries=4)
 

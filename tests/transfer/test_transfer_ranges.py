@@ -11,8 +11,12 @@ from faultserver import NEAR, FaultServer, Served, make_zip
 from sedas_sync import errors
 from sedas_sync.files.safe_tree import Folders
 from sedas_sync.model.scene import Download
-from sedas_sync.transfer import FetchJob, FetchStopped, Policy, SharedState, fetch, partial, partial_of
+from sedas_sync.transfer import partial
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy
+from sedas_sync.transfer.partial import partial_of
 from sedas_sync.transfer.rate import ConnectionBudget, Rate
+from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(24_000_000, entries=7)
 PART = ".sedas-sync/partial/S.part"

@@ -28,7 +28,7 @@ from sedas_sync.operations.apply.downloads import MAX_LOSSES
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import fail, slow
 from sedas_sync.state.staging import partial_path
-from sedas_sync.transfer import FetchJob, FetchStopped
+from sedas_sync.transfer.job import FetchJob, FetchStopped
 from sedas_sync.workers import claim, remote_job
 from sedas_sync.workers import pool as worker_pool
 from sedas_sync.workers.claim import WorkerLost

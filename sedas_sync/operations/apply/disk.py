@@ -34,7 +34,7 @@ from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
 from sedas_sync.state.staging import StagedScene, forget, left_over, partial_path, recover
-from sedas_sync.transfer import FetchJob, Policy
+from sedas_sync.transfer.job import FetchJob, Policy
 
 
 class MirrorFiles:

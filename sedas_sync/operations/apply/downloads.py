@@ -37,7 +37,7 @@ from sedas_sync.operations.apply.effects import (
     StopRequested,
     Task,
 )
-from sedas_sync.transfer import FetchStopped
+from sedas_sync.transfer.job import FetchStopped
 from sedas_sync.workers.claim import WorkerLost
 
 MAX_LINK_FAILURES = 2

@@ -14,7 +14,7 @@ from sedas_sync.errors import TransferError
 from sedas_sync.model import events
 from sedas_sync.model.plan import Action
 from sedas_sync.model.scene import Download, LocalScene, Order, RemoteFile, Scene, SceneId, Source
-from sedas_sync.transfer import FetchResult
+from sedas_sync.transfer.job import FetchResult
 
 
 class Now(Struct, frozen=True):

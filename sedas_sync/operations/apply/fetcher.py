@@ -13,8 +13,11 @@ from sedas_sync.model.events import Transfer, Worker
 from sedas_sync.model.scene import Download, SceneId
 from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply.effects import FetchEnded, Task
-from sedas_sync.transfer import FetchJob, FetchResult, SharedState, fetch, partial_of
 from sedas_sync.transfer.answers import allowed_connections
+from sedas_sync.transfer.fetch import fetch
+from sedas_sync.transfer.job import FetchJob, FetchResult
+from sedas_sync.transfer.partial import partial_of
+from sedas_sync.transfer.shared_state import SharedState
 from sedas_sync.workers.claim import clear, fetch_claimed
 from sedas_sync.workers.pool import FOLDER, WorkerPool, remove_run_folder
 from sedas_sync.workers.remote_job import RemoteRetry

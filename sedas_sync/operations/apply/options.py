@@ -12,7 +12,7 @@ from sedas_sync.model.plan import TRANSFERS, ActionKind, Plan
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.context import filehash_of
 from sedas_sync.state.index import NO_FACTS, WritableIndex
-from sedas_sync.transfer import Policy
+from sedas_sync.transfer.job import Policy
 
 NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 """Actions whose scenes have to come from an archive."""

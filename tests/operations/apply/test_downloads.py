@@ -25,7 +25,7 @@ from sedas_sync.operations.apply.effects import (
     SourceFailed,
     StopRequested,
 )
-from sedas_sync.transfer import FetchStopped
+from sedas_sync.transfer.job import FetchStopped
 from sedas_sync.workers.claim import WorkerLost
 
 

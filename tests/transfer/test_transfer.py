@@ -693,9 +693,9 @@ def test_pipe_or_link_at_the_path_of_a_note_neither_blocks_nor_is_written_to(tmp
     os.mkfifo(place) if kind == "pipe" else place.hardlink_to(mine)
     looks = (
         "import sys; from sedas_sync.transfer.partial import partial_of; from sedas_sync.transfer.partial import *\n"
-        "from sedas_sync.files.safe_tree import Folders\n"
+        "from sedas_sync.files.folder_cache import FolderCache\n"
         "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
-        "part = PartialFile(sys.argv[1], '.sedas-sync/partial/S.part', Folders())\n"
+        "part = PartialFile(sys.argv[1], '.sedas-sync/partial/S.part', FolderCache())\n"
         "part.start(Note(identity='x', total=2000, etag=None, modified=None, digest=None, validator=None))\n"
         "part.append(memoryview(b'12')); part.close()\n"
         "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"

@@ -9,7 +9,7 @@ import pytest
 from faultserver import NEAR, FaultServer, Served, make_zip
 
 from sedas_sync import errors
-from sedas_sync.files.safe_tree import Folders
+from sedas_sync.files.folder_cache import FolderCache
 from sedas_sync.model.scene import Download
 from sedas_sync.transfer import partial
 from sedas_sync.transfer.fetch import fetch
@@ -250,13 +250,13 @@ def test_budget_counts():
 )
 def test_torn_line_of_a_note_is_ignored(tmp_path, lines, stretches):
     note = partial.Note("i", 20, None, None, None, None)
-    part = partial.PartialFile(str(tmp_path), "S.part", Folders())
+    part = partial.PartialFile(str(tmp_path), "S.part", FolderCache())
     part.start(note)
     part.append(memoryview(bytes(20)))
     part.close()
     with (tmp_path / "S.meta").open("ab") as file:
         file.write(lines)
-    part = partial.PartialFile(str(tmp_path), "S.part", Folders())
+    part = partial.PartialFile(str(tmp_path), "S.part", FolderCache())
     assert part.contiguous == stretches[0][1]
     assert part.missing() == [*zip([s[1] for s in stretches], [*[s[0] for s in stretches[1:]], 20], strict=True)]
     part.close()
@@ -278,7 +278,7 @@ def test_complete_partial_file_returns_its_connection_once(server, tmp_path):
     server.paths["/scene.zip"] = Served(DATA)
     wanted = job(server, tmp_path)
     known = partial.Note(partial.identity("S", wanted.download.url), None, '"v1"', None, None, '"v1"')
-    part = partial.PartialFile(str(tmp_path), PART, Folders())
+    part = partial.PartialFile(str(tmp_path), PART, FolderCache())
     part.start(known)
     part.append(memoryview(DATA))
     part.close()

@@ -179,7 +179,7 @@ def test_removals_happen_last_and_only_if_nothing_failed(filled, sandbox):
     ran = filled.run("apply", "--prune", "--json")
     assert ran.code == 1
     assert ran.summary["pruned"] == 0
-    assert any("stay" in event["message"] for event in ran.events if event["event"] == "warning")
+    assert any("are kept" in event["message"] for event in ran.events if event["event"] == "warning")
     assert left(filled) == NAMES
     sandbox.faults = Faults()
     ran = filled.run("apply", "--prune", "--json")

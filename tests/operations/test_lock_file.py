@@ -225,7 +225,7 @@ def test_status_names_files_that_are_not_what_the_lock_demands(locked, put):
     ran = locked.run("status", "--json").json
     assert (ran["summary"]["differs"], ran["datasets"][0]["differs"]) == (1, 1)
     assert ran["summary"]["up_to_date"] is False
-    assert "1 file with other bytes than the lock demands" in locked.run("status").out
+    assert "1 file with other bytes than in the lock file" in locked.run("status").out
 
 
 def test_status_names_files_outside_the_lock(locked, put):

@@ -106,7 +106,7 @@ def test_what_is_written_while_a_scene_is_replaced_is_not_written_over(filled, s
     sandbox.faults = Faults(rules=(Rule("download", work, times=1),))
     ran = filled.run("apply", "--json")
     assert ran.code == 1
-    assert "something has taken the scene's place meanwhile" in ran.summary["failures"][0]["error"]
+    assert "another file appeared at this path meanwhile" in ran.summary["failures"][0]["error"]
     assert file.read_bytes() == b"mine"
     downloads = sandbox.downloads
     assert filled.run("apply", "--json").code == 0

@@ -239,7 +239,9 @@ class Everything(RuleBasedStateMachine):
     def verify(self, repair):
         with self.mirror() as mirror:
             report = mirror.verify()
-            right = {self.root / item.path for item in report.files if item.recorded is not None and item.finding is None}
+            right = {
+                self.root / item.path for item in report.files if item.recorded is not None and item.finding is None
+            }
             assert not [file for file in self.scene_files() if file in right and self.is_wrong(file)]
             if repair:
                 # A repair has to find its scenes in the catalogue; those that it lost stay as they are, and are named.

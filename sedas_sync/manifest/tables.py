@@ -5,7 +5,7 @@ The editor's JSON Schema, the reference, the lock file and the report take their
 To add a rule for datasets, such as `instrument`:
 
 1. Add a field to `Dataset`. If its values have a syntax of their own, add a type to `fields`.
-2. Compare it with the scene in `sedas_sync.planning.select`.
+2. Compare it with the scene in `sedas_sync.planning.match`.
 3. To let archives search by it, add it to `sedas_sync.model.scene.Query` and to their queries. This only saves time:
    the rule of step 2 is applied to whatever an archive returns.
 4. If an archive type never knows the value, add the key to its `ArchiveType.cannot`.

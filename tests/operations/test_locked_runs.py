@@ -191,7 +191,7 @@ def test_after_a_failed_search_the_old_lock_is_untouched(workspace, offer, sandb
     for command in (("lock",), ("lock", "--check"), ("apply", "--update-lock")):
         ran = workspace.run(*command)
         assert ran.code == 1, command
-        assert "the search failed or stayed incomplete" in ran.err
+        assert "the search failed or is incomplete" in ran.err
         assert "failed: optical: " in ran.err
     assert lock_of(workspace).read_bytes() == before
 

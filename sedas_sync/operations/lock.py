@@ -69,7 +69,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         ManifestError: the lock cannot be read or written.
     """
     if plan.failures or not plan.search_complete:
-        raise SedasSyncError("the lock is left as it is, since the search failed or stayed incomplete")
+        raise SedasSyncError("the lock file is not changed: the search failed or is incomplete")
     before = _old_lock(context, write=write)
     with context.state.index(write=False) as (index, _):
         wants = {action.id: action.want for action in plan.actions if action.want is not None}

@@ -26,7 +26,7 @@ _CLOCKS_APART = timedelta(hours=1)
 def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
     """Return the plan with the removal of local scenes that no longer match the manifest."""
     if not found.complete:
-        return without_prunes(plan, "nothing is removed: the search failed or stayed incomplete")
+        return without_prunes(plan, "nothing is removed: the search failed or is incomplete")
     wrong_clock = find_wrong_clock(context)
     decision = prune.keep_until_superseded(judge_unwanted(context, found, wrong_clock), plan.actions)
     removals, changed = without_changed(context.state.root, decision.prune)

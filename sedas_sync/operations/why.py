@@ -76,7 +76,7 @@ def _held_from(context: MirrorContext, held: LocalScene | None) -> str | None:
 def _pruning(context: MirrorContext, held: LocalScene, found: SearchResult) -> Pruning:
     """Return what `apply --prune` would do with a scene that matches no dataset."""
     if not found.complete:
-        return Pruning(removes=False, reason="nothing is removed after a search that failed or stayed incomplete")
+        return Pruning(removes=False, reason="nothing is removed after a search that failed or is incomplete")
     decision = judge_unwanted(context, found, find_wrong_clock(context))
     after = next((action.after for action in decision.prune if action.id == held.id), ())
     newer = Wants(scenes={scene_id: found.wants[scene_id] for scene_id in after if scene_id in found.wants})
@@ -116,6 +116,6 @@ def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict
         why = why or refusal(dataset, context.manifest.aois, scene, context.clock())
         missed = "catalogue's search did not give it"
         if not found.offers[name].complete:
-            missed = "search failed or stayed incomplete"
+            missed = "search failed or is incomplete"
         verdicts[name] = why or Refusal(NOT_FOUND, f"it fits the rules, but the {missed}")
     return verdicts

@@ -102,7 +102,7 @@ def test_why_after_a_search_that_failed(mixed, sandbox):
     wanted = mixed.run("why", "BROKEN", "--json").json
     for document in (held, wanted):
         (verdict,) = document["datasets"]
-        assert verdict["detail"] == "it fits the rules, but the search failed or stayed incomplete"
+        assert verdict["detail"] == "it fits the rules, but the search failed or is incomplete"
         assert "no dataset wants it" not in document["next"]
     assert "the file stays" in held["next"]
     assert wanted["next"] == f"nothing, until the search of {verdict['dataset']} gives it"

@@ -456,7 +456,7 @@ def test_what_has_to_be_ordered_elsewhere_waits(place, stac):
     stac.items[0]["properties"]["order:status"] = "orderable"
     plan = place.run("plan", "--json").json
     (wait,) = (action for action in plan["actions"] if action["action"] == "wait")
-    assert "it has to be ordered (order:status is orderable)" in wait["reason"]
+    assert "it must be ordered (order:status is orderable)" in wait["reason"]
     ran = place.run("apply", "--json")
     assert (ran.code, ran.summary["pending"], ran.summary["fetched"]) == (3, 1, 1)
     assert place.run("plan", "--exit-code").code == 0

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.model.scene import SceneId
-from sedas_sync.model.text import utc_text
+from sedas_sync.model.times import to_iso
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
 def iso(moment: datetime) -> str:
     """Write an instant as the contract's JSON has it: UTC, milliseconds, `Z`."""
-    return utc_text(moment, "milliseconds")
+    return to_iso(moment, "milliseconds")
 
 
 class Started(Event, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from sedas_sync.model.scene import RemoteFile, Scene
-from sedas_sync.model.text import utc_text
+from sedas_sync.model.times import to_iso
 
 _LINKS = frozenset({"download_url", "quicklook_url", "thumbnail_url"})
 _TIMES = ("start", "stop")
@@ -27,7 +27,7 @@ def metadata_of(scene: Scene) -> str:
                 continue
             value = [_file(file) for file in value]
         elif name in _TIMES:
-            value = utc_text(value)
+            value = to_iso(value)
         elif name == "extra" and not (value := dict(value.items())):
             continue
         values[name] = value

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from unicodedata import combining, east_asian_width
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -21,19 +20,6 @@ def product_id(scene_id: str) -> str:
     while name.lower().endswith(_ENDINGS):
         name = name.rpartition(".")[0]
     return name or scene_id
-
-
-def utc_text(time: datetime, timespec: str = "auto") -> str:
-    """Return a time as ISO 8601 in UTC, with `Z`.
-
-    Args:
-        time: with a time zone.
-        timespec: as in `datetime.isoformat`.
-
-    >>> utc_text(datetime(2019, 5, 1, 12, tzinfo=UTC))
-    '2019-05-01T12:00:00Z'
-    """
-    return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def size(count: float | None) -> str:

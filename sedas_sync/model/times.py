@@ -3,13 +3,17 @@
 from datetime import UTC, datetime
 
 
-def to_iso(when: datetime) -> str:
+def to_iso(when: datetime, timespec: str = "auto") -> str:
     """Return a time in UTC with a `Z`.
+
+    Args:
+        when: With a time zone.
+        timespec: As in `datetime.isoformat`.
 
     >>> to_iso(datetime(2019, 4, 30, 11, 6, tzinfo=UTC))
     '2019-04-30T11:06:00Z'
     """
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return when.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def from_iso(text: str) -> datetime:

@@ -11,7 +11,8 @@ from sedas_sync.errors import SedasSyncError
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.plan import Action, Plan
 from sedas_sync.model.scene import Scene, SceneId
-from sedas_sync.model.text import count, size, utc_text
+from sedas_sync.model.text import count, size
+from sedas_sync.model.times import to_iso
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning import prune
@@ -110,7 +111,7 @@ def find_wrong_clock(context: MirrorContext) -> str | None:
 
 
 def _second(time: datetime) -> str:
-    return utc_text(time.replace(microsecond=0))
+    return to_iso(time.replace(microsecond=0))
 
 
 def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) -> Plan:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sedas_sync.manifest import SINGLE_ARCHIVE, Manifest
 from sedas_sync.model.scene import SceneId
-from sedas_sync.model.text import utc_text
+from sedas_sync.model.times import to_iso
 from sedas_sync.planning.lock import DEFAULTS, SETS, Lock, LockedScene, LockHead, head_of
 
 _ANY_CASE = frozenset({"satellite", "source_group", "product_type"})
@@ -193,4 +193,4 @@ def _scene_changes(old: LockedScene, new: LockedScene) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
-    return utc_text(value) if isinstance(value, datetime) else _shown(value)
+    return to_iso(value) if isinstance(value, datetime) else _shown(value)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,7 @@ import pystac
 from sedas_sync.geometry.geojson import Box, Outline, bounding_box, outlines
 from sedas_sync.model.events import Failure, OnStep, ignore_step
 from sedas_sync.model.scene import LocalFile, LocalScene, Scene
+from sedas_sync.model.times import to_iso
 from sedas_sync.output.export import ExportEntry
 from sedas_sync.output.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
 from sedas_sync.output.export.tables import Tally, in_batches
@@ -160,7 +161,7 @@ def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime])
     prefixes = {key.partition(":")[0] for key in properties if ":" in key}
     first, last = times
     if last > first:
-        properties |= {"start_datetime": _time(first), "end_datetime": _time(last)}
+        properties |= {"start_datetime": to_iso(first), "end_datetime": to_iso(last)}
     return pystac.Item(
         id=scene.id,
         geometry=None if shape is None else shape.geometry,
@@ -323,10 +324,6 @@ def _names(ids: Iterable[str]) -> dict[str, str]:
         taken.add(name.casefold())
         names[one] = name
     return names
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

@@ -18,7 +18,8 @@ from sedas_sync.operations.context import Listener, ignore, open_mirror
 from sedas_sync.operations.plan import plan_scenes
 
 if TYPE_CHECKING:
-    from sedas_sync.geometry import Polygonal
+    from sedas_sync.geometry import OnRepair, Polygonal
+    from sedas_sync.manifest.tables import AoiTable
 
 _MANIFEST = 'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n'
 
@@ -80,5 +81,5 @@ def fetch(
         raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
 
 
-def _no_file(name: str) -> "Polygonal":
-    raise FileNotFoundError(name)
+def _no_file(config: "AoiTable", _: "OnRepair | None") -> "Polygonal":
+    raise FileNotFoundError(config.file)

@@ -26,7 +26,6 @@ from sedas_sync.geometry.polygons import (
     unwrapped,
     within_world,
 )
-from sedas_sync.geometry.query_polygons import QueryPolygon, query_polygons
 from sedas_sync.geometry.wkt import read_wkt
 
 EARTH_RADIUS_KM = 6371.0088
@@ -46,12 +45,11 @@ class Aoi:
     Its geometry is prepared, which makes `intersects` many times faster. Use an instance from one thread at a time.
     """
 
-    __slots__ = ("_area", "_geometry", "_queries")
+    __slots__ = ("_area", "_geometry")
 
     def __init__(self, geometry: Polygonal) -> None:
         self._geometry = geometry
         self._area: float | None = None
-        self._queries: tuple[QueryPolygon, ...] | None = None
         shapely.prepare(geometry)
 
     def __eq__(self, other: object) -> bool:
@@ -72,13 +70,6 @@ class Aoi:
     def wkt(self) -> str:
         """The outline as WKT; it does not depend on the first vertex and the direction."""
         return str(shapely.to_wkt(shapely.normalize(self._geometry), rounding_precision=9))
-
-    @property
-    def queries(self) -> tuple[QueryPolygon, ...]:
-        """The polygons to search a catalogue with; see `query_polygons`."""
-        if self._queries is None:
-            self._queries = query_polygons(self._geometry)
-        return self._queries
 
     def intersects(self, footprint: Polygonal) -> bool:
         """Return whether a footprint has a point in common with the AOI; touching counts, as in OGC's `intersects`.

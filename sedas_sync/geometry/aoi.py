@@ -12,7 +12,6 @@ from sedas_sync.geometry.areas import OnRepair, area_of, check_degrees, with_rem
 from sedas_sync.geometry.footprint import Footprint
 from sedas_sync.geometry.geojson import read_geojson
 from sedas_sync.geometry.polygons import TURN, Polygonal, Ring, polygonal, within_world
-from sedas_sync.geometry.query_polygons import QueryPolygon, query_polygons
 from sedas_sync.geometry.sphere import EARTH_RADIUS_KM, area_km2
 from sedas_sync.geometry.wkt import OpenRingError, read_wkt
 
@@ -29,14 +28,13 @@ class Aoi:
     Its geometry is prepared, which makes `intersects` many times faster. Use an instance from one thread at a time.
     """
 
-    __slots__ = ("_area", "_geometry", "_queries", "repairs")
+    __slots__ = ("_area", "_geometry", "repairs")
 
     def __init__(self, geometry: Polygonal, *, repairs: Sequence[str] = ()) -> None:
         self._geometry = geometry
         self.repairs = tuple(repairs)
         """What was done to outlines that were not valid, one sentence each."""
         self._area: float | None = None
-        self._queries: tuple[QueryPolygon, ...] | None = None
         shapely.prepare(geometry)
 
     def __eq__(self, other: object) -> bool:
@@ -57,13 +55,6 @@ class Aoi:
     def wkt(self) -> str:
         """The outline as WKT; it does not depend on the first vertex and the direction."""
         return str(shapely.to_wkt(shapely.normalize(self._geometry), rounding_precision=9))
-
-    @property
-    def queries(self) -> tuple[QueryPolygon, ...]:
-        """The polygons to search a catalogue with; see `query_polygons`."""
-        if self._queries is None:
-            self._queries = query_polygons(self._geometry)
-        return self._queries
 
     def intersects(self, footprint: Footprint) -> bool:
         """Return whether a footprint has a point in common with the AOI; touching counts, as in OGC's `intersects`.

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from msgspec import Struct, field
 
 from sedas_sync.geometry import Aoi
+from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, Query, Scene, SceneId, Source
@@ -41,34 +42,29 @@ class Selection(Struct):
     warnings: list[str] = field(default_factory=list)
 
 
-def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
-    """Return the queries of one dataset: one for each simple polygon of its AOIs."""
+def queries(dataset: Dataset, cover: Iterable[QueryPolygon], now: datetime) -> tuple[Query, ...]:
+    """Return the queries of one dataset: one for each polygon of the cover of its AOIs."""
     start, stop = dataset.interval(now)
     start, stop = max(start, _FIRST), min(stop, _LAST)
-    asked = []
-    for name in dataset.aoi:
-        polygons = manifest.aois[name].queries
-        for polygon in polygons:
-            whole = polygon.exact and len(polygons) == 1
-            asked.append(
-                Query(
-                    aoi=polygon.wkt,
-                    start=start,
-                    stop=stop,
-                    sensor=dataset.sensor,
-                    satellite=as_archives_spell(dataset.satellite),
-                    source_group=as_archives_spell(dataset.source_group),
-                    product_type=dataset.product_type,
-                    orbit_direction=dataset.orbit_direction,
-                    polarisation=dataset.polarisation,
-                    relative_orbit=dataset.relative_orbit,
-                    tile=dataset.tile,
-                    max_cloud_cover=dataset.max_cloud_cover,
-                    min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
-                    filters=dataset.filters,
-                )
-            )
-    return tuple(asked)
+    return tuple(
+        Query(
+            aoi=polygon.wkt,
+            start=start,
+            stop=stop,
+            sensor=dataset.sensor,
+            satellite=as_archives_spell(dataset.satellite),
+            source_group=as_archives_spell(dataset.source_group),
+            product_type=dataset.product_type,
+            orbit_direction=dataset.orbit_direction,
+            polarisation=dataset.polarisation,
+            relative_orbit=dataset.relative_orbit,
+            tile=dataset.tile,
+            max_cloud_cover=dataset.max_cloud_cover,
+            min_aoi_coverage=dataset.min_aoi_coverage if polygon.exact else None,
+            filters=dataset.filters,
+        )
+        for polygon in cover
+    )
 
 
 def select(

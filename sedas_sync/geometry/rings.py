@@ -12,9 +12,20 @@ from itertools import pairwise
 
 import shapely
 from antimeridian import fix_polygon
-from shapely import Polygon
+from shapely import MultiPolygon, Polygon
 
-from sedas_sync.geometry.polygons import HALF_TURN, POLE, TURN, Polygonal, Position, Ring, Rings, polygonal
+from sedas_sync.geometry.polygons import (
+    HALF_TURN,
+    POLE,
+    TURN,
+    Polygonal,
+    Position,
+    Ring,
+    Rings,
+    polygonal,
+    polygons_of,
+    within_world,
+)
 from sedas_sync.geometry.sphere import area_text
 
 SNAP = 1e-9
@@ -22,6 +33,8 @@ SNAP = 1e-9
 
 _WIDEST = 90.0
 """Degrees of longitude of the widest area that is assumed to cross the antimeridian."""
+_TEN = 10.0
+"""A wider one, such as Russia, has edges across the antimeridian that are at least this times shorter."""
 _TALL = 2.0
 """A reading across the antimeridian that is more than this times taller than wide is not assumed."""
 _HIGH = 45.0
@@ -45,6 +58,8 @@ class _Readings:
     around: bool
     """Whether its shell goes around the globe and encloses a pole if it is read across."""
     corners: int
+    crossing: float
+    """Degrees of longitude of the longest long edge, the short way."""
     lenient: bool
 
     @property
@@ -59,7 +74,8 @@ class _Readings:
             return self.corners > _CORNERS
         west, south, east, north = across.bounds
         width, height = east - west, north - south
-        if width > _WIDEST or across.convex_hull.area >= written.convex_hull.area:
+        too_wide = width > _WIDEST and self.crossing > width / _TEN
+        if too_wide or across.convex_hull.area >= written.convex_hull.area:
             return False
         tall = height > _TALL * width
         return not (tall and (_is_box(written) or (height > _HIGH and not self.lenient)))
@@ -96,7 +112,8 @@ def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
         across, around = _across(rings)
     except ValueError:
         return written
-    readings = _Readings(written, across, around, len(rings[0]), lenient)
+    crossing = max((TURN - abs(b[0] - a[0]) for a, b in _long_edges(rings[0])), default=0.0)
+    readings = _Readings(written, across, around, len(rings[0]), crossing, lenient)
     possible = [polygon for polygon in (written, across) if polygon.is_valid and polygon.area > 0]
     if len(possible) == 1:
         return possible[0]
@@ -142,11 +159,19 @@ def _across(rings: Rings) -> tuple[Polygonal, bool]:
     (shell, around), *holes = [_enclosing(ring) for ring in rings]
     outer = Polygon(shell)
     polygon: Polygonal = Polygon(shell, [_moved_into(outer, hole) for hole, over_pole in holes if not over_pole])
-    for hole, over_pole in holes:
-        if over_pole and polygon.is_valid:
-            # A hole over the pole of its shell has an edge in common with it.
-            polygon = polygonal(polygon.difference(Polygon(_moved_into(outer, hole))))
+    caps = [Polygon(hole) for hole, over_pole in holes if over_pole]
+    if caps and polygon.is_valid and all(cap.is_valid for cap in caps):
+        # A hole over the pole of its shell has an edge in common with it, and may begin on another meridian.
+        polygon = within_world(polygon)
+        for cap in map(within_world, caps):
+            inside = polygon.covers(cap)
+            polygon = polygonal(polygon.difference(cap)) if inside else _overlapping(polygon, cap)
     return polygon, around
+
+
+def _overlapping(*shapes: Polygonal) -> MultiPolygon:
+    """Return a shape that is not valid, for a hole that is not in its shell."""
+    return MultiPolygon([part for shape in shapes for part in polygons_of(shape)])
 
 
 def _enclosing(ring: Ring) -> tuple[Ring, bool]:

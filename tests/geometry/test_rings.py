@@ -202,13 +202,23 @@ def test_hole_around_a_pole():
             "type": "Polygon",
             "coordinates": [
                 [[0, 60], [90, 55], [180, 60], [-90, 55], [0, 60]],
-                [[0, 80], [90, 75], [180, 80], [-90, 75], [0, 80]],
+                [[90, 75], [180, 80], [-90, 75], [0, 80], [90, 75]],
             ],
         }
     )
-    assert is_in(10, 70, shape)
-    assert not is_in(10, 89, shape)
-    assert not is_in(10, 50, shape)
+    for longitude in (-170, -100, -10, 10, 100, 170):
+        assert is_in(longitude, 70, shape)
+        assert not is_in(longitude, 89, shape)
+        assert not is_in(longitude, 50, shape)
+
+
+def test_hole_around_a_pole_that_is_not_in_its_shell_is_a_mistake():
+    coordinates = [
+        [[90, 75], [180, 80], [-90, 75], [0, 80], [90, 75]],
+        [[0, 60], [90, 55], [180, 60], [-90, 55], [0, 60]],
+    ]
+    with pytest.raises(ValueError, match="not a valid polygon"):
+        g.from_geojson({"type": "Polygon", "coordinates": coordinates})
 
 
 def test_ring_on_both_sides_of_the_equator_encloses_the_pole_to_its_left():

@@ -114,8 +114,8 @@ class WithinThisProcess(Workspace):
     """
 
     def run(self, *arguments, timeout=60, **extra):
-        from sedas_sync.cli import cli
-        from sedas_sync.cli.main import report_error
+        from sedas_sync.cli.errors import report
+        from sedas_sync.cli.main import cli
 
         out, err = io.StringIO(), io.StringIO()
         code = 0
@@ -133,6 +133,5 @@ class WithinThisProcess(Workspace):
                 error.show()
                 code = 2
             except SedasSyncError as error:
-                report_error(error)
-                code = error.exit_code
+                code = report(error)
         return Ran(code, out.getvalue(), err.getvalue())

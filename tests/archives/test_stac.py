@@ -207,7 +207,7 @@ def test_conditions_in_every_language():
     ],
 )
 def test_landing_page_that_is_not_an_api_is_reported(server, archive, landing, what, monkeypatch):
-    monkeypatch.setattr("stac_server._Handler._landing", lambda _: landing)
+    monkeypatch.setattr(StacServer, "landing", lambda _: landing)
     with pytest.raises(ArchiveError, match=what):
         found(archive)
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from msgspec import Struct, to_builtins
 
 from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.times import to_iso
 
@@ -174,7 +175,7 @@ class Skipped(Event, frozen=True, kw_only=True):
 
     event: ClassVar[str] = "skipped"
     id: SceneId
-    reason: str
+    reason: Reason
 
 
 class Failed(Event, frozen=True, kw_only=True):

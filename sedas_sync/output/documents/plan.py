@@ -4,8 +4,9 @@ from typing import Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import Failure, Skipped, iso
 from sedas_sync.model.plan import ActionKind, Plan
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
@@ -15,8 +16,17 @@ from sedas_sync.output.documents.base import (
     Sha256,
     Time,
 )
-from sedas_sync.planning.explain import Explanation
+from sedas_sync.output.reasons import reason_text
+from sedas_sync.planning.explain import Explanation, Pruning
 from sedas_sync.planning.lock_changes import LockUpdate
+
+
+def reason_fields(reason: Reason | None) -> dict[str, str | None]:
+    """Return the two fields of a reason: its text and its code."""
+    if reason is None:
+        return {"reason": None, "reason_code": None}
+    return {"reason": reason_text(reason), "reason_code": reason.code}
+
 
 # -- plan ------------------------------------------------------------------------------------------------------------
 
@@ -58,8 +68,23 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     size: Count | None
     """Bytes; null if the archive does not state it."""
     reason: str
+    reason_code: ReasonCode
     archive: str | UnsetType = UNSET
     """Name of the archive it comes from, if the manifest has several."""
+
+
+class SkippedEntry(Part, frozen=True, kw_only=True):
+    """A scene that cannot be had."""
+
+    time: Time
+    id: str
+    reason: str
+    reason_code: ReasonCode
+
+    @classmethod
+    def about(cls, event: Skipped) -> Self:
+        """Return the line of an event."""
+        return cls.of(event, time=iso(event.time), **reason_fields(event.reason))
 
 
 class PlanDocument(Document, frozen=True, kw_only=True):
@@ -89,7 +114,9 @@ class PlanDocument(Document, frozen=True, kw_only=True):
             archives=plan.archives or UNSET,
             summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
             actions=[
-                ActionEntry.of(action, action=action.kind, archive=plan.source(action) or UNSET)
+                ActionEntry.of(
+                    action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
+                )
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
             ],
@@ -205,6 +232,12 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     removes: bool
     """Whether it removes it."""
     reason: str
+    reason_code: ReasonCode
+
+    @classmethod
+    def about(cls, pruning: Pruning) -> Self:
+        """Return what a prune does."""
+        return cls.of(pruning, **reason_fields(pruning.reason))
 
 
 class WhyDocument(Document, frozen=True, kw_only=True):
@@ -222,6 +255,7 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     action: ActionKind | None
     """What the next apply does about it."""
     reason: str | None
+    reason_code: ReasonCode | None
     path: str | None
     file: FileEntry | None
     """Its file; null if there is none."""
@@ -252,9 +286,9 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 for name, refusal in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
-            reason=None if action is None else action.reason,
+            **reason_fields(None if action is None else action.reason),
             path=action.path if action is not None else held.path if held is not None else None,
             file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
             order=None if order is None else SceneOrder.of(order, placed=iso(order.placed)),
-            prune=found.pruning,
+            prune=None if found.pruning is None else PruneEntry.about(found.pruning),
         )

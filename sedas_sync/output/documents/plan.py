@@ -4,9 +4,9 @@ from typing import Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Failure, Skipped, iso
+from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.plan import ActionKind, Plan
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
@@ -16,17 +16,9 @@ from sedas_sync.output.documents.base import (
     Sha256,
     Time,
 )
-from sedas_sync.output.reasons import reason_text
+from sedas_sync.output.documents.event import reason_fields
 from sedas_sync.planning.explain import Explanation, Pruning
 from sedas_sync.planning.lock_changes import LockUpdate
-
-
-def reason_fields(reason: Reason | None) -> dict[str, str | None]:
-    """Return the two fields of a reason: its text and its code."""
-    if reason is None:
-        return {"reason": None, "reason_code": None}
-    return {"reason": reason_text(reason), "reason_code": reason.code}
-
 
 # -- plan ------------------------------------------------------------------------------------------------------------
 
@@ -71,20 +63,6 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     reason_code: ReasonCode
     archive: str | UnsetType = UNSET
     """Name of the archive it comes from, if the manifest has several."""
-
-
-class SkippedEntry(Part, frozen=True, kw_only=True):
-    """A scene that cannot be had."""
-
-    time: Time
-    id: str
-    reason: str
-    reason_code: ReasonCode
-
-    @classmethod
-    def about(cls, event: Skipped) -> Self:
-        """Return the line of an event."""
-        return cls.of(event, time=iso(event.time), **reason_fields(event.reason))
 
 
 class PlanDocument(Document, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct
 
@@ -58,17 +57,6 @@ class Action(Struct, frozen=True, kw_only=True, gc=False):
     after: tuple[SceneId, ...] = ()
     """For a prune: the scenes that supersede this one and must be downloaded first."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields that `plan --json` and a saved plan share."""
-        return {
-            "action": self.kind.value,
-            "id": self.id,
-            "datasets": list(self.datasets),
-            "path": self.path,
-            "size": self.size,
-            "reason": self.reason,
-        }
-
 
 class Plan(Struct, frozen=True, kw_only=True):
     """Everything that has to be done. `apply` carries out this object and nothing else."""
@@ -114,38 +102,6 @@ class Plan(Struct, frozen=True, kw_only=True):
         sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
-
-    def to_json(self, *, everything: bool = False) -> dict[str, Any]:
-        """Return the plan as JSON data.
-
-        Args:
-            everything: list kept scenes too.
-        """
-        data = self.to_json_lazily(everything=everything)
-        return {**data, "actions": list(data["actions"])}
-
-    def to_json_lazily(self, *, everything: bool = False) -> dict[str, Any]:
-        """Return the same as `to_json` with an iterator of actions, so that 100,000 need not be in memory at once."""
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "archive": dict(self.archive),
-            **({"archives": {key: dict(facts) for key, facts in self.archives.items()}} if self.archives else {}),
-            "search_complete": self.search_complete,
-            "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
-            "actions": (
-                self._json(action) for action in self.actions if everything or action.kind is not ActionKind.KEEP
-            ),
-            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
-            "warnings": list(self.warnings),
-        }
-
-    def _json(self, action: Action) -> dict[str, Any]:
-        data = action.to_json()
-        if (key := self.source(action)) is not None:
-            data["archive"] = key
-        return data
 
     def source(self, action: Action) -> str | None:
         """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one."""

@@ -65,7 +65,7 @@ class Reporter:
 def event_json(event: Event) -> dict[str, Any]:
     """Return an event as JSON data."""
     if isinstance(event, Skipped):
-        return {"event": event.event, **to_builtins(SkippedEntry.of(event))}
+        return {"event": event.event, **to_builtins(SkippedEntry.about(event))}
     return event.to_json()
 
 

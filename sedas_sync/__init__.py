@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ManifestError,
         MirrorLocked,
         SedasSyncError,
+        StoppedError,
         TransferError,
     )
     from sedas_sync.manifest import Manifest
@@ -81,6 +82,7 @@ _MODULES = {
         "ManifestError",
         "MirrorLocked",
         "SedasSyncError",
+        "StoppedError",
         "TransferError",
     ),
     "sedas_sync.model.events": (
@@ -178,6 +180,7 @@ __all__ = [
     "Skipped",
     "Started",
     "Status",
+    "StoppedError",
     "Summary",
     "TransferError",
     "VerifiedFile",

@@ -1,24 +1,27 @@
 """The diff: desired scenes, scenes on disk and orders → one action and one reason for each scene.
 
-Pure. Decisions, in order:
+Pure. The first row that applies decides. The rows for a scene that is offline are about those that an online archive
+would deliver: replace, fetch or resume.
 
-=================================================  ======  =========
-on disk                                            online  action
-=================================================  ======  =========
-the scene is a planned acquisition                 any     skip
-intact, at its path                                any     keep
-intact, at another path                            any     adopt
-intact, but changed in the archive                 yes     replace
-intact, but not what the lock requires             yes     replace
-damaged                                            yes     replace
-an untracked file at its path is the scene         any     adopt
-a partial download                                 yes     resume
-nothing                                            yes     fetch
-an order that is ready                             no      as online
-an order that is pending                           no      wait
-no order, or one that failed                       no      order
-offline, and the archive takes no order            no      wait
-=================================================  ======  =========
+=======================================================  ======  =========
+on disk                                                  online  action
+=======================================================  ======  =========
+a planned acquisition                                    any     skip
+intact, an untracked file or folder at the scene's path  any     adopt
+intact, but not what the lock file requires              yes     replace
+intact, but changed in the archive                       yes     replace
+intact and unchanged, at another path                    any     adopt
+intact and unchanged, at its path                        any     keep
+damaged                                                  yes     replace
+something that cannot be the scene, such as a folder     yes     fetch
+a partial download                                       yes     resume
+nothing, or another file at its path                     yes     fetch
+any of these, and the archive takes no orders            no      wait
+any of these, without an order                           no      order
+any of these, with an order that is ready                no      as online
+any of these, with an order that is pending              no      wait
+any of these, with an order that failed                  no      order
+=======================================================  ======  =========
 """
 
 from collections.abc import Mapping

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.times import to_iso
 
@@ -192,7 +193,7 @@ class Skipped(Event, frozen=True, kw_only=True):
 
     event: ClassVar[str] = "skipped"
     id: SceneId
-    reason: str
+    reason: Reason
 
 
 class Failed(Event, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from sedas_sync.model.events import Failure
+from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
 from sedas_sync.model.text import named
 
@@ -44,7 +45,7 @@ class Action(Struct, frozen=True, kw_only=True, gc=False):
     datasets: tuple[str, ...]
     path: str
     size: int | None
-    reason: str
+    reason: Reason
     want: DesiredScene | None = None
     """None for a prune, and for a file that is kept although the catalogue no longer lists its scene."""
     held: LocalScene | None = None

@@ -1,7 +1,7 @@
 """Read a mirror's files again and compare them with the index and the lock file.
 
 Verifying changes nothing. A repair is a plan like any other, made from the findings by
-`sedas_sync.planning.compare.decide` and carried out by `sedas_sync.operations.apply.run`.
+`sedas_sync.planning.compare.choose_actions` and carried out by `sedas_sync.operations.apply.run`.
 """
 
 import os

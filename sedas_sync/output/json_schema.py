@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from sedas_sync.model.events import Event, Summary
+from sedas_sync.model.events import Event, Skipped, Summary
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import ProofLevel
 from sedas_sync.output.documents.base import OrderEntry, Part, Time
@@ -31,7 +31,7 @@ from sedas_sync.output.documents.catalogue import (
     ValidateDocument,
 )
 from sedas_sync.output.documents.mirror import AdoptDocument, ResultCounts, StatusDocument, VerifyDocument
-from sedas_sync.output.documents.plan import LockDocument, PlanDocument, WhyDocument
+from sedas_sync.output.documents.plan import LockDocument, PlanDocument, SkippedEntry, WhyDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -69,6 +69,7 @@ _FIELDS = {
     "size": "Bytes.",
     "sha256": "Checksum of the file.",
     "reason": "Why, as a sentence.",
+    "reason_code": "Why, as a code.",
     "error": "The last error.",
     "manifest": "The manifest's file.",
     "mirror": "The mirror's folder, absolute.",
@@ -134,7 +135,7 @@ def _document(command: str) -> Schema:
 
 
 def _event(kind: type[Event]) -> Schema:
-    schema = _object(kind)
+    schema = _object(SkippedEntry if kind is Skipped else kind)
     head = {
         "event": {"const": kind.event, "description": "What happened."},
         "time": {**_field_type(Time), "description": _FIELDS["time"]},

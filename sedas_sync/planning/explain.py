@@ -6,6 +6,7 @@ from typing import Any
 
 from sedas_sync.model.events import iso
 from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
 from sedas_sync.planning.match import Refusal
 
@@ -30,7 +31,7 @@ class Pruning:
     """What `apply --prune` would do with a scene that matches no dataset."""
 
     removes: bool
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

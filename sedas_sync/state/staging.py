@@ -8,9 +8,9 @@
     old/            the folder that is replaced, between two renames
     commit.json     the id of the scene and the path of its folder
 
-Each file is an ordinary `sedas_sync.transfer.FetchJob`. When all files are there, `new` is renamed to the scene's path:
-the folder appears complete or not at all. The notes stay until the index has its row. So a kill in between loses
-nothing: the next inspection finds the folder, and the notes prove its files.
+Each file is downloaded like a scene of one file (`sedas_sync.transfer.fetch`). When all files are there, `new` is
+renamed to the scene's path: the folder appears complete or not at all. The notes stay until the index has its row. So a
+kill in between loses nothing: the next inspection finds the folder, and the notes prove its files.
 """
 
 import hashlib

@@ -22,7 +22,7 @@ from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VA
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.protocol import Orders, Warn
-from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
+from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.model.threads import Pool
@@ -270,7 +270,7 @@ class CdseArchive:
             url = odata.url(self._url, "DeletedProducts", {"$filter": condition, "$top": str(PAGE)})
             try:
                 listed = rows_of(_answer(self._api.send("GET", url), "a look-up"), "a look-up")
-            except session.StoppedError:
+            except StoppedError:
                 raise
             except ArchiveError:
                 return

@@ -4,8 +4,9 @@ from typing import Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import iso
+from sedas_sync.model.events import Skipped, iso
 from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
@@ -16,7 +17,8 @@ from sedas_sync.output.documents.base import (
     Sha256,
     Time,
 )
-from sedas_sync.planning.explain import Explanation
+from sedas_sync.output.reasons import reason_text
+from sedas_sync.planning.explain import Explanation, Pruning
 from sedas_sync.planning.lock_changes import LockUpdate
 
 # -- plan ------------------------------------------------------------------------------------------------------------
@@ -59,6 +61,7 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     size: Count | None
     """Bytes; null if the archive does not state it."""
     reason: str
+    reason_code: ReasonCode
     archive: str | UnsetType = UNSET
     """Name of the archive it comes from, if the manifest has several."""
 
@@ -71,9 +74,24 @@ class ActionEntry(Part, frozen=True, kw_only=True):
             datasets=action.datasets,
             path=action.path,
             size=action.size,
-            reason=action.reason,
+            reason=reason_text(action.reason),
+            reason_code=action.reason.code,
             archive=UNSET if archive is None else archive,
         )
+
+
+class SkippedEntry(Part, frozen=True, kw_only=True):
+    """A scene that cannot be had."""
+
+    time: Time
+    id: str
+    reason: str
+    reason_code: ReasonCode
+
+    @classmethod
+    def of(cls, event: Skipped) -> Self:
+        """Return the line of an event."""
+        return cls(time=iso(event.time), id=event.id, reason=reason_text(event.reason), reason_code=event.reason.code)
 
 
 class PlanDocument(Document, frozen=True, kw_only=True):
@@ -224,6 +242,12 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     removes: bool
     """Whether it removes it."""
     reason: str
+    reason_code: ReasonCode
+
+    @classmethod
+    def of(cls, pruning: Pruning) -> Self:
+        """Return what happens to a file."""
+        return cls(removes=pruning.removes, reason=reason_text(pruning.reason), reason_code=pruning.reason.code)
 
 
 class WhyDocument(Document, frozen=True, kw_only=True):
@@ -241,6 +265,7 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     action: ActionKind | None
     """What the next apply does about it."""
     reason: str | None
+    reason_code: ReasonCode | None
     path: str | None
     file: FileEntry | None
     """Its file; null if there is none."""
@@ -273,7 +298,8 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 for name, refusal in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
-            reason=None if action is None else action.reason,
+            reason=None if action is None else reason_text(action.reason),
+            reason_code=None if action is None else action.reason.code,
             path=action.path if action is not None else held.path if held is not None else None,
             file=None
             if held is None
@@ -294,8 +320,6 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 attempts=order.attempts,
             ),
             last_error=found.last_error,
-            prune=None
-            if found.pruning is None
-            else PruneEntry(removes=found.pruning.removes, reason=found.pruning.reason),
+            prune=None if found.pruning is None else PruneEntry.of(found.pruning),
             next=found.next,
         )

@@ -16,7 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 SceneId = str
-"""The archive's name of a scene (SeDAS: `supplierId`), without `.SAFE` or `.zip`."""
+"""The archive's name of a scene (SeDAS: `supplierId`), without `.SAFE` or `.zip`.
+
+The ending of a product that is one file, such as `.nc`, is part of it: see `sedas_sync.model.file_kind`.
+"""
 
 Sensor = Literal["optical", "sar"]
 

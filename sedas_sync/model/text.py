@@ -4,22 +4,20 @@ import json
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
+from sedas_sync.model.file_kind import without_endings
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_ENDINGS = (".safe", ".zip")
 
 
 def product_id(scene_id: str) -> str:
-    """Return the name of a product without `.SAFE` and `.zip`, so that it is the same at all archives.
+    """Return the name of a product without `.SAFE`, `.zip`, `.nc` and the like, so that it is the same at all archives.
 
     Letter case is kept, because names are case-sensitive in the field.
 
     >>> product_id("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117.SAFE")[-4:]
     '2117'
     """
-    name = scene_id
-    while name.lower().endswith(_ENDINGS):
-        name = name.rpartition(".")[0]
-    return name or scene_id
+    return without_endings(scene_id)
 
 
 def size(count: float | None) -> str:

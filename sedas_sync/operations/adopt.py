@@ -23,6 +23,7 @@ from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure, exit_code_of
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
@@ -182,10 +183,10 @@ class Adopter:
                 continue
             name = entry.path.rpartition("/")[2]
             scene_id = self._at.get(entry.path) or self._at.get(name) or self._names.find(name)
-            if scene_id is None or not (name.lower().endswith(".zip") or _is_zip(place / entry.path)):
-                why = (
-                    "its name has no id of a scene that a dataset wants" if scene_id is None else "it is not a zip file"
-                )
+            if scene_id is None or not _is_of_kind(scene_id, place / entry.path):
+                why = "its name has no id of a scene that a dataset wants"
+                if scene_id is not None:
+                    why = f"it is not a {(ending_of(scene_id) or ZIP).removeprefix('.')} file"
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
             else:
                 chosen[scene_id].append(entry)
@@ -419,7 +420,10 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _is_zip(path: Path) -> bool:
+def _is_of_kind(scene_id: SceneId, path: Path) -> bool:
+    """Whether a file can be the scene, by its name or its first bytes."""
+    if path.name.lower().endswith((ending_of(scene_id) or ZIP).lower()):
+        return True
     try:
         with path.open("rb") as file:
             return file.read(4) == MAGIC

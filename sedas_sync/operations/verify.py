@@ -21,6 +21,7 @@ from sedas_sync.files.integrity import Filehash, check, zip_problem
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Summary
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
 from sedas_sync.planning.lock import LockedFile
@@ -241,7 +242,9 @@ def _places(not_indexed: Mapping[SceneId, LockedChecksums], untracked: AbstractS
         named[path.rpartition("/")[2]] = path
     found = {}
     for scene_id, locked in not_indexed.items():
-        place = locked.path if locked.path is not None else named.get(f"{scene_id}.zip")
+        place = (
+            locked.path if locked.path is not None else named.get(scene_id if ending_of(scene_id) else scene_id + ZIP)
+        )
         if place in untracked:
             found[scene_id] = str(place)
     return found
@@ -366,7 +369,7 @@ def _difference_from_lock(locked: LockedChecksums, sha256: str, size: int) -> st
 def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tuple[Finding, str]:
     """Return whether a file is damaged or another whole file, with the reason."""
     wrong = None
-    if recorded.path.lower().endswith(".zip"):
+    if recorded.path.lower().endswith(ZIP):
         with os.fdopen(safe_tree.open_file(str(root), recorded.path, os.O_RDONLY), "rb") as file:
             wrong = zip_problem(file, "crc")
     if wrong is not None:

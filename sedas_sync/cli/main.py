@@ -59,7 +59,7 @@ def main() -> NoReturn:
     # OpenBLAS starts threads that ask for gigabytes of address space, and ends the process if there are none.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     prepare_streams()
-    code = _run()
+    code = run_command()
     try:
         sys.stdout.flush()
     except OSError:
@@ -69,7 +69,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run() -> int:
+def run_command() -> int:
     """Run the command, report its error, and return the exit code."""
     try:
         cli(prog_name="sedas-sync", standalone_mode=False)

@@ -19,7 +19,8 @@ from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import check_output
-from sedas_sync.output.export import Exported, Format, Inventory, catalogue, take_inventory
+from sedas_sync.output.export import Exported, Format, catalogue
+from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
 from sedas_sync.planning.select import paths_of

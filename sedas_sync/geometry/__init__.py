@@ -1,7 +1,8 @@
 """Geometry on the globe, in EPSG:4326 with longitude first.
 
 - `aoi`: areas of interest, read strictly; `footprint`: footprints of scenes, read leniently.
-- `query_polygons`: the simple polygons that a catalogue is searched with.
+- `query_polygons`: the simple polygons that a catalogue is searched with; `grouping` joins near ones.
+- `tiles`: outlines of the tiles of Sentinel-2.
 - `wkt`, `geojson`: the formats. `polygons`: the antimeridian and the poles.
 
 Every area and footprint is one `Polygon` or `MultiPolygon` within ±180/±90, split at the antimeridian. Edges are
@@ -13,5 +14,16 @@ the short way around. A ring that goes around the globe encloses the pole of its
 from sedas_sync.geometry.aoi import Aoi, from_bbox, from_circle, from_geojson, from_wkt
 from sedas_sync.geometry.footprint import footprint, footprints
 from sedas_sync.geometry.polygons import Polygonal
+from sedas_sync.geometry.tiles import tile_outline
 
-__all__ = ["Aoi", "Polygonal", "footprint", "footprints", "from_bbox", "from_circle", "from_geojson", "from_wkt"]
+__all__ = [
+    "Aoi",
+    "Polygonal",
+    "footprint",
+    "footprints",
+    "from_bbox",
+    "from_circle",
+    "from_geojson",
+    "from_wkt",
+    "tile_outline",
+]

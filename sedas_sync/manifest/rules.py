@@ -63,10 +63,10 @@ def _areas_or_products(dataset: Dataset, keys: Collection[str]) -> Iterator[Mist
         if clash:
             others = ", ".join(clash)
             yield "products", f"cannot be used with {others}: products replaces areas, dates and all rules but exclude"
-    elif "aoi" not in keys:
-        yield "", "has neither aoi nor products; one of them is required"
+    elif "aoi" not in keys and "tile" not in keys:
+        yield "", "has no aoi, tile or products; one of them is required"
     elif "start" not in keys:
-        yield "start", "missing; a dataset with an AOI needs a start"
+        yield "start", f"missing; a dataset with {'an AOI' if 'aoi' in keys else 'a tile'} needs a start"
 
 
 def _references(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:

@@ -161,7 +161,7 @@ def _dataset_rules() -> list[Schema]:
         {
             "if": {"required": ["products"]},
             "then": {"propertyNames": {"enum": beside_products}},
-            "else": {"required": ["aoi", "start"]},
+            "else": {"required": ["start"], "anyOf": [{"required": ["aoi"]}, {"required": ["tile"]}]},
         },
         {"if": sensor("sar"), "then": without("max_cloud_cover", "tile")},
         {"if": sensor("optical"), "then": without("polarisation")},

@@ -3,20 +3,23 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from sedas_sync.archives.protocol import Archive
+from msgspec.structs import replace
+
+from sedas_sync.archives.protocol import Archive, interrupt, known_orders_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
 from sedas_sync.manifest import parse
 from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.plan import ActionKind
-from sedas_sync.model.scene import Order, Scene
+from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
 from sedas_sync.operations.carry_out import PlanRunner
-from sedas_sync.operations.context import Listener, ignore, open_mirror
+from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror
 from sedas_sync.operations.plan import plan_scenes
 
 if TYPE_CHECKING:
@@ -98,6 +101,60 @@ def fetch(
         raise StoppedError("stopped before every scene was downloaded; the same call continues")
     if failures:
         raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
+
+
+class _Borrowed:
+    """An archive of the caller: to stop this call must not stop it for everything else."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._archive, name)
+
+    def stop(self) -> None:
+        interrupt(self._archive)
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+def _add_orders(
+    context: MirrorContext, archive: Archive, scenes: Mapping[SceneId, Scene], orders: Iterable[Order]
+) -> None:
+    """Record orders that were placed elsewhere, so that the plan waits for them."""
+    known = known_orders_of(archive)
+    with context.state.index(write=True) as (index, _):
+        recorded = {order.id for order in index.orders() if order.state is not OrderState.FAILED}
+        for order in {order.id: order for order in (*known, *orders)}.values():
+            offline = order.id in scenes and not scenes[order.id].online
+            ours = order.archive in ("", archive.identity) and order.state is not OrderState.FAILED
+            if offline and ours and order.id not in recorded:
+                index.reserve_order()
+                index.add_order(replace(order, archive=archive.identity))
+
+
+@contextmanager
+def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[None]:
+    """Stop the runner when an event is set."""
+    if stop is None:
+        yield
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            if stop.wait(_WATCH):
+                runner.stop(StoppedError.exit_code)
+                return
+
+    watcher = threading.Thread(target=watch, name="stop", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _no_file(config: "AoiTable", _: "OnRepair | None") -> "Polygonal":

@@ -1,8 +1,11 @@
 """`sedas-sync validate`."""
 
+import click
+
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.text import count
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.output.documents.catalogue import ValidateDocument
 
@@ -21,4 +24,8 @@ def run(manifest: str, *, common: Globals) -> None:
         document = ValidateDocument(
             manifest=manifest, valid=True, problems=(), datasets=tuple(checked.datasets), warnings=warnings
         )
-        sys.stdout.writelines(json_lines(document))
+        print_document(document)
+    elif not common.quiet:
+        for warning in warnings:
+            click.echo(warning)
+        click.echo(f"{manifest}: valid, {count(len(checked.datasets), 'dataset')}")

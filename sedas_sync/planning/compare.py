@@ -18,6 +18,7 @@ an order that is ready                             no      as online
 an order that is pending                           no      wait
 no order, or one that failed                       no      order
 offline, and the archive takes no order            no      wait
+nothing of it can ever be downloaded               no      skip
 =================================================  ======  =========
 """
 
@@ -106,6 +107,8 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
     replaces = kind is ActionKind.REPLACE and here.state is FileState.INTACT
     if kind not in TRANSFERS or scene.online:
         order = None
+    elif scene.never and scene.offline is not None:
+        kind, reason, order, replaces = ActionKind.SKIP, scene.offline, None, False
     elif scene.offline is not None:
         kind, reason, order, replaces = ActionKind.WAIT, scene.offline, None, False
     else:

@@ -298,7 +298,7 @@ def _fits_core(item, question):
         return True
     start, stop = (datetime.fromisoformat(part) for part in question["datetime"].split("/"))
     when = item["properties"].get("datetime") or item["properties"].get("start_datetime")
-    return start <= datetime.fromisoformat(when) <= stop
+    return start <= datetime.fromisoformat(when.upper()) <= stop
 
 
 def _fits_place(item, question):

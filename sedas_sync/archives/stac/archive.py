@@ -1,6 +1,6 @@
 """A STAC API as an archive: search, look-up by id, and links to assets."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -24,6 +24,9 @@ IDS_PER_REQUEST = 100
 """Ids of one look-up."""
 LATER = timedelta(days=1)
 """How much later an item's `datetime` may be than its `start_datetime`: servers compare one or the other."""
+
+Reporter = Callable[[str, str], None]
+"""Takes the id of a scene, and a sentence about it."""
 
 _CLOUD = "eo:cloud_cover"
 
@@ -117,16 +120,11 @@ class StacArchive:
         """Return the present link to a file, signed or with the token if its host may see it.
 
         Raises:
-            ArchiveError: The file is not online, its link is not http or https, or every link is refused.
+            ArchiveError: The file is not online, or every link is refused.
         """
         url = scene.download_url
         if url is None:
-            raise ArchiveError(f"{scene.id} is not online")
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise ArchiveError(
-                f"{scene.id} is at {redact.shorten(url, 120)}: only http and https URLs can be downloaded; "
-                "choose other assets"
-            )
+            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         if refused is not None:
             url = self._current_link(scene, url)
         signed = self._access.sign(url, refused=refused is not None)
@@ -147,9 +145,10 @@ class StacArchive:
 
     def _scenes(self, body: Body, wanted: tuple[Condition, ...], warn: Warn) -> Iterator[tuple[dict[str, Any], Scene]]:
         seen: dict[str, Any] = {}
+        once = _once(warn)
         for page in self._stac.search(body, wanted):
             for feature in page["features"]:
-                read = self._read(feature, warn)
+                read = self._read(feature, warn, once)
                 if read is None:
                     continue
                 item, scene = read
@@ -166,14 +165,16 @@ class StacArchive:
                         f"{collection} is left out: add an archive for each collection"
                     )
 
-    def _read(self, feature: Any, warn: Warn) -> tuple[dict[str, Any], Scene] | None:
+    def _read(self, feature: Any, warn: Warn, report: Reporter) -> tuple[dict[str, Any], Scene] | None:
         try:
             item = item_of(feature)
-            return item, scene_of_item(item, self._address(item), self._assets)
         except UnusableItemError as error:
             shown = feature.get("id") if isinstance(feature, dict) else None
             warn(f"an item was left out because {error}: {redact.shorten(str(shown or feature), 120)}")
             return None
+        return item, scene_of_item(
+            item, self._address(item), self._assets, lambda sentence: report(item["id"], sentence)
+        )
 
     def _address(self, item: dict[str, Any]) -> str:
         return f"{self._url.rstrip('/')}/collections/{item.get('collection')}/items/{item['id']}"
@@ -181,7 +182,7 @@ class StacArchive:
     def _look_up_one(self, item_id: str, warn: Warn) -> Iterator[Scene]:
         for collection in self._collections:
             feature = self._stac.item(collection, item_id)
-            read = None if feature is None else self._read(feature, warn)
+            read = None if feature is None else self._read(feature, warn, _once(warn))
             if read is not None:
                 yield read[1]
                 return
@@ -196,6 +197,18 @@ class StacArchive:
         except ArchiveError:
             pass
         return url
+
+
+def _once(warn: Warn) -> Reporter:
+    """Return a function that warns once of each thing, with the first scene that has it."""
+    reported: set[str] = set()
+
+    def report(scene_id: str, sentence: str) -> None:
+        if sentence not in reported:
+            reported.add(sentence)
+            warn(f"{redact.shorten(scene_id, 120)}: {sentence} (reported once)")
+
+    return report
 
 
 def _clouds(query: Query) -> tuple[Condition, ...]:

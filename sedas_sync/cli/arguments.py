@@ -1,7 +1,7 @@
 """The arguments, options and help of every command.
 
-They stand apart from the commands, so that help and completion import none of what a command needs to run. A command
-`NAME` is the function `run` of the module `sedas_sync.cli.commands.NAME`, imported when it is called.
+They are kept separate from the commands, so that `--help` and completion stay fast. Each command is the function `run`
+of a module of its name in `sedas_sync.cli.commands`, imported when it is called.
 """
 
 from collections.abc import Callable

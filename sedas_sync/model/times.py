@@ -8,7 +8,7 @@ def to_iso(when: datetime, timespec: str = "auto") -> str:
 
     Args:
         when: With a time zone.
-        timespec: As in `datetime.isoformat`.
+        timespec: As in `datetime.datetime.isoformat`.
 
     >>> to_iso(datetime(2019, 4, 30, 11, 6, tzinfo=UTC))
     '2019-04-30T11:06:00Z'

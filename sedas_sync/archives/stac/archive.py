@@ -1,6 +1,6 @@
 """A STAC API as an archive: search, look-up by id, and links to assets."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.stac import access as _access
-from sedas_sync.archives.stac.api import Body, StacApi
+from sedas_sync.archives.stac import whole_search
+from sedas_sync.archives.stac.api import Body, StacApi, Walk
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import SIGN_URL, StacConfig
+from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Download, Query, Reach, Scene
-from sedas_sync.model.times import to_iso
 from sedas_sync.net import redact, session
 
 if TYPE_CHECKING:
@@ -90,12 +91,14 @@ class StacArchive:
         if query.stop < query.start:
             return
         wanted = conditions(query.filters)
-        body: Body = {
-            "collections": list(self._collections),
-            "datetime": f"{to_iso(query.start)}/{to_iso(query.stop + LATER)}",
-            "intersects": _polygon(query.aoi),
-        }
-        for item, scene in self._scenes(body, (*wanted, *_clouds(query)), warn):
+        body: Body = {"collections": list(self._collections), "intersects": _polygon(query.aoi)}
+        asked = (*wanted, *_clouds(query))
+
+        def ask(span: Span, limit: int | None) -> Generator[Page, None, Walk]:
+            return self._stac.walk({**body, "datetime": str(span)}, asked, limit=limit)
+
+        pages = whole_search.search(ask, Span(query.start, query.stop + LATER), warn)
+        for item, scene in self._scenes(pages, warn):
             if scene.start is not None and not query.start <= scene.start <= query.stop:
                 continue
             if all(one.holds(item["properties"]) for one in wanted):
@@ -107,14 +110,19 @@ class StacArchive:
         for first in range(0, len(unique), IDS_PER_REQUEST):
             batch = frozenset(unique[first : first + IDS_PER_REQUEST])
             # In a GET request commas separate the ids.
-            listed = sorted(one for one in batch if "," not in one or self._stac.capabilities().method == "POST")
-            if listed:
-                body: Body = {"collections": list(self._collections), "ids": listed}
-                for _, scene in self._scenes(body, (), warn):
-                    if scene.id in batch:
-                        yield scene
-            for one in sorted(batch.difference(listed)):
+            listed = {one for one in batch if "," not in one or self._stac.capabilities().method == "POST"}
+            for one in sorted(batch - listed):
                 yield from self._look_up_one(one, warn)
+            # An answer may be cut, so the missing ids are asked for again until none of them is found.
+            found = bool(listed)
+            while found and listed:
+                found = False
+                body: Body = {"collections": list(self._collections), "ids": sorted(listed)}
+                for _, scene in self._scenes(self._stac.walk(body), warn):
+                    if scene.id in listed:
+                        listed.discard(scene.id)
+                        found = True
+                        yield scene
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
         """Return the present link to a file, signed or with the token if its host may see it.
@@ -127,26 +135,27 @@ class StacArchive:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         if refused is not None:
             url = self._current_link(scene, url)
-        signed = self._access.sign(url, refused=refused is not None)
+        link, headers = self._access.link(url, refused)
         located = Download(
-            url=signed,
-            headers=self._access.headers(signed),
+            url=link,
+            headers=headers,
             size=scene.size,
             digest=scene.digest,
+            trusted_hosts=self._access.trusted_hosts,
             reach=self._reach,
         )
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
-                self._access.withholds(url) or f"the catalogue has no link to it except {redact.shorten(url, 120)}"
+                f"the catalogue has no link to it except {redact.shorten(url, 120)}; {self._access.advice(url)}"
             )
         return located
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
-    def _scenes(self, body: Body, wanted: tuple[Condition, ...], warn: Warn) -> Iterator[tuple[dict[str, Any], Scene]]:
+    def _scenes(self, pages: Iterator[Page], warn: Warn) -> Iterator[tuple[dict[str, Any], Scene]]:
         seen: dict[str, Any] = {}
         once = _once(warn)
-        for page in self._stac.search(body, wanted):
+        for page in pages:
             for feature in page["features"]:
                 read = self._read(feature, warn, once)
                 if read is None:

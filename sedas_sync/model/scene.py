@@ -126,6 +126,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """Current link; None while the scene is in the long-term archive."""
     offline: str | None = None
     """Why an archive without orders cannot deliver the scene now, and what to do about it."""
+    never: bool = False
+    """Whether it can never deliver it, for the reason in `offline`: the scene is skipped, not waited for."""
     quicklook_url: str | None = None
     thumbnail_url: str | None = None
     planned: bool = False

@@ -180,8 +180,9 @@ def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId
 def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
     if dataset.latest is None:
         return {}
-    # A planned acquisition is newer than all scenes and must not take the place of one.
-    dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
+    # A planned acquisition is newer than all scenes. It must not take the place of one that can be downloaded.
+    real = (scene for scene in scenes if not scene.planned and not scene.never)
+    dated = [(scene.start, scene.id) for scene in real if scene.start is not None]
     dated.sort(reverse=True)
     newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
     return {

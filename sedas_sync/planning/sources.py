@@ -61,7 +61,7 @@ def unique_sources(groups: Iterable[Iterable[Source]]) -> tuple[Source, ...]:
 
 
 def rank_sources(sources: Iterable[Source], ordered_at: str | None = None) -> tuple[Source, ...]:
-    """Sort sources: online first, then the one with an order, then those that take orders.
+    """Sort sources: online, with an order, taking orders, perhaps online later, never to be had.
 
     Args:
         sources: in the order of preference among equals.
@@ -73,7 +73,7 @@ def rank_sources(sources: Iterable[Source], ordered_at: str | None = None) -> tu
             return 0
         if source.archive == ordered_at:
             return 1
-        return 2 if source.scene.offline is None else 3
+        return 2 if source.scene.offline is None else 3 + source.scene.never
 
     return tuple(sorted(sources, key=rank))
 
@@ -92,6 +92,7 @@ def with_sources(want: DesiredScene, sources: Iterable[Source], ordered_at: str 
         digest=best.scene.digest,
         download_url=best.scene.download_url,
         offline=best.scene.offline,
+        never=best.scene.never,
         assets=best.scene.assets,
     )
     return replace(

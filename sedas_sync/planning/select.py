@@ -16,11 +16,11 @@ from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
+from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
     UNREADABLE,
     Refusal,
-    as_archives_spell,
     fact_rule,
     footprint_refusals,
 )
@@ -55,17 +55,9 @@ def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query,
                     aoi=polygon.wkt,
                     start=start,
                     stop=stop,
-                    sensor=dataset.sensor,
-                    satellite=as_archives_spell(dataset.satellite),
-                    source_group=as_archives_spell(dataset.source_group),
-                    product_type=dataset.product_type,
-                    orbit_direction=dataset.orbit_direction,
-                    polarisation=dataset.polarisation,
-                    relative_orbit=dataset.relative_orbit,
-                    tile=dataset.tile,
-                    max_cloud_cover=dataset.max_cloud_cover,
                     min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
                     filters=dataset.filters,
+                    **query_values(dataset),
                 )
             )
     return tuple(asked)

@@ -11,11 +11,10 @@ from msgspec.structs import replace
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 
-_DESCRIPTION = (
-    "start", "stop", "footprint", "sensor", "satellite", "instrument", "mode", "source_group", "product_type", "orbit",
-    "orbit_direction", "relative_orbit", "tile", "polarisation", "cloud_cover", "resolution", "quicklook_url",
-    "thumbnail_url",
-)  # fmt: skip
+_OF_ONE_ARCHIVE = frozenset(
+    {"id", "size", "nominal", "digest", "download_url", "offline", "planned", "assets", "extra"}
+)
+_DESCRIPTION = tuple(name for name in Scene.__struct_fields__ if name not in _OF_ONE_ARCHIVE)
 """Fields that are the same at all archives, unlike sizes, checksums and links."""
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ManifestError,
         MirrorLocked,
         SedasSyncError,
+        StoppedError,
         TransferError,
     )
     from sedas_sync.manifest import Manifest
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         Warned,
     )
     from sedas_sync.model.plan import Action, ActionKind, Plan
+    from sedas_sync.model.reason import Reason, ReasonCode
     from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
     from sedas_sync.operations.adopt import Adoption
     from sedas_sync.operations.fetch import FetchedScene, fetch
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
     from sedas_sync.output.export import Exported
+    from sedas_sync.output.reasons import reason_text
     from sedas_sync.output.report.write import WrittenReport
     from sedas_sync.planning.explain import Explanation
     from sedas_sync.planning.limits import PruneLimit
@@ -79,6 +82,7 @@ _MODULES = {
         "ManifestError",
         "MirrorLocked",
         "SedasSyncError",
+        "StoppedError",
         "TransferError",
     ),
     "sedas_sync.model.events": (
@@ -106,6 +110,8 @@ _MODULES = {
     "sedas_sync.manifest": ("Manifest",),
     "sedas_sync.api": ("Mirror", "SearchResult"),
     "sedas_sync.model.plan": ("Action", "ActionKind", "Plan"),
+    "sedas_sync.model.reason": ("Reason", "ReasonCode"),
+    "sedas_sync.output.reasons": ("reason_text",),
     "sedas_sync.model.scene": (
         "LocalScene",
         "ProofLevel",
@@ -161,6 +167,8 @@ __all__ = [
     "PruneLimit",
     "Pruned",
     "Query",
+    "Reason",
+    "ReasonCode",
     "Retried",
     "Sandbox",
     "SavedPlan",
@@ -172,6 +180,7 @@ __all__ = [
     "Skipped",
     "Started",
     "Status",
+    "StoppedError",
     "Summary",
     "TransferError",
     "VerifiedFile",
@@ -181,6 +190,7 @@ __all__ = [
     "__version__",
     "fetch",
     "load_manifest",
+    "reason_text",
 ]
 
 

@@ -13,7 +13,7 @@ from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.plan import Plan
-from sedas_sync.model.scene import Order, Scene, SceneId
+from sedas_sync.model.scene import Order, SceneId
 from sedas_sync.operations import lock as locks
 from sedas_sync.operations.adoption import adopt_files
 from sedas_sync.operations.carry_out import PlanRunner, RunOptions
@@ -21,7 +21,7 @@ from sedas_sync.operations.check_mirror import verify_mirror
 from sedas_sync.operations.context import Listener, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.lock_file import matching_lock_or_warning
-from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved, plan_scenes
+from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.status import Status, mirror_status
 from sedas_sync.operations.why import explain_scene
@@ -176,10 +176,6 @@ class Mirror:
             ManifestError: a dataset is not in the manifest, or `prune` is set with datasets.
         """
         self._context.narrowed(datasets, prune=prune)
-
-    def plan_for(self, scenes: Iterable[Scene]) -> Plan:
-        """Return the plan of exactly these scenes, whatever the manifest's datasets are."""
-        return plan_scenes(self._context, scenes)
 
     def save(self, plan: Plan, *, datasets: Iterable[str] = ()) -> SavedPlan:
         """Return a plan with what it was made from, to be written to a file.

@@ -121,7 +121,7 @@ class Layout(Struct, frozen=True):
             scene: whose path it is.
             dataset: the first dataset in the manifest that wants the scene.
             archive: the archive's key in the manifest.
-            extension: what the file's name ends in.
+            extension: what the file's name ends in. An id that ends in it loses it.
 
         Raises:
             ValueError: the extension is none.
@@ -132,7 +132,7 @@ class Layout(Struct, frozen=True):
             # Nearly every scene of nearly every manifest, and mirrors hold a hundred thousand.
             return scene.id + extension
         values = {
-            "id": scene.id,
+            "id": scene.id.removesuffix(extension),
             "dataset": dataset,
             "archive": archive,
             "sensor": scene.sensor,

@@ -129,4 +129,5 @@ class PlanRunner:
                     index.end_run(number, now(), event.exit_code, event.to_json())
                 yield event
         finally:
+            self.stopped_with = self._run.stopped_with
             self._run = None

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sedas_sync.errors import LockMismatch, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import each_file
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
@@ -41,7 +42,7 @@ from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
 from sedas_sync.planning.saved_plan import SavedPlan, drift
-from sedas_sync.planning.select import extension_of
+from sedas_sync.planning.select import extension_of, with_endings_on_disk
 from sedas_sync.planning.sources import with_sources
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 from sedas_sync.state.staging import bytes_downloaded, partial_path
@@ -186,6 +187,7 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     with context.state.index(write=False) as (index, warnings):
         context.step("looking at the mirror", len(scenes))
         holdings = list(index.local_scenes_of(scenes) if wants.holdings is None else wants.holdings)
+        scenes = with_endings_on_disk(scenes, holdings)
         known = {holding.id for holding in holdings}
         untracked = [
             want for key, want in scenes.items() if key not in known and is_folder_of(context.state.root, want)
@@ -294,7 +296,7 @@ def _of_other_form(
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
         if held.is_folder != want.scene.is_folder and held.archive in sources:
             stem = want.path.removesuffix(extension_of(want.scene))
-            staying[scene_id] = replace(want, path=stem if held.is_folder else f"{stem}.zip")
+            staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
     return staying
 
 

@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
+
+from msgspec import to_builtins
 
 from sedas_sync.model.events import (
     Adopted,
@@ -22,6 +25,8 @@ from sedas_sync.model.events import (
     Warned,
 )
 from sedas_sync.model.text import as_json, count, duration, printable, size
+from sedas_sync.output.documents.plan import SkippedEntry
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import look_of, marked
 from sedas_sync.output.text import orders_line, step_amount, summary
 
@@ -57,6 +62,13 @@ class Reporter:
         """Restore the terminal at once and for good. Called from a signal handler."""
 
 
+def event_json(event: Event) -> dict[str, Any]:
+    """Return an event as JSON data."""
+    if isinstance(event, Skipped):
+        return {"event": event.event, **to_builtins(SkippedEntry.about(event))}
+    return event.to_json()
+
+
 class JsonLines(Reporter):
     """Writes one JSON object a line to standard output; progress at most once a second."""
 
@@ -70,7 +82,7 @@ class JsonLines(Reporter):
             if now - self._last < 1.0:
                 return
             self._last = now
-        sys.stdout.write(as_json(event.to_json()) + "\n")
+        sys.stdout.write(as_json(event_json(event)) + "\n")
         sys.stdout.flush()
 
 
@@ -156,7 +168,7 @@ def describe(event: Event) -> tuple[str, int]:
         case Adopted():
             return f"adopted {printable(event.path)}", 1
         case Skipped():
-            return f"skipped {printable(event.id)}: {printable(event.reason)}", 1
+            return f"skipped {printable(event.id)}: {printable(reason_text(event.reason))}", 1
         case Retried():
             wait = f", again in {duration(event.delay_seconds)}" if event.delay_seconds else ", again"
             return f"retry {printable(event.id)}: {printable(event.error)}{wait}", 0

@@ -41,19 +41,6 @@ class LockUpdate:
     news: bool
     """Whether the lock had to be written."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON data."""
-        return {
-            "lock": self.path,
-            "up_to_date": not self.news,
-            "scenes": len(self.lock.scenes),
-            "digests": sum(pin.sha256 is not None for pin in self.lock.scenes.values()),
-            "differences": list(self.differences),
-            "added": list(self.changes.added),
-            "removed": list(self.changes.removed),
-            "changed": [{"id": scene_id, "change": what} for scene_id, what in self.changes.changed],
-        }
-
 
 def mismatches(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
     """Return each difference in meaning between a manifest and a lock; empty if the lock matches the manifest."""

@@ -18,11 +18,12 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId, Source
 from sedas_sync.planning.lock import LockHead
 from sedas_sync.planning.lock_text import head_from, head_json
 
-VERSION = 2
+VERSION = 3
 """The version of the format that this package reads and writes."""
 
 LINK_LEFT_OUT = ""
@@ -87,7 +88,7 @@ class _Action(Struct, omit_defaults=True):
     datasets: tuple[str, ...]
     path: str
     size: int | None
-    reason: str
+    reason: Reason
     after: tuple[SceneId, ...] = ()
     want: _Want | None = None
     held: LocalScene | None = None
@@ -281,12 +282,13 @@ def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneI
             if not _same_file(then.held, holdings.get(then.id)):
                 yield f"{then.id}: the plan would {then.kind.value} {then.path}, and that file is not held any more"
         elif _comparable(then) != _comparable(today):
-            yield (
-                f"{then.id}: the plan has {then.kind.value} ({then.reason}), "
-                f"now it would be {today.kind.value} ({today.reason})"
-            )
+            yield (f"{then.id}: the plan has {_in_words(then)}, now it would be {_in_words(today)}")
         elif not _same_file(then.held, today.held):
             yield f"{then.id}: another file is held than when the plan was made"
+
+
+def _in_words(action: Action) -> str:
+    return f"{action.kind.value} ({action.reason.code.value.replace('_', ' ')})"
 
 
 def _comparable(action: Action) -> tuple[object, ...]:

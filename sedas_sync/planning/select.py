@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sedas_sync.geometry import Aoi
 from sedas_sync.manifest import Dataset, Manifest
+from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
-from sedas_sync.model.scene import NOTHING, DesiredScene, Query, Scene, SceneId, Source
+from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
@@ -207,5 +209,24 @@ def paths_of(
 
 
 def extension_of(scene: Scene) -> str:
-    """Return `.zip`, or nothing if the scene is a folder."""
-    return "" if scene.is_folder else ".zip"
+    """Return the ending of a scene's file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+    return "" if scene.is_folder else ending_of(scene.id) or ZIP
+
+
+def with_endings_on_disk(
+    wants: Mapping[SceneId, DesiredScene], held: Iterable[LocalScene]
+) -> dict[SceneId, DesiredScene]:
+    """Return desired scenes whose paths have the endings of their files on disk.
+
+    A download shows which kind of file a product is: see `sedas_sync.model.file_kind`.
+    """
+    found = dict(wants)
+    for local in held:
+        want = found.get(local.id)
+        if want is None or local.is_folder or want.scene.is_folder:
+            continue
+        stem = want.path.removesuffix(extension_of(want.scene))
+        ending = ending_on_disk(local.path, stem)
+        if ending is not None and stem + ending != want.path:
+            found[local.id] = replace(want, path=stem + ending)
+    return found

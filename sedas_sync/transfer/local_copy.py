@@ -13,6 +13,7 @@ from contextlib import suppress
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import FileCheck, Proof, algorithm
+from sedas_sync.model.file_kind import ZIP
 from sedas_sync.model.scene import LocalSource, Taking
 from sedas_sync.transfer.job import FetchJob
 from sedas_sync.transfer.partial import Note, identity, note_name, read_note, write_note
@@ -211,7 +212,7 @@ def _copy_bytes(
 
 
 def _is_zip(job: FetchJob) -> bool:
-    return job.path.lower().endswith(".zip")
+    return job.path.lower().endswith(ZIP)
 
 
 def _prove(job: FetchJob, file: int, shared: SharedState) -> FileCheck:

@@ -5,7 +5,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from contract import ArchiveContract, Case, no_warning
 from msgspec.structs import replace
 from stac_server import CORE, CQL2_JSON, CQL2_TEXT, FILTER, NOW, QUERY, StacServer, basic
 
@@ -20,6 +19,7 @@ from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import Query
 from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials
+from sedas_sync.testing import ArchiveContract, Case, no_warning
 
 AOI = "POLYGON((-1.4 51.5,-1.2 51.5,-1.2 51.6,-1.4 51.6,-1.4 51.5))"
 MAY = Query(aoi=AOI, start=datetime(2023, 5, 1, tzinfo=UTC), stop=datetime(2023, 5, 31, 23, 59, 59, tzinfo=UTC))
@@ -207,7 +207,7 @@ def test_conditions_in_every_language():
     ],
 )
 def test_landing_page_that_is_not_an_api_is_reported(server, archive, landing, what, monkeypatch):
-    monkeypatch.setattr("stac_server._Handler._landing", lambda _: landing)
+    monkeypatch.setattr(StacServer, "landing", lambda _: landing)
     with pytest.raises(ArchiveError, match=what):
         found(archive)
 

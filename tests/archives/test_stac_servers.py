@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from contract import no_warning
 
 from sedas_sync.archives.stac.archive import StacArchive
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.geometry import footprint
 from sedas_sync.model.scene import Query
+from sedas_sync.testing import no_warning
 
 ITEMS = Path(sys.prefix) / "stac-items"
 WORLD = "POLYGON((-180 -90,180 -90,180 90,-180 90,-180 -90))"

@@ -162,6 +162,7 @@ def test_plan_json_fields(workspace, sandbox):
     }  # fmt: skip
     assert document["actions"][1] == {
         "action": "fetch", "id": "A", "datasets": ["d"], "path": "A.zip", "size": None, "reason": "not in the mirror",
+        "reason_code": "not_in_mirror",
     }  # fmt: skip
     assert workspace.run("plan", "--exit-code").code == 10
     assert workspace.run("apply", "--dry-run", "--json").json == document

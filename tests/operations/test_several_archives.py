@@ -12,6 +12,8 @@ import sedas_sync as ss
 from sedas_sync.archives.replay import read_record
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.output import markdown, text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.plan import PlanDocument, WhyDocument
 from sedas_sync.planning.saved_plan import dumps, loads
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import fail
@@ -215,7 +217,7 @@ def test_two_datasets_of_two_archives_share_a_scene(write):
 def test_the_plan_and_the_lock_name_the_archives(write, tmp_path, two):
     with ss.Mirror(write()) as mirror:
         plan = mirror.plan()
-        data = json.loads(json.dumps(plan.to_json(), default=list))
+        data = json.loads("".join(json_lines(PlanDocument.about(plan))))
         assert data["archive"] == data["archives"]["one"]
         assert data["archives"]["two"] == {"type": "sedas", "url": two.server.url}
         assert {action["id"]: action["archive"] for action in data["actions"]}["C"] == "two"
@@ -303,7 +305,7 @@ def test_the_documents_of_a_manifest_with_several_archives_have_their_schemas(wr
 
     with ss.Mirror(write()) as mirror:
         plan = mirror.plan()
-        jsonschema.validate(json.loads(json.dumps(plan.to_json(), default=list)), schema_of("plan"))
+        jsonschema.validate(json.loads("".join(json_lines(PlanDocument.about(plan)))), schema_of("plan"))
         for event in mirror.run(plan):
             jsonschema.validate(json.loads(json.dumps(event.to_json())), schema_of("apply"))
 
@@ -348,7 +350,7 @@ def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):
         shown = text.explanation(found)
         assert "two: online; one: in the long-term archive; acquired" in shown
         assert "kB, from two, checked" in shown or "B, from two, checked" in shown
-        data = found.to_json()
+        data = json.loads("".join(json_lines(WhyDocument.about(found))))
         assert data["archives"] == [{"archive": "two", "online": True}, {"archive": "one", "online": False}]
         assert data["file"]["archive"] == "two"
         assert [source.archive for source in mirror.why("A").sources] == ["one"]

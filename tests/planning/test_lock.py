@@ -16,6 +16,7 @@ from sedas_sync.geometry import from_wkt
 from sedas_sync.manifest import parse
 from sedas_sync.model.files import listing_digest
 from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene
 from sedas_sync.planning.lock import Lock, LockedFile, LockedScene, LockHead, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import changes, differences, mismatches
@@ -268,7 +269,7 @@ def test_changes_add_up(old, new):
 def action(name, kind=ActionKind.FETCH, *, size=None):
     scene = Scene(id=name, start=NOW, size=size, footprint="POINT (0 0)")
     return Action(
-        kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason="",
+        kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason=Reason(ReasonCode.UNCHANGED),
         want=None if kind is ActionKind.PRUNE else DesiredScene.of("archive", scene, datasets=("z", "a"), path=f"{name}.zip"),
     )  # fmt: skip
 

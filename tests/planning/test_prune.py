@@ -8,6 +8,7 @@ from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.scene import LocalScene, ProofLevel, Scene
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.planning.prune import judge
 
 NOW = datetime(2019, 6, 1, tzinfo=UTC)
@@ -53,6 +54,6 @@ def test_a_file_is_removed_by_a_fact_and_kept_if_the_fact_is_unknown(rules, fact
 
 def test_a_file_that_another_rule_excludes_is_removed_although_a_fact_is_unknown():
     decision = judged('instrument = "MSI"\nmax_cloud_cover = 10', cloud_cover=80.0)
-    assert [action.reason for action in decision.prune] == [
+    assert [reason_text(action.reason) for action in decision.prune] == [
         "no longer wanted: d: cloud cover is 80 %, at most 10 % wanted"
     ]

@@ -8,6 +8,7 @@ import pytest
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import (
     DesiredScene,
     LocalScene,
@@ -27,7 +28,16 @@ HELD = LocalScene(id="K", path="\udc80.zip", size=1, mtime_ns=2, sha256="0" * 64
 
 def action(kind, scene_id="S", *, want=None, **values):
     path = want.path if want is not None else f"{scene_id}.zip"
-    return Action(kind=kind, id=scene_id, datasets=("d",), path=path, size=3, reason="a reason", want=want, **values)
+    return Action(
+        kind=kind,
+        id=scene_id,
+        datasets=("d",),
+        path=path,
+        size=3,
+        reason=Reason(ReasonCode.UNCHANGED),
+        want=want,
+        **values,
+    )
 
 
 def saved(*actions):

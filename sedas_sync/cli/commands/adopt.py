@@ -67,7 +67,7 @@ def run(
         print_warnings(done.warnings, common)
         print_failures(done.failures)
         if common.as_json:
-            sys.stdout.writelines(json_lines(AdoptDocument.of(done)))
+            sys.stdout.writelines(json_lines(AdoptDocument.about(done)))
         elif not common.quiet:
             click.echo(text.adoption(done))
         end_with(128 + caught[0] if caught else done.exit_code)

@@ -30,6 +30,7 @@ from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
 from sedas_sync.output import text
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
 from sedas_sync.planning.limits import DEFAULT, PruneLimit
 from sedas_sync.planning.saved_plan import SavedPlan, loads
@@ -180,7 +181,9 @@ def _print_next(summary: Summary, plan: Plan) -> None:
             "`sedas-sync why ID` explains a scene."
         )
     # A scene that waits without an order comes by nothing that this program does, so its reason matters.
-    alone = Counter(action.reason for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None)
+    alone = Counter(
+        reason_text(action.reason) for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None
+    )
     for reason, number in alone.most_common(_REASONS):
         print_message(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
     if ordered := max(0, summary.pending - alone.total()):

@@ -25,5 +25,5 @@ def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None
         reporter.close()
         print_exported(done, common, to_stderr=to_stdout)
         if common.as_json:
-            sys.stdout.writelines(json_lines(ExportDocument.of(done)))
+            sys.stdout.writelines(json_lines(ExportDocument.about(done)))
         end_with(done.exit_code)

@@ -39,7 +39,7 @@ def run(manifest: str, *, check: bool, lock_timeout: float, common: Globals) -> 
                     end_with(AuthenticationError.exit_code)
             update = mirror.relock(plan, write=not check)
         if common.as_json:
-            document = LockDocument.of(update, manifest=mirror.manifest.source, check=check)
+            document = LockDocument.about(update, manifest=mirror.manifest.source, check=check)
             sys.stdout.writelines(json_lines(document))
         elif not common.quiet:
             click.echo(text.lock_update(update, check=check, look=look_of(sys.stdout)))

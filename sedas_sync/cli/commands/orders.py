@@ -31,7 +31,7 @@ def run(manifest: str, *, forget: str | None, common: Globals) -> None:
         known, now = mirror.orders(warn=warnings.append), datetime.now(UTC)
         print_warnings(warnings, common)
         if common.as_json:
-            sys.stdout.writelines(json_lines([OrderEntry.of(order, now) for order in known]))
+            sys.stdout.writelines(json_lines([OrderEntry.at(order, now) for order in known]))
         elif known:
             click.echo(text.orders(known, now, look_of(sys.stdout)))
         elif not common.quiet:

@@ -115,7 +115,7 @@ def run_plan(
             with opened_file(summary, "w") as file:
                 file.write(markdown.plan(plan, command=command, order=order))
         if common.as_json:
-            sys.stdout.writelines(json_lines(PlanDocument.of(plan, everything=everything)))
+            sys.stdout.writelines(json_lines(PlanDocument.about(plan, everything=everything)))
         elif not common.quiet:
             click.echo(plan_text(plan, everything=everything, command=command, look=look_of(sys.stdout), order=order))
         print_failures(plan.failures if common.as_json or common.quiet else ())

@@ -20,6 +20,6 @@ def run(manifest: str, *, out: str | None, common: Globals) -> None:
         reporter.close()
         print_warnings(written.warnings, common)
         if common.as_json:
-            sys.stdout.writelines(json_lines(ReportDocument.of(written)))
+            sys.stdout.writelines(json_lines(ReportDocument.of(written, report=written.path)))
         elif not common.quiet:
             click.echo(f"Wrote {printable(written.path)}: {count(written.scenes, 'scene')}, {size(written.bytes)}.")

@@ -18,7 +18,7 @@ from sedas_sync.cli.session import (
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import FailureEntry, json_lines
+from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import SceneEntry, SearchDocument
 from sedas_sync.output.export import tables
 from sedas_sync.output.style import look_of
@@ -45,8 +45,8 @@ def run(
             document = SearchDocument(
                 manifest=mirror.manifest.source,
                 search_complete=result.complete,
-                scenes=[SceneEntry.of(scene, wanted_by[scene.id]) for scene in result.scenes],
-                failures=FailureEntry.of(result.failures),
+                scenes=[SceneEntry.wanted_by(scene, wanted_by[scene.id]) for scene in result.scenes],
+                failures=list(result.failures),
                 warnings=tuple(result.warnings),
             )
             sys.stdout.writelines(json_lines(document))

@@ -28,7 +28,7 @@ def run(manifest: str, *, common: Globals) -> None:
         reporter.close()
         print_warnings(found.warnings, common)
         if common.as_json:
-            sys.stdout.writelines(json_lines(StatusDocument.of(found, now)))
+            sys.stdout.writelines(json_lines(StatusDocument.at(found, now)))
         elif not common.quiet:
             click.echo(text.status(found, now, look_of(sys.stdout)))
 

@@ -39,5 +39,5 @@ def run(manifest: str, *, repair: bool, no_wait: bool, jobs: int | None, lock_ti
         if caught:
             print_message(interrupted())
         if common.as_json:
-            sys.stdout.writelines(json_lines(VerifyDocument.of(report)))
+            sys.stdout.writelines(json_lines(VerifyDocument.about(report)))
         end_with(128 + caught[0] if caught else report.exit_code)

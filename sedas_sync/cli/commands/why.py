@@ -23,7 +23,7 @@ def run(scene_id: str, *, manifest: str, common: Globals) -> None:
         reporter.close()
         print_warnings(found.warnings, common)
         if common.as_json:
-            sys.stdout.writelines(json_lines(WhyDocument.of(found)))
+            sys.stdout.writelines(json_lines(WhyDocument.about(found)))
         else:
             click.echo(text.explanation(found, look_of(sys.stdout)))
         end_with(0 if found.known else 1)

@@ -19,11 +19,11 @@ from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
+from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
     UNREADABLE,
     Refusal,
-    as_archives_spell,
     fact_rule,
     footprint_refusals,
 )
@@ -53,17 +53,9 @@ def queries(dataset: Dataset, cover: Iterable[QueryPolygon], now: datetime) -> t
             aoi=polygon.wkt,
             start=start,
             stop=stop,
-            sensor=dataset.sensor,
-            satellite=as_archives_spell(dataset.satellite),
-            source_group=as_archives_spell(dataset.source_group),
-            product_type=dataset.product_type,
-            orbit_direction=dataset.orbit_direction,
-            polarisation=dataset.polarisation,
-            relative_orbit=dataset.relative_orbit,
-            tile=dataset.tile,
-            max_cloud_cover=dataset.max_cloud_cover,
             min_aoi_coverage=dataset.min_aoi_coverage if polygon.exact else None,
             filters=dataset.filters,
+            **query_values(dataset),
         )
         for polygon in cover
     )

@@ -112,7 +112,7 @@ def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch]) -> DatasetSea
 def _report_missing(dataset: Dataset, offer: DatasetSearch) -> None:
     """Report the named products that were not found. If none is missing, a failure of one archive does not matter."""
     found = {product_id(scene_id) for scene_id in offer.scenes}
-    unknown = [product for product in dataset.products if product not in found]
+    unknown = [product for product in dataset.products if product_id(product) not in found]
     if offer.complete:
         several = len(dataset.archive) > 1
         why = f"{'no archive of the dataset knows' if several else 'the archive does not know'} this product"

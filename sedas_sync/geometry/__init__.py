@@ -1,7 +1,8 @@
 """Geometry on the globe, in EPSG:4326 with longitude first.
 
 - `aoi`: areas of interest, read strictly; `footprint`: footprints of scenes, read leniently.
-- `query_polygons`: the simple polygons that a catalogue is searched with.
+- `query_polygons`: the simple polygons that a catalogue is searched with; `grouping` joins near ones.
+- `tiles`: outlines of the tiles of Sentinel-2.
 - `wkt`, `geojson`: the formats. All of them come through `areas`, which checks and repairs. `rings`: what a ring
   encloses (the antimeridian and the poles). `polygons`, `sphere`: what both need.
 
@@ -14,6 +15,7 @@ from sedas_sync.geometry.aoi import Aoi, from_bbox, from_circle, from_geojson, f
 from sedas_sync.geometry.areas import OnRepair
 from sedas_sync.geometry.footprint import Footprint, footprint, footprints
 from sedas_sync.geometry.polygons import Polygonal
+from sedas_sync.geometry.tiles import tile_outline
 
 __all__ = [
     "Aoi",
@@ -26,4 +28,5 @@ __all__ = [
     "from_circle",
     "from_geojson",
     "from_wkt",
+    "tile_outline",
 ]

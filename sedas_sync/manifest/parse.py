@@ -93,6 +93,7 @@ def parse(
     known_types = {key: archive_type for key, (archive_type, _) in archives.items() if archive_type is not None}
     context = rules.Context(tuple(aois), tuple(archives), known_types, now)
     datasets = _read_datasets(tree, report, context)
+    aois |= _tiles_as_aois(datasets, report)
     if report.problems or mirror is None or transfer is None:
         raise ManifestError(report.problems)
     return Manifest(
@@ -254,5 +255,27 @@ def _read_datasets(tree: Mapping[str, Any], report: ProblemList, context: rules.
             for key, sentence in rules.mistakes(dataset, table.keys(), context):
                 report.add(f"{path}.{key}" if key else path, sentence)
             archive = dataset.archive or context.archives[:1]
-            datasets[name] = dataset.model_copy(update={"archive": archive})
+            aoi = dataset.aoi if "aoi" in table else tuple(map(_tile_aoi, dataset.tile))
+            datasets[name] = dataset.model_copy(update={"archive": archive, "aoi": aoi})
     return datasets
+
+
+def _tile_aoi(tile: str) -> str:
+    """Return the name of a tile's AOI. No table can have it, because it has a space."""
+    return f"tile {tile}"
+
+
+def _tiles_as_aois(datasets: Mapping[str, Dataset], report: ProblemList) -> "dict[str, Aoi | None]":
+    """Return the outlines of the tiles of datasets without AOIs."""
+    wanted = [(name, tile) for name, one in datasets.items() for tile in one.tile if _tile_aoi(tile) in one.aoi]
+    if not wanted:
+        return {}
+    from sedas_sync.geometry import Aoi, tile_outline  # noqa: PLC0415 - see TYPE_CHECKING above
+
+    aois: dict[str, Aoi | None] = {}
+    for name, tile in wanted:
+        try:
+            aois[_tile_aoi(tile)] = Aoi(tile_outline(tile))
+        except ValueError as error:
+            report.add(f"{dotted('dataset', name)}.tile", str(error))
+    return aois

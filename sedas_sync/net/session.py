@@ -39,7 +39,7 @@ import urllib3.connectionpool
 import urllib3.exceptions
 
 from sedas_sync._version import __version__
-from sedas_sync.errors import ArchiveError
+from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import certificates, policy
 from sedas_sync.net.explain import PROXY_LOGIN, explain, never_connected
@@ -291,10 +291,6 @@ class Reply:
 # Requests with retries
 
 
-class StoppedError(ArchiveError):
-    """The caller stopped the request while it waited for a retry."""
-
-
 class Api:
     """Requests to one archive's API, with the retry policy of this module. Safe for threads.
 
@@ -306,7 +302,7 @@ class Api:
         max_answer: Bytes of the longest answer that is read.
         environ: The variables that name proxies and certificate authorities.
         reach: Which loopback and private addresses are allowed; all if it is None.
-        sleep: Waits so many seconds; the default wakes up early on `stop`.
+        sleep: Waits so many seconds; the default wakes up early on `stop` and `interrupt`.
         clock: A monotonic clock, in seconds.
         chance: Returns random numbers in [0, 1).
     """
@@ -328,8 +324,10 @@ class Api:
         self._retries = retries
         self._timeout = (connect_timeout, stall_timeout)
         self._max_answer = max_answer
-        self._stopping = threading.Event()
-        self._sleep = sleep or self._stopping.wait
+        self._stopped = False
+        self._interrupted = threading.Event()
+        """Ends the requests that are under way; each `interrupt` replaces it."""
+        self._sleep = sleep
         self._clock = clock
         self._chance = chance
         self._session = Session(connections=connections, reach=reach, environ=environ)
@@ -355,8 +353,22 @@ class Api:
             self._server_date = date, self._clock()
 
     def stop(self) -> None:
-        """Make every request that waits for a retry end with `StoppedError`; may be called from any thread."""
-        self._stopping.set()
+        """Make every request that waits for a retry, and every later one, end with `StoppedError`.
+
+        May be called from any thread, or a signal handler.
+        """
+        self._stopped = True
+        self._interrupted.set()
+
+    def interrupt(self) -> None:
+        """Make every request that waits for a retry end with `StoppedError`; later requests are sent."""
+        interrupted, self._interrupted = self._interrupted, threading.Event()
+        interrupted.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` or `close` was called."""
+        return self._stopped
 
     def close(self) -> None:
         """Stop, and close the connections."""
@@ -393,8 +405,9 @@ class Api:
         if content_type is not None or method == "POST":
             sent["Content-Type"] = content_type or "application/json"
         retried = _RETRIED if repeat else _RETRIED_ORDER
+        interrupted = self._interrupted
         for attempt in range(self._retries + 1):
-            if self._stopping.is_set():
+            if self._stopped or interrupted.is_set():
                 raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
             try:
@@ -404,14 +417,15 @@ class Api:
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 if last or not _may_retry(error, repeat=repeat):
                     self._raise(error, url, repeat=repeat)
-                self._pause(attempt, None, f"{method} {shorten(url)}: {explain(error, url, self._session.proxy(url))}")
+                reason = explain(error, url, self._session.proxy(url))
+                self._pause(attempt, None, f"{method} {shorten(url)}: {reason}", interrupted)
                 continue
             settled = reply.status not in retried or (final is not None and final(reply))
             wait = reply.retry_after
             too_long = wait is not None and (not repeat or wait > LONGEST_WAIT)
             if settled or last or too_long:
                 return reply
-            self._pause(attempt, wait, f"{method} {shorten(url)}: status {reply.status}")
+            self._pause(attempt, wait, f"{method} {shorten(url)}: status {reply.status}", interrupted)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _raise(self, error: BaseException, url: str, *, repeat: bool) -> NoReturn:
@@ -419,13 +433,13 @@ class Api:
         retryable = repeat and _may_retry(error, repeat=True)
         raise ArchiveError(explain(error, url, self._session.proxy(url)) + doubt, retryable=retryable) from None
 
-    def _pause(self, attempt: int, requested: float | None, reason: str) -> None:
+    def _pause(self, attempt: int, requested: float | None, reason: str, interrupted: threading.Event) -> None:
         delay = backoff(attempt, self._chance())
         if requested is not None:
             delay = max(requested, delay if requested == 0 else 0.0)
         _log.info("%s; retry in %.1f s", reason, delay)
-        self._sleep(delay)
-        if self._stopping.is_set():
+        (self._sleep or interrupted.wait)(delay)
+        if self._stopped or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
     def _send_once(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import shapely
 from antimeridian import fix_polygon
 from shapely import MultiPolygon, Polygon
@@ -105,9 +106,9 @@ def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
         InDoubtError: It can be read in two ways. The message explains both, and how to write each.
     """
     if not any(map(_has_long_edge, rings)):
-        return Polygon(rings[0], rings[1:])
+        return _plain(rings)
     rings = [list(map(_snapped, ring)) for ring in rings]
-    written = Polygon(rings[0], rings[1:])
+    written = _plain(rings)
     try:
         across, around = _across(rings)
     except ValueError:
@@ -130,7 +131,7 @@ def continuous_polygon_of(rings: Rings) -> Polygonal:
     Every long edge crosses the antimeridian. The shell is counter-clockwise, so that its direction shows which pole it
     encloses if it goes around the globe.
     """
-    return _across(rings)[0] if any(map(_has_long_edge, rings)) else Polygon(rings[0], rings[1:])
+    return _across(rings)[0] if any(map(_has_long_edge, rings)) else _plain(rings)
 
 
 def continued(ring: Ring) -> tuple[Ring, int]:
@@ -199,8 +200,13 @@ def _moved_into(shell: Polygon, hole: Ring) -> Ring:
     return hole
 
 
+def _plain(rings: Rings) -> Polygon:
+    shell, *holes = map(np.array, rings)  # shapely reads arrays faster than lists
+    return Polygon(shell, holes)
+
+
 def _has_long_edge(ring: Ring) -> bool:
-    return any(abs(b[0] - a[0]) > HALF_TURN for a, b in pairwise(ring))
+    return bool(np.abs(np.diff(np.array(ring)[:, 0])).max(initial=0.0) > HALF_TURN)
 
 
 def _snapped(position: Position) -> Position:

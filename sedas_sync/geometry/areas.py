@@ -174,6 +174,8 @@ def _repaired(rings: Rings, *, continuous: bool) -> tuple[Polygonal, str]:
         return shapely.Polygon(), "it is left out"
     right = [shell, *(hole for hole in holes if len(hole) >= MIN_POSITIONS)]
     polygon = continuous_polygon_of(right) if continuous else polygon_of(right, lenient=True)
+    if polygon.is_valid and polygon.area > 0:
+        return within_world(polygon), f"it is read as {area_text(polygon)}"
     shape = within_world(polygonal(shapely.make_valid(polygon)))
     if shape.area == 0:
         return shape, "it is left out"

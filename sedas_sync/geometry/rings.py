@@ -122,7 +122,7 @@ def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
         raise InDoubtError(_doubt(rings[0], readings))
     if not readings.looks_across:
         return written
-    return _cut(written) if lenient and around and not possible else across
+    return (_cut(written) or across) if lenient and around and not possible else across
 
 
 def continuous_polygon_of(rings: Rings) -> Polygonal:
@@ -225,15 +225,18 @@ def _is_counter_clockwise(shape: Polygonal) -> bool:
     return bool(shapely.is_ccw(shape.exterior)) if isinstance(shape, Polygon) else True
 
 
-def _cut(polygon: Polygon) -> Polygonal:
+def _cut(polygon: Polygon) -> Polygonal | None:
     """Return the parts between the antimeridian's crossings of a ring around the globe that crosses itself.
 
     The swath of a whole orbit overlaps itself. A plane cannot show that, but the parts can.
 
-    Raises:
-        ValueError: The parts make no polygon.
+    Returns:
+        The parts, or None if they make no polygon.
     """
-    cut: Polygonal = fix_polygon(polygon, great_circle=False, fix_winding=True)
+    try:
+        cut: Polygonal = fix_polygon(polygon, great_circle=False, fix_winding=True)
+    except (ValueError, AssertionError, RecursionError):
+        return None
     return cut
 
 

@@ -184,6 +184,11 @@ class AoiTable(_Table):
     radius_km: fields.AboveZero | None = Field(
         default=None, description="The radius of the circle around `point`, in kilometres."
     )
+    repair: bool = Field(
+        default=False,
+        description="Whether outlines that are not valid are repaired: those that cross or touch themselves, are open "
+        "or have no area. `validate` and `plan` print what was done.",
+    )
 
 
 class Dataset(_Table):

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
+from sedas_sync.geometry import Aoi, Footprint, footprint, footprints
 from sedas_sync.manifest import Dataset
 from sedas_sync.model.satellites import is_known_group, spelled
 from sedas_sync.model.scene import Scene, SceneId
@@ -169,7 +169,7 @@ def _batch_of_refusals(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequen
 
 
 def _one_footprint(
-    dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, shape: Polygonal | None, *, met: bool
+    dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, shape: Footprint | None, *, met: bool
 ) -> Refusal | None:
     least = dataset.min_aoi_coverage
     if scene.footprint is None:

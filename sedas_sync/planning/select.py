@@ -95,6 +95,7 @@ def select(
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
         matching, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        result.warnings += [f"aoi {aoi}: {repair}" for aoi in dataset.aoi for repair in manifest.aois[aoi].repairs]
         of_dataset = sources.get(name, NOTHING)
         for scene in matching:
             # Archives write the id of a product differently; one archive does not.

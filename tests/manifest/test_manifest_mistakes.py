@@ -30,6 +30,7 @@ SIZE = "must be a number of bytes, or a text such as '20MB' (millions), '512KiB'
 DURATION = "must be a text such as '24h', '90m', '2d', '30s' or '1h30m', or a number of seconds"
 PERCENT = "must be a percentage, a number from 0 to 100"
 
+REMEDY = 'To repair it, set repair = true in the table of the AOI, or use "Fix geometries" in QGIS'
 WRONG = [
     # unknown keys, at every level
     (DATASET + "[mirrors]", "mirrors: unknown key; did you mean mirror?"),
@@ -100,11 +101,11 @@ WRONG = [
     (DATASET + "[aoi.x]\nwkt = 'POLYGON EMPTY'", "aoi.x.wkt: it is empty"),
     (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it contains no polygon, but POINT"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 0, 1 1))'",
-     "aoi.x.wkt: a ring is open: it begins at 0 0 and ends at 1 1; the last position must repeat the first"),
+     "aoi.x.wkt: a ring is open: it begins at 0 0 and ends at 1 1; the last position must repeat the first. " + REMEDY),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))'",
-     "aoi.x.wkt: its outline crosses or touches itself near longitude 0.5, latitude 0.5"),
-    (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 300 0, 300 1, 0 0))'",
-     "aoi.x.wkt: the position 300 0 is outside ±180/±90; longitudes run from -180 to 180, so write -60"),
+     "aoi.x.wkt: its outline crosses or touches itself near longitude 0.5, latitude 0.5. " + REMEDY),
+    (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 900 0, 900 1, 0 0))'",
+     "aoi.x.wkt: the position 900 0 is outside ±180/±90; to move the whole outline, subtract 360 from each of its longitudes"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((52 -101, 52 -100, 51 -100, 52 -101))'",
      "aoi.x.wkt: the position 52 -101 is outside ±180/±90; are latitude and longitude swapped? Longitude comes first"),
     (DATASET + "[aoi.x]\nfile = 'missing.wkt'", "aoi.x.file: missing.wkt does not exist"),
@@ -391,7 +392,7 @@ def test_any_value_of_a_dataset_gives_a_manifest_or_mistakes(key, value):
             *(("archive", key) for key in ("type", "url", "trusted_hosts", "filehash")),
             *(("mirror", key) for key in manifest.MirrorConfig.model_fields),
             *(("transfer", key) for key in manifest.TransferConfig.model_fields),
-            *(("aoi.x", key) for key in ("wkt", "file", "bbox", "point", "radius_km")),
+            *(("aoi.x", key) for key in ("wkt", "file", "bbox", "point", "radius_km", "repair")),
         ]
     ),
     TOML_VALUES,

@@ -30,7 +30,7 @@ def manifest(rules, *, extra=""):
         {rules}
         {extra}
     """
-    return parse(text, source="m.toml", read_aoi=lambda _: None, types=TYPES, now=NOW)
+    return parse(text, source="m.toml", read_aoi=lambda *_: None, types=TYPES, now=NOW)
 
 
 def scene(**facts):
@@ -181,7 +181,7 @@ def test_named_products_need_no_dates_and_take_nothing_else():
     made = parse(
         f'version = 1\n[dataset.n]\nproducts = ["{S1}"]',
         source="m.toml",
-        read_aoi=lambda _: None,
+        read_aoi=lambda *_: None,
         types=TYPES,
     )
     result = select(made, {"n": [scene(id=S1), scene(id="other")]}, NOW)

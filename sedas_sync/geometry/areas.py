@@ -71,7 +71,7 @@ def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continu
         ValueError: A position is not in the world or not in degrees, or nothing is left. Without `on_repair` also: a
             polygon is open, crosses itself, has no area, or can be read in two ways; all of them are named.
     """
-    parts = [Part(rings, part.place) for part in parts if (rings := [ring for ring in part.rings if ring])]
+    parts = [Part([ring for ring in rings if ring], place) for rings, place in parts if rings and rings[0]]
     if not parts:
         raise ValueError("it is empty")
     _check_positions(parts)

@@ -25,7 +25,7 @@ from sedas_sync.model.events import (
     Warned,
 )
 from sedas_sync.model.text import as_json, count, duration, printable, size
-from sedas_sync.output.documents.plan import SkippedEntry
+from sedas_sync.output.documents.base import SkippedEntry
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import look_of, marked
 from sedas_sync.output.text import orders_line, step_amount, summary

@@ -15,15 +15,16 @@ from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.scene import Order, SceneId
 from sedas_sync.operations import lock as locks
-from sedas_sync.operations.adoption import adopt_files
-from sedas_sync.operations.carry_out import PlanRunner, RunOptions
-from sedas_sync.operations.check_mirror import verify_mirror
+from sedas_sync.operations.adopt import adopt_files
+from sedas_sync.operations.apply.carry_out import PlanRunner
+from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.context import Listener, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.lock_file import matching_lock_or_warning
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.status import Status, mirror_status
+from sedas_sync.operations.verify import verify_mirror
 from sedas_sync.operations.why import explain_scene
 from sedas_sync.planning.explain import Explanation
 from sedas_sync.planning.lock import Lock
@@ -31,8 +32,7 @@ from sedas_sync.planning.lock_changes import LockUpdate
 from sedas_sync.planning.saved_plan import SavedPlan
 
 if TYPE_CHECKING:
-    from sedas_sync.operations.adopt import Adoption, File, How
-    from sedas_sync.operations.verify import VerifyReport
+    from sedas_sync.model.results import Adoption, File, How, VerifyReport
     from sedas_sync.output.export import Exported, Format
     from sedas_sync.output.report.write import WrittenReport
 

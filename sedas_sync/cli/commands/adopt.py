@@ -16,7 +16,7 @@ from sedas_sync.cli.session import (
     stopping,
 )
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations.adopt import File, How, Result
+from sedas_sync.model.results import File, How, Result
 from sedas_sync.output import text
 from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.mirror import AdoptDocument

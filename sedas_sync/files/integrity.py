@@ -10,6 +10,7 @@ from msgspec import Struct
 from sedas_sync.files import safe_tree, zip_check, zip_records
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream
+from sedas_sync.model.file_kind import ZIP
 from sedas_sync.model.scene import ProofLevel
 
 Proving = Literal["crc", "structure", "size"]
@@ -163,6 +164,10 @@ class Proof:
         if self._stream is not None:
             self.digesters += (Digester(self._stream.update),)
 
+    def judge_as(self, *, zipped: bool, filehash: Filehash) -> None:
+        """Change what the file must be and what its checksum counts, if that becomes known with its first bytes."""
+        self._zipped, self._filehash = zipped, filehash
+
     @property
     def position(self) -> int:
         """Bytes that every digester has processed."""
@@ -300,7 +305,7 @@ def check(
     else:
         file = safe_tree.open_file(root, path, os.O_RDONLY)
     try:
-        zipped = path.lower().endswith(".zip") or os.pread(file, 4, 0) == MAGIC
+        zipped = path.lower().endswith(ZIP) or os.pread(file, 4, 0) == MAGIC
         proof = Proof(
             level=level, size=size, digest=digest, filehash=filehash, sha256=sha256, zipped=zipped, stopped=stopped
         )

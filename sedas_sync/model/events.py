@@ -6,10 +6,15 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, to_builtins
 
-from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.errors import AuthenticationError, SedasSyncError, StoppedError, TransferError
+from sedas_sync.model import html
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import SceneId
+from sedas_sync.model.text import duration, size
 from sedas_sync.model.times import to_iso
+
+_SIGNALS = 128
+"""Exit codes above are 128 and the number of a signal."""
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -239,3 +244,38 @@ class Summary(Event, frozen=True, kw_only=True):
     seconds: float = 0.0
     failures: tuple[Failure, ...] = ()
     exit_code: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is on disk that the plan required: nothing failed, and nothing is pending."""
+        return self.exit_code == 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before its end, by a signal or by `stop`."""
+        return self.exit_code > _SIGNALS
+
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        names = ("fetched", "kept", "adopted", "pending", "skipped", "pruned", "failed")
+        counts = html.table(names, [[getattr(self, name) for name in names]])
+        took = html.paragraph(f"{size(self.bytes)} in {duration(self.seconds)}, exit code {self.exit_code}")
+        failures = html.table(["scene or dataset", "error"], [[f.id, f.error] for f in self.failures])
+        return counts + took + (html.folded(f"{len(self.failures)} failures", failures) if self.failures else "")
+
+    def raise_for_failures(self) -> None:
+        """Do nothing if nothing failed; orders that are pending are not failures.
+
+        Raises:
+            StoppedError: the run was stopped.
+            AuthenticationError: an archive refused the credentials.
+            TransferError: scenes or searches failed; the message has the last error of each.
+        """
+        if self.interrupted:
+            raise StoppedError("the run was stopped before its end; the same plan continues")
+        if self.failures or self.exit_code in (SedasSyncError.exit_code, AuthenticationError.exit_code):
+            lines = "\n".join(f"{failure.id}: {failure.error}" for failure in self.failures)
+            message = f"{len(self.failures)} failed:\n{lines}" if lines else "the run did not succeed; see its warnings"
+            if self.exit_code == AuthenticationError.exit_code:
+                raise AuthenticationError(message)
+            raise TransferError(message)

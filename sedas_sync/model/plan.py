@@ -6,10 +6,12 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from sedas_sync.errors import IncompleteSearch
+from sedas_sync.model import html
 from sedas_sync.model.events import Failure
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
-from sedas_sync.model.text import named
+from sedas_sync.model.text import named, size
 
 
 class ActionKind(StrEnum):
@@ -102,6 +104,32 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
         sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
+
+    def _repr_html_(self) -> str:
+        """Return the plan for a notebook: a count for each action, and the actions that change something, folded."""
+        counts = {kind.value: count for kind, count in self.counts.items() if count}
+        changes = [action for action in self.actions if action.kind in CHANGES]
+        rows = ([a.kind.value, a.id, ", ".join(a.datasets), size(a.size), a.path] for a in changes)
+        listed = html.table(["action", "scene", "datasets", "size", "path"], rows)
+        problems = [*(f"{f.id}: {f.error}" for f in self.failures), *self.warnings]
+        return "".join(
+            [
+                html.table(counts, [counts.values()]),
+                html.paragraph(f"to download: {size(self.bytes)}"),
+                html.folded(f"{len(changes):,} changes", listed) if changes else "",
+                html.folded(f"{len(problems):,} problems", "".join(map(html.paragraph, problems))) if problems else "",
+            ]
+        )
+
+    def raise_if_incomplete(self) -> None:
+        """Do nothing if every search is complete.
+
+        Raises:
+            IncompleteSearch: a search failed or may have missed scenes; the message has the error of each.
+        """
+        if not self.search_complete or self.failures:
+            lines = "\n".join(f"{failure.id}: {failure.error}" for failure in self.failures)
+            raise IncompleteSearch(f"the plan may lack scenes:\n{lines}")
 
     def source(self, action: Action) -> str | None:
         """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one."""

@@ -21,12 +21,12 @@ from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Step
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below, with_files
 from sedas_sync.model.results import Adoption, File, How, Result
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.operations.apply.carry_out import PlanRunner
-from sedas_sync.operations.context import Listener, MirrorContext, filehash_of
+from sedas_sync.operations.context import Listener, MirrorContext, filehash_of, ignore
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.verify import readers
 from sedas_sync.state.index import BatchWriter
@@ -72,18 +72,32 @@ class _Candidate:
 
 def adopt_files(
     context: MirrorContext,
-    source: str | os.PathLike[str] | None,
+    source: str | os.PathLike[str] | None = None,
     *,
-    how: How,
-    jobs: int | None,
-    on_file: Callable[[File], None] | None,
-    on_event: Listener,
-    on_found: Callable[[int], None] | None,
-    take_over: bool,
-    lock_timeout: float,
-    runner: PlanRunner,
+    how: How = "link",
+    jobs: int | None = None,
+    on_file: Callable[[File], None] | None = None,
+    on_event: Listener = ignore,
+    on_found: Callable[[int], None] | None = None,
+    take_over: bool = False,
+    lock_timeout: float = 0.0,
 ) -> Adoption:
-    """Check existing files and take them into the mirror; see `Mirror.adopt`. The runner knows whether to stop."""
+    """Check existing files and take them into the mirror and its index; downloads nothing.
+
+    Args:
+        context: the mirror.
+        source: the folder with the files; the mirror itself if None.
+        how: `link` (a hard link, or a copy on another file system), `copy` or `move` files of another folder.
+        jobs: number of files that are read at once.
+        on_file: called with the result for each file.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+        take_over: take the mirror from the manifest it belongs to.
+        lock_timeout: seconds to wait for another process in this mirror.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
+    """
     place, state, clock = _source_folder(source, context.state.root), context.state, context.clock
     with state.locked(timeout=lock_timeout), state.index(write=True) as (index, warnings):
         state.check_owner(index, take_over=take_over)
@@ -94,7 +108,7 @@ def adopt_files(
         state.on_step(Step("checking files", unit="file"))
         with BatchWriter(index, clock) as writer:
             adopter = Adopter(context, place, how, wants=search.wants, scenes=index.local_scenes(), record=writer.add)
-            for file in adopter.adopt(jobs or readers(), stopped=lambda: runner.stopped_with is not None):
+            for file in adopter.adopt(jobs or readers(), stopped=lambda: context.stopped_with is not None):
                 files.append(file)
                 state.on_step(Step("checking files", len(files), unit="file"))
                 if on_file is not None:
@@ -108,7 +122,7 @@ def adopt_files(
             failures=() if search.complete else search.failures,
             warnings=(*warnings, *search.warnings, *adopter.warnings),
         )
-        code = done.exit_code if runner.stopped_with is None else runner.stopped_with
+        code = done.exit_code if context.stopped_with is None else context.stopped_with
         index.end_run(number, clock(), code, done.counts)
         return done
 
@@ -186,8 +200,9 @@ class Adopter:
             if found is None:
                 why = "its name has no id of a scene that a dataset wants"
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
-            elif not (name.lower().endswith(".zip") or _is_zip(Path(self._place, entry.path))):
-                yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail="it is not a zip file")
+            elif not _is_of_kind(found, Path(self._place, entry.path)):
+                why = f"it is not a {(ending_of(found) or ZIP).removeprefix('.')} file"
+                yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
             else:
                 chosen[found].append(_Candidate(entry.path, entry))
         with Pool(jobs, "adopt") as pool:
@@ -362,7 +377,10 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _is_zip(path: Path) -> bool:
+def _is_of_kind(scene_id: SceneId, path: Path) -> bool:
+    """Whether a file can be the scene, by its name or its first bytes."""
+    if path.name.lower().endswith((ending_of(scene_id) or ZIP).lower()):
+        return True
     try:
         with path.open("rb") as file:
             return file.read(4) == MAGIC

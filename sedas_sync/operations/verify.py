@@ -21,6 +21,7 @@ from sedas_sync.files.integrity import Filehash, check, zip_problem
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Step
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below
 from sedas_sync.model.results import Finding, VerifiedFile, VerifyReport
 from sedas_sync.model.scene import LocalFile, LocalScene, OrderState, ProofLevel, SceneId
@@ -48,9 +49,23 @@ class _Task(NamedTuple):
 
 
 def verify_mirror(
-    context: MirrorContext, *, jobs: int | None, on_file: Callable[[int, int, int, int], None] | None
+    context: MirrorContext,
+    *,
+    jobs: int | None = None,
+    on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> VerifyReport:
-    """Read each file that is in the index or has a checksum in the lock file; see `Mirror.verify`."""
+    """Read all files of the mirror and compare them with the index, and with the lock if there is one.
+
+    Works offline and changes nothing. A lock that does not match the manifest is ignored with a warning.
+
+    Args:
+        context: the mirror.
+        jobs: number of files that are read at once.
+        on_file: called with the files and bytes that have been read, and the totals of both.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
+    """
     manifest, state = context.manifest, context.state
     with state.index(write=False) as (index, warnings):
         state.check_owner(index)
@@ -152,7 +167,7 @@ def _not_indexed(
         for path, file in zip(paths, pin.files, strict=True):
             yield _Task(pin.id, path, None, file, file.name)
         return
-    path = named.get(f"{pin.id}.zip", "") if place is None else place
+    path = named.get(pin.id if ending_of(pin.id) else pin.id + ZIP, "") if place is None else place
     if path not in entries or path in tracked:
         pending = " yet: its order from the long-term archive is pending" if ordered else ""
         detail = f"it is in the lock file and not on disk{pending}"
@@ -263,7 +278,7 @@ def _difference_from_lock(locked: LockedFile, sha256: str, size: int) -> str | N
 def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tuple[Finding, str]:
     """Return whether a file is damaged or another whole file, with the reason."""
     wrong = None
-    if recorded.path.lower().endswith(".zip"):
+    if recorded.path.lower().endswith(ZIP):
         with os.fdopen(safe_tree.open_file(str(root), recorded.path, os.O_RDONLY), "rb") as file:
             wrong = zip_problem(file, "crc")
     if wrong is not None:

@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct
 from sedas_sync.model.events import Event, Skipped, Summary
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import ProofLevel
-from sedas_sync.output.documents.base import OrderEntry, Part, SkippedEntry, Time
+from sedas_sync.output.documents.base import OrderEntry, Part, Time
 from sedas_sync.output.documents.catalogue import (
     CompletionDocument,
     ExportDocument,
@@ -30,6 +30,7 @@ from sedas_sync.output.documents.catalogue import (
     SourcesDocument,
     ValidateDocument,
 )
+from sedas_sync.output.documents.event import SkippedEntry
 from sedas_sync.output.documents.mirror import AdoptDocument, ResultCounts, StatusDocument, VerifyDocument
 from sedas_sync.output.documents.plan import LockDocument, PlanDocument, WhyDocument
 

@@ -76,7 +76,7 @@ class BodyReader:
         if self._total is not None and position + len(view) > self._total:
             raise DamagedFile("the server sent more bytes than it stated", checksum=False)
         if not position:
-            self._run.requests.check_first_bytes(self._response, view)
+            self._run.incoming.set_kind(self._run.requests.kind(self._response, view))
         self._partial.append(view, last=self._response.ended and not position)
         self._proof.update(view, position)
         self._run.count(len(view))

@@ -211,6 +211,8 @@ class FetchRun:
             return True
         if response.length == 0:
             raise AttemptFailed("the server sent an empty body", relocate=True)
+        if self.requests.is_packed(response):
+            incoming.size = None
         if response.length is not None and incoming.size is not None and response.length != incoming.size:
             self.requests.check_not_page(response)
             raise AttemptFailed(f"the server has {response.length} bytes, the catalogue states {incoming.size}")
@@ -244,16 +246,16 @@ class FetchRun:
         shared.on_bytes(self.job.id, downloaded, total)
 
     def _commit(self, checked: FileCheck, resumed_from: int, began: float) -> FetchResult:
-        job, partial = self.job, self.incoming.partial
+        job, partial, path = self.job, self.incoming.partial, self.incoming.path
         partial.flush()
         try:
-            found = partial.commit(job.path, replace=job.replace)
+            found = partial.commit(path, replace=job.replace)
         except FileExistsError as error:
-            raise errors.TransferError(f"{job.path}: another file appeared at this path meanwhile") from error
-        self.shared.flush_folder(job.root, job.path)
+            raise errors.TransferError(f"{path}: another file appeared at this path meanwhile") from error
+        self.shared.flush_folder(job.root, path)
         return FetchResult(
             id=job.id,
-            path=job.path,
+            path=path,
             size=checked.size,
             mtime_ns=found.st_mtime_ns,
             sha256=checked.sha256,

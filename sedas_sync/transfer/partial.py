@@ -82,6 +82,8 @@ class Note:
     digest: str | None
     validator: str | None
     """The value for `If-Range`; None if the server gave no strong one."""
+    kind: str | None = None
+    """The ending of the file, by the first answer; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

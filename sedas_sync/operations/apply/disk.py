@@ -84,6 +84,7 @@ class MirrorFiles:
             root=self._root,
             path=action.path,
             partial=partial_path(task.scene),
+            product=action.id,
             policy=policy,
             sha256=None if want is None else want.sha256,
             replace=replaced,

@@ -7,11 +7,9 @@ from typing import Annotated, Literal, Self
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from sedas_sync.model.events import Skipped, iso
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.events import iso
 from sedas_sync.model.scene import Order, OrderState
 from sedas_sync.model.text import as_json
-from sedas_sync.output.reasons import reason_text
 
 Count = Annotated[int, Meta(ge=0)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -75,27 +73,6 @@ class OrderEntry(Part, frozen=True, kw_only=True):
         """Return an order with its age at `now`."""
         age = max(0.0, round((now - order.placed).total_seconds(), 3))
         return cls.of(order, placed=iso(order.placed), age_seconds=age)
-
-
-def because(reason: Reason | None) -> dict[str, str | None]:
-    """Return the fields of a reason."""
-    if reason is None:
-        return {"reason": None, "reason_code": None}
-    return {"reason": reason_text(reason), "reason_code": reason.code}
-
-
-class SkippedEntry(Part, frozen=True, kw_only=True):
-    """A scene that cannot be had."""
-
-    time: Time
-    id: str
-    reason: str
-    reason_code: ReasonCode
-
-    @classmethod
-    def about(cls, event: Skipped) -> Self:
-        """Return the line of an event."""
-        return cls.of(event, time=iso(event.time), **because(event.reason))
 
 
 def json_lines(document: Part | Sequence[Struct]) -> Iterator[str]:

@@ -15,9 +15,9 @@ from sedas_sync.output.documents.base import (
     Part,
     Sha256,
     Time,
-    because,
 )
-from sedas_sync.planning.explain import Explanation
+from sedas_sync.output.documents.event import reason_fields
+from sedas_sync.planning.explain import Explanation, Pruning
 from sedas_sync.planning.lock_changes import LockUpdate
 
 # -- plan ------------------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
             summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
             actions=[
                 ActionEntry.of(
-                    action, action=action.kind, archive=plan.source(action) or UNSET, **because(action.reason)
+                    action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
                 )
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
@@ -212,6 +212,11 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     reason: str
     reason_code: ReasonCode
 
+    @classmethod
+    def about(cls, pruning: Pruning) -> Self:
+        """Return what a prune does."""
+        return cls.of(pruning, **reason_fields(pruning.reason))
+
 
 class WhyDocument(Document, frozen=True, kw_only=True):
     """`why`: one scene explained."""
@@ -244,7 +249,7 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def about(cls, found: Explanation) -> Self:
         """Return the explanation of a scene."""
-        held, order, action, pruning = found.held, found.order, found.action, found.pruning
+        held, order, action = found.held, found.order, found.action
         offers = [OfferEntry(archive=source.archive, online=source.scene.online) for source in found.sources]
         return cls.of(
             found,
@@ -259,9 +264,9 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 for name, refusal in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
-            **because(None if action is None else action.reason),
+            **reason_fields(None if action is None else action.reason),
             path=action.path if action is not None else held.path if held is not None else None,
             file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
             order=None if order is None else SceneOrder.of(order, placed=iso(order.placed)),
-            prune=None if pruning is None else PruneEntry.of(pruning, **because(pruning.reason)),
+            prune=None if found.pruning is None else PruneEntry.about(found.pruning),
         )

@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Failure, OnStep, Step, ignore_step, iso
+from sedas_sync.model.events import Failure, OnStep, Step, ignore_step
 from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
@@ -106,18 +104,6 @@ class Status:
             and not self._in_doubt
             and not any(item.missing or item.changed or item.differs for item in counted)
         )
-
-
-def order_json(order: Order, now: datetime) -> dict[str, Any]:
-    """Return an order as JSON data, with its age at `now`."""
-    return {
-        "order": order.order,
-        "id": order.id,
-        "state": order.state.value,
-        "placed": iso(order.placed),
-        "age_seconds": max(0.0, round((now - order.placed).total_seconds(), 3)),
-        "polls": order.polls,
-    }
 
 
 def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:

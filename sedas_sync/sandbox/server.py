@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from threading import Event, Lock
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -83,7 +83,6 @@ class Sandbox(RequestCounts):
         self._faults = faults or Faults()
         self._listen = log
         self._http: HttpServer | None = None
-        self._stopped = Event()
         self._lock = Lock()
         self._tokens: dict[str, float] = {}
         self._turns = RuleTurns()
@@ -113,7 +112,6 @@ class Sandbox(RequestCounts):
         if self._http is not None:
             self._http.close()
             self._http = None
-        self._stopped.set()
 
     @property
     def origin(self) -> str:

@@ -103,7 +103,6 @@ class Sandbox(RequestCounts):
     def start(self) -> Self:
         """Start to serve; does nothing if it already does."""
         if self._http is None:
-            self._stopped.clear()
             self._http = HttpServer(*self._address, self._handle)
         return self
 

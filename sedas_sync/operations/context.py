@@ -61,7 +61,7 @@ class MirrorContext:
         return Comparison(
             identities={**(identities or {}), **self.archives.identities},
             several=len(self.manifest.archives) > 1,
-            trust_digest=any(policy != "ignore" for policy in filehash_of(self.manifest).values()),
+            ignored=frozenset(key for key, policy in filehash_of(self.manifest).items() if policy == "ignore"),
         )
 
     def narrowed(self, datasets: Iterable[str], *, prune: bool = False) -> Manifest:

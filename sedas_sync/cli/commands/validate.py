@@ -13,14 +13,19 @@ from sedas_sync.output.documents.catalogue import ValidateDocument
 def run(manifest: str, *, common: Globals) -> None:
     """Check a manifest without the network."""
     try:
-        datasets = tuple(load_manifest(manifest).datasets)
+        checked = load_manifest(manifest)
     except ManifestError as error:
         if common.as_json:
             document = ValidateDocument(manifest=manifest, valid=False, problems=error.problems)
             print_document(document)
         raise
+    warnings = tuple(f"aoi {name}: {repair}" for name, aoi in checked.aois.items() for repair in aoi.repairs)
     if common.as_json:
-        document = ValidateDocument(manifest=manifest, valid=True, problems=(), datasets=datasets)
+        document = ValidateDocument(
+            manifest=manifest, valid=True, problems=(), datasets=tuple(checked.datasets), warnings=warnings
+        )
         print_document(document)
     elif not common.quiet:
-        click.echo(f"{manifest}: valid, {count(len(datasets), 'dataset')}")
+        for warning in warnings:
+            click.echo(warning)
+        click.echo(f"{manifest}: valid, {count(len(checked.datasets), 'dataset')}")

@@ -662,7 +662,7 @@ def test_a_hostile_catalogue_harms_nothing(workspace, sandbox):
     use(sandbox, RowCatalogue(offered, files=lambda _: content))
     workspace.write(NAMED)
     outside = set(workspace.path.iterdir())
-    ran = workspace.run("apply", "--json", timeout=100)
+    ran = workspace.run("apply", "--json")
     assert ran.code in (0, 1), ran.err
     assert ran.summary["warnings"] >= 4
     for path in set(workspace.path.iterdir()) - outside - {workspace.mirror}:
@@ -677,7 +677,7 @@ def test_a_hostile_catalogue_harms_nothing(workspace, sandbox):
     assert "GOOD.zip" in workspace.files()
     folded = [name.casefold() for name in workspace.files()]
     assert len(set(folded)) == len(folded), "two scenes never share a name, whatever the file system makes of case"
-    again = workspace.run("apply", "--json", timeout=100)
+    again = workspace.run("apply", "--json")
     assert again.summary["fetched"] == 0
 
 

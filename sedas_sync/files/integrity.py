@@ -202,7 +202,8 @@ class Proof:
             EOFError: The file is shorter.
             InterruptedError: `stopped` returned true.
         """
-        read_on(file, end, *self.digesters, stopped=self._stopped)
+        if self.position < end:
+            read_on(file, end, *self.digesters, stopped=self._stopped)
 
     def finish(self, file: int) -> FileCheck:
         """Return the result for the whole file; read again only entries of the zip that could not be followed.

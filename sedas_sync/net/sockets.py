@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 TICK = 0.1
 """Seconds between two checks of the stop event."""
 
+_BUFFER = 1 << 16
+
 _NEXT_ADDRESS = 0.25
 """Seconds after which the next address of a host is tried too (RFC 8305, section 5)."""
 
@@ -50,6 +52,10 @@ class StoppableSocket(socket.socket):
     def gettimeout(self) -> float | None:
         """Return how long one wait may take."""
         return self._seconds
+
+    def makefile(self, mode: str = "r", buffering: int | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Return a file of the connection. Its buffer takes the head of an answer and a small body at once."""
+        return super().makefile(mode, _BUFFER if buffering is None else buffering, **kwargs)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """Read at least one byte; 0 if the peer closed the connection."""

@@ -407,19 +407,15 @@ class RangeFetch:
 
     def _read(self, answer: Answer, one: _Range, *, first: bool) -> None:
         """Read an answer into its range."""
-        clock = self._shared.clock
         while one.position < one.end and not self._ending:
             if not self._split:
                 self._follow_if_worthwhile(one)
-            began, busy = clock(), time.thread_time()
             try:
-                data = answer.read(int(min(self._read_size, one.end - one.position)))
+                data = self._receive(answer, int(min(self._read_size, one.end - one.position)), first=first)
             except ConnectionFailed:
                 if self._ending or one.position >= one.end:
                     return
                 raise
-            # Time of the kernel and of TLS is not time spent waiting for bytes.
-            self._meter.waited(clock() - began - (time.thread_time() - busy) if first else 0.0)
             if data:
                 self._write(data, answer, one)
             elif math.isinf(one.end) or (answer.length is None and not self._split):
@@ -431,6 +427,16 @@ class RangeFetch:
                 self._adapt(answer, one)
             elif self._is_surplus():
                 return
+
+    def _receive(self, answer: Answer, most: int, *, first: bool) -> bytes:
+        if not first or self._split or most < _READ_MOST:
+            return answer.read(most)
+        clock = self._shared.clock
+        began, busy = clock(), time.thread_time()
+        data = answer.read(most)
+        # Time of the kernel and of TLS is not time spent waiting for bytes.
+        self._meter.waited(clock() - began - (time.thread_time() - busy))
+        return data
 
     def _write(self, data: bytes, answer: Answer, one: _Range) -> None:
         with self._changed:
@@ -472,14 +478,16 @@ class RangeFetch:
     def _adapt(self, answer: Answer, one: _Range) -> None:
         """Measure the pace, and add connections if they help."""
         shared = self._shared
+        left = one.end - one.position
+        if left < 2 * MIN_RANGE and not self._split:
+            return
         pace = self._meter.pace(shared.clock(), self._received)
         if pace is not None:
             shared.report_pace(id(self), pace)
         if self._split:
             self._add_connections()
             return
-        left = one.end - one.position
-        if not self._incoming.splittable or math.isinf(left) or left < 2 * MIN_RANGE or not one.position:
+        if not self._incoming.splittable or math.isinf(left) or not one.position:
             return
         if not self._fixed and (not shared.spare or shared.rate is not None):
             return

@@ -13,6 +13,8 @@ again::
 The names that this module exports are public; everything else may change.
 """
 
+from importlib import import_module
+
 from sedas_sync._version import __version__
 
 TYPE_CHECKING = False  # type checkers know this name; importing typing would take a third of the start-up time
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         ManifestError,
         MirrorLocked,
         SedasSyncError,
+        StoppedError,
         TransferError,
     )
     from sedas_sync.manifest import Manifest
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
         Warned,
     )
     from sedas_sync.model.plan import Action, ActionKind, Plan
+    from sedas_sync.model.reason import Reason, ReasonCode
     from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
     from sedas_sync.operations.adopt import Adoption
     from sedas_sync.operations.fetch import FetchedScene, fetch
@@ -59,6 +63,7 @@ if TYPE_CHECKING:
     from sedas_sync.operations.status import Status
     from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
     from sedas_sync.output.export import Exported
+    from sedas_sync.output.reasons import reason_text
     from sedas_sync.output.report.write import WrittenReport
     from sedas_sync.planning.explain import Explanation
     from sedas_sync.planning.limits import PruneLimit
@@ -79,6 +84,7 @@ _MODULES = {
         "ManifestError",
         "MirrorLocked",
         "SedasSyncError",
+        "StoppedError",
         "TransferError",
     ),
     "sedas_sync.model.events": (
@@ -106,6 +112,8 @@ _MODULES = {
     "sedas_sync.manifest": ("Manifest",),
     "sedas_sync.api": ("Mirror", "SearchResult"),
     "sedas_sync.model.plan": ("Action", "ActionKind", "Plan"),
+    "sedas_sync.model.reason": ("Reason", "ReasonCode"),
+    "sedas_sync.output.reasons": ("reason_text",),
     "sedas_sync.model.scene": (
         "LocalScene",
         "ProofLevel",
@@ -161,6 +169,8 @@ __all__ = [
     "PruneLimit",
     "Pruned",
     "Query",
+    "Reason",
+    "ReasonCode",
     "Retried",
     "Sandbox",
     "SavedPlan",
@@ -172,6 +182,7 @@ __all__ = [
     "Skipped",
     "Started",
     "Status",
+    "StoppedError",
     "Summary",
     "TransferError",
     "VerifiedFile",
@@ -181,14 +192,13 @@ __all__ = [
     "__version__",
     "fetch",
     "load_manifest",
+    "reason_text",
 ]
 
 
 def __getattr__(name: str) -> "Any":
     """Import a public name when it is first used, so that a command loads only what it needs."""
     if name in _MODULE_OF:
-        from importlib import import_module  # noqa: PLC0415  # as above
-
         value = getattr(import_module(_MODULE_OF[name]), name)
         globals()[name] = value
         return value

@@ -7,7 +7,8 @@
     │   └── LockMismatch        2   the manifest or the mirror changed since the lock file or plan was made
     ├── AuthenticationError     4   the archive refused the credentials, or there are none
     ├── ArchiveError            1   the archive's API failed or gave an invalid answer
-    │   └── IncompleteSearch    1   a search cannot be proved to be complete
+    │   ├── IncompleteSearch    1   a search cannot be proved to be complete
+    │   └── StoppedError        130 the caller stopped what was running
     ├── TransferError           1   the bytes of a scene did not arrive
     ├── IntegrityError          1   the bytes arrived, but are wrong
     └── MirrorLocked            5   another process is at work in the mirror
@@ -107,6 +108,12 @@ class ArchiveError(SedasSyncError):
 
 class IncompleteSearch(ArchiveError):
     """A search ended without proof that every match was found. The matches found were yielded before."""
+
+
+class StoppedError(ArchiveError):
+    """The caller stopped an operation, an archive or a mirror before the work was done."""
+
+    exit_code = 130
 
 
 class TransferError(SedasSyncError):

@@ -36,6 +36,7 @@ def test_exit_codes_are_those_of_the_contract():
         "AuthenticationError": 4,
         "ArchiveError": 1,
         "IncompleteSearch": 1,
+        "StoppedError": 130,
         "TransferError": 1,
         "IntegrityError": 1,
         "MirrorLocked": 5,

@@ -3,6 +3,9 @@
 `make reference` writes them. With `--check` nothing is written, and files that are out of date are listed.
 """
 
+import ast
+import inspect
+import itertools
 import json
 import re
 import sys
@@ -17,6 +20,7 @@ from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.cli.main import cli
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
 from sedas_sync.manifest.words import in_words
+from sedas_sync.model.reason import ReasonCode
 from sedas_sync.output import json_schema
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +85,17 @@ def _documents() -> str:
     return "\n".join(part for name in json_schema.COMMANDS for part in _document(name))
 
 
+def _reasons() -> str:
+    """Return the table of the codes of reasons."""
+    (definition,) = ast.parse(inspect.getsource(ReasonCode)).body
+    rows = [
+        f"| `{ast.literal_eval(member.value)}` | {ast.literal_eval(doc.value)} |"
+        for member, doc in itertools.pairwise(definition.body)
+        if isinstance(member, ast.Assign)
+    ]
+    return "\n".join(["| code | meaning |\n|---|---|", *rows, ""])
+
+
 def _document(name: str) -> Iterator[str]:
     schema = json_schema.schema_of(name)
     yield f"## {name} --json\n"
@@ -115,6 +130,8 @@ def _rows(schema: dict[str, Any], prefix: str, skip: tuple[str, ...] = ()) -> It
 def _kind(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return f"`{json.dumps(schema['const'])}`"
+    if "not_in_mirror" in schema.get("enum", ()):
+        return "[code](#reasons)" + (" or null" if None in schema["enum"] else "")
     if "enum" in schema:
         return ", ".join("null" if word is None else f"`{word}`" for word in schema["enum"])
     if "anyOf" in schema:
@@ -167,6 +184,7 @@ def _examples() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "keys": _keys,
     "documents": _documents,
+    "reasons": _reasons,
     "commands": _commands,
     "examples": _examples,
 }

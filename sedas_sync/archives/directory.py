@@ -1,5 +1,7 @@
 """A local folder as an archive: files named `<id>.zip` at any depth, or another mirror.
 
+A product that is one file, such as `<id>.nc` or `<id>.EOF`, counts if its name is that of a Sentinel product.
+
 If the folder is a mirror, its index gives the metadata and the checksums of its scenes, and which files make up a
 scene. Other files have only their names; without a footprint, they match every AOI. Symbolic links below the folder are
 not followed.
@@ -18,6 +20,7 @@ from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import (
     Download,
@@ -34,7 +37,6 @@ from sedas_sync.model.text import product_id
 from sedas_sync.planning.product_name import described
 from sedas_sync.state.index import Index
 
-_EXTENSION = ".zip"
 _NOT_IN_INDEX = "differs from its mirror's index; skipped"
 
 
@@ -96,7 +98,9 @@ class DirectoryArchive:
         wanted = dict.fromkeys(ids)
         if wanted:
             scenes = self._listing().scenes
-            yield from (scenes[scene_id] for scene_id in wanted if scene_id in scenes)
+            by_product = {product_id(scene_id): scene for scene_id, scene in scenes.items()}
+            found = (scenes.get(scene_id) or by_product.get(product_id(scene_id)) for scene_id in wanted)
+            yield from (scene for scene in found if scene is not None)
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
         """Return the local file of a scene.
@@ -153,16 +157,16 @@ class DirectoryArchive:
                     listing.link_paths[asset.url or ""] = f"{local.path}/{asset.name}"
             elif any(found):
                 listing.warnings.append(f"{local.path}: {_NOT_IN_INDEX}")
-        self._add_zips(listing, entries.values(), {local.path: local for local in indexed if not local.is_folder})
+        self._add_files(listing, entries.values(), {local.path: local for local in indexed if not local.is_folder})
         return listing
 
-    def _add_zips(
+    def _add_files(
         self, listing: _Listing, entries: Iterable[tree_listing.TreeEntry], indexed: dict[str, LocalScene]
     ) -> None:
         links = 0
         for entry in sorted(entries, key=lambda entry: entry.path):
             path = entry.path
-            if not path.lower().endswith(_EXTENSION):
+            if path not in indexed and not _is_product(path.rpartition("/")[2]):
                 continue
             if not entry.is_file:
                 links += entry.is_symlink
@@ -171,7 +175,7 @@ class DirectoryArchive:
             if local is not None and local.size != entry.size:
                 listing.warnings.append(f"{path}: {_NOT_IN_INDEX}")
                 continue
-            scene = _scene_of_zip(self._root, entry, local)
+            scene = _scene_of_file(self._root, entry, local)
             if scene.id in listing.scenes:
                 listing.warnings.append(f"{path}: skipped; {listing.scene_paths[scene.id]} is the same scene")
                 continue
@@ -196,8 +200,14 @@ class DirectoryArchive:
             return []
 
 
-def _scene_of_zip(root: Path, entry: tree_listing.TreeEntry, local: LocalScene | None) -> Scene:
-    scene = described(product_id(entry.path.rpartition("/")[2]))
+def _is_product(name: str) -> bool:
+    """Whether a file may be a scene, by its name: other files belong to products that were unpacked."""
+    return name.lower().endswith(ZIP) or bool(ending_of(name) and described(name).satellite)
+
+
+def _scene_of_file(root: Path, entry: tree_listing.TreeEntry, local: LocalScene | None) -> Scene:
+    name = entry.path.rpartition("/")[2]
+    scene = described(product_id(name) if name.lower().endswith(ZIP) else name)
     if local is not None:
         scene = _with_metadata(local, scene)
     return replace(

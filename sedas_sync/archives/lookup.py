@@ -70,10 +70,14 @@ class SceneLookup:
         if errors and all(isinstance(errors.get(key), AuthenticationError) for key in by_archive):
             raise next(iter(errors.values()))
         # Each scene has its own order of archives.
-        of = {key: {product_id(scene.id): scene for scene in scenes} for key, scenes in found.items()}
+        of = {
+            key: {product_id(scene.id): scene for scene in scenes} | {scene.id: scene for scene in scenes}
+            for key, scenes in found.items()
+        }
         for scene_id, names in asked.items():
             product = product_id(scene_id)
-            sources = (Source(archive=key, scene=of[key][product]) for key in names if product in of[key])
+            listed = ((key, of[key].get(scene_id) or of[key].get(product)) for key in names)
+            sources = (Source(archive=key, scene=scene) for key, scene in listed if scene is not None)
             self._known[scene_id] = tuple(sorted(sources, key=lambda source: source.scene.planned))
             if not self._known[scene_id]:
                 why = next((errors[key] for key in names if key in errors), None)

@@ -39,9 +39,14 @@ class Orders(Protocol):
 class Archive(Protocol):
     """A catalogue of scenes and a source of their bytes.
 
-    All methods may be called from several threads at the same time. Two attributes are optional: `connections`, an
-    `int`, limits the downloads of one account at the same time; `server_time`, an aware `datetime`, is the current time
-    of the archive's server. Read them with `connections_of` and `server_time_of`.
+    All methods may be called from several threads at the same time. Some attributes are optional, and functions of this
+    module read them:
+
+    - `connections`, an `int`: how many downloads one account may have at the same time.
+    - `server_time`, an aware `datetime`: the current time of the archive's server.
+    - `known_orders`, a sequence of `Order`: the latest order of each scene that this object has placed or polled.
+    - `stopped`, a `bool`: whether `stop` or `close` was called. A run ends if it becomes true.
+    - `interrupt()`: does what `stop` does, but only to calls that are running.
     """
 
     identity: str
@@ -98,6 +103,21 @@ def connections_of(archive: Archive) -> int | None:
     """Return how many downloads an archive allows an account at the same time; None if there is no limit."""
     connections = getattr(archive, "connections", None)
     return connections if isinstance(connections, int) and connections > 0 else None
+
+
+def known_orders_of(archive: Archive) -> tuple[Order, ...]:
+    """Return the orders that an archive object has placed or polled; none if it does not keep them."""
+    return tuple(getattr(archive, "known_orders", ()))
+
+
+def is_stopped(archive: Archive) -> bool:
+    """Return whether `stop` or `close` of an archive was called, as far as it knows."""
+    return getattr(archive, "stopped", False) is True
+
+
+def interrupt(archive: Archive) -> None:
+    """End the running calls of an archive; stop it if it cannot do less."""
+    getattr(archive, "interrupt", archive.stop)()
 
 
 def server_time_of(archive: Archive) -> datetime | None:

@@ -1,7 +1,7 @@
 """The arguments, options and help of every command.
 
-They stand apart from the commands, so that help and completion import none of what a command needs to run. A command
-`NAME` is the function `run` of the module `sedas_sync.cli.commands.NAME`, imported when it is called.
+They are kept separate from the commands, so that `--help` and completion stay fast. Each command is the function `run`
+of a module of its name in `sedas_sync.cli.commands`, imported when it is called.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from importlib import import_module
 import click
 from click import Argument, Choice, IntRange, Option, Path
 
-from sedas_sync.cli import completion
 from sedas_sync.cli.options import (
     GLOBAL_OPTIONS,
+    completed_by,
     datasets,
     lock_timeout,
     locked,
@@ -129,7 +129,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             ["--forget"],
             metavar="ID",
             help="Forget an order, by its id or its scene's id.",
-            shell_complete=completion.orders,
+            shell_complete=completed_by("orders"),
         ),
     ),
     _command(
@@ -173,7 +173,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
     _command(
         "schema",
         "Print the JSON Schema of the manifest, for editors, or of what a command prints with --json.",
-        Argument(["name"], default="manifest", metavar="[COMMAND]", shell_complete=completion.documents),
+        Argument(["name"], default="manifest", metavar="[COMMAND]", shell_complete=completed_by("documents")),
     ),
     _command(
         "search",
@@ -208,7 +208,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
 
         ID may be the path of its file, or end in .SAFE.
         """,
-        Argument(["scene_id"], metavar="ID", shell_complete=completion.scenes),
+        Argument(["scene_id"], metavar="ID", shell_complete=completed_by("scenes")),
         manifest,
     ),
 )

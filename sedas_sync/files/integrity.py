@@ -10,6 +10,7 @@ from msgspec import Struct
 from sedas_sync.files import safe_tree, zip_check, zip_records
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream
+from sedas_sync.model.file_kind import ZIP
 from sedas_sync.model.scene import ProofLevel
 
 Proving = Literal["crc", "structure", "size"]
@@ -172,18 +173,27 @@ class Proof:
         self._locked_sha256 = sha256.lower() if sha256 else None
         self._zipped = zipped
         self._stopped = stopped
+        self._begin()
+
+    def _begin(self) -> None:
         self._sha256: _Hash = hashlib.sha256()
         name = algorithm(self._digest)
         self._hexdigest = (self._digest or "").rpartition(":")[2]
         self._other: _Hash | None = None
         if name and name != "sha256":
             self._other = _hasher(name, self._hexdigest)
-        enforced = self._locked_sha256 is not None or (name is not None and filehash == "enforce")
-        self._stream = ZipStream() if zipped and level == "crc" and not enforced else None
+        enforced = self._locked_sha256 is not None or (name is not None and self._filehash == "enforce")
+        self._stream = ZipStream() if self._zipped and self.level == "crc" and not enforced else None
         digests = [self._sha256.update] if self._other is None else [self._sha256.update, self._other.update]
         self.digesters: tuple[Digester, ...] = (Digester(*digests),)
         if self._stream is not None:
             self.digesters += (Digester(self._stream.update),)
+
+    def judge_as(self, *, zipped: bool, filehash: Filehash) -> None:
+        """Change what the file must be and what its checksum counts, if that becomes known with its first bytes."""
+        self._zipped, self._filehash = zipped, filehash
+        if not self.position:
+            self._begin()
 
     @property
     def position(self) -> int:
@@ -318,7 +328,7 @@ def check(
     else:
         file = safe_tree.open_file(root, path, os.O_RDONLY)
     try:
-        zipped = path.lower().endswith(".zip") or os.pread(file, 4, 0) == MAGIC
+        zipped = path.lower().endswith(ZIP) or os.pread(file, 4, 0) == MAGIC
         proof = Proof(
             level=level, size=size, digest=digest, filehash=filehash, sha256=sha256, zipped=zipped, stopped=stopped
         )

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
+from sedas_sync.model.file_kind import ending_of
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
 
 _LEVELS = tuple(ProofLevel)
@@ -76,34 +78,49 @@ def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
     )
 
 
-def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> str | None:
-    """Return how the local files differ from those of the archive, as a clause; None if they do not.
+def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reason | None:
+    """Return how the local files differ from those of the archive; None if they do not.
 
     Args:
         held: the scene on disk.
         scene: the scene in the archive it was downloaded from.
         trust_digest: whether another checksum in the catalogue means another file.
     """
-    if held.is_folder != scene.is_folder:
-        now, wanted = ("a folder of files", "one file") if held.is_folder else ("one file", "a folder of files")
-        return f"is held as {now}, and wanted as {wanted}"
+    if change := form_differs(held, scene):
+        return change
     here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
-    if lacking := [name for name in there if name not in here]:
-        return f"{', '.join(lacking)} of it {'is' if len(lacking) == 1 else 'are'} wanted and not here"
-    if spare := [name for name in here if name not in there]:
-        return f"{', '.join(spare)} of it {'is' if len(spare) == 1 else 'are'} here and not wanted"
+    if lacking := tuple(name for name in there if name not in here):
+        return Reason(ReasonCode.FILES_MISSING, names=lacking)
+    if spare := tuple(name for name in here if name not in there):
+        return Reason(ReasonCode.FILES_EXTRA, names=spare)
     for name, file in there.items():
-        expected = replace(file, size=None) if scene.nominal and not name else file
+        expected = replace(file, size=None) if not name and (scene.nominal or _is_packed(held, scene)) else file
         if why := file_differs(here[name], expected, trust_digest=trust_digest):
             return why
     return None
 
 
-def file_differs(local: LocalFile, remote: RemoteFile, *, trust_digest: bool) -> str | None:
-    """Return how a local file differs from the catalogue, as a clause; None if it does not."""
-    changed = f"{remote.name} changed in the archive" if remote.name else "changed in the archive"
+def _is_packed(held: LocalScene, scene: Scene) -> bool:
+    """Whether the archive sent a product that is one file as a zip, so that the file has another size."""
+    return ending_of(scene.id).lower() not in ("", ending_of(held.path).lower())
+
+
+def form_differs(held: LocalScene, scene: Scene) -> Reason | None:
+    """Return the difference if one is a folder and the other one file."""
+    if held.is_folder == scene.is_folder:
+        return None
+    return Reason(ReasonCode.FORM_CHANGED, here=_form(held), there=_form(scene))
+
+
+def _form(scene: Scene | LocalScene) -> str:
+    return "a folder" if scene.is_folder else "one file"
+
+
+def file_differs(local: LocalFile, remote: RemoteFile, *, trust_digest: bool) -> Reason | None:
+    """Return how a local file differs from the catalogue; None if it does not."""
+    names = (remote.name,) if remote.name else ()
     if remote.size is not None and remote.size != local.size:
-        return f"{changed}: {remote.size} bytes there, {local.size} here"
+        return Reason(ReasonCode.SIZE_CHANGED, here=local.size, there=remote.size, names=names)
     if trust_digest and None not in (remote.digest, local.digest) and remote.digest != local.digest:
-        return f"{changed}: another digest than when it was fetched"
+        return Reason(ReasonCode.CHECKSUM_CHANGED, names=names)
     return None

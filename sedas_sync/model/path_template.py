@@ -10,6 +10,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from hashlib import sha256
 from string import Formatter
 
@@ -121,7 +122,7 @@ class Layout(Struct, frozen=True):
             scene: whose path it is.
             dataset: the first dataset in the manifest that wants the scene.
             archive: the archive's key in the manifest.
-            extension: what the file's name ends in.
+            extension: what the file's name ends in. An id that ends in it loses it.
 
         Raises:
             ValueError: the extension is none.
@@ -132,7 +133,7 @@ class Layout(Struct, frozen=True):
             # Nearly every scene of nearly every manifest, and mirrors hold a hundred thousand.
             return scene.id + extension
         values = {
-            "id": scene.id,
+            "id": scene.id.removesuffix(extension),
             "dataset": dataset,
             "archive": archive,
             "sensor": scene.sensor,
@@ -224,8 +225,6 @@ def _field(name: str, spec: str) -> list[_Piece]:
 
 
 def _suggestion(name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - slow to import, and only mistakes need it
-
     near = get_close_matches(name, FIELDS, n=1)
     return f" (did you mean {{{near[0]}}}?)" if near else ""
 

@@ -4,22 +4,20 @@ import json
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
+from sedas_sync.model.file_kind import without_endings
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_ENDINGS = (".safe", ".zip")
 
 
 def product_id(scene_id: str) -> str:
-    """Return the name of a product without `.SAFE` and `.zip`, so that it is the same at all archives.
+    """Return the name of a product without `.SAFE`, `.zip`, `.nc` and the like, so that it is the same at all archives.
 
     Letter case is kept, because names are case-sensitive in the field.
 
     >>> product_id("S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117.SAFE")[-4:]
     '2117'
     """
-    name = scene_id
-    while name.lower().endswith(_ENDINGS):
-        name = name.rpartition(".")[0]
-    return name or scene_id
+    return without_endings(scene_id)
 
 
 def size(count: float | None) -> str:
@@ -39,6 +37,17 @@ def size(count: float | None) -> str:
     while value >= 999.95 and place < len(_UNITS) - 1:  # noqa: PLR2004  # as above
         value, place = value / 1000, place + 1
     return f"{value:.1f} {_UNITS[place]}"
+
+
+def link_without_secrets(url: str) -> str:
+    """Return a link without its query and its user name: some services put a signature or a password there.
+
+    >>> link_without_secrets("https://me:secret@example.org/a.zip?sig=1234")
+    'https://example.org/a.zip'
+    """
+    scheme, mark, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 _NAMED = 5

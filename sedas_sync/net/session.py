@@ -31,7 +31,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from sedas_sync.errors import ArchiveError
+from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
 from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections
 from sedas_sync.net.policy import PermanentError
@@ -153,10 +153,6 @@ class Reply:
 # Requests with retries
 
 
-class StoppedError(ArchiveError):
-    """The caller stopped the request while it waited for a retry."""
-
-
 class Api:
     """Requests to one archive's API, with the retry policy of this module. Safe for threads.
 
@@ -167,7 +163,7 @@ class Api:
         max_answer: Bytes of the longest answer that is read.
         environ: The variables that name proxies and certificate authorities.
         reach: Which loopback and private addresses are allowed; all if it is None.
-        sleep: Waits so many seconds; the default wakes up early on `stop`.
+        sleep: Waits so many seconds; the default wakes up early on `stop` and `interrupt`.
         clock: A monotonic clock, in seconds.
         chance: Returns random numbers in [0, 1).
     """
@@ -188,8 +184,10 @@ class Api:
         self._retries = retries
         self._timeout = (connect_timeout, stall_timeout)
         self._max_answer = max_answer
-        self._stopping = threading.Event()
-        self._sleep = sleep or self._stopping.wait
+        self._stopped = False
+        self._interrupted = threading.Event()
+        """Ends the requests that are under way; each `interrupt` replaces it."""
+        self._sleep = sleep
         self._clock = clock
         self._chance = chance
         # Not ended by `stop`: an order that was sent must be heard of.
@@ -217,8 +215,22 @@ class Api:
             self._server_date = date, self._clock()
 
     def stop(self) -> None:
-        """Make every request that waits for a retry end with `StoppedError`; may be called from any thread."""
-        self._stopping.set()
+        """Make every request that waits for a retry, and every later one, end with `StoppedError`.
+
+        May be called from any thread, or a signal handler.
+        """
+        self._stopped = True
+        self._interrupted.set()
+
+    def interrupt(self) -> None:
+        """Make every request that waits for a retry end with `StoppedError`; later requests are sent."""
+        interrupted, self._interrupted = self._interrupted, threading.Event()
+        interrupted.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` or `close` was called."""
+        return self._stopped
 
     def close(self) -> None:
         """Stop, and close the connections."""
@@ -255,8 +267,9 @@ class Api:
         if content_type is not None or method == "POST":
             sent["Content-Type"] = content_type or "application/json"
         retried = _RETRIED if repeat else _RETRIED_ORDER
+        interrupted = self._interrupted
         for attempt in range(self._retries + 1):
-            if self._stopping.is_set():
+            if self._stopped or interrupted.is_set():
                 raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
             try:
@@ -268,23 +281,23 @@ class Api:
                 if last or not may_retry:
                     doubt = "" if may_retry else "; whether the request was carried out is not known"
                     raise ArchiveError(f"{error}{doubt}", retryable=repeat) from None
-                self._pause(attempt, None, f"{method} {shorten(url)}: {error}")
+                self._pause(attempt, None, f"{method} {shorten(url)}: {error}", interrupted)
                 continue
             settled = reply.status not in retried or (final is not None and final(reply))
             wait = reply.retry_after
             too_long = wait is not None and (not repeat or wait > LONGEST_WAIT)
             if settled or last or too_long:
                 return reply
-            self._pause(attempt, wait, f"{method} {shorten(url)}: status {reply.status}")
+            self._pause(attempt, wait, f"{method} {shorten(url)}: status {reply.status}", interrupted)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _pause(self, attempt: int, requested: float | None, reason: str) -> None:
+    def _pause(self, attempt: int, requested: float | None, reason: str, interrupted: threading.Event) -> None:
         delay = backoff(attempt, self._chance())
         if requested is not None:
             delay = max(requested, delay if requested == 0 else 0.0)
         _log.info("%s; retry in %.1f s", reason, delay)
-        self._sleep(delay)
-        if self._stopping.is_set():
+        (self._sleep or interrupted.wait)(delay)
+        if self._stopped or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
     def _send_once(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:

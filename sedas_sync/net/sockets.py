@@ -53,9 +53,9 @@ class StoppableSocket(socket.socket):
         """Return how long one wait may take."""
         return self._seconds
 
-    def makefile(self, mode: str = "r", buffering: int | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def makefile(self, mode: Any = "r", buffering: Any = _BUFFER, **kwargs: Any) -> Any:
         """Return a file of the connection. Its buffer takes the head of an answer and a small body at once."""
-        return super().makefile(mode, _BUFFER if buffering is None else buffering, **kwargs)
+        return super().makefile(mode, buffering, **kwargs)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """Read at least one byte; 0 if the peer closed the connection."""

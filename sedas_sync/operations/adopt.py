@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure, exit_code_of
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.model.threads import Pool
@@ -64,18 +65,6 @@ class File:
     """How far its bytes are proved."""
     detail: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {
-            "file": self.file,
-            "result": self.result.value,
-            "id": self.id,
-            "path": self.path,
-            "size": self.size,
-            "level": self.level,
-            "detail": self.detail or None,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
@@ -101,21 +90,6 @@ class Adoption:
         """4 if a search was refused, 1 if a file is wrong, could not be moved, or a search failed; else 0."""
         counts = self.counts
         return exit_code_of(self.failures) or int(bool(counts["wrong"] or counts["failed"]))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        adopted = sum(item.size for item in self.files if item.result is Result.ADOPTED)
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "from": self.source,
-            "search_complete": self.search_complete,
-            "summary": {**self.counts, "bytes": adopted},
-            "files": [item.to_json() for item in self.files],
-            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
-            "warnings": list(self.warnings),
-        }
 
 
 class Names:
@@ -209,10 +183,10 @@ class Adopter:
                 continue
             name = entry.path.rpartition("/")[2]
             scene_id = self._at.get(entry.path) or self._at.get(name) or self._names.find(name)
-            if scene_id is None or not (name.lower().endswith(".zip") or _is_zip(place / entry.path)):
-                why = (
-                    "its name has no id of a scene that a dataset wants" if scene_id is None else "it is not a zip file"
-                )
+            if scene_id is None or not _is_of_kind(scene_id, place / entry.path):
+                why = "its name has no id of a scene that a dataset wants"
+                if scene_id is not None:
+                    why = f"it is not a {(ending_of(scene_id) or ZIP).removeprefix('.')} file"
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
             else:
                 chosen[scene_id].append(entry)
@@ -446,7 +420,10 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _is_zip(path: Path) -> bool:
+def _is_of_kind(scene_id: SceneId, path: Path) -> bool:
+    """Whether a file can be the scene, by its name or its first bytes."""
+    if path.name.lower().endswith((ending_of(scene_id) or ZIP).lower()):
+        return True
     try:
         with path.open("rb") as file:
             return file.read(4) == MAGIC

@@ -1,26 +1,34 @@
 """Download scenes into a folder without a manifest."""
 
+import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from sedas_sync.archives.protocol import Archive
+from msgspec.structs import replace
+
+from sedas_sync.archives.protocol import Archive, interrupt, known_orders_of
 from sedas_sync.archives.registry import TYPES
-from sedas_sync.errors import TransferError
+from sedas_sync.errors import StoppedError, TransferError
 from sedas_sync.manifest import parse
 from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.plan import ActionKind
-from sedas_sync.model.scene import Scene
+from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
 from sedas_sync.operations.carry_out import PlanRunner
-from sedas_sync.operations.context import Listener, ignore, open_mirror
+from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror
 from sedas_sync.operations.plan import plan_scenes
 
 if TYPE_CHECKING:
-    from sedas_sync.geometry import Polygonal
+    from sedas_sync.geometry import OnRepair, Polygonal
+    from sedas_sync.manifest.tables import AoiTable
 
 _MANIFEST = 'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n'
+_WATCH = 0.2
+"""Seconds after which a watcher of `stop` looks whether the call has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,10 @@ def fetch(
     *,
     archive: Archive,
     jobs: int = 4,
+    orders: Iterable[Order] = (),
+    wait: bool = True,
+    order_timeout: float = 86400.0,
+    stop: threading.Event | None = None,
     on_event: Listener = ignore,
 ) -> Iterator[FetchedScene]:
     """Download scenes into a folder without a manifest; orders those in the long-term archive and waits for them.
@@ -50,25 +62,34 @@ def fetch(
         folder: created if needed; files are named `<scene id>.zip`.
         archive: the archive of the scenes.
         jobs: concurrent downloads.
-        on_event: called with every event.
+        orders: orders of these scenes that were placed before; the scenes are not ordered again. Orders that this
+            `archive` object has placed are known without being given.
+        wait: wait for orders. If not, the call downloads what is online now, and a later call continues.
+        order_timeout: how many seconds to wait for orders at most.
+        stop: ends the call within a second after it is set.
+        on_event: called with every event; the last one is a `Summary`.
 
     Raises:
         TransferError: some scenes failed; raised when all others are complete, with the last error of each.
         MirrorLocked: another process works in this folder.
+        StoppedError: `stop` was set, or the archive was stopped.
     """
     source = str(Path(folder) / "sedas_sync.fetch")
     manifest = parse(_MANIFEST, source=source, read_aoi=_no_file, types=TYPES)
+    transfer = manifest.transfer.model_copy(update={"order_timeout": order_timeout})
+    manifest = dataclasses.replace(manifest, transfer=transfer)
     by_id = {scene.id: scene for scene in scenes}
-    context = open_mirror(manifest, {"archive": archive})
+    context = open_mirror(manifest, {"archive": cast(Archive, _Borrowed(archive))})
     root, runner = context.state.root, PlanRunner(context)
     failures: list[str] = []
     try:
-        plan = plan_scenes(context, by_id.values())
-        for action in plan.actions:
-            if action.kind is ActionKind.KEEP:
-                yield FetchedScene(by_id[action.id], root / action.path)
-        with context.state.locked():
-            for event in runner.run(plan, {"jobs": jobs}):
+        with _stopped_by(stop, runner), context.state.locked():
+            _add_orders(context, archive, by_id, orders)
+            plan = plan_scenes(context, by_id.values())
+            for action in plan.actions:
+                if action.kind is ActionKind.KEEP:
+                    yield FetchedScene(by_id[action.id], root / action.path)
+            for event in runner.run(plan, {"jobs": jobs, "wait": wait}):
                 on_event(event)
                 if isinstance(event, Fetched | Adopted):
                     yield FetchedScene(by_id[event.id], root / event.path)
@@ -76,9 +97,65 @@ def fetch(
                     failures.append(f"{event.id}: {event.error}")
     finally:
         context.archives.close()
+    if runner.stopped_with is not None:
+        raise StoppedError("stopped before every scene was downloaded; the same call continues")
     if failures:
         raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
 
 
-def _no_file(name: str) -> "Polygonal":
-    raise FileNotFoundError(name)
+class _Borrowed:
+    """An archive of the caller: to stop this call must not stop it for everything else."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._archive, name)
+
+    def stop(self) -> None:
+        interrupt(self._archive)
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+def _add_orders(
+    context: MirrorContext, archive: Archive, scenes: Mapping[SceneId, Scene], orders: Iterable[Order]
+) -> None:
+    """Record orders that were placed elsewhere, so that the plan waits for them."""
+    known = known_orders_of(archive)
+    with context.state.index(write=True) as (index, _):
+        recorded = {order.id for order in index.orders() if order.state is not OrderState.FAILED}
+        for order in {order.id: order for order in (*known, *orders)}.values():
+            offline = order.id in scenes and not scenes[order.id].online
+            ours = order.archive in ("", archive.identity) and order.state is not OrderState.FAILED
+            if offline and ours and order.id not in recorded:
+                index.reserve_order()
+                index.add_order(replace(order, archive=archive.identity))
+
+
+@contextmanager
+def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[None]:
+    """Stop the runner when an event is set."""
+    if stop is None:
+        yield
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            if stop.wait(_WATCH):
+                runner.stop(StoppedError.exit_code)
+                return
+
+    watcher = threading.Thread(target=watch, name="stop", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _no_file(config: "AoiTable", _: "OnRepair | None") -> "Polygonal":
+    raise FileNotFoundError(config.file)

@@ -1,7 +1,7 @@
 """Read a mirror's files again and compare them with the index and the lock file.
 
 Verifying changes nothing. A repair is a plan like any other, made from the findings by
-`sedas_sync.planning.compare.decide` and carried out by `sedas_sync.operations.apply.run`.
+`sedas_sync.planning.compare.choose_actions` and carried out by `sedas_sync.operations.apply.run`.
 """
 
 import os
@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from sedas_sync.files.integrity import Filehash, check, zip_problem
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Summary
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
 from sedas_sync.planning.lock import LockedFile
@@ -98,20 +99,6 @@ class VerifiedFile:
         """Whether its bytes have the sha256 in the lock file."""
         return self.finding is None and self.locked is not None and self.locked.sha256 is not None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {
-            "id": self.id,
-            "path": self.path or None,
-            "size": self.size,
-            "sha256": None if self.recorded is None else self.recorded.sha256,
-            "locked_sha256": None if self.locked is None else self.locked.sha256,
-            "level": None if self.level is None else self.level.value,
-            "by_lock": self.by_lock,
-            "finding": None if self.finding is None else self.finding.value,
-            "detail": self.detail or None,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
@@ -163,20 +150,6 @@ class VerifyReport:
         if self.repair is not None:
             return self.repair.exit_code
         return 1 if self.bad else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON data."""
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "lock": self.lock,
-            "summary": {**self.counts, "bytes": sum(item.size for item in self.files if item.id is not None)},
-            "findings": [item.to_json() for item in self.findings],
-            "scenes": [item.to_json() for item in self.files if item.id is not None],
-            "warnings": list(self.warnings),
-            "repair": None if self.repair is None else self.repair.to_json(),
-        }
 
 
 def readers() -> int:
@@ -269,7 +242,9 @@ def _places(not_indexed: Mapping[SceneId, LockedChecksums], untracked: AbstractS
         named[path.rpartition("/")[2]] = path
     found = {}
     for scene_id, locked in not_indexed.items():
-        place = locked.path if locked.path is not None else named.get(f"{scene_id}.zip")
+        place = (
+            locked.path if locked.path is not None else named.get(scene_id if ending_of(scene_id) else scene_id + ZIP)
+        )
         if place in untracked:
             found[scene_id] = str(place)
     return found
@@ -394,7 +369,7 @@ def _difference_from_lock(locked: LockedChecksums, sha256: str, size: int) -> st
 def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tuple[Finding, str]:
     """Return whether a file is damaged or another whole file, with the reason."""
     wrong = None
-    if recorded.path.lower().endswith(".zip"):
+    if recorded.path.lower().endswith(ZIP):
         with os.fdopen(safe_tree.open_file(str(root), recorded.path, os.O_RDONLY), "rb") as file:
             wrong = zip_problem(file, "crc")
     if wrong is not None:

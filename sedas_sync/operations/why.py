@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.plan import look_at_disk, make_plan
@@ -22,7 +23,16 @@ def explain_scene(
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
 ) -> Explanation:
-    """Explain one scene; see `Mirror.why`."""
+    """Explain one scene: which datasets it matches or which rule excludes it, and what is on disk.
+
+    Searches as `plan` does, and looks the scene up if no search returned it.
+
+    Args:
+        context: the mirror.
+        scene_id: the scene.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+    """
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index)
         held = next((item for item in index.local_scenes() if item.id == scene_id), None)
@@ -76,7 +86,7 @@ def _held_from(context: MirrorContext, held: LocalScene | None) -> str | None:
 def _pruning(context: MirrorContext, held: LocalScene, found: SearchResult) -> Pruning:
     """Return what `apply --prune` would do with a scene that matches no dataset."""
     if not found.complete:
-        return Pruning(removes=False, reason="nothing is removed after a search that failed or is incomplete")
+        return Pruning(removes=False, reason=Reason(ReasonCode.SEARCH_INCOMPLETE))
     decision = judge_unwanted(context, found, find_wrong_clock(context))
     after = next((action.after for action in decision.prune if action.id == held.id), ())
     newer = Wants(scenes={scene_id: found.wants[scene_id] for scene_id in after if scene_id in found.wants})
@@ -88,8 +98,12 @@ def _pruning(context: MirrorContext, held: LocalScene, found: SearchResult) -> P
     if removals:
         return Pruning(removes=True, reason=removals[0].reason)
     kept = [action.reason for action in decision.kept if action.id == held.id]
-    doubts = [warning for warning in (*changed, *decision.warnings) if warning.startswith(f"{held.path}: ")]
-    return Pruning(removes=False, reason=next(iter(kept + doubts), "it is kept"))
+    doubts = [
+        Reason(ReasonCode.IN_DOUBT, detail=warning)
+        for warning in (*changed, *decision.warnings)
+        if warning.startswith(f"{held.path}: ")
+    ]
+    return Pruning(removes=False, reason=next(iter(kept + doubts), Reason(ReasonCode.IN_DOUBT, detail="it is kept")))
 
 
 def _look_up(context: MirrorContext, scene_id: SceneId) -> Scene | None:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from sedas_sync.model.events import Event, Summary
+from sedas_sync.model.events import Event, Skipped, Summary
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import ProofLevel
 from sedas_sync.output.documents.base import OrderEntry, Part, Time
@@ -30,6 +30,7 @@ from sedas_sync.output.documents.catalogue import (
     SourcesDocument,
     ValidateDocument,
 )
+from sedas_sync.output.documents.event import SkippedEntry
 from sedas_sync.output.documents.mirror import AdoptDocument, ResultCounts, StatusDocument, VerifyDocument
 from sedas_sync.output.documents.plan import LockDocument, PlanDocument, WhyDocument
 
@@ -60,15 +61,13 @@ COMMANDS = (
 )  # fmt: skip
 """Commands whose `--json` has a schema, in the order of the reference page."""
 
-_OPTIONAL = {"Progress": ("workers",), "Fetched": ("worker",)}
-"""Fields of events that are left out of the JSON if they are empty."""
-_NOT_PRINTED = {"Failure": ("refused",)}
 _FIELDS = {
     "id": "The scene's id.",
     "path": "Path of its file below the mirror.",
     "size": "Bytes.",
     "sha256": "Checksum of the file.",
     "reason": "Why, as a sentence.",
+    "reason_code": "Why, as a code.",
     "error": "The last error.",
     "manifest": "The manifest's file.",
     "mirror": "The mirror's folder, absolute.",
@@ -134,7 +133,7 @@ def _document(command: str) -> Schema:
 
 
 def _event(kind: type[Event]) -> Schema:
-    schema = _object(kind)
+    schema = _object(SkippedEntry if kind is Skipped else kind)
     head = {
         "event": {"const": kind.event, "description": "What happened."},
         "time": {**_field_type(Time), "description": _FIELDS["time"]},
@@ -183,14 +182,13 @@ def _inlined(schema: Schema, parts: dict[str, Schema]) -> Schema:
 
 
 def _closed(cls: type[Struct], schema: Schema, parts: dict[str, Schema]) -> Schema:
-    hidden, optional = _NOT_PRINTED.get(cls.__name__, ()), set(_OPTIONAL.get(cls.__name__, ()))
     docs = _attribute_docs(cls)
     fields: dict[str, Schema] = {}
+    optional: set[str] = set()
     for field in msgspec.structs.fields(cls):
-        if field.name not in hidden:
-            fields[field.encode_name] = {**_inlined(schema["properties"][field.encode_name], parts), **docs[field.name]}
-            if field.default is UNSET:
-                optional.add(field.encode_name)
+        fields[field.encode_name] = {**_inlined(schema["properties"][field.encode_name], parts), **docs[field.name]}
+        if field.default is UNSET or (cls.__struct_config__.omit_defaults and not field.required):
+            optional.add(field.encode_name)
     return {
         "type": "object",
         "description": schema["description"],

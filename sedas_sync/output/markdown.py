@@ -11,6 +11,7 @@ from itertools import groupby
 from sedas_sync.model.plan import CHANGES, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import printable, size
 from sedas_sync.output.plan_text import by_datasets, total
+from sedas_sync.output.reasons import reason_text
 
 LIMIT = 60_000
 """The largest size in bytes: GitHub refuses comments of more than 65,536 characters."""
@@ -101,7 +102,7 @@ def _scenes(of: Plan, room: int) -> Iterator[str]:
     for action in shown:
         known = "" if action.size is None else size(action.size)
         source = of.source(action)
-        why = _text(action.reason) + ("" if source is None else f"; from {_text(source)}")
+        why = _text(reason_text(action.reason)) + ("" if source is None else f"; from {_text(source)}")
         row = _row(action.kind.value, _code(action.id), known, why)
         room -= len(row.encode()) + 1
         if room < 0:

@@ -6,6 +6,7 @@ from functools import partial
 
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, printable, size
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import PLAIN, Look, marked
 
 FOLD = 10
@@ -126,9 +127,7 @@ def _why(of: Plan, action: Action) -> str:
 
     Order ids are left out, so that scenes that wait for an order share a reason; `orders` lists the ids.
     """
-    source, reason = of.source(action), action.reason
-    if action.order is not None:
-        reason = reason.replace(f"order {action.order.order}", "its order")
+    source, reason = of.source(action), reason_text(action.reason, name_orders=False)
     return printable(reason if source is None else f"{reason}; from {source}")
 
 

@@ -22,6 +22,8 @@ from sedas_sync.model.events import (
     Warned,
 )
 from sedas_sync.model.text import as_json, count, duration, printable, size
+from sedas_sync.output.documents.event import event_json
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import look_of, marked
 from sedas_sync.output.text import orders_line, step_amount, summary
 
@@ -70,7 +72,7 @@ class JsonLines(Reporter):
             if now - self._last < 1.0:
                 return
             self._last = now
-        sys.stdout.write(as_json(event.to_json()) + "\n")
+        sys.stdout.write(as_json(event_json(event)) + "\n")
         sys.stdout.flush()
 
 
@@ -156,7 +158,7 @@ def describe(event: Event) -> tuple[str, int]:
         case Adopted():
             return f"adopted {printable(event.path)}", 1
         case Skipped():
-            return f"skipped {printable(event.id)}: {printable(event.reason)}", 1
+            return f"skipped {printable(event.id)}: {printable(reason_text(event.reason))}", 1
         case Retried():
             wait = f", again in {duration(event.delay_seconds)}" if event.delay_seconds else ", again"
             return f"retry {printable(event.id)}: {printable(event.error)}{wait}", 0

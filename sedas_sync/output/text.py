@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sedas_sync.model.events import Progress, Step, Summary
 from sedas_sync.model.scene import Order, Scene
 from sedas_sync.model.text import count, duration, printable, size
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import PLAIN, Look, marked
 from sedas_sync.output.table import table
 
@@ -78,10 +79,10 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     if of.last_error is not None:
         yield "error", of.last_error
     if of.action is not None:
-        yield "plan", f"{of.action.kind.value}: {of.action.reason}"
+        yield "plan", f"{of.action.kind.value}: {reason_text(of.action.reason)}"
     if of.pruning is not None:
         would = "would remove the file" if of.pruning.removes else "would keep the file"
-        yield "prune", f"`apply --prune` {would}: {of.pruning.reason}"
+        yield "prune", f"`apply --prune` {would}: {reason_text(of.pruning.reason)}"
     yield "next", of.next
 
 

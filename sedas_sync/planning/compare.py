@@ -1,24 +1,28 @@
 """The diff: desired scenes, scenes on disk and orders → one action and one reason for each scene.
 
-Pure. Decisions, in order:
+Pure. The first row that applies decides. The rows for a scene that is offline are about those that an online archive
+would deliver: replace, fetch or resume.
 
-=================================================  ======  =========
-on disk                                            online  action
-=================================================  ======  =========
-the scene is a planned acquisition                 any     skip
-intact, at its path                                any     keep
-intact, at another path                            any     adopt
-intact, but changed in the archive                 yes     replace
-intact, but not what the lock requires             yes     replace
-damaged                                            yes     replace
-an untracked file at its path is the scene         any     adopt
-a partial download                                 yes     resume
-nothing                                            yes     fetch
-an order that is ready                             no      as online
-an order that is pending                           no      wait
-no order, or one that failed                       no      order
-offline, and the archive takes no order            no      wait
-=================================================  ======  =========
+=======================================================  ======  =========
+on disk                                                  online  action
+=======================================================  ======  =========
+a planned acquisition                                    any     skip
+intact, an untracked file or folder at the scene's path  any     adopt
+intact, but not what the lock file requires              yes     replace
+intact, but changed in the archive                       yes     replace
+intact and unchanged, at another path                    any     adopt
+intact and unchanged, at its path                        any     keep
+damaged                                                  yes     replace
+something that cannot be the scene, such as a folder     yes     fetch
+a partial download                                       yes     resume
+nothing, or another file at its path                     yes     fetch
+any of these, and the archive can never deliver it       no      skip
+any of these, and the archive takes no orders            no      wait
+any of these, without an order                           no      order
+any of these, with an order that is ready                no      as online
+any of these, with an order that is pending              no      wait
+any of these, with an order that failed                  no      order
+=======================================================  ======  =========
 """
 
 from collections.abc import Mapping
@@ -29,16 +33,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
-from sedas_sync.model.files import files_differ
+from sedas_sync.model.files import files_differ, form_differs
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
-from sedas_sync.model.text import size
 from sedas_sync.planning.sources import source_of
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
 """Sorts scenes without an acquisition time first."""
-_NEW = "not in the mirror"
-_BLOCKED = "not in the mirror; what stands in its place is not this scene and will be set aside"
+_NEW = Reason(ReasonCode.NOT_IN_MIRROR)
+_UNCHANGED = Reason(ReasonCode.UNCHANGED)
+"""One value for all scenes: a plan of 100,000 has little else."""
 
 LOST_AFTER = 3
 """After so many polls in a row that do not know an order, it counts as failed."""
@@ -53,20 +58,27 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Whether the manifest has several archives, so that one that is not known can have delivered a scene."""
     trust_digest: bool = True
     """Whether another checksum in the catalogue means another file."""
+    ignored: AbstractSet[str] = frozenset()
+    """Keys of the archives whose checksums are not trusted."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
-    def change(self, held: LocalScene, want: DesiredScene) -> str | None:
-        """Return how an intact local scene differs from the desired one, as a clause; None if it does not."""
+    def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
+        """Return how an intact local scene differs from the desired one; None if it does not."""
         if want.sha256 is not None:
             # A lock's requirement does not change with the catalogue.
-            return None if held.sha256 == want.sha256 else f"differs from the lock: its sha256 here is {held.sha256}"
-        form_differs = held.is_folder != want.scene.is_folder
-        if form_differs and self.either_form is not None and held.id not in self.either_form:
-            here, there = ("a folder", "one file") if held.is_folder else ("one file", "a folder")
-            return f"held as {here}, the archive gives {there}"
+            return None if held.sha256 == want.sha256 else Reason(ReasonCode.LOCK_DIFFERS, here=held.sha256)
+        if (
+            self.either_form is not None
+            and held.id not in self.either_form
+            and (change := form_differs(held, want.scene))
+        ):
+            return change
         source = source_of(held, want, self.identities, several=self.several)
-        return None if source is None else files_differ(held, source.scene, trust_digest=self.trust_digest)
+        if source is None:
+            return None
+        trusted = self.trust_digest and source.archive not in self.ignored
+        return files_differ(held, source.scene, trust_digest=trusted)
 
 
 _WITHOUT_ARCHIVES = Comparison(trust_digest=False)
@@ -107,7 +119,10 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
     if kind not in TRANSFERS or scene.online:
         order = None
     elif scene.offline is not None:
-        kind, reason, order, replaces = ActionKind.WAIT, scene.offline, None, False
+        kind, code = (
+            (ActionKind.SKIP, ReasonCode.NOT_DOWNLOADABLE) if scene.never else (ActionKind.WAIT, ReasonCode.OFFLINE)
+        )
+        reason, order, replaces = Reason(code, detail=scene.offline), None, False
     else:
         kind, reason = _if_offline(kind, reason, order)
     kept = here.held if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None
@@ -126,45 +141,41 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
     )
 
 
-def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> tuple[ActionKind, str]:
+def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> tuple[ActionKind, Reason]:
     """Choose the action of a scene as if it were online."""
     held = here.held
     if want.scene.planned:
-        return ActionKind.SKIP, "a planned acquisition"
+        return ActionKind.SKIP, Reason(ReasonCode.PLANNED)
     if held is not None and here.state is FileState.INTACT:
         if not here.tracked:
-            return ActionKind.ADOPT, "an untracked file here is this scene"
+            return ActionKind.ADOPT, Reason(ReasonCode.UNTRACKED)
         if change := comparison.change(held, want):
             return ActionKind.REPLACE, change
         if held.path != want.path:
-            return ActionKind.ADOPT, f"held at {held.path}, the layout now puts it at {want.path}"
-        return ActionKind.KEEP, "held and unchanged"
+            return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=held.path, there=want.path)
+        return ActionKind.KEEP, _UNCHANGED
     if here.tracked and here.state is FileState.DAMAGED:
-        if held is not None and held.is_folder:
-            return ActionKind.REPLACE, "damaged here: a file of it is gone, or is not what was fetched"
-        return ActionKind.REPLACE, "damaged here: the bytes are not those that were fetched"
+        folder = held is not None and held.is_folder
+        return ActionKind.REPLACE, Reason(ReasonCode.FILES_DAMAGED if folder else ReasonCode.DAMAGED)
     if here.blocked:
-        return ActionKind.FETCH, _BLOCKED
+        return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN)
     if here.partial:
-        return ActionKind.RESUME, f"{size(here.partial)} of it are here"
+        return ActionKind.RESUME, Reason(ReasonCode.PARTLY_DOWNLOADED, here=here.partial)
     if here.tracked:
-        return ActionKind.FETCH, "was held, its file is gone"
-    return ActionKind.FETCH, _BLOCKED if here.state is FileState.DAMAGED else _NEW
+        return ActionKind.FETCH, Reason(ReasonCode.FILE_GONE)
+    return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN) if here.state is FileState.DAMAGED else _NEW
 
 
-def _if_offline(kind: ActionKind, reason: str, order: Order | None) -> tuple[ActionKind, str]:
+def _if_offline(kind: ActionKind, reason: Reason, order: Order | None) -> tuple[ActionKind, Reason]:
     """Choose the action of a scene that has to be downloaded and is in the long-term archive."""
     if order is None:
-        why = "in the long-term archive, no order yet"
-        return ActionKind.ORDER, why if reason == _NEW else f"{reason}; {why}"
+        return ActionKind.ORDER, Reason(ReasonCode.NO_ORDER, cause=None if reason is _NEW else reason)
     if order.state is OrderState.READY:
-        return kind, f"{reason}; order {order.order} is ready"
+        return kind, Reason(ReasonCode.ORDER_READY, order=order.order, cause=reason)
     if order.state is OrderState.PENDING:
-        return ActionKind.WAIT, f"order {order.order} is not ready"
-    return (
-        ActionKind.ORDER,
-        f"in the long-term archive; order {order.order} failed ({order.detail or 'no reason given'})",
-    )
+        return ActionKind.WAIT, Reason(ReasonCode.ORDER_PENDING, order=order.order)
+    detail = order.detail or "no reason given"
+    return ActionKind.ORDER, Reason(ReasonCode.ORDER_FAILED, order=order.order, detail=detail)
 
 
 def with_lost_as_failed(order: Order) -> Order:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.reason import Reason, ReasonCode
 
 Confirm = Callable[[int, int], bool]
 """Asked whether this many scenes may be removed or replaced, of this many on disk."""
@@ -125,7 +126,7 @@ def _keep(action: Action) -> Action:
         kind=ActionKind.KEEP,
         path=held.path,
         size=held.size,
-        reason=f"kept, since its replacement was not confirmed; {action.reason}",
+        reason=Reason(ReasonCode.NOT_CONFIRMED, cause=action.reason),
         order=None,
         replaces=False,
     )

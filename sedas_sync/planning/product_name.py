@@ -1,7 +1,8 @@
-"""Parse names of products: Sentinel-1, Sentinel-2 and NovaSAR.
+"""Parse names of products: the Sentinel missions and NovaSAR.
 
-Sources: the Sentinel-1 product specification and the Sentinel-2 products specification document for the naming
-conventions; the orbit offsets follow from the missions' reference orbits (175 orbits in 12 days).
+Sources: the Sentinel-1 product specification, the Sentinel-2 products specification document, and the naming
+conventions of Sentinel-3, Sentinel-5P and Sentinel-6 and of Sentinel-1 auxiliary data, for the names; the orbit offsets
+of Sentinel-1 follow from its reference orbits (175 orbits in 12 days).
 """
 
 import re
@@ -20,9 +21,31 @@ _SENTINEL_1 = re.compile(
     r"(?P<mission>S1[A-D])_(?P<mode>[A-Z0-9]{2})_(?P<type>[A-Z0-9]{3})[A-Z_]_\d[A-Z](?P<polarisation>[A-Z]{2})"
     r"_(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})_(?P<orbit>\d{6})_[0-9A-F]{6}_[0-9A-F]{4}"
 )
+_AUXILIARY = re.compile(
+    r"(?P<mission>S[1-3][A-D_])_OPER_(?P<type>(?:AUX|MPL)_[A-Z]{6})_[A-Z0-9_]{4}_(?P<made>\d{8}T\d{6})"
+    r"_V(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})"
+)
+"""Orbit files and other files with a period of validity."""
+_CALIBRATION = re.compile(
+    r"(?P<mission>S1[A-D_])_(?P<type>AUX_[A-Z0-9]{3})_V(?P<start>\d{8}T\d{6})_G(?P<made>\d{8}T\d{6})"
+)
+_SENTINEL_3 = re.compile(
+    r"(?P<mission>S3[A-D_])_(?P<type>[A-Z0-9]{2}_[0-9_]_[A-Z0-9_]{6})_(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})"
+    r"_(?P<made>\d{8}T\d{6})_(?P<instance>.{17})_(?P<centre>[A-Z0-9_]{3})_(?P<platform>[A-Z_])_(?P<timeliness>[A-Z]{2})"
+    r"_(?P<baseline>[A-Z0-9_]{3})"
+)
+_SENTINEL_5P = re.compile(
+    r"(?P<mission>S5P)_(?P<timeliness>[A-Z]{4})_(?P<type>[A-Z0-9_]{10})_(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})"
+    r"_(?P<orbit>\d{5})_(?P<collection>\d{2})_(?P<processor>\d{6})_(?P<made>\d{8}T\d{6})"
+)
+_SENTINEL_6 = re.compile(
+    r"(?P<mission>S6[A-D_])_(?P<type>[A-Z0-9]{2}_[0-9][A-Z0-9_]_[A-Z0-9_]{7})_?(?P<start>\d{8}T\d{6})"
+    r"_(?P<stop>\d{8}T\d{6})_(?P<made>\d{8}T\d{6})_\d{4}_(?P<cycle>\d{3})_(?P<passage>\d{3})_.{3}_[A-Z]{3}_+[A-Z]{3}"
+    r"_(?P<timeliness>[A-Z]{2})_(?P<baseline>[A-Z]\d{2})"
+)
 _NOVASAR = re.compile(r"NovaSAR_\d+_(?P<number>\d+)_(?P<type>[a-z]{3})_", re.IGNORECASE)
 
-_MISSION = re.compile(r"S(?P<number>[12])(?P<unit>[A-D])")
+_MISSION = re.compile(r"S(?P<number>[1-6])(?P<unit>[A-DP_])")
 
 _S1_FIRST_ORBIT = {"S1A": 73, "S1B": 27, "S1C": 172}
 _S1_ORBITS_PER_CYCLE = 175
@@ -86,6 +109,16 @@ def parse_name(product: str) -> NameFacts:
             stop=part["stop"],
             orbit=int(part["orbit"]),
         )
+    for pattern in (_AUXILIARY, _CALIBRATION, _SENTINEL_3, _SENTINEL_5P, _SENTINEL_6):
+        if match := pattern.match(product):
+            part = match.groupdict()
+            return NameFacts(
+                mission=part["mission"],
+                product_type=part["type"].rstrip("_"),
+                start=part["start"],
+                stop=part.get("stop"),
+                orbit=int(part["orbit"]) if "orbit" in part else None,
+            )
     if match := _NOVASAR.match(product):
         return NameFacts(mission="NovaSAR", product_type=match["type"].upper())
     return NameFacts()
@@ -110,15 +143,19 @@ def described(product: str) -> Scene:
     if facts.mission is None:
         return Scene(id=product)
     sentinel = _MISSION.fullmatch(facts.mission)
-    optical = sentinel is not None and sentinel["number"] == "2"
-    sensor: Sensor = "optical" if optical else "sar"
+    number = sentinel["number"] if sentinel else ""
+    # Instruments of the other missions are of both classes, or of neither.
+    sensors: dict[str, Sensor] = {"": "sar", "1": "sar", "2": "optical"}
+    satellite = f"{facts.mission}-1"
+    if sentinel:
+        satellite = f"Sentinel-{number}{sentinel['unit'].replace('_', '')}"
     return Scene(
         id=product,
         start=_time(facts.start),
         stop=_time(facts.stop),
-        sensor=sensor,
-        satellite=f"Sentinel-{sentinel['number']}{sentinel['unit']}" if sentinel else f"{facts.mission}-1",
-        source_group=f"S{sentinel['number']}" if sentinel else facts.mission,
+        sensor=sensors.get(number),
+        satellite=satellite,
+        source_group="S5P" if number == "5" else f"S{number}" if sentinel else facts.mission,
         product_type=facts.product_type,
         orbit=facts.orbit,
         polarisation="/".join(facts.polarisation) or None,

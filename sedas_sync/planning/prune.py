@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, kept_until
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.model.text import named, product_id
 from sedas_sync.planning.match import Refusal
@@ -78,18 +79,16 @@ def judge(
     for scene_id, item in local.items():
         want, refusals = verdict.wants.get(scene_id), verdict.refused.get(scene_id, {})
         if want is not None:
-            decision.keep.append(
-                _action(ActionKind.KEEP, item, "still fits; the catalogue does not list it now", datasets=want.datasets)
-            )
-        elif doubt := _doubt(scenes[scene_id], refusals.values()):
+            decision.keep.append(_action(ActionKind.KEEP, item, Reason(ReasonCode.NOT_LISTED), datasets=want.datasets))
+        elif doubt := next((why.detail for why in refusals.values() if why.unknown), None):
             decision.warnings.append(f"{item.path}: is kept, since its scene cannot be judged: {doubt}")
         elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], refusals, now):
-            why = f"kept, though a relative date leaves it out: {wrong_clock}"
-            decision.stay.append(_action(ActionKind.KEEP, item, why))
+            reason = Reason(ReasonCode.WRONG_CLOCK, detail=wrong_clock)
+            decision.stay.append(_action(ActionKind.KEEP, item, reason))
             decision.doubted = True
         else:
-            reason = "no longer wanted: " + "; ".join(f"{name}: {why.detail}" for name, why in refusals.items())
-            after = superseding.ids(refusals.values())
+            detail = "; ".join(f"{name}: {why.detail}" for name, why in refusals.items())
+            reason, after = Reason(ReasonCode.NO_MATCH, detail=detail), superseding.ids(refusals.values())
             decision.prune.append(_action(ActionKind.PRUNE, item, reason, after=after))
     if decision.doubted:
         kept = named([action.id for action in decision.stay])
@@ -109,14 +108,6 @@ def _select_again(
         for name in want.datasets:
             found[name].append(want.scene)
     return select(manifest, found, now, explain=True)
-
-
-def _doubt(scene: Scene, refusals: Iterable[Refusal]) -> str | None:
-    """Return why a scene cannot be judged; None if it can."""
-    for why in refusals:
-        if why.rule == "footprint" or (why.rule == "date" and scene.start is None):
-            return why.detail
-    return None
 
 
 def _by_relative_date(manifest: Manifest, scene: Scene, refusals: Mapping[str, Refusal], now: datetime) -> bool:
@@ -173,7 +164,7 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
             result.prune.append(action)
             continue
         waiting.setdefault(missing, []).append(action.id)
-        why = f"{kept_until(missing)}; then {action.reason}"
+        why = Reason(ReasonCode.SUCCESSOR_MISSING, names=missing, cause=action.reason)
         result.stay.append(replace(action, kind=ActionKind.KEEP, reason=why, after=()))
     result.warnings += [f"{named(ids)}: {kept_until(missing)}" for missing, ids in waiting.items()]
     return result
@@ -202,7 +193,7 @@ def judge_by_lock(
         if action.id in lost:
             result.warnings.append(f"{action.path}: is not in the lock, and is kept all the same: {lost[action.id]}")
         else:
-            reason = "not in the lock; the archive has it, should it be wanted again"
+            reason = Reason(ReasonCode.NOT_IN_LOCK)
             result.prune.append(replace(action, kind=ActionKind.PRUNE, datasets=(), reason=reason))
     return result
 
@@ -227,7 +218,7 @@ def warn_of_lost(kept: Iterable[Action]) -> list[str]:
 def _action(
     kind: ActionKind,
     held: LocalScene,
-    reason: str,
+    reason: Reason,
     *,
     datasets: tuple[str, ...] = (),
     after: tuple[SceneId, ...] = (),

@@ -10,17 +10,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sedas_sync.geometry import Aoi
+from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
+from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
-from sedas_sync.model.scene import NOTHING, DesiredScene, Query, Scene, SceneId, Source
+from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
+from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
     UNREADABLE,
     Refusal,
-    as_archives_spell,
     fact_rule,
     footprint_refusals,
 )
@@ -41,34 +44,21 @@ class Selection(Struct):
     warnings: list[str] = field(default_factory=list)
 
 
-def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
-    """Return the queries of one dataset: one for each simple polygon of its AOIs."""
+def queries(dataset: Dataset, cover: Iterable[QueryPolygon], now: datetime) -> tuple[Query, ...]:
+    """Return the queries of one dataset: one for each polygon of the cover of its AOIs."""
     start, stop = dataset.interval(now)
     start, stop = max(start, _FIRST), min(stop, _LAST)
-    asked = []
-    for name in dataset.aoi:
-        polygons = manifest.aois[name].queries
-        for polygon in polygons:
-            whole = polygon.exact and len(polygons) == 1
-            asked.append(
-                Query(
-                    aoi=polygon.wkt,
-                    start=start,
-                    stop=stop,
-                    sensor=dataset.sensor,
-                    satellite=as_archives_spell(dataset.satellite),
-                    source_group=as_archives_spell(dataset.source_group),
-                    product_type=dataset.product_type,
-                    orbit_direction=dataset.orbit_direction,
-                    polarisation=dataset.polarisation,
-                    relative_orbit=dataset.relative_orbit,
-                    tile=dataset.tile,
-                    max_cloud_cover=dataset.max_cloud_cover,
-                    min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
-                    filters=dataset.filters,
-                )
-            )
-    return tuple(asked)
+    return tuple(
+        Query(
+            aoi=polygon.wkt,
+            start=start,
+            stop=stop,
+            min_aoi_coverage=dataset.min_aoi_coverage if polygon.exact else None,
+            filters=dataset.filters,
+            **query_values(dataset),
+        )
+        for polygon in cover
+    )
 
 
 def select(
@@ -97,6 +87,7 @@ def select(
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
         matching, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        result.warnings += [f"aoi {aoi}: {repair}" for aoi in dataset.aoi for repair in manifest.aois[aoi].repairs]
         of_dataset = sources.get(name, NOTHING)
         for scene in matching:
             # Archives write the id of a product differently; one archive does not.
@@ -181,8 +172,9 @@ def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId
 def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
     if dataset.latest is None:
         return {}
-    # A planned acquisition is newer than all scenes and must not take the place of one.
-    dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
+    # A planned acquisition is newer than all scenes. It must not take the place of one that can be downloaded.
+    real = (scene for scene in scenes if not scene.planned and not scene.never)
+    dated = [(scene.start, scene.id) for scene in real if scene.start is not None]
     dated.sort(reverse=True)
     newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
     return {
@@ -215,5 +207,24 @@ def paths_of(
 
 
 def extension_of(scene: Scene) -> str:
-    """Return `.zip`, or nothing if the scene is a folder."""
-    return "" if scene.is_folder else ".zip"
+    """Return the ending of a scene's file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+    return "" if scene.is_folder else ending_of(scene.id) or ZIP
+
+
+def with_endings_on_disk(
+    wants: Mapping[SceneId, DesiredScene], held: Iterable[LocalScene]
+) -> dict[SceneId, DesiredScene]:
+    """Return desired scenes whose paths have the endings of their files on disk.
+
+    A download shows which kind of file a product is: see `sedas_sync.model.file_kind`.
+    """
+    found = dict(wants)
+    for local in held:
+        want = found.get(local.id)
+        if want is None or local.is_folder or want.scene.is_folder:
+            continue
+        stem = want.path.removesuffix(extension_of(want.scene))
+        ending = ending_on_disk(local.path, stem)
+        if ending is not None and stem + ending != want.path:
+            found[local.id] = replace(want, path=stem + ending)
+    return found

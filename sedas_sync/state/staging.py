@@ -8,9 +8,9 @@
     old/            the folder that is replaced, between two renames
     commit.json     the id of the scene and the path of its folder
 
-Each file is an ordinary `sedas_sync.transfer.FetchJob`. When all files are there, `new` is renamed to the scene's path:
-the folder appears complete or not at all. The notes stay until the index has its row. So a kill in between loses
-nothing: the next inspection finds the folder, and the notes prove its files.
+Each file is downloaded like a scene of one file (`sedas_sync.transfer.fetch`). When all files are there, `new` is
+renamed to the scene's path: the folder appears complete or not at all. The notes stay until the index has its row. So a
+kill in between loses nothing: the next inspection finds the folder, and the notes prove its files.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from msgspec.structs import asdict
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.model.file_kind import ZIP
 from sedas_sync.model.files import file_differs
 from sedas_sync.model.path_template import Layout
 from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
@@ -42,7 +43,7 @@ def partial_path(scene: Scene) -> str:
 
     No two scenes share a path, even if the file system ignores letter case: an id that is not in capitals gets a mark.
     """
-    name = _PLAIN.path(scene, dataset="", archive="", extension="" if scene.is_folder else ".zip")
+    name = _PLAIN.path(scene, dataset="", archive="", extension="" if scene.is_folder else ZIP)
     mark = ""
     if scene.id != scene.id.upper():
         mark = "." + hashlib.sha256(scene.id.encode(errors="surrogatepass")).hexdigest()[:6]

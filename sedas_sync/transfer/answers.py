@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NoReturn
 
 from sedas_sync import errors
+from sedas_sync.model.file_kind import FIRST_BYTES, ZIP, ZIP_BYTES, NotAProductError, ending_of, kind_of
 from sedas_sync.net.connections import BAD_REQUEST, OK, PARTIAL, SERVER_ERROR, UNSATISFIABLE, Answer, ConnectionFailed
 from sedas_sync.net.redact import shorten
 from sedas_sync.net.retry import http_date, retry_after
@@ -26,7 +28,6 @@ _BODY_READ = 4096
 _SECRET_LENGTH = 5
 """Longer words of a header may be a secret; the word `Token` is not one."""
 _PAGES = frozenset({"text/html", "application/xhtml+xml", "application/json", "text/plain"})
-_PAGE_NAMES = (".html", ".json", ".geojson", ".txt", ".csv", ".xml")
 _OLD = 60
 """Seconds after which a date of change counts as strong (RFC 9110, 8.8.2.2)."""
 
@@ -78,7 +79,6 @@ class FileRequests:
         self._job = job
         self._shared = shared
         self._policy = job.policy
-        self._zipped = job.path.lower().endswith(".zip")
         self._reach = job.download.widest_reach
 
     def get(self, note: Note | None, start: int, end: int | None = None) -> Answer:
@@ -171,21 +171,33 @@ class FileRequests:
         if kind in _PAGES:
             raise self._page_error(kind, self._body_text(answer), answer)
 
-    def check_first_bytes(self, answer: Answer, data: bytes) -> None:
-        """Raise if a body does not begin like a scene, before its bytes are written.
+    def is_packed(self, answer: Answer) -> bool:
+        """Whether a product that is one file is sent as a zip, so that the catalogue's size is not that of the zip."""
+        own = ending_of(self._job.product).lower()
+        if own in ("", ZIP):
+            return False
+        with suppress(NotAProductError):
+            return kind_of(**_headers(answer), name=self._job.product, first=b"") == ZIP
+        return False
+
+    def kind(self, answer: Answer, data: bytes) -> str | None:
+        """Return the kind of the file that an answer is, before its bytes are written.
+
+        Returns:
+            Its ending; None for a file of a folder that shows no kind.
 
         Raises:
-            AttemptFailed: It is something else.
+            AttemptFailed: It is something else than a product.
             TransferError: It is a page that asks for a login.
         """
-        kind = _content_type(answer)
-        first = data[:15].lower()
-        if self._zipped:
-            if b"pk\x03\x04".startswith(first[:4]):
-                return
-        elif first != b"<!doctype html>" and not (kind in _PAGES and not self._job.path.endswith(_PAGE_NAMES)):
-            return
-        raise self._page_error(kind, self._printable(data[:_BODY_READ]), answer)
+        sent, first = _content_type(answer), data[:FIRST_BYTES]
+        with suppress(NotAProductError):
+            found = kind_of(**_headers(answer), name=self._job.product or self._job.path, first=first)
+            if found is None and self._job.path.lower().endswith(ZIP):
+                found = ZIP
+            if found != ZIP or ZIP_BYTES.startswith(first[: len(ZIP_BYTES)]):
+                return found
+        raise self._page_error(sent, self._printable(data[:_BODY_READ]), answer)
 
     def _page_error(self, kind: str, body: str, answer: Answer) -> Exception:
         what = "an HTML page" if "html" in kind or body.lstrip()[:1] == "<" else f"{kind or 'something else'}"
@@ -195,6 +207,10 @@ class FileRequests:
             # With a page after a redirect some services report that the token has expired.
             return errors.TransferError(text, status=answer.status, relocate=True)
         return AttemptFailed(text, status=answer.status, relocate=True)
+
+
+def _headers(answer: Answer) -> dict[str, str | None]:
+    return {"disposition": answer.headers.get("content-disposition"), "media_type": _content_type(answer)}
 
 
 def _content_type(answer: Answer) -> str:

@@ -96,7 +96,7 @@ def _copy(job: FetchJob, source: LocalSource, shared: SharedState) -> FetchResul
     """Link or copy a file of this machine."""
     began = shared.clock()
     checked, found, copied, resumed = local_copy.copy(job, source, shared)
-    return _result(job, checked, found, received=copied, resumed_from=resumed, seconds=shared.clock() - began)
+    return _result(job, job.path, checked, found, received=copied, resumed_from=resumed, seconds=shared.clock() - began)
 
 
 def _download(job: FetchJob, shared: SharedState) -> FetchResult:
@@ -114,7 +114,14 @@ def _download(job: FetchJob, shared: SharedState) -> FetchResult:
         seconds = shared.clock() - began
         etag = incoming.partial.note.etag if incoming.partial.note else None
         return _result(
-            job, checked, found, received=incoming.received, resumed_from=resumed, seconds=seconds, etag=etag
+            job,
+            incoming.path,
+            checked,
+            found,
+            received=incoming.received,
+            resumed_from=resumed,
+            seconds=seconds,
+            etag=etag,
         )
     except BaseException:
         incoming.partial.save_note()
@@ -151,6 +158,7 @@ def _attempt(
 
 def _result(
     job: FetchJob,
+    path: str,
     checked: FileCheck,
     found: os.stat_result,
     *,
@@ -161,7 +169,7 @@ def _result(
 ) -> FetchResult:
     return FetchResult(
         id=job.id,
-        path=job.path,
+        path=path,
         size=checked.size,
         mtime_ns=found.st_mtime_ns,
         sha256=checked.sha256,

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import NoReturn
 
 from sedas_sync import errors
-from sedas_sync.files.integrity import FileCheck, Proof, Proving, algorithm
+from sedas_sync.files.integrity import FileCheck, Filehash, Proof, Proving, algorithm
+from sedas_sync.model.file_kind import ZIP, ending_of, with_ending
 from sedas_sync.net.connections import PARTIAL, UNSATISFIABLE, Answer
 from sedas_sync.transfer import answers
 from sedas_sync.transfer.attempts import AttemptFailed, DamagedFile, RemoteFileChanged
@@ -36,7 +37,6 @@ class IncomingFile:
         self._stopped = shared.stop.is_set
         self._identity = identity(job.id, job.download.url)
         self._digest = job.download.digest.lower() if job.download.digest else None
-        self._zipped = job.path.lower().endswith(".zip")
         self.size = job.download.size or None
         """Size by the catalogue; None if it is unknown."""
         self.splittable = job.policy.segments != 1
@@ -67,15 +67,42 @@ class IncomingFile:
     def _belongs(self, note: Note) -> bool:
         if note.identity != self._identity or note.digest != self._digest:
             return False
+        packed = _ending(note.kind, self._job.path) == ZIP and ending_of(self._job.product).lower() not in ("", ZIP)
+        if packed:
+            self.size = None
         if self.size is not None and note.total not in (None, self.size):
             return False
         # Without a validator the server cannot compare, so something must prove the file in the end.
-        return note.validator is not None or self._zipped or self._has_checksum
+        return note.validator is not None or _ending(note.kind, self._job.path) == ZIP or self._has_checksum
 
     @property
     def _has_checksum(self) -> bool:
         usable = self._digest is not None and algorithm(self._digest) is not None
-        return self._job.sha256 is not None or (usable and self._policy.filehash == "enforce")
+        return self._job.sha256 is not None or (usable and self._filehash == "enforce")
+
+    @property
+    def path(self) -> str:
+        """The final path, relative to the root: with the ending of the file that arrived, if it is a whole product."""
+        job, kind = self._job, self.partial.note.kind if self.partial.note else None
+        return job.path if kind is None or not job.product else with_ending(job.path, kind)
+
+    @property
+    def _zipped(self) -> bool:
+        return _ending(self.partial.note.kind if self.partial.note else None, self._job.path) == ZIP
+
+    @property
+    def _filehash(self) -> Filehash:
+        # Nothing in a product that is one file proves it, and its checksum is that of the bytes that are sent.
+        warned = self._policy.filehash == "warn" and self._job.product and not self._zipped
+        return "enforce" if warned else self._policy.filehash
+
+    def set_kind(self, kind: str | None) -> None:
+        """Note the kind of the file, before its first bytes are written."""
+        note = self.partial.note
+        if note is None or note.kind == kind:
+            return
+        self.partial.amend(replace(note, kind=kind))
+        self.proof.judge_as(zipped=self._zipped, filehash=self._filehash)
 
     def _restart_proof(self) -> None:
         # A file joined from several answers is proved by its CRCs, whatever the policy: joints are what breaks.
@@ -84,7 +111,7 @@ class IncomingFile:
             level=level,
             size=self.size or self.total,
             digest=self._digest,
-            filehash=self._policy.filehash,
+            filehash=self._filehash,
             sha256=self._job.sha256,
             zipped=self._zipped,
             stopped=self._stopped,
@@ -126,6 +153,8 @@ class IncomingFile:
             return True
         if answer.length == 0:
             raise AttemptFailed("the server sent an empty body", relocate=True)
+        if requests.is_packed(answer):
+            self.size = None
         if answer.length is not None and self.size is not None and answer.length != self.size:
             requests.check_not_page(answer)
             raise AttemptFailed(f"the server has {answer.length} bytes, the catalogue states {self.size}")
@@ -247,11 +276,16 @@ class IncomingFile:
         Raises:
             TransferError: There is another file.
         """
-        job = self._job
+        job, path = self._job, self.path
         self.partial.flush()
         try:
-            found = self.partial.commit(job.path, replace=job.replace)
+            found = self.partial.commit(path, replace=job.replace)
         except FileExistsError as error:
-            raise errors.TransferError(f"{job.path}: another file appeared at this path meanwhile") from error
-        self._shared.flush_folder(job.root, job.path)
+            raise errors.TransferError(f"{path}: another file appeared at this path meanwhile") from error
+        self._shared.flush_folder(job.root, path)
         return found
+
+
+def _ending(kind: str | None, path: str) -> str:
+    """Return the ending of a file whose kind is known or not, in lower case."""
+    return (ZIP if kind is None and path.lower().endswith(ZIP) else kind or "").lower()

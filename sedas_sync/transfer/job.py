@@ -35,9 +35,12 @@ class FetchJob(Struct, frozen=True, kw_only=True):
     root: str
     """The mirror's folder, absolute."""
     path: str
-    """The final path, relative to the root. A name in `.zip` must become a whole zip file."""
+    """The final path, relative to the root. A zip file must become whole."""
     partial: str
     """The path of the partial file, relative to the root, on the same file system."""
+    product: str = ""
+    """The catalogue's name of the product, if the job is all of it: the path then gets the ending of the file that
+    arrives. Empty for a file of a folder, whose path is fixed."""
     policy: Policy = Policy()
     sha256: str | None = None
     """The checksum that the lock file demands."""

@@ -6,6 +6,7 @@ its final name, and is resumed if a run ended during it.
 """
 
 import errno
+import fcntl
 import os
 import stat as modes
 from contextlib import suppress
@@ -13,6 +14,7 @@ from contextlib import suppress
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import FileCheck, Proof, algorithm
+from sedas_sync.model.file_kind import ZIP
 from sedas_sync.model.scene import LocalSource, Taking
 from sedas_sync.transfer.job import FetchJob
 from sedas_sync.transfer.partial import Note, identity, note_name, read_note, write_note
@@ -146,8 +148,6 @@ def _check_same_file(file: int, folder: int, partial: str) -> None:
 
 
 def _clone(file: int, folder: int, partial: str) -> None:
-    import fcntl  # noqa: PLC0415  # does not exist on Windows, where nothing is cloned
-
     target = os.open(partial, _CREATE, 0o666, dir_fd=folder)
     try:
         fcntl.ioctl(target, _FICLONE, file)
@@ -211,7 +211,7 @@ def _copy_bytes(
 
 
 def _is_zip(job: FetchJob) -> bool:
-    return job.path.lower().endswith(".zip")
+    return job.path.lower().endswith(ZIP)
 
 
 def _prove(job: FetchJob, file: int, shared: SharedState) -> FileCheck:

@@ -26,9 +26,6 @@ _VERSION = 1
 _SLICE = 1 << 19
 """Bytes of one write: on ext4 one large write was measured to be several times slower than slices."""
 
-_SMALL = 1 << 16
-"""Bytes of a file that is not worth a note: a kill loses no more."""
-
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHANGING = frozenset(
     (
@@ -54,6 +51,8 @@ class Note:
     digest: str | None
     validator: str | None
     """The value for `If-Range`; None if the server gave no strong one."""
+    kind: str | None = None
+    """The ending of the file, by the first answer; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,11 +314,9 @@ class PartialFile:
             self._write_note(note)
 
     def append(self, data: bytes | memoryview, *, last: bool = False) -> None:
-        """Write the next bytes; a file that is small, or complete with its first bytes (`last`), needs no note."""
+        """Write the next bytes; a file that is complete with its first bytes (`last`) needs no note."""
         if not self._note_written and not last:
-            note = self._known_note()
-            if note.total is None or note.total > _SMALL:
-                self._write_note(note)
+            self._write_note(self._known_note())
         at = self.contiguous
         try:
             for at in self._write(data, at):  # noqa: B007, B020  # the last position counts, also after an error

@@ -55,6 +55,7 @@ _MAX_PAUSE = 60.0
 _READ_MOST = 1 << 19
 """Bytes of one read, which are written and digested while they are in the processor's cache."""
 _READ_LEAST = 1 << 16
+_SMALL = 1 << 16
 
 
 class Meter:
@@ -451,11 +452,13 @@ class RangeFetch:
         if count < len(data):
             data = data[:count]
         if not start:
-            self._requests.check_first_bytes(answer, data)
+            self._incoming.set_kind(self._requests.kind(answer, data))
         if self._split:
             self._partial.write_at(data, start)
         else:
-            self._partial.append(data, last=not start and answer.ended)
+            # A small file is not worth a note: a kill loses no more of it.
+            small = (self._incoming.total or math.inf) <= _SMALL
+            self._partial.append(data, last=small or (not start and answer.ended))
         if self._follower is not None:
             self._follower.notify()
         elif self._incoming.proof.position == start:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import shapely
 from cdse_server import CdseServer, Fault, Product, grd, msi
-from contract import ArchiveContract, Case, no_warning
 from msgspec.structs import replace
 
 from sedas_sync.archives.cdse.archive import CdseArchive
@@ -18,6 +17,7 @@ from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearc
 from sedas_sync.model.scene import Query
 from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials
+from sedas_sync.testing import ArchiveContract, Case, no_warning
 
 AOI = "POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))"
 START = datetime(2019, 4, 30, tzinfo=UTC)

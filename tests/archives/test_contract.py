@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
-from contract import ArchiveContract, Case
 
 from sedas_sync.archives.plugin_guard import GuardedArchive
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.model.scene import Query
 from sedas_sync.sandbox import Sandbox
+from sedas_sync.testing import ArchiveContract, Case
 
 AOI = "POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))"
 

@@ -8,7 +8,6 @@ import zipfile
 from datetime import UTC, datetime
 
 import pytest
-from contract import ArchiveContract, Case
 from msgspec.structs import replace
 from stac_server import StacServer
 
@@ -18,6 +17,7 @@ from sedas_sync.errors import ArchiveError, IntegrityError, ManifestError, Trans
 from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.scene import LocalSource, Query
 from sedas_sync.planning.product_name import described
+from sedas_sync.testing import ArchiveContract, Case
 from sedas_sync.transfer import local_copy
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy

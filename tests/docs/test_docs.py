@@ -27,7 +27,7 @@ def blocks(language):
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_manifests_are_valid(text):
-    manifest = parse(text, source="example", read_aoi=lambda _: box(0, 50, 1, 51), types=TYPES)
+    manifest = parse(text, source="example", read_aoi=lambda *_: box(0, 50, 1, 51), types=TYPES)
     assert manifest.datasets
 
 
@@ -55,6 +55,7 @@ def test_python_runs(text, workspace, sandbox, monkeypatch):
     monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
     monkeypatch.chdir(workspace.path)
     monkeypatch.setattr("sedas_sync.archives.sedas.archive.SedasArchive.from_env.__func__.__defaults__", (sandbox.url,))
+    monkeypatch.setattr("sedas_sync.compat.SeDASAPI.base_url", sandbox.url)
     workspace.write()
     exec(compile(text, "example", "exec"), {})
 

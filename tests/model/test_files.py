@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from sedas_sync.model.files import each_file, files_differ, listing_digest, total_size, with_files
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
 
 ONE = Scene(id="A", download_url="https://e.org/A.zip", size=7, digest="d" * 32)
@@ -66,13 +67,13 @@ def test_desired_paths():
     [
         (ON_DISK, ONE, None),
         (FOLDER, SEVERAL, None),
-        (ON_DISK, SEVERAL, "is held as one file, and wanted as a folder of files"),
-        (FOLDER, ONE, "is held as a folder of files, and wanted as one file"),
-        (ON_DISK, replace(ONE, size=8), "changed in the archive: 8 bytes there, 7 here"),
+        (ON_DISK, SEVERAL, Reason(ReasonCode.FORM_CHANGED, here="one file", there="a folder")),
+        (FOLDER, ONE, Reason(ReasonCode.FORM_CHANGED, here="a folder", there="one file")),
+        (ON_DISK, replace(ONE, size=8), Reason(ReasonCode.SIZE_CHANGED, here=7, there=8)),
         (ON_DISK, replace(ONE, size=8, nominal=True), None),
-        (replace(ON_DISK, digest="c" * 32), ONE, "changed in the archive: another digest than when it was fetched"),
-        (FOLDER, replace(SEVERAL, assets=SEVERAL.assets[:1]), "y.tif of it is here and not wanted"),
-        (with_files(FOLDER, FOLDER.files[:1]), SEVERAL, "y.tif of it is wanted and not here"),
+        (replace(ON_DISK, digest="c" * 32), ONE, Reason(ReasonCode.CHECKSUM_CHANGED)),
+        (FOLDER, replace(SEVERAL, assets=SEVERAL.assets[:1]), Reason(ReasonCode.FILES_EXTRA, names=("y.tif",))),
+        (with_files(FOLDER, FOLDER.files[:1]), SEVERAL, Reason(ReasonCode.FILES_MISSING, names=("y.tif",))),
     ],
 )
 def test_how_files_differ(held, scene, change):

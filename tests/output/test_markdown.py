@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.output import markdown
 
 COMMAND = "sedas-sync apply fields.toml"
@@ -36,7 +37,15 @@ HOSTILE = [
 ]
 
 
-def action(kind, scene_id, *, size=None, reason="not in the mirror", datasets=("optical",)):
+NEW = Reason(ReasonCode.NOT_IN_MIRROR)
+
+
+def because(words):
+    """The reason of a scene that is offline: the archive's own words."""
+    return Reason(ReasonCode.OFFLINE, detail=words)
+
+
+def action(kind, scene_id, *, size=None, reason=NEW, datasets=("optical",)):
     return Action(kind=kind, id=scene_id, datasets=datasets, path=f"{scene_id}.zip", size=size, reason=reason)
 
 
@@ -78,7 +87,7 @@ def test_summary_of_a_plan():
         plan(
             action(ActionKind.FETCH, "A", size=1_500_000),
             action(ActionKind.FETCH, "B", size=500_000, datasets=("optical", "radar")),
-            action(ActionKind.ORDER, "C", reason="in the long-term archive, no order yet", datasets=("radar",)),
+            action(ActionKind.ORDER, "C", reason=Reason(ReasonCode.NO_ORDER), datasets=("radar",)),
             *(action(ActionKind.KEEP, f"K{n}") for n in range(3)),
             search_complete=False,
             failures=(Failure(id="radar", error="the archive answered 500"),),
@@ -120,7 +129,7 @@ def test_nothing_to_do_is_short():
 def test_hostile_text_is_escaped(word):
     text = markdown.plan(
         plan(
-            action(ActionKind.FETCH, word, reason=word),
+            action(ActionKind.FETCH, word, reason=because(word)),
             failures=(Failure(id=word, error=word),),
             warnings=(word,),
         ),
@@ -139,13 +148,15 @@ def test_hostile_text_is_escaped(word):
 
 @given(word=st.text(max_size=40))
 def test_any_text_stays_in_one_cell(word):
-    page = Page(markdown.plan(plan(action(ActionKind.FETCH, word or "x", reason=word or "x")), command=COMMAND))
+    page = Page(
+        markdown.plan(plan(action(ActionKind.FETCH, word or "x", reason=because(word or "x"))), command=COMMAND)
+    )
     assert len(page.rows[-1]) == 4
     assert not page.attributes
 
 
 def test_summary_fits_into_a_comment():
-    many = [action(ActionKind.FETCH, f"S{n}" * 300, reason="é" * 500) for n in range(5000)]
+    many = [action(ActionKind.FETCH, f"S{n}" * 300, reason=because("é" * 500)) for n in range(5000)]
     failures = tuple(Failure(id=f"d{n}", error="no " * 400) for n in range(500))
     made = plan(*many, failures=failures, warnings=tuple(f"w{n} " * 90 for n in range(500)))
     text = markdown.plan(made, command=COMMAND)

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, Order, Scene
 from sedas_sync.output.documents.catalogue import SourcesEntry
 from sedas_sync.output.plan_text import by_datasets, plan
@@ -13,12 +14,17 @@ from sedas_sync.output.style import Look
 from sedas_sync.output.text import sources
 
 TERMINAL = Look(width=60, fold=True)
+NEW = Reason(ReasonCode.NOT_IN_MIRROR)
 
 
-def action(kind, scene_id, reason="not in the mirror", *, size=None, day=None, datasets=("d",), archive="a"):
+def action(kind, scene_id, reason=NEW, *, size=None, day=None, datasets=("d",), archive="a"):
     start = None if day is None else datetime(2019, 5, day, tzinfo=UTC)
     want = DesiredScene.of(archive, Scene(id=scene_id, start=start), datasets=datasets, path=scene_id)
     return Action(kind=kind, id=scene_id, datasets=datasets, path=scene_id, size=size, reason=reason, want=want)
+
+
+def partial(size):
+    return Reason(ReasonCode.PARTLY_DOWNLOADED, here=size)
 
 
 def shown(*actions, look=Look(), everything=False, **more):  # noqa: B008  # a frozen value
@@ -29,7 +35,8 @@ def shown(*actions, look=Look(), everything=False, **more):  # noqa: B008  # a f
 def test_scenes_that_wait_for_an_order_share_a_reason():
     orders = [Order(order=str(number), id=str(number), placed=datetime(2019, 5, 1, tzinfo=UTC)) for number in range(3)]
     waiting = [
-        replace(action(ActionKind.WAIT, order.id, f"order {order.order} is not ready"), order=order) for order in orders
+        replace(action(ActionKind.WAIT, order.id, Reason(ReasonCode.ORDER_PENDING, order=order.order)), order=order)
+        for order in orders
     ]
     lines = shown(*waiting)
     assert "  wait 3: its order is not ready" in lines
@@ -48,14 +55,14 @@ def test_datasets_are_in_the_order_of_the_manifest():
 
 def test_scenes_are_grouped_by_dataset_action_and_reason():
     lines = shown(
-        action(ActionKind.KEEP, "K", "held and unchanged", size=5),
+        action(ActionKind.KEEP, "K", Reason(ReasonCode.UNCHANGED), size=5),
         action(ActionKind.FETCH, "A", size=1_000_000),
-        action(ActionKind.REPLACE, "R", "changed in the archive: 5 bytes there, 4 here"),
-        action(ActionKind.REPLACE, "S", "changed in the archive: 7 bytes there, 9 here"),
+        action(ActionKind.REPLACE, "R", Reason(ReasonCode.SIZE_CHANGED, here=4, there=5)),
+        action(ActionKind.REPLACE, "S", Reason(ReasonCode.SIZE_CHANGED, here=9, there=7)),
         action(ActionKind.FETCH, "B", size=23_400_000),
-        action(ActionKind.FETCH, "C", "was held, its file is gone"),
-        action(ActionKind.FETCH, "D", "was held, its file is gone"),
-        action(ActionKind.PRUNE, "P", "no longer fits", datasets=()),
+        action(ActionKind.FETCH, "C", Reason(ReasonCode.FILE_GONE)),
+        action(ActionKind.FETCH, "D", Reason(ReasonCode.FILE_GONE)),
+        action(ActionKind.PRUNE, "P", Reason(ReasonCode.NO_MATCH, detail="d: too old"), datasets=()),
     )
     assert lines == [
         "Mirror   /m",
@@ -74,7 +81,7 @@ def test_scenes_are_grouped_by_dataset_action_and_reason():
         "  keep 1: held and unchanged",
         "",
         "wanted by no dataset (1 scene)",
-        "  prune 1: no longer fits",
+        "  prune 1: no longer wanted: d: too old",
         "    - P",
         "",
         "Plan: 4 to fetch, 2 to replace, 1 to prune, 1 kept; at least 24.4 MB.",
@@ -93,16 +100,16 @@ def test_long_lists_are_folded_on_a_terminal_only():
 
 
 def test_kept_scenes_are_listed_on_demand():
-    kept = action(ActionKind.KEEP, "K", "held and unchanged", size=5)
+    kept = action(ActionKind.KEEP, "K", Reason(ReasonCode.UNCHANGED), size=5)
     assert shown(kept)[-2:] == ["", "Nothing to do: 1 kept."]
     assert "    = 5 B  K" in shown(kept, everything=True)
 
 
 def test_a_reason_that_does_not_fit_is_printed_below():
     lines = shown(
-        action(ActionKind.RESUME, "X" * 60, "1 B of it"), action(ActionKind.RESUME, "Y", "2 B of it"), look=TERMINAL
+        action(ActionKind.RESUME, "X" * 60, partial(1)), action(ActionKind.RESUME, "Y", partial(2)), look=TERMINAL
     )
-    assert lines[5:8] == [f"    + {'X' * 60}", "        (1 B of it)", "    + Y  (2 B of it)"]
+    assert lines[5:8] == [f"    + {'X' * 60}", "        (1 B of it are here)", "    + Y  (2 B of it are here)"]
 
 
 def test_several_archives_are_named():

@@ -16,6 +16,7 @@ from sedas_sync.geometry import from_wkt
 from sedas_sync.manifest import parse
 from sedas_sync.model.files import listing_digest
 from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene
 from sedas_sync.planning.lock import Lock, LockedFile, LockedScene, LockHead, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import changes, differences, mismatches
@@ -31,7 +32,7 @@ def manifest(text):
     return parse(
         text,
         source="m.toml",
-        read_aoi=lambda _: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
+        read_aoi=lambda *_: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
         types=TYPES,
         now=NOW,
     )
@@ -104,6 +105,9 @@ def test_rules_whose_order_or_case_means_nothing():
     one = BASE + 'polarisation = "VV+VH"\nsatellite = "Sentinel-1A"\nexclude = ["b", "a"]\n'
     two = BASE + 'polarisation = "VH VV"\nsatellite = "sentinel-1a"\nexclude = ["a", "b"]\n'
     assert not mismatches(manifest(one), lock_of(two))
+    radar = BASE + 'instrument = "SAR-C SAR"\n'
+    assert not mismatches(manifest(BASE + 'instrument = "c-sar"\n'), lock_of(radar))
+    assert mismatches(manifest(BASE + 'instrument = "MSI"\n'), lock_of(radar))
     tiles = BASE + 'tile = ["30UXC", "30UWC"]\n'
     assert dumps(lock_of(tiles)) == dumps(lock_of(BASE + 'tile = ["T30UWC", "30UXC"]\n'))
 
@@ -265,7 +269,7 @@ def test_changes_add_up(old, new):
 def action(name, kind=ActionKind.FETCH, *, size=None):
     scene = Scene(id=name, start=NOW, size=size, footprint="POINT (0 0)")
     return Action(
-        kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason="",
+        kind=kind, id=name, datasets=("z", "a"), path=f"{name}.zip", size=None, reason=Reason(ReasonCode.UNCHANGED),
         want=None if kind is ActionKind.PRUNE else DesiredScene.of("archive", scene, datasets=("z", "a"), path=f"{name}.zip"),
     )  # fmt: skip
 

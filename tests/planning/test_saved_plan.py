@@ -8,6 +8,7 @@ import pytest
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import (
     DesiredScene,
     LocalScene,
@@ -27,7 +28,16 @@ HELD = LocalScene(id="K", path="\udc80.zip", size=1, mtime_ns=2, sha256="0" * 64
 
 def action(kind, scene_id="S", *, want=None, **values):
     path = want.path if want is not None else f"{scene_id}.zip"
-    return Action(kind=kind, id=scene_id, datasets=("d",), path=path, size=3, reason="a reason", want=want, **values)
+    return Action(
+        kind=kind,
+        id=scene_id,
+        datasets=("d",),
+        path=path,
+        size=3,
+        reason=Reason(ReasonCode.UNCHANGED),
+        want=want,
+        **values,
+    )
 
 
 def saved(*actions):
@@ -109,8 +119,8 @@ def test_no_link_is_saved():
         ({"schema": VERSION + 1}, "written by a newer sedas-sync"),
         ({"schema": "2"}, "is no saved plan"),
         ({"kind": "lock"}, "is no saved plan"),
-        ({"actions": [{"action": "explode"}]}, "is a damaged plan"),
-        ({"warnings": [1]}, "is a damaged plan"),
+        ({"plan": {}}, "is a damaged plan"),
+        ({"datasets": [1]}, "is a damaged plan"),
         ({"made_from": {}}, "is a damaged plan"),
     ],
 )
@@ -118,3 +128,11 @@ def test_what_is_not_a_saved_plan(change, error):
     values = json.loads(dumps(saved()))
     with pytest.raises(ManifestError, match=error):
         loads(json.dumps({**values, **change}), "p.json")
+
+
+@pytest.mark.parametrize("change", [{"actions": [{"kind": "explode"}]}, {"warnings": [1]}])
+def test_damaged_plans(change):
+    values = json.loads(dumps(saved()))
+    values["plan"] |= change
+    with pytest.raises(ManifestError, match="is a damaged plan"):
+        loads(json.dumps(values), "p.json")

@@ -9,6 +9,7 @@ from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.compare import Comparison, choose_actions
@@ -95,7 +96,7 @@ RULES = 'aoi = "here"\nstart = 2019-01-01\n'
 
 
 def read(text):
-    return parse(text, source="m.toml", read_aoi=lambda _: None, types=TYPES, now=START)
+    return parse(text, source="m.toml", read_aoi=lambda *_: None, types=TYPES, now=START)
 
 
 def test_two_datasets_of_two_archives_want_one_scene_once():
@@ -164,7 +165,15 @@ def test_a_lock_keeps_all_places_and_does_not_change_with_who_is_online():
     for online, offline in (("one", "two"), ("two", "one")):
         want = DesiredScene.of("one", OFFLINE, datasets=("a",), path="X.zip")
         want = with_sources(want, [Source(archive=offline, scene=OFFLINE), Source(archive=online, scene=ONLINE)])
-        fetch = Action(kind=ActionKind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
+        fetch = Action(
+            kind=ActionKind.FETCH,
+            id="X",
+            datasets=("a",),
+            path="X.zip",
+            size=None,
+            reason=Reason(ReasonCode.UNCHANGED),
+            want=want,
+        )
         locks.append(dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)))
     assert locks[0] == locks[1]
     assert loads(locks[0], "m.lock").scenes["X"].archives == ("one", "two")
@@ -173,5 +182,13 @@ def test_a_lock_keeps_all_places_and_does_not_change_with_who_is_online():
 def test_a_lock_of_one_archive_says_nothing_of_places():
     manifest = read("version = 1\n[aoi.here]\nbbox = [0, 0, 1, 1]\n[dataset.a]\n" + RULES)
     want = DesiredScene.of("archive", ONLINE, datasets=("a",), path="X.zip")
-    fetch = Action(kind=ActionKind.FETCH, id="X", datasets=("a",), path="X.zip", size=None, reason="", want=want)
+    fetch = Action(
+        kind=ActionKind.FETCH,
+        id="X",
+        datasets=("a",),
+        path="X.zip",
+        size=None,
+        reason=Reason(ReasonCode.UNCHANGED),
+        want=want,
+    )
     assert '"archives"' not in dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)).splitlines()[1]

@@ -135,7 +135,7 @@ class _Parser:
         if shape is None or not shape.is_valid or shape.is_empty:
             raise BadFilter("the geometry is invalid")
         meets = cache(lambda wkt: shape.intersects(_shape(wkt)))
-        return lambda product: meets(product.wkt)
+        return lambda product: product.wkt is not None and meets(product.wkt)
 
     def attribute(self, word):
         match = re.fullmatch(r"Attributes/OData\.CSC\.(\w+)Attribute/any", word)
@@ -212,12 +212,14 @@ class Product:
     start: datetime
     collection: str = "SENTINEL-2"
     attributes: dict = field(default_factory=dict)
-    wkt: str = "POLYGON ((-2 51, -1 51, -1 52, -2 52, -2 51))"
+    wkt: str | None = "POLYGON ((-2 51, -1 51, -1 52, -2 52, -2 51))"
     online: bool = True
     checksums: tuple = ("MD5", "BLAKE3")
     length: int | None = None
     """The value of the catalogue; None: that of the bytes."""
     content: bytes | None = None
+    headers: dict | None = None
+    """Headers of a download; None: a zip, or the file that the name shows."""
     changes: dict = field(default_factory=dict)
     """Fields of the row to replace; `...` removes one."""
 
@@ -228,13 +230,23 @@ class Product:
 
     @property
     def shape(self):
-        return _shape(self.wkt)
+        return None if self.wkt is None else _shape(self.wkt)
 
     @property
     def bytes(self):
         if self.content is None:
             self.content = zipped(self.name)
         return self.content
+
+    @property
+    def download_headers(self):
+        if self.headers is not None:
+            return self.headers
+        if self.name.endswith((".nc", ".EOF", ".tar", ".tgz", ".TIFF")):
+            name, kind = self.name, "application/octet-stream"
+        else:
+            name, kind = f"{self.name}.zip", "application/zip"
+        return {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{name}"'}
 
     def row(self, *, expand):
         data = self.bytes
@@ -254,8 +266,8 @@ class Product:
             "Checksum": [{"Value": digest[name], "Algorithm": name, "ChecksumDate": stamp(self.published)}
                          for name in self.checksums],
             "ContentDate": {"Start": stamp(self.start), "End": stamp(self.stop)},
-            "Footprint": f"geography'SRID=4326;{self.wkt}'",
-            "GeoFootprint": _geojson(self.wkt),
+            "Footprint": None if self.wkt is None else f"geography'SRID=4326;{self.wkt}'",
+            "GeoFootprint": None if self.wkt is None else _geojson(self.wkt),
         }  # fmt: skip
         if expand:
             row["Attributes"] = [
@@ -570,10 +582,7 @@ class CdseServer:
         if self.hold is not None:
             self.hold()
         data = product.bytes
-        headers = {
-            "Content-Type": "application/zip",
-            "Content-Disposition": f'attachment; filename="{product.name}.zip"',
-        }
+        headers = dict(product.download_headers)
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.headers.get("range", "")) if self.ranges else None
         if match:
             first, last = int(match[1]), int(match[2] or len(data) - 1)

@@ -56,16 +56,28 @@ class StacServer:
     items: list = field(default_factory=list)
     files: dict = field(default_factory=dict)
     faults: dict = field(default_factory=dict)
-    """By path, a list of words, one for each request: a status, `cut`, `flip`, `html`, `late`.
+    """By path, a list of words, one for each request: a status, an address to redirect to, `cut`, `flip`,
+    `login`, `late`.
 
-    `late` answers after another file was refused.
+    `late` answers after another file was refused, and `login` is a page.
     """
     refused: threading.Event = field(default_factory=threading.Event)
     asked: list = field(default_factory=list)
     matched: object = "right"
     """The value of `numberMatched`: `right`, None for no value, or a number."""
+    counts: tuple = ("numberMatched",)
+    """Where the number of matches is: `numberMatched`, `context`, both, or nowhere."""
+    base: str = ""
+    """Path of the landing page."""
     paging: str = "token"
-    """`token`, `merge`, `url`, or a fault: `again`, `empty`, `loses`."""
+    """`token`, `merge`, or a fault: `again`, `empty`, `loses`, `never` (no links at all), `itself` (an empty last page
+    leads to itself)."""
+    refuses: tuple = ()
+    """Parameters that are answered with the status 400."""
+    token_name: str = "token"
+    """The parameter of the next page."""
+    trailing_page: bool = False
+    """Whether a page always has a next link, until one is empty."""
     elsewhere: str | None = None
     """The server that next links lead to."""
     tls: ssl.SSLContext | None = None
@@ -90,7 +102,7 @@ class StacServer:
 
     @property
     def url(self):
-        return f"https://{self.name}" if self.name else f"http://127.0.0.1:{self.port}"
+        return (f"https://{self.name}" if self.name else f"http://127.0.0.1:{self.port}") + self.base
 
     @property
     def port(self):
@@ -132,7 +144,12 @@ class StacServer:
         return item
 
     def count(self, path):
-        return sum(one.path.startswith(path) for one in self.asked)
+        return sum(one.path.startswith(f"{self.base}{path}") for one in self.asked)
+
+    def landing(self):
+        """The landing page."""
+        links = [{"rel": "search", "href": f"{self.url}/search", "method": method} for method in self.methods]
+        return {"type": "Catalog", "id": "test", "conformsTo": self.conforms, "links": links}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -159,26 +176,27 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             stac.refused.set()
             return self._send(fault, {"description": f"fault {fault}"})
+        if isinstance(fault, str) and fault.startswith("http"):
+            return self._send(302, b"", Location=fault)
+        if fault == "login":
+            return self._send(200, b"<html><title>Sign in</title><form>Password</form></html>", kind="text/html")
         if stac.authorization is not None and self.headers.get("Authorization") != stac.authorization:
             return self._send(401, {"code": "Unauthorized"})
         query = {key: value[0] for key, value in parse_qs(parts.query).items()}
-        if parts.path in ("/", ""):
-            return self._send(200, self._landing())
-        if parts.path == "/search":
+        path = parts.path.removeprefix(stac.base)
+        if path in ("/", ""):
+            return self._send(200, stac.landing())
+        if path == "/search":
             return self._search(body if body is not None else _parsed(query))
-        if parts.path.startswith("/sas/"):
+        if path.startswith("/sas/"):
             return self._token()
-        if parts.path.startswith("/data/"):
-            return self._file(unquote(parts.path), query, fault)
-        if match := re.fullmatch("/collections/([^/]+)/items/([^/]+)", parts.path):
+        if unquote(path) in stac.files or path.startswith("/data/"):
+            return self._file(unquote(path), query, fault)
+        if match := re.fullmatch("/collections/([^/]+)/items/([^/]+)", path):
             wanted = tuple(map(unquote, match.groups()))
             found = [item for item in stac.items if (item.get("collection"), item["id"]) == wanted]
             return self._send(200, found[0]) if found else self._send(404, {"code": "NotFound"})
         return self._send(404, {"code": "NotFound"})
-
-    def _landing(self):
-        links = [{"rel": "search", "href": f"{self.stac.url}/search", "method": method} for method in self.stac.methods]
-        return {"type": "Catalog", "id": "test", "conformsTo": self.stac.conforms, "links": links}
 
     def _search(self, question):
         stac = self.stac
@@ -192,22 +210,28 @@ class _Handler(BaseHTTPRequestHandler):
             "broken filter" in stac.conforms and "filter" in question
         ):
             return self._send(400, {"description": "no filters here"})
+        if any(name in question for name in stac.refuses):
+            return self._send(400, {"description": "something is wrong"})
         if not stac.heeds_collections:
             question = {key: value for key, value in question.items() if key != "collections"}
         found = [item for item in stac.items if _matches(item, question)]
-        start = int(question.get("token", 0))
+        start = int(question.get(stac.token_name, 0))
         page = found[start : start + limit]
         links = []
-        if start + limit < len(found):
+        if start + limit < len(found) or ((stac.trailing_page or stac.paging == "itself") and page):
             links.append(self._next(question, start, limit))
         answer = {"type": "FeatureCollection", "features": page, "links": links, "numberReturned": len(page)}
-        if stac.paging == "empty" and start == 0 and "token" not in question:
+        if stac.paging == "empty" and start == 0 and stac.token_name not in question:
             answer["features"] = []
             answer["links"] = [self._next(question, -limit, limit)]
-        if stac.paging == "loses" and links and start:
+        if (stac.paging == "loses" and links and start) or stac.paging == "never":
             answer["links"] = []
+        if stac.paging == "itself" and not page:
+            answer["links"] = [self._next(question, start - limit, limit)]
         if stac.matched is not None:
-            answer["numberMatched"] = len(found) if stac.matched == "right" else stac.matched
+            matched = len(found) if stac.matched == "right" else stac.matched
+            both = {"numberMatched": matched, "context": {"matched": matched, "returned": len(page), "limit": limit}}
+            answer.update({name: both[name] for name in stac.counts})
         return self._send(200, answer)
 
     def _next(self, question, start, limit):
@@ -215,12 +239,12 @@ class _Handler(BaseHTTPRequestHandler):
         following = 0 if stac.paging == "again" else start + limit
         place = stac.elsewhere or stac.url
         if self.command == "GET":
-            flat = self.path.split("&token=")[0]
-            return {"rel": "next", "href": f"{place}{flat}&token={following}"}
+            flat = self.path.removeprefix(stac.base).split(f"&{stac.token_name}=")[0]
+            return {"rel": "next", "href": f"{place}{flat}&{stac.token_name}={following}"}
         link = {"rel": "next", "href": f"{place}/search", "method": "POST"}
         if stac.paging == "merge":
-            return {**link, "body": {"token": following}, "merge": True, "headers": {"X-Page": "next"}}
-        return {**link, "body": {**question, "token": following}}
+            return {**link, "body": {stac.token_name: following}, "merge": True, "headers": {"X-Page": "next"}}
+        return {**link, "body": {**question, stac.token_name: following}}
 
     def _token(self):
         stac = self.stac
@@ -278,7 +302,7 @@ def _matches(item, question):
 
 
 def _fits_core(item, question):
-    if item.get("collection") not in question.get("collections", [item.get("collection")]):
+    if item.get("collection") not in (None, *question.get("collections", [item.get("collection")])):
         return False
     if item.get("id") not in question.get("ids", [item.get("id")]):
         return False
@@ -286,7 +310,7 @@ def _fits_core(item, question):
         return True
     start, stop = (datetime.fromisoformat(part) for part in question["datetime"].split("/"))
     when = item["properties"].get("datetime") or item["properties"].get("start_datetime")
-    return start <= datetime.fromisoformat(when) <= stop
+    return start <= datetime.fromisoformat(when.upper()) <= stop
 
 
 def _fits_place(item, question):

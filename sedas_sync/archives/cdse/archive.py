@@ -22,8 +22,9 @@ from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VA
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.protocol import Orders, Warn
-from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
+from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
+from sedas_sync.model.text import product_id
 from sedas_sync.model.threads import Pool
 from sedas_sync.net import credentials as _credentials
 from sedas_sync.net import session
@@ -41,13 +42,22 @@ AT_ONCE = 4
 NAMES_PER_REQUEST = 100
 """Ids of one look-up."""
 FEW_NAMES = 10
-"""Ids of a look-up that no page size cuts: each has two names, and the default page has 20 rows."""
-DELETED_PER_REQUEST = 20
+"""Ids of a look-up that no page size cuts: each has one or two rows, and the default page has 20."""
+DELETED_PER_REQUEST = 6
+"""Ids of a look-up of deleted scenes, whose names are part of the URL."""
 
 _OPTIONS = {"$orderby": "ContentDate/Start asc", "$top": str(PAGE), "$expand": "Attributes"}
 _BAD_REQUEST, _UNPROCESSABLE = 400, 422
 _REFUSED_FILTER = frozenset({_BAD_REQUEST, _UNPROCESSABLE})
-_WITH_ENDING = re.compile(r"S[12][A-D]_.*")
+_ENDINGS = (
+    (re.compile(r"S[1-6][A-DP_]_OPER_"), ("", ".EOF")),
+    (re.compile(r"S[12][A-D_]_"), (".SAFE",)),
+    (re.compile(r"S3[A-D_]_"), (".SEN3",)),
+    (re.compile(r"S5P_"), (".nc", "")),
+    (re.compile(r"S6[A-D_]_"), (".SEN6",)),
+    (re.compile(""), (".SAFE", "", ".DEM", ".nc", ".tar", ".tgz", ".TIFF")),
+)
+"""Endings of the catalogue's names, by the beginning of a name: the first that matches."""
 
 
 class CdseArchive:
@@ -242,14 +252,15 @@ class CdseArchive:
             json={"FilterProducts": names},
         )
         found: dict[str, Scene] = {}
+        asked = {product_id(scene_id): scene_id for scene_id in ids}
         for row in rows_of(_answer(reply, "a look-up"), "a look-up"):
             try:
                 scene = self._scene(row)
             except rows.UnusableRowError as reason:
                 warn(_left_out(reason, _shown(row)))
                 continue
-            if scene.id in ids:
-                found[scene.id] = _better(found.get(scene.id), scene)
+            if (name := asked.get(product_id(scene.id))) is not None:
+                found[name] = _better(found.get(name), scene)
         return found
 
     def _deleted(self, ids: list[str]) -> Iterator[tuple[str, str]]:
@@ -259,15 +270,15 @@ class CdseArchive:
             url = odata.url(self._url, "DeletedProducts", {"$filter": condition, "$top": str(PAGE)})
             try:
                 listed = rows_of(_answer(self._api.send("GET", url), "a look-up"), "a look-up")
-            except session.StoppedError:
+            except StoppedError:
                 raise
             except ArchiveError:
                 return
             for row in listed:
                 if not isinstance(row, dict) or not isinstance(row.get("Name"), str):
                     continue
-                name = rows.scene_id(row)
-                if name in batch:
+                name = next((one for one in batch if row["Name"] in _names(one)), None)
+                if name is not None:
                     cause = shorten(str(row.get("DeletionCause") or "no reason given"), 80)
                     date = shorten(str(row.get("DeletionDate") or "")[:10], 10)
                     yield name, f"was deleted from the archive{f' on {date}' if date else ''}: {cause}"
@@ -303,6 +314,7 @@ class CdseArchive:
         return Download(
             url=scene.download_url,
             headers=headers,
+            size=None if scene.nominal else scene.size,
             digest=scene.digest,
             trusted_hosts=self._trusted,
             reach=self._reach,
@@ -342,8 +354,11 @@ def _better(one: Scene | None, other: Scene) -> Scene:
 
 
 def _names(scene_id: str) -> tuple[str, ...]:
-    """Return the names that the catalogue may have for an id."""
-    return (f"{scene_id}.SAFE",) if _WITH_ENDING.fullmatch(scene_id) else (f"{scene_id}.SAFE", scene_id)
+    """Return the names that the catalogue may have for an id, with or without an ending."""
+    stem = product_id(scene_id)
+    endings = next(found for pattern, found in _ENDINGS if pattern.match(stem))
+    own = (scene_id,) if scene_id != stem else ()
+    return tuple(dict.fromkeys((*own, *(stem + ending for ending in endings))))
 
 
 def _batches(items: list[str], size: int) -> Iterator[list[str]]:

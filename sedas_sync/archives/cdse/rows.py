@@ -12,6 +12,7 @@ from sys import intern
 from typing import Any
 
 from sedas_sync.archives.lazy_json import LazyJson
+from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
 from sedas_sync.model.times import from_iso
 
@@ -22,8 +23,6 @@ ADVICE = (
 """Quotas page of the documentation (2025-03), note 2: no API accepts orders of offline data."""
 
 _ENDING = ".SAFE"
-_NEVER = "9999-12-31"
-"""The `EvictionDate` of a scene that stays online."""
 _SENSORS: dict[str, Sensor] = {
     **dict.fromkeys(("SAR", "SAR-C", "C-SAR", "ASAR"), "sar"),
     **dict.fromkeys(("MSI", "OLCI", "SLSTR", "OLI", "OLI_TIRS", "TIRS", "ETM", "TM", "MERIS", "MODIS"), "optical"),
@@ -107,8 +106,9 @@ def to_scene(row: object, link: str) -> Scene:
     if others:
         extra["Attributes"] = others
     instrument = _word(attributes, "instrumentShortName")
+    own = scene_id(row)
     return Scene(
-        id=scene_id(row),
+        id=own,
         start=start_of(row),
         stop=_time(dates.get("End") if isinstance(dates, dict) else None, "ContentDate/End"),
         footprint=_footprint(row),
@@ -123,18 +123,13 @@ def to_scene(row: object, link: str) -> Scene:
         polarisation=_polarisation(attributes),
         cloud_cover=_number(attributes.get("cloudCover"), "cloudCover"),
         size=int(length) if length else None,
-        nominal=True,
+        # A zip is made when it is requested; a file is sent as the catalogue describes it.
+        nominal=not ending_of(own),
         digest=_digest(row.get("Checksum")),
         download_url=None if online is False else link,
         offline=ADVICE if online is False else None,
         extra=LazyJson(extra) if extra else NOTHING,
     )
-
-
-def evicted_at(scene: Scene) -> str | None:
-    """Return when a scene leaves the rolling archive; None if it stays, or the catalogue does not state it."""
-    value = scene.extra.get("EvictionDate")
-    return value if isinstance(value, str) and value and not value.startswith(_NEVER) else None
 
 
 def _attributes(listed: object) -> dict[str, Any]:

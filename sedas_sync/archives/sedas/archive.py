@@ -122,14 +122,32 @@ class SedasArchive:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r})"
 
+    def log_in(self) -> None:
+        """Check the credentials now; every other method logs in when it has to.
+
+        Raises:
+            AuthenticationError: The archive refused the credentials.
+            ArchiveError: The archive did not answer.
+        """
+        self._client.tokens.current()
+
     @property
     def server_time(self) -> datetime | None:
         """The current time of the server; None before its first answer."""
         return self._api.server_time
 
     def stop(self) -> None:
-        """Make calls in other threads end early instead of waiting for their next try."""
+        """Make calls in other threads end early instead of waiting for their next try; later calls fail."""
         self._api.stop()
+
+    def interrupt(self) -> None:
+        """Make calls that run in other threads end early; later calls work."""
+        self._api.interrupt()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` or `close` was called."""
+        return self._api.stopped
 
     def close(self) -> None:
         """Close the connections. Calls in other threads end."""
@@ -171,22 +189,22 @@ class SedasArchive:
             ArchiveError: The search failed.
             AuthenticationError: The archive refused the credentials.
         """
-        query = Query(
-            aoi=aoi_wkt,
-            start=to_time(start),
-            stop=to_time(stop),
-            sensor=_sensor(sensor),
-            satellite=satellite or None,
-            source_group=source_group or None,
-            filters=dict(filters or {}),
-        )
-        if query.stop < query.start:
-            raise ValueError(f"stop ({stop}) is before start ({start})")
-        try:
-            from_wkt(aoi_wkt)
-        except ValueError as reason:
-            raise ValueError(f"the area {redact.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
+        query = _query(aoi_wkt, start, stop, sensor, satellite, source_group, filters)
         return self.find(query, warn=warn)
+
+    def rows(
+        self,
+        aoi_wkt: str,
+        start: str | datetime,
+        stop: str | datetime,
+        *,
+        sensor: str = "all",
+        satellite: str | None = None,
+        source_group: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+    ) -> Iterator[Any]:
+        """Yield the rows of the service's answers, as JSON values; arguments and errors are those of `search`."""
+        return self._search.rows(_query(aoi_wkt, start, stop, sensor, satellite, source_group, filters))
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids that the archive knows; see `Archive.look_up`."""
@@ -206,6 +224,15 @@ class SedasArchive:
             return to_scene(row)
         except ValueError as reason:
             raise ArchiveError(f"the archive's answer cannot be used: {reason}: {row_text(row)}") from None
+
+    def product_rows(self, ids: Iterable[str]) -> list[Any]:
+        """Look up ids; return the rows of those that the archive knows, as JSON values.
+
+        Raises:
+            ArchiveError: The look-up failed.
+            AuthenticationError: The archive refused the credentials.
+        """
+        return list(self._lookup.rows(ids))
 
     def satellites(self) -> list[SatelliteSource]:
         """List the satellites that the account may search."""
@@ -244,20 +271,62 @@ class SedasArchive:
         """
         return self._orders.place(scene)
 
-    def order_status(self, orders: Iterable[Order]) -> list[Order]:
+    @property
+    def known_orders(self) -> tuple[Order, ...]:
+        """The latest order of each scene that this object has placed or polled, with its last known state."""
+        return self._orders.known
+
+    def order_status(self, orders: Iterable[Order | str]) -> list[Order]:
         """Return orders with their current state, in the order given.
+
+        Args:
+            orders: Orders, or their ids as `Order.order` has them. An order that is given by an id which this object
+                has not seen before lacks the id of its scene, because the service does not state it.
 
         Raises:
             ArchiveError: The request failed.
             AuthenticationError: The archive refused the credentials.
         """
-        known = list(orders)
-        polled = {order.order: order for order in self._orders.poll(known)}
-        return [polled[order.order] for order in known]
+        seen = {order.order: order for order in self._orders.known}
+        asked = [
+            seen.get(order) or Order(order=order, id="", placed=self._client.now(), archive=self.identity)
+            if isinstance(order, str)
+            else order
+            for order in orders
+        ]
+        polled = {order.order: order for order in self._orders.poll(asked)}
+        return [polled[order.order] for order in asked]
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
         """Return the current link of an online scene, with the token if its host may see it; see `Archive.locate`."""
         return self._links.locate(scene, refused)
+
+
+def _query(
+    aoi_wkt: str,
+    start: str | datetime,
+    stop: str | datetime,
+    sensor: str,
+    satellite: str | None,
+    source_group: str | None,
+    filters: Mapping[str, Any] | None,
+) -> Query:
+    query = Query(
+        aoi=aoi_wkt,
+        start=to_time(start),
+        stop=to_time(stop),
+        sensor=_sensor(sensor),
+        satellite=satellite or None,
+        source_group=source_group or None,
+        filters=dict(filters or {}),
+    )
+    if query.stop < query.start:
+        raise ValueError(f"stop ({stop}) is before start ({start})")
+    try:
+        from_wkt(aoi_wkt)
+    except ValueError as reason:
+        raise ValueError(f"the area {redact.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
+    return query
 
 
 def _sensor(text: str) -> Literal["all", "optical", "sar"]:

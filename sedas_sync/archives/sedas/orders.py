@@ -51,7 +51,14 @@ class SedasOrders:
             if isinstance(answer, dict) and answer.get("errorCode"):
                 raise _refusal(reply, what)
             raise ArchiveError(f"the archive answered {what} without a requestId")
-        return Order(order=str(number), id=scene_id, placed=self._client.now(), archive=self._identity)
+        order = Order(order=str(number), id=scene_id, placed=self._client.now(), archive=self._identity)
+        self._latest[scene_id] = order
+        return order
+
+    @property
+    def known(self) -> tuple[Order, ...]:
+        """The latest order of each scene that this object has placed or polled."""
+        return tuple(self._latest.values())
 
     def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
         """Request the state of orders, many in one call, and one by one those that the answer lacks."""

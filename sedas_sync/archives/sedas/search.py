@@ -43,18 +43,22 @@ class SedasSearch:
 
     def find(self, query: Query, warn: Warn) -> Iterator[Scene]:
         """Yield every scene that matches, each once; see `Archive.find`."""
+        return scenes_of(self.rows(query), warn)
+
+    def rows(self, query: Query) -> Iterator[Any]:
+        """Yield the row of every scene that matches, as the service lists it."""
         found: set[str] = set()
         try:
-            yield from self._find(query, found, warn)
+            yield from self._rows(query, found)
         except IncompleteSearch:
             # If a cap counts rows before they are filtered, answers do not show how far they reach. Without filters
             # that the manifest's rules apply again, they show all rows that count.
             wider = replace(query, **_NO_FILTERS)
             if search_body(wider) == search_body(query):
                 raise
-            yield from self._find(wider, found, warn)
+            yield from self._rows(wider, found)
 
-    def _find(self, query: Query, found: set[str], warn: Warn) -> Iterator[Scene]:
+    def _rows(self, query: Query, found: set[str]) -> Iterator[Any]:
         start, stop = seconds(query.start), seconds_up(query.stop)
         if start > stop:
             return
@@ -68,4 +72,4 @@ class SedasSearch:
             threads=QUERIES_AT_ONCE,
             found=found,
         )
-        yield from scenes_of((row.item for row in rows), warn)
+        yield from (row.item for row in rows)

@@ -11,25 +11,17 @@ from typing import Literal
 import click
 
 from sedas_sync.api import Mirror
-from sedas_sync.cli.commands.plan import run_plan
+from sedas_sync.cli.commands.plan import run as plan_only
+from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import (
-    end_with,
-    interrupted,
-    interruptible,
-    opened_file,
-    print_exported,
-    print_message,
-    print_warnings,
-    reporting,
-    stopping,
-)
+from sedas_sync.cli.session import end_with, interruptible, opened_file, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
 from sedas_sync.output import text
+from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
 from sedas_sync.planning.limits import DEFAULT, PruneLimit
 from sedas_sync.planning.saved_plan import SavedPlan, loads
@@ -73,7 +65,7 @@ def run(
     if export is not None and dry_run:
         raise ManifestError("--export writes the catalogue after the run: it cannot go with --dry-run")
     if dry_run:
-        run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
+        plan_only(manifest, common=common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     with (
         opened_mirror(manifest, common) as mirror,
         _workers(address) as workers,
@@ -180,7 +172,9 @@ def _print_next(summary: Summary, plan: Plan) -> None:
             "`sedas-sync why ID` explains a scene."
         )
     # A scene that waits without an order comes by nothing that this program does, so its reason matters.
-    alone = Counter(action.reason for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None)
+    alone = Counter(
+        reason_text(action.reason) for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None
+    )
     for reason, number in alone.most_common(_REASONS):
         print_message(f"{count(number, 'scene')} {'waits' if number == 1 else 'wait'}: {printable(reason)}.")
     if ordered := max(0, summary.pending - alone.total()):

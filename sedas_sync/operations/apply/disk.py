@@ -84,6 +84,7 @@ class MirrorFiles:
             root=self._root,
             path=action.path,
             partial=partial_path(task.scene),
+            product=action.id,
             policy=policy,
             sha256=None if want is None else want.sha256,
             replace=replaced,
@@ -109,7 +110,7 @@ class MirrorFiles:
         return SceneStaged(task, missing, staged.bytes)
 
     def keep_file(self, effect: KeepFile) -> FileKept | Fail:
-        """RecordScene a file as complete in the folder of its scene."""
+        """Record a file as complete in the folder of its scene."""
         task = effect.task
         if task.file is None:
             return FileKept(task)

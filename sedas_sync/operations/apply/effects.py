@@ -289,7 +289,7 @@ class Stage(Struct, frozen=True):
 
 
 class KeepFile(Struct, frozen=True):
-    """RecordScene a file as complete in the folder of its scene; `FileKept` follows."""
+    """Record a file as complete in the folder of its scene; `FileKept` follows."""
 
     task: Task
     result: FetchResult
@@ -315,7 +315,7 @@ class RecordScene(Struct, frozen=True):
 
 
 class RecordFetch(Struct, frozen=True):
-    """RecordScene a scene that is one file and was just downloaded."""
+    """Record a scene that is one file and was just downloaded."""
 
     task: Task
     result: FetchResult

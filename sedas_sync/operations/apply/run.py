@@ -17,7 +17,7 @@ from time import monotonic
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, is_stopped
 from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
@@ -191,6 +191,8 @@ class Run:
         return self._orders.worth_waiting(self._now()) and monotonic() - self._began < self._options.order_timeout
 
     def _notice_stop(self) -> None:
+        if not self._stop.is_set() and any(is_stopped(archive) for archive in self._archives.values()):
+            self.stop()
         if self._stop.is_set() and not self._stopping:
             self._stopping, self._stopping_since = True, monotonic()
             self._fetcher.stop_workers()

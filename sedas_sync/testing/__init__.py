@@ -1,11 +1,17 @@
-"""What every archive must do: one suite for all implementations.
+"""What every archive must do: one test suite for all implementations, for pytest.
 
-A module that tests an implementation subclasses `ArchiveContract` and provides the fixture `case`::
+A module that tests an archive subclasses `ArchiveContract` and provides the fixture `case`::
 
-    class TestMine(ArchiveContract):
+    import pytest
+    from sedas_sync.archives.plugin import Query
+    from sedas_sync.testing import ArchiveContract, Case
+
+    class TestMyArchive(ArchiveContract):
         @pytest.fixture
-        def case(self):
+        def case(self) -> None:
             return Case(MyArchive(...), Query(...))
+
+It needs pytest, which the package does not install.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +22,10 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.files import each_file
-from sedas_sync.model.scene import Order, OrderState, Query
+from sedas_sync.model.scene import Order, OrderState, Query, Scene
 from sedas_sync.model.text import product_id
 
 
@@ -31,11 +37,13 @@ class Case:
     query: Query
 
 
-def no_warning(sentence):
+def no_warning(sentence: str) -> None:
+    """Fail the test."""
     raise AssertionError(f"unexpected warning: {sentence}")
 
 
-def any_warning(sentence):
+def any_warning(sentence: str) -> None:
+    """Accept a warning."""
     assert sentence
 
 
@@ -48,39 +56,39 @@ class ArchiveContract:
     """Whether every search has a warning."""
 
     @pytest.fixture
-    def warn(self):
+    def warn(self) -> Warn:
         return any_warning if self.warns else no_warning
 
     @pytest.fixture
-    def archive(self, case):
+    def archive(self, case: Case) -> Archive:
         return case.archive
 
     @pytest.fixture
-    def scenes(self, warn, case):
+    def scenes(self, warn: Warn, case: Case) -> list[Scene]:
         return list(case.archive.find(case.query, warn=warn))
 
     @pytest.fixture
-    def orders(self, archive):
+    def orders(self, archive: Archive) -> Orders:
         if archive.orders is None:
             pytest.skip("this archive has no orders")
         return archive.orders
 
     @pytest.fixture
-    def offline(self, archive, scenes):
+    def offline(self, archive: Archive, scenes: list[Scene]) -> Scene:
         found = [scene for scene in scenes if not scene.online and not scene.planned]
         if not found and archive.orders is None:
             pytest.skip("this archive has no offline scenes")
         return found[0]
 
-    def test_identity_is_a_name_and_does_not_change(self, archive):
+    def test_identity_is_a_name_and_does_not_change(self, archive: Archive) -> None:
         assert archive.identity
         assert archive.identity == archive.identity.strip()
 
-    def test_find_yields_each_scene_once(self, scenes):
+    def test_find_yields_each_scene_once(self, scenes: list[Scene]) -> None:
         assert len(scenes) >= 2
         assert len({scene.id for scene in scenes}) == len(scenes)
 
-    def test_found_scenes_have_all_required_fields(self, scenes, case):
+    def test_found_scenes_have_all_required_fields(self, scenes: list[Scene], case: Case) -> None:
         for scene in scenes:
             assert scene.id
             assert scene.start is not None
@@ -90,43 +98,49 @@ class ArchiveContract:
             assert scene.sensor in ("optical", "sar", None)
             assert scene.online == (scene.download_url is not None)
 
-    def test_second_search_finds_the_same(self, warn, archive, case, scenes):
+    def test_second_search_finds_the_same(self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]) -> None:
         assert {scene.id for scene in archive.find(case.query, warn=warn)} == {scene.id for scene in scenes}
 
-    def test_both_ends_of_the_time_are_included(self, warn, archive, case, scenes):
-        scene = max(scenes, key=lambda scene: scene.start)
-        moment = replace(case.query, start=scene.start, stop=scene.start)
-        assert scene.id in {found.id for found in archive.find(moment, warn=warn)}
+    def test_both_ends_of_the_time_are_included(
+        self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]
+    ) -> None:
+        last, name = max((scene.start, scene.id) for scene in scenes if scene.start is not None)
+        moment = replace(case.query, start=last, stop=last)
+        assert name in {found.id for found in archive.find(moment, warn=warn)}
 
-    def test_nothing_outside_the_time_is_found(self, warn, archive, case, scenes):
-        first = min(scene.start for scene in scenes)
+    def test_nothing_outside_the_time_is_found(
+        self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]
+    ) -> None:
+        first = min(scene.start for scene in scenes if scene.start is not None)
         before = replace(case.query, stop=first - timedelta(seconds=1))
         assert not {scene.id for scene in archive.find(before, warn=warn)} & {scene.id for scene in scenes}
 
-    def test_end_before_start_finds_nothing(self, warn, archive, case):
+    def test_end_before_start_finds_nothing(self, warn: Warn, archive: Archive, case: Case) -> None:
         query = replace(case.query, stop=case.query.start - timedelta(days=1))
         assert list(archive.find(query, warn=warn)) == []
 
-    def test_search_by_sensor_finds_all_scenes_of_it(self, warn, archive, case, scenes):
+    def test_search_by_sensor_finds_all_scenes_of_it(
+        self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]
+    ) -> None:
         for sensor in ("optical", "sar"):
             found = {scene.id for scene in archive.find(replace(case.query, sensor=sensor), warn=warn)}
             assert {scene.id for scene in scenes if scene.sensor == sensor} <= found
 
-    def test_look_up_finds_what_a_search_found(self, archive, scenes):
+    def test_look_up_finds_what_a_search_found(self, archive: Archive, scenes: list[Scene]) -> None:
         found = {scene.id: scene for scene in archive.look_up([scene.id for scene in scenes], warn=no_warning)}
         assert set(found) == {scene.id for scene in scenes if not scene.planned}
         for scene in scenes:
             if not scene.planned:
                 assert replace(found[scene.id], extra={}) == replace(scene, extra={})
 
-    def test_look_up_skips_unknown_ids(self, archive, scenes):
+    def test_look_up_skips_unknown_ids(self, archive: Archive, scenes: list[Scene]) -> None:
         asked = ["no such scene", scenes[0].id, "../etc/passwd?&#", scenes[0].id]
         assert [scene.id for scene in archive.look_up(asked, warn=no_warning)] == [scenes[0].id]
 
-    def test_look_up_of_nothing(self, archive):
+    def test_look_up_of_nothing(self, archive: Archive) -> None:
         assert list(archive.look_up([], warn=no_warning)) == []
 
-    def test_online_scene_is_located(self, archive, scenes):
+    def test_online_scene_is_located(self, archive: Archive, scenes: list[Scene]) -> None:
         scene = next(scene for scene in scenes if scene.online)
         for file in each_file(scene):
             download = archive.locate(file)
@@ -136,13 +150,13 @@ class ArchiveContract:
             assert download.digest == file.digest
             assert not any(value in repr(download) for value in download.headers.values())
 
-    def test_files_of_a_scene_have_unique_safe_names(self, scenes):
+    def test_files_of_a_scene_have_unique_safe_names(self, scenes: list[Scene]) -> None:
         for scene in scenes:
             names = [asset.name for asset in scene.assets]
             assert len({name.casefold() for name in names}) == len(names)
             assert not any(part in ("", ".", "..") for name in names for part in name.split("/"))
 
-    def test_refused_download_gets_another_link_or_an_error(self, archive, scenes):
+    def test_refused_download_gets_another_link_or_an_error(self, archive: Archive, scenes: list[Scene]) -> None:
         scene = next(each_file(next(scene for scene in scenes if scene.online)))
         refused = archive.locate(scene)
         try:
@@ -151,14 +165,14 @@ class ArchiveContract:
             return
         assert (again.url, dict(again.headers)) != (refused.url, dict(refused.headers))
 
-    def test_offline_scene_is_not_located(self, archive, offline):
+    def test_offline_scene_is_not_located(self, archive: Archive, offline: Scene) -> None:
         with pytest.raises(ArchiveError):
             archive.locate(offline)
 
-    def test_offline_scene_states_a_reason_if_nothing_can_be_ordered(self, archive, offline):
+    def test_offline_scene_states_a_reason_if_nothing_can_be_ordered(self, archive: Archive, offline: Scene) -> None:
         assert offline.offline or archive.orders is not None
 
-    def test_order_is_placed_and_known(self, archive, orders, offline):
+    def test_order_is_placed_and_known(self, archive: Archive, orders: Orders, offline: Scene) -> None:
         order = orders.place(offline)
         assert order.id == offline.id
         assert order.order
@@ -167,7 +181,7 @@ class ArchiveContract:
         (polled,) = orders.poll([order])
         assert (polled.order, polled.polls, polled.missing) == (order.order, 1, 0)
 
-    def test_every_order_is_polled_once_and_unknown_ones_are_missing(self, orders, offline):
+    def test_every_order_is_polled_once_and_unknown_ones_are_missing(self, orders: Orders, offline: Scene) -> None:
         placed = orders.place(offline)
         unknown = Order(order="999999999", id="gone", placed=placed.placed, missing=1)
         polled = {order.order: order for order in orders.poll([unknown, placed])}
@@ -175,10 +189,10 @@ class ArchiveContract:
         assert polled["999999999"].missing == 2
         assert polled[placed.order].missing == 0
 
-    def test_poll_of_nothing(self, orders):
+    def test_poll_of_nothing(self, orders: Orders) -> None:
         assert list(orders.poll([])) == []
 
-    def test_used_from_several_threads(self, warn, archive, case, scenes):
+    def test_used_from_several_threads(self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]) -> None:
         with ThreadPoolExecutor(4) as pool:
             runs = list(pool.map(lambda _: {s.id for s in archive.find(case.query, warn=warn)}, range(4)))
         assert all(run == {scene.id for scene in scenes} for run in runs)

@@ -44,6 +44,8 @@ class RawServer:
             self.accepted += 1
 
     def _run(self, sock, number):
+        # What is sent has arrived when the call returns.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connected.set()
         with sock, suppress(OSError):
             self._serve(sock, number)

@@ -77,7 +77,7 @@ def test_answer_that_was_pushed_on_an_idle_connection_is_not_taken(
     tmp_path, live, authority, identity, monkeypatch, secure, together
 ):
     """The first answer of each connection is followed by another file, in the same packet and record or in the next."""
-    wrong = answer(make_zip(20_000, seed=5))
+    wrong = answer(make_zip(200_000, seed=5))
     pushed = threading.Semaphore(0)
 
     def serve(sock, _number):

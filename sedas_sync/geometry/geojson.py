@@ -12,7 +12,7 @@ from shapely.geometry.polygon import orient
 
 from sedas_sync.geometry.areas import Part
 from sedas_sync.geometry.footprint import footprints
-from sedas_sync.geometry.polygons import HALF_TURN, Position, Rings
+from sedas_sync.geometry.polygons import HALF_TURN, Position, Ring, Rings
 from sedas_sync.geometry.wkt import numbered, some_polygons
 
 _MAX_DEPTH = 32
@@ -72,7 +72,15 @@ def _polygons(value: Any, others: list[str], depth: int) -> list[Rings]:
 
 
 def _rings(rings: Any) -> Rings:
-    return [[_position(p) for p in _items(ring, "Polygon")] for ring in _items(rings, "Polygon")]
+    return [_ring(_items(ring, "Polygon")) for ring in _items(rings, "Polygon")]
+
+
+def _ring(positions: list[Any]) -> Ring:
+    try:
+        plain = all(type(p[0]) is float and type(p[1]) is float for p in positions)  # the usual case, and fast
+    except (TypeError, LookupError):
+        plain = False
+    return [(p[0], p[1]) for p in positions] if plain else list(map(_position, positions))
 
 
 def _position(position: Any) -> Position:

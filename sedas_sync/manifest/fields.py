@@ -140,7 +140,7 @@ Names = Annotated[
     ),
 ]
 """Names without duplicates."""
-_WKT = _text(rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION'])})")
+_WKT = _text(rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION'])})|^\W*0[01][0-9A-Fa-f]{{16,}}")
 _ENDINGS = any_case(["geojson", "json", "wkt", "gpkg", "shp", "zip"])
 Wkt = Annotated[str, Reader(_document, "a text, not empty", _WKT)]
 AoiFile = Annotated[

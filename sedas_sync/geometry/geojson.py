@@ -12,7 +12,7 @@ from shapely.geometry.polygon import orient
 
 from sedas_sync.geometry.areas import Part
 from sedas_sync.geometry.footprint import footprints
-from sedas_sync.geometry.polygons import HALF_TURN, Position, Rings
+from sedas_sync.geometry.polygons import HALF_TURN, Position, Ring, Rings
 from sedas_sync.geometry.wkt import numbered, some_polygons
 
 _MAX_DEPTH = 32
@@ -69,6 +69,28 @@ def _polygons(value: Any, others: list[str], depth: int) -> list[Rings]:
         raise ValueError(f"it is not GeoJSON: {kind[:20]!r} is not a type of geometry")
     others.append(kind)
     return []
+
+
+def read_geojson_paths(value: Mapping[str, Any]) -> list[Ring]:
+    """Read the positions of all points and lines of a GeoJSON object whose polygons were read.
+
+    Returns:
+        The paths; a point is a path of one position.
+
+    Raises:
+        ValueError: A point or a line is not GeoJSON.
+    """
+    kind, coordinates = value.get("type"), value.get("coordinates")
+    if kind == "Point":
+        return [[_position(coordinates)]]
+    if kind in {"MultiPoint", "LineString"}:
+        path = [_position(position) for position in _items(coordinates, kind)]
+        return [path] if kind == "LineString" and path else [[position] for position in path]
+    if kind == "MultiLineString":
+        lines = [[_position(position) for position in _items(line, kind)] for line in _items(coordinates, kind)]
+        return [line for line in lines if line]
+    members = [value.get("geometry"), *value.get("features", ()), *value.get("geometries", ())]
+    return [path for member in members if member is not None for path in read_geojson_paths(member)]
 
 
 def _rings(rings: Any) -> Rings:

@@ -15,6 +15,7 @@ from pydantic_core import core_schema
 from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 from sedas_sync.manifest.fields import Schema, any_case
 from sedas_sync.manifest.tables import (
+    BESIDE_PRODUCTS,
     DEFAULT_TYPE,
     PLAIN_NAME,
     VERSION,
@@ -152,7 +153,6 @@ def _schemas_of_types(types: Mapping[str, ArchiveType]) -> dict[str, Schema]:
 
 def _dataset_rules() -> list[Schema]:
     """Return the rules between the keys of a dataset."""
-    beside_products = ["products", "archive", "exclude"]
 
     def without(*keys: str) -> Schema:
         return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
@@ -166,7 +166,7 @@ def _dataset_rules() -> list[Schema]:
     return [
         {
             "if": {"required": ["products"]},
-            "then": {"propertyNames": {"enum": beside_products}},
+            "then": {"propertyNames": {"enum": list(BESIDE_PRODUCTS)}},
             "else": {"required": ["start"], "anyOf": [{"required": ["aoi"]}, {"required": ["tile"]}]},
         },
         {"if": sensor("sar"), "then": without("max_cloud_cover", "tile")},

@@ -19,11 +19,11 @@ from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
+from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
     UNREADABLE,
     Refusal,
-    as_archives_spell,
     fact_rule,
     footprint_refusals,
 )
@@ -53,17 +53,9 @@ def queries(dataset: Dataset, cover: Iterable[QueryPolygon], now: datetime) -> t
             aoi=polygon.wkt,
             start=start,
             stop=stop,
-            sensor=dataset.sensor,
-            satellite=as_archives_spell(dataset.satellite),
-            source_group=as_archives_spell(dataset.source_group),
-            product_type=dataset.product_type,
-            orbit_direction=dataset.orbit_direction,
-            polarisation=dataset.polarisation,
-            relative_orbit=dataset.relative_orbit,
-            tile=dataset.tile,
-            max_cloud_cover=dataset.max_cloud_cover,
             min_aoi_coverage=dataset.min_aoi_coverage if polygon.exact else None,
             filters=dataset.filters,
+            **query_values(dataset),
         )
         for polygon in cover
     )
@@ -180,8 +172,9 @@ def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId
 def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
     if dataset.latest is None:
         return {}
-    # A planned acquisition is newer than all scenes and must not take the place of one.
-    dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
+    # A planned acquisition is newer than all scenes. It must not take the place of one that can be downloaded.
+    real = (scene for scene in scenes if not scene.planned and not scene.never)
+    dated = [(scene.start, scene.id) for scene in real if scene.start is not None]
     dated.sort(reverse=True)
     newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
     return {

@@ -51,6 +51,7 @@ def test_values_of_the_example():
     assert (optical.sensor, optical.max_cloud_cover, optical.min_aoi_coverage) == ("optical", 50, 10)
     assert (optical.satellite, optical.source_group, optical.product_type) == ("Sentinel-2A", "S2", "L1C")
     assert (optical.orbit_direction, optical.relative_orbit) == ("ASCENDING", 137)
+    assert optical.instrument == "MSI"
     assert optical.tile == ("30UXC",)
     assert optical.exclude[0] == "S2B_*"
     assert (optical.latest, optical.reprocessed) == (5, "newest")

@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from sedas_sync import manifest
 from sedas_sync.errors import ManifestError
-from sedas_sync.manifest import ArchiveConfig, fields
+from sedas_sync.manifest import ArchiveConfig, Dataset, fields
 from sedas_sync.manifest.archive_types import ArchiveType
 
 SECRET = (
@@ -31,17 +31,15 @@ DURATION = "must be a text such as '24h', '90m', '2d', '30s' or '1h30m', or a nu
 PERCENT = "must be a percentage, a number from 0 to 100"
 
 REMEDY = 'To repair it, set repair = true in the table of the AOI, or use "Fix geometries" in QGIS'
+KNOWN = f"known here: {', '.join(key for key in Dataset.model_fields if key != 'name')}"
+
 WRONG = [
     # unknown keys, at every level
     (DATASET + "[mirrors]", "mirrors: unknown key; did you mean mirror?"),
     (DATASET + "[colour]", "colour: unknown key; known here: version, archive, archives, mirror, transfer, aoi, dataset"),
     (DATASET + "max_cloud = 50", "dataset.d.max_cloud: unknown key; did you mean max_cloud_cover?"),
-    (DATASET + 'name = "x"', "dataset.d.name: unknown key; known here: archive, aoi, start, end, sensor, "
-     "max_cloud_cover, satellite, source_group, product_type, orbit_direction, polarisation, min_aoi_coverage, "
-     "tile, relative_orbit, exclude, latest, reprocessed, filters, products"),
-    (DATASET + '"a b" = 1\n', 'dataset.d."a b": unknown key; known here: archive, aoi, start, end, sensor, '
-     "max_cloud_cover, satellite, source_group, product_type, orbit_direction, polarisation, min_aoi_coverage, "
-     "tile, relative_orbit, exclude, latest, reprocessed, filters, products"),
+    (DATASET + 'name = "x"', f"dataset.d.name: unknown key; {KNOWN}"),
+    (DATASET + '"a b" = 1\n', f'dataset.d."a b": unknown key; {KNOWN}'),
     (DATASET + '[archive]\nURL = "x"', "archive.URL: unknown key; did you mean url?"),
     (DATASET + '[mirror]\nfolder = "x"', "mirror.folder: unknown key; known here: path, layout"),
     (DATASET + "[transfer]\njob = 1", "transfer.job: unknown key; did you mean jobs?"),
@@ -157,6 +155,7 @@ WRONG = [
     (DATASET + "sensor = 'optical'\npolarisation = 'VV'", 'dataset.d.polarisation: applies to SAR scenes, but sensor is "optical"'),
     (DATASET + "sensor = 'sar'\ntile = '30UXC'", 'dataset.d.tile: applies to optical scenes, but sensor is "sar"'),
     (DATASET + "sensor = 'sar'\nmax_cloud_cover = 50", 'dataset.d.max_cloud_cover: applies to optical scenes, but sensor is "sar"'),
+    (DATASET + "sensor = 'optical'\ninstrument = 'SAR'", 'dataset.d.instrument: "SAR" takes SAR scenes, but sensor is "optical"'),
     (DATASET + "sensor = 'sar'\nsatellite = 'Sentinel-2A'", 'dataset.d.satellite: "Sentinel-2A" takes optical scenes, but sensor is "sar"'),
     (DATASET + "satellite = 'Sentinel-1A'\nproduct_type = 'L1C'",
      'dataset.d.product_type: "L1C" is a type of optical scenes, but satellite "Sentinel-1A" takes SAR scenes'),

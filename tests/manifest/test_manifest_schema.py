@@ -68,6 +68,7 @@ end = 2019-05-12T10:00:00Z
 sensor = "optical"
 max_cloud_cover = 50
 satellite = "Sentinel-2A"
+instrument = "MSI"
 source_group = "S2"
 product_type = "L1C"
 orbit_direction = "descending"

@@ -80,6 +80,7 @@ end   = 2019-05-12                # a date includes its last second: 2019-05-12T
 sensor = "optical"                # all (default) | optical | sar, any case
 max_cloud_cover = 50              # percent; optical only
 satellite = "Sentinel-2A"
+instrument = "MSI"
 source_group = "S2"
 product_type = "L1C"
 orbit_direction = "ascending"

@@ -1,14 +1,12 @@
 """`sedas-sync validate`."""
 
-import sys
-
 import click
 
 from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.text import count
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import ValidateDocument
 
 
@@ -19,14 +17,14 @@ def run(manifest: str, *, common: Globals) -> None:
     except ManifestError as error:
         if common.as_json:
             document = ValidateDocument(manifest=manifest, valid=False, problems=error.problems)
-            sys.stdout.writelines(json_lines(document))
+            print_document(document)
         raise
     warnings = tuple(f"aoi {name}: {repair}" for name, aoi in checked.aois.items() for repair in aoi.repairs)
     if common.as_json:
         document = ValidateDocument(
             manifest=manifest, valid=True, problems=(), datasets=tuple(checked.datasets), warnings=warnings
         )
-        sys.stdout.writelines(json_lines(document))
+        print_document(document)
     elif not common.quiet:
         for warning in warnings:
             click.echo(warning)

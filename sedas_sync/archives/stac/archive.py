@@ -6,17 +6,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
+from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.stac import access as _access
-from sedas_sync.archives.stac import whole_search
+from sedas_sync.archives.stac import logins, whole_search
 from sedas_sync.archives.stac.api import Body, StacApi, Walk
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
-from sedas_sync.archives.stac.kind import SIGN_URL, StacConfig
+from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SIGN_URL, StacConfig
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
+from sedas_sync.manifest.archive_types import Variables
 from sedas_sync.model.scene import Download, Query, Reach, Scene
-from sedas_sync.net import redact, session
+from sedas_sync.net import credentials, redact, session
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -42,6 +45,7 @@ class StacArchive:
         access: Authorises requests; open access if it is None.
         api: Sends the requests; shared with `access` if that requests tokens.
         trusted_hosts: Hosts that links may lead to at loopback and private addresses, wherever the API is.
+        connections: Downloads of an account at the same time; None if the service sets no limit.
     """
 
     orders: Orders | None = None
@@ -55,7 +59,9 @@ class StacArchive:
         access: _access.Access | None = None,
         api: session.Api | None = None,
         trusted_hosts: Iterable[str] = (),
+        connections: int | None = None,
     ) -> None:
+        self.connections = connections
         self.identity = f"stac {url.rstrip('/')}/"
         self._collections = tuple(collections)
         self._assets = tuple(assets)
@@ -143,6 +149,7 @@ class StacArchive:
             digest=scene.digest,
             trusted_hosts=self._access.trusted_hosts,
             reach=self._reach,
+            connections=self.connections,
         )
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
@@ -242,23 +249,34 @@ def open_archive(opening: "Opening") -> StacArchive:
     """
     config, transfer = cast(StacConfig, opening.config), opening.transfer
     url = config.url
-    # The manifest itself names where links are signed.
-    signer = urlsplit(config.sign_url or "").hostname
+    # The manifest itself names where links are signed and where to log in.
+    signer = urlsplit(config.sign_url or config.login_url or "").hostname
     api = session.Api(
         retries=transfer.retries,
         connect_timeout=transfer.connect_timeout,
         stall_timeout=transfer.stall_timeout,
         reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
     )
+
+    def account(variables: Variables) -> logins.Find:
+        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables)
+
     access: _access.Access
-    if config.auth == "bearer":
-        access = _access.bearer(opening.key, url, config.trusted_hosts)
-    elif config.auth == "basic":
-        access = _access.basic(opening.credentials(), url, config.trusted_hosts)
-    elif config.auth == "planetary-computer":
-        access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
-    else:
-        access = _access.Header(None, url)
+    match config.auth:
+        case "bearer":
+            access = _access.bearer(opening.key, url, config.trusted_hosts)
+        case "basic":
+            access = _access.basic(opening.credentials(), url, config.trusted_hosts)
+        case "planetary-computer":
+            access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
+        case "cdse":
+            login = config.login_url or cdse.LOGIN_URL
+            access = logins.cdse_login(api, account(cdse.VARIABLES), login, config.trusted_hosts)
+        case "earthdata":
+            login = config.login_url or EARTHDATA_LOGIN
+            access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)
+        case "none":
+            access = _access.Header(None, url)
     return StacArchive(
         url,
         config.collections,
@@ -266,4 +284,5 @@ def open_archive(opening: "Opening") -> StacArchive:
         access=access,
         api=api,
         trusted_hosts=config.trusted_hosts,
+        connections=CDSE_CONNECTIONS if config.auth == "cdse" else None,
     )

@@ -21,7 +21,17 @@ SUBSCRIPTION = Variables(
     hosts=("planetarycomputer.microsoft.com", "*.planetarycomputer.microsoft.com"),
 )
 """The environment variable of a subscription to the Planetary Computer, whose SDK reads it too."""
-Access = Literal["none", "bearer", "basic", "planetary-computer"]
+EARTHDATA_LOGIN = "https://urs.earthdata.nasa.gov/api/users/find_or_create_token"
+"""The endpoint of NASA's Earthdata Login that gives a token (User Token page, 2025-05)."""
+EARTHDATA_HOSTS = ("*.earthdata.nasa.gov", "*.earthdatacloud.nasa.gov")
+"""Hosts of NASA that get the token. The buckets that they lead to need none: such a link is signed."""
+EARTHDATA_TOKEN = Variables(("EARTHDATA_TOKEN",), host="EARTHDATA_HOST", hosts=EARTHDATA_HOSTS)
+"""The environment variable of a token, which the earthaccess package reads too."""
+EARTHDATA_ACCOUNT = Variables(
+    ("EARTHDATA_USERNAME", "EARTHDATA_PASSWORD"), host=EARTHDATA_TOKEN.host, hosts=EARTHDATA_HOSTS
+)
+"""The environment variables of user name and password."""
+Access = Literal["none", "bearer", "basic", "planetary-computer", "cdse", "earthdata"]
 """Ways to log in to the API and its assets."""
 
 
@@ -34,7 +44,7 @@ def token_variables(archive: str) -> tuple[Variables, ...]:
 class StacConfig(WebArchiveConfig):
     """The table of an archive of type `stac`."""
 
-    LOCK_IGNORES = frozenset({"auth", "sign_url"})
+    LOCK_IGNORES = frozenset({"auth", "sign_url", "login_url"})
     REMOVED_KEYS = MappingProxyType(
         {
             "token_env": "the environment says which token is for which host: set STAC_TOKEN and STAC_HOST, or for one "
@@ -56,8 +66,18 @@ class StacConfig(WebArchiveConfig):
         Field(description='The token endpoint for auth = "planetary-computer"; by default the Planetary Computer\'s.'),
     ] = None
 
+    login_url: Annotated[
+        fields.Address | None,
+        Field(
+            description='The token endpoint for auth = "cdse" or "earthdata"; by default that of the Copernicus Data '
+            "Space or of Earthdata."
+        ),
+    ] = None
+
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield a mistake if `sign_url` has no effect."""
+        """Yield a mistake if `sign_url` or `login_url` has no effect."""
+        if self.login_url is not None and self.auth not in ("cdse", "earthdata"):
+            yield "login_url", f'has no effect: auth is "{self.auth}"; login_url needs auth = "cdse" or "earthdata"'
         if self.sign_url is not None and self.auth != "planetary-computer":
             yield "sign_url", f'has no effect: auth is "{self.auth}"; sign_url needs auth = "planetary-computer"'
 

@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
+from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.scene import Download, Order, Scene
 from sedas_sync.operations.apply.effects import PollOrders, RenewLink, Task
 from sedas_sync.state.index import WritableIndex
+
+LOGIN_REFUSED = (401, 403)
+"""HTTP statuses of a server that refuses a login: it does not know it, or it has no right to the file."""
 
 
 class ArchiveCalls:
@@ -58,6 +62,7 @@ class ArchiveCalls:
 
         Raises:
             ArchiveError: the archive has no link.
+            AuthenticationError: the server of the file refused the login, and there is no other.
         """
         task = request.task
         archive = self._archives[task.archive]
@@ -67,4 +72,10 @@ class ArchiveCalls:
             for scene in archive.look_up([task.scene.id], warn=lambda _: None):
                 if not scene.online and not scene.planned:
                     return scene
-        return archive.locate(task.scene, refused=request.refused)
+        try:
+            return archive.locate(task.scene, refused=request.refused)
+        except ArchiveError as error:
+            status = request.cause.status
+            if status not in LOGIN_REFUSED:
+                raise
+            raise AuthenticationError(str(error), forbidden=status != LOGIN_REFUSED[0]) from error

@@ -16,7 +16,7 @@ from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import size
 from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply import effects as do
-from sedas_sync.operations.apply.calls import ArchiveCalls
+from sedas_sync.operations.apply.calls import LOGIN_REFUSED, ArchiveCalls
 from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
@@ -166,7 +166,8 @@ class Performer:
             return ()
         error = future.exception()
         # Other calls that are under way may still be allowed; each of them reports its own refusal.
-        self.auth_failed = self.auth_failed or isinstance(error, AuthenticationError)
+        elsewhere = isinstance(effect, do.RenewLink) and bool((effect.task.whole or effect.task).other_sources)
+        self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not elsewhere)
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
@@ -230,6 +231,9 @@ class Performer:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             self._abort(str(disk_error(str(self._root), error)))
             return do.PutBack(task)
+        last = not (task.whole or task).other_sources
+        if isinstance(error, TransferError) and error.status in LOGIN_REFUSED and last:
+            self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)
         return do.SourceFailed(task, reason) if task.file is None else do.FileFailed(task, reason)
 

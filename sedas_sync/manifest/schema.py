@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 
 from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 from sedas_sync.manifest.fields import Schema, any_case
+from sedas_sync.manifest.rules import BESIDE_PRODUCTS
 from sedas_sync.manifest.tables import (
     DEFAULT_TYPE,
     PLAIN_NAME,
@@ -146,7 +147,6 @@ def _schemas_of_types(types: Mapping[str, ArchiveType]) -> dict[str, Schema]:
 
 def _dataset_rules() -> list[Schema]:
     """Return the rules between the keys of a dataset."""
-    beside_products = ["products", "archive", "exclude"]
 
     def without(*keys: str) -> Schema:
         return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
@@ -160,8 +160,8 @@ def _dataset_rules() -> list[Schema]:
     return [
         {
             "if": {"required": ["products"]},
-            "then": {"propertyNames": {"enum": beside_products}},
-            "else": {"required": ["aoi", "start"]},
+            "then": {"propertyNames": {"enum": list(BESIDE_PRODUCTS)}},
+            "else": {"required": ["start"], "anyOf": [{"required": ["aoi"]}, {"required": ["tile"]}]},
         },
         {"if": sensor("sar"), "then": without("max_cloud_cover", "tile")},
         {"if": sensor("optical"), "then": without("polarisation")},

@@ -71,7 +71,7 @@ def _repr_without_secrets(value: Struct) -> str:
     return f"{type(value).__name__}({', '.join(shown)})"
 
 
-class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
+class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file of a scene in an archive."""
 
     name: str = ""
@@ -87,7 +87,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
     __repr__ = _repr_without_secrets
 
 
-class Scene(Struct, frozen=True, kw_only=True, gc=False):
+class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None."""
 
     id: SceneId
@@ -205,7 +205,7 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
         return hash((self.aoi, self.start, self.stop))
 
 
-class Source(Struct, frozen=True, kw_only=True, gc=False):
+class Source(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One archive's offer of a scene."""
 
     archive: str
@@ -214,7 +214,7 @@ class Source(Struct, frozen=True, kw_only=True, gc=False):
     """As this archive describes it, with its link, size and checksum."""
 
 
-class DesiredScene(Struct, frozen=True, kw_only=True, gc=False):
+class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene that matches the manifest, its path in the mirror and the archives that have it."""
 
     scene: Scene
@@ -266,7 +266,7 @@ class ProofLevel(StrEnum):
     """It has the expected size."""
 
 
-class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
+class LocalFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file of a scene on disk."""
 
     name: str
@@ -281,7 +281,7 @@ class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
     """Relative to the mirror. `LocalScene.files` sets it; it is not stored."""
 
 
-class LocalScene(Struct, frozen=True, kw_only=True, gc=False):
+class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene on disk as the index remembers it: a file, or a folder of files."""
 
     id: SceneId
@@ -338,7 +338,7 @@ class OrderState(StrEnum):
     FAILED = "failed"
 
 
-class Order(Struct, frozen=True, kw_only=True, gc=False):
+class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """An order of a scene from the long-term archive."""
 
     order: str

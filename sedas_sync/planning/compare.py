@@ -58,6 +58,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Whether the manifest has several archives, so that one that is not known can have delivered a scene."""
     trust_digest: bool = True
     """Whether another checksum in the catalogue means another file."""
+    ignored: AbstractSet[str] = frozenset()
+    """Keys of the archives whose checksums are not trusted."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
@@ -73,7 +75,10 @@ class Comparison(Struct, frozen=True, kw_only=True):
         ):
             return change
         source = source_of(held, want, self.identities, several=self.several)
-        return None if source is None else files_differ(held, source.scene, trust_digest=self.trust_digest)
+        if source is None:
+            return None
+        trusted = self.trust_digest and source.archive not in self.ignored
+        return files_differ(held, source.scene, trust_digest=trusted)
 
 
 _WITHOUT_ARCHIVES = Comparison(trust_digest=False)

@@ -8,9 +8,9 @@ from typing import Any
 from sedas_sync.manifest import SINGLE_ARCHIVE, Manifest
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.times import to_iso
+from sedas_sync.planning.filters import MEANINGS
 from sedas_sync.planning.lock import DEFAULTS, SETS, Lock, LockedScene, LockHead, head_of
 
-_ANY_CASE = frozenset({"satellite", "source_group", "product_type"})
 _SHOWN = 72
 _LISTED = 5
 
@@ -108,11 +108,9 @@ def _dataset_differs(name: str, mine: LockHead, other: LockHead, called: str) ->
 
 
 def _meaning(key: str, value: Any) -> Any:
-    if key in _ANY_CASE and isinstance(value, str):
-        return value.casefold()
-    if key in SETS and isinstance(value, list):
-        return set(map(str, value))
-    return value
+    if key in MEANINGS:
+        return MEANINGS[key](value)
+    return set(map(str, value)) if key in SETS and isinstance(value, list) else value
 
 
 def _sentence(path: str, mine: Any, other: Any, called: str) -> str:

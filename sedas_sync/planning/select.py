@@ -13,16 +13,17 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.geometry import Aoi
+from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
+from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
     UNREADABLE,
     Refusal,
-    as_archives_spell,
     fact_rule,
     footprint_refusals,
 )
@@ -43,34 +44,21 @@ class Selection(Struct):
     warnings: list[str] = field(default_factory=list)
 
 
-def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
-    """Return the queries of one dataset: one for each simple polygon of its AOIs."""
+def queries(dataset: Dataset, cover: Iterable[QueryPolygon], now: datetime) -> tuple[Query, ...]:
+    """Return the queries of one dataset: one for each polygon of the cover of its AOIs."""
     start, stop = dataset.interval(now)
     start, stop = max(start, _FIRST), min(stop, _LAST)
-    asked = []
-    for name in dataset.aoi:
-        polygons = manifest.aois[name].queries
-        for polygon in polygons:
-            whole = polygon.exact and len(polygons) == 1
-            asked.append(
-                Query(
-                    aoi=polygon.wkt,
-                    start=start,
-                    stop=stop,
-                    sensor=dataset.sensor,
-                    satellite=as_archives_spell(dataset.satellite),
-                    source_group=as_archives_spell(dataset.source_group),
-                    product_type=dataset.product_type,
-                    orbit_direction=dataset.orbit_direction,
-                    polarisation=dataset.polarisation,
-                    relative_orbit=dataset.relative_orbit,
-                    tile=dataset.tile,
-                    max_cloud_cover=dataset.max_cloud_cover,
-                    min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
-                    filters=dataset.filters,
-                )
-            )
-    return tuple(asked)
+    return tuple(
+        Query(
+            aoi=polygon.wkt,
+            start=start,
+            stop=stop,
+            min_aoi_coverage=dataset.min_aoi_coverage if polygon.exact else None,
+            filters=dataset.filters,
+            **query_values(dataset),
+        )
+        for polygon in cover
+    )
 
 
 def select(
@@ -99,6 +87,7 @@ def select(
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
         matching, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        result.warnings += [f"aoi {aoi}: {repair}" for aoi in dataset.aoi for repair in manifest.aois[aoi].repairs]
         of_dataset = sources.get(name, NOTHING)
         for scene in matching:
             # Archives write the id of a product differently; one archive does not.

@@ -258,14 +258,20 @@ def _box(bbox: Any) -> str | None:
         return None
     half = len(bbox) // 2
     west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    if west == east and south == north:
+        return f"POINT ({west!r} {south!r})"
+    if west == east or south == north:
+        return f"LINESTRING ({west!r} {south!r}, {east!r} {north!r})"
     if west <= east:
         return f"POLYGON {_rectangle(west, south, east, north)}"
     return f"MULTIPOLYGON ({_rectangle(west, south, 180, north)}, {_rectangle(-180, south, east, north)})"
 
 
 def _rectangle(west: float, south: float, east: float, north: float) -> str:
-    corners = ((west, south), (east, south), (east, north), (west, north), (west, south))
-    return "((" + ", ".join(f"{x!r} {y!r}" for x, y in corners) + "))"
+    # With positions in the middle, no edge is so long that it could cross the antimeridian.
+    middle = (west + east) / 2
+    corners = ((west, south), (middle, south), (east, south), (east, north), (middle, north), (west, north))
+    return "((" + ", ".join(f"{x!r} {y!r}" for x, y in (*corners, corners[0])) + "))"
 
 
 def _wkt(geometry: Any) -> str:

@@ -14,8 +14,8 @@ from pydantic_core import core_schema
 
 from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 from sedas_sync.manifest.fields import Schema, any_case
-from sedas_sync.manifest.rules import BESIDE_PRODUCTS
 from sedas_sync.manifest.tables import (
+    BESIDE_PRODUCTS,
     DEFAULT_TYPE,
     PLAIN_NAME,
     VERSION,

@@ -194,6 +194,10 @@ class AoiTable(_Table):
     )
 
 
+BESIDE_PRODUCTS = ("products", "archive", "exclude")
+"""The keys of a dataset that names its scenes."""
+
+
 class Dataset(_Table):
     """Scenes over areas within an interval that match every rule given here, or scenes named by their ids."""
 

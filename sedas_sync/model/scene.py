@@ -151,7 +151,7 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
         properties = {
             name: value
             for name in self.__struct_fields__
-            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) is not None
+            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) not in (None, False)
         }
         for name in ("start", "stop"):
             if name in properties:

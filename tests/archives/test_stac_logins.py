@@ -31,14 +31,14 @@ def other():
 
 
 @pytest.fixture
-def place(quick_workspace, stac):
+def place(workspace, stac):
     def write(archive):
-        (quick_workspace.path / "manifest.toml").write_text(
+        (workspace.path / "manifest.toml").write_text(
             f'version = 1\n[archive]\ntype = "stac"\nurl = "{stac.url}"\ncollections = "s2"\n{archive}\n'
             "[aoi.harwell]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n[transfer]\nretries = 0\n"
             '[dataset.bands]\naoi = "harwell"\nstart = 2023-05-01\nend = 2023-05-31\n'
         )
-        return quick_workspace
+        return workspace
 
     return write
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -14,6 +15,8 @@ from sedas_sync.manifest.tables import FileHash, Mistake, WebArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
 """The endpoint for tokens of the Planetary Computer's storage (planetary_computer 1.0, `sas.py`)."""
+FILES = (".json", ".geojson", ".parquet", ".geoparquet")
+"""Endings of static catalogues."""
 HOST_VARIABLE = "STAC_HOST"
 VARIABLES = Variables(("STAC_USERNAME", "STAC_PASSWORD"), host=HOST_VARIABLE)
 """The environment variables of user name and password."""
@@ -54,7 +57,10 @@ class StacConfig(WebArchiveConfig):
     )
 
     filehash: FileHash = "enforce"
-    collections: Annotated[fields.Names, Field(description="The collections to search, by their ids.")]
+    collections: Annotated[
+        fields.Names,
+        Field(description="The collections to search, by their ids. May be left out if `url` is a static catalogue."),
+    ] = ()
     assets: Annotated[
         fields.Names,
         Field(
@@ -76,7 +82,9 @@ class StacConfig(WebArchiveConfig):
     ] = None
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield a mistake if `sign_url` or `login_url` has no effect."""
+        """Yield a mistake if a search has no collections, or if `sign_url` or `login_url` has no effect."""
+        if not self.collections and not urlsplit(self.url).path.lower().endswith(FILES):
+            yield "collections", "missing; only a static catalogue, such as .../catalog.json, can do without"
         if self.login_url is not None and self.auth not in ("cdse", "earthdata"):
             yield "login_url", f'has no effect: auth is "{self.auth}"; login_url needs auth = "cdse" or "earthdata"'
         if self.sign_url is not None and self.auth != "planetary-computer":

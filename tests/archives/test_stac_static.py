@@ -161,7 +161,7 @@ def test_item_collection_with_pages(server):
 
 def test_page_that_is_neither_api_nor_catalogue(server):
     server.files["/stac/other.json"] = {"hello": "world"}
-    with pytest.raises(ArchiveError, match="no link to item search and no items"):
+    with pytest.raises(ArchiveError, match="no link to item search, and no items"):
         found(server, path="/stac/other.json")
 
 

@@ -170,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve(None)
 
     def do_POST(self):
-        self._serve(json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null"))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._serve(json.loads(body) if body[:1] in (b"{", b"[") else None)
 
     def _serve(self, body):
         stac, parts = self.stac, urlsplit(self.path)

@@ -250,14 +250,16 @@ def _includes(recorded: Query, query: Query) -> bool:
     if recorded.aoi == query.aoi:
         return recorded.min_aoi_coverage is None or _at_most(recorded.min_aoi_coverage, query.min_aoi_coverage)
     # A coverage is a share of the query's own AOI, so it says nothing about another AOI.
-    return recorded.min_aoi_coverage is None and _covers(recorded.aoi, query.aoi)
+    return recorded.min_aoi_coverage is None and (recorded.aoi is None or _covers(recorded.aoi, query.aoi))
 
 
 def _at_most(value: float | None, limit: float | None) -> bool:
     return value is not None and limit is not None and value <= limit
 
 
-def _covers(outer: str, inner: str) -> bool:
+def _covers(outer: str, inner: str | None) -> bool:
+    if inner is None:
+        return False
     import shapely  # noqa: PLC0415  # slow to import, and only needed if an AOI has changed
 
     return bool(shapely.from_wkt(outer).covers(shapely.from_wkt(inner)))

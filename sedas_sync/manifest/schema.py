@@ -111,7 +111,24 @@ def manifest_schema(types: Mapping[str, ArchiveType]) -> Schema:
         "not": {"required": ["archive", "archives"]},
         "if": {"properties": {"archives": {"minProperties": 2}}, "required": ["archives"]},
         "then": {"properties": {"dataset": {"additionalProperties": {"required": ["archive"]}}}},
+        "allOf": [_area_or_products(types)],
         "definitions": tables,
+    }
+
+
+def _area_or_products(types: Mapping[str, ArchiveType]) -> Schema:
+    """Return the rule that each dataset has an AOI or names products, unless its archive needs neither."""
+    free = [name for name in _schemas_of_types(types) if not types[name].needs_aoi]
+    archive = {"properties": {"type": {"enum": free}}, "required": ["type"]}
+    one = {"properties": {"archive": archive}, "required": ["archive"]}
+    return {
+        # Which of several archives a dataset means, `validate` knows.
+        "if": {"anyOf": [{"required": ["archives"]}, one]},
+        "else": {
+            "properties": {
+                "dataset": {"additionalProperties": {"anyOf": [{"required": ["aoi"]}, {"required": ["products"]}]}}
+            }
+        },
     }
 
 
@@ -146,7 +163,7 @@ def _schemas_of_types(types: Mapping[str, ArchiveType]) -> dict[str, Schema]:
 
 def _dataset_rules() -> list[Schema]:
     """Return the rules between the keys of a dataset."""
-    beside_products = ["products", "archive", "exclude"]
+    beside_products = ["products", "archive", "exclude", "orbits"]
 
     def without(*keys: str) -> Schema:
         return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
@@ -161,8 +178,8 @@ def _dataset_rules() -> list[Schema]:
         {
             "if": {"required": ["products"]},
             "then": {"propertyNames": {"enum": beside_products}},
-            "else": {"required": ["aoi", "start"]},
+            "else": {"required": ["start"]},
         },
         {"if": sensor("sar"), "then": without("max_cloud_cover", "tile")},
-        {"if": sensor("optical"), "then": without("polarisation")},
+        {"if": sensor("optical"), "then": without("polarisation", "orbits")},
     ]

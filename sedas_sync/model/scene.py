@@ -106,6 +106,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """Why an archive without orders cannot deliver the scene now, and what to do about it."""
     quicklook_url: str | None = None
     thumbnail_url: str | None = None
+    processed: datetime | None = None
+    """When the product was made."""
     planned: bool = False
     """Whether it is a planned acquisition, which cannot be downloaded yet."""
     assets: tuple[RemoteFile, ...] = ()
@@ -138,8 +140,9 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
 class Query(Struct, frozen=True, kw_only=True, gc=False):
     """One search of a catalogue. It may return more scenes than match, never fewer: the rules are applied again."""
 
-    aoi: str
-    """WKT of one simple POLYGON within ±180/±90, its ring closed."""
+    aoi: str | None
+    """WKT of one simple POLYGON within ±180/±90, its ring closed. None for the whole world, only if the archive's type
+    allows it."""
     start: datetime
     """Earliest start of an acquisition, included."""
     stop: datetime

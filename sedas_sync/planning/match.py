@@ -3,6 +3,7 @@
 Pure. A rule that names a scene's facts uses the catalogue, or else the scene's name.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -11,12 +12,18 @@ from msgspec import Struct
 
 from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
 from sedas_sync.manifest import Dataset
-from sedas_sync.model.satellites import is_known_group, spelled
+from sedas_sync.model.satellites import is_known_group, same_satellite, spelled
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.model.text import product_id
-from sedas_sync.planning.product_name import parse_name
+from sedas_sync.planning.orbits import is_auxiliary, is_auxiliary_type
+from sedas_sync.planning.product_name import described, parse_name
 
 UNREADABLE = "footprint"
+_COG = "-cog"
+"""The end of the types of Sentinel-1 products that are cloud-optimised GeoTIFFs."""
+_PARTS = re.compile("[_-]+")
+_LEAST_PART = 3
+"""Shorter parts of a type are modes and levels."""
 _FOOTPRINTS_AT_ONCE = 5_000
 _FACT_KEYS = (
     "satellite",
@@ -56,12 +63,16 @@ def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | No
     # Names are parsed only if a rule needs it: catalogues are long.
     narrows = any(getattr(dataset, key) not in (None, ()) for key in _FACT_KEYS)
 
+    # Nobody who asks for the scenes of an area means the calibration files of a satellite.
+    auxiliary_too = is_auxiliary_type(dataset.product_type or "")
+
     def rule(scene: Scene) -> Refusal | None:
-        for pattern in dataset.exclude:
-            if fnmatchcase(scene.id, pattern):
-                return Refusal("exclude", f"excluded by {pattern!r}")
+        if why := excluded(dataset, scene):
+            return why
         if interval is None:
             return None if product_id(scene.id) in named else Refusal("products", "not among the products named")
+        if not auxiliary_too and is_auxiliary(scene):
+            return Refusal("product_type", "an auxiliary file, which neither product_type nor orbits asks for")
         return (
             _date_rule(interval, scene)
             or _sensor_rule(dataset, scene)
@@ -70,6 +81,14 @@ def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | No
         )
 
     return rule
+
+
+def excluded(dataset: Dataset, scene: Scene) -> Refusal | None:
+    """Return the refusal if `exclude` names the scene; else None."""
+    for pattern in dataset.exclude:
+        if fnmatchcase(scene.id, pattern):
+            return Refusal("exclude", f"excluded by {pattern!r}")
+    return None
 
 
 def _date_rule(interval: tuple[datetime, datetime], scene: Scene) -> Refusal | None:
@@ -92,9 +111,15 @@ def _sensor_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
 
 def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
     name = parse_name(scene.id)
+    if dataset.satellite is not None:
+        satellite = scene.satellite or described(scene.id).satellite
+        if not same_satellite(dataset.satellite, satellite):
+            shown = as_archives_spell(satellite) or "unknown"
+            return Refusal("satellite", f"satellite is {shown}, wanted {as_archives_spell(dataset.satellite)}")
+    if dataset.product_type is not None and not _same_type(dataset.product_type, scene, name.product_type):
+        known = scene.product_type or name.product_type or "unknown"
+        return Refusal("product_type", f"product_type is {known}, wanted {dataset.product_type}")
     checks = (
-        ("satellite", as_archives_spell(dataset.satellite), as_archives_spell(scene.satellite)),
-        ("product_type", dataset.product_type, _product_type(dataset, scene.product_type, name.product_type)),
         ("orbit_direction", dataset.orbit_direction, scene.orbit_direction),
         ("relative_orbit", dataset.relative_orbit, scene.relative_orbit or name.relative_orbit),
     )
@@ -122,12 +147,32 @@ def _fact_rules(dataset: Dataset, scene: Scene) -> Refusal | None:
     return None
 
 
-def _product_type(dataset: Dataset, stated: str | None, named: str | None) -> str | None:
-    """Return the type that the archive states, or the one in the scene's name if the manifest means that one.
+def _same_type(wanted: str, scene: Scene, named: str | None) -> bool:
+    """Whether a scene is of a product type, by the type that the archive states or the one in its name.
 
-    Archives have their own names of types (`S2MSI1C` for `L1C`), and a manifest can use either.
+    Archives have their own names of types (`S2MSI1C` for `L1C`, `IW_GRDH_1S` for `GRD`), and a manifest can use either,
+    or a part such as `GRDH` or `NO2`.
     """
-    return named if stated is None or (named is not None and _same(dataset.product_type, named)) else stated
+    plain = wanted.casefold()
+    if plain.endswith(_COG):
+        plain = plain.removesuffix(_COG)
+        if not is_cog(scene):
+            return False
+    for own in (scene.product_type, named):
+        text = (own or "").casefold().removesuffix(_COG)
+        if plain.rstrip("_") == text.rstrip("_") or (len(plain) >= _LEAST_PART and plain in _PARTS.split(text)):
+            return bool(text)
+    return False
+
+
+def is_cog(scene: Scene) -> bool:
+    """Whether a Sentinel-1 product is one of cloud-optimised GeoTIFFs, by its name (Copernicus Data Space)."""
+    return scene.id.startswith("S1") and scene.id.removesuffix(".SAFE").endswith("_COG")
+
+
+def wants_cog(dataset: Dataset) -> bool:
+    """Whether a dataset asks for such products."""
+    return (dataset.product_type or "").casefold().endswith(_COG)
 
 
 def polarisations(scene: Scene) -> tuple[str, ...]:
@@ -149,7 +194,7 @@ def _cloud_rule(dataset: Dataset, scene: Scene) -> Refusal | None:
 
 def footprint_refusals(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
     """Return for each scene the refusal by its footprint or None; many scenes at once are much faster."""
-    if dataset.products:
+    if not dataset.aoi:
         return [None] * len(scenes)
     # Not all at once: the geometries of 100,000 footprints need as much memory as the scenes themselves.
     return [

@@ -32,8 +32,8 @@ def server():
 
 
 @pytest.fixture
-def mirror(workspace, server, monkeypatch):
-    made = mirror_of(workspace, server, monkeypatch)
+def mirror(quick_workspace, server, monkeypatch):
+    made = mirror_of(quick_workspace, server, monkeypatch)
     made.write(archive='collections = ["SENTINEL-5P"]')
     return made
 

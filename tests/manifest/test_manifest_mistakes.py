@@ -30,6 +30,8 @@ SIZE = "must be a number of bytes, or a text such as '20MB' (millions), '512KiB'
 DURATION = "must be a text such as '24h', '90m', '2d', '30s' or '1h30m', or a number of seconds"
 PERCENT = "must be a percentage, a number from 0 to 100"
 
+FREE = "version = 1\n[archive]\ntype = 'shelf'\npath = 'x'\n"
+
 WRONG = [
     # unknown keys, at every level
     (DATASET + "[mirrors]", "mirrors: unknown key; did you mean mirror?"),
@@ -37,10 +39,10 @@ WRONG = [
     (DATASET + "max_cloud = 50", "dataset.d.max_cloud: unknown key; did you mean max_cloud_cover?"),
     (DATASET + 'name = "x"', "dataset.d.name: unknown key; known here: archive, aoi, start, end, sensor, "
      "max_cloud_cover, satellite, source_group, product_type, orbit_direction, polarisation, min_aoi_coverage, "
-     "tile, relative_orbit, exclude, latest, reprocessed, filters, products"),
+     "tile, relative_orbit, exclude, latest, reprocessed, orbits, filters, products"),
     (DATASET + '"a b" = 1\n', 'dataset.d."a b": unknown key; known here: archive, aoi, start, end, sensor, '
      "max_cloud_cover, satellite, source_group, product_type, orbit_direction, polarisation, min_aoi_coverage, "
-     "tile, relative_orbit, exclude, latest, reprocessed, filters, products"),
+     "tile, relative_orbit, exclude, latest, reprocessed, orbits, filters, products"),
     (DATASET + '[archive]\nURL = "x"', "archive.URL: unknown key; did you mean url?"),
     (DATASET + '[mirror]\nfolder = "x"', "mirror.folder: unknown key; known here: path, layout"),
     (DATASET + "[transfer]\njob = 1", "transfer.job: unknown key; did you mean jobs?"),
@@ -56,6 +58,12 @@ WRONG = [
     ("dataset = 3\n" + START, "dataset: found 3; must be a table"),
     (START + "[dataset]\nd = 3", "dataset.d: found 3; must be a table"),
     (START + "[dataset.d]", "dataset.d: has neither aoi nor products; one of them is required"),
+    (FREE + "[dataset.d]", "dataset.d.start: missing; a dataset without products needs a start"),
+    (FREE + "[dataset.d]\nstart = 2019-01-01\nmin_aoi_coverage = 5", "dataset.d.min_aoi_coverage: needs an aoi"),
+    (DATASET + 'orbits = "precise"',
+     "dataset.d.orbits: archives of type sedas have no orbit files; add one of type cdse to the dataset's archives"),
+    (FREE + '[dataset.d]\nstart = 2019-01-01\nsensor = "optical"\norbits = "precise"',
+     'dataset.d.orbits: applies to scenes of Sentinel-1, but sensor is "optical"'),
     (START + '[dataset.d]\naoi = "here"', "dataset.d.start: missing; a dataset with an AOI needs a start"),
     (START + '[dataset."d/e"]\naoi = "here"\nstart = 2019-01-01',
      "dataset.\"d/e\": a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'"),
@@ -165,7 +173,7 @@ WRONG = [
     # archives
     (DATASET + "[archive]\ntype = 'sedsa'", 'archive.type: found "sedsa", which is not a known type; did you mean sedas?'),
     (DATASET + "[archive]\ntype = 'ftp'",
-     'archive.type: found "ftp", which is not a known type; known here: directory, sandbox, sedas, stac'),
+     'archive.type: found "ftp", which is not a known type; known here: directory, sandbox, sedas, shelf, stac'),
     (DATASET + STAC + "word = ['x']", "archive.word: unknown key; did you mean words?"),
     (DATASET + STAC + "collection = 'x'",
      "archive.collection: unknown key; known here: type, filehash, url, trusted_hosts, words, number"),

@@ -90,8 +90,9 @@ class StacArchive:
         body: Body = {
             "collections": list(self._collections),
             "datetime": f"{to_iso(query.start)}/{to_iso(query.stop + LATER)}",
-            "intersects": _polygon(query.aoi),
         }
+        if query.aoi is not None:
+            body["intersects"] = _polygon(query.aoi)
         for item, scene in self._scenes(body, (*wanted, *_clouds(query)), warn):
             if scene.start is not None and not query.start <= scene.start <= query.stop:
                 continue

@@ -13,18 +13,18 @@ from datetime import datetime
 from typing import IO, Any
 
 import msgspec
+import shapely
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.scene import Download, Query, Scene
+from sedas_sync.planning.filters import search_includes
 
 VERSION = 1
 _ONLINE = "recorded:"
 """The start of the link of an online scene, in place of the real link."""
-_EQUAL = ("satellite", "source_group", "product_type", "orbit_direction", "relative_orbit")
-"""Restrictions of a query that allow one value."""
 
 
 class Recorder:
@@ -237,29 +237,18 @@ def _includes(recorded: Query, query: Query) -> bool:
     """Return whether all scenes that match `query` also match `recorded`."""
     if not (recorded.start <= query.start and query.stop <= recorded.stop):
         return False
-    if recorded.sensor not in ("all", query.sensor) or not set(recorded.polarisation) <= set(query.polarisation):
-        return False
-    if any(getattr(recorded, name) not in (None, getattr(query, name)) for name in _EQUAL):
-        return False
-    if recorded.tile and not (query.tile and set(query.tile) <= set(recorded.tile)):
+    if not search_includes(recorded, query):
         return False
     if any(query.filters.get(name) != value for name, value in recorded.filters.items()):
         return False
-    if recorded.max_cloud_cover is not None and not _at_most(query.max_cloud_cover, recorded.max_cloud_cover):
-        return False
+    least = recorded.min_aoi_coverage
     if recorded.aoi == query.aoi:
-        return recorded.min_aoi_coverage is None or _at_most(recorded.min_aoi_coverage, query.min_aoi_coverage)
-    # A coverage is a share of the query's own AOI, so it says nothing about another AOI.
-    return recorded.min_aoi_coverage is None and (recorded.aoi is None or _covers(recorded.aoi, query.aoi))
-
-
-def _at_most(value: float | None, limit: float | None) -> bool:
-    return value is not None and limit is not None and value <= limit
+        return least is None or (query.min_aoi_coverage is not None and query.min_aoi_coverage >= least)
+    # A coverage is a share of the query's own AOI, so it cannot be compared with that of another AOI.
+    return least is None and (recorded.aoi is None or _covers(recorded.aoi, query.aoi))
 
 
 def _covers(outer: str, inner: str | None) -> bool:
     if inner is None:
         return False
-    import shapely  # noqa: PLC0415  # slow to import, and only needed if an AOI has changed
-
     return bool(shapely.from_wkt(outer).covers(shapely.from_wkt(inner)))

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
+from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.model.events import Failure
@@ -75,11 +76,14 @@ def search(
         name: {key: DatasetSearch(name) for key in dataset.archive or ("",)}
         for name, dataset in manifest.datasets.items()
     }
-    for name in {name for dataset in manifest.datasets.values() for name in dataset.aoi}:
-        # Computed here, because two threads must not use one prepared geometry at the same time.
-        _ = manifest.aois[name].queries
+    # Computed here, because two threads must not use one prepared geometry at the same time.
+    covers = {
+        names: query_polygons([manifest.aois[name].geometry for name in names]) if names else (None,)
+        for names in {dataset.aoi for dataset in manifest.datasets.values()}
+    }
     asked = {
-        name: () if dataset.products else queries(manifest, dataset, now) for name, dataset in manifest.datasets.items()
+        name: () if dataset.products else queries(dataset, covers[dataset.aoi], now)
+        for name, dataset in manifest.datasets.items()
     }
     _ask(manifest, archives, parts, asked, on_found)
     refused = [offer.refused for offers in parts.values() for offer in offers.values()]

@@ -10,11 +10,10 @@ from msgspec import Struct
 from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.manifest.dates import is_backwards
 from sedas_sync.manifest.problems import suggestion
-from sedas_sync.manifest.tables import Dataset, Mistake
-from sedas_sync.model.satellites import GROUP_SENSORS, group_of, spelled
+from sedas_sync.manifest.tables import BESIDE_PRODUCTS, Dataset, Mistake
+from sedas_sync.model.satellites import GROUP_SENSORS, INSTRUMENT_SENSORS, group_of, instruments, spelled
 from sedas_sync.model.scene import Sensor
 
-_BESIDE_PRODUCTS = frozenset({"name", "products", "archive", "exclude", "orbits"})
 _PRODUCT_TYPES: dict[str, Sensor] = {
     **dict.fromkeys(("L1C", "L2A", "S2MSI1C", "S2MSI2A"), "optical"),
     **dict.fromkeys(("SLC", "GRD", "GRDH", "GRDM", "GRDF", "SCD", "OCN", "RAW"), "sar"),
@@ -59,19 +58,20 @@ def mistakes(dataset: Dataset, keys: Collection[str], context: Context) -> Itera
 
 def _areas_or_products(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
     if "products" in keys:
-        clash = [key for key in type(dataset).model_fields if key in keys and key not in _BESIDE_PRODUCTS]
+        clash = [key for key in type(dataset).model_fields if key in keys and key not in ("name", *BESIDE_PRODUCTS)]
         if clash:
             others = ", ".join(clash)
             yield "products", f"cannot be used with {others}: products replaces areas, dates and all rules but exclude"
         return
     types = _types(dataset, context).values()
-    if "aoi" not in keys and (not types or any(one.needs_aoi for one in types)):
-        yield "", "has neither aoi nor products; one of them is required"
+    given = next((key for key in ("aoi", "tile") if key in keys), None)
+    if given is None and (not types or any(one.needs_aoi for one in types)):
+        yield "", "has no aoi, tile or products; one of them is required"
         return
-    if "aoi" not in keys and "min_aoi_coverage" in keys:
-        yield "min_aoi_coverage", "needs an aoi"
+    if given is None and "min_aoi_coverage" in keys:
+        yield "min_aoi_coverage", "needs an aoi or a tile"
     if "start" not in keys:
-        what = "with an AOI" if "aoi" in keys else "without products"
+        what = {"aoi": "with an AOI", "tile": "with a tile", None: "without products"}[given]
         yield "start", f"missing; a dataset {what} needs a start"
 
 
@@ -122,7 +122,9 @@ def _wrong_sensor(dataset: Dataset, keys: Collection[str], context: Context) -> 
         sensor: str = dataset.sensor
         reason = f'sensor is "{sensor}"'
     else:
-        first = next((one for one in implied if one.key in {"source_group", "satellite", "product_type"}), None)
+        first = next(
+            (one for one in implied if one.key in {"source_group", "satellite", "instrument", "product_type"}), None
+        )
         if first is None:
             return
         sensor, reason = first.sensor, f"{first.key} {first.clause}"
@@ -137,6 +139,9 @@ def _implied_sensors(dataset: Dataset, context: Context) -> Iterator[_Implied]:
         yield _Implied("source_group", sensor, f'"{group}" has {_SENSORS_IN_TEXT[sensor]} scenes')
     if satellite and (sensor := GROUP_SENSORS.get(group_of(satellite) or "")):
         yield _Implied("satellite", sensor, f'"{satellite}" takes {_SENSORS_IN_TEXT[sensor]} scenes')
+    for name in sorted(instruments(dataset.instrument or "") & INSTRUMENT_SENSORS.keys()):
+        sensor = INSTRUMENT_SENSORS[name]
+        yield _Implied("instrument", sensor, f'"{dataset.instrument}" takes {_SENSORS_IN_TEXT[sensor]} scenes')
     for part in re.split(r"[_\s-]", (product_type or "").upper()):
         if part in _PRODUCT_TYPES:
             sensor = _PRODUCT_TYPES[part]

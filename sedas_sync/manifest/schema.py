@@ -15,6 +15,7 @@ from pydantic_core import core_schema
 from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 from sedas_sync.manifest.fields import Schema, any_case
 from sedas_sync.manifest.tables import (
+    BESIDE_PRODUCTS,
     DEFAULT_TYPE,
     PLAIN_NAME,
     VERSION,
@@ -120,15 +121,12 @@ def _area_or_products(types: Mapping[str, ArchiveType]) -> Schema:
     """Return the rule that each dataset has an AOI or names products, unless its archive needs neither."""
     free = [name for name in _schemas_of_types(types) if not types[name].needs_aoi]
     archive = {"properties": {"type": {"enum": free}}, "required": ["type"]}
+    given = [{"required": [key]} for key in ("aoi", "tile", "products")]
     one = {"properties": {"archive": archive}, "required": ["archive"]}
     return {
         # Which of several archives a dataset means, `validate` knows.
         "if": {"anyOf": [{"required": ["archives"]}, one]},
-        "else": {
-            "properties": {
-                "dataset": {"additionalProperties": {"anyOf": [{"required": ["aoi"]}, {"required": ["products"]}]}}
-            }
-        },
+        "else": {"properties": {"dataset": {"additionalProperties": {"anyOf": given}}}},
     }
 
 
@@ -163,7 +161,6 @@ def _schemas_of_types(types: Mapping[str, ArchiveType]) -> dict[str, Schema]:
 
 def _dataset_rules() -> list[Schema]:
     """Return the rules between the keys of a dataset."""
-    beside_products = ["products", "archive", "exclude", "orbits"]
 
     def without(*keys: str) -> Schema:
         return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
@@ -177,7 +174,7 @@ def _dataset_rules() -> list[Schema]:
     return [
         {
             "if": {"required": ["products"]},
-            "then": {"propertyNames": {"enum": beside_products}},
+            "then": {"propertyNames": {"enum": list(BESIDE_PRODUCTS)}},
             "else": {"required": ["start"]},
         },
         {"if": sensor("sar"), "then": without("max_cloud_cover", "tile")},

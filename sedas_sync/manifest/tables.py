@@ -2,13 +2,16 @@
 
 The editor's JSON Schema, the reference, the lock file and the report take their keys from these models.
 
-To add a rule for datasets, such as `instrument`:
+To add a filter for datasets, such as `instrument`:
 
 1. Add a field to `Dataset`. If its values have a syntax of their own, add a type to `fields`.
-2. Compare it with the scene in `sedas_sync.planning.match`.
-3. To let archives search by it, add it to `sedas_sync.model.scene.Query` and to their queries. This only saves time:
-   the rule of step 2 is applied to whatever an archive returns.
+2. Add it to `FILTERS` in `sedas_sync.planning.filters`: how it is compared with a scene, and which values mean the
+   same, because archives spell one value in different ways. A test fails if a key of `Dataset` has no filter.
+3. To let archives search by it, add a field with the same name and default to `sedas_sync.model.scene.Query`, and use
+   it in their queries. This only saves time: the filter is applied to whatever an archive returns.
 4. If an archive type never knows the value, add the key to its `ArchiveType.cannot`.
+5. If a value implies a class of sensor, add it to `sedas_sync.manifest.rules`.
+6. Run `make reference`, and name the filter in `docs/explanation/how-a-sync-decides.md` and in the changelog.
 """
 
 import re
@@ -184,6 +187,15 @@ class AoiTable(_Table):
     radius_km: fields.AboveZero | None = Field(
         default=None, description="The radius of the circle around `point`, in kilometres."
     )
+    repair: bool = Field(
+        default=False,
+        description="Whether outlines that are not valid are repaired: those that cross or touch themselves, are open "
+        "or have no area. `validate` and `plan` print what was done.",
+    )
+
+
+BESIDE_PRODUCTS = ("products", "archive", "exclude", "orbits")
+"""The keys of a dataset that names its scenes."""
 
 
 class Dataset(_Table):
@@ -199,7 +211,8 @@ class Dataset(_Table):
         description="Areas by name; a scene over any of them matches. Archives of type `cdse`, `stac` and `directory` "
         "can be searched without it.",
     )
-    """Empty if `products` is given, or the whole world is searched."""
+    """Empty if `products` is given, or the whole world is searched. If only tiles are given, their AOIs, which are
+    called `tile 30UXC`."""
     start: fields.Start | None = Field(
         default=None, description="Earliest acquisition start; a date-time without offset is UTC."
     )
@@ -215,6 +228,11 @@ class Dataset(_Table):
         description="Maximum cloud cover in percent. Applies to optical scenes with a known cloud cover.",
     )
     satellite: fields.Line | None = Field(default=None, description="Name of the satellite, such as `Sentinel-2A`.")
+    instrument: fields.Line | None = Field(
+        default=None,
+        description="Instrument, such as `C-SAR` or `MSI`, in the spelling of any archive. A scene of several "
+        "instruments matches if this is one of them.",
+    )
     source_group: fields.Line | None = Field(
         default=None, description="The archive's group of satellites, such as `S1` or `S2`."
     )
@@ -227,7 +245,10 @@ class Dataset(_Table):
         default=None,
         description="Minimum share of one of the areas that the scene's footprint covers, in percent.",
     )
-    tile: fields.Tiles = Field(default=(), description="MGRS tiles of Sentinel-2; a scene of any of them matches.")
+    tile: fields.Tiles = Field(
+        default=(),
+        description="MGRS tiles of Sentinel-2; a scene of any of them matches. Without `aoi`, the tiles are the areas.",
+    )
     # Sentinel-1 repeats its orbits after 175, Sentinel-2 after 143.
     relative_orbit: int | None = Field(
         default=None, ge=1, le=175, description="Number of the orbit in the repeat cycle."

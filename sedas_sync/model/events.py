@@ -4,13 +4,17 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Struct, to_builtins
 
-from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.errors import AuthenticationError, SedasSyncError, StoppedError, TransferError
+from sedas_sync.model import html
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import SceneId
+from sedas_sync.model.text import duration, size
 from sedas_sync.model.times import to_iso
+
+_SIGNALS = 128
+"""Exit codes above are 128 and the number of a signal."""
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -21,9 +25,8 @@ class Event(Struct, frozen=True, kw_only=True):
     """When it happened, UTC."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as a mapping that `json.dumps` takes, `event` and `time` first."""
-        rest = {name: getattr(self, name) for name in self.__struct_fields__ if name != "time"}
-        return {"event": self.event, "time": iso(self.time), **rest}
+        """Return the event as JSON data, `event` and `time` first."""
+        return {"event": self.event, **to_builtins(self, builtin_types=(datetime,)), "time": iso(self.time)}
 
 
 def iso(moment: datetime) -> str:
@@ -94,7 +97,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     """Bytes a second, since its first scene was begun."""
 
 
-class Progress(Event, frozen=True, kw_only=True):
+class Progress(Event, frozen=True, kw_only=True, omit_defaults=True):
     """How far the run is. Comes a few times a second at most."""
 
     event: ClassVar[str] = "progress"
@@ -107,18 +110,9 @@ class Progress(Event, frozen=True, kw_only=True):
     pending: int
     """Orders waited for, or waiting for their turn."""
     oldest_order_seconds: float | None
-    active: tuple[Transfer, ...] = ()
+    active: tuple[Transfer, ...]
     workers: tuple[Worker, ...] = ()
-    """Empty where downloads run in threads of this process; then JSON leaves the field out."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the event as JSON data."""
-        data = super().to_json()
-        data["active"] = [{"id": t.id, "done": t.done, "total": t.total} for t in self.active]
-        data["workers"] = [asdict(worker) for worker in self.workers]
-        if not self.workers:
-            del data["workers"]
-        return data
+    """Left out if downloads run in threads of this process."""
 
 
 class Step(Struct, frozen=True):
@@ -153,7 +147,7 @@ class Retried(Event, frozen=True, kw_only=True):
     delay_seconds: float
 
 
-class Fetched(Event, frozen=True, kw_only=True):
+class Fetched(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A scene's bytes were completed in this run; the file is checked and in place."""
 
     event: ClassVar[str] = "fetched"
@@ -166,17 +160,10 @@ class Fetched(Event, frozen=True, kw_only=True):
     received: int
     """Bytes that came over the wire in this run."""
     seconds: float
-    archive: str = ""
+    archive: str
     """The key of the archive that gave it."""
     worker: str | None = None
-    """Who fetched it, where that was not this process; otherwise JSON leaves the field out."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the event as JSON data."""
-        data = super().to_json()
-        if self.worker is None:
-            del data["worker"]
-        return data
+    """Which worker downloaded it; left out if this process did."""
 
 
 class Adopted(Event, frozen=True, kw_only=True):
@@ -221,13 +208,14 @@ class Warned(Event, frozen=True, kw_only=True):
     id: str | None = None
 
 
-class Failure(Struct, frozen=True, kw_only=True):
-    """A scene or a dataset that failed, with its last error."""
+class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One failure, with its last error."""
 
     id: str
+    """A scene's id, or the name of a dataset whose search failed."""
     error: str
     refused: bool = False
-    """Whether the archive refused it to this account, which makes the exit code 4."""
+    """True if the archive refused it to this account, so that the exit code is 4; else left out."""
 
 
 def exit_code_of(failures: Iterable[Failure]) -> int:
@@ -257,8 +245,37 @@ class Summary(Event, frozen=True, kw_only=True):
     failures: tuple[Failure, ...] = ()
     exit_code: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the event as JSON data."""
-        data = super().to_json()
-        data["failures"] = [{"id": f.id, "error": f.error} for f in self.failures]
-        return data
+    @property
+    def ok(self) -> bool:
+        """Whether everything is on disk that the plan required: nothing failed, and nothing is pending."""
+        return self.exit_code == 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before its end, by a signal or by `stop`."""
+        return self.exit_code > _SIGNALS
+
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        names = ("fetched", "kept", "adopted", "pending", "skipped", "pruned", "failed")
+        counts = html.table(names, [[getattr(self, name) for name in names]])
+        took = html.paragraph(f"{size(self.bytes)} in {duration(self.seconds)}, exit code {self.exit_code}")
+        failures = html.table(["scene or dataset", "error"], [[f.id, f.error] for f in self.failures])
+        return counts + took + (html.folded(f"{len(self.failures)} failures", failures) if self.failures else "")
+
+    def raise_for_failures(self) -> None:
+        """Do nothing if nothing failed; orders that are pending are not failures.
+
+        Raises:
+            StoppedError: the run was stopped.
+            AuthenticationError: an archive refused the credentials.
+            TransferError: scenes or searches failed; the message has the last error of each.
+        """
+        if self.interrupted:
+            raise StoppedError("the run was stopped before its end; the same plan continues")
+        if self.failures or self.exit_code in (SedasSyncError.exit_code, AuthenticationError.exit_code):
+            lines = "\n".join(f"{failure.id}: {failure.error}" for failure in self.failures)
+            message = f"{len(self.failures)} failed:\n{lines}" if lines else "the run did not succeed; see its warnings"
+            if self.exit_code == AuthenticationError.exit_code:
+                raise AuthenticationError(message)
+            raise TransferError(message)

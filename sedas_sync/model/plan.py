@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct
 
+from sedas_sync.errors import IncompleteSearch
+from sedas_sync.model import html
 from sedas_sync.model.events import Failure
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
-from sedas_sync.model.text import named
+from sedas_sync.model.text import named, size
 
 
 class ActionKind(StrEnum):
@@ -37,7 +38,7 @@ NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 """Actions whose scenes still have to come from an archive."""
 
 
-class Action(Struct, frozen=True, kw_only=True, gc=False):
+class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What a plan does about one scene, and why."""
 
     kind: ActionKind
@@ -58,19 +59,8 @@ class Action(Struct, frozen=True, kw_only=True, gc=False):
     after: tuple[SceneId, ...] = ()
     """For a prune: the scenes that supersede this one and must be downloaded first."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields that `plan --json` and a saved plan share."""
-        return {
-            "action": self.kind.value,
-            "id": self.id,
-            "datasets": list(self.datasets),
-            "path": self.path,
-            "size": self.size,
-            "reason": self.reason,
-        }
 
-
-class Plan(Struct, frozen=True, kw_only=True):
+class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that has to be done. `apply` carries out this object and nothing else."""
 
     manifest: str
@@ -115,37 +105,31 @@ class Plan(Struct, frozen=True, kw_only=True):
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
 
-    def to_json(self, *, everything: bool = False) -> dict[str, Any]:
-        """Return the plan as JSON data.
+    def _repr_html_(self) -> str:
+        """Return the plan for a notebook: a count for each action, and the actions that change something, folded."""
+        counts = {kind.value: count for kind, count in self.counts.items() if count}
+        changes = [action for action in self.actions if action.kind in CHANGES]
+        rows = ([a.kind.value, a.id, ", ".join(a.datasets), size(a.size), a.path] for a in changes)
+        listed = html.table(["action", "scene", "datasets", "size", "path"], rows)
+        problems = [*(f"{f.id}: {f.error}" for f in self.failures), *self.warnings]
+        return "".join(
+            [
+                html.table(counts, [counts.values()]),
+                html.paragraph(f"to download: {size(self.bytes)}"),
+                html.folded(f"{len(changes):,} changes", listed) if changes else "",
+                html.folded(f"{len(problems):,} problems", "".join(map(html.paragraph, problems))) if problems else "",
+            ]
+        )
 
-        Args:
-            everything: list kept scenes too.
+    def raise_if_incomplete(self) -> None:
+        """Do nothing if every search is complete.
+
+        Raises:
+            IncompleteSearch: a search failed or may have missed scenes; the message has the error of each.
         """
-        data = self.to_json_lazily(everything=everything)
-        return {**data, "actions": list(data["actions"])}
-
-    def to_json_lazily(self, *, everything: bool = False) -> dict[str, Any]:
-        """Return the same as `to_json` with an iterator of actions, so that 100,000 need not be in memory at once."""
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "archive": dict(self.archive),
-            **({"archives": {key: dict(facts) for key, facts in self.archives.items()}} if self.archives else {}),
-            "search_complete": self.search_complete,
-            "summary": {**{kind.value: count for kind, count in self.counts.items()}, "bytes": self.bytes},
-            "actions": (
-                self._json(action) for action in self.actions if everything or action.kind is not ActionKind.KEEP
-            ),
-            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
-            "warnings": list(self.warnings),
-        }
-
-    def _json(self, action: Action) -> dict[str, Any]:
-        data = action.to_json()
-        if (key := self.source(action)) is not None:
-            data["archive"] = key
-        return data
+        if not self.search_complete or self.failures:
+            lines = "\n".join(f"{failure.id}: {failure.error}" for failure in self.failures)
+            raise IncompleteSearch(f"the plan may lack scenes:\n{lines}")
 
     def source(self, action: Action) -> str | None:
         """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one."""

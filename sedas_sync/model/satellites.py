@@ -1,4 +1,4 @@
-"""Satellites and their groups, in the spelling of the archives."""
+"""Satellites, their groups and their instruments, in the spelling of the archives."""
 
 import re
 from collections.abc import Mapping
@@ -19,6 +19,15 @@ _GROUPS = {
 """The source group of a satellite, by the start of its name in lower case."""
 GROUP_SENSORS: Mapping[str, Sensor] = MappingProxyType({"S1": "sar", "S2": "optical"})
 """The groups whose satellites all have one class of sensor."""
+
+_C_SAR = "c-sar"
+_INSTRUMENTS = dict.fromkeys(("sar-c sar", "sar-c", "sar", "c sar", "csar"), _C_SAR)
+"""Other names of an instrument in lower case.
+
+The radar of Sentinel-1 is `SAR-C SAR` in SeDAS, `SAR` in the Copernicus Data Space and `c-sar` in STAC APIs.
+"""
+INSTRUMENT_SENSORS: Mapping[str, Sensor] = MappingProxyType({_C_SAR: "sar", "msi": "optical"})
+"""The class of sensor of an instrument, by a name that `instruments` returns."""
 
 _FAMILY = re.compile(r"Sentinel-\d")
 _SENTINELS = [(number, letter) for number in "123" for letter in "ABCD"]
@@ -71,3 +80,14 @@ def _plain(name: str) -> str:
 def spelled(name: str) -> str:
     """Return a known satellite or group in the archives' spelling (`S2A` is `Sentinel-2A`); other names unchanged."""
     return _SPELLINGS.get(name.casefold(), name)
+
+
+@lru_cache(maxsize=256)
+def instruments(text: str) -> frozenset[str]:
+    """Return the instruments in a text, such as `OLI/TIRS`. Names that mean the same instrument are equal.
+
+    >>> instruments("SAR-C SAR") == instruments("SAR") == instruments("c-sar")
+    True
+    """
+    names = (" ".join(part.replace("_", "-").split()).casefold() for part in text.split("/"))
+    return frozenset(_INSTRUMENTS.get(name, name) for name in names if name)

@@ -15,6 +15,10 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.model.geojson import geometry_of_wkt
+from sedas_sync.model.text import link_without_secrets
+from sedas_sync.model.times import to_iso
+
 SceneId = str
 """The archive's name of a scene (SeDAS: `supplierId`), without `.SAFE` or `.zip`.
 
@@ -22,6 +26,10 @@ The ending of a product that is one file, such as `.nc`, is part of it: see `sed
 """
 
 Sensor = Literal["optical", "sar"]
+
+_NOT_IN_GEOJSON = frozenset(
+    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "nominal", "planned", "extra"}
+)
 
 
 class Nothing(Mapping[str, Any]):
@@ -51,7 +59,19 @@ class Nothing(Mapping[str, Any]):
 NOTHING = Nothing()
 
 
-class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
+def _repr_without_secrets(value: Struct) -> str:
+    """Return the fields that are set, with links that show no token: notebooks and logs print these values."""
+    shown = []
+    for name in value.__struct_fields__:
+        field = getattr(value, name)
+        if field in (None, "", (), NOTHING, False):
+            continue
+        text = repr(link_without_secrets(field) if name.endswith("url") else field)
+        shown.append(f"{name}={text}")
+    return f"{type(value).__name__}({', '.join(shown)})"
+
+
+class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file of a scene in an archive."""
 
     name: str = ""
@@ -64,8 +84,10 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
     digest: str | None = None
     """As `Scene.digest`."""
 
+    __repr__ = _repr_without_secrets
 
-class Scene(Struct, frozen=True, kw_only=True, gc=False):
+
+class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None."""
 
     id: SceneId
@@ -104,6 +126,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """Current link; None while the scene is in the long-term archive."""
     offline: str | None = None
     """Why an archive without orders cannot deliver the scene now, and what to do about it."""
+    never: bool = False
+    """Whether it can never deliver it, for the reason in `offline`: the scene is skipped, not waited for."""
     quicklook_url: str | None = None
     thumbnail_url: str | None = None
     processed: datetime | None = None
@@ -118,8 +142,24 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     extra: Mapping[str, Any] = NOTHING
     """Other fields of the catalogue's answer, unchanged."""
 
+    __repr__ = _repr_without_secrets
+
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        """The scene as a GeoJSON feature, for geopandas, shapely, folium and others; without links."""
+        properties = {
+            name: value
+            for name in self.__struct_fields__
+            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) not in (None, False)
+        }
+        for name in ("start", "stop"):
+            if name in properties:
+                properties[name] = to_iso(properties[name])
+        geometry = None if self.footprint is None else geometry_of_wkt(self.footprint)
+        return {"type": "Feature", "id": self.id, "geometry": geometry, "properties": properties}
 
     @property
     def online(self) -> bool:
@@ -168,7 +208,7 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
         return hash((self.aoi, self.start, self.stop))
 
 
-class Source(Struct, frozen=True, kw_only=True, gc=False):
+class Source(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One archive's offer of a scene."""
 
     archive: str
@@ -177,7 +217,7 @@ class Source(Struct, frozen=True, kw_only=True, gc=False):
     """As this archive describes it, with its link, size and checksum."""
 
 
-class DesiredScene(Struct, frozen=True, kw_only=True, gc=False):
+class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene that matches the manifest, its path in the mirror and the archives that have it."""
 
     scene: Scene
@@ -229,7 +269,7 @@ class ProofLevel(StrEnum):
     """It has the expected size."""
 
 
-class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
+class LocalFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file of a scene on disk."""
 
     name: str
@@ -244,7 +284,7 @@ class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
     """Relative to the mirror. `LocalScene.files` sets it; it is not stored."""
 
 
-class LocalScene(Struct, frozen=True, kw_only=True, gc=False):
+class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene on disk as the index remembers it: a file, or a folder of files."""
 
     id: SceneId
@@ -301,7 +341,7 @@ class OrderState(StrEnum):
     FAILED = "failed"
 
 
-class Order(Struct, frozen=True, kw_only=True, gc=False):
+class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """An order of a scene from the long-term archive."""
 
     order: str
@@ -319,6 +359,8 @@ class Order(Struct, frozen=True, kw_only=True, gc=False):
     download_url: str | None = None
     detail: str | None = None
     """The archive's own text for the state, if there is one."""
+
+    __repr__ = _repr_without_secrets
 
 
 Taking = Literal["auto", "hard", "reflink", "copy"]
@@ -372,9 +414,7 @@ class Download(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def shown(self) -> str:
         """The link without what may be secret: some services put a signature into the query."""
-        scheme, mark, rest = self.url.partition("?")[0].partition("://")
-        host, slash, path = rest.partition("/")
-        return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+        return link_without_secrets(self.url)
 
     def __repr__(self) -> str:
         # Schedulers log their arguments.

@@ -39,6 +39,17 @@ def size(count: float | None) -> str:
     return f"{value:.1f} {_UNITS[place]}"
 
 
+def link_without_secrets(url: str) -> str:
+    """Return a link without its query and its user name: some services put a signature or a password there.
+
+    >>> link_without_secrets("https://me:secret@example.org/a.zip?sig=1234")
+    'https://example.org/a.zip'
+    """
+    scheme, mark, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
 _NAMED = 5
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -65,18 +65,6 @@ class File:
     """How far its bytes are proved."""
     detail: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {
-            "file": self.file,
-            "result": self.result.value,
-            "id": self.id,
-            "path": self.path,
-            "size": self.size,
-            "level": self.level,
-            "detail": self.detail or None,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
@@ -102,21 +90,6 @@ class Adoption:
         """4 if a search was refused, 1 if a file is wrong, could not be moved, or a search failed; else 0."""
         counts = self.counts
         return exit_code_of(self.failures) or int(bool(counts["wrong"] or counts["failed"]))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        adopted = sum(item.size for item in self.files if item.result is Result.ADOPTED)
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "from": self.source,
-            "search_complete": self.search_complete,
-            "summary": {**self.counts, "bytes": adopted},
-            "files": [item.to_json() for item in self.files],
-            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
-            "warnings": list(self.warnings),
-        }
 
 
 class Names:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import LockMismatch, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import each_file
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
 from sedas_sync.operations.context import (
     Listener,
     MirrorContext,
@@ -43,7 +44,7 @@ from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
 from sedas_sync.planning.saved_plan import SavedPlan, drift
 from sedas_sync.planning.select import extension_of, with_endings_on_disk
-from sedas_sync.planning.sources import with_sources
+from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 from sedas_sync.state.staging import bytes_downloaded, partial_path
 
@@ -78,7 +79,23 @@ def plan_mirror(
     locked: bool = False,
     prune: bool = False,
 ) -> Plan:
-    """Plan what the manifest, or its lock, requires; see `Mirror.plan`."""
+    """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
+
+    Args:
+        context: the mirror.
+        datasets: plan only these datasets.
+        sizes: request the sizes of scenes to download that the catalogue does not state.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+        take_over: take the mirror from the manifest it belongs to.
+        locked: do not search; take exactly the scenes of the lock.
+        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock and
+            can be downloaded again.
+
+    Raises:
+        LockMismatch: the lock does not match the manifest.
+        ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` is set with `datasets`.
+    """
     datasets = tuple(datasets)
     context.narrowed(datasets, prune=prune)
     with context.state.index(write=False) as (index, warnings):
@@ -117,7 +134,19 @@ def plan_repair(context: MirrorContext, report: VerifyReport) -> Plan:
 
 
 def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = False) -> Plan:
-    """Make a saved plan ready to be applied; see `Mirror.resume_plan`."""
+    """Make a saved plan ready to be applied: the same actions, with links that are valid now.
+
+    A plan that was begun resumes if no other run came after it.
+
+    Args:
+        context: the mirror.
+        saved: the saved plan.
+        take_over: take the mirror from the manifest it belongs to.
+
+    Raises:
+        LockMismatch: the manifest or the mirror has changed since the plan was made; the message says how.
+        ManifestError: the mirror belongs to another manifest.
+    """
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
         holdings = {holding.id: holding for holding in index.local_scenes()}
@@ -168,7 +197,9 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
 def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapping[SceneId, LocalScene]) -> None:
     """Check that a saved plan would be the same now if its scenes were in the archives as they were then."""
     comparison = replace(context.comparison(), identities=saved.identities, either_form=_either_form(saved))
-    now = choose_actions(disk.wants, disk.inspection.observed, disk.orders, comparison)
+    keys = {identity: key for key, identity in saved.identities.items()}
+    scenes, orders, _ = with_orders(disk.wants, disk.orders, keys)
+    now = choose_actions(scenes, disk.inspection.observed, orders, comparison)
     if moved := drift(saved, now, holdings):
         raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_HINT)
 
@@ -197,9 +228,8 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
             scenes = {**scenes, **context.remote_sizes.complete(untracked)}
         inspection = _inspect(context, scenes, holdings)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
-        if comparison.trust_digest:
-            scenes_to_read = restated(scenes, inspection.observed, comparison)
-            reprove(str(context.state.root), inspection, scenes_to_read, context.state.on_step)
+        scenes_to_read = restated(scenes, inspection.observed, comparison)
+        reprove(str(context.state.root), inspection, scenes_to_read, context.state.on_step)
         orders = {order.id: order for order in index.orders()}
         count = index.count()
     return Disk(inspection=inspection, wants=scenes, orders=orders, count=count, warnings=tuple(warnings))
@@ -239,10 +269,12 @@ def make_plan(
     Raises:
         AuthenticationError: an archive rejected the credentials, or there are none.
     """
-    observed, orders = disk.inspection.observed, dict(disk.orders)
+    observed = disk.inspection.observed
     said = list(dict.fromkeys((*warnings, *disk.warnings)))
     scenes = disk.wants if wants.look_up is None else wants.look_up.refresh(disk.wants, observed)
-    scenes = _prefer_ordered(context, scenes, orders)
+    keys = _archives_of_orders(context, scenes, disk.orders)
+    scenes, orders, unknown_orders = with_orders(scenes, disk.orders, keys)
+    said.extend(unknown_orders)
     comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
     if wants.saved is not None:
         comparison = replace(comparison, either_form=_either_form(wants.saved))
@@ -300,17 +332,22 @@ def _of_other_form(
     return staying
 
 
-def _prefer_ordered(
+def _archives_of_orders(
     context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order]
-) -> Mapping[SceneId, DesiredScene]:
-    """Of several archives that have a scene offline, prefer the one that has an order of it."""
-    keys = {identity: key for key, identity in context.archives.identities.items()}
-    moved = {}
+) -> dict[str, str]:
+    """Return the keys of the archives that have orders of these scenes, by identity; opens no more than necessary."""
+    known = {identity: key for key, identity in context.archives.identities.items()}
     for scene_id, order in orders.items():
         want = scenes.get(scene_id)
-        if want is not None and len(want.sources) > 1 and order.state is not OrderState.FAILED:
-            moved[scene_id] = with_sources(want, want.sources, keys.get(order.archive))
-    return {**scenes, **moved} if moved else scenes
+        if want is None or not waits_for_order(want, order):
+            continue
+        for key in dict.fromkeys(
+            (*(source.archive for source in want.sources), *archives_of(context.manifest, want.datasets))
+        ):
+            if order.archive in known:
+                break
+            known.setdefault(context.archives[key].identity, key)
+    return known
 
 
 def _poll(
@@ -319,11 +356,11 @@ def _poll(
     scenes: Mapping[SceneId, DesiredScene],
     warnings: list[str],
 ) -> list[Order]:
-    """Poll once the orders of scenes that are still desired and offline."""
+    """Poll once the orders of scenes that are still desired and offline, each at the archive that has it."""
     by_archive: dict[str, list[Order]] = {}
     for scene_id, order in orders.items():
         want = scenes.get(scene_id)
-        if want is not None and not want.scene.online and order.state is not OrderState.FAILED:
+        if want is not None and waits_for_order(want, order):
             by_archive.setdefault(want.archive, []).append(order)
     answers: list[Order] = []
     for key, items in by_archive.items():

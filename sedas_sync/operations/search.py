@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.archives.search import DatasetSearch, search, search_orbits
@@ -43,7 +44,15 @@ def search_archives(
     on_found: Callable[[int], None] | None = None,
     explain: bool = False,
 ) -> SearchResult:
-    """Search the archives and select the matching scenes; see `Mirror.search`."""
+    """Search the archives and apply the manifest's rules.
+
+    Args:
+        context: the mirror.
+        datasets: search only for these datasets.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+        explain: return why scenes do not match.
+    """
     manifest = context.narrowed(datasets)
     now = context.clock()
     archives = context.archives.of(manifest)
@@ -80,3 +89,24 @@ def _choose(manifest: Manifest, offers: Mapping[str, DatasetSearch], now: dateti
         sources={name: offer.sources for name, offer in offers.items()},
         explain=explain,
     )
+
+
+def sources(context: MirrorContext) -> list[dict[str, Any]]:
+    """Return what this account may search at each archive of the manifest: satellites and source groups.
+
+    Raises:
+        ArchiveError: an archive did not answer.
+    """
+    found = []
+    for key, archive in context.archives.of(context.manifest).items():
+        satellites: Iterable[Any] = getattr(archive, "satellites", list)()
+        groups: Iterable[Any] = getattr(archive, "source_groups", list)()
+        found.append(
+            {
+                "archive": key,
+                "type": context.manifest.archives[key].type,
+                "satellites": [{"name": item.name, **item.extra} for item in satellites],
+                "source_groups": [{"name": item.name, **item.extra} for item in groups],
+            }
+        )
+    return found

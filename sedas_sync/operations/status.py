@@ -107,60 +107,6 @@ class Status:
             and not any(item.missing or item.changed or item.differs for item in counted)
         )
 
-    def to_json(self, now: datetime) -> dict[str, Any]:
-        """Return the status as JSON data, with ages at `now`."""
-        run = self.last_run
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "archive": dict(self.archive),
-            "lock": self.lock,
-            "summary": {
-                "wanted": self.wanted,
-                "held": self.held,
-                "changed": self.changed,
-                "refreshed": len(self.refreshed),
-                "differs": self.differs,
-                "missing": self.missing,
-                "unwanted": self.unwanted,
-                "unknown": self.unknown,
-                "pending": len(self.orders),
-                "partials": len(self.partials),
-                "failed": len(self.failures),
-                "bytes": self.bytes,
-                "partial_bytes": self.partial_bytes,
-                "free": self.free,
-                "up_to_date": self.up_to_date,
-            },
-            "datasets": [
-                {
-                    "dataset": item.dataset,
-                    "wanted": item.wanted,
-                    "held": item.held,
-                    "changed": item.changed,
-                    "differs": item.differs,
-                    "missing": item.missing,
-                    "pending": item.pending,
-                    "bytes": item.bytes,
-                }
-                for item in self.datasets
-            ],
-            "orders": [order_json(order, now) for order in self.orders],
-            "partials": [{"path": partial.path, "size": partial.size} for partial in self.partials],
-            "failures": [{"id": failure.id, "error": failure.error} for failure in self.failures],
-            "last_run": None
-            if run is None
-            else {
-                "command": run.command,
-                "started": iso(run.started),
-                "ended": None if run.ended is None else iso(run.ended),
-                "exit_code": run.exit_code,
-                "summary": run.summary,
-            },
-            "warnings": list(self.warnings),
-        }
-
 
 def order_json(order: Order, now: datetime) -> dict[str, Any]:
     """Return an order as JSON data, with its age at `now`."""

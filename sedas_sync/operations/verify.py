@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -99,20 +99,6 @@ class VerifiedFile:
         """Whether its bytes have the sha256 in the lock file."""
         return self.finding is None and self.locked is not None and self.locked.sha256 is not None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {
-            "id": self.id,
-            "path": self.path or None,
-            "size": self.size,
-            "sha256": None if self.recorded is None else self.recorded.sha256,
-            "locked_sha256": None if self.locked is None else self.locked.sha256,
-            "level": None if self.level is None else self.level.value,
-            "by_lock": self.by_lock,
-            "finding": None if self.finding is None else self.finding.value,
-            "detail": self.detail or None,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
@@ -164,20 +150,6 @@ class VerifyReport:
         if self.repair is not None:
             return self.repair.exit_code
         return 1 if self.bad else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON data."""
-        return {
-            "schema": 1,
-            "manifest": self.manifest,
-            "mirror": self.mirror,
-            "lock": self.lock,
-            "summary": {**self.counts, "bytes": sum(item.size for item in self.files if item.id is not None)},
-            "findings": [item.to_json() for item in self.findings],
-            "scenes": [item.to_json() for item in self.files if item.id is not None],
-            "warnings": list(self.warnings),
-            "repair": None if self.repair is None else self.repair.to_json(),
-        }
 
 
 def readers() -> int:

@@ -30,8 +30,9 @@ from sedas_sync.output.documents.catalogue import (
     SourcesDocument,
     ValidateDocument,
 )
+from sedas_sync.output.documents.event import SkippedEntry
 from sedas_sync.output.documents.mirror import AdoptDocument, ResultCounts, StatusDocument, VerifyDocument
-from sedas_sync.output.documents.plan import LockDocument, PlanDocument, SkippedEntry, WhyDocument
+from sedas_sync.output.documents.plan import LockDocument, PlanDocument, WhyDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -60,9 +61,6 @@ COMMANDS = (
 )  # fmt: skip
 """Commands whose `--json` has a schema, in the order of the reference page."""
 
-_OPTIONAL = {"Progress": ("workers",), "Fetched": ("worker",)}
-"""Fields of events that are left out of the JSON if they are empty."""
-_NOT_PRINTED = {"Failure": ("refused",)}
 _FIELDS = {
     "id": "The scene's id.",
     "path": "Path of its file below the mirror.",
@@ -184,14 +182,13 @@ def _inlined(schema: Schema, parts: dict[str, Schema]) -> Schema:
 
 
 def _closed(cls: type[Struct], schema: Schema, parts: dict[str, Schema]) -> Schema:
-    hidden, optional = _NOT_PRINTED.get(cls.__name__, ()), set(_OPTIONAL.get(cls.__name__, ()))
     docs = _attribute_docs(cls)
     fields: dict[str, Schema] = {}
+    optional: set[str] = set()
     for field in msgspec.structs.fields(cls):
-        if field.name not in hidden:
-            fields[field.encode_name] = {**_inlined(schema["properties"][field.encode_name], parts), **docs[field.name]}
-            if field.default is UNSET:
-                optional.add(field.encode_name)
+        fields[field.encode_name] = {**_inlined(schema["properties"][field.encode_name], parts), **docs[field.name]}
+        if field.default is UNSET or (cls.__struct_config__.omit_defaults and not field.required):
+            optional.add(field.encode_name)
     return {
         "type": "object",
         "description": schema["description"],

@@ -26,6 +26,7 @@ _TEXTS = {
     ReasonCode.ORDER_READY: "{before}{order} is ready",
     ReasonCode.ORDER_FAILED: "in the long-term archive; {order} failed ({detail})",
     ReasonCode.OFFLINE: "{detail}",
+    ReasonCode.NOT_DOWNLOADABLE: "{detail}",
     ReasonCode.NO_MATCH: "no longer wanted: {detail}",
     ReasonCode.NOT_LISTED: "still fits; the catalogue does not list it now",
     ReasonCode.NOT_IN_LOCK: "not in the lock; the archive has it, should it be wanted again",

@@ -16,6 +16,7 @@ damaged                                                  yes     replace
 something that cannot be the scene, such as a folder     yes     fetch
 a partial download                                       yes     resume
 nothing, or another file at its path                     yes     fetch
+any of these, and the archive can never deliver it       no      skip
 any of these, and the archive takes no orders            no      wait
 any of these, without an order                           no      order
 any of these, with an order that is ready                no      as online
@@ -57,6 +58,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Whether the manifest has several archives, so that one that is not known can have delivered a scene."""
     trust_digest: bool = True
     """Whether another checksum in the catalogue means another file."""
+    ignored: AbstractSet[str] = frozenset()
+    """Keys of the archives whose checksums are not trusted."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
@@ -72,7 +75,10 @@ class Comparison(Struct, frozen=True, kw_only=True):
         ):
             return change
         source = source_of(held, want, self.identities, several=self.several)
-        return None if source is None else files_differ(held, source.scene, trust_digest=self.trust_digest)
+        if source is None:
+            return None
+        trusted = self.trust_digest and source.archive not in self.ignored
+        return files_differ(held, source.scene, trust_digest=trusted)
 
 
 _WITHOUT_ARCHIVES = Comparison(trust_digest=False)
@@ -113,8 +119,10 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
     if kind not in TRANSFERS or scene.online:
         order = None
     elif scene.offline is not None:
-        kind, order, replaces = ActionKind.WAIT, None, False
-        reason = Reason(ReasonCode.OFFLINE, detail=scene.offline)
+        kind, code = (
+            (ActionKind.SKIP, ReasonCode.NOT_DOWNLOADABLE) if scene.never else (ActionKind.WAIT, ReasonCode.OFFLINE)
+        )
+        reason, order, replaces = Reason(code, detail=scene.offline), None, False
     else:
         kind, reason = _if_offline(kind, reason, order)
     kept = here.held if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None

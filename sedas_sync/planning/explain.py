@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from sedas_sync.model.events import iso
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
@@ -86,51 +84,3 @@ class Explanation:
     def _fitting(self) -> str:
         """The datasets whose rules the scene matches although their searches did not return it."""
         return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule == NOT_FOUND)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the explanation as JSON data."""
-        held, order, action = self.held, self.order, self.action
-        return {
-            "schema": 1,
-            "id": self.id,
-            "known": self.known,
-            "listed": self.listed,
-            **(
-                {"archives": [{"archive": one.archive, "online": one.scene.online} for one in self.sources]}
-                if self.sources
-                else {}
-            ),
-            "datasets": [
-                {
-                    "dataset": name,
-                    "wanted": why is None,
-                    "rule": None if why is None else why.rule,
-                    "detail": None if why is None else why.detail,
-                }
-                for name, why in self.verdicts.items()
-            ],
-            "action": None if action is None else action.kind.value,
-            "reason": None if action is None else action.reason,
-            "path": action.path if action is not None else held.path if held is not None else None,
-            "file": None
-            if held is None
-            else {
-                "path": held.path,
-                "size": held.size,
-                "sha256": held.sha256,
-                "level": held.level.value,
-                **({} if self.held_from is None else {"archive": self.held_from}),
-            },
-            "order": None
-            if order is None
-            else {
-                "order": order.order,
-                "state": order.state.value,
-                "placed": iso(order.placed),
-                "polls": order.polls,
-                "attempts": order.attempts,
-            },
-            "last_error": self.last_error,
-            "prune": None if self.pruning is None else {"removes": self.pruning.removes, "reason": self.pruning.reason},
-            "next": self.next,
-        }

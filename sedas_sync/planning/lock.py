@@ -18,9 +18,9 @@ from sedas_sync.manifest import ArchiveConfig, Dataset, DateSpec, Manifest
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 
-SETS = frozenset({"aoi", "exclude", "polarisation", "products", "tile"})
-"""Rules whose values are lists without an order."""
 _APART = frozenset({"name", "archive"})
+SETS = frozenset(key for key, field in Dataset.model_fields.items() if field.default == ()) - _APART
+"""Rules whose values are lists without an order. Archives are listed in order of preference."""
 
 
 class LockedFile(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -8,9 +8,9 @@ from typing import Any
 from sedas_sync.manifest import SINGLE_ARCHIVE, Manifest
 from sedas_sync.model.scene import SceneId
 from sedas_sync.model.times import to_iso
+from sedas_sync.planning.filters import MEANINGS
 from sedas_sync.planning.lock import DEFAULTS, SETS, Lock, LockedScene, LockHead, head_of
 
-_ANY_CASE = frozenset({"satellite", "source_group", "product_type"})
 _SHOWN = 72
 _LISTED = 5
 
@@ -40,19 +40,6 @@ class LockUpdate:
     """How the scenes differ."""
     news: bool
     """Whether the lock had to be written."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON data."""
-        return {
-            "lock": self.path,
-            "up_to_date": not self.news,
-            "scenes": len(self.lock.scenes),
-            "digests": sum(pin.sha256 is not None for pin in self.lock.scenes.values()),
-            "differences": list(self.differences),
-            "added": list(self.changes.added),
-            "removed": list(self.changes.removed),
-            "changed": [{"id": scene_id, "change": what} for scene_id, what in self.changes.changed],
-        }
 
 
 def mismatches(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
@@ -121,11 +108,9 @@ def _dataset_differs(name: str, mine: LockHead, other: LockHead, called: str) ->
 
 
 def _meaning(key: str, value: Any) -> Any:
-    if key in _ANY_CASE and isinstance(value, str):
-        return value.casefold()
-    if key in SETS and isinstance(value, list):
-        return set(map(str, value))
-    return value
+    if key in MEANINGS:
+        return MEANINGS[key](value)
+    return set(map(str, value)) if key in SETS and isinstance(value, list) else value
 
 
 def _sentence(path: str, mine: Any, other: Any, called: str) -> str:

@@ -80,7 +80,7 @@ def judge(
         want, refusals = verdict.wants.get(scene_id), verdict.refused.get(scene_id, {})
         if want is not None:
             decision.keep.append(_action(ActionKind.KEEP, item, Reason(ReasonCode.NOT_LISTED), datasets=want.datasets))
-        elif doubt := _doubt(scenes[scene_id], refusals.values()):
+        elif doubt := next((why.detail for why in refusals.values() if why.unknown), None):
             decision.warnings.append(f"{item.path}: is kept, since its scene cannot be judged: {doubt}")
         elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], refusals, now):
             reason = Reason(ReasonCode.WRONG_CLOCK, detail=wrong_clock)
@@ -108,14 +108,6 @@ def _select_again(
         for name in want.datasets:
             found[name].append(want.scene)
     return select(manifest, found, now, explain=True)
-
-
-def _doubt(scene: Scene, refusals: Iterable[Refusal]) -> str | None:
-    """Return why a scene cannot be judged; None if it can."""
-    for why in refusals:
-        if why.rule == "footprint" or (why.rule == "date" and scene.start is None):
-            return why.detail
-    return None
 
 
 def _by_relative_date(manifest: Manifest, scene: Scene, refusals: Mapping[str, Refusal], now: datetime) -> bool:

@@ -13,16 +13,17 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.geometry import Aoi
+from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import count, named, product_id
+from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
     UNREADABLE,
     Refusal,
-    as_archives_spell,
     excluded,
     fact_rule,
     footprint_refusals,
@@ -45,34 +46,21 @@ class Selection(Struct):
     warnings: list[str] = field(default_factory=list)
 
 
-def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
-    """Return the queries of one dataset: one for each simple polygon of its AOIs, or one without an area."""
+def queries(dataset: Dataset, cover: Iterable[QueryPolygon | None], now: datetime) -> tuple[Query, ...]:
+    """Return the queries of one dataset: one for each polygon of the cover of its AOIs; None is the whole world."""
     start, stop = dataset.interval(now)
     start, stop = max(start, _FIRST), min(stop, _LAST)
-    asked = []
-    for name in dataset.aoi or (None,):
-        polygons = () if name is None else manifest.aois[name].queries
-        for polygon in polygons or (None,):
-            whole = polygon is not None and polygon.exact and len(polygons) == 1
-            asked.append(
-                Query(
-                    aoi=None if polygon is None else polygon.wkt,
-                    start=start,
-                    stop=stop,
-                    sensor=dataset.sensor,
-                    satellite=as_archives_spell(dataset.satellite),
-                    source_group=as_archives_spell(dataset.source_group),
-                    product_type=dataset.product_type,
-                    orbit_direction=dataset.orbit_direction,
-                    polarisation=dataset.polarisation,
-                    relative_orbit=dataset.relative_orbit,
-                    tile=dataset.tile,
-                    max_cloud_cover=dataset.max_cloud_cover,
-                    min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
-                    filters=dataset.filters,
-                )
-            )
-    return tuple(asked)
+    return tuple(
+        Query(
+            aoi=None if polygon is None else polygon.wkt,
+            start=start,
+            stop=stop,
+            min_aoi_coverage=dataset.min_aoi_coverage if polygon is not None and polygon.exact else None,
+            filters=dataset.filters,
+            **query_values(dataset),
+        )
+        for polygon in cover
+    )
 
 
 def select(
@@ -101,6 +89,7 @@ def select(
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
         matching, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        result.warnings += [f"aoi {aoi}: {repair}" for aoi in dataset.aoi for repair in manifest.aois[aoi].repairs]
         of_dataset = sources.get(name, NOTHING)
         for scene in matching:
             # Archives write the id of a product differently; one archive does not.
@@ -208,8 +197,9 @@ def _orbit_files(
 def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
     if dataset.latest is None:
         return {}
-    # A planned acquisition is newer than all scenes and must not take the place of one.
-    dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
+    # A planned acquisition is newer than all scenes. It must not take the place of one that can be downloaded.
+    real = (scene for scene in scenes if not scene.planned and not scene.never)
+    dated = [(scene.start, scene.id) for scene in real if scene.start is not None]
     dated.sort(reverse=True)
     newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
     return {

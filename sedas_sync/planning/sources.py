@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
+from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 
-_DESCRIPTION = (
-    "start", "stop", "footprint", "sensor", "satellite", "instrument", "mode", "source_group", "product_type", "orbit",
-    "orbit_direction", "relative_orbit", "tile", "polarisation", "cloud_cover", "resolution", "quicklook_url",
-    "thumbnail_url",
-)  # fmt: skip
+_OF_ONE_ARCHIVE = frozenset(
+    {"id", "size", "nominal", "digest", "download_url", "offline", "planned", "assets", "extra"}
+)
+_DESCRIPTION = tuple(name for name in Scene.__struct_fields__ if name not in _OF_ONE_ARCHIVE)
 """Fields that are the same at all archives, unlike sizes, checksums and links."""
 
 
@@ -61,7 +60,7 @@ def unique_sources(groups: Iterable[Iterable[Source]]) -> tuple[Source, ...]:
 
 
 def rank_sources(sources: Iterable[Source], ordered_at: str | None = None) -> tuple[Source, ...]:
-    """Sort sources: online first, then the one with an order, then those that take orders.
+    """Sort sources: online, with an order, taking orders, perhaps online later, never to be had.
 
     Args:
         sources: in the order of preference among equals.
@@ -73,7 +72,7 @@ def rank_sources(sources: Iterable[Source], ordered_at: str | None = None) -> tu
             return 0
         if source.archive == ordered_at:
             return 1
-        return 2 if source.scene.offline is None else 3
+        return 2 if source.scene.offline is None else 3 + source.scene.never
 
     return tuple(sorted(sources, key=rank))
 
@@ -92,11 +91,57 @@ def with_sources(want: DesiredScene, sources: Iterable[Source], ordered_at: str 
         digest=best.scene.digest,
         download_url=best.scene.download_url,
         offline=best.scene.offline,
+        never=best.scene.never,
         assets=best.scene.assets,
     )
     return replace(
         want, scene=scene, sources=(best, *others) if others else (Source(archive=best.archive, scene=scene),)
     )
+
+
+def waits_for_order(want: DesiredScene, order: Order) -> bool:
+    """Return whether a desired scene needs this order to be downloaded."""
+    return not want.scene.online and order.state is not OrderState.FAILED
+
+
+def with_orders(
+    wants: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order], keys: Mapping[str, str]
+) -> tuple[dict[SceneId, DesiredScene], dict[SceneId, Order], list[str]]:
+    """Download each scene that is on order from the archive that has the order.
+
+    The id of an order means nothing to another archive, so an order of an archive that is not known is not used.
+
+    Args:
+        wants: the desired scenes.
+        orders: by the scene's id.
+        keys: keys of the archives that may have the orders, by `Archive.identity`.
+
+    Returns:
+        The desired scenes, the orders that can be used, and a warning for each of the others.
+    """
+    scenes, usable, warnings = dict(wants), dict(orders), []
+    for scene_id, order in orders.items():
+        want = wants.get(scene_id)
+        if want is None or not waits_for_order(want, order) or not order.archive:
+            continue
+        key = keys.get(order.archive)
+        if key is None:
+            del usable[scene_id]
+            warnings.append(
+                f"{scene_id}: order {order.order} is not used, because it was placed with {order.archive}, which the "
+                "manifest does not name for this scene"
+            )
+        elif [source.archive for source in want.sources] != [key]:
+            scenes[scene_id] = with_sources(want, _with_source(want, key), key)
+    return scenes, usable, warnings
+
+
+def _with_source(want: DesiredScene, key: str) -> tuple[Source, ...]:
+    """Return the sources of a scene and this one: a search that failed does not undo an order."""
+    if any(source.archive == key for source in want.sources):
+        return want.sources
+    scene = replace(want.scene, size=None, nominal=False, digest=None, download_url=None, offline=None)
+    return (*want.sources, Source(archive=key, scene=scene))
 
 
 def source_of(

@@ -25,7 +25,8 @@ from msgspec import Struct
 from sedas_sync.geometry import footprint
 from sedas_sync.manifest import Dataset
 from sedas_sync.model.scene import Scene, SceneId
-from sedas_sync.planning.match import Refusal, is_cog, wants_cog
+from sedas_sync.planning.filters import is_cog, wants_cog
+from sedas_sync.planning.match import Refusal
 from sedas_sync.planning.product_name import parse_name, parts_of
 
 _UNOFFICIAL = 9999
@@ -124,7 +125,7 @@ def _elsewhere(scene: Scene, newer: Scene) -> bool:
 
 def _formats(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
     """Return the COGs of Sentinel-1 that are also there as SAFE, unless the dataset asks for COGs."""
-    if wants_cog(dataset):
+    if wants_cog(dataset.product_type):
         return {}
     cogs = [scene for scene in scenes if is_cog(scene)]
     if not cogs:

@@ -26,8 +26,8 @@ def server():
 
 
 @pytest.fixture
-def mirror(quick_workspace, server, monkeypatch):
-    made = mirror_of(quick_workspace, server, monkeypatch)
+def mirror(workspace, server, monkeypatch):
+    made = mirror_of(workspace, server, monkeypatch)
     made.write('source_group = "S1"\norbits = "precise"')
     return made
 

@@ -28,8 +28,8 @@ def row(name, day, **more):
 
 
 @pytest.fixture
-def workspace(quick_workspace):
-    return quick_workspace
+def workspace(workspace):
+    return workspace
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_prune_removes_what_the_rules_no_longer_admit(filled, sandbox):
         ("prune", "A", [], "A.zip"),
         ("prune", "B", [], "B.zip"),
     ]
-    assert "sensed 2019-05-01T11:00:00Z" in plan.json["actions"][0]["reason"]
+    assert "acquired 2019-05-01T11:00:00Z" in plan.json["actions"][0]["reason"]
     shown = filled.run("plan", "--prune").out
     assert re.search(
         r"^  prune 2, .*\n    - .* A  \(no longer wanted: d: sensed 2019-05-01T11:00:00Z", shown, re.MULTILINE
@@ -382,7 +382,7 @@ def test_why_knows_what_a_prune_would_do(filled, sandbox):
     (filled.mirror / "B.zip").write_bytes(b"my own work under a scene's name")
     gone = filled.run("why", "A", "--json").json
     assert gone["prune"]["removes"] is True
-    assert "sensed 2019-05-01T11:00:00Z" in gone["prune"]["reason"]
+    assert "acquired 2019-05-01T11:00:00Z" in gone["prune"]["reason"]
     assert gone["next"].endswith("`apply --prune` removes it")
     assert "`apply --prune` would remove the file" in filled.run("why", "A").out
     changed = filled.run("why", "B", "--json").json["prune"]

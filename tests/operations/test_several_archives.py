@@ -5,6 +5,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ import sedas_sync as ss
 from sedas_sync.archives.replay import read_record
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.output import markdown, text
+from sedas_sync.output.documents.base import json_lines
+from sedas_sync.output.documents.plan import PlanDocument, WhyDocument
 from sedas_sync.planning.saved_plan import dumps, loads
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import fail
@@ -215,7 +218,7 @@ def test_two_datasets_of_two_archives_share_a_scene(write):
 def test_the_plan_and_the_lock_name_the_archives(write, tmp_path, two):
     with ss.Mirror(write()) as mirror:
         plan = mirror.plan()
-        data = json.loads(json.dumps(plan.to_json(), default=list))
+        data = json.loads("".join(json_lines(PlanDocument.about(plan))))
         assert data["archive"] == data["archives"]["one"]
         assert data["archives"]["two"] == {"type": "sedas", "url": two.server.url}
         assert {action["id"]: action["archive"] for action in data["actions"]}["C"] == "two"
@@ -303,7 +306,7 @@ def test_the_documents_of_a_manifest_with_several_archives_have_their_schemas(wr
 
     with ss.Mirror(write()) as mirror:
         plan = mirror.plan()
-        jsonschema.validate(json.loads(json.dumps(plan.to_json(), default=list)), schema_of("plan"))
+        jsonschema.validate(json.loads("".join(json_lines(PlanDocument.about(plan)))), schema_of("plan"))
         for event in mirror.run(plan):
             jsonschema.validate(json.loads(json.dumps(event.to_json())), schema_of("apply"))
 
@@ -348,7 +351,7 @@ def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):
         shown = text.explanation(found)
         assert "two: online; one: in the long-term archive; acquired" in shown
         assert "kB, from two, checked" in shown or "B, from two, checked" in shown
-        data = found.to_json()
+        data = json.loads("".join(json_lines(WhyDocument.about(found))))
         assert data["archives"] == [{"archive": "two", "online": True}, {"archive": "one", "online": False}]
         assert data["file"]["archive"] == "two"
         assert [source.archive for source in mirror.why("A").sources] == ["one"]
@@ -403,3 +406,70 @@ def test_a_dataset_whose_archives_both_fail_is_told_of_with_both(write, one, two
         (failure,) = mirror.status().failures
     assert "archive one: " in failure.error
     assert "; archive two: " in failure.error
+
+
+def on_order(mirror):
+    """Order what is offline, and end without waiting."""
+    summary = mirror.apply(mirror.plan(), wait=False)
+    assert summary.exit_code == 3, summary
+
+
+def test_an_order_is_polled_at_the_archive_that_has_it_although_its_search_failed(write, one, two):
+    one.offer("", "D")
+    two.offer("", "")
+    one.server.order_delay = 3600
+    rules = f'[dataset.d]\narchive = ["two", "one"]\n{RULES}'
+    with ss.Mirror(write(rules)) as mirror:
+        on_order(mirror)
+    two.offer("", "D")
+    one.break_down("search")
+    for _ in range(4):
+        with ss.Mirror(write(rules)) as mirror:
+            plan = mirror.plan()
+            assert {action.id: (action.kind.value, action.want.archive) for action in plan.actions} == {
+                "D": ("wait", "one")
+            }
+            mirror.apply(plan, wait=False)
+    assert (one.calls("order"), two.calls("order"), two.calls("poll")) == (1, 0, 0)
+    assert one.calls("poll") > 0
+    one.server.order_delay = 0
+    with ss.Mirror(write(rules)) as mirror:
+        mirror.apply(mirror.plan())
+        assert makers(mirror.root) == {"D": "one"}
+    assert (one.calls("order"), two.calls("order")) == (1, 0)
+
+
+def test_an_order_of_an_archive_that_the_manifest_no_longer_has_is_sent_to_no_other(write, one, two):
+    one.offer("", "D")
+    two.offer("", "D")
+    one.server.order_delay = 3600
+    with ss.Mirror(write(f'[dataset.d]\narchive = "one"\n{RULES}')) as mirror:
+        on_order(mirror)
+    manifest = write(f'[dataset.d]\narchive = "two"\n{RULES}')
+    with ss.Mirror(manifest) as mirror:
+        plan = mirror.plan()
+        assert [action.kind.value for action in plan.actions] == ["order"]
+        (warning,) = (warning for warning in plan.warnings if "order" in warning)
+        assert warning.startswith("D: ")
+        assert one.server.url in warning
+        saved = loads(dumps(mirror.save(plan)), "p.json")
+    with ss.Mirror(manifest) as mirror:
+        plan = mirror.resume_plan(saved)
+        assert mirror.apply(plan).exit_code == 0
+        assert makers(mirror.root) == {"D": "two"}
+    assert (one.calls("poll"), two.calls("order")) == (0, 1)
+
+
+@pytest.mark.parametrize(("policies", "kind"), [(("ignore", "warn"), "keep"), (("warn", "ignore"), "replace")])
+def test_a_checksum_is_ignored_only_of_the_archive_that_the_manifest_says(write, one, policies, kind):
+    one.offer("A")
+    manifest = write()
+    with ss.Mirror(manifest) as mirror:
+        assert mirror.apply(mirror.plan()).exit_code == 0
+    one.server._catalogue = RowCatalogue([make_row("A", "2019-05-14T11:00:00Z", filehash="0" * 64)])
+    text = Path(manifest.source).read_text()
+    for policy in policies:
+        text = text.replace('filehash = "enforce"', f'filehash = "{policy}"', 1)
+    Path(manifest.source).write_text(text)
+    with ss.Mirror(ss.load_manifest(manifest.source)) as mirror:
+        assert {action.id: action.kind.value for action in mirror.plan().actions}["A"] == kind

@@ -51,7 +51,7 @@ def mixed(workspace, sandbox):
         ("BROKEN", "fetch", None, "500"),
         ("CLOUDY", None, "cloud", "cloud cover is 80 %, at most 50 % wanted"),
         ("ASIDE", None, "aoi", "the footprint does not meet harwell"),
-        ("EARLY", None, "date", "sensed 2019-04-30T23:59:59Z"),
+        ("EARLY", None, "date", "acquired 2019-04-30T23:59:59Z"),
         ("OLDEST", None, "latest", "number 7 by age, the newest 6 wanted"),
         ("UNWANTED-1", None, "exclude", "excluded by 'UNWANTED*'"),
         (OLD, None, "reprocessed", f"superseded by {NEW} (baseline 0500)"),

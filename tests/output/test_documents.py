@@ -3,8 +3,11 @@
 import json
 
 from sedas_sync.model.events import Failure
-from sedas_sync.output.documents.base import FailureEntry, json_lines
+from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import ValidateDocument
+from sedas_sync.output.documents.plan import PlanDocument
 
 
 def text_of(document):
@@ -26,7 +29,21 @@ def test_empty_lists():
 
 
 def test_text_is_ascii_and_a_name_that_is_not_utf8_can_be_read():
-    failures = FailureEntry.of([Failure(id="f\udcff", error="ü \u2028")])
-    text = text_of(failures)
+    text = text_of([Failure(id="f\udcff", error="ü \u2028")])
     assert text.isascii()
     assert json.loads(text) == [{"id": "f?", "error": "ü \u2028"}]
+
+
+def test_a_plan_counts_every_scene_and_lists_kept_ones_only_when_asked():
+    kept, missing = (
+        Action(kind=kind, id=scene_id, datasets=("d",), path="a.zip", size=None, reason=Reason(ReasonCode.UNCHANGED))
+        for kind, scene_id in ((ActionKind.KEEP, "S"), (ActionKind.FETCH, "T"))
+    )
+    plan = Plan(manifest="m.toml", mirror="/m", archive={"type": "sedas", "url": None}, actions=(kept, missing))
+    document = json.loads(text_of(PlanDocument.about(plan)))
+    assert document["summary"] == {
+        "keep": 1, "fetch": 1, "resume": 0, "order": 0, "wait": 0, "replace": 0, "adopt": 0, "prune": 0, "skip": 0,
+        "bytes": None,
+    }  # fmt: skip
+    assert [action["id"] for action in document["actions"]] == ["T"]
+    assert [action.id for action in PlanDocument.about(plan, everything=True).actions] == ["S", "T"]

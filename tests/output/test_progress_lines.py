@@ -34,8 +34,9 @@ def progress(*active, done=0, total=10, received=0, bytes_total=None, pending=0,
 
 def fetched(scene_id, size, received):
     return Fetched(
-        time=NOW, id=scene_id, path=scene_id, size=size, sha256="", level="crc", received=received, seconds=1.0
-    )
+        time=NOW, id=scene_id, path=scene_id, size=size, sha256="", level="crc", received=received, seconds=1.0,
+        archive="a",
+    )  # fmt: skip
 
 
 class Window:

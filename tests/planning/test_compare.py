@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sedas_sync.model.disk import DiskState, FileState
-from sedas_sync.model.plan import CHANGES, ActionKind, Plan
+from sedas_sync.model.plan import CHANGES, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene
 from sedas_sync.planning.compare import Comparison, choose_actions, with_lost_as_failed
@@ -24,6 +24,11 @@ def scene(name="S", *, online=True, planned=False, digest=None, size=None):
 def shelved():
     """A scene that no order of ours brings back."""
     return replace(scene(online=False), offline="order it elsewhere")
+
+
+def unattainable():
+    """A scene that its archive can never deliver."""
+    return replace(shelved(), never=True)
 
 
 def want(of, path=None):
@@ -69,6 +74,9 @@ NOTHING = DiskState()
         (shelved(), NOTHING, None, ActionKind.WAIT, ReasonCode.OFFLINE),
         (shelved(), DAMAGED, None, ActionKind.WAIT, ReasonCode.OFFLINE),
         (shelved(), INTACT, None, ActionKind.KEEP, ReasonCode.UNCHANGED),
+        (unattainable(), NOTHING, None, ActionKind.SKIP, ReasonCode.NOT_DOWNLOADABLE),
+        (unattainable(), DAMAGED, None, ActionKind.SKIP, ReasonCode.NOT_DOWNLOADABLE),
+        (unattainable(), INTACT, None, ActionKind.KEEP, ReasonCode.UNCHANGED),
         (scene(online=False), PARTIAL, order(OrderState.READY), ActionKind.RESUME, ReasonCode.ORDER_READY),
         (scene(), NOTHING, None, ActionKind.FETCH, ReasonCode.NOT_IN_MIRROR),
         (scene(online=False), NOTHING, None, ActionKind.ORDER, ReasonCode.NO_ORDER),
@@ -116,18 +124,6 @@ def test_an_order_the_archive_has_not_known_three_times_in_a_row_has_failed():
     lost = Order(order="7", id="S", placed=NOON, missing=2)
     assert with_lost_as_failed(lost).state is OrderState.PENDING
     assert with_lost_as_failed(Order(order="7", id="S", placed=NOON, missing=3)).state is OrderState.FAILED
-
-
-def test_the_json_counts_every_scene_and_lists_kept_ones_only_when_asked():
-    actions = choose_actions({"S": want(scene()), "T": want(scene("T"))}, {"S": INTACT}, {})
-    plan = Plan(manifest="m.toml", mirror="/m", archive={"type": "sedas", "url": None}, actions=actions)
-    document = plan.to_json()
-    assert document["summary"] == {
-        "keep": 1, "fetch": 1, "resume": 0, "order": 0, "wait": 0, "replace": 0, "adopt": 0, "prune": 0, "skip": 0,
-        "bytes": None,
-    }  # fmt: skip
-    assert [action["id"] for action in document["actions"]] == ["T"]
-    assert {action["id"] for action in plan.to_json(everything=True)["actions"]} == {"S", "T"}
 
 
 scenes = st.builds(scene, st.sampled_from("ABCDEF"), online=st.booleans(), planned=st.booleans())

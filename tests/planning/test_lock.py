@@ -32,7 +32,7 @@ def manifest(text):
     return parse(
         text,
         source="m.toml",
-        read_aoi=lambda _: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
+        read_aoi=lambda *_: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
         types=TYPES,
         now=NOW,
     )
@@ -105,6 +105,9 @@ def test_rules_whose_order_or_case_means_nothing():
     one = BASE + 'polarisation = "VV+VH"\nsatellite = "Sentinel-1A"\nexclude = ["b", "a"]\n'
     two = BASE + 'polarisation = "VH VV"\nsatellite = "sentinel-1a"\nexclude = ["a", "b"]\n'
     assert not mismatches(manifest(one), lock_of(two))
+    radar = BASE + 'instrument = "SAR-C SAR"\n'
+    assert not mismatches(manifest(BASE + 'instrument = "c-sar"\n'), lock_of(radar))
+    assert mismatches(manifest(BASE + 'instrument = "MSI"\n'), lock_of(radar))
     tiles = BASE + 'tile = ["30UXC", "30UWC"]\n'
     assert dumps(lock_of(tiles)) == dumps(lock_of(BASE + 'tile = ["T30UWC", "30UXC"]\n'))
 

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sedas_sync.archives.registry import TYPES
+from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import parse
 from sedas_sync.model.scene import Scene
-from sedas_sync.planning.match import polarisations, refusal
+from sedas_sync.planning.filters import polarisations
+from sedas_sync.planning.match import refusal
 from sedas_sync.planning.select import queries, select
 
 NOW = datetime(2019, 6, 1, 12, 30, tzinfo=UTC)
@@ -29,7 +31,7 @@ def manifest(rules, *, extra=""):
         {rules}
         {extra}
     """
-    return parse(text, source="m.toml", read_aoi=lambda _: None, types=TYPES, now=NOW)
+    return parse(text, source="m.toml", read_aoi=lambda *_: None, types=TYPES, now=NOW)
 
 
 def scene(**facts):
@@ -56,8 +58,8 @@ S1 = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
 @pytest.mark.parametrize(
     ("rules", "of", "rule", "detail"),
     [
-        ("", scene(start=None), "date", "gives no sensing time"),
-        ("", scene(start=datetime(2019, 4, 30, 23, 59, 59, tzinfo=UTC)), "date", "sensed 2019-04-30T23:59:59Z"),
+        ("", scene(start=None), "date", "has no acquisition time"),
+        ("", scene(start=datetime(2019, 4, 30, 23, 59, 59, tzinfo=UTC)), "date", "acquired 2019-04-30T23:59:59Z"),
         (
             "",
             scene(start=datetime(2019, 6, 1, tzinfo=UTC)),
@@ -75,6 +77,9 @@ S1 = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
         ('tile = "30UXC"', scene(id=S2.replace("30UXC", "30UWC")), "tile", "tile is 30UWC, wanted 30UXC"),
         ("relative_orbit = 94", scene(id=S2), "relative_orbit", "relative_orbit is 137, wanted 94"),
         ('source_group = "S1"', scene(source_group="S2"), "source_group", "source_group is S2, wanted S1"),
+        ('instrument = "C-SAR"', scene(instrument="MSI"), "instrument", "instrument is MSI, wanted C-SAR"),
+        ('instrument = "MSI"', scene(), "instrument", "instrument is unknown, wanted MSI"),
+        ('instrument = "OLI/TIRS"', scene(instrument="OLI"), "instrument", "instrument is OLI, wanted OLI/TIRS"),
         (
             "min_aoi_coverage = 60",
             scene(footprint="POLYGON((-1.5 51,-1 51,-1 52,-1.5 52,-1.5 51))"),
@@ -111,10 +116,24 @@ def test_each_rule_leaves_out_with_its_numbers(rules, of, rule, detail):
         ('satellite = "S2A"', scene(satellite="Sentinel-2A")),
         ('satellite = "sentinel-2a"', scene(satellite="S2A")),
         ("min_aoi_coverage = 99", scene()),
+        *(
+            (f'instrument = "{wanted}"', scene(instrument=stated))
+            for wanted in ("SAR-C", "c-sar", "SAR-C SAR")
+            for stated in ("SAR-C SAR", "SAR", "c-sar", "C-SAR")
+        ),
+        ('instrument = "msi"', scene(instrument="MSI")),
+        ('instrument = "OLCI"', scene(instrument="olci/slstr")),
     ],
 )
-def test_what_obeys_the_rules_belongs(rules, of):
+def test_a_scene_within_the_rules_matches(rules, of):
     assert why(rules, of) is None
+
+
+def test_a_definite_reason_comes_before_one_that_cannot_be_judged():
+    rules = 'instrument = "MSI"\norbit_direction = "ascending"\nmax_cloud_cover = 10'
+    assert (why(rules, scene()).rule, why(rules, scene()).unknown) == ("cloud", False)
+    found = why(rules, scene(cloud_cover=5.0))
+    assert (found.rule, found.unknown) == ("orbit_direction", True)
 
 
 def test_several_aois_are_one_region_but_coverage_is_of_one_of_them():
@@ -124,7 +143,8 @@ def test_several_aois_are_one_region_but_coverage_is_of_one_of_them():
         "start = 2019-05-01\nend = 2019-05-31\nmin_aoi_coverage = 90",
     )
     assert refusal(made.datasets["e"], made.aois, scene(footprint=FAR), NOW) is None
-    assert len(queries(made, made.datasets["e"], NOW)) == 2
+    near, far = queries(made.datasets["e"], query_polygons([made.aois[name].geometry for name in ("box", "far")]), NOW)
+    assert (near.min_aoi_coverage, far.min_aoi_coverage) == (90, 90)
 
 
 def test_latest_keeps_the_newest_and_says_the_place_of_the_others():
@@ -179,7 +199,7 @@ def test_named_products_need_no_dates_and_take_nothing_else():
     made = parse(
         f'version = 1\n[dataset.n]\nproducts = ["{S1}"]',
         source="m.toml",
-        read_aoi=lambda _: None,
+        read_aoi=lambda *_: None,
         types=TYPES,
     )
     result = select(made, {"n": [scene(id=S1), scene(id="other")]}, NOW)
@@ -196,7 +216,7 @@ def test_a_query_says_what_the_dataset_says():
     made = manifest(
         'sensor = "optical"\n max_cloud_cover = 30\n satellite = "Sentinel-2A"\n filters = { minCloudPercent = 2 }'
     )
-    (query,) = queries(made, made.datasets["d"], NOW)
+    (query,) = queries(made.datasets["d"], query_polygons([made.aois["box"].geometry]), NOW)
     assert (query.sensor, query.max_cloud_cover, query.satellite) == ("optical", 30, "Sentinel-2A")
     assert dict(query.filters) == {"minCloudPercent": 2}
     assert query.start == datetime(2019, 5, 1, tzinfo=UTC)

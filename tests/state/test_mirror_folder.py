@@ -11,6 +11,7 @@ import pytest
 
 import sedas_sync as ss
 from sedas_sync.files import tree_listing
+from sedas_sync.output.documents.mirror import StatusDocument
 from sedas_sync.sandbox import RowCatalogue, make_row
 
 RULES = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
@@ -254,8 +255,7 @@ def test_a_clock_that_goes_backwards_harms_nothing(mirror_of, workspace, sandbox
     with ss.Mirror(manifest, clock=lambda: past) as mirror:
         assert mirror.plan().counts[ss.ActionKind.WAIT] == 1, "an order of the future is an order"
         assert mirror.apply(mirror.plan(), wait=False).pending == 1
-        text = mirror.status().to_json(past)
-        assert text["summary"]["held"] == 1
+        assert StatusDocument.at(mirror.status(), past).summary.held == 1
 
 
 # -- which manifest a mirror belongs to --------------------------------------------------------------------------------
@@ -269,24 +269,24 @@ def point(link, target):
 
 
 @pytest.fixture
-def owned(quick_workspace, sandbox):
+def owned(workspace, sandbox):
     """Write manifests of one mirror, and apply them by some path from some folder; gives the exit code."""
     sandbox._catalogue = RowCatalogue(rows("A"))
-    home = quick_workspace.path
+    home = workspace.path
 
     class Owned:
         path = home
 
         def write(self, folder, mirror):
             (home / folder).mkdir(parents=True, exist_ok=True)
-            quick_workspace.write(RULES, mirror=f'path = "{mirror}"', name=f"{folder}/manifest.toml")
+            workspace.write(RULES, mirror=f'path = "{mirror}"', name=f"{folder}/manifest.toml")
 
         def apply(self, manifest="manifest.toml", cwd=".", code=0, **environment):
             # A shell enters a folder through links, and says in PWD by which.
-            command = [*quick_workspace.command("apply", "--quiet", manifest)]
+            command = [*workspace.command("apply", "--quiet", manifest)]
             ran = subprocess.run(
                 ["sh", "-c", f'cd "{home / cwd}" && exec "$@"', "sh", *command],
-                env=quick_workspace.environment(**environment), capture_output=True, text=True, timeout=60,
+                env=workspace.environment(**environment), capture_output=True, text=True, timeout=60,
             )  # fmt: skip
             assert ran.returncode == code, ran.stderr
             return ran.stderr

@@ -23,8 +23,6 @@ ADVICE = (
 """Quotas page of the documentation (2025-03), note 2: no API accepts orders of offline data."""
 
 _ENDING = ".SAFE"
-_NEVER = "9999-12-31"
-"""The `EvictionDate` of a scene that stays online."""
 _SENSORS: dict[str, Sensor] = {
     **dict.fromkeys(("SAR", "SAR-C", "C-SAR", "ASAR"), "sar"),
     **dict.fromkeys(("MSI", "OLCI", "SLSTR", "OLI", "OLI_TIRS", "TIRS", "ETM", "TM", "MERIS", "MODIS"), "optical"),
@@ -133,12 +131,6 @@ def to_scene(row: object, link: str) -> Scene:
         offline=ADVICE if online is False else None,
         extra=LazyJson(extra) if extra else NOTHING,
     )
-
-
-def evicted_at(scene: Scene) -> str | None:
-    """Return when a scene leaves the rolling archive; None if it stays, or the catalogue does not state it."""
-    value = scene.extra.get("EvictionDate")
-    return value if isinstance(value, str) and value and not value.startswith(_NEVER) else None
 
 
 def _attributes(listed: object) -> dict[str, Any]:

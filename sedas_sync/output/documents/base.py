@@ -1,13 +1,13 @@
 """What several documents share, and how a document is written."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.events import iso
 from sedas_sync.model.scene import Order, OrderState
 from sedas_sync.model.text import as_json
 
@@ -21,6 +21,21 @@ Time = Annotated[
 
 class Part(Struct, frozen=True, kw_only=True):
     """An object in a document. A field whose default is `UNSET` is left out of the JSON if it is not set."""
+
+    @classmethod
+    def of(cls, result: object, **computed: object) -> Self:
+        """Return a result of the program as an object of a document.
+
+        Args:
+            result: has attributes with the names of the fields; those of objects in it are taken in the same way.
+            computed: values of the fields that the result does not have, or has in another form.
+        """
+        values = {}
+        for name, key in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
+            value = computed[name] if name in computed else getattr(result, name, UNSET)
+            if value is not UNSET:
+                values[key] = value
+        return msgspec.convert(values, cls, from_attributes=True)
 
 
 class Document(Part, frozen=True, kw_only=True):
@@ -38,24 +53,6 @@ class ArchiveEntry(Part, frozen=True, kw_only=True):
     url: str | None
     """Its address."""
 
-    @classmethod
-    def of(cls, facts: Mapping[str, str | None]) -> Self:
-        """Return the archive with this type and URL."""
-        return cls(type=facts.get("type"), url=facts.get("url"))
-
-
-class FailureEntry(Part, frozen=True, kw_only=True):
-    """One failure."""
-
-    id: str
-    """A scene's id, or the name of a dataset whose search failed."""
-    error: str
-
-    @classmethod
-    def of(cls, failures: Iterable[Failure]) -> list[Self]:
-        """Return an entry for each failure."""
-        return [cls(id=failure.id, error=failure.error) for failure in failures]
-
 
 class OrderEntry(Part, frozen=True, kw_only=True):
     """One order from the long-term archive."""
@@ -72,19 +69,13 @@ class OrderEntry(Part, frozen=True, kw_only=True):
     """How often its state was requested."""
 
     @classmethod
-    def of(cls, order: Order, now: datetime) -> Self:
+    def at(cls, order: Order, now: datetime) -> Self:
         """Return an order with its age at `now`."""
-        return cls(
-            order=order.order,
-            id=order.id,
-            state=order.state,
-            placed=iso(order.placed),
-            age_seconds=max(0.0, round((now - order.placed).total_seconds(), 3)),
-            polls=order.polls,
-        )
+        age = max(0.0, round((now - order.placed).total_seconds(), 3))
+        return cls.of(order, placed=iso(order.placed), age_seconds=age)
 
 
-def json_lines(document: Part | Sequence[Part]) -> Iterator[str]:
+def json_lines(document: Part | Sequence[Struct]) -> Iterator[str]:
     """Yield the JSON text of a document in pieces: a field a line, and in its lists an item a line."""
     if not isinstance(document, Part):
         yield from _list_lines(document, "")

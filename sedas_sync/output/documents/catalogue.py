@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import iso
+from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.scene import Scene
-from sedas_sync.output.documents.base import Count, Document, FailureEntry, Part, Time
+from sedas_sync.output.documents.base import Count, Document, Part, Time
 from sedas_sync.output.export import Exported, Format
-
-if TYPE_CHECKING:
-    from sedas_sync.output.report.write import WrittenReport
 
 # -- search and sources ----------------------------------------------------------------------------------------------
 
@@ -68,12 +65,10 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     """The archive's fields that this program does not know."""
 
     @classmethod
-    def of(cls, scene: Scene, datasets: Sequence[str] = ()) -> Self:
+    def wanted_by(cls, scene: Scene, datasets: Sequence[str]) -> Self:
         """Return a scene and the datasets that want it."""
-        values: dict[str, Any] = {name: getattr(scene, name, None) for name in cls.__struct_fields__}
-        values["datasets"], values["extra"] = tuple(datasets), dict(scene.extra)
-        values["start"], values["stop"] = _time(scene.start), _time(scene.stop)
-        return cls(**values)
+        start, stop = _time(scene.start), _time(scene.stop)
+        return cls.of(scene, datasets=datasets, start=start, stop=stop, extra=dict(scene.extra))
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -88,7 +83,7 @@ class SearchDocument(Document, frozen=True, kw_only=True):
     """Whether every search found all there is."""
     scenes: list[SceneEntry]
     """The scenes found."""
-    failures: list[FailureEntry]
+    failures: list[Failure]
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
 
@@ -137,21 +132,13 @@ class ExportDocument(Document, frozen=True, kw_only=True):
     """Whether anything had to be written."""
     left_out: list[LeftOutEntry]
     """Scenes that are not in it."""
-    failures: list[FailureEntry]
+    failures: list[Failure]
     """Archives that did not give links."""
 
     @classmethod
-    def of(cls, done: Exported) -> Self:
-        """Return an export."""
-        return cls(
-            manifest=done.manifest,
-            format=done.format,
-            out=done.out,
-            scenes=done.scenes,
-            written=done.written,
-            left_out=[LeftOutEntry(id=item.id, reason=item.error) for item in done.left_out],
-            failures=FailureEntry.of(done.failures),
-        )
+    def about(cls, done: Exported) -> Self:
+        """Return what was exported."""
+        return cls.of(done, left_out=[LeftOutEntry(id=item.id, reason=item.error) for item in done.left_out])
 
 
 class ReportDocument(Document, frozen=True, kw_only=True):
@@ -167,18 +154,6 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     """Scenes in it, wanted or on disk."""
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
-
-    @classmethod
-    def of(cls, written: "WrittenReport") -> Self:
-        """Return a written report."""
-        return cls(
-            manifest=written.manifest,
-            mirror=written.mirror,
-            report=written.path,
-            bytes=written.bytes,
-            scenes=written.scenes,
-            warnings=tuple(written.warnings),
-        )
 
 
 class InitDocument(Document, frozen=True, kw_only=True):
@@ -199,6 +174,8 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     """Every mistake, as a sentence."""
     datasets: tuple[str, ...] | UnsetType = UNSET
     """Names of its datasets; only of a valid manifest."""
+    warnings: tuple[str, ...] | UnsetType = UNSET
+    """What was repaired in its areas; only of a valid manifest."""
 
 
 class SandboxDocument(Document, frozen=True, kw_only=True):

@@ -1,26 +1,25 @@
 """Documents about the folder of a mirror: status, verify and adopt."""
 
+from collections.abc import Sized
 from datetime import datetime
 from typing import Any, Self
 
 from msgspec import field
 
-from sedas_sync.model.events import iso
+from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.scene import ProofLevel
-from sedas_sync.operations.adopt import Adoption, File, Result
-from sedas_sync.operations.status import DatasetStatus, Status
+from sedas_sync.operations.adopt import Adoption, Result
+from sedas_sync.operations.status import Status
 from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
     Count,
     Document,
-    FailureEntry,
     OrderEntry,
     Part,
     Sha256,
     Time,
 )
-from sedas_sync.state.index import RunRecord
 
 # -- status ----------------------------------------------------------------------------------------------------------
 
@@ -79,11 +78,6 @@ class DatasetEntry(Part, frozen=True, kw_only=True):
     bytes: Count
     """Size of the files on disk."""
 
-    @classmethod
-    def of(cls, dataset: DatasetStatus) -> Self:
-        """Return the status of a dataset."""
-        return cls(**{name: getattr(dataset, name) for name in cls.__struct_fields__})
-
 
 class PartialEntry(Part, frozen=True, kw_only=True):
     """A partial download."""
@@ -107,17 +101,6 @@ class RunEntry(Part, frozen=True, kw_only=True):
     summary: dict[str, Any] | None
     """What it did: the summary of `apply`, or the counts of `adopt`."""
 
-    @classmethod
-    def of(cls, run: RunRecord) -> Self:
-        """Return a run of the index."""
-        return cls(
-            command=run.command,
-            started=iso(run.started),
-            ended=None if run.ended is None else iso(run.ended),
-            exit_code=run.exit_code,
-            summary=run.summary,
-        )
-
 
 class StatusDocument(Document, frozen=True, kw_only=True):
     """`status`: how the mirror compares with its lock file or its last apply."""
@@ -136,43 +119,29 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     """Orders, as in `orders`."""
     partials: list[PartialEntry]
     """Partial downloads."""
-    failures: list[FailureEntry]
+    failures: list[Failure]
     last_run: RunEntry | None
     """The last run; null before the first."""
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
 
     @classmethod
-    def of(cls, status: Status, now: datetime) -> Self:
+    def at(cls, status: Status, now: datetime) -> Self:
         """Return a status; ages are counted to `now`."""
-        return cls(
-            manifest=status.manifest,
-            mirror=status.mirror,
-            archive=ArchiveEntry.of(status.archive),
-            lock=status.lock,
-            summary=StatusSummary(
-                wanted=status.wanted,
-                held=status.held,
-                changed=status.changed,
-                refreshed=len(status.refreshed),
-                differs=status.differs,
-                missing=status.missing,
-                unwanted=status.unwanted,
-                unknown=status.unknown,
-                pending=len(status.orders),
-                partials=len(status.partials),
-                failed=len(status.failures),
-                bytes=status.bytes,
-                partial_bytes=status.partial_bytes,
-                free=status.free,
-                up_to_date=status.up_to_date,
-            ),
-            datasets=[DatasetEntry.of(dataset) for dataset in status.datasets],
-            orders=[OrderEntry.of(order, now) for order in status.orders],
-            partials=[PartialEntry(path=partial.path, size=partial.size) for partial in status.partials],
-            failures=FailureEntry.of(status.failures),
-            last_run=None if status.last_run is None else RunEntry.of(status.last_run),
-            warnings=tuple(status.warnings),
+        lists: dict[str, Sized] = {
+            "refreshed": status.refreshed,
+            "pending": status.orders,
+            "partials": status.partials,
+            "failed": status.failures,
+        }
+        run = status.last_run
+        return cls.of(
+            status,
+            summary=StatusSummary.of(status, **{name: len(items) for name, items in lists.items()}),
+            orders=[OrderEntry.at(order, now) for order in status.orders],
+            last_run=None
+            if run is None
+            else RunEntry.of(run, started=iso(run.started), ended=None if run.ended is None else iso(run.ended)),
         )
 
 
@@ -218,17 +187,13 @@ class VerifiedEntry(Part, frozen=True, kw_only=True):
     """The finding, as a sentence."""
 
     @classmethod
-    def of(cls, file: VerifiedFile) -> Self:
+    def about(cls, file: VerifiedFile) -> Self:
         """Return a file of a report."""
-        return cls(
-            id=file.id,
+        return cls.of(
+            file,
             path=file.path or None,
-            size=file.size,
             sha256=None if file.recorded is None else file.recorded.sha256,
             locked_sha256=None if file.locked is None else file.locked.sha256,
-            level=file.level,
-            by_lock=file.by_lock,
-            finding=file.finding,
             detail=file.detail or None,
         )
 
@@ -252,17 +217,14 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     """The summary of the repair; null without one."""
 
     @classmethod
-    def of(cls, report: VerifyReport) -> Self:
+    def about(cls, report: VerifyReport) -> Self:
         """Return a report."""
         known = [file for file in report.files if file.id is not None]
-        return cls(
-            manifest=report.manifest,
-            mirror=report.mirror,
-            lock=report.lock,
+        return cls.of(
+            report,
             summary=FindingCounts(**report.counts, bytes=sum(file.size for file in known)),
-            findings=[VerifiedEntry.of(file) for file in report.findings],
-            scenes=[VerifiedEntry.of(file) for file in known],
-            warnings=tuple(report.warnings),
+            findings=[VerifiedEntry.about(file) for file in report.findings],
+            scenes=[VerifiedEntry.about(file) for file in known],
             repair=None if report.repair is None else report.repair.to_json(),
         )
 
@@ -308,20 +270,6 @@ class AdoptedEntry(Part, frozen=True, kw_only=True):
     detail: str | None
     """Why, as a sentence."""
 
-    @classmethod
-    def of(cls, file: File) -> Self:
-        """Return a file that was looked at."""
-        level = None if file.level is None else ProofLevel(file.level)
-        return cls(
-            file=file.file,
-            result=file.result,
-            id=file.id,
-            path=file.path,
-            size=file.size,
-            level=level,
-            detail=file.detail or None,
-        )
-
 
 class AdoptDocument(Document, frozen=True, kw_only=True):
     """`adopt`: what was done with the files that are on disk."""
@@ -336,21 +284,17 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     """Number of files with each result."""
     files: list[AdoptedEntry]
     """Each file."""
-    failures: list[FailureEntry]
+    failures: list[Failure]
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
 
     @classmethod
-    def of(cls, done: Adoption) -> Self:
+    def about(cls, done: Adoption) -> Self:
         """Return what was adopted."""
         adopted = sum(file.size for file in done.files if file.result is Result.ADOPTED)
-        return cls(
-            manifest=done.manifest,
-            mirror=done.mirror,
+        return cls.of(
+            done,
             from_=done.source,
-            search_complete=done.search_complete,
             summary=AdoptSummary(**done.counts, bytes=adopted),
-            files=[AdoptedEntry.of(file) for file in done.files],
-            failures=FailureEntry.of(done.failures),
-            warnings=tuple(done.warnings),
+            files=[AdoptedEntry.of(file, detail=file.detail or None) for file in done.files],
         )

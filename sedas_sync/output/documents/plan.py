@@ -4,20 +4,19 @@ from typing import Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Skipped, iso
-from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
     Count,
     Document,
-    FailureEntry,
     Part,
     Sha256,
     Time,
 )
-from sedas_sync.output.reasons import reason_text
+from sedas_sync.output.documents.event import reason_fields
 from sedas_sync.planning.explain import Explanation, Pruning
 from sedas_sync.planning.lock_changes import LockUpdate
 
@@ -65,34 +64,6 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     archive: str | UnsetType = UNSET
     """Name of the archive it comes from, if the manifest has several."""
 
-    @classmethod
-    def of(cls, action: Action, archive: str | None) -> Self:
-        """Return an action of a plan, with the archive that its bytes come from."""
-        return cls(
-            action=action.kind,
-            id=action.id,
-            datasets=action.datasets,
-            path=action.path,
-            size=action.size,
-            reason=reason_text(action.reason),
-            reason_code=action.reason.code,
-            archive=UNSET if archive is None else archive,
-        )
-
-
-class SkippedEntry(Part, frozen=True, kw_only=True):
-    """A scene that cannot be had."""
-
-    time: Time
-    id: str
-    reason: str
-    reason_code: ReasonCode
-
-    @classmethod
-    def of(cls, event: Skipped) -> Self:
-        """Return the line of an event."""
-        return cls(time=iso(event.time), id=event.id, reason=reason_text(event.reason), reason_code=event.reason.code)
-
 
 class PlanDocument(Document, frozen=True, kw_only=True):
     """`plan`, and `apply --dry-run`: what apply would do."""
@@ -109,27 +80,24 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """Number of scenes with each action."""
     actions: list[ActionEntry]
     """One entry a scene; kept scenes only with `--all`."""
-    failures: list[FailureEntry]
+    failures: list[Failure]
     warnings: tuple[str, ...]
     """What looks wrong and stopped nothing."""
 
     @classmethod
-    def of(cls, plan: Plan, *, everything: bool = False) -> Self:
+    def about(cls, plan: Plan, *, everything: bool = False) -> Self:
         """Return a plan; kept scenes are listed only with `everything`."""
-        return cls(
-            manifest=plan.manifest,
-            mirror=plan.mirror,
-            archive=ArchiveEntry.of(plan.archive),
-            archives={key: ArchiveEntry.of(facts) for key, facts in plan.archives.items()} if plan.archives else UNSET,
-            search_complete=plan.search_complete,
+        return cls.of(
+            plan,
+            archives=plan.archives or UNSET,
             summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
             actions=[
-                ActionEntry.of(action, plan.source(action))
+                ActionEntry.of(
+                    action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
+                )
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
             ],
-            failures=FailureEntry.of(plan.failures),
-            warnings=tuple(plan.warnings),
         )
 
 
@@ -168,20 +136,20 @@ class LockDocument(Document, frozen=True, kw_only=True):
     """Scenes that changed."""
 
     @classmethod
-    def of(cls, update: LockUpdate, *, manifest: str, check: bool) -> Self:
+    def about(cls, update: LockUpdate, *, manifest: str, check: bool) -> Self:
         """Return the update of a lock file."""
-        scenes = update.lock.scenes.values()
-        return cls(
+        scenes, changes = update.lock.scenes.values(), update.changes
+        return cls.of(
+            update,
             manifest=manifest,
             check=check,
             lock=update.path,
             up_to_date=not update.news,
             scenes=len(scenes),
             digests=sum(scene.sha256 is not None for scene in scenes),
-            differences=tuple(update.differences),
-            added=tuple(update.changes.added),
-            removed=tuple(update.changes.removed),
-            changed=[ChangedEntry(id=scene_id, change=what) for scene_id, what in update.changes.changed],
+            added=changes.added,
+            removed=changes.removed,
+            changed=[ChangedEntry(id=scene_id, change=what) for scene_id, what in changes.changed],
         )
 
 
@@ -245,9 +213,9 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     reason_code: ReasonCode
 
     @classmethod
-    def of(cls, pruning: Pruning) -> Self:
-        """Return what happens to a file."""
-        return cls(removes=pruning.removes, reason=reason_text(pruning.reason), reason_code=pruning.reason.code)
+    def about(cls, pruning: Pruning) -> Self:
+        """Return what a prune does."""
+        return cls.of(pruning, **reason_fields(pruning.reason))
 
 
 class WhyDocument(Document, frozen=True, kw_only=True):
@@ -279,14 +247,12 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     """What comes next, as a sentence."""
 
     @classmethod
-    def of(cls, found: Explanation) -> Self:
+    def about(cls, found: Explanation) -> Self:
         """Return the explanation of a scene."""
         held, order, action = found.held, found.order, found.action
         offers = [OfferEntry(archive=source.archive, online=source.scene.online) for source in found.sources]
-        return cls(
-            id=found.id,
-            known=found.known,
-            listed=found.listed,
+        return cls.of(
+            found,
             archives=offers or UNSET,
             datasets=[
                 VerdictEntry(
@@ -298,28 +264,9 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 for name, refusal in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
-            reason=None if action is None else reason_text(action.reason),
-            reason_code=None if action is None else action.reason.code,
+            **reason_fields(None if action is None else action.reason),
             path=action.path if action is not None else held.path if held is not None else None,
-            file=None
-            if held is None
-            else FileEntry(
-                path=held.path,
-                size=held.size,
-                sha256=held.sha256,
-                level=held.level,
-                archive=UNSET if found.held_from is None else found.held_from,
-            ),
-            order=None
-            if order is None
-            else SceneOrder(
-                order=order.order,
-                state=order.state,
-                placed=iso(order.placed),
-                polls=order.polls,
-                attempts=order.attempts,
-            ),
-            last_error=found.last_error,
-            prune=None if found.pruning is None else PruneEntry.of(found.pruning),
-            next=found.next,
+            file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
+            order=None if order is None else SceneOrder.of(order, placed=iso(order.placed)),
+            prune=None if found.pruning is None else PruneEntry.about(found.pruning),
         )

@@ -45,7 +45,7 @@ class TableRow(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """Return the scene as JSON data."""
-        values: dict[str, Any] = msgspec.to_builtins(SceneEntry.of(self.scene, self.datasets))
+        values: dict[str, Any] = msgspec.to_builtins(SceneEntry.wanted_by(self.scene, self.datasets))
         if self.held is None:
             return values
         held = {name: values[name] for name in HELD_COLUMNS if name not in _OF_A_FILE}

@@ -33,7 +33,7 @@ from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
 
 _API_THREADS = PLACED_AT_ONCE + 3
-LOGIN_REFUSED = (401, 403)
+_LOGIN_REFUSED = (401, 403)
 """HTTP statuses of a server that refuses a login: it does not know it, or it has no right to the file."""
 
 Result = Future[Any] | FetchRetry | None
@@ -267,9 +267,9 @@ class Performer:
             return archive.locate(task.scene, refused=request.refused)
         except ArchiveError as error:
             status = request.cause.status
-            if status not in LOGIN_REFUSED:
+            if status not in _LOGIN_REFUSED:
                 raise
-            raise AuthenticationError(str(error), forbidden=status != LOGIN_REFUSED[0]) from error
+            raise AuthenticationError(str(error), forbidden=status != _LOGIN_REFUSED[0]) from error
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
@@ -320,7 +320,7 @@ class Performer:
             self._abort(str(disk_error(str(self._root), error)))
             return do.PutBack(task)
         last = not (task.whole or task).other_sources
-        if isinstance(error, TransferError) and error.status in LOGIN_REFUSED and last:
+        if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
             self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)
         return do.TaskFailed(task, reason)

@@ -71,6 +71,28 @@ def _polygons(value: Any, others: list[str], depth: int) -> list[Rings]:
     return []
 
 
+def read_geojson_paths(value: Mapping[str, Any]) -> list[Ring]:
+    """Read the positions of all points and lines of a GeoJSON object whose polygons were read.
+
+    Returns:
+        The paths; a point is a path of one position.
+
+    Raises:
+        ValueError: A point or a line is not GeoJSON.
+    """
+    kind, coordinates = value.get("type"), value.get("coordinates")
+    if kind == "Point":
+        return [[_position(coordinates)]]
+    if kind in {"MultiPoint", "LineString"}:
+        path = [_position(position) for position in _items(coordinates, kind)]
+        return [path] if kind == "LineString" and path else [[position] for position in path]
+    if kind == "MultiLineString":
+        lines = [[_position(position) for position in _items(line, kind)] for line in _items(coordinates, kind)]
+        return [line for line in lines if line]
+    members = [value.get("geometry"), *value.get("features", ()), *value.get("geometries", ())]
+    return [path for member in members if member is not None for path in read_geojson_paths(member)]
+
+
 def _rings(rings: Any) -> Rings:
     return [_ring(_items(ring, "Polygon")) for ring in _items(rings, "Polygon")]
 

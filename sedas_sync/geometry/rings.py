@@ -7,7 +7,7 @@ documentation states the rule.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -262,7 +262,8 @@ def _doubt(ring: Ring, readings: _Readings) -> str:
     return (
         f"its edge from {_shown(a)} to {_shown(b)} covers {abs(b[0] - a[0]):.6g}° of longitude, so it has two "
         f"readings: as written, {_extent(readings.written)}, or {other}, {_extent(readings.across)}. For the first, "
-        f"put a position in the middle of {edges}, such as {_shown(middle)}. For the second, {spelled}"
+        f"put a position in the middle of {edges}, such as {_shown(middle)}. For the second, {spelled}. With "
+        f"repair = true it is the {'second' if replace(readings, lenient=True).looks_across else 'first'}"
     )
 
 

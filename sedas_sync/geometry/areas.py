@@ -75,13 +75,13 @@ def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continu
         ValueError: A position is not in the world or not in degrees, or nothing is left. Without `on_repair` also: a
             polygon is open, crosses itself, has no area, or can be read in two ways; all of them are named.
     """
+    repairs = [_at(part, "it is empty; it is left out") for part in parts if not (part.rings and part.rings[0])]
     parts = [Part([ring for ring in rings if ring], place) for rings, place in parts if rings and rings[0]]
     if not parts:
         raise ValueError("it is empty")
     _check_positions(parts)
     shapes: list[Polygonal] = []
     mistakes: list[tuple[Part, _Mistake]] = []
-    repairs: list[str] = []
     for part in parts:
         try:
             shapes.append(within_world(_strictly_read(part.rings, continuous=continuous)))

@@ -94,7 +94,15 @@ def read_geojson_paths(value: Mapping[str, Any]) -> list[Ring]:
 
 
 def _rings(rings: Any) -> Rings:
-    return [[_position(p) for p in _items(ring, "Polygon")] for ring in _items(rings, "Polygon")]
+    return [_ring(_items(ring, "Polygon")) for ring in _items(rings, "Polygon")]
+
+
+def _ring(positions: list[Any]) -> Ring:
+    try:
+        plain = all(type(p[0]) is float and type(p[1]) is float for p in positions)  # the usual case, and fast
+    except (TypeError, LookupError):
+        plain = False
+    return [(p[0], p[1]) for p in positions] if plain else list(map(_position, positions))
 
 
 def _position(position: Any) -> Position:

@@ -162,6 +162,8 @@ class InitDocument(Document, frozen=True, kw_only=True):
     manifest: str
     aois: tuple[str, ...]
     """Names of its areas."""
+    warnings: tuple[str, ...] = ()
+    """Features that were left out, and whether the archive has no scenes over the areas."""
 
 
 class ExtentEntry(Part, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ TOGETHER = "aoi"
 """Name of the AOI that is all areas of a file."""
 
 
+_SANDBOX = "those of the sandbox are over Great Britain and Ireland, Fiji and Svalbard"
 _COMMENT = 200
 """Columns of the longest comment with a feature's properties."""
 
@@ -69,12 +70,10 @@ def from_file(source: str, target: Path) -> Start:
     warnings = [f"{source}: {left_out} features without a polygon were left out"] if left_out else []
     if not _has_scenes(manifest):
         (archive,) = manifest.archives.values()
-        where = (
-            ": its scenes are over Great Britain and Ireland, Fiji and Svalbard" if archive.type == "sandbox" else ""
-        )
+        elsewhere = f"; {_SANDBOX}" if archive.type == "sandbox" else ""
         warnings.append(
-            f"{source}: the archive (type {archive.type}) has no scenes over these areas{where}; choose another type in "
-            "[archive]"
+            f"{source}: the archive (type {archive.type}) has no scenes over these areas{elsewhere}. "
+            "Choose another type in [archive]"
         )
     return Start(text, tuple(manifest.aois), tuple(warnings))
 

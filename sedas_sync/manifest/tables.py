@@ -180,7 +180,7 @@ class AoiTable(_Table):
         default=None,
         description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
         "`sedas-sync[vector]` `.gpkg`, `.shp`, `.fgb`, `.kml`, `.kmz`, `.gml`, `.gpx`, or a `.zip` with one of them; "
-        "`.parquet` with the extra `sedas-sync[geoparquet]`. All polygons in it count.",
+        "`.parquet` with the extra `sedas-sync[vector-parquet]`. All polygons in it count.",
     )
     layer: fields.Line | None = Field(
         default=None, description="The layer of `file` to read; needed if several have polygons."
@@ -215,7 +215,7 @@ class AoiTable(_Table):
     )
 
 
-BESIDE_PRODUCTS = ("products", "archive", "exclude")
+BESIDE_PRODUCTS = ("products", "archive", "exclude", "orbits")
 """The keys of a dataset that names its scenes."""
 
 
@@ -227,8 +227,13 @@ class Dataset(_Table):
         default=(), description="The archives to search, by name; needed if the manifest has several."
     )
     """Not empty in a manifest that was read."""
-    aoi: fields.Names = Field(default=(), description="Areas by name; a scene over any of them matches.")
-    """Empty if `products` is given. If only tiles are given, their AOIs, which are called `tile 30UXC`."""
+    aoi: fields.Names = Field(
+        default=(),
+        description="Areas by name; a scene over any of them matches. Archives of type `cdse`, `stac` and `directory` "
+        "can be searched without it.",
+    )
+    """Empty if `products` is given, or the whole world is searched. If only tiles are given, their AOIs, which are
+    called `tile 30UXC`."""
     start: fields.Start | None = Field(
         default=None, description="Earliest acquisition start; a date-time without offset is UTC."
     )
@@ -276,14 +281,19 @@ class Dataset(_Table):
     reprocessed: Annotated[Literal["all", "newest"], fields.AnyCase()] = Field(
         default="all", description="Which processing baselines of one acquisition match: all, or the newest only."
     )
+    orbits: Annotated[Literal["precise", "restituted"], fields.AnyCase()] | None = Field(
+        default=None,
+        description="Also the orbit file that covers each Sentinel-1 scene. `precise` takes the restituted one until "
+        "the precise one appears.",
+    )
     filters: fields.Filters = Field(
         default_factory=lambda: MappingProxyType({}),
         description="The archive's own filters by name, passed on unchanged.",
     )
     products: fields.SceneIds = Field(
         default=(),
-        description="Scenes by their full ids, instead of areas, dates and rules; only `archive` and `exclude` may be "
-        "given too.",
+        description="Scenes by their full ids, instead of areas, dates and rules; only `archive`, `exclude` and "
+        "`orbits` may be given too.",
     )
 
     @property

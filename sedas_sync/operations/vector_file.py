@@ -114,7 +114,7 @@ def _check_extra(path: Path) -> None:
     if find_spec("pyogrio") is None or find_spec("pyproj") is None:
         raise ValueError("reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
     if path.suffix.lower() in _PARQUET and find_spec("pyarrow") is None:
-        raise ValueError("reading GeoParquet needs the extra sedas-sync[geoparquet] (pyarrow)")
+        raise ValueError("reading GeoParquet needs the extra sedas-sync[vector-parquet] (pyarrow)")
 
 
 # -- layers and features -----------------------------------------------------------------------------------------------

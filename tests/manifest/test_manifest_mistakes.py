@@ -30,6 +30,7 @@ SIZE = "must be a number of bytes, or a text such as '20MB' (millions), '512KiB'
 DURATION = "must be a text such as '24h', '90m', '2d', '30s' or '1h30m', or a number of seconds"
 PERCENT = "must be a percentage, a number from 0 to 100"
 
+FREE = "version = 1\n[archive]\ntype = 'shelf'\npath = 'x'\n"
 REMEDY = 'To repair it, set repair = true in the table of the AOI, or use "Fix geometries" in QGIS'
 KNOWN = f"known here: {', '.join(key for key in Dataset.model_fields if key != 'name')}"
 
@@ -55,6 +56,12 @@ WRONG = [
     ("dataset = 3\n" + START, "dataset: found 3; must be a table"),
     (START + "[dataset]\nd = 3", "dataset.d: found 3; must be a table"),
     (START + "[dataset.d]", "dataset.d: has no aoi, tile or products; one of them is required"),
+    (FREE + "[dataset.d]", "dataset.d.start: missing; a dataset without products needs a start"),
+    (FREE + "[dataset.d]\nstart = 2019-01-01\nmin_aoi_coverage = 5", "dataset.d.min_aoi_coverage: needs an aoi or a tile"),
+    (DATASET + 'orbits = "precise"',
+     "dataset.d.orbits: archives of type sedas have no orbit files; add one of type cdse to the dataset's archives"),
+    (FREE + '[dataset.d]\nstart = 2019-01-01\nsensor = "optical"\norbits = "precise"',
+     'dataset.d.orbits: applies to scenes of Sentinel-1, but sensor is "optical"'),
     (START + '[dataset.d]\naoi = "here"', "dataset.d.start: missing; a dataset with an AOI needs a start"),
     ('version = 1\n[dataset.d]\ntile = "30UXC"', "dataset.d.start: missing; a dataset with a tile needs a start"),
     ('version = 1\n[dataset.d]\ntile = "30UAC"\nstart = 2019-01-01',
@@ -170,7 +177,7 @@ WRONG = [
     # archives
     (DATASET + "[archive]\ntype = 'sedsa'", 'archive.type: found "sedsa", which is not a known type; did you mean sedas?'),
     (DATASET + "[archive]\ntype = 'ftp'",
-     'archive.type: found "ftp", which is not a known type; known here: directory, sandbox, sedas, stac'),
+     'archive.type: found "ftp", which is not a known type; known here: directory, sandbox, sedas, shelf, stac'),
     (DATASET + STAC + "word = ['x']", "archive.word: unknown key; did you mean words?"),
     (DATASET + STAC + "collection = 'x'",
      "archive.collection: unknown key; known here: type, filehash, url, trusted_hosts, words, number"),

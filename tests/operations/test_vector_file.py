@@ -177,7 +177,7 @@ def test_parquet_without_geometries(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "missing", "extra"), [("a.fgb", "pyogrio", "vector"), ("a.parquet", "pyarrow", "geoparquet")]
+    ("name", "missing", "extra"), [("a.fgb", "pyogrio", "vector"), ("a.parquet", "pyarrow", "vector-parquet")]
 )
 def test_the_extra_is_named(tmp_path, monkeypatch, name, missing, extra):
     (tmp_path / name).write_bytes(b"x")

@@ -20,7 +20,11 @@ def area_km2(shape: Polygonal) -> float:
 
 def area_text(shape: Polygonal) -> str:
     """Return the area as a text with its unit."""
-    area = area_km2(shape)
+    return km2_text(area_km2(shape))
+
+
+def km2_text(area: float) -> str:
+    """Return square kilometres as a text with four digits or more."""
     return f"{area:,.0f} km²" if area >= 1000 else f"{area:.4g} km²"  # noqa: PLR2004 - four digits either way
 
 

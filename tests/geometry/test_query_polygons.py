@@ -104,7 +104,7 @@ def test_cover_of_a_part_of_any_size(x, y, exponent, accompanied):
 
 
 @given(areas(), st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_query_polygons_cover_the_aoi(shape, seed):
     queries = query_polygons([shape])
     rings = [ring_of(query.wkt) for query in queries]

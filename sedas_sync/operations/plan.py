@@ -218,7 +218,8 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     scenes = wants.scenes
     with context.state.index(write=False) as (index, warnings):
         context.step("looking at the mirror", len(scenes))
-        holdings = list(index.local_scenes_of(scenes) if wants.holdings is None else wants.holdings)
+        known_before = wants.holdings if wants.holdings is not None else index.local_scenes_of(scenes)
+        holdings = [holding for holding in known_before if holding.id in scenes]
         scenes = with_endings_on_disk(scenes, holdings)
         known = {holding.id for holding in holdings}
         untracked = [
@@ -245,7 +246,6 @@ def _inspect(
         holdings,
         level=context.manifest.transfer.integrity,
         filehash=filehash_of(context.manifest),
-        partial_path=lambda want: partial_path(want.scene),
         on_step=context.state.on_step,
     )
 

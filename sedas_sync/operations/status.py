@@ -14,7 +14,7 @@ from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
-from sedas_sync.state.inspect import FolderState, match_folder
+from sedas_sync.state.inspect import Inspection, inspect_mirror
 from sedas_sync.state.mirror_state import MirrorState
 from sedas_sync.state.staging import SUFFIX, bytes_downloaded
 
@@ -120,7 +120,7 @@ def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
         damaged = index.damaged
         mirror.on_step(Step("looking at the mirror", index.count()))
         lock = matching_lock_or_warning(manifest, warnings)
-        folder = match_folder(mirror.root, index.local_scenes(), mirror.on_step)
+        folder = inspect_mirror(mirror.root, {}, index.local_scenes(), on_step=mirror.on_step)
         found = _status(manifest, mirror.root, index, lock, folder, warnings)
     if found.refreshed and not damaged:
         _save_times(mirror, found.refreshed)
@@ -142,16 +142,15 @@ def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
 
 
 def _status(
-    manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: FolderState, warnings: Iterable[str]
+    manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: Inspection, warnings: Iterable[str]
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
     wanted = index.wanted() if lock is None else _pinned(manifest.datasets, pins)
     orders = tuple(index.orders())
-    present = folder.present
+    present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
-    on_disk = (folder.files[path] for scene in present.values() for path in scene.paths if path in folder.files)
 
     def of_dataset(name: str) -> DatasetStatus:
         ids = set(wanted.get(name, ()))
@@ -160,7 +159,7 @@ def _status(
             dataset=name,
             wanted=len(ids) if name in wanted else None,
             held=len(held),
-            changed=len(held & folder.changed),
+            changed=len(held & changed),
             missing=len(ids - held),
             pending=len((ids - held) & ordered),
             bytes=sum(present[scene_id].size for scene_id in held),
@@ -174,11 +173,11 @@ def _status(
         datasets=tuple(of_dataset(name) for name in manifest.datasets),
         wanted=len(wanted_ids),
         held=len(present),
-        changed=len(folder.changed),
+        changed=len(changed),
         missing=len(wanted_ids - present.keys()),
         unwanted=len(present.keys() - wanted_ids) if wanted else 0,
         unknown=folder.unknown,
-        bytes=sum(entry.size for entry in on_disk),
+        bytes=folder.bytes,
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(root)),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check, zip_names
+from sedas_sync.files import safe_tree, tree_listing, zip_records
+from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.files import local_scene
 from sedas_sync.model.metadata import metadata_of
@@ -132,7 +132,7 @@ def _folder_within(root: str, path: str) -> str | None:
     found: str | None = None
     try:
         with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
-            for name in zip_names(file):
+            for name in zip_records.names(file.fileno()):
                 first = name.partition("/")[0]
                 if found not in {None, first}:
                     return None

@@ -15,7 +15,7 @@ from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.index import Index
-from sedas_sync.state.inspect import match_folder
+from sedas_sync.state.inspect import inspect_mirror
 from sedas_sync.state.staging import SUFFIX
 
 
@@ -100,7 +100,7 @@ def _partials(root: Path) -> list[str]:
 
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
     """Collect what the index knows, and which files are on disk. Files with another time are read."""
-    folder = match_folder(root, index.local_scenes(), on_step)
+    folder = inspect_mirror(root, {}, index.local_scenes(), on_step=on_step)
     return Memory(
         holdings=list(folder.present.values()),
         changed=frozenset(folder.changed),

@@ -12,7 +12,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.errors import DISK_FULL, ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Fetched, Retried
@@ -33,6 +33,8 @@ from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
 
 _API_THREADS = PLACED_AT_ONCE + 3
+_LOGIN_REFUSED = (401, 403)
+"""HTTP statuses of a server that refuses a login: it does not know it, or it has no right to the file."""
 
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
@@ -205,7 +207,8 @@ class Performer:
             return ()
         error = future.exception()
         # Other calls that are under way may still be allowed; each of them reports its own refusal.
-        self.auth_failed = self.auth_failed or isinstance(error, AuthenticationError)
+        elsewhere = isinstance(effect, do.RenewLink) and bool((effect.task.whole or effect.task).other_sources)
+        self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not elsewhere)
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
@@ -250,6 +253,7 @@ class Performer:
 
         Raises:
             ArchiveError: the archive has no link.
+            AuthenticationError: the server of the file refused the login, and there is no other.
         """
         task = request.task
         archive = self._archives[task.archive]
@@ -259,7 +263,13 @@ class Performer:
             for scene in archive.look_up([task.scene.id], warn=lambda _: None):
                 if not scene.online and not scene.planned:
                     return scene
-        return archive.locate(task.scene, refused=request.refused)
+        try:
+            return archive.locate(task.scene, refused=request.refused)
+        except ArchiveError as error:
+            status = request.cause.status
+            if status not in _LOGIN_REFUSED:
+                raise
+            raise AuthenticationError(str(error), forbidden=status != _LOGIN_REFUSED[0]) from error
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
@@ -309,6 +319,9 @@ class Performer:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             self._abort(str(disk_error(str(self._root), error)))
             return do.PutBack(task)
+        last = not (task.whole or task).other_sources
+        if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
+            self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)
         return do.TaskFailed(task, reason)
 

@@ -1,11 +1,11 @@
 """Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedas_sync.errors import SedasSyncError, TransferError
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
@@ -16,7 +16,7 @@ from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
 from sedas_sync.state.inspect import Inspection, inspect_mirror
 from sedas_sync.state.mirror_state import MirrorState
-from sedas_sync.state.staging import SUFFIX, bytes_downloaded
+from sedas_sync.state.staging import bytes_downloaded, partial_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,7 @@ def _status(
         bytes=folder.bytes,
         free=safe_tree.free_space(str(root)),
         orders=orders,
-        partials=tuple(_partials(root)),
+        partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
         last_run=index.last_run(),
         lock=None if lock is None else str(lock_path(manifest.source)),
@@ -206,15 +206,8 @@ def _differs(scene: LocalScene, pin: LockedScene) -> bool:
     return pin.size not in (None, scene.size)
 
 
-def _partials(root: Path) -> Iterable[PartialDownload]:
-    try:
-        names = safe_tree.names(str(root), f"{STATE}/partial")
-    except (OSError, TransferError):
-        return
-    for name in names:
-        if not name.endswith((".part", SUFFIX)):
-            continue
+def _partials(root: str) -> Iterator[PartialDownload]:
+    for name in partial_names(root):
         path = f"{STATE}/partial/{name}"
-        size = bytes_downloaded(str(root), path)
-        if size:
+        if size := bytes_downloaded(root, path):
             yield PartialDownload(path=path, size=size)

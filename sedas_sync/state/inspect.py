@@ -12,8 +12,8 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sedas_sync.errors import SedasSyncError, TransferError
-from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.errors import SedasSyncError
+from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, same_digest
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.tree_listing import TreeEntry
@@ -22,7 +22,7 @@ from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.state.staging import bytes_downloaded, partial_path
+from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
 
 _READERS = 4
@@ -87,7 +87,7 @@ def inspect_mirror(
     for scene in held.values():
         if scene.path.startswith(f"{STATE}/"):
             files |= _interrupted_move(str(root), scene)
-    partials = _partial_names(root)
+    partials = frozenset(partial_names(str(root)))
     with Pool(_READERS, "inspect_mirror") as readers:
         reading = {}
         for scene_id in {**held, **wants}:
@@ -239,13 +239,6 @@ def _partial(root: str, want: DesiredScene, names: AbstractSet[str]) -> int:
     """Return the bytes of a scene's partial download, given the names of all partial downloads."""
     path = partial_path(want.scene)
     return bytes_downloaded(root, path) if path.rpartition("/")[2] in names else 0
-
-
-def _partial_names(root: Path) -> frozenset[str]:
-    try:
-        return frozenset(safe_tree.names(str(root), f"{STATE}/partial"))
-    except (OSError, TransferError):
-        return frozenset()
 
 
 _READ_HELD = "held"

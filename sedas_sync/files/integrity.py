@@ -191,8 +191,9 @@ class Proof:
 
     def judge_as(self, *, zipped: bool, filehash: Filehash) -> None:
         """Change what the file must be and what its checksum counts, if that becomes known with its first bytes."""
+        before = self._zipped, self._filehash
         self._zipped, self._filehash = zipped, filehash
-        if not self.position:
+        if before != (zipped, filehash) and not self.position:
             self._begin()
 
     @property

@@ -9,7 +9,6 @@ waits for one.
 
 import math
 import threading
-import time
 
 from sedas_sync.net.connections import PARTIAL, Answer, ConnectionFailed
 from sedas_sync.net.policy import PermanentError
@@ -76,7 +75,7 @@ class RangeFetch:
                 self._table = RangeTable(list(self._partial.missing()))
                 self._start_split()
                 self._run_first(None)
-            elif answer := self._first_answer():
+            elif answer := _first_answer(self._incoming, self._requests):
                 self._table = RangeTable([(self._partial.contiguous, self._incoming.total or math.inf)])
                 self._run_first(answer)
         finally:
@@ -89,19 +88,6 @@ class RangeFetch:
             raise self._failure
         if not self._partial.contiguous:
             raise AttemptFailed("the server sent an empty body", relocate=True)
-
-    def _first_answer(self) -> Answer | None:
-        """Request the bytes from the first missing one on; return None if nothing is missing."""
-        start = self._partial.contiguous
-        answer = self._requests.get(self._partial.note, start)
-        try:
-            if self._incoming.accept(answer, start, self._requests):
-                return answer
-        except BaseException:
-            answer.close()
-            raise
-        answer.drain()
-        return None
 
     def _run_first(self, answer: Answer | None) -> None:
         """Fetch ranges over the first connection, and wait for the others."""
@@ -229,7 +215,7 @@ class RangeFetch:
                         # The answer goes on behind its range, but that part belongs to another connection.
                         answer.close()
                         answer = None
-                    answer = answer or self._request(one, first=first)
+                    answer = answer or _request_range(self._incoming, self._requests, one, first=first)
                     one.answer = answer
                     self._read(answer, one, first=first)
                 finally:
@@ -258,19 +244,6 @@ class RangeFetch:
             raise InterruptedError
         return True
 
-    def _request(self, one: Range, *, first: bool) -> Answer:
-        end = int(one.end)
-        answer = self._requests.get(self._partial.note, one.position, end)
-        if answer.status != PARTIAL:
-            answer.close()
-            raise _WrongFile if first else PermanentError("the server does not send ranges after all")
-        try:
-            self._incoming.check_range(answer, one.position, end)
-        except Exception:  # noqa: BLE001  # whatever is wrong, it is not a range of this file
-            answer.close()
-            raise _WrongFile from None
-        return answer
-
     def _read(self, answer: Answer, one: Range, *, first: bool) -> None:
         """Read an answer into its range."""
         while one.position < one.end and not self._ending:
@@ -278,7 +251,9 @@ class RangeFetch:
                 # After the first bytes, which show what is to be proved.
                 self._follow_if_worthwhile(one)
             try:
-                data = self._receive(answer, int(min(self._read_size, one.end - one.position)), first=first)
+                most = int(min(self._read_size, one.end - one.position))
+                measured = first and not self._split and most == _READ_MOST
+                data = self._meter.read(answer, most, self._shared.clock) if measured else answer.read(most)
             except ConnectionFailed:
                 if self._ending or one.position >= one.end:
                     return
@@ -294,16 +269,6 @@ class RangeFetch:
                 self._adapt(answer, one)
             elif self._is_surplus():
                 return
-
-    def _receive(self, answer: Answer, most: int, *, first: bool) -> bytes:
-        if not first or self._split or most < _READ_MOST:
-            return answer.read(most)
-        clock = self._shared.clock
-        began, busy = clock(), time.thread_time()
-        data = answer.read(most)
-        # Time of the kernel and of TLS is not time spent waiting for bytes.
-        self._meter.waited(clock() - began - (time.thread_time() - busy))
-        return data
 
     def _write(self, data: bytes, answer: Answer, one: Range) -> None:
         start = one.position
@@ -363,3 +328,32 @@ class RangeFetch:
         if self._growth.fixed or (pace is not None and self._meter.is_slow(pace, shared.pace, left)):
             self._table.cut(one)
             self._start_split()
+
+
+def _first_answer(incoming: IncomingFile, requests: FileRequests) -> Answer | None:
+    """Request the bytes from the first missing one on; return None if nothing is missing."""
+    start = incoming.partial.contiguous
+    answer = requests.get(incoming.partial.note, start)
+    try:
+        if incoming.accept(answer, start, requests):
+            return answer
+    except BaseException:
+        answer.close()
+        raise
+    answer.drain()
+    return None
+
+
+def _request_range(incoming: IncomingFile, requests: FileRequests, one: Range, *, first: bool) -> Answer:
+    """Request a range of a file that is on disk in part."""
+    end = int(one.end)
+    answer = requests.get(incoming.partial.note, one.position, end)
+    if answer.status != PARTIAL:
+        answer.close()
+        raise _WrongFile if first else PermanentError("the server does not send ranges after all")
+    try:
+        incoming.check_range(answer, one.position, end)
+    except Exception:  # noqa: BLE001  # whatever is wrong, it is not a range of this file
+        answer.close()
+        raise _WrongFile from None
+    return answer

@@ -265,14 +265,16 @@ class WritableIndex(Index):
         self._tolerate_full_disk(put)
 
     def put_times(self, scenes: Sequence[LocalScene]) -> None:
-        """Record new mtimes, or new checksums of the catalogue, of files whose bytes are the same."""
+        """Record new mtimes and checksums of files whose bytes are the same."""
         if not scenes:
             return
 
         def put() -> None:
             with self.together():
-                rows = [(scene.mtime_ns, scene.digest, _parts_of(scene), scene.id) for scene in scenes]
-                self._db.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", rows)
+                rows = [(each.mtime_ns, each.sha256, each.digest, _parts_of(each), each.id) for each in scenes]
+                self._db.executemany(
+                    "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ? WHERE id = ?", rows
+                )
 
         self._tolerate_full_disk(put)
 

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from datetime import datetime
 
-FORMAT = 3
+FORMAT = 4
 """The format of the index that this version writes, as SQLite's `user_version`."""
 
 

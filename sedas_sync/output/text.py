@@ -12,9 +12,8 @@ from sedas_sync.output.style import PLAIN, Look, marked
 from sedas_sync.output.table import table
 
 if TYPE_CHECKING:
-    from sedas_sync.operations.adopt import Adoption, File
+    from sedas_sync.model.results import Adoption, File, VerifyReport
     from sedas_sync.operations.status import Status
-    from sedas_sync.operations.verify import VerifyReport
     from sedas_sync.output.documents.catalogue import SourcesEntry
     from sedas_sync.planning.explain import Explanation
     from sedas_sync.planning.lock_changes import LockUpdate
@@ -73,7 +72,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     if of.held is not None:
         held = of.held
         source = "" if of.held_from is None else f", from {of.held_from}"
-        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {held.sha256 or 'not computed'}"
+        sha256 = held.sha256 or "not computed"
+        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {sha256}"
     if of.order is not None:
         yield "order", f"{of.order.order}, {of.order.state.value}, polled {count(of.order.polls, 'time')}"
     if of.last_error is not None:

@@ -72,7 +72,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     if of.held is not None:
         held = of.held
         source = "" if of.held_from is None else f", from {of.held_from}"
-        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {held.sha256}"
+        sha256 = held.sha256 or "not computed"
+        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {sha256}"
     if of.order is not None:
         yield "order", f"{of.order.order}, {of.order.state.value}, polled {count(of.order.polls, 'time')}"
     if of.last_error is not None:

@@ -184,7 +184,10 @@ def _asset(held: LocalFile, href: str) -> pystac.Asset:
         title=held.path.rpartition("/")[2],
         media_type=_TYPES.get((dot + extension).lower()),
         roles=["data"],
-        extra_fields={"file:size": held.size, "file:checksum": _SHA256 + held.sha256},
+        extra_fields={
+            "file:size": held.size,
+            **({} if held.sha256 is None else {"file:checksum": _SHA256 + held.sha256}),
+        },
     )
 
 

@@ -13,7 +13,7 @@ $(VENV)/.core: pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --editable ".[stac,vector]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable ".[stac,vector,vector-parquet]" --group test --group lint
 	@touch $@
 
 compiled: $(VENV)/.core  # Like an installed package, even if Python writes no bytecode.

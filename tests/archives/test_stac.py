@@ -241,12 +241,21 @@ def test_each_oddity_is_reported_once(server, archive):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "asset B04 has a link that is not"),
+        (
+            {"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}},
+            "its asset B04 cannot be downloaded: the link is not valid",
+        ),
         ({"assets": {"B04": {"href": " ", "roles": ["data"]}}}, "no assets that are data"),
         ({"assets": {"preview": {"href": "p.png", "roles": ["thumbnail"]}}}, "no assets that are data"),
         ({"assets": None}, "no assets that are data"),
-        ({"assets": {"B04": {"href": "s3://bucket/B04.tif", "roles": ["data"]}}}, "only at s3://"),
-        ({"assets": {"all": {"href": "https://e.org/a.zarr", "type": "application/vnd+zarr"}}}, "a Zarr store"),
+        (
+            {"assets": {"B04": {"href": "s3://bucket/B04.tif", "roles": ["data"]}}},
+            "its asset B04 cannot be downloaded: the address is s3://, not http or https",
+        ),
+        (
+            {"assets": {"all": {"href": "https://e.org/a.zarr", "type": "application/vnd+zarr"}}},
+            "its asset all cannot be downloaded: a Zarr store",
+        ),
     ],
 )
 def test_item_of_which_nothing_can_be_downloaded_is_skipped_with_the_reason(server, archive, change, what):
@@ -469,7 +478,7 @@ def test_asset_that_cannot_be_downloaded_beside_others_is_left_out_with_a_warnin
         linked({"red": "https://e.org/4.tif image/tiff", "snow": "s3://e/SNW.jp2 image/jp2"}), warn=warnings.append
     )
     assert [asset.key for asset in scene.assets] == ["red"]
-    assert warnings == ["its asset snow is only at s3://, and only http and https can be used, and is left out"]
+    assert warnings == ["its asset snow cannot be downloaded and is left out: the address is s3://, not http or https"]
 
 
 @pytest.mark.parametrize(
@@ -587,7 +596,7 @@ def test_http_link_is_preferred_to_a_bucket():
 
 def test_link_that_is_not_http_is_not_located(archive):
     scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
-    with pytest.raises(ArchiveError, match="X is not online: its asset a is only at s3://"):
+    with pytest.raises(ArchiveError, match="X is not online: its asset a cannot be downloaded: the address is s3://"):
         archive.locate(next(each_file(scene)))
 
 

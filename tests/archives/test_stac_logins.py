@@ -219,10 +219,12 @@ def test_expired_earthdata_token_ends_with_4_and_is_named(place, stac, earthdata
     assert "old-token" not in ran.out + ran.err
 
 
-def test_wrong_earthdata_password_ends_with_4(place, earthdata):
+def test_wrong_earthdata_password_ends_with_4_and_is_tried_once(place, stac, earthdata):
+    stac.add("S2", day=4)
     ran = place(earthdata).run("apply", EARTHDATA_USERNAME="jane", EARTHDATA_PASSWORD="no", EARTHDATA_HOST="127.0.0.1")
     assert ran.code == 4
     assert "refused the credentials of 'jane'" in ran.err
+    assert stac.count("/api/users") == 1
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,23 @@ def test_redirect_to_a_login_names_auth(server, archive):
     server.faults["/search"] = ["https://sso.example.org/oauth/authorize?client=1"]
     with pytest.raises(AuthenticationError, match="the page of a login; if it needs a login, set `auth`"):
         found(archive)
+
+
+# -- lock files ------------------------------------------------------------------------------------------------------
+
+
+def test_lock_removes_nothing_after_an_answer_that_may_be_cut(workspace, server):
+    (workspace.path / "manifest.toml").write_text(
+        f'version = 1\n[archive]\ntype = "stac"\nurl = "{server.url}"\ncollections = "s2"\n'
+        "[aoi.harwell]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n"
+        '[dataset.may]\naoi = "harwell"\nstart = 2023-05-01\nend = 2023-05-31\n'
+    )
+    filled(server, 30, day=lambda _: 7)
+    assert workspace.run("lock").code == 0
+    lock = (workspace.path / "manifest.lock").read_text()
+    assert lock.count("S0") >= 30
+    server.matched, server.paging, server.most = None, "never", 10
+    ran = workspace.run("lock")
+    assert ran.code == 1
+    assert "the search is incomplete: the server sent 10 items" in ran.err
+    assert (workspace.path / "manifest.lock").read_text() == lock

@@ -52,6 +52,8 @@ class StacServer:
     """The token that every request must have."""
     file_authorization: str | None = None
     """The token that requests for files must have."""
+    file_type: str = "image/tiff"
+    """The media type of files."""
     answers: dict = field(default_factory=dict)
     """By path, a function that takes the headers of a request and returns status and answer."""
     signed: bool = False
@@ -279,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.stac.refused.wait(10)
         if fault == "flip":
             body = bytes([body[0] ^ 1]) + body[1:]
-        return self._send(status, body, kind="image/tiff", cut=fault == "cut", **extra)
+        return self._send(status, body, kind=self.stac.file_type, cut=fault == "cut", **extra)
 
     def _send(self, status, body, *, kind="application/geo+json", cut=False, **headers):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -83,6 +83,8 @@ class EarthdataTokens:
         self._environ = environ
         self._lock = threading.Lock()
         self._token: str | None = None
+        self._refused: str | None = None
+        """Why the account was refused. It is not tried again: a login may lock an account after some attempts."""
         self.trusted_hosts: tuple[str, ...] = (*EARTHDATA_HOSTS, *trusted_hosts)
         """Hosts that may see the token."""
 
@@ -94,6 +96,8 @@ class EarthdataTokens:
             ArchiveError: The login failed.
         """
         with self._lock:
+            if self._refused is not None:
+                raise AuthenticationError(self._refused)
             if self._token is None:
                 if self._environ.get(EARTHDATA_TOKEN.names[0], "").strip():
                     self._token, variables = credentials.token(self._host, (EARTHDATA_TOKEN,), self._environ)
@@ -111,9 +115,10 @@ class EarthdataTokens:
         redact.remember_secret(pair)
         reply = self._api.send("POST", self._url, headers={"Authorization": f"Basic {pair}"})
         if reply.status in _REFUSED:
-            raise AuthenticationError(
+            self._refused = (
                 f"{self._host} refused the credentials of {account.username!r} (from {account.source or 'the caller'})"
             )
+            raise AuthenticationError(self._refused)
         if not reply.ok:
             raise reply.error("the login")
         answer = reply.json("the login")

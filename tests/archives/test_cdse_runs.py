@@ -395,9 +395,9 @@ def test_how_to_does_what_it_says(mirror, server):
     server.products[1].online = False
     manifests = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^\$ sedas-sync (.*)$", PAGE.read_text(), re.MULTILINE)
-    assert (len(manifests), commands) == (2, ["plan", "apply --no-wait"])
+    assert (len(manifests), commands) == (4, ["plan", "apply --no-wait"])
     here = f'type = "cdse"\nurl = "{server.url}"\nlogin_url = "{server.login_url}"\ntrusted_hosts = ["127.0.0.1"]'
-    for manifest, expected in zip(reversed(manifests), (0, 4), strict=True):
+    for manifest, expected in zip(reversed(manifests), (0, 0, 0, 4), strict=True):
         (mirror.workspace.path / "manifest.toml").write_text(manifest.replace('type = "cdse"', here))
         assert len(mirror.plan().actions) == expected
     planned = mirror.run(*commands[0].split(), **NOBODY)

@@ -105,7 +105,7 @@ class StacArchive:
             return
         wanted = conditions(query.filters)
         if (static := self._static) is not None:
-            found = self._scenes_of_files(static, warn, _polygon(query.aoi))
+            found = self._scenes_of_files(static, warn, None if query.aoi is None else _polygon(query.aoi))
         else:
             found = self._scenes(self._search(query, wanted, warn), warn)
         for item, scene in found:
@@ -115,7 +115,9 @@ class StacArchive:
                 yield scene
 
     def _search(self, query: Query, wanted: tuple[Condition, ...], warn: Warn) -> Iterator[Page]:
-        body: Body = {"collections": list(self._collections), "intersects": _polygon(query.aoi)}
+        body: Body = {"collections": list(self._collections)}
+        if query.aoi is not None:
+            body["intersects"] = _polygon(query.aoi)
         asked = (*wanted, *_clouds(query))
 
         def ask(span: Span, limit: int | None) -> Generator[Page, None, Walk]:

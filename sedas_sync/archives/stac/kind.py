@@ -105,4 +105,5 @@ KIND = ArchiveType(
     config=StacConfig,
     variables=VARIABLES,
     filters=_filters,
+    needs_aoi=False,
 )

@@ -479,6 +479,7 @@ TWINS = [
     # A zip of all beside its parts, as in the Copernicus Data Space.
     ({"B02": "https://e.org/B02.jp2 image/jp2", "Product": "https://e.org/$value application/zip"}, ["Product"]),
     ({"B02": "https://e.org/B02.jp2 image/jp2", "product": "s3://e/all.zip application/zip"}, ["B02"]),
+    ({"B4": "https://e.org/B4.tif image/tiff", "bundle": "https://e.org/LC08.tar application/x-tar"}, ["bundle"]),
     # No twins.
     ({"B02_10m": "https://e.org/a.jp2 image/jp2", "B02_20m": "https://e.org/b.jp2 image/jp2"}, ["B02_10m", "B02_20m"]),
     ({"mask": "https://e.org/mask.zip application/zip", "B02": "https://e.org/B02.tif image/tiff"}, ["B02", "mask"]),

@@ -42,12 +42,12 @@ def found(archive, warnings=None):
 # -- the end of a search ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("most", [10, 12, 20, 25, 100])
+@pytest.mark.parametrize("most", [3, 10, 12, 20, 25, 100])
 @pytest.mark.parametrize("methods", [("GET",), ("GET", "POST")])
 def test_page_as_long_as_a_limit_without_link_and_count_is_not_the_end(server, archive, methods, most):
     """Whether the limit is the server's own or the one that was asked for."""
     server.matched, server.paging, server.most, server.methods = None, "never", most, methods
-    ids = filled(server, 120)
+    ids = filled(server, 120 if most >= 10 else 25)
     assert found(archive) == ids
 
 
@@ -86,8 +86,8 @@ def test_search_that_is_shorter_than_another_is_one_request(server, archive):
     server.items.pop()
     assert found(archive) == ids[:-1]
     assert server.count("/search") == 4
-    server.items[9:] = []
-    assert found(archive) == ids[:9]
+    server.items[3:] = []
+    assert found(archive) == ids[:3]
     assert server.count("/search") == 5
 
 
@@ -144,6 +144,29 @@ def test_first_page_that_is_too_large_is_halved(server, archive, status):
     asked = [one.body["limit"] for one in server.asked if one.path == "/search"]
     assert asked[-1] == 25
     assert [one.status for one in server.asked].count(status) == (3 if status == 400 else 2)
+
+
+def test_search_that_fails_for_another_reason_leaves_the_next_one_alone(server, archive):
+    ids = filled(server, 3)
+    server.faults["/search"] = [400] * 9
+    with pytest.raises(ArchiveError, match="400"):
+        found(archive)
+    del server.faults["/search"]
+    assert found(archive) == ids
+    assert server.asked[-1].body["limit"] == 100
+    assert "intersects" in server.asked[-1].body
+
+
+def test_few_items_of_one_time_from_a_server_without_pages_are_complete(server, archive, monkeypatch):
+    """It ignores limits, so it has none of that length."""
+    server.matched = None
+    ids = filled(server, 3, day=lambda _: 7)
+    monkeypatch.setattr("stac_server._Handler._search", _whole)
+    assert found(archive) == ids
+
+
+def _whole(handler, question):
+    return handler._send(200, {"type": "FeatureCollection", "features": handler.stac.items, "links": []})
 
 
 def test_gateway_that_always_fails_ends_the_search(server, archive):

@@ -111,6 +111,42 @@ def test_damaged_cache_is_ignored(server, cache):
     assert found(server) == ["S1", "S2", "S3"]
 
 
+def test_files_that_are_gone_are_forgotten_and_a_failure_forgets_nothing(server, cache):
+    import sqlite3
+
+    def known():
+        (file,) = cache.rglob("*.sqlite")
+        database = sqlite3.connect(file)
+        try:
+            return {url.rpartition("/")[2] for (url,) in database.execute("SELECT url FROM documents")}
+        finally:
+            database.close()
+
+    found(server)
+    everything = known()
+    server.statuses["/stac/b/catalog.json"] = 500
+    with pytest.raises(IncompleteSearch):
+        found(server)
+    assert known() == everything
+    server.statuses.clear()
+    server.files["/stac/catalog.json"] = linked("Catalog", ("child", "a/collection.json"))
+    assert found(server) == ["S1", "S2"]
+    assert known() == {"catalog.json", "collection.json", "S1.json", "S2.json"}
+
+
+def test_cache_that_another_process_writes_is_not_waited_for(server, cache):
+    import sqlite3
+
+    found(server)
+    (file,) = cache.rglob("*.sqlite")
+    database = sqlite3.connect(file)
+    try:
+        database.execute("BEGIN EXCLUSIVE")
+        assert found(server) == ["S1", "S2", "S3"]
+    finally:
+        database.close()
+
+
 @pytest.mark.parametrize("value", ["off", ""])
 def test_without_a_cache(server, cache, monkeypatch, value):
     monkeypatch.setenv("SEDAS_SYNC_CACHE", value)

@@ -27,9 +27,12 @@ _NOT_DATA = frozenset(
 """Roles, or names of assets without roles, that are not data (STAC best practices, "list of asset roles")."""
 _NAMES_OF_NO_DATA = frozenset({"rendered-preview", "info", "browse", "index"})
 _HTTP = ("https://", "http://")
-_ZIPS = frozenset({"application/zip", "application/x-zip", "application/x-zip-compressed"})
-_WHOLE = frozenset({"product", "archive", "bundle", "all", "safe", "zipped"})
-"""Words in the key or title of a zip that has the whole product."""
+_PACKED = frozenset(
+    {"application/zip", "application/x-zip", "application/x-zip-compressed", "application/x-tar", "application/gzip"}
+)
+_PACKED_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz")
+_WHOLE = frozenset({"product", "archive", "bundle", "package", "all", "full", "safe", "zip", "tar"})
+"""Words in the key or title of a zip or tar that has the whole product."""
 _FORMAT = re.compile(r"[-_.](?:jp2|cog|geotiff|tiff?|s3|https?)$|^(?:s3|https?)[-_.]")
 """The word of a key that names a format or a place, as in `red-jp2`."""
 _ENDINGS = MappingProxyType(
@@ -137,8 +140,8 @@ def _is_not_data(key: str, asset: Mapping[str, Any]) -> bool:
 
 
 def _is_whole(key: str, asset: Mapping[str, Any]) -> bool:
-    """Whether an asset is a zip of the whole product, as those of the Copernicus Data Space."""
-    if media_type(asset) not in _ZIPS and not _linked_name(asset).lower().endswith(".zip"):
+    """Whether an asset is a zip or tar of the whole product, as those of the Copernicus Data Space."""
+    if media_type(asset) not in _PACKED and not _linked_name(asset).lower().endswith(_PACKED_ENDINGS):
         return False
     words = re.split(r"[^a-z]+", f"{key} {asset.get('title') or ''}".lower())
     return "archive" in _roles(asset) or not _WHOLE.isdisjoint(words)

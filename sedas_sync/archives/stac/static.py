@@ -8,6 +8,7 @@ incomplete; an item that no longer exists does not.
 import json
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from importlib import import_module
@@ -63,10 +64,10 @@ class StaticCatalogue:
         with self._lock:
             if self._items is None:
                 read = self._read_parquet() if is_parquet(self._url) else self._crawl()
-                # As text, because 100,000 items as objects need gigabytes.
-                self._items = [(url, json.dumps(item).encode()) for url, item in read]
-        for url, text in self._items:
-            yield url, json.loads(text)
+                # Packed, because 100,000 items as objects need gigabytes.
+                self._items = [(url, zlib.compress(json.dumps(item).encode(), 1)) for url, item in read]
+        for url, packed in self._items:
+            yield url, json.loads(zlib.decompress(packed))
         if self._problems:
             more = f" and {len(self._problems) - 1} more files" if len(self._problems) > 1 else ""
             raise IncompleteSearch(f"the catalogue could not be read whole: {self._problems[0]}{more}")
@@ -95,7 +96,7 @@ class StaticCatalogue:
                             yield url, item
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-                self._cache.flush()
+                self._cache.close(whole=not (ahead or running or self._problems))
 
     def _take(
         self,
@@ -164,7 +165,7 @@ class StaticCatalogue:
         if document is None:
             raise ArchiveError(f"{redact.shorten(self._url, 120)} does not exist: is the archive's url right?")
         self._cache.put(self._url, document)
-        self._cache.flush()
+        self._cache.close(whole=True)
         with tempfile.TemporaryDirectory(prefix="sedas-sync-") as folder:
             path = Path(folder, "items.parquet")
             path.write_bytes(document.body)

@@ -25,6 +25,8 @@ from sedas_sync.model.times import from_iso, to_iso
 _SECOND = timedelta(seconds=1)
 SMALLEST_PART = 4 * _SECOND
 """A shorter time is not split."""
+HANDFUL = 10
+"""So many items of one time, or more, are not accepted from a server that does not follow limits."""
 MOST_WALKS = 200
 """Walks of one search. A search that needs more is reported as incomplete."""
 
@@ -98,7 +100,7 @@ class _Search:
     def _with_smaller_pages(self, span: Span, walk: Walk) -> Iterator[Page]:
         """Ask again with pages of about half the length, which shows whether the server sends `next` links."""
         again = yield from self._walk(span, len(walk.names) // 2 + 1)
-        follows = walk.names <= again.names and again.end is not End.FULL
+        follows = walk.names <= again.names and (again.end is not End.FULL or len(again.names) < HANDFUL)
         if not follows or (again.end is End.SHORT and len(again.names) > len(walk.names)):
             raise IncompleteSearch(self._why(span))
 

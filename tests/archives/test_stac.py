@@ -230,6 +230,14 @@ def test_what_cannot_be_read_is_unknown_and_the_scene_stays(server, archive):
     assert len(warned) == 6
 
 
+def test_parts_of_the_wrong_type_cost_no_scene(server, archive):
+    oddities = {"collection": ["s2"], "links": {}, "bbox": "all", "stac_extensions": None, "geometry": None}
+    for number, (part, value) in enumerate(oddities.items()):
+        server.add(f"S{number}")[part] = value
+    server.heeds_collections = False
+    assert len(found(archive)) == len(oddities)
+
+
 def test_each_oddity_is_reported_once(server, archive):
     for number in range(30):
         server.add(f"S{number}", properties={"gsd": "10 m"})

@@ -76,6 +76,24 @@ def test_it_is_filtered_here(server):
     assert found(server, replace(MAY, filters={"n": 2})) == ["S2", "S3"]
 
 
+@pytest.mark.parametrize(
+    ("collections", "ids"), [(["root"], ["S1", "S2", "S3"]), (["a"], ["S1", "S2"]), (["c"], ["S3"]), (["x"], [])]
+)
+def test_collections_are_those_that_an_item_is_in_at_any_depth(server, collections, ids):
+    """At Maxar, the item's own collection is a pass, and the collection around it is the event."""
+    for path, name in (("catalog", "root"), ("a/collection", "a"), ("b/catalog", "b")):
+        server.files[f"/stac/{path}.json"]["id"] = name
+    server.files["/stac/b/S3.json"] = {**ITEMS[3], "collection": "c"}
+    with StacArchive(f"{server.url}/stac/catalog.json", collections) as archive:
+        assert sorted(scene.id for scene in archive.find(MAY, warn=no_warning)) == ids
+
+
+def test_catalogue_without_an_end_is_given_up(server, monkeypatch):
+    monkeypatch.setattr("sedas_sync.archives.stac.static.MOST_FILES", 5)
+    with pytest.raises(IncompleteSearch, match="it has more than 5 files"):
+        found(server)
+
+
 def test_links_are_relative_to_the_file_that_has_them(server):
     with opened(server) as archive:
         links = {scene.id: scene.download_url for scene in archive.find(MAY, warn=no_warning)}
@@ -232,7 +250,7 @@ def test_geoparquet_that_cannot_be_read(server, parquet):
 
 def test_geoparquet_names_the_extra(server, parquet, monkeypatch):
     monkeypatch.setitem(sys.modules, "rustac", None)
-    with pytest.raises(ManifestError, match=r"needs the extra sedas-sync\[geoparquet\]"):
+    with pytest.raises(ManifestError, match=r"needs the extra sedas-sync\[stac-geoparquet\]"):
         found(server, path=parquet)
 
 

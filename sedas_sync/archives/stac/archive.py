@@ -194,7 +194,9 @@ class StacArchive:
         """Yield the scenes of a static catalogue whose boxes meet that of an area."""
         box = None if area is None else bounds(area)
         pages: Iterator[Page] = (
-            {"features": [item], "base": base} for base, item in catalogue.items() if _may_meet(item, box)
+            {"features": [one.item], "base": one.base, "within": one.within}
+            for one in catalogue.items()
+            if _may_meet(one.item, box)
         )
         yield from self._scenes(pages, warn)
         if catalogue.gone:
@@ -209,9 +211,11 @@ class StacArchive:
                 if read is None:
                     continue
                 item, scene = read
-                collection = item.get("collection")
-                if self._collections and collection is not None and collection not in self._collections:
-                    # Some servers ignore the collections.
+                named = item.get("collection")
+                collection = named if isinstance(named, str) else None
+                # Some servers ignore the collections. In a static catalogue, one may be in another.
+                names = {collection, *page.get("within", ())} - {None}
+                if self._collections and names and names.isdisjoint(self._collections):
                     continue
                 if scene.id not in seen:
                     seen[scene.id] = collection

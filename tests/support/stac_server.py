@@ -55,7 +55,7 @@ class StacServer:
     file_type: str = "image/tiff"
     """The media type of files."""
     answers: dict = field(default_factory=dict)
-    """By path, a function that takes the headers of a request and returns status and answer."""
+    """By path, a function that takes the headers of a request and returns status, answer, and perhaps headers."""
     signed: bool = False
     """Whether assets need a token of the signing endpoint."""
     heeds_collections: bool = True
@@ -190,7 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
         if stac.authorization is not None and self.headers.get("Authorization") != stac.authorization:
             return self._send(401, {"code": "Unauthorized"})
         if parts.path in stac.answers:
-            return self._send(*stac.answers[parts.path](self.headers))
+            status, answer, *headers = stac.answers[parts.path](self.headers)
+            return self._send(status, answer, extra=headers[0] if headers else ())
         query = {key: value[0] for key, value in parse_qs(parts.query).items()}
         path = parts.path.removeprefix(stac.base)
         if path in ("/", ""):
@@ -283,12 +284,14 @@ class _Handler(BaseHTTPRequestHandler):
             body = bytes([body[0] ^ 1]) + body[1:]
         return self._send(status, body, kind=self.stac.file_type, cut=fault == "cut", **extra)
 
-    def _send(self, status, body, *, kind="application/geo+json", cut=False, **headers):
+    def _send(self, status, body, *, kind="application/geo+json", cut=False, extra=(), **headers):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.noted.status = status
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
+        for name, value in extra.items() if isinstance(extra, dict) else extra:
+            self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
             return

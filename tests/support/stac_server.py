@@ -78,6 +78,8 @@ class StacServer:
     paging: str = "token"
     """`token`, `merge`, or a fault: `again`, `empty`, `loses`, `never` (no links at all), `itself` (an empty last page
     leads to itself)."""
+    last: int | None = None
+    """The item beyond which no page is given."""
     refuses: tuple = ()
     """Parameters that are answered with the status 400."""
     token_name: str = "token"
@@ -226,6 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
             question = {key: value for key, value in question.items() if key != "collections"}
         found = [item for item in stac.items if _matches(item, question)]
         start = int(question.get(stac.token_name, 0))
+        if stac.last is not None and start + limit > stac.last:
+            return self._send(400, {"description": f"Result window is too large, must be at most {stac.last}"})
         page = found[start : start + limit]
         links = []
         if start + limit < len(found) or ((stac.trailing_page or stac.paging == "itself") and page):

@@ -67,7 +67,7 @@ class End(Enum):
     COMPLETE = "complete"
     """No item is missing: the server's own count is met, or the page is shorter than another one."""
     FULL = "full"
-    """The server stated no count, and the page may be as long as the server's limit."""
+    """The server stated no count, and the page may be as long as its limit; or it does not give the next page."""
     SHORT = "short"
     """The server states a larger number of items than it sent."""
 
@@ -83,6 +83,8 @@ class Walk:
     matched: int | None = None
     """How many items match, as the server states it."""
     end: End = End.COMPLETE
+    problem: ArchiveError | None = None
+    """Why a later page could not be had: some servers refuse to go beyond 10,000 items."""
 
 
 class StacApi:
@@ -177,7 +179,8 @@ class StacApi:
             requested.add(following.key)
             reply = self._send(following, "a search")
             if not reply.ok:
-                raise reply.error("a search")
+                walk.end, walk.problem = End.FULL, reply.error("a search")
+                return walk
             request, page = following, _page(reply)
 
     def _end(self, walk: Walk, last: int, limit: int | None) -> End:

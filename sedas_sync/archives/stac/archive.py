@@ -143,7 +143,7 @@ class StacArchive:
             while found and listed:
                 found = False
                 body: Body = {"collections": list(self._collections), "ids": sorted(listed)}
-                for _, scene in self._scenes(self._stac.walk(body), warn):
+                for _, scene in self._scenes(self._pages(body), warn):
                     if scene.id in listed:
                         listed.discard(scene.id)
                         found = True
@@ -241,6 +241,12 @@ class StacArchive:
 
     def _address(self, item: dict[str, Any]) -> str:
         return f"{self._url.rstrip('/')}/collections/{item.get('collection')}/items/{item['id']}"
+
+    def _pages(self, body: Body) -> Iterator[Page]:
+        """Yield the pages of a search that nothing splits."""
+        walk = yield from self._stac.walk(body)
+        if walk.problem is not None:
+            raise walk.problem
 
     def _look_up_one(self, item_id: str, warn: Warn) -> Iterator[Scene]:
         for collection in self._collections:

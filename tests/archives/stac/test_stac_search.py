@@ -126,6 +126,25 @@ def test_empty_page_that_leads_to_itself_is_the_end(server, archive, methods, ma
     assert found(archive) == ids
 
 
+@pytest.mark.parametrize("matched", ["right", None])
+def test_server_that_gives_no_page_beyond_a_number_is_asked_in_parts(server, archive, matched):
+    """As those on Elasticsearch, beyond 10,000 items."""
+    server.most, server.last, server.matched = 10, 40, matched
+    ids = filled(server, 120)
+    assert found(archive) == ids
+
+
+def test_page_that_cannot_be_had_is_reported(server, archive):
+    server.most, server.last, server.matched = 10, 10, None
+    filled(server, 30, day=lambda _: 7)
+    with pytest.raises(
+        IncompleteSearch, match=r"for the time 2023-05-07T10:59:59\.024000Z.*Result window is too large"
+    ):
+        found(archive)
+    with pytest.raises(ArchiveError, match="Result window is too large"):
+        list(archive.look_up([f"S{number:03d}" for number in range(30)], warn=pytest.fail))
+
+
 def test_ids_that_a_cut_answer_lacks_are_asked_for_again(server, archive):
     server.matched, server.paging, server.most = None, "never", 10
     ids = filled(server)

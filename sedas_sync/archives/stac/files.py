@@ -27,11 +27,9 @@ _NOT_DATA = frozenset(
 """Roles, or names of assets without roles, that are not data (STAC best practices, "list of asset roles")."""
 _NAMES_OF_NO_DATA = frozenset({"rendered-preview", "info", "browse", "index"})
 _HTTP = ("https://", "http://")
-_PACKED = frozenset(
-    {"application/zip", "application/x-zip", "application/x-zip-compressed", "application/x-tar", "application/gzip"}
-)
+_PACKED = frozenset({"application/zip", "application/x-zip", "application/x-zip-compressed", "application/x-tar"})
 _PACKED_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz")
-_WHOLE = frozenset({"product", "archive", "bundle", "package", "all", "full", "safe", "zip", "tar"})
+_WHOLE = frozenset({"product", "archive", "bundle", "package", "all", "safe", "zip", "tar"})
 """Words in the key or title of a zip or tar that has the whole product."""
 _FORMAT = re.compile(r"[-_.](?:jp2|cog|geotiff|tiff?|s3|https?)$|^(?:s3|https?)[-_.]")
 """The word of a key that names a format or a place, as in `red-jp2`."""

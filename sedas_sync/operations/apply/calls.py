@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
+from sedas_sync.errors import TOKEN_REFUSED, ArchiveError, AuthenticationError
 from sedas_sync.model.scene import Download, Order, Scene
 from sedas_sync.operations.apply.effects import PollOrders, RenewLink, Task
 from sedas_sync.state.index import WritableIndex
+
+_REFUSALS = {
+    401: "the service does not accept the tokens of this account",
+    403: "this account has no right to download it",
+}
+"""What a status of a download means if a new token is refused too."""
 
 
 class ArchiveCalls:
@@ -58,13 +65,24 @@ class ArchiveCalls:
 
         Raises:
             ArchiveError: the archive has no link.
+            AuthenticationError: the account may not download the scene.
         """
         task = request.task
         archive = self._archives[task.archive]
         if request.from_order and task.order is not None and archive.orders is not None:
             return next(iter(archive.orders.poll([task.order])))
         if request.look_up:
-            for scene in archive.look_up([task.scene.id], warn=lambda _: None):
+            reasons: list[str] = []
+            found = tuple(archive.look_up([task.scene.id], warn=reasons.append))
+            for scene in found:
                 if not scene.online and not scene.planned:
                     return scene
-        return archive.locate(task.scene, refused=request.refused)
+            if not found and reasons:
+                # The archive states why it does not know the scene any more.
+                raise ArchiveError("; ".join(reasons))
+        try:
+            return archive.locate(task.scene, refused=request.refused)
+        except ArchiveError as error:
+            if error.status == TOKEN_REFUSED and request.cause.status in _REFUSALS:
+                raise AuthenticationError(f"{error}: {_REFUSALS[request.cause.status]}", forbidden=True) from error
+            raise

@@ -86,10 +86,6 @@ class AuthenticationError(SedasSyncError):
         self.forbidden = forbidden
 
 
-TOKEN_REFUSED = 401
-"""The status of an `ArchiveError` if the archive refuses a download with a new token too."""
-
-
 class ArchiveError(SedasSyncError):
     """The archive's API failed, or gave an invalid answer.
 

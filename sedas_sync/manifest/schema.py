@@ -78,8 +78,14 @@ def manifest_schema(types: Mapping[str, ArchiveType]) -> Schema:
     """
     tables = {name: table_schema(model) for name, model in MODELS.items()}
     tables["archive"] = _archive(tables["archive"], types)
-    tables["aoi"]["oneOf"] = [{"required": [key]} for key in ("wkt", "file", "bbox", "point")]
-    tables["aoi"]["dependencies"] = {"point": ["radius_km"], "radius_km": ["point"]}
+    tables["aoi"]["oneOf"] = [{"required": [key]} for key in AoiTable.GIVEN_BY]
+    tables["aoi"]["dependencies"] = {
+        "point": ["radius_km"],
+        "radius_km": ["point"],
+        "layer": ["file"],
+        "where": ["file"],
+        "buffer_km": {"not": {"required": ["point"]}},
+    }
     tables["dataset"]["allOf"] = _dataset_rules()
     names = {"pattern": f"^{PLAIN_NAME.pattern}$"}
 

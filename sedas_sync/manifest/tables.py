@@ -168,7 +168,10 @@ class TransferConfig(_Table):
 
 
 class AoiTable(_Table):
-    """One area of interest, given by exactly one of wkt, file, bbox, point."""
+    """One area of interest, given by exactly one of wkt, file, bbox, point, country."""
+
+    GIVEN_BY: ClassVar[tuple[str, ...]] = ("wkt", "file", "bbox", "point", "country")
+    """The keys of which exactly one is needed."""
 
     wkt: fields.Wkt | None = Field(
         default=None, description="The area as WKT: POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION."
@@ -176,7 +179,15 @@ class AoiTable(_Table):
     file: fields.AoiFile | None = Field(
         default=None,
         description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
-        "`sedas-sync[vector]` `.gpkg`, `.shp`, `.zip`. All polygons in it count.",
+        "`sedas-sync[vector]` `.gpkg`, `.shp`, `.fgb`, `.kml`, `.kmz`, `.gml`, `.gpx`, or a `.zip` with one of them; "
+        "`.parquet` with the extra `sedas-sync[geoparquet]`. All polygons in it count.",
+    )
+    layer: fields.Line | None = Field(
+        default=None, description="The layer of `file` to read; needed if several have polygons."
+    )
+    where: fields.Line | None = Field(
+        default=None,
+        description="Which features of `file` to read, by their attributes, as in `crop = 'wheat'` (SQL as in GDAL).",
     )
     bbox: fields.BoundingBox | None = Field(
         default=None, description="A box in degrees; if west is greater than east, it crosses the antimeridian."
@@ -186,6 +197,16 @@ class AoiTable(_Table):
     )
     radius_km: fields.AboveZero | None = Field(
         default=None, description="The radius of the circle around `point`, in kilometres."
+    )
+    country: fields.Countries | None = Field(
+        default=None,
+        description="Countries by their codes (ISO 3166-1 alpha-3). Their outlines are coarse (1:50 million), so "
+        "`buffer_km` is 5 by default.",
+    )
+    buffer_km: Annotated[fields.AboveZero, Field(le=500)] | None = Field(
+        default=None,
+        description="All places within this many kilometres are added to the area. Needed for points and lines, which "
+        "have no area. Not with `point`, which has a radius.",
     )
     repair: bool = Field(
         default=False,

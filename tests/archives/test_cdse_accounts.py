@@ -159,7 +159,7 @@ def test_entries_of_netrc(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("status", "meaning"),
-    [(401, "does not accept the tokens of this account"), (403, "this account has no right to download it")],
+    [(401, "does not accept this account's login"), (403, "this account has no right to download it")],
 )
 def test_refused_bytes_end_with_4(mirror, server, status, meaning):
     refused = server.products[0]

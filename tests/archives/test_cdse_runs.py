@@ -128,7 +128,7 @@ def test_token_follows_a_redirect_to_trusted_hosts_only(mirror, server):
 def test_redirect_to_another_host_is_followed_without_the_token(mirror, server):
     server.redirect_to = server.bytes_url.replace("127.0.0.1", "localhost")
     ran = mirror.run("apply")
-    assert ran.code == 1
+    assert ran.code == 4
     assert server.requests("bytes")
     assert not any("authorization" in one.headers for one in server.requests("bytes"))
     assert "localhost" in ran.err

@@ -90,8 +90,8 @@ WRONG = [
     (DATASET + "end = 20190430", f"dataset.d.end: found 20190430; {DATE}"),
     (DATASET + "end = 0001-01-01T00:00:00+10:00", f"dataset.d.end: found 0001-01-01T00:00:00+10:00; {DATE}"),
     # AOIs
-    (DATASET + "[aoi.x]", "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point"),
-    (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nfile = 'a.wkt'", "aoi.x: has file and bbox; it needs exactly one of wkt, file, bbox, point"),
+    (DATASET + "[aoi.x]", "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point, country"),
+    (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nfile = 'a.wkt'", "aoi.x: has file and bbox; it needs exactly one of wkt, file, bbox, point, country"),
     (DATASET + "[aoi.x]\npoint = [0, 0]", "aoi.x: has a point without radius_km"),
     (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nradius_km = 5", "aoi.x.radius_km: needs a point"),
     (DATASET + "[aoi.x]\npoint = [0, 0]\nradius_km = 0", "aoi.x.radius_km: found 0; must be a number above 0"),
@@ -104,7 +104,7 @@ WRONG = [
     (DATASET + "[aoi.x]\nbbox = [0, 0, 0, 1]", "aoi.x.bbox: it has no area"),
     (DATASET + "[aoi.x]\nwkt = ''", 'aoi.x.wkt: found ""; must be a text, not empty'),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON EMPTY'", "aoi.x.wkt: it is empty"),
-    (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it contains no polygon, but POINT"),
+    (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it contains no polygon, but POINT; set buffer_km to search around points and lines"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 0, 1 1))'",
      "aoi.x.wkt: a ring is open: it begins at 0 0 and ends at 1 1; the last position must repeat the first. " + REMEDY),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))'",
@@ -117,7 +117,7 @@ WRONG = [
     (DATASET + "[aoi.'x y']\nbbox = [0, 0, 1, 1]", "aoi.\"x y\": a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'"),
     (START.replace("[aoi.here]", "[aoi]\nx = 5\n[aoi.here]") +
      '[dataset.d]\naoi = "here"\nstart = 2019-04-30', ["aoi.x: found 5; must be a table",
-     "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point"]),
+     "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point, country"]),
     # single values of datasets
     (DATASET + "max_cloud_cover = 101", f"dataset.d.max_cloud_cover: found 101; {PERCENT}"),
     (DATASET + "max_cloud_cover = -0.1", f"dataset.d.max_cloud_cover: found -0.1; {PERCENT}"),

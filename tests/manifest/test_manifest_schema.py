@@ -54,6 +54,13 @@ bbox = [-1.4, 51.5, -1.2, 51.6]
 point = [-1.31, 51.57]
 radius_km = 5
 repair = true
+[aoi.d]
+file = "fields.gpkg"
+layer = "fields"
+where = "crop = 'wheat'"
+[aoi.e]
+country = ["GBR", "IRL"]
+buffer_km = 10
 [dataset.optical]
 aoi = ["a", "b"]
 start = 2019-04-30

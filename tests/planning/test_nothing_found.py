@@ -37,7 +37,7 @@ def warnings(keys, scenes, searched=True):
             [
                 "left out by product_type (1)",
                 "product_type of the scenes found: IW_GRDH_1S",
-                'did you mean "OL_1_EFR"?',
+                'mean "OL_1_EFR"?',
             ],
         ),
         ('start = 2019-06-01\nsatellite = "Sentinel-1B"', [GRD], ["satellite of the scenes found: Sentinel-1A"]),

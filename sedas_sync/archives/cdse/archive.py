@@ -23,7 +23,7 @@ from sedas_sync.archives.cdse.second_factor import SecondFactor
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.protocol import Orders, Warn
-from sedas_sync.errors import TOKEN_REFUSED, ArchiveError, IncompleteSearch, ManifestError, StoppedError
+from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.model.threads import Pool
@@ -304,8 +304,7 @@ class CdseArchive:
         may have left the rolling archive.
 
         Raises:
-            ArchiveError: The scene is not online, the token may not be sent to its host, or a new token is refused too
-                (status `TOKEN_REFUSED`).
+            ArchiveError: The scene is not online, the token may not be sent to its host, or a new token is refused too.
             AuthenticationError: There are no credentials, or they were refused.
         """
         if scene.download_url is None:
@@ -348,7 +347,7 @@ class CdseArchive:
         if not now.online:
             return ArchiveError(f"{scene.id} is not online any more: {now.offline}", status=404)
         return ArchiveError(
-            "the catalogue lists it as online, but refuses the download even with a new token", status=TOKEN_REFUSED
+            "the catalogue lists it as online, but refuses the download even with a new token", status=403
         )
 
 

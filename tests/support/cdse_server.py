@@ -343,6 +343,33 @@ def orbit_file(start, *, hours=26, kind="AUX_POEORB", satellite="A", made=timede
     return product
 
 
+def recorded_product(row):
+    """Return a product as the service described it in a recorded row, with small bytes of its kind.
+
+    The row has the length and the checksums of these bytes if it had any.
+    """
+    footprint = re.search(r";(.*)'", row["Footprint"] or "")
+    attributes = {one["Name"]: one["Value"] for one in row["Attributes"] if type(one["Value"]) in (str, int, float)}
+    stored = row["S3Path"].rpartition("/")[2]
+    is_folder = stored.endswith((".SAFE", ".zip"))
+    product = Product(
+        row["Name"],
+        datetime.fromisoformat(row["ContentDate"]["Start"]),
+        collection=f"SENTINEL-{stored[1]}",
+        attributes=attributes,
+        wkt=footprint and footprint[1],
+        content=zipped(row["Name"]) if is_folder else f"the bytes of {stored}".encode(),
+    )
+    product.id = row["Id"]
+    product.headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f'attachment; filename="{row["Name"]}{".zip" if is_folder else ""}"',
+    }
+    rewritten = {key for key in ("ContentLength", "Checksum") if row[key]}
+    product.changes = {key: value for key, value in row.items() if key not in rewritten}
+    return product
+
+
 # -- the server -------------------------------------------------------------------------------------------------------
 
 

@@ -329,8 +329,8 @@ def open_archive(opening: "Opening") -> StacArchive:
         reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
     )
 
-    def account(variables: Variables) -> logins.Find:
-        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables)
+    def account(variables: Variables, entries: Iterable[str] = ()) -> logins.Find:
+        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables, entries=entries)
 
     access: _access.Access
     match config.auth:
@@ -342,7 +342,8 @@ def open_archive(opening: "Opening") -> StacArchive:
             access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
         case "cdse":
             login = config.login_url or cdse.LOGIN_URL
-            access = logins.cdse_login(api, account(cdse.VARIABLES), login, config.trusted_hosts)
+            find = account(cdse.VARIABLES, cdse.netrc_entries(login, login))
+            access = logins.cdse_login(api, find, login, config.trusted_hosts, prompt=opening.prompt)
         case "earthdata":
             login = config.login_url or EARTHDATA_LOGIN
             access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)

@@ -676,7 +676,7 @@ def test_a_link_that_the_catalogue_signed_and_that_is_over_is_asked_for_anew(pla
 def test_a_file_that_is_refused_says_nothing_of_a_token_where_there_is_none(place, stac):
     stac.faults["/data/S1/B04.tif"] = [403, 403, 403]
     ran = place.run("apply", "--json")
-    assert (ran.code, ran.summary["failed"]) == (1, 1)
+    assert (ran.code, ran.summary["failed"]) == (4, 1)
     assert "HTTP 403" in ran.out
     assert "token" not in ran.summary["failures"][0]["error"]
 

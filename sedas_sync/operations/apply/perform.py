@@ -4,7 +4,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from time import monotonic
 from typing import Any, TypedDict
 
@@ -14,7 +13,6 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import DISK_FULL, ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
-from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
@@ -26,7 +24,7 @@ from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.operations.context import filehash_of
+from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm, PruneLimit
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
@@ -71,10 +69,9 @@ class Performer:
 
     Args:
         plan: what the run does.
-        root: the mirror's folder.
-        archives: by their keys in the manifest.
+        context: the mirror.
+        archives: of the plan's scenes, by their keys in the manifest.
         index: open for writing.
-        manifest: has the transfer settings.
         options: how the plan is carried out.
         reports: takes events.
     """
@@ -82,15 +79,14 @@ class Performer:
     def __init__(
         self,
         plan: Plan,
+        context: MirrorContext,
         *,
-        root: Path,
         archives: Mapping[str, Archive],
         index: WritableIndex,
-        manifest: Manifest,
         options: RunOptions,
         reports: Reports,
     ) -> None:
-        self._root = root
+        root = self._root = context.state.root
         self._archives = archives
         self._index = index
         self._reports = reports
@@ -99,12 +95,12 @@ class Performer:
         """Takes what other threads report."""
         self.stop = threading.Event()
         """Set when the run ends."""
-        transfer, executor = manifest.transfer, options.get("executor")
+        transfer, executor = context.manifest.transfer, options.get("executor")
         self.limits = ConnectionLimits(
             archives,
             jobs=options.get("jobs") or transfer.jobs,
             policy=convert(transfer, Policy, from_attributes=True),
-            filehash=filehash_of(manifest),
+            filehash=filehash_of(context.manifest),
             remote=executor is not None,
         )
         self.fetcher = Fetcher(

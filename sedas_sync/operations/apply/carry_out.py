@@ -124,6 +124,8 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
+    if plan.search_complete and not plan.datasets:
+        index.drop_errors(but={scene_id for ids in wanted.values() for scene_id in ids})
     mine = {product for name in names for product in datasets[name].products}
     errors: dict[str, str] = {}
     for failure in plan.failures:

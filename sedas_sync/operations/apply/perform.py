@@ -31,8 +31,12 @@ from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
 
 _API_THREADS = PLACED_AT_ONCE + 3
-_LOGIN_REFUSED = (401, 403)
-"""HTTP statuses of a server that refuses a login: it does not know it, or it has no right to the file."""
+_NO_LOGIN, _NO_RIGHT, _GONE = 401, 403, 404
+_LOGIN_REFUSED = {
+    _NO_LOGIN: "the server of the file does not accept this account's login",
+    _NO_RIGHT: "this account has no right to download it",
+}
+"""What HTTP statuses of a server mean that refuses a login."""
 
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
@@ -256,16 +260,22 @@ class Performer:
         if request.from_order and task.order is not None and archive.orders is not None:
             return next(iter(archive.orders.poll([task.order])))
         if request.look_up:
-            for scene in archive.look_up([task.scene.id], warn=lambda _: None):
+            reasons: list[str] = []
+            found = tuple(archive.look_up([task.scene.id], warn=reasons.append))
+            for scene in found:
                 if not scene.online and not scene.planned:
                     return scene
+            if not found and reasons:
+                # The archive states why it does not know the scene any more.
+                raise ArchiveError("; ".join(reasons))
         try:
             return archive.locate(task.scene, refused=request.refused)
         except ArchiveError as error:
             status = request.cause.status
-            if status not in _LOGIN_REFUSED:
+            if status not in _LOGIN_REFUSED or error.status == _GONE:
                 raise
-            raise AuthenticationError(str(error), forbidden=status != _LOGIN_REFUSED[0]) from error
+            message = f"{error}: {_LOGIN_REFUSED[status]}"
+            raise AuthenticationError(message, forbidden=status != _NO_LOGIN) from error
 
     # -- effects -----------------------------------------------------------------------------------------------------
 

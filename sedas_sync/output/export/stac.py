@@ -42,7 +42,12 @@ _EXTENSIONS = {
 
 _SHA256 = "1220"
 """The prefix of a SHA-256 multihash: its code, and its length of 32 bytes."""
-_TYPES = {".zip": "application/zip", ".tif": "image/tiff; application=geotiff", ".nc": "application/netcdf"}
+_TYPES = {
+    ".zip": "application/zip",
+    ".tif": "image/tiff; application=geotiff",
+    ".nc": "application/netcdf",
+    ".eof": "application/xml",
+}
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _BANDS = {"sentinel-1": "C", "novasar": "S"}
 """Frequency bands of radar missions, as the STAC SAR extension writes them."""

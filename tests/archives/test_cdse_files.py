@@ -158,7 +158,7 @@ def test_files_are_adopted_and_mirrored_again(mirror, server, tmp_path):
 
 @pytest.mark.parametrize("name", [f"{NO2}.nc", "GNSS_RINEX_2019"])
 def test_mirror_of_a_mirror_keeps_the_kinds_that_arrived(mirror, server, name):
-    product = tropomi("GNSS_RINEX_2019" if name.startswith("GNSS") else NO2, content=b"CDF\x01 or not")
+    product = tropomi("GNSS_RINEX_2019" if name.startswith("GNSS") else NO2, content=b"G01 2019")
     product.headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     server.products = [product]
     assert mirror.here().code == 0

@@ -45,12 +45,7 @@ APRIL = "start = 2014-04-06\nend = 2014-04-14"
         ("", f'{APRIL}\nproduct_type = "AUX_GNSSRD"', 8, ""),
         ("", 'products = ["S1A_OPER_AUX_POEORB_OPOD_20210301T130653_V20140406T225944_20140408T005944"]', 1, ".EOF"),
         # These rows have neither a length nor a checksum.
-        (
-            "[aoi.a]\nbbox = [-106, 26, -99, 43]",
-            f'{IN_A}start = 2014-10-04\nend = 2014-10-04\nsensor = "sar"',
-            10,
-            ".zip",
-        ),
+        ("[aoi.a]\nbbox = [-106, 26, -99, 43]", f"{IN_A}start = 2014-10-04\nend = 2014-10-04", 10, ".zip"),
         ("[aoi.a]\nbbox = [141, 12, 145, 15]", f"{IN_A}start = 2020-08-08\nend = 2020-08-08", 2, ".zip"),
     ],
 )  # fmt: skip

@@ -4,14 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import shapely
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.operations.aoi_file import NamedArea, read_areas
 from sedas_sync.operations.init_template import Area, manifest_text
 from sedas_sync.operations.load import check_manifest
-
-if TYPE_CHECKING:  # shapely takes longer to import than everything else, and a plain `init` does not need it
-    from sedas_sync.operations.aoi_file import NamedArea
 
 MAX_VERTICES = 100
 """Most vertices of an outline that is written into a manifest: people read it."""
@@ -46,8 +45,6 @@ def from_geojson(source: str, target: Path) -> Start:
     Raises:
         ManifestError: The file cannot be read, or has no areas.
     """
-    from sedas_sync.operations.aoi_file import read_areas  # noqa: PLC0415  # see TYPE_CHECKING above
-
     try:
         areas, left_out = read_areas(source)
     except ValueError as error:
@@ -66,10 +63,8 @@ def _checked(areas: Sequence[Area], target: Path, left_out: int) -> Start:
     return Start(text, tuple(area.name for area in areas), left_out)
 
 
-def _attempts(areas: "Sequence[NamedArea]", source: str, target: Path) -> tuple[list[Area], list[Area]]:
+def _attempts(areas: Sequence[NamedArea], source: str, target: Path) -> tuple[list[Area], list[Area]]:
     """Return two ways to write the areas into a manifest, the better first."""
-    import shapely  # noqa: PLC0415  # see TYPE_CHECKING above
-
     path = os.path.relpath(os.path.realpath(source), os.path.realpath(target.parent)).replace(os.sep, "/")
     name = areas[0].name if len(areas) == 1 else TOGETHER
     comment = "" if len(areas) == 1 else f"all {len(areas)} areas of the file together"

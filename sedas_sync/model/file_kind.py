@@ -93,6 +93,8 @@ def ending_of(name: str) -> str:
     ''
     """
     lower = name.lower()
+    if not lower.endswith(_FILES):  # most names, of a hundred thousand scenes
+        return ""
     for ending in _FILES:
         if lower.endswith(ending) and len(lower) > len(ending):
             return name[-len(ending) :]

@@ -246,7 +246,7 @@ def with_endings_on_disk(
     found = dict(wants)
     for local in held:
         want = found.get(local.id)
-        if want is None or local.is_folder or want.scene.is_folder:
+        if want is None or local.path == want.path or local.is_folder or want.scene.is_folder:
             continue
         stem = want.path.removesuffix(extension_of(want.scene))
         ending = ending_on_disk(local.path, stem)

@@ -156,7 +156,8 @@ class Mirror:
 
         Raises:
             LockMismatch: the lock does not match the manifest.
-            ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` is set with `datasets`.
+            ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
+            `datasets`.
         """
         return plan_mirror(
             self._context,
@@ -225,7 +226,7 @@ class Mirror:
 
         Raises:
             LockMismatch: the lock does not match the manifest; each difference is named.
-            ManifestError: there is no lock, or the file is not a lock.
+            ManifestError: there is no lock file, or the file is not one.
         """
         return locks.matching_lock(self._context)
 
@@ -427,7 +428,7 @@ class Mirror:
         Like `status`, it compares with the lock if there is one that matches, else with the last `apply`.
 
         Args:
-            out: the file, which is replaced; `<manifest stem>.html` beside the manifest if None.
+            out: the file, which is replaced; `<manifest stem>.html` next to the manifest if None.
 
         Raises:
             ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or
@@ -461,7 +462,7 @@ class Mirror:
             how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
                 `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
             out: the folder or file, which is written completely or not at all; a file can also be an open binary file.
-                For STAC, `stac` beside the manifest if None.
+                For STAC, `stac` next to the manifest if None.
             unless_fresh: leave a STAC catalogue as it is if it is up to date.
 
         Raises:
@@ -494,7 +495,7 @@ class Mirror:
         """Return the folder of a STAC catalogue after checking that it can be written.
 
         Args:
-            out: the folder; `stac` beside the manifest if None.
+            out: the folder; `stac` next to the manifest if None.
 
         Raises:
             ManifestError: something else is at its path, or the extra `stac` is not installed.

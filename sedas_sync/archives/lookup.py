@@ -22,7 +22,7 @@ from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.select import paths_of
 from sedas_sync.planning.sources import describe, with_sources
 
-UNKNOWN = "the archive does not know this scene any more"
+UNKNOWN = "no longer in the archive"
 
 _IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
 """Fields of a layout that a lock contains."""
@@ -148,7 +148,7 @@ class SceneLookup:
             files = tuple(file for file in source.scene.assets if file.name in names)
             lacking = sorted(names - {file.name for file in files})
             if lacking or source.scene.is_folder != wanted.is_folder:
-                why = f"does not have {', '.join(lacking)} of it any more" if lacking else "has it as several files now"
+                why = f"no longer has its files {', '.join(lacking)}" if lacking else "now has it as several files"
             elif len(files) == len(source.scene.assets):
                 found.append(source)
             else:

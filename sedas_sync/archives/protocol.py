@@ -11,7 +11,7 @@ from typing import Protocol
 from sedas_sync.model.scene import Download, Order, Query, Scene
 
 Warn = Callable[[str], None]
-"""Takes one sentence about something that was left out or looks wrong."""
+"""Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""
 
 
 class Orders(Protocol):
@@ -85,7 +85,7 @@ class Archive(Protocol):
                 differ from it if the archive can get another one.
 
         Raises:
-            ArchiveError: The scene is not online (any more).
+            ArchiveError: The scene is not online.
             AuthenticationError: The archive refused the credentials.
         """
         ...

@@ -129,7 +129,7 @@ def _search_dataset(
     key: str,
 ) -> None:
     def take(scenes: Iterable[Scene]) -> bool:
-        """Store the scenes of a search; returns whether the next query makes sense."""
+        """Store the scenes of a search; return whether to send the next query."""
         try:
             for scene in scenes:
                 offer.scenes.setdefault(scene.id, scene)

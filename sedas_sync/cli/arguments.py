@@ -155,7 +155,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             ["--out"],
             type=Path(dir_okay=False),
             metavar="FILE",
-            help="The file to write.  [default: <manifest stem>.html beside it]",
+            help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
     ),
     _command(

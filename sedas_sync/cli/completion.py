@@ -129,7 +129,7 @@ def _root(context: click.Context) -> str:
 
 
 def _index(context: click.Context) -> sqlite3.Connection:
-    """Open the mirror's index for reading, beside a running apply."""
+    """Open the mirror's index for reading, also during an apply."""
     from sedas_sync.state.connection import connect  # noqa: PLC0415  # every command imports this module
 
     return connect(_root(context), "ro", timeout=0.1)

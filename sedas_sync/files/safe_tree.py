@@ -344,7 +344,7 @@ def _is_unchanged(there: int, name: str, known: tuple[int, int]) -> bool:
 def _finish_move(here: int, source: str, there: int, target: str) -> bool:
     """Finish a move whose two names are the same file; return whether they are.
 
-    On a file system that does not tell `a` from `A` they are one name, which gets its new spelling. Elsewhere a move
+    On a file system that ignores case they are one name, which gets its new spelling. Elsewhere a move
     was killed between its link and its unlink.
     """
     from sedas_sync.model.path_template import comparable  # noqa: PLC0415  # msgspec takes long to import

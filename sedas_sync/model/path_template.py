@@ -1,4 +1,4 @@
-"""Where a scene's file stands in the mirror: a template, and paths that are safe whatever a catalogue says.
+"""The path of a scene's file in the mirror: a template, and paths that are safe for any value of a catalogue.
 
 A template is fixed when the manifest is read; a path is a pure function of template and scene. Every
 scene of one layout has the same number of path segments, so that no scene's file can be another scene's
@@ -30,7 +30,7 @@ FIELDS = (
 )
 """What a template may name."""
 UNKNOWN = "unknown"
-"""Stands for what the catalogue does not say."""
+"""The text for a value that the catalogue does not state."""
 
 MAX_NAME = 255
 """Bytes of a file name that all common file systems take."""
@@ -127,7 +127,7 @@ class Layout(Struct, frozen=True):
             ValueError: the extension is none.
         """
         if not _EXTENSION.fullmatch(extension):
-            raise ValueError(f"{extension!r} is no file name extension")
+            raise ValueError(f"{extension!r} is not a file name extension")
         if self._is_plain and len(scene.id) <= _PLAIN_MOST and _PLAIN.fullmatch(scene.id):
             # Nearly every scene of nearly every manifest, and mirrors hold a hundred thousand.
             return scene.id + extension
@@ -268,7 +268,7 @@ def _check_segment(segment: _Segment) -> None:
 
 
 def _text(piece: _Piece, values: Mapping[str, str | None], times: Mapping[str, datetime | None]) -> tuple[str, bool]:
-    """The text that stands for a piece of a template, and whether it came from the template itself."""
+    """The text of a piece of a template, and whether it came from the template itself."""
     if isinstance(piece, str):
         return piece, True
     if piece.name in _TIMES:

@@ -121,7 +121,7 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     nominal: bool = False
     """Whether `size` is the product's size in the catalogue, so that the downloaded file can have another one."""
     digest: str | None = None
-    """Checksum of the file in the catalogue: hex, or `algorithm:hex` if its length does not tell the algorithm."""
+    """Checksum of the file in the catalogue: hex, or `algorithm:hex` if the length does not identify the algorithm."""
     download_url: str | None = None
     """Current link; None while the scene is in the long-term archive."""
     offline: str | None = None

@@ -256,7 +256,7 @@ class Adopter:
         try:
             placed = self._place_folder(path, want, found, source, how)
         except FileExistsError:
-            return result_of(Result.FAILED, f"something else stands at {want.path}; apply sets it aside")
+            return result_of(Result.FAILED, f"something else is at {want.path}; apply moves it to replaced/")
         except InterruptedError:
             return None
         except (OSError, SedasSyncError) as error:
@@ -372,7 +372,7 @@ class Adopter:
         try:
             mtime_ns = self._place(entry, found, source, how)
         except FileExistsError:
-            return result_of(Result.FAILED, f"another file stands at {found.path}; apply sets it aside")
+            return result_of(Result.FAILED, f"another file is at {found.path}; apply moves it to replaced/")
         except InterruptedError:
             return None
         except (OSError, SedasSyncError) as error:

@@ -27,19 +27,9 @@ def adopt_files(
     lock_timeout: float,
     runner: PlanRunner,
 ) -> Adoption:
-    """Check existing files and take them into the mirror; see `Mirror.adopt`.
+    """Check existing files and take them into the mirror.
 
-    Args:
-        context: the mirror.
-        source: as there.
-        how: as there.
-        jobs: as there.
-        on_file: as there.
-        on_event: as there.
-        on_found: as there.
-        take_over: as there.
-        lock_timeout: as there.
-        runner: knows whether the operation was stopped.
+    `runner` knows whether the operation was stopped. The arguments after `context` are those of `Mirror.adopt`.
     """
     place, root, state = source_folder(source, context.state.root), context.state.root, context.state
     with state.locked(timeout=lock_timeout), state.index(write=True) as (index, warnings):
@@ -85,9 +75,9 @@ def source_folder(source: str | os.PathLike[str] | None, root: Path) -> Path | N
     """Return the folder to adopt from; None for the mirror itself.
 
     Raises:
-        ManifestError: there is no such folder.
+        ManifestError: the folder does not exist.
     """
     place = None if source is None else Path(source)
     if place is not None and not place.is_dir():
-        raise ManifestError(f"{place}: there is no such folder to adopt from")
+        raise ManifestError(f"{place}: the folder to adopt from does not exist")
     return None if place is None or place.resolve() == root else place

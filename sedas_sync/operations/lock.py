@@ -12,7 +12,7 @@ from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, m
 from sedas_sync.planning.lock_text import LockDamagedError
 from sedas_sync.planning.saved_plan import SavedPlan
 
-_HINT = "`sedas-sync lock --check` says what a lock of today would change, `sedas-sync lock` writes it"
+_HINT = "run `sedas-sync lock --check` to see what would change, or `sedas-sync lock` to update it"
 
 
 def matching_lock(context: MirrorContext) -> Lock:
@@ -20,13 +20,13 @@ def matching_lock(context: MirrorContext) -> Lock:
 
     Raises:
         LockMismatch: the lock does not match the manifest; each difference is named.
-        ManifestError: there is no lock, or the file is not a lock.
+        ManifestError: there is no lock file, or it is not valid.
     """
     if context.lock is not None:
         return context.lock
     path, lock = lock_path(context.manifest.source), read_lock(context.manifest)
     if lock is None:
-        raise ManifestError(f"{path}: there is no lock; `sedas-sync lock` writes it")
+        raise ManifestError(f"{path}: there is no lock file; create it with `sedas-sync lock`")
     if found := mismatches(context.manifest, lock):
         raise LockMismatch([f"{path}: {difference}" for difference in found], hint=_HINT)
     context.lock = lock
@@ -48,7 +48,7 @@ def check_old_lock(context: MirrorContext, *, write: bool = True) -> tuple[str, 
     except LockDamagedError as error:
         if not write:
             raise
-        return (f"{error.what}; a new lock is written in its place, with digests of what the mirror holds",)
+        return (f"{error.what}; replacing it with a new lock file, with checksums of the scenes on disk",)
     return ()
 
 

@@ -13,7 +13,7 @@ from sedas_sync.planning.lock_text import LockDamagedError, lines, loads
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
-    """Return the path of a manifest's lock: `<stem>.lock` beside it.
+    """Return the path of a manifest's lock: `<stem>.lock` next to it.
 
     Raises:
         ManifestError: this is the manifest itself.
@@ -57,8 +57,8 @@ def matching_lock_or_warning(manifest: Manifest, warnings: list[str]) -> Lock | 
         return lock
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     warnings.append(
-        f"{lock_path(manifest.source)}: is ignored: it does not match the manifest ({found[0]}{more}); "
-        "`sedas-sync lock` brings it up to date"
+        f"{lock_path(manifest.source)}: ignored: it does not match the manifest ({found[0]}{more}); "
+        "update it with `sedas-sync lock`"
     )
     return None
 

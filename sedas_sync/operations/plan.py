@@ -48,7 +48,7 @@ from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 from sedas_sync.state.staging import bytes_downloaded, partial_path
 
-_HINT = "plan again, and apply what comes out"
+_HINT = "create a new plan and apply it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
         if saved.mirror.get(key) != now
     ]
     if found:
-        raise LockMismatch([f"the manifest has moved on since the plan was made: {one}" for one in found], hint=_HINT)
+        raise LockMismatch([f"the manifest has changed since the plan was saved: {one}" for one in found], hint=_HINT)
     if not (context.state.root / STATE).is_dir():
         # Checked before the mirror is locked, which would create it.
         inspection = _inspect(context, saved.wants, [])
@@ -173,7 +173,7 @@ def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapp
     scenes, orders, _ = with_orders(disk.wants, disk.orders, keys)
     now = choose_actions(scenes, disk.inspection.observed, orders, comparison)
     if moved := drift(saved, now, holdings):
-        raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_HINT)
+        raise LockMismatch([f"the mirror has changed since the plan was saved: {one}" for one in moved], hint=_HINT)
 
 
 def _either_form(saved: Plan) -> AbstractSet[SceneId]:

@@ -123,9 +123,9 @@ def order_json(order: Order, now: datetime) -> dict[str, Any]:
 def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
 
-    Works offline, and beside another process. A lock file that does not match the manifest is ignored, with a warning.
-    A file whose time differs from the index is read, as a plan does; if its bytes are right, the index takes the new
-    time, unless another process is working in the mirror.
+    Works offline, and while another process changes the mirror. A lock file that does not match the manifest is
+    ignored, with a warning. A file whose time differs from the index is read, as a plan does; if its bytes are right,
+    the index takes the new time, unless another process is working in the mirror.
 
     Raises:
         ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.

@@ -375,8 +375,8 @@ def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tupl
     if wrong is not None:
         return Finding.CORRUPT, f"the zip is damaged: {wrong}"
     if tree_listing.untouched(entry, recorded):
-        return Finding.CORRUPT, "its bytes are not those that were downloaded, though its size and mtime are"
-    return Finding.CHANGED, "it is another file than was downloaded"
+        return Finding.CORRUPT, "contents changed but size and mtime did not"
+    return Finding.CHANGED, "the file was replaced or edited after download"
 
 
 def observed(

@@ -18,8 +18,8 @@ from sedas_sync.planning.saved_plan import SavedPlan
 from sedas_sync.planning.select import extension_of
 from sedas_sync.planning.sources import with_sources
 
-_LOST = "the archive does not know it any more; what is here of it stays as it is"
-_REFUSED = "the saved plan leaves out removals that were refused when it was made; make it anew once that is settled"
+_LOST = "no longer in the archive; local files are left unchanged"
+_REFUSED = "this plan omits removals that were not confirmed; create a new plan to include them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def wants_from_lock(context: MirrorContext, datasets: Iterable[str]) -> Wants:
 
     Raises:
         LockMismatch: the lock does not match the manifest.
-        ManifestError: there is no lock, or a dataset is not in the manifest.
+        ManifestError: there is no lock file, or a dataset is not in the manifest.
     """
     manifest, lock = context.narrowed(datasets), matching_lock(context)
     with context.state.index(write=False) as (index, _):

@@ -47,7 +47,7 @@ def explanation(of: "Explanation", look: Look = PLAIN) -> str:
     """Return what is known about one scene, one fact a line."""
     lines = [look.paint(printable(of.id), "bold")]
     if not of.known:
-        return f"{lines[0]}\n  not known to the archive or to this mirror"
+        return f"{lines[0]}\n  unknown: no archive and no local file has this id"
     return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
 
 
@@ -68,8 +68,10 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     for name, refused in of.verdicts.items():
         yield (
             "dataset",
-            f"{name} " + ("wants it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
+            f"{name} " + ("matches it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
         )
+    for warning in of.archive_warnings:
+        yield "warning", warning
     if of.held is not None:
         held = of.held
         source = "" if of.held_from is None else f", from {of.held_from}"

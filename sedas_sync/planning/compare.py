@@ -45,7 +45,7 @@ _UNCHANGED = Reason(ReasonCode.UNCHANGED)
 """One value for all scenes: a plan of 100,000 has little else."""
 
 LOST_AFTER = 3
-"""After so many polls in a row that do not know an order, it counts as failed."""
+"""After so many answers in a row that do not contain an order, it counts as failed."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
@@ -176,10 +176,10 @@ def _if_offline(kind: ActionKind, reason: Reason, order: Order | None) -> tuple[
 
 
 def with_lost_as_failed(order: Order) -> Order:
-    """Return an order as failed if the archive has not known it for several polls in a row."""
+    """Return an order as failed if several answers in a row did not contain it."""
     if order.missing < LOST_AFTER:
         return order
-    return replace(order, state=OrderState.FAILED, detail=f"the archive has not known it for {order.missing} answers")
+    return replace(order, state=OrderState.FAILED, detail=f"not found in the last {order.missing} responses")
 
 
 def restated(
@@ -187,7 +187,7 @@ def restated(
 ) -> dict[SceneId, Scene]:
     """Return intact scenes whose archive states another checksum than before and no other difference.
 
-    The same bytes can have got a checksum of another kind: only reading them can tell.
+    The archive may state another kind of checksum for the same bytes: they have to be read to find out.
 
     Args:
         wants: the desired scenes.

@@ -127,9 +127,9 @@ def loads(text: str, source: str) -> Lock:
         try:
             pin = _scene(values)
         except ValueError:
-            raise LockDamagedError(f"{source}: line {number}: is no scene of a lock") from None
+            raise LockDamagedError(f"{source}: line {number}: not a valid scene entry") from None
         if pin.id in scenes:
-            raise LockDamagedError(f"{source}: line {number}: the scene {pin.id} is there twice")
+            raise LockDamagedError(f"{source}: line {number}: duplicate entry for scene {pin.id}")
         scenes[pin.id] = pin
     return Lock(head=head, scenes=scenes)
 
@@ -150,13 +150,13 @@ def _object(line: str, source: str, number: int) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError):
         hint = " (a merge that was not resolved?)" if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) else ""
-        raise LockDamagedError(f"{source}: line {number}: is not JSON{hint}") from None
+        raise LockDamagedError(f"{source}: line {number}: not JSON{hint}") from None
 
 
 def _head(values: Any, source: str) -> LockHead:
     version = values.get("version") if isinstance(values, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise LockDamagedError(f"{source}: line 1: is no head of a lock")
+        raise LockDamagedError(f"{source}: line 1: not a lock file header")
     if version > VERSION:
         raise ManifestError(
             f"{source}: written by a newer sedas-sync (lock format {version}, this one knows {VERSION}); "
@@ -165,7 +165,7 @@ def _head(values: Any, source: str) -> LockHead:
     try:
         return head_from(values)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise LockDamagedError(f"{source}: line 1: is no head of a lock") from None
+        raise LockDamagedError(f"{source}: line 1: not a lock file header") from None
 
 
 def head_from(values: Mapping[str, Any]) -> LockHead:

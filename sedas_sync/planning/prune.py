@@ -1,7 +1,7 @@
 """Which local scenes no longer match the manifest's rules.
 
 Pure. A scene is judged by its entry in the catalogue, or else by the metadata that was stored with its file. So a scene
-that the catalogue has lost is not mistaken for one that the rules exclude. In doubt a file stays.
+that is no longer in the catalogue is not mistaken for one that the rules exclude. If in doubt, a file is kept.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _ARRIVES = TRANSFERS | {ActionKind.KEEP, ActionKind.ADOPT}
 
 @dataclass(slots=True)
 class PruneDecision:
-    """What happens to local scenes that the search did not find wanted."""
+    """What happens to local scenes that match no dataset, or that the search did not return."""
 
     prune: list[Action] = field(default_factory=list)
     keep: list[Action] = field(default_factory=list)
@@ -35,7 +35,10 @@ class PruneDecision:
     """Scenes that do not match the rules and must not be removed now."""
     doubted: bool = False
     """Whether some of `stay` are there only because a clock may be wrong."""
+    doubts: dict[SceneId, str] = field(default_factory=dict)
+    """Scenes that cannot be judged, so that their files are kept; each with a warning."""
     warnings: list[str] = field(default_factory=list)
+    """Other warnings."""
 
     @property
     def kept(self) -> list[Action]:
@@ -69,7 +72,7 @@ def judge(
         try:
             scenes[item.id] = offered.get(item.id) or scene_from_metadata(item.facts)
         except (ValueError, TypeError):
-            decision.warnings.append(f"{item.path}: is kept, since nothing is known by which its scene could be judged")
+            decision.doubts[item.id] = f"{item.path}: kept: no metadata to check it against the rules"
             continue
         local[item.id] = item
     if not local:
@@ -81,7 +84,7 @@ def judge(
         if want is not None:
             decision.keep.append(_action(ActionKind.KEEP, item, Reason(ReasonCode.NOT_LISTED), datasets=want.datasets))
         elif doubt := next((why.detail for why in refusals.values() if why.unknown), None):
-            decision.warnings.append(f"{item.path}: is kept, since its scene cannot be judged: {doubt}")
+            decision.doubts[scene_id] = f"{item.path}: kept: it cannot be checked against the rules: {doubt}"
         elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], refusals, now):
             reason = Reason(ReasonCode.WRONG_CLOCK, detail=wrong_clock)
             decision.stay.append(_action(ActionKind.KEEP, item, reason))
@@ -93,7 +96,7 @@ def judge(
     if decision.doubted:
         kept = named([action.id for action in decision.stay])
         decision.warnings.append(
-            f"{kept}: kept, though a relative date leaves it out: {wrong_clock}; set the clock right, or write fixed "
+            f"{kept}: kept, although a relative date excludes it: {wrong_clock}; correct the clock, or write fixed "
             "dates into the manifest"
         )
     return decision
@@ -175,7 +178,7 @@ def judge_by_lock(
 ) -> PruneDecision:
     """Remove scenes outside a lock that the archive can provide again, although they match the rules.
 
-    A scene that no archive knows any more, or that could not be looked up, stays: nobody could bring it back.
+    A scene that is in no archive now, or that could not be looked up, is kept: it could not be downloaded again.
 
     Args:
         decision: of `judge`.
@@ -191,7 +194,7 @@ def judge_by_lock(
     )
     for action in decision.keep:
         if action.id in lost:
-            result.warnings.append(f"{action.path}: is not in the lock, and is kept all the same: {lost[action.id]}")
+            result.warnings.append(f"{action.path}: kept although it is not in the lock file: {lost[action.id]}")
         else:
             reason = Reason(ReasonCode.NOT_IN_LOCK)
             result.prune.append(replace(action, kind=ActionKind.PRUNE, datasets=(), reason=reason))
@@ -211,8 +214,8 @@ def warn_of_lost(kept: Iterable[Action]) -> list[str]:
     if not ids:
         return []
     if len(ids) == 1:
-        return [f"{ids[0]}: still fits the manifest's rules, though the catalogue does not list it any more; kept"]
-    return [f"{named(ids)}: still fit the manifest's rules, though the catalogue does not list them any more; kept"]
+        return [f"{ids[0]}: kept: matches the manifest, but is no longer in the catalogue"]
+    return [f"{named(ids)}: kept: they match the manifest, but are no longer in the catalogue"]
 
 
 def _action(

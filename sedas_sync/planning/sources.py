@@ -149,7 +149,7 @@ def source_of(
     """Return the source that a local scene was downloaded from; None if no source is known to be it.
 
     Two archives pack a product differently or state other kinds of checksums. So only the archive that delivered the
-    bytes can tell whether they have changed.
+    bytes shows whether they have changed.
 
     Args:
         held: the scene on disk.

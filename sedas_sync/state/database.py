@@ -57,9 +57,9 @@ _REASONS = {
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR})
 """SQLite's codes for a file that is not an index; SQLITE_ERROR if a table is missing."""
 _PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
-"""SQLite's codes if a file beside the index does not fit on the disk."""
+"""SQLite's codes if a file next to the index does not fit on the disk."""
 _SQLITE_NEEDS = 65536
-"""Bytes that SQLite may need at once for the files beside the index."""
+"""Bytes that SQLite may need at once for the files next to the index."""
 
 
 class _Connection(sqlite3.Connection):
@@ -205,7 +205,7 @@ def _check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
 
 
 def _supported(root: Path) -> tuple[bool, bool]:
-    """Return whether files beside the index can be locked and mapped into memory; SQLite's log (WAL) needs both.
+    """Return whether files next to the index can be locked and mapped into memory; SQLite's log (WAL) needs both.
 
     9p (`/mnt/c` of WSL) and some virtiofs cannot map, Lustre without its option `flock` cannot lock. If this cannot be
     tried, the answer is yes, and SQLite reports what is wrong.
@@ -251,8 +251,8 @@ def _ways_to_read(root: Path) -> Iterator[str]:
         with suppress(sqlite3.Error, OSError), closing(connect(str(root), "rw", timeout=30)) as db:
             _leave_wal(db)
         yield ""
-    # A read-only folder cannot take the files that SQLite shares between readers. Nobody can write there either, which
-    # is what `immutable` promises.
+    # A read-only folder cannot take the files that SQLite shares between readers. No process can write there either,
+    # which is what `immutable` promises.
     yield "&immutable=1"
 
 

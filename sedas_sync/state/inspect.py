@@ -116,7 +116,7 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
             if (held := seen.observed[scene_id].held) is not None
         }
         for number, (scene_id, future) in enumerate(reading.items()):
-            on_step(Step("reading files whose digest the catalogue states anew", number, len(reading), "file"))
+            on_step(Step("rechecking files whose catalogue checksum changed", number, len(reading), "file"))
             before = seen.observed[scene_id]
             try:
                 held = future.result()
@@ -169,7 +169,7 @@ def glance(there: TreeEntry | None, file: LocalFile) -> FileState | None:
     """Compare a local file with the index without reading it.
 
     Returns:
-        None if only its bytes can tell: the size is right and the time differs, as after a copy or a restore.
+        None if its bytes have to be read: the size is right and the time differs, as after a copy or a restore.
     """
     if there is None:
         return FileState.ABSENT
@@ -181,7 +181,7 @@ def glance(there: TreeEntry | None, file: LocalFile) -> FileState | None:
 def file_state(
     root: str, file: LocalFile, there: TreeEntry | None, stopped: Callable[[], bool] = lambda: False
 ) -> FileState:
-    """Compare a local file with the index; it is read only if nothing else can tell. All commands use this rule.
+    """Compare a local file with the index; it is read only if size and time do not suffice.
 
     Raises:
         OSError: the file cannot be read.

@@ -104,7 +104,7 @@ class MirrorState:
         if owner is None or take_over or is_owner(owner, str(self._source), str(self.root)):
             return
         first = Path(os.path.normpath(self.root / owner))
-        gone = "" if first.exists() else " (which is not there any more)"
+        gone = "" if first.exists() else " (which no longer exists)"
         raise ManifestError(
             f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
             "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"

@@ -9,7 +9,7 @@ but in a journal of their own, `orders.jsonl`:
    that a full disk cannot lose the answer.
 3. `add` returns when the line is on the disk: neither a kill nor a power cut loses it.
 4. Changes of state are appended without a flush. Losing one costs another question to the archive, not an order.
-5. The process that holds the mirror's lock writes, from any of its threads; others read beside it.
+5. The process that holds the mirror's lock writes, from any of its threads; others may read at the same time.
 """
 
 import errno

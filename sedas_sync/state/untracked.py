@@ -167,7 +167,7 @@ def judge(
     if within is not None and within.endswith(".SAFE") and product != product_id(scene.id):
         return FileVerdict(checked, f"it holds {product}")
     if filehash != "ignore" and algorithm(scene.digest) is not None:
-        # A catalogue's checksum can be of something else than the file. Then only the folder in the zip tells which
+        # A catalogue's checksum can be that of something else. Then the folder in the zip shows which
         # product it is.
         if product != product_id(scene.id):
             return FileVerdict(checked, "; ".join(checked.warnings))

@@ -265,7 +265,7 @@ def window_after(window: int, most: int, *, waited: float, passed: bool, refused
         window: the number so far.
         most: the highest number.
         waited: seconds.
-        passed: whether other jobs were done meanwhile; if not, the job waited for the first worker to start.
+        passed: whether other jobs were finished since; if not, the job waited for the first worker to start.
         refused: whether its link or token was refused.
     """
     if passed and (refused or waited > _LONG_WAIT):

@@ -160,7 +160,7 @@ def test_scene_without_a_footprint_matches_with_a_warning(shelf, write):
         plan = mirror.plan()
     assert {action.id for action in plan.actions} == {S1, S2, S2_LATER}
     assert any("dataset d: 3 of its scenes have no known footprint" in warning for warning in plan.warnings)
-    assert any("'notes-by-hand'" in warning and "no sensing time" in warning for warning in plan.warnings)
+    assert any("'notes-by-hand'" in warning and "no acquisition time" in warning for warning in plan.warnings)
 
 
 def test_file_with_an_unknown_name_can_be_listed_in_products(shelf, write):
@@ -194,7 +194,7 @@ def test_missing_folder_is_an_archive_error(write):
     with ss.Mirror(write('path = "gone"')) as mirror:
         plan = mirror.plan()
     assert not plan.search_complete
-    assert "there is no such folder" in plan.failures[0].error
+    assert "this folder does not exist" in plan.failures[0].error
 
 
 # -- taking ----------------------------------------------------------------------------------------------------------

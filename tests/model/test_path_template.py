@@ -57,7 +57,7 @@ def test_the_extension_is_the_callers():
     assert path("{id}", extension=".tar.gz") == f"{ID}.tar.gz"
     assert path("{id}", extension="") == ID
     for wrong in ("zip", "./x", ".a/b", ".zip "):
-        with pytest.raises(ValueError, match="no file name extension"):
+        with pytest.raises(ValueError, match="not a file name extension"):
             path("{id}", extension=wrong)
 
 

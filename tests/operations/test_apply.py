@@ -570,7 +570,7 @@ def test_a_plan_that_cannot_be_saved_is_refused_before_the_search(quick_workspac
     sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
     ran = workspace.run("plan", "--out", workspace.path / "nowhere" / "plan.json")
     assert ran.code == 2
-    assert "there is no folder" in ran.err
+    assert "does not exist" in ran.err
 
 
 def test_a_note_without_a_partial_file_is_deleted(quick_workspace, sandbox):

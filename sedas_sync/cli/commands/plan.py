@@ -129,7 +129,7 @@ def run_plan(
 def _check_folder(out: Path) -> None:
     """Check that a plan can be saved, before a search that may take minutes."""
     if not out.parent.is_dir():
-        raise ManifestError(f"--out {out}: there is no folder {out.parent}")
+        raise ManifestError(f"--out {out}: the folder {out.parent} does not exist")
     if not os.access(out.parent, os.W_OK | os.X_OK):
         raise ManifestError(f"--out {out}: the folder {out.parent} cannot be written")
 

@@ -70,7 +70,7 @@ class MirrorFiles:
         """Return what to download for a scene or file, after making its path free.
 
         Raises:
-            OSError, TransferError: something stands at the path and cannot be moved.
+            OSError, TransferError: something is at the path and cannot be moved.
         """
         action, want = task.action, task.action.want
         if task.file is not None:
@@ -124,7 +124,7 @@ class MirrorFiles:
         """Rename the folder of a scene into place; runs in a thread of its own.
 
         Raises:
-            OSError, TransferError: something stands in the way, or the folders cannot be written.
+            OSError, TransferError: something is in the way, or the folders cannot be written.
         """
         staged = self._staged[task.action.id]
         warnings = staged.commit()
@@ -248,7 +248,7 @@ class MirrorFiles:
         rename(self._root, local.path, path)
 
     def make_way(self, path: str, *, ours: LocalScene | None = None) -> safe_tree.Replace:
-        """Set aside a file or folder that stands at the path of a scene.
+        """Set aside a file or folder that is at the path of a scene.
 
         A file that still is what the index says stays: the download replaces it when it is complete. Other bytes may be
         a user's work, and a link or folder at the path of a file was never ours.

@@ -79,7 +79,7 @@ class OrderPending(Struct, frozen=True):
 
 
 class OrderExpired(Struct, frozen=True):
-    """The order of the scene is of no use any more."""
+    """The order of the scene can no longer be used."""
 
     task: Task
     reason: str

@@ -12,7 +12,7 @@ from sedas_sync.transfer.job import Policy
 
 
 class ConnectionLimits:
-    """The downloads that a manifest asks for, as far as services allow an account so many connections.
+    """How many downloads run at once: as the manifest says, within the connections that services allow an account.
 
     Args:
         archives: of the run, by their keys in the manifest. Two of them may be one service, which counts the
@@ -57,9 +57,9 @@ class ConnectionLimits:
             for name, limit in limits.items()
         )
         if bounded:
-            yield f"{jobs} downloads at once are more than an account may have ({names}): {self.jobs} are used"
+            yield f"jobs = {jobs} is limited to {self.jobs} by the account's connections ({names})"
         if limits and segments > 1:
-            yield f"scenes are split over {segments} connections only as far as an account may have them ({names})"
+            yield f"segments = {segments} is limited by the account's connections ({names})"
 
     def _policy(self, policy: Policy, limit: int | None) -> Policy:
         if limit is None:

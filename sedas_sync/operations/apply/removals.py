@@ -1,4 +1,4 @@
-"""The end of a run: remove the files that are no longer wanted, if everything else succeeded."""
+"""The end of a run: remove the files that no longer match, if everything else succeeded."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +20,7 @@ def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped:
     """
     prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
     if prunes and (reports.failures or stopped()):
-        reports.warn(f"{len(prunes)} files that are no longer wanted are kept, because not everything else succeeded")
+        reports.warn(f"{len(prunes)} files that no longer match are kept, because something else failed")
         prunes = []
     yield from reports.take()
     complete: dict[SceneId, bool] = {}

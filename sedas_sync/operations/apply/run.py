@@ -225,7 +225,7 @@ class Run:
                 self._take(future)
             self._disk.save()
         else:
-            # Results that arrived meanwhile share one commit of the index.
+            # All results that have arrived share one commit of the index.
             with self._index.together():
                 try:
                     self._take(first)

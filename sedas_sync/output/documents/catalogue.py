@@ -48,7 +48,7 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     """Metres."""
     size: Count | None
     digest: str | None
-    """Checksum in the catalogue; its length tells the algorithm."""
+    """Checksum in the catalogue; its length identifies the algorithm."""
     online: bool
     """Whether it can be downloaded without an order."""
     planned: bool
@@ -85,7 +85,7 @@ class SearchDocument(Document, frozen=True, kw_only=True):
     """The scenes found."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
 
 class SourcesEntry(Part, frozen=True, kw_only=True):
@@ -153,7 +153,7 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     scenes: Count
     """Scenes in it, wanted or on disk."""
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
 
 class InitDocument(Document, frozen=True, kw_only=True):

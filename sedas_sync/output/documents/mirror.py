@@ -123,7 +123,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     last_run: RunEntry | None
     """The last run; null before the first."""
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
     @classmethod
     def at(cls, status: Status, now: datetime) -> Self:
@@ -212,7 +212,7 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     scenes: list[VerifiedEntry]
     """Every file of the index, and every scene of the lock file."""
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
     repair: dict[str, Any] | None
     """The summary of the repair; null without one."""
 
@@ -286,7 +286,7 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     """Each file."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, done: Adoption) -> Self:

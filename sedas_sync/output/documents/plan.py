@@ -74,7 +74,7 @@ class ActionEntry(Part, frozen=True, kw_only=True):
 
 
 class SkippedEntry(Part, frozen=True, kw_only=True):
-    """A scene that cannot be had."""
+    """A scene that cannot be downloaded."""
 
     time: Time
     id: str
@@ -104,7 +104,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """One entry a scene; kept scenes only with `--all`."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, plan: Plan, *, everything: bool = False) -> Self:
@@ -240,13 +240,15 @@ class WhyDocument(Document, frozen=True, kw_only=True):
 
     id: str
     known: bool
-    """Whether the catalogue or the mirror knows the scene."""
+    """Whether an archive or the mirror has something about the scene."""
     listed: bool
     """Whether the catalogue lists it now."""
     archives: list[OfferEntry] | UnsetType = UNSET
     """Archives that list it, best first; only if the manifest has several archives."""
     datasets: list[VerdictEntry]
     """What each dataset decides."""
+    archive_warnings: list[str]
+    """Warnings of the archives that name the scene, such as that its row in the catalogue cannot be used."""
     action: ActionKind | None
     """What the next apply does about it."""
     reason: str | None

@@ -1,7 +1,7 @@
 """The folder of a STAC catalogue. It is replaced as a whole, so that no reader finds half of it.
 
-A new catalogue is written to a hidden folder beside the old one, and then exchanged with it. A hidden folder that a
-kill has left is removed by the next export; a lock on the folder tells it from one that is being written.
+A new catalogue is written to a hidden folder next to the old one, and then exchanged with it. A hidden folder that a
+kill has left is removed by the next export; a folder that is being written is locked.
 """
 
 import ctypes

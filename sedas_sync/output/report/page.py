@@ -99,7 +99,7 @@ def _digest(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that can stand in a script element whatever it says: ASCII, without what HTML gives a meaning."""
+    """JSON that is safe inside a script element: ASCII, with HTML characters escaped."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -164,10 +164,10 @@ def _notice(document: Mapping[str, Any]) -> str:
     if not names:
         return ""
     if len(names) == len(document["datasets"]):
-        text = "The mirror has no memory of what the manifest asks for: <code>sedas-sync apply</code> gives it one."
+        text = "This manifest has not been applied yet. Run <code>sedas-sync apply</code>."
     else:
         listed = _and([f"<b>{escape(name)}</b>" for name in names])
-        text = f"Not applied yet, so that nothing is known of what it asks for: {listed}."
+        text = f"Not applied yet: {listed}. Run <code>sedas-sync apply</code>."
     return f'<p class="notice">{text}</p>'
 
 

@@ -49,7 +49,7 @@ def write(
         manifest: the manifest of the mirror.
         root: the mirror's folder; it may not exist.
         index: the index, open for reading.
-        out: the file; by default `<manifest stem>.html` beside the manifest.
+        out: the file; by default `<manifest stem>.html` next to the manifest.
         lock: the lock file to compare with, instead of the last apply.
         warnings: problems with the index and the lock file.
         on_step: called with the progress.

@@ -13,6 +13,8 @@ again::
 The names that this module exports are public; everything else may change.
 """
 
+from importlib import import_module
+
 from sedas_sync._version import __version__
 
 TYPE_CHECKING = False  # type checkers know this name; importing typing would take a third of the start-up time
@@ -197,8 +199,6 @@ __all__ = [
 def __getattr__(name: str) -> "Any":
     """Import a public name when it is first used, so that a command loads only what it needs."""
     if name in _MODULE_OF:
-        from importlib import import_module  # noqa: PLC0415  # as above
-
         value = getattr(import_module(_MODULE_OF[name]), name)
         globals()[name] = value
         return value

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import HealthCheck, settings
-from workspaces import WithinThisProcess, Workspace
+from workspaces import OwnProcess, Workspace
 
 from sedas_sync.sandbox import Sandbox
 
@@ -19,12 +19,7 @@ def sandbox():
 
 
 @pytest.fixture
-def workspace(tmp_path, sandbox):
-    """A folder with credentials for the sandbox."""
-    return Workspace(tmp_path, sandbox.url, {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"})
-
-
-@pytest.fixture
-def quick_workspace(tmp_path, sandbox):
-    """The same as `workspace`, within this process."""
-    return WithinThisProcess(tmp_path, sandbox.url, {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"})
+def workspace(request, tmp_path, sandbox):
+    """A folder with credentials for the sandbox. With the mark `own_process`, each command has a process of its own."""
+    kind = OwnProcess if request.node.get_closest_marker("own_process") else Workspace
+    return kind(tmp_path, sandbox.url, {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"})

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
@@ -25,9 +25,6 @@ from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import credentials
 from sedas_sync.net.credentials import Credentials
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = "sedas_sync.archives"
 """The group of entry points with which packages add types of archives."""
@@ -104,7 +101,7 @@ class Types(Mapping[str, ArchiveType]):
     def __init__(
         self,
         built_in: Mapping[str, ArchiveType] = BUILT_IN,
-        entry_points: "Callable[[], list[EntryPoint]] | None" = None,
+        entry_points: Callable[[], list[EntryPoint]] | None = None,
     ) -> None:
         self._known = dict(built_in)
         self._built_in = frozenset(built_in)
@@ -128,19 +125,17 @@ class Types(Mapping[str, ArchiveType]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _packages(self) -> "list[EntryPoint]":
+    def _packages(self) -> list[EntryPoint]:
         if self._listed is None:
             self._listed = self._list_entry_points()
         return self._listed
 
 
-def _entry_points() -> "list[EntryPoint]":
-    from importlib.metadata import entry_points  # noqa: PLC0415  # 20 ms, and most types are built in
-
+def _entry_points() -> list[EntryPoint]:
     return list(entry_points(group=GROUP))
 
 
-def _load(name: str, points: "list[EntryPoint]") -> ArchiveType:
+def _load(name: str, points: list[EntryPoint]) -> ArchiveType:
     if not points:
         raise KeyError(name)
     packages = sorted({f"{_package(point)} ({point.value})" for point in points})
@@ -159,7 +154,7 @@ def _load(name: str, points: "list[EntryPoint]") -> ArchiveType:
     return kind
 
 
-def _package(point: "EntryPoint") -> str:
+def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else "a package"
 
 

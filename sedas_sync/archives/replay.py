@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import IO, Any
 
 import msgspec
+import shapely
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, server_time_of
@@ -248,6 +249,4 @@ def _includes(recorded: Query, query: Query) -> bool:
 
 
 def _covers(outer: str, inner: str) -> bool:
-    import shapely  # noqa: PLC0415  # slow to import, and only needed if an AOI has changed
-
     return bool(shapely.from_wkt(outer).covers(shapely.from_wkt(inner)))

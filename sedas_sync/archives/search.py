@@ -1,6 +1,6 @@
 """Search the archives of each dataset, several at a time. A search is complete, or reported to be incomplete."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from datetime import datetime
 
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
+from sedas_sync.geometry.query_polygons import QueryPolygon, query_polygons
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import Scene, Source
@@ -65,12 +66,14 @@ def search(
         name: {key: DatasetSearch(name) for key in dataset.archive or ("",)}
         for name, dataset in manifest.datasets.items()
     }
-    for name in {name for dataset in manifest.datasets.values() for name in dataset.aoi}:
-        # Computed here, because two threads must not use one prepared geometry at the same time.
-        _ = manifest.aois[name].queries
+    # Computed here, because two threads must not use one prepared geometry at the same time.
+    covers = {
+        names: query_polygons([manifest.aois[name].geometry for name in names])
+        for names in {dataset.aoi for dataset in manifest.datasets.values()}
+    }
     with Pool(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
-            pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], now, offer, key)
+            pool.submit(_search_dataset, manifest, manifest.datasets[name], covers, archives[key], now, offer, key)
             for name, offers in parts.items()
             for key, offer in offers.items()
         ]
@@ -123,6 +126,7 @@ def _report_missing(dataset: Dataset, offer: DatasetSearch) -> None:
 def _search_dataset(
     manifest: Manifest,
     dataset: Dataset,
+    covers: Mapping[tuple[str, ...], Sequence[QueryPolygon]],
     archive: Archive,
     now: datetime,
     offer: DatasetSearch,
@@ -148,6 +152,6 @@ def _search_dataset(
     if dataset.products:
         take(archive.look_up(dataset.products, warn=offer.warnings.append))
         return
-    for query in queries(manifest, dataset, now):
+    for query in queries(dataset, covers[dataset.aoi], now):
         if not take(archive.find(query, warn=offer.warnings.append)):
             return

@@ -10,9 +10,9 @@ from importlib import import_module
 import click
 from click import Argument, Choice, IntRange, Option, Path
 
-from sedas_sync.cli import completion
 from sedas_sync.cli.options import (
     GLOBAL_OPTIONS,
+    completed_by,
     datasets,
     lock_timeout,
     locked,
@@ -129,7 +129,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             ["--forget"],
             metavar="ID",
             help="Forget an order, by its id or its scene's id.",
-            shell_complete=completion.orders,
+            shell_complete=completed_by("orders"),
         ),
     ),
     _command(
@@ -173,7 +173,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
     _command(
         "schema",
         "Print the JSON Schema of the manifest, for editors, or of what a command prints with --json.",
-        Argument(["name"], default="manifest", metavar="[COMMAND]", shell_complete=completion.documents),
+        Argument(["name"], default="manifest", metavar="[COMMAND]", shell_complete=completed_by("documents")),
     ),
     _command(
         "search",
@@ -208,7 +208,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
 
         ID may be the path of its file, or end in .SAFE.
         """,
-        Argument(["scene_id"], metavar="ID", shell_complete=completion.scenes),
+        Argument(["scene_id"], metavar="ID", shell_complete=completed_by("scenes")),
         manifest,
     ),
 )

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import tomli
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from sedas_sync.model.scene import Order
+from sedas_sync.model.scene import Order
+from sedas_sync.state.connection import connect
+from sedas_sync.state.order_journal import OrderJournal
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -130,13 +130,9 @@ def _root(context: click.Context) -> str:
 
 def _index(context: click.Context) -> sqlite3.Connection:
     """Open the mirror's index for reading, also during an apply."""
-    from sedas_sync.state.connection import connect  # noqa: PLC0415  # every command imports this module
-
     return connect(_root(context), "ro", timeout=0.1)
 
 
-def _orders(context: click.Context) -> "list[Order]":
+def _orders(context: click.Context) -> list[Order]:
     """Return the mirror's orders."""
-    from sedas_sync.state.order_journal import OrderJournal  # noqa: PLC0415  # as above
-
     return OrderJournal(Path(_root(context))).orders()

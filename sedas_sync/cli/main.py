@@ -1,9 +1,7 @@
 """The group of all commands, and the exit code of the process."""
 
-import logging
 import os
 import sys
-import threading
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -12,10 +10,7 @@ import click
 from sedas_sync.cli import signals
 from sedas_sync.cli.arguments import COMMANDS
 from sedas_sync.cli.options import GLOBAL_OPTIONS, take_globals
-from sedas_sync.cli.session import print_error
 from sedas_sync.cli.streams import prepare_streams
-from sedas_sync.errors import TOO_LITTLE, LockMismatch, ManifestError, SedasSyncError, is_too_little
-from sedas_sync.net.redact import redact
 
 _HELP = "Keep a folder of satellite scenes in sync with a TOML manifest: plan, apply, and apply again to do nothing."
 _EXIT_CODES = """
@@ -64,8 +59,7 @@ def main() -> NoReturn:
     # OpenBLAS starts threads that ask for gigabytes of address space, and ends the process if there are none.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     prepare_streams()
-    threading.excepthook = _log_thread_error
-    code = _run()
+    code = run_command()
     try:
         sys.stdout.flush()
     except OSError:
@@ -75,7 +69,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run() -> int:
+def run_command() -> int:
     """Run the command, report its error, and return the exit code."""
     try:
         cli(prog_name="sedas-sync", standalone_mode=False)
@@ -88,40 +82,8 @@ def _run() -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except SedasSyncError as error:
-        report_error(error)
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader of the output is gone.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print_error(f"{where}{error.strerror or error}")
-        return 1
     except Exception as error:  # noqa: BLE001  # a user never sees a traceback
-        _report_unexpected(error)
-        return 1
+        from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
+
+        return report(error)
     return 0
-
-
-def report_error(error: SedasSyncError) -> None:
-    """Print an error to standard error: each mistake of a manifest on a line of its own."""
-    for line in error.problems if isinstance(error, ManifestError) else (str(error),):
-        print_error(line)
-    if isinstance(error, LockMismatch) and error.hint:
-        print_error(error.hint, prefix="next: ")
-
-
-def _log_thread_error(of: threading.ExceptHookArgs) -> None:
-    """Log what ended a thread. The code that waits for the thread reports it."""
-    logging.getLogger("sedas_sync").debug("a thread has ended", exc_info=of.exc_value)
-
-
-def _report_unexpected(error: Exception) -> None:
-    if is_too_little(error):
-        print_error(TOO_LITTLE)
-        return
-    logging.getLogger("sedas_sync").debug("unexpected error", exc_info=error)
-    print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")
-    click.echo("Everything that was done is kept. Run again with `--log-file FILE` for details.", err=True)

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from sedas_sync.api import Mirror
 from sedas_sync.archives.replay import read_record
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import opened_file, start_logging
+from sedas_sync.cli.session import interruptible, opened_file, reporting, start_logging
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.lock_file import check_output
+from sedas_sync.output.reporters import Reporter
 
 
 @contextmanager
@@ -40,3 +41,21 @@ def opened_mirror(
     else:
         with Mirror(checked, prompt=sys.stdin.isatty()) as mirror:
             yield mirror
+
+
+@contextmanager
+def shown_mirror(
+    manifest: str, common: Globals, *, record: str | None = None, replay: str | None = None
+) -> Iterator[tuple[Mirror, Reporter]]:
+    """Open the mirror of a manifest for a command that shows its progress, and that a signal ends at once.
+
+    Args:
+        manifest: the manifest's file.
+        common: the global options.
+        record: see `opened_mirror`.
+        replay: see `opened_mirror`.
+    """
+    opened = opened_mirror(manifest, common, record=record, replay=replay)
+    with opened as mirror, reporting(common) as reporter, interruptible(reporter):
+        mirror.on_step = reporter.step
+        yield mirror, reporter

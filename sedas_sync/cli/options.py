@@ -2,11 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from sedas_sync._version import __version__
-from sedas_sync.cli import completion
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from sedas_sync.cli.completion import Completer
 
 
 @dataclass(slots=True)
@@ -58,6 +64,16 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
+def completed_by(name: str) -> "Completer":
+    """Return the function of `sedas_sync.cli.completion` with this name, which is imported when a shell asks."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        completer: Completer = getattr(import_module("sedas_sync.cli.completion"), name)
+        return completer(context, parameter, incomplete)
+
+    return complete
+
+
 GLOBAL_OPTIONS = (
     click.Option(["-q", "--quiet"], is_flag=True, help="Print failures only."),
     click.Option(["-v", "--verbose"], count=True, help="Print each scene; twice: log HTTP requests too."),
@@ -75,7 +91,7 @@ GLOBAL_OPTIONS = (
 )
 
 manifest = click.Argument(
-    ["manifest"], default="manifest.toml", type=click.Path(dir_okay=False), shell_complete=completion.manifests
+    ["manifest"], default="manifest.toml", type=click.Path(dir_okay=False), shell_complete=completed_by("manifests")
 )
 lock_timeout = click.Option(
     ["--lock-timeout"],
@@ -90,7 +106,7 @@ datasets = click.Option(
     multiple=True,
     metavar="NAME",
     help="Only this dataset (repeatable).",
-    shell_complete=completion.datasets,
+    shell_complete=completed_by("datasets"),
 )
 prune = click.Option(["--prune"], is_flag=True, help="Remove files of scenes that no longer match the manifest.")
 take_over = click.Option(["--take-over"], is_flag=True, help="Take the mirror from the manifest it belongs to.")

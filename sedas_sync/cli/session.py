@@ -1,25 +1,30 @@
-"""What commands share: messages, JSON output, progress, logs and signals."""
+"""What commands share: JSON output, progress, logs and signals."""
 
+import logging
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Literal, NoReturn
 
 import click
+from msgspec import Struct
 
 from sedas_sync.cli import signals
+from sedas_sync.cli.messages import interrupted, print_message
 from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
-from sedas_sync.model.text import count, printable
+from sedas_sync.model.text import count
 from sedas_sync.output.choose_reporter import choose_reporter
+from sedas_sync.output.documents.base import Part, json_lines
+from sedas_sync.output.logging import log_to
 from sedas_sync.output.reporters import Reporter
-from sedas_sync.output.style import can_steer, look_of, marked
+from sedas_sync.output.style import can_steer, look_of
 
 if TYPE_CHECKING:
     from sedas_sync.output.export import Exported
@@ -30,24 +35,12 @@ _LISTED = 10
 """The number of scenes that are named of those that an export left out."""
 
 
-# -- messages and documents ------------------------------------------------------------------------------------------
+# -- documents and failures --------------------------------------------------------------------------------------------
 
 
-def print_message(line: str) -> None:
-    """Print a line to standard error. On a terminal `warning:`, `failed:` and `error:` are coloured."""
-    click.echo(marked(printable(line), look_of(sys.stderr)), err=True)
-
-
-def print_error(line: str, prefix: str = "error: ") -> None:
-    """Print an error to standard error."""
-    print_message(prefix + line)
-
-
-def print_warnings(warnings: Iterable[str], common: Globals) -> None:
-    """Print each warning to standard error, unless `--quiet` is given."""
-    if not common.quiet:
-        for warning in warnings:
-            print_message(f"warning: {warning}")
+def print_document(document: Part | Sequence[Struct]) -> None:
+    """Print a document as JSON to standard output."""
+    sys.stdout.writelines(json_lines(document))
 
 
 def print_failures(failures: Iterable[Failure]) -> None:
@@ -70,17 +63,6 @@ def print_exported(done: "Exported", common: Globals, *, to_stderr: bool) -> Non
         click.echo(
             f"Wrote {scenes} to {done.out}." if done.written else f"{done.out} is up to date: {scenes}.", err=to_stderr
         )
-
-
-def interrupted() -> str:
-    """Return the last line of an interrupted run: how to continue it."""
-    command = shlex.join(["sedas-sync", *sys.argv[1:]])
-    return f"Interrupted: everything so far is kept. To continue, run `{command}`."
-
-
-def as_argument(manifest: str) -> str:
-    """Return the manifest as an argument of a command that is shown to the user; empty for the default."""
-    return "" if manifest == "manifest.toml" else f" {shlex.quote(manifest)}"
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -117,14 +99,18 @@ def start_logging(common: Globals) -> None:
     Raises:
         ManifestError: the log file cannot be written.
     """
+    threading.excepthook = _log_thread_error
     if not common.logs:
         return
-    from sedas_sync.output.logging import start_logging  # noqa: PLC0415  # imports requests
-
     try:
-        start_logging(common.log_file, to_stderr=common.verbose >= 2)  # noqa: PLR2004  # -vv
+        log_to(common.log_file, to_stderr=common.verbose >= 2)  # noqa: PLR2004  # -vv
     except OSError as error:
         raise ManifestError(f"--log-file {common.log_file}: cannot be written: {error.strerror}") from None
+
+
+def _log_thread_error(of: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread. The code that waits for the thread reports it."""
+    logging.getLogger("sedas_sync").debug("a thread has ended", exc_info=of.exc_value)
 
 
 # -- progress and signals --------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from sedas_sync.errors import TransferError
+from sedas_sync.model.path_template import comparable
 
 STATE = ".sedas-sync"
 """The folder below the root with everything that is not a scene."""
@@ -347,8 +348,6 @@ def _finish_move(here: int, source: str, there: int, target: str) -> bool:
     On a file system that ignores case they are one name, which gets its new spelling. Elsewhere a move
     was killed between its link and its unlink.
     """
-    from sedas_sync.model.path_template import comparable  # noqa: PLC0415  # msgspec takes long to import
-
     old, new = (os.stat(name, dir_fd=at, follow_symlinks=False) for name, at in ((source, here), (target, there)))
     if not os.path.samestat(old, new):
         return False

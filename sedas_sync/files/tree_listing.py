@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import GONE, STATE
+from sedas_sync.model.path_template import comparable
 
 
 class TreeEntry(NamedTuple):
@@ -130,8 +131,6 @@ def listing(root: str, known: Collection[str]) -> dict[str, TreeEntry]:
     untracked = entries.keys() - set(known) if missing else ()
     if not untracked:
         return entries
-    from sedas_sync.model.path_template import comparable  # noqa: PLC0415  # msgspec takes long to import
-
     spelled = {comparable(path): path for path in sorted(untracked, reverse=True)}
     for path in missing:
         shown = spelled.get(comparable(path))

@@ -1,43 +1,25 @@
 """Areas of interest: reading them strictly, and comparing footprints with them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import acos, asin, atan2, cos, degrees, hypot, isfinite, pi, radians, sin
-from re import search
+from math import asin, atan2, cos, degrees, inf, isfinite, nextafter, pi, radians, sin, sqrt
 from typing import Any
 
 import numpy as np
 import shapely
 from shapely import Polygon, box
-from shapely.validation import explain_validity
 
+from sedas_sync.geometry.areas import OnRepair, area_of, check_degrees, with_remedy
+from sedas_sync.geometry.footprint import Footprint
 from sedas_sync.geometry.geojson import read_geojson
-from sedas_sync.geometry.polygons import (
-    HALF_TURN,
-    MIN_POSITIONS,
-    POLE,
-    TURN,
-    Polygonal,
-    Position,
-    Ring,
-    Rings,
-    interpretations,
-    polygonal,
-    polygons_of,
-    unwrapped,
-    within_world,
-)
-from sedas_sync.geometry.query_polygons import QueryPolygon, query_polygons
-from sedas_sync.geometry.wkt import read_wkt
+from sedas_sync.geometry.polygons import TURN, Polygonal, Ring, polygonal, within_world
+from sedas_sync.geometry.sphere import EARTH_RADIUS_KM, area_km2
+from sedas_sync.geometry.wkt import OpenRingError, read_wkt
 
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius of the earth (IUGG)."""
 MAX_RADIUS_KM = 10_000.0
 """Maximum radius of an AOI around a point: a hemisphere."""
 
 _CIRCLE = 720
 """Vertices of a circle: its area is right to a hundred-thousandth."""
-_TOLERANCE = 1e-9
-"""Degrees by which positions may exceed ±180 and ±90, because other software rounds."""
 
 
 class Aoi:
@@ -46,12 +28,13 @@ class Aoi:
     Its geometry is prepared, which makes `intersects` many times faster. Use an instance from one thread at a time.
     """
 
-    __slots__ = ("_area", "_geometry", "_queries")
+    __slots__ = ("_area", "_geometry", "repairs")
 
-    def __init__(self, geometry: Polygonal) -> None:
+    def __init__(self, geometry: Polygonal, *, repairs: Sequence[str] = ()) -> None:
         self._geometry = geometry
+        self.repairs = tuple(repairs)
+        """What was done to outlines that were not valid, one sentence each."""
         self._area: float | None = None
-        self._queries: tuple[QueryPolygon, ...] | None = None
         shapely.prepare(geometry)
 
     def __eq__(self, other: object) -> bool:
@@ -73,89 +56,77 @@ class Aoi:
         """The outline as WKT; it does not depend on the first vertex and the direction."""
         return str(shapely.to_wkt(shapely.normalize(self._geometry), rounding_precision=9))
 
-    @property
-    def queries(self) -> tuple[QueryPolygon, ...]:
-        """The polygons to search a catalogue with; see `query_polygons`."""
-        if self._queries is None:
-            self._queries = query_polygons(self._geometry)
-        return self._queries
-
-    def intersects(self, footprint: Polygonal) -> bool:
+    def intersects(self, footprint: Footprint) -> bool:
         """Return whether a footprint has a point in common with the AOI; touching counts, as in OGC's `intersects`.
 
         Touching across the antimeridian does not count.
         """
         return bool(shapely.intersects(self._geometry, footprint))
 
-    def intersects_each(self, footprints: Iterable[Polygonal | None]) -> list[bool]:
+    def intersects_each(self, footprints: Iterable[Footprint | None]) -> list[bool]:
         """Return `intersects` for many footprints at once, which is much faster; None does not intersect."""
         shapes = np.array(list(footprints), dtype=object)
         answers: list[bool] = shapely.intersects(self._geometry, shapes).tolist()
         return answers
 
-    def coverage(self, footprint: Polygonal) -> float:
+    def coverage(self, footprint: Footprint) -> float:
         """Return the percentage of the AOI's area, on the sphere, that a footprint covers."""
         if not self.intersects(footprint):
             return 0.0
         if footprint.covers(self._geometry):
             return 100.0
         if self._area is None:
-            self._area = _area(self._geometry)
-        shared = _area(polygonal(shapely.intersection(self._geometry, footprint)))
+            self._area = area_km2(self._geometry)
+        shared = area_km2(polygonal(shapely.intersection(self._geometry, footprint)))
         return max(0.0, min(100.0, 100.0 * shared / self._area))
-
-
-def _area(shape: Polygonal) -> float:
-    """Return the area on the unit sphere, exact for edges that are straight in degrees."""
-    return sum(_ring_area(p.exterior) - sum(map(_ring_area, p.interiors)) for p in polygons_of(shape))
-
-
-def _ring_area(ring: shapely.LinearRing) -> float:
-    """Integrate the sine of latitude over longitude (Green's theorem), in closed form for each edge.
-
-    A constant is subtracted from the sine. It cancels out around a ring, and keeps the result exact for small rings.
-    """
-    longitude, latitude = np.radians(shapely.get_coordinates(ring)).T
-    middle, half = (latitude[1:] + latitude[:-1]) / 2, np.diff(latitude) / 2
-    heights = np.sin(middle) * np.sinc(half / pi) - sin(latitude[0])
-    return abs(float(np.sum(np.diff(longitude) * heights)))
 
 
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def from_wkt(text: str) -> Polygonal:
-    """Read an AOI from WKT: the union of all polygons of a POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION.
+def from_wkt(text: str, *, on_repair: OnRepair | None = None) -> Polygonal:
+    """Read an AOI from WKT: the union of all polygons in it.
+
+    Args:
+        text: One or more of POLYGON, MULTIPOLYGON and GEOMETRYCOLLECTION.
+        on_repair: Repair outlines that are not valid, and report each repair here.
 
     Raises:
-        ValueError: The text is not WKT or contains no polygon, or a polygon is empty, open, crosses itself, is outside
-            ±180/±90, or has latitude and longitude swapped.
+        ValueError: The text is not WKT or contains no polygon, or as for `areas.area_of`.
     """
-    return _united(read_wkt(text))
+    try:
+        parts = read_wkt(text)
+    except OpenRingError as mistake:
+        if on_repair is None:
+            raise ValueError(with_remedy(str(mistake))) from None
+        parts = read_wkt(text, close_rings=True)
+        on_repair(f"{mistake}; it is closed")
+    return area_of(parts, on_repair=on_repair)
 
 
-def from_geojson(mapping: Mapping[str, Any]) -> Polygonal:
+def from_geojson(mapping: Mapping[str, Any], *, on_repair: OnRepair | None = None) -> Polygonal:
     """Read an AOI from a GeoJSON object of any type: the union of all its polygons.
 
     Raises:
         ValueError: As for `from_wkt`.
     """
-    return _united(read_geojson(mapping))
+    return area_of(read_geojson(mapping), on_repair=on_repair)
 
 
 def from_bbox(west: float, south: float, east: float, north: float) -> Polygonal:
     """Return the AOI of a box in degrees; if `west` is greater than `east`, it crosses the antimeridian.
 
     Raises:
-        ValueError: The box is outside ±180/±90 or has no area.
+        ValueError: The box is not in the world, is more than once around it, or has no area.
     """
-    corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
-    _checked([[corners]])
+    check_degrees([(west, south), (east, north)])
     if south > north:
         raise ValueError(f"its south ({south:g}) is north of its north ({north:g}); the order is west south east north")
-    if south == north or west == east:
+    area = box(west, south, east + TURN if west > east else east, north)
+    shape = within_world(area)
+    if shape.area == 0:
         raise ValueError("it has no area")
-    return within_world(box(west, south, east + TURN if west > east else east, north))
+    return shape
 
 
 def from_circle(longitude: float, latitude: float, radius_km: float) -> Polygonal:
@@ -164,15 +135,22 @@ def from_circle(longitude: float, latitude: float, radius_km: float) -> Polygona
     The result is also right at the poles and across the antimeridian. Its vertices are on the circle.
 
     Raises:
-        ValueError: The point is outside ±180/±90, or the radius is not above 0 and at most `MAX_RADIUS_KM`.
+        ValueError: The point is not in the world, or the radius is not above 0 and at most `MAX_RADIUS_KM`.
     """
-    _checked([[[(longitude, latitude)] * MIN_POSITIONS]])
+    check_degrees([(longitude, latitude)])
     if not (isfinite(radius_km) and 0 < radius_km <= MAX_RADIUS_KM):
         raise ValueError(f"the radius {radius_km:g} km is not above 0 and at most {MAX_RADIUS_KM:g} km")
     north, radius = radians(abs(latitude)), radius_km / EARTH_RADIUS_KM
     ring = _circle_with_pole(north, radius) if north + radius >= pi / 2 else _circle(north, radius)
     sign = -1 if latitude < 0 else 1
-    return within_world(Polygon([(longitude + degrees(x), sign * degrees(min(y, pi / 2))) for x, y in ring]))
+    polygon = Polygon([(longitude + degrees(x), sign * degrees(min(y, pi / 2))) for x, y in ring])
+    return within_world(polygon if polygon.is_valid else _around(polygon))
+
+
+def _around(polygon: Polygon) -> Polygon:
+    """Return a box around a circle that is so small that its vertices fall together."""
+    west, south, east, north = polygon.bounds
+    return box(nextafter(west, -inf), nextafter(south, -inf), nextafter(east, inf), nextafter(north, inf))
 
 
 def _circle(latitude: float, radius: float) -> Ring:
@@ -201,79 +179,7 @@ def _circle_with_pole(latitude: float, radius: float) -> Ring:
 def _crossings(latitude: float, radius: float, longitude: float) -> tuple[float, float]:
     """Return the latitudes, south first, where a meridian crosses the circle around (0, latitude); radians."""
     a, b = sin(latitude), cos(latitude) * cos(longitude)
-    middle, half = atan2(a, b), acos(min(1.0, cos(radius) / hypot(a, b)))
+    # The cosine of a small angle is 1, so the angle comes from its sine.
+    reach, aside = sin(radius), cos(latitude) * abs(sin(longitude))
+    middle, half = atan2(a, b), atan2(sqrt(max(0.0, (reach - aside) * (reach + aside))), cos(radius))
     return middle - half, middle + half
-
-
-# ------------------------------------------------------------------------------------------------ checking
-
-
-def _united(polygons: Sequence[Rings]) -> Polygonal:
-    parts = [within_world(_valid_polygon(rings)) for rings in _checked(polygons)]
-    return parts[0] if len(parts) == 1 else polygonal(shapely.union_all(parts))
-
-
-def _checked(polygons: Sequence[Rings]) -> list[Rings]:
-    """Check rings and positions, and return the polygons with positions rounded to the edge of the world.
-
-    Raises:
-        ValueError: A ring is empty, open or too short, or a position is not a number, is outside ±180/±90, or has
-            latitude and longitude swapped.
-    """
-    for ring in (ring for rings in polygons for ring in rings):
-        _check_ring(ring)
-    positions = [position for rings in polygons for ring in rings for position in ring]
-    outside = next((p for p in positions if abs(p[0]) > HALF_TURN + _TOLERANCE or abs(p[1]) > POLE + _TOLERANCE), None)
-    if outside is None:
-        return [[[_clamped(p) for p in ring] for ring in rings] for rings in polygons]
-    problem = f"the position {_shown(outside)} is outside ±180/±90"
-    if all(abs(x) <= POLE and abs(y) <= HALF_TURN for x, y in positions):
-        raise ValueError(f"{problem}; are latitude and longitude swapped? Longitude comes first")
-    if abs(outside[1]) <= POLE and all(-HALF_TURN <= x <= TURN for x, _ in positions):
-        raise ValueError(f"{problem}; longitudes run from -180 to 180, so write {outside[0] - TURN:g}")
-    raise ValueError(f"{problem} (longitude, then latitude, in degrees)")
-
-
-def _check_ring(ring: Ring) -> None:
-    if not ring:
-        raise ValueError("a ring is empty")
-    for x, y in ring:
-        if not (isfinite(x) and isfinite(y)):
-            raise ValueError("a coordinate is not a finite number")
-    if ring[0] != ring[-1]:
-        raise ValueError(
-            f"a ring is open: it begins at {_shown(ring[0])} and ends at {_shown(ring[-1])}; "
-            "the last position must repeat the first"
-        )
-    if len(ring) < MIN_POSITIONS:
-        raise ValueError(f"a ring has {len(ring)} positions; a closed ring has at least {MIN_POSITIONS}")
-
-
-def _clamped(position: Position) -> Position:
-    return max(-HALF_TURN, min(HALF_TURN, position[0])), max(-POLE, min(POLE, position[1]))
-
-
-def _shown(position: Position) -> str:
-    return f"{position[0]:.10g} {position[1]:.10g}"
-
-
-def _valid_polygon(rings: Rings) -> Polygon:
-    possible = list(interpretations(rings))
-    valid = next((polygon for polygon in possible if polygon.is_valid and polygon.area > 0), None)
-    if valid is not None:
-        return valid
-    if not possible:
-        unwrapped(rings[0], seam=True)  # raises the error that explains why
-    raise ValueError(_mistake(possible[0]))
-
-
-def _mistake(polygon: Polygon) -> str:
-    if polygon.convex_hull.area == 0:
-        return "it has no area"
-    reason = explain_validity(polygon)
-    where = search(r"\[(\S+) (\S+)\]", reason)
-    if where and "Self-intersection" in reason:
-        longitude = (float(where[1]) + 180) % 360 - 180
-        place = f"longitude {longitude:.6g}, latitude {float(where[2]):.6g}"
-        return f"its outline crosses or touches itself near {place}"
-    return f"it is not a valid polygon: {reason}"

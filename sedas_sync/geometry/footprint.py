@@ -1,45 +1,35 @@
 """Footprints of scenes, read leniently: catalogues have open rings, crossing outlines and longitudes beyond 180."""
 
 from collections.abc import Sequence
-from math import isfinite
 
 import numpy as np
 import shapely
-from shapely import Polygon
+from shapely.geometry.base import BaseGeometry
 
-from sedas_sync.geometry.polygons import (
-    HALF_TURN,
-    MIN_POSITIONS,
-    POLE,
-    TURN,
-    Polygonal,
-    Ring,
-    Rings,
-    interpretations,
-    polygonal,
-    within_world,
-)
-from sedas_sync.geometry.wkt import read_wkt
+from sedas_sync.geometry.areas import area_of, check_degrees
+from sedas_sync.geometry.polygons import HALF_TURN, POLE, by_turns
+from sedas_sync.geometry.rings import continued
+from sedas_sync.geometry.wkt import NoPolygonError, read_paths, read_wkt
+
+Footprint = BaseGeometry
+"""Polygons, or lines or points if a catalogue has no outline of a scene."""
 
 
-def footprint(wkt: str) -> Polygonal:
+def footprint(wkt: str) -> Footprint:
     """Read a footprint: open rings are closed, crossing outlines repaired, longitudes brought within ±180.
 
+    Points and lines count only if there is no polygon. Lines cross the antimeridian the short way.
+
     Raises:
-        ValueError: The text is not WKT, contains no polygon, has no area, or is outside the world.
+        ValueError: The text is not WKT, is empty, has polygons without area, or is outside the world.
     """
-    parts = []
-    for rings in read_wkt(wkt, close_rings=True):
-        shell, *holes = [_checked(ring) for ring in rings]
-        if len(shell) >= MIN_POSITIONS:
-            parts.append(_repaired([shell, *(hole for hole in holes if len(hole) >= MIN_POSITIONS)]))
-    shape = polygonal(parts[0] if len(parts) == 1 else shapely.union_all(parts))
-    if shape.area == 0:
-        raise ValueError("it has no area")
-    return shape
+    try:
+        return area_of(read_wkt(wkt, close_rings=True), on_repair=_ignore)
+    except NoPolygonError:
+        return _of_paths(wkt)
 
 
-def footprints(texts: Sequence[str | None]) -> list[Polygonal | None]:
+def footprints(texts: Sequence[str | None]) -> list[Footprint | None]:
     """Read many footprints at once, which is much faster than one by one.
 
     Returns:
@@ -66,23 +56,25 @@ def _is_polygon(text: str) -> bool:
     return text.lstrip()[:7].upper() == "POLYGON" and text.isascii() and "\0" not in text
 
 
-def _footprint_or_none(text: str | None) -> Polygonal | None:
+def _footprint_or_none(text: str | None) -> Footprint | None:
     try:
         return footprint(text) if text else None
     except ValueError:
         return None
 
 
-def _checked(ring: Ring) -> Ring:
-    for x, y in ring:
-        if not (isfinite(x) and isfinite(y)):
-            raise ValueError("a coordinate is not a finite number")
-        if abs(x) > TURN or abs(y) > POLE + 1e-6:  # some catalogues have longitudes from 0 to 360
-            raise ValueError(f"the position {x:.10g} {y:.10g} is outside the world")
-    return [(x, max(-POLE, min(POLE, y))) for x, y in ring]
+def _ignore(_: str) -> None:
+    """Receive repairs. Footprints have so many that nobody wants to read them."""
 
 
-def _repaired(rings: Rings) -> Polygonal:
-    possible = list(interpretations(rings)) or [Polygon(rings[0], rings[1:])]
-    valid = next((polygon for polygon in possible if polygon.is_valid and polygon.area > 0), None)
-    return within_world(polygonal(shapely.make_valid(possible[0])) if valid is None else valid)
+def _of_paths(wkt: str) -> Footprint:
+    """Return the lines and points of a text."""
+    shapes: list[BaseGeometry] = []
+    for path in read_paths(wkt):
+        check_degrees(path)
+        positions, _ = continued(path)
+        shapes += by_turns(shapely.LineString(positions) if len(positions) > 1 else shapely.Point(positions))
+    whole: BaseGeometry = shapely.union_all(shapes)
+    if whole.is_empty:
+        raise ValueError("it is empty")
+    return whole

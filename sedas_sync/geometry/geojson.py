@@ -5,13 +5,15 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import shapely
-from shapely import MultiPolygon
+from shapely import MultiPolygon, Polygon
 from shapely.geometry import mapping
+from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
+from sedas_sync.geometry.areas import Part
 from sedas_sync.geometry.footprint import footprints
-from sedas_sync.geometry.polygons import HALF_TURN, Polygonal, Position, Rings
-from sedas_sync.geometry.wkt import some_polygons
+from sedas_sync.geometry.polygons import HALF_TURN, Position, Rings
+from sedas_sync.geometry.wkt import numbered, some_polygons
 
 _MAX_DEPTH = 32
 """Maximum nesting of collections."""
@@ -31,14 +33,19 @@ class Outline(NamedTuple):
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def read_geojson(value: Mapping[str, Any]) -> list[Rings]:
+def read_geojson(value: Mapping[str, Any]) -> list[Part]:
     """Read all polygons of a GeoJSON object of any type, in collections too. Positions are not checked.
 
     Raises:
         ValueError: The object is not GeoJSON, is empty, or contains no polygon.
     """
     others: list[str] = []
-    return some_polygons(_polygons(value, others, 0), others)
+    if isinstance(value, Mapping) and value.get("type") == "FeatureCollection":
+        features = enumerate(_items(value.get("features"), "FeatureCollection"), start=1)
+        parts = [Part(rings, f"feature {n}") for n, feature in features for rings in _polygons(feature, others, 1)]
+    else:
+        parts = numbered(_polygons(value, others, 0), "polygon")
+    return some_polygons(parts, others)
 
 
 def _polygons(value: Any, others: list[str], depth: int) -> list[Rings]:
@@ -120,19 +127,20 @@ def bounding_box(boxes: Iterable[Box]) -> Box | None:
     return west, min(souths), east, max(norths)
 
 
-def box_of(shape: Polygonal) -> Box:
+def box_of(shape: BaseGeometry) -> Box:
     """Return the bounding box of a geometry within ±180/±90 that is not empty."""
-    parts = shape.geoms if isinstance(shape, MultiPolygon) else (shape,)
-    box = bounding_box(part.bounds for part in parts)
+    box = bounding_box(part.bounds for part in shapely.get_parts(shape).tolist())
     if box is None:
         raise ValueError("it is empty")
     return box
 
 
-def _oriented(shape: Polygonal) -> Polygonal:
-    """Return a polygon with outer rings counter-clockwise and inner rings clockwise."""
+def _oriented(shape: BaseGeometry) -> BaseGeometry:
+    """Return polygons with outer rings counter-clockwise and inner rings clockwise; other shapes as they are."""
     if isinstance(shape, MultiPolygon):
         return MultiPolygon([orient(part) for part in shape.geoms])
+    if not isinstance(shape, Polygon):
+        return shape
     if shape.interiors:
         return orient(shape)
     return shape if shape.exterior.is_ccw else shapely.reverse(shape)

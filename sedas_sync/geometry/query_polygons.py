@@ -4,28 +4,31 @@ Servers reject long polygons, and some do not understand polygons of several par
 beyond the AOI are removed afterwards with the exact geometry.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import ceil, floor
 from typing import cast
 
 import shapely
-from shapely import MultiPolygon, Polygon, box
+from shapely import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
-MAX_QUERIES = 16
-"""Maximum number of polygons for one AOI; the nearest parts are merged."""
+from sedas_sync.geometry.grouping import grouped
+from sedas_sync.geometry.polygons import MIN_POSITIONS, Polygonal, polygons_of
+
+MAX_QUERIES = 64
+"""Maximum number of polygons for the AOIs of a dataset; the nearest parts are joined."""
 MAX_VERTICES = 50
 """Maximum vertices of a polygon."""
 DECIMALS = 6
 """Decimals of a degree in a polygon: 0.1 m."""
 
 _WORLD = box(-180, -90, 180, 90)
-_CHEAP = 0.25
-"""Parts are merged if that adds less than this share to their area."""
-_CELLS = 8
-"""Very many parts are first grouped into this number squared of neighbourhoods."""
+_LONG = 200
+"""Vertices of an outline that is simplified before it is compared with others."""
+_TINY = 1e-5
+"""Degrees; a box is searched around a smaller polygon."""
 _BUFFERED = 500
 """Maximum vertices of an outline that is buffered, because the time for that grows faster than linearly."""
 _ROOM = 4
@@ -39,76 +42,34 @@ class QueryPolygon:
     wkt: str
     """A single closed POLYGON without holes within ±180/±90, with at most six decimals."""
     exact: bool
-    """Whether it is exactly the AOI, so that the coverage that the catalogue states is right."""
+    """Whether it is exactly one of the AOIs, so that the coverage that the catalogue states is right."""
 
 
-def query_polygons(geometry: Polygon | MultiPolygon) -> tuple[QueryPolygon, ...]:
-    """Cover an AOI with at most `MAX_QUERIES` polygons of at most `MAX_VERTICES` vertices.
+def query_polygons(areas: Sequence[Polygonal]) -> tuple[QueryPolygon, ...]:
+    """Cover AOIs with at most `MAX_QUERIES` polygons of at most `MAX_VERTICES` vertices.
 
-    A polygon without holes, with few vertices and at most six decimals is not changed. Everything else is enlarged:
-    holes are filled, long outlines simplified, coordinates rounded, always outwards, and near parts are merged.
-    `geometry` must be within ±180/±90.
+    A polygon without holes, with few vertices and at most six decimals is not changed, if no other one is near it.
+    Everything else is enlarged: holes are filled, long outlines simplified, coordinates rounded, always outwards, and
+    near parts are joined.
+
+    Args:
+        areas: One or more areas within ±180/±90.
     """
-    parts = _parts(geometry)
-    shells = _merged([Polygon(part.exterior) for part in parts])
-    outlines = [_outline(shell) for shell in shells]
-    whole = len(parts) == 1 and not parts[0].interiors and outlines[0] is shells[0]
-    return tuple(QueryPolygon(_wkt(outline), exact=whole) for outline in outlines)
-
-
-def _parts(geometry: Polygon | MultiPolygon) -> list[Polygon]:
-    return [part for part in shapely.get_parts(geometry).tolist() if isinstance(part, Polygon)]
-
-
-def _merged(shells: list[Polygon]) -> list[Polygon]:
-    if len(shells) > _CELLS**2:
-        shells = [_hull(group) for group in _neighbourhoods(shells)]
-    left = dict(enumerate(shells))
-    costs = {(i, j): _cost(left[i], left[j]) for i, j in combinations(left, 2)}
-    while costs:
-        (i, j), cost = min(costs.items(), key=lambda item: item[1])
-        if cost > _CHEAP and len(left) <= MAX_QUERIES:
-            break
-        merged, name = _united(left.pop(i), left.pop(j)), max(i, j, *left, 0) + 1
-        costs = {pair: cost for pair, cost in costs.items() if not {i, j} & {*pair}}
-        costs |= {(other, name): _cost(shell, merged) for other, shell in left.items()}
-        left[name] = merged
-    return list(left.values())
-
-
-def _neighbourhoods(shells: list[Polygon]) -> Iterator[list[Polygon]]:
-    by_longitude = sorted(shells, key=lambda shell: shell.bounds)
-    for column in _chunks(by_longitude, _CELLS):
-        yield from _chunks(sorted(column, key=lambda shell: shell.bounds[1]), _CELLS)
-
-
-def _chunks(items: list[Polygon], number: int) -> Iterator[list[Polygon]]:
-    edges = [len(items) * n // number for n in range(number + 1)]
-    return (items[a:b] for a, b in pairwise(edges) if b > a)
-
-
-def _cost(a: Polygon, b: Polygon) -> float:
-    """Return the area that merging adds, as a share of both areas (in square degrees, which is good enough)."""
-    if a.covers(b) or b.covers(a):
-        return 0.0
-    area: float = shapely.union(a, b).area if a.intersects(b) else a.area + b.area
-    return float(_hull([a, b]).area) / area - 1
-
-
-def _united(a: Polygon, b: Polygon) -> Polygon:
-    if a.covers(b):
-        return a
-    return b if b.covers(a) else _hull([a, b])
-
-
-def _hull(shells: list[Polygon]) -> Polygon:
-    return cast(Polygon, shapely.convex_hull(MultiPolygon(shells)))
+    parts = [list(polygons_of(area)) for area in areas]
+    whole = {id(area[0]) for area in parts if len(area) == 1 and not area[0].interiors}
+    shells = [part if id(part) in whole else Polygon(part.exterior) for area in parts for part in area]
+    groups = grouped([shell if _is_simple(shell) else _outline(shell) for shell in shells], MAX_QUERIES)
+    outlines = [_outline(group) for group in groups]
+    return tuple(QueryPolygon(_wkt(outline), exact=id(outline) in whole) for outline in outlines)
 
 
 def _outline(shell: Polygon) -> Polygon:
     """Return the shell itself, or else the smallest polygon that covers it and fits the limits."""
     if _vertices(shell) <= MAX_VERTICES and _is_on_grid(shell):
         return shell
+    west, south, east, north = shell.bounds
+    if max(east - west, north - south) < _TINY:
+        return _frame(shell)
     for candidate in _candidates(shell):
         rounded = _rounded_outwards(candidate, shell)
         if rounded is not None:
@@ -117,21 +78,27 @@ def _outline(shell: Polygon) -> Polygon:
 
 
 def _frame(shell: Polygon) -> Polygon:
+    """Return the box around a polygon, at least one unit of the last decimal wide and high."""
     west, south, east, north = shell.bounds
-    scale = 10**DECIMALS
-    frame: Polygon = box(
-        max(-180.0, floor(west * scale) / scale),
-        max(-90.0, floor(south * scale) / scale),
-        min(180.0, ceil(east * scale) / scale),
-        min(90.0, ceil(north * scale) / scale),
-    )
+    (west, east), (south, north) = _rounded_span(west, east, 180), _rounded_span(south, north, 90)
+    frame: Polygon = box(west, south, east, north)
     return frame
+
+
+def _rounded_span(low: float, high: float, end: int) -> tuple[float, float]:
+    scale = 10**DECIMALS
+    first, last = floor(low * scale), ceil(high * scale)
+    if first == last:
+        first, last = (first, last + 1) if first < end * scale else (first - 1, last)
+    return max(first, -end * scale) / scale, min(last, end * scale) / scale
 
 
 def _candidates(shell: Polygon) -> Iterator[Polygon]:
     if _vertices(shell) <= MAX_VERTICES:
         yield shell
-    hull = _hull([shell])
+    hull = shell.convex_hull
+    if not isinstance(hull, Polygon):
+        return
     simpler = sorted((*_simplified(shell), *_simplified(hull), hull), key=lambda polygon: polygon.area)
     yield from (polygon for polygon in simpler if _vertices(polygon) <= MAX_VERTICES)
 
@@ -165,10 +132,19 @@ def _rounded_outwards(polygon: Polygon, target: Polygon) -> Polygon | None:
         if grown is None:
             continue
         corners = [(round(x, DECIMALS), round(y, DECIMALS)) for x, y in grown.exterior.coords]
-        rounded = Polygon([corners[0], *(b for a, b in pairwise(corners) if a != b)])
+        ring = [corners[0], *(b for a, b in pairwise(corners) if a != b)]
+        if len(ring) < MIN_POSITIONS:
+            continue
+        rounded = Polygon(ring)
         if _vertices(rounded) <= MAX_VERTICES and rounded.is_valid and rounded.covers(target):
             return rounded
     return None
+
+
+def _is_simple(shell: Polygon) -> bool:
+    """Return whether a polygon can be compared with others fast and without rounding errors."""
+    west, south, east, north = shell.bounds
+    return _vertices(shell) <= _LONG and max(east - west, north - south) >= _TINY
 
 
 def _vertices(polygon: Polygon) -> int:

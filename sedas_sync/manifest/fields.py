@@ -87,7 +87,7 @@ AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, title="a percentage, a number from 0 to 100")]
 # Range errors are left to the geometry, which can tell whether latitude and longitude are swapped.
 Degrees = Annotated[
-    float, Field(allow_inf_nan=False), WithJsonSchema({"type": "number", "minimum": -180, "maximum": 180})
+    float, Field(allow_inf_nan=False), WithJsonSchema({"type": "number", "minimum": -540, "maximum": 540})
 ]
 BoundingBox = Annotated[
     tuple[Degrees, ...],

@@ -4,6 +4,8 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from publicsuffixlist import PublicSuffixList
+
 from sedas_sync.model.hosts import is_loopback
 
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
@@ -56,8 +58,6 @@ def _check_one_owner(name: str) -> None:
     Raises:
         ValueError: The name is a public suffix.
     """
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  # slow to import, and few manifests have a wildcard
-
     if PublicSuffixList().is_public(name):
         raise ValueError(f"must not be '*.{name}': anyone can register a host below {name}; list the hosts one by one")
 

@@ -28,8 +28,11 @@ from sedas_sync.manifest.tables import (
 )
 
 if TYPE_CHECKING:  # shapely is slow to import, and a manifest without AOIs does not need it
-    from sedas_sync.geometry import Aoi, Polygonal
+    from sedas_sync.geometry import Aoi, OnRepair, Polygonal
 
+
+ReadAoi = Callable[[AoiTable, "OnRepair | None"], "Polygonal"]
+"""Reads the AOI file of a table. Repairs it if there is a function to report each repair to."""
 SINGLE_ARCHIVE = "archive"
 """The key of the only archive, if a manifest has `[archive]` or no table of archives."""
 
@@ -62,7 +65,7 @@ def parse(
     text: str,
     *,
     source: str,
-    read_aoi: "Callable[[str], Polygonal]",
+    read_aoi: ReadAoi,
     types: Mapping[str, ArchiveType],
     now: datetime | None = None,
 ) -> Manifest:
@@ -71,7 +74,7 @@ def parse(
     Args:
         text: The manifest.
         source: Its name in messages.
-        read_aoi: Reads an AOI file by its name in the manifest. A ValueError or OSError is a mistake.
+        read_aoi: Reads an AOI file. A ValueError or OSError is a mistake.
         types: The archive types of this installation, by name; only those that the manifest names are looked up.
         now: The current time, to find relative dates that end before they start. Without it, only dates that do so
             at any time are mistakes.
@@ -90,6 +93,7 @@ def parse(
     known_types = {key: archive_type for key, (archive_type, _) in archives.items() if archive_type is not None}
     context = rules.Context(tuple(aois), tuple(archives), known_types, now)
     datasets = _read_datasets(tree, report, context)
+    aois |= _tiles_as_aois(datasets, report)
     if report.problems or mirror is None or transfer is None:
         raise ManifestError(report.problems)
     return Manifest(
@@ -190,9 +194,7 @@ def _find_type(name: Any, path: str, report: ProblemList, types: Mapping[str, Ar
 # -------------------------------------------------------------------------------------------------- AOIs
 
 
-def _read_aois(
-    tables: Mapping[str, Any], report: ProblemList, read_aoi: "Callable[[str], Polygonal]"
-) -> dict[str, "Aoi | None"]:
+def _read_aois(tables: Mapping[str, Any], report: ProblemList, read_aoi: ReadAoi) -> dict[str, "Aoi | None"]:
     """Return all AOIs by name; None for one that is wrong."""
     return {
         name: _read_aoi(report.table(tables, name, path), path, report, read_aoi)
@@ -200,9 +202,7 @@ def _read_aois(
     }
 
 
-def _read_aoi(
-    table: Mapping[str, Any], path: str, report: ProblemList, read_aoi: "Callable[[str], Polygonal]"
-) -> "Aoi | None":
+def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi: ReadAoi) -> "Aoi | None":
     before = len(report.problems)
     config = report.model(AoiTable, table, path)
     given = [key for key in ("wkt", "file", "bbox", "point") if key in table]
@@ -218,20 +218,22 @@ def _read_aoi(
 
     from sedas_sync.geometry import Aoi  # noqa: PLC0415 - see TYPE_CHECKING above
 
+    repairs: list[str] = []
     try:
-        return Aoi(_area(config, read_aoi))
+        shape = _area(config, read_aoi, repairs.append if config.repair else None)
+        return Aoi(shape, repairs=repairs)
     except (ValueError, OSError) as error:
         report.add(dotted(path, given[0]), str(error))
         return None
 
 
-def _area(config: AoiTable, read_aoi: "Callable[[str], Polygonal]") -> "Polygonal":
+def _area(config: AoiTable, read_aoi: ReadAoi, on_repair: "OnRepair | None") -> "Polygonal":
     from sedas_sync.geometry import from_bbox, from_circle, from_wkt  # noqa: PLC0415 - see TYPE_CHECKING above
 
     if config.wkt is not None:
-        return from_wkt(config.wkt)
+        return from_wkt(config.wkt, on_repair=on_repair)
     if config.file is not None:
-        return read_aoi(config.file)
+        return read_aoi(config, on_repair)
     if config.bbox is not None:
         return from_bbox(*config.bbox)
     longitude, latitude = cast(tuple[float, float], config.point)
@@ -253,5 +255,27 @@ def _read_datasets(tree: Mapping[str, Any], report: ProblemList, context: rules.
             for key, sentence in rules.mistakes(dataset, table.keys(), context):
                 report.add(f"{path}.{key}" if key else path, sentence)
             archive = dataset.archive or context.archives[:1]
-            datasets[name] = dataset.model_copy(update={"archive": archive})
+            aoi = dataset.aoi if "aoi" in table else tuple(map(_tile_aoi, dataset.tile))
+            datasets[name] = dataset.model_copy(update={"archive": archive, "aoi": aoi})
     return datasets
+
+
+def _tile_aoi(tile: str) -> str:
+    """Return the name of a tile's AOI. No table can have it, because it has a space."""
+    return f"tile {tile}"
+
+
+def _tiles_as_aois(datasets: Mapping[str, Dataset], report: ProblemList) -> "dict[str, Aoi | None]":
+    """Return the outlines of the tiles of datasets without AOIs."""
+    wanted = [(name, tile) for name, one in datasets.items() for tile in one.tile if _tile_aoi(tile) in one.aoi]
+    if not wanted:
+        return {}
+    from sedas_sync.geometry import Aoi, tile_outline  # noqa: PLC0415 - see TYPE_CHECKING above
+
+    aois: dict[str, Aoi | None] = {}
+    for name, tile in wanted:
+        try:
+            aois[_tile_aoi(tile)] = Aoi(tile_outline(tile))
+        except ValueError as error:
+            report.add(f"{dotted('dataset', name)}.tile", str(error))
+    return aois

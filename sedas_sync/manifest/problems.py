@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sedas_sync.manifest.hosts import CREDENTIALS
+from sedas_sync.manifest.schema import keys_of
 from sedas_sync.manifest.words import in_words
 from sedas_sync.model.scene import NOTHING
 
@@ -123,8 +125,6 @@ def _key_of(mistake: ErrorDetails) -> str:
 
 def _allowed(cls: type[BaseModel], key: str) -> str:
     """Return the allowed values of a field in words."""
-    from sedas_sync.manifest.schema import keys_of  # noqa: PLC0415 - slow to import, and only mistakes need it
-
     return in_words(keys_of(cls)[key])
 
 
@@ -140,8 +140,6 @@ def dotted(path: str, key: str) -> str:
 
 def suggestion(name: str, known: Iterable[str], *, show_all: bool = False) -> str:
     """Return the end of a sentence: the similar name, or else all known names if `show_all` is true."""
-    from difflib import get_close_matches  # noqa: PLC0415 - slow to import, and only mistakes need it
-
     names = list(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     near = get_close_matches(name.casefold(), folded, n=1)

@@ -10,12 +10,10 @@ from msgspec import Struct
 from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.manifest.dates import is_backwards
 from sedas_sync.manifest.problems import suggestion
-from sedas_sync.manifest.tables import Dataset, Mistake
+from sedas_sync.manifest.tables import BESIDE_PRODUCTS, Dataset, Mistake
 from sedas_sync.model.satellites import GROUP_SENSORS, INSTRUMENT_SENSORS, group_of, instruments, spelled
 from sedas_sync.model.scene import Sensor
 
-BESIDE_PRODUCTS = ("products", "archive", "exclude")
-"""The keys of a dataset that names its scenes."""
 _PRODUCT_TYPES: dict[str, Sensor] = {
     **dict.fromkeys(("L1C", "L2A", "S2MSI1C", "S2MSI2A"), "optical"),
     **dict.fromkeys(("SLC", "GRD", "GRDH", "GRDM", "GRDF", "SCD", "OCN", "RAW"), "sar"),
@@ -64,10 +62,10 @@ def _areas_or_products(dataset: Dataset, keys: Collection[str]) -> Iterator[Mist
         if clash:
             others = ", ".join(clash)
             yield "products", f"cannot be used with {others}: products replaces areas, dates and all rules but exclude"
-    elif "aoi" not in keys:
-        yield "", "has neither aoi nor products; one of them is required"
+    elif "aoi" not in keys and "tile" not in keys:
+        yield "", "has no aoi, tile or products; one of them is required"
     elif "start" not in keys:
-        yield "start", "missing; a dataset with an AOI needs a start"
+        yield "start", f"missing; a dataset with {'an AOI' if 'aoi' in keys else 'a tile'} needs a start"
 
 
 def _references(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:

@@ -14,8 +14,8 @@ from pydantic_core import core_schema
 
 from sedas_sync.manifest.archive_types import ArchiveType, BrokenTypeError
 from sedas_sync.manifest.fields import Schema, any_case
-from sedas_sync.manifest.rules import BESIDE_PRODUCTS
 from sedas_sync.manifest.tables import (
+    BESIDE_PRODUCTS,
     DEFAULT_TYPE,
     PLAIN_NAME,
     VERSION,
@@ -161,7 +161,7 @@ def _dataset_rules() -> list[Schema]:
         {
             "if": {"required": ["products"]},
             "then": {"propertyNames": {"enum": list(BESIDE_PRODUCTS)}},
-            "else": {"required": ["aoi", "start"]},
+            "else": {"required": ["start"], "anyOf": [{"required": ["aoi"]}, {"required": ["tile"]}]},
         },
         {"if": sensor("sar"), "then": without("max_cloud_cover", "tile")},
         {"if": sensor("optical"), "then": without("polarisation")},

@@ -187,6 +187,15 @@ class AoiTable(_Table):
     radius_km: fields.AboveZero | None = Field(
         default=None, description="The radius of the circle around `point`, in kilometres."
     )
+    repair: bool = Field(
+        default=False,
+        description="Whether outlines that are not valid are repaired: those that cross or touch themselves, are open "
+        "or have no area. `validate` and `plan` print what was done.",
+    )
+
+
+BESIDE_PRODUCTS = ("products", "archive", "exclude")
+"""The keys of a dataset that names its scenes."""
 
 
 class Dataset(_Table):
@@ -198,7 +207,7 @@ class Dataset(_Table):
     )
     """Not empty in a manifest that was read."""
     aoi: fields.Names = Field(default=(), description="Areas by name; a scene over any of them matches.")
-    """Empty if `products` is given."""
+    """Empty if `products` is given. If only tiles are given, their AOIs, which are called `tile 30UXC`."""
     start: fields.Start | None = Field(
         default=None, description="Earliest acquisition start; a date-time without offset is UTC."
     )
@@ -231,7 +240,10 @@ class Dataset(_Table):
         default=None,
         description="Minimum share of one of the areas that the scene's footprint covers, in percent.",
     )
-    tile: fields.Tiles = Field(default=(), description="MGRS tiles of Sentinel-2; a scene of any of them matches.")
+    tile: fields.Tiles = Field(
+        default=(),
+        description="MGRS tiles of Sentinel-2; a scene of any of them matches. Without `aoi`, the tiles are the areas.",
+    )
     # Sentinel-1 repeats its orbits after 175, Sentinel-2 after 143.
     relative_orbit: int | None = Field(
         default=None, ge=1, le=175, description="Number of the orbit in the repeat cycle."

@@ -10,6 +10,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from hashlib import sha256
 from string import Formatter
 
@@ -224,8 +225,6 @@ def _field(name: str, spec: str) -> list[_Piece]:
 
 
 def _suggestion(name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - slow to import, and only mistakes need it
-
     near = get_close_matches(name, FIELDS, n=1)
     return f" (did you mean {{{near[0]}}}?)" if near else ""
 

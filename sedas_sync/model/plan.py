@@ -38,7 +38,7 @@ NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 """Actions whose scenes still have to come from an archive."""
 
 
-class Action(Struct, frozen=True, kw_only=True, gc=False):
+class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What a plan does about one scene, and why."""
 
     kind: ActionKind
@@ -60,7 +60,7 @@ class Action(Struct, frozen=True, kw_only=True, gc=False):
     """For a prune: the scenes that supersede this one and must be downloaded first."""
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that has to be done. `apply` carries out this object and nothing else."""
 
     manifest: str

@@ -50,6 +50,8 @@ class ReasonCode(StrEnum):
     """Its order failed."""
     OFFLINE = "offline"
     """The archive cannot deliver it now and takes no orders."""
+    NOT_DOWNLOADABLE = "not_downloadable"
+    """The archive can never deliver it."""
     NO_MATCH = "no_match"
     """It no longer matches a dataset."""
     NOT_LISTED = "not_listed"

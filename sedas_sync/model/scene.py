@@ -71,7 +71,7 @@ def _repr_without_secrets(value: Struct) -> str:
     return f"{type(value).__name__}({', '.join(shown)})"
 
 
-class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
+class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file of a scene in an archive."""
 
     name: str = ""
@@ -87,7 +87,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False):
     __repr__ = _repr_without_secrets
 
 
-class Scene(Struct, frozen=True, kw_only=True, gc=False):
+class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None."""
 
     id: SceneId
@@ -126,6 +126,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
     """Current link; None while the scene is in the long-term archive."""
     offline: str | None = None
     """Why an archive without orders cannot deliver the scene now, and what to do about it."""
+    never: bool = False
+    """Whether it can never deliver it, for the reason in `offline`: the scene is skipped, not waited for."""
     quicklook_url: str | None = None
     thumbnail_url: str | None = None
     planned: bool = False
@@ -149,7 +151,7 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False):
         properties = {
             name: value
             for name in self.__struct_fields__
-            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) is not None
+            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) not in (None, False)
         }
         for name in ("start", "stop"):
             if name in properties:
@@ -203,7 +205,7 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
         return hash((self.aoi, self.start, self.stop))
 
 
-class Source(Struct, frozen=True, kw_only=True, gc=False):
+class Source(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One archive's offer of a scene."""
 
     archive: str
@@ -212,7 +214,7 @@ class Source(Struct, frozen=True, kw_only=True, gc=False):
     """As this archive describes it, with its link, size and checksum."""
 
 
-class DesiredScene(Struct, frozen=True, kw_only=True, gc=False):
+class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene that matches the manifest, its path in the mirror and the archives that have it."""
 
     scene: Scene
@@ -264,7 +266,7 @@ class ProofLevel(StrEnum):
     """It has the expected size."""
 
 
-class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
+class LocalFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file of a scene on disk."""
 
     name: str
@@ -279,7 +281,7 @@ class LocalFile(Struct, frozen=True, kw_only=True, gc=False):
     """Relative to the mirror. `LocalScene.files` sets it; it is not stored."""
 
 
-class LocalScene(Struct, frozen=True, kw_only=True, gc=False):
+class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene on disk as the index remembers it: a file, or a folder of files."""
 
     id: SceneId
@@ -336,7 +338,7 @@ class OrderState(StrEnum):
     FAILED = "failed"
 
 
-class Order(Struct, frozen=True, kw_only=True, gc=False):
+class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """An order of a scene from the long-term archive."""
 
     order: str

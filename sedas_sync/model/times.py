@@ -19,9 +19,11 @@ def to_iso(when: datetime, timespec: str = "auto") -> str:
 def from_iso(text: str) -> datetime:
     """Read a time in ISO 8601, with or without fraction and offset; without an offset it is UTC.
 
+    The letters T and Z may be in lower case, as RFC 3339 allows.
+
     Raises:
         ValueError: It is not a time.
         OverflowError: Its offset leads out of the calendar.
     """
-    when = datetime.fromisoformat(text.strip())
+    when = datetime.fromisoformat(text.strip().upper())
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

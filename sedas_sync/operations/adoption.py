@@ -7,8 +7,7 @@ from pathlib import Path
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Step
 from sedas_sync.operations.adopt import Adopter, Adoption, File, How
-from sedas_sync.operations.carry_out import PlanRunner
-from sedas_sync.operations.context import Listener, MirrorContext, filehash_of
+from sedas_sync.operations.context import Listener, MirrorContext, filehash_of, ignore
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.verify import readers
 from sedas_sync.state.index import BatchWriter
@@ -16,20 +15,31 @@ from sedas_sync.state.index import BatchWriter
 
 def adopt_files(
     context: MirrorContext,
-    source: str | os.PathLike[str] | None,
+    source: str | os.PathLike[str] | None = None,
     *,
-    how: How,
-    jobs: int | None,
-    on_file: Callable[[File], None] | None,
-    on_event: Listener,
-    on_found: Callable[[int], None] | None,
-    take_over: bool,
-    lock_timeout: float,
-    runner: PlanRunner,
+    how: How = "link",
+    jobs: int | None = None,
+    on_file: Callable[[File], None] | None = None,
+    on_event: Listener = ignore,
+    on_found: Callable[[int], None] | None = None,
+    take_over: bool = False,
+    lock_timeout: float = 0.0,
 ) -> Adoption:
-    """Check existing files and take them into the mirror.
+    """Check existing files and take them into the mirror and its index; downloads nothing.
 
-    `runner` knows whether the operation was stopped. The arguments after `context` are those of `Mirror.adopt`.
+    Args:
+        context: the mirror.
+        source: the folder with the files; the mirror itself if None.
+        how: `link` (a hard link, or a copy on another file system), `copy` or `move` files of another folder.
+        jobs: number of files that are read at once.
+        on_file: called with the result for each file.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+        take_over: take the mirror from the manifest it belongs to.
+        lock_timeout: seconds to wait for another process in this mirror.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, or `source` is not a folder.
     """
     place, root, state = source_folder(source, context.state.root), context.state.root, context.state
     with state.locked(timeout=lock_timeout), state.index(write=True) as (index, warnings):
@@ -46,7 +56,7 @@ def adopt_files(
             filehash=filehash_of(context.manifest),
             jobs=jobs or readers(),
             record=ledger.add,
-            stopped=lambda: runner.stopped_with is not None,
+            stopped=lambda: context.stopped_with is not None,
             with_lengths=context.remote_sizes.complete,
         )
         files: list[File] = []
@@ -66,7 +76,7 @@ def adopt_files(
             failures=found.failures if not found.complete else (),
             warnings=(*warnings, *found.warnings, *adopter.warnings),
         )
-        code = done.exit_code if runner.stopped_with is None else runner.stopped_with
+        code = done.exit_code if context.stopped_with is None else context.stopped_with
         index.end_run(number, context.clock(), code, done.counts)
         return done
 
@@ -75,9 +85,9 @@ def source_folder(source: str | os.PathLike[str] | None, root: Path) -> Path | N
     """Return the folder to adopt from; None for the mirror itself.
 
     Raises:
-        ManifestError: the folder does not exist.
+        ManifestError: there is no such folder.
     """
     place = None if source is None else Path(source)
     if place is not None and not place.is_dir():
-        raise ManifestError(f"{place}: the folder to adopt from does not exist")
+        raise ManifestError(f"{place}: there is no such folder to adopt from")
     return None if place is None or place.resolve() == root else place

@@ -10,12 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from sedas_sync import geometry
-from sedas_sync.geometry import Polygonal
+from sedas_sync.geometry import OnRepair, Polygonal
+from sedas_sync.geometry.areas import Part, area_of, parts_of
+from sedas_sync.geometry.geojson import read_geojson
+from sedas_sync.operations.reference_systems import in_degrees
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest file that is read; a larger one is a mistake, not an AOI."""
@@ -24,20 +25,9 @@ _TEXT = {".geojson", ".json", ".wkt"}
 _VECTOR = {".gpkg", ".shp", ".zip"}
 _GEOPACKAGE, _SHAPEFILE = b"SQLite format 3\0", b"\0\0\x27\x0a"
 """The first bytes of the formats."""
-_LONGITUDE_LATITUDE = (
-    "urn:ogc:def:crs:ogc::crs84",
-    "urn:ogc:def:crs:ogc:1.3:crs84",
-    "http://www.opengis.net/def/crs/ogc/1.3/crs84",
-    "ogc:crs84",
-    "crs84",
-    "urn:ogc:def:crs:epsg::4326",
-    "http://www.opengis.net/def/crs/epsg/0/4326",
-    "epsg:4326",
-)
-"""Names in GeoJSON before RFC 7946 for the only reference system that the standard has now."""
 
 
-def read_aoi(path: str | Path, *, quotable: bool = True) -> Polygonal:
+def read_aoi(path: str | Path, *, quotable: bool = True, on_repair: OnRepair | None = None) -> Polygonal:
     """Read the union of all polygons in a file.
 
     `.gpkg`, `.shp` and `.zip` (of a shapefile) need the extra `sedas-sync[vector]` and one layer with polygons, which
@@ -46,6 +36,7 @@ def read_aoi(path: str | Path, *, quotable: bool = True) -> Polygonal:
     Args:
         path: The file.
         quotable: Whether errors may quote the file. One outside the manifest's folder may be a secret of somebody else.
+        on_repair: Repair outlines that are not valid, and report each repair here.
 
     Returns:
         The AOI within ±180/±90.
@@ -65,9 +56,9 @@ def read_aoi(path: str | Path, *, quotable: bool = True) -> Polygonal:
         raise ValueError(f"{path}: reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
     try:
         if kind in _VECTOR:
-            return _read_vector(path)
+            return _read_vector(path, on_repair)
         text = _read_text(path)
-        return geometry.from_wkt(text) if kind == ".wkt" else _from_json(text)
+        return geometry.from_wkt(text, on_repair=on_repair) if kind == ".wkt" else _from_json(text, on_repair)
     except Exception as error:
         if not quotable:
             raise ValueError(
@@ -89,8 +80,15 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"it is not UTF-8 (at byte {error.start})") from None
 
 
-def _from_json(text: str) -> Polygonal:
-    return geometry.from_geojson(_geojson(text))
+def _from_json(text: str, on_repair: OnRepair | None) -> Polygonal:
+    content = _geojson(text)
+    return _area(read_geojson(content), _crs(content), on_repair)
+
+
+def _area(parts: Sequence[Part], crs: str | None, on_repair: OnRepair | None) -> Polygonal:
+    """Return the area of polygons in any reference system."""
+    converted, continuous = in_degrees(parts, crs)
+    return area_of(converted, on_repair=on_repair, continuous=continuous)
 
 
 def _geojson(text: str) -> Mapping[str, Any]:
@@ -102,19 +100,19 @@ def _geojson(text: str) -> Mapping[str, Any]:
         raise ValueError("it is not GeoJSON: it is nested too deep") from None
     if not isinstance(content, Mapping):
         raise ValueError("it is not GeoJSON: an object with a type is missing")  # noqa: TRY004 - in a file
-    _check_crs(content)
     return content
 
 
-def _check_crs(content: Mapping[str, Any]) -> None:
+def _crs(content: Mapping[str, Any]) -> str | None:
+    """Return the name of the reference system, which GeoJSON before RFC 7946 could have; None if there is none."""
     crs = content.get("crs")
     if crs is None:
-        return
+        return None
     properties = crs.get("properties") if isinstance(crs, Mapping) else None
     name = properties.get("name") if isinstance(properties, Mapping) else None
-    if not isinstance(name, str) or name.lower() not in _LONGITUDE_LATITUDE:
-        shown = name if isinstance(name, str) else "another system"
-        raise ValueError(f"its coordinates are in {shown[:60]}; GeoJSON must be in longitude and latitude (CRS84)")
+    if not isinstance(name, str):
+        raise ValueError("its crs has no name; write the name of the reference system, such as EPSG:4326, or remove it")  # noqa: TRY004 - in a file
+    return name
 
 
 # -- areas of a file ---------------------------------------------------------------------------------------------------
@@ -164,10 +162,10 @@ def _areas(content: Mapping[str, Any]) -> tuple[list[NamedArea], int]:
     polygonal = [feature for feature in features if any(_polygon_found(feature))]
     if not polygonal:
         raise ValueError("it has no polygon")
-    areas = []
+    areas, crs = [], _crs(content)
     for number, (feature, name) in enumerate(zip(polygonal, _feature_names(polygonal), strict=True), 1):
         try:
-            areas.append(NamedArea(name, geometry.from_geojson(feature)))
+            areas.append(NamedArea(name, _area(read_geojson(feature), crs, None)))
         except ValueError as error:
             raise ValueError(f"feature {number} ({name}): {error}") from None
     return areas, len(listed) - len(polygonal)
@@ -208,7 +206,7 @@ def _plain_name(value: Any) -> str:
 # -- vector formats ----------------------------------------------------------------------------------------------------
 
 
-def _read_vector(path: Path) -> Polygonal:
+def _read_vector(path: Path, on_repair: OnRepair | None) -> Polygonal:
     import pyogrio.errors  # noqa: PLC0415 - only the extra has it
     import pyogrio.raw  # noqa: PLC0415
 
@@ -220,14 +218,7 @@ def _read_vector(path: Path) -> Polygonal:
         raise ValueError(f"it cannot be read: {error}") from None
     if shapes is None:
         raise ValueError("it has no polygon")
-    polygons = shapely.force_2d(shapely.from_wkb([shape for shape in shapes if shape is not None]))
-    degrees = _in_degrees(polygons, meta["crs"])
-    return geometry.from_geojson(
-        {
-            "type": "GeometryCollection",
-            "geometries": [json.loads(text) for text in shapely.to_geojson(degrees).tolist()],
-        }
-    )
+    return _area(parts_of(shapely.from_wkb(shapes)), meta["crs"], on_repair)
 
 
 def _check_format(path: Path) -> None:
@@ -274,21 +265,3 @@ def _layer(path: Path) -> str:
         kinds = ", ".join(f"{name}: {kind}" for name, kind in layers) or "no layer with geometries"
         raise ValueError(f"it has no polygon ({kinds})")
     return names[0]
-
-
-def _in_degrees(shapes: Any, crs: str | None) -> Any:
-    """Return shapes in longitude and latitude; without a reference system in the file they are returned unchanged."""
-    if crs is None:
-        return shapes
-    import pyproj  # noqa: PLC0415 - only the extra has it
-
-    source, target = pyproj.CRS.from_user_input(crs), pyproj.CRS.from_epsg(4326)
-    if source.equals(target, ignore_axis_order=True):
-        return shapes
-    # Without `always_xy` PROJ expects latitude first in WGS 84; files and this package have longitude first.
-    convert = pyproj.Transformer.from_crs(source, target, always_xy=True)
-
-    def converted(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(convert.transform(positions[:, 0], positions[:, 1]))
-
-    return shapely.transform(shapes, converted)

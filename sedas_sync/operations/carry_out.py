@@ -56,16 +56,15 @@ class PlanRunner:
     def __init__(self, context: MirrorContext) -> None:
         self._context = context
         self._run: Run | None = None
-        self.stopped_with: int | None = None
-        """The exit code of the first `stop`."""
 
     def stop(self, exit_code: int) -> None:
         """End the running plan in order; may be called from a signal handler or another thread."""
-        self.stopped_with = exit_code if self.stopped_with is None else self.stopped_with
+        context = self._context
+        context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
         if self._run is not None:
             self._run.stop(exit_code)
         else:
-            self._context.archives.stop()
+            context.archives.stop()
 
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
@@ -119,8 +118,8 @@ class PlanRunner:
             now=now,
             executor=options.get("executor"),
         )
-        if self.stopped_with is not None:
-            self._run.stop(self.stopped_with)
+        if context.stopped_with is not None:
+            self._run.stop(context.stopped_with)
         try:
             self._run.prepare()
             number = index.begin_run(options.get("command", "apply"), now())

@@ -11,9 +11,23 @@ from sedas_sync.operations.verify import LockedChecksums, VerifyReport, readers,
 
 
 def verify_mirror(
-    context: MirrorContext, *, jobs: int | None, on_file: Callable[[int, int, int, int], None] | None
+    context: MirrorContext,
+    *,
+    jobs: int | None = None,
+    on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> VerifyReport:
-    """Read all files and compare them with the index and the lock; see `Mirror.verify`."""
+    """Read all files of the mirror and compare them with the index, and with the lock if there is one.
+
+    Works offline and changes nothing. A lock that does not match the manifest is ignored with a warning.
+
+    Args:
+        context: the mirror.
+        jobs: number of files that are read at once.
+        on_file: called with the files and bytes that have been read, and the totals of both.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
+    """
     manifest, state = context.manifest, context.state
     with state.index(write=False) as (index, warnings):
         state.check_owner(index)

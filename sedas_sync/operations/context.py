@@ -36,6 +36,8 @@ class MirrorContext:
     """Returns the current time, UTC."""
     lock: Lock | None = None
     """The lock once it was read and matches: a lock of 100,000 scenes takes a second to read."""
+    stopped_with: int | None = None
+    """The exit code of the first `stop`."""
 
     def step(self, what: str, count: int, unit: str = "scene") -> None:
         """Report that a step begins, and of how many scenes or orders."""

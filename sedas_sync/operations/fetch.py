@@ -23,7 +23,8 @@ from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_
 from sedas_sync.operations.plan import plan_scenes
 
 if TYPE_CHECKING:
-    from sedas_sync.geometry import Polygonal
+    from sedas_sync.geometry import OnRepair, Polygonal
+    from sedas_sync.manifest.tables import AoiTable
 
 _MANIFEST = 'version = 1\n[mirror]\npath = "."\n[dataset.scenes]\nproducts = ["-"]\n'
 _WATCH = 0.2
@@ -156,5 +157,5 @@ def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[No
         watcher.join()
 
 
-def _no_file(name: str) -> "Polygonal":
-    raise FileNotFoundError(name)
+def _no_file(config: "AoiTable", _: "OnRepair | None") -> "Polygonal":
+    raise FileNotFoundError(config.file)

@@ -10,7 +10,8 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import Manifest, parse
 
 if TYPE_CHECKING:
-    from sedas_sync.geometry import Polygonal
+    from sedas_sync.geometry import OnRepair, Polygonal
+    from sedas_sync.manifest.tables import AoiTable
 
 
 def load_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -50,9 +51,10 @@ def check_manifest(text: str, file: Path) -> Manifest:
         ManifestError: It has mistakes; all of them are listed.
     """
 
-    def read_aoi(name: str) -> "Polygonal":
+    def read_aoi(config: "AoiTable", on_repair: "OnRepair | None") -> "Polygonal":
         from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
 
-        return read_aoi(file.parent / name, quotable=_is_below(file.parent / name, file.parent))
+        path = file.parent / (config.file or "")
+        return read_aoi(path, quotable=_is_below(path, file.parent), on_repair=on_repair)
 
     return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))

@@ -4,12 +4,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
+from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.planning.lock import Lock
 from sedas_sync.planning.lock_changes import mismatches
 from sedas_sync.planning.lock_text import LockDamagedError, lines, loads
+from sedas_sync.state.index import Index
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
@@ -79,10 +81,6 @@ def check_output(file: str | os.PathLike[str], manifest: Manifest) -> None:
     Raises:
         ManifestError: It is one of them.
     """
-    from sedas_sync.errors import SedasSyncError  # noqa: PLC0415
-    from sedas_sync.files.safe_tree import STATE  # noqa: PLC0415
-    from sedas_sync.state.index import Index  # noqa: PLC0415
-
     target, source = Path(os.path.realpath(file)), Path(manifest.source)
     root = Path(os.path.realpath(source.parent / manifest.mirror.path))
     known = {Path(os.path.realpath(name)) for name in (source, source.with_suffix(".lock"))}

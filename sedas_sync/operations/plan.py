@@ -79,7 +79,24 @@ def plan_mirror(
     locked: bool = False,
     prune: bool = False,
 ) -> Plan:
-    """Plan what the manifest, or its lock, requires; see `Mirror.plan`."""
+    """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
+
+    Args:
+        context: the mirror.
+        datasets: plan only these datasets.
+        sizes: request the sizes of scenes to download that the catalogue does not state.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+        take_over: take the mirror from the manifest it belongs to.
+        locked: do not search; take exactly the scenes of the lock.
+        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock and
+            can be downloaded again.
+
+    Raises:
+        LockMismatch: the lock does not match the manifest.
+        ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
+            `datasets`.
+    """
     datasets = tuple(datasets)
     context.narrowed(datasets, prune=prune)
     with context.state.index(write=False) as (index, warnings):
@@ -118,7 +135,19 @@ def plan_repair(context: MirrorContext, report: VerifyReport) -> Plan:
 
 
 def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = False) -> Plan:
-    """Make a saved plan ready to be applied; see `Mirror.resume_plan`."""
+    """Make a saved plan ready to be applied: the same actions, with links that are valid now.
+
+    A plan that was begun resumes if no other run came after it.
+
+    Args:
+        context: the mirror.
+        saved: the saved plan.
+        take_over: take the mirror from the manifest it belongs to.
+
+    Raises:
+        LockMismatch: the manifest or the mirror has changed since the plan was made; the message says how.
+        ManifestError: the mirror belongs to another manifest.
+    """
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
         holdings = {holding.id: holding for holding in index.local_scenes()}

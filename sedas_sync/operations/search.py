@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sedas_sync.archives.search import DatasetSearch, search
 from sedas_sync.model.events import Failure, Searched
@@ -40,7 +41,15 @@ def search_archives(
     on_found: Callable[[int], None] | None = None,
     explain: bool = False,
 ) -> SearchResult:
-    """Search the archives and select the matching scenes; see `Mirror.search`."""
+    """Search the archives and apply the manifest's rules.
+
+    Args:
+        context: the mirror.
+        datasets: search only for these datasets.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+        explain: return why scenes do not match.
+    """
     manifest = context.narrowed(datasets)
     now = context.clock()
     offers = search(manifest, context.archives.of(manifest), now, on_found=on_found)
@@ -64,3 +73,24 @@ def search_archives(
         warnings=tuple(dict.fromkeys(warnings)),
         selection=selection,
     )
+
+
+def sources(context: MirrorContext) -> list[dict[str, Any]]:
+    """Return what this account may search at each archive of the manifest: satellites and source groups.
+
+    Raises:
+        ArchiveError: an archive did not answer.
+    """
+    found = []
+    for key, archive in context.archives.of(context.manifest).items():
+        satellites: Iterable[Any] = getattr(archive, "satellites", list)()
+        groups: Iterable[Any] = getattr(archive, "source_groups", list)()
+        found.append(
+            {
+                "archive": key,
+                "type": context.manifest.archives[key].type,
+                "satellites": [{"name": item.name, **item.extra} for item in satellites],
+                "source_groups": [{"name": item.name, **item.extra} for item in groups],
+            }
+        )
+    return found

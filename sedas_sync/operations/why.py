@@ -24,7 +24,16 @@ def explain_scene(
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
 ) -> Explanation:
-    """Explain one scene; see `Mirror.why`."""
+    """Explain one scene: which datasets it matches or which rule excludes it, and what is on disk.
+
+    Searches as `plan` does, and looks the scene up if no search returned it.
+
+    Args:
+        context: the mirror.
+        scene_id: the scene.
+        on_event: called with every event.
+        on_found: called with the number of scenes found, a few times a second.
+    """
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index)
         held = next((item for item in index.local_scenes() if item.id == scene_id), None)

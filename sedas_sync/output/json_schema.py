@@ -30,8 +30,9 @@ from sedas_sync.output.documents.catalogue import (
     SourcesDocument,
     ValidateDocument,
 )
+from sedas_sync.output.documents.event import SkippedEntry
 from sedas_sync.output.documents.mirror import AdoptDocument, ResultCounts, StatusDocument, VerifyDocument
-from sedas_sync.output.documents.plan import LockDocument, PlanDocument, SkippedEntry, WhyDocument
+from sedas_sync.output.documents.plan import LockDocument, PlanDocument, WhyDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -8,7 +8,7 @@ from sedas_sync.net.redact import RedactingFormatter
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def start_logging(file: str | None, *, to_stderr: bool) -> None:
+def log_to(file: str | None, *, to_stderr: bool) -> None:
     """Start the log of this package and of the HTTP library.
 
     Args:

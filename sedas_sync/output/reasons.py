@@ -26,6 +26,7 @@ _TEXTS = {
     ReasonCode.ORDER_READY: "{before}{order} is ready",
     ReasonCode.ORDER_FAILED: "in the long-term archive; {order} failed ({detail})",
     ReasonCode.OFFLINE: "{detail}",
+    ReasonCode.NOT_DOWNLOADABLE: "{detail}",
     ReasonCode.NO_MATCH: "no longer matches: {detail}",
     ReasonCode.NOT_LISTED: "still matches, but is no longer in the catalogue",
     ReasonCode.NOT_IN_LOCK: "not in the lock file; the archive still has it",

@@ -3,9 +3,6 @@
 import sys
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
-
-from msgspec import to_builtins
 
 from sedas_sync.model.events import (
     Adopted,
@@ -25,7 +22,7 @@ from sedas_sync.model.events import (
     Warned,
 )
 from sedas_sync.model.text import as_json, count, duration, printable, size
-from sedas_sync.output.documents.plan import SkippedEntry
+from sedas_sync.output.documents.event import event_json
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import look_of, marked
 from sedas_sync.output.text import orders_line, step_amount, summary
@@ -60,13 +57,6 @@ class Reporter:
 
     def end(self) -> None:
         """Restore the terminal at once and for good. Called from a signal handler."""
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """Return an event as JSON data."""
-    if isinstance(event, Skipped):
-        return {"event": event.event, **to_builtins(SkippedEntry.about(event))}
-    return event.to_json()
 
 
 class JsonLines(Reporter):

@@ -16,6 +16,7 @@ damaged                                                  yes     replace
 something that cannot be the scene, such as a folder     yes     fetch
 a partial download                                       yes     resume
 nothing, or another file at its path                     yes     fetch
+any of these, and the archive can never deliver it       no      skip
 any of these, and the archive takes no orders            no      wait
 any of these, without an order                           no      order
 any of these, with an order that is ready                no      as online
@@ -118,8 +119,10 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
     if kind not in TRANSFERS or scene.online:
         order = None
     elif scene.offline is not None:
-        kind, order, replaces = ActionKind.WAIT, None, False
-        reason = Reason(ReasonCode.OFFLINE, detail=scene.offline)
+        kind, code = (
+            (ActionKind.SKIP, ReasonCode.NOT_DOWNLOADABLE) if scene.never else (ActionKind.WAIT, ReasonCode.OFFLINE)
+        )
+        reason, order, replaces = Reason(code, detail=scene.offline), None, False
     else:
         kind, reason = _if_offline(kind, reason, order)
     kept = here.held if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sedas_sync.geometry import Aoi, Polygonal, footprint, footprints
+from sedas_sync.geometry import Aoi, Footprint, footprint, footprints
 from sedas_sync.manifest import Dataset
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.model.text import product_id
@@ -105,7 +105,7 @@ def _batch_of_refusals(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequen
 
 
 def _one_footprint(
-    dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, shape: Polygonal | None, *, met: bool
+    dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, shape: Footprint | None, *, met: bool
 ) -> Refusal | None:
     least = dataset.min_aoi_coverage
     if scene.footprint is None:

@@ -15,10 +15,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.model.events import Failure
-from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
-from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId, Source
 from sedas_sync.planning.lock import LockHead
 from sedas_sync.planning.lock_text import head_from, head_json
@@ -65,118 +62,67 @@ class SavedPlan:
 # -- the document ----------------------------------------------------------------------------------------------------
 
 
-class _Source(Struct, omit_defaults=True):
-    archive: str
-    online: bool
-    scene: dict[str, Any]
-    """As `model.metadata` writes it."""
-
-
-class _Want(Struct, omit_defaults=True):
-    archive: str
-    online: bool
-    scene: dict[str, Any]
-    sources: tuple[_Source, ...] = ()
-    """If there are several."""
-    sha256: str | None = None
-    files: dict[str, str] = {}  # a struct copies it for each instance
-
-
-class _Action(Struct, omit_defaults=True):
-    action: ActionKind
-    id: SceneId
-    datasets: tuple[str, ...]
-    path: str
-    size: int | None
-    reason: Reason
-    after: tuple[SceneId, ...] = ()
-    want: _Want | None = None
-    held: LocalScene | None = None
-    order: Order | None = None
-
-
 class _Document(Struct):
-    """The file, with the fields of `Plan` that `apply` needs."""
+    """The file."""
 
     schema: Annotated[int, Meta(ge=1)]
     kind: str
-    manifest: str
-    mirror: str
-    archive: dict[str, str | None]
-    archives: dict[str, dict[str, str | None]]
-    identities: dict[str, str]
     made_from: dict[str, Any]
     mirror_settings: dict[str, str]
     datasets: tuple[str, ...]
-    search_complete: bool
-    failures: tuple[Failure, ...]
-    warnings: tuple[str, ...]
-    refused: bool
-    actions: tuple[_Action, ...]
+    plan: Plan
 
 
 def dumps(saved: SavedPlan) -> str:
     """Return a saved plan as one JSON document with one action a line."""
-    plan = saved.plan
     document = _Document(
         schema=VERSION,
         kind="plan",
-        manifest=plan.manifest,
-        mirror=plan.mirror,
-        archive=dict(plan.archive),
-        archives={key: dict(facts) for key, facts in plan.archives.items()},
-        identities=dict(plan.identities),
         made_from=head_json(saved.head),
         mirror_settings=dict(saved.mirror),
         datasets=saved.datasets,
-        search_complete=plan.search_complete,
-        failures=plan.failures,
-        warnings=plan.warnings,
-        refused=plan.refused,
-        actions=(),
+        plan=replace(saved.plan, actions=(), refreshed=(), polled=(), unwanted_downloads=()),
     )
-    kept = {action.id for action in plan.actions if action.kind is ActionKind.KEEP}
-    actions = ",\n".join(json.dumps(msgspec.to_builtins(_action(action, kept))) for action in plan.actions)
+    values = _builtins(document)
+    del values["plan"]["actions"]
+    kept = {action.id for action in saved.plan.actions if action.kind is ActionKind.KEEP}
+    actions = ",\n".join(json.dumps(_builtins(_portable(action, kept))) for action in saved.plan.actions)
+    return f'{json.dumps(values)[:-2]}, "actions": [\n{actions}\n]}}}}\n'
+
+
+def _builtins(value: Struct) -> dict[str, Any]:
     # Not msgspec's own JSON: names of files can contain lone surrogates, which it cannot write.
-    rest = msgspec.to_builtins(document)
-    del rest["actions"]
-    return f'{json.dumps(rest)[:-1]}, "actions": [\n{actions}\n]}}\n'
+    return dict(msgspec.to_builtins(value, enc_hook=dict))
 
 
-def _action(action: Action, kept: Container[SceneId]) -> _Action:
+def _portable(action: Action, kept: Container[SceneId]) -> Action:
+    """Return an action without links, and without what is looked at again before it is carried out."""
     want, held, order = action.want, action.held, action.order
-    return _Action(
-        action=action.kind,
-        id=action.id,
-        datasets=action.datasets,
-        path=action.path,
-        size=action.size,
-        reason=action.reason,
-        # Scenes on disk are looked at again before anything is removed, like all that are kept.
+    return replace(
+        action,
         after=tuple(scene_id for scene_id in action.after if scene_id not in kept),
-        want=None if want is None else _want(want),
+        want=None if want is None else _without_links(want),
         held=None if held is None else replace(held, facts="{}", digest=None, members=()),
         order=None if order is None else replace(order, download_url=None),
     )
 
 
-def _want(want: DesiredScene) -> _Want:
-    several = want.sources if len(want.sources) > 1 else ()
-    return _Want(
-        archive=want.archive,
-        online=want.scene.online,
-        scene=_scene_json(want.scene),
-        sources=tuple(
-            _Source(archive=source.archive, online=source.scene.online, scene=_scene_json(source.scene))
-            for source in several
-        ),
-        sha256=want.sha256,
-        files=dict(want.pinned),
+def _without_links(want: DesiredScene) -> DesiredScene:
+    sources = tuple(replace(source, scene=_offered(source.scene)) for source in want.sources)
+    if len(sources) == 1:
+        # Its scene is that of the whole, which need not be written twice.
+        sources = (replace(sources[0], scene=Scene(id=want.scene.id)),)
+    return replace(want, scene=_offered(want.scene), sources=sources)
+
+
+def _offered(scene: Scene) -> Scene:
+    return replace(
+        scene,
+        download_url=LINK_LEFT_OUT if scene.online else None,
+        quicklook_url=None,
+        thumbnail_url=None,
+        assets=tuple(replace(file, url=None) for file in scene.assets),
     )
-
-
-def _scene_json(scene: Scene) -> dict[str, Any]:
-    return dict(json.loads(metadata_of(scene)))
 
 
 def loads(text: str, source: str) -> SavedPlan:
@@ -205,62 +151,23 @@ def loads(text: str, source: str) -> SavedPlan:
         )
     try:
         document = msgspec.convert(values, _Document)
-        return _saved(document, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+        return SavedPlan(
+            head=head_from(document.made_from),
+            mirror=document.mirror_settings,
+            datasets=document.datasets,
+            plan=replace(document.plan, actions=tuple(map(_whole, document.plan.actions))),
+            digest=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+        )
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ManifestError(f"{source}: is a damaged plan; make a new one with `sedas-sync plan --out FILE`") from None
 
 
-def _saved(document: _Document, digest: str) -> SavedPlan:
-    return SavedPlan(
-        head=head_from(document.made_from),
-        mirror=document.mirror_settings,
-        datasets=document.datasets,
-        plan=Plan(
-            manifest=document.manifest,
-            mirror=document.mirror,
-            archive=document.archive,
-            archives=document.archives,
-            identities=document.identities,
-            actions=tuple(_read_action(action) for action in document.actions),
-            search_complete=document.search_complete,
-            failures=document.failures,
-            warnings=document.warnings,
-            refused=document.refused,
-        ),
-        digest=digest,
-    )
-
-
-def _read_action(saved: _Action) -> Action:
-    return Action(
-        kind=saved.action,
-        id=saved.id,
-        datasets=saved.datasets,
-        path=saved.path,
-        size=saved.size,
-        reason=saved.reason,
-        after=saved.after,
-        want=None if saved.want is None else _read_want(saved.want, saved),
-        held=saved.held,
-        order=saved.order,
-    )
-
-
-def _read_want(saved: _Want, action: _Action) -> DesiredScene:
-    scene = _read_scene(saved)
-    several = tuple(Source(archive=one.archive, scene=_read_scene(one)) for one in saved.sources)
-    return DesiredScene(
-        scene=scene,
-        datasets=action.datasets,
-        path=action.path,
-        sources=several or (Source(archive=saved.archive, scene=scene),),
-        sha256=saved.sha256,
-        pinned=saved.files,
-    )
-
-
-def _read_scene(saved: _Source | _Want) -> Scene:
-    return replace(scene_from_metadata(saved.scene), download_url=LINK_LEFT_OUT if saved.online else None)
+def _whole(action: Action) -> Action:
+    """Return an action as it was, but for its links."""
+    want = action.want
+    if want is None or len(want.sources) > 1:
+        return action
+    return replace(action, want=replace(want, sources=(Source(archive=want.archive, scene=want.scene),)))
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------

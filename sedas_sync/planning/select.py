@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.geometry import Aoi
+from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
@@ -43,26 +44,21 @@ class Selection(Struct):
     warnings: list[str] = field(default_factory=list)
 
 
-def queries(manifest: Manifest, dataset: Dataset, now: datetime) -> tuple[Query, ...]:
-    """Return the queries of one dataset: one for each simple polygon of its AOIs."""
+def queries(dataset: Dataset, cover: Iterable[QueryPolygon], now: datetime) -> tuple[Query, ...]:
+    """Return the queries of one dataset: one for each polygon of the cover of its AOIs."""
     start, stop = dataset.interval(now)
     start, stop = max(start, _FIRST), min(stop, _LAST)
-    asked = []
-    for name in dataset.aoi:
-        polygons = manifest.aois[name].queries
-        for polygon in polygons:
-            whole = polygon.exact and len(polygons) == 1
-            asked.append(
-                Query(
-                    aoi=polygon.wkt,
-                    start=start,
-                    stop=stop,
-                    min_aoi_coverage=dataset.min_aoi_coverage if whole else None,
-                    filters=dataset.filters,
-                    **query_values(dataset),
-                )
-            )
-    return tuple(asked)
+    return tuple(
+        Query(
+            aoi=polygon.wkt,
+            start=start,
+            stop=stop,
+            min_aoi_coverage=dataset.min_aoi_coverage if polygon.exact else None,
+            filters=dataset.filters,
+            **query_values(dataset),
+        )
+        for polygon in cover
+    )
 
 
 def select(
@@ -91,6 +87,7 @@ def select(
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
         matching, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        result.warnings += [f"aoi {aoi}: {repair}" for aoi in dataset.aoi for repair in manifest.aois[aoi].repairs]
         of_dataset = sources.get(name, NOTHING)
         for scene in matching:
             # Archives write the id of a product differently; one archive does not.
@@ -175,8 +172,9 @@ def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId
 def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
     if dataset.latest is None:
         return {}
-    # A planned acquisition is newer than all scenes and must not take the place of one.
-    dated = [(scene.start, scene.id) for scene in scenes if scene.start is not None and not scene.planned]
+    # A planned acquisition is newer than all scenes. It must not take the place of one that can be downloaded.
+    real = (scene for scene in scenes if not scene.planned and not scene.never)
+    dated = [(scene.start, scene.id) for scene in real if scene.start is not None]
     dated.sort(reverse=True)
     newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
     return {

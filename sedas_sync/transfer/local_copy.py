@@ -6,6 +6,7 @@ its final name, and is resumed if a run ended during it.
 """
 
 import errno
+import fcntl
 import os
 import stat as modes
 from contextlib import suppress
@@ -147,8 +148,6 @@ def _check_same_file(file: int, folder: int, partial: str) -> None:
 
 
 def _clone(file: int, folder: int, partial: str) -> None:
-    import fcntl  # noqa: PLC0415  # does not exist on Windows, where nothing is cloned
-
     target = os.open(partial, _CREATE, 0o666, dir_fd=folder)
     try:
         fcntl.ioctl(target, _FICLONE, file)

@@ -97,27 +97,6 @@ def test_repeated_page_fails_the_search(server, archive, methods):
         found(archive)
 
 
-def test_fewer_items_than_matched_fail_the_search(server, archive):
-    server.paging, server.most = "loses", 10
-    filled(server)
-    with pytest.raises(IncompleteSearch, match="25 items match, and sent 20"):
-        found(archive)
-    server.matched = None
-    assert len(found(archive)) == 20, "what nobody counts cannot be missed"
-
-
-def test_matched_count_of_the_context_extension_is_checked(server, archive, monkeypatch):
-    """Some servers state the number in the older context extension, and `numberMatched` as null."""
-    server.add("S1")
-    answer = session.Reply.json
-    older = {"numberMatched": None, "context": {"matched": 5}}
-    monkeypatch.setattr(
-        session.Reply, "json", lambda *them: {**page, **older} if "features" in (page := answer(*them)) else page
-    )
-    with pytest.raises(IncompleteSearch, match="5 items match, and sent 1"):
-        found(archive)
-
-
 def test_limit_that_is_refused_is_lowered(server, archive):
     server.strict, server.most = True, 20
     ids = filled(server)
@@ -217,7 +196,7 @@ def test_failed_search_is_reported(server, archive, fault):
     server.most = 10
     filled(server)
     list(archive.look_up(["S000"], warn=no_warning))
-    server.faults["/search"] = [fault] * 3
+    server.faults["/search"] = [fault] * 8
     with pytest.raises(ArchiveError, match=str(fault)):
         found(archive)
 
@@ -231,39 +210,72 @@ def test_long_outline_becomes_a_box_in_a_get_request(server, archive):
     assert "bbox=-1.4" in server.asked[-1].path
 
 
-def test_items_that_cannot_be_used_are_left_out_with_a_warning(server, archive):
+def test_what_cannot_be_read_is_unknown_and_the_scene_stays(server, archive):
     server.add("good")
-    server.add("no start", properties={"datetime": "2023-05-03T11:00:00Z", "start_datetime": "yesterday"})
-    server.add("no assets", assets={})
-    server.add("cloud", properties={"eo:cloud_cover": "many"})
+    server.add("start", properties={"datetime": "2023-05-03t11:00:00z", "start_datetime": "yesterday"})
+    server.add("cloud", properties={"eo:cloud_cover": "many", "gsd": "10 m", "platform": ["S2A"], "instruments": "msi"})
     server.add("shape", geometry={"type": "Polygon", "coordinates": 3})
-    server.items[-1]["geometry"] = None
-    server.items[-1]["bbox"] = None
-    server.add("thumb", roles=["thumbnail"])
     warned = []
-    assert found(archive, warn=warned.append) == ["good", "shape"]
-    assert len(warned) == 4
-    for part in ("start_datetime is not a time: no start", "no assets that are data: no assets", "not a number: cloud"):
-        assert any(part in sentence for sentence in warned)
+    scenes = {scene.id: scene for scene in archive.find(MAY, warn=warned.append)}
+    assert scenes.keys() == {"good", "start", "cloud", "shape"}
+    assert scenes["start"].start == datetime(2023, 5, 3, 11, tzinfo=UTC)
+    assert (scenes["cloud"].cloud_cover, scenes["cloud"].resolution, scenes["cloud"].satellite) == (None, None, None)
+    assert footprint(scenes["shape"].footprint).bounds == (-1.5, 51.4, -1.1, 51.8)
+    for part in (
+        "start: its start_datetime is not a time", "cloud: its eo:cloud_cover is not a number",
+        "its gsd is not a number", "its platform is not a string", "its instruments is not a list",
+        "geometry is not GeoJSON",
+    ):  # fmt: skip
+        assert any(part in sentence for sentence in warned), part
+    assert len(warned) == 6
+
+
+def test_each_oddity_is_reported_once(server, archive):
+    for number in range(30):
+        server.add(f"S{number}", properties={"gsd": "10 m"})
+    warned = []
+    assert len(found(archive, warn=warned.append)) == 30
+    assert warned == ["S0: its gsd is not a number, and counts as unknown (reported once)"]
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "link of one of its assets"),
+        ({"assets": {"B04": {"href": "http://[::1/B04.tif", "roles": ["data"]}}}, "asset B04 has a link that is not"),
         ({"assets": {"B04": {"href": " ", "roles": ["data"]}}}, "no assets that are data"),
-        ({"properties": {"datetime": "0001-01-01T00:00:00+05:00"}}, "datetime is not a time"),
-        ({"properties": {"datetime": "2023-05-01T00:00:00Z", "gsd": 10**400}}, "gsd is out of range"),
-        ({"geometry": {"type": "Point", "coordinates": [10**400, 0]}}, "geometry is not GeoJSON"),
+        ({"assets": {"preview": {"href": "p.png", "roles": ["thumbnail"]}}}, "no assets that are data"),
+        ({"assets": None}, "no assets that are data"),
+        ({"assets": {"B04": {"href": "s3://bucket/B04.tif", "roles": ["data"]}}}, "only at s3://"),
+        ({"assets": {"all": {"href": "https://e.org/a.zarr", "type": "application/vnd+zarr"}}}, "a Zarr store"),
     ],
 )
-def test_unreadable_item_is_left_out_alone(server, archive, change, what):
-    server.add("S1")
-    server.add("S2").update(change)
+def test_item_of_which_nothing_can_be_downloaded_is_skipped_with_the_reason(server, archive, change, what):
+    server.add("S1").update(change)
+    (scene,) = archive.look_up(["S1"], warn=no_warning)
+    assert (scene.online, scene.never) == (False, True)
+    assert what in scene.offline
+
+
+@pytest.mark.parametrize(
+    ("properties", "field"),
+    [
+        ({"datetime": "0001-01-01T00:00:00+05:00"}, "start"),
+        ({"datetime": "2023-05-01T00:00:00Z", "gsd": 10**400}, "resolution"),
+        ({"eo:cloud_cover": -5}, "cloud_cover"),
+        ({"eo:cloud_cover": 101}, "cloud_cover"),
+        ({"sat:absolute_orbit": True}, "orbit"),
+    ],
+)
+def test_impossible_value_is_unknown(properties, field):
     warnings = []
-    assert sorted(scene.id for scene in archive.look_up(["S1", "S2"], warn=warnings.append)) == ["S1"]
-    assert len(warnings) == 1
-    assert what in warnings[0]
+    assert getattr(read(warn=warnings.append, **properties), field) is None
+    assert len(set(warnings)) == 1
+
+
+def test_placeholders_are_unknown_without_a_warning():
+    nothing = dict.fromkeys(("sar:instrument_mode", "platform", "grid:code"), "N/A")
+    scene = read(**nothing, gsd=None, **{"eo:cloud_cover": -9999, "sar:polarizations": []})
+    assert (scene.mode, scene.satellite, scene.tile, scene.cloud_cover, scene.polarisation) == (None,) * 5
 
 
 def test_invalid_links_of_pictures_and_item_are_ignored():
@@ -278,7 +290,7 @@ def test_invalid_links_of_pictures_and_item_are_ignored():
             },
         }
     )
-    scene = scene_of_item(item, "https://example.org/items/S1", ())
+    scene = scene_of_item(item, "https://example.org/items/S1", (), no_warning)
     assert scene.assets[0].url == "https://example.org/items/B04.tif"
 
 
@@ -318,13 +330,13 @@ def test_ids_with_commas_are_looked_up_by_get_too(server, archive):
 # -- items -----------------------------------------------------------------------------------------------------------
 
 
-def read(assets=None, patterns=(), geometry=None, **properties):
+def read(assets=None, patterns=(), geometry=None, warn=no_warning, **properties):
     item = {
         "id": "X", "collection": "c", "geometry": geometry, "links": [{"rel": "self", "href": "https://e.org/a/b/X.json"}],
         "properties": {"datetime": "2023-05-03T11:00:00Z", **properties},
         "assets": assets or {"B04": {"href": "./B04.tif", "roles": ["data"]}},
     }  # fmt: skip
-    return scene_of_item(item_of(item), "https://e.org/", patterns)
+    return scene_of_item(item_of(item), "https://e.org/", patterns, warn)
 
 
 def names(*hrefs, patterns=(), **more):
@@ -385,7 +397,7 @@ def test_box_over_the_antimeridian_becomes_two():
         "properties": {},
         "assets": {"a": {"href": "a.tif"}},
     }
-    assert footprint(scene_of_item(item, "https://e.org/", ()).footprint).area == pytest.approx(2)
+    assert footprint(scene_of_item(item, "https://e.org/", (), no_warning).footprint).area == pytest.approx(2)
 
 
 @pytest.mark.parametrize(
@@ -404,9 +416,114 @@ def test_selected_assets(assets, patterns, keys):
     assert sorted(asset.key for asset in read(given, patterns).assets) == keys
 
 
-def test_item_without_selected_assets_is_unusable():
-    with pytest.raises(UnusableItemError, match="none of the assets B99"):
-        read(patterns=("B99",))
+def test_item_without_selected_assets_is_skipped():
+    scene = read(patterns=("B99",))
+    assert scene.never
+    assert scene.offline == "it has none of the assets B99"
+
+
+TWINS = [
+    # A JPEG 2000 beside a GeoTIFF, as in Earth Search.
+    ({"red": "https://e.org/B04.tif image/tiff", "red-jp2": "https://e.org/B04.jp2 image/jp2"}, ["red"]),
+    ({"red": "https://e.org/B04.tif image/tiff", "red-jp2": "s3://e/B04.jp2 image/jp2"}, ["red"]),
+    ({"B04_cog": "https://e.org/c/B04.tif image/tiff", "B04": "https://e.org/B04.jp2 image/jp2"}, ["B04_cog"]),
+    # The same file at two places.
+    ({"red": "s3://e/B04.tif image/tiff", "red_https": "https://e.org/B04.tif image/tiff"}, ["red_https"]),
+    ({"s3-red": "s3://e/B04.tif image/tiff", "red": "https://e.org/B04.tif image/tiff"}, ["red"]),
+    # A zip of all beside its parts, as in the Copernicus Data Space.
+    ({"B02": "https://e.org/B02.jp2 image/jp2", "Product": "https://e.org/$value application/zip"}, ["Product"]),
+    ({"B02": "https://e.org/B02.jp2 image/jp2", "product": "s3://e/all.zip application/zip"}, ["B02"]),
+    # No twins.
+    ({"B02_10m": "https://e.org/a.jp2 image/jp2", "B02_20m": "https://e.org/b.jp2 image/jp2"}, ["B02_10m", "B02_20m"]),
+    ({"mask": "https://e.org/mask.zip application/zip", "B02": "https://e.org/B02.tif image/tiff"}, ["B02", "mask"]),
+]
+
+
+def linked(assets, **more):
+    pairs = {key: text.split(" ") for key, text in assets.items()}
+    return {key: {"href": href, "type": kind, "roles": ["data"], **more} for key, (href, kind) in pairs.items()}
+
+
+@pytest.mark.parametrize(("assets", "keys"), TWINS)
+def test_one_of_twins_is_taken(assets, keys):
+    ignored = []
+    assert [asset.key for asset in read(linked(assets), warn=ignored.append).assets] == keys
+    both = read(linked(assets), patterns=("*",), warn=ignored.append).assets
+    assert {asset.key for asset in both} == {key for key, text in assets.items() if text.startswith("https")}
+
+
+def test_twins_by_title_and_bands_and_by_file():
+    bands = {"title": "Red", "eo:bands": [{"name": "B04"}]}
+    formats = {"a": "https://e.org/4.jp2 image/jp2", "b": "https://e.org/4.tif image/tiff"}
+    assert [one.key for one in read(linked(formats, **bands)).assets] == ["b"]
+    sums = {"file:checksum": "1114" + 40 * "a"}
+    same = {"a": "https://e.org/x/4.tif image/tiff", "b": "https://f.org/y/4.tif image/tiff"}
+    assert [one.key for one in read(linked(same, **sums)).assets] == ["a"]
+    other = {"a": "https://e.org/x/4.tif image/tiff", "b": "https://f.org/y/5.tif image/tiff"}
+    assert [one.key for one in read(linked(other, **sums)).assets] == ["a", "b"], "two empty masks are not twins"
+
+
+def test_asset_that_cannot_be_downloaded_beside_others_is_left_out_with_a_warning():
+    warnings = []
+    scene = read(
+        linked({"red": "https://e.org/4.tif image/tiff", "snow": "s3://e/SNW.jp2 image/jp2"}), warn=warnings.append
+    )
+    assert [asset.key for asset in scene.assets] == ["red"]
+    assert warnings == ["its asset snow is only at s3://, and only http and https can be used, and is left out"]
+
+
+@pytest.mark.parametrize(
+    ("asset", "name"),
+    [
+        ({"href": "https://e.org/Products(1)/$value", "type": "application/zip"}, "k.zip"),
+        ({"href": "https://e.org/Products(1)/$value", "title": "S2A.SAFE.zip"}, "S2A.SAFE.zip"),
+        ({"href": "https://e.org/Products(1)/$value", "title": "The whole product, v1.zip"}, "k"),
+        ({"href": "https://e.org/1/$value", "title": "a.zip", "file:local_path": "S2A.SAFE/b.jp2"}, "S2A.SAFE/b.jp2"),
+        ({"href": "https://e.org/download/28c4c7e921615d", "type": "image/tiff; application=geotiff"}, "k.tif"),
+        ({"href": "https://e.org/download/1.5"}, "k"),
+        ({"href": "s3://e/x/B04.jp2", "alternate": {"https": {"href": "https://e.org/$value"}}}, "B04.jp2"),
+    ],
+)
+def test_files_without_a_name_in_their_link(asset, name):
+    assert [file.name for file in read({"k": {"roles": ["data"], **asset}}).assets] == [name]
+
+
+def test_key_with_an_ending_names_a_file():
+    """As at CNES GEODES, where links end in a hash and keys are paths."""
+    key = "2025/S2A/S2A_MSIL1C_20250402T175741.zip"
+    assert [file.name for file in read({key: {"roles": ["data"], "href": "https://e.org/28c4"}}).assets] == [
+        "S2A_MSIL1C_20250402T175741.zip"
+    ]
+
+
+SENSORS = [
+    ({"instruments": ["msi"], "sar:instrument_mode": "INS-NOBS"}, "optical"),
+    ({"instruments": ["C-SAR"], "eo:cloud_cover": 0, "eo:bands": [{"name": "vv"}]}, "sar"),
+    ({"instruments": ["OLI", "TIRS"], "sar:polarizations": None}, "optical"),
+    ({"instrument": "PALSAR-2", "eo:cloud_cover": None}, "sar"),
+    ({"instruments": ["sral"], "eo:cloud_cover": None}, None),
+    ({"instruments": ["c-sar", "msi"], "sar:instrument_mode": "IW"}, None),
+    ({"constellation": "Sentinel-1", "eo:cloud_cover": 3}, "sar"),
+    ({"constellation": "Umbra", "platform": "Umbra-08"}, "sar"),
+    ({"platform": "LANDSAT_8", "sar:instrument_mode": "n/a"}, "optical"),
+    ({"platform": "S2A"}, "optical"),
+    ({"product:type": "GRD"}, "sar"),
+    ({"product:type": "S2MSI1C", "sar:looks_range": 0}, "optical"),
+    ({"sar:instrument_mode": "SPOTLIGHT", "eo:cloud_cover": None}, "sar"),
+    ({"sar:instrument_mode": None, "sar:polarizations": [], "eo:cloud_cover": 20}, "optical"),
+    ({"sar:instrument_mode": "", "eo:cloud_cover": -9999}, None),
+    ({"sar:instrument_mode": "IW", "eo:cloud_cover": 20}, None),
+]
+
+
+@pytest.mark.parametrize(("properties", "sensor"), SENSORS)
+def test_instrument_then_satellite_then_product_then_fields_decide_on_the_sensor(properties, sensor):
+    assert read(**properties).sensor == sensor
+
+
+@pytest.mark.parametrize(("code", "tile"), [("MGRS-30UXC", "30UXC"), ("T14ULD", "14ULD"), ("WRS2-044033", None)])
+def test_tile(code, tile):
+    assert read(**{"grid:code": code}).tile == tile
 
 
 def test_file_names_are_safe_and_unique():
@@ -468,10 +585,24 @@ def test_http_link_is_preferred_to_a_bucket():
     assert read({"a": asset}).assets[0].url == "https://e.org/a.tif"
 
 
-def test_unsupported_link_is_reported(archive):
+def test_link_that_is_not_http_is_not_located(archive):
     scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
-    with pytest.raises(ArchiveError, match="only http and https URLs can be downloaded; choose other assets"):
+    with pytest.raises(ArchiveError, match="X is not online: its asset a is only at s3://"):
         archive.locate(next(each_file(scene)))
+
+
+@pytest.mark.parametrize(
+    ("feature", "what"),
+    [
+        (None, "is not an object"),
+        ({"id": " "}, "has no id"),
+        ({"id": 3}, "has no id"),
+        ({"id": "X"}, "properties are not an object"),
+    ],
+)
+def test_what_is_not_an_item(feature, what):
+    with pytest.raises(UnusableItemError, match=what):
+        item_of(feature)
 
 
 @pytest.mark.parametrize(

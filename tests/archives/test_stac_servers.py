@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from sedas_sync.archives.stac.archive import StacArchive
-from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
+from sedas_sync.archives.stac.items import item_of, scene_of_item
 from sedas_sync.geometry import footprint
 from sedas_sync.model.scene import Query
 from sedas_sync.testing import no_warning
@@ -47,12 +47,12 @@ def public(name):
         ("sentinel-1-rtc-pc", "sar", "S1", {"vv", "vh"}),
         ("landsat-c2-l2-pc", "optical", None, {"red", "qa"}),
         ("naip-pc", None, None, {"image"}),
-        ("cop-dem-glo-30-pc", None, None, {"data"}),
+        ("cop-dem-glo-30-pc", "sar", None, {"data"}),
     ],
 )
 def test_items_of_public_catalogues_are_read(name, sensor, group, keys):
     for feature in public(name):
-        scene = scene_of_item(item_of(feature), "https://example.org/", ())
+        scene = scene_of_item(item_of(feature), "https://example.org/", (), no_warning)
         assert (scene.sensor, scene.source_group) == (sensor, group)
         assert keys <= {asset.key for asset in scene.assets}
         assert not {asset.key for asset in scene.assets} & {"tilejson", "rendered_preview", "preview", "thumbnail"}
@@ -60,11 +60,6 @@ def test_items_of_public_catalogues_are_read(name, sensor, group, keys):
         assert scene.start
         assert footprint(scene.footprint).area > 0
         assert all(asset.digest for asset in scene.assets) == (name == "sentinel-1-rtc-pc")
-
-
-def test_public_item_without_data_is_left_out():
-    with pytest.raises(UnusableItemError, match="no assets that are data"):
-        scene_of_item(item_of(public("umbra-sar")[0]), "https://example.org/", ())
 
 
 @pytest.fixture(scope="module")

@@ -244,14 +244,14 @@ def test_the_installed_script_runs_the_command(workspace):
 @pytest.mark.parametrize(
     "command", [["plan", "--out"], ["plan", "--summary"], ["plan", "--record"], ["report", "--out"]], ids=" ".join
 )
-def test_nothing_is_written_over_the_manifest_its_lock_or_the_mirror(quick_workspace, sandbox, command, file):
+def test_nothing_is_written_over_the_manifest_its_lock_or_the_mirror(workspace, sandbox, command, file):
     """As where the name of the file was forgotten: `plan --out manifest.toml`."""
     sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z")])
-    quick_workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
-    assert quick_workspace.run("apply", "--update-lock").code == 0
-    before = (quick_workspace.path / file).read_bytes()
-    ran = quick_workspace.run(*command, file)
-    assert (ran.code, (quick_workspace.path / file).read_bytes() == before) == (2, True)
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
+    assert workspace.run("apply", "--update-lock").code == 0
+    before = (workspace.path / file).read_bytes()
+    ran = workspace.run(*command, file)
+    assert (ran.code, (workspace.path / file).read_bytes() == before) == (2, True)
     assert file in ran.err
-    assert quick_workspace.run(*command, "scenes/other.txt").code == 0
-    assert quick_workspace.run(*command, "scenes/other.txt").code == 0
+    assert workspace.run(*command, "scenes/other.txt").code == 0
+    assert workspace.run(*command, "scenes/other.txt").code == 0

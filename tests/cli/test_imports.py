@@ -29,13 +29,13 @@ def imported(workspace, *arguments, names, code=0):
 
 
 @pytest.fixture
-def applied(quick_workspace):
+def applied(workspace):
     # Without an area: the outline of an area is checked by shapely.
-    (quick_workspace.path / "manifest.toml").write_text(
-        f'version = 1\n[archive]\ntype = "sedas"\nurl = "{quick_workspace.url}"\n{PRODUCTS}'
+    (workspace.path / "manifest.toml").write_text(
+        f'version = 1\n[archive]\ntype = "sedas"\nurl = "{workspace.url}"\n{PRODUCTS}'
     )
-    quick_workspace.run("lock")
-    return quick_workspace
+    workspace.run("lock")
+    return workspace
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("status", "--json")])

@@ -75,6 +75,9 @@ CASES = {
         choose(DiskState(held=LOCAL, tracked=True)),
         choose(DiskState(state=FileState.DAMAGED)),
     ],
+    "any of these, and the archive can never deliver it": [
+        choose(TO_FETCH, online=False, offline="its format cannot be stored", never=True)
+    ],
     "any of these, and the archive takes no orders": [
         choose(TO_FETCH, online=False, order=order, offline="order it elsewhere")
         for order in (None, OrderState.READY, OrderState.FAILED)

@@ -27,7 +27,7 @@ def blocks(language):
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_manifests_are_valid(text):
-    manifest = parse(text, source="example", read_aoi=lambda _: box(0, 50, 1, 51), types=TYPES)
+    manifest = parse(text, source="example", read_aoi=lambda *_: box(0, 50, 1, 51), types=TYPES)
     assert manifest.datasets
 
 

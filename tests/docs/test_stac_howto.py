@@ -27,7 +27,12 @@ def offer(stac, name, **more):
             "grid:code": "MGRS-30UXC",
             "s2:nodata_pixel_percentage": 3,
         },
-        "planetarycomputer": {"datetime": recent, "sar:instrument_mode": "IW", "sat:orbit_state": "descending"},
+        "planetarycomputer": {
+            "datetime": recent,
+            "instruments": ["c-sar"],
+            "sar:instrument_mode": "IW",
+            "sat:orbit_state": "descending",
+        },
         "example": {"datetime": recent, "processing:level": "L2"},
     }[name]
     stac.add("S1", properties=properties, **more)

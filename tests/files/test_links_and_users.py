@@ -46,8 +46,8 @@ def led_outside(mirror, name, precious):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_no_command_writes_or_deletes_through_a_link(quick_workspace, sandbox, name):
-    place = quick_workspace
+def test_no_command_writes_or_deletes_through_a_link(workspace, sandbox, name):
+    place = workspace
     offer(sandbox, place.path, online=2, archived=1, size=1000)
     place.write(MAY)
     precious = place.path / "precious"

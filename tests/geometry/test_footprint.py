@@ -1,7 +1,7 @@
 """Footprints of scenes."""
 
 import pytest
-from shapely import MultiPolygon, Polygon, box
+from shapely import LineString, MultiLineString, MultiPoint, MultiPolygon, Point, Polygon, box
 from shapes import HARWELL
 
 from sedas_sync import geometry as g
@@ -46,12 +46,11 @@ def test_footprints_are_repaired(text, same):
 UNREADABLE = [
     "",
     "not a shape",
-    "POINT (1 2)",
     "POLYGON EMPTY",
     "POLYGON((0 0,1 1,0 0))",
     "POLYGON((0 0,1 1,2 2,0 0))",
     "POLYGON((0 0,1 0,1 99,0 0))",
-    "POLYGON((500 0,501 0,501 1,500 0))",
+    "POLYGON((600 0,601 0,601 1,600 0))",
     "POLYGON((nan 0,1 0,1 1,nan 0))",
     "POLYGON((inf 0,-inf 0,1 1,inf 0))",
     "POLYGON((1 0))",
@@ -73,3 +72,63 @@ def test_unreadable_footprints_of_many_are_none():
     assert [shape is not None for shape in found] == [True, *[False] * (len(texts) - 2), True]
     assert found[0].equals(g.footprint(HARWELL))
     assert g.footprints([]) == []
+
+
+# -- what catalogues have instead of outlines --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("POINT (1 2)", Point(1, 2)),
+        ("POINT (190 2)", Point(-170, 2)),
+        ("MULTIPOINT ((1 2), (3 4))", MultiPoint([(1, 2), (3, 4)])),
+        ("LINESTRING (0 0, 10 10)", LineString([(0, 0), (10, 10)])),
+        ("LINESTRING (170 0, -170 10)", MultiLineString([[(170, 0), (180, 5)], [(-180, 5), (-170, 10)]])),
+        ("MULTILINESTRING ((0 0, 1 1), (2 2, 3 3))", MultiLineString([[(0, 0), (1, 1)], [(2, 2), (3, 3)]])),
+        ("GEOMETRYCOLLECTION (POINT (9 9), LINESTRING (0 0, 1 1))", Point(9, 9).union(LineString([(0, 0), (1, 1)]))),
+    ],
+)
+def test_points_and_lines_count_as_what_they_are(text, expected):
+    for shape in (g.footprint(text), *g.footprints([text])):
+        assert shape.equals(expected)
+
+
+def test_scene_with_a_line_intersects_the_areas_that_it_meets():
+    line = g.footprint("LINESTRING (0 0, 10 10)")
+    assert g.Aoi(box(4, 4, 5, 5)).intersects(line)
+    assert not g.Aoi(box(4, 6, 5, 7)).intersects(line)
+    assert g.Aoi(box(4, 4, 5, 5)).coverage(line) == 0
+    assert g.Aoi(box(4, 4, 5, 5)).intersects_each(g.footprints(["LINESTRING (0 0, 10 10)", "POINT (0 0)"])) == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("clockwise", [False, True])
+@pytest.mark.parametrize(
+    "bounds",
+    [(-179.95, -89.95, 179.95, 89.95), (-180, -90, 180, 90), (-179.975, -60, 179.975, 80), (0.05, -90, 359.95, 90)],
+)
+def test_global_grid_that_ends_half_a_pixel_before_the_antimeridian(bounds, clockwise):
+    corners = list(box(*bounds).exterior.coords)
+    shape = g.footprint(Polygon(corners[::-1] if clockwise else corners).wkt)
+    for place in (Point(0.1, 51), Point(-100, -30), Point(100, 30)):
+        assert shape.intersects(place)
+    assert shape.area > 0.99 * box(*bounds).area
+
+
+def test_narrow_swath_across_the_antimeridian_is_not_the_rest_of_the_world():
+    swath = "POLYGON ((179 10, -178 10, -179.5 28, 177.5 28, 179 10))"
+    shape = g.footprint(swath)
+    assert shape.intersects(Point(179.5, 15))
+    assert not shape.intersects(Point(0, 15))
+
+
+def test_swath_of_a_whole_orbit_that_overlaps_itself_is_read():
+    path = [(3 * n, 80 - abs(n % 54 - 27) * 160 / 27) for n in range(130)]
+    ring = [*path, *((x + 8, y - 3) for x, y in reversed(path))]
+    wrapped = ", ".join(f"{(x + 180) % 360 - 180} {max(-90, min(90, y))}" for x, y in [*ring, ring[0]])
+    shape = g.footprint(f"POLYGON (({wrapped}))")
+    assert shape.is_valid
+    assert shape.area > 0

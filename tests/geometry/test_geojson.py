@@ -38,7 +38,8 @@ def test_outline_is_the_footprint_with_oriented_rings(text):
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "POLYGON", "POLYGON((0 0, 1 1))", "POINT(1 1)", "\ud800", "\0", "POLYGON((nan 0,1 1,1 0,nan 0))"]
+    "text",
+    [None, "", "POLYGON", "POLYGON((0 0, 1 1))", "POINT EMPTY", "\ud800", "\0", "POLYGON((nan 0,1 1,1 0,nan 0))"],
 )
 def test_unreadable_footprint_has_no_outline(text):
     assert outlines([text, "POLYGON((0 0,1 0,1 1,0 0))"])[0] is None

@@ -30,6 +30,7 @@ SIZE = "must be a number of bytes, or a text such as '20MB' (millions), '512KiB'
 DURATION = "must be a text such as '24h', '90m', '2d', '30s' or '1h30m', or a number of seconds"
 PERCENT = "must be a percentage, a number from 0 to 100"
 
+REMEDY = 'To repair it, set repair = true in the table of the AOI, or use "Fix geometries" in QGIS'
 KNOWN = f"known here: {', '.join(key for key in Dataset.model_fields if key != 'name')}"
 
 WRONG = [
@@ -53,8 +54,13 @@ WRONG = [
     (START + "[dataset]", "dataset: missing; a manifest needs at least one [dataset.NAME]"),
     ("dataset = 3\n" + START, "dataset: found 3; must be a table"),
     (START + "[dataset]\nd = 3", "dataset.d: found 3; must be a table"),
-    (START + "[dataset.d]", "dataset.d: has neither aoi nor products; one of them is required"),
+    (START + "[dataset.d]", "dataset.d: has no aoi, tile or products; one of them is required"),
     (START + '[dataset.d]\naoi = "here"', "dataset.d.start: missing; a dataset with an AOI needs a start"),
+    ('version = 1\n[dataset.d]\ntile = "30UXC"', "dataset.d.start: missing; a dataset with a tile needs a start"),
+    ('version = 1\n[dataset.d]\ntile = "30UAC"\nstart = 2019-01-01',
+     "dataset.d.tile: 30UAC is not a square of the MGRS: the columns of zone 30 are STUVWXYZ"),
+    ('version = 1\n[dataset.d]\naoi = "tile 30UXC"\nstart = 2019-01-01',
+     'dataset.d.aoi: found "tile 30UXC", which is not an AOI of this manifest; there is no [aoi.NAME] table'),
     (START + '[dataset."d/e"]\naoi = "here"\nstart = 2019-01-01',
      "dataset.\"d/e\": a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'"),
     # AOIs that are named
@@ -93,11 +99,11 @@ WRONG = [
     (DATASET + "[aoi.x]\nwkt = 'POLYGON EMPTY'", "aoi.x.wkt: it is empty"),
     (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it contains no polygon, but POINT"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 0, 1 1))'",
-     "aoi.x.wkt: a ring is open: it begins at 0 0 and ends at 1 1; the last position must repeat the first"),
+     "aoi.x.wkt: a ring is open: it begins at 0 0 and ends at 1 1; the last position must repeat the first. " + REMEDY),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))'",
-     "aoi.x.wkt: its outline crosses or touches itself near longitude 0.5, latitude 0.5"),
-    (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 300 0, 300 1, 0 0))'",
-     "aoi.x.wkt: the position 300 0 is outside ±180/±90; longitudes run from -180 to 180, so write -60"),
+     "aoi.x.wkt: its outline crosses or touches itself near longitude 0.5, latitude 0.5. " + REMEDY),
+    (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 900 0, 900 1, 0 0))'",
+     "aoi.x.wkt: the position 900 0 is outside ±180/±90; to move the whole outline, subtract 360 from each of its longitudes"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((52 -101, 52 -100, 51 -100, 52 -101))'",
      "aoi.x.wkt: the position 52 -101 is outside ±180/±90; are latitude and longitude swapped? Longitude comes first"),
     (DATASET + "[aoi.x]\nfile = 'missing.wkt'", "aoi.x.file: missing.wkt does not exist"),
@@ -385,7 +391,7 @@ def test_any_value_of_a_dataset_gives_a_manifest_or_mistakes(key, value):
             *(("archive", key) for key in ("type", "url", "trusted_hosts", "filehash")),
             *(("mirror", key) for key in manifest.MirrorConfig.model_fields),
             *(("transfer", key) for key in manifest.TransferConfig.model_fields),
-            *(("aoi.x", key) for key in ("wkt", "file", "bbox", "point", "radius_km")),
+            *(("aoi.x", key) for key in ("wkt", "file", "bbox", "point", "radius_km", "repair")),
         ]
     ),
     TOML_VALUES,

@@ -53,6 +53,7 @@ bbox = [-1.4, 51.5, -1.2, 51.6]
 [aoi.c]
 point = [-1.31, 51.57]
 radius_km = 5
+repair = true
 [dataset.optical]
 aoi = ["a", "b"]
 start = 2019-04-30
@@ -107,7 +108,7 @@ def written(value):
 def parser_accepts(tree):
     text = "\n".join(f"{toml_string(key)} = {written(value)}" for key, value in tree.items())
     try:
-        parse(text, source="m", read_aoi=lambda _: None, types=BUILT_IN)
+        parse(text, source="m", read_aoi=lambda *_: None, types=BUILT_IN)
     except ManifestError:
         return False
     return True

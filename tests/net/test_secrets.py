@@ -455,15 +455,15 @@ def test_signatures_of_a_subscription_go_to_no_host_of_the_manifest():
     assert signer.sign(link) == link
 
 
-def test_token_env_is_reported_as_removed(quick_workspace, listener):
+def test_token_env_is_reported_as_removed(workspace, listener):
     archive = HOSTILE["bearer"] + '\ntoken_env = "AWS_SECRET_ACCESS_KEY"'
-    ran = run(quick_workspace, listener, archive, "validate")
+    ran = run(workspace, listener, archive, "validate")
     assert ran.code == 2
     assert "archive.token_env: unknown key; the environment says which token is for which host" in ran.err
     assert "STAC_<NAME>_HOST" in ran.err
 
 
-def test_other_catalogue_needs_a_login_url(quick_workspace, listener):
-    ran = run(quick_workspace, listener, f'[archive]\ntype = "cdse"\nurl = "https://{ELSEWHERE}/odata/"', "validate")
+def test_other_catalogue_needs_a_login_url(workspace, listener):
+    ran = run(workspace, listener, f'[archive]\ntype = "cdse"\nurl = "https://{ELSEWHERE}/odata/"', "validate")
     assert ran.code == 2
     assert f"archive.login_url: missing; url is at {ELSEWHERE}" in ran.err

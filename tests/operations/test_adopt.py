@@ -243,8 +243,7 @@ def test_a_lost_index_is_rebuilt_from_the_folder_without_a_download(workspace, s
 
 
 @pytest.mark.parametrize("name", ["a/b", "L" * 300])
-def test_a_file_whose_name_was_made_safe_is_known_by_its_place(quick_workspace, sandbox, offered, name):
-    workspace = quick_workspace
+def test_a_file_whose_name_was_made_safe_is_known_by_its_place(workspace, sandbox, offered, name):
     with zipfile.ZipFile(workspace.path / "scene.file", "w") as made:
         made.writestr("band.bin", b"bytes")
     made_of = {name: workspace.path / "scene.file"}

@@ -275,24 +275,24 @@ def test_a_limit_of_orders_a_run(workspace, sandbox):
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "the order was refused: "), (502, "ordering it failed: ")])
-def test_only_an_answer_of_the_archive_is_a_refused_order(quick_workspace, sandbox, status, said):
+def test_only_an_answer_of_the_archive_is_a_refused_order(workspace, sandbox, status, said):
     sandbox.faults = Faults(rules=(Rule("order", fail(status)),))
-    sandbox_rows(sandbox, quick_workspace, "L", online=False)
-    (failure,) = quick_workspace.run("apply", "--json").summary["failures"]
+    sandbox_rows(sandbox, workspace, "L", online=False)
+    (failure,) = workspace.run("apply", "--json").summary["failures"]
     assert failure["error"].startswith(said)
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_orders_whose_polls_are_refused_are_not_waited_for(quick_workspace, sandbox, status):
+def test_orders_whose_polls_are_refused_are_not_waited_for(workspace, sandbox, status):
     sandbox.faults = Faults(rules=(Rule("poll", fail(status)),))
-    sandbox_rows(sandbox, quick_workspace, "L", "M", online=False, transfer='order_timeout = "40s"')
+    sandbox_rows(sandbox, workspace, "L", "M", online=False, transfer='order_timeout = "40s"')
     begun = time.monotonic()
-    ran = quick_workspace.run("apply", "--json")
+    ran = workspace.run("apply", "--json")
     assert time.monotonic() - begun < 35
     assert (ran.code, ran.summary["pending"], ran.summary["ordered"]) == (4, 2, 2)
     assert sandbox.logins == 2
     sandbox.faults = Faults()
-    assert quick_workspace.run("apply", "--json").summary["fetched"] == 2
+    assert workspace.run("apply", "--json").summary["fetched"] == 2
     assert sandbox.orders == 2, "both were kept"
 
 
@@ -366,11 +366,10 @@ BROKEN = '[dataset.broken]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-3
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_search_does_not_delay_other_datasets(quick_workspace, sandbox, status):
+def test_a_refused_search_does_not_delay_other_datasets(workspace, sandbox, status):
     """A search that fails: the other datasets and all that was found are applied, nothing is pruned."""
     from sedas_sync.sandbox.faults import error
 
-    workspace = quick_workspace
     use(sandbox, RowCatalogue(rows("A", "OLD")))
     workspace.write(NAMED)
     assert workspace.run("apply").code == 0
@@ -553,8 +552,7 @@ def test_a_mirror_belongs_to_one_manifest(workspace, sandbox):
     assert workspace.run("apply").code == 2
 
 
-def test_a_dry_run_plans_as_if_the_mirror_were_taken_over(quick_workspace, sandbox):
-    workspace = quick_workspace
+def test_a_dry_run_plans_as_if_the_mirror_were_taken_over(workspace, sandbox):
     sandbox_rows(sandbox, workspace, "A")
     workspace.run("apply")
     workspace.write(NAMED, name="other.toml")
@@ -564,8 +562,7 @@ def test_a_dry_run_plans_as_if_the_mirror_were_taken_over(quick_workspace, sandb
     assert workspace.run("plan").code == 0, "nothing was taken over"
 
 
-def test_a_plan_that_cannot_be_saved_is_refused_before_the_search(quick_workspace, sandbox):
-    workspace = quick_workspace
+def test_a_plan_that_cannot_be_saved_is_refused_before_the_search(workspace, sandbox):
     sandbox_rows(sandbox, workspace, "A")
     sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
     ran = workspace.run("plan", "--out", workspace.path / "nowhere" / "plan.json")
@@ -573,8 +570,7 @@ def test_a_plan_that_cannot_be_saved_is_refused_before_the_search(quick_workspac
     assert "does not exist" in ran.err
 
 
-def test_a_note_without_a_partial_file_is_deleted(quick_workspace, sandbox):
-    workspace = quick_workspace
+def test_a_note_without_a_partial_file_is_deleted(workspace, sandbox):
     sandbox_rows(sandbox, workspace, *"AB")
     assert workspace.run("apply").code == 0
     partials = workspace.mirror / ".sedas-sync" / "partial"

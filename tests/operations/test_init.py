@@ -161,7 +161,7 @@ def test_an_existing_manifest_is_left_alone(workspace):
         ('{"type": "FeatureCollection", "features": [1, null]}', "no polygon"),
         (json.dumps(feature({"type": "Point", "coordinates": [0, 50]})), "no polygon"),
         (
-            json.dumps(collection(feature(square(-1, 51), name="a"), feature(square(200, 51), name="b"))),
+            json.dumps(collection(feature(square(-1, 51), name="a"), feature(square(-1, 95), name="b"))),
             "feature 2 (b)",
         ),
         ('{"type": "GeometryCollection", "geometries": [' * 3000, "GeoJSON"),

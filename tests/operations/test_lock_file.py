@@ -26,8 +26,8 @@ def zipped(folder, name, version=1):
 
 
 @pytest.fixture
-def workspace(quick_workspace):
-    return quick_workspace
+def workspace(workspace):
+    return workspace
 
 
 @pytest.fixture

@@ -133,10 +133,10 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("command", [("lock",), ("apply", "--update-lock")])
-def test_a_file_that_is_no_lock_is_replaced_and_that_is_said_first(opened, quick_workspace, lock_file, damage, command):
+def test_a_file_that_is_no_lock_is_replaced_and_that_is_said_first(opened, workspace, lock_file, damage, command):
     right = lock_file.read_bytes()
     DAMAGES[damage](lock_file)
-    ran = quick_workspace.run(*command)
+    ran = workspace.run(*command)
     assert ran.code == 0, ran.err
     assert ran.err.startswith("warning: manifest.lock: ")
     assert "replacing it with a new lock file" in ran.err.splitlines()[0]
@@ -144,14 +144,14 @@ def test_a_file_that_is_no_lock_is_replaced_and_that_is_said_first(opened, quick
         assert lock_file.read_bytes() == right
     else:
         assert lock_file.read_text().count("sha256") == 2
-    assert quick_workspace.run("lock", "--check").code == 0
+    assert workspace.run("lock", "--check").code == 0
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_check_of_what_is_no_lock_says_so_and_ends_with_2(opened, quick_workspace, sandbox, lock_file, damage):
+def test_a_check_of_what_is_no_lock_says_so_and_ends_with_2(opened, workspace, sandbox, lock_file, damage):
     DAMAGES[damage](lock_file)
     before, asked = lock_file.read_bytes(), len(sandbox.log)
-    ran = quick_workspace.run("lock", "--check")
+    ran = workspace.run("lock", "--check")
     assert ran.code == 2
     assert "`sedas-sync lock` writes a new one" in ran.err
     assert lock_file.read_bytes() == before
@@ -160,7 +160,7 @@ def test_a_check_of_what_is_no_lock_says_so_and_ends_with_2(opened, quick_worksp
 
 @pytest.mark.parametrize("why", ["newer", "folder"])
 @pytest.mark.parametrize("command", [("lock",), ("lock", "--check"), ("apply", "--update-lock")])
-def test_a_lock_that_may_be_right_is_never_replaced(opened, quick_workspace, sandbox, lock_file, why, command):
+def test_a_lock_that_may_be_right_is_never_replaced(opened, workspace, sandbox, lock_file, why, command):
     """Exit code 2, before anybody is asked and anything is touched."""
     if why == "newer":
         put(lock_file, [lines(lock_file)[0].replace('"version": 1', '"version": 2'), *lines(lock_file)[1:]])
@@ -168,9 +168,9 @@ def test_a_lock_that_may_be_right_is_never_replaced(opened, quick_workspace, san
         lock_file.unlink()
         lock_file.mkdir()
     asked = len(sandbox.log)
-    ran = quick_workspace.run(*command)
+    ran = workspace.run(*command)
     assert ran.code == 2
     assert "manifest.lock: " in ran.err
     assert len(sandbox.log) == asked
-    assert not quick_workspace.mirror.exists()
+    assert not workspace.mirror.exists()
     assert lock_file.is_dir() or '"version": 2' in lock_file.read_text()

@@ -604,5 +604,5 @@ def test_a_summary_is_written_wherever_it_is_asked_for(workspace, offer):
     text = (workspace.path / "plan.md").read_text()
     assert text.startswith("### <code>manifest.toml</code>\n\nPlan: 4 to fetch")
     assert "<code>sedas-sync apply</code>" in text
-    assert workspace.run("plan", "--summary", "/dev/stdout", "-q").out == text
+    assert workspace.own_process.run("plan", "--summary", "/dev/stdout", "-q").out == text
     assert workspace.run("plan", "--summary", "no/such/folder").code == 2

@@ -28,8 +28,8 @@ def row(name, day, **more):
 
 
 @pytest.fixture
-def workspace(quick_workspace):
-    return quick_workspace
+def workspace(workspace):
+    return workspace
 
 
 @pytest.fixture

@@ -38,18 +38,18 @@ def remembered(workspace):
 
 
 @pytest.fixture
-def filled(quick_workspace, sandbox):
+def filled(workspace, sandbox):
     """A mirror of twenty-five scenes whose catalogue states MD5."""
     sandbox._catalogue = RowCatalogue([make_row(n, f"2019-05-{d:02}T11:00:00Z") for d, n in enumerate(NAMES, 1)])
-    quick_workspace.write(MANIFEST)
-    assert quick_workspace.run("apply").code == 0
-    files = quick_workspace.files()
-    quick_workspace.right = files
+    workspace.write(MANIFEST)
+    assert workspace.run("apply").code == 0
+    files = workspace.files()
+    workspace.right = files
     sandbox._catalogue = RowCatalogue(rows(files, hashed("md5")))
-    (quick_workspace.mirror / ".sedas-sync" / "index.db").unlink()
-    assert quick_workspace.run("apply").code == 0
-    assert remembered(quick_workspace) == {name: hashed("md5")(files[f"{name}.zip"]) for name in NAMES}
-    return quick_workspace
+    (workspace.mirror / ".sedas-sync" / "index.db").unlink()
+    assert workspace.run("apply").code == 0
+    assert remembered(workspace) == {name: hashed("md5")(files[f"{name}.zip"]) for name in NAMES}
+    return workspace
 
 
 @pytest.mark.parametrize("name", ["sha256", "sha1", "sha512"])

@@ -433,7 +433,7 @@ def test_a_lost_index_is_rebuilt_by_the_lengths_that_the_server_announces(place,
 
 def test_an_address_that_cannot_be_asked_has_no_size_and_stops_no_plan(place, stac):
     without_statements(stac)
-    stac.items[0]["assets"]["B04"]["href"] = "s3://bucket/B04.tif"
+    stac.items[0]["assets"]["B04"]["href"] = "http://127.0.0.1:1/B04.tif"
     plan = place.run("plan", "--sizes", "--json")
     assert (plan.code, plan.json["summary"]["bytes"]) == (0, None)
     assert {action["id"]: action["size"] for action in plan.json["actions"]} == {"S1": None, "S2": 500}
@@ -450,6 +450,18 @@ def test_an_index_of_the_first_format_is_carried_on(place, stac):
     ran = place.run("apply", "--json")
     assert (ran.code, ran.summary["adopted"]) == (0, 2)
     assert place.run("status", "--json").json["summary"]["held"] == 2
+
+
+def test_scene_that_can_never_be_downloaded_is_skipped(place, stac):
+    for asset in stac.items[0]["assets"].values():
+        asset["href"] = "s3://bucket/B04.tif"
+    plan = place.run("plan", "--json").json
+    (skip,) = (action for action in plan["actions"] if action["action"] == "skip")
+    assert skip["id"] == "S1"
+    assert skip["reason"] == "each of its assets B04, visual is only at s3://, and only http and https can be used"
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["fetched"], ran.summary["pending"]) == (0, 1, 0)
+    assert place.run("lock").code == place.run("apply", "--locked").code == place.run("verify").code == 0
 
 
 def test_what_has_to_be_ordered_elsewhere_waits(place, stac):

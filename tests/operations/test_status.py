@@ -114,8 +114,8 @@ def test_a_failed_search_does_not_make_status_forget_what_was_wanted(mixed, sand
     assert mixed.run("status", "--json").json["summary"]["wanted"] == 5
 
 
-def test_a_failed_search_is_told_and_the_mirror_is_not_up_to_date(quick_workspace, sandbox):
-    mixed = quick_workspace
+def test_a_failed_search_is_told_and_the_mirror_is_not_up_to_date(workspace, sandbox):
+    mixed = workspace
     sandbox._catalogue = RowCatalogue(
         [make_row("A", "2019-05-01T11:00:00Z"), make_row("R", "2019-05-05T11:00:00Z", satellite="Sentinel-1A")]
     )
@@ -237,9 +237,9 @@ def test_a_mirror_without_the_right_to_write_can_be_looked_at(unwritable):
     works_without_writing(unwritable)
 
 
-def test_status_and_plan_agree_on_files_of_another_time(quick_workspace, sandbox):
+def test_status_and_plan_agree_on_files_of_another_time(workspace, sandbox):
     """After `cp -r` or `touch` the bytes decide, for a plan and for every command beside it."""
-    mirror = quick_workspace
+    mirror = workspace
     sandbox._catalogue = RowCatalogue(
         [make_row(name, f"2019-05-0{day}T11:00:00Z") for day, name in enumerate("ABC", 1)]
     )
@@ -271,8 +271,8 @@ def test_status_and_plan_agree_on_files_of_another_time(quick_workspace, sandbox
     assert [item["id"] for item in found] == ["C"]
 
 
-def test_status_reads_touched_files_in_a_mirror_that_cannot_be_written(quick_workspace, sandbox):
-    mirror = quick_workspace
+def test_status_reads_touched_files_in_a_mirror_that_cannot_be_written(workspace, sandbox):
+    mirror = workspace
     sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z")])
     mirror.write(f"[dataset.d]\n{MAY}")
     assert mirror.run("apply").code == 0
@@ -287,9 +287,9 @@ def test_status_reads_touched_files_in_a_mirror_that_cannot_be_written(quick_wor
     assert (ran.json["summary"]["changed"], ran.json["summary"]["refreshed"]) == (0, 1)
 
 
-def test_what_was_touched_after_the_plan_still_gives_way_to_its_successor(quick_workspace, sandbox):
+def test_what_was_touched_after_the_plan_still_gives_way_to_its_successor(workspace, sandbox):
     """The bytes say whose file it is, not its time: nothing of ours lands in `replaced/`."""
-    mirror = quick_workspace
+    mirror = workspace
     sandbox._catalogue = RowCatalogue([make_row("A", "2019-05-01T11:00:00Z", filehash="0" * 32)])
     mirror.write(f"[dataset.d]\n{MAY}")
     assert mirror.run("apply").code == 0

@@ -36,14 +36,7 @@ def test_text_is_ascii_and_a_name_that_is_not_utf8_can_be_read():
 
 def test_a_plan_counts_every_scene_and_lists_kept_ones_only_when_asked():
     kept, missing = (
-        Action(
-            kind=kind,
-            id=scene_id,
-            datasets=("d",),
-            path=f"{scene_id}.zip",
-            size=None,
-            reason=Reason(ReasonCode.UNCHANGED),
-        )
+        Action(kind=kind, id=scene_id, datasets=("d",), path="a.zip", size=None, reason=Reason(ReasonCode.UNCHANGED))
         for kind, scene_id in ((ActionKind.KEEP, "S"), (ActionKind.FETCH, "T"))
     )
     plan = Plan(manifest="m.toml", mirror="/m", archive={"type": "sedas", "url": None}, actions=(kept, missing))

@@ -149,7 +149,7 @@ def test_a_catalogue_that_cannot_be_written_fails_the_run(workspace):
         "    return done\n"
         "m.Mirror.apply = apply\n"
     )
-    ran = workspace.run("apply", "--export", "stac", PYTHONPATH=str(workspace.path))
+    ran = workspace.own_process.run("apply", "--export", "stac", PYTHONPATH=str(workspace.path))
     assert ran.code == 1
     assert "error: the catalogue was not written: " in ran.err
     assert len(workspace.files()) == 4
@@ -163,7 +163,7 @@ def test_error_without_pystac_names_the_extra(applied):
         "u.find_spec = lambda name, *a: None if name == 'pystac' else find(name, *a)\n"
     )
     for command in (["export", "--format", "stac"], ["apply", "--export", "stac"]):
-        ran = applied.run(*command, PYTHONPATH=str(blocker))
+        ran = applied.own_process.run(*command, PYTHONPATH=str(blocker))
         assert ran.code == 2
         assert 'pip install "sedas-sync[stac]"' in ran.err
 

@@ -17,8 +17,9 @@ from stac_schemas import quick_problems
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.scene import LocalScene, ProofLevel, Scene
-from sedas_sync.output.export import ExportEntry, catalogue
+from sedas_sync.output.export import catalogue
 from sedas_sync.output.export import stac as as_stac
+from sedas_sync.output.export.inventory import ExportEntry
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, as_csv, as_geojson
 

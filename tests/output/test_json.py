@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from sedas_sync.cli import cli
 from sedas_sync.cli.arguments import COMMANDS
+from sedas_sync.cli.main import cli
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.model import events
 from sedas_sync.output import json_schema

@@ -26,6 +26,11 @@ def shelved():
     return replace(scene(online=False), offline="order it elsewhere")
 
 
+def unattainable():
+    """A scene that its archive can never deliver."""
+    return replace(shelved(), never=True)
+
+
 def want(of, path=None):
     return DesiredScene.of("archive", of, datasets=("d",), path=path or f"{of.id}.zip")
 
@@ -69,6 +74,9 @@ NOTHING = DiskState()
         (shelved(), NOTHING, None, ActionKind.WAIT, ReasonCode.OFFLINE),
         (shelved(), DAMAGED, None, ActionKind.WAIT, ReasonCode.OFFLINE),
         (shelved(), INTACT, None, ActionKind.KEEP, ReasonCode.UNCHANGED),
+        (unattainable(), NOTHING, None, ActionKind.SKIP, ReasonCode.NOT_DOWNLOADABLE),
+        (unattainable(), DAMAGED, None, ActionKind.SKIP, ReasonCode.NOT_DOWNLOADABLE),
+        (unattainable(), INTACT, None, ActionKind.KEEP, ReasonCode.UNCHANGED),
         (scene(online=False), PARTIAL, order(OrderState.READY), ActionKind.RESUME, ReasonCode.ORDER_READY),
         (scene(), NOTHING, None, ActionKind.FETCH, ReasonCode.NOT_IN_MIRROR),
         (scene(online=False), NOTHING, None, ActionKind.ORDER, ReasonCode.NO_ORDER),

@@ -32,7 +32,7 @@ def manifest(text):
     return parse(
         text,
         source="m.toml",
-        read_aoi=lambda _: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
+        read_aoi=lambda *_: from_wkt("POLYGON ((0 50, 1 50, 1 51, 0 51, 0 50))"),
         types=TYPES,
         now=NOW,
     )

@@ -119,8 +119,8 @@ def test_no_link_is_saved():
         ({"schema": VERSION + 1}, "written by a newer sedas-sync"),
         ({"schema": "2"}, "not a saved plan"),
         ({"kind": "lock"}, "not a saved plan"),
-        ({"actions": [{"action": "explode"}]}, "is a damaged plan"),
-        ({"warnings": [1]}, "is a damaged plan"),
+        ({"plan": {}}, "is a damaged plan"),
+        ({"datasets": [1]}, "is a damaged plan"),
         ({"made_from": {}}, "is a damaged plan"),
     ],
 )
@@ -128,3 +128,11 @@ def test_what_is_not_a_saved_plan(change, error):
     values = json.loads(dumps(saved()))
     with pytest.raises(ManifestError, match=error):
         loads(json.dumps({**values, **change}), "p.json")
+
+
+@pytest.mark.parametrize("change", [{"actions": [{"kind": "explode"}]}, {"warnings": [1]}])
+def test_damaged_plans(change):
+    values = json.loads(dumps(saved()))
+    values["plan"] |= change
+    with pytest.raises(ManifestError, match="is a damaged plan"):
+        loads(json.dumps(values), "p.json")

@@ -96,7 +96,7 @@ RULES = 'aoi = "here"\nstart = 2019-01-01\n'
 
 
 def read(text):
-    return parse(text, source="m.toml", read_aoi=lambda _: None, types=TYPES, now=START)
+    return parse(text, source="m.toml", read_aoi=lambda *_: None, types=TYPES, now=START)
 
 
 def test_two_datasets_of_two_archives_want_one_scene_once():

@@ -20,6 +20,8 @@ import sedas_sync as ss
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import error, fail, slow
 
+pytestmark = pytest.mark.own_process
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)

@@ -9,6 +9,8 @@ from terminal import Terminal
 from sedas_sync.sandbox import RowCatalogue, make_row
 from sedas_sync.sandbox.faults import Faults, Rule, delay, fail, slow
 
+pytestmark = pytest.mark.own_process
+
 ONE = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 CURSOR = set("█▏▎▍▌▋▊▉")
 

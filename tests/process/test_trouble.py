@@ -15,6 +15,8 @@ import pytest
 
 from sedas_sync.sandbox import RowCatalogue, make_row
 
+pytestmark = pytest.mark.own_process
+
 PAGE = 4096
 MAY = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 

@@ -26,6 +26,8 @@ from sedas_sync.state import soft_lock
 from sedas_sync.state.process_lock import lock
 from sedas_sync.state.soft_lock import HolderFiles, LockHeldError, acquire, heartbeat, this_process
 
+pytestmark = pytest.mark.own_process
+
 MAY = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LACKING = r"""

@@ -269,24 +269,24 @@ def point(link, target):
 
 
 @pytest.fixture
-def owned(quick_workspace, sandbox):
+def owned(workspace, sandbox):
     """Write manifests of one mirror, and apply them by some path from some folder; gives the exit code."""
     sandbox._catalogue = RowCatalogue(rows("A"))
-    home = quick_workspace.path
+    home = workspace.path
 
     class Owned:
         path = home
 
         def write(self, folder, mirror):
             (home / folder).mkdir(parents=True, exist_ok=True)
-            quick_workspace.write(RULES, mirror=f'path = "{mirror}"', name=f"{folder}/manifest.toml")
+            workspace.write(RULES, mirror=f'path = "{mirror}"', name=f"{folder}/manifest.toml")
 
         def apply(self, manifest="manifest.toml", cwd=".", code=0, **environment):
             # A shell enters a folder through links, and says in PWD by which.
-            command = [*quick_workspace.command("apply", "--quiet", manifest)]
+            command = [*workspace.command("apply", "--quiet", manifest)]
             ran = subprocess.run(
                 ["sh", "-c", f'cd "{home / cwd}" && exec "$@"', "sh", *command],
-                env=quick_workspace.environment(**environment), capture_output=True, text=True, timeout=60,
+                env=workspace.environment(**environment), capture_output=True, text=True, timeout=60,
             )  # fmt: skip
             assert ran.returncode == code, ran.stderr
             return ran.stderr

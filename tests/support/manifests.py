@@ -66,6 +66,7 @@ integrity = "crc"                 # crc: read back every entry of the zip | stru
 wkt = "POLYGON ((-1.3295 51.5881, -1.3013 51.5872, -1.3020 51.5621, -1.3300 51.5622, -1.3295 51.5881))"
 [aoi.thames]
 file = "aoi/thames.geojson"       # .geojson .json .wkt, and .gpkg .shp .zip with the extra `sedas-sync[vector]`
+repair = true                     # repair outlines that are not valid, and print what was done
 [aoi.box]
 bbox = [-1.4, 51.5, -1.2, 51.6]   # west south east north, degrees; west > east crosses the antimeridian
 [aoi.campus]
@@ -104,9 +105,9 @@ START = "version = 1\n[aoi.here]\nbbox = [0, 0, 1, 1]\n"
 DATASET = START + '[dataset.d]\naoi = "here"\nstart = 2019-04-30\n'
 
 
-def read_aoi(name):
-    if "missing" in name:
-        raise ValueError(f"{name} does not exist")
+def read_aoi(config, _):
+    if "missing" in config.file:
+        raise ValueError(f"{config.file} does not exist")
     return SQUARE
 
 

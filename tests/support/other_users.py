@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from workspaces import Workspace
+from workspaces import OwnProcess
 
 NOBODY = 65534
 ALICE, BOB, STAFF = 64001, 64002, 64003
@@ -38,7 +38,7 @@ def common(sandbox):
     """A workspace that every user can reach: what is above a test's own folder is for its owner alone."""
     with tempfile.TemporaryDirectory(prefix="sedas-sync-") as place:
         Path(place).chmod(0o755)
-        yield Workspace(Path(place), sandbox.url, {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"})
+        yield OwnProcess(Path(place), sandbox.url, {"SEDAS_USERNAME": "sandbox", "SEDAS_PASSWORD": "sandbox"})
 
 
 def as_user(uid, deed, *arguments, cwd, gid=None, umask=0o022, env=None, stdin=None):

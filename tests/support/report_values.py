@@ -89,4 +89,4 @@ class Remembered:
 
 
 def read(manifest=MANIFEST):
-    return parse(manifest, source="fields.toml", read_aoi=lambda _: None, types=BUILT_IN)
+    return parse(manifest, source="fields.toml", read_aoi=lambda *_: None, types=BUILT_IN)

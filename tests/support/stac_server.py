@@ -56,9 +56,10 @@ class StacServer:
     items: list = field(default_factory=list)
     files: dict = field(default_factory=dict)
     faults: dict = field(default_factory=dict)
-    """By path, a list of words, one for each request: a status, `cut`, `flip`, `html`, `late`.
+    """By path, a list of words, one for each request: a status, an address to redirect to, `cut`, `flip`,
+    `login`, `late`.
 
-    `late` answers after another file was refused.
+    `late` answers after another file was refused, and `login` is a page.
     """
     refused: threading.Event = field(default_factory=threading.Event)
     asked: list = field(default_factory=list)
@@ -69,7 +70,10 @@ class StacServer:
     base: str = ""
     """Path of the landing page."""
     paging: str = "token"
-    """`token`, `merge`, `url`, or a fault: `again`, `empty`, `loses`."""
+    """`token`, `merge`, or a fault: `again`, `empty`, `loses`, `never` (no links at all), `itself` (an empty last page
+    leads to itself)."""
+    refuses: tuple = ()
+    """Parameters that are answered with the status 400."""
     token_name: str = "token"
     """The parameter of the next page."""
     trailing_page: bool = False
@@ -172,6 +176,10 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             stac.refused.set()
             return self._send(fault, {"description": f"fault {fault}"})
+        if isinstance(fault, str) and fault.startswith("http"):
+            return self._send(302, b"", Location=fault)
+        if fault == "login":
+            return self._send(200, b"<html><title>Sign in</title><form>Password</form></html>", kind="text/html")
         if stac.authorization is not None and self.headers.get("Authorization") != stac.authorization:
             return self._send(401, {"code": "Unauthorized"})
         query = {key: value[0] for key, value in parse_qs(parts.query).items()}
@@ -202,20 +210,24 @@ class _Handler(BaseHTTPRequestHandler):
             "broken filter" in stac.conforms and "filter" in question
         ):
             return self._send(400, {"description": "no filters here"})
+        if any(name in question for name in stac.refuses):
+            return self._send(400, {"description": "something is wrong"})
         if not stac.heeds_collections:
             question = {key: value for key, value in question.items() if key != "collections"}
         found = [item for item in stac.items if _matches(item, question)]
         start = int(question.get(stac.token_name, 0))
         page = found[start : start + limit]
         links = []
-        if start + limit < len(found) or (stac.trailing_page and page):
+        if start + limit < len(found) or ((stac.trailing_page or stac.paging == "itself") and page):
             links.append(self._next(question, start, limit))
         answer = {"type": "FeatureCollection", "features": page, "links": links, "numberReturned": len(page)}
         if stac.paging == "empty" and start == 0 and stac.token_name not in question:
             answer["features"] = []
             answer["links"] = [self._next(question, -limit, limit)]
-        if stac.paging == "loses" and links and start:
+        if (stac.paging == "loses" and links and start) or stac.paging == "never":
             answer["links"] = []
+        if stac.paging == "itself" and not page:
+            answer["links"] = [self._next(question, start - limit, limit)]
         if stac.matched is not None:
             matched = len(found) if stac.matched == "right" else stac.matched
             both = {"numberMatched": matched, "context": {"matched": matched, "returned": len(page), "limit": limit}}
@@ -298,7 +310,7 @@ def _fits_core(item, question):
         return True
     start, stop = (datetime.fromisoformat(part) for part in question["datetime"].split("/"))
     when = item["properties"].get("datetime") or item["properties"].get("start_datetime")
-    return start <= datetime.fromisoformat(when) <= stop
+    return start <= datetime.fromisoformat(when.upper()) <= stop
 
 
 def _fits_place(item, question):

@@ -15,6 +15,8 @@ from noise_scenes import MAY, offer
 from sedas_sync.sandbox import Faults, Rule
 from sedas_sync.sandbox.faults import slow
 
+pytestmark = pytest.mark.own_process
+
 WORKERS = 3
 
 

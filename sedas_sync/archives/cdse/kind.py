@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from sedas_sync.archives.cdse.filters import own_filter
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
 from sedas_sync.manifest.tables import ApiUrl, Mistake, TrustedHosts, WebArchiveConfig
@@ -46,8 +47,6 @@ class CdseConfig(WebArchiveConfig):
 
 
 def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
-    from sedas_sync.archives.cdse.odata import own_filter  # noqa: PLC0415  # most manifests have no filters
-
     for name, value in filters.items():
         try:
             own_filter(name, value)

@@ -15,11 +15,12 @@ from itertools import permutations
 from typing import Any
 from urllib.parse import quote
 
+import shapely
+
+from sedas_sync.archives.cdse.filters import attribute, either, own_filter, string_literal
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Query
 
-RAW = "$filter"
-"""The key in a manifest's `filters` for OData conditions that are sent as they are."""
 LONGEST_FILTER = 4000
 """Characters of a percent-encoded `$filter`, well below the 8 KB that web servers accept for a request line."""
 COLLECTIONS = ("SENTINEL-1", "SENTINEL-2")
@@ -52,23 +53,6 @@ def time_literal(when: datetime, *, up: bool = False) -> str:
     if rest:
         utc += timedelta(microseconds=1000 - rest if up else -rest)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
-
-
-def string_literal(value: str) -> str:
-    """Write a string literal, with doubled quotes."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def attribute(name: str, kind: str, operator: str, literal: str) -> str:
-    """Compare an attribute, e.g. `cloudCover`, with a literal; `kind` is `String`, `Double` or `Integer`."""
-    field = f"OData.CSC.{kind}Attribute"
-    return f"Attributes/{field}/any(att:att/Name eq {string_literal(name)} and att/{field}/Value {operator} {literal})"
-
-
-def either(conditions: Iterable[str]) -> str:
-    """Join conditions of which one must be true."""
-    listed = list(dict.fromkeys(conditions))
-    return listed[0] if len(listed) == 1 else "(" + " or ".join(listed) + ")"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,52 +139,6 @@ def _channels(wanted: tuple[str, ...]) -> list[str]:
     return ["&".join(channels) for channels in (*alone, *_PAIRS) if set(wanted) <= set(channels)]
 
 
-def own_filter(name: str, value: Any) -> list[str]:
-    """Write a filter of the manifest: OData conditions, or an attribute that equals a value or one of several.
-
-    Raises:
-        ValueError: It is not valid; the message follows the name of the filter ("must be …").
-    """
-    values = value if isinstance(value, tuple | list) else (value,)
-    if not values:
-        raise ValueError("must not be an empty list: nothing could match it")
-    if name.startswith("$") and name != RAW:
-        raise ValueError(f"must not begin with $, because no attribute does; the key for OData conditions is {RAW!r}")
-    if name == RAW:
-        if not all(isinstance(condition, str) and _balanced(condition) for condition in values):
-            raise ValueError("must be an OData condition with balanced quotes and parentheses, or a list of them")
-        return [f"({condition.strip()})" for condition in values]
-    return [either(condition for item in values for condition in _equal(name, item))]
-
-
-def _equal(name: str, value: Any) -> Iterable[str]:
-    match value:
-        case bool():
-            yield attribute(name, "Boolean", "eq", str(value).lower())
-        case int() | float():
-            # 50 in a manifest may mean an attribute of either type, and each is only found with its own.
-            if value == int(value):
-                yield attribute(name, "Integer", "eq", str(int(value)))
-            yield attribute(name, "Double", "eq", f"{value:.6f}")
-        case str():
-            yield attribute(name, "String", "eq", string_literal(value))
-        case _:
-            raise ValueError("must be a string, a number, true or false, or a list of them")
-
-
-def _balanced(conjunct: str) -> bool:
-    """Whether a condition can be put in parentheses: its quotes and parentheses are closed, and it is not empty."""
-    depth, quoted = 0, False
-    for char in conjunct:
-        if char == "'":
-            quoted = not quoted
-        elif not quoted:
-            depth += (char == "(") - (char == ")")
-            if depth < 0:
-                return False
-    return depth == 0 and not quoted and bool(conjunct.strip())
-
-
 _WORDS = re.compile(r"\s*([A-Za-z]+)\s*(\(.*\))\s*", re.DOTALL)
 
 
@@ -210,8 +148,6 @@ def _area(wkt: str, room: int) -> str:
     plain = f"{match[1].upper()}{match[2]}" if match else wkt
     if len(quote(plain, safe="")) <= max(room, 0):
         return plain
-    import shapely  # noqa: PLC0415  # slow to import, and only long outlines need it
-
     shape = shapely.from_wkt(wkt)
     west, south, east, north = shape.bounds
     for grid in (1e4, 1e2):
@@ -231,8 +167,6 @@ def _area(wkt: str, room: int) -> str:
 
 def _rounded(shape: Any, grid: float) -> Any:
     """Return a polygon rounded to a grid, within the world; None if the result is not a polygon."""
-    import shapely  # noqa: PLC0415  # as above
-
     found = shapely.set_precision(shape, 1 / grid).intersection(shapely.box(-180, -90, 180, 90))
     return found if found.geom_type == "Polygon" and found.is_valid and not found.interiors else None
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 from sedas_sync.archives.stac.kind import SUBSCRIPTION, VARIABLES, token_variables
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.hosts import in_both
-from sedas_sync.model.scene import NOTHING
+from sedas_sync.model.scene import NOTHING, Download
 from sedas_sync.net import credentials, policy, redact, session
 from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.policy import may_see_token, token_withheld
@@ -20,26 +20,32 @@ from sedas_sync.net.policy import may_see_token, token_withheld
 RENEW_BEFORE = timedelta(seconds=60)
 """A signature is renewed this long before its end (as the SDK of the Planetary Computer does)."""
 _BLOBS = ".blob.core.windows.net"
+NOWHERE = "https://none.invalid/"
+"""The address of an API that is asked without a token, where only trusted hosts count."""
 _SIGNED = frozenset({"sig", "st", "se", "sp"})
 
 
 class Access(Protocol):
     """How requests to the API and its assets are authorised."""
 
+    trusted_hosts: tuple[str, ...]
+    """Hosts that receive the headers of a file after a redirect too."""
+
     def headers(self, url: str) -> Mapping[str, str]:
-        """Return the headers for a URL; empty if it may not see a secret."""
+        """Return the headers of a request to the API; empty if the URL may not see a secret."""
         ...
 
-    def sign(self, url: str, *, refused: bool = False) -> str:
-        """Return the URL to request now; `refused` if the last one was refused.
+    def link(self, url: str, refused: Download | None) -> tuple[str, Mapping[str, str]]:
+        """Return the URL and the headers with which to request a file now; others than `refused` if there are any.
 
         Raises:
-            ArchiveError: No signature was given.
+            ArchiveError: No signature or token was given.
+            AuthenticationError: The login was refused.
         """
         ...
 
-    def withholds(self, url: str) -> str | None:
-        """Explain that a URL may not see the secret; None if there is no secret or the URL sees it."""
+    def advice(self, url: str) -> str:
+        """Return what to do if a URL asks for a login, or refuses a token."""
         ...
 
 
@@ -51,32 +57,92 @@ class Header:
         api: URL of the API.
         trusted_hosts: Other hosts that may see it.
         variable: The environment variable that must name these hosts too, if any.
+        source: Where the value was found.
     """
 
     def __init__(
-        self, value: str | None, api: str, trusted_hosts: Iterable[str] = (), *, variable: str | None = None
+        self,
+        value: str | None,
+        api: str,
+        trusted_hosts: Iterable[str] = (),
+        *,
+        variable: str | None = None,
+        source: str = "",
     ) -> None:
         self._value = value
         self._variable = variable
+        self._source = source
         self._api = api
-        self._trusted = tuple(trusted_hosts)
+        self.trusted_hosts = () if value is None else tuple(trusted_hosts)
         if value is not None:
             redact.remember_secret(value)
             redact.remember_secret(value.partition(" ")[2])
 
     def headers(self, url: str) -> Mapping[str, str]:
         """See `Access`."""
-        if self._value is None or not may_see_token(url, self._api, self._trusted):
+        if self._value is None or not may_see_token(url, self._api, self.trusted_hosts):
             return NOTHING
         return {"Authorization": self._value}
 
-    def sign(self, url: str, *, refused: bool = False) -> str:  # noqa: ARG002  # a token is not part of the URL
-        """Return the URL unchanged."""
-        return url
+    def link(self, url: str, refused: Download | None) -> tuple[str, Mapping[str, str]]:  # noqa: ARG002
+        """See `Access`. There is only one header."""
+        return url, self.headers(url)
 
-    def withholds(self, url: str) -> str | None:
+    def advice(self, url: str) -> str:
         """See `Access`."""
-        return None if self._value is None or self.headers(url) else token_withheld(url, self._variable)
+        if self._value is None:
+            return "if it needs a login, set `auth` in the manifest's table of the archive"
+        if not self.headers(url):
+            return token_withheld(url, self._variable)
+        return f"{self._source or 'the login'} is wrong, has expired, or has no right to this"
+
+
+class Login:
+    """A token that a login gives when a file needs it, for the files of one service. Searches need none.
+
+    Args:
+        current: Returns a valid token.
+        renew: Returns another token than a refused one; None if there is no other.
+        trusted_hosts: Hosts that may see the token.
+        source: Where the token is from, for messages.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], str],
+        renew: Callable[[str], str] | None,
+        trusted_hosts: Callable[[], Iterable[str]],
+        source: str,
+    ) -> None:
+        self._current = current
+        self._renew = renew
+        self._hosts = trusted_hosts
+        self._source = source
+
+    @property
+    def trusted_hosts(self) -> tuple[str, ...]:
+        """See `Access`."""
+        return tuple(self._hosts())
+
+    def headers(self, url: str) -> Mapping[str, str]:  # noqa: ARG002
+        """Return no headers: the catalogue is open."""
+        return NOTHING
+
+    def link(self, url: str, refused: Download | None) -> tuple[str, Mapping[str, str]]:
+        """See `Access`."""
+        if not may_see_token(url, NOWHERE, self.trusted_hosts):
+            return url, NOTHING
+        before = "" if refused is None else refused.headers.get("Authorization", "").removeprefix("Bearer ")
+        token = self._renew(before) if before and self._renew is not None else self._current()
+        redact.remember_secret(token)
+        # The login may have shown that fewer hosts may see the token.
+        return url, {"Authorization": f"Bearer {token}"} if may_see_token(url, NOWHERE, self.trusted_hosts) else NOTHING
+
+    def advice(self, url: str) -> str:
+        """See `Access`."""
+        if not may_see_token(url, NOWHERE, self.trusted_hosts):
+            return token_withheld(url)
+        return f"the token of {self._source} is wrong, has expired, or has no right to this"
 
 
 def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ) -> Header:
@@ -93,7 +159,8 @@ def bearer(archive: str, api: str, trusted_hosts: Iterable[str], environ: Mappin
     """
     token, variables = credentials.token(urlsplit(api).hostname or "", token_variables(archive), environ)
     trusted = in_both(trusted_hosts, credentials.hosts_of(variables, environ))
-    return Header(f"Bearer {token}", api, trusted, variable=variables.host)
+    source = f"the token in {variables.names[0]}"
+    return Header(f"Bearer {token}", api, trusted, variable=variables.host, source=source)
 
 
 def basic(
@@ -107,7 +174,8 @@ def basic(
     pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode("ascii")
     redact.remember_secret(found.password)
     trusted = in_both(trusted_hosts, credentials.hosts_of(VARIABLES, environ))
-    return Header(f"Basic {pair}", api, trusted, variable=VARIABLES.host)
+    source = f"the login of {found.source or 'the caller'}"
+    return Header(f"Basic {pair}", api, trusted, variable=VARIABLES.host, source=source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +195,9 @@ class PlanetaryComputer:
         clock: Returns the present time, UTC.
         environ: The environment, which may have a subscription key.
     """
+
+    trusted_hosts: tuple[str, ...] = ()
+    """No host receives a header."""
 
     def __init__(
         self,
@@ -149,11 +220,11 @@ class PlanetaryComputer:
         self._signatures: dict[tuple[str, str], _Signature] = {}
         self._lock = threading.Lock()
 
-    def headers(self, url: str) -> Mapping[str, str]:  # noqa: ARG002  # the API is open
-        """Return no headers: the secret is in the signature."""
+    def headers(self, url: str) -> Mapping[str, str]:  # noqa: ARG002
+        """Return no headers: the API is open, and the secret of a file is in the signature."""
         return NOTHING
 
-    def sign(self, url: str, *, refused: bool = False) -> str:
+    def link(self, url: str, refused: Download | None) -> tuple[str, Mapping[str, str]]:
         """Return the URL with a signature that is valid for a while; unchanged if it is signed or not in the storage.
 
         Raises:
@@ -162,17 +233,17 @@ class PlanetaryComputer:
         parts = urlsplit(url)
         host, container = parts.hostname or "", parts.path.lstrip("/").partition("/")[0]
         if not self._signs(url, host) or not container or parse_qs(parts.query).keys() >= _SIGNED:
-            return url
-        signature = self._signature(host.partition(".")[0], container, renew=refused)
+            return url, NOTHING
+        signature = self._signature(host.partition(".")[0], container, renew=refused is not None)
         query = f"{parts.query}&{signature.query}" if parts.query else signature.query
-        return urlunsplit(parts._replace(query=query))
+        return urlunsplit(parts._replace(query=query)), NOTHING
 
-    def withholds(self, url: str) -> str | None:  # noqa: ARG002  # an unsigned link may be open
-        """Return None; see `Access`."""
-        return None
+    def advice(self, url: str) -> str:  # noqa: ARG002
+        """See `Access`."""
+        return "the storage refuses links with a signature of the Planetary Computer, or this link needs none"
 
     def _signs(self, url: str, host: str) -> bool:
-        return may_see_token(url, "https://none.invalid/", (f"*{_BLOBS}", *self._trusted)) and bool(host)
+        return may_see_token(url, NOWHERE, (f"*{_BLOBS}", *self._trusted)) and bool(host)
 
     def _signature(self, account: str, container: str, *, renew: bool) -> _Signature:
         # One request at a time: the second caller uses the token of the first.

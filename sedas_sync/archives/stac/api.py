@@ -1,19 +1,21 @@
-"""Item search of a STAC API: its capcapabilities, one request, and all pages of the answer.
+"""Requests to a STAC API: its landing page, one item, and all pages of a search.
 
-A search is complete or it fails: all pages are followed, a repeated page is detected, and the items are counted against
-`numberMatched` if the server states it.
+A walk follows the pages of one search to the last one. `whole_search` makes searches of walks, and says when one is
+complete.
 """
 
 import json
+import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from sedas_sync.archives.stac.access import Access
 from sedas_sync.archives.stac.filters import Condition, FilterLanguage, encode
-from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, SedasSyncError
+from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.net import redact, session
 
 PAGE = 100
@@ -22,11 +24,16 @@ LONGEST_ADDRESS = 6000
 """Characters of a GET request, below the 8 KB that web servers accept."""
 EMPTY_PAGES = 50
 """Pages in a row without a new item after which the search fails."""
+FEW = 10
+"""An answer with fewer items is not cut: no server has so low a limit."""
 
-_FORBIDDEN, _NOT_FOUND = 403, 404
+_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
 _AUTHENTICATION = frozenset({401, _FORBIDDEN})
 _NOT_UNDERSTOOD = frozenset({400, 405, 413, 415, 422, 500, 501})
 """Statuses for a request with something that the server does not understand."""
+_TOO_LONG = frozenset({502, 504})
+"""Statuses of a gateway that gets no answer, or too long a one."""
+_LOGIN = re.compile(rb"log[ -]?in|sign[ -]?in|password|authenticat|oauth|authorize|openid", re.IGNORECASE)
 
 Body = dict[str, Any]
 
@@ -54,6 +61,30 @@ class _Request:
         return json.dumps([self.method, self.url, self.body, self.headers], sort_keys=True)
 
 
+class End(Enum):
+    """What the last page of a walk shows."""
+
+    COMPLETE = "complete"
+    """No item is missing: the server's own count is met, or the page is shorter than another one."""
+    FULL = "full"
+    """The server stated no count, and the page may be as long as the server's limit."""
+    SHORT = "short"
+    """The server states a larger number of items than it sent."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """The pages of one search, followed to the last one."""
+
+    names: set[tuple[Any, Any]] = field(default_factory=set)
+    """Collection and id of the items."""
+    times: list[str] = field(default_factory=list)
+    """The acquisition times of the items, as the server states them."""
+    matched: int | None = None
+    """How many items match, as the server states it."""
+    end: End = End.COMPLETE
+
+
 class StacApi:
     """One STAC API.
 
@@ -70,8 +101,12 @@ class StacApi:
         self._capabilities: Capabilities | None = None
         self._lock = threading.Lock()
         self._page = PAGE
+        self._longest = 0
+        """Items of the longest page of this size. The server's limit is not lower."""
         self._no_conditions = False
         """Whether the API has refused conditions that it claims to understand."""
+        self._box = False
+        """Whether the API has refused `intersects`, so that it is asked with `bbox`."""
 
     def capabilities(self) -> Capabilities:
         """Return what the API can do; requested once.
@@ -82,77 +117,104 @@ class StacApi:
         """
         with self._lock:
             if self._capabilities is None:
-                reply = self._send(_Request("GET", self._url, None))
+                reply = self._send(_Request("GET", self._url, None), "the request for its landing page")
                 if not reply.ok:
-                    raise _error(reply, "its landing page")
-                self._capabilities = _read_landing(reply.json("its landing page"), self._url)
+                    raise reply.error("its landing page")
+                self._capabilities = _read_landing(reply.json("the request for its landing page"), self._url)
             return self._capabilities
 
-    def search(self, query: Body, wanted: tuple[Condition, ...] = ()) -> Iterator[dict[str, Any]]:
-        """Yield all pages of a search as they arrive.
+    def walk(
+        self, query: Body, wanted: tuple[Condition, ...] = (), *, limit: int | None = None
+    ) -> Generator[dict[str, Any], None, Walk]:
+        """Yield the pages of a search as they arrive; return what they were.
 
         Args:
             query: The core fields of item search, without `limit`.
             wanted: Conditions on properties; sent if the API understands them.
+            limit: Items of a page; by default as many as the API is known to accept.
 
         Raises:
-            IncompleteSearch: Some matches may be missing.
+            IncompleteSearch: The pages have no end.
             ArchiveError: The search failed.
             AuthenticationError: The API refused the credentials.
         """
-        request, page = self._first(self.capabilities(), query, wanted)
+        walk, empty = Walk(), 0
+        request, page = self._first(self.capabilities(), query, wanted, limit)
         requested = {request.key}
-        found: set[tuple[Any, Any]] = set()
-        empty = 0
         while True:
-            before = len(found)
-            found.update(_names(page["features"]))
+            features = page["features"]
+            before = len(walk.names)
+            walk.names.update(_names(features))
+            walk.times += _times(features)
+            walk.matched = _matched(page, walk.matched)
             yield page
             following = self._next(request, page)
-            if following is None:
-                _check_count(page, len(found))
-                return
-            if following.key in requested:
+            repeated = following is not None and following.key in requested
+            if following is None or (repeated and not features):
+                # An empty page that leads to itself is the last one.
+                walk.end = self._end(walk, len(features), limit)
+                return walk
+            if repeated:
                 raise IncompleteSearch("the server repeats a page, and the search has no end")
-            empty = 0 if len(found) > before else empty + 1
+            empty = 0 if len(walk.names) > before else empty + 1
             if empty > EMPTY_PAGES:
                 raise IncompleteSearch(f"the server sent {empty} pages in a row without a new item")
+            self._longest = max(self._longest, 0 if limit else len(features))
             requested.add(following.key)
-            reply = self._send(following)
+            reply = self._send(following, "a search")
             if not reply.ok:
-                raise _error(reply, "a search")
+                raise reply.error("a search")
             request, page = following, _page(reply)
+
+    def _end(self, walk: Walk, last: int, limit: int | None) -> End:
+        """Judge the last page, given its number of items."""
+        if walk.matched is not None:
+            return End.COMPLETE if len(walk.names) >= walk.matched else End.SHORT
+        longest = limit or self._longest
+        self._longest = max(self._longest, 0 if limit else last)
+        return End.COMPLETE if last < max(longest, FEW) else End.FULL
 
     def item(self, collection: str, item_id: str) -> dict[str, Any] | None:
         """Return one item; None if it does not exist."""
         url = f"{self._url.rstrip('/')}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
-        reply = self._send(_Request("GET", url, None))
+        reply = self._send(_Request("GET", url, None), "the request for an item")
         if reply.status == _NOT_FOUND:
             return None
         if not reply.ok:
-            raise _error(reply, "the request for an item")
+            raise reply.error("the request for an item")
         answer = reply.json("the request for an item")
         return answer if isinstance(answer, dict) else None
 
     def _first(
-        self, capabilities: Capabilities, query: Body, wanted: tuple[Condition, ...]
+        self, capabilities: Capabilities, query: Body, wanted: tuple[Condition, ...], limit: int | None
     ) -> tuple[_Request, dict[str, Any]]:
         """Request the first page, with less each time that the server does not understand it."""
         while True:
             language = None if self._no_conditions else capabilities.language
             conditions = {} if language is None else encode(wanted, language)
-            request = _request(capabilities, {**query, **conditions, "limit": self._page})
-            reply = self._send(request)
+            size = min(limit or self._page, self._page)
+            area = _as_box(query) if self._box else query
+            request = _request(capabilities, {**area, **conditions, "limit": size})
+            # A gateway's error is not waited for: a smaller page is the remedy.
+            reply = self._send(request, "a search", final=lambda reply: reply.status in _TOO_LONG and self._page > 1)
             if reply.ok:
                 return request, _page(reply)
-            smaller = _smaller_page(reply, self._page)
-            if smaller is not None:
-                self._page = smaller
-            elif conditions and reply.status in _NOT_UNDERSTOOD:
+            refused = reply.status in _NOT_UNDERSTOOD
+            if refused and reply.says("limit") and size > 1:
+                self._shrink(size)
+            elif refused and conditions:
                 # The conditions are applied here too, so the search only takes longer.
                 self._no_conditions = True
+            elif refused and "intersects" in area:
+                self._box = True
+            elif (reply.status in _TOO_LONG or reply.status == _BAD_REQUEST) and size > 1:
+                self._shrink(size)
             else:
-                raise _error(reply, "a search")
+                raise reply.error("a search")
+
+    def _shrink(self, size: int) -> None:
+        """Ask for half as many items from now on."""
+        self._page, self._longest = max(1, size // 2), 0
 
     def _next(self, request: _Request, page: Mapping[str, Any]) -> _Request | None:
         link = _link(page, "next")
@@ -179,23 +241,26 @@ class StacApi:
             return parts._replace(scheme="https", netloc=own.netloc).geturl()
         return url
 
-    def _send(self, request: _Request) -> session.Reply:
+    def _send(
+        self, request: _Request, what: str, *, final: Callable[[session.Reply], bool] | None = None
+    ) -> session.Reply:
         headers = {**dict(request.headers), **self._access.headers(request.url)}
-        return self._api.send(request.method, request.url, json=request.body, headers=headers)
+        reply = self._api.send(request.method, request.url, json=request.body, headers=headers, final=final)
+        asks = _asks_for_login(reply)
+        if reply.status in _AUTHENTICATION or asks:
+            answer = f"the archive answered {what} with the page of a login" if asks else str(reply.error(what))
+            message = f"{answer}; {self._access.advice(request.url)}"
+            raise AuthenticationError(message, forbidden=reply.status == _FORBIDDEN)
+        return reply
 
 
-def _error(reply: session.Reply, what: str) -> SedasSyncError:
-    error = reply.error(what)
-    if reply.status in _AUTHENTICATION:
-        return AuthenticationError(str(error), forbidden=reply.status == _FORBIDDEN)
-    return error
-
-
-def _smaller_page(reply: session.Reply, page: int) -> int | None:
-    """Return a page size that a server may accept; None if it did not refuse the size."""
-    if reply.status not in _NOT_UNDERSTOOD or not reply.says("limit") or page <= 1:
-        return None
-    return max(1, page // 2)
+def _asks_for_login(reply: session.Reply) -> bool:
+    """Whether an answer is the page of a login, or leads to one."""
+    if not reply.ok:
+        return bool(_LOGIN.search(reply.headers.get("Location", "").encode()))
+    kind = reply.headers.get("Content-Type", "").lower()
+    is_page = "html" in kind or reply.body.lstrip()[:1] == b"<"
+    return is_page and bool(_LOGIN.search(reply.body))
 
 
 def _request(capabilities: Capabilities, query: Body) -> _Request:
@@ -204,16 +269,22 @@ def _request(capabilities: Capabilities, query: Body) -> _Request:
     flat = {name: _flat(value) for name, value in query.items()}
     address = _with_query(capabilities.search, flat)
     if len(address) > LONGEST_ADDRESS and "intersects" in query:
-        # A box around the area has all items of the area.
-        del flat["intersects"]
-        flat["bbox"] = ",".join(map(repr, _bounds(query["intersects"])))
+        flat = {name: _flat(value) for name, value in _as_box(query).items()}
         address = _with_query(capabilities.search, flat)
     return _Request("GET", address, None)
 
 
+def _as_box(query: Body) -> Body:
+    """Return a search with a box around its area, which has all items of the area."""
+    if "intersects" not in query:
+        return query
+    rest = {name: value for name, value in query.items() if name != "intersects"}
+    return {**rest, "bbox": list(_bounds(query["intersects"]))}
+
+
 def _flat(value: Any) -> str:
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return ",".join(one if isinstance(one, str) else repr(one) for one in value)
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
@@ -240,13 +311,20 @@ def _names(features: list[Any]) -> Iterator[tuple[Any, Any]]:
         yield name if all(isinstance(part, str | None) for part in name) and name[1] else (None, id(feature))
 
 
-def _check_count(page: Mapping[str, Any], found: int) -> None:
+def _times(features: list[Any]) -> Iterator[str]:
+    for feature in features:
+        properties = feature.get("properties") if isinstance(feature, dict) else None
+        if isinstance(properties, dict):
+            time = properties.get("datetime") or properties.get("start_datetime")
+            if isinstance(time, str):
+                yield time
+
+
+def _matched(page: Mapping[str, Any], before: int | None) -> int | None:
+    """Return the number of matches that a page states, in `numberMatched` or in the older context extension."""
     context = page.get("context")
-    matched = page.get("numberMatched")
-    if matched is None and isinstance(context, dict):
-        matched = context.get("matched")
-    if isinstance(matched, int) and found < matched:
-        raise IncompleteSearch(f"the server states that {matched} items match, and sent {found}")
+    stated = (page.get("numberMatched"), context.get("matched") if isinstance(context, dict) else None)
+    return next((one for one in stated if isinstance(one, int) and not isinstance(one, bool)), before)
 
 
 def _joined(base: str, href: str) -> str:
@@ -274,8 +352,8 @@ def _link(answer: Any, rel: str, fits: Callable[[dict[str, Any]], bool] = lambda
 
 def _read_landing(landing: Any, url: str) -> Capabilities:
     """Read a landing page; POST is preferred."""
-    post = _link(landing, "search", lambda link: str(link.get("method", "GET")).upper() == "POST")
-    link = post or _link(landing, "search")
+    post = _link(landing, "search", lambda link: _is_json(link) and str(link.get("method", "GET")).upper() == "POST")
+    link = post or _link(landing, "search", _is_json)
     if link is None:
         raise ArchiveError(
             f"{redact.shorten(url)} has no link to item search: is it the landing page of a STAC API? "
@@ -287,6 +365,12 @@ def _read_landing(landing: Any, url: str) -> Capabilities:
         search = urlsplit(search)._replace(scheme="https", netloc=own.netloc).geturl()
     method: Literal["GET", "POST"] = "POST" if post is not None else "GET"
     return Capabilities(search, method, _language(landing, method))
+
+
+def _is_json(link: Mapping[str, Any]) -> bool:
+    """Whether a link to a search gives JSON: some servers also list a page and an OpenSearch description."""
+    kind = link.get("type")
+    return not isinstance(kind, str) or "json" in kind
 
 
 def _language(landing: Any, method: str) -> FilterLanguage | None:

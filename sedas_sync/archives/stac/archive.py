@@ -1,6 +1,6 @@
 """A STAC API as an archive: search, look-up by id, and links to assets."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.stac import access as _access
-from sedas_sync.archives.stac.api import Body, StacApi
+from sedas_sync.archives.stac import whole_search
+from sedas_sync.archives.stac.api import Body, StacApi, Walk
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import SIGN_URL, StacConfig
+from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Download, Query, Reach, Scene
-from sedas_sync.model.times import to_iso
 from sedas_sync.net import redact, session
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ IDS_PER_REQUEST = 100
 """Ids of one look-up."""
 LATER = timedelta(days=1)
 """How much later an item's `datetime` may be than its `start_datetime`: servers compare one or the other."""
+
+Reporter = Callable[[str, str], None]
+"""Takes the id of a scene, and a sentence about it."""
 
 _CLOUD = "eo:cloud_cover"
 
@@ -87,12 +91,14 @@ class StacArchive:
         if query.stop < query.start:
             return
         wanted = conditions(query.filters)
-        body: Body = {
-            "collections": list(self._collections),
-            "datetime": f"{to_iso(query.start)}/{to_iso(query.stop + LATER)}",
-            "intersects": _polygon(query.aoi),
-        }
-        for item, scene in self._scenes(body, (*wanted, *_clouds(query)), warn):
+        body: Body = {"collections": list(self._collections), "intersects": _polygon(query.aoi)}
+        asked = (*wanted, *_clouds(query))
+
+        def ask(span: Span, limit: int | None) -> Generator[Page, None, Walk]:
+            return self._stac.walk({**body, "datetime": str(span)}, asked, limit=limit)
+
+        pages = whole_search.search(ask, Span(query.start, query.stop + LATER), warn)
+        for item, scene in self._scenes(pages, warn):
             if scene.start is not None and not query.start <= scene.start <= query.stop:
                 continue
             if all(one.holds(item["properties"]) for one in wanted):
@@ -104,52 +110,54 @@ class StacArchive:
         for first in range(0, len(unique), IDS_PER_REQUEST):
             batch = frozenset(unique[first : first + IDS_PER_REQUEST])
             # In a GET request commas separate the ids.
-            listed = sorted(one for one in batch if "," not in one or self._stac.capabilities().method == "POST")
-            if listed:
-                body: Body = {"collections": list(self._collections), "ids": listed}
-                for _, scene in self._scenes(body, (), warn):
-                    if scene.id in batch:
-                        yield scene
-            for one in sorted(batch.difference(listed)):
+            listed = {one for one in batch if "," not in one or self._stac.capabilities().method == "POST"}
+            for one in sorted(batch - listed):
                 yield from self._look_up_one(one, warn)
+            # An answer may be cut, so the missing ids are asked for again until none of them is found.
+            found = bool(listed)
+            while found and listed:
+                found = False
+                body: Body = {"collections": list(self._collections), "ids": sorted(listed)}
+                for _, scene in self._scenes(self._stac.walk(body), warn):
+                    if scene.id in listed:
+                        listed.discard(scene.id)
+                        found = True
+                        yield scene
 
     def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
         """Return the present link to a file, signed or with the token if its host may see it.
 
         Raises:
-            ArchiveError: The file is not online, its link is not http or https, or every link is refused.
+            ArchiveError: The file is not online, or every link is refused.
         """
         url = scene.download_url
         if url is None:
-            raise ArchiveError(f"{scene.id} is not online")
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise ArchiveError(
-                f"{scene.id} is at {redact.shorten(url, 120)}: only http and https URLs can be downloaded; "
-                "choose other assets"
-            )
+            raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         if refused is not None:
             url = self._current_link(scene, url)
-        signed = self._access.sign(url, refused=refused is not None)
+        link, headers = self._access.link(url, refused)
         located = Download(
-            url=signed,
-            headers=self._access.headers(signed),
+            url=link,
+            headers=headers,
             size=scene.size,
             digest=scene.digest,
+            trusted_hosts=self._access.trusted_hosts,
             reach=self._reach,
         )
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
-                self._access.withholds(url) or f"the catalogue has no link to it except {redact.shorten(url, 120)}"
+                f"the catalogue has no link to it except {redact.shorten(url, 120)}; {self._access.advice(url)}"
             )
         return located
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
-    def _scenes(self, body: Body, wanted: tuple[Condition, ...], warn: Warn) -> Iterator[tuple[dict[str, Any], Scene]]:
+    def _scenes(self, pages: Iterator[Page], warn: Warn) -> Iterator[tuple[dict[str, Any], Scene]]:
         seen: dict[str, Any] = {}
-        for page in self._stac.search(body, wanted):
+        once = _once(warn)
+        for page in pages:
             for feature in page["features"]:
-                read = self._read(feature, warn)
+                read = self._read(feature, warn, once)
                 if read is None:
                     continue
                 item, scene = read
@@ -166,14 +174,16 @@ class StacArchive:
                         f"{collection} is left out: add an archive for each collection"
                     )
 
-    def _read(self, feature: Any, warn: Warn) -> tuple[dict[str, Any], Scene] | None:
+    def _read(self, feature: Any, warn: Warn, report: Reporter) -> tuple[dict[str, Any], Scene] | None:
         try:
             item = item_of(feature)
-            return item, scene_of_item(item, self._address(item), self._assets)
         except UnusableItemError as error:
             shown = feature.get("id") if isinstance(feature, dict) else None
             warn(f"an item was left out because {error}: {redact.shorten(str(shown or feature), 120)}")
             return None
+        return item, scene_of_item(
+            item, self._address(item), self._assets, lambda sentence: report(item["id"], sentence)
+        )
 
     def _address(self, item: dict[str, Any]) -> str:
         return f"{self._url.rstrip('/')}/collections/{item.get('collection')}/items/{item['id']}"
@@ -181,7 +191,7 @@ class StacArchive:
     def _look_up_one(self, item_id: str, warn: Warn) -> Iterator[Scene]:
         for collection in self._collections:
             feature = self._stac.item(collection, item_id)
-            read = None if feature is None else self._read(feature, warn)
+            read = None if feature is None else self._read(feature, warn, _once(warn))
             if read is not None:
                 yield read[1]
                 return
@@ -196,6 +206,18 @@ class StacArchive:
         except ArchiveError:
             pass
         return url
+
+
+def _once(warn: Warn) -> Reporter:
+    """Return a function that warns once of each thing, with the first scene that has it."""
+    reported: set[str] = set()
+
+    def report(scene_id: str, sentence: str) -> None:
+        if sentence not in reported:
+            reported.add(sentence)
+            warn(f"{redact.shorten(scene_id, 120)}: {sentence} (reported once)")
+
+    return report
 
 
 def _clouds(query: Query) -> tuple[Condition, ...]:

@@ -3,14 +3,17 @@
 Pure. A file has the same name whatever else is selected, because all assets of an item are named together.
 """
 
+import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from sys import intern
-from typing import Any
-from urllib.parse import unquote, urljoin
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urljoin, urlsplit
 
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.model.path_template import safe_name as _safe_name
@@ -22,7 +25,24 @@ _NOT_DATA = frozenset(
     {"thumbnail", "overview", "metadata", "visual-overview", "preview", "tiles", "tilejson", "iso-19115"}
 )
 """Roles, or names of assets without roles, that are not data (STAC best practices, "list of asset roles")."""
+_NAMES_OF_NO_DATA = frozenset({"rendered-preview", "info", "browse", "index"})
 _HTTP = ("https://", "http://")
+_ZIPS = frozenset({"application/zip", "application/x-zip", "application/x-zip-compressed"})
+_WHOLE = frozenset({"product", "archive", "bundle", "all", "safe", "zipped"})
+"""Words in the key or title of a zip that has the whole product."""
+_FORMAT = re.compile(r"[-_.](?:jp2|cog|geotiff|tiff?|s3|https?)$|^(?:s3|https?)[-_.]")
+"""The word of a key that names a format or a place, as in `red-jp2`."""
+_ENDINGS = MappingProxyType(
+    {
+        "application/zip": ".zip", "image/tiff": ".tif", "image/jp2": ".jp2", "image/png": ".png",
+        "image/jpeg": ".jpg", "application/netcdf": ".nc", "application/x-netcdf": ".nc", "application/x-hdf5": ".h5",
+        "application/x-hdf": ".hdf", "application/xml": ".xml", "text/xml": ".xml", "application/json": ".json",
+        "application/geo+json": ".geojson", "text/plain": ".txt", "application/gzip": ".gz",
+        "application/x-tar": ".tar", "application/pdf": ".pdf",
+    }
+)  # fmt: skip
+"""The ending of a file's name by its media type, for a file whose link shows none."""
+_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 _GLACIAL = frozenset({"archive", "coldarchive", "deeparchive", "glacier", "glacierdeeparchive",
                       "glacierflexibleretrieval"})  # fmt: skip
 """Storage tiers, without spaces and signs, that cannot be read at once (storage extension 1.0)."""
@@ -39,19 +59,61 @@ _UNAVAILABLE = {
 """States of the order extension 1.1 in which a file cannot be downloaded."""
 
 
-def selected(assets: Mapping[str, Any], patterns: Sequence[str]) -> list[str]:
-    """Return the keys of the assets that are the files of a scene, sorted.
+class Choice(NamedTuple):
+    """Which assets of an item are the files of a scene."""
+
+    keys: tuple[str, ...]
+    """Of the chosen assets, sorted."""
+    files: tuple[RemoteFile, ...]
+    """Their files, sorted by name; without links if none of them can be downloaded."""
+    problems: Mapping[str, str]
+    """The assets that should be chosen but cannot be downloaded, each with a clause that says why."""
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether anything can be downloaded."""
+        return any(file.url is not None for file in self.files)
+
+
+def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> Choice:
+    """Choose the assets of an item that are the files of a scene.
+
+    With patterns: all assets of which the key matches one. Without: assets with the role `data`, or else all assets
+    except thumbnails, overviews and metadata; of these
+
+    1. an archive of the whole product alone, if there is one
+    2. of twins, which are the same data in another format or at another place, the first of: with an http(s) link, not
+       JPEG 2000, first by key.
 
     Args:
-        assets: The assets of the item, by key.
-        patterns: Names or patterns, of which one must match. If there are none, assets with the role `data`, or else
-            all assets except thumbnails, overviews and metadata.
+        item: The item as the API sent it.
+        base: URL that relative links are resolved against.
+        patterns: Names or patterns of assets (`B0*`); case-sensitive.
     """
-    linked = {key: asset for key, asset in assets.items() if _has_link(asset)}
-    if patterns:
-        return sorted(key for key in linked if any(fnmatchcase(key, pattern) for pattern in patterns))
-    data = sorted(key for key, asset in linked.items() if "data" in _roles(asset))
-    return data or sorted(key for key, asset in linked.items() if not _is_not_data(key, asset))
+    assets = {key: asset for key, asset in item["assets"].items() if _has_link(asset)}
+    keys = _matching(assets, patterns) if patterns else _data(assets)
+    problems = {key: problem for key in keys if (problem := _problem(assets[key], base))}
+    chosen = [key for key in keys if key not in problems] or keys
+    if not patterns:
+        chosen = [key for key in chosen if _is_whole(key, assets[key])][:1] or _without_twins(chosen, assets)
+        taken = {mark for key in chosen for mark in _marks(key, assets[key])}
+        whole = any(_is_whole(key, assets[key]) for key in chosen)
+        problems = {
+            key: problem
+            for key, problem in problems.items()
+            if key in chosen or not (whole or taken & _marks(key, assets[key]))
+        }
+    urls = {key: None if key in problems else _url(assets[key], base) for key in chosen}
+    return Choice(tuple(chosen), _files(item["assets"], urls), problems)
+
+
+def _matching(assets: Mapping[str, Any], patterns: Sequence[str]) -> list[str]:
+    return sorted(key for key in assets if any(fnmatchcase(key, pattern) for pattern in patterns))
+
+
+def _data(assets: Mapping[str, Any]) -> list[str]:
+    data = sorted(key for key, asset in assets.items() if "data" in _roles(asset))
+    return data or sorted(key for key, asset in assets.items() if not _is_not_data(key, asset))
 
 
 def _has_link(asset: Any) -> bool:
@@ -65,30 +127,69 @@ def _roles(asset: Mapping[str, Any]) -> frozenset[str]:
 
 def _is_not_data(key: str, asset: Mapping[str, Any]) -> bool:
     roles = _roles(asset)
-    return (
-        bool(roles & _NOT_DATA) if roles else key.lower().replace("_", "-") in _NOT_DATA | {"rendered-preview", "info"}
-    )
+    return bool(roles & _NOT_DATA) if roles else key.lower().replace("_", "-") in _NOT_DATA | _NAMES_OF_NO_DATA
 
 
-def files_of(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> tuple[RemoteFile, ...]:
-    """Return the files of an item.
+def _is_whole(key: str, asset: Mapping[str, Any]) -> bool:
+    """Whether an asset is a zip of the whole product, as those of the Copernicus Data Space."""
+    is_zip = media_type(asset) in _ZIPS or _linked_name(asset).lower().endswith(".zip")
+    words = re.split(r"[^a-z]+", f"{key} {asset.get('title') or ''}".lower())
+    return is_zip and ("archive" in _roles(asset) or not _WHOLE.isdisjoint(words))
 
-    Args:
-        item: The item as the API sent it.
-        base: URL that relative links are resolved against.
-        patterns: See `selected`.
 
-    Raises:
-        ValueError: A link is not valid.
+def _without_twins(keys: Iterable[str], assets: Mapping[str, Any]) -> list[str]:
+    """Return the keys without twins: all have http(s) links, so the format decides, and then the key."""
+    taken: set[tuple[object, ...]] = set()
+    chosen = []
+    for key in sorted(keys, key=lambda key: ("jp2" in media_type(assets[key]), key)):
+        marks = _marks(key, assets[key])
+        if taken.isdisjoint(marks):
+            chosen.append(key)
+        taken |= marks
+    return sorted(chosen)
+
+
+def _marks(key: str, asset: Mapping[str, Any]) -> set[tuple[object, ...]]:
+    """Return marks of which twins share one.
+
+    They are the key without a word for a format or a place; title, bands and grid; and file name and checksum.
     """
-    assets = item["assets"]
+    marks: set[tuple[object, ...]] = {("key", _FORMAT.sub("", key.lower()))}
+    title, bands, checksum = asset.get("title"), asset.get("bands") or asset.get("eo:bands"), asset.get("file:checksum")
+    if title and bands:
+        grid = (asset.get("gsd"), asset.get("proj:shape"))
+        marks.add(("bands", json.dumps([title, bands, grid], sort_keys=True)))
+    if checksum:
+        marks.add(("file", _linked_name(asset), str(checksum)))
+    return marks
+
+
+def _problem(asset: Mapping[str, Any], base: str) -> str | None:
+    """Explain why an asset cannot be downloaded, as a clause; None if it can."""
+    if "zarr" in media_type(asset):
+        return "is a Zarr store, a folder of many files that the catalogue does not list"
+    try:
+        url = _url(asset, base)
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        return "has a link that is not valid"
+    return None if url.startswith(_HTTP) else f"is only at {scheme or 'a path'}://, and only http and https can be used"
+
+
+def media_type(asset: Mapping[str, Any]) -> str:
+    """Return the media type of an asset without parameters, in lower case; empty if it has none."""
+    kind = asset.get("type")
+    return kind.partition(";")[0].strip().lower() if isinstance(kind, str) else ""
+
+
+def _files(assets: Mapping[str, Any], urls: Mapping[str, str | None]) -> tuple[RemoteFile, ...]:
     names = _names(assets)
     files: dict[str, RemoteFile] = {}
-    for key in selected(assets, patterns):
+    for key, url in urls.items():
         asset = assets[key]
-        size, url = asset.get("file:size"), _url(asset, base)
+        size = asset.get("file:size")
         files.setdefault(
-            url,
+            url or key,
             RemoteFile(
                 # A catalogue has few different names: all scenes share them.
                 name=intern(names[key]),
@@ -145,11 +246,7 @@ def unavailable_reason(item: Mapping[str, Any], keys: Iterable[str]) -> str | No
 
 def _names(assets: Mapping[str, Any]) -> dict[str, str]:
     """Return a path below the scene's folder for every asset; no two assets share a file."""
-    wanted = {
-        key: _local_path(asset) or _file_name(asset) or safe_name(key)
-        for key, asset in assets.items()
-        if _has_link(asset)
-    }
+    wanted = {key: _local_path(asset) or _file_name(key, asset) for key, asset in assets.items() if _has_link(asset)}
     same = {key: assets[key]["href"] for key in wanted}
     taken: Counter[str] = Counter()
     for plain, _ in {(_plain(name), same[key]) for key, name in wanted.items()}:
@@ -182,8 +279,21 @@ def _local_path(asset: Mapping[str, Any]) -> str | None:
     return path if all(part and safe_name(part) == part for part in path.split("/")) else None
 
 
-def _file_name(asset: Mapping[str, Any]) -> str | None:
+def _linked_name(asset: Mapping[str, Any]) -> str:
+    """Return the last part of a link; empty if it has none."""
     address = asset["href"].partition("#")[0].partition("?")[0]
     above, _, name = address.rpartition("/")
     # After two slashes comes a host.
-    return safe_name(unquote(name)) if name and not above.endswith("/") else None
+    return unquote(name) if name and not above.endswith("/") else ""
+
+
+def _file_name(key: str, asset: Mapping[str, Any]) -> str:
+    """Return the name of a file: of its link, its title or its key, the first that has an ending, such as `.tif`.
+
+    Links such as `…/$value` have none. The key then gets the ending of the media type.
+    """
+    title = asset.get("title")
+    for found in (_linked_name(asset), title if isinstance(title, str) and " " not in title.strip() else "", key):
+        if _ENDING.search(found):
+            return safe_name(found.rpartition("/")[2])
+    return safe_name(key + _ENDINGS.get(media_type(asset), ""))

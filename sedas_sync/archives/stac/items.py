@@ -2,10 +2,15 @@
 
 Source of the fields: STAC 1.1 item and common metadata, and the extensions eo, sar, sat, grid, product, processing,
 file, order and storage. All other properties are kept in `extra`.
+
+A field that cannot be read is unknown, and reported. It never costs the scene.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
 from typing import Any
@@ -13,21 +18,26 @@ from typing import Any
 from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
-from sedas_sync.archives.stac.files import files_of, joined, selected, unavailable_reason
+from sedas_sync.archives.stac.files import Choice, choose, joined, unavailable_reason
+from sedas_sync.archives.stac.sensors import is_placeholder, sensor_of
 from sedas_sync.model.files import total_size
-from sedas_sync.model.satellites import group_of
-from sedas_sync.model.scene import Scene, Sensor
+from sedas_sync.model.satellites import group_of, spelled
+from sedas_sync.model.scene import Scene
+from sedas_sync.model.text import named
 from sedas_sync.model.times import from_iso
 
-_SAR = frozenset({"c-sar", "sar", "x-sar", "l-sar", "s-sar", "palsar", "palsar-2", "asar", "sar-x", "sar-c"})
-_OPTICAL = frozenset({"msi", "oli", "oli_tirs", "etm", "etm+", "tm", "mss", "modis", "aster", "hrv", "naomi", "olci"})
+Report = Callable[[str], None]
+"""Takes a sentence about a part of an item that cannot be used."""
+
 _READ = frozenset(
     {
         "datetime", "start_datetime", "end_datetime", "platform", "gsd", "eo:cloud_cover", "sat:orbit_state",
         "sat:absolute_orbit", "sat:relative_orbit", "sar:instrument_mode", "sar:polarizations",
     }
 )  # fmt: skip
-_MGRS = "MGRS-"
+_TILE = re.compile(r"(?:MGRS-|T)?(\d{1,2}[C-X][A-Z]{2})")
+_FULL = 100
+"""Percent."""
 
 
 class UnusableItemError(ValueError):
@@ -44,63 +54,76 @@ def item_of(feature: Any) -> dict[str, Any]:
         raise UnusableItemError("it is not an object")
     if not isinstance(feature.get("id"), str) or not feature["id"].strip():
         raise UnusableItemError("it has no id")
-    for part in ("properties", "assets"):
-        if not isinstance(feature.get(part), dict):
-            raise UnusableItemError(f"its {part} are not an object")
-    return feature
+    if not isinstance(feature.get("properties"), dict):
+        raise UnusableItemError("its properties are not an object")
+    return feature if isinstance(feature.get("assets"), dict) else {**feature, "assets": {}}
 
 
-def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> Scene:
+def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], report: Report) -> Scene:
     """Convert an item to a scene.
 
     Args:
         item: From `item_of`.
         base: URL of the item, if it does not state its own.
-        patterns: Which assets are its files; see `sedas_sync.archives.stac.files.selected`.
-
-    Raises:
-        UnusableItemError: A necessary field cannot be read, or no asset is selected.
+        patterns: Which assets are its files; see `sedas_sync.archives.stac.files.choose`.
+        report: Called for each field that cannot be read and each asset that cannot be downloaded.
     """
-    properties = item["properties"]
+    read = _Properties(item["properties"], report)
     own = _self(item, base)
-    try:
-        files = files_of(item, own, patterns)
-    except ValueError:
-        raise UnusableItemError("the link of one of its assets is not valid") from None
-    if not files:
-        raise UnusableItemError(
-            f"it has none of the assets {', '.join(patterns)}" if patterns else "it has no assets that are data"
-        )
-    offline = unavailable_reason(item, selected(item["assets"], patterns))
-    platform = _word(properties, "platform")
-    polarisations = properties.get("sar:polarizations")
+    choice = choose(item, own, patterns)
+    never = None if choice.fetchable else _why_nothing(choice, patterns)
+    if never is None:
+        for key, problem in choice.problems.items():
+            report(f"its asset {key} {problem}, and is left out")
+    offline = unavailable_reason(item, choice.keys)
+    platform, constellation = read.word("platform"), read.word("constellation")
+    instruments = tuple(read.words("instruments")) or tuple(filter(None, (read.word("instrument"),)))
+    product_type = read.first("product:type", "sar:product_type", "s2:product_type", "processing:level")
     whole = Scene(
         id=item["id"],
-        start=_time(properties, "start_datetime") or _time(properties, "datetime"),
-        stop=_time(properties, "end_datetime") or _time(properties, "datetime"),
-        footprint=_footprint(item),
-        sensor=_sensor(properties),
+        start=read.time("start_datetime") or read.time("datetime"),
+        stop=read.time("end_datetime") or read.time("datetime"),
+        footprint=_footprint(item, report),
+        sensor=sensor_of(item["properties"], instruments, (constellation, platform), product_type),
         satellite=platform,
-        instrument=_instrument(properties),
-        mode=_word(properties, "sar:instrument_mode"),
-        source_group=_group(platform, _word(properties, "constellation")),
-        product_type=_first(properties, "product:type", "sar:product_type", "s2:product_type", "processing:level"),
-        orbit=_whole(properties, "sat:absolute_orbit"),
-        orbit_direction=(_word(properties, "sat:orbit_state") or "").upper() or None,
-        relative_orbit=_whole(properties, "sat:relative_orbit"),
-        tile=_tile(properties),
-        polarisation="/".join(map(str, polarisations)) if isinstance(polarisations, list) and polarisations else None,
-        cloud_cover=_number(properties, "eo:cloud_cover"),
-        resolution=_number(properties, "gsd"),
-        assets=files,
-        download_url=files[0].url if offline is None else None,
-        offline=None if offline is None else f"{offline}; this API takes no orders: order it at its provider",
+        instrument=intern("/".join(instruments)) or None,
+        mode=read.word("sar:instrument_mode"),
+        source_group=_group(platform, constellation),
+        product_type=product_type,
+        orbit=read.whole("sat:absolute_orbit"),
+        orbit_direction=(read.word("sat:orbit_state") or "").upper() or None,
+        relative_orbit=read.whole("sat:relative_orbit"),
+        tile=_tile(read),
+        polarisation="/".join(read.words("sar:polarizations")) or None,
+        cloud_cover=read.percent("eo:cloud_cover"),
+        resolution=read.number("gsd"),
+        assets=choice.files,
+        download_url=choice.files[0].url if choice.fetchable and offline is None else None,
+        offline=never or (None if offline is None else _order_elsewhere(offline)),
+        never=never is not None,
         thumbnail_url=_picture(item, own, "thumbnail"),
         quicklook_url=_picture(item, own, "overview"),
         extra=LazyJson(_rest(item, own)),
     )
     size = total_size(whole)
     return whole if size is None else replace(whole, size=size)
+
+
+def _order_elsewhere(reason: str) -> str:
+    return f"{reason}; this API takes no orders: order it at its provider"
+
+
+def _why_nothing(choice: Choice, patterns: Sequence[str]) -> str:
+    """Explain why nothing of an item can ever be downloaded."""
+    if not choice.keys:
+        return f"it has none of the assets {named(patterns)}" if patterns else "it has no assets that are data"
+    by_problem: dict[str, list[str]] = {}
+    for key, problem in choice.problems.items():
+        by_problem.setdefault(problem, []).append(key)
+    return "; ".join(
+        f"its asset {keys[0]} {problem}" if len(keys) == 1 else f"each of its assets {named(keys)} {problem}"
+        for problem, keys in by_problem.items()
+    )
 
 
 def _self(item: Mapping[str, Any], base: str) -> str:
@@ -138,87 +161,96 @@ def _picture(item: Mapping[str, Any], own: str, role: str) -> str | None:
 # -- properties ----------------------------------------------------------------------------------------------------
 
 
-def _word(properties: Mapping[str, Any], name: str) -> str | None:
-    """Return a text property; equal texts are stored once."""
-    value = properties.get(name)
-    if value is None or value == "":
+@dataclass(frozen=True, slots=True)
+class _Properties:
+    """Reads the properties of an item. A value that cannot be read is None, and reported."""
+
+    values: Mapping[str, Any]
+    report: Report
+
+    def word(self, name: str) -> str | None:
+        """Return a text; equal texts are stored once."""
+        value = self.values.get(name)
+        if is_placeholder(value):
+            return None
+        if isinstance(value, str):
+            return intern(value)
+        self._unknown(name, "a string")
         return None
-    if not isinstance(value, str):
-        raise UnusableItemError(f"{name} is not a string")
-    return intern(value)
 
+    def first(self, *names: str) -> str | None:
+        """Return the first text that is stated."""
+        return next((found for name in names if (found := self.word(name)) is not None), None)
 
-def _first(properties: Mapping[str, Any], *names: str) -> str | None:
-    return next((found for name in names if (found := _word(properties, name)) is not None), None)
+    def words(self, name: str) -> Iterator[str]:
+        """Yield the texts of a list."""
+        value = self.values.get(name)
+        if isinstance(value, list):
+            yield from (word for word in value if isinstance(word, str) and not is_placeholder(word))
+        elif not is_placeholder(value):
+            self._unknown(name, "a list")
 
-
-def _number(properties: Mapping[str, Any], name: str) -> float | None:
-    value = properties.get(name)
-    if value is None:
+    def number(self, name: str) -> float | None:
+        """Return a finite number."""
+        value = self.values.get(name)
+        if is_placeholder(value):
+            return None
+        with suppress(OverflowError):
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                return float(value)
+        self._unknown(name, "a number")
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnusableItemError(f"{name} is not a number")
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        raise UnusableItemError(f"{name} is out of range") from None
 
-
-def _whole(properties: Mapping[str, Any], name: str) -> int | None:
-    value = _number(properties, name)
-    return None if value is None else int(value)
-
-
-def _time(properties: Mapping[str, Any], name: str) -> datetime | None:
-    value = properties.get(name)
-    if value is None:
+    def percent(self, name: str) -> float | None:
+        """Return a number from 0 to 100."""
+        value = self.number(name)
+        if value is None or 0 <= value <= _FULL:
+            return value
+        self._unknown(name, "from 0 to 100")
         return None
-    try:
-        return from_iso(value)
-    except (AttributeError, ValueError, OverflowError):
-        raise UnusableItemError(f"{name} is not a time") from None
 
+    def whole(self, name: str) -> int | None:
+        """Return a whole number."""
+        value = self.number(name)
+        return None if value is None else int(value)
 
-def _instrument(properties: Mapping[str, Any]) -> str | None:
-    instruments = properties.get("instruments")
-    words = [word for word in instruments if isinstance(word, str)] if isinstance(instruments, list) else []
-    return intern("/".join(words)) if words else None
+    def time(self, name: str) -> datetime | None:
+        """Return a time in UTC."""
+        value = self.values.get(name)
+        if is_placeholder(value):
+            return None
+        with suppress(ValueError, OverflowError):
+            if isinstance(value, str):
+                return from_iso(value)
+        self._unknown(name, "a time")
+        return None
 
-
-def _sensor(properties: Mapping[str, Any]) -> Sensor | None:
-    instruments = {word.lower() for word in (_instrument(properties) or "").split("/")}
-    names = {name.partition(":")[0] for name in properties}
-    if instruments & _SAR or "sar" in names:
-        return "sar"
-    if instruments & _OPTICAL or "eo" in names:
-        return "optical"
-    return None
+    def _unknown(self, name: str, what: str) -> None:
+        self.report(f"its {name} is not {what}, and counts as unknown")
 
 
 def _group(platform: str | None, constellation: str | None) -> str | None:
-    return group_of(platform or constellation or "") or constellation
+    return group_of(spelled(platform or constellation or "")) or constellation
 
 
-def _tile(properties: Mapping[str, Any]) -> str | None:
-    code = _first(properties, "grid:code", "s2:mgrs_tile")
-    if code is None:
-        return None
-    tile = code.removeprefix(_MGRS)
-    return tile if code.startswith(_MGRS) or "grid:code" not in properties else None
+def _tile(read: _Properties) -> str | None:
+    """Return the MGRS tile; a code of another grid is not one."""
+    match = _TILE.fullmatch(read.first("grid:code", "s2:mgrs_tile") or "")
+    return match[1] if match else None
 
 
 # -- geometry ------------------------------------------------------------------------------------------------------
 
 
-def _footprint(item: Mapping[str, Any]) -> str | None:
+def _footprint(item: Mapping[str, Any], report: Report) -> str | None:
     """Return the item's geometry as WKT, or else its bbox; None if it has neither."""
     geometry = item.get("geometry")
-    if geometry is None:
-        return _box(item.get("bbox"))
-    try:
-        return _wkt(geometry)
-    except (TypeError, KeyError, ValueError, OverflowError, RecursionError):
-        raise UnusableItemError("its geometry is not GeoJSON") from None
+    if geometry is not None:
+        try:
+            return _wkt(geometry)
+        except (TypeError, KeyError, ValueError, OverflowError, RecursionError):
+            report("its geometry is not GeoJSON, and its bbox is used")
+    return _box(item.get("bbox"))
 
 
 def _box(bbox: Any) -> str | None:
@@ -226,14 +258,20 @@ def _box(bbox: Any) -> str | None:
         return None
     half = len(bbox) // 2
     west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
+    if west == east and south == north:
+        return f"POINT ({west!r} {south!r})"
+    if west == east or south == north:
+        return f"LINESTRING ({west!r} {south!r}, {east!r} {north!r})"
     if west <= east:
         return f"POLYGON {_rectangle(west, south, east, north)}"
     return f"MULTIPOLYGON ({_rectangle(west, south, 180, north)}, {_rectangle(-180, south, east, north)})"
 
 
 def _rectangle(west: float, south: float, east: float, north: float) -> str:
-    corners = ((west, south), (east, south), (east, north), (west, north), (west, south))
-    return "((" + ", ".join(f"{x!r} {y!r}" for x, y in corners) + "))"
+    # With positions in the middle, no edge is so long that it could cross the antimeridian.
+    middle = (west + east) / 2
+    corners = ((west, south), (middle, south), (east, south), (east, north), (middle, north), (west, north))
+    return "((" + ", ".join(f"{x!r} {y!r}" for x, y in (*corners, corners[0])) + "))"
 
 
 def _wkt(geometry: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from sedas_sync.archives.stac.filters import conditions
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables
 from sedas_sync.manifest.tables import FileHash, Mistake, WebArchiveConfig
@@ -63,8 +64,6 @@ class StacConfig(WebArchiveConfig):
 
 
 def _filters(filters: Mapping[str, Any]) -> Iterator[Mistake]:
-    from sedas_sync.archives.stac.filters import conditions  # noqa: PLC0415  # most manifests have no filters
-
     for name, value in filters.items():
         try:
             conditions({name: value})

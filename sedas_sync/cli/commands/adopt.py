@@ -1,24 +1,14 @@
 """`sedas-sync adopt`."""
 
-import sys
-
 import click
 
+from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import (
-    end_with,
-    interrupted,
-    print_failures,
-    print_message,
-    print_warnings,
-    reporting,
-    stopping,
-)
+from sedas_sync.cli.session import end_with, print_document, print_failures, reporting, stopping
 from sedas_sync.errors import ManifestError
 from sedas_sync.operations.adopt import File, How, Result
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.mirror import AdoptDocument
 
 
@@ -67,7 +57,7 @@ def run(
         print_warnings(done.warnings, common)
         print_failures(done.failures)
         if common.as_json:
-            sys.stdout.writelines(json_lines(AdoptDocument.about(done)))
+            print_document(AdoptDocument.about(done))
         elif not common.quiet:
             click.echo(text.adoption(done))
         end_with(128 + caught[0] if caught else done.exit_code)

@@ -11,20 +11,11 @@ from typing import Literal
 import click
 
 from sedas_sync.api import Mirror
-from sedas_sync.cli.commands.plan import run_plan
+from sedas_sync.cli.commands.plan import run as plan_only
+from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import (
-    end_with,
-    interrupted,
-    interruptible,
-    opened_file,
-    print_exported,
-    print_message,
-    print_warnings,
-    reporting,
-    stopping,
-)
+from sedas_sync.cli.session import end_with, interruptible, opened_file, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
@@ -72,7 +63,7 @@ def run(
     if export is not None and dry_run:
         raise ManifestError("--export writes the catalogue after the run: it cannot go with --dry-run")
     if dry_run:
-        run_plan(manifest, common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
+        plan_only(manifest, common=common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     with (
         opened_mirror(manifest, common) as mirror,
         _workers(address) as workers,

@@ -1,12 +1,10 @@
 """`sedas-sync completion`."""
 
-import sys
-
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from sedas_sync.cli.options import Globals
-from sedas_sync.output.documents.base import json_lines
+from sedas_sync.cli.session import print_document
 from sedas_sync.output.documents.catalogue import CompletionDocument
 
 SHELLS = ("bash", "zsh", "fish")
@@ -18,7 +16,7 @@ def run(shell: str, *, common: Globals) -> None:
     """Print the script of a shell."""
     script = script_for(shell)
     if common.as_json:
-        sys.stdout.writelines(json_lines(CompletionDocument(shell=shell, script=script)))
+        print_document(CompletionDocument(shell=shell, script=script))
     else:
         click.echo(script)
 

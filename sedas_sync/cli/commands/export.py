@@ -3,11 +3,10 @@
 import sys
 from dataclasses import replace
 
-from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import end_with, interruptible, print_exported, reporting
+from sedas_sync.cli.session import end_with, print_document, print_exported
 from sedas_sync.errors import ManifestError
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import ExportDocument
 from sedas_sync.output.export import Format
 
@@ -19,11 +18,10 @@ def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None
         raise ManifestError(f"--json prints what was written: with --format {how} it needs --out FILE")
     # Progress bars would be mixed with the catalogue.
     common = replace(common, progress=False) if to_stdout and sys.stdout.isatty() else common
-    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
-        mirror.on_step = reporter.step
+    with shown_mirror(manifest, common) as (mirror, reporter):
         done = mirror.export(how, sys.stdout.buffer if to_stdout else out)
         reporter.close()
         print_exported(done, common, to_stderr=to_stdout)
         if common.as_json:
-            sys.stdout.writelines(json_lines(ExportDocument.about(done)))
+            print_document(ExportDocument.about(done))
         end_with(done.exit_code)

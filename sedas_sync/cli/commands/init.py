@@ -1,16 +1,15 @@
 """`sedas-sync init`."""
 
-import sys
 from pathlib import Path
 
 import click
 
+from sedas_sync.cli.messages import as_argument
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import as_argument
+from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
 from sedas_sync.operations.init import from_geojson
 from sedas_sync.operations.init_template import OWN_AREA, manifest_text
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import InitDocument
 
 
@@ -34,7 +33,7 @@ def run(manifest: str, *, geojson: str | None, common: Globals) -> None:
     if left_out and not common.quiet:
         click.echo(f"warning: {geojson}: {left_out} features without a polygon were left out", err=True)
     if common.as_json:
-        sys.stdout.writelines(json_lines(InitDocument(manifest=str(target), aois=tuple(aois))))
+        print_document(InitDocument(manifest=str(target), aois=tuple(aois)))
     elif not common.quiet:
         over = "" if geojson is None else f" over {', '.join(aois)}"
         click.echo(f"Wrote {target}{over}. Next: `sedas-sync plan{as_argument(manifest)}`.")

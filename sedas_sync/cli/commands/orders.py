@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 
 import click
 
+from sedas_sync.cli.messages import print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import print_warnings
+from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.text import printable
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import OrderEntry, json_lines
+from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.output.style import look_of
 
 
@@ -31,7 +32,7 @@ def run(manifest: str, *, forget: str | None, common: Globals) -> None:
         known, now = mirror.orders(warn=warnings.append), datetime.now(UTC)
         print_warnings(warnings, common)
         if common.as_json:
-            sys.stdout.writelines(json_lines([OrderEntry.at(order, now) for order in known]))
+            print_document([OrderEntry.at(order, now) for order in known])
         elif known:
             click.echo(text.orders(known, now, look_of(sys.stdout)))
         elif not common.quiet:

@@ -9,25 +9,16 @@ from typing import NoReturn
 import click
 
 from sedas_sync.api import Mirror
-from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.messages import as_argument, print_warnings
+from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import (
-    CHANGES_TO_MAKE,
-    as_argument,
-    end_with,
-    interruptible,
-    opened_file,
-    print_failures,
-    print_warnings,
-    reporting,
-)
+from sedas_sync.cli.session import CHANGES_TO_MAKE, end_with, opened_file, print_document, print_failures
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import exit_code_of
 from sedas_sync.model.plan import Plan
 from sedas_sync.operations.lock_file import check_output
 from sedas_sync.output import markdown
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.plan import PlanDocument
 from sedas_sync.output.plan_text import plan as plan_text
 from sedas_sync.output.style import look_of
@@ -37,41 +28,7 @@ from sedas_sync.planning.saved_plan import dumps
 def run(
     manifest: str,
     *,
-    datasets: tuple[str, ...],
-    tell: bool,
-    everything: bool,
-    sizes: bool,
-    prune: bool,
-    record: str | None,
-    replay: str | None,
-    out: str | None,
-    summary: str | None,
-    locked: bool,
     common: Globals,
-) -> None:
-    """Show what apply would do, and why."""
-    if replay is not None and (record is not None or sizes):
-        raise ManifestError("--replay asks no archive: it cannot go with --record or --sizes")
-    run_plan(
-        manifest,
-        common,
-        datasets=datasets,
-        tell=tell,
-        everything=everything,
-        sizes=sizes,
-        prune=prune,
-        record=record,
-        replay=replay,
-        out=out,
-        summary=summary,
-        locked=locked,
-    )
-
-
-def run_plan(
-    manifest: str,
-    common: Globals,
-    *,
     datasets: tuple[str, ...],
     tell: bool = False,
     everything: bool = False,
@@ -85,11 +42,11 @@ def run_plan(
     take_over: bool = False,
 ) -> NoReturn:
     """Plan, show the plan, and end with the exit code. `apply --dry-run` does this too."""
+    if replay is not None and (record is not None or sizes):
+        raise ManifestError("--replay asks no archive: it cannot go with --record or --sizes")
     if out is not None:
         _check_folder(Path(out))
-    opened = opened_mirror(manifest, common, record=record, replay=replay)
-    with opened as mirror, reporting(common) as reporter, interruptible(reporter):
-        mirror.on_step = reporter.step
+    with shown_mirror(manifest, common, record=record, replay=replay) as (mirror, reporter):
         for target in filter(None, (out, summary)):
             check_output(target, mirror.manifest)
         plan = mirror.plan(
@@ -115,7 +72,7 @@ def run_plan(
             with opened_file(summary, "w") as file:
                 file.write(markdown.plan(plan, command=command, order=order))
         if common.as_json:
-            sys.stdout.writelines(json_lines(PlanDocument.about(plan, everything=everything)))
+            print_document(PlanDocument.about(plan, everything=everything))
         elif not common.quiet:
             click.echo(plan_text(plan, everything=everything, command=command, look=look_of(sys.stdout), order=order))
         print_failures(plan.failures if common.as_json or common.quiet else ())

@@ -7,9 +7,8 @@ import sys
 import click
 
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import interruptible
+from sedas_sync.cli.session import interruptible, print_document
 from sedas_sync.errors import ManifestError
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import SandboxDocument
 from sedas_sync.sandbox import Sandbox
 
@@ -27,7 +26,7 @@ def run(*, port: int, host: str, common: Globals) -> None:
                 f"cannot listen on {host}:{port}: {reason}; try another --port, or 0 for a free one"
             ) from None
         if common.as_json:
-            sys.stdout.writelines(json_lines(SandboxDocument(url=server.url)))
+            print_document(SandboxDocument(url=server.url))
         else:
             click.echo(f"SeDAS sandbox at {server.url} (user sandbox, password sandbox). Press Ctrl-C to stop it.")
         sys.stdout.flush()

@@ -5,20 +5,13 @@ from typing import Literal
 
 import click
 
-from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.messages import print_warnings
+from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import (
-    end_with,
-    interruptible,
-    print_failures,
-    print_warnings,
-    reporting,
-    write_lines,
-)
+from sedas_sync.cli.session import end_with, print_document, print_failures, write_lines
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import SceneEntry, SearchDocument
 from sedas_sync.output.export import tables
 from sedas_sync.output.style import look_of
@@ -35,8 +28,7 @@ def run(
     if common.as_json and how not in (None, "json"):
         raise ManifestError(f"--json means --format json: it cannot go with --format {how}")
     how = how or ("json" if common.as_json else "table")
-    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
-        mirror.on_step = reporter.step
+    with shown_mirror(manifest, common) as (mirror, reporter):
         result = mirror.search(datasets=datasets, on_event=reporter, on_found=reporter.found)
         reporter.close()
         print_warnings(result.warnings, common)
@@ -49,7 +41,7 @@ def run(
                 failures=list(result.failures),
                 warnings=tuple(result.warnings),
             )
-            sys.stdout.writelines(json_lines(document))
+            print_document(document)
         elif how == "geojson":
             write_lines(tables.as_geojson(tables.offered(result.scenes, wanted_by)))
         elif how == "csv":

@@ -4,23 +4,22 @@ import sys
 
 import click
 
-from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import interruptible, reporting
+from sedas_sync.cli.session import print_document
 from sedas_sync.model.events import Step
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import SourcesDocument, SourcesEntry
 from sedas_sync.output.style import look_of
 
 
 def run(manifest: str, *, common: Globals) -> None:
     """List the satellites and source groups that this account may search."""
-    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
+    with shown_mirror(manifest, common) as (mirror, reporter):
         reporter.step(Step("asking the archive"))
         found = [SourcesEntry(**archive) for archive in mirror.sources()]
         reporter.close()
         if common.as_json:
-            sys.stdout.writelines(json_lines(SourcesDocument(archives=found)))
+            print_document(SourcesDocument(archives=found))
         else:
             click.echo(text.sources(found, look_of(sys.stdout)))

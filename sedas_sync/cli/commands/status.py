@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import click
 
+from sedas_sync.cli.messages import print_warnings
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import interruptible, print_warnings, reporting, start_logging
+from sedas_sync.cli.session import interruptible, print_document, reporting, start_logging
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.status import mirror_status
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.mirror import StatusDocument
 from sedas_sync.output.style import look_of
 from sedas_sync.state.mirror_state import MirrorState
@@ -28,7 +28,7 @@ def run(manifest: str, *, common: Globals) -> None:
         reporter.close()
         print_warnings(found.warnings, common)
         if common.as_json:
-            sys.stdout.writelines(json_lines(StatusDocument.at(found, now)))
+            print_document(StatusDocument.at(found, now))
         elif not common.quiet:
             click.echo(text.status(found, now, look_of(sys.stdout)))
 

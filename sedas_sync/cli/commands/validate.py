@@ -1,28 +1,31 @@
 """`sedas-sync validate`."""
 
-import sys
-
 import click
 
 from sedas_sync.cli.options import Globals
+from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.text import count
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.catalogue import ValidateDocument
 
 
 def run(manifest: str, *, common: Globals) -> None:
     """Check a manifest without the network."""
     try:
-        datasets = tuple(load_manifest(manifest).datasets)
+        checked = load_manifest(manifest)
     except ManifestError as error:
         if common.as_json:
             document = ValidateDocument(manifest=manifest, valid=False, problems=error.problems)
-            sys.stdout.writelines(json_lines(document))
+            print_document(document)
         raise
+    warnings = tuple(f"aoi {name}: {repair}" for name, aoi in checked.aois.items() for repair in aoi.repairs)
     if common.as_json:
-        document = ValidateDocument(manifest=manifest, valid=True, problems=(), datasets=datasets)
-        sys.stdout.writelines(json_lines(document))
+        document = ValidateDocument(
+            manifest=manifest, valid=True, problems=(), datasets=tuple(checked.datasets), warnings=warnings
+        )
+        print_document(document)
     elif not common.quiet:
-        click.echo(f"{manifest}: valid, {count(len(datasets), 'dataset')}")
+        for warning in warnings:
+            click.echo(warning)
+        click.echo(f"{manifest}: valid, {count(len(checked.datasets), 'dataset')}")

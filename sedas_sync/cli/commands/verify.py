@@ -1,23 +1,14 @@
 """`sedas-sync verify`."""
 
-import sys
 from contextlib import nullcontext
 
 import click
 
+from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import (
-    end_with,
-    interrupted,
-    interruptible,
-    print_message,
-    print_warnings,
-    reporting,
-    stopping,
-)
+from sedas_sync.cli.session import end_with, interruptible, print_document, reporting, stopping
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.mirror import VerifyDocument
 
 
@@ -39,5 +30,5 @@ def run(manifest: str, *, repair: bool, no_wait: bool, jobs: int | None, lock_ti
         if caught:
             print_message(interrupted())
         if common.as_json:
-            sys.stdout.writelines(json_lines(VerifyDocument.about(report)))
+            print_document(VerifyDocument.about(report))
         end_with(128 + caught[0] if caught else report.exit_code)

@@ -4,12 +4,12 @@ import sys
 
 import click
 
-from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.messages import print_warnings
+from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import end_with, interruptible, print_warnings, reporting
+from sedas_sync.cli.session import end_with, print_document
 from sedas_sync.model.text import product_id
 from sedas_sync.output import text
-from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.plan import WhyDocument
 from sedas_sync.output.style import look_of
 
@@ -17,13 +17,12 @@ from sedas_sync.output.style import look_of
 def run(scene_id: str, *, manifest: str, common: Globals) -> None:
     """Explain one scene, named by its id or the path of its file."""
     scene_id = product_id(scene_id.rpartition("/")[2])
-    with opened_mirror(manifest, common) as mirror, reporting(common) as reporter, interruptible(reporter):
-        mirror.on_step = reporter.step
+    with shown_mirror(manifest, common) as (mirror, reporter):
         found = mirror.why(scene_id, on_found=reporter.found)
         reporter.close()
         print_warnings(found.warnings, common)
         if common.as_json:
-            sys.stdout.writelines(json_lines(WhyDocument.about(found)))
+            print_document(WhyDocument.about(found))
         else:
             click.echo(text.explanation(found, look_of(sys.stdout)))
         end_with(0 if found.known else 1)

@@ -174,6 +174,8 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     """Every mistake, as a sentence."""
     datasets: tuple[str, ...] | UnsetType = UNSET
     """Names of its datasets; only of a valid manifest."""
+    warnings: tuple[str, ...] | UnsetType = UNSET
+    """What was repaired in its areas; only of a valid manifest."""
 
 
 class SandboxDocument(Document, frozen=True, kw_only=True):

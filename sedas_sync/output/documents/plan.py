@@ -4,9 +4,9 @@ from typing import Self
 
 from msgspec import UNSET, UnsetType
 
-from sedas_sync.model.events import Failure, Skipped, iso
+from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.plan import ActionKind, Plan
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
@@ -16,17 +16,9 @@ from sedas_sync.output.documents.base import (
     Sha256,
     Time,
 )
-from sedas_sync.output.reasons import reason_text
-from sedas_sync.planning.explain import Explanation
+from sedas_sync.output.documents.event import reason_fields
+from sedas_sync.planning.explain import Explanation, Pruning
 from sedas_sync.planning.lock_changes import LockUpdate
-
-
-def _because(reason: Reason | None) -> dict[str, str | None]:
-    """Return the fields of a reason."""
-    if reason is None:
-        return {"reason": None, "reason_code": None}
-    return {"reason": reason_text(reason), "reason_code": reason.code}
-
 
 # -- plan ------------------------------------------------------------------------------------------------------------
 
@@ -73,20 +65,6 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     """Name of the archive it comes from, if the manifest has several."""
 
 
-class SkippedEntry(Part, frozen=True, kw_only=True):
-    """A scene that cannot be downloaded."""
-
-    time: Time
-    id: str
-    reason: str
-    reason_code: ReasonCode
-
-    @classmethod
-    def about(cls, event: Skipped) -> Self:
-        """Return the line of an event."""
-        return cls.of(event, time=iso(event.time), **_because(event.reason))
-
-
 class PlanDocument(Document, frozen=True, kw_only=True):
     """`plan`, and `apply --dry-run`: what apply would do."""
 
@@ -115,7 +93,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
             summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
             actions=[
                 ActionEntry.of(
-                    action, action=action.kind, archive=plan.source(action) or UNSET, **_because(action.reason)
+                    action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
                 )
                 for action in plan.actions
                 if everything or action.kind is not ActionKind.KEEP
@@ -234,6 +212,11 @@ class PruneEntry(Part, frozen=True, kw_only=True):
     reason: str
     reason_code: ReasonCode
 
+    @classmethod
+    def about(cls, pruning: Pruning) -> Self:
+        """Return what a prune does."""
+        return cls.of(pruning, **reason_fields(pruning.reason))
+
 
 class WhyDocument(Document, frozen=True, kw_only=True):
     """`why`: one scene explained."""
@@ -268,7 +251,7 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     @classmethod
     def about(cls, found: Explanation) -> Self:
         """Return the explanation of a scene."""
-        held, order, action, pruning = found.held, found.order, found.action, found.pruning
+        held, order, action = found.held, found.order, found.action
         offers = [OfferEntry(archive=source.archive, online=source.scene.online) for source in found.sources]
         return cls.of(
             found,
@@ -283,9 +266,9 @@ class WhyDocument(Document, frozen=True, kw_only=True):
                 for name, refusal in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
-            **_because(None if action is None else action.reason),
+            **reason_fields(None if action is None else action.reason),
             path=action.path if action is not None else held.path if held is not None else None,
             file=None if held is None else FileEntry.of(held, archive=found.held_from or UNSET),
             order=None if order is None else SceneOrder.of(order, placed=iso(order.placed)),
-            prune=None if pruning is None else PruneEntry.of(pruning, **_because(pruning.reason)),
+            prune=None if found.pruning is None else PruneEntry.about(found.pruning),
         )

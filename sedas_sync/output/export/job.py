@@ -17,8 +17,10 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure, OnStep, ignore_step
 from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
+from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import check_output
-from sedas_sync.output.export import Exported, Format, Inventory, catalogue
+from sedas_sync.output.export import Exported, Format, catalogue
+from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
 from sedas_sync.output.export.tables import HELD_COLUMNS, TableRow, Tally, as_csv, as_geojson
 from sedas_sync.planning.select import paths_of
@@ -27,6 +29,65 @@ _BEST = 3
 """The score of a link that cannot be better."""
 _CATALOGUE_FORMAT = 1
 """Increase it when the same scenes give another catalogue than before."""
+
+
+def export(
+    context: MirrorContext,
+    how: Format,
+    out: str | os.PathLike[str] | IO[bytes] | None = None,
+    *,
+    unless_fresh: bool = False,
+) -> Exported:
+    """Export the index of the mirror for other tools; works while another process works in the mirror.
+
+    Args:
+        context: the mirror.
+        how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
+            `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
+        out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
+            STAC, `stac` next to the manifest if None.
+        unless_fresh: leave a STAC catalogue as it is if it is up to date.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, `out` cannot be written or must not be replaced, or the
+            extra `stac` is not installed.
+        SedasSyncError: the index is damaged.
+    """
+    manifest, state = context.manifest, context.state
+    with state.index(write=False) as (index, warnings):
+        state.check_owner(index)
+        inventory = take_inventory(state.root, index, manifest.datasets)
+        if index.damaged:
+            raise SedasSyncError(warnings[0])
+    job = ExportJob(
+        manifest=manifest,
+        root=state.root,
+        inventory=inventory,
+        archive=context.archives.__getitem__,
+        on_step=state.on_step,
+    )
+    if how == "stac":
+        return job.to_catalogue(catalogue_folder(context, out), unless_fresh=unless_fresh)
+    if out is None:
+        raise ManifestError(f"an export as {how} needs a file to go to")
+    return job.to_path(how, Path(out)) if isinstance(out, str | os.PathLike) else job.to_file(how, out)
+
+
+def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[bytes] | None = None) -> Path:
+    """Return the folder of a STAC catalogue after checking that it can be written.
+
+    Args:
+        context: the mirror.
+        out: the folder; `stac` next to the manifest if None.
+
+    Raises:
+        ManifestError: something else is at its path, or the extra `stac` is not installed.
+    """
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise ManifestError("a STAC catalogue is a folder, not a file")
+    folder = Path(context.manifest.source).parent / "stac" if out is None else Path(out)
+    check_stac(folder, context.state.root)
+    return folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from sedas_sync.geometry.geojson import Box, Outline, bounding_box, outlines
 from sedas_sync.model.events import Failure, OnStep, ignore_step
 from sedas_sync.model.scene import LocalFile, LocalScene, Scene
 from sedas_sync.model.times import to_iso
-from sedas_sync.output.export import ExportEntry
 from sedas_sync.output.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
+from sedas_sync.output.export.inventory import ExportEntry
 from sedas_sync.output.export.tables import Tally, in_batches
 from sedas_sync.planning.product_name import NameFacts, parse_name
 

@@ -121,7 +121,7 @@ def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
 
 def _shapes(
     scenes: Sequence[tuple[str | None, dict[str, Any]]],
-) -> Iterator[tuple[dict[str, Any], geometry.Polygonal | None]]:
+) -> Iterator[tuple[dict[str, Any], geometry.Footprint | None]]:
     """Yield each scene's record with its footprint. Few are decoded at once, since they take much memory."""
     for first in range(0, len(scenes), _AT_ONCE):
         part = scenes[first : first + _AT_ONCE]

@@ -6,13 +6,14 @@ degrees further east. A footprint that was split at the antimeridian is joined a
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import shapely
 from shapely import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
 
-from sedas_sync.geometry import Polygonal
+from sedas_sync.geometry import Footprint
 
 Rings = list[list[float]]
 """A polygon: its shell, then its holes; each `[longitude, latitude, longitude, latitude, …]`, not closed."""
@@ -21,10 +22,12 @@ WEST, TURN = -180.0, 360.0
 DECIMALS = 4
 """Decimals of a degree: 11 m, less than a pixel at the closest zoom of the page."""
 _TOLERANCE = 2e-4
+_THIN = 1e-3
+"""Degrees around a line or a point that are drawn."""
 _TOUCH = 1e-6
 
 
-def sheet(shapes: Iterable[Polygonal]) -> float:
+def sheet(shapes: Iterable[Footprint]) -> float:
     """Return the western edge of a sheet that cuts no shape; -180 if that is one, or if there is none.
 
     Args:
@@ -48,34 +51,34 @@ def _gaps(spans: Sequence[tuple[float, float]]) -> Iterable[tuple[float, float]]
             yield reached, west
 
 
-def on_sheet(shape: Polygonal, west: float) -> Polygonal:
+def on_sheet(shape: Footprint, west: float) -> Footprint:
     """Put a shape on the sheet that begins at `west`."""
     if west == WEST:
         return shape
     parts = [_moved(part, west) for part in shapely.get_parts(shape).tolist()]
-    if len(parts) == 1:
-        return cast(Polygonal, parts[0])
-    joined = shapely.union_all(parts)
-    return joined if isinstance(joined, Polygon | MultiPolygon) else MultiPolygon(parts)
+    joined: Footprint = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+    return joined
 
 
-def _moved(part: Polygon, west: float) -> Polygon:
+def _moved(part: BaseGeometry, west: float) -> BaseGeometry:
     left, _, right, _ = part.bounds
     if (left + right) / 2 >= west:
         return part
     return shapely.transform(part, lambda xy: xy + np.array([TURN, 0.0]))
 
 
-def outlines(shape: Polygonal, west: float) -> list[Rings]:
-    """Return a shape as polygons of numbers, without vertices that cannot be seen."""
+def outlines(shape: Footprint, west: float) -> list[Rings]:
+    """Return a shape as polygons of numbers, without vertices that cannot be seen. Lines get a width."""
     placed = on_sheet(shape, west)
+    if not isinstance(placed, Polygon | MultiPolygon):
+        placed = placed.buffer(_THIN, quad_segs=1)
     simple = placed.simplify(_TOLERANCE)
     if not simple.is_empty and isinstance(simple, Polygon | MultiPolygon):
         placed = simple
     return [[_ring(ring) for ring in (part.exterior, *part.interiors)] for part in _parts(placed)]
 
 
-def _parts(shape: Polygonal) -> list[Polygon]:
+def _parts(shape: BaseGeometry) -> list[Polygon]:
     return [part for part in shapely.get_parts(shape).tolist() if not part.is_empty]
 
 

@@ -1,7 +1,6 @@
 """Collect the content of a report, and write it to disk."""
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,9 @@ from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.operations.lock_file import check_output, lock_path
+from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.lock_file import check_output, lock_path, matching_lock_or_warning
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
@@ -33,44 +32,37 @@ class WrittenReport:
     warnings: tuple[str, ...] = ()
 
 
-def write(
-    manifest: Manifest,
-    root: Path,
-    index: Index,
-    *,
-    out: str | os.PathLike[str] | None = None,
-    lock: Lock | None = None,
-    warnings: Iterable[str] = (),
-    on_step: OnStep = ignore_step,
-) -> WrittenReport:
-    """Write the report of a mirror as a whole, or not at all.
+def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = None) -> WrittenReport:
+    """Write one self-contained HTML page about the mirror. Works offline.
+
+    Like `status`, it compares with the lock if there is one that matches, else with the last `apply`.
 
     Args:
-        manifest: the manifest of the mirror.
-        root: the mirror's folder; it may not exist.
-        index: the index, open for reading.
-        out: the file; by default `<manifest stem>.html` next to the manifest.
-        lock: the lock file to compare with, instead of the last apply.
-        warnings: problems with the index and the lock file.
-        on_step: called with the progress.
+        context: the mirror.
+        out: the file, which is replaced; `<manifest stem>.html` next to the manifest if None.
 
     Raises:
-        ManifestError: the file cannot be written, or is the manifest or its lock file.
+        ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or its
+            lock.
     """
+    manifest, state = context.manifest, context.state
     source = Path(manifest.source)
     target = source.with_suffix(".html") if out is None else Path(out)
-    _check_target(target, source, root)
+    _check_target(target, source, state.root)
     check_output(target, manifest)
-    on_step(Step("looking at the mirror", index.count()))
-    memory = remembered(root, index, lock, on_step)
-    data = document(manifest, memory, name=source.stem, text=_text(source), on_step=on_step)
+    with state.index(write=False) as (index, warnings):
+        state.check_owner(index)
+        lock = matching_lock_or_warning(manifest, warnings)
+        state.on_step(Step("looking at the mirror", index.count()))
+        memory = remembered(state.root, index, lock, state.on_step)
+    data = document(manifest, memory, name=source.stem, text=_text(source), on_step=state.on_step)
     # An id may contain characters that UTF-8 cannot encode.
     content = page(data).encode("utf-8", "xmlcharrefreplace")
     write_whole(target, content)
     return WrittenReport(
         path=str(target),
         manifest=manifest.source,
-        mirror=str(root),
+        mirror=str(state.root),
         bytes=len(content),
         scenes=len(data["scenes"]),
         warnings=tuple(warnings),

@@ -1,0 +1,35 @@
+"""Errors of commands: what is printed, and the exit code."""
+
+import logging
+import os
+import sys
+
+import click
+
+from sedas_sync.cli.messages import print_error
+from sedas_sync.errors import TOO_LITTLE, LockMismatch, ManifestError, SedasSyncError, is_too_little
+from sedas_sync.net.redact import redact
+
+
+def report(error: Exception) -> int:
+    """Print an error to standard error, each mistake of a manifest on a line of its own; return the exit code."""
+    match error:
+        case SedasSyncError():
+            for line in error.problems if isinstance(error, ManifestError) else (str(error),):
+                print_error(line)
+            if isinstance(error, LockMismatch) and error.hint:
+                print_error(error.hint, prefix="next: ")
+            return error.exit_code
+        case BrokenPipeError():
+            # The reader of the output is gone.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            print_error(f"{where}{error.strerror or error}")
+        case _ if is_too_little(error):
+            print_error(TOO_LITTLE)
+        case _:
+            logging.getLogger("sedas_sync").debug("unexpected error", exc_info=error)
+            print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")
+            click.echo("Everything that was done is kept. Run again with `--log-file FILE` for details.", err=True)
+    return 1

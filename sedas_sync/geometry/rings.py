@@ -1,0 +1,241 @@
+"""What the rings of a polygon enclose: as written, across the antimeridian, or around a pole.
+
+Edges are straight in degrees, as RFC 7946 (section 3.1.1) defines them, so a ring is read as it is written. A ring with
+an edge over more than 180 degrees of longitude has a second reading, because much software writes rings that cross the
+antimeridian so: every long edge goes the short way. `polygon_of` chooses, and refuses to guess. The page "Areas" of the
+documentation states the rule.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import shapely
+from antimeridian import fix_polygon
+from shapely import Polygon
+
+from sedas_sync.geometry.polygons import HALF_TURN, POLE, TURN, Polygonal, Position, Ring, Rings, polygonal
+from sedas_sync.geometry.sphere import area_text
+
+SNAP = 1e-9
+"""Degrees within which a longitude is the antimeridian; other software rounds."""
+
+_WIDEST = 90.0
+"""Degrees of longitude of the widest area that is assumed to cross the antimeridian."""
+_TALL = 2.0
+"""A reading across the antimeridian that is more than this times taller than wide is not assumed."""
+_HIGH = 45.0
+"""Degrees of latitude; a lower polygon may be that tall if it is not a plain box: a swath, a coast."""
+_CORNERS = 5
+"""Positions of a closed ring with four corners. People write those by hand, and longer ones only with software."""
+_SHOWN = 9
+"""Most positions of a ring that an error quotes."""
+
+
+class InDoubtError(ValueError):
+    """A ring has two readings, and nothing shows which of them is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Readings:
+    """The two readings of a polygon."""
+
+    written: Polygon
+    across: Polygonal
+    around: bool
+    """Whether its shell goes around the globe and encloses a pole if it is read across."""
+    corners: int
+    lenient: bool
+
+    @property
+    def looks_across(self) -> bool:
+        """Whether the shape of the two polygons shows that the ring crosses the antimeridian."""
+        across, written = self.across, self.written
+        if self.around:
+            _, south, _, north = written.bounds
+            one_hemisphere = south >= 0 or north <= 0
+            if one_hemisphere or written.is_valid:
+                return one_hemisphere or across.area < written.area
+            return self.corners > _CORNERS
+        west, south, east, north = across.bounds
+        width, height = east - west, north - south
+        if width > _WIDEST or across.convex_hull.area >= written.convex_hull.area:
+            return False
+        tall = height > _TALL * width
+        return not (tall and (_is_box(written) or (height > _HIGH and not self.lenient)))
+
+    @property
+    def direction_agrees(self) -> bool:
+        """Whether the ring's direction does not contradict its shape. Outer rings are counter-clockwise in RFC 7946.
+
+        Software writes rings in either direction, so a long ring that looks as if it crosses is believed.
+        """
+        across, written = _is_counter_clockwise(self.across), _is_counter_clockwise(self.written)
+        if self.around:
+            return (across and not written) or not self.looks_across
+        return (across or self.corners > _CORNERS) if self.looks_across else not across
+
+
+def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
+    """Return what a polygon's closed rings enclose, with longitudes that may continue beyond ±180.
+
+    The result may be invalid: it is then the more likely reading.
+
+    Args:
+        rings: The shell, then its holes.
+        lenient: Choose the more likely reading if there is doubt.
+
+    Raises:
+        InDoubtError: It can be read in two ways. The message explains both, and how to write each.
+    """
+    if not any(map(_has_long_edge, rings)):
+        return Polygon(rings[0], rings[1:])
+    rings = [list(map(_snapped, ring)) for ring in rings]
+    written = Polygon(rings[0], rings[1:])
+    try:
+        across, around = _across(rings)
+    except ValueError:
+        return written
+    readings = _Readings(written, across, around, len(rings[0]), lenient)
+    possible = [polygon for polygon in (written, across) if polygon.is_valid and polygon.area > 0]
+    if len(possible) == 1:
+        return possible[0]
+    if possible and not lenient and not readings.direction_agrees:
+        raise InDoubtError(_doubt(rings[0], readings))
+    if not readings.looks_across:
+        return written
+    return _cut(written) if lenient and around and not possible else across
+
+
+def continuous_polygon_of(rings: Rings) -> Polygonal:
+    """Return what rings enclose whose neighbouring positions are near each other, because an outline was densified.
+
+    Every long edge crosses the antimeridian. The shell is counter-clockwise, so that its direction shows which pole it
+    encloses if it goes around the globe.
+    """
+    return _across(rings)[0] if any(map(_has_long_edge, rings)) else Polygon(rings[0], rings[1:])
+
+
+def continued(ring: Ring) -> tuple[Ring, int]:
+    """Continue longitudes beyond ±180 so that each edge goes the short way.
+
+    Returns:
+        The positions, and the turns around the globe from the first to the last: positive eastwards.
+    """
+    result, turns = ring[:1], 0
+    for (before, _), (x, y) in pairwise(ring):
+        if abs(x - before) > HALF_TURN:
+            turns += -1 if x > before else 1
+        result.append((x + turns * TURN, y))
+    return result, turns
+
+
+# -- the reading across the antimeridian -------------------------------------------------------------------------------
+
+
+def _across(rings: Rings) -> tuple[Polygonal, bool]:
+    """Return the reading of a polygon in which long edges go the short way, and whether it encloses a pole.
+
+    Raises:
+        ValueError: A ring goes around the globe more than once.
+    """
+    (shell, around), *holes = [_enclosing(ring) for ring in rings]
+    outer = Polygon(shell)
+    polygon: Polygonal = Polygon(shell, [_moved_into(outer, hole) for hole, over_pole in holes if not over_pole])
+    for hole, over_pole in holes:
+        if over_pole and polygon.is_valid:
+            # A hole over the pole of its shell has an edge in common with it.
+            polygon = polygonal(polygon.difference(Polygon(_moved_into(outer, hole))))
+    return polygon, around
+
+
+def _enclosing(ring: Ring) -> tuple[Ring, bool]:
+    """Continue a ring's longitudes; close it over a pole if it goes around the globe.
+
+    The pole is the one of the ring's hemisphere, or else the one to the left of its direction.
+    """
+    result, turns = continued(ring)
+    if not turns:
+        return result, False
+    if abs(turns) > 1:
+        raise ValueError("a ring goes around the globe more than once")
+    latitudes = [y for _, y in ring]
+    north = min(latitudes) >= 0 or (max(latitudes) > 0 and turns > 0)
+    pole = POLE if north else -POLE
+    return [*result, (result[-1][0], pole), (result[0][0], pole), result[0]], True
+
+
+def _moved_into(shell: Polygon, hole: Ring) -> Ring:
+    """Move a hole by whole turns into its shell, if that is possible."""
+    for turn in (0.0, TURN, -TURN):
+        moved = [(x + turn, y) for x, y in hole]
+        if shell.is_valid and shell.covers(Polygon(moved)):
+            return moved
+    return hole
+
+
+def _has_long_edge(ring: Ring) -> bool:
+    return any(abs(b[0] - a[0]) > HALF_TURN for a, b in pairwise(ring))
+
+
+def _snapped(position: Position) -> Position:
+    x, y = position
+    if abs(abs(x) - HALF_TURN) < SNAP:
+        return (HALF_TURN if x > 0 else -HALF_TURN), y
+    return position
+
+
+def _is_box(polygon: Polygon) -> bool:
+    west, south, east, north = polygon.bounds
+    return bool(polygon.area > (1 - SNAP) * (east - west) * (north - south))
+
+
+def _is_counter_clockwise(shape: Polygonal) -> bool:
+    return bool(shapely.is_ccw(shape.exterior)) if isinstance(shape, Polygon) else True
+
+
+def _cut(polygon: Polygon) -> Polygonal:
+    """Return the parts between the antimeridian's crossings of a ring around the globe that crosses itself.
+
+    The swath of a whole orbit overlaps itself. A plane cannot show that, but the parts can.
+
+    Raises:
+        ValueError: The parts make no polygon.
+    """
+    cut: Polygonal = fix_polygon(polygon, great_circle=False, fix_winding=True)
+    return cut
+
+
+# -- the error ---------------------------------------------------------------------------------------------------------
+
+
+def _doubt(ring: Ring, readings: _Readings) -> str:
+    (a, b), *more = _long_edges(ring)
+    middle = (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
+    edges = "each edge that long" if more else "that edge"
+    pole = "north" if readings.across.bounds[3] == POLE else "south"
+    other = f"around the {pole} pole" if readings.around else "the short way"
+    outline = shapely.get_coordinates(readings.across).tolist()
+    if len(outline) <= _SHOWN:
+        spelled = f"write ({', '.join(_shown(position) for position in outline)})"
+    else:
+        moved = next(new for new, old in zip(outline, ring, strict=False) if tuple(new) != old)
+        spelled = f"continue the longitudes: {_shown(moved)} in place of {_shown(b)}"
+    return (
+        f"its edge from {_shown(a)} to {_shown(b)} covers {abs(b[0] - a[0]):.6g}° of longitude, so it has two "
+        f"readings: as written, {_extent(readings.written)}, or {other}, {_extent(readings.across)}. For the first, "
+        f"put a position in the middle of {edges}, such as {_shown(middle)}. For the second, {spelled}"
+    )
+
+
+def _long_edges(ring: Ring) -> Iterator[tuple[Position, Position]]:
+    return ((a, b) for a, b in pairwise(ring) if abs(b[0] - a[0]) > HALF_TURN)
+
+
+def _extent(shape: Polygonal) -> str:
+    west, _, east, _ = shape.bounds
+    return f"longitudes {west:.6g} to {east:.6g} ({area_text(shape)})"
+
+
+def _shown(position: Position) -> str:
+    return f"{position[0]:.10g} {position[1]:.10g}"

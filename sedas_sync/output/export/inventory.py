@@ -1,0 +1,90 @@
+"""The scenes of a mirror that an export is made of."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from sedas_sync.files import tree_listing
+from sedas_sync.model.events import Failure
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.scene import LocalFile, LocalScene, Scene, SceneId
+from sedas_sync.state.index import Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportEntry:
+    """A scene on disk."""
+
+    held: LocalScene
+    datasets: tuple[str, ...]
+    """Datasets that wanted it when they were last applied, in the order of the manifest."""
+
+    @property
+    def id(self) -> SceneId:
+        """Return the scene's id."""
+        return self.held.id
+
+    @property
+    def scene(self) -> Scene:
+        """Return the scene as it was last seen in the catalogue. It is decoded on every access."""
+        try:
+            scene = scene_from_metadata(self.held.facts)
+        except (TypeError, ValueError):
+            return Scene(id=self.id)
+        return scene if scene.id == self.id else replace(scene, id=self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """The scenes of a mirror."""
+
+    holdings: tuple[LocalScene, ...]
+    """Every scene of the index, by id."""
+    wanted: Mapping[SceneId, tuple[str, ...]]
+    """For each scene, the datasets that want it, in the order of the manifest. A scene may have no file."""
+    absent: tuple[Failure, ...]
+    """Scenes whose files are not on disk as the index says."""
+
+    def entries(self) -> Iterator[ExportEntry]:
+        """Yield the scenes whose files are on disk, by id."""
+        absent = {failure.id for failure in self.absent}
+        for held in self.holdings:
+            if held.id not in absent:
+                yield ExportEntry(held=held, datasets=self.wanted.get(held.id, ()))
+
+
+def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
+    """Read the index and, for names and sizes alone, the folder.
+
+    Args:
+        root: the mirror's folder; it may not exist.
+        index: open for reading.
+        datasets: the names of the manifest's datasets, in its order.
+    """
+    by_dataset = index.wanted()
+    wanted: dict[SceneId, tuple[str, ...]] = {}
+    for name in datasets:
+        for scene_id in by_dataset.get(name, ()):
+            wanted[scene_id] = (*wanted.get(scene_id, ()), name)
+    holdings = tuple(sorted(index.local_scenes(), key=lambda held: held.id))
+    sizes = {entry.path: entry.size for entry in tree_listing.scan(str(root)) if entry.is_file}
+    return Inventory(holdings=holdings, wanted=wanted, absent=tuple(_absent(holdings, sizes)))
+
+
+def _absent(holdings: Iterable[LocalScene], sizes: Mapping[str, int]) -> Iterator[Failure]:
+    for held in holdings:
+        # One reason is enough for a scene, however many of its files are gone.
+        why = next((why for file in held.files if (why := _missing(file, sizes)) is not None), None)
+        if why is not None:
+            yield Failure(id=held.id, error=why)
+
+
+def _missing(file: LocalFile, sizes: Mapping[str, int]) -> str | None:
+    size = sizes.get(file.path)
+    if size is None:
+        return f"its file {file.path} is gone; apply downloads it again"
+    if size != file.size:
+        return f"its file {file.path} has {size} bytes, the index says {file.size}; apply checks it"
+    return None

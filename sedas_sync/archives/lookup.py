@@ -22,8 +22,6 @@ from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.select import paths_of
 from sedas_sync.planning.sources import describe, with_sources
 
-UNKNOWN = "no longer in the archive"
-
 _IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
 """Fields of a layout that a lock contains."""
 
@@ -41,6 +39,8 @@ class SceneLookup:
     manifest: Manifest
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unknown: set[SceneId] = field(default_factory=set)
+    """Scenes that no archive has, although all answered."""
     _known: dict[SceneId, tuple[Source, ...]] = field(default_factory=dict)
 
     def ask(self, keys: Mapping[SceneId, tuple[str, ...]]) -> None:
@@ -82,7 +82,11 @@ class SceneLookup:
             if not self._known[scene_id]:
                 why = next((errors[key] for key in names if key in errors), None)
                 refused = isinstance(why, AuthenticationError)
-                self.failures.append(Failure(id=scene_id, error=str(why or UNKNOWN), refused=refused))
+                self.failures.append(
+                    Failure(id=scene_id, error=str(why or "no longer in the archive"), refused=refused)
+                )
+                if why is None:
+                    self.unknown.add(scene_id)
         elsewhere = {scene_id for scene_id in asked if self._known[scene_id]}
         self.warnings.extend(
             f"archive {key}: {error}" for key, error in errors.items() if not elsewhere.isdisjoint(by_archive[key])

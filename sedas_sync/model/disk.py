@@ -26,7 +26,7 @@ class DiskState(Struct, frozen=True, kw_only=True, gc=False):
     """Of the local scene, or else of what is at the desired path."""
     tracked: bool = False
     """Whether the index knows the scene."""
-    blocked: bool = False
+    path_taken: bool = False
     """Whether something that cannot be the scene, such as a folder, is at the desired path."""
     partial: int = 0
     """Bytes of a partial download that can be resumed."""

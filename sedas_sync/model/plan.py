@@ -53,7 +53,7 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The scene on disk."""
     order: Order | None = None
     blocked: bool = False
-    """Whether something that is not the scene is at its path."""
+    """Whether something that is not the scene is at its path, and is moved to `replaced/` first."""
     replaces: bool = False
     """Whether an intact local scene is replaced."""
     after: tuple[SceneId, ...] = ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.errors import LockMismatch, SedasSyncError
+from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
@@ -368,14 +368,15 @@ def _poll(
         service = context.archives[key].orders
         if service is None:
             continue
-        context.step("asking for orders", len(items), "order")
+        context.step("polling orders", len(items), "order")
         try:
             answers.extend(with_lost_as_failed(order) for order in service.poll(items))
         except SedasSyncError as error:
-            # Valid credentials that may not poll orders do not stop anything else.
-            if error.exit_code != SedasSyncError.exit_code and not getattr(error, "forbidden", False):
+            # An account that may not poll orders can still do everything else.
+            refused = isinstance(error, AuthenticationError) and not error.forbidden
+            if refused or isinstance(error, StoppedError | ManifestError):
                 raise
-            warnings.append(f"orders could not be asked for: {error}")
+            warnings.append(f"orders could not be polled: {error}")
     return answers
 
 

@@ -17,7 +17,7 @@ from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
-from sedas_sync.state.inspect import compare
+from sedas_sync.state.inspect import compare_with_index
 from sedas_sync.state.mirror_state import MirrorState
 from sedas_sync.state.staging import SUFFIX, bytes_downloaded
 
@@ -195,7 +195,7 @@ def status(
     expected = [path for scene in recorded.values() for path in scene.paths]
     here = tree_listing.listing(str(root), expected) if root.is_dir() else {}
     present = {scene_id: scene for scene_id, scene in recorded.items() if _is_on_disk(scene, here)}
-    compared = compare(root, present.values(), here, on_step)
+    compared = compare_with_index(root, present.values(), here, on_step)
     changed = compared.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
     known = {file.path for scene in recorded.values() for file in scene.files}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.lookup import UNKNOWN, SceneLookup, archives_of, desired_by_lock
+from sedas_sync.archives.lookup import SceneLookup, archives_of, desired_by_lock
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
@@ -112,7 +112,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     return Wants(
         scenes=wants,
         failures=tuple(
-            replace(failure, error=_LOST if failure.error == UNKNOWN else failure.error) for failure in look_up.failures
+            replace(failure, error=_LOST) if failure.id in look_up.unknown else failure for failure in look_up.failures
         ),
         warnings=(*warnings, *look_up.warnings),
     )

@@ -136,7 +136,7 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         want=want,
         held=here.held,
         order=order,
-        blocked=here.blocked or here.state is FileState.DAMAGED,
+        blocked=here.path_taken or here.state is FileState.DAMAGED,
         replaces=replaces,
     )
 
@@ -157,7 +157,7 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
     if here.tracked and here.state is FileState.DAMAGED:
         folder = held is not None and held.is_folder
         return ActionKind.REPLACE, Reason(ReasonCode.FILES_DAMAGED if folder else ReasonCode.DAMAGED)
-    if here.blocked:
+    if here.path_taken:
         return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN)
     if here.partial:
         return ActionKind.RESUME, Reason(ReasonCode.PARTLY_DOWNLOADED, here=here.partial)

@@ -135,7 +135,7 @@ class _Superseding:
     def ids(self, refusals: Iterable[Refusal]) -> tuple[SceneId, ...]:
         """Return the ids of the scenes that supersede one with these refusals, as they are wanted."""
         by = [why.by for why in refusals if why.by]
-        key = tuple(map(id, by))
+        key = tuple(map(id, by))  # The selection keeps the tuples, so their ids stay unique.
         if key not in self._known:
             self._known[key] = self._named_as_wanted(dict.fromkeys(scene_id for ids in by for scene_id in ids))
         return self._known[key]
@@ -158,11 +158,9 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
     coming = {action.id for action in (*planned, *decision.keep) if action.kind in _ARRIVES}
     result = dataclasses.replace(decision, prune=[], stay=list(decision.stay), warnings=list(decision.warnings))
     waiting: dict[tuple[SceneId, ...], list[SceneId]] = {}
-    lacking = _for_each_after(
-        decision.prune, lambda after: tuple(scene_id for scene_id in after if scene_id not in coming)
-    )
+    lacking = once_per_tuple(lambda after: tuple(scene_id for scene_id in after if scene_id not in coming))
     for action in decision.prune:
-        missing = lacking[id(action.after)]
+        missing = lacking(action.after)
         if not missing:
             result.prune.append(action)
             continue
@@ -185,10 +183,10 @@ def judge_by_lock(
         lost: why the look-up of a scene failed, by id.
         wants: the scenes of the lock; no removal has to wait for other scenes.
     """
-    within = _for_each_after(decision.prune, lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
+    within = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
     result = dataclasses.replace(
         decision,
-        prune=[replace(action, after=within[id(action.after)]) for action in decision.prune],
+        prune=[replace(action, after=within(action.after)) for action in decision.prune],
         keep=[],
         warnings=list(decision.warnings),
     )
@@ -201,11 +199,23 @@ def judge_by_lock(
     return result
 
 
-def _for_each_after(
-    actions: Iterable[Action], change: Callable[[tuple[SceneId, ...]], tuple[SceneId, ...]]
-) -> dict[int, tuple[SceneId, ...]]:
-    """Change each tuple of `Action.after` once, since thousands of actions share one; the keys are their `id()`s."""
-    return {key: change(after) for key, after in {id(action.after): action.after for action in actions}.items()}
+def once_per_tuple(
+    change: Callable[[tuple[SceneId, ...]], tuple[SceneId, ...]],
+) -> Callable[[tuple[SceneId, ...]], tuple[SceneId, ...]]:
+    """Return the same function, but computed once for each tuple object.
+
+    Thousands of actions share one `Action.after` with thousands of ids. A dictionary with such tuples as keys would
+    hash all of their ids for each action, so the keys are the `id()`s of the tuples. The tuples are kept, so that no
+    `id()` is used twice.
+    """
+    known: dict[int, tuple[tuple[SceneId, ...], tuple[SceneId, ...]]] = {}
+
+    def changed(ids: tuple[SceneId, ...]) -> tuple[SceneId, ...]:
+        if id(ids) not in known:
+            known[id(ids)] = (ids, change(ids))
+        return known[id(ids)][1]
+
+    return changed
 
 
 def warn_of_lost(kept: Iterable[Action]) -> list[str]:

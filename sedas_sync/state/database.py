@@ -46,6 +46,10 @@ class IndexDamagedError(SedasSyncError):
 class IndexUnwritableError(SedasSyncError):
     """The index cannot be written: a full disk, a read-only file system. What it has is not lost."""
 
+    def __init__(self, message: str, *, disk_full: bool = False) -> None:
+        super().__init__(message)
+        self.disk_full = disk_full
+
 
 _REASONS = {
     sqlite3.SQLITE_FULL: DISK_FULL,
@@ -102,7 +106,8 @@ def errors_in_words(path: Path) -> Iterator[None]:
             reason = DISK_FULL
         elif kind == sqlite3.SQLITE_READONLY:
             reason += _owner_hint(path)
-        raise IndexUnwritableError(f"{path}: the mirror's index cannot be written: {reason}") from error
+        message = f"{path}: the mirror's index cannot be written: {reason}"
+        raise IndexUnwritableError(message, disk_full=reason == DISK_FULL) from error
 
 
 def _disk_is_full(path: Path) -> bool:
@@ -259,7 +264,7 @@ def _ways_to_read(root: Path) -> Iterator[str]:
 def cannot_write(place: Path, error: OSError) -> SedasSyncError:
     """Return the error for a mirror that cannot be created or written; a full disk is not the manifest's mistake."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return IndexUnwritableError(f"{place}: the mirror cannot be written: {DISK_FULL}")
+        return IndexUnwritableError(f"{place}: the mirror cannot be written: {DISK_FULL}", disk_full=True)
     hint = _owner_hint(place) if isinstance(error, PermissionError) else ""
     return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}{hint}")
 

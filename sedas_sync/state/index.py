@@ -191,7 +191,7 @@ class WritableIndex(Index):
     def __init__(self, root: Path) -> None:
         self.skip_when_full = False
         """Do not raise if a row does not fit on the disk, but set `unwritten`: the folder has what the index lacks."""
-        self.unwritten = False
+        self.unwritten: IndexUnwritableError | None = None
         """Whether a row was skipped because the disk is full."""
         self.damaged = False
         self._db = open_for_writing(root)
@@ -210,8 +210,8 @@ class WritableIndex(Index):
         except IndexUnwritableError as error:
             if not self.skip_when_full:
                 raise
-            if not self.unwritten:
-                self.unwritten = True
+            if self.unwritten is None:
+                self.unwritten = error
                 self.warnings.append(str(error))
 
     def _execute(self, sql: str, *values: object) -> None:
@@ -294,8 +294,8 @@ class WritableIndex(Index):
         Raises:
             IndexUnwritableError: The disk has no room for it.
         """
-        if self.unwritten:
-            raise IndexUnwritableError(self.warnings[-1])
+        if self.unwritten is not None:
+            raise IndexUnwritableError(str(self.unwritten), disk_full=self.unwritten.disk_full)
         with self._journal_errors():
             self._journal.reserve(slot)
 
@@ -335,8 +335,9 @@ class WritableIndex(Index):
         try:
             yield
         except OSError as error:
-            reason = DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-            raise IndexUnwritableError(f"{self._journal.path}: an order cannot be recorded: {reason}") from error
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            message = f"{self._journal.path}: an order cannot be recorded: {DISK_FULL if full else error.strerror}"
+            raise IndexUnwritableError(message, disk_full=full) from error
 
     def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
         """Record the last error of a scene."""

@@ -222,7 +222,7 @@ def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: 
     return FileState.ABSENT
 
 
-class Compared(Struct):
+class IndexComparison(Struct):
     """How local scenes compare with the index."""
 
     changed: set[SceneId] = field(default_factory=set)
@@ -232,12 +232,12 @@ class Compared(Struct):
     warnings: list[str] = field(default_factory=list)
 
 
-def compare(
+def compare_with_index(
     root: Path,
     holdings: Iterable[LocalScene],
     files: Mapping[str, TreeEntry],
     on_step: OnStep = ignore_step,
-) -> Compared:
+) -> IndexComparison:
     """Compare local scenes with the index by the same rule as a plan.
 
     Args:
@@ -246,7 +246,7 @@ def compare(
         files: the listing of the folder.
         on_step: called with the number of files that have been read.
     """
-    result = Compared()
+    result = IndexComparison()
     with Pool(_READERS, "compare") as readers:
         reading = {}
         for held in holdings:
@@ -271,7 +271,7 @@ def _blocked(root: Path, seen: DiskState, want: DesiredScene) -> DiskState:
     """Mark a scene as blocked if something exists at its path that the listing of files does not show: a folder."""
     if seen.state is not FileState.ABSENT or not os.path.lexists(f"{root}/{want.path}"):
         return seen
-    return replace(seen, blocked=True)
+    return replace(seen, path_taken=True)
 
 
 def _partial_names(root: Path) -> frozenset[str]:

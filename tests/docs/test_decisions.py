@@ -61,10 +61,10 @@ CASES = {
         choose(INTACT, size=10, sha256=sha256, online=online) for sha256 in (None, "0" * 64) for online in (True, False)
     ],
     "damaged": [
-        choose(DiskState(held=LOCAL, state=FileState.DAMAGED, tracked=True, blocked=blocked))
-        for blocked in (True, False)
+        choose(DiskState(held=LOCAL, state=FileState.DAMAGED, tracked=True, path_taken=path_taken))
+        for path_taken in (True, False)
     ],
-    "something that cannot be the scene, such as a folder": [choose(DiskState(blocked=True, partial=5))],
+    "something that cannot be the scene, such as a folder": [choose(DiskState(path_taken=True, partial=5))],
     "a partial download": [
         choose(DiskState(partial=5)),
         choose(DiskState(partial=5, held=LOCAL, tracked=True)),

@@ -221,8 +221,8 @@ def test_a_killed_apply_continues_and_never_orders_twice(workspace, sandbox):
     workspace.write(NAMED, transfer="segments = 1")
     sandbox.faults = Faults(rules=(Rule("download", slow(1_500_000)),))
     process = workspace.start("apply")
-    wait_for(lambda: sandbox.orders == 2 and sandbox.bytes_sent > 300_000)
-    time.sleep(0.1)
+    partial = workspace.mirror / ".sedas-sync" / "partial"
+    wait_for(lambda: sandbox.orders == 2 and any(part.stat().st_size > 100_000 for part in partial.glob("*.part")))
     process.kill()
     process.communicate()
     sandbox.faults = Faults()

@@ -337,7 +337,7 @@ def test_orders_that_may_not_be_asked_for_end_no_plan(write, one):
     with ss.Mirror(manifest) as mirror:
         plan = mirror.plan()
     assert {action.id: action.kind.value for action in plan.actions if action.id == "D"} == {"D": "wait"}
-    assert any("orders could not be asked for" in warning for warning in plan.warnings)
+    assert any("orders could not be polled" in warning for warning in plan.warnings)
 
 
 def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):

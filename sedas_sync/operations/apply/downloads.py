@@ -123,7 +123,7 @@ class DownloadQueue:
         elif isinstance(error, TransferError) and error.fatal:
             yield PutBack(task)
             if not self._stopping:
-                yield Abort(str(error))
+                yield Abort(error)
         elif isinstance(error, TransferError) and error.relocate and self._may_renew(task, end):
             yield from self._renew(task, end.download, error, now)
         else:

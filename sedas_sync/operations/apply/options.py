@@ -8,14 +8,11 @@ from msgspec.structs import replace
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.plan import TRANSFERS, ActionKind, Plan
+from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.context import filehash_of
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 from sedas_sync.transfer.job import Policy
-
-NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
-"""Actions whose scenes have to come from an archive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

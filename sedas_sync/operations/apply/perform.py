@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.model.scene import SceneId
@@ -116,8 +116,8 @@ class Performer:
                 self._give_up(scene_id, error)
             case do.LeavePending():
                 self._reports.pending += 1
-            case do.Abort(reason):
-                self._abort(reason)
+            case do.Abort(error):
+                self._abort(error)
         return ()
 
     def check_workers(self) -> None:
@@ -228,21 +228,21 @@ class Performer:
 
     def _fail(self, task: do.Task, error: str | BaseException) -> do.MachineEvent:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            self._abort(str(disk_error(str(self._root), error)))
+            self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
         reason = error if isinstance(error, str) else sentence(error)
         return do.SourceFailed(task, reason) if task.file is None else do.FileFailed(task, reason)
 
     def _give_up(self, scene_id: SceneId, error: str | BaseException) -> None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            error = self._abort(str(disk_error(str(self._root), error)))
+            error = self._abort(disk_error(str(self._root), error))
         reason = error if isinstance(error, str) else sentence(error)
         self._disk.give_up(scene_id, reason)
 
-    def _abort(self, reason: str) -> str:
+    def _abort(self, error: SedasSyncError) -> str:
         """End the run early; return the first reason."""
-        left = self._bytes_planned - self._reports.bytes
-        if DISK_FULL in reason and left > 0:
+        reason, left = str(error), self._bytes_planned - self._reports.bytes
+        if error.disk_full and left > 0:
             free = safe_tree.free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
         self.abort_reason = self.abort_reason or reason

@@ -18,11 +18,11 @@ from time import monotonic
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, is_stopped
-from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError
+from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
-from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.assembly import SceneAssembler
@@ -31,7 +31,7 @@ from sedas_sync.operations.apply.downloads import DownloadQueue
 from sedas_sync.operations.apply.fetcher import Fetcher
 from sedas_sync.operations.apply.file_moves import FileMoves
 from sedas_sync.operations.apply.limits import ConnectionLimits
-from sedas_sync.operations.apply.options import NEEDS_ARCHIVE, Options
+from sedas_sync.operations.apply.options import Options
 from sedas_sync.operations.apply.orders import OrderQueues
 from sedas_sync.operations.apply.perform import Performer, Result
 from sedas_sync.operations.apply.removals import remove_unwanted
@@ -308,15 +308,17 @@ class Run:
             return AuthenticationError.exit_code
         if self._reports.failures:
             return exit_code_of(self._reports.failures)
-        if self._plan.refused or self._index.unwritten:
+        if self._plan.refused or self._index.unwritten is not None:
             return SedasSyncError.exit_code
         return 3 if self._reports.pending else 0
 
     # -- reports -----------------------------------------------------------------------------------------------------
 
     def _warn_of_index(self) -> None:
+        unwritten = self._index.unwritten
+        full = str(unwritten) if unwritten is not None and unwritten.disk_full else None
         for warning in self._index.warnings[self._index_warnings :]:
-            if DISK_FULL in warning:
+            if warning == full:
                 self._index_full = warning
             else:
                 self._reports.warn(warning)

@@ -15,7 +15,7 @@ from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.index import Index
-from sedas_sync.state.inspect import compare
+from sedas_sync.state.inspect import compare_with_index
 from sedas_sync.state.staging import SUFFIX
 
 
@@ -106,7 +106,7 @@ def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnSt
     present = [held for held in holdings if any(path in here and here[path].is_file for path in held.paths)]
     return Memory(
         holdings=present,
-        changed=frozenset(compare(root, present, here, on_step).changed),
+        changed=frozenset(compare_with_index(root, present, here, on_step).changed),
         wanted=index.wanted(),
         awaited=index.absent(),
         orders=tuple(index.orders()),

@@ -32,7 +32,7 @@ class SceneLookup:
 
     Args:
         archive: returns the archive of a key; called only if there is something to look up.
-        manifest: knows the archives of each dataset.
+        manifest: has the archives of each dataset.
     """
 
     archive: Callable[[str], Archive]
@@ -44,7 +44,7 @@ class SceneLookup:
     _known: dict[SceneId, tuple[Source, ...]] = field(default_factory=dict)
 
     def ask(self, keys: Mapping[SceneId, tuple[str, ...]]) -> None:
-        """Look up scenes. One that no archive knows becomes a failure.
+        """Look up scenes. One that is in no archive becomes a failure.
 
         Args:
             keys: the keys of the archives to ask, by scene.
@@ -93,7 +93,7 @@ class SceneLookup:
         )
 
     def found(self, scene_id: SceneId) -> Scene | None:
-        """Return a scene as its archives describe it now; None if no archive knows it or none was asked."""
+        """Return a scene as its archives describe it now; None if no archive has it or none was asked."""
         sources = self._known.get(scene_id)
         return describe(sources) if sources else None
 
@@ -104,10 +104,10 @@ class SceneLookup:
     def refresh(
         self, wants: Mapping[SceneId, DesiredScene], observed: Mapping[SceneId, DiskState]
     ) -> dict[SceneId, DesiredScene]:
-        """Update the scenes that need their archive, and leave out those that no archive knows.
+        """Update the scenes that need their archive, and leave out those that no archive has.
 
-        Scenes on disk stay as they are. An untracked file that is right is looked up for its metadata, and adopted
-        without it if no archive knows the scene.
+        Scenes on disk are not changed. An untracked file that is right is looked up for its metadata, and adopted
+        without it if no archive has the scene.
 
         Args:
             wants: the desired scenes.

@@ -28,7 +28,7 @@ class Orders(Protocol):
     def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
         """Request the state of orders; yield each order once, updated.
 
-        If the archive does not know an order, its `missing` is one higher; otherwise `missing` is 0.
+        If the answer does not contain an order, its `missing` is one higher; otherwise `missing` is 0.
 
         Raises:
             ArchiveError: The request failed.

@@ -204,7 +204,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
     ),
     _command(
         "why",
-        """Explain one scene: which dataset wants it or which rule excludes it, what is on disk, and what comes next.
+        """Explain one scene: which dataset matches it or which rule excludes it, what is on disk, and what comes next.
 
         ID may be the path of its file, or end in .SAFE.
         """,

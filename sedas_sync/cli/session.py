@@ -94,7 +94,7 @@ def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
 
 
 def start_logging(common: Globals) -> None:
-    """Start the log that the global options ask for.
+    """Start the log as the global options say.
 
     Raises:
         ManifestError: the log file cannot be written.

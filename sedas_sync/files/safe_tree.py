@@ -4,7 +4,7 @@
    step is done relative to the last open folder. So no symbolic link is followed, and there is no gap between a check
    and its use.
 2. A symbolic link on the way raises `TransferError`, which names it. The root itself may be a link: the user named it.
-3. Nothing is overwritten unless the caller asks for it with `replace`.
+3. Nothing is overwritten without `replace`.
 
 `sedas_sync.files.tree_listing` lists files, `sedas_sync.files.folder_cache` keeps folders open.
 """
@@ -377,7 +377,7 @@ def _is_sticky(here: int, name: str) -> bool:
 
 @contextmanager
 def _permission_in_words(here: int, name: str) -> Iterator[None]:
-    """Say who owns a file that this user may not move, replace or delete, and what to do.
+    """Return who owns a file that this user may not move, replace or delete, and what to do.
 
     Raises:
         TransferError: The file system refused it.

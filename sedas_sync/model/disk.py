@@ -25,7 +25,7 @@ class DiskState(Struct, frozen=True, kw_only=True, gc=False):
     state: FileState = FileState.ABSENT
     """Of the local scene, or else of what is at the desired path."""
     tracked: bool = False
-    """Whether the index knows the scene."""
+    """Whether the scene is in the index."""
     path_taken: bool = False
     """Whether something that cannot be the scene, such as a folder, is at the desired path."""
     partial: int = 0

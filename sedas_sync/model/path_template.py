@@ -44,7 +44,7 @@ MAX_SEGMENTS = 16
 _TIMES = frozenset({"start", "stop"})
 _TIME_FORMAT = "%Y%m%dT%H%M%S"
 _DIRECTIVES = frozenset("YymdHMSfjUWVGuwIpbBaA%")
-"""What strftime may be asked for: directives whose text has no separators and needs no time zone."""
+"""The directives of strftime that are allowed: those whose text has no separators and needs no time zone."""
 _FORBIDDEN = frozenset('<>:"|?*/\\')
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Blank, though Unicode counts them as letters, marks or symbols."""
@@ -107,11 +107,11 @@ class Layout(Struct, frozen=True):
         for segment in segments:
             _check_segment(segment)
         if not any(isinstance(piece, _Field) and piece.name == "id" for piece in pieces):
-            raise ValueError("it must hold {id}, or different scenes would have the same path")
+            raise ValueError("it must contain {id}, or different scenes would have the same path")
         return cls(template, segments)
 
     def path(self, scene: Scene, *, dataset: str, archive: str, extension: str = ".zip") -> str:
-        """Say where a scene's file belongs: relative to the mirror, with forward slashes.
+        """Return the path of a scene's file: relative to the mirror, with forward slashes.
 
         Values that are safe as file names stay as they are. What is not is replaced by `_`, overlong
         names are cut, and a name that had to be changed ends in `~` and a hash of what it came from, so
@@ -120,7 +120,7 @@ class Layout(Struct, frozen=True):
 
         Args:
             scene: whose path it is.
-            dataset: the first dataset in the manifest that wants the scene.
+            dataset: the first dataset in the manifest that matches the scene.
             archive: the archive's key in the manifest.
             extension: what the file's name ends in. An id that ends in it loses it.
 

@@ -70,7 +70,7 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[Action, ...]
     search_complete: bool = True
     failures: tuple[Failure, ...] = ()
-    """Searches that failed or are incomplete, and named products that no archive knows."""
+    """Searches that failed or are incomplete, and named products that are in no archive."""
     warnings: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     """The datasets that the plan is limited to; empty for all."""

@@ -352,7 +352,7 @@ class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     attempts: int = 1
     """How often this scene has been ordered, including this order."""
     missing: int = 0
-    """Consecutive polls in which the archive did not know the order."""
+    """Consecutive answers that did not contain the order."""
     download_url: str | None = None
     detail: str | None = None
     """The archive's own text for the state, if there is one."""

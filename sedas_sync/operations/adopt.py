@@ -1,6 +1,6 @@
 """Adopt files that are on disk already: find them by the scene ids in their names, check them, record them.
 
-A file that is wrong, or that no dataset wants, is reported and left where it is. Nothing is overwritten.
+A file that is wrong, or that match no dataset, is reported and left where it is. Nothing is overwritten.
 """
 
 import os
@@ -45,7 +45,7 @@ class Result(StrEnum):
     WRONG = "wrong"
     """It is not the scene that its name says; the file was left where it is."""
     UNWANTED = "unwanted"
-    """No dataset wants it, or its name has no scene id; the file was left where it is."""
+    """It matches no dataset, or its name has no scene id; the file was left where it is."""
     FAILED = "failed"
     """It is right, but could not be moved to its place."""
 
@@ -123,7 +123,7 @@ class Adopter:
     Args:
         root: The mirror's folder; the caller holds its lock.
         wants: The scenes that match the manifest.
-        holdings: The scenes on disk that the index knows.
+        holdings: The scenes on disk that are in the index.
         level: How a zip is checked.
         filehash: What to do if a checksum differs from the catalogue's, by the archive's key.
         jobs: Number of files to read at the same time.
@@ -184,7 +184,7 @@ class Adopter:
             name = entry.path.rpartition("/")[2]
             scene_id = self._at.get(entry.path) or self._at.get(name) or self._names.find(name)
             if scene_id is None or not _is_of_kind(scene_id, place / entry.path):
-                why = "its name has no id of a scene that a dataset wants"
+                why = "its name has no id of a scene that matches a dataset"
                 if scene_id is not None:
                     why = f"it is not a {(ending_of(scene_id) or ZIP).removeprefix('.')} file"
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
@@ -299,7 +299,7 @@ class Adopter:
         return with_files(found, files)
 
     def _candidates(self, source: Path | None) -> Iterator[TreeEntry]:
-        """Yield regular files that the index does not know, outside any mirror's state folder."""
+        """Yield regular files that are not in the index, outside any mirror's state folder."""
         mine = os.path.realpath(self._root)
         place = str(source or self._root)
         expected = (

@@ -37,7 +37,7 @@ def from_geojson(source: str, target: Path) -> Start:
 
     For one area the manifest refers to the file. Several areas are written into it, each as an AOI with its name; if
     that is too much to read, they become one AOI that refers to the file. If the file's name cannot be in a manifest (a
-    line break, bytes that are not UTF-8), its areas are written into it whatever their size.
+    line break, bytes that are not UTF-8), its areas are written into it in any size.
 
     Args:
         source: The GeoJSON file.

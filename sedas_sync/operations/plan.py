@@ -157,7 +157,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     wants = wants_from_saved_plan(context, saved)
     disk = look_at_disk(context, wants)
     if not begun:
-        # Planning polls orders and does not store the answers, so the plan knows them better than the index.
+        # Planning polls orders and does not store the answers, so those of the plan are newer than those of the index.
         current = {
             order.id: order
             for order in saved.orders

@@ -65,9 +65,9 @@ class Status:
     missing: int
     """Wanted scenes that are not on disk."""
     unwanted: int
-    """Scenes on disk that are not in the lock file, or that no dataset wanted when it was last applied."""
+    """Scenes on disk that are not in the lock file, or that matched no dataset when it was last applied."""
     unknown: int
-    """Files that the index does not know."""
+    """Files that are not in the index."""
     bytes: int
     free: int
     orders: tuple[Order, ...]

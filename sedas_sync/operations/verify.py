@@ -43,7 +43,7 @@ class Finding(StrEnum):
 
 
 class LockedChecksums(NamedTuple):
-    """What the lock file says about one scene's file."""
+    """What the lock file has for one scene's file."""
 
     path: str | None
     """Its place in the mirror; None if the layout needs more than the lock file has."""
@@ -60,7 +60,7 @@ class LockedChecksums(NamedTuple):
         return tuple(f"{self.path}/{file.name}" for file in self.files) or (self.path,)
 
     def of(self, name: str) -> "LockedChecksums | None":
-        """Return what the lock file says about one file of the scene; None if the file is not in it."""
+        """Return what the lock file has for one file of the scene; None if the file is not in it."""
         for file in self.files:
             if file.name == name:
                 return self._replace(path=f"{self.path}/{name}", size=file.size, sha256=file.sha256)
@@ -76,9 +76,9 @@ class VerifiedFile:
     size: int
     """Bytes on disk; 0 if it is missing."""
     recorded: LocalFile | None
-    """The file in the index; None if the index does not know the file."""
+    """The file in the index; None if the file is not in the index."""
     id: SceneId | None = None
-    """None if neither index nor lock file knows the file."""
+    """None if the file is in neither the index nor the lock file."""
     name: str = ""
     """Its path below the scene's folder, for a scene of several files."""
     locked: LockedChecksums | None = None
@@ -107,7 +107,7 @@ class VerifyReport:
     manifest: str
     mirror: str
     files: tuple[VerifiedFile, ...]
-    """Sorted by path; files that neither index nor lock file knows come last."""
+    """Sorted by path; files that are in neither the index nor the lock file come last."""
     lock: str | None = None
     """The lock file that they were compared with too."""
     warnings: tuple[str, ...] = ()
@@ -184,7 +184,7 @@ def verify(
         scenes: The scenes in the index.
         jobs: Number of files to read at the same time.
         filehash: `ignore` if the catalogue's checksums must not count as proofs.
-        locked: What the lock file says about each of its scenes.
+        locked: What the lock file has for each of its scenes.
         ordered: Scenes whose orders are pending.
         on_file: Called, from this thread, with the numbers of files and bytes that were read, and of all of them.
     """

@@ -205,12 +205,12 @@ def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
             f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them"
         )
     if of.unwanted:
-        why = "that no dataset wanted" if of.lock is None else "not in the lock file"
+        why = "that matched no dataset" if of.lock is None else "not in the lock file"
         notes.append(
             f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest"
         )
     if of.unknown:
-        notes.append(f"{count(of.unknown, 'file')} that the index does not know: `adopt` adds those that are scenes")
+        notes.append(f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes")
     if of.partials:
         notes.append(f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
     if of.orders:

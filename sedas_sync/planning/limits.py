@@ -15,7 +15,7 @@ Confirm = Callable[[int, int], bool]
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _SMALL_MIRROR = 20
-"""In a mirror of fewer scenes, a share of them is not worth a question."""
+"""In a mirror of fewer scenes, no share of them needs a confirmation."""
 _MANY_REPLACED = 0.2
 """The share of a mirror that may be replaced without a question."""
 
@@ -28,7 +28,7 @@ class PruneLimit:
     percent: bool = True
     """Whether `number` is a percentage of the files on disk."""
     least: int = 5
-    """The limit if the percentage gives less."""
+    """The limit if the percentage is less than this."""
 
     @classmethod
     def parse(cls, text: str) -> "PruneLimit":

@@ -159,7 +159,7 @@ def _head(values: Any, source: str) -> LockHead:
         raise LockDamagedError(f"{source}: line 1: not a lock file header")
     if version > VERSION:
         raise ManifestError(
-            f"{source}: written by a newer sedas-sync (lock format {version}, this one knows {VERSION}); "
+            f"{source}: written by a newer sedas-sync (lock format {version}, this program reads {VERSION}); "
             "update sedas-sync to use it"
         )
     try:

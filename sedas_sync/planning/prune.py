@@ -105,7 +105,7 @@ def judge(
 def _select_again(
     manifest: Manifest, wants: Mapping[SceneId, DesiredScene], scenes: Mapping[SceneId, Scene], now: datetime
 ) -> Selection:
-    """Select from what each dataset wants and these scenes: `latest` and `reprocessed` judge sets."""
+    """Select from the matches of each dataset and these scenes: `latest` and `reprocessed` judge sets."""
     found: dict[str, list[Scene]] = {name: list(scenes.values()) for name in manifest.datasets}
     for want in wants.values():
         for name in want.datasets:

@@ -146,7 +146,7 @@ def loads(text: str, source: str) -> SavedPlan:
     if (version := values["schema"]) != VERSION:
         age = "a newer" if version > VERSION else "an older"
         raise ManifestError(
-            f"{source}: written by {age} sedas-sync (plan format {version}, this one knows {VERSION}); "
+            f"{source}: written by {age} sedas-sync (plan format {version}, this program reads {VERSION}); "
             "make a new plan with `sedas-sync plan --out FILE`"
         )
     try:
@@ -193,7 +193,7 @@ def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneI
         elif _comparable(then) != _comparable(today):
             yield (f"{then.id}: the plan has {_in_words(then)}, now it would be {_in_words(today)}")
         elif not _same_file(then.held, today.held):
-            yield f"{then.id}: another file is held than when the plan was made"
+            yield f"{then.id}: the file in the mirror has changed since the plan was saved"
 
 
 def _in_words(action: Action) -> str:

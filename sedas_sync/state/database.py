@@ -199,7 +199,7 @@ def _check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
     version = format_of(db)
     if version > FORMAT:
         raise ManifestError(
-            f"{path}: written by a newer sedas-sync (index format {version}, this one knows {FORMAT}); "
+            f"{path}: written by a newer sedas-sync (index format {version}, this program reads {FORMAT}); "
             "update sedas-sync to work on this mirror"
         )
     if version < FORMAT:

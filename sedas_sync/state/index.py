@@ -1,4 +1,4 @@
-"""The index of a mirror: which files are on disk, what each dataset wants, and what past runs did.
+"""The index of a mirror: which files are on disk, which scenes match each dataset, and what past runs did.
 
 One SQLite file below `.sedas-sync/`. It is a cache: the folder has the scenes, and a damaged index is built again from
 it. A file's row is written after the file has its name. What a look at the folder does not give back, the orders, is in
@@ -102,7 +102,7 @@ class Index:
         return next((row[0] for row in self._rows(sql, *values)), None)
 
     def local_scenes(self) -> Iterator[LocalScene]:
-        """Yield every scene on disk that the index knows."""
+        """Yield every scene on disk that is in the index."""
         yield from map(_scene_of_row, self._rows(_SELECT))
 
     def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
@@ -117,7 +117,7 @@ class Index:
                 yield _scene_of_row((*shared, *values, NO_FACTS, parts))
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
-        """Return a scene on disk; None if the index does not know it."""
+        """Return a scene on disk; None if it is not in the index."""
         return next(map(_scene_of_row, self._rows(f"{_SELECT} WHERE id = ?", scene_id)), None)
 
     def count(self) -> int:

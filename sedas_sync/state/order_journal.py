@@ -1,6 +1,6 @@
 """The orders of a mirror, in a text file that is on the disk before anything else happens.
 
-An archive does not repeat the id of an order, and no look at the folder gives it back. So orders are not in the index
+An archive does not repeat the id of an order, and the folder does not contain it. So orders are not in the index
 but in a journal of their own, `orders.jsonl`:
 
 1. Each line is one order as JSON; a later line of the same scene replaces an earlier one, and a line whose `order` is

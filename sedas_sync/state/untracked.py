@@ -165,7 +165,7 @@ def judge(
     within = folder_within(root, path)
     product = product_id(within or "")
     if within is not None and within.endswith(".SAFE") and product != product_id(scene.id):
-        return FileVerdict(checked, f"it holds {product}")
+        return FileVerdict(checked, f"it contains {product}")
     if filehash != "ignore" and algorithm(scene.digest) is not None:
         # A catalogue's checksum can be that of something else. Then the folder in the zip shows which
         # product it is.

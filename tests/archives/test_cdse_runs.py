@@ -219,7 +219,7 @@ def test_account_limited_to_one_connection_continues_with_one(mirror, server):
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
     errors = [event["error"] for event in ran.events if event["event"] == "retry"]
-    assert any("held to 1 of 4 connections" in text for text in errors)
+    assert any("limited to 1 of 4 connections" in text for text in errors)
     assert sum("Max session" in text for text in errors) <= 6
 
 
@@ -231,7 +231,7 @@ def test_workers_of_an_account_limited_to_one_connection_are_not_all_blocked(mir
         ran = mirror.here(executor=workers)
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
     warnings = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert warnings == ["the account is held to 1 of 4 connections, as after its transfer quota is used up"]
+    assert warnings == ["the account is limited to 1 of 4 connections, as after its transfer quota is used up"]
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------

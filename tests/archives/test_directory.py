@@ -159,7 +159,7 @@ def test_scene_without_a_footprint_matches_with_a_warning(shelf, write):
     with ss.Mirror(write('path = "shelf"')) as mirror:
         plan = mirror.plan()
     assert {action.id for action in plan.actions} == {S1, S2, S2_LATER}
-    assert any("dataset d: 3 of its scenes have no known footprint" in warning for warning in plan.warnings)
+    assert any("dataset d: 3 scenes have no footprint" in warning for warning in plan.warnings)
     assert any("'notes-by-hand'" in warning and "no acquisition time" in warning for warning in plan.warnings)
 
 

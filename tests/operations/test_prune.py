@@ -59,7 +59,7 @@ def test_prune_removes_what_the_rules_no_longer_admit(filled, sandbox):
     assert "acquired 2019-05-01T11:00:00Z" in plan.json["actions"][0]["reason"]
     shown = filled.run("plan", "--prune").out
     assert re.search(
-        r"^  prune 2, .*\n    - .* A  \(no longer matches: d: sensed 2019-05-01T11:00:00Z", shown, re.MULTILINE
+        r"^  prune 2, .*\n    - .* A  \(no longer matches: d: acquired 2019-05-01T11:00:00Z", shown, re.MULTILINE
     )
     assert "apply --prune" in shown
     assert left(filled) == NAMES, "a plan removes nothing"

@@ -202,7 +202,7 @@ def test_a_product_that_no_archive_knows_is_a_failure(write):
     with ss.Mirror(write('[dataset.d]\narchive = ["one", "two"]\nproducts = ["A", "Z"]\n')) as mirror:
         plan = mirror.plan()
     assert [(failure.id, failure.error) for failure in plan.failures] == [
-        ("Z", "no archive of the dataset knows this product")
+        ("Z", "this product is in no archive of the dataset")
     ]
 
 

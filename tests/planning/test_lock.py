@@ -172,7 +172,7 @@ GOOD = dumps(lock_of(BASE, [LockedScene("A", ("d",)), LockedScene("B", ("d",))])
         ('{"version": true}\n', "m.lock: line 1: not a lock file header"),
         ('{"version": 1}\n', "m.lock: line 1: not a lock file header"),
         ('{"version": 1, "archives": 3, "aois": {}, "datasets": {}}\n', "m.lock: line 1: not a lock file header"),
-        (GOOD.replace('"version": 1', '"version": 2'), "m.lock: written by a newer sedas-sync (lock format 2, this one knows 1)"),
+        (GOOD.replace('"version": 1', '"version": 2'), "m.lock: written by a newer sedas-sync (lock format 2, this program reads 1)"),
         (GOOD + "{\n", "m.lock: line 4: not JSON"),
         (GOOD + "=======\n", "line 4: not JSON (a merge that was not resolved?)"),
         (GOOD + "3\n", "m.lock: line 4: not a valid scene entry"),

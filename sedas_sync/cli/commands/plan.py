@@ -68,7 +68,7 @@ def run(
             _save_plan(mirror, plan, datasets, out)
             command = f"sedas-sync apply{as_argument(manifest)} --plan {shlex.quote(out)}"
         if summary is not None:
-            # Written in place: it may be a device, or a file that another process holds open.
+            # Written in place: it may be a device, or a file that another process has open.
             with opened_file(summary, "w") as file:
                 file.write(markdown.plan(plan, command=command, order=order))
         if common.as_json:

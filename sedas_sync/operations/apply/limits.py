@@ -41,7 +41,7 @@ class ConnectionLimits:
         self.jobs = allowed if bounded else jobs
         """Downloads at once, over all archives."""
         self.warnings = tuple(self._warnings(limits, jobs, policy.segments or 1, bounded=bounded))
-        """What the manifest asks for and no service allows."""
+        """Settings of the manifest that a service does not allow."""
         self.policies = {
             key: self._policy(replace(policy, filehash=filehash.get(key, "warn")), limits.get(service))
             for key, service in self._services.items()
@@ -86,4 +86,4 @@ class ConnectionLimits:
         if allowed >= usual:
             return None
         self._limits[service] = allowed
-        return f"the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
+        return f"the account is limited to {allowed} of {usual} connections, as after its transfer quota is used up"

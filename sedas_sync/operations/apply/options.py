@@ -61,7 +61,7 @@ def options(manifest: Manifest, *, wait: bool, jobs: int | None) -> Options:
 
 
 def remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
-    """Write the scenes that each dataset wants to the index, for `status`."""
+    """Write the scenes that match each dataset to the index, for `status`."""
     names = plan.datasets or tuple(datasets)
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
     for action in plan.actions:
@@ -74,7 +74,7 @@ def remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dat
     for name in unfinished:
         wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
         if not wanted[name] and name not in before:
-            # It is not known what the dataset wants, which is different from no scenes.
+            # The matches of the dataset are unknown, which is different from none.
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
     mine = {product for name in names for product in datasets[name].products}

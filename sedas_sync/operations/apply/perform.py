@@ -44,7 +44,7 @@ class Performer:
         reports: takes events.
         inbox: takes what other threads report.
         stop: set when the run ends.
-        bytes_planned: what the run is to download.
+        bytes_planned: the size of all downloads of the run.
     """
 
     def __init__(

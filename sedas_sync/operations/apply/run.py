@@ -1,8 +1,8 @@
 """Carries out a plan: the loop that waits, and performs the effects of the state machines.
 
 `Run.events` is a generator. It runs in the thread of its consumer, writes the index only there, and yields events. The
-machines decide (`orders`, `assembly`, `downloads`, `file_moves`), and `perform` does what they want. Nothing is done
-that the plan does not contain, except what its orders and links require.
+machines decide (`orders`, `assembly`, `downloads`, `file_moves`), and `perform` carries out their effects. Nothing is
+done that the plan does not contain, except what its orders and links require.
 """
 
 import queue
@@ -362,7 +362,7 @@ def _first_event(action: Action) -> do.MachineEvent | do.Effect:
         placed=0 if order is None else order.attempts,
     )
     if action.kind is ActionKind.WAIT:
-        # Without an order of ours, only a later run can find the scene online.
+        # Without an order in the journal, only a later run can find the scene online.
         return do.LeavePending(action.id) if order is None else do.OrderPending(task)
     if action.kind is ActionKind.ORDER:
         return do.OrderNeeded(task)

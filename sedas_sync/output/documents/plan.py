@@ -52,10 +52,10 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     """The action of one scene."""
 
     action: ActionKind
-    """What is to be done."""
+    """The action."""
     id: str
     datasets: tuple[str, ...]
-    """Datasets that want it, in the order of the manifest."""
+    """Datasets that match it, in the order of the manifest."""
     path: str
     size: Count | None
     """Bytes; null if the archive does not state it."""
@@ -170,7 +170,7 @@ class VerdictEntry(Part, frozen=True, kw_only=True):
 
     dataset: str
     wanted: bool
-    """Whether it wants the scene."""
+    """Whether it matches the scene."""
     rule: str | None
     """The rule that excludes it: `date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, \
 `search`, `products`, or the key of the dataset."""
@@ -244,7 +244,7 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     last_error: str | None
     """The last error."""
     prune: PruneEntry | None
-    """What `apply --prune` does with a file that no dataset wants; null if there is none."""
+    """What `apply --prune` does with a file that match no dataset; null if there is none."""
     next: str
     """What comes next, as a sentence."""
 

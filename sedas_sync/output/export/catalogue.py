@@ -33,7 +33,7 @@ _CANNOT_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errn
 
 
 def content_of(folder: Path) -> str | None:
-    """Return the digest of what a catalogue was made from; None if it is not one of ours."""
+    """Return the digest of what a catalogue was made from; None if it was not written by this package."""
     content = (_document(folder / ROOT) or {}).get(MARK)
     return content if isinstance(content, str) else None
 

@@ -98,7 +98,7 @@ class ExportJob:
         manifest: the manifest of the mirror.
         root: the mirror's folder.
         inventory: the scenes.
-        archive: returns the archive for a key; it is asked for links only.
+        archive: returns the archive for a key; it is used for links only.
         on_step: called with the progress.
     """
 
@@ -218,7 +218,7 @@ def check_stac(out: Path, root: Path) -> None:
 class Links:
     """The links of a mirror's scenes, as an input file for aria2.
 
-    Links expire and are not stored, so the archives are asked for the links of every scene that is on disk or wanted.
+    Links expire and are not stored, so the archives are queried for the links of every scene that is on disk or wanted.
     No token and no secret is written.
     """
 
@@ -245,7 +245,7 @@ class Links:
             if scene_id in found:
                 yield from self._entry(*found[scene_id], paths)
             elif not self.failures:
-                yield self._none(scene_id, "no longer known to the archive")
+                yield self._none(scene_id, "no longer in the archive")
 
     def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
         if scene.download_url is None:

@@ -136,7 +136,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
         return "Nothing has been applied yet."
     absent = number["wanted"] - number["held"]
     if not absent:
-        return f"The mirror holds all {number['wanted']:,} scenes that the manifest asks for."
+        return f"All {number['wanted']:,} scenes that match the manifest are in the mirror."
     parts = [f"{number[state]:,} {words}" for state, words in _STATES.items() if state != "held" and number[state]]
     return f"{absent:,} of {number['wanted']:,} scenes are not here yet: {_and(parts)}."
 
@@ -173,7 +173,7 @@ def _notice(document: Mapping[str, Any]) -> str:
 
 def _cards(document: Mapping[str, Any]) -> str:
     number = document["summary"]
-    share = f"{100 * number['held'] // number['wanted']} %" if number["wanted"] else "none asked for"
+    share = f"{100 * number['held'] // number['wanted']} %" if number["wanted"] else "none match"
     ages = [order["age_seconds"] for order in document["orders"] if order["age_seconds"] is not None]
     first, last = _span(document["datasets"])
     extra = [
@@ -182,7 +182,7 @@ def _cards(document: Mapping[str, Any]) -> str:
         if number[key]
     ]
     cards = [
-        ("Scenes held", f"{number['held']:,}<small> of {number['wanted']:,}</small>", share, _bar(number)),
+        ("Scenes in the mirror", f"{number['held']:,}<small> of {number['wanted']:,}</small>", share, _bar(number)),
         ("On disk", escape(size(number["bytes"])), ", ".join(extra) or "all as it was fetched", ""),
         ("On order", f"{number['pending']:,}", f"oldest {duration(max(ages))}" if ages else "no orders open", ""),
         ("Missing", f"{number['missing']:,}", _some(number["missing"], "for the next apply"), ""),

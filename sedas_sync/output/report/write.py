@@ -99,7 +99,7 @@ def _partials(root: Path) -> list[str]:
 
 
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
-    """Collect what the index knows, and which files are on disk. Files with another time are read."""
+    """Collect the content of the index, and which files are on disk. Files with another time are read."""
     holdings = list(index.local_scenes())
     known = {path for held in holdings for path in held.paths}
     here = tree_listing.listing(str(root), known)

@@ -56,12 +56,11 @@ if TYPE_CHECKING:
     )
     from sedas_sync.model.plan import Action, ActionKind, Plan
     from sedas_sync.model.reason import Reason, ReasonCode
+    from sedas_sync.model.results import Adoption, Finding, VerifiedFile, VerifyReport
     from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
-    from sedas_sync.operations.adopt import Adoption
     from sedas_sync.operations.fetch import FetchedScene, fetch
     from sedas_sync.operations.load import load_manifest
     from sedas_sync.operations.status import Status
-    from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
     from sedas_sync.output.export import Exported
     from sedas_sync.output.reasons import reason_text
     from sedas_sync.output.report.write import WrittenReport
@@ -73,7 +72,6 @@ if TYPE_CHECKING:
     from sedas_sync.sandbox import Sandbox
 
 _MODULES = {
-    "sedas_sync.operations.adopt": ("Adoption",),
     "sedas_sync.archives.sedas.archive": ("SedasArchive",),
     "sedas_sync.errors": (
         "ArchiveError",
@@ -128,7 +126,7 @@ _MODULES = {
     "sedas_sync.sandbox": ("Sandbox",),
     "sedas_sync.planning.saved_plan": ("SavedPlan",),
     "sedas_sync.operations.status": ("Status",),
-    "sedas_sync.operations.verify": ("Finding", "VerifyReport", "VerifiedFile"),
+    "sedas_sync.model.results": ("Adoption", "Finding", "VerifyReport", "VerifiedFile"),
     "sedas_sync.planning.explain": ("Explanation",),
 }
 _MODULE_OF = {name: home for home, names in _MODULES.items() for name in names}

@@ -12,17 +12,18 @@ from sedas_sync.errors import MirrorLocked, SedasSyncError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.plan import Plan
+from sedas_sync.model.results import VerifyReport
 from sedas_sync.operations import lock as locks
-from sedas_sync.operations.adoption import adopt_files
-from sedas_sync.operations.carry_out import PlanRunner, RunOptions
-from sedas_sync.operations.check_mirror import verify_mirror
+from sedas_sync.operations.adopt import adopt_files
+from sedas_sync.operations.apply.carry_out import PlanRunner
+from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.orders import forget_order, orders
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
 from sedas_sync.operations.search import SearchResult, search_archives, sources
 from sedas_sync.operations.status import Status, mirror_status
-from sedas_sync.operations.verify import VerifyReport
+from sedas_sync.operations.verify import verify_mirror
 from sedas_sync.operations.why import explain_scene
 from sedas_sync.output.export.job import catalogue_folder, export
 from sedas_sync.output.report.write import write_report

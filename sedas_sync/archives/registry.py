@@ -82,7 +82,13 @@ class Opening:
         )
 
 
-_DIRECTORY = ArchiveType(name="directory", opener="sedas_sync.archives.directory:open_archive", config=DirectoryConfig)
+_DIRECTORY = ArchiveType(
+    name="directory",
+    opener="sedas_sync.archives.directory:open_archive",
+    config=DirectoryConfig,
+    needs_aoi=False,
+    has_orbits=True,
+)
 
 BUILT_IN: Mapping[str, ArchiveType] = {
     kind.name: kind for kind in (sedas.KIND, sedas.SANDBOX_KIND, cdse.KIND, _DIRECTORY, stac.KIND)

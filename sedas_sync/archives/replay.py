@@ -245,8 +245,10 @@ def _includes(recorded: Query, query: Query) -> bool:
     if recorded.aoi == query.aoi:
         return least is None or (query.min_aoi_coverage is not None and query.min_aoi_coverage >= least)
     # A coverage is a share of the query's own AOI, so it cannot be compared with that of another AOI.
-    return least is None and _covers(recorded.aoi, query.aoi)
+    return least is None and (recorded.aoi is None or _covers(recorded.aoi, query.aoi))
 
 
-def _covers(outer: str, inner: str) -> bool:
+def _covers(outer: str, inner: str | None) -> bool:
+    if inner is None:
+        return False
     return bool(shapely.from_wkt(outer).covers(shapely.from_wkt(inner)))

@@ -9,12 +9,14 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
-from sedas_sync.geometry.query_polygons import QueryPolygon, query_polygons
+from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import Dataset, Manifest
+from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import Scene, Source
+from sedas_sync.model.scene import Query, Scene, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.model.threads import Pool
+from sedas_sync.planning.orbits import KINDS, PRECISE, RESTITUTED, missing, type_of
 from sedas_sync.planning.select import queries
 from sedas_sync.planning.sources import describe, merge_sources
 
@@ -34,6 +36,14 @@ class DatasetSearch(Struct):
     complete: bool = True
     refused: AuthenticationError | None = None
     """Why this account may not search."""
+
+    def add(self, other: "DatasetSearch") -> None:
+        """Add the results of another search for the same dataset."""
+        self.scenes |= other.scenes
+        self.sources |= other.sources
+        self.failures += other.failures
+        self.warnings += other.warnings
+        self.complete = self.complete and other.complete
 
 
 def search(
@@ -68,12 +78,71 @@ def search(
     }
     # Computed here, because two threads must not use one prepared geometry at the same time.
     covers = {
-        names: query_polygons([manifest.aois[name].geometry for name in names])
+        names: query_polygons([manifest.aois[name].geometry for name in names]) if names else (None,)
         for names in {dataset.aoi for dataset in manifest.datasets.values()}
     }
+    asked = {
+        name: () if dataset.products else queries(dataset, covers[dataset.aoi], now)
+        for name, dataset in manifest.datasets.items()
+    }
+    _ask(manifest, archives, parts, asked, on_found)
+    refused = [offer.refused for offers in parts.values() for offer in offers.values()]
+    if (first := next(iter(refused), None)) is not None and all(refused):
+        raise first
+    found = {name: _joined(manifest.datasets[name], offers, several=len(offers) > 1) for name, offers in parts.items()}
+    for name, offer in found.items():
+        if manifest.datasets[name].products:
+            _report_missing(manifest.datasets[name], offer)
+    return found
+
+
+def search_orbits(
+    manifest: Manifest,
+    archives: Mapping[str, Archive],
+    offers: Mapping[str, DatasetSearch],
+    chosen: Mapping[str, Sequence[Scene]],
+    types: Mapping[str, ArchiveType],
+) -> None:
+    """Search for the orbit files that scenes need, and add them to what was found.
+
+    Args:
+        manifest: Its datasets say which orbit files are wanted.
+        archives: By their keys in the manifest.
+        offers: The results of the search; they are changed.
+        chosen: The scenes of each dataset that match.
+        types: The types of archives, by name.
+
+    Raises:
+        AuthenticationError: an archive rejected the credentials.
+    """
+    for kind in (PRECISE, RESTITUTED):
+        asked: dict[str, tuple[Query, ...]] = {}
+        parts: dict[str, dict[str, DatasetSearch]] = {}
+        for name, dataset in manifest.datasets.items():
+            if dataset.orbits is None or kind not in KINDS[dataset.orbits]:
+                continue
+            asked[name] = missing(dataset.orbits, kind, chosen[name], offers[name].scenes.values())
+            if asked[name]:
+                keys = (key for key in dataset.archive if types[manifest.archives[key].type].has_orbits)
+                parts[name] = {key: DatasetSearch(name) for key in keys}
+        _ask(manifest, archives, parts, asked)
+        for name, found in parts.items():
+            for offer in found.values():
+                offer.scenes = {key: scene for key, scene in offer.scenes.items() if type_of(scene) == kind}
+            offers[name].add(_joined(manifest.datasets[name], found, several=len(manifest.datasets[name].archive) > 1))
+
+
+def _ask(
+    manifest: Manifest,
+    archives: Mapping[str, Archive],
+    parts: Mapping[str, Mapping[str, DatasetSearch]],
+    asked: Mapping[str, Sequence[Query]],
+    on_found: Callable[[int], None] | None = None,
+) -> None:
+    """Ask archives for datasets, several at a time; the answers go into `parts`, by dataset and archive."""
     with Pool(_AT_ONCE, "search") as pool:
         futures: list[Future[None]] = [
-            pool.submit(_search_dataset, manifest, manifest.datasets[name], covers, archives[key], now, offer, key)
+            pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], asked[name], offer, key)
             for name, offers in parts.items()
             for key, offer in offers.items()
         ]
@@ -81,16 +150,12 @@ def search(
             on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
         for future in futures:
             future.result()
-    refused = [offer.refused for offers in parts.values() for offer in offers.values()]
-    if (first := next(iter(refused), None)) is not None and all(refused):
-        raise first
-    return {name: _joined(manifest.datasets[name], offers) for name, offers in parts.items()}
 
 
-def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch]) -> DatasetSearch:
-    """Join the results of all archives of a dataset."""
+def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch], *, several: bool) -> DatasetSearch:
+    """Join the results of archives of a dataset, which has one or `several`."""
     whole = next(iter(offers.values()))
-    if len(offers) > 1:
+    if several:
         sources = merge_sources({key: offer.scenes.values() for key, offer in offers.items()})
         whole = DatasetSearch(
             dataset.name,
@@ -104,8 +169,6 @@ def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch]) -> DatasetSea
             warnings=[f"archive {key}: {warning}" for key, offer in offers.items() for warning in offer.warnings],
             complete=all(offer.complete for offer in offers.values()),
         )
-    if dataset.products:
-        _report_missing(dataset, whole)
     return whole
 
 
@@ -126,9 +189,8 @@ def _report_missing(dataset: Dataset, offer: DatasetSearch) -> None:
 def _search_dataset(
     manifest: Manifest,
     dataset: Dataset,
-    covers: Mapping[tuple[str, ...], Sequence[QueryPolygon]],
     archive: Archive,
-    now: datetime,
+    asked: Sequence[Query],
     offer: DatasetSearch,
     key: str,
 ) -> None:
@@ -149,9 +211,8 @@ def _search_dataset(
             return isinstance(error, IncompleteSearch)
         return True
 
-    if dataset.products:
+    if not asked:
         take(archive.look_up(dataset.products, warn=offer.warnings.append))
-        return
-    for query in queries(dataset, covers[dataset.aoi], now):
+    for query in asked:
         if not take(archive.find(query, warn=offer.warnings.append)):
             return

@@ -25,7 +25,7 @@ _SLICE = 1 << 18
 
 
 class _Hash(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
+    def update(self, data: memoryview | bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -104,16 +104,36 @@ class Digester:
 
     __slots__ = ("_updates", "position")
 
-    def __init__(self, *updates: Callable[[memoryview], object]) -> None:
+    def __init__(self, *updates: Callable[[memoryview | bytes], object]) -> None:
         self._updates = updates
         self.position = 0
         """Bytes that it has processed."""
 
-    def update(self, view: memoryview) -> None:
+    def update(self, data: memoryview | bytes) -> None:
         """Process the next bytes; releases the GIL for most of the work."""
         for update in self._updates:
-            update(view)
-        self.position += len(view)
+            update(data)
+        self.position += len(data)
+
+
+def read_on(file: int, end: int, *digesters: Digester, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Feed digesters with the bytes of a file up to `end` that they have not processed.
+
+    Raises:
+        EOFError: The file is shorter.
+        InterruptedError: `stopped` returned true.
+    """
+    buffer = memoryview(bytearray(max(0, min(_SLICE, end - min(digester.position for digester in digesters)))))
+    while (at := min(digester.position for digester in digesters)) < end:
+        if stopped():
+            raise InterruptedError
+        behind = [digester for digester in digesters if digester.position == at]
+        until = min([end, *(digester.position for digester in digesters if digester.position > at)])
+        count = os.preadv(file, [buffer[: until - at]], at)
+        if not count:
+            raise EOFError
+        for digester in behind:
+            digester.update(buffer[:count])
 
 
 class Proof:
@@ -137,7 +157,8 @@ class Proof:
         """Begin a proof.
 
         Args:
-            level: How much of the zip to check.
+            level: How much of the zip to check. If a checksum is enforced, `crc` reads no entry: the checksum proves
+                every byte.
             size: The expected length.
             digest: The catalogue's checksum.
             filehash: What to do if the file's checksum differs from it.
@@ -152,13 +173,17 @@ class Proof:
         self._locked_sha256 = sha256.lower() if sha256 else None
         self._zipped = zipped
         self._stopped = stopped
+        self._begin()
+
+    def _begin(self) -> None:
         self._sha256: _Hash = hashlib.sha256()
         name = algorithm(self._digest)
         self._hexdigest = (self._digest or "").rpartition(":")[2]
         self._other: _Hash | None = None
         if name and name != "sha256":
             self._other = _hasher(name, self._hexdigest)
-        self._stream = ZipStream() if zipped and level == "crc" else None
+        enforced = self._locked_sha256 is not None or (name is not None and self._filehash == "enforce")
+        self._stream = ZipStream() if self._zipped and self.level == "crc" and not enforced else None
         digests = [self._sha256.update] if self._other is None else [self._sha256.update, self._other.update]
         self.digesters: tuple[Digester, ...] = (Digester(*digests),)
         if self._stream is not None:
@@ -167,16 +192,18 @@ class Proof:
     def judge_as(self, *, zipped: bool, filehash: Filehash) -> None:
         """Change what the file must be and what its checksum counts, if that becomes known with its first bytes."""
         self._zipped, self._filehash = zipped, filehash
+        if not self.position:
+            self._begin()
 
     @property
     def position(self) -> int:
         """Bytes that every digester has processed."""
         return min([digester.position for digester in self.digesters])
 
-    def update(self, view: memoryview) -> None:
+    def update(self, data: memoryview | bytes) -> None:
         """Process the next bytes with every digester."""
         for digester in self.digesters:
-            digester.update(view)
+            digester.update(data)
 
     def catch_up(self, file: int, end: int) -> None:
         """Read the bytes up to `end` that are missing from the file.
@@ -185,18 +212,8 @@ class Proof:
             EOFError: The file is shorter.
             InterruptedError: `stopped` returned true.
         """
-        at = self.position
-        if at >= end:
-            return
-        buffer = memoryview(bytearray(min(_SLICE, end - at)))
-        while at < end:
-            if self._stopped():
-                raise InterruptedError
-            count = os.preadv(file, [buffer[: end - at]], at)
-            if not count:
-                raise EOFError
-            self.update(buffer[:count])
-            at += count
+        if self.position < end:
+            read_on(file, end, *self.digesters, stopped=self._stopped)
 
     def finish(self, file: int) -> FileCheck:
         """Return the result for the whole file; read again only entries of the zip that could not be followed.
@@ -217,6 +234,11 @@ class Proof:
         level = ProofLevel.DIGEST if proved else ProofLevel.SIZE
         if self._zipped and not problems:
             level = self._judge_zip(file, level, promised, problems, warnings)
+        elif self._zipped and differs and before == 0 and self.level == "crc":
+            wrong, _ = zip_check.problem(
+                file, self.position, crc=True, trailing_allowed=promised, stopped=self._stopped
+            )
+            problems.append(f"the zip is damaged: {wrong}" if wrong else "the CRCs in the zip are right")
         elif not self._zipped and not proved and self.size is None:
             problems.append("neither its length nor a checksum is known, so nothing proves it")
         return FileCheck(
@@ -252,12 +274,13 @@ class Proof:
             if os.pread(file, 4, 0) != MAGIC:
                 problems.append("it is not a zip file")
             return level
-        crc = self.level == "crc"
+        # A checksum that matches proves the bytes; the directory shows whether they are a zip file at all.
+        crc = self.level == "crc" and (self._stream is not None or level is not ProofLevel.DIGEST)
         wrong, unproved = zip_check.problem(
             file,
             self.position,
             crc=crc,
-            stream=self._stream,
+            stream=self._stream if crc else None,
             trailing_allowed=promised or level is ProofLevel.DIGEST,
             stopped=self._stopped,
         )

@@ -124,8 +124,9 @@ class ZipStream:
         self._inflation: Inflation | None = None
         self._descriptor = False
 
-    def update(self, view: memoryview) -> None:
+    def update(self, data: memoryview | bytes) -> None:
         """Follow the next bytes of the file."""
+        view = memoryview(data)
         at, end = 0, len(view)
         while self._following and at < end:
             if self._inflation is not None:

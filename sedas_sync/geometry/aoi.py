@@ -8,12 +8,13 @@ import numpy as np
 import shapely
 from shapely import Polygon, box
 
-from sedas_sync.geometry.areas import OnRepair, area_of, check_degrees, with_remedy
+from sedas_sync.geometry.areas import OnRepair, Part, area_of, check_degrees, with_remedy
+from sedas_sync.geometry.buffer import buffered
 from sedas_sync.geometry.footprint import Footprint
-from sedas_sync.geometry.geojson import read_geojson
+from sedas_sync.geometry.geojson import read_geojson, read_geojson_paths
 from sedas_sync.geometry.polygons import TURN, Polygonal, Ring, polygonal, within_world
 from sedas_sync.geometry.sphere import EARTH_RADIUS_KM, area_km2
-from sedas_sync.geometry.wkt import OpenRingError, read_wkt
+from sedas_sync.geometry.wkt import NoPolygonError, OpenRingError, read_paths, read_wkt
 
 MAX_RADIUS_KM = 10_000.0
 """Maximum radius of an AOI around a point: a hemisphere."""
@@ -84,11 +85,12 @@ class Aoi:
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def from_wkt(text: str, *, on_repair: OnRepair | None = None) -> Polygonal:
+def from_wkt(text: str, *, buffer_km: float | None = None, on_repair: OnRepair | None = None) -> Polygonal:
     """Read an AOI from WKT: the union of all polygons in it.
 
     Args:
-        text: One or more of POLYGON, MULTIPOLYGON and GEOMETRYCOLLECTION.
+        text: One or more of POLYGON, MULTIPOLYGON and GEOMETRYCOLLECTION; with `buffer_km` also points and lines.
+        buffer_km: Add all places within this distance.
         on_repair: Repair outlines that are not valid, and report each repair here.
 
     Raises:
@@ -101,16 +103,64 @@ def from_wkt(text: str, *, on_repair: OnRepair | None = None) -> Polygonal:
             raise ValueError(with_remedy(str(mistake))) from None
         parts = read_wkt(text, close_rings=True)
         on_repair(f"{mistake}; it is closed")
-    return area_of(parts, on_repair=on_repair)
+    except NoPolygonError:
+        if buffer_km is None:
+            raise
+        parts = []
+    return from_parts(
+        parts, read_paths(text) if buffer_km is not None else (), buffer_km=buffer_km, on_repair=on_repair
+    )
 
 
-def from_geojson(mapping: Mapping[str, Any], *, on_repair: OnRepair | None = None) -> Polygonal:
+def from_geojson(
+    mapping: Mapping[str, Any], *, buffer_km: float | None = None, on_repair: OnRepair | None = None
+) -> Polygonal:
     """Read an AOI from a GeoJSON object of any type: the union of all its polygons.
+
+    Args:
+        mapping: The object.
+        buffer_km: Add all places within this distance, of points and lines too.
+        on_repair: Repair outlines that are not valid, and report each repair here.
 
     Raises:
         ValueError: As for `from_wkt`.
     """
-    return area_of(read_geojson(mapping), on_repair=on_repair)
+    try:
+        parts = read_geojson(mapping)
+    except NoPolygonError:
+        if buffer_km is None:
+            raise
+        parts = []
+    paths = read_geojson_paths(mapping) if buffer_km is not None else ()
+    return from_parts(parts, paths, buffer_km=buffer_km, on_repair=on_repair)
+
+
+def from_parts(
+    parts: Sequence[Part],
+    paths: Sequence[Ring] = (),
+    *,
+    buffer_km: float | None = None,
+    on_repair: OnRepair | None = None,
+    continuous: bool = False,
+) -> Polygonal:
+    """Return the AOI of polygons as they were written, and of points and lines if there is a buffer.
+
+    Args:
+        parts: The polygons, in degrees.
+        paths: Points and lines, in degrees.
+        buffer_km: Add all places within this distance.
+        on_repair: As for `areas.area_of`.
+        continuous: As for `areas.area_of`.
+
+    Raises:
+        ValueError: As for `areas.area_of`, or a position of a path is not in the world.
+    """
+    if buffer_km is None:
+        return area_of(parts, on_repair=on_repair, continuous=continuous)
+    for path in paths:
+        check_degrees(path)
+    area = area_of(parts, on_repair=on_repair, continuous=continuous) if parts or not paths else None
+    return buffered(area, paths, buffer_km)
 
 
 def from_bbox(west: float, south: float, east: float, north: float) -> Polygonal:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isfinite
 from typing import NamedTuple
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.validation import explain_validity
@@ -155,7 +156,7 @@ def _strictly_read(rings: Rings, *, continuous: bool) -> Polygonal:
             raise _Mistake(open_ring(ring))
         if len(ring) < MIN_POSITIONS:
             raise _Mistake(f"a ring has {len(ring)} positions; a closed ring has at least {MIN_POSITIONS}")
-    rings = [list(map(_in_world, ring)) for ring in rings]
+    rings = list(map(_in_world, rings))
     try:
         polygon = continuous_polygon_of(rings) if continuous else polygon_of(rings)
     except InDoubtError as doubt:
@@ -168,11 +169,13 @@ def _strictly_read(rings: Rings, *, continuous: bool) -> Polygonal:
 def _repaired(rings: Rings, *, continuous: bool) -> tuple[Polygonal, str]:
     """Return a polygon that is valid, or empty, and what was done."""
     closed = [[*ring, ring[0]] if ring[0] != ring[-1] else ring for ring in rings]
-    shell, *holes = [list(map(_in_world, ring)) for ring in closed]
+    shell, *holes = map(_in_world, closed)
     if len(shell) < MIN_POSITIONS:
         return shapely.Polygon(), "it is left out"
     right = [shell, *(hole for hole in holes if len(hole) >= MIN_POSITIONS)]
     polygon = continuous_polygon_of(right) if continuous else polygon_of(right, lenient=True)
+    if polygon.is_valid and polygon.area > 0:
+        return within_world(polygon), f"it is read as {area_text(polygon)}"
     shape = within_world(polygonal(shapely.make_valid(polygon)))
     if shape.area == 0:
         return shape, "it is left out"
@@ -199,16 +202,28 @@ def _check_positions(parts: Sequence[Part]) -> None:
     Raises:
         ValueError: One is not.
     """
-    for part in parts:
-        for ring in part.rings:
-            if not all(isfinite(x) and isfinite(y) for x, y in ring):
-                raise ValueError(_at(part, "a coordinate is not a finite number"))
-    for part in parts:
-        for ring in part.rings:
-            outside = next((p for p in ring if abs(p[0]) > _FARTHEST or abs(p[1]) > POLE + _LATITUDE_TOLERANCE), None)
-            if outside is not None:
-                raise ValueError(_at(part, f"the position {_shown(outside)} {_outside(outside, ring, parts)}"))
-            _check_extent(part, ring)
+    extents = [(part, ring, _extent(ring)) for part in parts for ring in part.rings]
+    for part, _, extent in extents:
+        if not all(map(isfinite, extent)):
+            raise ValueError(_at(part, "a coordinate is not a finite number"))
+    for part, ring, (west, south, east, north) in extents:
+        if max(-west, east) > _FARTHEST or max(-south, north) > POLE + _LATITUDE_TOLERANCE:
+            outside = next(p for p in ring if abs(p[0]) > _FARTHEST or abs(p[1]) > POLE + _LATITUDE_TOLERANCE)
+            raise ValueError(_at(part, f"the position {_shown(outside)} {_outside(outside, ring, parts)}"))
+        if east - west > TURN + _LATITUDE_TOLERANCE:
+            raise ValueError(
+                _at(
+                    part,
+                    f"it extends from longitude {west:.10g} to {east:.10g}, which is more than once around the globe",
+                )
+            )
+
+
+def _extent(ring: Ring) -> tuple[float, float, float, float]:
+    """Return west, south, east and north; not finite if one of the positions is not."""
+    positions = np.array(ring)
+    (west, south), (east, north) = positions.min(axis=0).tolist(), positions.max(axis=0).tolist()
+    return west, south, east, north
 
 
 def _outside(position: Position, ring: Ring, parts: Sequence[Part]) -> str:
@@ -228,19 +243,13 @@ def _outside(position: Position, ring: Ring, parts: Sequence[Part]) -> str:
     return "is outside ±180/±90 (longitude, then latitude, in degrees)"
 
 
-def _check_extent(part: Part, ring: Ring) -> None:
-    west, east = min(ring)[0], max(ring)[0]
-    if east - west > TURN + _LATITUDE_TOLERANCE:
-        raise ValueError(
-            _at(part, f"it extends from longitude {west:.10g} to {east:.10g}, which is more than once around the globe")
-        )
-
-
-def _in_world(position: Position) -> Position:
-    x, y = position
-    if HALF_TURN < abs(x) <= HALF_TURN + SNAP:
-        x = HALF_TURN if x > 0 else -HALF_TURN
-    return x, max(-POLE, min(POLE, y))
+def _in_world(ring: Ring) -> Ring:
+    """Return a ring without the errors of rounding at the edge of the world."""
+    west, south, east, north = _extent(ring)
+    if max(-west, east) <= HALF_TURN and max(-south, north) <= POLE:
+        return ring
+    edge = HALF_TURN + SNAP
+    return [(max(-HALF_TURN, min(HALF_TURN, x)) if abs(x) <= edge else x, max(-POLE, min(POLE, y))) for x, y in ring]
 
 
 def _shown(position: Position) -> str:

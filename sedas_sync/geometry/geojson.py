@@ -12,7 +12,7 @@ from shapely.geometry.polygon import orient
 
 from sedas_sync.geometry.areas import Part
 from sedas_sync.geometry.footprint import footprints
-from sedas_sync.geometry.polygons import HALF_TURN, Position, Rings
+from sedas_sync.geometry.polygons import HALF_TURN, Position, Ring, Rings
 from sedas_sync.geometry.wkt import numbered, some_polygons
 
 _MAX_DEPTH = 32
@@ -71,8 +71,38 @@ def _polygons(value: Any, others: list[str], depth: int) -> list[Rings]:
     return []
 
 
+def read_geojson_paths(value: Mapping[str, Any]) -> list[Ring]:
+    """Read the positions of all points and lines of a GeoJSON object whose polygons were read.
+
+    Returns:
+        The paths; a point is a path of one position.
+
+    Raises:
+        ValueError: A point or a line is not GeoJSON.
+    """
+    kind, coordinates = value.get("type"), value.get("coordinates")
+    if kind == "Point":
+        return [[_position(coordinates)]]
+    if kind in {"MultiPoint", "LineString"}:
+        path = [_position(position) for position in _items(coordinates, kind)]
+        return [path] if kind == "LineString" and path else [[position] for position in path]
+    if kind == "MultiLineString":
+        lines = [[_position(position) for position in _items(line, kind)] for line in _items(coordinates, kind)]
+        return [line for line in lines if line]
+    members = [value.get("geometry"), *value.get("features", ()), *value.get("geometries", ())]
+    return [path for member in members if member is not None for path in read_geojson_paths(member)]
+
+
 def _rings(rings: Any) -> Rings:
-    return [[_position(p) for p in _items(ring, "Polygon")] for ring in _items(rings, "Polygon")]
+    return [_ring(_items(ring, "Polygon")) for ring in _items(rings, "Polygon")]
+
+
+def _ring(positions: list[Any]) -> Ring:
+    try:
+        plain = all(type(p[0]) is float and type(p[1]) is float for p in positions)  # the usual case, and fast
+    except (TypeError, LookupError):
+        plain = False
+    return [(p[0], p[1]) for p in positions] if plain else list(map(_position, positions))
 
 
 def _position(position: Any) -> Position:

@@ -10,11 +10,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import shapely
 from antimeridian import fix_polygon
-from shapely import Polygon
+from shapely import MultiPolygon, Polygon
 
-from sedas_sync.geometry.polygons import HALF_TURN, POLE, TURN, Polygonal, Position, Ring, Rings, polygonal
+from sedas_sync.geometry.polygons import (
+    HALF_TURN,
+    POLE,
+    TURN,
+    Polygonal,
+    Position,
+    Ring,
+    Rings,
+    polygonal,
+    polygons_of,
+    within_world,
+)
 from sedas_sync.geometry.sphere import area_text
 
 SNAP = 1e-9
@@ -22,6 +34,8 @@ SNAP = 1e-9
 
 _WIDEST = 90.0
 """Degrees of longitude of the widest area that is assumed to cross the antimeridian."""
+_TEN = 10.0
+"""A wider one, such as Russia, has edges across the antimeridian that are at least this times shorter."""
 _TALL = 2.0
 """A reading across the antimeridian that is more than this times taller than wide is not assumed."""
 _HIGH = 45.0
@@ -45,6 +59,8 @@ class _Readings:
     around: bool
     """Whether its shell goes around the globe and encloses a pole if it is read across."""
     corners: int
+    crossing: float
+    """Degrees of longitude of the longest long edge, the short way."""
     lenient: bool
 
     @property
@@ -59,7 +75,8 @@ class _Readings:
             return self.corners > _CORNERS
         west, south, east, north = across.bounds
         width, height = east - west, north - south
-        if width > _WIDEST or across.convex_hull.area >= written.convex_hull.area:
+        too_wide = width > _WIDEST and self.crossing > width / _TEN
+        if too_wide or across.convex_hull.area >= written.convex_hull.area:
             return False
         tall = height > _TALL * width
         return not (tall and (_is_box(written) or (height > _HIGH and not self.lenient)))
@@ -89,14 +106,15 @@ def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
         InDoubtError: It can be read in two ways. The message explains both, and how to write each.
     """
     if not any(map(_has_long_edge, rings)):
-        return Polygon(rings[0], rings[1:])
+        return _plain(rings)
     rings = [list(map(_snapped, ring)) for ring in rings]
-    written = Polygon(rings[0], rings[1:])
+    written = _plain(rings)
     try:
         across, around = _across(rings)
     except ValueError:
         return written
-    readings = _Readings(written, across, around, len(rings[0]), lenient)
+    crossing = max((TURN - abs(b[0] - a[0]) for a, b in _long_edges(rings[0])), default=0.0)
+    readings = _Readings(written, across, around, len(rings[0]), crossing, lenient)
     possible = [polygon for polygon in (written, across) if polygon.is_valid and polygon.area > 0]
     if len(possible) == 1:
         return possible[0]
@@ -104,7 +122,7 @@ def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
         raise InDoubtError(_doubt(rings[0], readings))
     if not readings.looks_across:
         return written
-    return _cut(written) if lenient and around and not possible else across
+    return (_cut(written) or across) if lenient and around and not possible else across
 
 
 def continuous_polygon_of(rings: Rings) -> Polygonal:
@@ -113,7 +131,7 @@ def continuous_polygon_of(rings: Rings) -> Polygonal:
     Every long edge crosses the antimeridian. The shell is counter-clockwise, so that its direction shows which pole it
     encloses if it goes around the globe.
     """
-    return _across(rings)[0] if any(map(_has_long_edge, rings)) else Polygon(rings[0], rings[1:])
+    return _across(rings)[0] if any(map(_has_long_edge, rings)) else _plain(rings)
 
 
 def continued(ring: Ring) -> tuple[Ring, int]:
@@ -142,11 +160,19 @@ def _across(rings: Rings) -> tuple[Polygonal, bool]:
     (shell, around), *holes = [_enclosing(ring) for ring in rings]
     outer = Polygon(shell)
     polygon: Polygonal = Polygon(shell, [_moved_into(outer, hole) for hole, over_pole in holes if not over_pole])
-    for hole, over_pole in holes:
-        if over_pole and polygon.is_valid:
-            # A hole over the pole of its shell has an edge in common with it.
-            polygon = polygonal(polygon.difference(Polygon(_moved_into(outer, hole))))
+    caps = [Polygon(hole) for hole, over_pole in holes if over_pole]
+    if caps and polygon.is_valid and all(cap.is_valid for cap in caps):
+        # A hole over the pole of its shell has an edge in common with it, and may begin on another meridian.
+        polygon = within_world(polygon)
+        for cap in map(within_world, caps):
+            inside = polygon.covers(cap)
+            polygon = polygonal(polygon.difference(cap)) if inside else _overlapping(polygon, cap)
     return polygon, around
+
+
+def _overlapping(*shapes: Polygonal) -> MultiPolygon:
+    """Return a shape that is not valid, for a hole that is not in its shell."""
+    return MultiPolygon([part for shape in shapes for part in polygons_of(shape)])
 
 
 def _enclosing(ring: Ring) -> tuple[Ring, bool]:
@@ -174,8 +200,13 @@ def _moved_into(shell: Polygon, hole: Ring) -> Ring:
     return hole
 
 
+def _plain(rings: Rings) -> Polygon:
+    shell, *holes = map(np.array, rings)  # shapely reads arrays faster than lists
+    return Polygon(shell, holes)
+
+
 def _has_long_edge(ring: Ring) -> bool:
-    return any(abs(b[0] - a[0]) > HALF_TURN for a, b in pairwise(ring))
+    return bool(np.abs(np.diff(np.array(ring)[:, 0])).max(initial=0.0) > HALF_TURN)
 
 
 def _snapped(position: Position) -> Position:
@@ -194,15 +225,18 @@ def _is_counter_clockwise(shape: Polygonal) -> bool:
     return bool(shapely.is_ccw(shape.exterior)) if isinstance(shape, Polygon) else True
 
 
-def _cut(polygon: Polygon) -> Polygonal:
+def _cut(polygon: Polygon) -> Polygonal | None:
     """Return the parts between the antimeridian's crossings of a ring around the globe that crosses itself.
 
     The swath of a whole orbit overlaps itself. A plane cannot show that, but the parts can.
 
-    Raises:
-        ValueError: The parts make no polygon.
+    Returns:
+        The parts, or None if they make no polygon.
     """
-    cut: Polygonal = fix_polygon(polygon, great_circle=False, fix_winding=True)
+    try:
+        cut: Polygonal = fix_polygon(polygon, great_circle=False, fix_winding=True)
+    except (ValueError, AssertionError, RecursionError):
+        return None
     return cut
 
 

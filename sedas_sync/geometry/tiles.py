@@ -2,7 +2,8 @@
 
 A tile is a 100 km square of the Military Grid Reference System (MGRS; NGA.SIG.0012) with 9.8 km more to the east and to
 the south, and has its name: `30UXC` is UTM zone 30, latitude band U, column X, row C. Its north-western corner is moved
-outwards to multiples of 60 m, so that pixels of 10, 20 and 60 m fit (`proj:transform` of the scenes in the catalogues).
+outwards to multiples of 60 m from the equator, so that pixels of 10, 20 and 60 m fit (`proj:transform` of scenes at
+Earth Search and in the Copernicus Data Space).
 """
 
 from math import ceil, floor
@@ -22,6 +23,8 @@ _TILE = 109_800
 """Side of a tile, metres."""
 _PIXEL = 60
 """Side of the largest pixel, metres."""
+_FALSE_NORTHING = 10_000_000
+"""Northing of the equator in the southern zones, metres."""
 _STEPS = 10
 """Parts of a side: an edge that is straight in degrees is then within a few metres of the side."""
 _DECIMALS = 6
@@ -71,7 +74,8 @@ def _is_in_band(zone: int, band: str, left: int, bottom: int) -> bool:
 
 
 def _outline(zone: int, left: int, top: int, *, south: bool) -> Polygonal:
-    west, north = floor(left / _PIXEL) * _PIXEL, ceil(top / _PIXEL) * _PIXEL
+    equator = _FALSE_NORTHING if south else 0
+    west, north = floor(left / _PIXEL) * _PIXEL, ceil((top - equator) / _PIXEL) * _PIXEL + equator
     along = np.linspace(0, _TILE, _STEPS + 1)[:-1]
     none, all_ = np.zeros(_STEPS), np.full(_STEPS, _TILE)
     x = west + np.concatenate([none, along, all_, _TILE - along])

@@ -1,7 +1,7 @@
 """Read the polygons of WKT texts, with mistakes in words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import shapely
@@ -69,8 +69,13 @@ def read_paths(text: str) -> list[Ring]:
     Raises:
         ValueError: The text is not WKT, or has another SRID.
     """
-    found = [part for geometry in _geometries(text) for part in _simple_parts(geometry)]
-    return [positions for part in found if (positions := _positions(part))]
+    return paths_of(_geometries(text))
+
+
+def paths_of(shapes: Iterable[BaseGeometry | None]) -> list[Ring]:
+    """Return the positions of all points and lines in geometries; a point is a path of one position."""
+    found = [part for shape in shapes if shape is not None for part in _simple_parts(shape)]
+    return [_positions(part) for part in found if not (isinstance(part, shapely.Polygon) or part.is_empty)]
 
 
 def numbered(polygons: list[Rings], what: str) -> list[Part]:
@@ -86,7 +91,8 @@ def some_polygons(parts: list[Part], others: list[str]) -> list[Part]:
     """
     found = [part for part in parts if part.rings and part.rings[0]]
     if not found and others:
-        raise NoPolygonError(f"it contains no polygon, but {', '.join(dict.fromkeys(others))}")
+        types = ", ".join(dict.fromkeys(others))
+        raise NoPolygonError(f"it contains no polygon, but {types}; set buffer_km to search around points and lines")
     if not found:
         raise ValueError("it is empty")
     return found

@@ -51,6 +51,10 @@ class ArchiveType:
     """Filters that apply to one class of sensor only."""
     cannot: frozenset[str] = frozenset()
     """Keys of a dataset that it has no data for; giving one is a mistake."""
+    needs_aoi: bool = True
+    """Whether every search needs an area; if not, `Query.aoi` may be None."""
+    has_orbits: bool = False
+    """Whether it has the orbit files of Sentinel-1."""
 
     def __post_init__(self) -> None:
         """Check the values that protect secrets.

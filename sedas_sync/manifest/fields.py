@@ -140,12 +140,36 @@ Names = Annotated[
     ),
 ]
 """Names without duplicates."""
-_WKT = _text(rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION'])})")
-_ENDINGS = any_case(["geojson", "json", "wkt", "gpkg", "shp", "zip"])
+_WKT = _text(rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION', 'LINESTRING', 'POINT'])})|^\W*0[01][0-9A-Fa-f]{{16,}}")
+AOI_ENDINGS = (
+    "geojson", "json", "wkt", "gpkg", "shp", "zip", "fgb", "kml", "kmz", "gml", "gpx", "parquet", "geoparquet"
+)  # fmt: skip
+"""Endings of the files that an AOI can be read from."""
+_ENDINGS = any_case(AOI_ENDINGS)
 Wkt = Annotated[str, Reader(_document, "a text, not empty", _WKT)]
 AoiFile = Annotated[
     str, Reader(_line, "a text on one line, not empty", _text(rf"^[^\x00-\x1f\x7f]*\.(?:{_ENDINGS})\s*$"))
 ]
+
+
+def _countries(value: Any) -> tuple[str, ...]:
+    codes = [code.upper() for code in _names(value)]
+    if not all(map(_COUNTRY.fullmatch, codes)):
+        raise ValueError
+    return tuple(dict.fromkeys(codes))
+
+
+_COUNTRY = re.compile(r"[A-Z]{3}")
+_COUNTRY_TEXT = _text(r"^\s*[A-Za-z]{3}\s*$")
+Countries = Annotated[
+    tuple[str, ...],
+    Reader(
+        _countries,
+        "a code of three letters (ISO 3166-1 alpha-3) such as 'KEN', or a list of them",
+        _any_of(_COUNTRY_TEXT, _list_of(_COUNTRY_TEXT, minItems=1)),
+    ),
+]
+"""Codes in upper case, without duplicates."""
 
 
 def _layout(value: Any) -> Layout:

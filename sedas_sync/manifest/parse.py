@@ -205,14 +205,19 @@ def _read_aois(tables: Mapping[str, Any], report: ProblemList, read_aoi: ReadAoi
 def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi: ReadAoi) -> "Aoi | None":
     before = len(report.problems)
     config = report.model(AoiTable, table, path)
-    given = [key for key in ("wkt", "file", "bbox", "point") if key in table]
+    given = [key for key in AoiTable.GIVEN_BY if key in table]
     if len(given) != 1:
         found = f"has {' and '.join(given)}" if given else "has no area"
-        report.add(path, f"{found}; it needs exactly one of wkt, file, bbox, point")
+        report.add(path, f"{found}; it needs exactly one of {', '.join(AoiTable.GIVEN_BY)}")
     if "point" in given and "radius_km" not in table:
         report.add(path, "has a point without radius_km")
     if "radius_km" in table and "point" not in given:
         report.add(dotted(path, "radius_km"), "needs a point")
+    for key in ("layer", "where"):
+        if key in table and "file" not in given:
+            report.add(dotted(path, key), "needs a file")
+    if "buffer_km" in table and "point" in given:
+        report.add(dotted(path, "buffer_km"), "cannot be used with a point; write a larger radius_km")
     if config is None or len(report.problems) > before:
         return None
 
@@ -228,14 +233,15 @@ def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi
 
 
 def _area(config: AoiTable, read_aoi: ReadAoi, on_repair: "OnRepair | None") -> "Polygonal":
-    from sedas_sync.geometry import from_bbox, from_circle, from_wkt  # noqa: PLC0415 - see TYPE_CHECKING above
+    from sedas_sync.geometry import buffered, from_bbox, from_circle, from_wkt  # noqa: PLC0415 - see TYPE_CHECKING above
 
     if config.wkt is not None:
-        return from_wkt(config.wkt, on_repair=on_repair)
-    if config.file is not None:
+        return from_wkt(config.wkt, buffer_km=config.buffer_km, on_repair=on_repair)
+    if config.file is not None or config.country is not None:
         return read_aoi(config, on_repair)
     if config.bbox is not None:
-        return from_bbox(*config.bbox)
+        area = from_bbox(*config.bbox)
+        return area if config.buffer_km is None else buffered(area, (), config.buffer_km)
     longitude, latitude = cast(tuple[float, float], config.point)
     return from_circle(longitude, latitude, cast(float, config.radius_km))
 

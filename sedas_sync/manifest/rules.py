@@ -47,7 +47,7 @@ def mistakes(dataset: Dataset, keys: Collection[str], context: Context) -> Itera
         keys: All keys of the dataset in the manifest, right or wrong.
         context: What the dataset may refer to.
     """
-    yield from _areas_or_products(dataset, keys)
+    yield from _areas_or_products(dataset, keys, context)
     yield from _references(dataset, keys, context)
     end_is_known = "end" not in keys or "end" in dataset.model_fields_set
     if dataset.start and end_is_known and is_backwards(dataset.start, dataset.end, context.now):
@@ -56,16 +56,23 @@ def mistakes(dataset: Dataset, keys: Collection[str], context: Context) -> Itera
     yield from _wrong_sensor(dataset, keys, context)
 
 
-def _areas_or_products(dataset: Dataset, keys: Collection[str]) -> Iterator[Mistake]:
+def _areas_or_products(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
     if "products" in keys:
         clash = [key for key in type(dataset).model_fields if key in keys and key not in ("name", *BESIDE_PRODUCTS)]
         if clash:
             others = ", ".join(clash)
             yield "products", f"cannot be used with {others}: products replaces areas, dates and all rules but exclude"
-    elif "aoi" not in keys and "tile" not in keys:
+        return
+    types = _types(dataset, context).values()
+    given = next((key for key in ("aoi", "tile") if key in keys), None)
+    if given is None and (not types or any(one.needs_aoi for one in types)):
         yield "", "has no aoi, tile or products; one of them is required"
-    elif "start" not in keys:
-        yield "start", f"missing; a dataset with {'an AOI' if 'aoi' in keys else 'a tile'} needs a start"
+        return
+    if given is None and "min_aoi_coverage" in keys:
+        yield "min_aoi_coverage", "needs an aoi or a tile"
+    if "start" not in keys:
+        what = {"aoi": "with an AOI", "tile": "with a tile", None: "without products"}[given]
+        yield "start", f"missing; a dataset {what} needs a start"
 
 
 def _references(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
@@ -83,6 +90,10 @@ def _references(dataset: Dataset, keys: Collection[str], context: Context) -> It
 
 def _beyond_archive(dataset: Dataset, keys: Collection[str], context: Context) -> Iterator[Mistake]:
     """Yield keys and filters that an archive of the dataset does not support."""
+    types = _types(dataset, context).values()
+    if dataset.orbits and types and not any(one.has_orbits for one in types):
+        names = ", ".join(dict.fromkeys(one.name for one in types))
+        yield "orbits", f"archives of type {names} have no orbit files; add one of type cdse to the dataset's archives"
     for name, archive_type in _types(dataset, context).items():
         only = len(context.archives) == 1
         archive = f"an archive of type {archive_type.name}" if only else f"archive {name} ({archive_type.name})"
@@ -137,6 +148,8 @@ def _implied_sensors(dataset: Dataset, context: Context) -> Iterator[_Implied]:
             yield _Implied("product_type", sensor, f'"{product_type}" is a type of {_SENSORS_IN_TEXT[sensor]} scenes')
     if dataset.polarisation:
         yield _Implied("polarisation", "sar", "applies to SAR scenes")
+    if dataset.orbits:
+        yield _Implied("orbits", "sar", "applies to scenes of Sentinel-1")
     if dataset.tile:
         yield _Implied("tile", "optical", "applies to optical scenes")
     sensors = {name: sensor for one in _types(dataset, context).values() for name, sensor in one.filter_sensors.items()}

@@ -78,8 +78,14 @@ def manifest_schema(types: Mapping[str, ArchiveType]) -> Schema:
     """
     tables = {name: table_schema(model) for name, model in MODELS.items()}
     tables["archive"] = _archive(tables["archive"], types)
-    tables["aoi"]["oneOf"] = [{"required": [key]} for key in ("wkt", "file", "bbox", "point")]
-    tables["aoi"]["dependencies"] = {"point": ["radius_km"], "radius_km": ["point"]}
+    tables["aoi"]["oneOf"] = [{"required": [key]} for key in AoiTable.GIVEN_BY]
+    tables["aoi"]["dependencies"] = {
+        "point": ["radius_km"],
+        "radius_km": ["point"],
+        "layer": ["file"],
+        "where": ["file"],
+        "buffer_km": {"not": {"required": ["point"]}},
+    }
     tables["dataset"]["allOf"] = _dataset_rules()
     names = {"pattern": f"^{PLAIN_NAME.pattern}$"}
 
@@ -112,7 +118,21 @@ def manifest_schema(types: Mapping[str, ArchiveType]) -> Schema:
         "not": {"required": ["archive", "archives"]},
         "if": {"properties": {"archives": {"minProperties": 2}}, "required": ["archives"]},
         "then": {"properties": {"dataset": {"additionalProperties": {"required": ["archive"]}}}},
+        "allOf": [_area_or_products(types)],
         "definitions": tables,
+    }
+
+
+def _area_or_products(types: Mapping[str, ArchiveType]) -> Schema:
+    """Return the rule that each dataset has an AOI or names products, unless its archive needs neither."""
+    free = [name for name in _schemas_of_types(types) if not types[name].needs_aoi]
+    archive = {"properties": {"type": {"enum": free}}, "required": ["type"]}
+    given = [{"required": [key]} for key in ("aoi", "tile", "products")]
+    one = {"properties": {"archive": archive}, "required": ["archive"]}
+    return {
+        # Which of several archives a dataset means, `validate` knows.
+        "if": {"anyOf": [{"required": ["archives"]}, one]},
+        "else": {"properties": {"dataset": {"additionalProperties": {"anyOf": given}}}},
     }
 
 
@@ -161,8 +181,8 @@ def _dataset_rules() -> list[Schema]:
         {
             "if": {"required": ["products"]},
             "then": {"propertyNames": {"enum": list(BESIDE_PRODUCTS)}},
-            "else": {"required": ["start"], "anyOf": [{"required": ["aoi"]}, {"required": ["tile"]}]},
+            "else": {"required": ["start"]},
         },
         {"if": sensor("sar"), "then": without("max_cloud_cover", "tile")},
-        {"if": sensor("optical"), "then": without("polarisation")},
+        {"if": sensor("optical"), "then": without("polarisation", "orbits")},
     ]

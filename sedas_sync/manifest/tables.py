@@ -168,7 +168,10 @@ class TransferConfig(_Table):
 
 
 class AoiTable(_Table):
-    """One area of interest, given by exactly one of wkt, file, bbox, point."""
+    """One area of interest, given by exactly one of wkt, file, bbox, point, country."""
+
+    GIVEN_BY: ClassVar[tuple[str, ...]] = ("wkt", "file", "bbox", "point", "country")
+    """The keys of which exactly one is needed."""
 
     wkt: fields.Wkt | None = Field(
         default=None, description="The area as WKT: POLYGON, MULTIPOLYGON or GEOMETRYCOLLECTION."
@@ -176,7 +179,15 @@ class AoiTable(_Table):
     file: fields.AoiFile | None = Field(
         default=None,
         description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
-        "`sedas-sync[vector]` `.gpkg`, `.shp`, `.zip`. All polygons in it count.",
+        "`sedas-sync[vector]` `.gpkg`, `.shp`, `.fgb`, `.kml`, `.kmz`, `.gml`, `.gpx`, or a `.zip` with one of them; "
+        "`.parquet` with the extra `sedas-sync[geoparquet]`. All polygons in it count.",
+    )
+    layer: fields.Line | None = Field(
+        default=None, description="The layer of `file` to read; needed if several have polygons."
+    )
+    where: fields.Line | None = Field(
+        default=None,
+        description="Which features of `file` to read, by their attributes, as in `crop = 'wheat'` (SQL as in GDAL).",
     )
     bbox: fields.BoundingBox | None = Field(
         default=None, description="A box in degrees; if west is greater than east, it crosses the antimeridian."
@@ -187,6 +198,16 @@ class AoiTable(_Table):
     radius_km: fields.AboveZero | None = Field(
         default=None, description="The radius of the circle around `point`, in kilometres."
     )
+    country: fields.Countries | None = Field(
+        default=None,
+        description="Countries by their codes (ISO 3166-1 alpha-3). Their outlines are coarse (1:50 million), so "
+        "`buffer_km` is 5 by default.",
+    )
+    buffer_km: Annotated[fields.AboveZero, Field(le=500)] | None = Field(
+        default=None,
+        description="All places within this many kilometres are added to the area. Needed for points and lines, which "
+        "have no area. Not with `point`, which has a radius.",
+    )
     repair: bool = Field(
         default=False,
         description="Whether outlines that are not valid are repaired: those that cross or touch themselves, are open "
@@ -194,7 +215,7 @@ class AoiTable(_Table):
     )
 
 
-BESIDE_PRODUCTS = ("products", "archive", "exclude")
+BESIDE_PRODUCTS = ("products", "archive", "exclude", "orbits")
 """The keys of a dataset that names its scenes."""
 
 
@@ -206,8 +227,13 @@ class Dataset(_Table):
         default=(), description="The archives to search, by name; needed if the manifest has several."
     )
     """Not empty in a manifest that was read."""
-    aoi: fields.Names = Field(default=(), description="Areas by name; a scene over any of them matches.")
-    """Empty if `products` is given. If only tiles are given, their AOIs, which are called `tile 30UXC`."""
+    aoi: fields.Names = Field(
+        default=(),
+        description="Areas by name; a scene over any of them matches. Archives of type `cdse`, `stac` and `directory` "
+        "can be searched without it.",
+    )
+    """Empty if `products` is given, or the whole world is searched. If only tiles are given, their AOIs, which are
+    called `tile 30UXC`."""
     start: fields.Start | None = Field(
         default=None, description="Earliest acquisition start; a date-time without offset is UTC."
     )
@@ -255,14 +281,19 @@ class Dataset(_Table):
     reprocessed: Annotated[Literal["all", "newest"], fields.AnyCase()] = Field(
         default="all", description="Which processing baselines of one acquisition match: all, or the newest only."
     )
+    orbits: Annotated[Literal["precise", "restituted"], fields.AnyCase()] | None = Field(
+        default=None,
+        description="Also the orbit file that covers each Sentinel-1 scene. `precise` takes the restituted one until "
+        "the precise one appears.",
+    )
     filters: fields.Filters = Field(
         default_factory=lambda: MappingProxyType({}),
         description="The archive's own filters by name, passed on unchanged.",
     )
     products: fields.SceneIds = Field(
         default=(),
-        description="Scenes by their full ids, instead of areas, dates and rules; only `archive` and `exclude` may be "
-        "given too.",
+        description="Scenes by their full ids, instead of areas, dates and rules; only `archive`, `exclude` and "
+        "`orbits` may be given too.",
     )
 
     @property

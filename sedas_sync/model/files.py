@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
+from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
 
 _LEVELS = tuple(ProofLevel)
 """Best first."""
@@ -47,6 +47,27 @@ def total_size(scene: Scene) -> int | None:
     """Return the size of all files of a scene; None if the catalogue does not state each of them."""
     sizes = [file.size for file in scene.files]
     return None if None in sizes else sum(size for size in sizes if size is not None)
+
+
+def below(place: str, name: str) -> str:
+    """Return the path of a file of a scene; `name` is empty if the scene is one file."""
+    return f"{place}/{name}" if name else place
+
+
+def local_scene(scene_id: SceneId, path: str, files: Iterable[LocalFile], *, archive: str, facts: str) -> LocalScene:
+    """Return a scene that consists of these files.
+
+    Args:
+        scene_id: its id.
+        path: its path in the mirror.
+        files: all files of the scene; a single file without a name makes it a scene of one file.
+        archive: the identity of the archive that it was downloaded from; empty if it was adopted.
+        facts: as `sedas_sync.model.metadata` writes them.
+    """
+    whole = LocalScene(
+        id=scene_id, path=path, size=0, mtime_ns=0, sha256="", level=ProofLevel.SIZE, archive=archive, facts=facts
+    )
+    return with_files(whole, files)
 
 
 def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:

@@ -11,7 +11,7 @@ from sedas_sync.model.scene import RemoteFile, Scene
 from sedas_sync.model.times import to_iso
 
 _LINKS = frozenset({"download_url", "quicklook_url", "thumbnail_url"})
-_TIMES = ("start", "stop")
+_TIMES = ("start", "stop", "processed")
 _NAMES = Scene.__struct_fields__
 
 

@@ -1,5 +1,6 @@
 """Satellites, their groups and their instruments, in the spelling of the archives."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -28,6 +29,7 @@ The radar of Sentinel-1 is `SAR-C SAR` in SeDAS, `SAR` in the Copernicus Data Sp
 INSTRUMENT_SENSORS: Mapping[str, Sensor] = MappingProxyType({_C_SAR: "sar", "msi": "optical"})
 """The class of sensor of an instrument, by a name that `instruments` returns."""
 
+_FAMILY = re.compile(r"Sentinel-\d")
 _SENTINELS = [(number, letter) for number in "123" for letter in "ABCD"]
 _SPELLINGS = {
     name.casefold(): name
@@ -49,6 +51,30 @@ def group_of(satellite: str) -> str | None:
 def is_known_group(name: str) -> bool:
     """Return whether a name is that of a group above, in any letter case."""
     return name.casefold() in {group.casefold() for group in _GROUPS.values()}
+
+
+def is_family(name: str) -> bool:
+    """Return whether a name is that of several satellites: `Sentinel-2`, `Pleiades`."""
+    return _FAMILY.fullmatch(spelled(name)) is not None or name.casefold() in _GROUPS
+
+
+def same_satellite(wanted: str, stated: str | None) -> bool:
+    """Return whether a satellite is the wanted one, or of the wanted family.
+
+    >>> same_satellite("Sentinel-2", "Sentinel-2A"), same_satellite("Landsat-8", "landsat_8")
+    (True, True)
+    >>> same_satellite("Sentinel-2A", "Sentinel-2"), same_satellite("Landsat-1", "Landsat-10")
+    (False, False)
+    """
+    one, other = _plain(wanted), _plain(stated or "")
+    unit = r"[a-z]" if one[-1:].isdigit() else r"\d{1,2}[a-z]?"
+    return other == one or (other.startswith(one) and re.fullmatch(unit, other[len(one) :]) is not None)
+
+
+@lru_cache(maxsize=256)
+def _plain(name: str) -> str:
+    plain = re.sub(r"[^a-z0-9]", "", spelled(name).casefold())
+    return re.sub(r"^s(?=\d)", "sentinel", plain)
 
 
 def spelled(name: str) -> str:

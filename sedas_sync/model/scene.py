@@ -130,6 +130,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Whether it can never deliver it, for the reason in `offline`: the scene is skipped, not waited for."""
     quicklook_url: str | None = None
     thumbnail_url: str | None = None
+    processed: datetime | None = None
+    """When the product was made."""
     planned: bool = False
     """Whether it is a planned acquisition, which cannot be downloaded yet."""
     assets: tuple[RemoteFile, ...] = ()
@@ -178,8 +180,9 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 class Query(Struct, frozen=True, kw_only=True, gc=False):
     """One search of a catalogue. It may return more scenes than match, never fewer: the rules are applied again."""
 
-    aoi: str
-    """WKT of one simple POLYGON within ±180/±90, its ring closed."""
+    aoi: str | None
+    """WKT of one simple POLYGON within ±180/±90, its ring closed. None for the whole world, only if the archive's type
+    allows it."""
     start: datetime
     """Earliest start of an acquisition, included."""
     stop: datetime

@@ -6,32 +6,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from sedas_sync.net.policy import PermanentError, variable
+from sedas_sync.net.sockets import StoppableContext
 
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
 """OpenSSL's codes for a certificate that no trusted authority has signed."""
-
-
-class _Socket(ssl.SSLSocket):
-    """A TLS socket whose verification error carries the issuer of the certificate."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except ssl.SSLCertVerificationError as error:
-            error.issuer = _issuer(self)  # type: ignore[attr-defined]
-            raise
-
-
-def _issuer(sock: ssl.SSLSocket) -> str | None:
-    """Return the issuer of the server's certificate; None if this Python cannot read an untrusted one."""
-    try:
-        chain = getattr(sock, "_sslobj").get_unverified_chain()  # noqa: B009  # public from Python 3.13 on, as bytes
-        issuer = dict(pair for group in chain[0].get_info()["issuer"] for pair in group)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ssl.SSLError):
-        return None
-    named = issuer.get("commonName") or issuer.get("organizationName")
-    return "".join(char for char in named if char.isprintable())[:80] if named else None
 
 
 def ca_bundle(environ: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
@@ -54,9 +33,8 @@ def tls_context(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
 
 @lru_cache(maxsize=8)
 def _tls_context(bundle: tuple[str, str] | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = StoppableContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = _Socket
     context.set_alpn_protocols(["http/1.1"])
     if bundle is None:
         import certifi  # noqa: PLC0415  # slow to import, and not needed if a variable names the authorities

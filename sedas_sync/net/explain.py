@@ -1,12 +1,13 @@
 """Failed requests in words: what went wrong, and what a person can do about it."""
 
+import http.client
 import re
 import socket
 import ssl
+from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 import urllib3.exceptions
 
 from sedas_sync.net import certificates
@@ -16,47 +17,62 @@ from sedas_sync.net.redact import shorten
 PROXY_LOGIN = 407
 
 
-def never_connected(error: BaseException) -> bool:
-    """Whether no connection was made, so that the server cannot have acted on the request."""
-    return any(
-        isinstance(item, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
-        for item in _chain(error)
-    )
+class Failure(Enum):
+    """What a failure means for a retry."""
+
+    PERMANENT = "a retry does not help"
+    UNSENT = "no connection was made, so that the server cannot have acted on the request"
+    BROKEN = "the server may have acted on the request"
 
 
-def explain(error: BaseException, url: str, proxy: Proxy | None = None) -> str:
-    """Explain in one sentence why a request to `url` failed."""
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    chain = _chain(error)
+def explain(error: BaseException, url: str, proxy: Proxy | None = None) -> tuple[str, Failure]:
+    """Explain in one sentence why a request to `url` failed, and what that means for a retry."""
+    parts = urlsplit(url)
+    host = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    chain = chain_of(error)
 
     def first(*kinds: type[BaseException]) -> BaseException | None:
         return next((item for item in chain if isinstance(item, kinds)), None)
 
-    if proxy is not None and (first(requests.exceptions.ProxyError) or never_connected(error)):
+    unsent = first(urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) is not None
+    if proxy is not None and (first(urllib3.exceptions.ProxyError) or unsent or _tunnel_status(chain)):
         return _explain_proxy(chain, host, proxy)
     untrusted = first(ssl.SSLCertVerificationError)
     if isinstance(untrusted, ssl.SSLCertVerificationError):
-        return certificates.untrusted(host, untrusted)
-    if first(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
-        return f"the TLS connection to {host} failed: {_innermost(chain)}"
-    if first(urllib3.exceptions.NameResolutionError):
-        return f"the host {host} is not found: check the address and the network"
-    if first(ConnectionRefusedError):
-        return f"{host} refused the connection: is the address right, and the service running?"
-    if first(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
-        return f"{host} did not accept a connection in time: check the network, or raise [transfer] connect_timeout"
-    if first(requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
-        return f"{host} stopped answering: try again later, or raise [transfer] stall_timeout"
-    if isinstance(error, requests.exceptions.ContentDecodingError):
-        return f"the answer of {host} cannot be decompressed"
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-        return f"{shorten(url)!r} is not a valid http or https URL"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ConnectionError):
-        return f"the connection to {host} broke ({_innermost(chain)})"
-    return f"the request to {host} failed ({_innermost(chain)})"
+        return certificates.untrusted(host, untrusted), Failure.PERMANENT
+    if first(ssl.SSLError, urllib3.exceptions.SSLError):
+        cut = first(ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+        return (
+            f"the TLS connection to {host} failed: {_innermost(chain)}",
+            Failure.BROKEN if cut else Failure.PERMANENT,
+        )
+    if unsent:
+        return f"{host} cannot be reached: {_why_unsent(chain, parts.hostname or '')}", Failure.UNSENT
+    if first(urllib3.exceptions.ReadTimeoutError, TimeoutError):
+        return f"{host} stopped answering: try again later, or raise [transfer] stall_timeout", Failure.BROKEN
+    if first(urllib3.exceptions.DecodeError):
+        return f"the answer of {host} cannot be decompressed", Failure.BROKEN
+    if first(http.client.IncompleteRead):
+        return f"the connection to {host} ended in the middle of the body, or a chunk is not valid", Failure.BROKEN
+    if first(http.client.RemoteDisconnected):
+        return f"{host} closed the connection without an answer", Failure.BROKEN
+    if first(http.client.BadStatusLine, http.client.UnknownProtocol):
+        return f"{host} does not speak HTTP/1.1", Failure.BROKEN
+    return f"the connection to {host} broke ({_innermost(chain)})", Failure.BROKEN
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def _why_unsent(chain: list[BaseException], host: str) -> str:
+    """Explain why no connection was made."""
+    if any(isinstance(item, urllib3.exceptions.NameResolutionError) for item in chain):
+        return f"{host} is not found; check the address and the network"
+    if any(isinstance(item, ConnectionRefusedError) for item in chain):
+        return "it refused the connection; is the address right, and the service running?"
+    if any(isinstance(item, urllib3.exceptions.ConnectTimeoutError) for item in chain):
+        return "it did not accept a connection in time; check the network, or raise [transfer] connect_timeout"
+    return _innermost(chain)
+
+
+def chain_of(error: BaseException) -> list[BaseException]:
     """List an exception with all exceptions that it wraps: arguments, reasons, causes."""
     found: list[BaseException] = []
     queue: list[Any] = [error]
@@ -68,16 +84,21 @@ def _chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _explain_proxy(chain: list[BaseException], host: str, proxy: Proxy) -> str:
+def _tunnel_status(chain: list[BaseException]) -> int | None:
+    """Return the status with which a proxy refused a tunnel."""
+    matches = (re.search(r"^Tunnel connection failed: (\d+)", str(item)) for item in chain)
+    return next((int(match[1]) for match in matches if match), None)
+
+
+def _explain_proxy(chain: list[BaseException], host: str, proxy: Proxy) -> tuple[str, Failure]:
     """Explain why a host was not reached through a proxy."""
-    answer = next(
-        (match for item in chain if (match := re.search(r"^Tunnel connection failed: (\d+)", str(item)))), None
-    )
-    if answer is not None:
-        status = int(answer[1])
-        return proxy.login_error() if status == PROXY_LOGIN else f"{proxy} does not reach {host} (HTTP {status})"
+    status = _tunnel_status(chain)
+    if status == PROXY_LOGIN:
+        return proxy.login_error(), Failure.PERMANENT
+    if status is not None:
+        return f"{proxy} does not reach {host} (HTTP {status})", Failure.UNSENT
     unknown = next((item for item in chain if isinstance(item, socket.gaierror)), None)
-    return proxy.connect_error(unknown or chain[0], _innermost(chain))
+    return proxy.connect_error(unknown or chain[0], _innermost(chain)), Failure.UNSENT
 
 
 def _innermost(chain: list[BaseException]) -> str:

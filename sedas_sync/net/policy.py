@@ -15,17 +15,21 @@ import base64
 import os
 import re
 import socket
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from sedas_sync.model.hosts import is_loopback, matches_any
 from sedas_sync.model.scene import Reach
+from sedas_sync.net import sockets
 
 _PORTS = {"http": 80, "https": 443}
+_PROXY_PORTS = {"http": 80, **dict.fromkeys(("socks4", "socks4a", "socks5", "socks5h"), 1080)}
 _NUMERIC = re.compile(r"[0-9a-fx.]+")
 _CREDENTIALS = frozenset({"authorization", "cookie"})
 _ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]*(?=[/?#]|\Z)")
@@ -135,11 +139,17 @@ class Proxy(NamedTuple):
     login: str | None
     """User name and password as the variable has them; never shown."""
     variable: str
+    scheme: str = "http"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it is a SOCKS proxy."""
+        return self.scheme != "http"
 
     @property
     def url(self) -> str:
         """The address with the login, for libraries."""
-        return f"http://{self.login}@{self.authority}" if self.login is not None else f"http://{self.authority}"
+        return f"{self.scheme}://{self.authority if self.login is None else f'{self.login}@{self.authority}'}"
 
     @property
     def authority(self) -> str:
@@ -147,12 +157,13 @@ class Proxy(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
-    def authorization(self) -> str | None:
-        """The value of the `Proxy-Authorization` header; None without a login."""
+    def headers(self) -> dict[str, str]:
+        """What an http:// proxy gets with each request."""
         if self.login is None:
-            return None
+            return {}
         name, _, password = self.login.partition(":")
-        return "Basic " + base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+        login = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+        return {"Proxy-Authorization": f"Basic {login}"}
 
     def __str__(self) -> str:
         return f"the proxy {self.authority} (of {self.variable})"
@@ -180,7 +191,7 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
     a port if only that port is meant, or `*` for every host.
 
     Raises:
-        PermanentError: The variable is not the address of an http:// proxy.
+        PermanentError: The variable is not the address of an http:// or SOCKS proxy.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -204,14 +215,14 @@ def _proxy(name: str, value: str) -> Proxy:
     if not host or re.search(r"[\s\x00-\x20\x7f]", value):
         raise PermanentError(f"{name} is not the address of a proxy: write it as http://host:port")
     login = parts.netloc.rpartition("@")[0] or None
-    proxy = Proxy(host, port or _PORTS["http"], login, name)
-    if parts.scheme.startswith("socks"):
-        raise PermanentError(f"{proxy} is a SOCKS proxy, which is not supported: use an http:// proxy, or NO_PROXY")
-    if parts.scheme != "http":
+    proxy = Proxy(host, port or _PROXY_PORTS.get(parts.scheme, 0), login, name, parts.scheme)
+    if parts.scheme not in _PROXY_PORTS:
         raise PermanentError(
-            f"{proxy} has the scheme {parts.scheme}://, and only http:// proxies are supported (they reach https "
-            f"servers too): write http:// in {name}"
+            f"{proxy} has the scheme {parts.scheme}://, and only http:// and SOCKS proxies are supported (they reach "
+            f"https servers too): write http:// in {name}"
         )
+    if proxy.is_socks and find_spec("socks") is None:
+        raise PermanentError(f"{proxy} is a SOCKS proxy: install sedas-sync[socks], or name the host in NO_PROXY")
     return proxy
 
 
@@ -309,7 +320,7 @@ def _is_local(api: str) -> bool:
         return False
     if host not in _local_apis:
         try:
-            found = [ip_address(entry[4][0].partition("%")[0]) for entry in _look_up(host, 443)]
+            found = [_address_of(entry) for entry in _look_up(host, 443)]
         except OSError:
             return False
         _remember_api(host, found)
@@ -355,34 +366,40 @@ def check_url(url: str, reach: Reach) -> None:
         check_address(host, address, reach)
 
 
-def connect(host: str, port: int, timeout: float | None, reach: Reach | None) -> socket.socket:
+def connect(
+    host: str, port: int, timeout: float | None, reach: Reach | None, stop: threading.Event
+) -> sockets.StoppableSocket:
     """Connect to the first address of a host that answers and is allowed; without `reach` every address is allowed.
 
     Raises:
         PermanentError: None of the addresses is allowed; nothing was sent.
+        RequestStopped: `stop` was set.
         OSError: None of them answers.
     """
     host = host.strip("[]")
-    entries = _look_up(host, port)
-    if reach is not None and host == urlsplit(reach.api).hostname:
-        _remember_api(host, [ip_address(entry[4][0].partition("%")[0]) for entry in entries])
-    failure: Exception | None = None
-    for family, kind, protocol, _, address in entries:
-        sock = None
+    if read_address(host) is not None:
+        entries = _look_up(host, port)
+    else:
+        # A look-up cannot be interrupted, and takes long without a network.
+        entries = sockets.call_stoppable(lambda: _look_up(host, port), timeout, stop)
+    if reach is None:
+        return sockets.connect(entries, timeout, stop)
+    if host == urlsplit(reach.api).hostname:
+        _remember_api(host, [_address_of(entry) for entry in entries])
+    allowed, refusal = [], None
+    for entry in entries:
         try:
-            if reach is not None:
-                check_address(host, ip_address(address[0].partition("%")[0]), reach)
-            sock = socket.socket(family, kind, protocol)
-            sock.settimeout(timeout)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.connect(address)
-            return sock
-        except (OSError, PermanentError) as error:
-            if sock is not None:
-                sock.close()
-            # A temporary failure says more than an address that is not allowed.
-            failure = failure if isinstance(error, PermanentError) and failure is not None else error
-    raise failure or OSError("the name has no address")
+            check_address(host, _address_of(entry), reach)
+            allowed.append(entry)
+        except PermanentError as error:
+            refusal = error
+    if refusal is not None and not allowed:
+        raise refusal
+    return sockets.connect(allowed, timeout, stop)
+
+
+def _address_of(entry: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    return ip_address(entry[4][0].partition("%")[0])
 
 
 def _look_up(host: str, port: int) -> list[Any]:

@@ -13,8 +13,7 @@ status 429                                             retry        error with `
 TLS failed, a redirect, any other status               error        error
 =====================================================  ===========  ==========================
 
-Redirects are never followed, and `requests` never reads netrc (it would replace the token). Proxies and allowed
-addresses are those of `sedas_sync.net.policy`, trusted authorities those of `sedas_sync.net.certificates`.
+Redirects are never followed. Everything else about a connection is in `sedas_sync.net.connections`.
 """
 
 import json
@@ -22,34 +21,24 @@ import logging
 import os
 import random
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
-from urllib.parse import urlencode, urlsplit
+from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
-import requests
-import requests.adapters
-import urllib3.connection
-import urllib3.connectionpool
-import urllib3.exceptions
 
-from sedas_sync._version import __version__
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
-from sedas_sync.net import certificates, policy
-from sedas_sync.net.explain import PROXY_LOGIN, explain, never_connected
+from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections
+from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.redact import shorten
 from sedas_sync.net.retry import backoff, http_date, retry_after
 
 _log = logging.getLogger(__name__)
-
-USER_AGENT = f"sedas-sync/{__version__}"
-"""Sent with every request: the service rejects the default agents of HTTP libraries (sedas_pyapi history, 0.4.2)."""
 
 LONGEST_WAIT = 300.0
 """Seconds. If Retry-After asks for a longer pause, the answer is returned at once."""
@@ -65,134 +54,7 @@ _BODY_SEARCHED = 1 << 16
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _RETRIED_ORDER = frozenset({503})
 _NOT_FOUND = 404
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Connects by the rules of `policy` and `certificates`."""
-
-    def __init__(self, reach: Reach | None, environ: Mapping[str, str], connections: int) -> None:
-        self._reach = reach
-        self._environ = environ
-        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools of direct connections."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._reach)
-
-    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:  # noqa: ARG002  # of `requests`
-        """Set what a pool trusts, before its first connection."""
-        if url.lower().startswith("https:"):
-            conn.conn_kw["ssl_context"] = certificates.tls_context(self._environ)
-
-
-def _pool_classes(reach: Reach | None) -> dict[str, type[urllib3.connectionpool.HTTPConnectionPool]]:
-    class Plain(urllib3.connection.HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(self, reach)
-
-    class Secure(urllib3.connection.HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(self, reach)
-
-    class PlainPool(urllib3.connectionpool.HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(urllib3.connectionpool.HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
-
-
-def _connect(connection: urllib3.connection.HTTPConnection, reach: Reach | None) -> socket.socket:
-    timeout = connection.timeout if isinstance(connection.timeout, int | float) else None
-    try:
-        return policy.connect(connection.host, connection.port or connection.default_port, timeout, reach)
-    except socket.gaierror as error:
-        raise urllib3.exceptions.NameResolutionError(connection.host, connection, error) from error
-    except TimeoutError as error:
-        raise urllib3.exceptions.ConnectTimeoutError(connection, f"no connection in {timeout:g} s") from error
-    except OSError as error:
-        raise urllib3.exceptions.NewConnectionError(connection, str(error)) from error
-
-
-class _Session(requests.Session):
-    """Never reads the target of a redirect: an invalid one would raise even if it is not followed."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # the signature of `requests`
-        return None
-
-
-class Session:
-    """A pool of connections that sends requests as they are, without netrc and without retries.
-
-    Args:
-        connections: Connections kept open; about the number of threads.
-        reach: Which loopback and private addresses are allowed; all if it is None.
-        environ: The variables that name proxies and certificate authorities.
-    """
-
-    def __init__(
-        self, *, connections: int = 16, reach: Reach | None = None, environ: Mapping[str, str] = os.environ
-    ) -> None:
-        self._session = _new_session(connections, reach, environ)
-        self._reach = reach
-        self._environ = environ
-        self._proxies: dict[tuple[str, str], policy.Proxy | None] = {}
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
-
-    def proxy(self, url: str) -> policy.Proxy | None:
-        """Return the proxy for a URL, if any.
-
-        Raises:
-            PermanentError: The environment names a proxy that cannot be used.
-        """
-        parts = urlsplit(url)
-        origin = (parts.scheme, parts.netloc)
-        if origin not in self._proxies:
-            self._proxies[origin] = policy.proxy_for(url, self._environ)
-        return self._proxies[origin]
-
-    def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], timeout: tuple[float, float], data: bytes = b""
-    ) -> requests.Response:
-        """Send one request and return the answer with its body unread.
-
-        Raises:
-            PermanentError: The request is not allowed, or the proxy refuses it.
-            RequestException: There was no answer.
-        """
-        proxy = self.proxy(url)
-        if proxy is not None and self._reach is not None:
-            policy.check_url(url, self._reach)
-        response = self._session.request(
-            method,
-            url,
-            data=data,
-            headers=policy.safe_headers(url, headers),
-            proxies={} if proxy is None else {urlsplit(url).scheme: proxy.url},
-            timeout=timeout,
-            allow_redirects=False,
-            stream=True,
-        )
-        if proxy is not None and response.status_code == PROXY_LOGIN:
-            response.close()
-            raise policy.PermanentError(proxy.login_error())
-        return response
-
-
-def _new_session(connections: int, reach: Reach | None, environ: Mapping[str, str]) -> requests.Session:
-    session = _Session()
-    session.trust_env = False
-    session.headers.clear()
-    session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"})
-    adapter = _Adapter(reach, environ, connections)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+_HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -298,7 +160,6 @@ class Api:
         retries: Attempts after the first.
         connect_timeout: Seconds to wait for a connection.
         stall_timeout: Seconds without a byte after which an answer has failed.
-        connections: Connections kept open; about the number of threads.
         max_answer: Bytes of the longest answer that is read.
         environ: The variables that name proxies and certificate authorities.
         reach: Which loopback and private addresses are allowed; all if it is None.
@@ -313,7 +174,6 @@ class Api:
         retries: int = 5,
         connect_timeout: float = 10.0,
         stall_timeout: float = 60.0,
-        connections: int = 16,
         max_answer: int = MAX_ANSWER,
         environ: Mapping[str, str] = os.environ,
         reach: Reach | None = None,
@@ -330,7 +190,9 @@ class Api:
         self._sleep = sleep
         self._clock = clock
         self._chance = chance
-        self._session = Session(connections=connections, reach=reach, environ=environ)
+        # Not ended by `stop`: an order that was sent must be heard of.
+        self._connections = Connections(environ=environ)
+        self._reach = reach
         self._server_date: tuple[datetime, float] | None = None
 
     @property
@@ -373,7 +235,7 @@ class Api:
     def close(self) -> None:
         """Stop, and close the connections."""
         self.stop()
-        self._session.close()
+        self._connections.close()
 
     def send(
         self,
@@ -412,13 +274,14 @@ class Api:
             last = attempt == self._retries
             try:
                 reply = self._send_once(method, url, body, sent)
-            except policy.PermanentError as error:
+            except PermanentError as error:
                 raise ArchiveError(str(error)) from None
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                if last or not _may_retry(error, repeat=repeat):
-                    self._raise(error, url, repeat=repeat)
-                reason = explain(error, url, self._session.proxy(url))
-                self._pause(attempt, None, f"{method} {shorten(url)}: {reason}", interrupted)
+            except ConnectionFailed as error:
+                may_retry = repeat or error.unsent
+                if last or not may_retry:
+                    doubt = "" if may_retry else "; whether the request was carried out is not known"
+                    raise ArchiveError(f"{error}{doubt}", retryable=repeat) from None
+                self._pause(attempt, None, f"{method} {shorten(url)}: {error}", interrupted)
                 continue
             settled = reply.status not in retried or (final is not None and final(reply))
             wait = reply.retry_after
@@ -427,11 +290,6 @@ class Api:
                 return reply
             self._pause(attempt, wait, f"{method} {shorten(url)}: status {reply.status}", interrupted)
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def _raise(self, error: BaseException, url: str, *, repeat: bool) -> NoReturn:
-        doubt = "" if repeat or never_connected(error) else "; whether the request was carried out is not known"
-        retryable = repeat and _may_retry(error, repeat=True)
-        raise ArchiveError(explain(error, url, self._session.proxy(url)) + doubt, retryable=retryable) from None
 
     def _pause(self, attempt: int, requested: float | None, reason: str, interrupted: threading.Event) -> None:
         delay = backoff(attempt, self._chance())
@@ -444,17 +302,30 @@ class Api:
 
     def _send_once(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         started = self._clock()
-        with self._session.request(method, url, headers=headers, timeout=self._timeout, data=body) as response:
-            content = self._read(response, started)
-            _log.debug("%s %s: %d, %d bytes", method, shorten(url), response.status_code, len(content))
-            reply = Reply(response.status_code, url, content, response.headers)
+        connect_timeout, stall_timeout = self._timeout
+        answer = self._connections.request(
+            method,
+            url,
+            headers={**_HEADERS, **headers},
+            connect_timeout=connect_timeout,
+            stall_timeout=stall_timeout,
+            reach=self._reach,
+            body=body or None,
+            decode=True,
+        )
+        try:
+            content = self._read(answer, started)
+        finally:
+            answer.release()
+        _log.debug("%s %s: %d, %d bytes", method, shorten(url), answer.status, len(content))
+        reply = Reply(answer.status, url, content, answer.headers)
         self._read_clock(reply)
         return reply
 
-    def _read(self, response: requests.Response, started: float) -> bytes:
+    def _read(self, answer: Answer, started: float) -> bytes:
         pieces: list[bytes] = []
         length = 0
-        for piece in response.iter_content(_CHUNK):
+        while piece := answer.read(_CHUNK):
             pieces.append(piece)
             length += len(piece)
             if length > self._max_answer:
@@ -472,18 +343,3 @@ def _encode(value: object, form: Mapping[str, str] | None) -> tuple[bytes, str |
         return b"", None
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode(), "application/json"
-
-
-def _may_retry(error: BaseException, *, repeat: bool) -> bool:
-    permanent = (
-        requests.exceptions.SSLError,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-        requests.exceptions.InvalidHeader,
-    )
-    if isinstance(error, permanent):
-        return False
-    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return False  # `requests` wraps the errors of sockets
-    return repeat or never_connected(error)

@@ -52,6 +52,10 @@ def check_manifest(text: str, file: Path) -> Manifest:
     """
 
     def read_aoi(config: "AoiTable", on_repair: "OnRepair | None") -> "Polygonal":
+        if config.country is not None:
+            from sedas_sync.operations.countries import area_of_countries  # noqa: PLC0415  # as below
+
+            return area_of_countries(config.country, config.buffer_km)
         from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
 
         path = file.parent / (config.file or "")

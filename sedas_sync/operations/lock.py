@@ -43,13 +43,7 @@ def check_old_lock(context: MirrorContext, *, write: bool = True) -> tuple[str, 
     Raises:
         ManifestError: the lock cannot be read, or was written by a newer version of this package.
     """
-    try:
-        read_lock(context.manifest)
-    except LockDamagedError as error:
-        if not write:
-            raise
-        return (f"{error.what}; replacing it with a new lock file, with checksums of the scenes on disk",)
-    return ()
+    return _old_lock(context, write=write)[1]
 
 
 def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, write: bool = True) -> LockUpdate:
@@ -70,7 +64,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     """
     if plan.failures or not plan.search_complete:
         raise SedasSyncError("the lock file is not changed: the search failed or is incomplete")
-    before = _old_lock(context, write=write)
+    before, _ = _old_lock(context, write=write)
     with context.state.index(write=False) as (index, _):
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
         held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
@@ -85,13 +79,14 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     return LockUpdate(path=path, lock=after, differences=found, changes=moved, news=news)
 
 
-def _old_lock(context: MirrorContext, *, write: bool) -> Lock | None:
+def _old_lock(context: MirrorContext, *, write: bool) -> tuple[Lock | None, tuple[str, ...]]:
+    """Return the lock, and a warning if the file is not a lock and is replaced."""
     try:
-        return read_lock(context.manifest)
-    except LockDamagedError:
+        return read_lock(context.manifest), ()
+    except LockDamagedError as error:
         if not write:
             raise
-        return None
+        return None, (f"{error.what}; replacing it with a new lock file, with checksums of the scenes on disk",)
 
 
 def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, LocalScene]:

@@ -18,6 +18,7 @@ from sedas_sync.model.disk import FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import each_file
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
 from sedas_sync.operations.context import (
     Listener,
@@ -29,7 +30,7 @@ from sedas_sync.operations.context import (
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
 from sedas_sync.operations.search import search_archives
-from sedas_sync.operations.verify import VerifyReport, observed
+from sedas_sync.operations.verify import observed
 from sedas_sync.operations.wants import (
     Wants,
     wants_from_findings,

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sedas_sync.archives.search import DatasetSearch, search
+from sedas_sync.archives.registry import TYPES
+from sedas_sync.archives.search import DatasetSearch, search, search_orbits
+from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure, Searched
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
@@ -52,15 +55,18 @@ def search_archives(
     """
     manifest = context.narrowed(datasets)
     now = context.clock()
-    offers = search(manifest, context.archives.of(manifest), now, on_found=on_found)
+    archives = context.archives.of(manifest)
+    offers = search(manifest, archives, now, on_found=on_found)
     context.step("choosing scenes", sum(len(offer.scenes) for offer in offers.values()))
-    selection = select(
-        manifest,
-        {name: offer.scenes.values() for name, offer in offers.items()},
-        now,
-        sources={name: offer.sources for name, offer in offers.items()},
-        explain=explain,
-    )
+    selection = _choose(manifest, offers, now, explain=explain)
+    if any(dataset.orbits for dataset in manifest.datasets.values()):
+        context.step("searching for orbit files", len(selection.wants))
+        chosen = {
+            name: [want.scene for want in selection.wants.values() if name in want.datasets]
+            for name in manifest.datasets
+        }
+        search_orbits(manifest, archives, offers, chosen, TYPES)
+        selection = _choose(manifest, offers, now, explain=explain)
     warnings = [warning for offer in offers.values() for warning in offer.warnings] + selection.warnings
     for name, offer in offers.items():
         count = sum(name in want.datasets for want in selection.wants.values())
@@ -72,6 +78,16 @@ def search_archives(
         failures=tuple(failure for offer in offers.values() for failure in offer.failures),
         warnings=tuple(dict.fromkeys(warnings)),
         selection=selection,
+    )
+
+
+def _choose(manifest: Manifest, offers: Mapping[str, DatasetSearch], now: datetime, *, explain: bool) -> Selection:
+    return select(
+        manifest,
+        {name: offer.scenes.values() for name, offer in offers.items()},
+        now,
+        sources={name: offer.sources for name, offer in offers.items()},
+        explain=explain,
     )
 
 

@@ -3,21 +3,18 @@
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sedas_sync.errors import SedasSyncError, TransferError
-from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Failure, OnStep, Step, ignore_step, iso
+from sedas_sync.model.events import Failure, Step
 from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
-from sedas_sync.state.inspect import compare_with_index
+from sedas_sync.state.inspect import FolderState, match_folder
 from sedas_sync.state.mirror_state import MirrorState
 from sedas_sync.state.staging import SUFFIX, bytes_downloaded
 
@@ -65,7 +62,7 @@ class Status:
     missing: int
     """Wanted scenes that are not on disk."""
     unwanted: int
-    """Scenes on disk that are not in the lock file, or that matched no dataset when it was last applied."""
+    """Scenes on disk that are not in the lock file, or that no dataset wanted when it was last applied."""
     unknown: int
     """Files that are not in the index."""
     bytes: int
@@ -108,18 +105,6 @@ class Status:
         )
 
 
-def order_json(order: Order, now: datetime) -> dict[str, Any]:
-    """Return an order as JSON data, with its age at `now`."""
-    return {
-        "order": order.order,
-        "id": order.id,
-        "state": order.state.value,
-        "placed": iso(order.placed),
-        "age_seconds": max(0.0, round((now - order.placed).total_seconds(), 3)),
-        "polls": order.polls,
-    }
-
-
 def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
 
@@ -135,16 +120,8 @@ def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
         damaged = index.damaged
         mirror.on_step(Step("looking at the mirror", index.count()))
         lock = matching_lock_or_warning(manifest, warnings)
-        found = status(
-            mirror.root,
-            index,
-            manifest=manifest.source,
-            archive=manifest.first_archive,
-            datasets=manifest.datasets,
-            lock=None if lock is None else (str(lock_path(manifest.source)), lock),
-            warnings=warnings,
-            on_step=mirror.on_step,
-        )
+        folder = match_folder(mirror.root, index.local_scenes(), mirror.on_step)
+        found = _status(manifest, mirror.root, index, lock, folder, warnings)
     if found.refreshed and not damaged:
         _save_times(mirror, found.refreshed)
     return found
@@ -164,69 +141,53 @@ def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
     return (one.path, one.sha256, one.digest) == (other.path, other.sha256, other.digest)
 
 
-def status(
-    root: Path,
-    index: Index,
-    *,
-    manifest: str,
-    archive: Mapping[str, str | None],
-    datasets: Iterable[str],
-    lock: tuple[str, Lock] | None = None,
-    warnings: Iterable[str] = (),
-    on_step: OnStep = ignore_step,
+def _status(
+    manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: FolderState, warnings: Iterable[str]
 ) -> Status:
-    """Return the state of a mirror. Files are read only if their size is right and their mtime is not.
-
-    Args:
-        root: The mirror's folder; it may not exist.
-        index: Open for reading.
-        manifest: The manifest's path.
-        archive: Type and URL of the archive.
-        datasets: The names of the manifest's datasets.
-        lock: Path and content of the lock file to compare with instead of the last apply.
-        warnings: Problems with index and lock file.
-        on_step: Called with the number of files that were read.
-    """
-    datasets = tuple(datasets)
-    pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock[1].scenes
-    wanted = index.wanted() if lock is None else _pinned(datasets, pins)
+    pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
+    wanted = index.wanted() if lock is None else _pinned(manifest.datasets, pins)
     orders = tuple(index.orders())
-    recorded = {scene.id: scene for scene in index.local_scenes()}
-    expected = [path for scene in recorded.values() for path in scene.paths]
-    here = tree_listing.listing(str(root), expected) if root.is_dir() else {}
-    present = {scene_id: scene for scene_id, scene in recorded.items() if _is_on_disk(scene, here)}
-    compared = compare_with_index(root, present.values(), here, on_step)
-    changed = compared.changed
+    present = folder.present
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
-    known = {file.path for scene in recorded.values() for file in scene.files}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
+    on_disk = (folder.files[path] for scene in present.values() for path in scene.paths if path in folder.files)
 
     def of_dataset(name: str) -> DatasetStatus:
-        ids = wanted.get(name, ())
-        return _of_dataset(name, ids if name in wanted else None, present, changed, differs, ordered)
+        ids = set(wanted.get(name, ()))
+        held = ids & present.keys()
+        return DatasetStatus(
+            dataset=name,
+            wanted=len(ids) if name in wanted else None,
+            held=len(held),
+            changed=len(held & folder.changed),
+            missing=len(ids - held),
+            pending=len((ids - held) & ordered),
+            bytes=sum(present[scene_id].size for scene_id in held),
+            differs=len(held & differs),
+        )
 
     return Status(
-        manifest=manifest,
+        manifest=manifest.source,
         mirror=str(root),
-        archive=archive,
-        datasets=tuple(of_dataset(name) for name in datasets),
+        archive=manifest.first_archive,
+        datasets=tuple(of_dataset(name) for name in manifest.datasets),
         wanted=len(wanted_ids),
         held=len(present),
-        changed=len(changed),
+        changed=len(folder.changed),
         missing=len(wanted_ids - present.keys()),
         unwanted=len(present.keys() - wanted_ids) if wanted else 0,
-        unknown=len(here.keys() - known),
-        bytes=sum(here[file.path].size for scene in present.values() for file in scene.files if file.path in here),
+        unknown=folder.unknown,
+        bytes=sum(entry.size for entry in on_disk),
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(root)),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
         last_run=index.last_run(),
-        lock=None if lock is None else lock[0],
+        lock=None if lock is None else str(lock_path(manifest.source)),
         differs=len(differs),
-        refreshed=tuple(compared.refreshed),
-        warnings=(*warnings, *compared.warnings),
+        refreshed=tuple(folder.refreshed),
+        warnings=(*warnings, *folder.warnings),
     )
 
 
@@ -244,34 +205,6 @@ def _differs(scene: LocalScene, pin: LockedScene) -> bool:
     if pin.sha256 is not None:
         return scene.sha256 != pin.sha256
     return pin.size not in (None, scene.size)
-
-
-def _is_on_disk(scene: LocalScene, here: Mapping[str, TreeEntry]) -> bool:
-    """Return whether any file of a scene is on disk; a folder with a missing file counts as changed."""
-    return any(file.path in here for file in scene.files)
-
-
-def _of_dataset(
-    name: str,
-    ids: Iterable[SceneId] | None,
-    present: Mapping[SceneId, LocalScene],
-    changed: set[SceneId],
-    differs: set[SceneId],
-    ordered: set[SceneId],
-) -> DatasetStatus:
-    wanted = set(ids or ())
-    on_disk = wanted & present.keys()
-    missing = wanted - on_disk
-    return DatasetStatus(
-        dataset=name,
-        wanted=None if ids is None else len(wanted),
-        held=len(on_disk),
-        changed=len(on_disk & changed),
-        missing=len(missing),
-        pending=len(missing & ordered),
-        bytes=sum(present[scene_id].size for scene_id in on_disk),
-        differs=len(on_disk & differs),
-    )
 
 
 def _partials(root: Path) -> Iterable[PartialDownload]:

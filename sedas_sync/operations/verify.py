@@ -5,151 +5,32 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 """
 
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import Filehash, check, zip_problem
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import DiskState, FileState
-from sedas_sync.model.events import Summary
+from sedas_sync.model.events import Step
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, SceneId
+from sedas_sync.model.files import below
+from sedas_sync.model.results import Finding, VerifiedFile, VerifyReport
+from sedas_sync.model.scene import LocalFile, LocalScene, OrderState, ProofLevel, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.planning.lock import LockedFile
+from sedas_sync.operations.context import MirrorContext, filehash_of
+from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
+from sedas_sync.planning.lock import LockedFile, LockedScene
 
 MAX_READERS = 8
-
-
-class Finding(StrEnum):
-    """What is wrong with a file."""
-
-    MISSING = "missing"
-    """It is in the index or the lock file, and not on disk."""
-    CHANGED = "changed"
-    """It is a whole file, but another one than in the index or the lock file; or a link or folder is in its place."""
-    CORRUPT = "corrupt"
-    """Its bytes are damaged: the zip is not whole, or the bytes changed and the mtime did not; or it cannot be read."""
-    UNKNOWN = "unknown"
-    """It is not in the index. This is not a failure: sedas-sync did not create it, or it can be adopted."""
-
-
-class LockedChecksums(NamedTuple):
-    """What the lock file has for one scene's file."""
-
-    path: str | None
-    """Its place in the mirror; None if the layout needs more than the lock file has."""
-    size: int | None
-    sha256: str | None
-    files: tuple[LockedFile, ...] = ()
-    """The files of a scene of several files."""
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The places of its files, as far as they are known."""
-        if self.path is None:
-            return ()
-        return tuple(f"{self.path}/{file.name}" for file in self.files) or (self.path,)
-
-    def of(self, name: str) -> "LockedChecksums | None":
-        """Return what the lock file has for one file of the scene; None if the file is not in it."""
-        for file in self.files:
-            if file.name == name:
-                return self._replace(path=f"{self.path}/{name}", size=file.size, sha256=file.sha256)
-        return None if self.files else self
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedFile:
-    """The result for one file."""
-
-    path: str
-    """Empty if a scene of the lock file is missing and its place is not known."""
-    size: int
-    """Bytes on disk; 0 if it is missing."""
-    recorded: LocalFile | None
-    """The file in the index; None if the file is not in the index."""
-    id: SceneId | None = None
-    """None if the file is in neither the index nor the lock file."""
-    name: str = ""
-    """Its path below the scene's folder, for a scene of several files."""
-    locked: LockedChecksums | None = None
-    """None if no lock file has the scene."""
-    finding: Finding | None = None
-    detail: str = ""
-    level: ProofLevel | None = None
-    """How far its bytes are proved now; None if there is a finding."""
-    mtime_ns: int = 0
-
-    @property
-    def scene_path(self) -> str:
-        """The path of the file's scene."""
-        return self.path.removesuffix(f"/{self.name}") if self.name else self.path
-
-    @property
-    def by_lock(self) -> bool:
-        """Whether its bytes have the sha256 in the lock file."""
-        return self.finding is None and self.locked is not None and self.locked.sha256 is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
-    """The result for a whole mirror."""
-
-    manifest: str
-    mirror: str
-    files: tuple[VerifiedFile, ...]
-    """Sorted by path; files that are in neither the index nor the lock file come last."""
-    lock: str | None = None
-    """The lock file that they were compared with too."""
-    warnings: tuple[str, ...] = ()
-    damaged_index: bool = False
-    """Whether there was no index to compare with, because it is damaged."""
-    repair: Summary | None = None
-    """The summary of the repair, if there was one."""
-
-    @property
-    def findings(self) -> tuple[VerifiedFile, ...]:
-        """Files with a finding, unknown ones included."""
-        return tuple(item for item in self.files if item.finding is not None)
-
-    @property
-    def bad(self) -> tuple[VerifiedFile, ...]:
-        """Files that are not what they should be."""
-        return tuple(item for item in self.findings if item.finding is not Finding.UNKNOWN)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of files with each finding, and without one; zeros included."""
-        counted = {"ok": sum(item.finding is None for item in self.files)}
-        for kind in Finding:
-            counted[kind.value] = sum(item.finding is kind for item in self.files)
-        return counted
-
-    @property
-    def levels(self) -> dict[str, int]:
-        """Number of files without a finding at each level; those with the lock file's sha256 come first."""
-        reached = {"lock": sum(item.by_lock for item in self.files)}
-        for level in ProofLevel:
-            reached[level.value] = sum(item.level is level and not item.by_lock for item in self.files)
-        return reached
-
-    @property
-    def exit_code(self) -> int:
-        """0 if everything is right, or right again; else 1, or the exit code of the repair."""
-        if self.damaged_index:
-            return 1
-        if self.repair is not None:
-            return self.repair.exit_code
-        return 1 if self.bad else 0
 
 
 def readers() -> int:
@@ -163,113 +44,154 @@ class _Task(NamedTuple):
     id: SceneId
     path: str
     recorded: LocalFile | None
-    locked: LockedChecksums | None
+    locked: LockedFile | None
     name: str = ""
 
 
-def verify(
-    root: Path,
-    scenes: Iterable[LocalScene],
+def verify_mirror(
+    context: MirrorContext,
     *,
-    jobs: int,
-    filehash: Filehash,
-    locked: Mapping[SceneId, LockedChecksums] | None = None,
-    ordered: Container[SceneId] = frozenset(),
+    jobs: int | None = None,
     on_file: Callable[[int, int, int, int], None] | None = None,
-) -> tuple[VerifiedFile, ...]:
-    """Read every file that is in the index, or has a checksum in the lock file, and list the other files.
+) -> VerifyReport:
+    """Read all files of the mirror and compare them with the index, and with the lock if there is one.
+
+    Works offline and changes nothing. A lock that does not match the manifest is ignored with a warning.
 
     Args:
-        root: The mirror's folder; it may not exist.
-        scenes: The scenes in the index.
-        jobs: Number of files to read at the same time.
-        filehash: `ignore` if the catalogue's checksums must not count as proofs.
-        locked: What the lock file has for each of its scenes.
-        ordered: Scenes whose orders are pending.
-        on_file: Called, from this thread, with the numbers of files and bytes that were read, and of all of them.
+        context: the mirror.
+        jobs: number of files that are read at once.
+        on_file: called with the files and bytes that have been read, and the totals of both.
+
+    Raises:
+        ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
     """
-    checksums = locked or {}
-    recorded = {scene.id: scene for scene in scenes}
-    expected = [path for scene in recorded.values() for path in scene.paths]
-    expected += [path for found in checksums.values() for path in found.paths]
-    entries = tree_listing.listing(str(root), expected) if root.is_dir() else {}
-    tasks = [task for scene in recorded.values() for task in _tasks(scene, checksums.get(scene.id))]
-    known = {task.path for task in tasks}
-    not_indexed = {scene_id: found for scene_id, found in checksums.items() if scene_id not in recorded}
-    for scene_id, found in list(not_indexed.items()):
-        if found.files and all(f"{found.path}/{file.name}" in entries for file in found.files):
-            tasks += _locked_files(scene_id, found)
-            known.update(f"{found.path}/{file.name}" for file in found.files)
-            del not_indexed[scene_id]
-    places = _places(not_indexed, {path for path in entries if path not in known})
-    done = list(_missing(not_indexed, places, ordered))
-    for scene_id, path in places.items():
-        found = not_indexed[scene_id]
-        known.add(path)
-        if found.sha256 is not None:
-            tasks.append(_Task(scene_id, path, None, found))
-        else:
-            done.append(_unknown(entries[path], scene_id, found))
-    done += _read(root, sorted(tasks, key=lambda task: task.path), entries, jobs, filehash, on_file)
-    untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
-    return (*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked)
+    manifest, state = context.manifest, context.state
+    with state.index(write=False) as (index, warnings):
+        state.check_owner(index)
+        scenes = {scene.id: scene for scene in index.local_scenes()}
+        ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
+    damaged = bool(warnings)
+    lock = matching_lock_or_warning(manifest, warnings)
+    ignored = all(policy == "ignore" for policy in filehash_of(manifest).values())
 
+    def on_read(done: int, read: int, files: int, total: int) -> None:
+        state.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
 
-def _tasks(recorded: LocalScene, locked: LockedChecksums | None) -> Iterator[_Task]:
-    """Yield the files to read of a scene in the index, including those that only the lock file has."""
-    for file in recorded.files:
-        required = locked.of(file.name) if locked is not None and recorded.is_folder else locked
-        yield _Task(recorded.id, file.path, file, required, file.name)
-    if recorded.is_folder and locked is not None:
-        known = {file.name for file in recorded.files}
-        yield from (
-            _Task(recorded.id, f"{recorded.path}/{file.name}", None, locked.of(file.name), file.name)
-            for file in locked.files
-            if file.name not in known
-        )
-
-
-def _locked_files(scene_id: SceneId, locked: LockedChecksums) -> Iterator[_Task]:
-    """Yield the files of a scene that is on disk and in the lock file, but not in the index."""
-    for file in locked.files:
-        yield _Task(scene_id, f"{locked.path}/{file.name}", None, locked.of(file.name), file.name)
-
-
-def _places(not_indexed: Mapping[SceneId, LockedChecksums], untracked: AbstractSet[str]) -> dict[SceneId, str]:
-    """Return untracked files that are in the places of scenes of the lock file, or have their names."""
+    pins = {} if lock is None else {pin.id: pin for pin in lock.scenes.values()}
+    places = {} if lock is None else paths_by_lock(manifest, lock)
+    expected = [path for scene in scenes.values() for path in scene.paths]
+    expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
+    entries = tree_listing.listing(str(state.root), expected) if state.root.is_dir() else {}
+    tasks = [task for scene in scenes.values() for task in _tasks(scene, pins.get(scene.id))]
+    tracked = {task.path for task in tasks}
     named: dict[str, str] = {}
-    for path in sorted(untracked, reverse=True):
+    for path in sorted(entries.keys() - tracked, reverse=True):
         named[path.rpartition("/")[2]] = path
-    found = {}
-    for scene_id, locked in not_indexed.items():
-        place = (
-            locked.path if locked.path is not None else named.get(scene_id if ending_of(scene_id) else scene_id + ZIP)
+    done: list[VerifiedFile] = []
+    for pin in pins.values():
+        if pin.id not in scenes:
+            for item in _not_indexed(pin, places.get(pin.id), entries, tracked, named, ordered=pin.id in ordered):
+                if isinstance(item, VerifiedFile):
+                    done.append(item)
+                else:
+                    tasks.append(item)
+    known = {task.path for task in tasks} | {item.path for item in done}
+    done += _read(
+        state.root,
+        sorted(tasks, key=lambda task: task.path),
+        entries,
+        jobs or readers(),
+        "ignore" if ignored else "warn",
+        on_file or on_read,
+    )
+    untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
+    return VerifyReport(
+        manifest=manifest.source,
+        mirror=str(state.root),
+        files=(*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked),
+        lock=None if lock is None else str(lock_path(manifest.source)),
+        warnings=tuple(warnings),
+        damaged_index=damaged,
+    )
+
+
+def _paths(pin: LockedScene, place: str | None) -> tuple[str, ...]:
+    """Return the paths of a scene of the lock file, if its place is known."""
+    if place is None:
+        return ()
+    return tuple(below(place, file.name) for file in pin.files) or (place,)
+
+
+def _required(pin: LockedScene | None, name: str, *, folder: bool) -> LockedFile | None:
+    """Return what the lock file requires of a file of a scene; None if it does not have the file."""
+    if pin is None:
+        return None
+    if folder and pin.files:
+        return next((file for file in pin.files if file.name == name), None)
+    return LockedFile(name, pin.size, pin.sha256)
+
+
+def _tasks(scene: LocalScene, pin: LockedScene | None) -> Iterator[_Task]:
+    """Yield the files to read of a scene in the index, including those that only the lock file has."""
+    folder = scene.is_folder
+    for file in scene.files:
+        yield _Task(scene.id, file.path, file, _required(pin, file.name, folder=folder), file.name)
+    known = {file.name for file in scene.files}
+    for required in pin.files if folder and pin is not None else ():
+        if required.name not in known:
+            yield _Task(scene.id, below(scene.path, required.name), None, required, required.name)
+
+
+def _not_indexed(
+    pin: LockedScene,
+    place: str | None,
+    entries: Mapping[str, TreeEntry],
+    tracked: AbstractSet[str],
+    named: Mapping[str, str],
+    *,
+    ordered: bool,
+) -> Iterator["_Task | VerifiedFile"]:
+    """Yield the files to read of a scene that is in the lock file and not in the index, or what is known of it.
+
+    Args:
+        pin: the scene of the lock file.
+        place: its path; None if the layout needs more than the lock file has.
+        entries: the files on disk.
+        tracked: paths of the index.
+        named: paths of the other files, by name.
+        ordered: whether its order is pending.
+    """
+    paths = _paths(pin, place)
+    if pin.files and paths and all(path in entries for path in paths):
+        for path, file in zip(paths, pin.files, strict=True):
+            yield _Task(pin.id, path, None, file, file.name)
+        return
+    path = named.get(pin.id if ending_of(pin.id) else pin.id + ZIP, "") if place is None else place
+    if path not in entries or path in tracked:
+        pending = " yet: its order from the long-term archive is pending" if ordered else ""
+        detail = f"it is in the lock file and not on disk{pending}"
+        yield VerifiedFile(
+            path=place or "",
+            size=0,
+            recorded=None,
+            id=pin.id,
+            locked_sha256=pin.sha256,
+            finding=Finding.MISSING,
+            detail=detail,
         )
-        if place in untracked:
-            found[scene_id] = str(place)
-    return found
+    elif pin.sha256 is not None:
+        yield _Task(pin.id, path, None, LockedFile("", pin.size, pin.sha256))
+    else:
+        yield _unknown(entries[path], pin.id)
 
 
-def _missing(
-    not_indexed: Mapping[SceneId, LockedChecksums], places: Container[SceneId], ordered: Container[SceneId]
-) -> Iterator[VerifiedFile]:
-    for scene_id, locked in not_indexed.items():
-        if scene_id not in places:
-            detail = "it is in the lock file and not on disk"
-            if scene_id in ordered:
-                detail += " yet: its order from the long-term archive is pending"
-            yield VerifiedFile(
-                path=locked.path or "", size=0, recorded=None, id=scene_id, locked=locked, finding=Finding.MISSING,
-                detail=detail,
-            )  # fmt: skip
-
-
-def _unknown(entry: TreeEntry, scene_id: SceneId | None = None, locked: LockedChecksums | None = None) -> VerifiedFile:
+def _unknown(entry: TreeEntry, scene_id: SceneId | None = None) -> VerifiedFile:
     detail = "not in the index"
     if scene_id is not None:
         detail += ", and the lock file has no checksum to identify it"
     return VerifiedFile(
-        path=entry.path, size=entry.size, recorded=None, id=scene_id, locked=locked, finding=Finding.UNKNOWN,
+        path=entry.path, size=entry.size, recorded=None, id=scene_id, finding=Finding.UNKNOWN,
         detail=detail,
     )  # fmt: skip
 
@@ -280,46 +202,43 @@ def _read(
     entries: Mapping[str, TreeEntry],
     jobs: int,
     filehash: Filehash,
-    on_file: Callable[[int, int, int, int], None] | None,
+    on_file: Callable[[int, int, int, int], None],
 ) -> list[VerifiedFile]:
     total = sum(entries[task.path].size for task in tasks if task.path in entries)
     done: list[VerifiedFile] = []
-    bytes_read = 0
+    rest, bytes_read = deque(tasks), 0
+    waiting: set[Future[VerifiedFile]] = set()
     with Pool(jobs, "verify") as pool:
-        waiting: set[Future[VerifiedFile]] = set()
-        for task in tasks:
+        while rest or waiting:
+            on_file(len(done), bytes_read, len(tasks), total)
             # Few files wait in the queue, so that an interruption takes effect soon.
-            if len(waiting) >= 4 * jobs:
-                waiting, bytes_read = _collect(waiting, done, bytes_read, FIRST_COMPLETED)
-            waiting.add(pool.submit(_verify_one, root, task, entries.get(task.path), filehash))
-            if on_file is not None:
-                on_file(len(done), bytes_read, len(tasks), total)
-        while waiting:
-            waiting, bytes_read = _collect(waiting, done, bytes_read, FIRST_COMPLETED)
-            if on_file is not None:
-                on_file(len(done), bytes_read, len(tasks), total)
+            while rest and len(waiting) < 4 * jobs:
+                task = rest.popleft()
+                waiting.add(pool.submit(_verify_one, root, task, entries.get(task.path), filehash))
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            found = [future.result() for future in finished]
+            bytes_read += sum(file.size for file in found)
+            done += found
+    on_file(len(done), bytes_read, len(tasks), total)
     return done
-
-
-def _collect(
-    waiting: set[Future[VerifiedFile]], done: list[VerifiedFile], bytes_read: int, until: str
-) -> tuple[set[Future[VerifiedFile]], int]:
-    finished, rest = wait(waiting, return_when=until)
-    for future in finished:
-        done.append(future.result())
-        bytes_read += done[-1].size
-    return rest, bytes_read
 
 
 def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: Filehash) -> VerifiedFile:
     recorded, locked = task.recorded, task.locked
+    locked_sha256 = None if locked is None else locked.sha256
 
-    def found(finding: Finding, detail: str) -> VerifiedFile:
-        size = 0 if entry is None else entry.size
+    def found(finding: Finding | None, detail: str = "", level: ProofLevel | None = None) -> VerifiedFile:
         return VerifiedFile(
-            path=task.path, size=size, recorded=recorded, id=task.id, name=task.name, locked=locked, finding=finding,
+            path=task.path,
+            size=0 if entry is None else entry.size,
+            recorded=recorded,
+            id=task.id,
+            name=task.name,
+            locked_sha256=locked_sha256,
+            finding=finding,
             detail=detail,
-        )  # fmt: skip
+            level=level,
+        )
 
     if entry is None:
         return found(Finding.MISSING, "it is not on disk")
@@ -344,20 +263,10 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
         return found(Finding.CORRUPT, "; ".join(checked.problems))
     if locked is not None and (difference := _difference_from_lock(locked, checked.sha256, checked.size)):
         return found(Finding.CHANGED, difference)
-    proved = locked is not None and locked.sha256 is not None
-    return VerifiedFile(
-        path=task.path,
-        size=entry.size,
-        recorded=recorded,
-        id=task.id,
-        name=task.name,
-        locked=locked,
-        level=ProofLevel.DIGEST if proved else checked.level,
-        mtime_ns=entry.mtime_ns,
-    )
+    return found(None, level=ProofLevel.DIGEST if locked_sha256 is not None else checked.level)
 
 
-def _difference_from_lock(locked: LockedChecksums, sha256: str, size: int) -> str | None:
+def _difference_from_lock(locked: LockedFile, sha256: str, size: int) -> str | None:
     """Return how a file differs from the lock file; None if it does not."""
     if locked.sha256 is not None:
         return None if sha256 == locked.sha256 else f"its sha256 is {sha256}, the lock file has {locked.sha256}"

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 from sedas_sync.archives.lookup import SceneLookup, archives_of, desired_by_lock
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Plan
+from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.lock_file import matching_lock_or_warning
 from sedas_sync.operations.search import SearchResult
-from sedas_sync.operations.verify import VerifiedFile, VerifyReport
 from sedas_sync.planning.saved_plan import SavedPlan
 from sedas_sync.planning.select import extension_of
 from sedas_sync.planning.sources import with_sources
@@ -89,10 +89,11 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     warnings: list[str] = []
     with context.state.index(write=False) as (index, _):
         wanted = index.wanted()
-    if report.lock is not None and (lock := matching_lock_or_warning(context.manifest, warnings)) is not None:
+    lock = None if report.lock is None else matching_lock_or_warning(context.manifest, warnings)
+    pins = {} if lock is None else lock.scenes
+    if lock is not None:
         wanted = {
-            name: tuple(i for i in bad if i in lock.scenes and name in lock.scenes[i].datasets)
-            for name in context.manifest.datasets
+            name: tuple(i for i in bad if i in pins and name in pins[i].datasets) for name in context.manifest.datasets
         }
     datasets: dict[SceneId, list[str]] = {}
     for name, ids in wanted.items():
@@ -106,8 +107,9 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     wants = {}
     for scene_id, item in bad.items():
         if (scene := look_up.found(scene_id)) is not None:
-            names = tuple(datasets.get(scene_id, ()))
-            want = _to_repair(context, replace(scene, id=scene_id), everywhere[0], names, item)
+            names, pin = tuple(datasets.get(scene_id, ())), pins.get(scene_id)
+            want = _at_layout(context, replace(scene, id=scene_id), everywhere[0], names)
+            want = replace(want, path=item.scene_path or want.path, **({} if pin is None else pin.checksums))
             wants[scene_id] = with_sources(want, look_up.sources(scene_id))
     return Wants(
         scenes=wants,
@@ -115,19 +117,6 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
             replace(failure, error=_LOST) if failure.id in look_up.unknown else failure for failure in look_up.failures
         ),
         warnings=(*warnings, *look_up.warnings),
-    )
-
-
-def _to_repair(
-    context: MirrorContext, scene: Scene, key: str, datasets: tuple[str, ...], found: VerifiedFile
-) -> DesiredScene:
-    want = _at_layout(context, scene, key, datasets)
-    demand = found.locked
-    return replace(
-        want,
-        path=found.scene_path or want.path,
-        sha256=None if demand is None else demand.sha256,
-        pinned={} if demand is None else {f.name: f.sha256 for f in demand.files if f.sha256 is not None},
     )
 
 

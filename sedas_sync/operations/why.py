@@ -6,6 +6,7 @@ from sedas_sync.archives.protocol import Warn
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
+from sedas_sync.model.text import product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.plan import look_at_disk, make_plan
 from sedas_sync.operations.prune import find_wrong_clock, judge_unwanted, without_changed
@@ -36,10 +37,16 @@ def explain_scene(
     """
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index)
-        held = next((item for item in index.local_scenes() if item.id == scene_id), None)
-        order = next((item for item in index.orders() if item.id == scene_id), None)
-        last_error = index.last_errors().get(scene_id)
+        local, placed = list(index.local_scenes()), list(index.orders())
+        errors = index.last_errors()
     found = search_archives(context, on_event=on_event, on_found=on_found, explain=True)
+    ids = {item.id for item in local}.union(*(offer.scenes for offer in found.offers.values()))
+    if scene_id not in ids:
+        # A file may be named without the ending of its id, or with another one.
+        scene_id = {product_id(known): known for known in ids}.get(product_id(scene_id), scene_id)
+    held = next((item for item in local if item.id == scene_id), None)
+    order = next((item for item in placed if item.id == scene_id), None)
+    last_error = errors.get(scene_id)
     scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
     reported = list(found.warnings)
     scene = scene or _look_up(context, scene_id, reported.append)

@@ -12,9 +12,8 @@ from sedas_sync.output.style import PLAIN, Look, marked
 from sedas_sync.output.table import table
 
 if TYPE_CHECKING:
-    from sedas_sync.operations.adopt import Adoption, File
+    from sedas_sync.model.results import Adoption, File, VerifyReport
     from sedas_sync.operations.status import Status
-    from sedas_sync.operations.verify import VerifyReport
     from sedas_sync.output.documents.catalogue import SourcesEntry
     from sedas_sync.planning.explain import Explanation
     from sedas_sync.planning.lock_changes import LockUpdate

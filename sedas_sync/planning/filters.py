@@ -4,6 +4,7 @@ Pure. `FILTERS` is the only list of them. The rules, the queries, replayed recor
 """
 
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,9 +12,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.manifest import Dataset
-from sedas_sync.model.satellites import instruments, is_known_group, spelled
+from sedas_sync.model.satellites import instruments, is_known_group, same_satellite, spelled
 from sedas_sync.model.scene import Query, Scene
-from sedas_sync.planning.product_name import parse_name
+from sedas_sync.planning.product_name import described, parse_name
+
+_COG = "-cog"
+"""The end of the types of Sentinel-1 products that are cloud-optimised GeoTIFFs."""
+_PARTS = re.compile("[_-]+")
+_LEAST_PART = 3
+"""Shorter parts of a type are modes and levels."""
 
 
 class Difference(Struct, frozen=True):
@@ -114,13 +121,39 @@ def _equal(
     return Filter(key=key, differs=differs, includes=includes, meaning=meaning, spelling=spelling)
 
 
-def _product_type(scene: Scene, wanted: str) -> str | None:
-    """Return the type that the archive states, or the one in the scene's name if the manifest means that one.
+def _satellite(wanted: str, scene: Scene) -> Difference | None:
+    stated = scene.satellite or described(scene.id).satellite
+    if same_satellite(wanted, stated):
+        return None
+    shown = "unknown" if stated is None else spelled(stated)
+    return Difference(f"satellite is {shown}, wanted {spelled(wanted)}", unknown=stated is None)
 
-    Archives have their own names of types (`S2MSI1C` for `L1C`), and a manifest can use either.
+
+def _product_type(wanted: str, scene: Scene) -> Difference | None:
+    """Compare with the type that the archive states, or the one in the scene's name.
+
+    Archives have their own names of types (`S2MSI1C` for `L1C`, `IW_GRDH_1S` for `GRD`), and a manifest can use either,
+    or a part such as `GRDH` or `NO2`.
     """
     stated, named = scene.product_type, parse_name(scene.id).product_type
-    return named if stated is None or (named is not None and _any_case(wanted) == _any_case(named)) else stated
+    plain = wanted.casefold().removesuffix(_COG)
+    texts = [own.casefold().removesuffix(_COG).rstrip("_") for own in (stated, named) if own]
+    alike = plain.rstrip("_") in texts
+    part = len(plain) >= _LEAST_PART and any(plain in _PARTS.split(text) for text in texts)
+    if (alike or part) and (is_cog(scene) or not wants_cog(wanted)):
+        return None
+    known = stated or named
+    return Difference(f"product_type is {known or 'unknown'}, wanted {wanted}", unknown=known is None)
+
+
+def is_cog(scene: Scene) -> bool:
+    """Return whether a Sentinel-1 product has cloud-optimised GeoTIFFs, by its name (Copernicus Data Space)."""
+    return scene.id.startswith("S1") and scene.id.removesuffix(".SAFE").endswith("_COG")
+
+
+def wants_cog(product_type: str | None) -> bool:
+    """Return whether a product type of a manifest means such products."""
+    return (product_type or "").casefold().endswith(_COG)
 
 
 def _instrument(wanted: str, scene: Scene) -> Difference | None:
@@ -173,14 +206,24 @@ def _instrument_meaning(value: Any) -> Any:
     return instruments(value) if isinstance(value, str) else value
 
 
+def _satellite_meaning(value: Any) -> Any:
+    return _any_case(spelled(value)) if isinstance(value, str) else value
+
+
 def _set_meaning(value: Any) -> Any:
     return frozenset(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 FILTERS: tuple[Filter, ...] = (
     Filter(key="sensor", differs=_sensor, includes=operator.eq),
-    _equal("satellite", lambda scene, _: scene.satellite, spelling=spelled),
-    _equal("product_type", _product_type),
+    Filter(
+        key="satellite",
+        differs=_satellite,
+        includes=same_satellite,
+        meaning=_satellite_meaning,
+        spelling=spelled,
+    ),
+    Filter(key="product_type", differs=_product_type, includes=lambda one, other: _any_case(one) == _any_case(other)),
     _equal("orbit_direction", lambda scene, _: scene.orbit_direction),
     _equal("relative_orbit", lambda scene, _: scene.relative_orbit or parse_name(scene.id).relative_orbit),
     Filter(

@@ -10,9 +10,9 @@ not part of a lock.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sedas_sync.manifest import ArchiveConfig, Dataset, DateSpec, Manifest
 from sedas_sync.model.plan import Action, ActionKind
@@ -23,25 +23,29 @@ SETS = frozenset(key for key, field in Dataset.model_fields.items() if field.def
 """Rules whose values are lists without an order. Archives are listed in order of preference."""
 
 
+_Size = Annotated[int, Meta(ge=0)]
+_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
 class LockedFile(Struct, frozen=True, omit_defaults=True, gc=False):
     """A file of a locked scene of several files."""
 
     name: str
     """Path below the scene's folder."""
-    size: int | None = None
-    sha256: str | None = None
+    size: _Size | None = None
+    sha256: _Sha256 | None = None
 
 
 class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
     """A scene of a lock."""
 
-    id: SceneId
+    id: Annotated[SceneId, Meta(min_length=1)]
     datasets: tuple[str, ...]
     """Names of the datasets that it matches, sorted."""
-    start: datetime | None = None
+    start: Annotated[datetime, Meta(tz=True)] | None = None
     """Start of the acquisition."""
-    size: int | None = None
-    sha256: str | None = None
+    size: _Size | None = None
+    sha256: _Sha256 | None = None
     """Of the file, if it was on disk when the lock was written."""
     footprint: str | None = None
     """WKT as the archive returned it."""

@@ -8,16 +8,15 @@ content is the same bytes, and one more scene is one more line of a diff.
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.files import listing_digest
 from sedas_sync.model.scene import SceneId
-from sedas_sync.planning.lock import Lock, LockedFile, LockedScene, LockHead
+from sedas_sync.planning.lock import Lock, LockedScene, LockHead
 
 VERSION = 1
 """The version of the format that this package reads and writes."""
@@ -32,28 +31,6 @@ class LockDamagedError(ManifestError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}; `sedas-sync lock` writes a new one")
         self.what = what
-
-
-_Size = Annotated[int, Meta(ge=0)]
-_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-
-
-class _FileLine(Struct):
-    size: _Size | None = None
-    sha256: _Sha256 | None = None
-
-
-class _SceneLine(Struct):
-    """A line of a scene."""
-
-    id: Annotated[str, Meta(min_length=1)]
-    datasets: tuple[str, ...]
-    start: Annotated[datetime, Meta(tz=True)] | None = None
-    size: _Size | None = None
-    sha256: _Sha256 | None = None
-    footprint: str | None = None
-    archives: tuple[str, ...] = ()
-    files: dict[str, _FileLine] = {}  # a struct copies it for each instance
 
 
 def dumps(lock: Lock) -> str:
@@ -126,7 +103,7 @@ def loads(text: str, source: str) -> Lock:
     for number, values in enumerate(_objects(rest, source), 2):
         try:
             pin = _scene(values)
-        except ValueError:
+        except (AttributeError, TypeError, ValueError):
             raise LockDamagedError(f"{source}: line {number}: not a valid scene entry") from None
         if pin.id in scenes:
             raise LockDamagedError(f"{source}: line {number}: duplicate entry for scene {pin.id}")
@@ -190,15 +167,12 @@ def head_from(values: Mapping[str, Any]) -> LockHead:
 
 
 def _scene(values: Any) -> LockedScene:
-    line = msgspec.convert(values, _SceneLine)
-    files = []
-    for name, file in sorted(line.files.items()):
-        if {"", ".", ".."} & set(name.split("/")):
-            raise ValueError(name)
-        files.append(LockedFile(name, file.size, file.sha256))
+    if files := values.get("files"):
+        if any({"", ".", ".."} & set(name.split("/")) for name in files):
+            raise ValueError(files)
+        values = {**values, "files": [{**files[name], "name": name} for name in sorted(files)]}
+    pin = msgspec.convert(values, LockedScene)
     # If the scene's checksum is known each file's is, and they have to agree.
-    if files and line.sha256 not in (None, listing_digest((file.name, file.sha256 or "") for file in files)):
-        raise ValueError(line.sha256)
-    return LockedScene(
-        line.id, line.datasets, line.start, line.size, line.sha256, line.footprint, line.archives, tuple(files)
-    )
+    if pin.files and pin.sha256 not in (None, listing_digest((file.name, file.sha256 or "") for file in pin.files)):
+        raise ValueError(pin.sha256)
+    return pin

@@ -15,6 +15,7 @@ from sedas_sync.manifest import Dataset
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.filters import Filter, given_filters
+from sedas_sync.planning.orbits import is_auxiliary, is_auxiliary_type
 
 UNREADABLE = "footprint"
 _FOOTPRINTS_AT_ONCE = 5_000
@@ -47,15 +48,27 @@ def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | No
     interval = None if named else dataset.interval(now)
     filters = given_filters(dataset)
 
+    # Nobody who asks for the scenes of an area means the calibration files of a satellite.
+    auxiliary_too = is_auxiliary_type(dataset.product_type or "")
+
     def rule(scene: Scene) -> Refusal | None:
-        for pattern in dataset.exclude:
-            if fnmatchcase(scene.id, pattern):
-                return Refusal("exclude", f"excluded by {pattern!r}")
+        if why := excluded(dataset, scene):
+            return why
         if interval is None:
             return None if product_id(scene.id) in named else Refusal("products", "not among the products named")
+        if not auxiliary_too and is_auxiliary(scene):
+            return Refusal("product_type", "an auxiliary file, which neither product_type nor orbits asks for")
         return _date_rule(interval, scene) or _filter_rule(filters, scene)
 
     return rule
+
+
+def excluded(dataset: Dataset, scene: Scene) -> Refusal | None:
+    """Return the refusal if `exclude` names the scene; else None."""
+    for pattern in dataset.exclude:
+        if fnmatchcase(scene.id, pattern):
+            return Refusal("exclude", f"excluded by {pattern!r}")
+    return None
 
 
 def _date_rule(interval: tuple[datetime, datetime], scene: Scene) -> Refusal | None:
@@ -85,7 +98,7 @@ def _filter_rule(filters: Sequence[tuple[Filter, Any]], scene: Scene) -> Refusal
 
 def footprint_refusals(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
     """Return for each scene the refusal by its footprint or None; many scenes at once are much faster."""
-    if dataset.products:
+    if not dataset.aoi:
         return [None] * len(scenes)
     # Not all at once: the geometries of 100,000 footprints need as much memory as the scenes themselves.
     return [

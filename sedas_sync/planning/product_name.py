@@ -6,6 +6,7 @@ of Sentinel-1 follow from its reference orbits (175 orbits in 12 days).
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -43,6 +44,7 @@ _SENTINEL_6 = re.compile(
     r"_(?P<stop>\d{8}T\d{6})_(?P<made>\d{8}T\d{6})_\d{4}_(?P<cycle>\d{3})_(?P<passage>\d{3})_.{3}_[A-Z]{3}_+[A-Z]{3}"
     r"_(?P<timeliness>[A-Z]{2})_(?P<baseline>[A-Z]\d{2})"
 )
+_OTHERS = (_AUXILIARY, _CALIBRATION, _SENTINEL_3, _SENTINEL_5P, _SENTINEL_6)
 _NOVASAR = re.compile(r"NovaSAR_\d+_(?P<number>\d+)_(?P<type>[a-z]{3})_", re.IGNORECASE)
 
 _MISSION = re.compile(r"S(?P<number>[1-6])(?P<unit>[A-DP_])")
@@ -79,6 +81,8 @@ class NameFacts(Struct, frozen=True):
     """The same for all products of one acquisition that differ only in processing."""
     baseline: int | None = None
     """Processing baseline, larger is newer; None if names do not contain it."""
+    made: str | None = None
+    """When the product was made, as `start`; only of names of auxiliary files, Sentinel-3, -5P and -6."""
 
 
 @lru_cache(maxsize=4096)
@@ -109,19 +113,27 @@ def parse_name(product: str) -> NameFacts:
             stop=part["stop"],
             orbit=int(part["orbit"]),
         )
-    for pattern in (_AUXILIARY, _CALIBRATION, _SENTINEL_3, _SENTINEL_5P, _SENTINEL_6):
-        if match := pattern.match(product):
-            part = match.groupdict()
-            return NameFacts(
-                mission=part["mission"],
-                product_type=part["type"].rstrip("_"),
-                start=part["start"],
-                stop=part.get("stop"),
-                orbit=int(part["orbit"]) if "orbit" in part else None,
-            )
+    if other := parts_of(product):
+        return NameFacts(
+            mission=other["mission"],
+            product_type=other["type"].rstrip("_"),
+            start=other["start"],
+            stop=other.get("stop"),
+            orbit=int(other["orbit"]) if "orbit" in other else None,
+            made=other["made"],
+        )
     if match := _NOVASAR.match(product):
         return NameFacts(mission="NovaSAR", product_type=match["type"].upper())
     return NameFacts()
+
+
+@lru_cache(maxsize=4096)
+def parts_of(product: str) -> Mapping[str, str]:
+    """Return all parts of a name of an auxiliary file, Sentinel-3, -5P or -6, as in the patterns above; else none."""
+    for pattern in _OTHERS:
+        if match := pattern.match(product):
+            return match.groupdict()
+    return {}
 
 
 def _time(text: str | None) -> datetime | None:

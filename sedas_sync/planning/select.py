@@ -18,17 +18,19 @@ from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
-from sedas_sync.model.text import product_id
+from sedas_sync.model.text import count, named, product_id
 from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
     UNREADABLE,
     Refusal,
+    excluded,
     fact_rule,
     footprint_refusals,
 )
-from sedas_sync.planning.product_name import parse_name
+from sedas_sync.planning.orbits import Wish, choose, is_orbit_file
 from sedas_sync.planning.sources import unique_sources, with_sources
+from sedas_sync.planning.supersede import superseded
 
 _FIRST = datetime(1950, 1, 1, tzinfo=UTC)
 _LAST = datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -44,16 +46,16 @@ class Selection(Struct):
     warnings: list[str] = field(default_factory=list)
 
 
-def queries(dataset: Dataset, cover: Iterable[QueryPolygon], now: datetime) -> tuple[Query, ...]:
-    """Return the queries of one dataset: one for each polygon of the cover of its AOIs."""
+def queries(dataset: Dataset, cover: Iterable[QueryPolygon | None], now: datetime) -> tuple[Query, ...]:
+    """Return the queries of one dataset: one for each polygon of the cover of its AOIs; None is the whole world."""
     start, stop = dataset.interval(now)
     start, stop = max(start, _FIRST), min(stop, _LAST)
     return tuple(
         Query(
-            aoi=polygon.wkt,
+            aoi=None if polygon is None else polygon.wkt,
             start=start,
             stop=stop,
-            min_aoi_coverage=dataset.min_aoi_coverage if polygon.exact else None,
+            min_aoi_coverage=dataset.min_aoi_coverage if polygon is not None and polygon.exact else None,
             filters=dataset.filters,
             **query_values(dataset),
         )
@@ -114,6 +116,39 @@ def _select(
     now: datetime,
     warn: Callable[[str], None],
 ) -> tuple[list[Scene], dict[SceneId, Refusal]]:
+    files: list[Scene] = []
+    if dataset.orbits is not None:
+        offered = list(offered)
+        files = [scene for scene in offered if is_orbit_file(scene) and excluded(dataset, scene) is None]
+        ids = {scene.id for scene in files}
+        offered = [scene for scene in offered if scene.id not in ids]
+    candidates, refused = _matching(dataset, aois, offered, now, warn)
+    older = superseded(dataset, candidates.values())
+    for scene_id in older:
+        del candidates[scene_id]
+    late = _latest(dataset, candidates.values())
+    for scene_id in late:
+        del candidates[scene_id]
+    for scene_id, why in older.items():
+        # A superseding scene can be superseded itself, and is then never downloaded.
+        above = next((late[newer] for newer in why.by if newer in late), None)
+        refused[scene_id] = why if above is None else Refusal(why.rule, why.detail, above.by)
+    refused |= late
+    if dataset.orbits is not None:
+        orbits, unneeded = _orbit_files(dataset.orbits, dataset.name, candidates.values(), files, warn)
+        candidates |= orbits
+        refused |= unneeded
+    return list(candidates.values()), refused
+
+
+def _matching(
+    dataset: Dataset,
+    aois: Mapping[str, Aoi],
+    offered: Iterable[Scene],
+    now: datetime,
+    warn: Callable[[str], None],
+) -> tuple[dict[SceneId, Scene], dict[SceneId, Refusal]]:
+    """Return the scenes that match the rules one by one, and why the others do not."""
     refused: dict[SceneId, Refusal] = {}
     candidates: dict[SceneId, Scene] = {}
     by_facts = fact_rule(dataset, now)
@@ -135,38 +170,28 @@ def _select(
     blind = sum(scene.footprint is None for scene in candidates.values()) if dataset.aoi else 0
     if blind:
         warn(f"dataset {dataset.name}: {blind} scenes have no footprint and are treated as covering its AOIs")
-    older = _newest_baselines(dataset, candidates.values())
-    for scene_id in older:
-        del candidates[scene_id]
-    late = _latest(dataset, candidates.values())
-    for scene_id in late:
-        del candidates[scene_id]
-    for scene_id, why in older.items():
-        # A superseding scene can be superseded itself, and is then never downloaded.
-        above = next((late[newer] for newer in why.by if newer in late), None)
-        refused[scene_id] = why if above is None else Refusal(why.rule, why.detail, above.by)
-    refused |= late
-    return list(candidates.values()), refused
+    return candidates, refused
 
 
-def _newest_baselines(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
-    if dataset.reprocessed != "newest":
-        return {}
-    newest: dict[str, tuple[int, SceneId]] = {}
-    members: list[tuple[str, int, SceneId]] = []
-    for scene in scenes:
-        facts = parse_name(scene.id)
-        if facts.acquisition is None or facts.baseline is None:
-            continue
-        members.append((facts.acquisition, facts.baseline, scene.id))
-        newest[facts.acquisition] = max(newest.get(facts.acquisition, (-1, "")), (facts.baseline, scene.id))
-    return {
-        scene_id: Refusal(
-            "reprocessed", f"superseded by {newest[key][1]} (baseline {newest[key][0]:04d})", (newest[key][1],)
-        )
-        for key, baseline, scene_id in members
-        if baseline < newest[key][0]
-    }
+def _orbit_files(
+    wish: Wish, name: str, scenes: Iterable[Scene], files: Iterable[Scene], warn: Callable[[str], None]
+) -> tuple[dict[SceneId, Scene], dict[SceneId, Refusal]]:
+    """Return the orbit files that scenes need, and why the others are not wanted."""
+    covering = choose(wish, scenes, files)
+    chosen = {best.id: best for best, *_ in filter(None, covering.values())}
+    better: dict[SceneId, list[SceneId]] = defaultdict(list)
+    for best, *others in filter(None, covering.values()):
+        for other in others:
+            better[other.id].append(best.id)
+    if bare := [scene_id for scene_id, found in covering.items() if not found]:
+        warn(f"dataset {name}: no orbit file covers {count(len(bare), 'scene')} yet: {named(bare)}")
+    refused = {}
+    for file in files:
+        if by := tuple(dict.fromkeys(better[file.id])):
+            refused[file.id] = Refusal("orbits", f"superseded by {named(by)}", by)
+        elif file.id not in chosen:
+            refused[file.id] = Refusal("orbits", "no scene of the dataset needs this orbit file")
+    return chosen, {key: why for key, why in refused.items() if key not in chosen}
 
 
 def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:

@@ -13,7 +13,7 @@ from sedas_sync.sandbox.catalogue import Catalogue, RowCatalogue, make_row
 from sedas_sync.sandbox.faults import Faults, Rule
 from sedas_sync.sandbox.log import LoggedRequest
 from sedas_sync.sandbox.sentinel import SentinelCatalogue
-from sedas_sync.sandbox.server import Sandbox, run
+from sedas_sync.sandbox.server import Sandbox
 
 __all__ = [
     "Catalogue",
@@ -24,5 +24,4 @@ __all__ = [
     "Sandbox",
     "SentinelCatalogue",
     "make_row",
-    "run",
 ]

@@ -4,12 +4,14 @@ import re
 from calendar import timegm
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import shapely
 from shapely.geometry import Polygon
+
+from sedas_sync.model.times import to_iso
 
 Sensor = Literal["Optical", "SAR"]
 
@@ -80,6 +82,11 @@ class Search:
             return clear and self.optical_type in (None, facts.product_type)
         has = set((facts.polarisation or "").split("/"))
         return self.channels <= has and self.sar_type in (None, facts.product_type)
+
+
+def iso_time(seconds: float) -> str:
+    """Return POSIX seconds as `2019-05-06T11:06:21Z`; a fraction is left out."""
+    return to_iso(datetime.fromtimestamp(int(seconds), UTC))
 
 
 def posix_time(text: object) -> int:

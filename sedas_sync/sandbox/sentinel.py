@@ -6,7 +6,6 @@ until they are in its window. Planned acquisitions, one per datatake and region,
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from sedas_sync.sandbox.catalogue import Hit, download_link, quicklook_link, thu
 from sedas_sync.sandbox.frames import DAY, SATELLITES, Frame, load_frames
 from sedas_sync.sandbox.product import Spec, digest
 from sedas_sync.sandbox.recordings import Recording, archived_only, hash_of, recordings
-from sedas_sync.sandbox.search import BadRequestError, Search, coverage, posix_time
+from sedas_sync.sandbox.search import BadRequestError, Search, coverage, iso_time, posix_time
 
 FIRST = 1_546_300_800
 """The archive starts at 2019-01-01T00:00:00Z."""
@@ -92,8 +91,8 @@ class SentinelCatalogue:
             sensor=facts.sensor,
             satellite=facts.satellite,
             product_type=frame.kind,
-            start=_iso(recording.start),
-            stop=_iso(recording.start + frame.seconds),
+            start=iso_time(recording.start),
+            stop=iso_time(recording.start + frame.seconds),
             footprint=frame.footprint.wkt,
             orbit=recording.orbit,
             relative=frame.relative,
@@ -127,8 +126,8 @@ class SentinelCatalogue:
             "sensorType": facts.sensor,
             "sensorResolution": 5.0 if frame.kind == "SLC" else 10.0,
             "coordinatesWKT": frame.footprint.wkt,
-            "start": _iso(recording.start),
-            "stop": _iso(recording.start + frame.seconds),
+            "start": iso_time(recording.start),
+            "stop": iso_time(recording.start + frame.seconds),
             "orbit": recording.orbit,
             "orbitDirection": frame.direction,
             "area": frame.footprint.area,
@@ -170,10 +169,6 @@ def _hit(recording: Recording) -> Hit:
 def _archive_end(now: float) -> int:
     """Return the last second of the day before now."""
     return int(now) // DAY * DAY - 1
-
-
-def _iso(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _over(search: Search) -> Iterator[Frame]:

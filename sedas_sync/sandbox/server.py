@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from threading import Event, Lock
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -23,7 +23,7 @@ from sedas_sync.sandbox.log import LoggedRequest, RequestCounts, entry_of
 from sedas_sync.sandbox.orders import OrderQuota, order_id, read_order
 from sedas_sync.sandbox.product import picture
 from sedas_sync.sandbox.routing import plain_path, route
-from sedas_sync.sandbox.search import BadRequestError, Search, parse_search
+from sedas_sync.sandbox.search import BadRequestError, Search, iso_time, parse_search
 from sedas_sync.sandbox.sentinel import SentinelCatalogue
 
 Clock = Callable[[], float]
@@ -83,7 +83,6 @@ class Sandbox(RequestCounts):
         self._faults = faults or Faults()
         self._listen = log
         self._http: HttpServer | None = None
-        self._stopped = Event()
         self._lock = Lock()
         self._tokens: dict[str, float] = {}
         self._turns = RuleTurns()
@@ -104,7 +103,6 @@ class Sandbox(RequestCounts):
     def start(self) -> Self:
         """Start to serve; does nothing if it already does."""
         if self._http is None:
-            self._stopped.clear()
             self._http = HttpServer(*self._address, self._handle)
         return self
 
@@ -113,11 +111,6 @@ class Sandbox(RequestCounts):
         if self._http is not None:
             self._http.close()
             self._http = None
-        self._stopped.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the sandbox is closed; returns whether it is."""
-        return self._stopped.wait(timeout)
 
     @property
     def origin(self) -> str:
@@ -224,7 +217,7 @@ class Sandbox(RequestCounts):
         with self._lock:
             self._tokens = {known: end for known, end in self._tokens.items() if end > now}
             self._tokens[token] = until
-        return _json({"token": token, "validUntil": _iso(until)})
+        return _json({"token": token, "validUntil": iso_time(until)})
 
     def _is_logged_in(self, request: SandboxRequest) -> bool:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -335,34 +328,9 @@ def _json(value: Any) -> SandboxReply:
     return SandboxReply(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
 
-def _iso(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
 def _groups(satellites: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the source groups with their satellites."""
     groups: dict[str, list[dict[str, str]]] = {}
     for name, group in satellites.items():
         groups.setdefault(group, []).append({"name": name})
     return [{"name": group, "satellites": members} for group, members in groups.items()]
-
-
-def run(
-    port: int = 8080,
-    *,
-    host: str = "127.0.0.1",
-    on_ready: Callable[[Sandbox], None] | None = None,
-    log: Callable[[LoggedRequest], None] | None = None,
-) -> None:
-    """Serve until the process is interrupted.
-
-    Args:
-        port: Port; 0 takes a free one.
-        host: Address to listen on.
-        on_ready: Called once, with the running sandbox.
-        log: Called with every request.
-    """
-    with Sandbox(host=host, port=port, log=log) as sandbox:
-        if on_ready:
-            on_ready(sandbox)
-        sandbox.wait()

@@ -19,9 +19,10 @@ from sedas_sync.errors import DISK_FULL, ManifestError, SedasSyncError, Transfer
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.state.connection import INDEX, connect
-from sedas_sync.state.queries import FORMAT, format_of, set_durability
 from sedas_sync.state.soft_lock import NO_LOCKS
 
+FORMAT = 3
+"""The format of the index that this version writes, as SQLite's `user_version`."""
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
@@ -141,7 +142,8 @@ def open_for_writing(root: Path) -> sqlite3.Connection:
                 db.execute("PRAGMA journal_mode = WAL")
             else:
                 _leave_wal(db)
-            set_durability(db)
+            # SQLite may skip some flushes: a power cut may lose the last rows, and the folder still has the files.
+            db.execute("PRAGMA synchronous = NORMAL")
             if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
                 db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
             _check(db, path)
@@ -196,7 +198,7 @@ def _check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
         ManifestError: The format is newer than this version knows.
         IndexDamagedError: The format is older, or a page is damaged.
     """
-    version = format_of(db)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
         raise ManifestError(
             f"{path}: written by a newer sedas-sync (index format {version}, this program reads {FORMAT}); "

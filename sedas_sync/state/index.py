@@ -22,7 +22,6 @@ from typing import Any, Self
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Order, ProofLevel, SceneId
-from sedas_sync.state import queries
 from sedas_sync.state.connection import INDEX
 from sedas_sync.state.database import IndexUnwritableError, errors_in_words, open_for_reading, open_for_writing
 from sedas_sync.state.order_journal import OrderJournal
@@ -204,9 +203,10 @@ class WritableIndex(Index):
             with suppress(OSError, TransferError):
                 self._journal.close()
 
-    def _tolerate_full_disk(self, write: Callable[[], object]) -> None:
+    @contextmanager
+    def _tolerating_full_disk(self) -> Iterator[None]:
         try:
-            write()
+            yield
         except IndexUnwritableError as error:
             if not self.skip_when_full:
                 raise
@@ -215,7 +215,8 @@ class WritableIndex(Index):
                 self.warnings.append(str(error))
 
     def _execute(self, sql: str, *values: object) -> None:
-        self._tolerate_full_disk(lambda: self._db.execute(sql, values))
+        with self._tolerating_full_disk():
+            self._db.execute(sql, values)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -223,13 +224,14 @@ class WritableIndex(Index):
         if self._in_transaction():
             yield
             return
-        self._tolerate_full_disk(lambda: self._db.execute("BEGIN IMMEDIATE"))
+        self._execute("BEGIN IMMEDIATE")
         try:
             yield
         finally:
             # On a full disk SQLite may have ended the transaction.
             if self._in_transaction():
-                self._tolerate_full_disk(self._commit)
+                with self._tolerating_full_disk():
+                    self._commit()
 
     def _in_transaction(self) -> bool:
         return self._db.in_transaction
@@ -253,37 +255,23 @@ class WritableIndex(Index):
             return
         recorded = now.isoformat()
         ids = {scene.id for scene in scenes}
-
-        def put() -> None:
-            with self.together():
-                rows = [(*_values_of(scene), _parts_of(scene), recorded) for scene in scenes]
-                self._db.executemany(_PUT_FILE, rows)
-                self._db.executemany("DELETE FROM errors WHERE id = ?", [(scene_id,) for scene_id in ids])
-                if failed := self._search_errors().keys() & ids:
-                    self.put_failures({}, of=failed)
-
-        self._tolerate_full_disk(put)
+        rows = [(*_values_of(scene), _parts_of(scene), recorded) for scene in scenes]
+        with self._tolerating_full_disk(), self.together():
+            self._db.executemany(_PUT_FILE, rows)
+            self._db.executemany("DELETE FROM errors WHERE id = ?", [(scene_id,) for scene_id in ids])
+            if failed := self._search_errors().keys() & ids:
+                self.put_failures({}, of=failed)
 
     def put_times(self, scenes: Sequence[LocalScene]) -> None:
         """Record new mtimes, or new checksums of the catalogue, of files whose bytes are the same."""
-        if not scenes:
-            return
-
-        def put() -> None:
-            with self.together():
-                rows = [(scene.mtime_ns, scene.digest, _parts_of(scene), scene.id) for scene in scenes]
+        rows = [(scene.mtime_ns, scene.digest, _parts_of(scene), scene.id) for scene in scenes]
+        if rows:
+            with self._tolerating_full_disk(), self.together():
                 self._db.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", rows)
-
-        self._tolerate_full_disk(put)
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Remove a scene that is no longer on disk."""
-
-        def drop() -> None:
-            with self.together():
-                self._db.execute("DELETE FROM files WHERE id = ?", (scene_id,))
-
-        self._tolerate_full_disk(drop)
+        self._execute("DELETE FROM files WHERE id = ?", scene_id)
 
     def reserve_order(self, slot: int = 0) -> None:
         """Make sure that an order which is placed now can be recorded; from any thread.
@@ -314,21 +302,13 @@ class WritableIndex(Index):
 
     def update_order(self, order: Order) -> None:
         """Record a change of an order's state; a power cut may lose it."""
-
-        def put() -> None:
-            with self._journal_errors():
-                self._journal.update(order)
-
-        self._tolerate_full_disk(put)
+        with self._tolerating_full_disk(), self._journal_errors():
+            self._journal.update(order)
 
     def drop_order(self, scene_id: SceneId) -> None:
         """Forget the order of a scene."""
-
-        def drop() -> None:
-            with self._journal_errors():
-                self._journal.drop(scene_id)
-
-        self._tolerate_full_disk(drop)
+        with self._tolerating_full_disk(), self._journal_errors():
+            self._journal.drop(scene_id)
 
     @contextmanager
     def _journal_errors(self) -> Iterator[None]:
@@ -380,23 +360,23 @@ class WritableIndex(Index):
         self._put_rows("absent", list(facts.items()), only=only)
 
     def _put_rows(self, table: str, rows: Sequence[tuple[str, str]], *, only: bool) -> None:
-        def put() -> None:
-            with self.together():
-                if only:
-                    self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own table names
-                self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608  # as above
-
-        self._tolerate_full_disk(put)
+        with self._tolerating_full_disk(), self.together():
+            if only:
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own table names
+            self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608  # as above
 
     def begin_run(self, command: str, now: datetime) -> int:
         """Record that a run begins; return its number."""
-        numbers: list[int] = []
-        self._tolerate_full_disk(lambda: numbers.append(queries.begin_run(self._db, command, now)))
-        return numbers[0] if numbers else 0
+        number: int | None = 0
+        with self._tolerating_full_disk():
+            sql = "INSERT INTO runs (command, started) VALUES (?, ?)"
+            number = self._db.execute(sql, (command, now.isoformat())).lastrowid
+        return number or 0
 
     def end_run(self, number: int, now: datetime, exit_code: int, summary: dict[str, Any]) -> None:
         """Record how a run ended."""
-        self._tolerate_full_disk(lambda: queries.end_run(self._db, number, now, exit_code, summary))
+        sql = "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?"
+        self._execute(sql, now.isoformat(), exit_code, json.dumps(summary), number)
 
 
 def _parts_of(scene: LocalScene) -> str | None:

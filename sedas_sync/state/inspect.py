@@ -22,7 +22,7 @@ from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
 from sedas_sync.model.threads import Pool
 from sedas_sync.state.staging import bytes_downloaded
-from sedas_sync.state.untracked import adopted_as, judge_files, judge_want
+from sedas_sync.state.untracked import Verdict, judge
 
 _READERS = 4
 
@@ -222,39 +222,45 @@ def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: 
     return FileState.ABSENT
 
 
-class IndexComparison(Struct):
-    """How local scenes compare with the index."""
+class FolderState(Struct):
+    """How the folder compares with the index."""
 
+    files: Mapping[str, TreeEntry] = {}  # a struct copies it for each instance
+    """Everything in the folder, by path."""
+    present: dict[SceneId, LocalScene] = field(default_factory=dict)
+    """Scenes of the index of which a file is on disk. A folder with a missing file counts as changed."""
     changed: set[SceneId] = field(default_factory=set)
-    """Scenes of which a file is missing or differs from the index."""
+    """Those of which a file is missing or differs from the index."""
     refreshed: list[LocalScene] = field(default_factory=list)
-    """Scenes with the same bytes and new times, which they have here."""
+    """Those with the same bytes and new times, which they have here."""
+    unknown: int = 0
+    """How many files the index does not know."""
     warnings: list[str] = field(default_factory=list)
 
 
-def compare_with_index(
-    root: Path,
-    holdings: Iterable[LocalScene],
-    files: Mapping[str, TreeEntry],
-    on_step: OnStep = ignore_step,
-) -> IndexComparison:
-    """Compare local scenes with the index by the same rule as a plan.
+def match_folder(root: Path, scenes: Iterable[LocalScene], on_step: OnStep = ignore_step) -> FolderState:
+    """Compare the folder with the index by the same rule as a plan.
 
     Args:
-        root: the mirror's folder.
-        holdings: the scenes of the index that exist.
-        files: the listing of the folder.
+        root: the mirror's folder; it need not exist.
+        scenes: the scenes of the index.
         on_step: called with the number of files that have been read.
     """
-    result = IndexComparison()
-    with Pool(_READERS, "compare") as readers:
+    scenes = list(scenes)
+    known = {path for scene in scenes for path in scene.paths}
+    files = tree_listing.listing(str(root), known) if root.is_dir() else {}
+    result = FolderState(files=files, unknown=len(files.keys() - known))
+    with Pool(_READERS, "match_folder") as readers:
         reading = {}
-        for held in holdings:
-            states = {glance(files.get(file.path), file) for file in held.files}
+        for scene in scenes:
+            if not any(path in files for path in scene.paths):
+                continue
+            result.present[scene.id] = scene
+            states = {glance(files.get(file.path), file) for file in scene.files}
             if not states <= {FileState.INTACT, None}:
-                result.changed.add(held.id)
+                result.changed.add(scene.id)
             elif None in states:
-                reading[held.id] = readers.submit(_read_again, root, held, files, 0)
+                reading[scene.id] = readers.submit(_read_again, root, scene, files, 0)
         for number, (scene_id, future) in enumerate(reading.items()):
             on_step(Step("reading files that look changed", number, len(reading), "file"))
             seen, warning = future.result()
@@ -337,18 +343,12 @@ def _examine(
     held: LocalScene | None,
 ) -> tuple[DiskState, str | None]:
     """Check untracked files at the path of a desired scene."""
-    found: LocalScene | str
-    warning = None
+    entry = None if want.scene.is_folder else files[want.path]
     try:
-        if want.scene.is_folder:
-            policy = filehash.get(want.archive, "enforce")
-            found = judge_files(str(root), want.path, want, level=level, filehash=policy)
-        else:
-            verdict = judge_want(str(root), want.path, want, level=level, filehash=filehash)
-            found = verdict.problem or adopted_as(want, verdict.checked, mtime_ns=files[want.path].mtime_ns)
-            warning = None if verdict.warning is None else f"{want.path}: {verdict.warning}"
+        verdict = judge(str(root), want.path, want, entry=entry, level=level, filehash=filehash)
     except (OSError, SedasSyncError) as error:
-        found, warning = "unreadable", f"{want.path}: cannot be read: {error}"
-    if isinstance(found, str):
+        verdict = Verdict("it cannot be read", f"cannot be read: {error}")
+    warning = None if verdict.warning is None else f"{want.path}: {verdict.warning}"
+    if isinstance(verdict.found, str):
         return DiskState(held=held, state=FileState.DAMAGED, tracked=False, partial=partial), warning
-    return DiskState(held=found, state=FileState.INTACT, tracked=False, partial=partial), warning
+    return DiskState(held=verdict.found, state=FileState.INTACT, tracked=False, partial=partial), warning

@@ -11,7 +11,6 @@ from pathlib import Path
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.scene import Order
-from sedas_sync.state import queries
 from sedas_sync.state.connection import INDEX, SQLITE_SUFFIXES, connect
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.order_journal import FIELDS, order_from
@@ -41,7 +40,7 @@ def _leftovers(root: Path) -> tuple[list[Order], str | None]:
     owner = None
     with suppress(sqlite3.Error, OSError), closing(connect(str(root), "ro", timeout=30)) as db:
         with suppress(sqlite3.Error):
-            owner = queries.meta(db, "manifest")
+            ((owner,),) = db.execute("SELECT value FROM meta WHERE key = 'manifest'").fetchall() or [(None,)]
         with suppress(sqlite3.Error):
             names = ", ".join(f'"{name}"' for name in FIELDS)
             for row in db.execute(f"SELECT {names} FROM orders"):  # noqa: S608  # our own column names

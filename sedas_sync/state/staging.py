@@ -90,6 +90,24 @@ def proved(root: str, scene: Scene, file: RemoteFile, *, demanded: str | None = 
     return found if demanded in (None, found.sha256) else None
 
 
+def downloaded(result: FetchResult, name: str, digest: str | None) -> LocalFile:
+    """Return a file that was just downloaded.
+
+    Args:
+        result: of the download.
+        name: its path below the scene's folder; empty if the scene is one file.
+        digest: the catalogue's checksum.
+    """
+    return LocalFile(
+        name=name,
+        size=result.size,
+        mtime_ns=result.mtime_ns,
+        sha256=result.sha256,
+        level=result.level,
+        digest=digest,
+    )
+
+
 def _short(name: str) -> str:
     """Return a short plain name for the notes of a file, because its own can be long and contain folders."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
@@ -174,14 +192,7 @@ class StagedScene:
 
     def take(self, remote: RemoteFile, result: FetchResult) -> None:
         """Record that a file is complete."""
-        file = LocalFile(
-            name=remote.name,
-            size=result.size,
-            mtime_ns=result.mtime_ns,
-            sha256=result.sha256,
-            level=result.level,
-            digest=remote.digest,
-        )
+        file = downloaded(result, remote.name, remote.digest)
         self._note(remote, file)
         self._add(file)
         self.received += result.size

@@ -1,6 +1,5 @@
 """Check whether untracked files are a scene."""
 
-import errno
 import os
 from collections.abc import Callable, Mapping
 
@@ -10,187 +9,125 @@ from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check, zip_names
 from sedas_sync.files.tree_listing import TreeEntry
-from sedas_sync.model.files import with_files
+from sedas_sync.model.files import local_scene
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, Scene
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.state.staging import proved
 
 
-def judge_files(
-    root: str,
-    place: str,
-    want: DesiredScene,
-    *,
-    level: Proving,
-    filehash: Filehash,
-    source: str | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-) -> LocalScene | str:
-    """Check whether a folder is a desired scene of several files.
+class Verdict(Struct, frozen=True):
+    """Whether untracked files are a scene."""
 
-    A file is right if a download proved it, or if it has the size or the checksum of the catalogue or the lock.
-
-    Args:
-        root: the mirror's folder.
-        place: the folder, relative to `source`.
-        want: the scene.
-        level: how thoroughly zips among its files are checked.
-        filehash: what to do if a checksum differs from the catalogue.
-        source: the folder that contains `place`, if it is not the mirror.
-        stopped: called now and then; a true result ends the check.
-
-    Returns:
-        What the index has to store, or why the folder is not the scene.
-
-    Raises:
-        OSError: a file is missing or cannot be read.
-        InterruptedError: `stopped` returned true.
-        TransferError: a folder of its path is a symbolic link.
-    """
-    found = []
-    for remote in want.scene.files:
-        path = f"{place}/{remote.name}"
-        entry = safe_tree.stat(source or root, path)
-        if entry is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        there = TreeEntry.of(path, entry)
-        demanded = want.pinned.get(remote.name)
-        known = proved(root, want.scene, remote, demanded=demanded) if source is None else None
-        if known is not None and tree_listing.untouched(there, known):
-            found.append(known)
-            continue
-        checked = check(
-            path, root=source or root, level=level, size=remote.size, digest=remote.digest, filehash=filehash,
-            sha256=demanded, stopped=stopped,
-        )  # fmt: skip
-        if checked.problems or checked.warnings:
-            return f"{remote.name}: {'; '.join(checked.problems + checked.warnings)}"
-        found.append(
-            LocalFile(
-                name=remote.name,
-                size=checked.size,
-                mtime_ns=there.mtime_ns,
-                sha256=checked.sha256,
-                level=checked.level,
-                digest=remote.digest,
-            )
-        )
-    folder = LocalScene(
-        id=want.scene.id,
-        path=want.path,
-        size=0,
-        mtime_ns=0,
-        sha256="",
-        level=ProofLevel.SIZE,
-        archive="",
-        facts=metadata_of(want.scene),
-    )
-    return with_files(folder, found)
-
-
-class FileVerdict(Struct, frozen=True):
-    """Whether a file is a scene."""
-
-    checked: FileCheck
-    problem: str | None
-    """Why it is not the scene; None if it is."""
+    found: LocalScene | str
+    """What the index has to store, or why they are not the scene."""
     warning: str | None = None
-
-
-def judge_want(
-    root: str,
-    path: str,
-    want: DesiredScene,
-    *,
-    level: Proving,
-    filehash: Mapping[str, Filehash],
-    stopped: Callable[[], bool] = lambda: False,
-) -> FileVerdict:
-    """Check whether a file is a desired scene as one of its sources describes it.
-
-    Raises:
-        OSError: the file cannot be read.
-        InterruptedError: `stopped` returned true.
-        TransferError: a folder of its path is a symbolic link.
-    """
-    found = [
-        judge(
-            root,
-            path,
-            source.scene,
-            level=level,
-            filehash=filehash.get(source.archive, "warn"),
-            sha256=want.sha256,
-            stopped=stopped,
-        )
-        for source in want.sources
-    ]
-    return next((verdict for verdict in found if verdict.problem is None), found[0])
 
 
 def judge(
     root: str,
-    path: str,
-    scene: Scene,
+    place: str,
+    want: DesiredScene,
     *,
+    entry: TreeEntry | None,
     level: Proving,
-    filehash: Filehash,
-    sha256: str | None = None,
+    filehash: Mapping[str, Filehash],
+    source: str | None = None,
     stopped: Callable[[], bool] = lambda: False,
-) -> FileVerdict:
-    """Check whether a file that this program did not download is a scene.
+) -> Verdict:
+    """Check whether a file, or a folder of files, is a desired scene.
+
+    A file is compared with each source of the scene. A file of a folder is right if a download proved it, or if it has
+    the size or the checksum of the catalogue or the lock.
 
     Args:
-        root: the folder that contains it.
-        path: its path below this folder.
-        scene: the scene.
-        level: how thoroughly a zip is checked.
-        filehash: what to do if the checksum differs from the catalogue.
-        sha256: the checksum that the lock requires.
+        root: the mirror's folder.
+        place: the path of the file or folder, relative to `source`.
+        want: the scene.
+        entry: the file; None for a folder.
+        level: how thoroughly zips are checked.
+        filehash: what to do if a checksum differs from the catalogue, by the archive's key.
+        source: the folder that contains `place`, if it is not the mirror.
         stopped: called now and then; a true result ends the check.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: a file cannot be read.
         InterruptedError: `stopped` returned true.
+        TransferError: a folder of a path is a symbolic link.
     """
-    size = None if scene.nominal else scene.size
-    checked = check(
-        path, root=root, level=level, size=size, digest=scene.digest, filehash=filehash, sha256=sha256, stopped=stopped
+    base = source or root
+
+    def checked(path: str, file: RemoteFile, demanded: str | None, policy: Filehash) -> FileCheck:
+        return check(
+            path, root=base, level=level, size=file.size, digest=file.digest, filehash=policy, sha256=demanded,
+            stopped=stopped,
+        )  # fmt: skip
+
+    if entry is not None:
+        verdicts = []
+        for offer in want.sources:
+            policy = filehash.get(offer.archive, "warn")
+            scene = offer.scene
+            result = checked(
+                place,
+                RemoteFile(size=None if scene.nominal else scene.size, digest=scene.digest),
+                want.sha256,
+                policy,
+            )
+            problem, warning = _problem(base, place, scene, result, policy)
+            file = _local("", result, entry, want.scene.digest)
+            verdicts.append(Verdict(problem or _adopted(want, [file]), warning))
+        return next((verdict for verdict in verdicts if isinstance(verdict.found, LocalScene)), verdicts[0])
+
+    files = []
+    for remote in want.scene.files:
+        path, demanded = f"{place}/{remote.name}", want.pinned.get(remote.name)
+        there = tree_listing.look(base, path)
+        if there is None:
+            return Verdict(f"{remote.name} of it is not there")
+        known = proved(root, want.scene, remote, demanded=demanded) if source is None else None
+        if known is not None and tree_listing.untouched(there, known):
+            files.append(known)
+            continue
+        result = checked(path, remote, demanded, filehash.get(want.archive, "enforce"))
+        if result.problems or result.warnings:
+            return Verdict(f"{remote.name}: {'; '.join(result.problems + result.warnings)}")
+        files.append(_local(remote.name, result, there, remote.digest))
+    return Verdict(_adopted(want, files))
+
+
+def _local(name: str, result: FileCheck, there: TreeEntry, digest: str | None) -> LocalFile:
+    return LocalFile(
+        name=name, size=result.size, mtime_ns=there.mtime_ns, sha256=result.sha256, level=result.level, digest=digest
     )
+
+
+def _adopted(want: DesiredScene, files: list[LocalFile]) -> LocalScene:
+    return local_scene(want.scene.id, want.path, files, archive="", facts=metadata_of(want.scene))
+
+
+def _problem(
+    root: str, path: str, scene: Scene, checked: FileCheck, filehash: Filehash
+) -> tuple[str | None, str | None]:
+    """Return why a file that was checked is not a scene, None if it is; and a warning."""
     if checked.problems:
-        return FileVerdict(checked, "; ".join(checked.problems))
+        return "; ".join(checked.problems), None
     if checked.level is ProofLevel.DIGEST:
-        return FileVerdict(checked, None)
-    within = folder_within(root, path)
+        return None, None
+    within = _folder_within(root, path)
     product = product_id(within or "")
     if within is not None and within.endswith(".SAFE") and product != product_id(scene.id):
-        return FileVerdict(checked, f"it contains {product}")
+        return f"it contains {product}", None
     if filehash != "ignore" and algorithm(scene.digest) is not None:
         # A catalogue's checksum can be that of something else. Then the folder in the zip shows which
         # product it is.
         if product != product_id(scene.id):
-            return FileVerdict(checked, "; ".join(checked.warnings))
-        return FileVerdict(checked, None, "is adopted although the catalogue's Filehash differs")
-    return FileVerdict(checked, None)
+            return "; ".join(checked.warnings), None
+        return None, "is adopted although the catalogue's Filehash differs"
+    return None, None
 
 
-def adopted_as(want: DesiredScene, checked: FileCheck, *, mtime_ns: int) -> LocalScene:
-    """Return what the index has to store of a file that was checked and is the desired scene."""
-    return LocalScene(
-        id=want.scene.id,
-        path=want.path,
-        size=checked.size,
-        mtime_ns=mtime_ns,
-        sha256=checked.sha256,
-        level=checked.level,
-        archive="",
-        digest=want.scene.digest,
-        facts=metadata_of(want.scene),
-    )
-
-
-def folder_within(root: str, path: str) -> str | None:
+def _folder_within(root: str, path: str) -> str | None:
     """Return the name of the only top-level folder of a zip; None if there is no such folder."""
     found: str | None = None
     try:

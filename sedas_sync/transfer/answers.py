@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from sedas_sync import errors
 from sedas_sync.model.file_kind import FIRST_BYTES, ZIP, ZIP_BYTES, NotAProductError, ending_of, kind_of
-from sedas_sync.net import wire
+from sedas_sync.net.connections import BAD_REQUEST, OK, PARTIAL, SERVER_ERROR, UNSATISFIABLE, Answer, ConnectionFailed
 from sedas_sync.net.redact import shorten
 from sedas_sync.net.retry import http_date, retry_after
 from sedas_sync.transfer.attempts import AttemptFailed
@@ -81,7 +81,7 @@ class FileRequests:
         self._policy = job.policy
         self._reach = job.download.widest_reach
 
-    def get(self, note: Note | None, start: int, end: int | None = None) -> wire.Response:
+    def get(self, note: Note | None, start: int, end: int | None = None) -> Answer:
         """Request the bytes from `start` to `end` (excluded; None: to the last).
 
         Args:
@@ -99,41 +99,37 @@ class FileRequests:
             if note is not None and note.validator:
                 extra["If-Range"] = note.validator
         download = self._job.download
-        response = self._shared.client.get(
+        answer = self._shared.connections.get_file(
             download.url,
             headers=download.headers,
             extra=extra,
             connect_timeout=self._policy.connect_timeout,
-            timer=self.stall_timer(),
+            stall_timeout=self._policy.stall_timeout,
             trusted_hosts=download.trusted_hosts,
             reach=self._reach,
         )
-        if response.status in (wire.OK, wire.PARTIAL, wire.UNSATISFIABLE):
-            return response
+        if answer.status in (OK, PARTIAL, UNSATISFIABLE):
+            return answer
         try:
-            self._raise_status(response)
+            self._raise_status(answer)
         finally:
-            response.connection.close()
+            answer.close()
 
-    def stall_timer(self) -> wire.StallTimer:
-        """Return a new timer for a wait without bytes."""
-        return wire.StallTimer(self._policy.stall_timeout, self._shared.stop)
-
-    def _raise_status(self, response: wire.Response) -> NoReturn:
-        status = response.status
-        body = self._body_text(response)
+    def _raise_status(self, answer: Answer) -> NoReturn:
+        status = answer.status
+        body = self._body_text(answer)
         text = f"HTTP {status}" + (f": {body}" if body else "")
-        if response.withheld and status in _TOKEN_REFUSED:
-            text += f"; {response.origin} was asked without the token, because trusted_hosts does not name it"
+        if answer.withheld and status in _TOKEN_REFUSED:
+            text += f"; {answer.origin} was asked without the token, because trusted_hosts does not name it"
             raise errors.TransferError(text, status=status)
-        if status in _LINK_REFUSED or (status == wire.BAD_REQUEST and "token does not exist" in body.lower()):
+        if status in _LINK_REFUSED or (status == BAD_REQUEST and "token does not exist" in body.lower()):
             raise errors.TransferError(text, status=status, relocate=True)
-        if status in _TEMPORARY or status >= wire.SERVER_ERROR:
+        if status in _TEMPORARY or status >= SERVER_ERROR:
             busy = status == _TOO_MANY and bool(_BUSY.search(body))
             raise AttemptFailed(
                 text + (self._limit_connections(body) if busy else ""),
                 status=status,
-                delay=retry_after(response.headers.get("retry-after"), response.headers.get("date")),
+                delay=retry_after(answer.headers.get("retry-after"), answer.headers.get("date")),
                 busy=busy,
             )
         raise errors.TransferError(text, status=status)
@@ -149,12 +145,11 @@ class FileRequests:
         budget.limit = allowed
         return f"; the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
 
-    def _body_text(self, response: wire.Response) -> str:
+    def _body_text(self, answer: Answer) -> str:
         """Return the beginning of an error's body on one line, without secrets."""
-        timer = wire.StallTimer(min(5.0, self._policy.stall_timeout), self._shared.stop)
         try:
-            return self._printable(wire.read_all(response, _BODY_READ, timer))
-        except wire.ConnectionFailed:
+            return self._printable(answer.read_all(_BODY_READ))
+        except ConnectionFailed:
             return ""
 
     def _printable(self, body: bytes) -> str:
@@ -165,27 +160,27 @@ class FileRequests:
                     text = text.replace(secret, "***")
         return shorten(text, _BODY_SHOWN)
 
-    def check_not_page(self, response: wire.Response) -> None:
+    def check_not_page(self, answer: Answer) -> None:
         """Raise if the type of an answer is that of a page.
 
         Raises:
             AttemptFailed: It is a page.
             TransferError: It is a page that asks for a login.
         """
-        kind = _content_type(response)
+        kind = _content_type(answer)
         if kind in _PAGES:
-            raise self._page_error(kind, self._body_text(response), response)
+            raise self._page_error(kind, self._body_text(answer), answer)
 
-    def is_packed(self, response: wire.Response) -> bool:
+    def is_packed(self, answer: Answer) -> bool:
         """Whether a product that is one file is sent as a zip, so that the catalogue's size is not that of the zip."""
         own = ending_of(self._job.product).lower()
         if own in ("", ZIP):
             return False
         with suppress(NotAProductError):
-            return kind_of(**_headers(response), name=self._job.product, first=b"") == ZIP
+            return kind_of(**_headers(answer), name=self._job.product, first=b"") == ZIP
         return False
 
-    def kind(self, response: wire.Response, view: memoryview) -> str | None:
+    def kind(self, answer: Answer, data: bytes) -> str | None:
         """Return the kind of the file that an answer is, before its bytes are written.
 
         Returns:
@@ -195,28 +190,28 @@ class FileRequests:
             AttemptFailed: It is something else than a product.
             TransferError: It is a page that asks for a login.
         """
-        sent, first = _content_type(response), bytes(view[:FIRST_BYTES])
+        sent, first = _content_type(answer), data[:FIRST_BYTES]
         with suppress(NotAProductError):
-            found = kind_of(**_headers(response), name=self._job.product or self._job.path, first=first)
+            found = kind_of(**_headers(answer), name=self._job.product or self._job.path, first=first)
             if found is None and self._job.path.lower().endswith(ZIP):
                 found = ZIP
             if found != ZIP or ZIP_BYTES.startswith(first[: len(ZIP_BYTES)]):
                 return found
-        raise self._page_error(sent, self._printable(bytes(view[:_BODY_READ])), response)
+        raise self._page_error(sent, self._printable(data[:_BODY_READ]), answer)
 
-    def _page_error(self, kind: str, body: str, response: wire.Response) -> Exception:
+    def _page_error(self, kind: str, body: str, answer: Answer) -> Exception:
         what = "an HTML page" if "html" in kind or body.lstrip()[:1] == "<" else f"{kind or 'something else'}"
         text = f"the server sent {what} instead of the scene: {body[:120]}"
         refused = "token" in body.lower() and "exist" in body.lower()
-        if response.redirected or refused:
+        if answer.redirected or refused:
             # With a page after a redirect some services report that the token has expired.
-            return errors.TransferError(text, status=response.status, relocate=True)
-        return AttemptFailed(text, status=response.status, relocate=True)
+            return errors.TransferError(text, status=answer.status, relocate=True)
+        return AttemptFailed(text, status=answer.status, relocate=True)
 
 
-def _headers(response: wire.Response) -> dict[str, str | None]:
-    return {"disposition": response.headers.get("content-disposition"), "media_type": _content_type(response)}
+def _headers(answer: Answer) -> dict[str, str | None]:
+    return {"disposition": answer.headers.get("content-disposition"), "media_type": _content_type(answer)}
 
 
-def _content_type(response: wire.Response) -> str:
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _content_type(answer: Answer) -> str:
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,17 +1,22 @@
 """The bytes of a download that are on disk, and the proof that follows them."""
 
 import os
+import threading
 from dataclasses import replace
 from typing import NoReturn
 
+from sedas_sync import errors
 from sedas_sync.files.integrity import FileCheck, Filehash, Proof, Proving, algorithm
 from sedas_sync.model.file_kind import ZIP, ending_of, with_ending
-from sedas_sync.net import wire
+from sedas_sync.net.connections import PARTIAL, UNSATISFIABLE, Answer
 from sedas_sync.transfer import answers
-from sedas_sync.transfer.attempts import DamagedFile, RemoteFileChanged
+from sedas_sync.transfer.attempts import AttemptFailed, DamagedFile, RemoteFileChanged
 from sedas_sync.transfer.job import FetchJob
 from sedas_sync.transfer.partial import Note, PartialFile, identity
 from sedas_sync.transfer.shared_state import SharedState
+
+_REPORT_EVERY = 0.1
+"""Seconds."""
 
 
 class IncomingFile:
@@ -27,12 +32,19 @@ class IncomingFile:
 
     def __init__(self, job: FetchJob, shared: SharedState) -> None:
         self._job = job
+        self._shared = shared
         self._policy = job.policy
         self._stopped = shared.stop.is_set
         self._identity = identity(job.id, job.download.url)
         self._digest = job.download.digest.lower() if job.download.digest else None
         self.size = job.download.size or None
         """Size by the catalogue; None if it is unknown."""
+        self.splittable = job.policy.segments != 1
+        """Whether several connections may be used."""
+        self.received = 0
+        """Bytes of bodies, including bytes that were discarded."""
+        self._reported = 0.0
+        self._lock = threading.Lock()
         self.answers = 0
         """How many answers the bytes come from; those of an earlier call count as one."""
         self.partial = PartialFile(job.root, job.partial, shared.folders)
@@ -120,12 +132,54 @@ class IncomingFile:
         self.discard()
         raise RemoteFileChanged
 
-    def start(self, response: wire.Response) -> None:
+    def accept(self, answer: Answer, start: int, requests: answers.FileRequests) -> bool:
+        """Check that an answer continues the file or starts it again; return False if nothing is missing.
+
+        Raises:
+            AttemptFailed: It is something else.
+            RemoteFileChanged: It belongs to another file.
+        """
+        if answer.status == UNSATISFIABLE:
+            self._accept_end(answer, start)
+            return False
+        coding = answer.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            raise AttemptFailed(f"the server sent the scene encoded as {coding!a}, which was not requested")
+        if answer.status == PARTIAL:
+            total = self.check_range(answer, start, None)
+            if self.total is None and total is not None:
+                self._set_total(total)
+            self.add_answer()
+            return True
+        if answer.length == 0:
+            raise AttemptFailed("the server sent an empty body", relocate=True)
+        if requests.is_packed(answer):
+            self.size = None
+        if answer.length is not None and self.size is not None and answer.length != self.size:
+            requests.check_not_page(answer)
+            raise AttemptFailed(f"the server has {answer.length} bytes, the catalogue states {self.size}")
+        self._start(answer)
+        return True
+
+    def _accept_end(self, answer: Answer, start: int) -> None:
+        """Accept the status 416 if all bytes are on disk."""
+        note, downloaded = self.partial.note, self.partial.downloaded
+        total = answer.headers.get("content-range", "").rpartition("*/")[2]
+        known = downloaded and note is not None and total.isdigit()
+        if known and note is not None and int(total) == downloaded and note.total in (None, downloaded):
+            self._set_total(start)
+            self.proof.size = self.size or start
+        elif start:
+            self.discard_changed()
+        else:
+            raise AttemptFailed("the server refused a range that was not requested", status=UNSATISFIABLE)
+
+    def _start(self, answer: Answer) -> None:
         """Start at the first byte, with an answer that is the whole file."""
-        headers = response.headers
+        headers = answer.headers
         note = Note(
             identity=self._identity,
-            total=response.length,
+            total=answer.length,
             etag=headers.get("etag") or None,
             modified=headers.get("last-modified") or None,
             digest=self._digest,
@@ -146,23 +200,15 @@ class IncomingFile:
         if self.proof.level != "crc":
             self._restart_proof()
 
-    def set_total(self, total: int) -> None:
-        """Note the size of the file."""
+    def _set_total(self, total: int) -> None:
         if self.partial.note is not None:
             self.partial.amend(replace(self.partial.note, total=total))
 
-    def is_complete_at(self, total: str) -> bool:
-        """Whether the bytes on disk are the whole file, if the server states this size."""
-        note, downloaded = self.partial.note, self.partial.downloaded
-        if not downloaded or note is None or not total.isdigit():
-            return False
-        return int(total) == downloaded and note.total in (None, downloaded)
-
-    def check_range(self, response: wire.Response, start: int, end: int | None) -> int | None:
+    def check_range(self, answer: Answer, start: int, end: int | None) -> int | None:
         """Check that an answer is exactly the requested range of the file on disk.
 
         Args:
-            response: The answer.
+            answer: The answer.
             start: First byte of the range.
             end: The byte after the last one; None for the rest of the file.
 
@@ -173,17 +219,17 @@ class IncomingFile:
             RemoteFileChanged: It is not. The bytes are discarded, unless other connections still write.
         """
         note = self.partial.note
-        found = answers.parse_range(response.headers.get("content-range"))
+        found = answers.parse_range(answer.headers.get("content-range"))
         same = (
             note is not None
             and found is not None
             and found[0] == start
             and (end is None or found[1] == end)
-            and (response.length is None or response.length == found[1] - found[0])
+            and (answer.length is None or answer.length == found[1] - found[0])
             and (found[2] is None or (found[2] == (note.total or found[2]) and found[1] <= found[2]))
             and (end is not None or found[2] is None or found[1] == found[2])
-            and answers.agree(note.etag, response.headers.get("etag"))
-            and answers.agree(note.modified, response.headers.get("last-modified"))
+            and answers.agree(note.etag, answer.headers.get("etag"))
+            and answers.agree(note.modified, answer.headers.get("last-modified"))
         )
         if not same or found is None:
             if self.partial.has_gaps:
@@ -209,6 +255,35 @@ class IncomingFile:
         if checked.problems:
             raise DamagedFile("; ".join(checked.problems), checksum=checked.checksum_differs)
         return checked
+
+    def count(self, received: int) -> None:
+        """Count received bytes, and report them from time to time; any thread may call it."""
+        shared = self._shared
+        with self._lock:
+            self.received += received
+            if shared.on_bytes is None:
+                return
+            now = shared.clock()
+            total, downloaded = self.total, self.partial.downloaded
+            if now - self._reported < _REPORT_EVERY and downloaded != total:
+                return
+            self._reported = now
+        shared.on_bytes(self._job.id, downloaded, total)
+
+    def commit(self) -> os.stat_result:
+        """Flush the file, and give it its final name.
+
+        Raises:
+            TransferError: There is another file.
+        """
+        job, path = self._job, self.path
+        self.partial.flush()
+        try:
+            found = self.partial.commit(path, replace=job.replace)
+        except FileExistsError as error:
+            raise errors.TransferError(f"{path}: another file appeared at this path meanwhile") from error
+        self._shared.flush_folder(job.root, path)
+        return found
 
 
 def _ending(kind: str | None, path: str) -> str:

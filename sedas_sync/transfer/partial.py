@@ -12,6 +12,7 @@ import json
 import os
 import stat as modes
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,44 +28,12 @@ _SLICE = 1 << 19
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHANGING = frozenset(
-    {
-        "accesskeyid",
-        "accesstoken",
-        "access_token",
-        "apikey",
-        "api_key",
-        "auth",
-        "authorization",
-        "awsaccesskeyid",
-        "code",
-        "credential",
-        "expires",
-        "expiry",
-        "hmac",
-        "jwt",
-        "key",
-        "key-pair-id",
-        "password",
-        "policy",
-        "se",
-        "security-token",
-        "ske",
-        "skoid",
-        "sks",
-        "skt",
-        "sktid",
-        "skv",
-        "sig",
-        "signature",
-        "sp",
-        "spr",
-        "sr",
-        "st",
-        "sv",
-        "token",
-        "user",
-        "username",
-    }
+    (
+        *("accesskeyid", "accesstoken", "access_token", "apikey", "api_key", "auth", "authorization", "awsaccesskeyid"),
+        *("code", "credential", "expires", "expiry", "hmac", "jwt", "key", "key-pair-id", "password", "policy"),
+        *("se", "security-token", "ske", "skoid", "sks", "skt", "sktid", "skv", "sig", "signature", "sp", "spr", "sr"),
+        *("st", "sv", "token", "user", "username"),
+    )
 )
 """Parameters of a link that hold a secret or change with every signature."""
 _CHANGING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-")
@@ -344,16 +313,14 @@ class PartialFile:
         if self._note_written and not self.has_gaps:
             self._write_note(note)
 
-    def append(self, view: memoryview, *, last: bool = False) -> None:
+    def append(self, data: bytes | memoryview, *, last: bool = False) -> None:
         """Write the next bytes; a file that is complete with its first bytes (`last`) needs no note."""
         if not self._note_written and not last:
             self._write_note(self._known_note())
         at = self.contiguous
         try:
-            while view:
-                count = os.pwrite(self.file, view[:_SLICE], at)
-                at += count
-                view = view[count:]
+            for at in self._write(data, at):  # noqa: B007, B020  # the last position counts, also after an error
+                pass
         finally:
             self._ranges = [(0, at)] if at else []
 
@@ -368,16 +335,21 @@ class PartialFile:
         self._journal = os.open(note_name(self._file_name), flags, dir_fd=self._folder.file)
         self.has_gaps = True
 
-    def write_at(self, view: memoryview, at: int) -> None:
+    def write_at(self, data: bytes | memoryview, at: int) -> None:
         """Write and note a range; any thread may call it."""
-        start = at
+        *_, end = self._write(data, at)
+        os.write(self._journal, b"%d %d\n" % (at, end))
+        with self._lock:
+            self._ranges = merge([*self._ranges, (at, end)])
+
+    def _write(self, data: bytes | memoryview, at: int) -> Iterator[int]:
+        """Write bytes, and yield the position after each part of them."""
+        view = memoryview(data)
         while view:
             count = os.pwrite(self.file, view[:_SLICE], at)
             at += count
             view = view[count:]
-        os.write(self._journal, b"%d %d\n" % (start, at))
-        with self._lock:
-            self._ranges = merge([*self._ranges, (start, at)])
+            yield at
 
     def save_note(self) -> None:
         """Write the note, so that the bytes can be resumed, if the disk allows it."""

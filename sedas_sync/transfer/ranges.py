@@ -1,22 +1,24 @@
-"""Several connections for one scene.
+"""The missing bytes of one file, over one connection or several.
 
-A server that limits each connection is faster with several. The missing bytes are fetched in ranges from the front:
-large ranges first and smaller ones towards the end, so that the checksum can follow closely and all connections finish
-at about the same time. Connections are added while they make the download faster, and are released as soon as another
-scene waits for one.
+Every download begins with one connection, whose answer is one range from the first missing byte to the last. A server
+that limits each connection is faster with several: the missing bytes are then fetched in ranges from the front, large
+ones first and smaller ones towards the end, so that the checksum can follow closely and all connections finish at about
+the same time. Connections are added while they make the download faster, and are released as soon as another scene
+waits for one.
 """
 
+import math
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from sedas_sync.net import wire
+from sedas_sync.net.connections import PARTIAL, Answer, ConnectionFailed
+from sedas_sync.net.policy import PermanentError
 from sedas_sync.transfer import prove
-from sedas_sync.transfer.shared_state import BUFFER
-
-if TYPE_CHECKING:
-    from sedas_sync.transfer.fetch import FetchRun
+from sedas_sync.transfer.answers import FileRequests
+from sedas_sync.transfer.attempts import AttemptFailed
+from sedas_sync.transfer.incoming import IncomingFile
+from sedas_sync.transfer.shared_state import SharedState
 
 MIN_RANGE = 1 << 20
 """Bytes of the smallest range that is worth a request."""
@@ -50,7 +52,10 @@ _MIN_GAIN = 0.3
 
 _STALLED = 5.0
 _MAX_PAUSE = 60.0
-_BUFFER_MIN = 1 << 16
+_READ_MOST = 1 << 19
+"""Bytes of one read, which are written and digested while they are in the processor's cache."""
+_READ_LEAST = 1 << 16
+_SMALL = 1 << 16
 
 
 class Meter:
@@ -79,7 +84,7 @@ class Meter:
         self._at, self._position, self._waited, self._busy = now, position, 0.0, busy
         return pace
 
-    def is_slow(self, pace: float, all_paces: float, left: int) -> bool:
+    def is_slow(self, pace: float, all_paces: float, left: float) -> bool:
         """Whether further connections may help: the server is slow, this machine is not, and many bytes are left.
 
         The closer the pace is to what this machine can do, the longer it must last, because one window may mislead.
@@ -90,11 +95,12 @@ class Meter:
 
 @dataclass(slots=True, eq=False)
 class _Range:
-    """The bytes that one connection fetches."""
+    """The bytes that one connection fetches. The end is infinite if the size of the file is unknown."""
 
     position: int
-    end: int
+    end: float
     touched: float
+    answer: Answer | None = None
 
 
 class _WrongFile(Exception):
@@ -102,32 +108,35 @@ class _WrongFile(Exception):
 
 
 class RangeFetch:
-    """Fetches the missing bytes of one scene over several connections.
+    """Fetches the missing bytes of one file.
 
     Args:
-        run: The download; the size of the file is known.
-        response: The answer that is being read, if any; this object closes or releases its connection.
+        incoming: The file.
+        requests: Its requests.
+        shared: What downloads share.
+        segments: The number of connections; None for as many as are free and make it faster.
     """
 
-    def __init__(self, run: "FetchRun", response: wire.Response | None) -> None:
-        shared, partial = run.shared, run.incoming.partial
-        self._run = run
+    def __init__(
+        self, incoming: IncomingFile, requests: FileRequests, shared: SharedState, segments: int | None
+    ) -> None:
+        self._incoming = incoming
+        self._partial = incoming.partial
+        self._requests = requests
         self._shared = shared
-        self._partial = partial
-        self._open = response
-        self._open_at = partial.contiguous
-        self._fixed = run.policy.segments
-        self._limit = min(self._fixed or MAX_CONNECTIONS, MAX_CONNECTIONS)
-        self._buffer = shared.read_size(max(_BUFFER_MIN, min((run.incoming.total or 0) >> 9, BUFFER)))
+        self._fixed = segments
+        self._limit = min(segments or MAX_CONNECTIONS, MAX_CONNECTIONS)
+        self._read_size = shared.read_size(_READ_MOST)
         self._changed = threading.Condition()
         self._ranges: set[_Range] = set()
-        self._missing: list[tuple[int, int]] = []
+        self._missing: list[tuple[int, float]] = []
+        self._split = False
         self._connections = 1
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._ending = False
         self._received = 0
-        self._follower: prove.Follower
+        self._follower: prove.Follower | None = None
         self._before: tuple[int, float] | None = None
         """Connections and pace before the last ones were added, until those are judged."""
         self._paused_until = 0.0
@@ -141,28 +150,114 @@ class RangeFetch:
         Raises:
             RemoteFileChanged: The server has another file now; the bytes on disk were discarded.
             ConnectionFailed: The connections broke one after the other.
-            AttemptFailed: The last connection got an error.
+            AttemptFailed: The only connection got an error, or an empty body.
+            InterruptedError: The run stops.
         """
-        self._partial.allow_gaps()
-        self._missing = self._partial.missing()
-        self._follower = prove.Follower(self._partial, self._run.incoming.proof)
         try:
-            self._add_connections()
-            self._run_first()
+            if self._partial.has_gaps:
+                self._incoming.add_answer()
+                self._missing = list(self._partial.missing())
+                self._start_split()
+                self._run_first(None)
+            elif answer := self._first_answer():
+                self._missing = [(self._partial.contiguous, self._incoming.total or math.inf)]
+                self._run_first(answer)
         finally:
-            self._ending = self._ending or self._failure is not None or bool(self._missing)
-            for thread in self._threads:
-                thread.join()
-            self._follower.stop()
-            if self._open is not None:
-                self._open.connection.close()
+            self._end()
         if isinstance(self._failure, _WrongFile):
-            self._run.splittable = False
-            self._run.incoming.discard_changed()
-        if self._failure is not None and (self._partial.missing() or isinstance(self._failure, OSError)):
+            self._incoming.splittable = False
+            self._incoming.discard_changed()
+        lasting = not self._split or isinstance(self._failure, OSError) or self._partial.missing()
+        if self._failure is not None and lasting:
             raise self._failure
+        if not self._partial.contiguous:
+            raise AttemptFailed("the server sent an empty body", relocate=True)
+
+    def _first_answer(self) -> Answer | None:
+        """Request the bytes from the first missing one on; return None if nothing is missing."""
+        start = self._partial.contiguous
+        answer = self._requests.get(self._partial.note, start)
+        try:
+            if self._incoming.accept(answer, start, self._requests):
+                return answer
+        except BaseException:
+            answer.close()
+            raise
+        answer.drain()
+        return None
+
+    def _run_first(self, answer: Answer | None) -> None:
+        """Fetch ranges over the first connection, and wait for the others."""
+        try:
+            self._work(answer, first=True)
+        except (OSError, _WrongFile) as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001  # raised by `run` if bytes are missing
+            # The others continue. The attempt fails only if they do not fetch everything.
+            self._failure = error
+        except BaseException:
+            self._ending = True
+            raise
+        with self._changed:
+            self._changed.wait_for(lambda: self._connections == 1)
+
+    def _run_further(self) -> None:
+        """Fetch ranges over a further connection."""
+        try:
+            self._work(None, first=False)
+        except InterruptedError:
+            pass
+        except ConnectionFailed:
+            # The link may be bad for all of them: add none for a while.
+            self._paused_until = self._shared.clock() + self._pause
+            self._pause = min(_MAX_PAUSE, 2 * self._pause)
+        except (_WrongFile, OSError) as error:
+            self._fail(error)
+        except Exception:  # noqa: BLE001  # the first connection meets the same error and reports it
+            self._limit = max(1, self._connections - 1)
+        finally:
+            with self._changed:
+                self._connections -= 1
+                self._changed.notify_all()
+            if not self._fixed:
+                self._shared.budget.release()
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        with self._changed:
+            self._ending = True
+            for one in self._ranges:
+                if one.answer is not None:
+                    one.answer.shut_down()
+            self._changed.notify_all()
+
+    def _end(self) -> None:
+        """End all threads."""
+        whole = not (self._ending or self._failure or self._missing)
+        self._ending = True
+        for thread in self._threads:
+            thread.join()
+        self._shared.report_pace(id(self), None)
+        if self._follower is not None:
+            if whole:
+                self._follower.finish()
+            else:
+                self._follower.stop()
 
     # -- connections
+
+    def _start_split(self) -> None:
+        """Begin to use several connections."""
+        self._partial.allow_gaps()
+        self._read_size = self._shared.read_size(max(_READ_LEAST, min((self._incoming.total or 0) >> 9, _READ_MOST)))
+        self._split = True
+        self._follow()
+        self._add_connections()
+
+    def _follow(self) -> None:
+        """Prove in threads from now on."""
+        if self._follower is None:
+            self._follower = prove.Follower(self._partial, self._incoming.proof)
 
     def _add_connections(self) -> None:
         """Add connections while there is work for them; called by the first one only."""
@@ -191,7 +286,7 @@ class RangeFetch:
                 break
             self._threads.append(thread)
         if self._connections > before:
-            self._before = (before, self._shared.pace_of(id(self._run)))
+            self._before = (before, self._shared.pace_of(id(self)))
             self._since = (self._shared.clock(), self._received)
 
     def _judge(self) -> bool:
@@ -207,47 +302,9 @@ class RangeFetch:
             self._limit = before
         return True
 
-    def _run_further(self) -> None:
-        """Fetch ranges over a further connection."""
-        try:
-            self._fetch_ranges(first=False)
-        except InterruptedError:
-            pass
-        except wire.ConnectionFailed:
-            # The link may be bad for all of them: add none for a while.
-            self._paused_until = self._shared.clock() + self._pause
-            self._pause = min(_MAX_PAUSE, 2 * self._pause)
-        except (_WrongFile, OSError) as error:
-            self._fail(error)
-        except Exception:  # noqa: BLE001  # the first connection meets the same error and reports it
-            self._limit = max(1, self._connections - 1)
-        finally:
-            with self._changed:
-                self._connections -= 1
-                self._changed.notify_all()
-            if not self._fixed:
-                self._shared.budget.release()
-
-    def _run_first(self) -> None:
-        """Fetch ranges over the first connection, add connections, and wait for the last of them."""
-        try:
-            self._fetch_ranges(first=True)
-        except (OSError, _WrongFile) as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001  # raised by `run` if bytes are missing
-            # The others continue. The attempt fails only if they do not fetch everything.
-            self._failure = error
-        except BaseException:
-            self._ending = True
-            raise
-        with self._changed:
-            self._changed.wait_for(lambda: self._connections == 1)
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        self._ending = True
-        with self._changed:
-            self._changed.notify_all()
+    def _is_surplus(self) -> bool:
+        """Whether a further connection should end."""
+        return not self._fixed and (self._connections > self._limit or self._shared.budget.wanted)
 
     # -- ranges
 
@@ -256,14 +313,13 @@ class RangeFetch:
         with self._changed:
             now = self._shared.clock()
             if self._missing:
-                start, end = self._missing[0]
-                left = sum(last - first for first, last in self._missing)
-                size = max(MIN_RANGE, left // (2 * max(1, min(self._limit, self._connections))))
-                if end - start - size >= MIN_RANGE:
-                    self._missing[0] = (start + size, end)
-                    end = start + size
-                else:
-                    self._missing.pop(0)
+                start, end = self._missing.pop(0)
+                if self._split:
+                    left = end - start + sum(last - first for first, last in self._missing)
+                    size = max(MIN_RANGE, left // (2 * max(1, min(self._limit, self._connections))))
+                    if end - start - size >= MIN_RANGE:
+                        self._missing.insert(0, (int(start + size), end))
+                        end = start + size
                 found: _Range | None = _Range(start, end, now)
             else:
                 found = self._split_slowest(now)
@@ -280,9 +336,11 @@ class RangeFetch:
         stalled = now - slowest.touched > _STALLED
         if not left or (left < 2 * MIN_RANGE and not stalled):
             return None
-        middle = slowest.position if stalled else slowest.position + left // 2
+        middle = slowest.position if stalled else int(slowest.position + left // 2)
         found = _Range(middle, slowest.end, now)
         slowest.end = middle
+        if stalled and slowest.answer is not None:
+            slowest.answer.shut_down()
         return found
 
     def _return_range(self, one: _Range) -> None:
@@ -292,8 +350,14 @@ class RangeFetch:
                 self._missing = sorted([*self._missing, (one.position, one.end)])
                 self._changed.notify_all()
 
-    def _fetch_ranges(self, *, first: bool) -> None:
-        buffer = self._shared.borrow()
+    def _work(self, answer: Answer | None, *, first: bool) -> None:
+        """Fetch ranges over one connection until none is left for it.
+
+        Args:
+            answer: The answer that continues the bytes on disk; None to request one.
+            first: Whether it is the first connection.
+        """
+        at = self._partial.contiguous
         try:
             while not self._ending and (first or not self._is_surplus()):
                 one = self._next_range()
@@ -302,15 +366,22 @@ class RangeFetch:
                         return
                     continue
                 try:
-                    self._fetch_range(one, buffer[: self._buffer], first=first)
+                    if answer is not None and at != one.position:
+                        # The answer goes on behind its range, but that part belongs to another connection.
+                        answer.close()
+                        answer = None
+                    answer = answer or self._request(one, first=first)
+                    one.answer = answer
+                    self._read(answer, one, first=first)
                 finally:
                     self._return_range(one)
+                at = one.position
+                if answer.ended:
+                    answer.release()
+                    answer = None
         finally:
-            self._shared.return_buffers(buffer)
-
-    def _is_surplus(self) -> bool:
-        """Whether a further connection should end."""
-        return not self._fixed and (self._connections > self._limit or self._shared.budget.wanted)
+            if answer is not None:
+                answer.close()
 
     def _wait_for_others(self) -> bool:
         """Wait while other connections still fetch; False if there are none and nothing is missing."""
@@ -322,79 +393,111 @@ class RangeFetch:
             raise InterruptedError
         return True
 
-    def _fetch_range(self, one: _Range, view: memoryview, *, first: bool) -> None:
-        response = self._take_open(one.position) if first else None
-        if response is None:
-            response = self._request(one, first=first)
-        whole = False
+    def _request(self, one: _Range, *, first: bool) -> Answer:
+        end = int(one.end)
+        answer = self._requests.get(self._partial.note, one.position, end)
+        if answer.status != PARTIAL:
+            answer.close()
+            raise _WrongFile if first else PermanentError("the server does not send ranges after all")
         try:
-            self._read(response, one, view, first=first)
-            whole = True
-        finally:
-            if whole and first and not response.ended and one.position == one.end:
-                # The first answer goes on behind this range, and may serve the next one.
-                self._open, self._open_at = response, one.position
-            elif whole and response.ended:
-                self._shared.client.release(response)
-            else:
-                response.connection.close()
-
-    def _take_open(self, position: int) -> wire.Response | None:
-        """Return the first answer if it continues at this position; close it otherwise."""
-        response, self._open = self._open, None
-        if response is None:
-            return None
-        if self._open_at != position:
-            response.connection.close()
-            return None
-        response.connection.tick(wire.TICK)
-        return response
-
-    def _request(self, one: _Range, *, first: bool) -> wire.Response:
-        end = one.end
-        response = self._run.requests.get(self._partial.note, one.position, end)
-        if response.status != wire.PARTIAL:
-            response.connection.close()
-            raise _WrongFile if first else wire.PermanentError("the server does not send ranges after all")
-        try:
-            self._run.incoming.check_range(response, one.position, end)
+            self._incoming.check_range(answer, one.position, end)
         except Exception:  # noqa: BLE001  # whatever is wrong, it is not a range of this file
-            response.connection.close()
+            answer.close()
             raise _WrongFile from None
-        return response
+        return answer
 
-    def _read(self, response: wire.Response, one: _Range, view: memoryview, *, first: bool) -> None:
-        run, shared = self._run, self._shared
-        timer = run.requests.stall_timer()
+    def _read(self, answer: Answer, one: _Range, *, first: bool) -> None:
+        """Read an answer into its range."""
         while one.position < one.end and not self._ending:
-            if response.ended:
-                raise wire.ConnectionFailed("the server sent less than it stated")
-            count = response.read_into(view[: max(1, one.end - one.position)])
-            if count is None:
-                timer.check()
-            elif count:
-                timer.reset()
-                self._write(view[:count], one)
-                if shared.stop.is_set():
-                    raise InterruptedError
+            if not self._split:
+                self._follow_if_worthwhile(one)
+            try:
+                data = self._receive(answer, int(min(self._read_size, one.end - one.position)), first=first)
+            except ConnectionFailed:
+                if self._ending or one.position >= one.end:
+                    return
+                raise
+            if data:
+                self._write(data, answer, one)
+            elif math.isinf(one.end) or (answer.length is None and not self._split):
+                # The server states that this is all; the proof decides.
+                one.end = one.position
+            elif one.position < one.end:
+                raise ConnectionFailed("the server sent less than it stated")
             if first:
-                pace = self._meter.pace(shared.clock(), self._received)
-                if pace is not None:
-                    shared.report_pace(id(run), pace)
-                self._add_connections()
+                self._adapt(answer, one)
             elif self._is_surplus():
                 return
 
-    def _write(self, view: memoryview, one: _Range) -> None:
+    def _receive(self, answer: Answer, most: int, *, first: bool) -> bytes:
+        if not first or self._split or most < _READ_MOST:
+            return answer.read(most)
+        clock = self._shared.clock
+        began, busy = clock(), time.thread_time()
+        data = answer.read(most)
+        # Time of the kernel and of TLS is not time spent waiting for bytes.
+        self._meter.waited(clock() - began - (time.thread_time() - busy))
+        return data
+
+    def _write(self, data: bytes, answer: Answer, one: _Range) -> None:
         with self._changed:
             start = one.position
             # Another connection may have taken the end of this range meanwhile.
-            count = max(0, min(len(view), one.end - start))
+            count = int(max(0, min(len(data), one.end - start)))
             one.position = start + count
             one.touched = self._shared.clock()
             self._received += count
-        if count:
-            self._partial.write_at(view[:count], start)
+        if not count:
+            return
+        if count < len(data):
+            data = data[:count]
+        if not start:
+            self._incoming.set_kind(self._requests.kind(answer, data))
+        if self._split:
+            self._partial.write_at(data, start)
+        else:
+            # A small file is not worth a note: a kill loses no more of it.
+            small = (self._incoming.total or math.inf) <= _SMALL
+            self._partial.append(data, last=small or (not start and answer.ended))
+        if self._follower is not None:
             self._follower.notify()
-            self._run.count(count)
-            self._shared.throttle(count)
+        elif self._incoming.proof.position == start:
+            self._incoming.proof.update(data)
+        self._incoming.count(count)
+        self._shared.throttle(count)
+        if self._shared.stop.is_set():
+            raise InterruptedError
+
+    # -- more threads and more connections
+
+    def _follow_if_worthwhile(self, one: _Range) -> None:
+        """Prove in threads if processors are idle, or if bytes of an earlier run must be read."""
+        proved = self._incoming.proof.position
+        if self._follower is not None or math.isinf(one.end) or one.end - proved < prove.WORTHWHILE:
+            return
+        if proved != one.position or self._shared.budget.running * 2 <= prove.PROCESSORS:
+            self._follow()
+
+    def _adapt(self, answer: Answer, one: _Range) -> None:
+        """Measure the pace, and add connections if they help."""
+        shared = self._shared
+        left = one.end - one.position
+        if left < 2 * MIN_RANGE and not self._split:
+            return
+        pace = self._meter.pace(shared.clock(), self._received)
+        if pace is not None:
+            shared.report_pace(id(self), pace)
+        if self._split:
+            self._add_connections()
+            return
+        if not self._incoming.splittable or math.isinf(left) or not one.position:
+            return
+        if not self._fixed and (not shared.spare or shared.rate is not None):
+            return
+        if answer.headers.get("accept-ranges", "").strip().lower() != "bytes" and answer.status != PARTIAL:
+            return
+        if self._fixed or (pace is not None and self._meter.is_slow(pace, shared.pace, left)):
+            with self._changed:
+                self._missing = [(one.position, one.end)]
+                one.end = one.position
+            self._start_split()

@@ -8,11 +8,8 @@ from contextlib import suppress
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.files.folder_cache import FolderCache
-from sedas_sync.net import wire
+from sedas_sync.net.connections import Connections
 from sedas_sync.transfer.rate import ConnectionBudget, Rate
-
-BUFFER = 1 << 20
-"""Bytes that are read and written at once."""
 
 _FLUSH_EVERY = 1.0
 """Seconds between two flushes of one folder."""
@@ -52,13 +49,12 @@ class SharedState:
         self.wait = wait or self.stop.wait
         self.budget = ConnectionBudget(jobs)
         self.rate = Rate(max_rate, clock) if max_rate else None
-        self.client = wire.Client()
+        self.connections = Connections(stop=self.stop)
         self.folders = FolderCache()
         self._paces: dict[int, float] = {}
         self._flushed: dict[str, float] = {}
         self._unflushed: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._buffers: list[memoryview] = []
 
     @property
     def spare(self) -> int:
@@ -73,7 +69,7 @@ class SharedState:
     def close(self) -> None:
         """Flush and close folders, and close connections; call it after the last download."""
         self.close_folders()
-        self.client.close()
+        self.connections.close()
 
     def close_folders(self) -> None:
         """Flush and close folders; connections stay open for the next download."""
@@ -100,17 +96,6 @@ class SharedState:
         """Wait until `count` bytes fit under the rate."""
         if self.rate is not None and (delay := self.rate.pay(count)) > 0:
             self.wait(delay)
-
-    def borrow(self) -> memoryview:
-        """Return a buffer of `BUFFER` bytes; give it back with `return_buffers`."""
-        try:
-            return self._buffers.pop()
-        except IndexError:
-            return memoryview(bytearray(BUFFER))
-
-    def return_buffers(self, *buffers: memoryview) -> None:
-        """Keep buffers for the next download."""
-        self._buffers += buffers
 
     def read_size(self, size: int) -> int:
         """Return how many bytes to read at once, so that a limited rate is even."""

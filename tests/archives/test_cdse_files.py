@@ -67,8 +67,8 @@ def test_product_that_is_one_file_has_its_own_name(mirror, server):
         (NO2, netcdf(), OCTETS, f"{NO2}.h5"),
         (NO2, zipped(NO2), OCTETS, f"{NO2}.zip"),
         ("LS08_OLI_GTC_1P", b"...", {"Content-Disposition": 'attachment; filename="x.TIFF"'}, "LS08_OLI_GTC_1P.TIFF"),
-        ("S1A_OPER_AUX_GNSSRD_POD_", b"G01", {"Content-Disposition": 'attachment; filename="S1A_OPER_AUX_GNSSRD_POD_"'},
-         "S1A_OPER_AUX_GNSSRD_POD_"),
+        ("GNSS_RINEX_2019", b"G01", {"Content-Disposition": 'attachment; filename="GNSS_RINEX_2019"'},
+         "GNSS_RINEX_2019"),
         # The file is packed: its length and checksum are not those of the zip.
         (f"{NO2}.nc", zipped(NO2), {"Content-Disposition": f'attachment; filename="{NO2}.nc.zip"'}, f"{NO2}.zip"),
         ("LT05.tgz", b"\x1f\x8b\x08", {"Content-Type": "application/gzip"}, "LT05.tgz"),

@@ -128,7 +128,7 @@ def test_token_follows_a_redirect_to_trusted_hosts_only(mirror, server):
 def test_redirect_to_another_host_is_followed_without_the_token(mirror, server):
     server.redirect_to = server.bytes_url.replace("127.0.0.1", "localhost")
     ran = mirror.run("apply")
-    assert ran.code == 1
+    assert ran.code == 4
     assert server.requests("bytes")
     assert not any("authorization" in one.headers for one in server.requests("bytes"))
     assert "localhost" in ran.err
@@ -395,9 +395,9 @@ def test_how_to_does_what_it_says(mirror, server):
     server.products[1].online = False
     manifests = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^\$ sedas-sync (.*)$", PAGE.read_text(), re.MULTILINE)
-    assert (len(manifests), commands) == (2, ["plan", "apply --no-wait"])
+    assert (len(manifests), commands) == (4, ["plan", "apply --no-wait"])
     here = f'type = "cdse"\nurl = "{server.url}"\nlogin_url = "{server.login_url}"\ntrusted_hosts = ["127.0.0.1"]'
-    for manifest, expected in zip(reversed(manifests), (0, 4), strict=True):
+    for manifest, expected in zip(reversed(manifests), (0, 0, 0, 4), strict=True):
         (mirror.workspace.path / "manifest.toml").write_text(manifest.replace('type = "cdse"', here))
         assert len(mirror.plan().actions) == expected
     planned = mirror.run(*commands[0].split(), **NOBODY)

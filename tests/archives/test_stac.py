@@ -14,7 +14,7 @@ from sedas_sync.archives.stac.filters import conditions, encode
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
-from sedas_sync.geometry import footprint
+from sedas_sync.geometry import Aoi, footprint, footprints, from_bbox
 from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import Query
 from sedas_sync.net import redact, session
@@ -383,21 +383,58 @@ def test_item_becomes_a_scene():
         ({"type": "Polygon", "coordinates": [[[179, 0], [-179, 0], [-179, 1], [179, 1], [179, 0]]]}, (-180, 0, 180, 1)),
         ({"type": "GeometryCollection", "geometries": [
             {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}]}, (0, 0, 1, 1)),
+        ({"type": "Point", "coordinates": [3, 4]}, (3, 4, 3, 4)),
+        ({"type": "LineString", "coordinates": [[3, 4], [5, 6]]}, (3, 4, 5, 6)),
+        ({"type": "MultiPoint", "coordinates": [[3, 4], [5, 6, 7]]}, (3, 4, 5, 6)),
     ],
 )  # fmt: skip
 def test_footprints_of_every_kind(geometry, bounds):
     assert footprint(read(geometry=geometry).footprint).bounds == bounds
 
 
-def test_box_over_the_antimeridian_becomes_two():
-    item = {
-        "id": "X",
-        "geometry": None,
-        "bbox": [179, 0, -179, 1],
-        "properties": {},
-        "assets": {"a": {"href": "a.tif"}},
-    }
-    assert footprint(scene_of_item(item, "https://e.org/", (), no_warning).footprint).area == pytest.approx(2)
+@pytest.mark.parametrize(
+    ("bbox", "bounds", "area"),
+    [
+        ([179, 0, -179, 1], (-180, 0, 180, 1), 2),
+        ([-170, -60, 170, 80], (-170, -60, 170, 80), 340 * 140),
+        ([-170, -5, 170, 5], (-170, -5, 170, 5), 340 * 10),
+        ([-179.95, -89.95, 179.95, 89.95], (-179.95, -89.95, 179.95, 89.95), 359.9 * 179.9),
+        ([-180, -90, 0, 180, 90, 100], (-180, -90, 180, 90), 360 * 180),
+        ([0, 0, 359, 10], (-180, 0, 180, 10), 3590),
+        ([5, 6, 5, 6], (5, 6, 5, 6), 0),
+        ([5, 6, 7, 6], (5, 6, 7, 6), 0),
+    ],
+)
+def test_item_without_a_geometry_counts_by_its_box(bbox, bounds, area):
+    item = {"id": "X", "geometry": None, "bbox": bbox, "properties": {}, "assets": {"a": {"href": "a.tif"}}}
+    wkt = scene_of_item(item, "https://e.org/", (), no_warning).footprint
+    for shape in (footprint(wkt), *footprints([wkt])):
+        assert shape.bounds == bounds
+        assert shape.area == pytest.approx(area)
+
+
+def test_scenes_with_points_and_boxes_match_the_areas_that_they_meet(server, archive):
+    """A search of the API, and the manifest's rules."""
+    server.add("point")
+    server.add("line")
+    server.add("world")
+    server.add("elsewhere")
+    for item, geometry, bbox in zip(
+        server.items[-4:],
+        (
+            {"type": "Point", "coordinates": [-1.31, 51.57]},
+            {"type": "LineString", "coordinates": [[-2, 51.57], [0, 51.57]]},
+            None,
+            {"type": "Point", "coordinates": [10, 51.57]},
+        ),
+        ([-1.31, 51.57, -1.31, 51.57], [-2, 51.57, 0, 51.57], [-179.95, -89.95, 179.95, 89.95], [10, 51.57, 10, 51.57]),
+        strict=True,
+    ):
+        item["geometry"], item["bbox"] = geometry, bbox
+    aoi = Aoi(from_bbox(-1.4, 51.5, -1.2, 51.6))
+    scenes = list(archive.find(MAY, warn=no_warning))
+    met = aoi.intersects_each(footprints([scene.footprint for scene in scenes]))
+    assert {scene.id for scene, is_met in zip(scenes, met, strict=True) if is_met} == {"point", "line", "world"}
 
 
 @pytest.mark.parametrize(

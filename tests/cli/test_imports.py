@@ -6,7 +6,7 @@ import sys
 import pytest
 
 PRODUCTS = '[dataset.d]\nproducts = ["A"]\n'
-ENGINE = ("shapely", "numpy", "requests", "sedas_sync.api", "sedas_sync.transfer.fetch", "sedas_sync.operations.apply")
+ENGINE = ("shapely", "numpy", "urllib3", "sedas_sync.api", "sedas_sync.transfer.fetch", "sedas_sync.operations.apply")
 
 
 def imported(workspace, *arguments, names, code=0):

@@ -76,7 +76,7 @@ CASES = {
         choose(DiskState(state=FileState.DAMAGED)),
     ],
     "any of these, and the archive can never deliver it": [
-        choose(TO_FETCH, online=False, offline="its format cannot be stored", never=True)
+        choose(TO_FETCH, online=False, offline="it was withdrawn", never=True)
     ],
     "any of these, and the archive takes no orders": [
         choose(TO_FETCH, online=False, order=order, offline="order it elsewhere")

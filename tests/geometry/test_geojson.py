@@ -45,6 +45,13 @@ def test_unreadable_footprint_has_no_outline(text):
     assert outlines([text, "POLYGON((0 0,1 0,1 1,0 0))"])[0] is None
 
 
+def test_points_and_lines_stay_what_they_are():
+    point, line = outlines(["POINT(190 2)", "LINESTRING(170 0, -170 10)"])
+    assert point == ({"type": "Point", "coordinates": (-170.0, 2.0)}, (-170.0, 2.0, -170.0, 2.0))
+    assert line.geometry["type"] == "MultiLineString"
+    assert line.bbox == (170.0, 0.0, -170.0, 10.0)
+
+
 def test_outline_is_split_at_the_antimeridian():
     (outline,) = outlines(["POLYGON((179 -1,-179 -1,-179 1,179 1,179 -1))"])
     assert outline.geometry["type"] == "MultiPolygon"

@@ -57,7 +57,7 @@ def test_repair_keeps_the_good_parts_and_reports_the_others():
     assert shape.area == pytest.approx(1 + 0.5 + 1)
     assert [repair.partition(":")[0] for repair in repairs] == ["feature 2", "feature 4", "feature 5"]
     assert "it is left out" in repairs[1]
-    assert "repaired; its area was" in repairs[2]
+    assert "it is read as 12," in repairs[2]
 
 
 def test_many_mistakes_are_counted():

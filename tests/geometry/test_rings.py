@@ -202,13 +202,23 @@ def test_hole_around_a_pole():
             "type": "Polygon",
             "coordinates": [
                 [[0, 60], [90, 55], [180, 60], [-90, 55], [0, 60]],
-                [[0, 80], [90, 75], [180, 80], [-90, 75], [0, 80]],
+                [[90, 75], [180, 80], [-90, 75], [0, 80], [90, 75]],
             ],
         }
     )
-    assert is_in(10, 70, shape)
-    assert not is_in(10, 89, shape)
-    assert not is_in(10, 50, shape)
+    for longitude in (-170, -100, -10, 10, 100, 170):
+        assert is_in(longitude, 70, shape)
+        assert not is_in(longitude, 89, shape)
+        assert not is_in(longitude, 50, shape)
+
+
+def test_hole_around_a_pole_that_is_not_in_its_shell_is_a_mistake():
+    coordinates = [
+        [[90, 75], [180, 80], [-90, 75], [0, 80], [90, 75]],
+        [[0, 60], [90, 55], [180, 60], [-90, 55], [0, 60]],
+    ]
+    with pytest.raises(ValueError, match="crosses or touches itself"):
+        g.from_geojson({"type": "Polygon", "coordinates": coordinates})
 
 
 def test_ring_on_both_sides_of_the_equator_encloses_the_pole_to_its_left():
@@ -218,3 +228,32 @@ def test_ring_on_both_sides_of_the_equator_encloses_the_pole_to_its_left():
         shape = g.from_wkt(Polygon(positions).wkt)
         assert is_in(5, pole, shape)
         assert not is_in(5, -pole, shape)
+
+
+# -- anything ----------------------------------------------------------------------------------------------------------
+
+positions = st.tuples(
+    st.one_of(st.floats(-540, 540), st.sampled_from([-180.0, 180.0, 179.9999999999, 360.0, 0.0])),
+    st.one_of(st.floats(-90, 90), st.sampled_from([-90.0, 90.0, 0.0])),
+)
+
+
+@given(st.lists(st.lists(positions, min_size=1, max_size=12), min_size=1, max_size=3))
+@settings(max_examples=600, deadline=None)
+def test_any_rings_are_a_valid_area_or_a_mistake(rings):
+    geojson = {"type": "Polygon", "coordinates": [[list(position) for position in [*ring, ring[0]]] for ring in rings]}
+    wkt = ", ".join(f"({', '.join(f'{x!r} {y!r}' for x, y in [*ring, ring[0]])})" for ring in rings)
+    for read in (
+        lambda: g.from_geojson(geojson),
+        lambda: g.from_geojson(geojson, on_repair=str),
+        lambda: g.footprint(f"POLYGON ({wkt})"),
+    ):
+        try:
+            shape = read()
+        except ValueError:
+            continue
+        assert shape.is_valid
+        assert shape.area > 0
+        west, south, east, north = shape.bounds
+        assert -180 <= west <= east <= 180
+        assert -90 <= south <= north <= 90

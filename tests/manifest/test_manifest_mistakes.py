@@ -30,6 +30,7 @@ SIZE = "must be a number of bytes, or a text such as '20MB' (millions), '512KiB'
 DURATION = "must be a text such as '24h', '90m', '2d', '30s' or '1h30m', or a number of seconds"
 PERCENT = "must be a percentage, a number from 0 to 100"
 
+FREE = "version = 1\n[archive]\ntype = 'shelf'\npath = 'x'\n"
 REMEDY = 'To repair it, set repair = true in the table of the AOI, or use "Fix geometries" in QGIS'
 KNOWN = f"known here: {', '.join(key for key in Dataset.model_fields if key != 'name')}"
 
@@ -55,6 +56,12 @@ WRONG = [
     ("dataset = 3\n" + START, "dataset: found 3; must be a table"),
     (START + "[dataset]\nd = 3", "dataset.d: found 3; must be a table"),
     (START + "[dataset.d]", "dataset.d: has no aoi, tile or products; one of them is required"),
+    (FREE + "[dataset.d]", "dataset.d.start: missing; a dataset without products needs a start"),
+    (FREE + "[dataset.d]\nstart = 2019-01-01\nmin_aoi_coverage = 5", "dataset.d.min_aoi_coverage: needs an aoi or a tile"),
+    (DATASET + 'orbits = "precise"',
+     "dataset.d.orbits: archives of type sedas have no orbit files; add one of type cdse to the dataset's archives"),
+    (FREE + '[dataset.d]\nstart = 2019-01-01\nsensor = "optical"\norbits = "precise"',
+     'dataset.d.orbits: applies to scenes of Sentinel-1, but sensor is "optical"'),
     (START + '[dataset.d]\naoi = "here"', "dataset.d.start: missing; a dataset with an AOI needs a start"),
     ('version = 1\n[dataset.d]\ntile = "30UXC"', "dataset.d.start: missing; a dataset with a tile needs a start"),
     ('version = 1\n[dataset.d]\ntile = "30UAC"\nstart = 2019-01-01',
@@ -83,8 +90,8 @@ WRONG = [
     (DATASET + "end = 20190430", f"dataset.d.end: found 20190430; {DATE}"),
     (DATASET + "end = 0001-01-01T00:00:00+10:00", f"dataset.d.end: found 0001-01-01T00:00:00+10:00; {DATE}"),
     # AOIs
-    (DATASET + "[aoi.x]", "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point"),
-    (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nfile = 'a.wkt'", "aoi.x: has file and bbox; it needs exactly one of wkt, file, bbox, point"),
+    (DATASET + "[aoi.x]", "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point, country"),
+    (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nfile = 'a.wkt'", "aoi.x: has file and bbox; it needs exactly one of wkt, file, bbox, point, country"),
     (DATASET + "[aoi.x]\npoint = [0, 0]", "aoi.x: has a point without radius_km"),
     (DATASET + "[aoi.x]\nbbox = [0, 0, 1, 1]\nradius_km = 5", "aoi.x.radius_km: needs a point"),
     (DATASET + "[aoi.x]\npoint = [0, 0]\nradius_km = 0", "aoi.x.radius_km: found 0; must be a number above 0"),
@@ -97,7 +104,7 @@ WRONG = [
     (DATASET + "[aoi.x]\nbbox = [0, 0, 0, 1]", "aoi.x.bbox: it has no area"),
     (DATASET + "[aoi.x]\nwkt = ''", 'aoi.x.wkt: found ""; must be a text, not empty'),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON EMPTY'", "aoi.x.wkt: it is empty"),
-    (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it contains no polygon, but POINT"),
+    (DATASET + "[aoi.x]\nwkt = 'POINT (1 2)'", "aoi.x.wkt: it contains no polygon, but POINT; set buffer_km to search around points and lines"),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 0, 1 1))'",
      "aoi.x.wkt: a ring is open: it begins at 0 0 and ends at 1 1; the last position must repeat the first. " + REMEDY),
     (DATASET + "[aoi.x]\nwkt = 'POLYGON ((0 0, 1 1, 1 0, 0 1, 0 0))'",
@@ -110,7 +117,7 @@ WRONG = [
     (DATASET + "[aoi.'x y']\nbbox = [0, 0, 1, 1]", "aoi.\"x y\": a name has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '_'"),
     (START.replace("[aoi.here]", "[aoi]\nx = 5\n[aoi.here]") +
      '[dataset.d]\naoi = "here"\nstart = 2019-04-30', ["aoi.x: found 5; must be a table",
-     "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point"]),
+     "aoi.x: has no area; it needs exactly one of wkt, file, bbox, point, country"]),
     # single values of datasets
     (DATASET + "max_cloud_cover = 101", f"dataset.d.max_cloud_cover: found 101; {PERCENT}"),
     (DATASET + "max_cloud_cover = -0.1", f"dataset.d.max_cloud_cover: found -0.1; {PERCENT}"),
@@ -170,7 +177,7 @@ WRONG = [
     # archives
     (DATASET + "[archive]\ntype = 'sedsa'", 'archive.type: found "sedsa", which is not a known type; did you mean sedas?'),
     (DATASET + "[archive]\ntype = 'ftp'",
-     'archive.type: found "ftp", which is not a known type; known here: directory, sandbox, sedas, stac'),
+     'archive.type: found "ftp", which is not a known type; known here: directory, sandbox, sedas, shelf, stac'),
     (DATASET + STAC + "word = ['x']", "archive.word: unknown key; did you mean words?"),
     (DATASET + STAC + "collection = 'x'",
      "archive.collection: unknown key; known here: type, filehash, url, trusted_hosts, words, number"),

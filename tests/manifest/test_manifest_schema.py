@@ -54,6 +54,13 @@ bbox = [-1.4, 51.5, -1.2, 51.6]
 point = [-1.31, 51.57]
 radius_km = 5
 repair = true
+[aoi.d]
+file = "fields.gpkg"
+layer = "fields"
+where = "crop = 'wheat'"
+[aoi.e]
+country = ["GBR", "IRL"]
+buffer_km = 10
 [dataset.optical]
 aoi = ["a", "b"]
 start = 2019-04-30
@@ -128,7 +135,33 @@ def test_manifest_with_every_key_matches():
     for table in ("archive", "mirror", "transfer"):
         assert set(ALL[table]) == set(keys_of(MODELS[table]))
     for table in ("aoi", "dataset"):
-        assert set().union(*ALL[table].values()) >= set(keys_of(MODELS[table])) - {"file", "archive"}
+        assert set().union(*ALL[table].values()) >= set(keys_of(MODELS[table])) - {
+            "file",
+            "archive",
+            "orbits",
+        }
+
+
+@pytest.mark.parametrize("kind", [*BUILT_IN, "", None])
+@pytest.mark.parametrize("keys", [{"start": "-30d"}, {"start": "-30d", "product_type": "AUX_POEORB"}, {}])
+def test_aoi_may_be_left_out_only_if_the_archive_allows_it(kind, keys):
+    archive = {"stac": {"url": "https://example.org/", "collections": ["x"]}, "directory": {"path": "x"}}.get(kind, {})
+    tree = {"version": 1, "dataset": {"d": keys}}
+    if kind is not None:
+        tree["archive"] = {"type": kind, **archive}
+    assert parser_accepts(tree) == schema_accepts(tree) == (kind in ("cdse", "stac", "directory") and "start" in keys)
+
+
+@pytest.mark.parametrize("kind", ["cdse", "sedas"])
+@pytest.mark.parametrize("orbits", ["precise", "Restituted", "best"])
+@pytest.mark.parametrize("sensor", ["sar", "optical"])
+def test_orbits(kind, orbits, sensor):
+    dataset = {"products": ["X"], "orbits": orbits} if sensor == "sar" else {"start": "-3d", "sensor": sensor}
+    right = kind == "cdse" and orbits != "best"
+    tree = {"version": 1, "archive": {"type": kind}, "dataset": {"d": {**dataset, "orbits": orbits}}}
+    assert parser_accepts(tree) == (right and sensor == "sar")
+    if kind == "cdse":
+        assert schema_accepts(tree) == (right and sensor == "sar")
 
 
 @pytest.mark.parametrize("table", MODELS)

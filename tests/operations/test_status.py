@@ -11,7 +11,7 @@ import pytest
 
 import sedas_sync as ss
 from sedas_sync.model.scene import Order
-from sedas_sync.operations.status import order_json
+from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail, slow
 from sedas_sync.state.process_lock import lock
@@ -144,7 +144,7 @@ def test_a_failed_search_is_told_and_the_mirror_is_not_up_to_date(workspace, san
 def test_an_order_of_the_future_has_no_negative_age():
     placed = datetime(2030, 1, 1, tzinfo=UTC)
     order = Order(id="A", order="1", placed=placed, archive="a")
-    assert order_json(order, placed - timedelta(hours=1))["age_seconds"] == 0.0
+    assert OrderEntry.at(order, placed - timedelta(hours=1)).age_seconds == 0.0
 
 
 def test_status_before_anything(workspace):

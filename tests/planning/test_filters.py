@@ -14,7 +14,7 @@ from sedas_sync.planning.filters import FILTERS, MEANINGS, given_filters, query_
 NOT_FILTERS = {
     "name", "archive", "aoi", "start", "end", "products",  # which scenes there are
     "min_aoi_coverage",  # judged by the AOI
-    "exclude", "latest", "reprocessed",  # judged by ids, and by all scenes of the search
+    "exclude", "latest", "orbits", "reprocessed",  # judged by ids, and by all scenes of the search
     "filters",  # the archive's own
 }  # fmt: skip
 """Keys of a dataset that are not compared with what a scene states."""

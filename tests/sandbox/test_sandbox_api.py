@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sandbox_client import HARWELL, NOW, Client
 
-from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row, run
+from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
 from sedas_sync.sandbox.orders import order_id, read_order
 
 EXAMPLE = "S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F"
@@ -478,7 +478,6 @@ def test_closing_breaks_connections_and_ends_threads():
         assert idle.recv(1) == b""
     client.session.close()
     assert threading.active_count() == before
-    assert sandbox.wait(0)
     sandbox.close()
     with pytest.raises(RuntimeError):
         _ = sandbox.url
@@ -491,17 +490,6 @@ def test_a_sandbox_can_be_started_again_on_its_port():
     sandbox.close()
     with Sandbox(port=port) as again:
         assert again.url == f"http://127.0.0.1:{port}/api/"
-
-
-def test_running_in_the_foreground():
-    seen = []
-
-    def ready(sandbox):
-        seen.append(requests.get(sandbox.origin + "/portal", timeout=20).status_code)
-        threading.Timer(0.05, sandbox.close).start()
-
-    run(0, on_ready=ready)
-    assert seen == [200]
 
 
 def test_requests_are_fast(client):

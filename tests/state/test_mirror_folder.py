@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -281,15 +280,11 @@ def owned(workspace, sandbox):
             (home / folder).mkdir(parents=True, exist_ok=True)
             workspace.write(RULES, mirror=f'path = "{mirror}"', name=f"{folder}/manifest.toml")
 
-        def apply(self, manifest="manifest.toml", cwd=".", code=0, **environment):
+        def apply(self, manifest="manifest.toml", cwd=".", code=0):
             # A shell enters a folder through links, and says in PWD by which.
-            command = [*workspace.command("apply", "--quiet", manifest)]
-            ran = subprocess.run(
-                ["sh", "-c", f'cd "{home / cwd}" && exec "$@"', "sh", *command],
-                env=workspace.environment(**environment), capture_output=True, text=True, timeout=60,
-            )  # fmt: skip
-            assert ran.returncode == code, ran.stderr
-            return ran.stderr
+            ran = workspace.run("apply", "--quiet", manifest, cwd=cwd, PWD=str(home / cwd))
+            assert ran.code == code, ran.err
+            return ran.err
 
     return Owned()
 
@@ -329,16 +324,12 @@ def test_releases_behind_a_link_are_one_manifest(owned, manifest, cwd, mirror):
     assert (owned.path / "shared" / "scenes" / "A.zip").exists()
 
 
-def test_a_stale_PWD_is_not_believed(owned):  # noqa: N802  # the variable's name
+def test_a_stale_PWD_is_not_believed(owned, workspace):  # noqa: N802  # the variable's name
     owned.write("one", owned.path / "scenes")
     owned.write("two", owned.path / "scenes")
     owned.apply("one/manifest.toml")
     for said in (owned.path / "one", "one", "", owned.path / "gone"):
-        ran = subprocess.run(
-            ["env", f"PWD={said}", sys.executable, "-m", "sedas_sync", "apply"],
-            cwd=owned.path / "two", capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert ran.returncode == 2, "it is the manifest of this folder"
+        assert workspace.run("apply", cwd="two", PWD=str(said)).code == 2, "it is the manifest of this folder"
 
 
 def test_mirror_and_manifest_move_together_also_through_links(owned):

@@ -328,6 +328,21 @@ def grd(start, *, channels="VV&VH", satellite="A", direction="ASCENDING", **more
     return Product(name, start, collection="SENTINEL-1", attributes=attributes, **more)
 
 
+def orbit_file(start, *, hours=26, kind="AUX_POEORB", satellite="A", made=timedelta(days=20), **more):
+    """Return an orbit file of Sentinel-1 as the catalogue describes it: without a footprint, and not zipped."""
+    stop = start + timedelta(hours=hours)
+    stamps = [f"{when:%Y%m%dT%H%M%S}" for when in (start + made, start, stop)]
+    name = "S1{}_OPER_{}_OPOD_{}_V{}_{}.EOF".format(satellite, kind, *stamps)
+    attributes = {
+        "origin": "ESA", "productType": kind, "platformShortName": "SENTINEL-1", "instrumentShortName": "SAR",
+        "platformSerialIdentifier": satellite,
+    }  # fmt: skip
+    content = f'<?xml version="1.0" ?><Earth_Explorer_File>{name}</Earth_Explorer_File>'.encode()
+    product = Product(name, start, collection="SENTINEL-1", attributes=attributes, wkt=None, content=content, **more)
+    product.stop, product.published = stop, start + made
+    return product
+
+
 # -- the server -------------------------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,7 @@ TYPES = {
     "sandbox": BUILT_IN["sandbox"],
     "stac": ArchiveType(name="stac", opener="-", filters=any_filters, config=WordsConfig),
     "directory": ArchiveType(name="directory", opener="-", config=FolderConfig, cannot=frozenset({"orbit_direction"})),
+    "shelf": ArchiveType(name="shelf", opener="-", config=FolderConfig, needs_aoi=False, has_orbits=True),
 }
 EXAMPLE = """
 version = 1                       # of the manifest format; required

@@ -50,6 +50,10 @@ class StacServer:
     strict: bool = False
     authorization: str | None = None
     """The token that every request must have."""
+    file_authorization: str | None = None
+    """The token that requests for files must have."""
+    answers: dict = field(default_factory=dict)
+    """By path, a function that takes the headers of a request and returns status and answer."""
     signed: bool = False
     """Whether assets need a token of the signing endpoint."""
     heeds_collections: bool = True
@@ -166,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve(None)
 
     def do_POST(self):
-        self._serve(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._serve(json.loads(body) if body[:1] in (b"{", b"[") else None)
 
     def _serve(self, body):
         stac, parts = self.stac, urlsplit(self.path)
@@ -182,6 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, b"<html><title>Sign in</title><form>Password</form></html>", kind="text/html")
         if stac.authorization is not None and self.headers.get("Authorization") != stac.authorization:
             return self._send(401, {"code": "Unauthorized"})
+        if parts.path in stac.answers:
+            return self._send(*stac.answers[parts.path](self.headers))
         query = {key: value[0] for key, value in parse_qs(parts.query).items()}
         path = parts.path.removeprefix(stac.base)
         if path in ("/", ""):
@@ -256,6 +263,8 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.stac.files.get(path)
         if data is None:
             return self._send(404, {"code": "NotFound"})
+        if self.stac.file_authorization not in (None, self.headers.get("Authorization")):
+            return self._send(401, {"code": "Unauthorized"})
         if self.stac.signed and query.get("sig") != f"secret{self.stac.tokens}":
             return self._send(403, {"code": "AuthenticationFailed"})
         etag = f'"{hashlib.md5(data).hexdigest()}"'

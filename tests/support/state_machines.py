@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from sedas_sync.model.plan import Action, ActionKind
+from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import Download, LocalScene, Order, OrderState, ProofLevel, Scene
 from sedas_sync.operations.apply.effects import Emit, Now, Task
 from sedas_sync.transfer.job import FetchResult
@@ -26,7 +27,13 @@ class Clock:
 
 
 def action(name, kind=ActionKind.FETCH, **more):
-    values = {"datasets": ("d",), "path": f"{name}.zip", "size": 100, "reason": "", **more}
+    values = {
+        "datasets": ("d",),
+        "path": f"{name}.zip",
+        "size": 100,
+        "reason": Reason(ReasonCode.NOT_IN_MIRROR),
+        **more,
+    }
     return Action(kind=kind, id=name, **values)
 
 

@@ -101,10 +101,11 @@ class Workspace:
     def command(self, *arguments):
         return [sys.executable, "-m", "sedas_sync", *map(str, arguments)]
 
-    def run(self, *arguments, timeout=60, **extra):
+    def run(self, *arguments, cwd=".", **extra):
+        """Run a command, in a folder below the workspace, with these environment variables too."""
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", newline="") for _ in range(2))
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err), _loggers_restored():
-            patch.chdir(self.path)
+            patch.chdir(self.path / cwd)
             for key in set(os.environ) - set(environment := self.environment(**extra)):
                 patch.delenv(key)
             for key, value in environment.items():

@@ -1,7 +1,6 @@
 """Proof in threads, and what limits the pace of a download."""
 
 import hashlib
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,45 +11,50 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedas_sync.files import zip_stream
-from sedas_sync.files.integrity import Digester, Proof
+from sedas_sync.files.folder_cache import FolderCache
+from sedas_sync.files.integrity import Digester, Proof, read_on
 from sedas_sync.model.scene import Download, ProofLevel
-from sedas_sync.transfer import prove, ranges
+from sedas_sync.transfer import partial, prove, ranges
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, Policy
-from sedas_sync.transfer.prove import PROCESSORS, Relay
+from sedas_sync.transfer.prove import PROCESSORS, Follower
 from sedas_sync.transfer.ranges import MEASURE, Meter
 from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(300_000, entries=4)
 
 
+def open_partial(root):
+    part = partial.PartialFile(str(root), "S.part", FolderCache())
+    part.start(partial.Note("i", len(DATA), None, None, None, None))
+    return part
+
+
 @settings(max_examples=40, deadline=None)
-@given(pieces=st.lists(st.integers(1, 5000), max_size=60), buffers=st.integers(1, 5))
-def test_relay_passes_on_all_bytes(tmp_path_factory, pieces, buffers):
-    proof = Proof(level="crc")
-    relay = Relay(proof, [memoryview(bytearray(5000)) for _ in range(buffers)])
+@given(pieces=st.lists(st.integers(1, 5000), max_size=60), enforced=st.booleans())
+def test_follower_reads_all_bytes_once(tmp_path_factory, pieces, enforced):
+    sha256 = hashlib.sha256(DATA).hexdigest()
+    proof = Proof(level="crc", sha256=sha256 if enforced else None)
+    part = open_partial(tmp_path_factory.mktemp("follower"))
+    follower = Follower(part, proof)
     at = 0
     for size in pieces:
-        piece = DATA[at : at + size]
-        relay.buffer()[: len(piece)] = piece
-        relay.submit(len(piece))
-        at += len(piece)
-    relay.stop()
-    assert {lane.position for lane in proof.digesters} == {at}
-    proof.update(memoryview(DATA)[at:])
-    path = tmp_path_factory.mktemp("relay") / "a.zip"
-    path.write_bytes(DATA)
-    file = os.open(path, os.O_RDONLY)
-    try:
-        checked = proof.finish(file)
-    finally:
-        os.close(file)
-    assert (checked.problems, checked.level) == ((), ProofLevel.CRC)
-    assert checked.sha256 == hashlib.sha256(DATA).hexdigest()
+        part.append(DATA[at : at + size])
+        at += len(DATA[at : at + size])
+        follower.notify()
+    follower.finish()
+    assert {digester.position for digester in proof.digesters} == {at}
+    part.append(DATA[at:])
+    proof.catch_up(part.file, len(DATA))
+    checked = proof.finish(part.file)
+    part.close()
+    assert (checked.problems, checked.level) == ((), ProofLevel.DIGEST if enforced else ProofLevel.CRC)
+    assert checked.sha256 == sha256
 
 
-def test_buffer_is_not_reused_before_all_digesters_read_it():
-    proof = Proof(level="size")
+def test_writer_waits_for_a_slow_digester(tmp_path, monkeypatch):
+    monkeypatch.setattr(prove, "_LAG", 2)
+    proof, part = Proof(level="size"), open_partial(tmp_path)
     may, seen = threading.Event(), []
 
     def slowly(view):
@@ -58,33 +62,45 @@ def test_buffer_is_not_reused_before_all_digesters_read_it():
         seen.append(bytes(view))
 
     proof.digesters = (Digester(slowly),)
-    relay = Relay(proof, [memoryview(bytearray(1)) for _ in range(2)])
+    follower = Follower(part, proof)
     with ThreadPoolExecutor(1) as pool:
-        for number in range(2):
-            relay.buffer()[0] = number
-            relay.submit(1)
-        third = pool.submit(relay.buffer)
-        assert not third.done()
+        part.append(b"abc")
+        waiting = pool.submit(follower.notify)
+        assert not waiting.done()
         may.set()
-        third.result(10)[0] = 2
-        relay.submit(1)
-    relay.stop()
-    assert seen == [b"\0", b"\1", b"\2"]
+        waiting.result(10)
+        follower.finish()
+    part.close()
+    assert b"".join(seen) == b"abc"
 
 
-def test_failure_of_a_digester_is_raised_in_the_writer():
-    proof = Proof(level="size")
+def test_digesters_at_different_positions_catch_up(tmp_path):
+    seen = [[], [], []]
+    digesters = [Digester(lambda view, mine=mine: mine.append(bytes(view))) for mine in seen]
+    part = open_partial(tmp_path)
+    part.append(DATA)
+    for number, digester in enumerate(digesters):
+        read_on(part.file, 100_000 * number // 2, digester)
+    read_on(part.file, len(DATA), *digesters)
+    assert [b"".join(mine) for mine in seen] == [DATA] * 3
+    with pytest.raises(EOFError):
+        read_on(part.file, len(DATA) + 1, *digesters)
+    part.close()
+
+
+def test_failure_of_a_digester_is_raised_in_the_writer(tmp_path):
+    proof, part = Proof(level="size"), open_partial(tmp_path)
 
     def fails(view):
         raise MemoryError
 
     proof.digesters = (Digester(fails),)
-    relay = Relay(proof, [memoryview(bytearray(1))])
-    relay.submit(1)
+    follower = Follower(part, proof)
+    part.append(b"a")
+    follower.notify()
     with pytest.raises(MemoryError):
-        relay.buffer()
-    with pytest.raises(MemoryError):
-        relay.stop()
+        follower.finish()
+    part.close()
 
 
 # -- fetches

@@ -60,4 +60,6 @@ KIND = ArchiveType(
     config=CdseConfig,
     variables=VARIABLES,
     filters=_filters,
+    needs_aoi=False,
+    has_orbits=True,
 )

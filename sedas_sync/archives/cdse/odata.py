@@ -88,7 +88,8 @@ def conditions(query: Query, collections: tuple[str, ...] = ()) -> Conditions:
     except ValueError as error:
         raise ArchiveError(f"a filter of the dataset is not valid: it {error}") from None
     room = LONGEST_FILTER - len(quote(" and ".join([*needed, *own]), safe=""))
-    needed.append(f"OData.CSC.Intersects(area=geography'SRID=4326;{_area(query.aoi, room)}')")
+    if query.aoi is not None:
+        needed.append(f"OData.CSC.Intersects(area=geography'SRID=4326;{_area(query.aoi, room)}')")
     return Conditions((*needed, *own), tuple(_optional(query)))
 
 

@@ -124,6 +124,7 @@ def to_scene(row: object, link: str) -> Scene:
         cloud_cover=_number(attributes.get("cloudCover"), "cloudCover"),
         size=int(length) if length else None,
         # A zip is made when it is requested; a file is sent as the catalogue describes it.
+        processed=_processed(attributes),
         nominal=not ending_of(own),
         digest=_digest(row.get("Checksum")),
         download_url=None if online is False else link,
@@ -177,11 +178,22 @@ def _time(value: object, name: str) -> datetime | None:
         raise UnusableRowError(f"{name} is not a time") from None
 
 
+def _processed(attributes: Mapping[str, Any]) -> datetime | None:
+    """Return the time of processing; it only decides between two products, so an odd one counts as unknown."""
+    try:
+        return _time(attributes.get("processingDate"), "processingDate")
+    except UnusableRowError:
+        return None
+
+
 def _satellite(attributes: Mapping[str, Any]) -> str | None:
     """Return the satellite in the spelling of this package: `Sentinel-2A`."""
     platform, serial = _word(attributes, "platformShortName"), _word(attributes, "platformSerialIdentifier")
     if platform is None:
         return None
+    # Files for all satellites of a mission have an underscore, and some missions repeat the number.
+    if serial is not None and (serial == "_" or platform.endswith(serial)):
+        serial = None
     name = f"Sentinel-{platform[9:]}" if platform.upper().startswith("SENTINEL-") else platform
     return intern(f"{name}{serial or ''}" if name.startswith("Sentinel-") else " ".join(filter(None, (name, serial))))
 

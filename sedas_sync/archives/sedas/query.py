@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sedas_sync.model.satellites import is_family
 from sedas_sync.model.scene import Query
 
 _SENSOR_TYPES: dict[str, str] = {"all": "All", "sar": "SAR", "optical": "Optical"}
@@ -65,7 +66,7 @@ def search_body(query: Query) -> dict[str, Any]:
         "start": time_text(seconds(query.start)),
         "stop": time_text(seconds_up(query.stop)),
     }
-    if query.satellite:
+    if query.satellite and not is_family(query.satellite):
         body["satelliteName"] = query.satellite
     if query.source_group:
         body["sourceGroup"] = query.source_group

@@ -28,8 +28,10 @@ _SIGNED = frozenset({"sig", "st", "se", "sp"})
 class Access(Protocol):
     """How requests to the API and its assets are authorised."""
 
-    trusted_hosts: tuple[str, ...]
-    """Hosts that receive the headers of a file after a redirect too."""
+    @property
+    def trusted_hosts(self) -> tuple[str, ...]:
+        """Hosts that receive the headers of a file after a redirect too."""
+        ...
 
     def headers(self, url: str) -> Mapping[str, str]:
         """Return the headers of a request to the API; empty if the URL may not see a secret."""

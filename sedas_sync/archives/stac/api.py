@@ -98,7 +98,7 @@ class StacApi:
         self._url = url
         self._api = api
         self._access = access
-        self._capabilities: Capabilities | None = None
+        self._page_of_landing: list[Any] | None = None
         self._lock = threading.Lock()
         self._page = PAGE
         self._longest = 0
@@ -108,6 +108,16 @@ class StacApi:
         self._box = False
         """Whether the API has refused `intersects`, so that it is asked with `bbox`."""
 
+    def has_search(self, is_catalogue: Callable[[Any], bool]) -> bool:
+        """Return whether the API can be searched; False if its landing page is a static catalogue.
+
+        Raises:
+            ArchiveError: The request failed, or it is neither.
+            AuthenticationError: The API refused the credentials.
+        """
+        landing = self._landing()
+        return _search_link(landing) is not None or not is_catalogue(landing)
+
     def capabilities(self) -> Capabilities:
         """Return what the API can do; requested once.
 
@@ -115,13 +125,17 @@ class StacApi:
             ArchiveError: The request failed, or it is not a STAC API with item search.
             AuthenticationError: The API refused the credentials.
         """
+        return _read_landing(self._landing(), self._url)
+
+    def _landing(self) -> Any:
         with self._lock:
-            if self._capabilities is None:
-                reply = self._send(_Request("GET", self._url, None), "the request for its landing page")
+            if self._page_of_landing is None:
+                what = "the request for its landing page"
+                reply = self._send(_Request("GET", self._url, None), what)
                 if not reply.ok:
-                    raise reply.error("its landing page")
-                self._capabilities = _read_landing(reply.json("the request for its landing page"), self._url)
-            return self._capabilities
+                    raise reply.error(what)
+                self._page_of_landing = [reply.json(what)]
+            return self._page_of_landing[0]
 
     def walk(
         self, query: Body, wanted: tuple[Condition, ...] = (), *, limit: int | None = None
@@ -279,7 +293,7 @@ def _as_box(query: Body) -> Body:
     if "intersects" not in query:
         return query
     rest = {name: value for name, value in query.items() if name != "intersects"}
-    return {**rest, "bbox": list(_bounds(query["intersects"]))}
+    return {**rest, "bbox": list(bounds(query["intersects"]))}
 
 
 def _flat(value: Any) -> str:
@@ -292,7 +306,8 @@ def _with_query(url: str, values: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(values)}"
 
 
-def _bounds(polygon: Mapping[str, Any]) -> tuple[float, float, float, float]:
+def bounds(polygon: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Return west, south, east and north of a GeoJSON polygon."""
     xs, ys = zip(*polygon["coordinates"][0], strict=True)
     return min(xs), min(ys), max(xs), max(ys)
 
@@ -350,20 +365,29 @@ def _link(answer: Any, rel: str, fits: Callable[[dict[str, Any]], bool] = lambda
     return next((link for link in _links(answer) if link.get("rel") == rel and fits(link)), None)
 
 
+def _search_link(landing: Any) -> dict[str, Any] | None:
+    """Return the link to the search; one with POST is preferred."""
+    post = _link(landing, "search", lambda link: _is_json(link) and _method(link) == "POST")
+    return post or _link(landing, "search", _is_json)
+
+
+def _method(link: Mapping[str, Any]) -> str:
+    return str(link.get("method", "GET")).upper()
+
+
 def _read_landing(landing: Any, url: str) -> Capabilities:
     """Read a landing page; POST is preferred."""
-    post = _link(landing, "search", lambda link: _is_json(link) and str(link.get("method", "GET")).upper() == "POST")
-    link = post or _link(landing, "search", _is_json)
+    link = _search_link(landing)
     if link is None:
         raise ArchiveError(
-            f"{redact.shorten(url)} has no link to item search: is it the landing page of a STAC API? "
-            "A static catalogue cannot be searched"
+            f"{redact.shorten(url)} has no link to item search, and no items: is it the landing page of a STAC "
+            "API, or a catalogue?"
         )
     search = _joined(url if url.endswith("/") else f"{url}/", link["href"])
     own = urlsplit(url)
     if own.scheme == "https" and urlsplit(search).scheme == "http" and urlsplit(search).hostname == own.hostname:
         search = urlsplit(search)._replace(scheme="https", netloc=own.netloc).geturl()
-    method: Literal["GET", "POST"] = "POST" if post is not None else "GET"
+    method: Literal["GET", "POST"] = "POST" if _method(link) == "POST" else "GET"
     return Capabilities(search, method, _language(landing, method))
 
 

@@ -1,22 +1,29 @@
 """A STAC API as an archive: search, look-up by id, and links to assets."""
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
+from sedas_sync.archives.cdse import kind as cdse
+from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.stac import access as _access
-from sedas_sync.archives.stac import whole_search
-from sedas_sync.archives.stac.api import Body, StacApi, Walk
+from sedas_sync.archives.stac import logins, whole_search
+from sedas_sync.archives.stac.api import Body, StacApi, Walk, bounds
+from sedas_sync.archives.stac.document_cache import cache_of
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
-from sedas_sync.archives.stac.kind import SIGN_URL, StacConfig
+from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SIGN_URL, StacConfig
+from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_parquet
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
+from sedas_sync.manifest.archive_types import Variables
 from sedas_sync.model.scene import Download, Query, Reach, Scene
-from sedas_sync.net import redact, session
+from sedas_sync.model.text import count
+from sedas_sync.net import credentials, redact, session
 
 if TYPE_CHECKING:
     from sedas_sync.archives.registry import Opening
@@ -42,6 +49,7 @@ class StacArchive:
         access: Authorises requests; open access if it is None.
         api: Sends the requests; shared with `access` if that requests tokens.
         trusted_hosts: Hosts that links may lead to at loopback and private addresses, wherever the API is.
+        connections: Downloads of an account at the same time; None if the service sets no limit.
     """
 
     orders: Orders | None = None
@@ -55,7 +63,9 @@ class StacArchive:
         access: _access.Access | None = None,
         api: session.Api | None = None,
         trusted_hosts: Iterable[str] = (),
+        connections: int | None = None,
     ) -> None:
+        self.connections = connections
         self.identity = f"stac {url.rstrip('/')}/"
         self._collections = tuple(collections)
         self._assets = tuple(assets)
@@ -63,6 +73,9 @@ class StacArchive:
         self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
         self._http = api or session.Api(reach=self._reach)
         self._stac = StacApi(url, self._http, self._access)
+        self._lock = threading.Lock()
+        self._is_known = False
+        self._files: StaticCatalogue | None = None
         self._url = url
 
     def __enter__(self) -> Self:
@@ -91,22 +104,34 @@ class StacArchive:
         if query.stop < query.start:
             return
         wanted = conditions(query.filters)
-        body: Body = {"collections": list(self._collections), "intersects": _polygon(query.aoi)}
-        asked = (*wanted, *_clouds(query))
-
-        def ask(span: Span, limit: int | None) -> Generator[Page, None, Walk]:
-            return self._stac.walk({**body, "datetime": str(span)}, asked, limit=limit)
-
-        pages = whole_search.search(ask, Span(query.start, query.stop + LATER), warn)
-        for item, scene in self._scenes(pages, warn):
+        if (static := self._static) is not None:
+            found = self._scenes_of_files(static, warn, None if query.aoi is None else _polygon(query.aoi))
+        else:
+            found = self._scenes(self._search(query, wanted, warn), warn)
+        for item, scene in found:
             if scene.start is not None and not query.start <= scene.start <= query.stop:
                 continue
             if all(one.holds(item["properties"]) for one in wanted):
                 yield scene
 
+    def _search(self, query: Query, wanted: tuple[Condition, ...], warn: Warn) -> Iterator[Page]:
+        body: Body = {"collections": list(self._collections)}
+        if query.aoi is not None:
+            body["intersects"] = _polygon(query.aoi)
+        asked = (*wanted, *_clouds(query))
+
+        def ask(span: Span, limit: int | None) -> Generator[Page, None, Walk]:
+            return self._stac.walk({**body, "datetime": str(span)}, asked, limit=limit)
+
+        return whole_search.search(ask, Span(query.start, query.stop + LATER), warn)
+
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids; see `Archive.look_up`."""
         unique = list(dict.fromkeys(ids))
+        if unique and (static := self._static) is not None:
+            wanted = frozenset(unique)
+            yield from (scene for _, scene in self._scenes_of_files(static, warn) if scene.id in wanted)
+            return
         for first in range(0, len(unique), IDS_PER_REQUEST):
             batch = frozenset(unique[first : first + IDS_PER_REQUEST])
             # In a GET request commas separate the ids.
@@ -143,6 +168,7 @@ class StacArchive:
             digest=scene.digest,
             trusted_hosts=self._access.trusted_hosts,
             reach=self._reach,
+            connections=self.connections,
         )
         if refused is not None and (located.url, dict(located.headers)) == (refused.url, dict(refused.headers)):
             raise ArchiveError(
@@ -152,12 +178,34 @@ class StacArchive:
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
+    @property
+    def _static(self) -> StaticCatalogue | None:
+        """The catalogue at the URL, if it is not an API."""
+        with self._lock:
+            if not self._is_known:
+                if is_parquet(self._url) or not self._stac.has_search(is_catalogue):
+                    self._files = StaticCatalogue(self._url, self._http, self._access, cache_of(self._url))
+                self._is_known = True
+            return self._files
+
+    def _scenes_of_files(
+        self, catalogue: StaticCatalogue, warn: Warn, area: dict[str, Any] | None = None
+    ) -> Iterator[tuple[dict[str, Any], Scene]]:
+        """Yield the scenes of a static catalogue whose boxes meet that of an area."""
+        box = None if area is None else bounds(area)
+        pages: Iterator[Page] = (
+            {"features": [item], "base": base} for base, item in catalogue.items() if _may_meet(item, box)
+        )
+        yield from self._scenes(pages, warn)
+        if catalogue.gone:
+            warn(f"the catalogue links to {count(catalogue.gone, 'item')} that it does not have")
+
     def _scenes(self, pages: Iterator[Page], warn: Warn) -> Iterator[tuple[dict[str, Any], Scene]]:
         seen: dict[str, Any] = {}
         once = _once(warn)
         for page in pages:
             for feature in page["features"]:
-                read = self._read(feature, warn, once)
+                read = self._read(feature, warn, once, page.get("base"))
                 if read is None:
                     continue
                 item, scene = read
@@ -174,7 +222,9 @@ class StacArchive:
                         f"{collection} is left out: add an archive for each collection"
                     )
 
-    def _read(self, feature: Any, warn: Warn, report: Reporter) -> tuple[dict[str, Any], Scene] | None:
+    def _read(
+        self, feature: Any, warn: Warn, report: Reporter, base: str | None = None
+    ) -> tuple[dict[str, Any], Scene] | None:
         try:
             item = item_of(feature)
         except UnusableItemError as error:
@@ -182,7 +232,7 @@ class StacArchive:
             warn(f"an item was left out because {error}: {redact.shorten(str(shown or feature), 120)}")
             return None
         return item, scene_of_item(
-            item, self._address(item), self._assets, lambda sentence: report(item["id"], sentence)
+            item, base or self._address(item), self._assets, lambda sentence: report(item["id"], sentence)
         )
 
     def _address(self, item: dict[str, Any]) -> str:
@@ -199,6 +249,9 @@ class StacArchive:
     def _current_link(self, scene: Scene, url: str) -> str:
         """Return the present link of a file in the catalogue: the catalogue's own signature may have expired."""
         stable = urlsplit(url)._replace(query="")
+        if self._static is not None:
+            # It would have to be read whole, and files have no signatures that expire.
+            return url
         try:
             for now in self.look_up([scene.id], warn=lambda _: None):
                 links = [asset.url for asset in now.assets if asset.url is not None]
@@ -218,6 +271,21 @@ def _once(warn: Warn) -> Reporter:
             warn(f"{redact.shorten(scene_id, 120)}: {sentence} (reported once)")
 
     return report
+
+
+def _may_meet(item: dict[str, Any], box: tuple[float, float, float, float] | None) -> bool:
+    """Return whether the box of an item meets another one; items without a box may."""
+    own = item.get("bbox")
+    if box is None or not isinstance(own, list) or len(own) not in (4, 6):
+        return True
+    if not all(isinstance(number, int | float) for number in own):
+        return True
+    half = len(own) // 2
+    west, south, east, north = own[0], own[1], own[half], own[half + 1]
+    if south > box[3] or north < box[1]:
+        return False
+    # West is greater than east over the antimeridian.
+    return bool(west > east or (west <= box[2] and east >= box[0]))
 
 
 def _clouds(query: Query) -> tuple[Condition, ...]:
@@ -242,23 +310,34 @@ def open_archive(opening: "Opening") -> StacArchive:
     """
     config, transfer = cast(StacConfig, opening.config), opening.transfer
     url = config.url
-    # The manifest itself names where links are signed.
-    signer = urlsplit(config.sign_url or "").hostname
+    # The manifest itself names where links are signed and where to log in.
+    signer = urlsplit(config.sign_url or config.login_url or "").hostname
     api = session.Api(
         retries=transfer.retries,
         connect_timeout=transfer.connect_timeout,
         stall_timeout=transfer.stall_timeout,
         reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
     )
+
+    def account(variables: Variables) -> logins.Find:
+        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables)
+
     access: _access.Access
-    if config.auth == "bearer":
-        access = _access.bearer(opening.key, url, config.trusted_hosts)
-    elif config.auth == "basic":
-        access = _access.basic(opening.credentials(), url, config.trusted_hosts)
-    elif config.auth == "planetary-computer":
-        access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
-    else:
-        access = _access.Header(None, url)
+    match config.auth:
+        case "bearer":
+            access = _access.bearer(opening.key, url, config.trusted_hosts)
+        case "basic":
+            access = _access.basic(opening.credentials(), url, config.trusted_hosts)
+        case "planetary-computer":
+            access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
+        case "cdse":
+            login = config.login_url or cdse.LOGIN_URL
+            access = logins.cdse_login(api, account(cdse.VARIABLES), login, config.trusted_hosts)
+        case "earthdata":
+            login = config.login_url or EARTHDATA_LOGIN
+            access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)
+        case "none":
+            access = _access.Header(None, url)
     return StacArchive(
         url,
         config.collections,
@@ -266,4 +345,5 @@ def open_archive(opening: "Opening") -> StacArchive:
         access=access,
         api=api,
         trusted_hosts=config.trusted_hosts,
+        connections=CDSE_CONNECTIONS if config.auth == "cdse" else None,
     )

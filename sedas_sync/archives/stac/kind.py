@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -14,6 +15,8 @@ from sedas_sync.manifest.tables import FileHash, Mistake, WebArchiveConfig
 
 SIGN_URL = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
 """The endpoint for tokens of the Planetary Computer's storage (planetary_computer 1.0, `sas.py`)."""
+FILES = (".json", ".geojson", ".parquet", ".geoparquet")
+"""Endings of static catalogues."""
 HOST_VARIABLE = "STAC_HOST"
 VARIABLES = Variables(("STAC_USERNAME", "STAC_PASSWORD"), host=HOST_VARIABLE)
 """The environment variables of user name and password."""
@@ -22,7 +25,17 @@ SUBSCRIPTION = Variables(
     hosts=("planetarycomputer.microsoft.com", "*.planetarycomputer.microsoft.com"),
 )
 """The environment variable of a subscription to the Planetary Computer, whose SDK reads it too."""
-Access = Literal["none", "bearer", "basic", "planetary-computer"]
+EARTHDATA_LOGIN = "https://urs.earthdata.nasa.gov/api/users/find_or_create_token"
+"""The endpoint of NASA's Earthdata Login that gives a token (User Token page, 2025-05)."""
+EARTHDATA_HOSTS = ("*.earthdata.nasa.gov", "*.earthdatacloud.nasa.gov")
+"""Hosts of NASA that get the token. The buckets that they lead to need none: such a link is signed."""
+EARTHDATA_TOKEN = Variables(("EARTHDATA_TOKEN",), host="EARTHDATA_HOST", hosts=EARTHDATA_HOSTS)
+"""The environment variable of a token, which the earthaccess package reads too."""
+EARTHDATA_ACCOUNT = Variables(
+    ("EARTHDATA_USERNAME", "EARTHDATA_PASSWORD"), host=EARTHDATA_TOKEN.host, hosts=EARTHDATA_HOSTS
+)
+"""The environment variables of user name and password."""
+Access = Literal["none", "bearer", "basic", "planetary-computer", "cdse", "earthdata"]
 """Ways to log in to the API and its assets."""
 
 
@@ -35,7 +48,7 @@ def token_variables(archive: str) -> tuple[Variables, ...]:
 class StacConfig(WebArchiveConfig):
     """The table of an archive of type `stac`."""
 
-    LOCK_IGNORES = frozenset({"auth", "sign_url"})
+    LOCK_IGNORES = frozenset({"auth", "sign_url", "login_url"})
     REMOVED_KEYS = MappingProxyType(
         {
             "token_env": "the environment says which token is for which host: set STAC_TOKEN and STAC_HOST, or for one "
@@ -44,7 +57,10 @@ class StacConfig(WebArchiveConfig):
     )
 
     filehash: FileHash = "enforce"
-    collections: Annotated[fields.Names, Field(description="The collections to search, by their ids.")]
+    collections: Annotated[
+        fields.Names,
+        Field(description="The collections to search, by their ids. May be left out if `url` is a static catalogue."),
+    ] = ()
     assets: Annotated[
         fields.Names,
         Field(
@@ -57,8 +73,20 @@ class StacConfig(WebArchiveConfig):
         Field(description='The token endpoint for auth = "planetary-computer"; by default the Planetary Computer\'s.'),
     ] = None
 
+    login_url: Annotated[
+        fields.Address | None,
+        Field(
+            description='The token endpoint for auth = "cdse" or "earthdata"; by default that of the Copernicus Data '
+            "Space or of Earthdata."
+        ),
+    ] = None
+
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield a mistake if `sign_url` has no effect."""
+        """Yield a mistake if a search has no collections, or if `sign_url` or `login_url` has no effect."""
+        if not self.collections and not urlsplit(self.url).path.lower().endswith(FILES):
+            yield "collections", "missing; only a static catalogue, such as .../catalog.json, can do without"
+        if self.login_url is not None and self.auth not in ("cdse", "earthdata"):
+            yield "login_url", f'has no effect: auth is "{self.auth}"; login_url needs auth = "cdse" or "earthdata"'
         if self.sign_url is not None and self.auth != "planetary-computer":
             yield "sign_url", f'has no effect: auth is "{self.auth}"; sign_url needs auth = "planetary-computer"'
 
@@ -77,4 +105,5 @@ KIND = ArchiveType(
     config=StacConfig,
     variables=VARIABLES,
     filters=_filters,
+    needs_aoi=False,
 )

@@ -7,7 +7,7 @@ from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import end_with, print_document, print_failures, reporting, stopping
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations.adopt import File, How, Result
+from sedas_sync.model.results import File, How, Result
 from sedas_sync.output import text
 from sedas_sync.output.documents.mirror import AdoptDocument
 

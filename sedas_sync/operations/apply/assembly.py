@@ -14,23 +14,22 @@ from msgspec.structs import replace
 from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.scene import RemoteFile, Scene, SceneId
 from sedas_sync.operations.apply.effects import (
+    Answered,
     Commit,
-    CommitEnded,
     Effect,
     Fail,
     FetchEnded,
-    FetchNotBegun,
-    FileFailed,
     FileKept,
     KeepFile,
     MachineEvent,
     Now,
     PutBack,
+    RecordScene,
     SceneOffline,
     SceneStaged,
-    SourceFailed,
     Stage,
     Task,
+    TaskFailed,
 )
 
 
@@ -95,18 +94,22 @@ class SceneAssembler:
         match event:
             case SceneStaged(task, missing, bytes_):
                 yield from self._staged(task, missing, bytes_)
-            case FetchEnded(task) | FetchNotBegun(task) if task.file is not None:
+            case FetchEnded(task) if task.file is not None:
                 yield from self._download_ended(event, task, now)
             case FileKept(task):
                 yield from self._kept(task)
-            case FileFailed(task, reason):
+            case TaskFailed(task, reason) if task.file is not None:
                 yield from self._file_failed(task, reason)
             case SceneOffline(task, answer) if task.file is not None:
                 yield from self._went_offline(task, answer)
-            case PutBack(task) | SourceFailed(task):
+            case PutBack(task) | TaskFailed(task):
                 self._put_back_or_close(task)
-            case CommitEnded():
-                yield from self._committed(event)
+            case Answered(Commit(task), result, error):
+                scene = self._open.pop(task.action.id)
+                if isinstance(result, RecordScene):
+                    yield replace(result, warnings=(*result.warnings, *scene.warnings))
+                else:
+                    yield Fail(task, error or "")
             case _:
                 pass
 
@@ -160,13 +163,13 @@ class SceneAssembler:
         if not missing:
             yield Commit(task)
 
-    def _download_ended(self, event: FetchEnded | FetchNotBegun, task: Task, now: Now) -> Iterator[Effect]:
+    def _download_ended(self, event: FetchEnded, task: Task, now: Now) -> Iterator[Effect]:
         given_up = self._given_up.get(task.action.id)
         scene = given_up or self._open.get(task.action.id)
         if scene is None:
             return
         scene.downloading -= 1
-        result = event.result if isinstance(event, FetchEnded) else None
+        result = event.result
         if result is not None and task.file is not None:
             # Also for a scene that failed: the next run or the next archive need not download the file again.
             yield KeepFile(task, result)
@@ -185,10 +188,3 @@ class SceneAssembler:
         scene.missing.discard(task.file.name)
         if not scene.missing:
             yield Commit(scene.task)
-
-    def _committed(self, event: CommitEnded) -> Iterator[Effect]:
-        scene = self._open.pop(event.task.action.id)
-        if event.committed is None:
-            yield Fail(event.task, event.error or "")
-            return
-        yield replace(event.committed, warnings=(*event.committed.warnings, *scene.warnings))

@@ -14,10 +14,10 @@ from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Pruned
-from sedas_sync.model.files import with_files
+from sedas_sync.model.files import local_scene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import Action, ActionKind
-from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, SceneId
+from sedas_sync.model.scene import Download, LocalFile, LocalScene, SceneId
 from sedas_sync.operations.apply.effects import (
     Fail,
     FileKept,
@@ -33,7 +33,7 @@ from sedas_sync.operations.apply.effects import (
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
-from sedas_sync.state.staging import StagedScene, forget, left_over, partial_path, recover
+from sedas_sync.state.staging import StagedScene, downloaded, forget, left_over, partial_path, recover
 from sedas_sync.transfer.job import FetchJob, Policy
 
 
@@ -128,36 +128,18 @@ class MirrorFiles:
         """
         staged = self._staged[task.action.id]
         warnings = staged.commit()
-        local = with_files(
-            LocalScene(
-                id=task.action.id,
-                path=task.action.path,
-                size=0,
-                mtime_ns=0,
-                sha256="",
-                level=ProofLevel.SIZE,
-                archive=self._archives[task.archive].identity,
-                facts=_metadata(task),
-            ),
-            staged.files.values(),
-        )
+        local = self._local_scene(task, task.action.path, staged.files.values())
         return RecordScene(task, local, staged.received, staged.transferred, tuple(warnings))
 
     def record_of(self, effect: RecordFetch) -> RecordScene:
         """Describe a scene that is one file and was just downloaded."""
         task, result = effect.task, effect.result
-        local = LocalScene(
-            id=task.action.id,
-            path=result.path,
-            size=result.size,
-            mtime_ns=result.mtime_ns,
-            sha256=result.sha256,
-            level=result.level,
-            archive=self._archives[task.archive].identity,
-            digest=task.scene.digest,
-            facts=_metadata(task),
-        )
+        local = self._local_scene(task, result.path, [downloaded(result, "", task.scene.digest)])
         return RecordScene(task, local, result.size, result.received, result.warnings, result.worker)
+
+    def _local_scene(self, task: Task, path: str, files: Iterable[LocalFile]) -> LocalScene:
+        archive = self._archives[task.archive].identity
+        return local_scene(task.action.id, path, files, archive=archive, facts=_metadata(task))
 
     def record(self, effect: RecordScene) -> None:
         """Take a scene into the index at the next `save`, and remove the files that it replaces."""

@@ -15,14 +15,13 @@ from sedas_sync.model.events import Retried, Warned
 from sedas_sync.model.scene import Download, Order, Scene
 from sedas_sync.operations.apply.effects import (
     Abort,
+    Answered,
     Effect,
     Emit,
     Fail,
     FetchEnded,
-    FetchNotBegun,
     GiveUp,
     LeavePending,
-    LinkRenewed,
     MachineEvent,
     Now,
     OrderExpired,
@@ -33,9 +32,9 @@ from sedas_sync.operations.apply.effects import (
     RenewLink,
     SceneOffline,
     SceneReady,
-    SourceFailed,
     StopRequested,
     Task,
+    TaskFailed,
 )
 from sedas_sync.transfer.job import FetchStopped
 from sedas_sync.workers.claim import WorkerLost
@@ -93,18 +92,15 @@ class DownloadQueue:
                 self.ready.append(task)
             case PutBack(task) if task.file is None:
                 self.ready.appendleft(task)
-            case FetchNotBegun(task, error):
-                del self.running[task]
-                yield Fail(task, error)
             case FetchEnded(task):
                 del self.running[task]
                 yield from self._ended(task, event, now)
-            case LinkRenewed(request):
+            case Answered(RenewLink() as request, answer, error):
                 del self._renewing[request.task]
-                yield from self._renewed(event)
+                yield from self._renewed(request, answer, error)
             case SceneOffline(task, scene) if task.file is None:
                 yield from self._went_offline(task, scene, now)
-            case SourceFailed(task, reason):
+            case TaskFailed(task, reason) if task.file is None:
                 yield from self._failed(task, reason, now)
             case StopRequested():
                 self._stopping = True
@@ -124,7 +120,12 @@ class DownloadQueue:
             yield PutBack(task)
             if not self._stopping:
                 yield Abort(error)
-        elif isinstance(error, TransferError) and error.relocate and self._may_renew(task, end):
+        elif (
+            isinstance(error, TransferError)
+            and error.relocate
+            and end.download is not None
+            and self._may_renew(task, end)
+        ):
             yield from self._renew(task, end.download, error, now)
         else:
             yield Fail(task, error)
@@ -164,12 +165,11 @@ class DownloadQueue:
         self._renewing[task] = None
         yield RenewLink(task, refused, cause, from_order=from_order, look_up=about_the_link)
 
-    def _renewed(self, event: LinkRenewed) -> Iterator[Effect | MachineEvent]:
-        request, answer = event.request, event.answer
+    def _renewed(
+        self, request: RenewLink, answer: object, error: BaseException | None
+    ) -> Iterator[Effect | MachineEvent]:
         task, cause = request.task, request.cause
         match answer:
-            case None:
-                yield PutBack(task) if self._stopping else Fail(task, f"{cause}; {sentence(event.error)}")
             case Scene():
                 yield SceneOffline(task, answer)
             case Download():
@@ -184,6 +184,8 @@ class DownloadQueue:
                 else:
                     task.scene = replace(task.scene, download_url=url)
                     yield PutBack(task)
+            case _:
+                yield PutBack(task) if self._stopping else Fail(task, f"{cause}; {sentence(error)}")
 
     def _went_offline(self, task: Task, scene: Scene, now: Now) -> Iterator[Effect | MachineEvent]:
         task.scene, task.order = scene, None

@@ -92,48 +92,27 @@ class OrderLinkRefused(Struct, frozen=True):
     reason: str
 
 
-class PlaceEnded(Struct, frozen=True):
-    """The archive answered `PlaceOrder`."""
+class Answered(Struct, frozen=True):
+    """An effect of another thread ended: `PlaceOrder`, `PollOrders`, `RenewLink` or `Commit`."""
 
-    task: Task
-    order: Order | None = None
+    effect: "PlaceOrder | PollOrders | RenewLink | Commit"
+    result: "Order | tuple[Order, ...] | Download | Scene | RecordScene | None" = None
+    """What its docstring says; None if there is an error."""
     error: BaseException | None = None
-
-
-class PollEnded(Struct, frozen=True):
-    """The archive answered `PollOrders`."""
-
-    archive: str
-    orders: tuple[Order, ...] = ()
-    error: BaseException | None = None
-
-
-class FetchNotBegun(Struct, frozen=True):
-    """A download could not be started."""
-
-    task: Task
-    error: Exception
 
 
 class FetchEnded(Struct, frozen=True):
     """A download ended: with a result, with an error, or cancelled with neither."""
 
     task: Task
-    download: Download
+    download: Download | None
+    """None if it could not be started."""
     result: FetchResult | None = None
     error: BaseException | None = None
     early: bool = False
     """The link or token expired while the job waited in the queue of an executor."""
     bytes: int = 0
     """Bytes on disk, if the link or token was refused."""
-
-
-class LinkRenewed(Struct, frozen=True):
-    """The archive answered `RenewLink`."""
-
-    request: "RenewLink"
-    answer: Download | Order | Scene | None = None
-    error: BaseException | None = None
 
 
 class SceneOffline(Struct, frozen=True):
@@ -159,23 +138,8 @@ class FileKept(Struct, frozen=True):
     task: Task
 
 
-class FileFailed(Struct, frozen=True):
-    """A file of a scene cannot be downloaded, so the scene cannot either."""
-
-    task: Task
-    reason: str
-
-
-class CommitEnded(Struct, frozen=True):
-    """The folder of a scene was renamed into place, or could not be."""
-
-    task: Task
-    committed: "RecordScene | None" = None
-    error: BaseException | None = None
-
-
-class SourceFailed(Struct, frozen=True):
-    """The archive of the task cannot deliver the scene."""
+class TaskFailed(Struct, frozen=True):
+    """The archive of the task cannot deliver the scene, or a file of it."""
 
     task: Task
     reason: str
@@ -217,17 +181,12 @@ MachineEvent = (
     | OrderPending
     | OrderExpired
     | OrderLinkRefused
-    | PlaceEnded
-    | PollEnded
-    | FetchNotBegun
+    | Answered
     | FetchEnded
-    | LinkRenewed
     | SceneOffline
     | SceneStaged
     | FileKept
-    | FileFailed
-    | CommitEnded
-    | SourceFailed
+    | TaskFailed
     | PutBack
     | MovedAside
     | MoveFailed
@@ -240,13 +199,13 @@ MachineEvent = (
 
 
 class PlaceOrder(Struct, frozen=True):
-    """Order the scene; `PlaceEnded` follows."""
+    """Order the scene; the answer is the order."""
 
     task: Task
 
 
 class PollOrders(Struct, frozen=True):
-    """Request the state of orders; `PollEnded` follows."""
+    """Request the state of orders; the answer is the orders that the archive knows."""
 
     archive: str
     orders: tuple[Order, ...]
@@ -265,13 +224,13 @@ class ForgetOrder(Struct, frozen=True):
 
 
 class Fetch(Struct, frozen=True):
-    """Start a download; `FetchEnded` or `FetchNotBegun` follows."""
+    """Start a download; `FetchEnded` follows."""
 
     task: Task
 
 
 class RenewLink(Struct, frozen=True):
-    """Request another link or token; `LinkRenewed` follows."""
+    """Request another link or token; the answer is the link, the order now, or the scene if it went offline."""
 
     task: Task
     refused: Download
@@ -296,7 +255,7 @@ class KeepFile(Struct, frozen=True):
 
 
 class Commit(Struct, frozen=True):
-    """Rename the folder of a scene into place; `CommitEnded` follows."""
+    """Rename the folder of a scene into place; the answer is what to record."""
 
     task: Task
 
@@ -322,7 +281,7 @@ class RecordFetch(Struct, frozen=True):
 
 
 class Fail(Struct, frozen=True):
-    """Handle an error of a task: `FileFailed` or `SourceFailed` follows, or `Abort` if the disk is full."""
+    """Handle an error of a task: `TaskFailed` follows, or `Abort` if the disk is full."""
 
     task: Task
     error: str | BaseException

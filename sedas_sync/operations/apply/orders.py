@@ -15,6 +15,7 @@ from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.events import Ordered, OrderReady, Retried, Warned
 from sedas_sync.model.scene import Order, OrderState
 from sedas_sync.operations.apply.effects import (
+    Answered,
     Effect,
     Emit,
     Fail,
@@ -25,9 +26,7 @@ from sedas_sync.operations.apply.effects import (
     OrderLinkRefused,
     OrderNeeded,
     OrderPending,
-    PlaceEnded,
     PlaceOrder,
-    PollEnded,
     PollOrders,
     SaveOrder,
     SceneReady,
@@ -146,12 +145,12 @@ class OrderQueue:
                 yield from self._place_again(task, reason, now)
             case OrderLinkRefused(task, reason):
                 yield from self._link_refused(task, reason, now)
-            case PlaceEnded(task, None, error):
-                yield from self._not_placed(task, error, now)
-            case PlaceEnded(task, Order() as order):
+            case Answered(PlaceOrder(task), Order() as order):
                 yield from self._placed(task, order, now)
-            case PollEnded():
-                yield from self._polled(event, now)
+            case Answered(PlaceOrder(task), error=error):
+                yield from self._not_placed(task, error, now)
+            case Answered(PollOrders(), orders, error):
+                yield from self._polled(orders if isinstance(orders, tuple) else (), error, now)
             case StopRequested():
                 self._stopping = True
             case _:
@@ -250,16 +249,18 @@ class OrderQueue:
             self._polling = True
             yield PollOrders(self._archive, tuple(task.order for task in self._waiting.values() if task.order))
 
-    def _polled(self, answer: PollEnded, now: Now) -> Iterator[Effect | MachineEvent]:
+    def _polled(
+        self, orders: tuple[Order, ...], error: BaseException | None, now: Now
+    ) -> Iterator[Effect | MachineEvent]:
         self._polling = False
         self._polled_at = now.seconds
-        if answer.error is not None:
+        if error is not None:
             if not self._stopping:
-                yield Emit(Warned(time=now.time, message=f"orders could not be polled: {answer.error}"))
-            if isinstance(answer.error, AuthenticationError):
+                yield Emit(Warned(time=now.time, message=f"orders could not be polled: {error}"))
+            if isinstance(error, AuthenticationError):
                 # Waiting does not help. The orders are kept, and the run ends after the downloads.
                 self._wait = False
-        for order in map(with_lost_as_failed, answer.orders):
+        for order in map(with_lost_as_failed, orders):
             task = self._waiting.get(order.order)
             if task is None:
                 continue
@@ -313,11 +314,15 @@ class OrderQueues:
     def handle(self, event: MachineEvent, now: Now) -> Iterator[Effect | MachineEvent]:
         """Yield what follows from an event."""
         match event:
-            case OrderNeeded(task) | OrderPending(task) | OrderExpired(task) | OrderLinkRefused(task):
+            case (
+                OrderNeeded(task)
+                | OrderPending(task)
+                | OrderExpired(task)
+                | OrderLinkRefused(task)
+                | Answered(PlaceOrder(task))
+            ):
                 yield from self._queues[task.archive].handle(event, now)
-            case PlaceEnded(task):
-                yield from self._queues[task.archive].handle(event, now)
-            case PollEnded(archive):
+            case Answered(PollOrders(archive)):
                 yield from self._queues[archive].handle(event, now)
             case TimePassed() | StopRequested():
                 for queue in self._queues.values():

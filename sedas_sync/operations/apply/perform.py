@@ -3,75 +3,116 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypedDict
+
+from msgspec import convert
+from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
+from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Fetched, Retried
-from sedas_sync.model.scene import SceneId
+from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
+from sedas_sync.model.scene import Download, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply import effects as do
-from sedas_sync.operations.apply.calls import ArchiveCalls
 from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.operations.context import filehash_of
+from sedas_sync.planning.limits import Confirm, PruneLimit
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
+from sedas_sync.transfer.job import Policy
 
 _API_THREADS = PLACED_AT_ONCE + 3
+_LOGIN_REFUSED = (401, 403)
+"""HTTP statuses of a server that refuses a login: it does not know it, or it has no right to the file."""
 
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
+
+
+class RunOptions(TypedDict, total=False):
+    """How a plan is carried out."""
+
+    wait: bool
+    """Wait for orders, at most the manifest's `order_timeout`; true by default."""
+    jobs: int | None
+    """Concurrent downloads, instead of the manifest's."""
+    executor: Executor | None
+    """Any of `concurrent.futures` whose workers see the mirror's folder under the same path. The caller shuts it down.
+    By default threads of this process."""
+    take_over: bool
+    """Take the mirror from the manifest it belongs to."""
+    max_prune: PruneLimit
+    """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
+    confirm: Confirm
+    """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
+    confirm_replacing: Confirm
+    """The same for replacements, if they are more than a fifth of the mirror."""
+    command: str
+    """The command that the index stores for the run; `apply` by default."""
 
 
 class Performer:
     """Performs the effects of one run.
 
     Args:
+        plan: what the run does.
         root: the mirror's folder.
         archives: by their keys in the manifest.
         index: open for writing.
-        limits: of the downloads at once.
-        fetcher: runs the downloads.
-        disk: the files of the mirror.
+        manifest: has the transfer settings.
+        options: how the plan is carried out.
         reports: takes events.
-        inbox: takes what other threads report.
-        stop: set when the run ends.
-        bytes_planned: the size of all downloads of the run.
     """
 
     def __init__(
         self,
-        root: Path,
+        plan: Plan,
         *,
+        root: Path,
         archives: Mapping[str, Archive],
         index: WritableIndex,
-        limits: ConnectionLimits,
-        fetcher: Fetcher,
-        disk: MirrorFiles,
+        manifest: Manifest,
+        options: RunOptions,
         reports: Reports,
-        inbox: "queue.SimpleQueue[Result]",
-        stop: threading.Event,
-        bytes_planned: int,
     ) -> None:
         self._root = root
         self._archives = archives
         self._index = index
-        self._limits = limits
-        self._fetcher = fetcher
-        self._disk = disk
         self._reports = reports
-        self._inbox = inbox
-        self._stop = stop
-        self._bytes_planned = bytes_planned
-        self._calls = ArchiveCalls(archives, index)
+        self._bytes_planned = plan.bytes or 0
+        self.inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        """Takes what other threads report."""
+        self.stop = threading.Event()
+        """Set when the run ends."""
+        transfer, executor = manifest.transfer, options.get("executor")
+        self.limits = ConnectionLimits(
+            archives,
+            jobs=options.get("jobs") or transfer.jobs,
+            policy=convert(transfer, Policy, from_attributes=True),
+            filehash=filehash_of(manifest),
+            remote=executor is not None,
+        )
+        self.fetcher = Fetcher(
+            root,
+            jobs=self.limits.jobs,
+            max_rate=transfer.max_rate,
+            executor=executor if any(action.kind in NEEDS_ARCHIVE for action in plan.actions) else None,
+            stop=self.stop,
+            on_retry=self.inbox.put,
+        )
+        self.disk = MirrorFiles(str(root), index, archives=archives, reports=reports)
+        self._slots = {key: slot for slot, key in enumerate(archives)}
         self._threads = Pool(_API_THREADS, "orders")
         self.pending: dict[Future[Any], do.Effect | None] = {}
         """Effects that other threads perform; None for the check for workers."""
@@ -87,29 +128,29 @@ class Performer:
             case do.Fetch(task):
                 return self._fetch(effect, task)
             case do.PlaceOrder(task):
-                self._call(effect, self._calls.place, task)
+                self._call(effect, self._place, task)
             case do.PollOrders():
-                self._call(effect, self._calls.poll, effect)
+                self._call(effect, self._poll, effect)
             case do.RenewLink():
-                self._call(effect, self._calls.renew, effect)
+                self._call(effect, self._renew, effect)
             case do.Commit(task):
-                self._call(effect, self._disk.commit, task)
+                self._call(effect, self.disk.commit, task)
             case do.SaveOrder(order):
                 self._index.update_order(order)
             case do.ForgetOrder(scene_id):
                 self._index.drop_order(scene_id)
             case do.Stage(task):
-                return (self._disk.stage(task),)
+                return (self.disk.stage(task),)
             case do.KeepFile():
-                return (self._disk.keep_file(effect),)
+                return (self.disk.keep_file(effect),)
             case do.RecordFetch():
-                return (self._disk.record_of(effect),)
+                return (self.disk.record_of(effect),)
             case do.RecordScene():
                 self._record(effect)
             case do.Move(action):
-                return self._disk.move(action)
+                return self.disk.move(action)
             case do.MoveAside(action):
-                return self._disk.move_aside(action)
+                return self.disk.move_aside(action)
             case do.Fail(task, error):
                 return (self._fail(task, error),)
             case do.GiveUp(scene_id, error):
@@ -122,15 +163,15 @@ class Performer:
 
     def check_workers(self) -> None:
         """Check whether the executor has workers, if they have been silent for a while."""
-        if self._fetcher.silent():
-            self._call(None, self._fetcher.absence)
+        if self.fetcher.silent():
+            self._call(None, self.fetcher.absence)
 
     def close(self) -> None:
         """End what other threads do; the stop event is set."""
         for future in self.pending:
             future.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._fetcher.close()
+        self.fetcher.close()
 
     # -- results of other threads ------------------------------------------------------------------------------------
 
@@ -142,7 +183,7 @@ class Performer:
             effect = self.pending.pop(item)
             if effect is not None:
                 return self._ended(effect, item)
-            if not item.exception() and (absence := self._fetcher.report_absence(item.result())) is not None:
+            if not item.exception() and (absence := self.fetcher.report_absence(item.result())) is not None:
                 self._reports.warn(absence)
         return ()
 
@@ -156,58 +197,106 @@ class Performer:
                 delay_seconds=round(retry.delay, 2),
             )
         )
-        if retry.allowed is not None and (warning := self._limits.reduce(retry.archive, retry.allowed)) is not None:
+        if retry.allowed is not None and (warning := self.limits.reduce(retry.archive, retry.allowed)) is not None:
             self._reports.warn(warning)
 
     def _ended(self, effect: do.Effect, future: Future[Any]) -> tuple[do.MachineEvent, ...]:
         if isinstance(effect, do.Fetch):
-            return (self._fetcher.ended(future),)
+            return (self.fetcher.ended(future),)
         if future.cancelled():
             return ()
         error = future.exception()
         # Other calls that are under way may still be allowed; each of them reports its own refusal.
-        self.auth_failed = self.auth_failed or isinstance(error, AuthenticationError)
+        elsewhere = isinstance(effect, do.RenewLink) and bool((effect.task.whole or effect.task).other_sources)
+        self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and not elsewhere)
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
-        match effect:
-            case do.PlaceOrder(task):
-                return (do.PlaceEnded(task, result, error),)
-            case do.PollOrders(archive):
-                return (do.PollEnded(archive, result or (), error),)
-            case do.RenewLink():
-                return (do.LinkRenewed(effect, result, error),)
-            case do.Commit(task):
-                return (do.CommitEnded(task, result, error),)
-            case _:
-                raise AssertionError(effect)
+        if isinstance(effect, do.PlaceOrder | do.PollOrders | do.RenewLink | do.Commit):
+            return (do.Answered(effect, result, error),)
+        raise AssertionError(effect)
+
+    # -- calls to archives, each in a thread of its own --------------------------------------------------------------
+
+    def _place(self, task: do.Task) -> Order:
+        """Place an order; it is in the order journal when this returns.
+
+        Raises:
+            IndexUnwritableError: there is no room to write the order, so it was not placed.
+            ArchiveError: the archive refused it.
+        """
+        orders = self._archives[task.archive].orders
+        if orders is None:
+            raise RuntimeError(f"the archive {task.archive} takes no orders")
+        slot = self._slots[task.archive]
+        # Reserved first: an order that cannot be written down would be placed again by the next run.
+        self._index.reserve_order(slot)
+        order = replace(orders.place(task.scene), id=task.action.id, attempts=task.placed + 1)
+        # Written in this thread: the run may be busy with downloads, and may be killed before it handles the answer.
+        self._index.add_order(order)
+        return order
+
+    def _poll(self, request: do.PollOrders) -> tuple[Order, ...]:
+        """Request the state of orders.
+
+        Raises:
+            ArchiveError: the archive does not answer.
+        """
+        orders = self._archives[request.archive].orders
+        return () if orders is None else tuple(orders.poll(request.orders))
+
+    def _renew(self, request: do.RenewLink) -> Download | Order | Scene:
+        """Request another link or token.
+
+        Returns:
+            The link; the order as it is now; or the scene, if it is not online any more.
+
+        Raises:
+            ArchiveError: the archive has no link.
+            AuthenticationError: the server of the file refused the login, and there is no other.
+        """
+        task = request.task
+        archive = self._archives[task.archive]
+        if request.from_order and task.order is not None and archive.orders is not None:
+            return next(iter(archive.orders.poll([task.order])))
+        if request.look_up:
+            for scene in archive.look_up([task.scene.id], warn=lambda _: None):
+                if not scene.online and not scene.planned:
+                    return scene
+        try:
+            return archive.locate(task.scene, refused=request.refused)
+        except ArchiveError as error:
+            status = request.cause.status
+            if status not in _LOGIN_REFUSED:
+                raise
+            raise AuthenticationError(str(error), forbidden=status != _LOGIN_REFUSED[0]) from error
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
     def _call(self, effect: do.Effect | None, function: Callable[..., Any], *arguments: object) -> None:
         future = self._threads.submit(function, *arguments)
         self.pending[future] = effect
-        future.add_done_callback(self._inbox.put)
+        future.add_done_callback(self.inbox.put)
 
     def _fetch(self, effect: do.Fetch, task: do.Task) -> tuple[do.MachineEvent, ...]:
         try:
             download = task.download or self._archives[task.archive].locate(task.scene)
-            job = self._disk.job(task, download, self._limits.policies[task.archive])
+            job = self.disk.job(task, download, self.limits.policies[task.archive])
         except (SedasSyncError, OSError) as error:
             last = not (task.whole or task).other_sources
             self.auth_failed = self.auth_failed or (isinstance(error, AuthenticationError) and last)
-            return (do.FetchNotBegun(task, error),)
+            return (do.FetchEnded(task, None, error=error),)
         try:
-            future = self._fetcher.submit(task, download, job)
+            future = self.fetcher.submit(task, download, job)
         except SedasSyncError as error:
             return (do.FetchEnded(task, download, error=TransferError(str(error), fatal=True)),)
         self.pending[future] = effect
-        future.add_done_callback(self._inbox.put)
+        future.add_done_callback(self.inbox.put)
         return ()
 
     def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
-        self._disk.record(effect)
+        self.disk.record(effect)
         self._reports.bytes += effect.bytes
         for warning in effect.warnings:
             self._reports.warn(warning, local.id)
@@ -230,14 +319,17 @@ class Performer:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
+        last = not (task.whole or task).other_sources
+        if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
+            self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)
-        return do.SourceFailed(task, reason) if task.file is None else do.FileFailed(task, reason)
+        return do.TaskFailed(task, reason)
 
     def _give_up(self, scene_id: SceneId, error: str | BaseException) -> None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             error = self._abort(disk_error(str(self._root), error))
         reason = error if isinstance(error, str) else sentence(error)
-        self._disk.give_up(scene_id, reason)
+        self.disk.give_up(scene_id, reason)
 
     def _abort(self, error: SedasSyncError) -> str:
         """End the run early; return the first reason."""
@@ -246,5 +338,5 @@ class Performer:
             free = safe_tree.free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
         self.abort_reason = self.abort_reason or reason
-        self._stop.set()
+        self.stop.set()
         return self.abort_reason

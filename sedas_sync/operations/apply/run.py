@@ -6,10 +6,8 @@ done that the plan does not contain, except what its orders and links require.
 """
 
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,19 +19,16 @@ from sedas_sync.archives.protocol import Archive, is_stopped
 from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
-from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.assembly import SceneAssembler
-from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.downloads import DownloadQueue
-from sedas_sync.operations.apply.fetcher import Fetcher
 from sedas_sync.operations.apply.file_moves import FileMoves
-from sedas_sync.operations.apply.limits import ConnectionLimits
-from sedas_sync.operations.apply.options import Options
 from sedas_sync.operations.apply.orders import OrderQueues
-from sedas_sync.operations.apply.perform import Performer, Result
+from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
 from sedas_sync.operations.apply.removals import remove_unwanted
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.state.index import WritableIndex
@@ -54,9 +49,9 @@ class Run:
         root: the mirror's folder.
         archives: by their keys in the manifest.
         index: open for writing; the caller holds the mirror's lock.
-        options: transfer settings.
+        manifest: has the transfer settings.
+        options: how the plan is carried out.
         now: returns the time, UTC.
-        executor: its workers download; threads of this process do if None. The caller closes it.
     """
 
     def __init__(
@@ -66,9 +61,9 @@ class Run:
         root: Path,
         archives: Mapping[str, Archive],
         index: WritableIndex,
-        options: Options,
+        manifest: Manifest,
+        options: RunOptions,
         now: Callable[[], datetime],
-        executor: Executor | None = None,
     ) -> None:
         self.stopped_with: int | None = None
         """The exit code that `stop` was called with."""
@@ -76,49 +71,28 @@ class Run:
         self._root = root
         self._archives = archives
         self._index = index
-        self._options = options
-        self._stop = threading.Event()
+        self._order_timeout = manifest.transfer.order_timeout
         self._stopping = False
         """Whether the machines know that the run ends."""
         self._stopping_since = 0.0
-        self._inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._actions: dict[ActionKind, list[Action]] = {kind: [] for kind in ActionKind}
         for action in plan.actions:
             self._actions[action.kind].append(action)
         self._orders = OrderQueues(
             ((key, archive.orders is not None) for key, archive in archives.items()),
-            max_orders=options.max_orders,
-            wait=options.wait,
+            max_orders=manifest.transfer.max_orders,
+            wait=options.get("wait", True),
         )
         self._assembler = SceneAssembler()
         self._downloads = DownloadQueue()
         self._moves = FileMoves(self._actions[ActionKind.ADOPT])
         self._machines = (self._orders, self._assembler, self._downloads, self._moves)
-        self._limits = ConnectionLimits(
-            archives, jobs=options.jobs, policy=options.policy, filehash=options.filehash, remote=executor is not None
-        )
         self._reports = Reports(kept=len(self._actions[ActionKind.KEEP]), failures=plan.failures, now=now)
-        self._fetcher = Fetcher(
-            root,
-            jobs=self._limits.jobs,
-            max_rate=options.max_rate,
-            executor=executor if any(self._actions[kind] for kind in NEEDS_ARCHIVE) else None,
-            stop=self._stop,
-            on_retry=self._inbox.put,
-        )
-        self._disk = MirrorFiles(str(root), index, archives=archives, reports=self._reports)
         self._performer = Performer(
-            root,
-            archives=archives,
-            index=index,
-            limits=self._limits,
-            fetcher=self._fetcher,
-            disk=self._disk,
-            reports=self._reports,
-            inbox=self._inbox,
-            stop=self._stop,
-            bytes_planned=plan.bytes or 0,
+            plan, root=root, archives=archives, index=index, manifest=manifest, options=options, reports=self._reports
         )
+        self._stop, self._inbox = self._performer.stop, self._performer.inbox
+        self._limits, self._fetcher, self._disk = self._performer.limits, self._performer.fetcher, self._performer.disk
         self._warnings = self._limits.warnings
         self._index_warnings = len(index.warnings)
         self._index_full: str | None = None
@@ -188,7 +162,7 @@ class Run:
             return bool(own or (self._performer.pending and monotonic() - self._stopping_since < _GRACE))
         if self._downloads.ready or self._performer.pending or self._assembler.unfinished:
             return True
-        return self._orders.worth_waiting(self._now()) and monotonic() - self._began < self._options.order_timeout
+        return self._orders.worth_waiting(self._now()) and monotonic() - self._began < self._order_timeout
 
     def _notice_stop(self) -> None:
         if not self._stop.is_set() and any(is_stopped(archive) for archive in self._archives.values()):

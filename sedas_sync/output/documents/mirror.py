@@ -7,10 +7,9 @@ from typing import Any, Self
 from msgspec import field
 
 from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.results import Adoption, Finding, Result, VerifiedFile, VerifyReport
 from sedas_sync.model.scene import ProofLevel
-from sedas_sync.operations.adopt import Adoption, Result
 from sedas_sync.operations.status import Status
-from sedas_sync.operations.verify import Finding, VerifiedFile, VerifyReport
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
     Count,
@@ -193,7 +192,6 @@ class VerifiedEntry(Part, frozen=True, kw_only=True):
             file,
             path=file.path or None,
             sha256=None if file.recorded is None else file.recorded.sha256,
-            locked_sha256=None if file.locked is None else file.locked.sha256,
             detail=file.detail or None,
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sedas_sync._version import __version__
 from sedas_sync.model.text import duration, size
+from sedas_sync.operations.countries import world_text
 from sedas_sync.output.report.shapes import TURN, extent
 
 COLOURS = 10
@@ -80,7 +81,7 @@ def page(document: Mapping[str, Any]) -> str:
         manifest=_manifest(document["manifest"]),
         licences=_licences(),
         data=_json({**document, "manifest": None, "places": _places(document)}),
-        world=_asset("world.json").strip(),
+        world=world_text().strip(),
         style=style,
         script=script,
     )

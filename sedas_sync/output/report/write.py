@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sedas_sync.errors import ManifestError, TransferError
-from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files import safe_tree
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import OnStep, Step, ignore_step
@@ -15,7 +15,7 @@ from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.index import Index
-from sedas_sync.state.inspect import compare_with_index
+from sedas_sync.state.inspect import match_folder
 from sedas_sync.state.staging import SUFFIX
 
 
@@ -100,19 +100,16 @@ def _partials(root: Path) -> list[str]:
 
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
     """Collect the content of the index, and which files are on disk. Files with another time are read."""
-    holdings = list(index.local_scenes())
-    known = {path for held in holdings for path in held.paths}
-    here = tree_listing.listing(str(root), known)
-    present = [held for held in holdings if any(path in here and here[path].is_file for path in held.paths)]
+    folder = match_folder(root, index.local_scenes(), on_step)
     return Memory(
-        holdings=present,
-        changed=frozenset(compare_with_index(root, present, here, on_step).changed),
+        holdings=list(folder.present.values()),
+        changed=frozenset(folder.changed),
         wanted=index.wanted(),
         awaited=index.absent(),
         orders=tuple(index.orders()),
         errors=index.last_errors(),
         lock=lock,
         last_run=index.last_run(),
-        unknown=len(here.keys() - known),
+        unknown=folder.unknown,
         partials=sum(name.endswith((".part", SUFFIX)) for name in _partials(root)),
     )

@@ -7,21 +7,19 @@ from sedas_sync.errors import TransferError
 from sedas_sync.model.scene import RemoteFile, Scene
 from sedas_sync.operations.apply.assembly import SceneAssembler
 from sedas_sync.operations.apply.effects import (
+    Answered,
     Commit,
-    CommitEnded,
     Fail,
     FetchEnded,
-    FetchNotBegun,
-    FileFailed,
     FileKept,
     KeepFile,
     PutBack,
     RecordScene,
     SceneOffline,
     SceneStaged,
-    SourceFailed,
     Stage,
     StopRequested,
+    TaskFailed,
 )
 
 FILES = tuple(RemoteFile(name=f"{name}.tif", key=name, url=f"http://x/{name}", size=10) for name in "abc")
@@ -68,7 +66,7 @@ def test_a_scene_is_committed_with_its_last_file(clock, machine):
     assert complete(clock, machine, files[2]) == [Commit(one)]
     assert machine.unfinished == (one,)
     record = RecordScene(one, local("S", "S"), 30, 30, ("w",))
-    assert clock.tell(machine, CommitEnded(one, record)) == [record]
+    assert clock.tell(machine, Answered(Commit(one), record)) == [record]
     assert not machine.unfinished
 
 
@@ -90,7 +88,7 @@ def test_warnings_of_files_are_reported_with_the_scene(clock, machine):
     (file,) = next_files(machine, 1)
     clock.tell(machine, FetchEnded(file, link(), fetched("a", warnings=("odd",))))
     clock.tell(machine, FileKept(file))
-    (record,) = clock.tell(machine, CommitEnded(one, RecordScene(one, local("S", "S"), 0, 0, ("moved",))))
+    (record,) = clock.tell(machine, Answered(Commit(one), RecordScene(one, local("S", "S"), 0, 0, ("moved",))))
     assert record.warnings == ("moved", "a.tif: odd")
 
 
@@ -113,34 +111,34 @@ def test_a_file_that_fails_fails_the_scene_once_and_others_are_kept(clock, machi
     one = begun(clock, machine)
     first, second, third = next_files(machine)
     clock.tell(machine, FetchEnded(first, link(), error=TransferError("404")))
-    assert clock.tell(machine, FileFailed(first, "404")) == [Fail(one, "a.tif: 404")]
-    assert clock.tell(machine, SourceFailed(one, "a.tif: 404")) == []
+    assert clock.tell(machine, TaskFailed(first, "404")) == [Fail(one, "a.tif: 404")]
+    assert clock.tell(machine, TaskFailed(one, "a.tif: 404")) == []
     assert not machine.unfinished
     result = fetched("b")
     assert clock.tell(machine, FetchEnded(second, link(), result)) == [KeepFile(second, result)]
     assert clock.tell(machine, FileKept(second)) == [], "nothing is committed"
     clock.tell(machine, FetchEnded(third, link(), error=TransferError("404")))
-    assert clock.tell(machine, FileFailed(third, "404")) == [], "a scene fails once"
+    assert clock.tell(machine, TaskFailed(third, "404")) == [], "a scene fails once"
 
 
 def test_the_next_archive_waits_for_the_files_of_the_first(clock, machine):
     begun(clock, machine)
     first, second, _ = next_files(machine)
     clock.tell(machine, FetchEnded(first, link(), error=TransferError("404")))
-    clock.tell(machine, FileFailed(first, "404"))
+    clock.tell(machine, TaskFailed(first, "404"))
     again = task("S", archive="b", assets=FILES)
     assert list(machine.begin(again, clock.now)) == []
     assert machine.unfinished == (again,)
     assert machine.next_file() is None
     clock.tell(machine, FetchEnded(second, link(), error=TransferError("404")))
-    assert clock.tell(machine, FileFailed(second, "404")) == []
+    assert clock.tell(machine, TaskFailed(second, "404")) == []
 
 
 def test_the_next_archive_begins_when_the_last_file_of_the_first_has_ended(clock, machine):
     begun(clock, machine)
     first, second = next_files(machine, 2)
-    clock.tell(machine, FetchNotBegun(first, TransferError("no link")))
-    clock.tell(machine, FileFailed(first, "no link"))
+    clock.tell(machine, FetchEnded(first, None, error=TransferError("no link")))
+    clock.tell(machine, TaskFailed(first, "no link"))
     again = task("S", archive="b", assets=FILES)
     assert list(machine.begin(again, clock.now)) == []
     result = fetched("b")
@@ -167,14 +165,14 @@ def test_a_file_that_went_offline_makes_its_scene_offline(clock, machine):
 def test_a_folder_that_cannot_be_prepared_closes_the_scene(clock, machine):
     one = task("S", assets=FILES)
     list(machine.begin(one, clock.now))
-    clock.tell(machine, SourceFailed(one, "permission denied"))
+    clock.tell(machine, TaskFailed(one, "permission denied"))
     assert not machine.unfinished
 
 
 def test_a_commit_that_fails_fails_the_scene(clock, machine):
     one = begun(clock, machine, missing=())
     error = OSError("full")
-    assert clock.tell(machine, CommitEnded(one, error=error)) == [Fail(one, error)]
+    assert clock.tell(machine, Answered(Commit(one), error=error)) == [Fail(one, error)]
     assert not machine.unfinished
 
 
@@ -194,4 +192,4 @@ def test_a_commit_under_way_when_the_run_stops_is_recorded(clock, machine):
     one = begun(clock, machine, missing=())
     clock.tell(machine, StopRequested())
     record = RecordScene(one, local("S", "S"), 30, 30)
-    assert clock.tell(machine, CommitEnded(one, record)) == [record]
+    assert clock.tell(machine, Answered(Commit(one), record)) == [record]

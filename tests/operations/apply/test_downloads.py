@@ -8,12 +8,11 @@ from sedas_sync.model.scene import Download, RemoteFile, Scene, Source
 from sedas_sync.operations.apply.downloads import MAX_LINK_FAILURES, MAX_LOSSES, DownloadQueue
 from sedas_sync.operations.apply.effects import (
     Abort,
+    Answered,
     Fail,
     FetchEnded,
-    FetchNotBegun,
     GiveUp,
     LeavePending,
-    LinkRenewed,
     OrderExpired,
     OrderLinkRefused,
     OrderNeeded,
@@ -22,8 +21,8 @@ from sedas_sync.operations.apply.effects import (
     RenewLink,
     SceneOffline,
     SceneReady,
-    SourceFailed,
     StopRequested,
+    TaskFailed,
 )
 from sedas_sync.transfer.job import FetchStopped
 from sedas_sync.workers.claim import WorkerLost
@@ -68,7 +67,7 @@ def test_an_error_of_the_scene_fails_it(clock, machine):
     one, two = begin(clock, machine, task("A")), begin(clock, machine, task("B"))
     error = IntegrityError("another checksum")
     assert clock.tell(machine, FetchEnded(one, link(), error=error)) == [Fail(one, error)]
-    assert clock.tell(machine, FetchNotBegun(two, error)) == [Fail(two, error)]
+    assert clock.tell(machine, FetchEnded(two, None, error=error)) == [Fail(two, error)]
     assert not machine.unfinished
 
 
@@ -93,7 +92,7 @@ def test_a_refused_link_is_renewed_twice_and_then_fails(clock, machine):
         asked.append((request.from_order, request.look_up))
         assert machine.unfinished == (one,)
         new = Download(url="http://x/new")
-        assert clock.tell(machine, LinkRenewed(request, new)) == [PutBack(one)]
+        assert clock.tell(machine, Answered(request, new)) == [PutBack(one)]
         assert one.download is new
     assert asked == [(False, False), (False, True)], "first the token is renewed, then the link"
     begin(clock, machine, one)
@@ -113,7 +112,7 @@ def test_a_link_that_brought_bytes_may_be_renewed_any_number_of_times(clock, mac
         begin(clock, machine, one)
         effects = clock.tell(machine, FetchEnded(one, link(), error=refused(), bytes=number * 1000))
         (request,) = of(effects, RenewLink)
-        clock.tell(machine, LinkRenewed(request, link()))
+        clock.tell(machine, Answered(request, link()))
 
 
 def test_a_link_that_expired_in_a_queue_is_no_failure(clock, machine):
@@ -121,21 +120,21 @@ def test_a_link_that_expired_in_a_queue_is_no_failure(clock, machine):
     for _ in range(10):
         begin(clock, machine, one)
         effects = clock.tell(machine, FetchEnded(one, link(), error=refused(), early=True))
-        clock.tell(machine, LinkRenewed(of(effects, RenewLink)[0], link()))
+        clock.tell(machine, Answered(of(effects, RenewLink)[0], link()))
     assert one.link_failures == 0
 
 
 def test_a_link_that_cannot_be_renewed_fails_with_both_reasons(clock, machine):
     one = begin(clock, machine, task("A"))
     (request,) = of(clock.tell(machine, FetchEnded(one, link(), error=refused())), RenewLink)
-    assert clock.tell(machine, LinkRenewed(request, error=ArchiveError("down"))) == [Fail(one, "HTTP 403; down")]
+    assert clock.tell(machine, Answered(request, error=ArchiveError("down"))) == [Fail(one, "HTTP 403; down")]
 
 
 def test_the_link_of_an_order_is_polled(clock, machine):
     one = begin(clock, machine, task("A", order=order("A")))
     (request,) = of(clock.tell(machine, FetchEnded(one, link(), error=refused(410))), RenewLink)
     assert request.from_order
-    expired = clock.tell(machine, LinkRenewed(request, order("A")))
+    expired = clock.tell(machine, Answered(request, order("A")))
     assert expired == [OrderExpired(one, "the link of order O-A has expired: HTTP 410")]
 
 
@@ -146,7 +145,7 @@ def test_the_same_link_of_an_order_is_refused_in_the_end(clock, machine):
     for _ in range(MAX_LINK_FAILURES):
         begin(clock, machine, one)
         (request,) = of(clock.tell(machine, FetchEnded(one, link("old"), error=refused(410))), RenewLink)
-        effects = clock.tell(machine, LinkRenewed(request, same))
+        effects = clock.tell(machine, Answered(request, same))
     assert effects == [OrderLinkRefused(one, "the link of order O-A does not work: HTTP 410")]
 
 
@@ -154,7 +153,7 @@ def test_a_scene_that_went_offline_is_ordered(clock, machine):
     one = begin(clock, machine, task("A"))
     (request,) = of(clock.tell(machine, FetchEnded(one, link(), error=refused(404))), RenewLink)
     offline = Scene(id="A")
-    assert clock.tell(machine, LinkRenewed(request, offline)) == [SceneOffline(one, offline)]
+    assert clock.tell(machine, Answered(request, offline)) == [SceneOffline(one, offline)]
     assert clock.tell(machine, SceneOffline(one, offline)) == [OrderNeeded(one)]
     assert one.scene is offline
 
@@ -191,23 +190,23 @@ def sources(*scenes):
 def test_the_next_archive_delivers(clock, machine):
     scene = Scene(id="A2", download_url="http://y/a")
     one = task("A", other_sources=sources(scene, Scene(id="A3")), began=7.0)
-    retried, ready = clock.tell(machine, SourceFailed(one, "404"))
+    retried, ready = clock.tell(machine, TaskFailed(one, "404"))
     assert retried.event.error == "archive a: 404; archive b0 has it too"
     again = ready.task
     assert (again.action.id, again.scene, again.archive, again.began) == ("A", scene, "b0", 7.0)
-    (needed,) = of(clock.tell(machine, SourceFailed(again, "500")), OrderNeeded)
+    (needed,) = of(clock.tell(machine, TaskFailed(again, "500")), OrderNeeded)
     assert needed.task.archive == "b1"
 
 
 def test_an_archive_that_cannot_deliver_now_is_passed_over(clock, machine):
     one = task("A", other_sources=sources(Scene(id="A", offline="in the archive")))
-    (failed,) = of(clock.tell(machine, SourceFailed(one, "404")), Fail)
+    (failed,) = of(clock.tell(machine, TaskFailed(one, "404")), Fail)
     assert failed.error == "in the archive (archive a: 404)"
-    assert clock.tell(machine, SourceFailed(failed.task, failed.error)) == [GiveUp("A", failed.error)]
+    assert clock.tell(machine, TaskFailed(failed.task, failed.error)) == [GiveUp("A", failed.error)]
 
 
 def test_without_another_archive_the_scene_fails(clock, machine):
-    assert clock.tell(machine, SourceFailed(task("A"), "404")) == [GiveUp("A", "404")]
+    assert clock.tell(machine, TaskFailed(task("A"), "404")) == [GiveUp("A", "404")]
 
 
 # -- a stop in each state --------------------------------------------------------------------------------------------
@@ -227,13 +226,13 @@ def test_a_stop_while_a_link_is_renewed_leaves_the_scene_for_later(clock, machin
     one = begin(clock, machine, task("A"))
     (request,) = of(clock.tell(machine, FetchEnded(one, link(), error=refused())), RenewLink)
     clock.tell(machine, StopRequested())
-    assert clock.tell(machine, LinkRenewed(request, error=ArchiveError("stopped"))) == [PutBack(one)]
+    assert clock.tell(machine, Answered(request, error=ArchiveError("stopped"))) == [PutBack(one)]
 
 
 def test_after_a_stop_no_other_archive_is_tried(clock, machine):
     one = task("A", other_sources=sources(Scene(id="A", download_url="u")))
     clock.tell(machine, StopRequested())
-    assert clock.tell(machine, SourceFailed(one, "404")) == [GiveUp("A", "404")]
+    assert clock.tell(machine, TaskFailed(one, "404")) == [GiveUp("A", "404")]
 
 
 def test_a_scene_that_arrives_after_a_stop_is_recorded(clock, machine):

@@ -6,15 +6,14 @@ from state_machines import Clock, events_of, of, order, task
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.scene import OrderState
 from sedas_sync.operations.apply.effects import (
+    Answered,
     Fail,
     ForgetOrder,
     OrderExpired,
     OrderLinkRefused,
     OrderNeeded,
     OrderPending,
-    PlaceEnded,
     PlaceOrder,
-    PollEnded,
     PollOrders,
     SaveOrder,
     SceneReady,
@@ -43,7 +42,7 @@ def placed(clock, machine, name="L", **more):
     one = task(name, online=False)
     clock.tell(machine, OrderNeeded(one))
     assert tick(clock, machine) == [PlaceOrder(one)]
-    return one, clock.tell(machine, PlaceEnded(one, order(name, **more)))
+    return one, clock.tell(machine, Answered(PlaceOrder(one), order(name, **more)))
 
 
 def test_an_order_is_on_disk_before_it_is_reported(clock):
@@ -61,7 +60,7 @@ def test_one_order_at_a_time_is_placed(clock):
     assert tick(clock, machine) == [PlaceOrder(first)]
     assert tick(clock, machine) == []
     assert set(machine.unfinished) == {first, second}
-    clock.tell(machine, PlaceEnded(first, order("A")))
+    clock.tell(machine, Answered(PlaceOrder(first), order("A")))
     assert of(tick(clock, machine), PlaceOrder) == [PlaceOrder(second)]
 
 
@@ -81,7 +80,7 @@ def test_polls_come_at_growing_intervals(clock):
         assert tick(clock, machine, after=intervals[-1] - 0.01) == []
         assert tick(clock, machine, after=0.02) == [PollOrders("a", (order("L"),))]
         assert machine.due(clock.now) == float("inf"), "only an answer can bring the run further"
-        clock.tell(machine, PollEnded("a", (order("L"),)))
+        clock.tell(machine, Answered(PollOrders("a", ()), (order("L"),)))
     assert intervals[:4] == [1.0, 1.5, 2.25, 3.38]
     assert intervals[-1] == 60.0
 
@@ -91,7 +90,7 @@ def test_orders_are_polled_at_once_when_the_last_download_ends(clock):
     placed(clock, machine)
     for _ in range(8):
         tick(clock, machine, after=machine.due(clock.now))
-        clock.tell(machine, PollEnded("a", (order("L"),)))
+        clock.tell(machine, Answered(PollOrders("a", ()), (order("L"),)))
     tick(clock, machine, idle=False)
     assert machine.due(clock.now) > 10
     assert tick(clock, machine, after=2.0, idle=False) == []
@@ -104,7 +103,7 @@ def test_a_ready_order_brings_its_link(clock):
     one.link_failures = 2
     tick(clock, machine, after=1.0)
     ready = order("L", state=OrderState.READY, download_url="http://x/ready")
-    effects = clock.tell(machine, PollEnded("a", (ready,)))
+    effects = clock.tell(machine, Answered(PollOrders("a", ()), (ready,)))
     assert (effects[0], effects[-1]) == (SaveOrder(ready), SceneReady(one))
     assert (one.link_failures, one.scene.download_url) == (0, "http://x/ready")
     assert events_of(effects)[0].age_seconds == 1.0
@@ -125,12 +124,12 @@ def test_a_quota_delays_an_order_and_fails_nothing(clock, error, waits):
     clock.tell(machine, OrderNeeded(one))
     for wait in waits:
         assert of(tick(clock, machine), PlaceOrder)
-        (retried,) = events_of(clock.tell(machine, PlaceEnded(one, error=error)))
+        (retried,) = events_of(clock.tell(machine, Answered(PlaceOrder(one), error=error)))
         assert retried.delay_seconds == machine.due(clock.now) == wait
         assert tick(clock, machine, after=wait - 0.1) == []
         clock.seconds += 0.2
     assert tick(clock, machine) == [PlaceOrder(one)]
-    clock.tell(machine, PlaceEnded(one, order("L")))
+    clock.tell(machine, Answered(PlaceOrder(one), order("L")))
     assert one.placed == 1
 
 
@@ -139,7 +138,7 @@ def test_a_quota_is_not_waited_for_without_waiting(clock):
     one = task("L", online=False)
     clock.tell(machine, OrderNeeded(one))
     tick(clock, machine)
-    clock.tell(machine, PlaceEnded(one, error=ArchiveError("too many", status=429, retry_after=7.0)))
+    clock.tell(machine, Answered(PlaceOrder(one), error=ArchiveError("too many", status=429, retry_after=7.0)))
     assert not machine.worth_waiting(clock.now)
     assert machine.pending == (one,)
 
@@ -150,8 +149,8 @@ def test_a_quota_of_one_archive_does_not_delay_another(clock):
     clock.tell(machine, OrderNeeded(one))
     clock.tell(machine, OrderNeeded(other))
     assert tick(clock, machine) == [PlaceOrder(one), PlaceOrder(other)]
-    clock.tell(machine, PlaceEnded(one, error=ArchiveError("too many", status=429, retry_after=60.0)))
-    clock.tell(machine, PlaceEnded(other, order("B")))
+    clock.tell(machine, Answered(PlaceOrder(one), error=ArchiveError("too many", status=429, retry_after=60.0)))
+    clock.tell(machine, Answered(PlaceOrder(other), order("B")))
     assert machine.due(clock.now) < 2
     assert set(machine.pending) == {one, other}
 
@@ -169,7 +168,7 @@ def test_a_refused_order_fails_the_scene(clock, error, reason):
     one = task("L", online=False)
     clock.tell(machine, OrderNeeded(one))
     tick(clock, machine)
-    assert clock.tell(machine, PlaceEnded(one, error=error)) == [Fail(one, reason)]
+    assert clock.tell(machine, Answered(PlaceOrder(one), error=error)) == [Fail(one, reason)]
     clock.tell(machine, OrderNeeded(one))
     assert of(tick(clock, machine), PlaceOrder), "an order that was not placed does not count"
 
@@ -181,10 +180,10 @@ def test_a_failed_order_is_placed_again_at_most_three_times(clock):
     effects = []
     for attempt in range(1, MAX_REPLACEMENTS + 2):
         assert tick(clock, machine) == [PlaceOrder(one)]
-        clock.tell(machine, PlaceEnded(one, order("L", number=f"O{attempt}", attempts=attempt)))
+        clock.tell(machine, Answered(PlaceOrder(one), order("L", number=f"O{attempt}", attempts=attempt)))
         assert of(tick(clock, machine, after=2.0), PollOrders)
         failed = order("L", number=f"O{attempt}", state=OrderState.FAILED, detail="Cancelled")
-        effects = clock.tell(machine, PollEnded("a", (failed,)))
+        effects = clock.tell(machine, Answered(PollOrders("a", ()), (failed,)))
         assert [event.attempt for event in events_of(effects)] == ([attempt] if attempt <= MAX_REPLACEMENTS else [])
     assert effects[1:] == [ForgetOrder("L"), Fail(one, "order O4 failed: Cancelled (ordered 4 times)")]
     assert not machine.pending
@@ -204,10 +203,10 @@ def test_an_order_that_is_missing_in_three_answers_is_placed_again(clock):
     clock.tell(machine, OrderPending(one))
     for missing in (1, 2):
         tick(clock, machine, after=5.0)
-        clock.tell(machine, PollEnded("a", (order("L", missing=missing),)))
+        clock.tell(machine, Answered(PollOrders("a", ()), (order("L", missing=missing),)))
         assert machine.pending == (one,)
     tick(clock, machine, after=5.0)
-    effects = clock.tell(machine, PollEnded("a", (order("L", missing=3),)))
+    effects = clock.tell(machine, Answered(PollOrders("a", ()), (order("L", missing=3),)))
     assert "not found in the last 3 responses" in events_of(effects)[0].error
     assert tick(clock, machine) == [PlaceOrder(one)]
 
@@ -217,7 +216,7 @@ def test_a_link_that_is_refused_while_the_order_is_valid_is_ordered_again_once(c
     one, _ = placed(clock, machine, state=OrderState.READY, download_url="http://x/ready")
     clock.tell(machine, OrderLinkRefused(one, "the link does not work"))
     assert tick(clock, machine) == [PlaceOrder(one)]
-    clock.tell(machine, PlaceEnded(one, order("L", state=OrderState.READY, download_url="http://x/ready")))
+    clock.tell(machine, Answered(PlaceOrder(one), order("L", state=OrderState.READY, download_url="http://x/ready")))
     assert clock.tell(machine, OrderLinkRefused(one, "the link does not work")) == [Fail(one, "the link does not work")]
 
 
@@ -236,7 +235,7 @@ def test_a_limit_of_orders_is_for_all_archives(clock):
     clock.tell(machine, OrderNeeded(one))
     clock.tell(machine, OrderNeeded(other))
     assert tick(clock, machine) == [PlaceOrder(one)]
-    clock.tell(machine, PlaceEnded(one, order("A", state=OrderState.READY, download_url="u")))
+    clock.tell(machine, Answered(PlaceOrder(one), order("A", state=OrderState.READY, download_url="u")))
     assert tick(clock, machine) == []
     assert not machine.worth_waiting(clock.now)
     assert machine.pending == (other,)
@@ -252,7 +251,7 @@ def test_polls_that_are_refused_end_the_waiting_and_lose_no_order(clock):
     machine = queue()
     one, _ = placed(clock, machine)
     tick(clock, machine, after=1.0)
-    effects = clock.tell(machine, PollEnded("a", error=AuthenticationError("not you")))
+    effects = clock.tell(machine, Answered(PollOrders("a", ()), error=AuthenticationError("not you")))
     assert [event.event for event in events_of(effects)] == ["warning"]
     assert not machine.worth_waiting(clock.now)
     assert machine.pending == (one,)
@@ -262,7 +261,7 @@ def test_a_poll_that_fails_is_a_warning_and_is_repeated(clock):
     machine = queue()
     placed(clock, machine)
     tick(clock, machine, after=1.0)
-    (warning,) = events_of(clock.tell(machine, PollEnded("a", error=ArchiveError("down"))))
+    (warning,) = events_of(clock.tell(machine, Answered(PollOrders("a", ()), error=ArchiveError("down"))))
     assert warning.message == "orders could not be polled: down"
     assert of(tick(clock, machine, after=machine.due(clock.now)), PollOrders)
 
@@ -287,7 +286,7 @@ def test_a_stop_while_an_order_is_placed_fails_nothing(clock, error):
     tick(clock, machine)
     clock.tell(machine, StopRequested())
     assert machine.unfinished == (one,)
-    assert clock.tell(machine, PlaceEnded(one, error=error)) == []
+    assert clock.tell(machine, Answered(PlaceOrder(one), error=error)) == []
     assert machine.unfinished == (one,)
 
 
@@ -297,7 +296,7 @@ def test_an_order_that_was_placed_when_the_run_stopped_is_kept(clock):
     clock.tell(machine, OrderNeeded(one))
     tick(clock, machine)
     clock.tell(machine, StopRequested())
-    assert SaveOrder(order("L")) in clock.tell(machine, PlaceEnded(one, order("L")))
+    assert SaveOrder(order("L")) in clock.tell(machine, Answered(PlaceOrder(one), order("L")))
     assert machine.pending == (one,)
     assert tick(clock, machine, after=100.0) == []
 
@@ -307,5 +306,5 @@ def test_a_stop_while_orders_are_polled_warns_of_nothing(clock):
     one, _ = placed(clock, machine)
     tick(clock, machine, after=1.0)
     clock.tell(machine, StopRequested())
-    assert clock.tell(machine, PollEnded("a", error=ArchiveError("stopped"))) == []
+    assert clock.tell(machine, Answered(PollOrders("a", ()), error=ArchiveError("stopped"))) == []
     assert machine.pending == (one,)

@@ -17,6 +17,15 @@ from sedas_sync.output.report.shapes import outlines, sheet
 from sedas_sync.planning.lock import Lock, LockedScene, head_of
 
 
+@pytest.mark.parametrize("wkt", ["POINT (1 2)", "LINESTRING (1 2, 3 4)", "LINESTRING (170 0, -170 10)"])
+@pytest.mark.parametrize("west", [-180.0, 20.5])
+def test_points_and_lines_are_drawn_thin(wkt, west):
+    drawn = outlines(geometry.footprint(wkt), west)
+    shapes = [Polygon(list(zip(rings[0][::2], rings[0][1::2], strict=True))) for rings in drawn]
+    assert 0 < sum(one.area for one in shapes) < 0.1
+    assert all(one.is_valid for one in shapes)
+
+
 def test_every_scene_has_one_state_and_the_numbers_add_up(remembered):
     remembered.add("HELD", "optical", cloud=20.04)
     remembered.add("BOTH", "optical", "radar")

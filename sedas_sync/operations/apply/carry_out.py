@@ -1,44 +1,22 @@
 """Carry out plans of one mirror."""
 
-from collections.abc import Generator, Iterable
-from concurrent.futures import Executor
-from typing import TypedDict
+from collections.abc import Generator, Iterable, Mapping
 
 from msgspec.structs import replace
 
+from sedas_sync.manifest import Dataset
 from sedas_sync.model.events import Event, Summary
-from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
-from sedas_sync.operations.apply.options import kept_files, remember_absent, remember_wanted
-from sedas_sync.operations.apply.options import options as options_of
+from sedas_sync.model.metadata import metadata_of
+from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
+from sedas_sync.model.results import VerifyReport
+from sedas_sync.model.scene import LocalScene, SceneId
+from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair
-from sedas_sync.operations.verify import VerifyReport
-from sedas_sync.planning.limits import DEFAULT, Confirm, PruneLimit, limit_prunes, limit_replacements
-from sedas_sync.state.index import WritableIndex
+from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
+from sedas_sync.state.index import NO_FACTS, WritableIndex
 from sedas_sync.state.mirror_state import WILL_REBUILD
-
-
-class RunOptions(TypedDict, total=False):
-    """How a plan is carried out."""
-
-    wait: bool
-    """Wait for orders, at most the manifest's `order_timeout`; true by default."""
-    jobs: int | None
-    """Concurrent downloads, instead of the manifest's."""
-    executor: Executor | None
-    """Any of `concurrent.futures` whose workers see the mirror's folder under the same path. The caller shuts it down.
-    By default threads of this process."""
-    take_over: bool
-    """Take the mirror from the manifest it belongs to."""
-    max_prune: PruneLimit
-    """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
-    confirm: Confirm
-    """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
-    confirm_replacing: Confirm
-    """The same for replacements, if they are more than a fifth of the mirror."""
-    command: str
-    """The command that the index stores for the run; `apply` by default."""
 
 
 def _no(_count: int, _held: int) -> bool:
@@ -77,13 +55,13 @@ class PlanRunner:
             index.skip_when_full = True
             if warnings:
                 # The index may have been rebuilt since the plan was made, or just now.
-                index.put_files(kept_files(plan), context.clock())
+                index.put_files(_kept_files(plan), context.clock())
             context.state.own(index)
-            remember_wanted(index, plan, context.manifest.datasets)
+            _remember_wanted(index, plan, context.manifest.datasets)
             try:
                 yield from self._carry_out(plan, index, warnings, options)
             finally:
-                remember_absent(index, plan)
+                _remember_absent(index, plan)
 
     def repair(self, report: VerifyReport, *, wait: bool, jobs: int | None) -> Generator[Event]:
         """Download what `verify` found missing, changed or corrupt; the mirror's lock is held."""
@@ -114,9 +92,9 @@ class PlanRunner:
             root=context.state.root,
             archives={key: context.archives[key] for key in sorted(keys)},
             index=index,
-            options=options_of(context.manifest, wait=options.get("wait", True), jobs=options.get("jobs")),
+            manifest=context.manifest,
+            options=options,
             now=now,
-            executor=options.get("executor"),
         )
         if context.stopped_with is not None:
             self._run.stop(context.stopped_with)
@@ -130,3 +108,47 @@ class PlanRunner:
         finally:
             self.stopped_with = self._run.stopped_with
             self._run = None
+
+
+def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Dataset]) -> None:
+    """Write the scenes that each dataset wants to the index, for `status`."""
+    names = plan.datasets or tuple(datasets)
+    wanted: dict[str, list[SceneId]] = {name: [] for name in names}
+    for action in plan.actions:
+        for name in action.datasets:
+            if name in wanted and action.kind is not ActionKind.SKIP:
+                wanted[name].append(action.id)
+    # An incomplete search is no reason to forget scenes that were wanted before.
+    unfinished = {failure.id for failure in plan.failures} & set(names)
+    before = index.wanted() if unfinished else {}
+    for name in unfinished:
+        wanted[name] = list(dict.fromkeys((*wanted[name], *before.get(name, ()))))
+        if not wanted[name] and name not in before:
+            # It is not known what the dataset wants, which is different from no scenes.
+            del wanted[name]
+    index.put_wanted(wanted, only=not plan.datasets)
+    mine = {product for name in names for product in datasets[name].products}
+    errors: dict[str, str] = {}
+    for failure in plan.failures:
+        # Several archives of a dataset may have failed.
+        errors[failure.id] = f"{errors[failure.id]}; {failure.error}" if failure.id in errors else failure.error
+    index.put_failures(errors, of=mine.union(names) if plan.datasets else None)
+
+
+def _remember_absent(index: WritableIndex, plan: Plan) -> None:
+    """Write the metadata of scenes that are wanted and not downloaded to the index, for reports."""
+    wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in NEEDS_ARCHIVE}
+    on_disk = index.ids() if wants else set()
+    metadata = {scene_id: metadata_of(scene) for scene_id, scene in wants.items() if scene_id not in on_disk}
+    index.put_absent(metadata, only=plan.search_complete and not plan.datasets)
+
+
+def _kept_files(plan: Plan) -> list[LocalScene]:
+    """Return the scenes that a plan keeps, each with its metadata."""
+    return [
+        local
+        if local.facts != NO_FACTS or action.want is None
+        else replace(local, facts=metadata_of(action.want.scene))
+        for action in plan.actions
+        if action.kind is ActionKind.KEEP and (local := action.held) is not None
+    ]

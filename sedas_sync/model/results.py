@@ -1,0 +1,170 @@
+"""What `verify` and `adopt` found and did."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from sedas_sync.model.events import Failure, Summary, exit_code_of
+from sedas_sync.model.scene import LocalFile, ProofLevel, SceneId
+
+# -- verify ----------------------------------------------------------------------------------------------------------
+
+
+class Finding(StrEnum):
+    """What is wrong with a file."""
+
+    MISSING = "missing"
+    """It is in the index or the lock file, and not on disk."""
+    CHANGED = "changed"
+    """It is a whole file, but another one than in the index or the lock file; or a link or folder is in its place."""
+    CORRUPT = "corrupt"
+    """Its bytes are damaged: the zip is not whole, or the bytes changed and the mtime did not; or it cannot be read."""
+    UNKNOWN = "unknown"
+    """It is not in the index. This is not a failure: sedas-sync did not create it, or it can be adopted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedFile:
+    """The result for one file."""
+
+    path: str
+    """Empty if a scene of the lock file is missing and its place is not known."""
+    size: int
+    """Bytes on disk; 0 if it is missing."""
+    recorded: LocalFile | None
+    """The file in the index; None if the file is not in the index."""
+    id: SceneId | None = None
+    """None if the file is in neither the index nor the lock file."""
+    name: str = ""
+    """Its path below the scene's folder, for a scene of several files."""
+    locked_sha256: str | None = None
+    """The checksum in the lock file."""
+    finding: Finding | None = None
+    detail: str = ""
+    level: ProofLevel | None = None
+    """How far its bytes are proved now; None if there is a finding."""
+
+    @property
+    def scene_path(self) -> str:
+        """The path of the file's scene."""
+        return self.path.removesuffix(f"/{self.name}") if self.name else self.path
+
+    @property
+    def by_lock(self) -> bool:
+        """Whether its bytes have the sha256 in the lock file."""
+        return self.finding is None and self.locked_sha256 is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """The result for a whole mirror."""
+
+    manifest: str
+    mirror: str
+    files: tuple[VerifiedFile, ...]
+    """Sorted by path; files that are in neither the index nor the lock file come last."""
+    lock: str | None = None
+    """The lock file that they were compared with too."""
+    warnings: tuple[str, ...] = ()
+    damaged_index: bool = False
+    """Whether there was no index to compare with, because it is damaged."""
+    repair: Summary | None = None
+    """The summary of the repair, if there was one."""
+
+    @property
+    def findings(self) -> tuple[VerifiedFile, ...]:
+        """Files with a finding, unknown ones included."""
+        return tuple(item for item in self.files if item.finding is not None)
+
+    @property
+    def bad(self) -> tuple[VerifiedFile, ...]:
+        """Files that are not what they should be."""
+        return tuple(item for item in self.findings if item.finding is not Finding.UNKNOWN)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of files with each finding, and without one; zeros included."""
+        counted = {"ok": sum(item.finding is None for item in self.files)}
+        for kind in Finding:
+            counted[kind.value] = sum(item.finding is kind for item in self.files)
+        return counted
+
+    @property
+    def levels(self) -> dict[str, int]:
+        """Number of files without a finding at each level; those with the lock file's sha256 come first."""
+        reached = {"lock": sum(item.by_lock for item in self.files)}
+        for level in ProofLevel:
+            reached[level.value] = sum(item.level is level and not item.by_lock for item in self.files)
+        return reached
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything is right, or right again; else 1, or the exit code of the repair."""
+        if self.damaged_index:
+            return 1
+        if self.repair is not None:
+            return self.repair.exit_code
+        return 1 if self.bad else 0
+
+
+# -- adopt -----------------------------------------------------------------------------------------------------------
+
+How = Literal["link", "copy", "move"]
+"""How a file from another folder gets into the mirror."""
+
+
+class Result(StrEnum):
+    """What was done with a file."""
+
+    ADOPTED = "adopted"
+    """It is in the mirror and in the index."""
+    HELD = "held"
+    """Its scene is on disk already; the file was left where it is."""
+    WRONG = "wrong"
+    """It is not the scene that its name says; the file was left where it is."""
+    UNWANTED = "unwanted"
+    """No dataset wants it, or its name has no scene id; the file was left where it is."""
+    FAILED = "failed"
+    """It is right, but could not be moved to its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file that was checked."""
+
+    file: str
+    """Where it was found: relative to the mirror, or to the other folder."""
+    result: Result
+    id: SceneId | None = None
+    path: str | None = None
+    """Its path in the mirror; None if it was not adopted."""
+    size: int
+    level: str | None = None
+    """How far its bytes are proved."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """What was done with each file."""
+
+    manifest: str
+    mirror: str
+    source: str
+    """The folder whose files were checked."""
+    search_complete: bool
+    files: tuple[File, ...]
+    failures: tuple[Failure, ...] = ()
+    """Searches that failed or are incomplete."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of files of each result, zeros included."""
+        return {kind.value: sum(item.result is kind for item in self.files) for kind in Result}
+
+    @property
+    def exit_code(self) -> int:
+        """4 if a search was refused, 1 if a file is wrong, could not be moved, or a search failed; else 0."""
+        counts = self.counts
+        return exit_code_of(self.failures) or int(bool(counts["wrong"] or counts["failed"]))

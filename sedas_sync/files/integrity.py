@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from typing import IO, Literal, Protocol, cast
+from collections.abc import Callable
+from typing import Literal, Protocol, cast
 
 from msgspec import Struct
 
-from sedas_sync.files import safe_tree, zip_check, zip_records
+from sedas_sync.files import safe_tree, zip_check
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream
 from sedas_sync.model.file_kind import ZIP
@@ -336,30 +336,3 @@ def check(
         return proof.finish(file)
     finally:
         os.close(file)
-
-
-def zip_names(file: IO[bytes]) -> Iterator[str]:
-    """Yield the names of a zip's entries.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is not a whole zip.
-    """
-    for name in zip_records.names(file.fileno(), os.fstat(file.fileno()).st_size):
-        yield name.decode("utf-8", "replace")
-
-
-def zip_problem(file: IO[bytes], level: Proving) -> str | None:
-    """Return what is wrong with a zip; None if nothing is, as far as `level` checks.
-
-    Args:
-        file: An open file with a descriptor.
-        level: `crc` checks every entry, `structure` the directory, `size` only the first four bytes.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    descriptor = file.fileno()
-    if level == "size":
-        return None if os.pread(descriptor, 4, 0) == MAGIC else "it is not a zip file"
-    return zip_check.problem(descriptor, os.fstat(descriptor).st_size, crc=level == "crc")[0]

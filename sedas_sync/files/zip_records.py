@@ -124,13 +124,15 @@ def _find_end64(file: int, end: int) -> tuple[int, int, int, int] | None:
     return start, count, length, offset
 
 
-def names(file: int, size: int) -> Iterator[bytes]:
-    """Return the names in the central directory.
+def names(file: int) -> Iterator[str]:
+    """Yield the names in the central directory of an open zip.
 
     Raises:
-        ValueError: The directory is damaged.
+        OSError: The file cannot be read.
+        ValueError: It is not a whole zip.
     """
-    return (entry.name for entry in entries(file, find_end(file, size)))
+    for entry in entries(file, find_end(file, os.fstat(file).st_size)):
+        yield entry.name.decode("utf-8", "replace")
 
 
 def entries(file: int, end: ZipEnd) -> Iterator[Entry]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.disk import FileState
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import each_file
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
@@ -30,7 +30,6 @@ from sedas_sync.operations.context import (
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
 from sedas_sync.operations.search import search_archives
-from sedas_sync.operations.verify import observed
 from sedas_sync.operations.wants import (
     Wants,
     wants_from_findings,
@@ -47,7 +46,6 @@ from sedas_sync.planning.saved_plan import SavedPlan, drift
 from sedas_sync.planning.select import extension_of, with_endings_on_disk
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
-from sedas_sync.state.staging import bytes_downloaded, partial_path
 
 _HINT = "create a new plan and apply it"
 
@@ -125,14 +123,26 @@ def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:
 def plan_repair(context: MirrorContext, report: VerifyReport) -> Plan:
     """Plan the download of what `verify` found missing, changed or corrupt."""
     wants = wants_from_findings(context, report)
-    bad = {item.id for item in report.bad}
-    with context.state.index(write=False) as (index, _):
-        orders = {order.id: order for order in index.orders() if order.id in bad}
-        held = {holding.id: holding for holding in index.local_scenes() if holding.id in bad}
-    root = str(context.state.root)
-    partials = {scene_id: bytes_downloaded(root, partial_path(want.scene)) for scene_id, want in wants.scenes.items()}
-    inspection = Inspection(observed=observed(report, held, partials))
-    return make_plan(context, wants, Disk(inspection=inspection, wants=wants.scenes, orders=orders, count=len(held)))
+    disk = look_at_disk(context, wants)
+    _distrust(disk.inspection.observed, report)
+    return make_plan(context, wants, disk)
+
+
+def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
+    """Mark scenes as damaged that look intact and are not: only reading every byte showed it."""
+    wrong: dict[SceneId, set[str]] = {}
+    for file in report.bad:
+        if file.id in observed:
+            wrong.setdefault(file.id, set()).add(file.name)
+    for scene_id, names in wrong.items():
+        here = observed[scene_id]
+        held, state = here.held, here.state
+        if held is not None:
+            # An impossible time: these files of a folder are read and not trusted.
+            members = tuple(replace(file, mtime_ns=-1) if file.name in names else file for file in held.members)
+            held = replace(held, members=members)
+        state = FileState.DAMAGED if state is FileState.INTACT else state
+        observed[scene_id] = replace(here, held=held, state=state)
 
 
 def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = False) -> Plan:
@@ -219,7 +229,8 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     scenes = wants.scenes
     with context.state.index(write=False) as (index, warnings):
         context.step("looking at the mirror", len(scenes))
-        holdings = list(index.local_scenes_of(scenes) if wants.holdings is None else wants.holdings)
+        known_before = wants.holdings if wants.holdings is not None else index.local_scenes_of(scenes)
+        holdings = [holding for holding in known_before if holding.id in scenes]
         scenes = with_endings_on_disk(scenes, holdings)
         known = {holding.id for holding in holdings}
         untracked = [
@@ -246,7 +257,6 @@ def _inspect(
         holdings,
         level=context.manifest.transfer.integrity,
         filehash=filehash_of(context.manifest),
-        partial_path=lambda want: partial_path(want.scene),
         on_step=context.state.on_step,
     )
 

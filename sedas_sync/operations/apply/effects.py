@@ -344,3 +344,9 @@ Effect = (
     | Move
     | MoveAside
 )
+
+
+def retry(task: Task, attempt: int, error: str, now: Now, *, delay: float = 0.0) -> Emit:
+    """Return the report that something failed and is tried again after a delay in seconds."""
+    delay = round(delay, 1)
+    return Emit(events.Retried(time=now.time, id=task.action.id, attempt=attempt, error=error, delay_seconds=delay))

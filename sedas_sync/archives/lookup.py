@@ -1,6 +1,7 @@
-"""Desired scenes without a search: the scenes of a lock or a saved plan, looked up by id if they must be downloaded.
+"""Desired scenes without a search: those of a lock file or a saved plan, looked up by id if they must be downloaded.
 
-A scene that is on disk is not looked up. So a mirror that has all scenes of a lock needs neither network nor account.
+A scene that is on disk is not looked up. So a mirror that has all scenes of a lock file needs neither network nor
+account.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ from sedas_sync.planning.select import paths_of
 from sedas_sync.planning.sources import describe, with_sources
 
 _IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
-"""Fields of a layout that a lock contains."""
+"""Fields of a layout that a lock file contains."""
 
 
 @dataclass(slots=True)
@@ -166,13 +167,13 @@ class SceneLookup:
 def desired_by_lock(
     manifest: Manifest, lock: Lock, held: Mapping[SceneId, LocalScene], look_up: SceneLookup
 ) -> dict[SceneId, DesiredScene]:
-    """Return the scenes of a lock, each at its path and with the checksums it must have.
+    """Return the scenes of a lock file, each at its path and with the checksums it must have.
 
-    If the layout needs more than a lock contains, the index or else the archive provides it.
+    If the layout needs more than a lock file contains, the index or else the archive provides it.
 
     Args:
         manifest: the layout and the archives; scenes of other datasets are left out.
-        lock: the lock.
+        lock: the lock file.
         held: the scenes of the index.
         look_up: asks the archives.
     """
@@ -206,7 +207,7 @@ def archives_of(manifest: Manifest, datasets: Iterable[str]) -> tuple[str, ...]:
 
 
 def paths_by_lock(manifest: Manifest, lock: Lock) -> dict[SceneId, str]:
-    """Return the paths of a lock's scenes; empty if the layout needs more than a lock contains."""
+    """Return the paths of a lock file's scenes; empty if the layout needs more than a lock file contains."""
     if not manifest.mirror.layout.fields <= _IN_A_LOCK:
         return {}
     datasets = _datasets(manifest, lock.scenes.values())
@@ -239,7 +240,7 @@ def _remembered(scene: Scene, held: LocalScene | None, path: str) -> Scene:
 
 
 def _described(scene: Scene, held: LocalScene | None, found: Scene | None) -> Scene:
-    """Add the metadata of the index or the archive; the fields of the lock stay."""
+    """Add the metadata of the index or the archive; the fields of the lock file stay."""
     known = found if held is None else scene_from_metadata(held.facts) if held.facts != "{}" else None
     if known is None:
         return scene

@@ -79,7 +79,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     key: str = ""
     """The catalogue's name for the file, e.g. `B04` or `visual`."""
     url: str | None = None
-    """None if it is not known, as in a lock."""
+    """None if it is not known, as in a lock file."""
     size: int | None = None
     digest: str | None = None
     """As `Scene.digest`."""
@@ -228,9 +228,9 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     sources: tuple[Source, ...]
     """One or more, best first. A single source's scene is `scene`."""
     sha256: str | None = None
-    """The checksum that a lock requires."""
+    """The checksum that a lock file requires."""
     pinned: Mapping[str, str] = NOTHING
-    """The checksum that a lock requires of each file, by name, if the scene is a folder."""
+    """The checksum that a lock file requires of each file, by name, if the scene is a folder."""
 
     @classmethod
     def of(cls, archive: str, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any) -> "DesiredScene":
@@ -260,7 +260,7 @@ class ProofLevel(StrEnum):
     """How thoroughly a file was checked, best first."""
 
     DIGEST = "digest"
-    """It has the checksum of the archive or the lock."""
+    """It has the checksum of the archive or the lock file."""
     CRC = "crc"
     """Every entry of the zip was read and its CRC is right."""
     STRUCTURE = "structure"

@@ -35,7 +35,7 @@ class MirrorContext:
     clock: Callable[[], datetime]
     """Returns the current time, UTC."""
     lock: Lock | None = None
-    """The lock once it was read and matches: a lock of 100,000 scenes takes a second to read."""
+    """The lock file once it was read and matches: a lock file of 100,000 scenes takes a second to read."""
     stopped_with: int | None = None
     """The exit code of the first `stop`."""
 

@@ -1,4 +1,4 @@
-"""The lock of a manifest, and plans to be saved."""
+"""The lock file of a manifest, and plans to be saved."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,10 +16,10 @@ _HINT = "run `sedas-sync lock --check` to see what would change, or `sedas-sync 
 
 
 def matching_lock(context: MirrorContext) -> Lock:
-    """Return the manifest's lock.
+    """Return the manifest's lock file.
 
     Raises:
-        LockMismatch: the lock does not match the manifest; each difference is named.
+        LockMismatch: the lock file does not match the manifest; each difference is named.
         ManifestError: there is no lock file, or it is not valid.
     """
     if context.lock is not None:
@@ -34,14 +34,14 @@ def matching_lock(context: MirrorContext) -> Lock:
 
 
 def check_old_lock(context: MirrorContext, *, write: bool = True) -> tuple[str, ...]:
-    """Check that the lock can be updated; returns a warning if the file is not a lock and is replaced.
+    """Check that the lock file can be updated; return a warning if the file is not valid and is replaced.
 
     Args:
         context: the mirror.
-        write: whether the lock is to be written; if not, a file that is not a lock is an error.
+        write: whether the lock file is to be written; if not, an invalid file is an error.
 
     Raises:
-        ManifestError: the lock cannot be read, or was written by a newer version of this package.
+        ManifestError: the lock file cannot be read, or was written by a newer version of this package.
     """
     return _old_lock(context, write=write)[1]
 
@@ -49,18 +49,18 @@ def check_old_lock(context: MirrorContext, *, write: bool = True) -> tuple[str, 
 def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, write: bool = True) -> LockUpdate:
     """Lock the scenes of a plan, with the checksums of those on disk.
 
-    A lock with the same content is not written again, whatever its relative dates meant. A file that is not a lock,
-    such as one with merge conflicts, is replaced if `write`, and else an error.
+    A lock file with the same content is not written again, whatever its relative dates meant. A file that is not a lock
+    file, such as one with merge conflicts, is replaced if `write`, and else an error.
 
     Args:
         context: the mirror.
         plan: a plan of the whole manifest.
         applied: whether it was carried out, so that its downloads have checksums now.
-        write: whether to write the lock; if not, only the changes are returned.
+        write: whether to write the lock file; if not, only the changes are returned.
 
     Raises:
         SedasSyncError: the plan's search failed or is incomplete.
-        ManifestError: the lock cannot be read or written.
+        ManifestError: the lock file cannot be read or written.
     """
     if plan.failures or not plan.search_complete:
         raise SedasSyncError("the lock file is not changed: the search failed or is incomplete")
@@ -80,7 +80,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
 
 
 def _old_lock(context: MirrorContext, *, write: bool) -> tuple[Lock | None, tuple[str, ...]]:
-    """Return the lock, and a warning if the file is not a lock and is replaced."""
+    """Return the lock file, and a warning if the file is not a lock file and is replaced."""
     try:
         return read_lock(context.manifest), ()
     except LockDamagedError as error:

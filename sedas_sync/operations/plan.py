@@ -87,12 +87,12 @@ def plan_mirror(
         on_event: called with every event.
         on_found: called with the number of scenes found, a few times a second.
         take_over: take the mirror from the manifest it belongs to.
-        locked: do not search; take exactly the scenes of the lock.
-        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock and
-            can be downloaded again.
+        locked: do not search; take exactly the scenes of the lock file.
+        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
+            and can be downloaded again.
 
     Raises:
-        LockMismatch: the lock does not match the manifest.
+        LockMismatch: the lock file does not match the manifest.
         ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
             `datasets`.
     """
@@ -291,7 +291,7 @@ def make_plan(
     if wants.saved is not None:
         comparison = replace(comparison, either_form=_either_form(wants.saved))
     elif wants.look_up is None:
-        # A lock contains what there was, not the form that the archive delivers.
+        # A lock file contains what there was, not the form that the archive delivers.
         staying = _of_other_form(context, scenes, disk.inspection)
         scenes, comparison = {**scenes, **staying}, replace(comparison, either_form=staying.keys())
     polled = _poll(context, orders, scenes, said)

@@ -50,7 +50,7 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
 
 
 def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
-    """Return the plan with the removal of local scenes that are not in the lock and can be downloaded again."""
+    """Return the plan with the removal of local scenes that are not in the lock file and can be downloaded again."""
     if not plan.search_complete:
         return without_prunes(plan, "nothing is removed: not every scene of the lock file could be looked up")
     manifest = context.manifest

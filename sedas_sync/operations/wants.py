@@ -1,4 +1,4 @@
-"""What a plan is made for: the scenes of a search, a lock, a saved plan, a list or a verification."""
+"""What a plan is made for: the scenes of a search, a lock file, a saved plan, a list or a verification."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,17 +45,17 @@ def wants_from_search(found: SearchResult) -> Wants:
 
 
 def wants_from_lock(context: MirrorContext, datasets: Iterable[str]) -> Wants:
-    """Return the scenes of the lock.
+    """Return the scenes of the lock file.
 
     Raises:
-        LockMismatch: the lock does not match the manifest.
+        LockMismatch: the lock file does not match the manifest.
         ManifestError: there is no lock file, or a dataset is not in the manifest.
     """
     manifest, lock = context.narrowed(datasets), matching_lock(context)
     with context.state.index(write=False) as (index, _):
         held = {holding.id: holding for holding in index.local_scenes() if holding.id in lock.scenes}
     look_up = context.look_up()
-    context.step("looking up the lock's scenes", len(lock.scenes))
+    context.step("looking up the lock file's scenes", len(lock.scenes))
     wants = desired_by_lock(manifest, lock, held, look_up)
     return Wants(scenes=wants, look_up=look_up, holdings=tuple(held.values()))
 

@@ -66,7 +66,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
         if want.sha256 is not None:
-            # A lock's requirement does not change with the catalogue.
+            # A lock file's requirement does not change with the catalogue.
             return None if held.sha256 == want.sha256 else Reason(ReasonCode.LOCK_DIFFERS, here=held.sha256)
         if (
             self.either_form is not None

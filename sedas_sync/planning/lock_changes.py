@@ -1,4 +1,4 @@
-"""How a lock differs from a manifest, and from another lock. Pure."""
+"""How a lock file differs from a manifest, and from another lock file. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,20 +30,20 @@ class LockChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockUpdate:
-    """The result of updating a lock, or of checking it."""
+    """The result of updating a lock file, or of checking it."""
 
     path: str
     lock: Lock
     differences: tuple[str, ...]
-    """How the manifest differs from the previous lock."""
+    """How the manifest differs from the previous lock file."""
     changes: LockChanges
     """How the scenes differ."""
     news: bool
-    """Whether the lock had to be written."""
+    """Whether the lock file had to be written."""
 
 
 def mismatches(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
-    """Return each difference in meaning between a manifest and a lock; empty if the lock matches the manifest."""
+    """Return each difference in meaning between a manifest and a lock file; empty if they match."""
     return differences(head_of(manifest, None), lock.head)
 
 
@@ -52,7 +52,7 @@ def differences(mine: LockHead, other: LockHead, *, called: str = "the lock file
 
     Args:
         mine: of the manifest.
-        other: of the lock or the plan.
+        other: of the lock file or the plan.
         called: the name of the other one in sentences.
     """
     found = [*_archives_differ(mine, other, called), *_aois_differ(mine, other, called)]

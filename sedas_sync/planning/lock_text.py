@@ -1,9 +1,9 @@
-"""The format of a lock.
+"""The format of a lock file.
 
-Pure: text and values in, text and values out. A lock is JSON Lines. The first line, the head, states what the lock was
-made from: the archives, the AOIs by their outlines, and each dataset's rules with the interval that its dates meant.
-Then comes one scene a line, sorted by id. It contains no time of writing and nothing of the machine, so that the same
-content is the same bytes, and one more scene is one more line of a diff.
+Pure: text and values in, text and values out. A lock file is JSON Lines. The first line, the head, states what the lock
+file was made from: the archives, the AOIs by their outlines, and each dataset's rules with the interval that its dates
+meant. Then comes one scene a line, sorted by id. It contains no time of writing and nothing of the machine, so that the
+same content is the same bytes, and one more scene is one more line of a diff.
 """
 
 import json
@@ -23,7 +23,7 @@ VERSION = 1
 
 
 class LockDamagedError(ManifestError):
-    """The file is not a lock, or no longer one: a new lock may replace it.
+    """The file is not a valid lock file: a new one may replace it.
 
     `what` is the problem without the solution.
     """
@@ -34,12 +34,12 @@ class LockDamagedError(ManifestError):
 
 
 def dumps(lock: Lock) -> str:
-    """Return the text of a lock: the same content is the same text."""
+    """Return the text of a lock file: the same content is the same text."""
     return "".join(lines(lock))
 
 
 def lines(lock: Lock) -> Iterator[str]:
-    """Yield the text of a lock line by line, so that 100,000 scenes need not be in memory as text."""
+    """Yield the text of a lock file line by line, so that 100,000 scenes need not be in memory as text."""
     yield f"{_line({'version': VERSION, **head_json(lock.head)})}\n"
     for scene_id in sorted(lock.scenes):
         yield f"{_line(_scene_json(lock.scenes[scene_id]))}\n"
@@ -87,14 +87,14 @@ def _is_unicode(text: str) -> bool:
 
 
 def loads(text: str, source: str) -> Lock:
-    """Read a lock.
+    """Read a lock file.
 
     Args:
         text: the content of the file.
         source: its name in messages.
 
     Raises:
-        LockDamagedError: the text is not a lock.
+        LockDamagedError: the text is not a lock file.
         ManifestError: it was written by a newer or older version of this package.
     """
     first, *rest = text.removesuffix("\n").replace("\r\n", "\n").split("\n")

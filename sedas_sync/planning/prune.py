@@ -174,14 +174,14 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
 def judge_by_lock(
     decision: PruneDecision, lost: Mapping[SceneId, str], wants: Mapping[SceneId, DesiredScene]
 ) -> PruneDecision:
-    """Remove scenes outside a lock that the archive can provide again, although they match the rules.
+    """Remove scenes outside a lock file that the archive can provide again, although they match the rules.
 
     A scene that is in no archive now, or that could not be looked up, is kept: it could not be downloaded again.
 
     Args:
         decision: of `judge`.
         lost: why the look-up of a scene failed, by id.
-        wants: the scenes of the lock; no removal has to wait for other scenes.
+        wants: the scenes of the lock file; no removal has to wait for other scenes.
     """
     within = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
     result = dataclasses.replace(

@@ -25,7 +25,7 @@ class Refusal(Struct, frozen=True):
     """Why a scene does not match a dataset."""
 
     rule: str
-    """`date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, or the dataset's key."""
+    """`date`, `aoi`, `coverage`, `cloud`, `footprint`, `search` (of `why` only), or the dataset's key."""
     detail: str
     """One clause with the numbers."""
     by: tuple[SceneId, ...] = ()

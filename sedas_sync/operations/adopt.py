@@ -131,11 +131,11 @@ def _source_folder(source: str | os.PathLike[str] | None, root: Path) -> Path | 
     """Return the folder to adopt from; None for the mirror itself.
 
     Raises:
-        ManifestError: there is no such folder.
+        ManifestError: the folder does not exist.
     """
     place = None if source is None else Path(source)
     if place is not None and not place.is_dir():
-        raise ManifestError(f"{place}: there is no such folder to adopt from")
+        raise ManifestError(f"{place}: the folder to adopt from does not exist")
     return None if place is None or place.resolve() == root else place
 
 

@@ -48,7 +48,7 @@ def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | No
     interval = None if named else dataset.interval(now)
     filters = given_filters(dataset)
 
-    # Nobody who asks for the scenes of an area means the calibration files of a satellite.
+    # A search for the scenes of an area does not mean the calibration files of a satellite.
     auxiliary_too = is_auxiliary_type(dataset.product_type or "")
 
     def rule(scene: Scene) -> Refusal | None:

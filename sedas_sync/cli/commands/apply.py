@@ -58,10 +58,10 @@ def run(
         raise ManifestError("--plan cannot be combined with --dataset, --dry-run, --locked, --update-lock or --prune")
     if update_lock and (datasets or locked or dry_run):
         raise ManifestError(
-            "--update-lock needs a search of the whole manifest: it cannot go with --dataset, --locked or --dry-run"
+            "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
         )
     if export is not None and dry_run:
-        raise ManifestError("--export writes the catalogue after the run: it cannot go with --dry-run")
+        raise ManifestError("--export writes the catalogue after the run: it cannot be combined with --dry-run")
     if dry_run:
         plan_only(manifest, common=common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     with (

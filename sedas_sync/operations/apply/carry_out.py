@@ -118,7 +118,7 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
         for name in action.datasets:
             if name in wanted and action.kind is not ActionKind.SKIP:
                 wanted[name].append(action.id)
-    # An incomplete search is no reason to forget scenes that were wanted before.
+    # After an incomplete search, scenes that matched before are still recorded as matching.
     unfinished = {failure.id for failure in plan.failures} & set(names)
     before = index.wanted() if unfinished else {}
     for name in unfinished:

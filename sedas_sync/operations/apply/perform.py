@@ -249,7 +249,7 @@ class Performer:
         """Request another link or token.
 
         Returns:
-            The link; the order as it is now; or the scene, if it is not online any more.
+            The link; the order as it is now; or the scene, if it is no longer online.
 
         Raises:
             ArchiveError: the archive has no link.

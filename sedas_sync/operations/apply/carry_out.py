@@ -16,7 +16,6 @@ from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
-from sedas_sync.state.mirror_state import WILL_REBUILD
 
 
 def _no(_count: int, _held: int) -> bool:
@@ -80,7 +79,8 @@ class PlanRunner:
         context, now = self._context, self._context.clock
         earlier = plan.warnings
         if warnings := tuple(warnings):
-            earlier = tuple(w for w in earlier if w not in warnings and not w.endswith(WILL_REBUILD))
+            outdated = self._context.state.outdated_warnings.union(warnings)
+            earlier = tuple(warning for warning in earlier if warning not in outdated)
         keys = {
             source.archive
             for action in plan.actions

@@ -139,7 +139,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         datasets,
         _flag("--exit-code", "tell", help="Exit with 10 if there are changes to make."),
         _flag("--all", "everything", help="List kept scenes too."),
-        _flag("--sizes", help="Ask the archive for sizes."),
+        _flag("--sizes", help="Request missing sizes from the archive."),
         prune,
         Option(["--record"], type=Path(dir_okay=False), help="Save every answer of the search in this file."),
         Option(["--replay"], type=Path(dir_okay=False), help="Search in saved answers: no network, no account."),

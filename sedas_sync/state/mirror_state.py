@@ -111,7 +111,7 @@ class MirrorState:
         gone = "" if first.exists() else " (which no longer exists)"
         raise ManifestError(
             f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
-            "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"
+            "set another folder in [mirror] path, or take this one over with `apply --take-over`"
         )
 
     def own(self, index: WritableIndex) -> None:

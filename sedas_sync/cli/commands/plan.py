@@ -43,7 +43,7 @@ def run(
 ) -> NoReturn:
     """Plan, show the plan, and end with the exit code. `apply --dry-run` does this too."""
     if replay is not None and (record is not None or sizes):
-        raise ManifestError("--replay asks no archive: it cannot be combined with --record or --sizes")
+        raise ManifestError("--replay cannot be combined with --record or --sizes: it queries no archive")
     if out is not None:
         _check_folder(Path(out))
     with shown_mirror(manifest, common, record=record, replay=replay) as (mirror, reporter):

@@ -179,3 +179,18 @@ def test_why_shows_that_a_row_of_the_archive_cannot_be_used(workspace, sandbox):
 def test_a_warning_names_only_the_scene_with_this_id():
     warnings = ("S2A_1: left out", "an item was left out: S2A_1.SAFE", "S2A_10: left out", "XS2A_1", "S2A_1: left out")
     assert naming("S2A_1", warnings) == warnings[:2]
+
+
+def test_an_instrument_is_found_in_the_spelling_of_another_archive(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue(
+        [
+            make_row("RADAR", "2019-05-08T11:00:00Z", satellite="Sentinel-1A", instrumentName="SAR-C SAR"),
+            make_row("OPTICAL", "2019-05-09T11:00:00Z", instrumentName="MSI"),
+            make_row("UNKNOWN", "2019-05-10T11:00:00Z"),
+        ]
+    )
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-20\ninstrument = "c-sar"\n')
+    assert [action["id"] for action in workspace.run("plan", "--json").json["actions"]] == ["RADAR"]
+    optical = workspace.run("why", "OPTICAL", "--json").json["datasets"][0]
+    assert (optical["rule"], optical["detail"]) == ("instrument", "instrument is MSI, wanted c-sar")
+    assert "instrument is unknown, wanted c-sar" in workspace.run("why", "UNKNOWN").out

@@ -62,7 +62,7 @@ class RemoteSizes:
             jobs=self._transfer.jobs,
             connect_timeout=self._transfer.connect_timeout,
             stall_timeout=self._transfer.stall_timeout,
-            on_done=lambda done: self._on_step()(Step("asking for sizes", done, len(files))),
+            on_done=lambda done: self._on_step()(Step("requesting sizes", done, len(files))),
         )
 
     def complete(self, wants: Iterable[DesiredScene]) -> dict[SceneId, DesiredScene]:

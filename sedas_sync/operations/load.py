@@ -27,9 +27,7 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise ManifestError(
-            f"{file}: there is no such file; `sedas-sync init {file}` writes one to start with"
-        ) from None
+        raise ManifestError(f"{file}: this file does not exist; create one with `sedas-sync init {file}`") from None
     except UnicodeDecodeError as error:
         raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
     except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.errors import LockMismatch, SedasSyncError
+from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
@@ -47,7 +47,7 @@ from sedas_sync.planning.select import extension_of, with_endings_on_disk
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
-_HINT = "plan again, and apply what comes out"
+_HINT = "create a new plan and apply it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +87,14 @@ def plan_mirror(
         on_event: called with every event.
         on_found: called with the number of scenes found, a few times a second.
         take_over: take the mirror from the manifest it belongs to.
-        locked: do not search; take exactly the scenes of the lock.
-        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock and
-            can be downloaded again.
+        locked: do not search; take exactly the scenes of the lock file.
+        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
+            and can be downloaded again.
 
     Raises:
-        LockMismatch: the lock does not match the manifest.
-        ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` is set with `datasets`.
+        LockMismatch: the lock file does not match the manifest.
+        ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
+            `datasets`.
     """
     datasets = tuple(datasets)
     context.narrowed(datasets, prune=prune)
@@ -167,7 +168,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     wants = wants_from_saved_plan(context, saved)
     disk = look_at_disk(context, wants)
     if not begun:
-        # Planning polls orders and does not store the answers, so the plan knows them better than the index.
+        # Planning polls orders and does not store the answers, so those of the plan are newer than those of the index.
         current = {
             order.id: order
             for order in saved.orders
@@ -198,7 +199,7 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
         if saved.mirror.get(key) != now
     ]
     if found:
-        raise LockMismatch([f"the manifest has moved on since the plan was made: {one}" for one in found], hint=_HINT)
+        raise LockMismatch([f"the manifest has changed since the plan was saved: {one}" for one in found], hint=_HINT)
     if not (context.state.root / STATE).is_dir():
         # Checked before the mirror is locked, which would create it.
         inspection = _inspect(context, saved.wants, [])
@@ -212,7 +213,7 @@ def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapp
     scenes, orders, _ = with_orders(disk.wants, disk.orders, keys)
     now = choose_actions(scenes, disk.inspection.observed, orders, comparison)
     if moved := drift(saved, now, holdings):
-        raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_HINT)
+        raise LockMismatch([f"the mirror has changed since the plan was saved: {one}" for one in moved], hint=_HINT)
 
 
 def _either_form(saved: Plan) -> AbstractSet[SceneId]:
@@ -290,7 +291,7 @@ def make_plan(
     if wants.saved is not None:
         comparison = replace(comparison, either_form=_either_form(wants.saved))
     elif wants.look_up is None:
-        # A lock contains what there was, not the form that the archive delivers.
+        # A lock file contains what there was, not the form that the archive delivers.
         staying = _of_other_form(context, scenes, disk.inspection)
         scenes, comparison = {**scenes, **staying}, replace(comparison, either_form=staying.keys())
     polled = _poll(context, orders, scenes, said)
@@ -378,14 +379,15 @@ def _poll(
         service = context.archives[key].orders
         if service is None:
             continue
-        context.step("asking for orders", len(items), "order")
+        context.step("polling orders", len(items), "order")
         try:
             answers.extend(with_lost_as_failed(order) for order in service.poll(items))
         except SedasSyncError as error:
-            # Valid credentials that may not poll orders do not stop anything else.
-            if error.exit_code != SedasSyncError.exit_code and not getattr(error, "forbidden", False):
+            # An account that may not poll orders can still do everything else.
+            refused = isinstance(error, AuthenticationError) and not error.forbidden
+            if refused or isinstance(error, StoppedError | ManifestError):
                 raise
-            warnings.append(f"orders could not be asked for: {error}")
+            warnings.append(f"orders could not be polled: {error}")
     return answers
 
 

@@ -16,7 +16,6 @@ from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
-from sedas_sync.state.mirror_state import WILL_REBUILD
 
 
 def _no(_count: int, _held: int) -> bool:
@@ -80,7 +79,8 @@ class PlanRunner:
         context, now = self._context, self._context.clock
         earlier = plan.warnings
         if warnings := tuple(warnings):
-            earlier = tuple(w for w in earlier if w not in warnings and not w.endswith(WILL_REBUILD))
+            outdated = self._context.state.outdated_warnings.union(warnings)
+            earlier = tuple(warning for warning in earlier if warning not in outdated)
         keys = {
             source.archive
             for action in plan.actions
@@ -115,7 +115,7 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
         for name in action.datasets:
             if name in wanted and action.kind is not ActionKind.SKIP:
                 wanted[name].append(action.id)
-    # An incomplete search is no reason to forget scenes that were wanted before.
+    # After an incomplete search, scenes that matched before are still recorded as matching.
     unfinished = {failure.id for failure in plan.failures} & set(names)
     before = index.wanted() if unfinished else {}
     for name in unfinished:

@@ -11,7 +11,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import DISK_FULL, ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
@@ -157,8 +157,8 @@ class Performer:
                 self._give_up(scene_id, error)
             case do.LeavePending():
                 self._reports.pending += 1
-            case do.Abort(reason):
-                self._abort(reason)
+            case do.Abort(error):
+                self._abort(error)
         return ()
 
     def check_workers(self) -> None:
@@ -249,7 +249,7 @@ class Performer:
         """Request another link or token.
 
         Returns:
-            The link; the order as it is now; or the scene, if it is not online any more.
+            The link; the order as it is now; or the scene, if it is no longer online.
 
         Raises:
             ArchiveError: the archive has no link.
@@ -323,7 +323,7 @@ class Performer:
 
     def _fail(self, task: do.Task, error: str | BaseException) -> do.MachineEvent:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            self._abort(str(disk_error(str(self._root), error)))
+            self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
         last = not (task.whole or task).other_sources
         if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
@@ -333,14 +333,14 @@ class Performer:
 
     def _give_up(self, scene_id: SceneId, error: str | BaseException) -> None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            error = self._abort(str(disk_error(str(self._root), error)))
+            error = self._abort(disk_error(str(self._root), error))
         reason = error if isinstance(error, str) else sentence(error)
         self.disk.give_up(scene_id, reason)
 
-    def _abort(self, reason: str) -> str:
+    def _abort(self, error: SedasSyncError) -> str:
         """End the run early; return the first reason."""
-        left = self._bytes_planned - self._reports.bytes
-        if DISK_FULL in reason and left > 0:
+        reason, left = str(error), self._bytes_planned - self._reports.bytes
+        if error.disk_full and left > 0:
             free = safe_tree.free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
         self.abort_reason = self.abort_reason or reason

@@ -45,7 +45,7 @@ def export(
         how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
             `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
-            STAC, `stac` beside the manifest if None.
+            STAC, `stac` next to the manifest if None.
         unless_fresh: leave a STAC catalogue as it is if it is up to date.
 
     Raises:
@@ -71,7 +71,7 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
 
     Args:
         context: the mirror.
-        out: the folder; `stac` beside the manifest if None.
+        out: the folder; `stac` next to the manifest if None.
 
     Raises:
         ManifestError: something else is at its path, or the extra `stac` is not installed.
@@ -178,7 +178,7 @@ def check_stac(out: Path, root: Path) -> None:
 class Links:
     """The links of a mirror's scenes, as an input file for aria2.
 
-    Links expire and are not stored, so the archives are asked for the links of every scene that is on disk or wanted.
+    Links expire and are not stored, so the archives are queried for the links of every scene that is on disk or wanted.
     No token and no secret is written.
     """
 
@@ -205,7 +205,7 @@ class Links:
             if scene_id in found:
                 yield from self._entry(*found[scene_id], paths)
             elif not self.failures:
-                yield self._none(scene_id, "no longer known to the archive")
+                yield self._none(scene_id, "no longer in the archive")
 
     def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
         if scene.download_url is None:

@@ -16,7 +16,6 @@ from sedas_sync.errors import LockMismatch, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import each_file
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
@@ -383,15 +382,15 @@ def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Ac
     """Request the sizes of scenes to download that the catalogue does not state."""
     wants = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
     files = {
-        (want.scene.id, number): (want.archive, file)
+        (want.scene.id, number): (want.archive, want.sources[0].scene, file)
         for want in wants
         if want.scene.online
-        for number, file in enumerate(each_file(want.sources[0].scene))
+        for number, file in enumerate(want.sources[0].scene.files)
     }
-    known = context.remote_sizes.request({key: one for key, one in files.items() if one[1].size is None})
+    known = context.remote_sizes.request({key: one for key, one in files.items() if one[2].size is None})
     totals: dict[SceneId, int] = {}
     unknown: set[SceneId] = set()
-    for key, (_, file) in files.items():
+    for key, (_, _, file) in files.items():
         size = file.size if file.size is not None else known.get(key)
         if size is None:
             unknown.add(key[0])

@@ -15,7 +15,7 @@ from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch
 from sedas_sync.geometry import Aoi, footprint, footprints, from_bbox
-from sedas_sync.model.files import each_file
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.scene import Query
 from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials
@@ -625,7 +625,7 @@ def test_http_link_is_preferred_to_a_bucket():
 def test_link_that_is_not_http_is_not_located(archive):
     scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
     with pytest.raises(ArchiveError, match="X is not online: its asset a is only at s3://"):
-        archive.locate(next(each_file(scene)))
+        archive.locate(scene_of_file(scene, scene.files[0]))
 
 
 @pytest.mark.parametrize(
@@ -665,7 +665,7 @@ def test_multihashes(multihash, digest):
 def file_of(server, archive):
     server.add("S1")
     (scene,) = archive.find(MAY, warn=no_warning)
-    return next(each_file(scene))
+    return scene_of_file(scene, scene.files[0])
 
 
 def test_bearer_token_goes_to_the_archive_only(server):
@@ -771,7 +771,7 @@ def test_expired_link_is_replaced(server, archive):
     path = server.items[0]["assets"]["B04"]["href"]
     server.items[0]["assets"]["B04"]["href"] = path + "?sig=old"
     (scene,) = archive.find(MAY, warn=no_warning)
-    file = next(each_file(scene))
+    file = scene_of_file(scene, scene.files[0])
     refused = archive.locate(file)
     server.items[0]["assets"]["B04"]["href"] = path + "?sig=new"
     assert archive.locate(file, refused=refused).url == refused.url.replace("old", "new")

@@ -9,13 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure, OnStep, ignore_step
-from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import check_output
@@ -259,11 +258,12 @@ class Links:
         place = paths[scene.id] if held is None else held.path
         lines = []
         needs_token = False
-        for file, name in zip(each_file(scene), [asset.name for asset in scene.assets] or [""], strict=True):
-            link = file.download_url or ""
+        for file in scene.files:
+            link = file.url or ""
             problem = link_problem(link)
             try:
-                needs_token = needs_token or (problem is None and bool(self._archive(key).locate(file).headers))
+                if problem is None and not needs_token:
+                    needs_token = bool(locate_file(self._archive(key), scene, file).headers)
             except SedasSyncError as error:
                 if error.exit_code != SedasSyncError.exit_code:
                     raise
@@ -271,7 +271,7 @@ class Links:
             if problem is not None:
                 yield self._none(scene.id, problem)
                 return
-            path = f"{place}/{name}" if name else place
+            path = f"{place}/{file.name}" if file.name else place
             lines.append(aria2(link, path, known.get(path, file.digest)))
         if needs_token:
             yield f"# {scene.id}: needs a token\n"

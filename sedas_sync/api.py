@@ -189,6 +189,39 @@ class Mirror:
         """
         return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event)
 
+    def sync(
+        self,
+        *,
+        datasets: Iterable[str] = (),
+        locked: bool = False,
+        prune: bool = False,
+        on_event: Listener = ignore,
+        on_found: Callable[[int], None] | None = None,
+        lock_timeout: float = 0.0,
+        **options: Unpack[RunOptions],
+    ) -> Summary:
+        """Plan and apply while holding the mirror's process lock, so that nothing changes in between.
+
+        Args:
+            locked: take exactly the scenes of the lock file, as in `plan`.
+            prune: also remove files of scenes that no longer match, as in `plan`.
+            **options: see `RunOptions`.
+
+        Returns:
+            The summary, which is also the last event.
+        """
+        with self.locked(timeout=lock_timeout):
+            plan = plan_mirror(
+                self._context,
+                datasets=datasets,
+                on_event=on_event,
+                on_found=on_found,
+                take_over=options.get("take_over", False),
+                locked=locked,
+                prune=prune,
+            )
+            return _summary(self._runner.run(plan, options), on_event)
+
     def run(self, plan: Plan, *, lock_timeout: float = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
         """Carry out a plan as a generator of events; closing it ends the run in order.
 

@@ -16,7 +16,7 @@ from sedas_sync.errors import LockMismatch, SedasSyncError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
 from sedas_sync.operations.context import (
@@ -171,6 +171,31 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         if action.want is None and action.id in holdings
     )
     return replace(plan, actions=plan.actions + untouched, refused=plan.refused or saved.plan.refused)
+
+
+def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
+    """Return a plan that keeps the scenes which another run has put in place since the plan was made.
+
+    The mirror's process lock is held.
+    """
+    wants = {
+        action.id: action.want
+        for action in plan.actions
+        if action.want is not None and (action.kind in NEEDS_ARCHIVE or action.kind is ActionKind.ADOPT)
+    }
+    before = {action.id: action.held for action in plan.actions}
+    with context.state.index(write=False) as (index, _):
+        new = {local.id for local in index.local_scenes_of(wants) if not _is_same(local, before[local.id])}
+    if not new:
+        return plan
+    disk = look_at_disk(context, Wants(scenes={scene_id: wants[scene_id] for scene_id in new}))
+    now = choose_actions(disk.wants, disk.inspection.observed, disk.orders, context.comparison(plan.identities))
+    kept = {action.id: action for action in now if action.kind is ActionKind.KEEP}
+    return replace(plan, actions=tuple(kept.get(action.id, action) for action in plan.actions))
+
+
+def _is_same(local: LocalScene, before: LocalScene | None) -> bool:
+    return before is not None and (local.path, local.sha256) == (before.path, before.sha256)
 
 
 def check_saved(context: MirrorContext, saved: SavedPlan) -> None:

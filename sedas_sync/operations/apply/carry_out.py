@@ -13,7 +13,7 @@ from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.plan import plan_repair
+from sedas_sync.operations.plan import plan_repair, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 from sedas_sync.state.mirror_state import WILL_REBUILD
@@ -48,6 +48,7 @@ class PlanRunner:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
         context = self._context
+        plan = without_what_is_done(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
@@ -106,7 +107,7 @@ class PlanRunner:
                     index.end_run(number, now(), event.exit_code, event.to_json())
                 yield event
         finally:
-            self.stopped_with = self._run.stopped_with
+            context.stopped_with = self._run.stopped_with
             self._run = None
 
 

@@ -82,6 +82,44 @@ def test_kept_scene_loses_its_old_error_partial_and_order(manifest, sandbox, wor
         assert status.up_to_date
 
 
+@pytest.mark.parametrize("how", ["close", "stop"])
+def test_mirror_that_is_closed_or_stopped_ends_its_run(manifest, sandbox, how):
+    sandbox.order_delay = 3600
+    ordered, results = threading.Event(), []
+
+    def listen(event):
+        if isinstance(event, ss.Ordered):
+            ordered.set()
+
+    mirror = ss.Mirror(manifest)
+    thread = threading.Thread(target=lambda: results.append(mirror.sync(on_event=listen)))
+    thread.start()
+    assert ordered.wait(60)
+    getattr(mirror, how)()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert results[0].interrupted
+    assert results[0].exit_code == 130
+    mirror.close()
+
+
+def test_closed_mirror_says_so(manifest):
+    mirror = ss.Mirror(manifest)
+    mirror.close()
+    mirror.close()
+    for use in (mirror.plan, mirror.status, mirror.verify, mirror.orders, mirror.sync, mirror.locked, mirror.search):
+        with pytest.raises(ss.SedasSyncError, match="closed"):
+            use()
+
+
+def test_stop_before_the_first_use_counts(manifest, sandbox):
+    with ss.Mirror(manifest) as mirror:
+        mirror.stop()
+        with pytest.raises(ss.StoppedError):
+            mirror.plan()
+    assert not sandbox.searches
+
+
 def test_sync_reports_failures_in_its_summary(manifest, sandbox):
     sandbox.faults = Faults(rules=(Rule("download", fail(404), ids={"A"}),))
     with ss.Mirror(manifest) as mirror:

@@ -35,6 +35,11 @@ class PlanRunner:
         self._context = context
         self._run: Run | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether a plan is being carried out."""
+        return self._run is not None
+
     def stop(self, exit_code: int) -> None:
         """End the running plan in order; may be called from a signal handler or another thread."""
         context = self._context

@@ -76,10 +76,7 @@ class MirrorContext:
         known = self.manifest.datasets
         if unknown := [name for name in names if name not in known]:
             raise ManifestError(
-                [
-                    f"there is no dataset {name!r} in {self.manifest.source}: it has {', '.join(known)}"
-                    for name in unknown
-                ]
+                [f"there is no dataset {name!r} in {self.manifest.name}: it has {', '.join(known)}" for name in unknown]
             )
         if prune:
             raise ManifestError("--prune judges the manifest as a whole: it does not go with --dataset")

@@ -320,7 +320,7 @@ def make_plan(
         failures, found = (*failures, *wants.look_up.failures), (*wants.look_up.warnings, *found)
         complete = complete and (wants.saved is not None or not wants.look_up.failures)
     return Plan(
-        manifest=context.manifest.source,
+        manifest=context.manifest.name,
         mirror=str(context.state.root),
         archive=context.manifest.first_archive,
         archives=all_archive_facts(context.manifest),

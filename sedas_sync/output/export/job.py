@@ -174,7 +174,7 @@ class ExportJob:
         written: bool = True,
     ) -> Exported:
         return Exported(
-            manifest=self.manifest.source,
+            manifest=self.manifest.name,
             format=how,
             out=out,
             scenes=count,

@@ -40,7 +40,7 @@ SINGLE_ARCHIVE = "archive"
 _TABLES = ("version", "archive", "archives", "mirror", "transfer", "aoi", "dataset")
 
 
-def _read_only(values: dict[str, Any]) -> Mapping[str, Any]:
+def _read_only(values: dict[str, Any]) -> MappingProxyType[str, Any]:
     return MappingProxyType(values)
 
 

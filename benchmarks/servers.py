@@ -23,6 +23,7 @@ events {{ worker_connections 4096; }}
 http {{
   access_log off;
   default_type application/zip;
+  types {{ image/tiff tif; }}
   sendfile on;
   tcp_nopush on;
   keepalive_requests 10000000;

@@ -1,6 +1,6 @@
 """Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,8 +186,15 @@ def _status(
         lock=None if lock is None else str(lock_path(manifest.name)),
         differs=len(differs),
         refreshed=tuple(folder.refreshed),
-        warnings=(*warnings, *folder.warnings),
+        warnings=(*warnings, *folder.warnings, *_without_scenes(manifest.datasets, wanted)),
     )
+
+
+def _without_scenes(datasets: Iterable[str], wanted: Mapping[str, Sequence[SceneId]]) -> Iterator[str]:
+    """Yield a warning for each dataset that is known to match nothing."""
+    for name in datasets:
+        if name in wanted and not wanted[name]:
+            yield f"dataset {name}: no scene matched at the last search; `sedas-sync plan` gives likely causes"
 
 
 def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dict[str, tuple[SceneId, ...]]:

@@ -195,3 +195,19 @@ def test_failed_scene_that_nothing_wants_leaves_the_status(mirror, server):
     mirror.write(f'exclude = ["{failure["id"]}"]')
     assert mirror.here().code == 0
     assert mirror.run("status", "--json").json["failures"] == []
+
+
+def test_dataset_that_finds_nothing_is_named_in_every_view(mirror, server):
+    """With likely causes where the archive was asked."""
+    mirror.write('product_type = "SR_2_LAND"')
+    for command in ("plan", "apply", "search"):
+        ran = mirror.run(command)
+        assert ran.code == 0
+        assert "dataset harwell: no scene matches: " in ran.err, command
+        assert 'did you mean "SR_2_LAN"?' in ran.err, command
+    assert mirror.run("plan", "--json").json["warnings"]
+    assert "dataset harwell: no scene matched at the last search" in mirror.run("status").err
+    mirror.write('satellite = "Sentinel-2B"')
+    planned = mirror.run("plan").err
+    assert "satellite of the scenes found" not in planned, "the archive was asked for this satellite only"
+    assert "lists no scene from 2019-04-30 to 2019-05-12 over harwell" in planned

@@ -172,3 +172,15 @@ def test_mirror_of_a_mirror_keeps_the_kinds_that_arrived(mirror, server, name):
         assert opened.apply(opened.plan()).exit_code == 0
         assert [action.kind for action in opened.plan().actions] == ["keep"]
     assert (mirror.workspace.path / "copy" / name).read_bytes() == product.bytes
+
+
+def test_another_kind_replaces_the_file(mirror, server):
+    """The archive packs a product differently than before: the old file goes when the new one is complete."""
+    contents = {".zip": zipped(NO2), ".nc": b"CDF\x01" + bytes(99)}
+    for ending in (".zip", ".nc", ".zip"):
+        headers = {"Content-Disposition": f'attachment; filename="{NO2}{ending}"'}
+        server.products = [tropomi(NO2, content=contents[ending], headers=headers)]
+        server._rows.clear()
+        assert mirror.here().code == 0
+        assert mirror.all_files() == {f"{NO2}{ending}": contents[ending]}
+        assert {action.kind for action in mirror.plan().actions} == {"keep"}

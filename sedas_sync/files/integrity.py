@@ -140,8 +140,8 @@ def read_on(file: int, end: int, *digesters: Digester, stopped: Callable[[], boo
 class Proof:
     """Checksums and CRCs of a file whose bytes arrive once, from the first to the last.
 
-    Every digester must get every byte, in order. Each may run in a thread of its own while nobody calls `update` or
-    `catch_up`; these may be called from any thread, one at a time.
+    Every digester must get every byte, in order. Each may run in a thread of its own while no other thread calls
+    `update` or `catch_up`; these may be called from any thread, one at a time.
     """
 
     def __init__(

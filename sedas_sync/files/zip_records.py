@@ -186,7 +186,7 @@ def data_offset(file: int, entry: Entry) -> int:
     if not agree or (entry.method == STORED and not entry.flags & ENCRYPTED and entry.size != entry.packed):
         raise ValueError(f"{entry} is damaged (its header and the directory differ)")
     if entry.method == DEFLATED and entry.size > entry.packed * _MAX_RATIO:
-        raise ValueError(f"{entry} claims {entry.size} bytes, which {entry.packed} cannot hold")
+        raise ValueError(f"{entry} claims {entry.size} bytes, more than {entry.packed} can contain")
     return begin
 
 

@@ -104,7 +104,7 @@ def fetch(
 
 
 class _Borrowed:
-    """An archive of the caller: to stop this call must not stop it for everything else."""
+    """An archive of the caller: stopping this call does not stop the archive."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive

@@ -35,7 +35,7 @@ _DATASETS = """\
 [dataset.optical]
 aoi = {aoi}
 start = 2019-04-30
-end = 2019-05-12           # to its last second
+end = 2019-05-12           # inclusive: up to 23:59:59 UTC
 sensor = "optical"
 max_cloud_cover = 50       # percent
 

@@ -64,7 +64,7 @@ class Status:
     unwanted: int
     """Scenes on disk that are not in the lock file, or that no dataset wanted when it was last applied."""
     unknown: int
-    """Files that the index does not know."""
+    """Files that are not in the index."""
     bytes: int
     free: int
     orders: tuple[Order, ...]
@@ -108,9 +108,9 @@ class Status:
 def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
 
-    Works offline, and beside another process. A lock file that does not match the manifest is ignored, with a warning.
-    A file whose time differs from the index is read, as a plan does; if its bytes are right, the index takes the new
-    time, unless another process is working in the mirror.
+    Works offline, and while another process changes the mirror. A lock file that does not match the manifest is
+    ignored, with a warning. A file whose time differs from the index is read, as a plan does; if its bytes are right,
+    the index takes the new time, unless another process is working in the mirror.
 
     Raises:
         ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
@@ -167,7 +167,7 @@ def _status(
         )
 
     return Status(
-        manifest=manifest.source,
+        manifest=manifest.name,
         mirror=str(root),
         archive=manifest.first_archive,
         datasets=tuple(of_dataset(name) for name in manifest.datasets),
@@ -183,7 +183,7 @@ def _status(
         partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
         last_run=index.last_run(),
-        lock=None if lock is None else str(lock_path(manifest.source)),
+        lock=None if lock is None else str(lock_path(manifest.name)),
         differs=len(differs),
         refreshed=tuple(folder.refreshed),
         warnings=(*warnings, *folder.warnings),

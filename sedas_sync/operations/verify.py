@@ -51,9 +51,9 @@ def verify_mirror(
     jobs: int | None = None,
     on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> VerifyReport:
-    """Read all files of the mirror and compare them with the index, and with the lock if there is one.
+    """Read all files of the mirror and compare them with the index, and with the lock file if there is one.
 
-    Works offline and changes nothing. A lock that does not match the manifest is ignored with a warning.
+    Works offline and changes nothing. A lock file that does not match the manifest is ignored with a warning.
 
     Args:
         context: the mirror.
@@ -61,7 +61,7 @@ def verify_mirror(
         on_file: called with the files and bytes that have been read, and the totals of both.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
+        ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
     """
     manifest, state = context.manifest, context.state
     with state.index(write=False) as (index, warnings):
@@ -98,10 +98,10 @@ def verify_mirror(
     )
     untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
     return VerifyReport(
-        manifest=manifest.source,
+        manifest=manifest.name,
         mirror=str(state.root),
         files=(*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked),
-        lock=None if lock is None else str(lock_path(manifest.source)),
+        lock=None if lock is None else str(lock_path(manifest.name)),
         warnings=tuple(warnings),
         damaged_index=damaged,
     )
@@ -276,5 +276,5 @@ def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tupl
     if zipped and (problems := check(recorded.path, root=str(root), level="crc").problems):
         return Finding.CORRUPT, "; ".join(problems)
     if tree_listing.untouched(entry, recorded):
-        return Finding.CORRUPT, "its bytes are not those that were downloaded, though its size and mtime are"
-    return Finding.CHANGED, "it is another file than was downloaded"
+        return Finding.CORRUPT, "contents changed but size and mtime did not"
+    return Finding.CHANGED, "the file was replaced or edited after download"

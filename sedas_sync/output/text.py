@@ -46,7 +46,7 @@ def explanation(of: "Explanation", look: Look = PLAIN) -> str:
     """Return what is known about one scene, one fact a line."""
     lines = [look.paint(printable(of.id), "bold")]
     if not of.known:
-        return f"{lines[0]}\n  not known to the archive or to this mirror"
+        return f"{lines[0]}\n  unknown: no archive and no local file has this id"
     return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
 
 
@@ -69,8 +69,10 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     for name, refused in of.verdicts.items():
         yield (
             "dataset",
-            f"{name} " + ("wants it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
+            f"{name} " + ("matches it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
         )
+    for warning in of.archive_warnings:
+        yield "warning", warning
     if of.held is not None:
         held = of.held
         source = "" if of.held_from is None else f", from {of.held_from}"
@@ -205,12 +207,12 @@ def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
             f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them"
         )
     if of.unwanted:
-        why = "that no dataset wanted" if of.lock is None else "not in the lock file"
+        why = "that matched no dataset" if of.lock is None else "not in the lock file"
         notes.append(
             f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest"
         )
     if of.unknown:
-        notes.append(f"{count(of.unknown, 'file')} that the index does not know: `adopt` adds those that are scenes")
+        notes.append(f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes")
     if of.partials:
         notes.append(f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
     if of.orders:

@@ -131,7 +131,7 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
             if (held := seen.observed[scene_id].held) is not None
         }
         for number, (scene_id, future) in enumerate(reading.items()):
-            on_step(Step("reading files whose digest the catalogue states anew", number, len(reading), "file"))
+            on_step(Step("rechecking files whose catalogue checksum changed", number, len(reading), "file"))
             before = seen.observed[scene_id]
             try:
                 held = future.result()
@@ -202,7 +202,7 @@ def is_folder_of(root: Path, want: DesiredScene) -> bool:
 def file_state(
     root: str, file: LocalFile, there: TreeEntry | None, stopped: Callable[[], bool] = lambda: False
 ) -> FileState:
-    """Compare a local file with the index; it is read only if nothing else can tell. All commands use this rule.
+    """Compare a local file with the index; it is read only if size and time do not suffice.
 
     Raises:
         OSError: the file cannot be read.
@@ -254,7 +254,7 @@ def _blocked(root: Path, seen: DiskState, want: DesiredScene) -> DiskState:
     """Mark a scene as blocked if something exists at its path that the listing of files does not show: a folder."""
     if seen.state is not FileState.ABSENT or not os.path.lexists(f"{root}/{want.path}"):
         return seen
-    return replace(seen, blocked=True)
+    return replace(seen, path_taken=True)
 
 
 def _partial(root: str, want: DesiredScene, names: AbstractSet[str]) -> int:

@@ -1,6 +1,6 @@
 """The orders of a mirror, in a text file that is on the disk before anything else happens.
 
-An archive does not repeat the id of an order, and no look at the folder gives it back. So orders are not in the index
+An archive does not repeat the id of an order, and the folder does not contain it. So orders are not in the index
 but in a journal of their own, `orders.jsonl`:
 
 1. Each line is one order as JSON; a later line of the same scene replaces an earlier one, and a line whose `order` is
@@ -9,7 +9,7 @@ but in a journal of their own, `orders.jsonl`:
    that a full disk cannot lose the answer.
 3. `add` returns when the line is on the disk: neither a kill nor a power cut loses it.
 4. Changes of state are appended without a flush. Losing one costs another question to the archive, not an order.
-5. The process that holds the mirror's lock writes, from any of its threads; others read beside it.
+5. The process that holds the mirror's lock writes, from any of its threads; others may read at the same time.
 """
 
 import errno

@@ -177,7 +177,7 @@ class StagedScene:
 
     @property
     def in_the_way(self) -> bool:
-        """Whether something else than the folder of the index stands at the scene's path."""
+        """Whether something else than the folder of the index is at the scene's path."""
         there = safe_tree.stat(self._root, self.path)
         return there is not None and not (self._ours_there and modes.S_ISDIR(there.st_mode))
 
@@ -213,7 +213,7 @@ class StagedScene:
         Unchanged files of the old folder are removed. Untracked files in it move to the new folder.
 
         Raises:
-            TransferError: something stands in the way, or a folder is a symbolic link.
+            TransferError: something is in the way, or a folder is a symbolic link.
             OSError: the folders cannot be written.
         """
         new, old = f"{self._place}/new", f"{self._place}/old"
@@ -224,7 +224,9 @@ class StagedScene:
         try:
             safe_tree.move_folder(self._root, new, self.path)
         except FileExistsError as error:
-            raise TransferError(f"{self.path}: something has taken the scene's place meanwhile") from error
+            raise TransferError(
+                f"{self.path}: another file appeared at the scene's path during the download"
+            ) from error
         return _retire(self._root, self._place, self.path, self._held)
 
     def clean(self) -> None:
@@ -260,7 +262,7 @@ class StagedScene:
         _write(self._root, f"{self._place}/{_short(remote.name)}.done", values)
 
 
-# -- of scenes that are no longer wanted ---------------------------------------------------------------------------
+# -- of scenes that no longer match --------------------------------------------------------------------------------
 
 
 def unwanted_downloads(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:

@@ -122,9 +122,9 @@ def _problem(
     within = _folder_within(root, path)
     product = product_id(within or "")
     if within is not None and within.endswith(".SAFE") and product != product_id(scene.id):
-        return f"it holds {product}", None
+        return f"it contains {product}", None
     if filehash != "ignore" and algorithm(scene.digest) is not None:
-        # A catalogue's checksum can be of something else than the file. Then only the folder in the zip tells which
+        # A catalogue's checksum can be that of something else. Then the folder in the zip shows which
         # product it is.
         if product != product_id(scene.id):
             return "; ".join(checked.warnings), None

@@ -457,7 +457,7 @@ def test_more_than_deflate_can_hold_is_damage(tmp_path, level):
     (line,), _ = lines_of(data)
     for at in (22, line + 24):
         struct.pack_into("<L", data, at, 3_000_000_000)
-    assert "cannot hold" in judged(tmp_path, bytes(data), level).problems[0]
+    assert "can contain" in judged(tmp_path, bytes(data), level).problems[0]
 
 
 def test_a_bzip2_that_holds_more_than_it_says_is_not_unpacked_to_its_end(tmp_path):
@@ -465,7 +465,7 @@ def test_a_bzip2_that_holds_more_than_it_says_is_not_unpacked_to_its_end(tmp_pat
     (line,), _ = lines_of(data)
     for at in (22, line + 24):
         struct.pack_into("<L", data, at, 1000)
-    assert "longer than the directory" in judged(tmp_path, bytes(data)).problems[0]
+    assert "longer than in the directory" in judged(tmp_path, bytes(data)).problems[0]
 
 
 def many(path, count, *, backwards=False, name=b"%07d"):

@@ -216,7 +216,7 @@ def test_other_assets_are_fetched_and_dropped(place, stac):
     place.run("apply")
     assert sorted(tree(place.mirror)) == ["S1/B04.tif", "S2/B04.tif"]
     place.manifest('assets = ["B*", "vis?al"]')
-    assert "visual.tif of it is wanted and not here" in place.run("plan").out
+    assert "visual.tif is missing" in place.run("plan").out
     asked = len(stac.asked)
     place.run("apply")
     assert tree(place.mirror) == offered(stac)
@@ -339,7 +339,7 @@ def test_prune_takes_downloads_under_way_of_scenes_that_are_not_wanted(place, st
     assert place.run("apply").code == 1, "S2 fails again"
     assert partial(place) == sorted([*parts, "mine.txt"])
     stac.faults.clear()
-    assert "1 download under way, 100 B, of scenes that are not wanted" in place.run("plan", "--prune").err
+    assert "1 partial download (100 B) of scenes that no longer match" in place.run("plan", "--prune").err
     ran = place.run("apply", "--prune", "--json")
     assert (ran.code, ran.summary["fetched"], ran.summary["pruned"]) == (0, 1, 0)
     assert partial(place) == ["mine.txt"]
@@ -537,7 +537,7 @@ def test_a_locked_file_that_the_archive_has_no_more_is_a_failure(place, stac):
     del stac.items[1]["assets"]["visual"]
     ran = place.run("apply", "--locked", "--json")
     assert (ran.code, ran.summary["fetched"]) == (1, 1)
-    assert ran.summary["failures"] == [{"id": "S2", "error": "the archive does not have visual.tif of it any more"}]
+    assert ran.summary["failures"] == [{"id": "S2", "error": "the archive no longer has its files visual.tif"}]
 
 
 def test_sizes_that_the_catalogue_does_not_say_are_asked_for(place, stac):
@@ -715,7 +715,7 @@ def test_a_folder_stays_one_while_the_archive_that_gave_it_is_asked(shelved, sta
     shelved.manifest('"shelf"')
     (first, _) = shelved.run("plan", "--json").json["actions"]
     assert (first["action"], first["path"]) == ("replace", "S1.zip")
-    assert first["reason"] == "held as a folder, the archive gives one file"
+    assert first["reason"] == "a folder in the mirror, one file in the archive"
     assert shelved.run("apply", "--json").summary["fetched"] == 2
     assert sorted(tree(shelved.mirror)) == ["S1.zip", "S2.zip"]
     assert shelved.run("plan", "--exit-code").code == 0

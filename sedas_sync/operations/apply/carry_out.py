@@ -13,10 +13,9 @@ from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.plan import plan_repair
+from sedas_sync.operations.plan import plan_repair, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
-from sedas_sync.state.mirror_state import WILL_REBUILD
 
 
 def _no(_count: int, _held: int) -> bool:
@@ -35,6 +34,11 @@ class PlanRunner:
         self._context = context
         self._run: Run | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether a plan is being carried out."""
+        return self._run is not None
+
     def stop(self, exit_code: int) -> None:
         """End the running plan in order; may be called from a signal handler or another thread."""
         context = self._context
@@ -48,6 +52,7 @@ class PlanRunner:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
         context = self._context
+        plan = without_what_is_done(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
@@ -80,7 +85,8 @@ class PlanRunner:
         context, now = self._context, self._context.clock
         earlier = plan.warnings
         if warnings := tuple(warnings):
-            earlier = tuple(w for w in earlier if w not in warnings and not w.endswith(WILL_REBUILD))
+            outdated = self._context.state.outdated_warnings.union(warnings)
+            earlier = tuple(warning for warning in earlier if warning not in outdated)
         keys = {
             source.archive
             for action in plan.actions
@@ -115,7 +121,7 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
         for name in action.datasets:
             if name in wanted and action.kind is not ActionKind.SKIP:
                 wanted[name].append(action.id)
-    # An incomplete search is no reason to forget scenes that were wanted before.
+    # After an incomplete search, scenes that matched before are still recorded as matching.
     unfinished = {failure.id for failure in plan.failures} & set(names)
     before = index.wanted() if unfinished else {}
     for name in unfinished:

@@ -120,7 +120,7 @@ class DownloadQueue:
         elif isinstance(error, TransferError) and error.fatal:
             yield PutBack(task)
             if not self._stopping:
-                yield Abort(str(error))
+                yield Abort(error)
         elif (
             isinstance(error, TransferError)
             and error.relocate
@@ -148,7 +148,7 @@ class DownloadQueue:
         """Return whether to renew a refused link or token.
 
         If bytes arrived, the link was good: a large scene may need any number of tokens that are valid for minutes.
-        A link that expired in the queue of an executor is no failure of the archive.
+        A link that expired in the queue of an executor is not a failure of the archive.
         """
         if end.early:
             return True
@@ -184,6 +184,8 @@ class DownloadQueue:
                     yield OrderLinkRefused(task, f"the link of order {number} does not work: {cause}")
                 else:
                     task.scene = replace(task.scene, download_url=url)
+                    if task.whole is not None:
+                        task.whole.scene = replace(task.whole.scene, download_url=url)
                     yield PutBack(task)
             case _:
                 yield PutBack(task) if self._stopping else Fail(task, f"{cause}; {sentence(error)}")

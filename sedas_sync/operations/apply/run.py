@@ -1,8 +1,8 @@
 """Carries out a plan: the loop that waits, and performs the effects of the state machines.
 
 `Run.events` is a generator. It runs in the thread of its consumer, writes the index only there, and yields events. The
-machines decide (`orders`, `assembly`, `downloads`, `file_moves`), and `perform` does what they want. Nothing is done
-that the plan does not contain, except what its orders and links require.
+machines decide (`orders`, `assembly`, `downloads`, `file_moves`), and `perform` carries out their effects. Nothing is
+done that the plan does not contain, except what its orders and links require.
 """
 
 import queue
@@ -14,7 +14,7 @@ from time import monotonic
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, is_stopped
-from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError
+from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
@@ -193,7 +193,7 @@ class Run:
                 self._take(future)
             self._disk.save()
         else:
-            # Results that arrived meanwhile share one commit of the index.
+            # All results that have arrived share one commit of the index.
             with self._index.together():
                 try:
                     self._take(first)
@@ -253,9 +253,10 @@ class Run:
         self._index.put_times(plan.refreshed)
         for action in self._actions[ActionKind.SKIP]:
             self._reports.emit(Skipped(time=self._reports.now(), id=action.id, reason=action.reason))
-        staged = self._disk.recover()
+        self._disk.recover()
         self._handle(*self._moves.start())
-        self._disk.discard_staged(staged, (*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT]))
+        self._disk.discard_partial((*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT]))
+        self._disk.forget_past(self._actions[ActionKind.KEEP])
         for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
             self._handle(*(_first_event(action) for action in self._actions[kind] if action.want is not None))
 
@@ -276,15 +277,17 @@ class Run:
             return AuthenticationError.exit_code
         if self._reports.failures:
             return exit_code_of(self._reports.failures)
-        if self._plan.refused or self._index.unwritten:
+        if self._plan.refused or self._index.unwritten is not None:
             return SedasSyncError.exit_code
         return 3 if self._reports.pending else 0
 
     # -- reports -----------------------------------------------------------------------------------------------------
 
     def _warn_of_index(self) -> None:
+        unwritten = self._index.unwritten
+        full = str(unwritten) if unwritten is not None and unwritten.disk_full else None
         for warning in self._index.warnings[self._index_warnings :]:
-            if DISK_FULL in warning:
+            if warning == full:
                 self._index_full = warning
             else:
                 self._reports.warn(warning)
@@ -328,7 +331,7 @@ def _first_event(action: Action) -> do.MachineEvent | do.Effect:
         placed=0 if order is None else order.attempts,
     )
     if action.kind is ActionKind.WAIT:
-        # Without an order of ours, only a later run can find the scene online.
+        # Without an order in the journal, only a later run can find the scene online.
         return do.LeavePending(action.id) if order is None else do.OrderPending(task)
     if action.kind is ActionKind.ORDER:
         return do.OrderNeeded(task)

@@ -344,7 +344,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]) -> list[ItemGroup]:
-    """Group scenes into collections: each with the first dataset that wants it, and one for the others.
+    """Group scenes into collections: each with the first dataset that matches it, and one for the others.
 
     Args:
         entries: the scenes, by id.
@@ -358,7 +358,7 @@ def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]
         ItemGroup(
             id=name,
             title=name,
-            description=f"The scenes of the dataset `{name}` that no earlier dataset in the manifest wants.",
+            description=f"The scenes of the dataset `{name}` that match no earlier dataset in the manifest.",
             entries=sorted_out.get(name, []),
             bbox=box,
         )

@@ -38,7 +38,7 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
 
     Args:
         context: the mirror.
-        out: the file, which is replaced; `<manifest stem>.html` beside the manifest if None.
+        out: the file, which is replaced; `<manifest stem>.html` next to the manifest if None.
 
     Raises:
         ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or its
@@ -59,8 +59,8 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
     content = page(data).encode("utf-8", "xmlcharrefreplace")
     write_whole(target, content)
     return WrittenReport(
-        path=str(target),
-        manifest=manifest.source,
+        path=str(Path(manifest.name).with_suffix(".html") if out is None else out),
+        manifest=manifest.name,
         mirror=str(state.root),
         bytes=len(content),
         scenes=len(data["scenes"]),
@@ -91,7 +91,7 @@ def _text(source: Path) -> str | None:
 
 
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
-    """Collect what the index knows, and which files are on disk. Files with another time are read."""
+    """Collect the content of the index, and which files are on disk. Files with another time are read."""
     folder = inspect_mirror(root, {}, index.local_scenes(), on_step=on_step)
     return Memory(
         holdings=list(folder.present.values()),

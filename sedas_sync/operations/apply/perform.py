@@ -339,7 +339,8 @@ class Performer:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
-        last = not (task.whole or task).other_sources
+        # The link of an order expires with these statuses too.
+        last = not (task.whole or task).other_sources and task.order is None
         if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
             self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)

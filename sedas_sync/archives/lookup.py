@@ -79,7 +79,9 @@ class SceneLookup:
             product = product_id(scene_id)
             listed = ((key, of[key].get(scene_id) or of[key].get(product)) for key in names)
             sources = (Source(archive=key, scene=scene) for key, scene in listed if scene is not None)
-            self._known[scene_id] = tuple(sorted(sources, key=lambda source: source.scene.planned))
+            self._known[scene_id] = tuple(
+                sorted(sources, key=lambda source: (source.scene.planned, source.scene.never))
+            )
             if not self._known[scene_id]:
                 why = next((errors[key] for key in names if key in errors), None)
                 refused = isinstance(why, AuthenticationError)

@@ -49,7 +49,7 @@ class RemoteSizes:
         Raises:
             AuthenticationError: an archive rejected the credentials, or there are none.
         """
-        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads requests
+        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads urllib3
 
         def located() -> Iterator[tuple[tuple[SceneId, Part], Download]]:
             for key, (archive, file) in files.items():

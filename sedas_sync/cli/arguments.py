@@ -109,9 +109,9 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         "Write a commented manifest to start from.",
         manifest,
         Option(
-            ["--from-geojson", "geojson"],
+            ["--from-file", "--from-geojson", "source"],
             type=Path(dir_okay=False),
-            help="Make an area of each feature in this file.",
+            help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
     ),
     _command(

@@ -20,17 +20,18 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.text import count
-from sedas_sync.output.choose_reporter import choose_reporter
 from sedas_sync.output.documents.base import Part, json_lines
 from sedas_sync.output.logging import log_to
-from sedas_sync.output.reporters import Reporter
-from sedas_sync.output.style import can_steer, look_of
+from sedas_sync.output.reporters import JsonLines, PlainLines, Reporter
+from sedas_sync.output.style import can_draw_bars, can_steer, look_of
 
 if TYPE_CHECKING:
     from sedas_sync.output.export import Exported
 
 CHANGES_TO_MAKE = 10
 """The exit code of `plan --exit-code` and `lock --check` if there are changes to make."""
+_LOGS = 2
+"""The verbosity from which the log goes to the terminal."""
 _LISTED = 10
 """The number of scenes that are named of those that an export left out."""
 
@@ -103,7 +104,7 @@ def start_logging(common: Globals) -> None:
     if not common.logs:
         return
     try:
-        log_to(common.log_file, to_stderr=common.verbose >= 2)  # noqa: PLR2004  # -vv
+        log_to(common.log_file, to_stderr=common.verbose >= _LOGS)
     except OSError as error:
         raise ManifestError(f"--log-file {common.log_file}: cannot be written: {error.strerror}") from None
 
@@ -118,8 +119,23 @@ def _log_thread_error(of: threading.ExceptHookArgs) -> None:
 
 @contextmanager
 def reporting(common: Globals, *, json_lines: bool = False, summary: bool = True) -> Iterator[Reporter]:
-    """Open the reporter that shows events and progress: bars, plain lines or JSON lines."""
-    reporter = choose_reporter(json_lines=json_lines, level=common.level, progress=common.progress, summarise=summary)
+    """Open the reporter that shows events and progress: bars if the terminal can show them, plain lines or JSON lines.
+
+    Args:
+        common: the global options.
+        json_lines: write JSON lines to standard output.
+        summary: write the summary to standard output, unless JSON lines are written.
+    """
+    reporter: Reporter
+    # With a log on the terminal there is no place for bars.
+    if json_lines:
+        reporter = JsonLines()
+    elif common.progress and 0 <= common.level < _LOGS and can_draw_bars(sys.stderr):
+        from sedas_sync.output.progress import ProgressBars  # noqa: PLC0415  # tqdm takes 20 ms; only a terminal needs it
+
+        reporter = ProgressBars(common.level, summarise=summary)
+    else:
+        reporter = PlainLines(common.level, summarise=summary)
     try:
         yield reporter
     finally:

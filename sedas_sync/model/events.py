@@ -154,7 +154,8 @@ class Fetched(Event, frozen=True, kw_only=True, omit_defaults=True):
     id: SceneId
     path: str
     size: int
-    sha256: str
+    sha256: str | None
+    """Null if nothing needed it: `integrity = "size"`, and no checksum is stated."""
     level: str
     """How the bytes were checked: digest, crc, structure or size."""
     received: int

@@ -276,7 +276,8 @@ class LocalFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
     """Path below the scene's folder; empty if the scene is one file."""
     size: int
     mtime_ns: int
-    sha256: str
+    sha256: str | None
+    """None if nothing needed it yet: the file was downloaded with `integrity = "size"`."""
     level: ProofLevel
     digest: str | None = None
     """The catalogue's checksum when it was downloaded."""
@@ -291,7 +292,7 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     path: str
     size: int
     mtime_ns: int
-    sha256: str
+    sha256: str | None
     level: ProofLevel
     archive: str
     """Identity of the archive it was downloaded from; empty if it was adopted."""
@@ -302,7 +303,8 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     members: tuple[LocalFile, ...] = ()
     """The files of a folder, sorted by name; empty for a scene that is one file. Read `files` instead.
 
-    `size` is then their sum, `mtime_ns` the newest, `sha256` that of their listing, `level` the lowest.
+    `size` is then their sum, `mtime_ns` the newest, `level` the lowest, and `sha256` that of their listing, or None if
+    one of them has none.
     """
 
     @property

@@ -97,7 +97,7 @@ def fetch(
                     failures.append(f"{event.id}: {event.error}")
     finally:
         context.archives.close()
-    if runner.stopped_with is not None:
+    if context.stopped_with is not None:
         raise StoppedError("stopped before every scene was downloaded; the same call continues")
     if failures:
         raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))

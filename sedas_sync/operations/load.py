@@ -59,6 +59,13 @@ def check_manifest(text: str, file: Path) -> Manifest:
         from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
 
         path = file.parent / (config.file or "")
-        return read_aoi(path, quotable=_is_below(path, file.parent), on_repair=on_repair)
+        return read_aoi(
+            path,
+            layer=config.layer,
+            where=config.where,
+            buffer_km=config.buffer_km,
+            quotable=_is_below(path, file.parent),
+            on_repair=on_repair,
+        )
 
     return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))

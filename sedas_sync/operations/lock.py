@@ -11,6 +11,7 @@ from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError
 from sedas_sync.planning.saved_plan import SavedPlan
+from sedas_sync.state.inspect import hashed
 
 _HINT = "run `sedas-sync lock --check` to see what would change, or `sedas-sync lock` to update it"
 
@@ -69,7 +70,15 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
         held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
     head = head_of(context.manifest, context.clock())
-    after = lock_scenes(head, plan.actions, _intact(plan, held), before)
+    intact = _intact(plan, held)
+    unhashed = [local for local in intact.values() if local.sha256 is None]
+    if unhashed:
+        read_now = [hashed(str(context.state.root), local) for local in unhashed]
+        intact |= {local.id: local for local in read_now}
+        if write:
+            with context.state.index(write=True) as (writable, _):
+                writable.put_times(read_now)
+    after = lock_scenes(head, plan.actions, intact, before)
     found = () if before is None else differences(head, before.head)
     moved = changes(Lock(head=head, scenes={}) if before is None else before, after)
     news = before is None or bool(found or moved)

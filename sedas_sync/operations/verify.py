@@ -245,7 +245,7 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
             task.path, root=str(root), level="crc", size=size, digest=stated,
             filehash="ignore" if filehash == "ignore" else "warn",
         )  # fmt: skip
-        if recorded is not None and checked.sha256 != recorded.sha256:
+        if recorded is not None and recorded.sha256 not in (None, checked.sha256):
             return found(*_damage_or_change(root, recorded, entry))
     except FileNotFoundError:
         return found(Finding.MISSING, "it was deleted while it was verified")
@@ -260,7 +260,7 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
     return found(None, level=ProofLevel.DIGEST if locked_sha256 is not None else checked.level)
 
 
-def _difference_from_lock(locked: LockedFile, sha256: str, size: int) -> str | None:
+def _difference_from_lock(locked: LockedFile, sha256: str | None, size: int) -> str | None:
     """Return how a file differs from the lock file; None if it does not."""
     if locked.sha256 is not None:
         return None if sha256 == locked.sha256 else f"its sha256 is {sha256}, the lock file has {locked.sha256}"

@@ -51,6 +51,8 @@ def explanation(of: "Explanation", look: Look = PLAIN) -> str:
 
 
 def _where(scene: "Scene") -> str:
+    if scene.never:
+        return "cannot be downloaded"
     if scene.planned or scene.online:
         return "a planned acquisition" if scene.planned else "online"
     return "in the long-term archive" if scene.offline is None else "offline"
@@ -74,7 +76,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     if of.held is not None:
         held = of.held
         source = "" if of.held_from is None else f", from {of.held_from}"
-        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {held.sha256}"
+        sha256 = held.sha256 or "not computed"
+        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {sha256}"
     if of.order is not None:
         yield "order", f"{of.order.order}, {of.order.state.value}, polled {count(of.order.polls, 'time')}"
     if of.last_error is not None:
@@ -139,13 +142,13 @@ def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]], look: L
             "?" if scene.start is None else f"{scene.start:%Y-%m-%d %H:%M:%S}",
             printable(scene.sensor or "?"),
             "" if scene.cloud_cover is None else f"{scene.cloud_cover:g} %",
-            "planned" if scene.planned else "online" if scene.online else "LTA",
+            "planned" if scene.planned else "online" if scene.online else "none" if scene.never else "LTA",
             ",".join(datasets.get(scene.id, ())),
             printable(scene.id),
         )
         for scene in found
     )
-    offline = sum(not scene.online and not scene.planned for scene in found)
+    offline = sum(not (scene.online or scene.planned or scene.never) for scene in found)
     away = f", {offline:,} of them in the long-term archive (LTA)" if offline else ""
     return f"{table(rows, look=look, right=[2])}\n{count(len(found), 'scene')}{away}."
 

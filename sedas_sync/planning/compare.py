@@ -190,7 +190,8 @@ def restated(
 ) -> dict[SceneId, Scene]:
     """Return intact scenes whose archive states another checksum than before and no other difference.
 
-    The archive may state another kind of checksum for the same bytes: they have to be read to find out.
+    The same bytes can have got a checksum of another kind: only reading them can tell. So can it for scenes that were
+    not hashed when they were downloaded, if a lock demands a checksum.
 
     Args:
         wants: the desired scenes.
@@ -205,6 +206,9 @@ def restated(
     for scene_id, here in observed.items():
         want, held = wants.get(scene_id), here.held
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
+            continue
+        if want.sha256 is not None and held.sha256 is None:
+            found[scene_id] = want.scene
             continue
         source = source_of(held, want, comparison.identities, several=comparison.several)
         if source is not None and comparison.change(held, want) and not without_digests.change(held, want):

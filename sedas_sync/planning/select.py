@@ -28,6 +28,7 @@ from sedas_sync.planning.match import (
     fact_rule,
     footprint_refusals,
 )
+from sedas_sync.planning.nothing_found import why_nothing
 from sedas_sync.planning.orbits import Wish, choose, is_orbit_file
 from sedas_sync.planning.sources import unique_sources, with_sources
 from sedas_sync.planning.supersede import superseded
@@ -98,6 +99,8 @@ def select(
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
+        if not matching and name in found and (warning := why_nothing(dataset, found[name], refused, now)) is not None:
+            result.warnings.append(warning)
         if explain:
             for scene_id, why in refused.items():
                 result.refused.setdefault(scene_id, {})[name] = why
@@ -246,7 +249,7 @@ def with_endings_on_disk(
     found = dict(wants)
     for local in held:
         want = found.get(local.id)
-        if want is None or local.is_folder or want.scene.is_folder:
+        if want is None or local.path == want.path or local.is_folder or want.scene.is_folder:
             continue
         stem = want.path.removesuffix(extension_of(want.scene))
         ending = ending_on_disk(local.path, stem)

@@ -20,7 +20,8 @@ _DESCRIPTION = tuple(name for name in Scene.__struct_fields__ if name not in (*_
 def merge_sources(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Source, ...]]:
     """Return for each product that one or more archives list its sources, in the order of the archives.
 
-    A planned acquisition comes after a description of the product itself. The id is that of the first source.
+    A planned acquisition comes after a description of the product itself, and an archive that can never deliver it
+    after one that can. The id is that of the first source.
 
     Args:
         found: the scenes of each archive by its key, in the order of the dataset's archives.
@@ -33,7 +34,7 @@ def merge_sources(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[S
                 sources.append(Source(archive=key, scene=scene))
     result = {}
     for sources in products.values():
-        sources.sort(key=lambda source: source.scene.planned)
+        sources.sort(key=lambda source: (source.scene.planned, source.scene.never))
         result[sources[0].scene.id] = tuple(sources)
     return result
 

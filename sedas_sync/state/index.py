@@ -263,11 +263,13 @@ class WritableIndex(Index):
                 self.put_failures({}, of=failed)
 
     def put_times(self, scenes: Sequence[LocalScene]) -> None:
-        """Record new mtimes, or new checksums of the catalogue, of files whose bytes are the same."""
-        rows = [(scene.mtime_ns, scene.digest, _parts_of(scene), scene.id) for scene in scenes]
+        """Record new mtimes and checksums of files whose bytes are the same."""
+        rows = [(each.mtime_ns, each.sha256, each.digest, _parts_of(each), each.id) for each in scenes]
         if rows:
             with self._tolerating_full_disk(), self.together():
-                self._db.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", rows)
+                self._db.executemany(
+                    "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ? WHERE id = ?", rows
+                )
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Remove a scene that is no longer on disk."""

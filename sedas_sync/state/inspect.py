@@ -146,8 +146,27 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
 def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
     """Return a local scene with those of the new checksums that its files have."""
     stated = {file.name: file.digest for file in scene.files}
+    held = hashed(root, held)
     return with_files(
         held, [replace(file, digest=_new_digest(root, file, stated.get(file.name))) for file in held.files]
+    )
+
+
+def hashed(root: str, held: LocalScene) -> LocalScene:
+    """Return a local scene with the sha256 of every file; files that were not hashed yet are read.
+
+    Raises:
+        OSError: a file cannot be read.
+        TransferError: a folder of its path is a symbolic link or not a folder.
+    """
+    if held.sha256 is not None:
+        return held
+    return with_files(
+        held,
+        [
+            file if file.sha256 is not None else replace(file, sha256=check(file.path, root=root, level="size").sha256)
+            for file in held.files
+        ],
     )
 
 
@@ -161,7 +180,7 @@ def _new_digest(root: str, file: LocalFile, stated: str | None) -> str | None:
     elif name is None:
         # It cannot be computed. A previous checksum of another kind does not contradict it, so no change is known.
         same = algorithm(file.digest) is not None
-    elif name == "sha256":
+    elif name == "sha256" and file.sha256 is not None:
         same = same_digest(stated, file.sha256)
     else:
         checked = check(file.path, root=root, level="size", digest=stated, sha256=file.sha256)
@@ -195,6 +214,9 @@ def file_state(
         return FileState.INTACT
     if not there.is_file or there.size != file.size:
         return FileState.DAMAGED
+    if file.sha256 is None:
+        # A file that was not hashed is proved by its length alone, as the user has chosen.
+        return FileState.INTACT
     # Only its bytes can tell: the time differs, as after a copy or a restore.
     same = check(file.path, root=root, level="size", stopped=stopped).sha256 == file.sha256
     return FileState.INTACT if same else FileState.DAMAGED

@@ -96,7 +96,7 @@ def _state_of_process() -> SharedState:
 
 def _copy(job: FetchJob, source: LocalSource, shared: SharedState) -> FetchResult:
     """Link or copy a file of this machine."""
-    began = shared.clock()
+    began, job = shared.clock(), local_copy.with_own_ending(job, source)
     checked, found, copied, resumed = local_copy.copy(job, source, shared)
     return _result(job, job.path, checked, found, received=copied, resumed_from=resumed, seconds=shared.clock() - began)
 

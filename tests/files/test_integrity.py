@@ -123,7 +123,7 @@ def test_an_ordinary_zip_is_proved_without_reading_it_again(tmp_path, shape):
     assert len(stream.passed) == len(ENTRIES)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     shape=st.sampled_from(sorted(SHAPES)),
     where=st.floats(0, 1, exclude_max=True),
@@ -148,7 +148,7 @@ def test_damage_that_zipfile_sees_is_seen(tmp_path_factory, shape, where, flip, 
         assert checked.problems or checked.level is not ProofLevel.CRC
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.binary(max_size=3000)), min_size=1, max_size=5), st.data())
 def test_what_zipfile_writes_is_whole(tmp_path_factory, entries, data):
     shape = data.draw(st.sampled_from(sorted(SHAPES)))
@@ -411,7 +411,7 @@ def test_an_entry_that_reaches_into_the_directory_is_damage(tmp_path):
     assert "beyond its end" in judged(tmp_path, bytes(data)).problems[0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.permutations(ENTRIES), st.permutations(range(len(ENTRIES))), st.sampled_from(sorted(SHAPES)), st.data())
 def test_a_directory_in_any_order_with_gaps_between_entries_is_whole(tmp_path_factory, entries, order, shape, data):
     tmp_path = tmp_path_factory.mktemp("zip")

@@ -1,4 +1,4 @@
-"""apply, end to end: the installed command in a subprocess against a server on loopback."""
+"""apply, end to end: the command against a server on loopback."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_apply_makes_the_folder_match_the_manifest_and_a_second_apply_does_nothi
     assert {event["id"] for event in first.events if event["event"] == "fetched"} == wanted
 
     before = sandbox.orders, sandbox.downloads
-    second = workspace.run("apply", "--json")
+    second = workspace.own_process.run("apply", "--json")
     assert second.code == 0
     assert second.summary["kept"] == len(wanted)
     assert second.summary["fetched"] == second.summary["ordered"] == 0
@@ -719,5 +719,5 @@ def test_the_embedded_sandbox_is_the_same_archive_in_every_process(tmp_path, wor
     assert first.code == 0, first.err
     assert first.summary["fetched"] >= 3
     assert first.summary["ordered"] >= 1
-    second = workspace.run("apply", "--json")
+    second = workspace.own_process.run("apply", "--json")
     assert (second.summary["fetched"], second.summary["kept"]) == (0, first.summary["fetched"])

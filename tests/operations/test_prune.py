@@ -1,17 +1,15 @@
 """apply --prune, end to end: what goes, what stays and is said, and when nothing is removed at all."""
 
 import os
-import pty
 import re
-import select
 import shutil
 import sqlite3
-import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 
 import pytest
+from terminal import answered
 
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import error, fail
@@ -262,28 +260,10 @@ def test_yes_answers_the_question(filled):
 @pytest.mark.parametrize(("answer", "code", "stays"), [("y\n", 0, "GH"), ("n\n", 1, NAMES), ("\x04", 1, NAMES)])
 def test_on_a_terminal_it_asks_once(filled, answer, code, stays):
     filled.write(manifest(start="2019-05-07"))
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        filled.command("apply", "--prune", "--no-progress"),
-        cwd=filled.path, env=filled.environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=theirs,
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    answered = False
-    while select.select([ours], [], [], 30)[0]:
-        try:
-            piece = os.read(ours, 4096)
-        except OSError:
-            break
-        shown += piece
-        if b"[y/N]" in shown and not answered:
-            os.write(ours, answer.encode())
-            answered = True
-    out, _ = process.communicate(timeout=20)
-    os.close(ours)
-    assert b"Applied:" in out, "the rest is done"
-    assert shown.count(b"Remove 6 of the 8 files") == 1, shown
-    assert process.returncode == code
+    ended, shown = answered(filled, "apply", "--prune", "--no-progress", answer=answer)
+    assert "Applied:" in shown, "the rest is done"
+    assert shown.count("Remove 6 of the 8 files") == 1, shown
+    assert ended == code
     assert left(filled) == stays
 
 

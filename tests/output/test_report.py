@@ -129,8 +129,15 @@ def test_the_wheel_contains_the_assets(tmp_path):
     from importlib.resources import files
 
     assets = files("sedas_sync.output.report") / "assets"
-    scripts = ("leaflet.js", "uplot.js", "topojson-client.js", "report.js")
-    for name in (*scripts, "report.css", "page.html", "countries.json"):
+    for name in (
+        "leaflet.js",
+        "uplot.js",
+        "topojson-client.js",
+        "report.js",
+        "report.css",
+        "page.html",
+        "countries.json",
+    ):
         assert (assets / name).is_file()
         assert b"\r" not in (assets / name).read_bytes()
     for name in ("leaflet", "uplot", "topojson-client", "world-atlas", "geonames"):

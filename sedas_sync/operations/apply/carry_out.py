@@ -37,10 +37,10 @@ class PlanRunner:
     def stop(self, exit_code: int) -> None:
         """End the running plan in order; may be called from a signal handler or another thread."""
         context = self._context
-        context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
         if self._run is not None:
             self._run.stop(exit_code)
         else:
+            context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
             context.archives.stop()
 
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
@@ -89,15 +89,13 @@ class PlanRunner:
         }
         self._run = Run(
             replace(plan, warnings=(*earlier, *warnings)),
-            root=context.state.root,
+            context,
             archives={key: context.archives[key] for key in sorted(keys)},
             index=index,
-            manifest=context.manifest,
             options=options,
-            now=now,
         )
         if context.stopped_with is not None:
-            self._run.stop(context.stopped_with)
+            self._run.stop()
         try:
             self._run.prepare()
             number = index.begin_run(options.get("command", "apply"), now())
@@ -106,7 +104,6 @@ class PlanRunner:
                     index.end_run(number, now(), event.exit_code, event.to_json())
                 yield event
         finally:
-            self.stopped_with = self._run.stopped_with
             self._run = None
 
 
@@ -127,6 +124,8 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
+    if plan.search_complete and not plan.datasets:
+        index.drop_errors(but={scene_id for ids in wanted.values() for scene_id in ids})
     mine = {product for name in names for product in datasets[name].products}
     errors: dict[str, str] = {}
     for failure in plan.failures:

@@ -4,7 +4,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from time import monotonic
 from typing import Any, TypedDict
 
@@ -14,7 +13,6 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
-from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
@@ -26,15 +24,19 @@ from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.operations.context import filehash_of
+from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm, PruneLimit
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
 
 _API_THREADS = PLACED_AT_ONCE + 3
-_LOGIN_REFUSED = (401, 403)
-"""HTTP statuses of a server that refuses a login: it does not know it, or it has no right to the file."""
+_NO_LOGIN, _NO_RIGHT, _GONE = 401, 403, 404
+_LOGIN_REFUSED = {
+    _NO_LOGIN: "the server of the file does not accept this account's login",
+    _NO_RIGHT: "this account has no right to download it",
+}
+"""What HTTP statuses of a server mean that refuses a login."""
 
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
@@ -67,10 +69,9 @@ class Performer:
 
     Args:
         plan: what the run does.
-        root: the mirror's folder.
-        archives: by their keys in the manifest.
+        context: the mirror.
+        archives: of the plan's scenes, by their keys in the manifest.
         index: open for writing.
-        manifest: has the transfer settings.
         options: how the plan is carried out.
         reports: takes events.
     """
@@ -78,15 +79,14 @@ class Performer:
     def __init__(
         self,
         plan: Plan,
+        context: MirrorContext,
         *,
-        root: Path,
         archives: Mapping[str, Archive],
         index: WritableIndex,
-        manifest: Manifest,
         options: RunOptions,
         reports: Reports,
     ) -> None:
-        self._root = root
+        root = self._root = context.state.root
         self._archives = archives
         self._index = index
         self._reports = reports
@@ -95,12 +95,12 @@ class Performer:
         """Takes what other threads report."""
         self.stop = threading.Event()
         """Set when the run ends."""
-        transfer, executor = manifest.transfer, options.get("executor")
+        transfer, executor = context.manifest.transfer, options.get("executor")
         self.limits = ConnectionLimits(
             archives,
             jobs=options.get("jobs") or transfer.jobs,
             policy=convert(transfer, Policy, from_attributes=True),
-            filehash=filehash_of(manifest),
+            filehash=filehash_of(context.manifest),
             remote=executor is not None,
         )
         self.fetcher = Fetcher(
@@ -260,16 +260,22 @@ class Performer:
         if request.from_order and task.order is not None and archive.orders is not None:
             return next(iter(archive.orders.poll([task.order])))
         if request.look_up:
-            for scene in archive.look_up([task.scene.id], warn=lambda _: None):
+            reasons: list[str] = []
+            found = tuple(archive.look_up([task.scene.id], warn=reasons.append))
+            for scene in found:
                 if not scene.online and not scene.planned:
                     return scene
+            if not found and reasons:
+                # The archive states why it does not know the scene any more.
+                raise ArchiveError("; ".join(reasons))
         try:
             return archive.locate(task.scene, refused=request.refused)
         except ArchiveError as error:
             status = request.cause.status
-            if status not in _LOGIN_REFUSED:
+            if status not in _LOGIN_REFUSED or error.status == _GONE:
                 raise
-            raise AuthenticationError(str(error), forbidden=status != _LOGIN_REFUSED[0]) from error
+            message = f"{error}: {_LOGIN_REFUSED[status]}"
+            raise AuthenticationError(message, forbidden=status != _NO_LOGIN) from error
 
     # -- effects -----------------------------------------------------------------------------------------------------
 

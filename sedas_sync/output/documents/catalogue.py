@@ -162,6 +162,36 @@ class InitDocument(Document, frozen=True, kw_only=True):
     manifest: str
     aois: tuple[str, ...]
     """Names of its areas."""
+    warnings: tuple[str, ...] = ()
+    """Features that were left out, and whether the archive has no scenes over the areas."""
+
+
+class ExtentEntry(Part, frozen=True, kw_only=True):
+    """A bounding box."""
+
+    west: float
+    """Degrees of longitude."""
+    south: float
+    """Degrees of latitude."""
+    east: float
+    """Degrees of longitude."""
+    north: float
+    """Degrees of latitude."""
+
+
+class AoiEntry(Part, frozen=True, kw_only=True):
+    """One AOI."""
+
+    name: str
+    """Its name in the manifest; `tile 30UXC` for a tile of a dataset without AOIs."""
+    area_km2: float
+    """Its area in square kilometres."""
+    extent: ExtentEntry
+    """Its bounding box in degrees; if `west` is greater than `east`, it crosses the antimeridian."""
+    parts: Count
+    """Polygons; one that crosses the antimeridian counts on both sides."""
+    outlines: Count
+    """Outlines that an archive is searched with, for this AOI alone."""
 
 
 class ValidateDocument(Document, frozen=True, kw_only=True):
@@ -176,6 +206,8 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     """Names of its datasets; only of a valid manifest."""
     warnings: tuple[str, ...] | UnsetType = UNSET
     """What was repaired in its areas; only of a valid manifest."""
+    aois: tuple[AoiEntry, ...] | UnsetType = UNSET
+    """Its areas; only of a valid manifest."""
 
 
 class SandboxDocument(Document, frozen=True, kw_only=True):

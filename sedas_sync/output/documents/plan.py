@@ -183,7 +183,7 @@ class FileEntry(Part, frozen=True, kw_only=True):
 
     path: str
     size: Count
-    sha256: Sha256
+    sha256: Sha256 | None
     level: ProofLevel
     """How far the bytes are proved: by a checksum, every CRC, the zip's directory, or the length."""
     archive: str | UnsetType = UNSET

@@ -42,7 +42,12 @@ _EXTENSIONS = {
 
 _SHA256 = "1220"
 """The prefix of a SHA-256 multihash: its code, and its length of 32 bytes."""
-_TYPES = {".zip": "application/zip", ".tif": "image/tiff; application=geotiff", ".nc": "application/netcdf"}
+_TYPES = {
+    ".zip": "application/zip",
+    ".tif": "image/tiff; application=geotiff",
+    ".nc": "application/netcdf",
+    ".eof": "application/xml",
+}
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _BANDS = {"sentinel-1": "C", "novasar": "S"}
 """Frequency bands of radar missions, as the STAC SAR extension writes them."""
@@ -184,7 +189,10 @@ def _asset(held: LocalFile, href: str) -> pystac.Asset:
         title=held.path.rpartition("/")[2],
         media_type=_TYPES.get((dot + extension).lower()),
         roles=["data"],
-        extra_fields={"file:size": held.size, "file:checksum": _SHA256 + held.sha256},
+        extra_fields={
+            "file:size": held.size,
+            **({} if held.sha256 is None else {"file:checksum": _SHA256 + held.sha256}),
+        },
     )
 
 

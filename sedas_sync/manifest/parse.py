@@ -4,11 +4,12 @@ All mistakes are reported together. Each is a sentence with the file, the dotted
 allowed. This module uses neither the clock nor files: the current time and the contents of AOI files are passed in.
 """
 
+import copyreg
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
@@ -39,12 +40,22 @@ SINGLE_ARCHIVE = "archive"
 _TABLES = ("version", "archive", "archives", "mirror", "transfer", "aoi", "dataset")
 
 
+def _read_only(values: dict[str, Any]) -> MappingProxyType[str, Any]:
+    return MappingProxyType(values)
+
+
+# Manifests are sent to other processes, and Python does not pickle its own read-only dicts.
+copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A manifest without mistakes; made by `parse`."""
 
     source: str
-    """The file's name in messages."""
+    """The file, as an absolute path; the manifest of a text or dict is a file that need not exist."""
+    name: str
+    """The file as the user wrote it, for messages."""
     version: int
     archives: Mapping[str, ArchiveConfig]
     """In the order of the manifest. `[archive]`, or no table of archives, is one entry with the key `archive`."""
@@ -62,9 +73,10 @@ class Manifest:
 
 
 def parse(
-    text: str,
+    text: str | Mapping[str, Any],
     *,
     source: str,
+    name: str = "",
     read_aoi: ReadAoi,
     types: Mapping[str, ArchiveType],
     now: datetime | None = None,
@@ -72,8 +84,9 @@ def parse(
     """Read a manifest and check everything that can be checked without the network.
 
     Args:
-        text: The manifest.
-        source: Its name in messages.
+        text: The manifest: TOML, or its tables.
+        source: The file, as an absolute path.
+        name: The file in messages; `source` if it is empty.
         read_aoi: Reads an AOI file. A ValueError or OSError is a mistake.
         types: The archive types of this installation, by name; only those that the manifest names are looked up.
         now: The current time, to find relative dates that end before they start. Without it, only dates that do so
@@ -82,8 +95,9 @@ def parse(
     Raises:
         ManifestError: The manifest has mistakes; the error has one sentence for each.
     """
-    tree = _read_toml(text, source)
-    report = ProblemList(source)
+    name = name or source
+    tree = _read_toml(text, name) if isinstance(text, str) else dict(text)
+    report = ProblemList(name)
     report.remove_secrets(tree)
     _check_top(tree, report)
     archives = _read_archives(tree, report, types)
@@ -98,6 +112,7 @@ def parse(
         raise ManifestError(report.problems)
     return Manifest(
         source=source,
+        name=name,
         version=VERSION,
         archives=MappingProxyType({key: config for key, (_, config) in archives.items() if config is not None}),
         mirror=mirror,
@@ -221,29 +236,13 @@ def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi
     if config is None or len(report.problems) > before:
         return None
 
-    from sedas_sync.geometry import Aoi  # noqa: PLC0415 - see TYPE_CHECKING above
+    from sedas_sync.manifest.areas import area_of  # noqa: PLC0415 - see TYPE_CHECKING above
 
-    repairs: list[str] = []
     try:
-        shape = _area(config, read_aoi, repairs.append if config.repair else None)
-        return Aoi(shape, repairs=repairs)
+        return area_of(config, read_aoi)
     except (ValueError, OSError) as error:
         report.add(dotted(path, given[0]), str(error))
         return None
-
-
-def _area(config: AoiTable, read_aoi: ReadAoi, on_repair: "OnRepair | None") -> "Polygonal":
-    from sedas_sync.geometry import buffered, from_bbox, from_circle, from_wkt  # noqa: PLC0415 - see TYPE_CHECKING above
-
-    if config.wkt is not None:
-        return from_wkt(config.wkt, buffer_km=config.buffer_km, on_repair=on_repair)
-    if config.file is not None or config.country is not None:
-        return read_aoi(config, on_repair)
-    if config.bbox is not None:
-        area = from_bbox(*config.bbox)
-        return area if config.buffer_km is None else buffered(area, (), config.buffer_km)
-    longitude, latitude = cast(tuple[float, float], config.point)
-    return from_circle(longitude, latitude, cast(float, config.radius_km))
 
 
 # ---------------------------------------------------------------------------------------------- datasets
@@ -276,12 +275,12 @@ def _tiles_as_aois(datasets: Mapping[str, Dataset], report: ProblemList) -> "dic
     wanted = [(name, tile) for name, one in datasets.items() for tile in one.tile if _tile_aoi(tile) in one.aoi]
     if not wanted:
         return {}
-    from sedas_sync.geometry import Aoi, tile_outline  # noqa: PLC0415 - see TYPE_CHECKING above
+    from sedas_sync.manifest.areas import area_of_tile  # noqa: PLC0415 - see TYPE_CHECKING above
 
     aois: dict[str, Aoi | None] = {}
     for name, tile in wanted:
         try:
-            aois[_tile_aoi(tile)] = Aoi(tile_outline(tile))
+            aois[_tile_aoi(tile)] = area_of_tile(tile)
         except ValueError as error:
             report.add(f"{dotted('dataset', name)}.tile", str(error))
     return aois

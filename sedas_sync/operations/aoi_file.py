@@ -159,6 +159,8 @@ class NamedArea:
     shape: Polygonal
     properties: Mapping[str, Any] = field(default_factory=dict)
     """The feature's attributes, by name."""
+    repairs: tuple[str, ...] = ()
+    """What was done to outlines that were not valid, one sentence each."""
 
 
 _NAMING = ("name", "title", "label", "id", "code", "fid")
@@ -169,8 +171,8 @@ _NAME_LENGTH = 64
 def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
     """Read the features of a file as one area each.
 
-    An area is named after a property that is different for each feature, else by its number. A file whose extension is
-    not known is read as GeoJSON.
+    An area is named after a property that is different for each feature, else by its number. Outlines that are not
+    valid are repaired. A file whose extension is not known is read as GeoJSON.
 
     Returns:
         The areas in the order of the file, and the number of features without a polygon, which are left out.
@@ -184,7 +186,9 @@ def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
     kind = path.suffix.lower()
     try:
         if kind == _WKT:
-            return [NamedArea("aoi", geometry.from_wkt(_read_text(path)))], 0
+            repairs: list[str] = []
+            shape = geometry.from_wkt(_read_text(path), on_repair=repairs.append)
+            return [NamedArea("aoi", shape, repairs=tuple(repairs))], 0
         if kind in (FORMATS.keys() | ZIPS) - _GEOJSON:
             return _areas(_features_of_layers(read_layers(path, attributes=True)))
         return _areas(_features_of_geojson(_geojson(_read_text(path))))
@@ -234,11 +238,12 @@ def _areas(features: Sequence[_Feature]) -> tuple[list[NamedArea], int]:
     areas = []
     names = _feature_names([feature.properties for feature in polygonal])
     for number, (feature, name) in enumerate(zip(polygonal, names, strict=True), 1):
+        repairs: list[str] = []
         try:
-            shape = _area([(feature.parts(), (), feature.crs)], None, None)
+            shape = _area([(feature.parts(), (), feature.crs)], None, repairs.append)
         except ValueError as error:
             raise ValueError(f"feature {number} ({name}): {error}") from None
-        areas.append(NamedArea(name, shape, feature.properties))
+        areas.append(NamedArea(name, shape, feature.properties, tuple(repairs)))
     return areas, len(features) - len(polygonal)
 
 

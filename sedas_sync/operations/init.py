@@ -47,7 +47,7 @@ def from_file(source: str, target: Path) -> Start:
     For one area the manifest refers to the file. Several areas are written into it, each as an AOI with its name; if
     that is too much to read, they become one AOI that refers to the file. If the file's name cannot be in a manifest (a
     line break, bytes that are not UTF-8), its areas are written into it whatever their size. The properties of a
-    feature become a comment.
+    feature become a comment. Outlines that are not valid are repaired, with a warning.
 
     The archive is searched, to find out whether it has scenes over the areas.
 
@@ -68,6 +68,7 @@ def from_file(source: str, target: Path) -> Start:
     except (ManifestError, UnicodeEncodeError):
         text, manifest = _checked(other, target)
     warnings = [f"{source}: {left_out} features without a polygon were left out"] if left_out else []
+    warnings += [f"{source}: {area.name}: {repair}" for area in areas for repair in area.repairs]
     if not _has_scenes(manifest):
         (archive,) = manifest.archives.values()
         elsewhere = f"; {_SANDBOX}" if archive.type == "sandbox" else ""
@@ -102,7 +103,8 @@ def _attempts(areas: Sequence[NamedArea], source: str, target: Path) -> tuple[li
     path = os.path.relpath(os.path.realpath(source), os.path.realpath(target.parent)).replace(os.sep, "/")
     name = areas[0].name if len(areas) == 1 else TOGETHER
     comment = _comment(areas[0].properties) if len(areas) == 1 else f"all {len(areas)} areas of the file together"
-    by_file = [Area(name=name, key="file", value=path, comment=comment)]
+    repair = any(area.repairs for area in areas)
+    by_file = [Area(name=name, key="file", value=path, comment=comment, repair=repair)]
     inline = [
         Area(
             name=area.name,

@@ -133,7 +133,7 @@ def test_repair_takes_the_likely_reading_of_a_ring_in_doubt():
 
 
 @given(st.integers(-179, 180), st.integers(-80, 70), st.integers(1, 359), st.integers(1, 20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_counter_clockwise_box_is_never_on_the_wrong_side_of_the_world(west, south, width, height):
     """A box from west eastwards to east is that box, or a mistake. Only short edges back to the west are as written."""
     east = west + width if west + width <= 180 else west + width - 360
@@ -150,7 +150,7 @@ def test_counter_clockwise_box_is_never_on_the_wrong_side_of_the_world(west, sou
 
 
 @given(st.integers(-170, 170), st.floats(-60, 60), st.floats(0.5, 40), st.integers(5, 40), st.randoms())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_outlines_across_the_antimeridian_are_as_in_the_antimeridian_package(x, y, size, corners, random):
     turns = [2 * pi * n / corners for n in range(corners)]
     places = [
@@ -256,7 +256,7 @@ positions = st.tuples(
 
 
 @given(st.lists(st.lists(positions, min_size=1, max_size=12), min_size=1, max_size=3))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_rings_are_a_valid_area_or_a_mistake(rings):
     geojson = {"type": "Polygon", "coordinates": [[list(position) for position in [*ring, ring[0]]] for ring in rings]}
     wkt = ", ".join(f"({', '.join(f'{x!r} {y!r}' for x, y in [*ring, ring[0]])})" for ring in rings)

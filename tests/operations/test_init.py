@@ -49,6 +49,33 @@ def test_one_area_stays_in_its_file(workspace):
     assert workspace.run("plan", "work/m.toml").code == 0
 
 
+def bow_tie(west, south, size=0.1):
+    ring = [[west, south], [west + size, south + size], [west + size, south], [west, south + size], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def test_outlines_that_are_not_valid_are_repaired_with_a_warning(workspace):
+    write(workspace.path, feature(bow_tie(-1.3, 51.5), name="field"))
+    ran = workspace.run("init", "one.toml", "--from-geojson", "fields.geojson", "--json")
+    assert ran.code == 0, ran.err
+    assert (
+        "field: its outline crosses or touches itself near longitude -1.25, latitude 51.55" in ran.json["warnings"][0]
+    )
+    assert "\nrepair = true\n" in (workspace.path / "one.toml").read_text()
+    write(
+        workspace.path,
+        collection(feature(square(-1.3, 51.5), name="a"), feature(bow_tie(0, 52), name="b")),
+        "two.geojson",
+    )
+    ran = workspace.run("init", "two.toml", "--from-geojson", "two.geojson", "--json")
+    assert [warning.partition(": ")[2][:3] for warning in ran.json["warnings"]] == ["b: "]
+    assert "repair" not in (workspace.path / "two.toml").read_text()
+    for name, area in (("one.toml", 0.005), ("two.toml", 0.015)):
+        assert workspace.run("validate", name).code == 0
+        aois = load_manifest(workspace.path / name).aois.values()
+        assert sum(aoi.geometry.area for aoi in aois) == pytest.approx(area)
+
+
 def test_several_areas_are_named_and_written_out(workspace):
     write(workspace.path, collection(feature(square(-1.3, 51.5), NAME="Nördlich"), feature(square(0, 52), NAME="b/c")))
     ran = workspace.run("init", "--from-geojson", "fields.geojson")

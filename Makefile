@@ -6,15 +6,19 @@ PYTEST_ARGS ?= -n auto
 
 .PHONY: compiled demo test bench docs reference pictures lint types check format clean
 
-$(VENV)/.core: pyproject.toml
+$(VENV)/.pip:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.core: pyproject.toml $(VENV)/.pip
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --editable ".[stac,vector]" --group test --group lint
-	@touch $@
+# This includes what .core installs, so that no package is installed twice.
+$(VENV)/.dev: pyproject.toml $(VENV)/.pip
+	$(BIN)/python -m pip install --quiet --editable ".[stac,vector,vector-parquet]" --group test --group lint
+	@touch $(VENV)/.core $@
 
 compiled: $(VENV)/.core  # Like an installed package, even if Python writes no bytecode.
 	@$(BIN)/python -m compileall -q sedas_sync
@@ -47,8 +51,7 @@ reference: $(VENV)/.dev  ## Regenerate the parts of the reference that come from
 pictures: $(VENV)/.dev  ## Draw the terminal pictures of the documentation again, from real runs.
 	@$(BIN)/python tools/pictures.py
 
-docs: $(VENV)/.docs  ## Build the site in site/; fails on a broken link or a page that is out of date.
-	@$(BIN)/python tools/reference.py --check
+docs: $(VENV)/.docs  ## Build the site in site/; fails on a broken link. A test finds pages that are out of date.
 	@$(BIN)/zensical build --clean --strict
 
 lint: $(VENV)/.dev

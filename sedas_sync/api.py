@@ -210,7 +210,7 @@ class Mirror:
     ) -> VerifyReport:
         """Download what `verify` found missing, changed or corrupt, with orders if needed.
 
-        Scenes are looked up by their ids, whatever the manifest's datasets are. A scene that no archive knows is a
+        Scenes are looked up by their ids, whatever the manifest's datasets are. A scene that no archive has is a
         failure, and its files stay as they are.
 
         Returns:

@@ -7,7 +7,9 @@ from workspaces import OwnProcess, Workspace
 from sedas_sync.sandbox import Sandbox
 
 # A machine that does other work at the same time makes examples slowly; that is no fault of theirs.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+house = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+settings.register_profile("house", house)
+settings.register_profile("long", house, max_examples=500)  # pytest --hypothesis-profile=long
 settings.load_profile("house")
 
 

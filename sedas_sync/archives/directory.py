@@ -106,7 +106,7 @@ class DirectoryArchive:
         """Return the local file of a scene.
 
         Raises:
-            ArchiveError: The file does not exist (any more), or was refused.
+            ArchiveError: The file does not exist, or was refused.
         """
         listing = self._listing()
         known = scene
@@ -115,7 +115,7 @@ class DirectoryArchive:
         # If a scene has several files, only the link shows which one is meant.
         path = None if known.assets else listing.link_paths.get(known.download_url or "")
         if path is None or safe_tree.stat(str(self._root), path) is None:
-            raise ArchiveError(f"{scene.id}: is not in {self._root} any more")
+            raise ArchiveError(f"{scene.id}: no longer in {self._root}")
         if refused is not None:
             raise ArchiveError(f"{self._root}/{path}: was refused, and the folder has no other file of this scene")
         return Download(
@@ -135,7 +135,7 @@ class DirectoryArchive:
         with self._lock:
             if self._listed is None:
                 if not self._root.is_dir():
-                    raise ArchiveError(f"{self._root}: there is no such folder")
+                    raise ArchiveError(f"{self._root}: this folder does not exist")
                 try:
                     self._listed = self._list()
                 except OSError as error:

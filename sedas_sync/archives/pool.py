@@ -20,7 +20,7 @@ class ArchivePool:
         manifest: configures them.
         given: implementations to use instead of those that the manifest configures.
         clock: returns the current time, UTC.
-        prompt: ask for credentials on the terminal if none are found elsewhere.
+        prompt: prompt for credentials on the terminal if none are found elsewhere.
         record: write every request to an archive and its answer to this file.
     """
 

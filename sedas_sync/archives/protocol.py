@@ -11,7 +11,7 @@ from typing import Protocol
 from sedas_sync.model.scene import Download, Order, Query, Scene
 
 Warn = Callable[[str], None]
-"""Takes one sentence about something that was left out or looks wrong."""
+"""Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""
 
 
 class Orders(Protocol):
@@ -28,7 +28,7 @@ class Orders(Protocol):
     def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
         """Request the state of orders; yield each order once, updated.
 
-        If the archive does not know an order, its `missing` is one higher; otherwise `missing` is 0.
+        If the answer does not contain an order, its `missing` is one higher; otherwise `missing` is 0.
 
         Raises:
             ArchiveError: The request failed.
@@ -85,7 +85,7 @@ class Archive(Protocol):
                 differ from it if the archive can get another one.
 
         Raises:
-            ArchiveError: The scene is not online (any more).
+            ArchiveError: The scene is not online.
             AuthenticationError: The archive refused the credentials.
         """
         ...

@@ -49,7 +49,7 @@ class RemoteSizes:
         Raises:
             AuthenticationError: an archive rejected the credentials, or there are none.
         """
-        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads requests
+        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads urllib3
 
         def located() -> Iterator[tuple[tuple[SceneId, Part], Download]]:
             for key, (archive, file) in files.items():
@@ -62,7 +62,7 @@ class RemoteSizes:
             jobs=self._transfer.jobs,
             connect_timeout=self._transfer.connect_timeout,
             stall_timeout=self._transfer.stall_timeout,
-            on_done=lambda done: self._on_step()(Step("asking for sizes", done, len(files))),
+            on_done=lambda done: self._on_step()(Step("requesting sizes", done, len(files))),
         )
 
     def complete(self, wants: Iterable[DesiredScene]) -> dict[SceneId, DesiredScene]:

@@ -146,7 +146,7 @@ def read_record(lines: Iterable[str], source: str) -> Record:
         source: Its file, for error messages.
 
     Raises:
-        ManifestError: It is not a record, or this program does not know its version.
+        ManifestError: It is not a record, or one of another version.
     """
     answers: dict[str, list[_RecordedAnswer]] = {}
     identities: dict[str, str] = {}

@@ -45,17 +45,18 @@ def opened_mirror(
 
 @contextmanager
 def shown_mirror(
-    manifest: str, common: Globals, *, record: str | None = None, replay: str | None = None
+    manifest: str, common: Globals, *, summary: bool = True, record: str | None = None, replay: str | None = None
 ) -> Iterator[tuple[Mirror, Reporter]]:
     """Open the mirror of a manifest for a command that shows its progress, and that a signal ends at once.
 
     Args:
         manifest: the manifest's file.
         common: the global options.
+        summary: see `reporting`.
         record: see `opened_mirror`.
         replay: see `opened_mirror`.
     """
     opened = opened_mirror(manifest, common, record=record, replay=replay)
-    with opened as mirror, reporting(common) as reporter, interruptible(reporter):
+    with opened as mirror, reporting(common, summary=summary) as reporter, interruptible(reporter):
         mirror.on_step = reporter.step
         yield mirror, reporter

@@ -20,17 +20,18 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.text import count
-from sedas_sync.output.choose_reporter import choose_reporter
 from sedas_sync.output.documents.base import Part, json_lines
 from sedas_sync.output.logging import log_to
-from sedas_sync.output.reporters import Reporter
-from sedas_sync.output.style import can_steer, look_of
+from sedas_sync.output.reporters import JsonLines, PlainLines, Reporter
+from sedas_sync.output.style import can_draw_bars, can_steer, look_of
 
 if TYPE_CHECKING:
     from sedas_sync.output.export import Exported
 
 CHANGES_TO_MAKE = 10
 """The exit code of `plan --exit-code` and `lock --check` if there are changes to make."""
+_LOGS = 2
+"""The verbosity from which the log goes to the terminal."""
 _LISTED = 10
 """The number of scenes that are named of those that an export left out."""
 
@@ -94,7 +95,7 @@ def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
 
 
 def start_logging(common: Globals) -> None:
-    """Start the log that the global options ask for.
+    """Start the log as the global options say.
 
     Raises:
         ManifestError: the log file cannot be written.
@@ -103,7 +104,7 @@ def start_logging(common: Globals) -> None:
     if not common.logs:
         return
     try:
-        log_to(common.log_file, to_stderr=common.verbose >= 2)  # noqa: PLR2004  # -vv
+        log_to(common.log_file, to_stderr=common.verbose >= _LOGS)
     except OSError as error:
         raise ManifestError(f"--log-file {common.log_file}: cannot be written: {error.strerror}") from None
 
@@ -118,8 +119,23 @@ def _log_thread_error(of: threading.ExceptHookArgs) -> None:
 
 @contextmanager
 def reporting(common: Globals, *, json_lines: bool = False, summary: bool = True) -> Iterator[Reporter]:
-    """Open the reporter that shows events and progress: bars, plain lines or JSON lines."""
-    reporter = choose_reporter(json_lines=json_lines, level=common.level, progress=common.progress, summarise=summary)
+    """Open the reporter that shows events and progress: bars if the terminal can show them, plain lines or JSON lines.
+
+    Args:
+        common: the global options.
+        json_lines: write JSON lines to standard output.
+        summary: write the summary to standard output, unless JSON lines are written.
+    """
+    reporter: Reporter
+    # With a log on the terminal there is no place for bars.
+    if json_lines:
+        reporter = JsonLines()
+    elif common.progress and 0 <= common.level < _LOGS and can_draw_bars(sys.stderr):
+        from sedas_sync.output.progress import ProgressBars  # noqa: PLC0415  # tqdm takes 20 ms; only a terminal needs it
+
+        reporter = ProgressBars(common.level, summarise=summary)
+    else:
+        reporter = PlainLines(common.level, summarise=summary)
     try:
         yield reporter
     finally:
@@ -128,10 +144,10 @@ def reporting(common: Globals, *, json_lines: bool = False, summary: bool = True
 
 @contextmanager
 def interruptible(reporter: Reporter | None = None) -> Iterator[None]:
-    """End the process at once on a signal, since there is nothing to bring to an end.
+    """Exit immediately on a signal; there is nothing to clean up.
 
     Args:
-        reporter: shows progress, and is to leave a clean line.
+        reporter: the progress display to clear before exiting.
     """
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -143,13 +159,13 @@ def interruptible(reporter: Reporter | None = None) -> Iterator[None]:
 
 @contextmanager
 def stopping(stop: Callable[[int], None], reporter: Reporter) -> Iterator[list[int]]:
-    """Stop a run in order on the first signal, and end the process at once on the second.
+    """First signal: stop gracefully. Second signal: exit immediately.
 
     A terminal that goes away may hang up more than once: a hang-up does not count as the second signal.
 
     Args:
         stop: asks the run to stop. Called with the exit code of the process.
-        reporter: shows progress and that the run is stopping, and is to leave a clean line.
+        reporter: the progress display; it shows that the run is stopping.
 
     Yields:
         The signals that have come.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
@@ -221,29 +221,13 @@ def _read_aoi(table: Mapping[str, Any], path: str, report: ProblemList, read_aoi
     if config is None or len(report.problems) > before:
         return None
 
-    from sedas_sync.geometry import Aoi  # noqa: PLC0415 - see TYPE_CHECKING above
+    from sedas_sync.manifest.areas import area_of  # noqa: PLC0415 - see TYPE_CHECKING above
 
-    repairs: list[str] = []
     try:
-        shape = _area(config, read_aoi, repairs.append if config.repair else None)
-        return Aoi(shape, repairs=repairs)
+        return area_of(config, read_aoi)
     except (ValueError, OSError) as error:
         report.add(dotted(path, given[0]), str(error))
         return None
-
-
-def _area(config: AoiTable, read_aoi: ReadAoi, on_repair: "OnRepair | None") -> "Polygonal":
-    from sedas_sync.geometry import buffered, from_bbox, from_circle, from_wkt  # noqa: PLC0415 - see TYPE_CHECKING above
-
-    if config.wkt is not None:
-        return from_wkt(config.wkt, buffer_km=config.buffer_km, on_repair=on_repair)
-    if config.file is not None or config.country is not None:
-        return read_aoi(config, on_repair)
-    if config.bbox is not None:
-        area = from_bbox(*config.bbox)
-        return area if config.buffer_km is None else buffered(area, (), config.buffer_km)
-    longitude, latitude = cast(tuple[float, float], config.point)
-    return from_circle(longitude, latitude, cast(float, config.radius_km))
 
 
 # ---------------------------------------------------------------------------------------------- datasets
@@ -276,12 +260,12 @@ def _tiles_as_aois(datasets: Mapping[str, Dataset], report: ProblemList) -> "dic
     wanted = [(name, tile) for name, one in datasets.items() for tile in one.tile if _tile_aoi(tile) in one.aoi]
     if not wanted:
         return {}
-    from sedas_sync.geometry import Aoi, tile_outline  # noqa: PLC0415 - see TYPE_CHECKING above
+    from sedas_sync.manifest.areas import area_of_tile  # noqa: PLC0415 - see TYPE_CHECKING above
 
     aois: dict[str, Aoi | None] = {}
     for name, tile in wanted:
         try:
-            aois[_tile_aoi(tile)] = Aoi(tile_outline(tile))
+            aois[_tile_aoi(tile)] = area_of_tile(tile)
         except ValueError as error:
             report.add(f"{dotted('dataset', name)}.tile", str(error))
     return aois

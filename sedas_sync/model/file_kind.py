@@ -60,7 +60,7 @@ _MAGIC = (
 )
 """First bytes, their position, and the kind that they show (the formats' specifications)."""
 FIRST_BYTES = 512
-"""As many bytes are enough to tell the kind."""
+"""Number of bytes needed to recognise the kind."""
 _PAGE = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b",
     re.IGNORECASE | re.DOTALL,

@@ -31,15 +31,18 @@ def each_file(scene: Scene) -> Iterator[Scene]:
         yield scene_of_file(scene, file)
 
 
-def listing_digest(files: Iterable[tuple[str, str]]) -> str:
-    """Return the sha256 of a folder, given the names and checksums of its files.
+def listing_digest(files: Iterable[tuple[str, str | None]]) -> str | None:
+    """Return the sha256 of a folder, given the names and checksums of its files; None if one has none.
 
     It is the sha256 of the output of `sha256sum` for them, sorted by name.
 
     >>> listing_digest([("b", 64 * "0")]) == hashlib.sha256(b"0" * 64 + b"  b" + bytes([10])).hexdigest()
     True
     """
-    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files))
+    named = sorted(files, key=lambda file: file[0])
+    if any(sha256 is None for _, sha256 in named):
+        return None
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in named)
     return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -27,9 +27,7 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise ManifestError(
-            f"{file}: there is no such file; `sedas-sync init {file}` writes one to start with"
-        ) from None
+        raise ManifestError(f"{file}: this file does not exist; create one with `sedas-sync init {file}`") from None
     except UnicodeDecodeError as error:
         raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
     except OSError as error:
@@ -61,6 +59,13 @@ def check_manifest(text: str, file: Path) -> Manifest:
         from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
 
         path = file.parent / (config.file or "")
-        return read_aoi(path, quotable=_is_below(path, file.parent), on_repair=on_repair)
+        return read_aoi(
+            path,
+            layer=config.layer,
+            where=config.where,
+            buffer_km=config.buffer_km,
+            quotable=_is_below(path, file.parent),
+            on_repair=on_repair,
+        )
 
     return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))

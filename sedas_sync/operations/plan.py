@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.errors import LockMismatch, SedasSyncError
+from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.disk import FileState
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import each_file
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
@@ -30,7 +30,6 @@ from sedas_sync.operations.context import (
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
 from sedas_sync.operations.search import search_archives
-from sedas_sync.operations.verify import observed
 from sedas_sync.operations.wants import (
     Wants,
     wants_from_findings,
@@ -47,9 +46,8 @@ from sedas_sync.planning.saved_plan import SavedPlan, drift
 from sedas_sync.planning.select import extension_of, with_endings_on_disk
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
-from sedas_sync.state.staging import bytes_downloaded, partial_path
 
-_HINT = "plan again, and apply what comes out"
+_HINT = "create a new plan and apply it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +87,14 @@ def plan_mirror(
         on_event: called with every event.
         on_found: called with the number of scenes found, a few times a second.
         take_over: take the mirror from the manifest it belongs to.
-        locked: do not search; take exactly the scenes of the lock.
-        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock and
-            can be downloaded again.
+        locked: do not search; take exactly the scenes of the lock file.
+        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
+            and can be downloaded again.
 
     Raises:
-        LockMismatch: the lock does not match the manifest.
-        ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` is set with `datasets`.
+        LockMismatch: the lock file does not match the manifest.
+        ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
+            `datasets`.
     """
     datasets = tuple(datasets)
     context.narrowed(datasets, prune=prune)
@@ -124,14 +123,26 @@ def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:
 def plan_repair(context: MirrorContext, report: VerifyReport) -> Plan:
     """Plan the download of what `verify` found missing, changed or corrupt."""
     wants = wants_from_findings(context, report)
-    bad = {item.id for item in report.bad}
-    with context.state.index(write=False) as (index, _):
-        orders = {order.id: order for order in index.orders() if order.id in bad}
-        held = {holding.id: holding for holding in index.local_scenes() if holding.id in bad}
-    root = str(context.state.root)
-    partials = {scene_id: bytes_downloaded(root, partial_path(want.scene)) for scene_id, want in wants.scenes.items()}
-    inspection = Inspection(observed=observed(report, held, partials))
-    return make_plan(context, wants, Disk(inspection=inspection, wants=wants.scenes, orders=orders, count=len(held)))
+    disk = look_at_disk(context, wants)
+    _distrust(disk.inspection.observed, report)
+    return make_plan(context, wants, disk)
+
+
+def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
+    """Mark scenes as damaged that look intact and are not: only reading every byte showed it."""
+    wrong: dict[SceneId, set[str]] = {}
+    for file in report.bad:
+        if file.id in observed:
+            wrong.setdefault(file.id, set()).add(file.name)
+    for scene_id, names in wrong.items():
+        here = observed[scene_id]
+        held, state = here.held, here.state
+        if held is not None:
+            # An impossible time: these files of a folder are read and not trusted.
+            members = tuple(replace(file, mtime_ns=-1) if file.name in names else file for file in held.members)
+            held = replace(held, members=members)
+        state = FileState.DAMAGED if state is FileState.INTACT else state
+        observed[scene_id] = replace(here, held=held, state=state)
 
 
 def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = False) -> Plan:
@@ -157,7 +168,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     wants = wants_from_saved_plan(context, saved)
     disk = look_at_disk(context, wants)
     if not begun:
-        # Planning polls orders and does not store the answers, so the plan knows them better than the index.
+        # Planning polls orders and does not store the answers, so those of the plan are newer than those of the index.
         current = {
             order.id: order
             for order in saved.orders
@@ -188,7 +199,7 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
         if saved.mirror.get(key) != now
     ]
     if found:
-        raise LockMismatch([f"the manifest has moved on since the plan was made: {one}" for one in found], hint=_HINT)
+        raise LockMismatch([f"the manifest has changed since the plan was saved: {one}" for one in found], hint=_HINT)
     if not (context.state.root / STATE).is_dir():
         # Checked before the mirror is locked, which would create it.
         inspection = _inspect(context, saved.wants, [])
@@ -202,7 +213,7 @@ def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapp
     scenes, orders, _ = with_orders(disk.wants, disk.orders, keys)
     now = choose_actions(scenes, disk.inspection.observed, orders, comparison)
     if moved := drift(saved, now, holdings):
-        raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_HINT)
+        raise LockMismatch([f"the mirror has changed since the plan was saved: {one}" for one in moved], hint=_HINT)
 
 
 def _either_form(saved: Plan) -> AbstractSet[SceneId]:
@@ -218,7 +229,8 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     scenes = wants.scenes
     with context.state.index(write=False) as (index, warnings):
         context.step("looking at the mirror", len(scenes))
-        holdings = list(index.local_scenes_of(scenes) if wants.holdings is None else wants.holdings)
+        known_before = wants.holdings if wants.holdings is not None else index.local_scenes_of(scenes)
+        holdings = [holding for holding in known_before if holding.id in scenes]
         scenes = with_endings_on_disk(scenes, holdings)
         known = {holding.id for holding in holdings}
         untracked = [
@@ -245,7 +257,6 @@ def _inspect(
         holdings,
         level=context.manifest.transfer.integrity,
         filehash=filehash_of(context.manifest),
-        partial_path=lambda want: partial_path(want.scene),
         on_step=context.state.on_step,
     )
 
@@ -280,7 +291,7 @@ def make_plan(
     if wants.saved is not None:
         comparison = replace(comparison, either_form=_either_form(wants.saved))
     elif wants.look_up is None:
-        # A lock contains what there was, not the form that the archive delivers.
+        # A lock file contains what there was, not the form that the archive delivers.
         staying = _of_other_form(context, scenes, disk.inspection)
         scenes, comparison = {**scenes, **staying}, replace(comparison, either_form=staying.keys())
     polled = _poll(context, orders, scenes, said)
@@ -368,14 +379,15 @@ def _poll(
         service = context.archives[key].orders
         if service is None:
             continue
-        context.step("asking for orders", len(items), "order")
+        context.step("polling orders", len(items), "order")
         try:
             answers.extend(with_lost_as_failed(order) for order in service.poll(items))
         except SedasSyncError as error:
-            # Valid credentials that may not poll orders do not stop anything else.
-            if error.exit_code != SedasSyncError.exit_code and not getattr(error, "forbidden", False):
+            # An account that may not poll orders can still do everything else.
+            refused = isinstance(error, AuthenticationError) and not error.forbidden
+            if refused or isinstance(error, StoppedError | ManifestError):
                 raise
-            warnings.append(f"orders could not be asked for: {error}")
+            warnings.append(f"orders could not be polled: {error}")
     return answers
 
 

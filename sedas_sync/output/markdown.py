@@ -19,8 +19,8 @@ LIMIT = 60_000
 _LISTED = 20
 """Number of failures and of warnings that are listed."""
 _CUT = 300
-_PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;%()'-]|:(?= ))*", re.IGNORECASE)
-_HARMFUL = re.compile(r"(?<=www)\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 ._\u0080-\U0010ffff-]", re.IGNORECASE)
+_PLAIN = re.compile(r"(?!.*(?i:www)\.)[A-Za-z0-9](?:[A-Za-z0-9 ,.;%()'-]|:(?= ))*")
+_HARMFUL = re.compile(r"(?<=(?i:www))\.|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[^A-Za-z0-9 ._\u0080-\U0010ffff-]")
 """Characters that Markdown, HTML or a forge may interpret; an underscore in a word and a dash are safe."""
 _COLUMNS = (
     ActionKind.FETCH,

@@ -1,6 +1,6 @@
 """Select the scenes of a catalogue that match the manifest's rules.
 
-Pure. Every rule of a dataset is applied here again, whatever the archive was asked, because services ignore filters and
+Pure. Every rule of a dataset is applied here again, whatever filters the query had, because services ignore filters and
 an AOI may have been simplified for the query.
 """
 
@@ -162,17 +162,17 @@ def _matching(
         else:
             refused[scene.id] = why
             if why is UNDATED:
-                warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
+                warn(f"{scene.id!r}: not in dataset {dataset.name}: {why.detail}")
     scenes = list(candidates.values())
     for scene, why in zip(scenes, footprint_refusals(dataset, aois, scenes), strict=True):
         if why is not None:
             refused[scene.id] = why
             del candidates[scene.id]
             if why.rule == UNREADABLE:
-                warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
+                warn(f"{scene.id!r}: not in dataset {dataset.name}: {why.detail}")
     blind = sum(scene.footprint is None for scene in candidates.values()) if dataset.aoi else 0
     if blind:
-        warn(f"dataset {dataset.name}: {blind} of its scenes have no known footprint, and count as lying over its AOIs")
+        warn(f"dataset {dataset.name}: {blind} scenes have no footprint and are treated as covering its AOIs")
     return candidates, refused
 
 

@@ -42,7 +42,9 @@ def disk_error(root: str, error: OSError) -> errors.TransferError:
     """Return the error for a file system that accepts no more data, of any scene."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     reason = DISK_FULL if full else f"nothing more can be written: {error.strerror}"
-    return errors.TransferError(f"{root}: {reason}", fatal=True)
+    found = errors.TransferError(f"{root}: {reason}", fatal=True)
+    found.disk_full = full
+    return found
 
 
 _of_process: dict[int, SharedState] = {}

@@ -131,7 +131,7 @@ class Everywhere(RowCatalogue):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(aoi=aois, least=st.sampled_from([None, 25, 80]))
 def test_selection_over_the_antimeridian_agrees_with_brute_force(aoi, least, fiji, tmp_path_factory):
     sandbox, footprints = fiji

@@ -35,6 +35,8 @@ FILE_ENDINGS = {
     "html",
     "txt",
     "csv",
+    "eu",
+    "gov",
 }
 OTHERS = {
     # packages that are neither installed for the tests nor imported by the code, and types of other programs

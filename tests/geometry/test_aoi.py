@@ -231,7 +231,7 @@ def test_ring_around_the_globe_encloses_its_pole(text, pole, outside):
     st.one_of(st.floats(0.01, 100), st.floats(100, 9999)),
     st.integers(0, 2**32),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_circle_contains_the_near_places_only(lon, lat, radius, seed):
     shape = g.from_circle(lon, lat, radius)
     assert shape.is_valid

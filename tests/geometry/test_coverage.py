@@ -45,7 +45,7 @@ def test_coverage_of_a_very_small_aoi():
 
 
 @given(areas(), areas(), st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_coverage_agrees_with_sampling(aoi, scene, seed):
     """The oracle counts random points, even on the sphere, with the even-odd rule."""
     part = max(shapely.get_parts(aoi), key=lambda p: p.area)

@@ -7,59 +7,28 @@ import socket
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import LoopbackServer
 
 from sedas_sync.errors import ArchiveError
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import certificates, policy, redact, retry, session
 
 
-class Server:
-    """Answers with a script: each entry is (status, headers, body), "drop", or a function of the request."""
+class Server(LoopbackServer):
+    """Answers with a script: each entry is (status, headers, body) or "drop"; the last one is repeated."""
 
     def __init__(self, *script):
         self.script = list(script)
-        self.requests = []
-        outer = self
+        super().__init__("/api/x")
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one(self):
-                length = int(self.headers.get("Content-Length", 0))
-                outer.requests.append((self.command, self.path, dict(self.headers), self.rfile.read(length)))
-                step = outer.script.pop(0) if len(outer.script) > 1 else outer.script[0]
-                if step == "drop":
-                    self.close_connection = True
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    return
-                status, headers, body = step
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_POST = handle_one  # noqa: N815 - the names http.server calls
-
-            def log_message(self, *_arguments):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-        self.thread.start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/api/x"
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(5)
+    def reply(self, path, headers, body):
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        return None if step == "drop" else step
 
 
 @pytest.fixture

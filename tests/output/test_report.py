@@ -129,7 +129,15 @@ def test_the_wheel_contains_the_assets(tmp_path):
     from importlib.resources import files
 
     assets = files("sedas_sync.output.report") / "assets"
-    for name in ("leaflet.js", "uplot.js", "topojson-client.js", "report.js", "report.css", "page.html", "world.json"):
+    for name in (
+        "leaflet.js",
+        "uplot.js",
+        "topojson-client.js",
+        "report.js",
+        "report.css",
+        "page.html",
+        "countries.json",
+    ):
         assert (assets / name).is_file()
         assert b"\r" not in (assets / name).read_bytes()
     for name in ("leaflet", "uplot", "topojson-client", "world-atlas", "geonames"):

@@ -390,7 +390,7 @@ def test_the_example_is_found_by_place_and_time():
 EVERYTHING = rows(start="2019-04-28T00:00:00Z", stop="2019-05-14T23:59:59Z")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     lon=st.floats(-12, 3),
     lat=st.floats(49, 61),

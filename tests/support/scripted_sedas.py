@@ -1,10 +1,10 @@
 """A server with scripted answers in place of SeDAS, and values for tests of the SeDAS archive."""
 
 import json
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from loopback import LoopbackServer
 
 from sedas_sync.model.scene import Order, Scene
 
@@ -13,41 +13,17 @@ FROM, TO = "2019-04-30T00:00:00Z", "2019-05-12T23:59:59Z"
 NAME = "S2B_MSIL1C_20190925T071629_N0208_R006_T38PNV_20190925T110036"
 
 
-class ScriptedServer:
+class ScriptedServer(LoopbackServer):
     """A server whose answers are a function of the request. Logins work unless a route says otherwise."""
 
     def __init__(self):
-        self.requests = []
         self.logins = 0
         self.routes = {}
-        outer = self
+        super().__init__("/api/")
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                parts = urlsplit(self.path)
-                outer.requests.append((self.command, self.path, dict(self.headers), body))
-                status, answer, *headers = outer.answer(parts, body, self.headers.get("Authorization"))
-                sent = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(sent)))
-                for name, value in headers:
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(sent)
-
-            do_GET = do_POST = handle_one  # noqa: N815 - the names http.server calls
-
-            def log_message(self, *_arguments):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-        self.thread.start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/api/"
+    def reply(self, path, headers, body):
+        status, answer, *more = self.answer(urlsplit(path), body, headers.get("Authorization"))
+        return status, dict(more), answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
     def answer(self, parts, body, authorization):
         if parts.path == "/api/authentication":
@@ -57,11 +33,6 @@ class ScriptedServer:
             return login() if login else (200, {"token": f"token-{self.logins}", "validUntil": until})
         route = self.routes.get(parts.path, (404, b"<html><title>404 Not Found</title></html>"))
         return route(parts, body, authorization) if callable(route) else route
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(5)
 
 
 class SteppedClock:

@@ -132,3 +132,15 @@ class Terminal:
         self._process.wait()
         self._reader.join(5)
         os.close(self._pty)
+
+
+def answered(workspace, *arguments, answer):
+    """Run a command in a terminal and answer its question; return its exit code and what the terminal showed."""
+    terminal = Terminal(workspace.command(*arguments), cwd=workspace.path, env=workspace.environment(), columns=200)
+    try:
+        terminal.wait_for("[y/N]")
+        terminal.type(answer)
+        code = terminal.wait()
+        return code, terminal.text
+    finally:
+        terminal.close()

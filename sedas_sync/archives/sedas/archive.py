@@ -207,26 +207,26 @@ class SedasArchive:
         return self._search.rows(_query(aoi_wkt, start, stop, sensor, satellite, source_group, filters))
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
-        """Yield the scenes with these ids that the archive knows; see `Archive.look_up`."""
+        """Yield the scenes with these ids that are in the archive; see `Archive.look_up`."""
         return scenes_of(self._lookup.rows(ids), warn)
 
     def product(self, scene_id: str) -> Scene:
         """Look up one scene by its id.
 
         Raises:
-            ArchiveError: The archive does not know it, or the look-up failed.
+            ArchiveError: It is not in the archive, or the look-up failed.
             AuthenticationError: The archive refused the credentials.
         """
         row = self._lookup.row(scene_id)
         if row is None:
-            raise ArchiveError(f"the archive does not know {scene_id!r}", status=_NOT_FOUND)
+            raise ArchiveError(f"{scene_id!r} is not in the archive", status=_NOT_FOUND)
         try:
             return to_scene(row)
         except ValueError as reason:
             raise ArchiveError(f"the archive's answer cannot be used: {reason}: {row_text(row)}") from None
 
     def product_rows(self, ids: Iterable[str]) -> list[Any]:
-        """Look up ids; return the rows of those that the archive knows, as JSON values.
+        """Look up ids; return the rows of those that the archive has, as JSON values.
 
         Raises:
             ArchiveError: The look-up failed.

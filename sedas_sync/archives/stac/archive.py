@@ -143,7 +143,7 @@ class StacArchive:
             while found and listed:
                 found = False
                 body: Body = {"collections": list(self._collections), "ids": sorted(listed)}
-                for _, scene in self._scenes(self._stac.walk(body), warn):
+                for _, scene in self._scenes(self._pages(body), warn):
                     if scene.id in listed:
                         listed.discard(scene.id)
                         found = True
@@ -194,7 +194,9 @@ class StacArchive:
         """Yield the scenes of a static catalogue whose boxes meet that of an area."""
         box = None if area is None else bounds(area)
         pages: Iterator[Page] = (
-            {"features": [item], "base": base} for base, item in catalogue.items() if _may_meet(item, box)
+            {"features": [one.item], "base": one.base, "within": one.within}
+            for one in catalogue.items()
+            if _may_meet(one.item, box)
         )
         yield from self._scenes(pages, warn)
         if catalogue.gone:
@@ -209,9 +211,11 @@ class StacArchive:
                 if read is None:
                     continue
                 item, scene = read
-                collection = item.get("collection")
-                if self._collections and collection is not None and collection not in self._collections:
-                    # Some servers ignore the collections.
+                named = item.get("collection")
+                collection = named if isinstance(named, str) else None
+                # Some servers ignore the collections. In a static catalogue, one may be in another.
+                names = {collection, *page.get("within", ())} - {None}
+                if self._collections and names and names.isdisjoint(self._collections):
                     continue
                 if scene.id not in seen:
                     seen[scene.id] = collection
@@ -237,6 +241,12 @@ class StacArchive:
 
     def _address(self, item: dict[str, Any]) -> str:
         return f"{self._url.rstrip('/')}/collections/{item.get('collection')}/items/{item['id']}"
+
+    def _pages(self, body: Body) -> Iterator[Page]:
+        """Yield the pages of a search that nothing splits."""
+        walk = yield from self._stac.walk(body)
+        if walk.problem is not None:
+            raise walk.problem
 
     def _look_up_one(self, item_id: str, warn: Warn) -> Iterator[Scene]:
         for collection in self._collections:
@@ -319,8 +329,8 @@ def open_archive(opening: "Opening") -> StacArchive:
         reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
     )
 
-    def account(variables: Variables) -> logins.Find:
-        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables)
+    def account(variables: Variables, entries: Iterable[str] = ()) -> logins.Find:
+        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables, entries=entries)
 
     access: _access.Access
     match config.auth:
@@ -332,7 +342,8 @@ def open_archive(opening: "Opening") -> StacArchive:
             access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
         case "cdse":
             login = config.login_url or cdse.LOGIN_URL
-            access = logins.cdse_login(api, account(cdse.VARIABLES), login, config.trusted_hosts)
+            find = account(cdse.VARIABLES, cdse.netrc_entries(login, login))
+            access = logins.cdse_login(api, find, login, config.trusted_hosts, prompt=opening.prompt)
         case "earthdata":
             login = config.login_url or EARTHDATA_LOGIN
             access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)

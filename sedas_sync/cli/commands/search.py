@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """List the scenes that the archive offers for the manifest."""
     if common.as_json and how not in (None, "json"):
-        raise ManifestError(f"--json means --format json: it cannot go with --format {how}")
+        raise ManifestError(f"--json means --format json: it cannot be combined with --format {how}")
     how = how or ("json" if common.as_json else "table")
     with shown_mirror(manifest, common) as (mirror, reporter):
         result = mirror.search(datasets=datasets, on_event=reporter, on_found=reporter.found)

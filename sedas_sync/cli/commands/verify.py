@@ -5,18 +5,16 @@ from contextlib import nullcontext
 import click
 
 from sedas_sync.cli.messages import interrupted, print_message, print_warnings
-from sedas_sync.cli.mirror import opened_mirror
+from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import end_with, interruptible, print_document, reporting, stopping
+from sedas_sync.cli.session import end_with, print_document, stopping
 from sedas_sync.output import text
 from sedas_sync.output.documents.mirror import VerifyDocument
 
 
 def run(manifest: str, *, repair: bool, no_wait: bool, jobs: int | None, lock_timeout: float, common: Globals) -> None:
     """Read the mirror's files again, list what is wrong, and with `repair` download it again."""
-    shown = reporting(common, summary=not common.as_json)
-    with opened_mirror(manifest, common) as mirror, shown as reporter, interruptible(reporter):
-        mirror.on_step = reporter.step
+    with shown_mirror(manifest, common, summary=not common.as_json) as (mirror, reporter):
         caught: list[int] = []
         with mirror.locked(timeout=lock_timeout) if repair else nullcontext():
             report = mirror.verify(jobs=jobs)

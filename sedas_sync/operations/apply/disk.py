@@ -70,7 +70,7 @@ class MirrorFiles:
         """Return what to download for a scene or file, after making its path free.
 
         Raises:
-            OSError, TransferError: something stands at the path and cannot be moved.
+            OSError, TransferError: something is at the path and cannot be moved.
         """
         action, want = task.action, task.action.want
         if task.file is not None:
@@ -124,7 +124,7 @@ class MirrorFiles:
         """Rename the folder of a scene into place; runs in a thread of its own.
 
         Raises:
-            OSError, TransferError: something stands in the way, or the folders cannot be written.
+            OSError, TransferError: something is in the way, or the folders cannot be written.
         """
         staged = self._staged[task.action.id]
         warnings = staged.commit()
@@ -230,13 +230,13 @@ class MirrorFiles:
         rename(self._root, local.path, path)
 
     def make_way(self, path: str, *, ours: LocalScene | None = None) -> safe_tree.Replace:
-        """Set aside a file or folder that stands at the path of a scene.
+        """Set aside a file or folder that is at the path of a scene.
 
-        A file that still is what the index says stays: the download replaces it when it is complete. Other bytes may be
+        A file that is as in the index is left: the download replaces it when it is complete. Other bytes may be
         a user's work, and a link or folder at the path of a file was never ours.
 
         Returns:
-            The size and time of a file that stays, so that the download replaces no other one.
+            The size and time of a file that is left, so that the download replaces no other one.
         """
         entry = tree_listing.look(self._root, path)
         if entry is None:
@@ -307,7 +307,7 @@ class MirrorFiles:
             self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
 
     def remove_partial(self, paths: tuple[str, ...], *, wanted: AbstractSet[SceneId]) -> None:
-        """Remove partial downloads that no scene wants, and the last errors of other scenes than these."""
+        """Remove partial downloads of other scenes, and the last errors of other scenes than these."""
         for path in paths:
             try:
                 forget(self._root, path)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from sedas_sync.errors import TransferError
+from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.model import events
 from sedas_sync.model.plan import Action
 from sedas_sync.model.scene import Download, LocalScene, Order, RemoteFile, Scene, SceneId, Source
@@ -79,7 +79,7 @@ class OrderPending(Struct, frozen=True):
 
 
 class OrderExpired(Struct, frozen=True):
-    """The order of the scene is of no use any more."""
+    """The order of the scene can no longer be used."""
 
     task: Task
     reason: str
@@ -303,7 +303,7 @@ class LeavePending(Struct, frozen=True):
 class Abort(Struct, frozen=True):
     """End the run: no other scene could succeed."""
 
-    reason: str
+    error: SedasSyncError
 
 
 class Emit(Struct, frozen=True):
@@ -344,3 +344,9 @@ Effect = (
     | Move
     | MoveAside
 )
+
+
+def retry(task: Task, attempt: int, error: str, now: Now, *, delay: float = 0.0) -> Emit:
+    """Return the report that something failed and is tried again after a delay in seconds."""
+    delay = round(delay, 1)
+    return Emit(events.Retried(time=now.time, id=task.action.id, attempt=attempt, error=error, delay_seconds=delay))

@@ -4,7 +4,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from time import monotonic
 from typing import Any, TypedDict
 
@@ -12,9 +11,8 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import DISK_FULL, ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
-from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
@@ -26,7 +24,7 @@ from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.operations.context import filehash_of
+from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm, PruneLimit
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
@@ -71,10 +69,9 @@ class Performer:
 
     Args:
         plan: what the run does.
-        root: the mirror's folder.
-        archives: by their keys in the manifest.
+        context: the mirror.
+        archives: of the plan's scenes, by their keys in the manifest.
         index: open for writing.
-        manifest: has the transfer settings.
         options: how the plan is carried out.
         reports: takes events.
     """
@@ -82,15 +79,14 @@ class Performer:
     def __init__(
         self,
         plan: Plan,
+        context: MirrorContext,
         *,
-        root: Path,
         archives: Mapping[str, Archive],
         index: WritableIndex,
-        manifest: Manifest,
         options: RunOptions,
         reports: Reports,
     ) -> None:
-        self._root = root
+        root = self._root = context.state.root
         self._archives = archives
         self._index = index
         self._reports = reports
@@ -99,12 +95,12 @@ class Performer:
         """Takes what other threads report."""
         self.stop = threading.Event()
         """Set when the run ends."""
-        transfer, executor = manifest.transfer, options.get("executor")
+        transfer, executor = context.manifest.transfer, options.get("executor")
         self.limits = ConnectionLimits(
             archives,
             jobs=options.get("jobs") or transfer.jobs,
             policy=convert(transfer, Policy, from_attributes=True),
-            filehash=filehash_of(manifest),
+            filehash=filehash_of(context.manifest),
             remote=executor is not None,
         )
         self.fetcher = Fetcher(
@@ -161,8 +157,8 @@ class Performer:
                 self._give_up(scene_id, error)
             case do.LeavePending():
                 self._reports.pending += 1
-            case do.Abort(reason):
-                self._abort(reason)
+            case do.Abort(error):
+                self._abort(error)
         return ()
 
     def check_workers(self) -> None:
@@ -253,7 +249,7 @@ class Performer:
         """Request another link or token.
 
         Returns:
-            The link; the order as it is now; or the scene, if it is not online any more.
+            The link; the order as it is now; or the scene, if it is no longer online.
 
         Raises:
             ArchiveError: the archive has no link.
@@ -327,7 +323,7 @@ class Performer:
 
     def _fail(self, task: do.Task, error: str | BaseException) -> do.MachineEvent:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            self._abort(str(disk_error(str(self._root), error)))
+            self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
         last = not (task.whole or task).other_sources
         if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
@@ -337,14 +333,14 @@ class Performer:
 
     def _give_up(self, scene_id: SceneId, error: str | BaseException) -> None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            error = self._abort(str(disk_error(str(self._root), error)))
+            error = self._abort(disk_error(str(self._root), error))
         reason = error if isinstance(error, str) else sentence(error)
         self.disk.give_up(scene_id, reason)
 
-    def _abort(self, reason: str) -> str:
+    def _abort(self, error: SedasSyncError) -> str:
         """End the run early; return the first reason."""
-        left = self._bytes_planned - self._reports.bytes
-        if DISK_FULL in reason and left > 0:
+        reason, left = str(error), self._bytes_planned - self._reports.bytes
+        if error.disk_full and left > 0:
             free = safe_tree.free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
         self.abort_reason = self.abort_reason or reason

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Failure, OnStep, ignore_step
+from sedas_sync.model.events import Failure
 from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
@@ -45,7 +45,7 @@ def export(
         how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
             `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
-            STAC, `stac` beside the manifest if None.
+            STAC, `stac` next to the manifest if None.
         unless_fresh: leave a STAC catalogue as it is if it is up to date.
 
     Raises:
@@ -53,19 +53,12 @@ def export(
             extra `stac` is not installed.
         SedasSyncError: the index is damaged.
     """
-    manifest, state = context.manifest, context.state
-    with state.index(write=False) as (index, warnings):
-        state.check_owner(index)
-        inventory = take_inventory(state.root, index, manifest.datasets)
+    with context.state.index(write=False) as (index, warnings):
+        context.state.check_owner(index)
+        inventory = take_inventory(context.state.root, index, context.manifest.datasets)
         if index.damaged:
             raise SedasSyncError(warnings[0])
-    job = ExportJob(
-        manifest=manifest,
-        root=state.root,
-        inventory=inventory,
-        archive=context.archives.__getitem__,
-        on_step=state.on_step,
-    )
+    job = ExportJob(context, inventory)
     if how == "stac":
         return job.to_catalogue(catalogue_folder(context, out), unless_fresh=unless_fresh)
     if out is None:
@@ -78,7 +71,7 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
 
     Args:
         context: the mirror.
-        out: the folder; `stac` beside the manifest if None.
+        out: the folder; `stac` next to the manifest if None.
 
     Raises:
         ManifestError: something else is at its path, or the extra `stac` is not installed.
@@ -90,43 +83,27 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
     return folder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ExportJob:
-    """An export of one mirror.
+    """An export of one mirror."""
 
-    Args:
-        manifest: the manifest of the mirror.
-        root: the mirror's folder.
-        inventory: the scenes.
-        archive: returns the archive for a key; it is asked for links only.
-        on_step: called with the progress.
-    """
-
-    manifest: Manifest
-    root: Path
+    context: MirrorContext
     inventory: Inventory
-    archive: Callable[[str], Archive]
-    on_step: OnStep = ignore_step
 
     def to_file(self, how: Format, file: IO[bytes], out: str | None = None) -> Exported:
         """Write a list to an open file."""
-        left_out = list(self.inventory.absent)
-        failures: list[Failure] = []
-        count = 0
         if how == "sha256sums":
-            count, left_out = len(self.inventory.holdings), []
             file.writelines(sha256sums(self.inventory.holdings))
-        elif how == "urls":
-            links = Links(self.manifest, self.inventory, self.archive)
+            return self._exported(how, out, ())
+        if how == "urls":
+            links = Links(self.context.manifest, self.inventory, self.context.archives.__getitem__)
             file.writelines(line.encode() for line in links.lines())
-            count, left_out, failures = links.count, links.left_out, links.failures
-        else:
-            tally = Tally("writing scenes", len(self.inventory.holdings), self.on_step)
-            rows = (TableRow(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
-            lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
-            file.writelines(line.encode("utf-8", "replace") for line in lines)
-            count = len(self.inventory.holdings) - len(left_out)
-        return self._exported(how, out, count, left_out, failures)
+            return self._exported(how, out, links.left_out, scenes=links.count, failures=tuple(links.failures))
+        tally = Tally("writing scenes", len(self.inventory.holdings), self.context.state.on_step)
+        rows = (TableRow(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
+        lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
+        file.writelines(line.encode("utf-8", "replace") for line in lines)
+        return self._exported(how, out, self.inventory.absent)
 
     def to_path(self, how: Format, out: Path) -> Exported:
         """Write a list to a file, which is written as a whole or not at all."""
@@ -135,7 +112,7 @@ class ExportJob:
                 raise ManifestError(f"{out}: is a folder; --format {how} writes a file")
             with out.open("wb") as stream:
                 return self.to_file(how, stream, str(out))
-        check_output(out, self.manifest)
+        check_output(out, self.context.manifest)
         with writing_whole(out) as file:
             return self.to_file(how, file, str(out))
 
@@ -146,54 +123,37 @@ class ExportJob:
             out: its folder.
             unless_fresh: do nothing if the old one was made from the same scenes.
         """
-        check_stac(out, self.root)
         place = Path(os.path.realpath(out))
-        to_mirror = Path(os.path.relpath(self.root, place)).as_posix()
+        to_mirror = Path(os.path.relpath(self.context.state.root, place)).as_posix()
         content = self._content(to_mirror)
         left_out = list(self.inventory.absent)
         if unless_fresh and catalogue.content_of(place) == content and catalogue.is_whole(place):
-            count = len(self.inventory.holdings) - len(left_out)
-            return self._exported("stac", str(out), count, left_out, written=False)
+            return self._exported("stac", str(out), left_out, written=False)
         from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
 
         groups = stac.groups_of(self.inventory.entries(), self._boxes())
-        name = Path(self.manifest.source).stem
+        name = Path(self.context.manifest.source).stem
         with catalogue.written_beside(place) as beside:
             left_out += stac.write(
-                beside, groups, name=name, to_mirror=to_mirror, content=content, on_step=self.on_step
+                beside, groups, name=name, to_mirror=to_mirror, content=content, on_step=self.context.state.on_step
             )
-        return self._exported("stac", str(out), len(self.inventory.holdings) - len(left_out), left_out)
+        return self._exported("stac", str(out), left_out)
 
-    def _exported(
-        self,
-        how: Format,
-        out: str | None,
-        count: int,
-        left_out: Iterable[Failure],
-        failures: Iterable[Failure] = (),
-        *,
-        written: bool = True,
-    ) -> Exported:
-        return Exported(
-            manifest=self.manifest.source,
-            format=how,
-            out=out,
-            scenes=count,
-            written=written,
-            left_out=tuple(left_out),
-            failures=tuple(failures),
-        )
+    def _exported(self, how: Format, out: str | None, left_out: Iterable[Failure], **more: Any) -> Exported:
+        left_out = tuple(left_out)
+        values = {"scenes": len(self.inventory.holdings) - len(left_out), "written": True, **more}
+        return Exported(manifest=self.context.manifest.source, format=how, out=out, left_out=left_out, **values)
 
     def _boxes(self) -> dict[str, tuple[float, float, float, float] | None]:
         """Return the bounding box of each dataset's areas."""
         return {
-            name: bounding_box(box_of(self.manifest.aois[aoi].geometry) for aoi in dataset.aoi)
-            for name, dataset in self.manifest.datasets.items()
+            name: bounding_box(box_of(self.context.manifest.aois[aoi].geometry) for aoi in dataset.aoi)
+            for name, dataset in self.context.manifest.datasets.items()
         }
 
     def _content(self, to_mirror: str) -> str:
         """Return a digest of everything that a catalogue is made from."""
-        head = [_CATALOGUE_FORMAT, Path(self.manifest.source).stem, to_mirror, list(self._boxes().items())]
+        head = [_CATALOGUE_FORMAT, Path(self.context.manifest.source).stem, to_mirror, list(self._boxes().items())]
         digest = hashlib.sha256(json.dumps(head).encode())
         for entry in self.inventory.entries():
             held = entry.held
@@ -218,7 +178,7 @@ def check_stac(out: Path, root: Path) -> None:
 class Links:
     """The links of a mirror's scenes, as an input file for aria2.
 
-    Links expire and are not stored, so the archives are asked for the links of every scene that is on disk or wanted.
+    Links expire and are not stored, so the archives are queried for the links of every scene that is on disk or wanted.
     No token and no secret is written.
     """
 
@@ -245,7 +205,7 @@ class Links:
             if scene_id in found:
                 yield from self._entry(*found[scene_id], paths)
             elif not self.failures:
-                yield self._none(scene_id, "no longer known to the archive")
+                yield self._none(scene_id, "no longer in the archive")
 
     def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
         if scene.download_url is None:

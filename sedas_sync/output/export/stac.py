@@ -189,7 +189,10 @@ def _asset(held: LocalFile, href: str) -> pystac.Asset:
         title=held.path.rpartition("/")[2],
         media_type=_TYPES.get((dot + extension).lower()),
         roles=["data"],
-        extra_fields={"file:size": held.size, "file:checksum": _SHA256 + held.sha256},
+        extra_fields={
+            "file:size": held.size,
+            **({} if held.sha256 is None else {"file:checksum": _SHA256 + held.sha256}),
+        },
     )
 
 
@@ -341,7 +344,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]) -> list[ItemGroup]:
-    """Group scenes into collections: each with the first dataset that wants it, and one for the others.
+    """Group scenes into collections: each with the first dataset that matches it, and one for the others.
 
     Args:
         entries: the scenes, by id.
@@ -355,7 +358,7 @@ def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]
         ItemGroup(
             id=name,
             title=name,
-            description=f"The scenes of the dataset `{name}` that no earlier dataset in the manifest wants.",
+            description=f"The scenes of the dataset `{name}` that match no earlier dataset in the manifest.",
             entries=sorted_out.get(name, []),
             bbox=box,
         )

@@ -147,14 +147,14 @@ def archives(draw: st.DrawFn) -> CappedArchive:
 
 
 @given(archives())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_search_finds_every_scene_or_reports_that_it_did_not(archive):
     found, _, shortfall = search(archive)
     assert shortfall or found >= {row.id for row in archive.rows}
 
 
 @given(archives())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_uncut_answers_are_complete_if_places_differ(archive):
     archive.cap = archive.growing = None
     archive.grain = archive.times = 1

@@ -446,7 +446,7 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
 
 
 @given(catalogues())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_search_finds_all_rows_or_reports_that_it_did_not(catalogue):
     outcome = search(catalogue)
     everything = {row.id for row in catalogue.rows}
@@ -457,7 +457,7 @@ def test_search_finds_all_rows_or_reports_that_it_did_not(catalogue):
 
 
 @given(catalogues())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_search_is_complete_if_every_second_can_be_split(catalogue):
     """If no place has more than a few rows in one second, splits by area are enough."""
     rows = [

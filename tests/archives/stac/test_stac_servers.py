@@ -26,7 +26,7 @@ from sedas_sync.testing import no_warning
 ITEMS = Path(sys.prefix) / "stac-items"
 WORLD = "POLYGON((-180 -90,180 -90,180 90,-180 90,-180 -90))"
 FIRST, STEP = datetime(2023, 1, 1, tzinfo=UTC), timedelta(minutes=10)
-COUNT = 12_000
+COUNT = 2_500
 
 
 def public(name):

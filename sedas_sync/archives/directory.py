@@ -21,6 +21,7 @@ from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import (
     Download,
@@ -102,13 +103,13 @@ class DirectoryArchive:
             found = (scenes.get(scene_id) or by_product.get(product_id(scene_id)) for scene_id in wanted)
             yield from (scene for scene in found if scene is not None)
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the local file of a scene.
 
         Raises:
             ArchiveError: The file does not exist, or was refused.
         """
-        listing = self._listing()
+        scene, listing = scene_of_file(scene, file), self._listing()
         known = scene
         if scene.download_url not in listing.link_paths:
             known = listing.scenes.get(scene.id, scene)

@@ -38,6 +38,7 @@ class ArchivePool:
         self._clock = clock
         self._prompt = prompt
         self._record = record
+        self._stopped = False
         self._stack = ExitStack()
         if record is not None:
             write_head(record, clock())
@@ -51,6 +52,8 @@ class ArchivePool:
         if key not in self._open:
             opened = open_archive(self._opening(key))
             self._open[key] = opened if self._record is None else Recorder(opened, key, self._record)
+            if self._stopped:
+                opened.stop()
         return self._open[key]
 
     def of(self, manifest: Manifest) -> dict[str, Archive]:
@@ -70,7 +73,8 @@ class ArchivePool:
         return {key: time for key, time in times.items() if time is not None}
 
     def stop(self) -> None:
-        """Make running calls end early; may be called from a signal handler."""
+        """Make running calls and all later ones end early; may be called from a signal handler."""
+        self._stopped = True
         for archive in tuple(self._open.values()):
             archive.stop()
 

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
+from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError, StoppedError
 from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.manifest.archive_types import ArchiveType
@@ -199,6 +199,8 @@ def _search_dataset(
         try:
             for scene in scenes:
                 offer.scenes.setdefault(scene.id, scene)
+        except StoppedError:
+            raise
         except SedasSyncError as error:
             if isinstance(error, AuthenticationError):
                 if not error.forbidden and len(manifest.archives) > 1:

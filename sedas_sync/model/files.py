@@ -5,7 +5,7 @@ time; the manifest selects, the lock pins and reports count scenes.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -17,18 +17,12 @@ _LEVELS = tuple(ProofLevel)
 """Best first."""
 
 
-def scene_of_file(scene: Scene, file: RemoteFile) -> Scene:
-    """Return one file of a scene as a scene of one file, which an archive can locate."""
-    if not scene.is_folder:
+def scene_of_file(scene: Scene, file: RemoteFile | None) -> Scene:
+    """Return one file of a scene as a scene of one file; the scene itself if it is one file."""
+    if file is None or not scene.is_folder:
         return scene
     link = file.url if scene.online else None
     return replace(scene, download_url=link, size=file.size, digest=file.digest, assets=())
-
-
-def each_file(scene: Scene) -> Iterator[Scene]:
-    """Yield each file of a scene as a scene of one file."""
-    for file in scene.files:
-        yield scene_of_file(scene, file)
 
 
 def listing_digest(files: Iterable[tuple[str, str | None]]) -> str | None:

@@ -114,7 +114,7 @@ def adopt_files(
                 if on_file is not None:
                     on_file(file)
         done = Adoption(
-            manifest=context.manifest.source,
+            manifest=context.manifest.name,
             mirror=str(state.root),
             source=str(place or state.root),
             search_complete=search.complete,

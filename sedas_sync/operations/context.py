@@ -76,7 +76,7 @@ class MirrorContext:
         known = self.manifest.datasets
         if unknown := [name for name in names if name not in known]:
             raise ManifestError(
-                [f"{self.manifest.source} has no dataset {name!r}; it has {', '.join(known)}" for name in unknown]
+                [f"{self.manifest.name} has no dataset {name!r}; it has {', '.join(known)}" for name in unknown]
             )
         if prune:
             raise ManifestError("--prune cannot be combined with --dataset")

@@ -1,9 +1,10 @@
 """Read a manifest and the AOI files that it names."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
@@ -44,8 +45,13 @@ def _is_below(file: Path, folder: Path) -> bool:
         return False
 
 
-def check_manifest(text: str, file: Path) -> Manifest:
-    """Check the text of a manifest that is, or will be, in this file.
+def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") -> Manifest:
+    """Check a manifest that is, or will be, in this file.
+
+    Args:
+        text: TOML, or its tables.
+        file: The file.
+        name: The file in messages; as it is given if this is empty.
 
     Raises:
         ManifestError: It has mistakes; all of them are listed.
@@ -68,4 +74,11 @@ def check_manifest(text: str, file: Path) -> Manifest:
             on_repair=on_repair,
         )
 
-    return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))
+    return parse(
+        text,
+        source=str(file.absolute()),
+        name=name or str(file),
+        read_aoi=read_aoi,
+        types=TYPES,
+        now=datetime.now(UTC),
+    )

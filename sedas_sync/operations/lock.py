@@ -25,7 +25,7 @@ def matching_lock(context: MirrorContext) -> Lock:
     """
     if context.lock is not None:
         return context.lock
-    path, lock = lock_path(context.manifest.source), read_lock(context.manifest)
+    path, lock = lock_path(context.manifest.name), read_lock(context.manifest)
     if lock is None:
         raise ManifestError(f"{path}: there is no lock file; create it with `sedas-sync lock`")
     if found := mismatches(context.manifest, lock):
@@ -84,7 +84,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
     news = before is None or bool(found or moved)
     if news and write:
         write_lock(context.manifest, after)
-    path = str(lock_path(context.manifest.source))
+    path = str(lock_path(context.manifest.name))
     return LockUpdate(path=path, lock=after, differences=found, changes=moved, news=news)
 
 

@@ -34,9 +34,9 @@ def read_lock(manifest: Manifest) -> Lock | None:
         LockDamagedError: the file is not a lock file.
         ManifestError: it cannot be read, or was written by a newer version of this package.
     """
-    path = lock_path(manifest.source)
+    path = lock_path(manifest.name)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = lock_path(manifest.source).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -59,7 +59,7 @@ def matching_lock_or_warning(manifest: Manifest, warnings: list[str]) -> Lock | 
         return lock
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     warnings.append(
-        f"{lock_path(manifest.source)}: ignored: it does not match the manifest ({found[0]}{more}); "
+        f"{lock_path(manifest.name)}: ignored: it does not match the manifest ({found[0]}{more}); "
         "update it with `sedas-sync lock`"
     )
     return None

@@ -16,8 +16,7 @@ from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, 
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import each_file
-from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
 from sedas_sync.operations.context import (
@@ -185,6 +184,31 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     return replace(plan, actions=plan.actions + untouched, refused=plan.refused or saved.plan.refused)
 
 
+def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
+    """Return a plan that keeps the scenes which another run has put in place since the plan was made.
+
+    The mirror's process lock is held.
+    """
+    wants = {
+        action.id: action.want
+        for action in plan.actions
+        if action.want is not None and (action.kind in NEEDS_ARCHIVE or action.kind is ActionKind.ADOPT)
+    }
+    before = {action.id: action.held for action in plan.actions}
+    with context.state.index(write=False) as (index, _):
+        new = {local.id for local in index.local_scenes_of(wants) if not _is_same(local, before[local.id])}
+    if not new:
+        return plan
+    disk = look_at_disk(context, Wants(scenes={scene_id: wants[scene_id] for scene_id in new}))
+    now = choose_actions(disk.wants, disk.inspection.observed, disk.orders, context.comparison(plan.identities))
+    kept = {action.id: action for action in now if action.kind is ActionKind.KEEP}
+    return replace(plan, actions=tuple(kept.get(action.id, action) for action in plan.actions))
+
+
+def _is_same(local: LocalScene, before: LocalScene | None) -> bool:
+    return before is not None and (local.path, local.sha256) == (before.path, before.sha256)
+
+
 def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     """Check that a saved plan matches the manifest, and that its mirror still exists.
 
@@ -307,7 +331,7 @@ def make_plan(
         failures, found = (*failures, *wants.look_up.failures), (*wants.look_up.warnings, *found)
         complete = complete and (wants.saved is not None or not wants.look_up.failures)
     return Plan(
-        manifest=context.manifest.source,
+        manifest=context.manifest.name,
         mirror=str(context.state.root),
         archive=context.manifest.first_archive,
         archives=all_archive_facts(context.manifest),
@@ -395,15 +419,15 @@ def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Ac
     """Request the sizes of scenes to download that the catalogue does not state."""
     wants = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
     files = {
-        (want.scene.id, number): (want.archive, file)
+        (want.scene.id, number): (want.archive, want.sources[0].scene, file)
         for want in wants
         if want.scene.online
-        for number, file in enumerate(each_file(want.sources[0].scene))
+        for number, file in enumerate(want.sources[0].scene.files)
     }
-    known = context.remote_sizes.request({key: one for key, one in files.items() if one[1].size is None})
+    known = context.remote_sizes.request({key: one for key, one in files.items() if one[2].size is None})
     totals: dict[SceneId, int] = {}
     unknown: set[SceneId] = set()
-    for key, (_, file) in files.items():
+    for key, (_, _, file) in files.items():
         size = file.size if file.size is not None else known.get(key)
         if size is None:
             unknown.add(key[0])

@@ -167,7 +167,7 @@ def _status(
         )
 
     return Status(
-        manifest=manifest.source,
+        manifest=manifest.name,
         mirror=str(root),
         archive=manifest.first_archive,
         datasets=tuple(of_dataset(name) for name in manifest.datasets),
@@ -183,7 +183,7 @@ def _status(
         partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
         last_run=index.last_run(),
-        lock=None if lock is None else str(lock_path(manifest.source)),
+        lock=None if lock is None else str(lock_path(manifest.name)),
         differs=len(differs),
         refreshed=tuple(folder.refreshed),
         warnings=(*warnings, *folder.warnings, *_without_scenes(manifest.datasets, wanted)),

@@ -98,10 +98,10 @@ def verify_mirror(
     )
     untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
     return VerifyReport(
-        manifest=manifest.source,
+        manifest=manifest.name,
         mirror=str(state.root),
         files=(*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked),
-        lock=None if lock is None else str(lock_path(manifest.source)),
+        lock=None if lock is None else str(lock_path(manifest.name)),
         warnings=tuple(warnings),
         damaged_index=damaged,
     )

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.metadata import without_links
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId, Source
 from sedas_sync.planning.lock import LockHead
@@ -116,13 +117,7 @@ def _without_links(want: DesiredScene) -> DesiredScene:
 
 
 def _offered(scene: Scene) -> Scene:
-    return replace(
-        scene,
-        download_url=LINK_LEFT_OUT if scene.online else None,
-        quicklook_url=None,
-        thumbnail_url=None,
-        assets=tuple(replace(file, url=None) for file in scene.assets),
-    )
+    return replace(without_links(scene), download_url=LINK_LEFT_OUT if scene.online else None)
 
 
 def loads(text: str, source: str) -> SavedPlan:

@@ -325,11 +325,15 @@ class WritableIndex(Index):
         """Record the last error of a scene."""
         self._execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", scene_id, error, now.isoformat())
 
+    def drop_error(self, scene_id: SceneId) -> None:
+        """Remove the last error of a scene."""
+        self._execute("DELETE FROM errors WHERE id = ?", scene_id)
+
     def drop_errors(self, *, but: AbstractSet[SceneId]) -> None:
         """Remove the last errors of all scenes but these."""
         for (scene_id,) in self._rows("SELECT id FROM errors"):
             if scene_id not in but:
-                self._execute("DELETE FROM errors WHERE id = ?", scene_id)
+                self.drop_error(scene_id)
 
     def put_failures(self, failures: Mapping[str, str], *, of: AbstractSet[str] | None) -> None:
         """Record which searches and look-ups failed, by dataset or scene.

@@ -24,7 +24,7 @@ from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
-from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
+from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.model.threads import Pool
 from sedas_sync.net import credentials as _credentials
@@ -297,7 +297,7 @@ class CdseArchive:
 
     # -- downloads ---------------------------------------------------------------------------------------------------
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the link to an online scene, with the token for trusted hosts, also after a redirect.
 
         A refused token is renewed once. If the new one is refused too, the catalogue is asked for the scene, because it
@@ -307,6 +307,7 @@ class CdseArchive:
             ArchiveError: The scene is not online, the token may not be sent to its host, or a new token is refused too.
             AuthenticationError: There are no credentials, or they were refused.
         """
+        del file  # every scene is one file
         if scene.download_url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         token: str | None = None

@@ -19,7 +19,7 @@ from sedas_sync.archives.sedas.rows import row_text, scenes_of, to_scene, to_tim
 from sedas_sync.archives.sedas.search import SedasSearch
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
-from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, Scene
+from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, RemoteFile, Scene
 from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.policy import may_see_token
@@ -297,8 +297,9 @@ class SedasArchive:
         polled = {order.order: order for order in self._orders.poll(asked)}
         return [polled[order.order] for order in asked]
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the current link of an online scene, with the token if its host may see it; see `Archive.locate`."""
+        del file  # every scene is one file
         return self._links.locate(scene, refused)
 
 

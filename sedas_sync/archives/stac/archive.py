@@ -21,7 +21,8 @@ from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_pa
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
-from sedas_sync.model.scene import Download, Query, Reach, Scene
+from sedas_sync.model.files import scene_of_file
+from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
 from sedas_sync.net import credentials, redact, session
 
@@ -149,12 +150,13 @@ class StacArchive:
                         found = True
                         yield scene
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the present link to a file, signed or with the token if its host may see it.
 
         Raises:
             ArchiveError: The file is not online, or every link is refused.
         """
+        scene = scene_of_file(scene, file)
         url = scene.download_url
         if url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")

@@ -35,7 +35,7 @@ def run(
         wanted_by = {want.scene.id: want.datasets for want in result.wants.values()}
         if how == "json":
             document = SearchDocument(
-                manifest=mirror.manifest.source,
+                manifest=mirror.manifest.name,
                 search_complete=result.complete,
                 scenes=[SceneEntry.wanted_by(scene, wanted_by[scene.id]) for scene in result.scenes],
                 failures=list(result.failures),

@@ -10,8 +10,9 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import SedasSyncError, sentence
+from sedas_sync.errors import SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Pruned
 from sedas_sync.model.files import local_scene
@@ -166,22 +167,34 @@ class MirrorFiles:
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
-    def recover(self) -> frozenset[str]:
-        """Finish what a killed run left half done; returns the staging folders that were found."""
-        found = left_over(self._root)
-        for place in sorted(found):
+    def recover(self) -> None:
+        """Finish what a killed run left half done."""
+        for place in sorted(left_over(self._root)):
             try:
                 for warning in recover(self._root, place, self._index.local_scene):
                     self._reports.warn(warning)
             except (SedasSyncError, OSError) as error:
                 self._reports.warn(f"{place}: cannot be finished, and is kept: {sentence(error)}")
-        return found
 
-    def discard_staged(self, found: AbstractSet[str], complete: Iterable[Action]) -> None:
-        """Remove staging folders of scenes that are complete and in the index."""
+    def discard_partial(self, complete: Iterable[Action]) -> None:
+        """Remove partial downloads of scenes that are complete and in the index."""
+        place = f"{STATE}/partial"
+        try:
+            found = {f"{place}/{name}" for name in safe_tree.names(self._root, place)}
+        except (OSError, TransferError):
+            return
         for action in complete if found else ():
-            if action.want is not None and partial_path(action.want.scene) in found:
-                safe_tree.discard(self._root, partial_path(action.want.scene))
+            if action.want is not None and (path := partial_path(action.want.scene)) in found:
+                forget(self._root, path)
+
+    def forget_past(self, kept: Iterable[Action]) -> None:
+        """Remove the last errors and the orders of scenes that are on disk and wanted."""
+        errors, orders = self._index.last_errors(), {order.id for order in self._index.orders()}
+        for action in kept if errors or orders else ():
+            if action.id in errors:
+                self._index.drop_error(action.id)
+            if action.id in orders:
+                self._index.drop_order(action.id)
 
     def move(self, action: Action) -> tuple[GiveUp | MoveFailed, ...]:
         """Move the files of a scene to the path of its action, and record them."""

@@ -184,6 +184,8 @@ class DownloadQueue:
                     yield OrderLinkRefused(task, f"the link of order {number} does not work: {cause}")
                 else:
                     task.scene = replace(task.scene, download_url=url)
+                    if task.whole is not None:
+                        task.whole.scene = replace(task.whole.scene, download_url=url)
                     yield PutBack(task)
             case _:
                 yield PutBack(task) if self._stopping else Fail(task, f"{cause}; {sentence(error)}")

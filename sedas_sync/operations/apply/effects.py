@@ -93,9 +93,9 @@ class OrderLinkRefused(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """An effect of another thread ended: `PlaceOrder`, `PollOrders`, `RenewLink` or `Commit`."""
+    """An effect of another thread ended: `PlaceOrder`, `PollOrders`, `RenewLink`, `LookUp` or `Commit`."""
 
-    effect: "PlaceOrder | PollOrders | RenewLink | Commit"
+    effect: "PlaceOrder | PollOrders | RenewLink | LookUp | Commit"
     result: "Order | tuple[Order, ...] | Download | Scene | RecordScene | None" = None
     """What its docstring says; None if there is an error."""
     error: BaseException | None = None
@@ -241,6 +241,12 @@ class RenewLink(Struct, frozen=True):
     """Check whether the scene is still online."""
 
 
+class LookUp(Struct, frozen=True):
+    """Look up a scene of several files whose order is ready; the answer is the scene, or None if it is unknown."""
+
+    task: Task
+
+
 class Stage(Struct, frozen=True):
     """Prepare the folder of a scene of several files; `SceneStaged` follows."""
 
@@ -331,6 +337,7 @@ Effect = (
     | ForgetOrder
     | Fetch
     | RenewLink
+    | LookUp
     | Stage
     | KeepFile
     | Commit

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from msgspec import convert
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.model.events import Fetched, Retried
@@ -133,6 +133,8 @@ class Performer:
                 self._call(effect, self._poll, effect)
             case do.RenewLink():
                 self._call(effect, self._renew, effect)
+            case do.LookUp(task):
+                self._call(effect, self._look_up, task)
             case do.Commit(task):
                 self._call(effect, self.disk.commit, task)
             case do.SaveOrder(order):
@@ -212,7 +214,7 @@ class Performer:
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
-        if isinstance(effect, do.PlaceOrder | do.PollOrders | do.RenewLink | do.Commit):
+        if isinstance(effect, do.PlaceOrder | do.PollOrders | do.RenewLink | do.LookUp | do.Commit):
             return (do.Answered(effect, result, error),)
         raise AssertionError(effect)
 
@@ -269,13 +271,25 @@ class Performer:
                 # The archive states why it does not know the scene any more.
                 raise ArchiveError("; ".join(reasons))
         try:
-            return archive.locate(task.scene, refused=request.refused)
+            return self._locate(task, request.refused)
         except ArchiveError as error:
             status = request.cause.status
             if status not in _LOGIN_REFUSED or error.status == _GONE:
                 raise
             message = f"{error}: {_LOGIN_REFUSED[status]}"
             raise AuthenticationError(message, forbidden=status != _NO_LOGIN) from error
+
+    def _look_up(self, task: do.Task) -> Scene | None:
+        """Return a scene as its archive lists it now.
+
+        Raises:
+            ArchiveError: the archive does not answer.
+        """
+        return next(iter(self._archives[task.archive].look_up([task.scene.id], warn=lambda _: None)), None)
+
+    def _locate(self, task: do.Task, refused: Download | None = None) -> Download:
+        scene = (task.whole or task).scene
+        return locate_file(self._archives[task.archive], scene, task.file or scene.files[0], refused)
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
@@ -286,7 +300,7 @@ class Performer:
 
     def _fetch(self, effect: do.Fetch, task: do.Task) -> tuple[do.MachineEvent, ...]:
         try:
-            download = task.download or self._archives[task.archive].locate(task.scene)
+            download = task.download or self._locate(task)
             job = self.disk.job(task, download, self.limits.policies[task.archive])
         except (SedasSyncError, OSError) as error:
             last = not (task.whole or task).other_sources
@@ -325,7 +339,8 @@ class Performer:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
-        last = not (task.whole or task).other_sources
+        # The link of an order expires with these statuses too.
+        last = not (task.whole or task).other_sources and task.order is None
         if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
             self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)

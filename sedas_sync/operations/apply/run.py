@@ -253,9 +253,10 @@ class Run:
         self._index.put_times(plan.refreshed)
         for action in self._actions[ActionKind.SKIP]:
             self._reports.emit(Skipped(time=self._reports.now(), id=action.id, reason=action.reason))
-        staged = self._disk.recover()
+        self._disk.recover()
         self._handle(*self._moves.start())
-        self._disk.discard_staged(staged, (*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT]))
+        self._disk.discard_partial((*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT]))
+        self._disk.forget_past(self._actions[ActionKind.KEEP])
         for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
             self._handle(*(_first_event(action) for action in self._actions[kind] if action.want is not None))
 

@@ -59,8 +59,8 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
     content = page(data).encode("utf-8", "xmlcharrefreplace")
     write_whole(target, content)
     return WrittenReport(
-        path=str(target),
-        manifest=manifest.source,
+        path=str(Path(manifest.name).with_suffix(".html") if out is None else out),
+        manifest=manifest.name,
         mirror=str(state.root),
         bytes=len(content),
         scenes=len(data["scenes"]),

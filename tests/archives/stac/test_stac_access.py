@@ -10,7 +10,7 @@ from stac_server import NOW, StacServer, basic
 from sedas_sync.archives.stac import access
 from sedas_sync.archives.stac.archive import StacArchive
 from sedas_sync.errors import ArchiveError, AuthenticationError
-from sedas_sync.model.files import each_file
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.net import redact, session
 from sedas_sync.net.credentials import Credentials
 from sedas_sync.testing import no_warning
@@ -21,7 +21,7 @@ from sedas_sync.testing import no_warning
 def file_of(server, archive):
     server.add("S1")
     (scene,) = archive.find(MAY, warn=no_warning)
-    return next(each_file(scene))
+    return scene_of_file(scene, scene.files[0])
 
 
 def test_bearer_token_goes_to_the_archive_only(server):
@@ -127,7 +127,7 @@ def test_expired_link_is_replaced(server, archive):
     path = server.items[0]["assets"]["B04"]["href"]
     server.items[0]["assets"]["B04"]["href"] = path + "?sig=old"
     (scene,) = archive.find(MAY, warn=no_warning)
-    file = next(each_file(scene))
+    file = scene_of_file(scene, scene.files[0])
     refused = archive.locate(file)
     server.items[0]["assets"]["B04"]["href"] = path + "?sig=new"
     assert archive.locate(file, refused=refused).url == refused.url.replace("old", "new")

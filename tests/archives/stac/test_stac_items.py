@@ -10,7 +10,7 @@ from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import Aoi, footprint, footprints, from_bbox
-from sedas_sync.model.files import each_file
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.testing import no_warning
 
 # -- items -----------------------------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_http_link_is_preferred_to_a_bucket():
 def test_link_that_is_not_http_is_not_located(archive):
     scene = read({"a": {"href": "s3://eodata/a.tif", "roles": ["data"]}})
     with pytest.raises(ArchiveError, match="X is not online: its asset a cannot be downloaded: the address is s3://"):
-        archive.locate(next(each_file(scene)))
+        archive.locate(scene_of_file(scene, scene.files[0]))
 
 
 @pytest.mark.parametrize(

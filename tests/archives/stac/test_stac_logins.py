@@ -10,7 +10,7 @@ from stac_server import StacServer
 from sedas_sync.archives.stac import logins
 from sedas_sync.archives.stac.archive import StacArchive
 from sedas_sync.errors import AuthenticationError
-from sedas_sync.model.files import each_file
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
 
@@ -162,7 +162,7 @@ def test_cdse_token_is_renewed_when_it_has_expired(stac, cdse):
     )
     with StacArchive(stac.url, ["s2"], access=access, api=api) as archive:
         (scene,) = archive.look_up([cdse.products[0].name.removesuffix(".SAFE")], warn=pytest.fail)
-        (file,) = each_file(scene)
+        file = scene_of_file(scene, scene.files[0])
         first = archive.locate(file)
         assert archive.locate(file).headers == first.headers
         again = archive.locate(file, refused=first)

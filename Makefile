@@ -17,7 +17,7 @@ $(VENV)/.core: pyproject.toml $(VENV)/.pip
 
 # This includes what .core installs, so that no package is installed twice.
 $(VENV)/.dev: pyproject.toml $(VENV)/.pip
-	$(BIN)/python -m pip install --quiet --editable ".[stac,vector]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable ".[stac,vector,vector-parquet]" --group test --group lint
 	@touch $(VENV)/.core $@
 
 compiled: $(VENV)/.core  # Like an installed package, even if Python writes no bytecode.

@@ -105,12 +105,14 @@ def check(folder: Path, files: Mapping[str, int]) -> None:
                     f"{sum(files.values())}")  # fmt: skip
 
 
-def write_manifest(folder: Path, url: str, *, mirror: Path | str = "scenes", **transfer: object) -> Path:
+def write_manifest(
+    folder: Path, url: str, *, mirror: Path | str = "scenes", filehash: str = "warn", **transfer: object
+) -> Path:
     """Write a manifest for every scene of an archive."""
     settings = "\n".join(f"{name} = {json.dumps(value)}" for name, value in transfer.items())
     path = folder / "manifest.toml"
     path.write_text(
-        f'version = 1\n[archive]\ntype = "sedas"\nurl = "{url}"\n[mirror]\npath = "{mirror}"\n'
+        f'version = 1\n[archive]\ntype = "sedas"\nurl = "{url}"\nfilehash = "{filehash}"\n[mirror]\npath = "{mirror}"\n'
         f'[transfer]\n{settings}\n[aoi.harwell]\nwkt = "{HARWELL}"\n'
         f'[dataset.all]\naoi = "harwell"\nstart = {SPAN[0]}\nend = {SPAN[1]}\nsensor = "optical"\n'
     )
@@ -161,13 +163,52 @@ def aria2c(folder: Path, base: str, files: Mapping[str, int], *, jobs: int, opti
     return sample
 
 
-def rclone(folder: Path, base: str, files: Mapping[str, int], *, jobs: int) -> Sample:
+def rclone(folder: Path, base: str, files: Mapping[str, int], *, jobs: int, options: Sequence[str] = ()) -> Sample:
     """Copy the server's folder with rclone."""
     empty(folder)
     command = ["rclone", "copy", "--quiet", "--transfers", str(jobs), "--checkers", str(jobs), "--http-url", f"{base}/"]
-    sample = run([*command, ":http:", "out"], cwd=folder)
+    sample = run([*command, *options, ":http:", "out"], cwd=folder)
     check(folder / "out", files)
     return sample
+
+
+def stac_assets(folder: Path, url: str, names: Sequence[str], size: int, *, jobs: int) -> Sample:
+    """Apply a manifest to a STAC API whose items have several files."""
+    empty(folder)
+    (folder / "manifest.toml").write_text(
+        f'version = 1\n[archive]\ntype = "stac"\nurl = "{url}"\ncollections = "s2"\n[transfer]\njobs = {jobs}\n'
+        f'[aoi.harwell]\nwkt = "{HARWELL}"\n[dataset.all]\naoi = "harwell"\nstart = 2023-05-01\nend = 2023-05-09\n'
+    )
+    sample = run([SEDAS_SYNC, "apply"], cwd=folder)
+    _check_tree(folder / "scenes", names, size)
+    return sample
+
+
+def list_with_aria2c(folder: Path, base: str, names: Sequence[str], size: int, *, jobs: int) -> Sample:
+    """Download a list of paths with aria2c."""
+    empty(folder)
+    (folder / "list").write_text("".join(f"{base}/{name}\n  out=out/{name}\n" for name in names))
+    command = ["aria2c", "--no-conf", "--quiet", "--file-allocation=none", f"-j{jobs}", "-i", "list"]
+    sample = run(command, cwd=folder)
+    _check_tree(folder / "out", names, size)
+    return sample
+
+
+def list_with_rclone(folder: Path, base: str, names: Sequence[str], size: int, *, jobs: int) -> Sample:
+    """Download a list of paths with rclone, without a look at the server's folders."""
+    empty(folder)
+    (folder / "list").write_text("".join(f"{name}\n" for name in names))
+    command = ["rclone", "copy", "--quiet", "--transfers", str(jobs), "--checkers", str(jobs), "--http-url", f"{base}/"]
+    command += ["--files-from-raw", "list", "--no-traverse", "--http-no-head"]
+    sample = run([*command, ":http:", "out"], cwd=folder)
+    _check_tree(folder / "out", names, size)
+    return sample
+
+
+def _check_tree(folder: Path, names: Sequence[str], size: int) -> None:
+    found = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*.tif")}
+    if found != dict.fromkeys(names, size):
+        raise WrongError(f"{folder} contains {len(found)} files of {sum(found.values())} bytes, not {len(names)}")
 
 
 def sedas_pyapi(folder: Path, url: str, files: Mapping[str, int]) -> Sample:

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from contenders import Sample
-from workloads import Comparison, Prepared, Workload
+from frame import Comparison, Prepared, Workload
 
 Results = dict[str, Any]
 """The content of `results.json`: `machine`, and `workloads` by name."""
@@ -52,6 +52,8 @@ def outcome(
         "title": work.title,
         "when": when,
         "load": load,
+        "holds": work.holds,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "bytes": prepared.bytes,
         "rounds": min(map(len, samples.values())),
         "contenders": {
@@ -146,9 +148,20 @@ def markdown(results: Results) -> str:
         _HEAD,
         "![ratios](ratios.svg)",
         _table(
-            ("workload", "against", "ours", "other", "ratio", "reach", "go for", "reached"),
+            (
+                "workload",
+                "scenes hold; proof",
+                "cores",
+                "against",
+                "ours",
+                "other",
+                "ratio",
+                "reach",
+                "go for",
+                "reached",
+            ),
             [
-                (entry["title"] if not number else "", _against(row), *_figures(row), _VERDICTS[row["verdict"]])
+                (*_described(entry, first=not number), _against(row), *_figures(row), _VERDICTS[row["verdict"]])
                 for entry in done.values()
                 for number, row in enumerate(entry["comparisons"])
             ],
@@ -170,6 +183,12 @@ def markdown(results: Results) -> str:
         parts += ["## Left out", "\n".join(f"- {entry['title']}: {entry['skipped']}" for entry in left.values())]
     parts += ["## Machine", "\n".join(f"- {name}: {value}" for name, value in results["machine"].items())]
     return "\n\n".join(parts) + "\n"
+
+
+def _described(entry: Mapping[str, Any], *, first: bool) -> tuple[str, ...]:
+    if not first:
+        return "", "", ""
+    return entry["title"], entry.get("holds", ""), str(entry.get("cores", ""))
 
 
 def _against(row: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -21,8 +22,12 @@ from typing import NoReturn
 import report
 import scale
 from contenders import SEDAS_SYNC, Sample, WrongError
+from frame import WORKLOADS, Bench, Prepared, SkippedError, Workload
 from servers import nginx
-from workloads import WORKLOADS, Bench, Prepared, SkippedError, Workload
+
+for _module in ("workloads", "local_workloads"):
+    # Each adds its workloads to the list.
+    import_module(_module)
 
 HERE = Path(__file__).parent
 SCALE = "scale"
@@ -31,6 +36,7 @@ ROOM = 8 << 30
 """Bytes that the largest workload in memory needs."""
 LIMIT_RATE = 8_000_000
 DELAY = 0.05
+SOON = 0.03
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +114,7 @@ def _measure(
     with (
         tempfile.TemporaryDirectory(prefix="sedas-bench-", dir=place or _memory(quick=quick)) as folder,
         tempfile.TemporaryDirectory(prefix="sedas-bench-") as disk,
-        nginx(Path(folder, "nginx"), limit_rate=LIMIT_RATE, delay=DELAY) as server,
+        nginx(Path(folder, "nginx"), limit_rate=LIMIT_RATE, delay=DELAY, soon=SOON) as server,
     ):
         results["machine"] = report.machine(Path(folder))
         bench = Bench(Path(folder), Path(disk), server, quick)

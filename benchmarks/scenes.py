@@ -9,7 +9,7 @@ import random
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -40,8 +40,11 @@ def scene_id(number: int) -> str:
     return f"S2A_MSIL1C_{start:%Y%m%dT%H%M%S}_N0207_R137_T30UXC_{start:%Y%m%dT%H%M%S}"
 
 
-def catalogue_rows(online: int, lta: int = 0) -> Iterator[dict]:
-    """Yield product objects as the archive sends them: online scenes, then scenes that must be ordered."""
+def catalogue_rows(online: int, lta: int = 0, digests: Sequence[str] = ()) -> Iterator[dict]:
+    """Yield product objects as the archive sends them: online scenes, then scenes that must be ordered.
+
+    The first scenes get these checksums.
+    """
     from sedas_sync.sandbox import make_row  # noqa: PLC0415  # takes a second, and only the archive's process needs it
 
     for number in range(online + lta):
@@ -53,6 +56,7 @@ def catalogue_rows(online: int, lta: int = 0) -> Iterator[dict]:
             f"{FIRST + number * SPACING:%Y-%m-%dT%H:%M:%SZ}",
             footprint=f"POLYGON(({','.join(f'{lon:.6f} {lat}' for lon, lat in corners)}))",
             online=number < online,
+            filehash=digests[number] if number < len(digests) else None,
         )
 
 

@@ -14,7 +14,7 @@ from sedas_sync.sandbox import Faults, RowCatalogue, Sandbox
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
-    catalogue = RowCatalogue(catalogue_rows(settings["online"], settings["lta"]))
+    catalogue = RowCatalogue(catalogue_rows(settings["online"], settings["lta"], settings["digests"]))
     with Sandbox(
         catalogue=catalogue,
         faults=Faults(cap=settings["cap"]),

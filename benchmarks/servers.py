@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ events {{ worker_connections 4096; }}
 http {{
   access_log off;
   default_type application/zip;
+  types {{ image/tiff tif; }}
   sendfile on;
   tcp_nopush on;
   keepalive_requests 10000000;
@@ -32,6 +33,7 @@ http {{
   uwsgi_temp_path {state}/uwsgi;
   scgi_temp_path {state}/scgi;
   upstream delay {{ server unix:{state}/delay.sock; keepalive 256; }}
+  upstream soon {{ server unix:{state}/soon.sock; keepalive 256; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     listen 127.0.0.1:{tls_port} ssl backlog=4096;
@@ -42,7 +44,17 @@ http {{
     autoindex on;
     location /limited/ {{ alias {root}/; limit_rate {limit_rate}; }}
     location /delayed/ {{ auth_request /delay; alias {root}/; }}
+    location /soon/ {{ auth_request /wait; alias {root}/; }}
     location /same/ {{ rewrite ^ /same.zip break; }}
+    location = /wait {{
+      internal;
+      proxy_pass http://soon/;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Content-Length "";
+      proxy_pass_request_body off;
+      proxy_pass_request_headers off;
+    }}
     location = /delay {{
       internal;
       proxy_pass http://delay/;
@@ -61,8 +73,8 @@ http {{
 class Nginx:
     """A running nginx that serves a folder.
 
-    Below `/limited/` the same files have a limited rate per connection, below `/delayed/` each answer is delayed, and
-    below `/same/` every name is the file `same.zip`.
+    Below `/limited/` the same files have a limited rate per connection, below `/delayed/` and `/soon/` each answer is
+    delayed, and below `/same/` every name is the file `same.zip`.
     """
 
     root: Path
@@ -72,8 +84,8 @@ class Nginx:
 
 
 @contextmanager
-def nginx(state: Path, *, limit_rate: int, delay: float) -> Iterator[Nginx]:
-    """Run nginx; `limit_rate` in bytes per second, `delay` in seconds."""
+def nginx(state: Path, *, limit_rate: int, delay: float, soon: float) -> Iterator[Nginx]:
+    """Run nginx; `limit_rate` in bytes per second, the two delays in seconds."""
     root = state / "www"
     root.mkdir(parents=True)
     _certificate(state)
@@ -85,6 +97,7 @@ def nginx(state: Path, *, limit_rate: int, delay: float) -> Iterator[Nginx]:
     )
     with (
         _child(HERE / "serve_delay.py", str(state / "delay.sock"), str(delay)),
+        _child(HERE / "serve_delay.py", str(state / "soon.sock"), str(soon)),
         subprocess.Popen(
             ["nginx", "-p", state, "-e", state / "error.log", "-c", config],
             stdin=subprocess.DEVNULL,
@@ -100,11 +113,26 @@ def nginx(state: Path, *, limit_rate: int, delay: float) -> Iterator[Nginx]:
 
 @contextmanager
 def archive(
-    *, bytes_url: str, online: int, lta: int = 0, order_delay: float = 0.0, cap: int | None = None
+    *,
+    bytes_url: str,
+    online: int,
+    lta: int = 0,
+    order_delay: float = 0.0,
+    cap: int | None = None,
+    digests: Sequence[str] = (),
 ) -> Iterator[str]:
     """Run the sandbox with generated rows; yield the address of its API."""
     settings = {"bytes_url": bytes_url, "online": online, "lta": lta, "order_delay": order_delay, "cap": cap}
+    settings["digests"] = list(digests)
     with _child(HERE / "serve_archive.py", json.dumps(settings)) as url:
+        yield url
+
+
+@contextmanager
+def stac(*, base: str, items: int, assets: Sequence[str], size: int) -> Iterator[str]:
+    """Run a STAC API whose items have these assets below a URL; yield its address."""
+    settings = {"base": base, "items": items, "assets": list(assets), "size": size}
+    with _child(HERE / "serve_stac.py", json.dumps(settings)) as url:
         yield url
 
 

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
     from sedas_sync.operations.fetch import FetchedScene, fetch
     from sedas_sync.operations.load import load_manifest
+    from sedas_sync.operations.parse_manifest import parse_manifest
     from sedas_sync.operations.status import Status
     from sedas_sync.output.export import Exported
     from sedas_sync.output.reasons import reason_text
@@ -105,6 +106,7 @@ _MODULES = {
     "sedas_sync.output.export": ("Exported",),
     "sedas_sync.operations.fetch": ("FetchedScene", "fetch"),
     "sedas_sync.operations.load": ("load_manifest",),
+    "sedas_sync.operations.parse_manifest": ("parse_manifest",),
     "sedas_sync.planning.lock": ("Lock",),
     "sedas_sync.planning.lock_changes": ("LockUpdate",),
     "sedas_sync.manifest": ("Manifest",),
@@ -190,6 +192,7 @@ __all__ = [
     "__version__",
     "fetch",
     "load_manifest",
+    "parse_manifest",
     "reason_text",
 ]
 

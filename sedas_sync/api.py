@@ -8,7 +8,7 @@ from functools import wraps
 from typing import IO, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import MirrorLocked, SedasSyncError
+from sedas_sync.errors import MirrorLocked, SedasSyncError, StoppedError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.plan import Plan
@@ -79,11 +79,18 @@ class Mirror:
         record: IO[str] | None = None,
     ) -> None:
         self.manifest = manifest
-        self._context = open_mirror(manifest, archives, clock=clock, prompt=prompt, record=record)
-        self._state = self._context.state
+        self._closed = False
+        self._opened = open_mirror(manifest, archives, clock=clock, prompt=prompt, record=record)
+        self._state = self._opened.state
         self._state.on_lost = lambda: self.stop(MirrorLocked.exit_code)
         self.root = self._state.root
-        self._runner = PlanRunner(self._context)
+        self._runner = PlanRunner(self._opened)
+
+    @property
+    def _context(self) -> MirrorContext:
+        if self._closed:
+            raise SedasSyncError("this Mirror is closed; open another one")
+        return self._opened
 
     def __enter__(self) -> Self:
         return self
@@ -92,11 +99,17 @@ class Mirror:
         self.close()
 
     def close(self) -> None:
-        """Close connections and a sandbox."""
-        self._context.archives.close()
+        """End a run of another thread, and close connections and a sandbox. Later calls raise `SedasSyncError`."""
+        if not self._closed:
+            self._closed = True
+            if self._runner.running:
+                self._runner.stop(StoppedError.exit_code)
+            self._opened.archives.close()
 
     def stop(self, exit_code: int = 130) -> None:
-        """End the running operation in order; may be called from a signal handler or another thread.
+        """End the running operation, and all later ones, in order.
+
+        May be called before the first operation, from a signal handler or from another thread.
 
         Args:
             exit_code: the exit code that the index stores for the run: 128 and the number of the signal.
@@ -106,7 +119,7 @@ class Mirror:
     @property
     def stopped(self) -> bool:
         """Whether `stop` was called."""
-        return self._context.stopped_with is not None
+        return self._opened.stopped_with is not None
 
     @property
     def on_step(self) -> OnStep:
@@ -145,7 +158,7 @@ class Mirror:
 
     def status(self) -> Status:
         """Compare the mirror with its lock, or with its last `apply`; see `sedas_sync.operations.status`."""
-        return mirror_status(self.manifest, self._state)
+        return mirror_status(self.manifest, self._context.state)
 
     def check_choice(self, datasets: Iterable[str], *, prune: bool = False) -> None:
         """Check that `plan` accepts these arguments.
@@ -164,11 +177,11 @@ class Mirror:
         Raises:
             ManifestError: the folder cannot be created or written.
         """
-        return self._state.locked(timeout=timeout)
+        return self._context.state.locked(timeout=timeout)
 
     def locked_if_there(self, *, timeout: float = 0.0) -> AbstractContextManager[None]:
         """Hold the mirror's process lock if there is a mirror; creates nothing."""
-        return self._state.locked_if_there(timeout=timeout)
+        return self._context.state.locked_if_there(timeout=timeout)
 
     def apply(
         self,
@@ -188,6 +201,39 @@ class Mirror:
             The summary, which is also the last event.
         """
         return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event)
+
+    def sync(
+        self,
+        *,
+        datasets: Iterable[str] = (),
+        locked: bool = False,
+        prune: bool = False,
+        on_event: Listener = ignore,
+        on_found: Callable[[int], None] | None = None,
+        lock_timeout: float = 0.0,
+        **options: Unpack[RunOptions],
+    ) -> Summary:
+        """Plan and apply while holding the mirror's process lock, so that nothing changes in between.
+
+        Args:
+            locked: take exactly the scenes of the lock file, as in `plan`.
+            prune: also remove files of scenes that no longer match, as in `plan`.
+            **options: see `RunOptions`.
+
+        Returns:
+            The summary, which is also the last event.
+        """
+        with self.locked(timeout=lock_timeout):
+            plan = plan_mirror(
+                self._context,
+                datasets=datasets,
+                on_event=on_event,
+                on_found=on_found,
+                take_over=options.get("take_over", False),
+                locked=locked,
+                prune=prune,
+            )
+            return _summary(self._runner.run(plan, options), on_event)
 
     def run(self, plan: Plan, *, lock_timeout: float = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
         """Carry out a plan as a generator of events; closing it ends the run in order.
@@ -210,7 +256,7 @@ class Mirror:
     ) -> VerifyReport:
         """Download what `verify` found missing, changed or corrupt, with orders if needed.
 
-        Scenes are looked up by their ids, whatever the manifest's datasets are. A scene that no archive knows is a
+        Scenes are looked up by their ids, whatever the manifest's datasets are. A scene that no archive has is a
         failure, and its files stay as they are.
 
         Returns:

@@ -37,6 +37,8 @@ class SedasSyncError(Exception):
     """Exit code of the process."""
     retryable: bool = False
     """Whether a retry may succeed."""
+    disk_full: bool = False
+    """Whether the disk of the mirror is full."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)

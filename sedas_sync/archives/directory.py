@@ -21,6 +21,7 @@ from sedas_sync.archives.registry import Opening
 from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import (
     Download,
@@ -102,20 +103,20 @@ class DirectoryArchive:
             found = (scenes.get(scene_id) or by_product.get(product_id(scene_id)) for scene_id in wanted)
             yield from (scene for scene in found if scene is not None)
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the local file of a scene.
 
         Raises:
-            ArchiveError: The file does not exist (any more), or was refused.
+            ArchiveError: The file does not exist, or was refused.
         """
-        listing = self._listing()
+        scene, listing = scene_of_file(scene, file), self._listing()
         known = scene
         if scene.download_url not in listing.link_paths:
             known = listing.scenes.get(scene.id, scene)
         # If a scene has several files, only the link shows which one is meant.
         path = None if known.assets else listing.link_paths.get(known.download_url or "")
         if path is None or safe_tree.stat(str(self._root), path) is None:
-            raise ArchiveError(f"{scene.id}: is not in {self._root} any more")
+            raise ArchiveError(f"{scene.id}: no longer in {self._root}")
         if refused is not None:
             raise ArchiveError(f"{self._root}/{path}: was refused, and the folder has no other file of this scene")
         return Download(
@@ -135,7 +136,7 @@ class DirectoryArchive:
         with self._lock:
             if self._listed is None:
                 if not self._root.is_dir():
-                    raise ArchiveError(f"{self._root}: there is no such folder")
+                    raise ArchiveError(f"{self._root}: this folder does not exist")
                 try:
                     self._listed = self._list()
                 except OSError as error:

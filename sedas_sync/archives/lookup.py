@@ -1,6 +1,7 @@
-"""Desired scenes without a search: the scenes of a lock or a saved plan, looked up by id if they must be downloaded.
+"""Desired scenes without a search: those of a lock file or a saved plan, looked up by id if they must be downloaded.
 
-A scene that is on disk is not looked up. So a mirror that has all scenes of a lock needs neither network nor account.
+A scene that is on disk is not looked up. So a mirror that has all scenes of a lock file needs neither network nor
+account.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +23,8 @@ from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.select import paths_of
 from sedas_sync.planning.sources import describe, with_sources
 
-UNKNOWN = "the archive does not know this scene any more"
-
 _IN_A_LOCK = frozenset({"id", "dataset", "archive", "start"})
-"""Fields of a layout that a lock contains."""
+"""Fields of a layout that a lock file contains."""
 
 
 @dataclass(slots=True)
@@ -34,17 +33,19 @@ class SceneLookup:
 
     Args:
         archive: returns the archive of a key; called only if there is something to look up.
-        manifest: knows the archives of each dataset.
+        manifest: has the archives of each dataset.
     """
 
     archive: Callable[[str], Archive]
     manifest: Manifest
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unknown: set[SceneId] = field(default_factory=set)
+    """Scenes that no archive has, although all answered."""
     _known: dict[SceneId, tuple[Source, ...]] = field(default_factory=dict)
 
     def ask(self, keys: Mapping[SceneId, tuple[str, ...]]) -> None:
-        """Look up scenes. One that no archive knows becomes a failure.
+        """Look up scenes. One that is in no archive becomes a failure.
 
         Args:
             keys: the keys of the archives to ask, by scene.
@@ -78,18 +79,24 @@ class SceneLookup:
             product = product_id(scene_id)
             listed = ((key, of[key].get(scene_id) or of[key].get(product)) for key in names)
             sources = (Source(archive=key, scene=scene) for key, scene in listed if scene is not None)
-            self._known[scene_id] = tuple(sorted(sources, key=lambda source: source.scene.planned))
+            self._known[scene_id] = tuple(
+                sorted(sources, key=lambda source: (source.scene.planned, source.scene.never))
+            )
             if not self._known[scene_id]:
                 why = next((errors[key] for key in names if key in errors), None)
                 refused = isinstance(why, AuthenticationError)
-                self.failures.append(Failure(id=scene_id, error=str(why or UNKNOWN), refused=refused))
+                self.failures.append(
+                    Failure(id=scene_id, error=str(why or "no longer in the archive"), refused=refused)
+                )
+                if why is None:
+                    self.unknown.add(scene_id)
         elsewhere = {scene_id for scene_id in asked if self._known[scene_id]}
         self.warnings.extend(
             f"archive {key}: {error}" for key, error in errors.items() if not elsewhere.isdisjoint(by_archive[key])
         )
 
     def found(self, scene_id: SceneId) -> Scene | None:
-        """Return a scene as its archives describe it now; None if no archive knows it or none was asked."""
+        """Return a scene as its archives describe it now; None if no archive has it or none was asked."""
         sources = self._known.get(scene_id)
         return describe(sources) if sources else None
 
@@ -100,10 +107,10 @@ class SceneLookup:
     def refresh(
         self, wants: Mapping[SceneId, DesiredScene], observed: Mapping[SceneId, DiskState]
     ) -> dict[SceneId, DesiredScene]:
-        """Update the scenes that need their archive, and leave out those that no archive knows.
+        """Update the scenes that need their archive, and leave out those that no archive has.
 
-        Scenes on disk stay as they are. An untracked file that is right is looked up for its metadata, and adopted
-        without it if no archive knows the scene.
+        Scenes on disk are not changed. An untracked file that is right is looked up for its metadata, and adopted
+        without it if no archive has the scene.
 
         Args:
             wants: the desired scenes.
@@ -148,7 +155,7 @@ class SceneLookup:
             files = tuple(file for file in source.scene.assets if file.name in names)
             lacking = sorted(names - {file.name for file in files})
             if lacking or source.scene.is_folder != wanted.is_folder:
-                why = f"does not have {', '.join(lacking)} of it any more" if lacking else "has it as several files now"
+                why = f"no longer has its files {', '.join(lacking)}" if lacking else "now has it as several files"
             elif len(files) == len(source.scene.assets):
                 found.append(source)
             else:
@@ -162,13 +169,13 @@ class SceneLookup:
 def desired_by_lock(
     manifest: Manifest, lock: Lock, held: Mapping[SceneId, LocalScene], look_up: SceneLookup
 ) -> dict[SceneId, DesiredScene]:
-    """Return the scenes of a lock, each at its path and with the checksums it must have.
+    """Return the scenes of a lock file, each at its path and with the checksums it must have.
 
-    If the layout needs more than a lock contains, the index or else the archive provides it.
+    If the layout needs more than a lock file contains, the index or else the archive provides it.
 
     Args:
         manifest: the layout and the archives; scenes of other datasets are left out.
-        lock: the lock.
+        lock: the lock file.
         held: the scenes of the index.
         look_up: asks the archives.
     """
@@ -202,7 +209,7 @@ def archives_of(manifest: Manifest, datasets: Iterable[str]) -> tuple[str, ...]:
 
 
 def paths_by_lock(manifest: Manifest, lock: Lock) -> dict[SceneId, str]:
-    """Return the paths of a lock's scenes; empty if the layout needs more than a lock contains."""
+    """Return the paths of a lock file's scenes; empty if the layout needs more than a lock file contains."""
     if not manifest.mirror.layout.fields <= _IN_A_LOCK:
         return {}
     datasets = _datasets(manifest, lock.scenes.values())
@@ -235,7 +242,7 @@ def _remembered(scene: Scene, held: LocalScene | None, path: str) -> Scene:
 
 
 def _described(scene: Scene, held: LocalScene | None, found: Scene | None) -> Scene:
-    """Add the metadata of the index or the archive; the fields of the lock stay."""
+    """Add the metadata of the index or the archive; the fields of the lock file stay."""
     known = found if held is None else scene_from_metadata(held.facts) if held.facts != "{}" else None
     if known is None:
         return scene

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, Orders, Warn, server_time_of
 from sedas_sync.errors import ArchiveError, SedasSyncError
-from sedas_sync.model.scene import Download, Order, Query, Reach, Scene
+from sedas_sync.model.scene import Download, Order, Query, Reach, RemoteFile, Scene
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,10 +51,12 @@ class GuardedArchive:
             for scene in self._archive.look_up(ids, warn=warn):
                 yield self._checked(scene, "look_up")
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the link that the package gives; see `Archive.locate`."""
+        # An archive whose scenes are all one file may leave the argument out.
+        files = () if file is None else (file,)
         with guard(self._kind, "locate"):
-            download: object = self._archive.locate(scene, refused=refused)
+            download: object = self._archive.locate(scene, *files, refused=refused)
             if not isinstance(download, Download):
                 raise _failed(self._kind, "locate", f"it returned {type(download).__name__} instead of a Download")
             return download if download.reach != Reach() else replace(download, reach=self._reach)

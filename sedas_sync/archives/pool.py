@@ -20,7 +20,7 @@ class ArchivePool:
         manifest: configures them.
         given: implementations to use instead of those that the manifest configures.
         clock: returns the current time, UTC.
-        prompt: ask for credentials on the terminal if none are found elsewhere.
+        prompt: prompt for credentials on the terminal if none are found elsewhere.
         record: write every request to an archive and its answer to this file.
     """
 
@@ -38,6 +38,7 @@ class ArchivePool:
         self._clock = clock
         self._prompt = prompt
         self._record = record
+        self._stopped = False
         self._stack = ExitStack()
         if record is not None:
             write_head(record, clock())
@@ -51,6 +52,8 @@ class ArchivePool:
         if key not in self._open:
             opened = open_archive(self._opening(key))
             self._open[key] = opened if self._record is None else Recorder(opened, key, self._record)
+            if self._stopped:
+                opened.stop()
         return self._open[key]
 
     def of(self, manifest: Manifest) -> dict[str, Archive]:
@@ -70,7 +73,8 @@ class ArchivePool:
         return {key: time for key, time in times.items() if time is not None}
 
     def stop(self) -> None:
-        """Make running calls end early; may be called from a signal handler."""
+        """Make running calls and all later ones end early; may be called from a signal handler."""
+        self._stopped = True
         for archive in tuple(self._open.values()):
             archive.stop()
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from sedas_sync.model.scene import Download, Order, Query, Scene
+from sedas_sync.model.scene import Download, Order, Query, RemoteFile, Scene
 
 Warn = Callable[[str], None]
-"""Takes one sentence about something that was left out or looks wrong."""
+"""Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""
 
 
 class Orders(Protocol):
@@ -28,7 +28,7 @@ class Orders(Protocol):
     def poll(self, orders: Iterable[Order]) -> Iterator[Order]:
         """Request the state of orders; yield each order once, updated.
 
-        If the archive does not know an order, its `missing` is one higher; otherwise `missing` is 0.
+        If the answer does not contain an order, its `missing` is one higher; otherwise `missing` is 0.
 
         Raises:
             ArchiveError: The request failed.
@@ -73,19 +73,18 @@ class Archive(Protocol):
         """
         ...
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the current link to the bytes of an online scene, with the headers for the request.
 
-        The files of a scene with `assets` are located one at a time: `scene` then has the link, size and digest of that
-        file and no `assets`; see `sedas_sync.model.files.scene_of_file`.
-
         Args:
-            scene: The scene, or one file of it.
+            scene: The scene. If an order made it available, it was looked up again since, and `download_url` is the
+                link of the order if the catalogue still has none.
+            file: One of `scene.assets`; None if the scene is one file.
             refused: The download that the server refused, e.g. because a token or a link has expired. The result must
                 differ from it if the archive can get another one.
 
         Raises:
-            ArchiveError: The scene is not online (any more).
+            ArchiveError: The scene is not online.
             AuthenticationError: The archive refused the credentials.
         """
         ...
@@ -97,6 +96,13 @@ class Archive(Protocol):
     def close(self) -> None:
         """Close connections and release all other resources."""
         ...
+
+
+def locate_file(archive: Archive, scene: Scene, file: RemoteFile, refused: Download | None = None) -> Download:
+    """Return the link of one of `scene.files`; see `Archive.locate`."""
+    if scene.is_folder:
+        return archive.locate(scene, file, refused=refused)
+    return archive.locate(scene, refused=refused)
 
 
 def connections_of(archive: Archive) -> int | None:

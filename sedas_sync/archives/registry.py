@@ -61,7 +61,9 @@ class Opening:
     stack: ExitStack = field(default_factory=ExitStack)
     """Closes what the archive needs, after the archive."""
 
-    def credentials(self, host: str | None = None, *, also: Iterable[str] = ()) -> Credentials:
+    def credentials(
+        self, host: str | None = None, *, also: Iterable[str] = (), entries: Iterable[str] = ()
+    ) -> Credentials:
         """Find the user name and the password for a host.
 
         A token that they give may go to `allowed_hosts(config.trusted_hosts)` of the result, and to no other host.
@@ -69,6 +71,7 @@ class Opening:
         Args:
             host: Where they are sent; by default the host of the archive's address.
             also: Further hosts that take part in the login, such as one that only issues tokens.
+            entries: Further hosts of the same service whose entries in netrc serve too.
 
         Raises:
             AuthenticationError: There are none for these hosts; the message says where they were looked for.
@@ -79,6 +82,7 @@ class Opening:
             variables=self.kind.variables,
             also=also,
             alone=self.alone,
+            entries=entries,
         )
 
 

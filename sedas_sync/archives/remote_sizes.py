@@ -1,20 +1,19 @@
 """Request the sizes of files that the catalogue does not state."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ArchiveError
 from sedas_sync.files.integrity import algorithm
 from sedas_sync.manifest.tables import TransferConfig
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.model.files import scene_of_file
-from sedas_sync.model.scene import DesiredScene, Download, Scene, SceneId
+from sedas_sync.model.scene import DesiredScene, Download, RemoteFile, Scene, SceneId
 
-Part = TypeVar("Part", str, int)
+Key = TypeVar("Key", bound=Hashable)
 """Identifies a file of a scene."""
 
 
@@ -37,11 +36,11 @@ class RemoteSizes:
         self._transfer = transfer
         self._on_step = on_step
 
-    def request(self, files: Mapping[tuple[SceneId, Part], tuple[str, Scene]]) -> dict[tuple[SceneId, Part], int]:
+    def request(self, files: Mapping[Key, tuple[str, Scene, RemoteFile]]) -> dict[Key, int]:
         """Request the sizes of files that are online.
 
         Args:
-            files: the key of the archive and the file as a scene of its own.
+            files: the key of the archive, the scene and the file.
 
         Returns:
             The sizes that are known now. Files that cannot be requested are left out.
@@ -49,20 +48,20 @@ class RemoteSizes:
         Raises:
             AuthenticationError: an archive rejected the credentials, or there are none.
         """
-        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads requests
+        from sedas_sync.archives.head_sizes import remote_sizes  # noqa: PLC0415  # seldom needed, and loads urllib3
 
-        def located() -> Iterator[tuple[tuple[SceneId, Part], Download]]:
-            for key, (archive, file) in files.items():
-                if file.online:
+        def located() -> Iterator[tuple[Key, Download]]:
+            for key, (archive, scene, file) in files.items():
+                if scene.online:
                     with suppress(ArchiveError):
-                        yield key, self._archive_of(archive).locate(file)
+                        yield key, locate_file(self._archive_of(archive), scene, file)
 
         return remote_sizes(
             located(),
             jobs=self._transfer.jobs,
             connect_timeout=self._transfer.connect_timeout,
             stall_timeout=self._transfer.stall_timeout,
-            on_done=lambda done: self._on_step()(Step("asking for sizes", done, len(files))),
+            on_done=lambda done: self._on_step()(Step("requesting sizes", done, len(files))),
         )
 
     def complete(self, wants: Iterable[DesiredScene]) -> dict[SceneId, DesiredScene]:
@@ -76,7 +75,7 @@ class RemoteSizes:
         scenes = {want.scene.id: want for want in wants}
         known = self.request(
             {
-                (scene_id, file.name): (want.archive, scene_of_file(want.scene, file))
+                (scene_id, file.name): (want.archive, want.scene, file)
                 for scene_id, want in scenes.items()
                 for file in want.scene.assets
                 if file.size is None and algorithm(file.digest) is None and file.name not in want.pinned

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
-from sedas_sync.model.scene import Download, Query, Scene
+from sedas_sync.model.scene import Download, Query, RemoteFile, Scene
 from sedas_sync.planning.filters import search_includes
 
 VERSION = 1
@@ -90,9 +90,9 @@ class Recorder:
         """The current time of the archive's server."""
         return server_time_of(self._archive)
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the link that the archive gives."""
-        return self._archive.locate(scene, refused=refused)
+        return self._archive.locate(scene, file, refused=refused)
 
     def stop(self) -> None:
         """Stop the archive."""
@@ -146,7 +146,7 @@ def read_record(lines: Iterable[str], source: str) -> Record:
         source: Its file, for error messages.
 
     Raises:
-        ManifestError: It is not a record, or this program does not know its version.
+        ManifestError: It is not a record, or one of another version.
     """
     answers: dict[str, list[_RecordedAnswer]] = {}
     identities: dict[str, str] = {}
@@ -221,9 +221,9 @@ class Replay:
         known = {scene.id: scene for answer in self._answers for scene in answer.scenes}
         yield from (known[scene_id] for scene_id in ids if scene_id in known)
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Raise an error, because a record has no links."""
-        del refused
+        del file, refused
         raise ArchiveError(f"{scene.id}: a record has no files to download")
 
     def stop(self) -> None:

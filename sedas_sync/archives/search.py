@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError
+from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError, StoppedError
 from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.manifest.archive_types import ArchiveType
@@ -56,7 +56,7 @@ def search(
     """Search for every dataset of the manifest.
 
     A search that fails or is incomplete returns what it found and a `Failure` with the dataset's name. Each named
-    product that no archive knows is a `Failure` with its own name.
+    product that no archive has is a `Failure` with its own name.
 
     A search that this account may not make is a failure of its dataset too, if another search succeeds.
 
@@ -178,7 +178,7 @@ def _report_missing(dataset: Dataset, offer: DatasetSearch) -> None:
     unknown = [product for product in dataset.products if product_id(product) not in found]
     if offer.complete:
         several = len(dataset.archive) > 1
-        why = f"{'no archive of the dataset knows' if several else 'the archive does not know'} this product"
+        why = "this product is in no archive of the dataset" if several else "this product is not in the archive"
         offer.failures.extend(Failure(id=name, error=why) for name in unknown)
     elif not unknown and offer.sources:
         offer.warnings.extend(f"{failure.error}; all products were found elsewhere" for failure in offer.failures)
@@ -195,10 +195,12 @@ def _search_dataset(
     key: str,
 ) -> None:
     def take(scenes: Iterable[Scene]) -> bool:
-        """Store the scenes of a search; returns whether the next query makes sense."""
+        """Store the scenes of a search; return whether to send the next query."""
         try:
             for scene in scenes:
                 offer.scenes.setdefault(scene.id, scene)
+        except StoppedError:
+            raise
         except SedasSyncError as error:
             if isinstance(error, AuthenticationError):
                 if not error.forbidden and len(manifest.archives) > 1:

@@ -109,9 +109,9 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         "Write a commented manifest to start from.",
         manifest,
         Option(
-            ["--from-geojson", "geojson"],
+            ["--from-file", "--from-geojson", "source"],
             type=Path(dir_okay=False),
-            help="Make an area of each feature in this file.",
+            help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
     ),
     _command(
@@ -139,7 +139,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         datasets,
         _flag("--exit-code", "tell", help="Exit with 10 if there are changes to make."),
         _flag("--all", "everything", help="List kept scenes too."),
-        _flag("--sizes", help="Ask the archive for sizes."),
+        _flag("--sizes", help="Request missing sizes from the archive."),
         prune,
         Option(["--record"], type=Path(dir_okay=False), help="Save every answer of the search in this file."),
         Option(["--replay"], type=Path(dir_okay=False), help="Search in saved answers: no network, no account."),
@@ -155,7 +155,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             ["--out"],
             type=Path(dir_okay=False),
             metavar="FILE",
-            help="The file to write.  [default: <manifest stem>.html beside it]",
+            help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
     ),
     _command(
@@ -204,7 +204,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
     ),
     _command(
         "why",
-        """Explain one scene: which dataset wants it or which rule excludes it, what is on disk, and what comes next.
+        """Explain one scene: which dataset matches it or which rule excludes it, what is on disk, and what comes next.
 
         ID may be the path of its file, or end in .SAFE.
         """,

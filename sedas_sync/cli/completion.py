@@ -129,7 +129,7 @@ def _root(context: click.Context) -> str:
 
 
 def _index(context: click.Context) -> sqlite3.Connection:
-    """Open the mirror's index for reading, beside a running apply."""
+    """Open the mirror's index for reading, also during an apply."""
     return connect(_root(context), "ro", timeout=0.1)
 
 

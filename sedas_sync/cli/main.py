@@ -57,7 +57,7 @@ def main() -> NoReturn:
     signals.handle(lambda number, _frame: os._exit(128 + number))
     # Looking for plug-ins of pydantic reads the metadata of every installed package, a twentieth of the start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # OpenBLAS starts threads that ask for gigabytes of address space, and ends the process if there are none.
+    # OpenBLAS starts threads that reserve gigabytes of address space, and ends the process if there are none.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     prepare_streams()
     code = run_command()

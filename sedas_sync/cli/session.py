@@ -95,7 +95,7 @@ def opened_file(path: str, mode: Literal["r", "w"]) -> Iterator[IO[str]]:
 
 
 def start_logging(common: Globals) -> None:
-    """Start the log that the global options ask for.
+    """Start the log as the global options say.
 
     Raises:
         ManifestError: the log file cannot be written.
@@ -144,10 +144,10 @@ def reporting(common: Globals, *, json_lines: bool = False, summary: bool = True
 
 @contextmanager
 def interruptible(reporter: Reporter | None = None) -> Iterator[None]:
-    """End the process at once on a signal, since there is nothing to bring to an end.
+    """Exit immediately on a signal; there is nothing to clean up.
 
     Args:
-        reporter: shows progress, and is to leave a clean line.
+        reporter: the progress display to clear before exiting.
     """
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -159,13 +159,13 @@ def interruptible(reporter: Reporter | None = None) -> Iterator[None]:
 
 @contextmanager
 def stopping(stop: Callable[[int], None], reporter: Reporter) -> Iterator[list[int]]:
-    """Stop a run in order on the first signal, and end the process at once on the second.
+    """First signal: stop gracefully. Second signal: exit immediately.
 
     A terminal that goes away may hang up more than once: a hang-up does not count as the second signal.
 
     Args:
         stop: asks the run to stop. Called with the exit code of the process.
-        reporter: shows progress and that the run is stopping, and is to leave a clean line.
+        reporter: the progress display; it shows that the run is stopping.
 
     Yields:
         The signals that have come.

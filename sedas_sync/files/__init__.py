@@ -1,1 +1,1 @@
-"""Files below a mirror: paths that never follow links, and checks of what they hold."""
+"""Files below a mirror: paths that never follow links, and checks of their content."""

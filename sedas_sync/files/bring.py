@@ -14,7 +14,7 @@ _SLICE = 1 << 19
 
 
 def bring(
-    source: str, root: str, path: str, *, sha256: str, copy: bool, stopped: Callable[[], bool] = lambda: False
+    source: str, root: str, path: str, *, sha256: str | None, copy: bool, stopped: Callable[[], bool] = lambda: False
 ) -> os.stat_result:
     """Bring a file of another folder into the mirror, never over another; return its status there.
 
@@ -22,7 +22,7 @@ def bring(
         source: The file.
         root: The mirror's folder.
         path: Its place in the mirror, relative to `root`.
-        sha256: Its checksum; a copy must have it.
+        sha256: Its checksum, if it is known; a copy must have it.
         copy: Do not try a hard link first.
         stopped: Asked now and then whether to stop.
 
@@ -49,7 +49,7 @@ def bring(
                 copied = _copy(file, out, stopped)
                 times = os.fstat(file.fileno())
                 os.utime(out.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
-            if copied == sha256:
+            if sha256 in (None, copied):
                 return safe_tree.place(root, part, path)
         finally:
             with suppress(FileNotFoundError):

@@ -69,7 +69,7 @@ class FolderCache:
         return opened, name
 
     def give_back(self, folder: OpenFolder) -> None:
-        """Return a folder; it is closed if nobody uses it and it is no longer cached."""
+        """Return a folder; it is closed when it is neither used nor cached."""
         with self._mutex:
             folder.users -= 1
             unused = not folder.users and not folder.cached

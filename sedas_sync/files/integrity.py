@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from typing import IO, Literal, Protocol, cast
+from collections.abc import Callable
+from typing import Literal, Protocol, cast
 
 from msgspec import Struct
 
-from sedas_sync.files import safe_tree, zip_check, zip_records
+from sedas_sync.files import safe_tree, zip_check
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream
 from sedas_sync.model.file_kind import ZIP
@@ -89,7 +89,8 @@ class FileCheck(Struct, frozen=True, kw_only=True):
     """The result of checking a file."""
 
     size: int
-    sha256: str
+    sha256: str | None
+    """None if the proof did not need it."""
     level: ProofLevel
     """How far its bytes are proved; without meaning if there are problems."""
     problems: tuple[str, ...] = ()
@@ -139,8 +140,8 @@ def read_on(file: int, end: int, *digesters: Digester, stopped: Callable[[], boo
 class Proof:
     """Checksums and CRCs of a file whose bytes arrive once, from the first to the last.
 
-    Every digester must get every byte, in order. Each may run in a thread of its own while nobody calls `update` or
-    `catch_up`; these may be called from any thread, one at a time.
+    Every digester must get every byte, in order. Each may run in a thread of its own while no other thread calls
+    `update` or `catch_up`; these may be called from any thread, one at a time.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Proof:
         filehash: Filehash = "warn",
         sha256: str | None = None,
         zipped: bool = True,
+        hashed: bool = True,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin a proof.
@@ -164,6 +166,7 @@ class Proof:
             filehash: What to do if the file's checksum differs from it.
             sha256: The lock file's checksum.
             zipped: Whether the file must be a zip.
+            hashed: Whether to compute the SHA-256 also if there is nothing to compare it with and `level` is `size`.
             stopped: Asked while the file is read again; if it returns true, `InterruptedError` is raised.
         """
         self.level: Proving = level
@@ -172,27 +175,30 @@ class Proof:
         self._filehash = filehash
         self._locked_sha256 = sha256.lower() if sha256 else None
         self._zipped = zipped
+        self._hashed = hashed
         self._stopped = stopped
         self._begin()
 
     def _begin(self) -> None:
-        self._sha256: _Hash = hashlib.sha256()
         name = algorithm(self._digest)
+        needed = self._hashed or self.level != "size" or self._locked_sha256 is not None or name is not None
+        self._sha256: _Hash | None = hashlib.sha256() if needed else None
         self._hexdigest = (self._digest or "").rpartition(":")[2]
         self._other: _Hash | None = None
         if name and name != "sha256":
             self._other = _hasher(name, self._hexdigest)
         enforced = self._locked_sha256 is not None or (name is not None and self._filehash == "enforce")
         self._stream = ZipStream() if self._zipped and self.level == "crc" and not enforced else None
-        digests = [self._sha256.update] if self._other is None else [self._sha256.update, self._other.update]
+        digests = [made.update for made in (self._sha256, self._other) if made is not None]
         self.digesters: tuple[Digester, ...] = (Digester(*digests),)
         if self._stream is not None:
             self.digesters += (Digester(self._stream.update),)
 
     def judge_as(self, *, zipped: bool, filehash: Filehash) -> None:
         """Change what the file must be and what its checksum counts, if that becomes known with its first bytes."""
+        before = self._zipped, self._filehash
         self._zipped, self._filehash = zipped, filehash
-        if not self.position:
+        if before != (zipped, filehash) and not self.position:
             self._begin()
 
     @property
@@ -224,7 +230,7 @@ class Proof:
         size = self.position
         problems: list[str] = []
         warnings: list[str] = []
-        sha256 = self._sha256.hexdigest()
+        sha256 = None if self._sha256 is None else self._sha256.hexdigest()
         promised = self.size is not None and self.size == size
         if self.size is not None and not promised:
             problems.append(f"it has {size} bytes and should have {self.size}")
@@ -250,7 +256,7 @@ class Proof:
             checksum_differs=differs,
         )
 
-    def _digests(self, sha256: str, problems: list[str], warnings: list[str]) -> bool:
+    def _digests(self, sha256: str | None, problems: list[str], warnings: list[str]) -> bool:
         proved = False
         if self._locked_sha256 is not None:
             if sha256 == self._locked_sha256:
@@ -336,30 +342,3 @@ def check(
         return proof.finish(file)
     finally:
         os.close(file)
-
-
-def zip_names(file: IO[bytes]) -> Iterator[str]:
-    """Yield the names of a zip's entries.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is not a whole zip.
-    """
-    for name in zip_records.names(file.fileno(), os.fstat(file.fileno()).st_size):
-        yield name.decode("utf-8", "replace")
-
-
-def zip_problem(file: IO[bytes], level: Proving) -> str | None:
-    """Return what is wrong with a zip; None if nothing is, as far as `level` checks.
-
-    Args:
-        file: An open file with a descriptor.
-        level: `crc` checks every entry, `structure` the directory, `size` only the first four bytes.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    descriptor = file.fileno()
-    if level == "size":
-        return None if os.pread(descriptor, 4, 0) == MAGIC else "it is not a zip file"
-    return zip_check.problem(descriptor, os.fstat(descriptor).st_size, crc=level == "crc")[0]

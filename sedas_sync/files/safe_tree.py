@@ -4,7 +4,7 @@
    step is done relative to the last open folder. So no symbolic link is followed, and there is no gap between a check
    and its use.
 2. A symbolic link on the way raises `TransferError`, which names it. The root itself may be a link: the user named it.
-3. Nothing is overwritten unless the caller asks for it with `replace`.
+3. Nothing is overwritten without `replace`.
 
 `sedas_sync.files.tree_listing` lists files, `sedas_sync.files.folder_cache` keeps folders open.
 """
@@ -345,7 +345,7 @@ def _is_unchanged(there: int, name: str, known: tuple[int, int]) -> bool:
 def _finish_move(here: int, source: str, there: int, target: str) -> bool:
     """Finish a move whose two names are the same file; return whether they are.
 
-    On a file system that does not tell `a` from `A` they are one name, which gets its new spelling. Elsewhere a move
+    On a file system that ignores case they are one name, which gets its new spelling. Elsewhere a move
     was killed between its link and its unlink.
     """
     old, new = (os.stat(name, dir_fd=at, follow_symlinks=False) for name, at in ((source, here), (target, there)))
@@ -377,7 +377,7 @@ def _is_sticky(here: int, name: str) -> bool:
 
 @contextmanager
 def _permission_in_words(here: int, name: str) -> Iterator[None]:
-    """Say who owns a file that this user may not move, replace or delete, and what to do.
+    """Return who owns a file that this user may not move, replace or delete, and what to do.
 
     Raises:
         TransferError: The file system refused it.

@@ -60,7 +60,8 @@ def look(root: str, relative: str) -> TreeEntry | None:
 def scan(root: str, below: str = "") -> Iterator[TreeEntry]:
     """Yield every entry below the root, the state folder excepted; links are not followed.
 
-    Files that vanish meanwhile are left out, and so are folders that become links. A missing root yields nothing.
+    Files that disappear during the listing are left out, and so are folders that become links. A missing root yields
+    nothing.
 
     Args:
         root: The mirror's folder.
@@ -115,7 +116,7 @@ def _entries(here: int, prefix: str, folders: list[str], *, with_state: bool) ->
 def listing(root: str, known: Collection[str]) -> dict[str, TreeEntry]:
     """Return everything that `scan` yields, by path, in the spelling in which the paths are known.
 
-    A file system that does not tell `a` from `A`, or one Unicode form from another, may list a name in another spelling
+    A file system that ignores case or Unicode normalisation may list a name in another spelling
     than the one it was given.
 
     Args:

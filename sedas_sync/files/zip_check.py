@@ -1,4 +1,4 @@
-"""Judge a finished zip by its central directory and the CRCs of its entries.
+"""Check a finished zip by its central directory and the CRCs of its entries.
 
 CRCs that a `ZipStream` has computed while the file arrived are used; the other entries are read. No entry is inflated
 before it is known that no two entries share bytes: otherwise a few bytes could pass for any number of large entries.
@@ -104,7 +104,7 @@ def _check_positions(
             return _check_positions(file, end, passed, check_stop, _Positions())
         reached = stop
     if count != end.entries:
-        raise ValueError(f"its directory holds {count} entries and should hold {end.entries}")
+        raise ValueError(f"its directory has {count} entries and should have {end.entries}")
     if positions is not None and positions.overlap():
         raise ValueError("its entries overlap")
     return unread
@@ -181,7 +181,7 @@ def _read(file: int, entry: Entry, check_stop: Callable[[], None]) -> tuple[int,
 
     Raises:
         Unprovable: It is encrypted or packed by a method that Python cannot unpack.
-        ValueError: Its data ends early, or is longer than the directory says.
+        ValueError: Its data ends early, or is longer than in the directory.
     """
     if entry.flags & ENCRYPTED:
         raise Unprovable(f"{entry} is encrypted, its CRC cannot be proved")
@@ -197,7 +197,7 @@ def _read(file: int, entry: Entry, check_stop: Callable[[], None]) -> tuple[int,
             raise ValueError("its data ends early")
         inflation.feed(memoryview(data))
         if inflation.size > entry.size:
-            raise ValueError("it is longer than the directory says")
+            raise ValueError("it is longer than in the directory")
         at += len(data)
         left -= len(data)
     if not inflation.done:

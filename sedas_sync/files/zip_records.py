@@ -124,13 +124,15 @@ def _find_end64(file: int, end: int) -> tuple[int, int, int, int] | None:
     return start, count, length, offset
 
 
-def names(file: int, size: int) -> Iterator[bytes]:
-    """Return the names in the central directory.
+def names(file: int) -> Iterator[str]:
+    """Yield the names in the central directory of an open zip.
 
     Raises:
-        ValueError: The directory is damaged.
+        OSError: The file cannot be read.
+        ValueError: It is not a whole zip.
     """
-    return (entry.name for entry in entries(file, find_end(file, size)))
+    for entry in entries(file, find_end(file, os.fstat(file).st_size)):
+        yield entry.name.decode("utf-8", "replace")
 
 
 def entries(file: int, end: ZipEnd) -> Iterator[Entry]:
@@ -184,7 +186,7 @@ def data_offset(file: int, entry: Entry) -> int:
     if not agree or (entry.method == STORED and not entry.flags & ENCRYPTED and entry.size != entry.packed):
         raise ValueError(f"{entry} is damaged (its header and the directory differ)")
     if entry.method == DEFLATED and entry.size > entry.packed * _MAX_RATIO:
-        raise ValueError(f"{entry} claims {entry.size} bytes, which {entry.packed} cannot hold")
+        raise ValueError(f"{entry} claims {entry.size} bytes, more than {entry.packed} can contain")
     return begin
 
 

@@ -57,6 +57,10 @@ class Part(NamedTuple):
 class _Mistake(ValueError):
     """A mistake in a polygon that can be repaired."""
 
+    def __init__(self, text: str, *, in_doubt: bool = False) -> None:
+        super().__init__(text)
+        self.in_doubt = in_doubt
+
 
 def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continuous: bool = False) -> Polygonal:
     """Return the union of polygons within ±180/±90; polygons without positions are left out.
@@ -71,25 +75,27 @@ def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continu
         ValueError: A position is not in the world or not in degrees, or nothing is left. Without `on_repair` also: a
             polygon is open, crosses itself, has no area, or can be read in two ways; all of them are named.
     """
-    parts = [Part(rings, part.place) for part in parts if (rings := [ring for ring in part.rings if ring])]
+    repairs = [_at(part, "it is empty; it is left out") for part in parts if not (part.rings and part.rings[0])]
+    parts = [Part([ring for ring in rings if ring], place) for rings, place in parts if rings and rings[0]]
     if not parts:
         raise ValueError("it is empty")
     _check_positions(parts)
     shapes: list[Polygonal] = []
-    mistakes: list[str] = []
-    repairs: list[str] = []
+    mistakes: list[tuple[Part, _Mistake]] = []
     for part in parts:
         try:
             shapes.append(within_world(_strictly_read(part.rings, continuous=continuous)))
         except _Mistake as mistake:
             if on_repair is None:
-                mistakes.append(_at(part, str(mistake)))
+                mistakes.append((part, mistake))
             else:
                 shape, done = _repaired(part.rings, continuous=continuous)
                 shapes.append(shape)
                 repairs.append(_at(part, f"{mistake}; {done}"))
     if mistakes:
-        raise ValueError(with_remedy("; ".join(_limited(mistakes))))
+        text = "; ".join(_limited([_at(part, str(mistake)) for part, mistake in mistakes]))
+        # A ring in doubt is valid as it is, and its message explains what to do.
+        raise ValueError(text if all(mistake.in_doubt for _, mistake in mistakes) else with_remedy(text))
     if on_repair is not None:
         for repair in _limited(repairs):
             on_repair(repair)
@@ -160,7 +166,7 @@ def _strictly_read(rings: Rings, *, continuous: bool) -> Polygonal:
     try:
         polygon = continuous_polygon_of(rings) if continuous else polygon_of(rings)
     except InDoubtError as doubt:
-        raise _Mistake(str(doubt)) from None
+        raise _Mistake(str(doubt), in_doubt=True) from None
     if polygon.is_valid and polygon.area > 0:
         return polygon
     raise _Mistake(_what_is_wrong(polygon))

@@ -15,7 +15,7 @@ from shapely import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 from sedas_sync.geometry.grouping import grouped
-from sedas_sync.geometry.polygons import MIN_POSITIONS, Polygonal, polygons_of
+from sedas_sync.geometry.polygons import HALF_TURN, MIN_POSITIONS, Polygonal, Position, polygons_of
 
 MAX_QUERIES = 64
 """Maximum number of polygons for the AOIs of a dataset; the nearest parts are joined."""
@@ -156,8 +156,23 @@ def _is_on_grid(polygon: Polygon) -> bool:
 
 
 def _wkt(polygon: Polygon) -> str:
-    ring = ", ".join(f"{_decimal(x)} {_decimal(y)}" for x, y in polygon.exterior.coords)
+    ring = ", ".join(f"{_decimal(x)} {_decimal(y)}" for x, y in _without_long_edges(polygon))
     return f"POLYGON (({ring}))"
+
+
+def _without_long_edges(polygon: Polygon) -> Iterator[Position]:
+    """Yield the positions of a polygon, with one more in the middle of each edge over more than 180 degrees.
+
+    Some servers read longer edges the short way, across the antimeridian. The middle is rounded outwards.
+    """
+    ring, scale = [(x, y) for x, y in polygon.exterior.coords], 10**DECIMALS
+    for (x1, y1), (x2, y2) in pairwise(ring):
+        yield x1, y1
+        if abs(x2 - x1) > HALF_TURN:
+            x = round((x1 + x2) / 2, DECIMALS)
+            y = (y1 + (y2 - y1) * (x - x1) / (x2 - x1)) * scale
+            yield x, (floor(y) if (x2 > x1) == polygon.exterior.is_ccw else ceil(y)) / scale
+    yield ring[-1]
 
 
 def _decimal(value: float) -> str:

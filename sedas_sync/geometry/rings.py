@@ -7,7 +7,7 @@ documentation states the rule.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -34,14 +34,14 @@ SNAP = 1e-9
 
 _WIDEST = 90.0
 """Degrees of longitude of the widest area that is assumed to cross the antimeridian."""
-_TEN = 10.0
-"""A wider one, such as Russia, has edges across the antimeridian that are at least this times shorter."""
+_DETAILED = 4.0
+"""The long edges of a detailed outline become at least this times shorter than it is wide, if they go the short way."""
 _TALL = 2.0
 """A reading across the antimeridian that is more than this times taller than wide is not assumed."""
 _HIGH = 45.0
 """Degrees of latitude; a lower polygon may be that tall if it is not a plain box: a swath, a coast."""
-_CORNERS = 5
-"""Positions of a closed ring with four corners. People write those by hand, and longer ones only with software."""
+_MANY = 20
+"""People write rings with fewer positions by hand, and longer ones with software."""
 _SHOWN = 9
 """Most positions of a ring that an error quotes."""
 
@@ -58,7 +58,7 @@ class _Readings:
     across: Polygonal
     around: bool
     """Whether its shell goes around the globe and encloses a pole if it is read across."""
-    corners: int
+    positions: int
     crossing: float
     """Degrees of longitude of the longest long edge, the short way."""
     lenient: bool
@@ -72,11 +72,10 @@ class _Readings:
             one_hemisphere = south >= 0 or north <= 0
             if one_hemisphere or written.is_valid:
                 return one_hemisphere or across.area < written.area
-            return self.corners > _CORNERS
+            return self.positions > _MANY
         west, south, east, north = across.bounds
         width, height = east - west, north - south
-        too_wide = width > _WIDEST and self.crossing > width / _TEN
-        if too_wide or across.convex_hull.area >= written.convex_hull.area:
+        if (width > _WIDEST and not self._is_detailed) or across.convex_hull.area >= written.convex_hull.area:
             return False
         tall = height > _TALL * width
         return not (tall and (_is_box(written) or (height > _HIGH and not self.lenient)))
@@ -85,12 +84,17 @@ class _Readings:
     def direction_agrees(self) -> bool:
         """Whether the ring's direction does not contradict its shape. Outer rings are counter-clockwise in RFC 7946.
 
-        Software writes rings in either direction, so a long ring that looks as if it crosses is believed.
+        Software writes rings in either direction, so a detailed outline that looks as if it crosses may have either.
         """
         across, written = _is_counter_clockwise(self.across), _is_counter_clockwise(self.written)
         if self.around:
             return (across and not written) or not self.looks_across
-        return (across or self.corners > _CORNERS) if self.looks_across else not across
+        return (across or self._is_detailed) if self.looks_across else not across
+
+    @property
+    def _is_detailed(self) -> bool:
+        west, _, east, _ = self.across.bounds
+        return bool(self.crossing <= (east - west) / _DETAILED)
 
 
 def polygon_of(rings: Rings, *, lenient: bool = False) -> Polygonal:
@@ -258,7 +262,8 @@ def _doubt(ring: Ring, readings: _Readings) -> str:
     return (
         f"its edge from {_shown(a)} to {_shown(b)} covers {abs(b[0] - a[0]):.6g}° of longitude, so it has two "
         f"readings: as written, {_extent(readings.written)}, or {other}, {_extent(readings.across)}. For the first, "
-        f"put a position in the middle of {edges}, such as {_shown(middle)}. For the second, {spelled}"
+        f"put a position in the middle of {edges}, such as {_shown(middle)}. For the second, {spelled}. With "
+        f"repair = true it is the {'second' if replace(readings, lenient=True).looks_across else 'first'}"
     )
 
 

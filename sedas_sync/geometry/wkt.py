@@ -84,18 +84,19 @@ def numbered(polygons: list[Rings], what: str) -> list[Part]:
 
 
 def some_polygons(parts: list[Part], others: list[str]) -> list[Part]:
-    """Return the polygons that are not empty.
+    """Return polygons if one of them is not empty.
 
     Raises:
         NoPolygonError: There are none; `others` are the types of the other geometries.
+        ValueError: All are empty.
     """
-    found = [part for part in parts if part.rings and part.rings[0]]
+    found = any(part.rings and part.rings[0] for part in parts)
     if not found and others:
         types = ", ".join(dict.fromkeys(others))
         raise NoPolygonError(f"it contains no polygon, but {types}; set buffer_km to search around points and lines")
     if not found:
         raise ValueError("it is empty")
-    return found
+    return parts
 
 
 def _geometries(text: str, *, close_rings: bool = False) -> Iterator[BaseGeometry]:

@@ -32,7 +32,7 @@ class Variables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveType:
-    """What `type = "NAME"` stands for.
+    """The archive type of `type = "NAME"`.
 
     It must be cheap to make and to import, because every command that reads a manifest needs it. `opener` is only
     called to search or to download.

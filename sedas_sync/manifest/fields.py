@@ -140,7 +140,8 @@ Names = Annotated[
     ),
 ]
 """Names without duplicates."""
-_WKT = _text(rf"(?:{any_case(['POLYGON', 'GEOMETRYCOLLECTION', 'LINESTRING', 'POINT'])})|^\W*0[01][0-9A-Fa-f]{{16,}}")
+_WKT_WORDS = any_case(["POLYGON", "GEOMETRYCOLLECTION", "LINESTRING", "POINT"])
+_WKT = _text(rf"(?:{_WKT_WORDS})|^\W*0[01][0-9A-Fa-f]{{16,}}")
 AOI_ENDINGS = (
     "geojson", "json", "wkt", "gpkg", "shp", "zip", "fgb", "kml", "kmz", "gml", "gpx", "parquet", "geoparquet"
 )  # fmt: skip

@@ -43,7 +43,7 @@ def trusted_host(text: str) -> str:
     """Check one entry of `trusted_hosts`, and return it in lower case.
 
     Raises:
-        ValueError: The entry is neither a host name nor `*.example.org`, or anybody can get a host below it.
+        ValueError: The entry is neither a host name nor `*.example.org`, or anyone can register a host below it.
     """
     if _WILDCARD.fullmatch(text):
         _check_one_owner(text[2:].lower())
@@ -53,13 +53,13 @@ def trusted_host(text: str) -> str:
 
 
 def _check_one_owner(name: str) -> None:
-    """Reject a public suffix: anybody can get a host below `co.uk` or `github.io`.
+    """Reject a public suffix: anyone can register a host below `co.uk` or `github.io`.
 
     Raises:
         ValueError: The name is a public suffix.
     """
     if PublicSuffixList().is_public(name):
-        raise ValueError(f"must not be '*.{name}': anybody can get a host below {name}; list the hosts one by one")
+        raise ValueError(f"must not be '*.{name}': anyone can register a host below {name}; list the hosts one by one")
 
 
 def _split(text: str) -> SplitResult:

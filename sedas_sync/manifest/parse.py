@@ -4,6 +4,7 @@ All mistakes are reported together. Each is a sentence with the file, the dotted
 allowed. This module uses neither the clock nor files: the current time and the contents of AOI files are passed in.
 """
 
+import copyreg
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,12 +40,22 @@ SINGLE_ARCHIVE = "archive"
 _TABLES = ("version", "archive", "archives", "mirror", "transfer", "aoi", "dataset")
 
 
+def _read_only(values: dict[str, Any]) -> MappingProxyType[str, Any]:
+    return MappingProxyType(values)
+
+
+# Manifests are sent to other processes, and Python does not pickle its own read-only dicts.
+copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A manifest without mistakes; made by `parse`."""
 
     source: str
-    """The file's name in messages."""
+    """The file, as an absolute path; the manifest of a text or dict is a file that need not exist."""
+    name: str
+    """The file as the user wrote it, for messages."""
     version: int
     archives: Mapping[str, ArchiveConfig]
     """In the order of the manifest. `[archive]`, or no table of archives, is one entry with the key `archive`."""
@@ -62,9 +73,10 @@ class Manifest:
 
 
 def parse(
-    text: str,
+    text: str | Mapping[str, Any],
     *,
     source: str,
+    name: str = "",
     read_aoi: ReadAoi,
     types: Mapping[str, ArchiveType],
     now: datetime | None = None,
@@ -72,8 +84,9 @@ def parse(
     """Read a manifest and check everything that can be checked without the network.
 
     Args:
-        text: The manifest.
-        source: Its name in messages.
+        text: The manifest: TOML, or its tables.
+        source: The file, as an absolute path.
+        name: The file in messages; `source` if it is empty.
         read_aoi: Reads an AOI file. A ValueError or OSError is a mistake.
         types: The archive types of this installation, by name; only those that the manifest names are looked up.
         now: The current time, to find relative dates that end before they start. Without it, only dates that do so
@@ -82,8 +95,9 @@ def parse(
     Raises:
         ManifestError: The manifest has mistakes; the error has one sentence for each.
     """
-    tree = _read_toml(text, source)
-    report = ProblemList(source)
+    name = name or source
+    tree = _read_toml(text, name) if isinstance(text, str) else dict(text)
+    report = ProblemList(name)
     report.remove_secrets(tree)
     _check_top(tree, report)
     archives = _read_archives(tree, report, types)
@@ -98,6 +112,7 @@ def parse(
         raise ManifestError(report.problems)
     return Manifest(
         source=source,
+        name=name,
         version=VERSION,
         archives=MappingProxyType({key: config for key, (_, config) in archives.items() if config is not None}),
         mirror=mirror,

@@ -180,7 +180,7 @@ class AoiTable(_Table):
         default=None,
         description="A file with the area, relative to the manifest: `.geojson`, `.json`, `.wkt`, and with the extra "
         "`sedas-sync[vector]` `.gpkg`, `.shp`, `.fgb`, `.kml`, `.kmz`, `.gml`, `.gpx`, or a `.zip` with one of them; "
-        "`.parquet` with the extra `sedas-sync[geoparquet]`. All polygons in it count.",
+        "`.parquet` with the extra `sedas-sync[vector-parquet]`. All polygons in it count.",
     )
     layer: fields.Line | None = Field(
         default=None, description="The layer of `file` to read; needed if several have polygons."

@@ -8,7 +8,7 @@ from sedas_sync.model.scene import LocalScene
 
 
 class FileState(StrEnum):
-    """What stands at a path, compared with the index."""
+    """What is at a path, compared with the index."""
 
     ABSENT = "absent"
     INTACT = "intact"
@@ -23,11 +23,11 @@ class DiskState(Struct, frozen=True, kw_only=True, gc=False):
     held: LocalScene | None = None
     """From the index; for an untracked file that is right, what the index would store."""
     state: FileState = FileState.ABSENT
-    """Of the local scene, or else of what stands at the desired path."""
+    """Of the local scene, or else of what is at the desired path."""
     tracked: bool = False
-    """Whether the index knows the scene."""
-    blocked: bool = False
-    """Whether something that cannot be the scene, such as a folder, stands at the desired path."""
+    """Whether the scene is in the index."""
+    path_taken: bool = False
+    """Whether something that cannot be the scene, such as a folder, is at the desired path."""
     partial: int = 0
     """Bytes of a partial download that can be resumed."""
 

@@ -30,12 +30,12 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 def iso(moment: datetime) -> str:
-    """Write an instant as the contract's JSON has it: UTC, milliseconds, `Z`."""
+    """Format a time for JSON output: UTC, with milliseconds and `Z`."""
     return to_iso(moment, "milliseconds")
 
 
 class Started(Event, frozen=True, kw_only=True):
-    """A run begins to carry out a plan."""
+    """A run starts to carry out a plan."""
 
     event: ClassVar[str] = "start"
     manifest: str
@@ -43,7 +43,7 @@ class Started(Event, frozen=True, kw_only=True):
     todo: dict[str, int]
     """How many scenes each kind of action has."""
     bytes: int | None
-    """What is to be fetched, where every size is known."""
+    """Bytes to download; null if a size is unknown."""
     free: int
     """Free space of the mirror's file system, bytes."""
 
@@ -54,13 +54,13 @@ class Searched(Event, frozen=True, kw_only=True):
     event: ClassVar[str] = "search"
     dataset: str
     scenes: int
-    """How many of the scenes found the dataset's rules admit."""
+    """Number of scenes found that match the dataset."""
     complete: bool
     error: str | None = None
 
 
 class Ordered(Event, frozen=True, kw_only=True):
-    """An order has been placed, and is on disk."""
+    """An order has been placed and is recorded on disk."""
 
     event: ClassVar[str] = "order"
     id: SceneId
@@ -68,7 +68,7 @@ class Ordered(Event, frozen=True, kw_only=True):
 
 
 class OrderReady(Event, frozen=True, kw_only=True):
-    """An ordered scene can be fetched now."""
+    """An ordered scene can be downloaded now."""
 
     event: ClassVar[str] = "order_ready"
     id: SceneId
@@ -77,7 +77,7 @@ class OrderReady(Event, frozen=True, kw_only=True):
 
 
 class Transfer(Struct, frozen=True, kw_only=True):
-    """One download under way, for a progress bar."""
+    """One running download, for a progress bar."""
 
     id: SceneId
     done: int
@@ -90,15 +90,15 @@ class Worker(Struct, frozen=True, kw_only=True):
     worker: str
     """Its name, or `host:pid`."""
     scenes: int
-    """Scenes it has fetched."""
+    """Scenes it has downloaded."""
     bytes: int
     """Bytes it has received for them."""
     rate: int
-    """Bytes a second, since its first scene was begun."""
+    """Bytes per second since its first download started."""
 
 
 class Progress(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """How far the run is. Comes a few times a second at most."""
+    """Progress of a run. Sent at most a few times per second."""
 
     event: ClassVar[str] = "progress"
     done: int
@@ -108,7 +108,7 @@ class Progress(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Received in this run."""
     bytes_total: int | None
     pending: int
-    """Orders waited for, or waiting for their turn."""
+    """Orders that are pending or still to be placed."""
     oldest_order_seconds: float | None
     active: tuple[Transfer, ...]
     workers: tuple[Worker, ...] = ()
@@ -116,24 +116,24 @@ class Progress(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Step(Struct, frozen=True):
-    """How far a step is that comes before or instead of a run, such as a search. No event: only for people to see."""
+    """Progress of work outside the run loop, such as a search. Displayed only; not an event."""
 
     what: str
-    """What is being done, as it is shown."""
+    """What is being done, for display."""
     done: int = 0
     total: int | None = None
     unit: str = "scene"
     """What is counted, in the singular; `bytes` for bytes."""
     note: str = ""
-    """What else there is to say."""
+    """Optional note shown with the progress."""
 
 
 OnStep = Callable[[Step], None]
-"""Told how far a step is, a few times a second at most, from the calling thread."""
+"""Progress callback. Called at most a few times per second, on the calling thread."""
 
 
 def ignore_step(_step: Step) -> None:
-    """Watch nothing."""
+    """Default `OnStep` callback: does nothing."""
 
 
 class Retried(Event, frozen=True, kw_only=True):
@@ -142,32 +142,33 @@ class Retried(Event, frozen=True, kw_only=True):
     event: ClassVar[str] = "retry"
     id: SceneId
     attempt: int
-    """The try that failed, counted from 1."""
+    """Number of the failed attempt, counted from 1."""
     error: str
     delay_seconds: float
 
 
 class Fetched(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """A scene's bytes were completed in this run; the file is checked and in place."""
+    """A scene was downloaded in this run; its file is checked and in place."""
 
     event: ClassVar[str] = "fetched"
     id: SceneId
     path: str
     size: int
-    sha256: str
+    sha256: str | None
+    """Null if nothing needed it: `integrity = "size"`, and no checksum is stated."""
     level: str
-    """How far the bytes were proved: digest, crc, structure or size."""
+    """How the bytes were checked: digest, crc, structure or size."""
     received: int
-    """Bytes that came over the wire in this run."""
+    """Bytes received over the network in this run."""
     seconds: float
     archive: str
-    """The key of the archive that gave it."""
+    """Key of the archive it was downloaded from."""
     worker: str | None = None
-    """Which worker downloaded it; left out if this process did."""
+    """Name of the worker that downloaded it; omitted if this process did."""
 
 
 class Adopted(Event, frozen=True, kw_only=True):
-    """A file that was already there was taken into the index."""
+    """A file that was already there was recorded in the index."""
 
     event: ClassVar[str] = "adopted"
     id: SceneId
@@ -176,7 +177,7 @@ class Adopted(Event, frozen=True, kw_only=True):
 
 
 class Skipped(Event, frozen=True, kw_only=True):
-    """A scene that cannot be had."""
+    """A scene was skipped because it cannot be downloaded."""
 
     event: ClassVar[str] = "skipped"
     id: SceneId
@@ -201,7 +202,7 @@ class Pruned(Event, frozen=True, kw_only=True):
 
 
 class Warned(Event, frozen=True, kw_only=True):
-    """Something looks wrong and did not stop anything."""
+    """A problem that did not stop the run."""
 
     event: ClassVar[str] = "warning"
     message: str
@@ -215,32 +216,35 @@ class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A scene's id, or the name of a dataset whose search failed."""
     error: str
     refused: bool = False
-    """True if the archive refused it to this account, so that the exit code is 4; else left out."""
+    """True if the archive denied this account access, so that the exit code is 4; otherwise omitted."""
 
 
 def exit_code_of(failures: Iterable[Failure]) -> int:
-    """What a command ends with that met these failures and nothing worse."""
+    """Return the exit code for these failures."""
     codes = [AuthenticationError.exit_code if failure.refused else SedasSyncError.exit_code for failure in failures]
     return max(codes, default=0)
 
 
 class Summary(Event, frozen=True, kw_only=True):
-    """The end of a run. Every admitted scene is exactly one of fetched, kept, adopted, pending, skipped, failed."""
+    """The end of a run.
+
+    Each matching scene is counted exactly once: as fetched, kept, adopted, pending, skipped or failed.
+    """
 
     event: ClassVar[str] = "summary"
     fetched: int = 0
     kept: int = 0
     adopted: int = 0
     ordered: int = 0
-    """Orders placed in this run (deeds, not scenes)."""
+    """Number of orders placed in this run. A scene may need more than one."""
     pending: int = 0
-    """Scenes whose orders are waited for, or that an interruption left undone."""
+    """Scenes whose orders are pending, or that were left when the run was interrupted."""
     skipped: int = 0
     pruned: int = 0
     failed: int = 0
     warnings: int = 0
     bytes: int = 0
-    """Size of the scenes fetched."""
+    """Total size of the downloaded scenes."""
     seconds: float = 0.0
     failures: tuple[Failure, ...] = ()
     exit_code: int = 0

@@ -39,9 +39,9 @@ _KINDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 """Endings of one kind, the usual one first, and the media types of the kind."""
 _BY_MEDIA_TYPE: Mapping[str, tuple[str, ...]] = {name: endings for endings, names in _KINDS for name in names}
-_FILES = tuple(sorted({ending for endings, _ in _KINDS for ending in endings}, key=len)[::-1])
-"""Endings of a file, the longest first."""
-_FOLDERS = (".safe", ".sen3", ".sen6", ".dem")
+_FILES = frozenset(ending for endings, _ in _KINDS for ending in endings)
+"""Endings of a file."""
+_FOLDERS = frozenset({".safe", ".sen3", ".sen6", ".dem"})
 """Endings of a product that is a folder, which archives send as a zip."""
 _MAGIC = (
     (ZIP_BYTES, 0, ZIP),
@@ -60,7 +60,7 @@ _MAGIC = (
 )
 """First bytes, their position, and the kind that they show (the formats' specifications)."""
 FIRST_BYTES = 512
-"""As many bytes are enough to tell the kind."""
+"""Number of bytes needed to recognise the kind."""
 _PAGE = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b",
     re.IGNORECASE | re.DOTALL,
@@ -92,13 +92,18 @@ def ending_of(name: str) -> str:
     >>> ending_of("S3A_OL_1_EFR____20160406T012156.SEN3")
     ''
     """
-    lower = name.lower()
-    if not lower.endswith(_FILES):  # most names, of a hundred thousand scenes
+    last = _last_ending(name)
+    if last.lower() not in _FILES:
         return ""
-    for ending in _FILES:
-        if lower.endswith(ending) and len(lower) > len(ending):
-            return name[-len(ending) :]
-    return ""
+    stem = name[: -len(last)]
+    double = stem[-4:] + last
+    return double if stem[-4:].lower() == ".tar" and double.lower() in _FILES else last
+
+
+def _last_ending(name: str) -> str:
+    """Return what follows the last dot of a name, with the dot; empty if there is no dot, or nothing before it."""
+    dot = name.rfind(".")
+    return name[dot:] if dot > 0 else ""
 
 
 def without_endings(name: str) -> str:
@@ -108,11 +113,9 @@ def without_endings(name: str) -> str:
     ('S2A_MSIL1C_20190501T110621', 'S5P_OFFL_L2__NO2')
     """
     stem = name
-    while found := ending_of(stem) or next((stem[-len(end) :] for end in _FOLDERS if stem.lower().endswith(end)), ""):
-        stem = stem.removesuffix(found)
-        if not stem:
-            return name
-    return stem
+    while (last := _last_ending(stem).lower()) in _FILES or last in _FOLDERS:
+        stem = stem[: -len(ending_of(stem) or last)]
+    return name if stem.lower() in _FILES | _FOLDERS else stem
 
 
 def with_ending(path: str, ending: str) -> str:

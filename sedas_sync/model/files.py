@@ -5,7 +5,7 @@ time; the manifest selects, the lock pins and reports count scenes.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -17,29 +17,26 @@ _LEVELS = tuple(ProofLevel)
 """Best first."""
 
 
-def scene_of_file(scene: Scene, file: RemoteFile) -> Scene:
-    """Return one file of a scene as a scene of one file, which an archive can locate."""
-    if not scene.is_folder:
+def scene_of_file(scene: Scene, file: RemoteFile | None) -> Scene:
+    """Return one file of a scene as a scene of one file; the scene itself if it is one file."""
+    if file is None or not scene.is_folder:
         return scene
     link = file.url if scene.online else None
     return replace(scene, download_url=link, size=file.size, digest=file.digest, assets=())
 
 
-def each_file(scene: Scene) -> Iterator[Scene]:
-    """Yield each file of a scene as a scene of one file."""
-    for file in scene.files:
-        yield scene_of_file(scene, file)
-
-
-def listing_digest(files: Iterable[tuple[str, str]]) -> str:
-    """Return the sha256 of a folder, given the names and checksums of its files.
+def listing_digest(files: Iterable[tuple[str, str | None]]) -> str | None:
+    """Return the sha256 of a folder, given the names and checksums of its files; None if one has none.
 
     It is the sha256 of the output of `sha256sum` for them, sorted by name.
 
     >>> listing_digest([("b", 64 * "0")]) == hashlib.sha256(b"0" * 64 + b"  b" + bytes([10])).hexdigest()
     True
     """
-    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files))
+    named = sorted(files, key=lambda file: file[0])
+    if any(sha256 is None for _, sha256 in named):
+        return None
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in named)
     return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Where a scene's file stands in the mirror: a template, and paths that are safe whatever a catalogue says.
+"""The path of a scene's file in the mirror: a template, and paths that are safe for any value of a catalogue.
 
 A template is fixed when the manifest is read; a path is a pure function of template and scene. Every
 scene of one layout has the same number of path segments, so that no scene's file can be another scene's
@@ -31,7 +31,7 @@ FIELDS = (
 )
 """What a template may name."""
 UNKNOWN = "unknown"
-"""Stands for what the catalogue does not say."""
+"""The text for a value that the catalogue does not state."""
 
 MAX_NAME = 255
 """Bytes of a file name that all common file systems take."""
@@ -44,7 +44,7 @@ MAX_SEGMENTS = 16
 _TIMES = frozenset({"start", "stop"})
 _TIME_FORMAT = "%Y%m%dT%H%M%S"
 _DIRECTIVES = frozenset("YymdHMSfjUWVGuwIpbBaA%")
-"""What strftime may be asked for: directives whose text has no separators and needs no time zone."""
+"""The directives of strftime that are allowed: those whose text has no separators and needs no time zone."""
 _FORBIDDEN = frozenset('<>:"|?*/\\')
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Blank, though Unicode counts them as letters, marks or symbols."""
@@ -107,11 +107,11 @@ class Layout(Struct, frozen=True):
         for segment in segments:
             _check_segment(segment)
         if not any(isinstance(piece, _Field) and piece.name == "id" for piece in pieces):
-            raise ValueError("it must hold {id}, or different scenes would have the same path")
+            raise ValueError("it must contain {id}, or different scenes would have the same path")
         return cls(template, segments)
 
     def path(self, scene: Scene, *, dataset: str, archive: str, extension: str = ".zip") -> str:
-        """Say where a scene's file belongs: relative to the mirror, with forward slashes.
+        """Return the path of a scene's file: relative to the mirror, with forward slashes.
 
         Values that are safe as file names stay as they are. What is not is replaced by `_`, overlong
         names are cut, and a name that had to be changed ends in `~` and a hash of what it came from, so
@@ -120,7 +120,7 @@ class Layout(Struct, frozen=True):
 
         Args:
             scene: whose path it is.
-            dataset: the first dataset in the manifest that wants the scene.
+            dataset: the first dataset in the manifest that matches the scene.
             archive: the archive's key in the manifest.
             extension: what the file's name ends in. An id that ends in it loses it.
 
@@ -128,7 +128,7 @@ class Layout(Struct, frozen=True):
             ValueError: the extension is none.
         """
         if not _EXTENSION.fullmatch(extension):
-            raise ValueError(f"{extension!r} is no file name extension")
+            raise ValueError(f"{extension!r} is not a file name extension")
         if self._is_plain and len(scene.id) <= _PLAIN_MOST and _PLAIN.fullmatch(scene.id):
             # Nearly every scene of nearly every manifest, and mirrors hold a hundred thousand.
             return scene.id + extension
@@ -267,7 +267,7 @@ def _check_segment(segment: _Segment) -> None:
 
 
 def _text(piece: _Piece, values: Mapping[str, str | None], times: Mapping[str, datetime | None]) -> tuple[str, bool]:
-    """The text that stands for a piece of a template, and whether it came from the template itself."""
+    """The text of a piece of a template, and whether it came from the template itself."""
     if isinstance(piece, str):
         return piece, True
     if piece.name in _TIMES:

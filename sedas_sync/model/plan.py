@@ -53,7 +53,7 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The scene on disk."""
     order: Order | None = None
     blocked: bool = False
-    """Whether something that is not the scene stands at its path."""
+    """Whether something that is not the scene is at its path, and is moved to `replaced/` first."""
     replaces: bool = False
     """Whether an intact local scene is replaced."""
     after: tuple[SceneId, ...] = ()
@@ -70,7 +70,7 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[Action, ...]
     search_complete: bool = True
     failures: tuple[Failure, ...] = ()
-    """Searches that failed or are incomplete, and named products that no archive knows."""
+    """Searches that failed or are incomplete, and named products that are in no archive."""
     warnings: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     """The datasets that the plan is limited to; empty for all."""
@@ -85,7 +85,7 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: bool = False
     """Whether removals or replacements were left out, so that the plan does less than the manifest requires."""
     unwanted_downloads: tuple[str, ...] = ()
-    """Partial downloads of scenes that are no longer wanted, relative to the mirror. They are removed with a prune."""
+    """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""
 
     @property
     def changes(self) -> int:
@@ -139,5 +139,5 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def kept_until(ids: Sequence[SceneId]) -> str:
-    """Say that the file of a superseded scene stays until these scenes are downloaded."""
+    """Return that the file of a superseded scene is kept until these scenes are downloaded."""
     return f"kept until {named(ids)} {'is' if len(ids) == 1 else 'are'} downloaded"

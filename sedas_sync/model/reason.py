@@ -15,7 +15,7 @@ class ReasonCode(StrEnum):
     NOT_IN_MIRROR = "not_in_mirror"
     """Nothing of it is on disk."""
     PATH_TAKEN = "path_taken"
-    """It is not on disk, and something else stands at its path."""
+    """It is not on disk, and something else is at its path."""
     PARTLY_DOWNLOADED = "partly_downloaded"
     """Its download was interrupted."""
     FILE_GONE = "file_gone"

@@ -32,9 +32,9 @@ class VerifiedFile:
     size: int
     """Bytes on disk; 0 if it is missing."""
     recorded: LocalFile | None
-    """The file in the index; None if the index does not know the file."""
+    """The file in the index; None if the file is not in the index."""
     id: SceneId | None = None
-    """None if neither index nor lock file knows the file."""
+    """None if the file is in neither the index nor the lock file."""
     name: str = ""
     """Its path below the scene's folder, for a scene of several files."""
     locked_sha256: str | None = None
@@ -62,7 +62,7 @@ class VerifyReport:
     manifest: str
     mirror: str
     files: tuple[VerifiedFile, ...]
-    """Sorted by path; files that neither index nor lock file knows come last."""
+    """Sorted by path; files that are in neither the index nor the lock file come last."""
     lock: str | None = None
     """The lock file that they were compared with too."""
     warnings: tuple[str, ...] = ()

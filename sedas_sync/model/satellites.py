@@ -29,7 +29,6 @@ The radar of Sentinel-1 is `SAR-C SAR` in SeDAS, `SAR` in the Copernicus Data Sp
 INSTRUMENT_SENSORS: Mapping[str, Sensor] = MappingProxyType({_C_SAR: "sar", "msi": "optical"})
 """The class of sensor of an instrument, by a name that `instruments` returns."""
 
-_FAMILY = re.compile(r"Sentinel-\d")
 _SENTINELS = [(number, letter) for number in "123" for letter in "ABCD"]
 _SPELLINGS = {
     name.casefold(): name
@@ -53,9 +52,14 @@ def is_known_group(name: str) -> bool:
     return name.casefold() in {group.casefold() for group in _GROUPS.values()}
 
 
-def is_family(name: str) -> bool:
-    """Return whether a name is that of several satellites: `Sentinel-2`, `Pleiades`."""
-    return _FAMILY.fullmatch(spelled(name)) is not None or name.casefold() in _GROUPS
+def group_of_family(name: str) -> str | None:
+    """Return the source group of a name that means several satellites; None if it means one, or is not known.
+
+    >>> group_of_family("Sentinel-2"), group_of_family("S2"), group_of_family("Sentinel-2A")
+    ('S2', 'S2', None)
+    """
+    plain = _plain(name)
+    return next((group for prefix, group in _GROUPS.items() if plain in (_plain(prefix), _plain(group))), None)
 
 
 def same_satellite(wanted: str, stated: str | None) -> bool:

@@ -79,7 +79,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     key: str = ""
     """The catalogue's name for the file, e.g. `B04` or `visual`."""
     url: str | None = None
-    """None if it is not known, as in a lock."""
+    """None if it is not known, as in a lock file."""
     size: int | None = None
     digest: str | None = None
     """As `Scene.digest`."""
@@ -121,7 +121,7 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     nominal: bool = False
     """Whether `size` is the product's size in the catalogue, so that the downloaded file can have another one."""
     digest: str | None = None
-    """Checksum of the file in the catalogue: hex, or `algorithm:hex` if its length does not tell the algorithm."""
+    """Checksum of the file in the catalogue: hex, or `algorithm:hex` if the length does not identify the algorithm."""
     download_url: str | None = None
     """Current link; None while the scene is in the long-term archive."""
     offline: str | None = None
@@ -228,9 +228,9 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     sources: tuple[Source, ...]
     """One or more, best first. A single source's scene is `scene`."""
     sha256: str | None = None
-    """The checksum that a lock requires."""
+    """The checksum that a lock file requires."""
     pinned: Mapping[str, str] = NOTHING
-    """The checksum that a lock requires of each file, by name, if the scene is a folder."""
+    """The checksum that a lock file requires of each file, by name, if the scene is a folder."""
 
     @classmethod
     def of(cls, archive: str, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any) -> "DesiredScene":
@@ -260,7 +260,7 @@ class ProofLevel(StrEnum):
     """How thoroughly a file was checked, best first."""
 
     DIGEST = "digest"
-    """It has the checksum of the archive or the lock."""
+    """It has the checksum of the archive or the lock file."""
     CRC = "crc"
     """Every entry of the zip was read and its CRC is right."""
     STRUCTURE = "structure"
@@ -276,7 +276,8 @@ class LocalFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True)
     """Path below the scene's folder; empty if the scene is one file."""
     size: int
     mtime_ns: int
-    sha256: str
+    sha256: str | None
+    """None if nothing needed it yet: the file was downloaded with `integrity = "size"`."""
     level: ProofLevel
     digest: str | None = None
     """The catalogue's checksum when it was downloaded."""
@@ -291,7 +292,7 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     path: str
     size: int
     mtime_ns: int
-    sha256: str
+    sha256: str | None
     level: ProofLevel
     archive: str
     """Identity of the archive it was downloaded from; empty if it was adopted."""
@@ -302,7 +303,8 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     members: tuple[LocalFile, ...] = ()
     """The files of a folder, sorted by name; empty for a scene that is one file. Read `files` instead.
 
-    `size` is then their sum, `mtime_ns` the newest, `sha256` that of their listing, `level` the lowest.
+    `size` is then their sum, `mtime_ns` the newest, `level` the lowest, and `sha256` that of their listing, or None if
+    one of them has none.
     """
 
     @property
@@ -355,7 +357,7 @@ class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     attempts: int = 1
     """How often this scene has been ordered, including this order."""
     missing: int = 0
-    """Consecutive polls in which the archive did not know the order."""
+    """Consecutive answers that did not contain the order."""
     download_url: str | None = None
     detail: str | None = None
     """The archive's own text for the state, if there is one."""

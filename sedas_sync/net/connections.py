@@ -106,6 +106,10 @@ def split(url: str) -> tuple[Origin, str]:
     return Origin(scheme, host, port or _DEFAULT_PORTS[scheme]), target
 
 
+def _cookie_header(cookies: Mapping[str, str] | None) -> dict[str, str]:
+    return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+
+
 class Answer:
     """Status, headers and body of an answer."""
 
@@ -148,6 +152,12 @@ class Answer:
         if problem is not None:
             self.close()
             raise ConnectionFailed(f"the server sent {problem}")
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that it sets, without their attributes."""
+        pairs = (line.partition(";")[0].partition("=") for line in self._response.headers.getlist("set-cookie"))
+        return {name.strip(): value.strip() for name, mark, value in pairs if mark and name.strip()}
 
     def read(self, most: int) -> bytes:
         """Read the next bytes of the body as soon as there are any; none at its end.
@@ -301,6 +311,9 @@ class Connections:
     ) -> Answer:
         """Request a URL, follow redirects, and return the first other answer with its body unread.
 
+        A cookie that an origin sets on the way goes back to that origin only, and only on this way: the login of NASA's
+        Earthdata leads to a file by setting one.
+
         Args:
             url: The URL.
             headers: Sent to the URL's own origin only, and only if nobody can read them on the way.
@@ -318,10 +331,11 @@ class Connections:
         first = origin = split(url)[0]
         every = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **extra}
         own = headers if origin.secret else {}
+        cookies: dict[Origin, dict[str, str]] = {}
         for _ in range(REDIRECTS + 1):
             answer = self._get_again(
                 url,
-                headers={**every, **own},
+                headers={**every, **own, **_cookie_header(cookies.get(origin))},
                 connect_timeout=connect_timeout,
                 stall_timeout=stall_timeout,
                 reach=reach,
@@ -331,6 +345,8 @@ class Connections:
                 answer.redirected = origin != first
                 answer.withheld = answer.redirected and bool(headers) and not own
                 return answer
+            if origin.secret:
+                cookies.setdefault(origin, {}).update(answer.cookies)
             answer.drain()
             try:
                 url = urljoin(url, location)

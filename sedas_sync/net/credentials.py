@@ -115,6 +115,7 @@ def find(
     variables: Variables | None = VARIABLES,
     also: Iterable[str] = (),
     alone: bool = True,
+    entries: Iterable[str] = (),
     environ: Mapping[str, str] = os.environ,
     ask_name: Callable[[str], str] | None = None,
     ask_password: Callable[[str], str] | None = None,
@@ -128,6 +129,7 @@ def find(
         also: Other hosts of the login, such as a token server. If there are any, `variables` must belong to all hosts,
             wherever the credentials are found, because an entry for one host says nothing about another.
         alone: Whether the variables can mean this host only; otherwise they are not used.
+        entries: Further hosts of the same service whose entries in netrc serve too.
         environ: The environment; an empty variable counts as not set.
         ask_name: Asks for the user name; by default on standard error.
         ask_password: Asks for the password; by default `getpass`.
@@ -144,7 +146,7 @@ def find(
     searched: list[str] = []
     found = (
         _from_environment(host, environ, variables, searched, alone=alone)
-        or _from_netrc(host, environ, searched)
+        or _from_netrc(tuple(dict.fromkeys((host, *entries))), environ, searched)
         or _from_keyring(host, environ, variables, searched)
         or _from_prompt(host, searched, prompt=prompt, ask_name=ask_name, ask_password=ask_password)
     )
@@ -177,12 +179,12 @@ def _from_environment(
     return None
 
 
-def _from_netrc(host: str, environ: Mapping[str, str], searched: list[str]) -> Credentials | None:
+def _from_netrc(hosts: tuple[str, ...], environ: Mapping[str, str], searched: list[str]) -> Credentials | None:
     file = environ.get("NETRC", "").strip()
     home = environ.get("HOME", "").strip()
     path = Path(file) if file else (Path(home) if home else Path("~").expanduser()) / ".netrc"
     try:
-        entry = netrc.netrc(str(path)).hosts.get(host)
+        known = netrc.netrc(str(path)).hosts
     except FileNotFoundError:
         searched.append(f"{path} (no such file)")
         return None
@@ -193,10 +195,11 @@ def _from_netrc(host: str, environ: Mapping[str, str], searched: list[str]) -> C
     except (OSError, UnicodeDecodeError) as error:
         searched.append(f"{path} (cannot be read: {getattr(error, 'strerror', None) or 'not a text file'})")
         return None
-    if entry is None:
-        searched.append(f"{path} (no entry for {host})")
+    host = next((one for one in hosts if one in known), None)
+    if host is None:
+        searched.append(f"{path} (no entry for {' or '.join(hosts)})")
         return None
-    username, _, password = entry
+    username, _, password = known[host]
     if username and password:
         return Credentials(username, password, str(path))
     searched.append(f"{path} (the entry for {host} has no {'password' if username else 'login'})")
@@ -236,11 +239,11 @@ def _from_prompt(
     if not prompt:
         searched.append("a prompt (not in a run without a person)")
         return None
-    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         searched.append("a prompt (this is not a terminal)")
         return None
     try:
-        username = (ask_name or _ask_name)(f"User name for {host}: ").strip()
+        username = (ask_name or ask_line)(f"User name for {host}: ").strip()
         password = (ask_password or getpass.getpass)(f"Password for {username} at {host}: ") if username else ""
     except EOFError:
         username = password = ""
@@ -250,8 +253,12 @@ def _from_prompt(
     return None
 
 
-def _ask_name(question: str) -> str:
-    """Ask on standard error, because standard output is for results."""
+def ask_line(question: str) -> str:
+    """Ask on standard error, because standard output is for results.
+
+    Raises:
+        EOFError: Standard input has ended.
+    """
     sys.stderr.write(question)
     sys.stderr.flush()
     line = sys.stdin.readline()
@@ -260,7 +267,8 @@ def _ask_name(question: str) -> str:
     return line
 
 
-def _is_terminal(stream: object) -> bool:
+def is_terminal(stream: object) -> bool:
+    """Return whether a stream is a terminal, on which a person can answer."""
     isatty = getattr(stream, "isatty", None)
     try:
         return bool(isatty is not None and isatty())

@@ -1,6 +1,6 @@
 """Adopt files that are on disk already: find them by the scene ids in their names, check them, record them.
 
-A file that is wrong, or that no dataset wants, is reported and left where it is. Nothing is overwritten.
+A file that is wrong, or that match no dataset, is reported and left where it is. Nothing is overwritten.
 """
 
 import os
@@ -114,7 +114,7 @@ def adopt_files(
                 if on_file is not None:
                     on_file(file)
         done = Adoption(
-            manifest=context.manifest.source,
+            manifest=context.manifest.name,
             mirror=str(state.root),
             source=str(place or state.root),
             search_complete=search.complete,
@@ -131,11 +131,11 @@ def _source_folder(source: str | os.PathLike[str] | None, root: Path) -> Path | 
     """Return the folder to adopt from; None for the mirror itself.
 
     Raises:
-        ManifestError: there is no such folder.
+        ManifestError: the folder does not exist.
     """
     place = None if source is None else Path(source)
     if place is not None and not place.is_dir():
-        raise ManifestError(f"{place}: there is no such folder to adopt from")
+        raise ManifestError(f"{place}: the folder to adopt from does not exist")
     return None if place is None or place.resolve() == root else place
 
 
@@ -198,7 +198,7 @@ class Adopter:
             name = entry.path.rpartition("/")[2]
             found = self._at.get(entry.path) or self._at.get(name) or self._names.find(name)
             if found is None:
-                why = "its name has no id of a scene that a dataset wants"
+                why = "its name has no id of a scene that matches a dataset"
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
             elif not _is_of_kind(found, Path(self._place, entry.path)):
                 why = f"it is not a {(ending_of(found) or ZIP).removeprefix('.')} file"
@@ -217,7 +217,7 @@ class Adopter:
                     yield from self._adopt_scene(want, candidates)
 
     def _entries(self) -> Iterator[TreeEntry]:
-        """Yield regular files that the index does not know, outside any mirror's state folder."""
+        """Yield regular files that are not in the index, outside any mirror's state folder."""
         mine = os.path.realpath(self._root)
         expected: list[str] = []
         if self._source is None:

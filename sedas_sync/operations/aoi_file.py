@@ -1,40 +1,48 @@
-"""Read an AOI from a file: GeoJSON, WKT and, with the extra `vector`, GeoPackages and shapefiles."""
+"""Read an AOI from a file: GeoJSON, WKT and, with the extra `vector`, the formats of `vector_file`."""
 
 import json
 import re
 import unicodedata
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import shapely
-
 from sedas_sync import geometry
 from sedas_sync.geometry import OnRepair, Polygonal
-from sedas_sync.geometry.areas import Part, area_of, parts_of
-from sedas_sync.geometry.geojson import read_geojson
+from sedas_sync.geometry.areas import Part, parts_of
+from sedas_sync.geometry.geojson import read_geojson, read_geojson_paths
+from sedas_sync.geometry.polygons import Ring
+from sedas_sync.geometry.wkt import NoPolygonError, paths_of
 from sedas_sync.operations.reference_systems import in_degrees
+from sedas_sync.operations.vector_file import FORMATS, ZIPS, Layer, read_layers
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest file that is read; a larger one is a mistake, not an AOI."""
 
-_TEXT = {".geojson", ".json", ".wkt"}
-_VECTOR = {".gpkg", ".shp", ".zip"}
-_GEOPACKAGE, _SHAPEFILE = b"SQLite format 3\0", b"\0\0\x27\x0a"
-"""The first bytes of the formats."""
+_WKT, _GEOJSON = ".wkt", frozenset({".geojson", ".json"})
+_KNOWN = (_WKT, *FORMATS, *ZIPS)
 
 
-def read_aoi(path: str | Path, *, quotable: bool = True, on_repair: OnRepair | None = None) -> Polygonal:
+def read_aoi(
+    path: str | Path,
+    *,
+    layer: str | None = None,
+    where: str | None = None,
+    buffer_km: float | None = None,
+    quotable: bool = True,
+    on_repair: OnRepair | None = None,
+) -> Polygonal:
     """Read the union of all polygons in a file.
 
-    `.gpkg`, `.shp` and `.zip` (of a shapefile) need the extra `sedas-sync[vector]` and one layer with polygons, which
-    are transformed to EPSG:4326.
+    All formats but GeoJSON and WKT need the extra `sedas-sync[vector]`. Other reference systems are converted.
 
     Args:
         path: The file.
+        layer: The layer to read, if it has several.
+        where: Read only features for which this condition in SQL is true.
+        buffer_km: Add all places within this distance, of points and lines too.
         quotable: Whether errors may quote the file. One outside the manifest's folder may be a secret of somebody else.
         on_repair: Repair outlines that are not valid, and report each repair here.
 
@@ -46,19 +54,22 @@ def read_aoi(path: str | Path, *, quotable: bool = True, on_repair: OnRepair | N
     """
     path = Path(path)
     kind = path.suffix.lower()
-    if kind not in _TEXT | _VECTOR:
-        allowed = ", ".join(sorted(_TEXT | _VECTOR))
-        raise ValueError(f"{path} has an unknown extension; known are {allowed}")
+    if kind not in _KNOWN:
+        raise ValueError(f"{path} has an unknown extension; known are {', '.join(sorted(_KNOWN))}")
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ValueError(f"{path} {what}")
-    if kind in _VECTOR and (find_spec("pyogrio") is None or find_spec("pyproj") is None):
-        raise ValueError(f"{path}: reading this kind of file needs the extra sedas-sync[vector] (pyogrio and pyproj)")
     try:
-        if kind in _VECTOR:
-            return _read_vector(path, on_repair)
-        text = _read_text(path)
-        return geometry.from_wkt(text, on_repair=on_repair) if kind == ".wkt" else _from_json(text, on_repair)
+        if kind == _WKT:
+            if layer is not None or where is not None:
+                raise ValueError("a WKT file has no features, so layer and where cannot be used")  # noqa: TRY301 - as below
+            return geometry.from_wkt(_read_text(path), buffer_km=buffer_km, on_repair=on_repair)
+        if kind in _GEOJSON and layer is None and where is None:
+            found = [_polygons_and_paths(_geojson(_read_text(path)), lines=buffer_km is not None)]
+        else:
+            layers = read_layers(path, layer=layer, where=where, lines=buffer_km is not None)
+            found = [(parts_of(one.shapes), paths_of(one.shapes), one.crs) for one in layers]
+        return _area(found, buffer_km, on_repair)
     except Exception as error:
         if not quotable:
             raise ValueError(
@@ -68,6 +79,28 @@ def read_aoi(path: str | Path, *, quotable: bool = True, on_repair: OnRepair | N
         if isinstance(error, ValueError | OSError):
             raise ValueError(f"{path}: {error}") from None  # noqa: TRY004 - what a file says, not a type
         raise
+
+
+_Found = tuple[Sequence[Part], Sequence[Ring], str | None]
+"""Polygons, points and lines, and their reference system."""
+
+
+def _area(found: Iterable[_Found], buffer_km: float | None, on_repair: OnRepair | None) -> Polygonal:
+    """Return the area of polygons, points and lines in any reference system."""
+    parts: list[Part] = []
+    paths: list[Ring] = []
+    continuous = False
+    for polygons, lines, crs in found:
+        converted, bent = in_degrees(polygons, crs)
+        parts += converted
+        continuous = continuous or bent
+        if buffer_km is not None:
+            # A line of one position has no length to divide.
+            ends = [Part([line if len(line) > 1 else line * 2]) for line in lines]
+            paths += [part.rings[0] for part in in_degrees(ends, crs)[0]]
+    if not parts and not paths:
+        raise ValueError("it has no polygon; set buffer_km to search around points and lines")
+    return geometry.from_parts(parts, paths, buffer_km=buffer_km, on_repair=on_repair, continuous=continuous)
 
 
 def _read_text(path: Path) -> str:
@@ -80,15 +113,14 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"it is not UTF-8 (at byte {error.start})") from None
 
 
-def _from_json(text: str, on_repair: OnRepair | None) -> Polygonal:
-    content = _geojson(text)
-    return _area(read_geojson(content), _crs(content), on_repair)
-
-
-def _area(parts: Sequence[Part], crs: str | None, on_repair: OnRepair | None) -> Polygonal:
-    """Return the area of polygons in any reference system."""
-    converted, continuous = in_degrees(parts, crs)
-    return area_of(converted, on_repair=on_repair, continuous=continuous)
+def _polygons_and_paths(content: Mapping[str, Any], *, lines: bool) -> _Found:
+    try:
+        parts = read_geojson(content)
+    except NoPolygonError:
+        if not lines:
+            raise
+        parts = []
+    return parts, read_geojson_paths(content) if lines else (), _crs(content)
 
 
 def _geojson(text: str) -> Mapping[str, Any]:
@@ -125,6 +157,10 @@ class NamedArea:
     name: str
     """Made of A-Z, a-z, 0-9, `-` and `_`; unique in the file."""
     shape: Polygonal
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """The feature's attributes, by name."""
+    repairs: tuple[str, ...] = ()
+    """What was done to outlines that were not valid, one sentence each."""
 
 
 _NAMING = ("name", "title", "label", "id", "code", "fid")
@@ -133,9 +169,10 @@ _NAME_LENGTH = 64
 
 
 def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
-    """Read the features of a GeoJSON file as one area each.
+    """Read the features of a file as one area each.
 
-    An area is named after a property that is different for each feature, else by its number.
+    An area is named after a property that is different for each feature, else by its number. Outlines that are not
+    valid are repaired. A file whose extension is not known is read as GeoJSON.
 
     Returns:
         The areas in the order of the file, and the number of features without a polygon, which are left out.
@@ -146,29 +183,68 @@ def read_areas(path: str | Path) -> tuple[list[NamedArea], int]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
+    kind = path.suffix.lower()
     try:
-        return _areas(_geojson(_read_text(path)))
+        if kind == _WKT:
+            repairs: list[str] = []
+            shape = geometry.from_wkt(_read_text(path), on_repair=repairs.append)
+            return [NamedArea("aoi", shape, repairs=tuple(repairs))], 0
+        if kind in (FORMATS.keys() | ZIPS) - _GEOJSON:
+            return _areas(_features_of_layers(read_layers(path, attributes=True)))
+        return _areas(_features_of_geojson(_geojson(_read_text(path))))
     except RecursionError:
         raise ValueError(f"{path}: it is not GeoJSON: it is nested too deep") from None
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _areas(content: Mapping[str, Any]) -> tuple[list[NamedArea], int]:
+@dataclass(frozen=True, slots=True)
+class _Feature:
+    """One feature of a file."""
+
+    parts: Callable[[], Sequence[Part]]
+    """Returns its polygons. Raises a ValueError if it is not valid."""
+    crs: str | None
+    properties: Mapping[str, Any]
+    has_polygon: bool
+
+
+def _features_of_layers(layers: Iterable[Layer]) -> list[_Feature]:
+    features = []
+    for layer in layers:
+        for shape, row in zip(layer.shapes, layer.rows, strict=True):
+            parts = [Part(part.rings) for part in parts_of([shape])]
+            features.append(_Feature(partial(list, parts), layer.crs, row, has_polygon=bool(parts)))
+    return features
+
+
+def _features_of_geojson(content: Mapping[str, Any]) -> list[_Feature]:
     listed = content.get("features") if content.get("type") == "FeatureCollection" else [content]
     if not isinstance(listed, list):
         raise ValueError("it is not GeoJSON: a FeatureCollection without a list of features")  # noqa: TRY004 - in a file
-    features = [feature for feature in listed if isinstance(feature, Mapping)]
-    polygonal = [feature for feature in features if any(_polygon_found(feature))]
+    crs = _crs(content)
+    return [
+        _Feature(partial(read_geojson, feature), crs, _properties(feature), has_polygon=any(_polygon_found(feature)))
+        if isinstance(feature, Mapping)
+        else _Feature(list, crs, {}, has_polygon=False)
+        for feature in listed
+    ]
+
+
+def _areas(features: Sequence[_Feature]) -> tuple[list[NamedArea], int]:
+    polygonal = [feature for feature in features if feature.has_polygon]
     if not polygonal:
         raise ValueError("it has no polygon")
-    areas, crs = [], _crs(content)
-    for number, (feature, name) in enumerate(zip(polygonal, _feature_names(polygonal), strict=True), 1):
+    areas = []
+    names = _feature_names([feature.properties for feature in polygonal])
+    for number, (feature, name) in enumerate(zip(polygonal, names, strict=True), 1):
+        repairs: list[str] = []
         try:
-            areas.append(NamedArea(name, _area(read_geojson(feature), crs, None)))
+            shape = _area([(feature.parts(), (), feature.crs)], None, repairs.append)
         except ValueError as error:
             raise ValueError(f"feature {number} ({name}): {error}") from None
-    return areas, len(listed) - len(polygonal)
+        areas.append(NamedArea(name, shape, feature.properties, tuple(repairs)))
+    return areas, len(features) - len(polygonal)
 
 
 def _polygon_found(value: Mapping[str, Any]) -> Iterator[bool]:
@@ -179,11 +255,11 @@ def _polygon_found(value: Mapping[str, Any]) -> Iterator[bool]:
             yield from _polygon_found(part)
 
 
-def _feature_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return unique names of the features."""
-    rows = [_properties(feature) for feature in features]
+def _feature_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return unique names of features, from their properties."""
+    lowered = [{key.lower(): value for key, value in row.items()} for row in rows]
     for key in _NAMING:
-        names = [_plain_name(row.get(key)) for row in rows]
+        names = [_plain_name(row.get(key)) for row in lowered]
         if all(names) and len({name.casefold() for name in names}) == len(names):
             return names
     return ["aoi"] if len(rows) == 1 else [f"aoi-{number}" for number in range(1, len(rows) + 1)]
@@ -191,8 +267,7 @@ def _feature_names(features: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:
     found = feature.get("properties")
-    named = {key.lower(): value for key, value in found.items()} if isinstance(found, Mapping) else {}
-    return {"id": feature.get("id"), **named}
+    return {**({"id": feature["id"]} if "id" in feature else {}), **(found if isinstance(found, Mapping) else {})}
 
 
 def _plain_name(value: Any) -> str:
@@ -201,67 +276,3 @@ def _plain_name(value: Any) -> str:
         return ""
     letters = unicodedata.normalize("NFKD", str(value)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-")[:_NAME_LENGTH].strip("-")
-
-
-# -- vector formats ----------------------------------------------------------------------------------------------------
-
-
-def _read_vector(path: Path, on_repair: OnRepair | None) -> Polygonal:
-    import pyogrio.errors  # noqa: PLC0415 - only the extra has it
-    import pyogrio.raw  # noqa: PLC0415
-
-    _check_format(path)
-    try:
-        layer = _layer(path)
-        meta, _, shapes, _ = pyogrio.raw.read(path, layer=layer, columns=[])
-    except pyogrio.errors.DataSourceError as error:
-        raise ValueError(f"it cannot be read: {error}") from None
-    if shapes is None:
-        raise ValueError("it has no polygon")
-    return _area(parts_of(shapely.from_wkb(shapes)), meta["crs"], on_repair)
-
-
-def _check_format(path: Path) -> None:
-    """Check that a file has the format of its extension.
-
-    GDAL looks at the content only, and some of its formats refer to other files and to URLs.
-
-    Raises:
-        ValueError: It has another format.
-    """
-    kind = path.suffix.lower()
-    if kind == ".zip":
-        try:
-            with zipfile.ZipFile(path) as packed:
-                begins = [
-                    packed.open(name).read(len(_SHAPEFILE))
-                    for name in packed.namelist()
-                    if name.lower().endswith(".shp")
-                ]
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
-            raise ValueError("it cannot be read: it is not a zip file") from None
-        right = bool(begins) and all(begin == _SHAPEFILE for begin in begins)
-    else:
-        expected = _SHAPEFILE if kind == ".shp" else _GEOPACKAGE
-        with path.open("rb") as opened:
-            right = opened.read(len(expected)) == expected
-    if not right:
-        raise ValueError(f"it cannot be read: it is not a {'GeoPackage' if kind == '.gpkg' else 'shapefile'}")
-
-
-def _layer(path: Path) -> str:
-    """Return the name of the only layer with polygons.
-
-    Raises:
-        ValueError: There is none, or there are several.
-    """
-    import pyogrio  # noqa: PLC0415 - only the extra has it
-
-    layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path) if kind is not None]
-    names = [name for name, kind in layers if "Polygon" in kind or kind in {"Unknown", "GeometryCollection"}]
-    if len(names) > 1:
-        raise ValueError(f"it has several layers with polygons ({', '.join(names)}); an AOI file has one")
-    if not names:
-        kinds = ", ".join(f"{name}: {kind}" for name, kind in layers) or "no layer with geometries"
-        raise ValueError(f"it has no polygon ({kinds})")
-    return names[0]

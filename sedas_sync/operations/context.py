@@ -35,7 +35,7 @@ class MirrorContext:
     clock: Callable[[], datetime]
     """Returns the current time, UTC."""
     lock: Lock | None = None
-    """The lock once it was read and matches: a lock of 100,000 scenes takes a second to read."""
+    """The lock file once it was read and matches: a lock file of 100,000 scenes takes a second to read."""
     stopped_with: int | None = None
     """The exit code of the first `stop`."""
 
@@ -76,13 +76,10 @@ class MirrorContext:
         known = self.manifest.datasets
         if unknown := [name for name in names if name not in known]:
             raise ManifestError(
-                [
-                    f"there is no dataset {name!r} in {self.manifest.source}: it has {', '.join(known)}"
-                    for name in unknown
-                ]
+                [f"{self.manifest.name} has no dataset {name!r}; it has {', '.join(known)}" for name in unknown]
             )
         if prune:
-            raise ManifestError("--prune judges the manifest as a whole: it does not go with --dataset")
+            raise ManifestError("--prune cannot be combined with --dataset")
         chosen = {name: dataset for name, dataset in known.items() if name in names}
         return dataclasses.replace(self.manifest, datasets=chosen)
 

@@ -97,14 +97,14 @@ def fetch(
                     failures.append(f"{event.id}: {event.error}")
     finally:
         context.archives.close()
-    if runner.stopped_with is not None:
+    if context.stopped_with is not None:
         raise StoppedError("stopped before every scene was downloaded; the same call continues")
     if failures:
         raise TransferError(f"{len(failures)} of {len(by_id)} scenes failed:\n" + "\n".join(failures))
 
 
 class _Borrowed:
-    """An archive of the caller: to stop this call must not stop it for everything else."""
+    """An archive of the caller: stopping this call does not stop the archive."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive

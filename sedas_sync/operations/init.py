@@ -1,16 +1,22 @@
-"""Make a first manifest from the areas of a GeoJSON file."""
+"""Make a first manifest from the areas of a file."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import shapely
 
-from sedas_sync.errors import ManifestError
+from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.manifest import Manifest
+from sedas_sync.model.text import clipped, printable
 from sedas_sync.operations.aoi_file import NamedArea, read_areas
+from sedas_sync.operations.context import open_mirror
 from sedas_sync.operations.init_template import Area, manifest_text
 from sedas_sync.operations.load import check_manifest
+from sedas_sync.operations.search import search_archives
 
 MAX_VERTICES = 100
 """Most vertices of an outline that is written into a manifest: people read it."""
@@ -20,6 +26,11 @@ TOGETHER = "aoi"
 """Name of the AOI that is all areas of a file."""
 
 
+_SANDBOX = "those of the sandbox are over Great Britain and Ireland, Fiji and Svalbard"
+_COMMENT = 200
+"""Columns of the longest comment with a feature's properties."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A first manifest."""
@@ -27,19 +38,21 @@ class Start:
     text: str
     aois: tuple[str, ...]
     """Names of its areas."""
-    left_out: int = 0
-    """Features of the file that have no polygon."""
+    warnings: tuple[str, ...] = ()
 
 
-def from_geojson(source: str, target: Path) -> Start:
-    """Make a manifest for the areas of a GeoJSON file.
+def from_file(source: str, target: Path) -> Start:
+    """Make a manifest for the areas of a file of any format that AOIs can have.
 
     For one area the manifest refers to the file. Several areas are written into it, each as an AOI with its name; if
     that is too much to read, they become one AOI that refers to the file. If the file's name cannot be in a manifest (a
-    line break, bytes that are not UTF-8), its areas are written into it whatever their size.
+    line break, bytes that are not UTF-8), its areas are written into it whatever their size. The properties of a
+    feature become a comment. Outlines that are not valid are repaired, with a warning.
+
+    The archive is searched, to find out whether it has scenes over the areas.
 
     Args:
-        source: The GeoJSON file.
+        source: The file.
         target: The manifest's future path; the file's path is relative to it.
 
     Raises:
@@ -51,28 +64,66 @@ def from_geojson(source: str, target: Path) -> Start:
         raise ManifestError(str(error)) from None
     best, other = _attempts(areas, source, target)
     try:
-        return _checked(best, target, left_out)
+        text, manifest = _checked(best, target)
     except (ManifestError, UnicodeEncodeError):
-        return _checked(other, target, left_out)
+        text, manifest = _checked(other, target)
+    warnings = [f"{source}: {left_out} features without a polygon were left out"] if left_out else []
+    warnings += [f"{source}: {area.name}: {repair}" for area in areas for repair in area.repairs]
+    if not _has_scenes(manifest):
+        (archive,) = manifest.archives.values()
+        elsewhere = f"; {_SANDBOX}" if archive.type == "sandbox" else ""
+        warnings.append(
+            f"{source}: the archive (type {archive.type}) has no scenes over these areas{elsewhere}. "
+            "Choose another type in [archive]"
+        )
+    return Start(text, tuple(manifest.aois), tuple(warnings))
 
 
-def _checked(areas: Sequence[Area], target: Path, left_out: int) -> Start:
+def _checked(areas: Sequence[Area], target: Path) -> tuple[str, Manifest]:
     text = manifest_text(areas)
     text.encode()  # raises for a name that is not UTF-8
-    check_manifest(text, target)
-    return Start(text, tuple(area.name for area in areas), left_out)
+    return text, check_manifest(text, target)
+
+
+def _has_scenes(manifest: Manifest) -> bool:
+    """Return whether the archive has any scene over the areas of a manifest; True if that cannot be found out."""
+    name, dataset = next(iter(manifest.datasets.items()))
+    any_scene = dataset.model_copy(update={"sensor": "all", "max_cloud_cover": None, "product_type": None})
+    context = open_mirror(replace(manifest, datasets={name: any_scene}))
+    try:
+        with closing(context.archives):
+            found = search_archives(context)
+    except SedasSyncError:
+        return True
+    return bool(found.wants) or not found.complete
 
 
 def _attempts(areas: Sequence[NamedArea], source: str, target: Path) -> tuple[list[Area], list[Area]]:
     """Return two ways to write the areas into a manifest, the better first."""
     path = os.path.relpath(os.path.realpath(source), os.path.realpath(target.parent)).replace(os.sep, "/")
     name = areas[0].name if len(areas) == 1 else TOGETHER
-    comment = "" if len(areas) == 1 else f"all {len(areas)} areas of the file together"
-    by_file = [Area(name=name, key="file", value=path, comment=comment)]
+    comment = _comment(areas[0].properties) if len(areas) == 1 else f"all {len(areas)} areas of the file together"
+    repair = any(area.repairs for area in areas)
+    by_file = [Area(name=name, key="file", value=path, comment=comment, repair=repair)]
     inline = [
-        Area(name=area.name, key="wkt", value=shapely.to_wkt(area.shape, rounding_precision=-1)) for area in areas
+        Area(
+            name=area.name,
+            key="wkt",
+            value=shapely.to_wkt(area.shape, rounding_precision=-1),
+            comment=_comment(area.properties),
+        )
+        for area in areas
     ]
     readable = len(areas) <= MAX_AREAS and all(
         shapely.get_num_coordinates(area.shape) <= MAX_VERTICES for area in areas
     )
     return (inline, by_file) if len(areas) > 1 and readable else (by_file, inline)
+
+
+def _comment(properties: Mapping[str, Any]) -> str:
+    """Return the properties of a feature on one line."""
+    plain = [
+        f"{key} = {value}" for key, value in properties.items() if isinstance(value, str | int | float) and value != ""
+    ]
+    text = printable(", ".join(plain).encode("utf-8", "replace").decode())
+    return clipped(text, _COMMENT)

@@ -35,7 +35,7 @@ _DATASETS = """\
 [dataset.optical]
 aoi = {aoi}
 start = 2019-04-30
-end = 2019-05-12           # to its last second
+end = 2019-05-12           # inclusive: up to 23:59:59 UTC
 sensor = "optical"
 max_cloud_cover = 50       # percent
 
@@ -59,6 +59,8 @@ class Area:
     value: str
     comment: str = ""
     """One line."""
+    repair: bool = False
+    """Whether its outlines have to be repaired."""
 
 
 def toml_string(text: str) -> str:
@@ -83,4 +85,5 @@ def manifest_text(areas: Sequence[Area] = ()) -> str:
 
 def _table(area: Area) -> str:
     comment = f"# {area.comment}\n" if area.comment else ""
-    return f"[aoi.{area.name}]\n{comment}{area.key} = {toml_string(area.value)}\n\n"
+    repair = "repair = true\n" if area.repair else ""
+    return f"[aoi.{area.name}]\n{comment}{area.key} = {toml_string(area.value)}\n{repair}\n"

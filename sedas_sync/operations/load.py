@@ -1,9 +1,10 @@
 """Read a manifest and the AOI files that it names."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
@@ -27,9 +28,7 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     try:
         text = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise ManifestError(
-            f"{file}: there is no such file; `sedas-sync init {file}` writes one to start with"
-        ) from None
+        raise ManifestError(f"{file}: this file does not exist; create one with `sedas-sync init {file}`") from None
     except UnicodeDecodeError as error:
         raise ManifestError(f"{file}: is not UTF-8 text (byte {error.start}); TOML must be") from None
     except OSError as error:
@@ -46,8 +45,13 @@ def _is_below(file: Path, folder: Path) -> bool:
         return False
 
 
-def check_manifest(text: str, file: Path) -> Manifest:
-    """Check the text of a manifest that is, or will be, in this file.
+def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") -> Manifest:
+    """Check a manifest that is, or will be, in this file.
+
+    Args:
+        text: TOML, or its tables.
+        file: The file.
+        name: The file in messages; as it is given if this is empty.
 
     Raises:
         ManifestError: It has mistakes; all of them are listed.
@@ -61,6 +65,20 @@ def check_manifest(text: str, file: Path) -> Manifest:
         from sedas_sync.operations.aoi_file import read_aoi  # noqa: PLC0415  # most manifests name no file
 
         path = file.parent / (config.file or "")
-        return read_aoi(path, quotable=_is_below(path, file.parent), on_repair=on_repair)
+        return read_aoi(
+            path,
+            layer=config.layer,
+            where=config.where,
+            buffer_km=config.buffer_km,
+            quotable=_is_below(path, file.parent),
+            on_repair=on_repair,
+        )
 
-    return parse(text, source=str(file), read_aoi=read_aoi, types=TYPES, now=datetime.now(UTC))
+    return parse(
+        text,
+        source=str(file.absolute()),
+        name=name or str(file),
+        read_aoi=read_aoi,
+        types=TYPES,
+        now=datetime.now(UTC),
+    )

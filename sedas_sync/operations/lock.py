@@ -1,4 +1,4 @@
-"""The lock of a manifest, and plans to be saved."""
+"""The lock file of a manifest, and plans to be saved."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,22 +11,23 @@ from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError
 from sedas_sync.planning.saved_plan import SavedPlan
+from sedas_sync.state.inspect import hashed
 
-_HINT = "`sedas-sync lock --check` says what a lock of today would change, `sedas-sync lock` writes it"
+_HINT = "run `sedas-sync lock --check` to see what would change, or `sedas-sync lock` to update it"
 
 
 def matching_lock(context: MirrorContext) -> Lock:
-    """Return the manifest's lock.
+    """Return the manifest's lock file.
 
     Raises:
-        LockMismatch: the lock does not match the manifest; each difference is named.
-        ManifestError: there is no lock, or the file is not a lock.
+        LockMismatch: the lock file does not match the manifest; each difference is named.
+        ManifestError: there is no lock file, or it is not valid.
     """
     if context.lock is not None:
         return context.lock
-    path, lock = lock_path(context.manifest.source), read_lock(context.manifest)
+    path, lock = lock_path(context.manifest.name), read_lock(context.manifest)
     if lock is None:
-        raise ManifestError(f"{path}: there is no lock; `sedas-sync lock` writes it")
+        raise ManifestError(f"{path}: there is no lock file; create it with `sedas-sync lock`")
     if found := mismatches(context.manifest, lock):
         raise LockMismatch([f"{path}: {difference}" for difference in found], hint=_HINT)
     context.lock = lock
@@ -34,14 +35,14 @@ def matching_lock(context: MirrorContext) -> Lock:
 
 
 def check_old_lock(context: MirrorContext, *, write: bool = True) -> tuple[str, ...]:
-    """Check that the lock can be updated; returns a warning if the file is not a lock and is replaced.
+    """Check that the lock file can be updated; return a warning if the file is not valid and is replaced.
 
     Args:
         context: the mirror.
-        write: whether the lock is to be written; if not, a file that is not a lock is an error.
+        write: whether the lock file is to be written; if not, an invalid file is an error.
 
     Raises:
-        ManifestError: the lock cannot be read, or was written by a newer version of this package.
+        ManifestError: the lock file cannot be read, or was written by a newer version of this package.
     """
     return _old_lock(context, write=write)[1]
 
@@ -49,18 +50,18 @@ def check_old_lock(context: MirrorContext, *, write: bool = True) -> tuple[str, 
 def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, write: bool = True) -> LockUpdate:
     """Lock the scenes of a plan, with the checksums of those on disk.
 
-    A lock with the same content is not written again, whatever its relative dates meant. A file that is not a lock,
-    such as one with merge conflicts, is replaced if `write`, and else an error.
+    A lock file with the same content is not written again, whatever its relative dates meant. A file that is not a lock
+    file, such as one with merge conflicts, is replaced if `write`, and else an error.
 
     Args:
         context: the mirror.
         plan: a plan of the whole manifest.
         applied: whether it was carried out, so that its downloads have checksums now.
-        write: whether to write the lock; if not, only the changes are returned.
+        write: whether to write the lock file; if not, only the changes are returned.
 
     Raises:
         SedasSyncError: the plan's search failed or is incomplete.
-        ManifestError: the lock cannot be read or written.
+        ManifestError: the lock file cannot be read or written.
     """
     if plan.failures or not plan.search_complete:
         raise SedasSyncError("the lock file is not changed: the search failed or is incomplete")
@@ -69,24 +70,32 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         wants = {action.id: action.want for action in plan.actions if action.want is not None}
         held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
     head = head_of(context.manifest, context.clock())
-    after = lock_scenes(head, plan.actions, _intact(plan, held), before)
+    intact = _intact(plan, held)
+    unhashed = [local for local in intact.values() if local.sha256 is None]
+    if unhashed:
+        read_now = [hashed(str(context.state.root), local) for local in unhashed]
+        intact |= {local.id: local for local in read_now}
+        if write:
+            with context.state.index(write=True) as (writable, _):
+                writable.put_times(read_now)
+    after = lock_scenes(head, plan.actions, intact, before)
     found = () if before is None else differences(head, before.head)
     moved = changes(Lock(head=head, scenes={}) if before is None else before, after)
     news = before is None or bool(found or moved)
     if news and write:
         write_lock(context.manifest, after)
-    path = str(lock_path(context.manifest.source))
+    path = str(lock_path(context.manifest.name))
     return LockUpdate(path=path, lock=after, differences=found, changes=moved, news=news)
 
 
 def _old_lock(context: MirrorContext, *, write: bool) -> tuple[Lock | None, tuple[str, ...]]:
-    """Return the lock, and a warning if the file is not a lock and is replaced."""
+    """Return the lock file, and a warning if the file is not a lock file and is replaced."""
     try:
         return read_lock(context.manifest), ()
     except LockDamagedError as error:
         if not write:
             raise
-        return None, (f"{error.what}; a new lock is written in its place, with digests of what the mirror holds",)
+        return None, (f"{error.what}; replacing it with a new lock file, with checksums of the scenes on disk",)
 
 
 def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, LocalScene]:

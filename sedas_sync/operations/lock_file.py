@@ -15,7 +15,7 @@ from sedas_sync.state.index import Index
 
 
 def lock_path(manifest: str | os.PathLike[str]) -> Path:
-    """Return the path of a manifest's lock: `<stem>.lock` beside it.
+    """Return the path of a manifest's lock file: `<stem>.lock` next to it.
 
     Raises:
         ManifestError: this is the manifest itself.
@@ -23,20 +23,20 @@ def lock_path(manifest: str | os.PathLike[str]) -> Path:
     source = Path(manifest)
     path = source.with_suffix(".lock")
     if path == source:
-        raise ManifestError(f"{source}: a manifest cannot have the name of its lock; rename it to .toml")
+        raise ManifestError(f"{source}: a manifest cannot have the name of its lock file; rename it to .toml")
     return path
 
 
 def read_lock(manifest: Manifest) -> Lock | None:
-    """Read the lock of a manifest; None if there is none.
+    """Read the lock file of a manifest; None if there is none.
 
     Raises:
-        LockDamagedError: the file is not a lock.
+        LockDamagedError: the file is not a lock file.
         ManifestError: it cannot be read, or was written by a newer version of this package.
     """
-    path = lock_path(manifest.source)
+    path = lock_path(manifest.name)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = lock_path(manifest.source).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -47,10 +47,10 @@ def read_lock(manifest: Manifest) -> Lock | None:
 
 
 def matching_lock_or_warning(manifest: Manifest, warnings: list[str]) -> Lock | None:
-    """Return the manifest's lock if there is one that matches; a lock that does not match becomes a warning.
+    """Return the manifest's lock file if there is one that matches; a lock file that does not match becomes a warning.
 
     Raises:
-        ManifestError: the file is not a lock, or cannot be read.
+        ManifestError: the file is not a lock file, or cannot be read.
     """
     if Path(manifest.source).suffix == ".lock":
         return None
@@ -59,14 +59,14 @@ def matching_lock_or_warning(manifest: Manifest, warnings: list[str]) -> Lock | 
         return lock
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     warnings.append(
-        f"{lock_path(manifest.source)}: is ignored: it does not match the manifest ({found[0]}{more}); "
-        "`sedas-sync lock` brings it up to date"
+        f"{lock_path(manifest.name)}: ignored: it does not match the manifest ({found[0]}{more}); "
+        "update it with `sedas-sync lock`"
     )
     return None
 
 
 def write_lock(manifest: Manifest, lock: Lock) -> None:
-    """Write the lock of a manifest.
+    """Write the lock file of a manifest.
 
     Raises:
         ManifestError: it cannot be written.

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.errors import LockMismatch, SedasSyncError
+from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.disk import FileState
+from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
-from sedas_sync.model.files import each_file
-from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
 from sedas_sync.operations.context import (
@@ -30,7 +29,6 @@ from sedas_sync.operations.context import (
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
 from sedas_sync.operations.search import search_archives
-from sedas_sync.operations.verify import observed
 from sedas_sync.operations.wants import (
     Wants,
     wants_from_findings,
@@ -47,9 +45,8 @@ from sedas_sync.planning.saved_plan import SavedPlan, drift
 from sedas_sync.planning.select import extension_of, with_endings_on_disk
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
-from sedas_sync.state.staging import bytes_downloaded, partial_path
 
-_HINT = "plan again, and apply what comes out"
+_HINT = "create a new plan and apply it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +86,14 @@ def plan_mirror(
         on_event: called with every event.
         on_found: called with the number of scenes found, a few times a second.
         take_over: take the mirror from the manifest it belongs to.
-        locked: do not search; take exactly the scenes of the lock.
-        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock and
-            can be downloaded again.
+        locked: do not search; take exactly the scenes of the lock file.
+        prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
+            and can be downloaded again.
 
     Raises:
-        LockMismatch: the lock does not match the manifest.
-        ManifestError: the mirror belongs to another manifest, there is no lock, or `prune` is set with `datasets`.
+        LockMismatch: the lock file does not match the manifest.
+        ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
+            `datasets`.
     """
     datasets = tuple(datasets)
     context.narrowed(datasets, prune=prune)
@@ -124,14 +122,26 @@ def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:
 def plan_repair(context: MirrorContext, report: VerifyReport) -> Plan:
     """Plan the download of what `verify` found missing, changed or corrupt."""
     wants = wants_from_findings(context, report)
-    bad = {item.id for item in report.bad}
-    with context.state.index(write=False) as (index, _):
-        orders = {order.id: order for order in index.orders() if order.id in bad}
-        held = {holding.id: holding for holding in index.local_scenes() if holding.id in bad}
-    root = str(context.state.root)
-    partials = {scene_id: bytes_downloaded(root, partial_path(want.scene)) for scene_id, want in wants.scenes.items()}
-    inspection = Inspection(observed=observed(report, held, partials))
-    return make_plan(context, wants, Disk(inspection=inspection, wants=wants.scenes, orders=orders, count=len(held)))
+    disk = look_at_disk(context, wants)
+    _distrust(disk.inspection.observed, report)
+    return make_plan(context, wants, disk)
+
+
+def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
+    """Mark scenes as damaged that look intact and are not: only reading every byte showed it."""
+    wrong: dict[SceneId, set[str]] = {}
+    for file in report.bad:
+        if file.id in observed:
+            wrong.setdefault(file.id, set()).add(file.name)
+    for scene_id, names in wrong.items():
+        here = observed[scene_id]
+        held, state = here.held, here.state
+        if held is not None:
+            # An impossible time: these files of a folder are read and not trusted.
+            members = tuple(replace(file, mtime_ns=-1) if file.name in names else file for file in held.members)
+            held = replace(held, members=members)
+        state = FileState.DAMAGED if state is FileState.INTACT else state
+        observed[scene_id] = replace(here, held=held, state=state)
 
 
 def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = False) -> Plan:
@@ -157,7 +167,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     wants = wants_from_saved_plan(context, saved)
     disk = look_at_disk(context, wants)
     if not begun:
-        # Planning polls orders and does not store the answers, so the plan knows them better than the index.
+        # Planning polls orders and does not store the answers, so those of the plan are newer than those of the index.
         current = {
             order.id: order
             for order in saved.orders
@@ -174,6 +184,31 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     return replace(plan, actions=plan.actions + untouched, refused=plan.refused or saved.plan.refused)
 
 
+def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
+    """Return a plan that keeps the scenes which another run has put in place since the plan was made.
+
+    The mirror's process lock is held.
+    """
+    wants = {
+        action.id: action.want
+        for action in plan.actions
+        if action.want is not None and (action.kind in NEEDS_ARCHIVE or action.kind is ActionKind.ADOPT)
+    }
+    before = {action.id: action.held for action in plan.actions}
+    with context.state.index(write=False) as (index, _):
+        new = {local.id for local in index.local_scenes_of(wants) if not _is_same(local, before[local.id])}
+    if not new:
+        return plan
+    disk = look_at_disk(context, Wants(scenes={scene_id: wants[scene_id] for scene_id in new}))
+    now = choose_actions(disk.wants, disk.inspection.observed, disk.orders, context.comparison(plan.identities))
+    kept = {action.id: action for action in now if action.kind is ActionKind.KEEP}
+    return replace(plan, actions=tuple(kept.get(action.id, action) for action in plan.actions))
+
+
+def _is_same(local: LocalScene, before: LocalScene | None) -> bool:
+    return before is not None and (local.path, local.sha256) == (before.path, before.sha256)
+
+
 def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     """Check that a saved plan matches the manifest, and that its mirror still exists.
 
@@ -188,7 +223,7 @@ def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
         if saved.mirror.get(key) != now
     ]
     if found:
-        raise LockMismatch([f"the manifest has moved on since the plan was made: {one}" for one in found], hint=_HINT)
+        raise LockMismatch([f"the manifest has changed since the plan was saved: {one}" for one in found], hint=_HINT)
     if not (context.state.root / STATE).is_dir():
         # Checked before the mirror is locked, which would create it.
         inspection = _inspect(context, saved.wants, [])
@@ -202,7 +237,7 @@ def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapp
     scenes, orders, _ = with_orders(disk.wants, disk.orders, keys)
     now = choose_actions(scenes, disk.inspection.observed, orders, comparison)
     if moved := drift(saved, now, holdings):
-        raise LockMismatch([f"the mirror has moved on since the plan was made: {one}" for one in moved], hint=_HINT)
+        raise LockMismatch([f"the mirror has changed since the plan was saved: {one}" for one in moved], hint=_HINT)
 
 
 def _either_form(saved: Plan) -> AbstractSet[SceneId]:
@@ -218,7 +253,8 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     scenes = wants.scenes
     with context.state.index(write=False) as (index, warnings):
         context.step("looking at the mirror", len(scenes))
-        holdings = list(index.local_scenes_of(scenes) if wants.holdings is None else wants.holdings)
+        known_before = wants.holdings if wants.holdings is not None else index.local_scenes_of(scenes)
+        holdings = [holding for holding in known_before if holding.id in scenes]
         scenes = with_endings_on_disk(scenes, holdings)
         known = {holding.id for holding in holdings}
         untracked = [
@@ -245,7 +281,6 @@ def _inspect(
         holdings,
         level=context.manifest.transfer.integrity,
         filehash=filehash_of(context.manifest),
-        partial_path=lambda want: partial_path(want.scene),
         on_step=context.state.on_step,
     )
 
@@ -280,7 +315,7 @@ def make_plan(
     if wants.saved is not None:
         comparison = replace(comparison, either_form=_either_form(wants.saved))
     elif wants.look_up is None:
-        # A lock contains what there was, not the form that the archive delivers.
+        # A lock file contains what there was, not the form that the archive delivers.
         staying = _of_other_form(context, scenes, disk.inspection)
         scenes, comparison = {**scenes, **staying}, replace(comparison, either_form=staying.keys())
     polled = _poll(context, orders, scenes, said)
@@ -296,7 +331,7 @@ def make_plan(
         failures, found = (*failures, *wants.look_up.failures), (*wants.look_up.warnings, *found)
         complete = complete and (wants.saved is not None or not wants.look_up.failures)
     return Plan(
-        manifest=context.manifest.source,
+        manifest=context.manifest.name,
         mirror=str(context.state.root),
         archive=context.manifest.first_archive,
         archives=all_archive_facts(context.manifest),
@@ -368,14 +403,15 @@ def _poll(
         service = context.archives[key].orders
         if service is None:
             continue
-        context.step("asking for orders", len(items), "order")
+        context.step("polling orders", len(items), "order")
         try:
             answers.extend(with_lost_as_failed(order) for order in service.poll(items))
         except SedasSyncError as error:
-            # Valid credentials that may not poll orders do not stop anything else.
-            if error.exit_code != SedasSyncError.exit_code and not getattr(error, "forbidden", False):
+            # An account that may not poll orders can still do everything else.
+            refused = isinstance(error, AuthenticationError) and not error.forbidden
+            if refused or isinstance(error, StoppedError | ManifestError):
                 raise
-            warnings.append(f"orders could not be asked for: {error}")
+            warnings.append(f"orders could not be polled: {error}")
     return answers
 
 
@@ -383,15 +419,15 @@ def _with_sizes(context: MirrorContext, actions: tuple[Action, ...]) -> tuple[Ac
     """Request the sizes of scenes to download that the catalogue does not state."""
     wants = [a.want for a in actions if a.want is not None and a.kind in TRANSFERS and a.size is None]
     files = {
-        (want.scene.id, number): (want.archive, file)
+        (want.scene.id, number): (want.archive, want.sources[0].scene, file)
         for want in wants
         if want.scene.online
-        for number, file in enumerate(each_file(want.sources[0].scene))
+        for number, file in enumerate(want.sources[0].scene.files)
     }
-    known = context.remote_sizes.request({key: one for key, one in files.items() if one[1].size is None})
+    known = context.remote_sizes.request({key: one for key, one in files.items() if one[2].size is None})
     totals: dict[SceneId, int] = {}
     unknown: set[SceneId] = set()
-    for key, (_, file) in files.items():
+    for key, (_, _, file) in files.items():
         size = file.size if file.size is not None else known.get(key)
         if size is None:
             unknown.add(key[0])

@@ -1,4 +1,4 @@
-"""Add removals to a plan: local scenes that no longer match the manifest or its lock, if nothing is in doubt."""
+"""Add removals to a plan: local scenes that no longer match the manifest or its lock file, if nothing is in doubt."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -38,15 +38,21 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
         plan,
         actions=(*plan.actions, *decision.keep, *decision.stay, *removals),
         failures=tuple(failure for failure in plan.failures if failure.id not in kept),
-        warnings=(*plan.warnings, *decision.warnings, *prune.warn_of_lost(decision.keep), *changed),
+        warnings=(
+            *plan.warnings,
+            *decision.doubts.values(),
+            *decision.warnings,
+            *prune.warn_of_lost(decision.keep),
+            *changed.values(),
+        ),
         refused=plan.refused or decision.doubted,
     )
 
 
 def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
-    """Return the plan with the removal of local scenes that are not in the lock and can be downloaded again."""
+    """Return the plan with the removal of local scenes that are not in the lock file and can be downloaded again."""
     if not plan.search_complete:
-        return without_prunes(plan, "nothing is removed: not every scene of the lock could be looked up")
+        return without_prunes(plan, "nothing is removed: not every scene of the lock file could be looked up")
     manifest = context.manifest
     with context.state.index(write=False) as (index, _):
         unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
@@ -64,13 +70,13 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     return replace(
         plan,
         actions=(*plan.actions, *decision.stay, *removals),
-        warnings=(*plan.warnings, *decision.warnings, *changed),
+        warnings=(*plan.warnings, *decision.doubts.values(), *decision.warnings, *changed.values()),
         refused=plan.refused or decision.doubted,
     )
 
 
 def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str | None) -> prune.PruneDecision:
-    """Judge local scenes that a complete search did not find wanted.
+    """Judge local scenes that are not among the matches of a complete search.
 
     Args:
         context: the mirror.
@@ -115,28 +121,26 @@ def _second(time: datetime) -> str:
 
 
 def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) -> Plan:
-    """Return the plan with the removal of partial downloads of scenes that are no longer wanted, and a warning."""
+    """Return the plan with the removal of partial downloads of scenes that no longer match, and a warning."""
     found, bytes_ = unwanted_downloads(str(root), wanted)
     if not found:
         return plan
-    warning = (
-        f"{count(len(found), 'download')} under way, {size(bytes_)}, of scenes that are not wanted any more will be "
-        "removed"
-    )
+    warning = f"{count(len(found), 'partial download')} ({size(bytes_)}) of scenes that no longer match will be removed"
     return replace(plan, unwanted_downloads=found, warnings=(*plan.warnings, warning))
 
 
-def without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action], list[str]]:
-    """Leave out removals of files that a user has changed; returns the others, and warnings of the changed ones."""
+def without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action], dict[SceneId, str]]:
+    """Leave out removals of files that a user has changed; return the others, and a warning for each one left out."""
     ours: list[Action] = []
-    warnings: list[str] = []
+    warnings: dict[SceneId, str] = {}
     for action in removals:
         try:
             if action.held is not None and state_of(str(root), action.held) is FileState.DAMAGED:
-                warnings.append(f"{action.path}: is no longer wanted, but has been changed since it was fetched; kept")
+                why = "no longer matches, but was changed since it was downloaded; kept"
+                warnings[action.id] = f"{action.path}: {why}"
                 continue
         except (OSError, SedasSyncError) as error:
-            warnings.append(f"{action.path}: is no longer wanted, but cannot be looked at; kept: {error}")
+            warnings[action.id] = f"{action.path}: no longer matches, but cannot be read; kept: {error}"
             continue
         ours.append(action)
     return ours, warnings

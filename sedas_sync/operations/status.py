@@ -1,11 +1,11 @@
 """Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedas_sync.errors import SedasSyncError, TransferError
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
@@ -14,9 +14,9 @@ from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
-from sedas_sync.state.inspect import FolderState, match_folder
+from sedas_sync.state.inspect import Inspection, inspect_mirror
 from sedas_sync.state.mirror_state import MirrorState
-from sedas_sync.state.staging import SUFFIX, bytes_downloaded
+from sedas_sync.state.staging import bytes_downloaded, partial_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Status:
     unwanted: int
     """Scenes on disk that are not in the lock file, or that no dataset wanted when it was last applied."""
     unknown: int
-    """Files that the index does not know."""
+    """Files that are not in the index."""
     bytes: int
     free: int
     orders: tuple[Order, ...]
@@ -108,9 +108,9 @@ class Status:
 def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
 
-    Works offline, and beside another process. A lock file that does not match the manifest is ignored, with a warning.
-    A file whose time differs from the index is read, as a plan does; if its bytes are right, the index takes the new
-    time, unless another process is working in the mirror.
+    Works offline, and while another process changes the mirror. A lock file that does not match the manifest is
+    ignored, with a warning. A file whose time differs from the index is read, as a plan does; if its bytes are right,
+    the index takes the new time, unless another process is working in the mirror.
 
     Raises:
         ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
@@ -120,7 +120,7 @@ def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
         damaged = index.damaged
         mirror.on_step(Step("looking at the mirror", index.count()))
         lock = matching_lock_or_warning(manifest, warnings)
-        folder = match_folder(mirror.root, index.local_scenes(), mirror.on_step)
+        folder = inspect_mirror(mirror.root, {}, index.local_scenes(), on_step=mirror.on_step)
         found = _status(manifest, mirror.root, index, lock, folder, warnings)
     if found.refreshed and not damaged:
         _save_times(mirror, found.refreshed)
@@ -142,16 +142,15 @@ def _is_same_file(one: LocalScene, other: LocalScene) -> bool:
 
 
 def _status(
-    manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: FolderState, warnings: Iterable[str]
+    manifest: Manifest, root: Path, index: Index, lock: Lock | None, folder: Inspection, warnings: Iterable[str]
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
     wanted = index.wanted() if lock is None else _pinned(manifest.datasets, pins)
     orders = tuple(index.orders())
-    present = folder.present
+    present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
     ordered = {order.id for order in orders}
-    on_disk = (folder.files[path] for scene in present.values() for path in scene.paths if path in folder.files)
 
     def of_dataset(name: str) -> DatasetStatus:
         ids = set(wanted.get(name, ()))
@@ -160,7 +159,7 @@ def _status(
             dataset=name,
             wanted=len(ids) if name in wanted else None,
             held=len(held),
-            changed=len(held & folder.changed),
+            changed=len(held & changed),
             missing=len(ids - held),
             pending=len((ids - held) & ordered),
             bytes=sum(present[scene_id].size for scene_id in held),
@@ -168,27 +167,34 @@ def _status(
         )
 
     return Status(
-        manifest=manifest.source,
+        manifest=manifest.name,
         mirror=str(root),
         archive=manifest.first_archive,
         datasets=tuple(of_dataset(name) for name in manifest.datasets),
         wanted=len(wanted_ids),
         held=len(present),
-        changed=len(folder.changed),
+        changed=len(changed),
         missing=len(wanted_ids - present.keys()),
         unwanted=len(present.keys() - wanted_ids) if wanted else 0,
         unknown=folder.unknown,
-        bytes=sum(entry.size for entry in on_disk),
+        bytes=folder.bytes,
         free=safe_tree.free_space(str(root)),
         orders=orders,
-        partials=tuple(_partials(root)),
+        partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
         last_run=index.last_run(),
-        lock=None if lock is None else str(lock_path(manifest.source)),
+        lock=None if lock is None else str(lock_path(manifest.name)),
         differs=len(differs),
         refreshed=tuple(folder.refreshed),
-        warnings=(*warnings, *folder.warnings),
+        warnings=(*warnings, *folder.warnings, *_without_scenes(manifest.datasets, wanted)),
     )
+
+
+def _without_scenes(datasets: Iterable[str], wanted: Mapping[str, Sequence[SceneId]]) -> Iterator[str]:
+    """Yield a warning for each dataset that is known to match nothing."""
+    for name in datasets:
+        if name in wanted and not wanted[name]:
+            yield f"dataset {name}: no scene matched at the last search; `sedas-sync plan` gives likely causes"
 
 
 def _pinned(datasets: Iterable[str], pins: Mapping[SceneId, LockedScene]) -> dict[str, tuple[SceneId, ...]]:
@@ -207,15 +213,8 @@ def _differs(scene: LocalScene, pin: LockedScene) -> bool:
     return pin.size not in (None, scene.size)
 
 
-def _partials(root: Path) -> Iterable[PartialDownload]:
-    try:
-        names = safe_tree.names(str(root), f"{STATE}/partial")
-    except (OSError, TransferError):
-        return
-    for name in names:
-        if not name.endswith((".part", SUFFIX)):
-            continue
+def _partials(root: str) -> Iterator[PartialDownload]:
+    for name in partial_names(root):
         path = f"{STATE}/partial/{name}"
-        size = bytes_downloaded(str(root), path)
-        if size:
+        if size := bytes_downloaded(root, path):
             yield PartialDownload(path=path, size=size)

@@ -6,20 +6,17 @@ Verifying changes nothing. A repair is a plan like any other, made from the find
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.files.integrity import Filehash, check, zip_problem
+from sedas_sync.files import tree_listing
+from sedas_sync.files.integrity import Filehash, check
 from sedas_sync.files.tree_listing import TreeEntry
-from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.events import Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below
@@ -54,9 +51,9 @@ def verify_mirror(
     jobs: int | None = None,
     on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> VerifyReport:
-    """Read all files of the mirror and compare them with the index, and with the lock if there is one.
+    """Read all files of the mirror and compare them with the index, and with the lock file if there is one.
 
-    Works offline and changes nothing. A lock that does not match the manifest is ignored with a warning.
+    Works offline and changes nothing. A lock file that does not match the manifest is ignored with a warning.
 
     Args:
         context: the mirror.
@@ -64,7 +61,7 @@ def verify_mirror(
         on_file: called with the files and bytes that have been read, and the totals of both.
 
     Raises:
-        ManifestError: the mirror belongs to another manifest, or the lock cannot be read.
+        ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
     """
     manifest, state = context.manifest, context.state
     with state.index(write=False) as (index, warnings):
@@ -78,24 +75,18 @@ def verify_mirror(
     def on_read(done: int, read: int, files: int, total: int) -> None:
         state.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
 
-    pins = {} if lock is None else {pin.id: pin for pin in lock.scenes.values()}
-    places = {} if lock is None else paths_by_lock(manifest, lock)
+    pins: dict[SceneId, LockedScene] = {}
+    places: Mapping[SceneId, str] = {}
+    if lock is not None:
+        pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
+        places = paths_by_lock(manifest, lock)
     expected = [path for scene in scenes.values() for path in scene.paths]
     expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
     entries = tree_listing.listing(str(state.root), expected) if state.root.is_dir() else {}
     tasks = [task for scene in scenes.values() for task in _tasks(scene, pins.get(scene.id))]
-    tracked = {task.path for task in tasks}
-    named: dict[str, str] = {}
-    for path in sorted(entries.keys() - tracked, reverse=True):
-        named[path.rpartition("/")[2]] = path
-    done: list[VerifiedFile] = []
-    for pin in pins.values():
-        if pin.id not in scenes:
-            for item in _not_indexed(pin, places.get(pin.id), entries, tracked, named, ordered=pin.id in ordered):
-                if isinstance(item, VerifiedFile):
-                    done.append(item)
-                else:
-                    tasks.append(item)
+    not_indexed = [pin for pin in pins.values() if pin.id not in scenes]
+    more, done = _not_indexed(not_indexed, places, entries, {task.path for task in tasks}, ordered)
+    tasks += more
     known = {task.path for task in tasks} | {item.path for item in done}
     done += _read(
         state.root,
@@ -107,10 +98,10 @@ def verify_mirror(
     )
     untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
     return VerifyReport(
-        manifest=manifest.source,
+        manifest=manifest.name,
         mirror=str(state.root),
         files=(*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked),
-        lock=None if lock is None else str(lock_path(manifest.source)),
+        lock=None if lock is None else str(lock_path(manifest.name)),
         warnings=tuple(warnings),
         damaged_index=damaged,
     )
@@ -144,46 +135,49 @@ def _tasks(scene: LocalScene, pin: LockedScene | None) -> Iterator[_Task]:
 
 
 def _not_indexed(
-    pin: LockedScene,
-    place: str | None,
+    pins: Iterable[LockedScene],
+    places: Mapping[SceneId, str],
     entries: Mapping[str, TreeEntry],
     tracked: AbstractSet[str],
-    named: Mapping[str, str],
-    *,
-    ordered: bool,
-) -> Iterator["_Task | VerifiedFile"]:
-    """Yield the files to read of a scene that is in the lock file and not in the index, or what is known of it.
+    ordered: AbstractSet[SceneId],
+) -> tuple[list[_Task], list[VerifiedFile]]:
+    """Return the files to read of scenes that are in the lock file and not in the index, and what is known of others.
 
     Args:
-        pin: the scene of the lock file.
-        place: its path; None if the layout needs more than the lock file has.
+        pins: the scenes of the lock file.
+        places: their paths, as far as the layout needs no more than the lock file has.
         entries: the files on disk.
         tracked: paths of the index.
-        named: paths of the other files, by name.
-        ordered: whether its order is pending.
+        ordered: scenes whose orders are pending.
     """
-    paths = _paths(pin, place)
-    if pin.files and paths and all(path in entries for path in paths):
-        for path, file in zip(paths, pin.files, strict=True):
-            yield _Task(pin.id, path, None, file, file.name)
-        return
-    path = named.get(pin.id if ending_of(pin.id) else pin.id + ZIP, "") if place is None else place
-    if path not in entries or path in tracked:
-        pending = " yet: its order from the long-term archive is pending" if ordered else ""
-        detail = f"it is in the lock file and not on disk{pending}"
-        yield VerifiedFile(
-            path=place or "",
-            size=0,
-            recorded=None,
-            id=pin.id,
-            locked_sha256=pin.sha256,
-            finding=Finding.MISSING,
-            detail=detail,
-        )
-    elif pin.sha256 is not None:
-        yield _Task(pin.id, path, None, LockedFile("", pin.size, pin.sha256))
-    else:
-        yield _unknown(entries[path], pin.id)
+    named = {path.rpartition("/")[2]: path for path in sorted(entries.keys() - tracked, reverse=True)}
+    tasks: list[_Task] = []
+    known: list[VerifiedFile] = []
+    for pin in pins:
+        place = places.get(pin.id)
+        paths = _paths(pin, place)
+        if pin.files and paths and all(path in entries for path in paths):
+            tasks += (_Task(pin.id, path, None, file, file.name) for path, file in zip(paths, pin.files, strict=True))
+            continue
+        path = named.get(pin.id if ending_of(pin.id) else pin.id + ZIP, "") if place is None else place
+        if path not in entries or path in tracked:
+            pending = " yet: its order from the long-term archive is pending" if pin.id in ordered else ""
+            known.append(
+                VerifiedFile(
+                    path=place or "",
+                    size=0,
+                    recorded=None,
+                    id=pin.id,
+                    locked_sha256=pin.sha256,
+                    finding=Finding.MISSING,
+                    detail=f"it is in the lock file and not on disk{pending}",
+                )
+            )
+        elif pin.sha256 is not None:
+            tasks.append(_Task(pin.id, path, None, LockedFile("", pin.size, pin.sha256)))
+        else:
+            known.append(_unknown(entries[path], pin.id))
+    return tasks, known
 
 
 def _unknown(entry: TreeEntry, scene_id: SceneId | None = None) -> VerifiedFile:
@@ -251,7 +245,7 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
             task.path, root=str(root), level="crc", size=size, digest=stated,
             filehash="ignore" if filehash == "ignore" else "warn",
         )  # fmt: skip
-        if recorded is not None and checked.sha256 != recorded.sha256:
+        if recorded is not None and recorded.sha256 not in (None, checked.sha256):
             return found(*_damage_or_change(root, recorded, entry))
     except FileNotFoundError:
         return found(Finding.MISSING, "it was deleted while it was verified")
@@ -266,7 +260,7 @@ def _verify_one(root: Path, task: _Task, entry: TreeEntry | None, filehash: File
     return found(None, level=ProofLevel.DIGEST if locked_sha256 is not None else checked.level)
 
 
-def _difference_from_lock(locked: LockedFile, sha256: str, size: int) -> str | None:
+def _difference_from_lock(locked: LockedFile, sha256: str | None, size: int) -> str | None:
     """Return how a file differs from the lock file; None if it does not."""
     if locked.sha256 is not None:
         return None if sha256 == locked.sha256 else f"its sha256 is {sha256}, the lock file has {locked.sha256}"
@@ -277,45 +271,10 @@ def _difference_from_lock(locked: LockedFile, sha256: str, size: int) -> str | N
 
 def _damage_or_change(root: Path, recorded: LocalFile, entry: TreeEntry) -> tuple[Finding, str]:
     """Return whether a file is damaged or another whole file, with the reason."""
-    wrong = None
-    if recorded.path.lower().endswith(ZIP):
-        with os.fdopen(safe_tree.open_file(str(root), recorded.path, os.O_RDONLY), "rb") as file:
-            wrong = zip_problem(file, "crc")
-    if wrong is not None:
-        return Finding.CORRUPT, f"the zip is damaged: {wrong}"
+    # The first check compared it with the index, and does not look into a zip of another size.
+    zipped = recorded.path.lower().endswith(ZIP)
+    if zipped and (problems := check(recorded.path, root=str(root), level="crc").problems):
+        return Finding.CORRUPT, "; ".join(problems)
     if tree_listing.untouched(entry, recorded):
-        return Finding.CORRUPT, "its bytes are not those that were downloaded, though its size and mtime are"
-    return Finding.CHANGED, "it is another file than was downloaded"
-
-
-def observed(
-    report: VerifyReport, recorded: Mapping[SceneId, LocalScene], partials: Mapping[SceneId, int]
-) -> dict[SceneId, DiskState]:
-    """Return the state of each bad scene, from which a repair is planned.
-
-    Args:
-        report: The findings.
-        recorded: The scenes in the index.
-        partials: For each scene with a partial download, its bytes on disk.
-    """
-    seen: dict[SceneId, DiskState] = {}
-    wrong: dict[SceneId, set[str]] = {}
-    for item in report.bad:
-        if item.id is not None:
-            whole = recorded.get(item.id)
-            gone = item.finding is Finding.MISSING and not item.name
-            wrong.setdefault(item.id, set()).add(item.name)
-            seen[item.id] = DiskState(
-                held=whole if whole is None else _without(whole, wrong[item.id]),
-                state=FileState.ABSENT if gone else FileState.DAMAGED,
-                tracked=whole is not None,
-                partial=partials.get(item.id, 0),
-            )
-    return seen
-
-
-def _without(recorded: LocalScene, wrong: AbstractSet[str]) -> LocalScene:
-    """Return a folder whose wrong files have an impossible mtime, so that they are read and not trusted."""
-    return replace(
-        recorded, members=tuple(replace(file, mtime_ns=-1) if file.name in wrong else file for file in recorded.members)
-    )
+        return Finding.CORRUPT, "contents changed but size and mtime did not"
+    return Finding.CHANGED, "the file was replaced or edited after download"

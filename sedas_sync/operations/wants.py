@@ -1,11 +1,11 @@
-"""What a plan is made for: the scenes of a search, a lock, a saved plan, a list or a verification."""
+"""What a plan is made for: the scenes of a search, a lock file, a saved plan, a list or a verification."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from sedas_sync.archives.lookup import UNKNOWN, SceneLookup, archives_of, desired_by_lock
+from sedas_sync.archives.lookup import SceneLookup, archives_of, desired_by_lock
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
@@ -18,8 +18,8 @@ from sedas_sync.planning.saved_plan import SavedPlan
 from sedas_sync.planning.select import extension_of
 from sedas_sync.planning.sources import with_sources
 
-_LOST = "the archive does not know it any more; what is here of it stays as it is"
-_REFUSED = "the saved plan leaves out removals that were refused when it was made; make it anew once that is settled"
+_LOST = "no longer in the archive; local files are left unchanged"
+_REFUSED = "this plan omits removals that were not confirmed; create a new plan to include them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +45,17 @@ def wants_from_search(found: SearchResult) -> Wants:
 
 
 def wants_from_lock(context: MirrorContext, datasets: Iterable[str]) -> Wants:
-    """Return the scenes of the lock.
+    """Return the scenes of the lock file.
 
     Raises:
-        LockMismatch: the lock does not match the manifest.
-        ManifestError: there is no lock, or a dataset is not in the manifest.
+        LockMismatch: the lock file does not match the manifest.
+        ManifestError: there is no lock file, or a dataset is not in the manifest.
     """
     manifest, lock = context.narrowed(datasets), matching_lock(context)
     with context.state.index(write=False) as (index, _):
         held = {holding.id: holding for holding in index.local_scenes() if holding.id in lock.scenes}
     look_up = context.look_up()
-    context.step("looking up the lock's scenes", len(lock.scenes))
+    context.step("looking up the lock file's scenes", len(lock.scenes))
     wants = desired_by_lock(manifest, lock, held, look_up)
     return Wants(scenes=wants, look_up=look_up, holdings=tuple(held.values()))
 
@@ -114,7 +114,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     return Wants(
         scenes=wants,
         failures=tuple(
-            replace(failure, error=_LOST if failure.error == UNKNOWN else failure.error) for failure in look_up.failures
+            replace(failure, error=_LOST) if failure.id in look_up.unknown else failure for failure in look_up.failures
         ),
         warnings=(*warnings, *look_up.warnings),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from sedas_sync.archives.protocol import Warn
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
@@ -12,7 +13,7 @@ from sedas_sync.operations.prune import find_wrong_clock, judge_unwanted, withou
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.wants import Wants
 from sedas_sync.planning import prune
-from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning
+from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning, naming
 from sedas_sync.planning.match import Refusal, refusal
 from sedas_sync.planning.sources import rank_sources, unique_sources
 
@@ -47,7 +48,8 @@ def explain_scene(
     order = next((item for item in placed if item.id == scene_id), None)
     last_error = errors.get(scene_id)
     scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
-    scene = scene or _look_up(context, scene_id)
+    reported = list(found.warnings)
+    scene = scene or _look_up(context, scene_id, reported.append)
     listed = scene is not None
     if scene is None and held is not None:
         scene = scene_from_metadata(held.facts)
@@ -70,6 +72,7 @@ def explain_scene(
         sources=_sources(context, scene_id, want, found),
         held_from=_held_from(context, held),
         pruning=None if held is None or want is not None else _pruning(context, held, found),
+        archive_warnings=naming(scene_id, reported),
         warnings=tuple(warnings),
     )
 
@@ -104,23 +107,19 @@ def _pruning(context: MirrorContext, held: LocalScene, found: SearchResult) -> P
     )
     if removals:
         return Pruning(removes=True, reason=removals[0].reason)
-    kept = [action.reason for action in decision.kept if action.id == held.id]
-    doubts = [
-        Reason(ReasonCode.IN_DOUBT, detail=warning)
-        for warning in (*changed, *decision.warnings)
-        if warning.startswith(f"{held.path}: ")
-    ]
-    return Pruning(removes=False, reason=next(iter(kept + doubts), Reason(ReasonCode.IN_DOUBT, detail="it is kept")))
+    kept = next((action.reason for action in decision.kept if action.id == held.id), None)
+    doubt = changed.get(held.id) or decision.doubts.get(held.id, "it is kept")
+    return Pruning(removes=False, reason=kept or Reason(ReasonCode.IN_DOUBT, detail=doubt))
 
 
-def _look_up(context: MirrorContext, scene_id: SceneId) -> Scene | None:
+def _look_up(context: MirrorContext, scene_id: SceneId, warn: Warn) -> Scene | None:
     try:
         scene_id.encode()
     except UnicodeEncodeError:
-        # A lone surrogate stands for a byte that is not text: no archive can be asked for it.
+        # A lone surrogate stands for a byte that is not text: it cannot be sent to an archive.
         return None
     for archive in context.archives.of(context.manifest).values():
-        for scene in archive.look_up([scene_id], warn=lambda _: None):
+        for scene in archive.look_up([scene_id], warn=warn):
             return scene
     return None
 
@@ -135,8 +134,7 @@ def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict
             continue
         why = found.selection.refused.get(scene.id, {}).get(name)
         why = why or refusal(dataset, context.manifest.aois, scene, context.clock())
-        missed = "catalogue's search did not give it"
-        if not found.offers[name].complete:
-            missed = "search failed or is incomplete"
-        verdicts[name] = why or Refusal(NOT_FOUND, f"it fits the rules, but the {missed}")
+        complete = found.offers[name].complete
+        missed = "archive's search did not return it" if complete else "search failed or is incomplete"
+        verdicts[name] = why or Refusal(NOT_FOUND, f"it matches every rule, but the {missed}")
     return verdicts

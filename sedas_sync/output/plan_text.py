@@ -66,7 +66,7 @@ def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Plan
 
 
 def by_datasets(actions: Iterable[Action], order: Sequence[str]) -> list[tuple[tuple[str, ...], list[Action]]]:
-    """Group actions by the datasets that want their scenes; scenes that no dataset wants come last.
+    """Group actions by the datasets that match their scenes; scenes that match no dataset come last.
 
     Args:
         actions: the actions of a plan.

@@ -94,7 +94,7 @@ class PlainLines(Reporter):
         """Failures with the same reason that are not printed yet."""
 
     def __call__(self, event: Event) -> None:
-        """Write an event, if the level asks for it."""
+        """Write an event, if the level includes it."""
         if isinstance(event, Failed) and self._failed and self._failed[0].error == event.error:
             self._failed.append(event)
             return

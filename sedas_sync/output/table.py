@@ -35,7 +35,7 @@ def table(rows: Sequence[Sequence[str]], *, look: Look = PLAIN, right: Sequence[
 
 
 def _beside(widths: Sequence[int], room: int | None) -> int:
-    """Return how many columns fit beside each other."""
+    """Return how many columns fit in a line."""
     if room is None or sum(widths) + len(_GAP) * (len(widths) - 1) <= room:
         return len(widths)
     taken = 0

@@ -46,11 +46,13 @@ def explanation(of: "Explanation", look: Look = PLAIN) -> str:
     """Return what is known about one scene, one fact a line."""
     lines = [look.paint(printable(of.id), "bold")]
     if not of.known:
-        return f"{lines[0]}\n  not known to the archive or to this mirror"
+        return f"{lines[0]}\n  unknown: no archive and no local file has this id"
     return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
 
 
 def _where(scene: "Scene") -> str:
+    if scene.never:
+        return "cannot be downloaded"
     if scene.planned or scene.online:
         return "a planned acquisition" if scene.planned else "online"
     return "in the long-term archive" if scene.offline is None else "offline"
@@ -67,12 +69,15 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     for name, refused in of.verdicts.items():
         yield (
             "dataset",
-            f"{name} " + ("wants it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
+            f"{name} " + ("matches it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
         )
+    for warning in of.archive_warnings:
+        yield "warning", warning
     if of.held is not None:
         held = of.held
         source = "" if of.held_from is None else f", from {of.held_from}"
-        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {held.sha256}"
+        sha256 = held.sha256 or "not computed"
+        yield "file", f"{held.path}, {size(held.size)}{source}, checked: {held.level.value}, sha256 {sha256}"
     if of.order is not None:
         yield "order", f"{of.order.order}, {of.order.state.value}, polled {count(of.order.polls, 'time')}"
     if of.last_error is not None:
@@ -137,13 +142,13 @@ def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]], look: L
             "?" if scene.start is None else f"{scene.start:%Y-%m-%d %H:%M:%S}",
             printable(scene.sensor or "?"),
             "" if scene.cloud_cover is None else f"{scene.cloud_cover:g} %",
-            "planned" if scene.planned else "online" if scene.online else "LTA",
+            "planned" if scene.planned else "online" if scene.online else "none" if scene.never else "LTA",
             ",".join(datasets.get(scene.id, ())),
             printable(scene.id),
         )
         for scene in found
     )
-    offline = sum(not scene.online and not scene.planned for scene in found)
+    offline = sum(not (scene.online or scene.planned or scene.never) for scene in found)
     away = f", {offline:,} of them in the long-term archive (LTA)" if offline else ""
     return f"{table(rows, look=look, right=[2])}\n{count(len(found), 'scene')}{away}."
 
@@ -202,12 +207,12 @@ def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
             f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them"
         )
     if of.unwanted:
-        why = "that no dataset wanted" if of.lock is None else "not in the lock file"
+        why = "that matched no dataset" if of.lock is None else "not in the lock file"
         notes.append(
             f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest"
         )
     if of.unknown:
-        notes.append(f"{count(of.unknown, 'file')} that the index does not know: `adopt` adds those that are scenes")
+        notes.append(f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes")
     if of.partials:
         notes.append(f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
     if of.orders:

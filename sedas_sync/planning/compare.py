@@ -46,7 +46,7 @@ _UNCHANGED = Reason(ReasonCode.UNCHANGED)
 """One value for all scenes: a plan of 100,000 has little else."""
 
 LOST_AFTER = 3
-"""After so many polls in a row that do not know an order, it counts as failed."""
+"""After so many answers in a row that do not contain an order, it counts as failed."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
         if want.sha256 is not None:
-            # A lock's requirement does not change with the catalogue.
+            # A lock file's requirement does not change with the catalogue.
             return None if held.sha256 == want.sha256 else Reason(ReasonCode.LOCK_DIFFERS, here=held.sha256)
         if (
             self.either_form is not None
@@ -136,7 +136,7 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         want=want,
         held=here.held,
         order=order,
-        blocked=here.blocked or here.state is FileState.DAMAGED,
+        blocked=here.path_taken or here.state is FileState.DAMAGED,
         replaces=replaces,
     )
 
@@ -157,7 +157,7 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
     if here.tracked and here.state is FileState.DAMAGED:
         folder = held is not None and held.is_folder
         return ActionKind.REPLACE, Reason(ReasonCode.FILES_DAMAGED if folder else ReasonCode.DAMAGED)
-    if here.blocked:
+    if here.path_taken:
         return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN)
     if here.partial:
         return ActionKind.RESUME, Reason(ReasonCode.PARTLY_DOWNLOADED, here=here.partial)
@@ -179,10 +179,10 @@ def _if_offline(kind: ActionKind, reason: Reason, order: Order | None) -> tuple[
 
 
 def with_lost_as_failed(order: Order) -> Order:
-    """Return an order as failed if the archive has not known it for several polls in a row."""
+    """Return an order as failed if several answers in a row did not contain it."""
     if order.missing < LOST_AFTER:
         return order
-    return replace(order, state=OrderState.FAILED, detail=f"the archive has not known it for {order.missing} answers")
+    return replace(order, state=OrderState.FAILED, detail=f"not found in the last {order.missing} responses")
 
 
 def restated(
@@ -190,7 +190,8 @@ def restated(
 ) -> dict[SceneId, Scene]:
     """Return intact scenes whose archive states another checksum than before and no other difference.
 
-    The same bytes can have got a checksum of another kind: only reading them can tell.
+    The same bytes can have got a checksum of another kind: only reading them can tell. So can it for scenes that were
+    not hashed when they were downloaded, if a lock demands a checksum.
 
     Args:
         wants: the desired scenes.
@@ -205,6 +206,9 @@ def restated(
     for scene_id, here in observed.items():
         want, held = wants.get(scene_id), here.held
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
+            continue
+        if want.sha256 is not None and held.sha256 is None:
+            found[scene_id] = want.scene
             continue
         source = source_of(held, want, comparison.identities, several=comparison.several)
         if source is not None and comparison.change(held, want) and not without_digests.change(held, want):

@@ -1,6 +1,7 @@
 """Explain one scene: which datasets it matches, what is on disk, and what the next apply does."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sedas_sync.model.plan import Action, ActionKind
@@ -12,15 +13,15 @@ NOT_FOUND = "search"
 """The rule of a scene that matches all rules and that the search did not return."""
 
 _NEXT = {
-    ActionKind.KEEP: "nothing: it is held and unchanged",
-    ActionKind.FETCH: "fetch it",
-    ActionKind.RESUME: "go on with its download",
+    ActionKind.KEEP: "nothing: it is in the mirror, unchanged",
+    ActionKind.FETCH: "download it",
+    ActionKind.RESUME: "resume the download",
     ActionKind.ORDER: "order it from the long-term archive",
-    ActionKind.WAIT: "ask for its order again",
-    ActionKind.REPLACE: "fetch it anew and replace the file",
-    ActionKind.ADOPT: "take the file into the index",
+    ActionKind.WAIT: "poll its order again",
+    ActionKind.REPLACE: "download it again and replace the file",
+    ActionKind.ADOPT: "record the file in the index",
     ActionKind.PRUNE: "remove the file",
-    ActionKind.SKIP: "skip it: it cannot be had",
+    ActionKind.SKIP: "skip it: it cannot be downloaded yet",
 }
 
 
@@ -54,33 +55,43 @@ class Explanation:
     """Key of the archive that the file was downloaded from; None if it is unknown or there is only one archive."""
     pruning: Pruning | None = None
     """None if the scene matches a dataset or is not on disk."""
+    archive_warnings: tuple[str, ...] = ()
+    """Warnings of the archives that name the scene, such as that its row could not be used."""
     warnings: tuple[str, ...] = ()
     """Problems of the mirror's index."""
 
     @property
     def known(self) -> bool:
-        """Whether the catalogue or the mirror knows the scene."""
-        return self.scene is not None or self.held is not None or self.order is not None
+        """Whether an archive or the mirror has something about the scene."""
+        return bool(self.scene or self.held or self.order or self.archive_warnings)
 
     @property
     def next(self) -> str:
         """What the next apply does."""
         if self.action is not None and self.action.kind is ActionKind.WAIT and self.action.order is None:
-            return "fetch it, once it is online again"
+            return "download it when it is online again"
         if self.action is not None:
             return _NEXT[self.action.kind]
         if self.held is not None:
             goes = self.pruning is not None and self.pruning.removes
             if fits := self._fitting:
-                return f"nothing: the file stays; it fits the rules of {fits}, whose search did not give it"
-            return "nothing: the file stays; no dataset wants it" + ("; `apply --prune` removes it" if goes else "")
+                return f"nothing: the file is kept. It matches {fits}, but the search for {fits} did not return it"
+            return "nothing: the file is kept; it matches no dataset" + ("; `apply --prune` removes it" if goes else "")
         if not self.known:
-            return "nothing: nobody knows it"
+            return "nothing: no archive and no local file has this id"
         if fits := self._fitting:
-            return f"nothing, until the search of {fits} gives it"
-        return "nothing: no dataset wants it"
+            return f"nothing until the search for {fits} returns it"
+        if self.scene is None and self.archive_warnings:
+            return "nothing: an archive has it, but what it states cannot be used"
+        return "nothing: it matches no dataset"
 
     @property
     def _fitting(self) -> str:
         """The datasets whose rules the scene matches although their searches did not return it."""
         return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule == NOT_FOUND)
+
+
+def naming(scene_id: SceneId, warnings: Iterable[str]) -> tuple[str, ...]:
+    """Return the warnings that name a scene, each once; a warning about one scene contains its id."""
+    name = re.compile(rf"(?<![\w-]){re.escape(scene_id)}(?![\w-])")
+    return tuple(dict.fromkeys(warning for warning in warnings if name.search(warning)))

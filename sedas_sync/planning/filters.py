@@ -4,7 +4,6 @@ Pure. `FILTERS` is the only list of them. The rules, the queries, replayed recor
 """
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,15 +11,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.manifest import Dataset
+from sedas_sync.model.product_types import is_of_type
 from sedas_sync.model.satellites import instruments, is_known_group, same_satellite, spelled
 from sedas_sync.model.scene import Query, Scene
 from sedas_sync.planning.product_name import described, parse_name
 
 _COG = "-cog"
 """The end of the types of Sentinel-1 products that are cloud-optimised GeoTIFFs."""
-_PARTS = re.compile("[_-]+")
-_LEAST_PART = 3
-"""Shorter parts of a type are modes and levels."""
 
 
 class Difference(Struct, frozen=True):
@@ -137,10 +134,8 @@ def _product_type(wanted: str, scene: Scene) -> Difference | None:
     """
     stated, named = scene.product_type, parse_name(scene.id).product_type
     plain = wanted.casefold().removesuffix(_COG)
-    texts = [own.casefold().removesuffix(_COG).rstrip("_") for own in (stated, named) if own]
-    alike = plain.rstrip("_") in texts
-    part = len(plain) >= _LEAST_PART and any(plain in _PARTS.split(text) for text in texts)
-    if (alike or part) and (is_cog(scene) or not wants_cog(wanted)):
+    alike = any(is_of_type(plain, own.casefold().removesuffix(_COG)) for own in (stated, named) if own)
+    if alike and (is_cog(scene) or not wants_cog(wanted)):
         return None
     known = stated or named
     return Difference(f"product_type is {known or 'unknown'}, wanted {wanted}", unknown=known is None)

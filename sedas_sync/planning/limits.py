@@ -15,7 +15,7 @@ Confirm = Callable[[int, int], bool]
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _SMALL_MIRROR = 20
-"""In a mirror of fewer scenes, a share of them is not worth a question."""
+"""In a mirror of fewer scenes, no share of them needs a confirmation."""
 _MANY_REPLACED = 0.2
 """The share of a mirror that may be replaced without a question."""
 
@@ -28,7 +28,7 @@ class PruneLimit:
     percent: bool = True
     """Whether `number` is a percentage of the files on disk."""
     least: int = 5
-    """The limit if the percentage gives less."""
+    """The limit if the percentage is less than this."""
 
     @classmethod
     def parse(cls, text: str) -> "PruneLimit":
@@ -74,8 +74,8 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         return plan
     kept = without_prunes(
         plan,
-        f"{count} of {held} files would be removed, and --max-prune allows {limit.files(held)}; none was: "
-        "look at `plan --prune`, then confirm with --yes or allow more",
+        f"refused to remove {count} of {held} files (limit {limit.files(held)}, see --max-prune); "
+        "review with `plan --prune`, then confirm with --yes or raise the limit",
     )
     return replace(kept, refused=True)
 
@@ -98,7 +98,7 @@ def limit_replacements(plan: Plan, held: int, confirm: Confirm) -> Plan:
     if not count or confirm(count, held):
         return plan
     announced = warn_of_replacements(plan.actions, held)
-    refusal = f"{_many(count, held)}; none was: look at `plan`, then confirm with --yes"
+    refusal = f"{_many(count, held)}; none was replaced: review with `plan`, then confirm with --yes"
     return replace(
         plan,
         actions=tuple(_keep(action) if action.replaces else action for action in plan.actions),
@@ -114,7 +114,7 @@ def _too_many_replaced(actions: Iterable[Action], held: int) -> int:
 
 
 def _many(count: int, held: int) -> str:
-    return f"{count} of {held} held scenes would be replaced at once, more than {_MANY_REPLACED:.0%} of the mirror"
+    return f"{count} of {held} scenes would be replaced at once, more than {_MANY_REPLACED:.0%} of the mirror"
 
 
 def _keep(action: Action) -> Action:

@@ -1,10 +1,10 @@
-"""The scene lock: the scenes that a manifest stood for when it was resolved, and their checksums.
+"""The lock file: the scenes that a manifest stood for when it was resolved, and their checksums.
 
 Pure. `lock_text` reads and writes the format, `lock_changes` compares locks and manifests.
 
-A manifest and a lock are compared by meaning, never by a hash of their text: an absent rule is one at its default,
+A manifest and a lock file are compared by meaning, never by a hash of their text: an absent rule is one at its default,
 lists that mean a set are sets, AOIs are outlines, and a relative date equals itself. Mirror and transfer settings are
-not part of a lock.
+not part of a lock file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +37,7 @@ class LockedFile(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A scene of a lock."""
+    """A scene of a lock file."""
 
     id: Annotated[SceneId, Meta(min_length=1)]
     datasets: tuple[str, ...]
@@ -46,7 +46,7 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
     """Start of the acquisition."""
     size: _Size | None = None
     sha256: _Sha256 | None = None
-    """Of the file, if it was on disk when the lock was written."""
+    """Of the file, if it was on disk when the lock file was written."""
     footprint: str | None = None
     """WKT as the archive returned it."""
     archives: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class LockedScene(Struct, frozen=True, omit_defaults=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockHead:
-    """What a lock was made from."""
+    """What a lock file was made from."""
 
     archives: Mapping[str, Mapping[str, Any]]
     """Type, URL and other settings that decide on its scenes, of each archive of a dataset, by key."""
@@ -84,7 +84,7 @@ class Lock:
 
 
 def head_of(manifest: Manifest, now: datetime | None) -> LockHead:
-    """Return what a lock of this manifest is made from; dates are made absolute if `now` is given."""
+    """Return what a lock file of this manifest is made from; dates are made absolute if `now` is given."""
     used = {key for dataset in manifest.datasets.values() for key in dataset.archive}
     aois = {name for dataset in manifest.datasets.values() for name in dataset.aoi}
     return LockHead(
@@ -104,14 +104,14 @@ def lock_scenes(
 ) -> Lock:
     """Lock the scenes of a plan.
 
-    A checksum comes from the file on disk, or else from the previous lock, so that none is lost if the mirror is not
-    available. Planned acquisitions have no bytes and are left out.
+    A checksum comes from the file on disk, or else from the previous lock file, so that none is lost if the mirror is
+    not available. Planned acquisitions have no bytes and are left out.
 
     Args:
         head: what the plan was made from.
         actions: the plan's actions.
         held: intact local scenes.
-        before: the previous lock.
+        before: the previous lock file.
     """
     old = {} if before is None else before.scenes
     several = len(head.archives) > 1

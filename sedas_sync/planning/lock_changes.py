@@ -1,4 +1,4 @@
-"""How a lock differs from a manifest, and from another lock. Pure."""
+"""How a lock file differs from a manifest, and from another lock file. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,29 +30,29 @@ class LockChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockUpdate:
-    """The result of updating a lock, or of checking it."""
+    """The result of updating a lock file, or of checking it."""
 
     path: str
     lock: Lock
     differences: tuple[str, ...]
-    """How the manifest differs from the previous lock."""
+    """How the manifest differs from the previous lock file."""
     changes: LockChanges
     """How the scenes differ."""
     news: bool
-    """Whether the lock had to be written."""
+    """Whether the lock file had to be written."""
 
 
 def mismatches(manifest: Manifest, lock: Lock) -> tuple[str, ...]:
-    """Return each difference in meaning between a manifest and a lock; empty if the lock matches the manifest."""
+    """Return each difference in meaning between a manifest and a lock file; empty if they match."""
     return differences(head_of(manifest, None), lock.head)
 
 
-def differences(mine: LockHead, other: LockHead, *, called: str = "the lock") -> tuple[str, ...]:
+def differences(mine: LockHead, other: LockHead, *, called: str = "the lock file") -> tuple[str, ...]:
     """Return each difference between two heads. Intervals follow from dates and are not compared.
 
     Args:
         mine: of the manifest.
-        other: of the lock or the plan.
+        other: of the lock file or the plan.
         called: the name of the other one in sentences.
     """
     found = [*_archives_differ(mine, other, called), *_aois_differ(mine, other, called)]
@@ -118,9 +118,10 @@ def _sentence(path: str, mine: Any, other: Any, called: str) -> str:
     if both_listed and max(len(mine), len(other)) > _LISTED:
         added = [item for item in mine if item not in other]
         gone = [item for item in other if item not in mine]
-        more = [f"has {_shown(added)}, which {called} has not"] if added else []
-        less = [f"has not {_shown(gone)}, which {called} has"] if gone else []
-        return f"{path} {' and '.join(more + less) or f'has another order than {called}'}"
+        changed = [*([f"added {_shown(added)}"] if added else []), *([f"removed {_shown(gone)}"] if gone else [])]
+        if not changed:
+            return f"{path} is in a different order than in {called}"
+        return f"{path}: {', '.join(changed)} (compared with {called})"
     return f"{path} is {_shown(mine)}, {called} has {_shown(other, absent='none')}"
 
 
@@ -169,7 +170,7 @@ def _scene_changes(old: LockedScene, new: LockedScene) -> str:
         if was is None:
             parts.append(f"{name} is now known")
         elif now is None:
-            parts.append(f"{name} is not known any more")
+            parts.append(f"{name} is no longer known")
         else:
             parts.append(f"{name} was {_short(was)}, is {_short(now)}")
     return "; ".join(parts)

@@ -1,9 +1,9 @@
-"""The format of a lock.
+"""The format of a lock file.
 
-Pure: text and values in, text and values out. A lock is JSON Lines. The first line, the head, states what the lock was
-made from: the archives, the AOIs by their outlines, and each dataset's rules with the interval that its dates meant.
-Then comes one scene a line, sorted by id. It contains no time of writing and nothing of the machine, so that the same
-content is the same bytes, and one more scene is one more line of a diff.
+Pure: text and values in, text and values out. A lock file is JSON Lines. The first line, the head, states what the lock
+file was made from: the archives, the AOIs by their outlines, and each dataset's rules with the interval that its dates
+meant. Then comes one scene a line, sorted by id. It contains no time of writing and nothing of the machine, so that the
+same content is the same bytes, and one more scene is one more line of a diff.
 """
 
 import json
@@ -23,7 +23,7 @@ VERSION = 1
 
 
 class LockDamagedError(ManifestError):
-    """The file is not a lock, or no longer one: a new lock may replace it.
+    """The file is not a valid lock file: a new one may replace it.
 
     `what` is the problem without the solution.
     """
@@ -34,12 +34,12 @@ class LockDamagedError(ManifestError):
 
 
 def dumps(lock: Lock) -> str:
-    """Return the text of a lock: the same content is the same text."""
+    """Return the text of a lock file: the same content is the same text."""
     return "".join(lines(lock))
 
 
 def lines(lock: Lock) -> Iterator[str]:
-    """Yield the text of a lock line by line, so that 100,000 scenes need not be in memory as text."""
+    """Yield the text of a lock file line by line, so that 100,000 scenes need not be in memory as text."""
     yield f"{_line({'version': VERSION, **head_json(lock.head)})}\n"
     for scene_id in sorted(lock.scenes):
         yield f"{_line(_scene_json(lock.scenes[scene_id]))}\n"
@@ -87,14 +87,14 @@ def _is_unicode(text: str) -> bool:
 
 
 def loads(text: str, source: str) -> Lock:
-    """Read a lock.
+    """Read a lock file.
 
     Args:
         text: the content of the file.
         source: its name in messages.
 
     Raises:
-        LockDamagedError: the text is not a lock.
+        LockDamagedError: the text is not a lock file.
         ManifestError: it was written by a newer or older version of this package.
     """
     first, *rest = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
@@ -104,9 +104,9 @@ def loads(text: str, source: str) -> Lock:
         try:
             pin = _scene(values)
         except (AttributeError, TypeError, ValueError):
-            raise LockDamagedError(f"{source}: line {number}: is no scene of a lock") from None
+            raise LockDamagedError(f"{source}: line {number}: not a valid scene entry") from None
         if pin.id in scenes:
-            raise LockDamagedError(f"{source}: line {number}: the scene {pin.id} is there twice")
+            raise LockDamagedError(f"{source}: line {number}: duplicate entry for scene {pin.id}")
         scenes[pin.id] = pin
     return Lock(head=head, scenes=scenes)
 
@@ -127,22 +127,22 @@ def _object(line: str, source: str, number: int) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError):
         hint = " (a merge that was not resolved?)" if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) else ""
-        raise LockDamagedError(f"{source}: line {number}: is not JSON{hint}") from None
+        raise LockDamagedError(f"{source}: line {number}: not JSON{hint}") from None
 
 
 def _head(values: Any, source: str) -> LockHead:
     version = values.get("version") if isinstance(values, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise LockDamagedError(f"{source}: line 1: is no head of a lock")
+        raise LockDamagedError(f"{source}: line 1: not a lock file header")
     if version > VERSION:
         raise ManifestError(
-            f"{source}: written by a newer sedas-sync (lock format {version}, this one knows {VERSION}); "
+            f"{source}: written by a newer sedas-sync (lock format {version}, this program reads {VERSION}); "
             "update sedas-sync to use it"
         )
     try:
         return head_from(values)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise LockDamagedError(f"{source}: line 1: is no head of a lock") from None
+        raise LockDamagedError(f"{source}: line 1: not a lock file header") from None
 
 
 def head_from(values: Mapping[str, Any]) -> LockHead:

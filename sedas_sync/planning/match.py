@@ -25,7 +25,7 @@ class Refusal(Struct, frozen=True):
     """Why a scene does not match a dataset."""
 
     rule: str
-    """`date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, or the dataset's key."""
+    """`date`, `aoi`, `coverage`, `cloud`, `footprint`, `search` (of `why` only), or the dataset's key."""
     detail: str
     """One clause with the numbers."""
     by: tuple[SceneId, ...] = ()
@@ -48,7 +48,7 @@ def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | No
     interval = None if named else dataset.interval(now)
     filters = given_filters(dataset)
 
-    # Nobody who asks for the scenes of an area means the calibration files of a satellite.
+    # A search for the scenes of an area does not mean the calibration files of a satellite.
     auxiliary_too = is_auxiliary_type(dataset.product_type or "")
 
     def rule(scene: Scene) -> Refusal | None:

@@ -1,7 +1,7 @@
 """Which local scenes no longer match the manifest's rules.
 
 Pure. A scene is judged by its entry in the catalogue, or else by the metadata that was stored with its file. So a scene
-that the catalogue has lost is not mistaken for one that the rules exclude. In doubt a file stays.
+that is no longer in the catalogue is not mistaken for one that the rules exclude. If in doubt, a file is kept.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _ARRIVES = TRANSFERS | {ActionKind.KEEP, ActionKind.ADOPT}
 
 @dataclass(slots=True)
 class PruneDecision:
-    """What happens to local scenes that the search did not find wanted."""
+    """What happens to local scenes that match no dataset, or that the search did not return."""
 
     prune: list[Action] = field(default_factory=list)
     keep: list[Action] = field(default_factory=list)
@@ -35,7 +35,10 @@ class PruneDecision:
     """Scenes that do not match the rules and must not be removed now."""
     doubted: bool = False
     """Whether some of `stay` are there only because a clock may be wrong."""
+    doubts: dict[SceneId, str] = field(default_factory=dict)
+    """Scenes that cannot be judged, so that their files are kept; each with a warning."""
     warnings: list[str] = field(default_factory=list)
+    """Other warnings."""
 
     @property
     def kept(self) -> list[Action]:
@@ -69,7 +72,7 @@ def judge(
         try:
             scenes[item.id] = offered.get(item.id) or scene_from_metadata(item.facts)
         except (ValueError, TypeError):
-            decision.warnings.append(f"{item.path}: is kept, since nothing is known by which its scene could be judged")
+            decision.doubts[item.id] = f"{item.path}: kept: no metadata to check it against the rules"
             continue
         local[item.id] = item
     if not local:
@@ -81,7 +84,7 @@ def judge(
         if want is not None:
             decision.keep.append(_action(ActionKind.KEEP, item, Reason(ReasonCode.NOT_LISTED), datasets=want.datasets))
         elif doubt := next((why.detail for why in refusals.values() if why.unknown), None):
-            decision.warnings.append(f"{item.path}: is kept, since its scene cannot be judged: {doubt}")
+            decision.doubts[scene_id] = f"{item.path}: kept: it cannot be checked against the rules: {doubt}"
         elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], refusals, now):
             reason = Reason(ReasonCode.WRONG_CLOCK, detail=wrong_clock)
             decision.stay.append(_action(ActionKind.KEEP, item, reason))
@@ -93,7 +96,7 @@ def judge(
     if decision.doubted:
         kept = named([action.id for action in decision.stay])
         decision.warnings.append(
-            f"{kept}: kept, though a relative date leaves it out: {wrong_clock}; set the clock right, or write fixed "
+            f"{kept}: kept, although a relative date excludes it: {wrong_clock}; correct the clock, or write fixed "
             "dates into the manifest"
         )
     return decision
@@ -102,7 +105,7 @@ def judge(
 def _select_again(
     manifest: Manifest, wants: Mapping[SceneId, DesiredScene], scenes: Mapping[SceneId, Scene], now: datetime
 ) -> Selection:
-    """Select from what each dataset wants and these scenes: `latest` and `reprocessed` judge sets."""
+    """Select from the matches of each dataset and these scenes: `latest` and `reprocessed` judge sets."""
     found: dict[str, list[Scene]] = {name: list(scenes.values()) for name in manifest.datasets}
     for want in wants.values():
         for name in want.datasets:
@@ -132,7 +135,7 @@ class _Superseding:
     def ids(self, refusals: Iterable[Refusal]) -> tuple[SceneId, ...]:
         """Return the ids of the scenes that supersede one with these refusals, as they are wanted."""
         by = [why.by for why in refusals if why.by]
-        key = tuple(map(id, by))
+        key = tuple(map(id, by))  # The selection keeps the tuples, so their ids stay unique.
         if key not in self._known:
             self._known[key] = self._named_as_wanted(dict.fromkeys(scene_id for ids in by for scene_id in ids))
         return self._known[key]
@@ -155,11 +158,9 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
     coming = {action.id for action in (*planned, *decision.keep) if action.kind in _ARRIVES}
     result = dataclasses.replace(decision, prune=[], stay=list(decision.stay), warnings=list(decision.warnings))
     waiting: dict[tuple[SceneId, ...], list[SceneId]] = {}
-    lacking = _for_each_after(
-        decision.prune, lambda after: tuple(scene_id for scene_id in after if scene_id not in coming)
-    )
+    lacking = once_per_tuple(lambda after: tuple(scene_id for scene_id in after if scene_id not in coming))
     for action in decision.prune:
-        missing = lacking[id(action.after)]
+        missing = lacking(action.after)
         if not missing:
             result.prune.append(action)
             continue
@@ -173,36 +174,48 @@ def keep_until_superseded(decision: PruneDecision, planned: Iterable[Action]) ->
 def judge_by_lock(
     decision: PruneDecision, lost: Mapping[SceneId, str], wants: Mapping[SceneId, DesiredScene]
 ) -> PruneDecision:
-    """Remove scenes outside a lock that the archive can provide again, although they match the rules.
+    """Remove scenes outside a lock file that the archive can provide again, although they match the rules.
 
-    A scene that no archive knows any more, or that could not be looked up, stays: nobody could bring it back.
+    A scene that is in no archive now, or that could not be looked up, is kept: it could not be downloaded again.
 
     Args:
         decision: of `judge`.
         lost: why the look-up of a scene failed, by id.
-        wants: the scenes of the lock; no removal has to wait for other scenes.
+        wants: the scenes of the lock file; no removal has to wait for other scenes.
     """
-    within = _for_each_after(decision.prune, lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
+    within = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if scene_id in wants))
     result = dataclasses.replace(
         decision,
-        prune=[replace(action, after=within[id(action.after)]) for action in decision.prune],
+        prune=[replace(action, after=within(action.after)) for action in decision.prune],
         keep=[],
         warnings=list(decision.warnings),
     )
     for action in decision.keep:
         if action.id in lost:
-            result.warnings.append(f"{action.path}: is not in the lock, and is kept all the same: {lost[action.id]}")
+            result.warnings.append(f"{action.path}: kept although it is not in the lock file: {lost[action.id]}")
         else:
             reason = Reason(ReasonCode.NOT_IN_LOCK)
             result.prune.append(replace(action, kind=ActionKind.PRUNE, datasets=(), reason=reason))
     return result
 
 
-def _for_each_after(
-    actions: Iterable[Action], change: Callable[[tuple[SceneId, ...]], tuple[SceneId, ...]]
-) -> dict[int, tuple[SceneId, ...]]:
-    """Change each tuple of `Action.after` once, since thousands of actions share one; the keys are their `id()`s."""
-    return {key: change(after) for key, after in {id(action.after): action.after for action in actions}.items()}
+def once_per_tuple(
+    change: Callable[[tuple[SceneId, ...]], tuple[SceneId, ...]],
+) -> Callable[[tuple[SceneId, ...]], tuple[SceneId, ...]]:
+    """Return the same function, but computed once for each tuple object.
+
+    Thousands of actions share one `Action.after` with thousands of ids. A dictionary with such tuples as keys would
+    hash all of their ids for each action, so the keys are the `id()`s of the tuples. The tuples are kept, so that no
+    `id()` is used twice.
+    """
+    known: dict[int, tuple[tuple[SceneId, ...], tuple[SceneId, ...]]] = {}
+
+    def changed(ids: tuple[SceneId, ...]) -> tuple[SceneId, ...]:
+        if id(ids) not in known:
+            known[id(ids)] = (ids, change(ids))
+        return known[id(ids)][1]
+
+    return changed
 
 
 def warn_of_lost(kept: Iterable[Action]) -> list[str]:
@@ -211,8 +224,8 @@ def warn_of_lost(kept: Iterable[Action]) -> list[str]:
     if not ids:
         return []
     if len(ids) == 1:
-        return [f"{ids[0]}: still fits the manifest's rules, though the catalogue does not list it any more; kept"]
-    return [f"{named(ids)}: still fit the manifest's rules, though the catalogue does not list them any more; kept"]
+        return [f"{ids[0]}: kept: matches the manifest, but is no longer in the catalogue"]
+    return [f"{named(ids)}: kept: they match the manifest, but are no longer in the catalogue"]
 
 
 def _action(

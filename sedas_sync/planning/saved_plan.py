@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.metadata import without_links
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId, Source
 from sedas_sync.planning.lock import LockHead
@@ -27,7 +28,7 @@ LINK_LEFT_OUT = ""
 """Replaces the link of a scene that was online."""
 
 _SAME = {ActionKind.RESUME: ActionKind.FETCH}
-"""A download that has begun counts as one that has not."""
+"""A download that was started counts as one that was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +117,7 @@ def _without_links(want: DesiredScene) -> DesiredScene:
 
 
 def _offered(scene: Scene) -> Scene:
-    return replace(
-        scene,
-        download_url=LINK_LEFT_OUT if scene.online else None,
-        quicklook_url=None,
-        thumbnail_url=None,
-        assets=tuple(replace(file, url=None) for file in scene.assets),
-    )
+    return replace(without_links(scene), download_url=LINK_LEFT_OUT if scene.online else None)
 
 
 def loads(text: str, source: str) -> SavedPlan:
@@ -138,13 +133,15 @@ def loads(text: str, source: str) -> SavedPlan:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
-        raise ManifestError(f"{source}: is not JSON; `sedas-sync plan --out FILE` writes a plan") from None
+        raise ManifestError(
+            f"{source}: not a saved plan: not JSON; create one with `sedas-sync plan --out FILE`"
+        ) from None
     if not isinstance(values, dict) or values.get("kind") != "plan" or not isinstance(values.get("schema"), int):
-        raise ManifestError(f"{source}: is no saved plan; `sedas-sync plan --out FILE` writes one")
+        raise ManifestError(f"{source}: not a saved plan; create one with `sedas-sync plan --out FILE`")
     if (version := values["schema"]) != VERSION:
         age = "a newer" if version > VERSION else "an older"
         raise ManifestError(
-            f"{source}: written by {age} sedas-sync (plan format {version}, this one knows {VERSION}); "
+            f"{source}: written by {age} sedas-sync (plan format {version}, this program reads {VERSION}); "
             "make a new plan with `sedas-sync plan --out FILE`"
         )
     try:
@@ -187,11 +184,11 @@ def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneI
         today = now.get(then.id)
         if then.want is None or today is None:
             if not _same_file(then.held, holdings.get(then.id)):
-                yield f"{then.id}: the plan would {then.kind.value} {then.path}, and that file is not held any more"
+                yield f"{then.id}: the plan would {then.kind.value} {then.path}, but that file is gone"
         elif _comparable(then) != _comparable(today):
             yield (f"{then.id}: the plan has {_in_words(then)}, now it would be {_in_words(today)}")
         elif not _same_file(then.held, today.held):
-            yield f"{then.id}: another file is held than when the plan was made"
+            yield f"{then.id}: the file in the mirror has changed since the plan was saved"
 
 
 def _in_words(action: Action) -> str:

@@ -1,6 +1,6 @@
 """Select the scenes of a catalogue that match the manifest's rules.
 
-Pure. Every rule of a dataset is applied here again, whatever the archive was asked, because services ignore filters and
+Pure. Every rule of a dataset is applied here again, whatever filters the query had, because services ignore filters and
 an AOI may have been simplified for the query.
 """
 
@@ -28,6 +28,7 @@ from sedas_sync.planning.match import (
     fact_rule,
     footprint_refusals,
 )
+from sedas_sync.planning.nothing_found import why_nothing
 from sedas_sync.planning.orbits import Wish, choose, is_orbit_file
 from sedas_sync.planning.sources import unique_sources, with_sources
 from sedas_sync.planning.supersede import superseded
@@ -98,6 +99,8 @@ def select(
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
+        if not matching and name in found and (warning := why_nothing(dataset, found[name], refused, now)) is not None:
+            result.warnings.append(warning)
         if explain:
             for scene_id, why in refused.items():
                 result.refused.setdefault(scene_id, {})[name] = why
@@ -159,17 +162,17 @@ def _matching(
         else:
             refused[scene.id] = why
             if why is UNDATED:
-                warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
+                warn(f"{scene.id!r}: not in dataset {dataset.name}: {why.detail}")
     scenes = list(candidates.values())
     for scene, why in zip(scenes, footprint_refusals(dataset, aois, scenes), strict=True):
         if why is not None:
             refused[scene.id] = why
             del candidates[scene.id]
             if why.rule == UNREADABLE:
-                warn(f"{scene.id!r}: left out of dataset {dataset.name}: {why.detail}")
+                warn(f"{scene.id!r}: not in dataset {dataset.name}: {why.detail}")
     blind = sum(scene.footprint is None for scene in candidates.values()) if dataset.aoi else 0
     if blind:
-        warn(f"dataset {dataset.name}: {blind} of its scenes have no known footprint, and count as lying over its AOIs")
+        warn(f"dataset {dataset.name}: {blind} scenes have no footprint and are treated as covering its AOIs")
     return candidates, refused
 
 

@@ -11,17 +11,17 @@ from msgspec.structs import replace
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 
-_OF_ONE_ARCHIVE = frozenset(
-    {"id", "size", "nominal", "digest", "download_url", "offline", "planned", "assets", "extra"}
-)
-_DESCRIPTION = tuple(name for name in Scene.__struct_fields__ if name not in _OF_ONE_ARCHIVE)
-"""Fields that are the same at all archives, unlike sizes, checksums and links."""
+_DELIVERY = ("size", "nominal", "digest", "download_url", "offline", "never", "assets")
+"""Fields that belong to the archive that delivers a scene."""
+_DESCRIPTION = tuple(name for name in Scene.__struct_fields__ if name not in (*_DELIVERY, "id", "planned", "extra"))
+"""Fields that are the same at all archives."""
 
 
 def merge_sources(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[Source, ...]]:
     """Return for each product that one or more archives list its sources, in the order of the archives.
 
-    A planned acquisition comes after a description of the product itself. The id is that of the first source.
+    A planned acquisition comes after a description of the product itself, and an archive that can never deliver it
+    after one that can. The id is that of the first source.
 
     Args:
         found: the scenes of each archive by its key, in the order of the dataset's archives.
@@ -34,7 +34,7 @@ def merge_sources(found: Mapping[str, Iterable[Scene]]) -> dict[SceneId, tuple[S
                 sources.append(Source(archive=key, scene=scene))
     result = {}
     for sources in products.values():
-        sources.sort(key=lambda source: source.scene.planned)
+        sources.sort(key=lambda source: (source.scene.planned, source.scene.never))
         result[sources[0].scene.id] = tuple(sources)
     return result
 
@@ -84,16 +84,7 @@ def with_sources(want: DesiredScene, sources: Iterable[Source], ordered_at: str 
     """
     alike = [source for source in sources if source.scene.is_folder == want.scene.is_folder]
     best, *others = rank_sources(alike or want.sources, ordered_at)
-    scene = replace(
-        want.scene,
-        size=best.scene.size,
-        nominal=best.scene.nominal,
-        digest=best.scene.digest,
-        download_url=best.scene.download_url,
-        offline=best.scene.offline,
-        never=best.scene.never,
-        assets=best.scene.assets,
-    )
+    scene = replace(want.scene, **{name: getattr(best.scene, name) for name in _DELIVERY})
     return replace(
         want, scene=scene, sources=(best, *others) if others else (Source(archive=best.archive, scene=scene),)
     )
@@ -140,7 +131,7 @@ def _with_source(want: DesiredScene, key: str) -> tuple[Source, ...]:
     """Return the sources of a scene and this one: a search that failed does not undo an order."""
     if any(source.archive == key for source in want.sources):
         return want.sources
-    scene = replace(want.scene, size=None, nominal=False, digest=None, download_url=None, offline=None)
+    scene = replace(want.scene, size=None, nominal=False, digest=None, download_url=None, offline=None, never=False)
     return (*want.sources, Source(archive=key, scene=scene))
 
 
@@ -150,7 +141,7 @@ def source_of(
     """Return the source that a local scene was downloaded from; None if no source is known to be it.
 
     Two archives pack a product differently or state other kinds of checksums. So only the archive that delivered the
-    bytes can tell whether they have changed.
+    bytes shows whether they have changed.
 
     Args:
         held: the scene on disk.

@@ -97,7 +97,7 @@ class Faults:
     """All faults of the sandbox; by default there are none."""
 
     cap: int | None = None
-    """Maximum rows of a search; the reply does not tell that there are more."""
+    """Maximum rows of a search; the reply does not show that there are more."""
     cap_rule: Literal["newest", "arbitrary", "missing"] = "newest"
     """Which rows remain: the newest; `arbitrary` ones, by a hash of the id; or, with `missing`, all except the 30 % of
     the catalogue that a hash selects, even if more than `cap` remain."""
@@ -241,7 +241,7 @@ def changing_etag() -> Act:
 
 
 def truncate(count: int, *, framing: Literal["length", "chunked", "close"] = "length") -> Act:
-    """Close the connection after some bytes; with `framing="close"` the client cannot tell that some are missing."""
+    """Close the connection after some bytes; with `framing="close"` the client does not notice the loss."""
 
     def act(request: SandboxRequest, answer: Answer) -> SandboxReply:
         return replace(answer(request), cut=count, framing=framing)

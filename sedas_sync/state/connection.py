@@ -11,7 +11,7 @@ from sedas_sync.files.safe_tree import STATE
 INDEX, LOCK, ORDERS = "index.db", "apply.lock", "orders.jsonl"
 """Names in the state folder: the index, the file that a run locks, the order journal."""
 SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
-"""Suffixes of the files that SQLite puts beside the index."""
+"""Suffixes of the files that SQLite creates next to the index."""
 
 
 def open_state_folder(root: str) -> int:
@@ -61,7 +61,7 @@ def connect(
     try:
         if mode == "rwc":
             mode = "rw"
-            # SQLite would create it writable for its owner alone. The files beside it get the index's permissions.
+            # SQLite would create it writable for its owner alone. The files next to it get the index's permissions.
             with suppress(FileExistsError):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 os.close(os.open(INDEX, flags, 0o666, dir_fd=state))

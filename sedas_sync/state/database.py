@@ -21,13 +21,13 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.state.connection import INDEX, connect
 from sedas_sync.state.soft_lock import NO_LOCKS
 
-FORMAT = 3
+FORMAT = 4
 """The format of the index that this version writes, as SQLite's `user_version`."""
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
   id TEXT PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-  sha256 TEXT NOT NULL, level TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT, facts TEXT NOT NULL,
+  sha256 TEXT, level TEXT NOT NULL, archive TEXT NOT NULL, digest TEXT, facts TEXT NOT NULL,
   recorded TEXT NOT NULL, parts TEXT
 );
 CREATE INDEX folders ON files (id) WHERE parts IS NOT NULL;
@@ -47,6 +47,10 @@ class IndexDamagedError(SedasSyncError):
 class IndexUnwritableError(SedasSyncError):
     """The index cannot be written: a full disk, a read-only file system. What it has is not lost."""
 
+    def __init__(self, message: str, *, disk_full: bool = False) -> None:
+        super().__init__(message)
+        self.disk_full = disk_full
+
 
 _REASONS = {
     sqlite3.SQLITE_FULL: DISK_FULL,
@@ -58,9 +62,9 @@ _REASONS = {
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR})
 """SQLite's codes for a file that is not an index; SQLITE_ERROR if a table is missing."""
 _PERHAPS_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
-"""SQLite's codes if a file beside the index does not fit on the disk."""
+"""SQLite's codes if a file next to the index does not fit on the disk."""
 _SQLITE_NEEDS = 65536
-"""Bytes that SQLite may need at once for the files beside the index."""
+"""Bytes that SQLite may need at once for the files next to the index."""
 
 
 class _Connection(sqlite3.Connection):
@@ -103,7 +107,8 @@ def errors_in_words(path: Path) -> Iterator[None]:
             reason = DISK_FULL
         elif kind == sqlite3.SQLITE_READONLY:
             reason += _owner_hint(path)
-        raise IndexUnwritableError(f"{path}: the mirror's index cannot be written: {reason}") from error
+        message = f"{path}: the mirror's index cannot be written: {reason}"
+        raise IndexUnwritableError(message, disk_full=reason == DISK_FULL) from error
 
 
 def _disk_is_full(path: Path) -> bool:
@@ -196,7 +201,7 @@ def _check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
         raise ManifestError(
-            f"{path}: written by a newer sedas-sync (index format {version}, this one knows {FORMAT}); "
+            f"{path}: written by a newer sedas-sync (index format {version}, this program reads {FORMAT}); "
             "update sedas-sync to work on this mirror"
         )
     if version < FORMAT:
@@ -207,7 +212,7 @@ def _check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
 
 
 def _supported(root: Path) -> tuple[bool, bool]:
-    """Return whether files beside the index can be locked and mapped into memory; SQLite's log (WAL) needs both.
+    """Return whether files next to the index can be locked and mapped into memory; SQLite's log (WAL) needs both.
 
     9p (`/mnt/c` of WSL) and some virtiofs cannot map, Lustre without its option `flock` cannot lock. If this cannot be
     tried, the answer is yes, and SQLite reports what is wrong.
@@ -253,15 +258,15 @@ def _ways_to_read(root: Path) -> Iterator[str]:
         with suppress(sqlite3.Error, OSError), closing(connect(str(root), "rw", timeout=30)) as db:
             _leave_wal(db)
         yield ""
-    # A read-only folder cannot take the files that SQLite shares between readers. Nobody can write there either, which
-    # is what `immutable` promises.
+    # A read-only folder cannot take the files that SQLite shares between readers. No process can write there either,
+    # which is what `immutable` promises.
     yield "&immutable=1"
 
 
 def cannot_write(place: Path, error: OSError) -> SedasSyncError:
     """Return the error for a mirror that cannot be created or written; a full disk is not the manifest's mistake."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return IndexUnwritableError(f"{place}: the mirror cannot be written: {DISK_FULL}")
+        return IndexUnwritableError(f"{place}: the mirror cannot be written: {DISK_FULL}", disk_full=True)
     hint = _owner_hint(place) if isinstance(error, PermissionError) else ""
     return ManifestError(f"{place}: the mirror cannot be written ([mirror] path): {error.strerror}{hint}")
 

@@ -1,4 +1,4 @@
-"""The index of a mirror: which files are on disk, what each dataset wants, and what past runs did.
+"""The index of a mirror: which files are on disk, which scenes match each dataset, and what past runs did.
 
 One SQLite file below `.sedas-sync/`. It is a cache: the folder has the scenes, and a damaged index is built again from
 it. A file's row is written after the file has its name. What a look at the folder does not give back, the orders, is in
@@ -101,7 +101,7 @@ class Index:
         return next((row[0] for row in self._rows(sql, *values)), None)
 
     def local_scenes(self) -> Iterator[LocalScene]:
-        """Yield every scene on disk that the index knows."""
+        """Yield every scene on disk that is in the index."""
         yield from map(_scene_of_row, self._rows(_SELECT))
 
     def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
@@ -116,7 +116,7 @@ class Index:
                 yield _scene_of_row((*shared, *values, NO_FACTS, parts))
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
-        """Return a scene on disk; None if the index does not know it."""
+        """Return a scene on disk; None if it is not in the index."""
         return next(map(_scene_of_row, self._rows(f"{_SELECT} WHERE id = ?", scene_id)), None)
 
     def count(self) -> int:
@@ -190,7 +190,7 @@ class WritableIndex(Index):
     def __init__(self, root: Path) -> None:
         self.skip_when_full = False
         """Do not raise if a row does not fit on the disk, but set `unwritten`: the folder has what the index lacks."""
-        self.unwritten = False
+        self.unwritten: IndexUnwritableError | None = None
         """Whether a row was skipped because the disk is full."""
         self.damaged = False
         self._db = open_for_writing(root)
@@ -210,8 +210,8 @@ class WritableIndex(Index):
         except IndexUnwritableError as error:
             if not self.skip_when_full:
                 raise
-            if not self.unwritten:
-                self.unwritten = True
+            if self.unwritten is None:
+                self.unwritten = error
                 self.warnings.append(str(error))
 
     def _execute(self, sql: str, *values: object) -> None:
@@ -263,11 +263,13 @@ class WritableIndex(Index):
                 self.put_failures({}, of=failed)
 
     def put_times(self, scenes: Sequence[LocalScene]) -> None:
-        """Record new mtimes, or new checksums of the catalogue, of files whose bytes are the same."""
-        rows = [(scene.mtime_ns, scene.digest, _parts_of(scene), scene.id) for scene in scenes]
+        """Record new mtimes and checksums of files whose bytes are the same."""
+        rows = [(each.mtime_ns, each.sha256, each.digest, _parts_of(each), each.id) for each in scenes]
         if rows:
             with self._tolerating_full_disk(), self.together():
-                self._db.executemany("UPDATE files SET mtime_ns = ?, digest = ?, parts = ? WHERE id = ?", rows)
+                self._db.executemany(
+                    "UPDATE files SET mtime_ns = ?, sha256 = ?, digest = ?, parts = ? WHERE id = ?", rows
+                )
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Remove a scene that is no longer on disk."""
@@ -282,8 +284,8 @@ class WritableIndex(Index):
         Raises:
             IndexUnwritableError: The disk has no room for it.
         """
-        if self.unwritten:
-            raise IndexUnwritableError(self.warnings[-1])
+        if self.unwritten is not None:
+            raise IndexUnwritableError(str(self.unwritten), disk_full=self.unwritten.disk_full)
         with self._journal_errors():
             self._journal.reserve(slot)
 
@@ -315,18 +317,23 @@ class WritableIndex(Index):
         try:
             yield
         except OSError as error:
-            reason = DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-            raise IndexUnwritableError(f"{self._journal.path}: an order cannot be recorded: {reason}") from error
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            message = f"{self._journal.path}: an order cannot be recorded: {DISK_FULL if full else error.strerror}"
+            raise IndexUnwritableError(message, disk_full=full) from error
 
     def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
         """Record the last error of a scene."""
         self._execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", scene_id, error, now.isoformat())
 
+    def drop_error(self, scene_id: SceneId) -> None:
+        """Remove the last error of a scene."""
+        self._execute("DELETE FROM errors WHERE id = ?", scene_id)
+
     def drop_errors(self, *, but: AbstractSet[SceneId]) -> None:
         """Remove the last errors of all scenes but these."""
         for (scene_id,) in self._rows("SELECT id FROM errors"):
             if scene_id not in but:
-                self._execute("DELETE FROM errors WHERE id = ?", scene_id)
+                self.drop_error(scene_id)
 
     def put_failures(self, failures: Mapping[str, str], *, of: AbstractSet[str] | None) -> None:
         """Record which searches and look-ups failed, by dataset or scene.

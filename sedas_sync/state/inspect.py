@@ -6,13 +6,14 @@ of a desired scene is checked.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sedas_sync.errors import SedasSyncError, TransferError
-from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.errors import SedasSyncError
+from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, same_digest
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.tree_listing import TreeEntry
@@ -21,71 +22,85 @@ from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
 from sedas_sync.model.threads import Pool
-from sedas_sync.state.staging import bytes_downloaded
+from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
 
 _READERS = 4
 
 
 class Inspection(Struct):
-    """What the folder shows of the desired scenes."""
+    """What the folder shows of the scenes of the index and the desired ones."""
 
     observed: dict[SceneId, DiskState] = field(default_factory=dict)
-    """Scenes of which nothing is on disk are left out."""
+    """Scenes of which neither the folder nor the index has anything are left out."""
     refreshed: list[LocalScene] = field(default_factory=list)
     """Local scenes with the same bytes and another time or catalogue checksum."""
     warnings: list[str] = field(default_factory=list)
+    unknown: int = 0
+    """How many files are not of the index."""
+    bytes: int = 0
+    """The size of those that are, on disk."""
+
+    @property
+    def present(self) -> dict[SceneId, LocalScene]:
+        """The scenes of the index of which a file is on disk."""
+        return {
+            scene_id: here.held
+            for scene_id, here in self.observed.items()
+            if here.tracked and here.held is not None and here.state is not FileState.ABSENT
+        }
+
+    @property
+    def changed(self) -> set[SceneId]:
+        """Those of which a file is missing or differs from the index."""
+        return {key for key, here in self.observed.items() if here.tracked and here.state is FileState.DAMAGED}
 
 
 def inspect_mirror(
     root: Path,
     wants: Mapping[SceneId, DesiredScene],
-    holdings: Iterable[LocalScene],
+    scenes: Iterable[LocalScene],
     *,
-    level: Proving,
-    filehash: Mapping[str, Filehash],
-    partial_path: Callable[[DesiredScene], str],
+    level: Proving = "crc",
+    filehash: Mapping[str, Filehash] = {},  # it is not changed
     on_step: OnStep = ignore_step,
 ) -> Inspection:
-    """Compare the folder with the desired scenes.
+    """Compare the folder with the index and the desired scenes. Every command that looks at the folder does it here.
 
     Args:
         root: the mirror's folder; it need not exist.
         wants: the desired scenes.
-        holdings: the scenes of the index.
+        scenes: the scenes of the index.
         level: how thoroughly an untracked file is checked.
         filehash: for each archive's key, what to do if a checksum differs from the catalogue: warn, enforce or ignore.
-        partial_path: returns the path of a scene's partial download.
         on_step: called with the number of files that have been read.
     """
     result = Inspection()
-    held = {holding.id: holding for holding in holdings if holding.id in wants}
+    held = {scene.id: scene for scene in scenes}
     if not root.is_dir():
-        result.observed = {scene_id: DiskState(held=item, tracked=True) for scene_id, item in held.items()}
+        result.observed = {scene_id: DiskState(held=scene, tracked=True) for scene_id, scene in held.items()}
         return result
-    expected = [path for item in held.values() for path in item.paths]
-    expected += [path for want in wants.values() for path in want.paths]
-    files = tree_listing.listing(str(root), expected)
-    for item in held.values():
-        if item.path.startswith(f"{STATE}/"):
-            files |= _interrupted_move(str(root), item)
-    partials = _partial_names(root)
+    tracked = [path for scene in held.values() for path in scene.paths]
+    files = tree_listing.listing(str(root), [*tracked, *(path for want in wants.values() for path in want.paths)])
+    result.unknown = len(files.keys() - set(tracked))
+    result.bytes = sum(files[path].size for path in tracked if path in files)
+    for scene in held.values():
+        if scene.path.startswith(f"{STATE}/"):
+            files |= _interrupted_move(str(root), scene)
+    partials = frozenset(partial_names(str(root)))
     with Pool(_READERS, "inspect_mirror") as readers:
         reading = {}
-        for scene_id, want in wants.items():
-            partial = 0
+        for scene_id in {**held, **wants}:
+            mine, want = held.get(scene_id), wants.get(scene_id)
             # The path of a partial download takes long to compute, so it is done only if there are any.
-            name = partial_path(want) if partials else ""
-            if name and name.rpartition("/")[2] in partials:
-                partial = bytes_downloaded(str(root), name)
-            mine = held.get(scene_id)
+            partial = _partial(str(root), want, partials) if partials and want is not None else 0
             seen = _look(root, mine, want, files, partial)
             if isinstance(seen, DiskState):
                 if seen is not NOTHING_ON_DISK:
                     result.observed[scene_id] = seen
             elif seen is _READ_HELD and mine is not None:
                 reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
-            else:
+            elif want is not None:
                 reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
         for number, (scene_id, future) in enumerate(reading.items()):
             on_step(Step("reading files that look changed or new", number, len(reading), "file"))
@@ -116,7 +131,7 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
             if (held := seen.observed[scene_id].held) is not None
         }
         for number, (scene_id, future) in enumerate(reading.items()):
-            on_step(Step("reading files whose digest the catalogue states anew", number, len(reading), "file"))
+            on_step(Step("rechecking files whose catalogue checksum changed", number, len(reading), "file"))
             before = seen.observed[scene_id]
             try:
                 held = future.result()
@@ -131,8 +146,27 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
 def _restated(root: str, held: LocalScene, scene: Scene) -> LocalScene:
     """Return a local scene with those of the new checksums that its files have."""
     stated = {file.name: file.digest for file in scene.files}
+    held = hashed(root, held)
     return with_files(
         held, [replace(file, digest=_new_digest(root, file, stated.get(file.name))) for file in held.files]
+    )
+
+
+def hashed(root: str, held: LocalScene) -> LocalScene:
+    """Return a local scene with the sha256 of every file; files that were not hashed yet are read.
+
+    Raises:
+        OSError: a file cannot be read.
+        TransferError: a folder of its path is a symbolic link or not a folder.
+    """
+    if held.sha256 is not None:
+        return held
+    return with_files(
+        held,
+        [
+            file if file.sha256 is not None else replace(file, sha256=check(file.path, root=root, level="size").sha256)
+            for file in held.files
+        ],
     )
 
 
@@ -146,7 +180,7 @@ def _new_digest(root: str, file: LocalFile, stated: str | None) -> str | None:
     elif name is None:
         # It cannot be computed. A previous checksum of another kind does not contradict it, so no change is known.
         same = algorithm(file.digest) is not None
-    elif name == "sha256":
+    elif name == "sha256" and file.sha256 is not None:
         same = same_digest(stated, file.sha256)
     else:
         checked = check(file.path, root=root, level="size", digest=stated, sha256=file.sha256)
@@ -165,33 +199,27 @@ def is_folder_of(root: Path, want: DesiredScene) -> bool:
     return want.scene.is_folder and all((root / path).is_file() for path in want.paths)
 
 
-def glance(there: TreeEntry | None, file: LocalFile) -> FileState | None:
-    """Compare a local file with the index without reading it.
-
-    Returns:
-        None if only its bytes can tell: the size is right and the time differs, as after a copy or a restore.
-    """
-    if there is None:
-        return FileState.ABSENT
-    if tree_listing.untouched(there, file):
-        return FileState.INTACT
-    return None if there.is_file and there.size == file.size else FileState.DAMAGED
-
-
 def file_state(
     root: str, file: LocalFile, there: TreeEntry | None, stopped: Callable[[], bool] = lambda: False
 ) -> FileState:
-    """Compare a local file with the index; it is read only if nothing else can tell. All commands use this rule.
+    """Compare a local file with the index; it is read only if size and time do not suffice.
 
     Raises:
         OSError: the file cannot be read.
         InterruptedError: `stopped` returned true.
     """
-    state = glance(there, file)
-    if state is None:
-        same = check(file.path, root=root, level="size", stopped=stopped).sha256 == file.sha256
-        state = FileState.INTACT if same else FileState.DAMAGED
-    return state
+    if there is None:
+        return FileState.ABSENT
+    if tree_listing.untouched(there, file):
+        return FileState.INTACT
+    if not there.is_file or there.size != file.size:
+        return FileState.DAMAGED
+    if file.sha256 is None:
+        # A file that was not hashed is proved by its length alone, as the user has chosen.
+        return FileState.INTACT
+    # Only its bytes can tell: the time differs, as after a copy or a restore.
+    same = check(file.path, root=root, level="size", stopped=stopped).sha256 == file.sha256
+    return FileState.INTACT if same else FileState.DAMAGED
 
 
 def states_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: False) -> set[FileState]:
@@ -222,69 +250,17 @@ def state_of(root: str, held: LocalScene, stopped: Callable[[], bool] = lambda: 
     return FileState.ABSENT
 
 
-class FolderState(Struct):
-    """How the folder compares with the index."""
-
-    files: Mapping[str, TreeEntry] = {}  # a struct copies it for each instance
-    """Everything in the folder, by path."""
-    present: dict[SceneId, LocalScene] = field(default_factory=dict)
-    """Scenes of the index of which a file is on disk. A folder with a missing file counts as changed."""
-    changed: set[SceneId] = field(default_factory=set)
-    """Those of which a file is missing or differs from the index."""
-    refreshed: list[LocalScene] = field(default_factory=list)
-    """Those with the same bytes and new times, which they have here."""
-    unknown: int = 0
-    """How many files the index does not know."""
-    warnings: list[str] = field(default_factory=list)
-
-
-def match_folder(root: Path, scenes: Iterable[LocalScene], on_step: OnStep = ignore_step) -> FolderState:
-    """Compare the folder with the index by the same rule as a plan.
-
-    Args:
-        root: the mirror's folder; it need not exist.
-        scenes: the scenes of the index.
-        on_step: called with the number of files that have been read.
-    """
-    scenes = list(scenes)
-    known = {path for scene in scenes for path in scene.paths}
-    files = tree_listing.listing(str(root), known) if root.is_dir() else {}
-    result = FolderState(files=files, unknown=len(files.keys() - known))
-    with Pool(_READERS, "match_folder") as readers:
-        reading = {}
-        for scene in scenes:
-            if not any(path in files for path in scene.paths):
-                continue
-            result.present[scene.id] = scene
-            states = {glance(files.get(file.path), file) for file in scene.files}
-            if not states <= {FileState.INTACT, None}:
-                result.changed.add(scene.id)
-            elif None in states:
-                reading[scene.id] = readers.submit(_read_again, root, scene, files, 0)
-        for number, (scene_id, future) in enumerate(reading.items()):
-            on_step(Step("reading files that look changed", number, len(reading), "file"))
-            seen, warning = future.result()
-            if seen.held is not None and seen.state is FileState.INTACT:
-                result.refreshed.append(seen.held)
-            else:
-                result.changed.add(scene_id)
-            if warning is not None:
-                result.warnings.append(warning)
-    return result
-
-
 def _blocked(root: Path, seen: DiskState, want: DesiredScene) -> DiskState:
     """Mark a scene as blocked if something exists at its path that the listing of files does not show: a folder."""
     if seen.state is not FileState.ABSENT or not os.path.lexists(f"{root}/{want.path}"):
         return seen
-    return replace(seen, blocked=True)
+    return replace(seen, path_taken=True)
 
 
-def _partial_names(root: Path) -> frozenset[str]:
-    try:
-        return frozenset(safe_tree.names(str(root), f"{STATE}/partial"))
-    except (OSError, TransferError):
-        return frozenset()
+def _partial(root: str, want: DesiredScene, names: AbstractSet[str]) -> int:
+    """Return the bytes of a scene's partial download, given the names of all partial downloads."""
+    path = partial_path(want.scene)
+    return bytes_downloaded(root, path) if path.rpartition("/")[2] in names else 0
 
 
 _READ_HELD = "held"
@@ -294,18 +270,20 @@ _READ_UNTRACKED = "untracked"
 
 
 def _look(
-    root: Path, held: LocalScene | None, want: DesiredScene, files: Mapping[str, TreeEntry], partial: int
+    root: Path, held: LocalScene | None, want: DesiredScene | None, files: Mapping[str, TreeEntry], partial: int
 ) -> DiskState | str:
     """Return what is known of a scene without reading, or which files have to be read."""
-    there = [files.get(path) for path in want.paths]
-    complete = all(entry is not None and entry.is_file for entry in there)
+    there = [] if want is None else [files.get(path) for path in want.paths]
+    complete = bool(there) and all(entry is not None and entry.is_file for entry in there)
     if held is not None:
         if all(tree_listing.untouched(files.get(file.path), file) for file in held.files):
             return DiskState(held=held, state=FileState.INTACT, tracked=True, partial=partial)
         if any(path in files for path in held.paths):
             # A folder can be at its new path already, with some files left at the old one because of a kill.
-            moved = held.is_folder and complete and held.path != want.path
+            moved = held.is_folder and complete and want is not None and held.path != want.path
             return _READ_UNTRACKED if moved else _READ_HELD
+    if want is None:
+        return DiskState(held=held, tracked=True)
     if complete:
         return _READ_UNTRACKED
     state = FileState.DAMAGED if held is None and (any(there) or want.path in files) else FileState.ABSENT

@@ -23,8 +23,9 @@ from sedas_sync.state.recovery import replace_index
 _WRITTEN = ("", "partial", "replaced", "workers", INDEX, *(INDEX + end for end in SQLITE_SUFFIXES), LOCK, ORDERS)
 """Names in the state folder that a run writes to; the empty one is the folder itself."""
 
-WILL_REBUILD = "; apply rebuilds it from the folder, without fetching what is here"
-"""The end of the warning about a damaged index of a command that only reads."""
+
+def _to_be_rebuilt(error: IndexDamagedError) -> str:
+    return f"{error}; apply rebuilds it from the folder, and downloads nothing again"
 
 
 class MirrorState:
@@ -50,6 +51,8 @@ class MirrorState:
         self._locked = False
         self._checked = False
         self._rebuilt: list[str] = []
+        self.outdated_warnings: set[str] = set()
+        """Warnings of commands that only read about an index that has been rebuilt since."""
 
     @overload
     def index(self, *, write: Literal[True]) -> AbstractContextManager[tuple[WritableIndex, list[str]]]: ...
@@ -85,9 +88,10 @@ class MirrorState:
         """Open a new index in place of a damaged one."""
         if not write and not self._locked:
             index = Index(self.root, damaged=True)
-            index.warnings.insert(0, f"{error}{WILL_REBUILD}")
+            index.warnings.insert(0, _to_be_rebuilt(error))
             return index
-        warning = f"{error}; it was put aside as {replace_index(self.root)} and is rebuilt from the folder"
+        self.outdated_warnings.add(_to_be_rebuilt(error))
+        warning = f"{error}; it was renamed to {replace_index(self.root)} and is rebuilt from the folder"
         self._rebuilt.append(warning)
         index = self._open(write=write)
         if not write:
@@ -104,10 +108,10 @@ class MirrorState:
         if owner is None or take_over or is_owner(owner, str(self._source), str(self.root)):
             return
         first = Path(os.path.normpath(self.root / owner))
-        gone = "" if first.exists() else " (which is not there any more)"
+        gone = "" if first.exists() else " (which no longer exists)"
         raise ManifestError(
             f"{self.root}: this mirror belongs to another manifest, {first}{gone}; "
-            "give this manifest a folder of its own ([mirror] path), or take it over with `apply --take-over`"
+            "set another folder in [mirror] path, or take this one over with `apply --take-over`"
         )
 
     def own(self, index: WritableIndex) -> None:

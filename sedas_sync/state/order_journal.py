@@ -1,6 +1,6 @@
 """The orders of a mirror, in a text file that is on the disk before anything else happens.
 
-An archive does not repeat the id of an order, and no look at the folder gives it back. So orders are not in the index
+An archive does not repeat the id of an order, and the folder does not contain it. So orders are not in the index
 but in a journal of their own, `orders.jsonl`:
 
 1. Each line is one order as JSON; a later line of the same scene replaces an earlier one, and a line whose `order` is
@@ -9,7 +9,7 @@ but in a journal of their own, `orders.jsonl`:
    that a full disk cannot lose the answer.
 3. `add` returns when the line is on the disk: neither a kill nor a power cut loses it.
 4. Changes of state are appended without a flush. Losing one costs another question to the archive, not an order.
-5. The process that holds the mirror's lock writes, from any of its threads; others read beside it.
+5. The process that holds the mirror's lock writes, from any of its threads; others may read at the same time.
 """
 
 import errno
@@ -17,8 +17,11 @@ import json
 import os
 import threading
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
@@ -30,19 +33,8 @@ ROOM = 16384
 """Bytes reserved for one order. An order whose link or reason is longer is recorded without them."""
 
 _PATH = f"{STATE}/{ORDERS}"
-FIELDS = Order.__struct_fields__
 _REWRITE_ABOVE = 1 << 20
 """Bytes of outdated lines after which the file is rewritten."""
-
-
-def order_from(values: dict[str, object]) -> Order:
-    """Return an order from its fields as JSON or SQL has them.
-
-    Raises:
-        ValueError: The values are not an order; also KeyError and TypeError.
-    """
-    placed, state = datetime.fromisoformat(str(values["placed"])), OrderState(str(values["state"]))
-    return Order(**{**values, "placed": placed, "state": state})  # type: ignore[arg-type]  # the fields of a row
 
 
 class OrderJournal:
@@ -90,7 +82,7 @@ class OrderJournal:
         """
         line = _line(order)
         if len(line) > ROOM:
-            line = _line(order, download_url=None, detail=None, state=OrderState.PENDING.value)
+            line = _line(order, download_url=None, detail=None, state=OrderState.PENDING)
         with self._mutex:
             self._append(line, flush=True)
             self._orders[order.id] = order
@@ -145,7 +137,7 @@ class OrderJournal:
                 if values["order"] is None:
                     self._orders.pop(values["id"], None)
                 else:
-                    order = order_from(values)
+                    order = convert(values, Order)
                     self._orders[order.id] = order
             except (ValueError, KeyError, TypeError, RecursionError):
                 self.unreadable += 1
@@ -208,6 +200,6 @@ class OrderJournal:
             self._make_room(0)
 
 
-def _line(order: Order, **changed: str | None) -> bytes:
-    values = {name: getattr(order, name) for name in FIELDS} | {"placed": order.placed.isoformat()} | changed
-    return json.dumps(values).encode() + b"\n"
+def _line(order: Order, **changed: Any) -> bytes:
+    # Not msgspec's own JSON: an archive's text can contain lone surrogates, which it cannot write.
+    return json.dumps(to_builtins(replace(order, **changed))).encode() + b"\n"

@@ -1,7 +1,7 @@
 """The lock of a mirror: one process at a time changes it.
 
 1. The kernel's lock (`flock` of `apply.lock`) decides if the file system has one. It ends with the process.
-2. The holder's file beside it (see `sedas_sync.state.soft_lock`) says who holds the lock. It decides if there is no
+2. The holder's file next to it (see `sedas_sync.state.soft_lock`) says who holds the lock. It decides if there is no
    kernel's lock; and a process that has one respects a process that has none.
 3. A process without the kernel's lock that stood still may lose the lock. It then ends its run.
 """
@@ -58,7 +58,7 @@ def lock(
         on_lost: Called, from another thread, if another process took the lock: the run must end.
 
     Raises:
-        MirrorLocked: Another process holds it, and the message names it; or another one took it meanwhile.
+        MirrorLocked: Another process holds it, and the message names it; or another one took it first.
     """
     lost = threading.Event()
 

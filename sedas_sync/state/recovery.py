@@ -8,12 +8,15 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from msgspec import convert
+
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.scene import Order
 from sedas_sync.state.connection import INDEX, SQLITE_SUFFIXES, connect
 from sedas_sync.state.index import WritableIndex
-from sedas_sync.state.order_journal import FIELDS, order_from
+
+_FIELDS = Order.__struct_fields__
 
 
 def replace_index(root: Path) -> str:
@@ -42,10 +45,10 @@ def _leftovers(root: Path) -> tuple[list[Order], str | None]:
         with suppress(sqlite3.Error):
             ((owner,),) = db.execute("SELECT value FROM meta WHERE key = 'manifest'").fetchall() or [(None,)]
         with suppress(sqlite3.Error):
-            names = ", ".join(f'"{name}"' for name in FIELDS)
+            names = ", ".join(f'"{name}"' for name in _FIELDS)
             for row in db.execute(f"SELECT {names} FROM orders"):  # noqa: S608  # our own column names
-                with suppress(ValueError, KeyError, TypeError):
-                    orders.append(order_from(dict(zip(FIELDS, row, strict=True))))
+                with suppress(ValueError):
+                    orders.append(convert(dict(zip(_FIELDS, row, strict=True)), Order))
     return orders, owner
 
 

@@ -2,12 +2,12 @@
 
 The files also say who holds a lock that the kernel keeps, so every lock has them. The rules:
 
-1. A process that wants the lock puts a file beside it, `<lock>.<kind>-<random>`, with its pid, host and start time. No
-   name is used twice, so removing the file of a dead process cannot remove that of its successor.
-2. Then it looks at the other files. It holds the lock if nobody else is alive. Of two that come at the same time each
-   sees the other; the one whose name sorts first stays, the other steps back and tries again.
+1. A process that wants the lock creates a file next to it, `<lock>.<kind>-<random>`, with its pid, host and start time.
+   No name is used twice, so removing the file of a dead process cannot remove that of its successor.
+2. Then it looks at the other files. It holds the lock if no other holder is alive. If two processes arrive together,
+   each sees the other's file; the one that sorts first wins and the other retries.
 3. While it holds the lock it touches its file every `TOUCH_EVERY` seconds, and removes it at the end.
-4. On the same machine a holder is dead if its process has ended. Another process with the same pid is told apart by the
+4. On the same machine a holder is dead if its process has ended. Another process with the same pid is recognised by the
    time at which it began.
 5. On another machine, or in another container, a holder is dead if its file was watched for `DEAD_AFTER` seconds and
    its mtime did not change. Clocks of two machines are never compared.
@@ -117,7 +117,7 @@ def _holder_from(text: bytes) -> Holder | None:
 
 
 def try_flock(file: int) -> bool | None:
-    """Lock an open file if nobody has it; return whether it is locked now, None if the kernel keeps no locks there."""
+    """Lock an open file if no process has it; return whether it is locked now, or None without locks of the kernel."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
@@ -249,7 +249,7 @@ class HolderFiles:
 
 
 def acquire(files: HolderFiles, holder: Holder, *, until: float, pause: Callable[[float], object] = time.sleep) -> str:
-    """Take the lock when nobody else alive has it; return the name of this holder's file.
+    """Take the lock if no other live process has it; return the name of this holder's file.
 
     Whether the others are alive is found out first, even if `until` is over.
 
@@ -289,7 +289,7 @@ def _stays(files: HolderFiles, mine: str, pause: Callable[[float], object]) -> b
             return False
         pause(_POLL_EVERY)
     try:
-        # This process may have stood still meanwhile, and another one have taken it for dead.
+        # This process may have been suspended, so that another one presumed it dead.
         files.touch(mine)
     except FileNotFoundError:
         return False

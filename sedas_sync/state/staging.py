@@ -34,6 +34,7 @@ from sedas_sync.transfer.job import FetchJob, FetchResult, Policy
 from sedas_sync.transfer.partial import identity, note_name, partial_of
 
 SUFFIX = ".scene"
+_PARTIAL = f"{STATE}/partial"
 _COMMIT = "commit.json"
 _PLAIN = Layout.parse("{id}")
 
@@ -47,7 +48,15 @@ def partial_path(scene: Scene) -> str:
     mark = ""
     if scene.id != scene.id.upper():
         mark = "." + hashlib.sha256(scene.id.encode(errors="surrogatepass")).hexdigest()[:6]
-    return f"{STATE}/partial/{name}{mark}{SUFFIX if scene.is_folder else '.part'}"
+    return f"{_PARTIAL}/{name}{mark}{SUFFIX if scene.is_folder else '.part'}"
+
+
+def partial_names(root: str) -> list[str]:
+    """Return the names of the partial downloads, sorted; none if their folder cannot be read."""
+    try:
+        return [name for name in safe_tree.names(root, _PARTIAL) if name.endswith((".part", SUFFIX))]
+    except (OSError, TransferError):
+        return []
 
 
 def bytes_downloaded(root: str, name: str) -> int:
@@ -168,7 +177,7 @@ class StagedScene:
 
     @property
     def in_the_way(self) -> bool:
-        """Whether something else than the folder of the index stands at the scene's path."""
+        """Whether something else than the folder of the index is at the scene's path."""
         there = safe_tree.stat(self._root, self.path)
         return there is not None and not (self._ours_there and modes.S_ISDIR(there.st_mode))
 
@@ -204,7 +213,7 @@ class StagedScene:
         Unchanged files of the old folder are removed. Untracked files in it move to the new folder.
 
         Raises:
-            TransferError: something stands in the way, or a folder is a symbolic link.
+            TransferError: something is in the way, or a folder is a symbolic link.
             OSError: the folders cannot be written.
         """
         new, old = f"{self._place}/new", f"{self._place}/old"
@@ -215,7 +224,9 @@ class StagedScene:
         try:
             safe_tree.move_folder(self._root, new, self.path)
         except FileExistsError as error:
-            raise TransferError(f"{self.path}: something has taken the scene's place meanwhile") from error
+            raise TransferError(
+                f"{self.path}: another file appeared at the scene's path during the download"
+            ) from error
         return _retire(self._root, self._place, self.path, self._held)
 
     def clean(self) -> None:
@@ -251,7 +262,7 @@ class StagedScene:
         _write(self._root, f"{self._place}/{_short(remote.name)}.done", values)
 
 
-# -- of scenes that are no longer wanted ---------------------------------------------------------------------------
+# -- of scenes that no longer match --------------------------------------------------------------------------------
 
 
 def unwanted_downloads(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, ...], int]:
@@ -259,17 +270,13 @@ def unwanted_downloads(root: str, wanted: Iterable[Scene]) -> tuple[tuple[str, .
 
     A replaced folder whose scene is unknown is not one of them.
     """
-    place = f"{STATE}/partial"
-    try:
-        names = {name for name in safe_tree.names(root, place) if name.endswith((".part", SUFFIX))}
-    except (OSError, TransferError):
-        return (), 0
+    names = set(partial_names(root))
     if names:
         names.difference_update(partial_path(scene).rpartition("/")[2] for scene in wanted)
     found = tuple(
-        f"{place}/{name}"
+        f"{_PARTIAL}/{name}"
         for name in sorted(names)
-        if not (name.endswith(SUFFIX) and safe_tree.stat(root, f"{place}/{name}/old") is not None)
+        if not (name.endswith(SUFFIX) and safe_tree.stat(root, f"{_PARTIAL}/{name}/old") is not None)
     )
     return found, sum(bytes_downloaded(root, path) for path in found)
 
@@ -294,11 +301,7 @@ def forget(root: str, path: str) -> None:
 
 def left_over(root: str) -> frozenset[str]:
     """Return the paths of scenes of several files that are being assembled or whose run was killed."""
-    place = f"{STATE}/partial"
-    try:
-        return frozenset(f"{place}/{name}" for name in safe_tree.names(root, place) if name.endswith(SUFFIX))
-    except (OSError, TransferError):
-        return frozenset()
+    return frozenset(f"{_PARTIAL}/{name}" for name in partial_names(root) if name.endswith(SUFFIX))
 
 
 def recover(root: str, place: str, held: Callable[[SceneId], LocalScene | None]) -> list[str]:

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from msgspec import Struct
 
 from sedas_sync.errors import TransferError
-from sedas_sync.files import safe_tree, tree_listing
-from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check, zip_names
+from sedas_sync.files import safe_tree, tree_listing, zip_records
+from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.files import local_scene
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
+from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.state.staging import proved
 
@@ -56,40 +57,44 @@ def judge(
         TransferError: a folder of a path is a symbolic link.
     """
     base = source or root
+    checked = partial(check, root=base, level=level, stopped=stopped)
+    if entry is None:
+        known_in = None if source is not None else root
+        return _judge_folder(base, known_in, place, want, checked, filehash.get(want.archive, "enforce"))
+    first: Verdict | None = None
+    for offer in want.sources:
+        policy, scene = filehash.get(offer.archive, "warn"), offer.scene
+        size = None if scene.nominal else scene.size
+        result = checked(place, size=size, digest=scene.digest, filehash=policy, sha256=want.sha256)
+        problem, warning = _problem(base, place, scene, result, policy)
+        if problem is None:
+            return Verdict(_adopted(want, [_local("", result, entry, want.scene.digest)]), warning)
+        first = first or Verdict(problem)
+    if first is None:
+        raise AssertionError(want)
+    return first
 
-    def checked(path: str, file: RemoteFile, demanded: str | None, policy: Filehash) -> FileCheck:
-        return check(
-            path, root=base, level=level, size=file.size, digest=file.digest, filehash=policy, sha256=demanded,
-            stopped=stopped,
-        )  # fmt: skip
 
-    if entry is not None:
-        verdicts = []
-        for offer in want.sources:
-            policy = filehash.get(offer.archive, "warn")
-            scene = offer.scene
-            result = checked(
-                place,
-                RemoteFile(size=None if scene.nominal else scene.size, digest=scene.digest),
-                want.sha256,
-                policy,
-            )
-            problem, warning = _problem(base, place, scene, result, policy)
-            file = _local("", result, entry, want.scene.digest)
-            verdicts.append(Verdict(problem or _adopted(want, [file]), warning))
-        return next((verdict for verdict in verdicts if isinstance(verdict.found, LocalScene)), verdicts[0])
-
+def _judge_folder(
+    base: str,
+    known_in: str | None,
+    place: str,
+    want: DesiredScene,
+    checked: Callable[..., FileCheck],
+    filehash: Filehash,
+) -> Verdict:
+    """Check whether a folder below `base` is a scene; in the mirror `known_in` the notes of downloads prove files."""
     files = []
     for remote in want.scene.files:
         path, demanded = f"{place}/{remote.name}", want.pinned.get(remote.name)
         there = tree_listing.look(base, path)
         if there is None:
             return Verdict(f"{remote.name} of it is not there")
-        known = proved(root, want.scene, remote, demanded=demanded) if source is None else None
+        known = None if known_in is None else proved(known_in, want.scene, remote, demanded=demanded)
         if known is not None and tree_listing.untouched(there, known):
             files.append(known)
             continue
-        result = checked(path, remote, demanded, filehash.get(want.archive, "enforce"))
+        result = checked(path, size=remote.size, digest=remote.digest, filehash=filehash, sha256=demanded)
         if result.problems or result.warnings:
             return Verdict(f"{remote.name}: {'; '.join(result.problems + result.warnings)}")
         files.append(_local(remote.name, result, there, remote.digest))
@@ -117,9 +122,9 @@ def _problem(
     within = _folder_within(root, path)
     product = product_id(within or "")
     if within is not None and within.endswith(".SAFE") and product != product_id(scene.id):
-        return f"it holds {product}", None
+        return f"it contains {product}", None
     if filehash != "ignore" and algorithm(scene.digest) is not None:
-        # A catalogue's checksum can be of something else than the file. Then only the folder in the zip tells which
+        # A catalogue's checksum can be that of something else. Then the folder in the zip shows which
         # product it is.
         if product != product_id(scene.id):
             return "; ".join(checked.warnings), None
@@ -132,7 +137,7 @@ def _folder_within(root: str, path: str) -> str | None:
     found: str | None = None
     try:
         with os.fdopen(safe_tree.open_file(root, path, os.O_RDONLY), "rb") as file:
-            for name in zip_names(file):
+            for name in zip_records.names(file.fileno()):
                 first = name.partition("/")[0]
                 if found not in {None, first}:
                     return None

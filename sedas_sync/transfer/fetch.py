@@ -42,7 +42,9 @@ def disk_error(root: str, error: OSError) -> errors.TransferError:
     """Return the error for a file system that accepts no more data, of any scene."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     reason = DISK_FULL if full else f"nothing more can be written: {error.strerror}"
-    return errors.TransferError(f"{root}: {reason}", fatal=True)
+    found = errors.TransferError(f"{root}: {reason}", fatal=True)
+    found.disk_full = full
+    return found
 
 
 _of_process: dict[int, SharedState] = {}
@@ -94,7 +96,7 @@ def _state_of_process() -> SharedState:
 
 def _copy(job: FetchJob, source: LocalSource, shared: SharedState) -> FetchResult:
     """Link or copy a file of this machine."""
-    began = shared.clock()
+    began, job = shared.clock(), local_copy.with_own_ending(job, source)
     checked, found, copied, resumed = local_copy.copy(job, source, shared)
     return _result(job, job.path, checked, found, received=copied, resumed_from=resumed, seconds=shared.clock() - began)
 

@@ -114,6 +114,7 @@ class IncomingFile:
             filehash=self._filehash,
             sha256=self._job.sha256,
             zipped=self._zipped,
+            hashed=False,
             stopped=self._stopped,
         )
 

@@ -56,7 +56,8 @@ class FetchResult(Struct, frozen=True, kw_only=True):
     path: str
     size: int
     mtime_ns: int
-    sha256: str
+    sha256: str | None
+    """None if no checksum is stated and `Policy.integrity` is `size`."""
     level: scene.ProofLevel
     received: int
     """Bytes of bodies that this call received, including bytes that were discarded."""

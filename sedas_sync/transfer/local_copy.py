@@ -11,10 +11,12 @@ import os
 import stat as modes
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import FileCheck, Proof, algorithm
-from sedas_sync.model.file_kind import ZIP
+from sedas_sync.model.file_kind import ZIP, ZIP_BYTES, ending_of, with_ending
 from sedas_sync.model.scene import LocalSource, Taking
 from sedas_sync.transfer.job import FetchJob
 from sedas_sync.transfer.partial import Note, identity, note_name, read_note, write_note
@@ -208,6 +210,22 @@ def _copy_bytes(
                 shared.on_bytes(job.id, done, size)
     finally:
         os.close(target)
+
+
+def with_own_ending(job: FetchJob, source: LocalSource) -> FetchJob:
+    """Return the job with the ending of the local file, if it is a whole product."""
+    ending = ending_of(source.path)
+    if job.product and not ending:
+        try:
+            file = safe_tree.open_file(source.root, source.path, os.O_RDONLY | os.O_NONBLOCK)
+        except (OSError, errors.TransferError):
+            # The copy reports it.
+            return job
+        try:
+            ending = ZIP if os.pread(file, len(ZIP_BYTES), 0) == ZIP_BYTES else ""
+        finally:
+            os.close(file)
+    return replace(job, path=with_ending(job.path, ending)) if job.product else job
 
 
 def _is_zip(job: FetchJob) -> bool:

@@ -190,7 +190,7 @@ class WorkerPool:
             refused = isinstance(error, TransferError) and error.relocate
             pending.early = self._time(since, outcome.seconds, refused=refused) and refused
         elif error is None:
-            error = WorkerLost("its worker gave no answer")
+            error = WorkerLost("its worker did not answer")
         elif not isinstance(error, WorkerLost):
             error = WorkerLost(f"its worker was lost: {_first_line(error)}")
         for retry in outcome.retries if outcome is not None else ():
@@ -199,7 +199,7 @@ class WorkerPool:
             if outcome is not None and outcome.result is not None:
                 pending.set_result(outcome.result)
             else:
-                pending.set_exception(error or WorkerLost("its worker gave no answer"))
+                pending.set_exception(error or WorkerLost("its worker did not answer"))
 
     def _time(self, since: float, seconds: float, *, refused: bool) -> bool:
         """Adapt the window after a job that was submitted at `since` and took so many seconds.
@@ -265,7 +265,7 @@ def window_after(window: int, most: int, *, waited: float, passed: bool, refused
         window: the number so far.
         most: the highest number.
         waited: seconds.
-        passed: whether other jobs were done meanwhile; if not, the job waited for the first worker to start.
+        passed: whether other jobs were finished since; if not, the job waited for the first worker to start.
         refused: whether its link or token was refused.
     """
     if passed and (refused or waited > _LONG_WAIT):

@@ -1,7 +1,7 @@
 """A download in another process or on another machine, which shares only the mirror's folder with the run.
 
 `run_job(RemoteJob) -> RemoteOutcome` takes and returns plain data and raises nothing that a download can raise: an
-error that an executor reports is always about the executor, usually a lost worker. Besides, some executors log a failed
+error that an executor reports is always about the executor, usually a lost worker. Also, some executors log a failed
 call with its arguments.
 
 The folder is also how a run speaks to its workers. A scene's link and token are in a file that only its user can read,
@@ -185,7 +185,7 @@ def _with_link(remote: RemoteJob) -> FetchJob:
     """Return a job with its link.
 
     Raises:
-        FetchStopped: the file of the link is gone, since the run does not wait for the job any more.
+        FetchStopped: the file of the link is gone, because the run no longer waits for the job.
         TransferError: the file cannot be read.
     """
     job = remote.job
@@ -276,7 +276,7 @@ class _RunOnWorker:
         threading.Thread(target=self._watch, name="sedas-sync-watch", daemon=True).start()
 
     def enter(self) -> bool:
-        """Begin a job, which `share` ends; return False if this was closed meanwhile."""
+        """Begin a job, which `share` ends; return False if this was closed."""
         with self._lock:
             self._busy += not self._closed
             return not self._closed

@@ -274,6 +274,68 @@ def test_refused_optional_conditions_are_dropped(server, archive):
     assert len(server.asked) == before + 2, "what there is, and whether anything follows it"
 
 
+def test_optional_conditions_that_break_the_service_are_dropped(server, archive):
+    """The service has answered `not` with 500 at times; repeating the request does not help."""
+    search = server.search
+    server.search = lambda asked: (500, b"", {}) if "not (" in asked.options["$filter"] else search(asked)
+    assert ids(found(archive, max_cloud_cover=5.0)) == names(server.products)
+    assert sum("not (Attributes" in one.options.get("$filter", "") for one in server.asked) == 1
+
+
+@pytest.mark.parametrize("spelling", ["05.10", "5.10"])
+@pytest.mark.parametrize("stated", ["05.10", "5.10"])
+def test_versions_of_processors_in_either_spelling(server, archive, spelling, stated):
+    server.products = [msi(MIDDLE), msi(MIDDLE)]
+    server.products[0].attributes["processorVersion"] = stated
+    server.products[1].attributes["processorVersion"] = "05.11"
+    assert ids(found(archive, filters={"processorVersion": spelling})) == names(server.products[:1])
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ({"product_type": "OL_1_EFR"}, "S3A_OL_1_EFR____X.SEN3"),
+        ({"product_type": "OL_1_EFR___"}, "S3A_OL_1_EFR____X.SEN3"),
+        ({"product_type": "NO2"}, "S5P_OFFL_L2__NO2____X.nc"),
+        ({"satellite": "Sentinel-5P"}, "S5P_OFFL_L2__NO2____X.nc"),
+        ({"satellite": "Landsat-8"}, "LC08_L1TP_204024"),
+        ({"satellite": "landsat 8"}, "LC08_L1TP_204024"),
+        ({"product_type": "GRD-COG"}, "S1A_IW_GRDH_1SDV_X_COG.SAFE"),
+    ],
+)
+def test_near_misses_are_found(server, archive, query, name):
+    collections = {"S3A": "SENTINEL-3", "S5P": "SENTINEL-5P", "LC08": "LANDSAT-8", "S1A": "SENTINEL-1"}
+    types = {"S3A": "OL_1_EFR___", "S5P": "L2__NO2___", "LC08": "L1TP", "S1A": "IW_GRDH_1S-COG"}
+    key = name.partition("_")[0]
+    product = Product(name, MIDDLE, collection=collections[key], attributes={"productType": types[key]})
+    server.products = [msi(MIDDLE), grd(MIDDLE), product]
+    assert ids(found(archive, **query)) == {name.removesuffix(".SAFE")}
+
+
+@pytest.mark.parametrize("spelling", ["SENTINEL-3", "SENTINEL3", "sentinel_3"])
+def test_collections_in_other_spellings(server, opened, spelling):
+    product = Product("S3A_OL_1_EFR____X.SEN3", MIDDLE, collection="SENTINEL-3")
+    server.products.append(product)
+    assert ids(found(opened(collections=[spelling]))) == {product.name}
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("S3A_OL_1_EFR____X", "S3A_OL_1_EFR____X.SEN3"),
+        ("S3A_OL_1_EFR____X.SEN3", "S3A_OL_1_EFR____X.SEN3"),
+        ("S5P_OFFL_L2__NO2____X", "S5P_OFFL_L2__NO2____X.nc"),
+        ("S5P_OFFL_L2__NO2____X.nc", "S5P_OFFL_L2__NO2____X"),
+        ("Copernicus_DSM_10_N45", "Copernicus_DSM_10_N45.DEM"),
+        ("S6A_P4_1B_LR_X", "S6A_P4_1B_LR_X.SEN6"),
+        ("LS08_X", "LS08_X.TIFF"),
+    ],
+)
+def test_ids_are_found_with_and_without_endings(server, archive, asked, name):
+    server.products = [Product(name, MIDDLE)]
+    assert [scene.id for scene in archive.look_up([asked], warn=pytest.fail)] == [name]
+
+
 def test_filter_of_the_user_that_is_refused_fails_the_search(server, archive):
     with pytest.raises(ArchiveError, match=r"status 400.*Invalid filter"):
         found(archive, filters={"$filter": "Colour eq 'red'"})

@@ -154,3 +154,33 @@ def test_files_are_adopted_and_mirrored_again(mirror, server, tmp_path):
     with ss.Mirror(ss.load_manifest(copy)) as opened:
         assert opened.apply(opened.plan()).exit_code == 0
     assert (mirror.workspace.path / "copy" / f"{NO2}.nc").read_bytes() == server.products[0].bytes
+
+
+@pytest.mark.parametrize("name", [f"{NO2}.nc", "GNSS_RINEX_2019"])
+def test_mirror_of_a_mirror_keeps_the_kinds_that_arrived(mirror, server, name):
+    product = tropomi("GNSS_RINEX_2019" if name.startswith("GNSS") else NO2, content=b"G01 2019")
+    product.headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    server.products = [product]
+    assert mirror.here().code == 0
+    assert mirror.all_files() == {name: product.bytes}
+    copy = mirror.workspace.path / "copy.toml"
+    text = (
+        '[archive]\ntype = "directory"\npath = "scenes"\n[mirror]\npath = "copy"\n[dataset.all]\nstart = 2019-01-01\n'
+    )
+    copy.write_text(f"version = 1\n{text}")
+    with ss.Mirror(ss.load_manifest(copy)) as opened:
+        assert opened.apply(opened.plan()).exit_code == 0
+        assert [action.kind for action in opened.plan().actions] == ["keep"]
+    assert (mirror.workspace.path / "copy" / name).read_bytes() == product.bytes
+
+
+def test_another_kind_replaces_the_file(mirror, server):
+    """The archive packs a product differently than before: the old file goes when the new one is complete."""
+    contents = {".zip": zipped(NO2), ".nc": b"CDF\x01" + bytes(99)}
+    for ending in (".zip", ".nc", ".zip"):
+        headers = {"Content-Disposition": f'attachment; filename="{NO2}{ending}"'}
+        server.products = [tropomi(NO2, content=contents[ending], headers=headers)]
+        server._rows.clear()
+        assert mirror.here().code == 0
+        assert mirror.all_files() == {f"{NO2}{ending}": contents[ending]}
+        assert {action.kind for action in mirror.plan().actions} == {"keep"}

@@ -96,7 +96,7 @@ def test_failed_search_for_orbits_makes_the_plan_incomplete(mirror, server):
     assert mirror.here().code == 0
     search = server.search
     broken = (500, {"detail": "broken"}, {})
-    server.search = lambda asked: broken if "AUX_" in asked.options["$filter"] else search(asked)
+    server.search = lambda asked: broken if "Intersects" not in asked.options["$filter"] else search(asked)
     mirror.write('source_group = "S1"\norbits = "precise"', transfer="retries = 0")
     planned = mirror.run("plan", "--prune", "--json")
     assert planned.code == 1

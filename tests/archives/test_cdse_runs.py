@@ -55,7 +55,7 @@ def test_from_plan_to_verify(mirror, server):
     assert "1 scene waits: offline: it can only be ordered in the Copernicus Data Workspace" in applied.err
     assert "long-term archive" not in applied.err, "nobody is asked to bring it back"
     explained = mirror.run("why", late.name, "--json").json
-    assert (explained["action"], explained["next"]) == ("wait", "fetch it, once it is online again")
+    assert (explained["action"], explained["next"]) == ("wait", "download it when it is online again")
     assert mirror.files() == {one.name.removesuffix(".SAFE"): one.bytes for one in server.products if one is not late}
     assert applied.summary["warnings"] == 0
     assert all(event["level"] == "digest" for event in applied.events if event["event"] == "fetched")
@@ -159,7 +159,7 @@ def test_no_more_connections_than_an_account_may_have(mirror, server):
     assert (ran.code, ran.summary["fetched"]) == (0, 24), ran.out
     assert server.most_under_way == 4
     (warning,) = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert warning.startswith("12 downloads at once are more than an account may have")
+    assert warning.startswith("jobs = 12 is limited to")
 
 
 def test_two_archives_of_one_account_share_its_connections(mirror, server):
@@ -189,7 +189,7 @@ def test_segments_count_as_connections(mirror, server):
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 7), ran.out
     assert server.most_under_way <= 4
-    assert any("split over 16" in event["message"] for event in ran.events if event["event"] == "warning")
+    assert any("segments = 16" in event["message"] for event in ran.events if event["event"] == "warning")
 
 
 SESSIONS = b'{"detail": [{"code": "DAT-ZIP-100", "message": "Max session number 4 exceeded."}]}'
@@ -219,7 +219,7 @@ def test_account_limited_to_one_connection_continues_with_one(mirror, server):
     ran = mirror.here()
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
     errors = [event["error"] for event in ran.events if event["event"] == "retry"]
-    assert any("held to 1 of 4 connections" in text for text in errors)
+    assert any("limited to 1 of 4 connections" in text for text in errors)
     assert sum("Max session" in text for text in errors) <= 6
 
 
@@ -231,7 +231,7 @@ def test_workers_of_an_account_limited_to_one_connection_are_not_all_blocked(mir
         ran = mirror.here(executor=workers)
     assert (ran.code, ran.summary["fetched"]) == (0, 8), ran.out
     warnings = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert warnings == ["the account is held to 1 of 4 connections, as after its transfer quota is used up"]
+    assert warnings == ["the account is limited to 1 of 4 connections, as after its transfer quota is used up"]
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_named_products(mirror, server):
         ({"archive": 'login = "x"'}, "a manifest must not contain secrets"),
         ({"archive": 'colections = ["SENTINEL-2"]'}, "did you mean collections?"),
         ({"archive": "collections = []"}, "archive.collections"),
-        ({"trusted": '["*.co.uk"]'}, "anybody can get a host below co.uk"),
+        ({"trusted": '["*.co.uk"]'}, "anyone can register a host below co.uk"),
         ({"dataset": 'filters = { "$filter" = "Name eq (" }'}, "balanced quotes and parentheses"),
         ({"dataset": "filters = { cloudCover = [] }"}, "empty list"),
         ({"dataset": 'filters = { "$top" = 5 }'}, "the key for OData conditions is '$filter'"),

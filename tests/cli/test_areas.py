@@ -92,3 +92,44 @@ def test_without_repair_every_bad_feature_is_named(workspace):
         "feature 1: its outline crosses or touches itself near longitude 0.5, latitude 0.5; feature 3: its" in ran.err
     )
     assert "set repair = true in the table of the AOI" in ran.err
+
+
+# -- validate ----------------------------------------------------------------------------------------------------------
+
+SWAPPED = "[aoi.farm]\nbbox = [51.5, -1.4, 51.6, -1.2]\n"
+
+
+def test_validate_prints_each_area_in_numbers(workspace):
+    workspace.write(
+        f"{SWAPPED}[aoi.fiji]\nbbox = [178, -20, -179, -16]\n{DATASET}"
+        '[dataset.t]\ntile = "30UXC"\nstart = 2019-05-01\n',
+        aoi='country = "IRL"',
+    )
+    ran = workspace.run("validate")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[1] == "aoi farm: 247.2 km², 51.5°E to 51.6°E, 1.4°S to 1.2°S, 1 part, 1 search outline"
+    assert lines[2] == "aoi fiji: 141,082 km², 178°E to 179°W, 20°S to 16°S, 2 parts, 2 search outlines"
+    assert lines[0].startswith("aoi harwell: 79,")
+    assert lines[3].startswith("aoi tile 30UXC: 12,0")
+    assert lines[4] == "manifest.toml: valid, 2 datasets"
+    assert workspace.run("validate", "--quiet").out == ""
+
+
+def test_validate_as_json_has_the_numbers(workspace):
+    """Against areas that PROJ computes, and a shapely that does not know the package."""
+    pyproj = pytest.importorskip("pyproj")
+    fields = [box(-1.4, 51.5, -1.3, 51.6), box(10, 40, 10.5, 40.2)]
+    workspace.write(DATASET, aoi=f'wkt = "{shapely.MultiPolygon(fields).wkt}"')
+    (aoi,) = workspace.run("validate", "--json").json["aois"]
+    sphere = pyproj.Geod(a=6371008.8, b=6371008.8)
+    dense = [shapely.segmentize(field, 0.001) for field in fields]
+    area = sum(abs(sphere.geometry_area_perimeter(field)[0]) for field in dense) / 1e6
+    assert aoi.pop("area_km2") == pytest.approx(area, rel=1e-6)
+    extent = {"west": -1.4, "south": 40, "east": 10.5, "north": 51.6}
+    assert aoi == {"name": "harwell", "extent": extent, "parts": 2, "outlines": 2}
+
+
+def test_validate_as_json_of_a_manifest_with_mistakes_has_no_areas(workspace):
+    workspace.write(DATASET, aoi=f'wkt = "{BOW_TIE}"')
+    assert "aois" not in workspace.run("validate", "--json").json

@@ -70,7 +70,7 @@ def test_validate_a_good_manifest_and_a_missing_one(workspace):
     assert workspace.run("validate", "--json").json["valid"] is True
     missing = workspace.run("validate", "nowhere.toml")
     assert missing.code == 2
-    assert "there is no such file" in missing.err
+    assert "this file does not exist" in missing.err
 
 
 def test_validate_needs_no_network_and_no_credentials(workspace, sandbox):

@@ -10,6 +10,7 @@ from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, RemoteFile, Scene
 from sedas_sync.planning import compare
+from sedas_sync.planning.filters import FILTERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "how-a-sync-decides.md"
 LOCAL = LocalScene(id="S", path="S.zip", size=10, mtime_ns=1, sha256="0" * 64, level=ProofLevel.CRC, archive="a")
@@ -29,6 +30,11 @@ def rows_of_the_page():
 
 def test_the_page_and_the_docstring_list_the_same_rows():
     assert rows_of_the_page() == rows_of_the_docstring()
+
+
+@pytest.mark.parametrize("key", [one.key for one in FILTERS])
+def test_the_page_names_every_filter(key):
+    assert key.removeprefix("max_").replace("_", " ") in " ".join(PAGE.read_text().split())
 
 
 def choose(here, *, online=True, order=None, sha256=None, path="S.zip", **of):
@@ -61,10 +67,10 @@ CASES = {
         choose(INTACT, size=10, sha256=sha256, online=online) for sha256 in (None, "0" * 64) for online in (True, False)
     ],
     "damaged": [
-        choose(DiskState(held=LOCAL, state=FileState.DAMAGED, tracked=True, blocked=blocked))
-        for blocked in (True, False)
+        choose(DiskState(held=LOCAL, state=FileState.DAMAGED, tracked=True, path_taken=path_taken))
+        for path_taken in (True, False)
     ],
-    "something that cannot be the scene, such as a folder": [choose(DiskState(blocked=True, partial=5))],
+    "something that cannot be the scene, such as a folder": [choose(DiskState(path_taken=True, partial=5))],
     "a partial download": [
         choose(DiskState(partial=5)),
         choose(DiskState(partial=5, held=LOCAL, tracked=True)),

@@ -35,6 +35,8 @@ FILE_ENDINGS = {
     "html",
     "txt",
     "csv",
+    "eu",
+    "gov",
 }
 OTHERS = {
     # packages that are neither installed for the tests nor imported by the code, and types of other programs
@@ -153,7 +155,7 @@ def wrong(text):
             yield name
 
 
-def texts():
+def read_texts():
     """Yield the place and the text of each page, docstring and comment."""
     for page in PAGES:
         yield page.relative_to(ROOT), FENCED.sub("", page.read_text())
@@ -168,6 +170,11 @@ def texts():
         for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
             if token.type == tokenize.COMMENT:
                 yield f"{path.relative_to(ROOT)}:{token.start[0]}", token.string
+
+
+@cache
+def texts():
+    return list(read_texts())
 
 
 def test_every_name_of_code_exists():
@@ -195,3 +202,12 @@ def test_no_docstring_starts_with_the_name_of_a_class():
     assert [
         (place, *words) for place, words in starts if CLASS.fullmatch(words[0]) and words[1:] in (["a"], ["the"])
     ] == []
+
+
+def test_the_architecture_page_lists_every_package():
+    (drawing,) = re.findall(
+        r"^```\n( cli .*?)^```$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    listed = {name for line in drawing.splitlines() for name in re.findall(r"[a-z]+", line[:25])}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert packages - listed == set()

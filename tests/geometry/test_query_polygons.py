@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from itertools import pairwise
 
 import pytest
 import shapely
@@ -138,6 +139,23 @@ def test_long_outline_is_simplified_without_growing_much(seed, corners):
     shape = g.from_wkt(Polygon(ring).wkt) if Polygon(ring).is_valid else Polygon(ring).convex_hull
     (query,) = query_polygons([shape])
     assert Polygon(ring_of(query.wkt)).area < shape.area * 1.1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        box(-180, -90, 180, 90),
+        box(-170, -60, 170, 80),
+        Polygon([(-170, -1.000003), (170, 2.000001), (170, 9), (-170, 10)]),
+    ],
+)
+def test_query_has_no_edge_that_could_cross_the_antimeridian(shape, reverse):
+    (query,) = query_polygons([shapely.reverse(shape) if reverse else shape])
+    ring = ring_of(query.wkt)
+    assert max(abs(x2 - x1) for (x1, _), (x2, _) in pairwise(ring)) <= 180
+    assert Polygon(ring).covers(shape)
+    assert Polygon(ring).area < shape.area + 1e-3
 
 
 def test_query_of_a_circle_at_the_pole():

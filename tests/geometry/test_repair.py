@@ -55,9 +55,9 @@ def test_all_mistakes_are_named_with_the_numbers_of_their_features():
 def test_repair_keeps_the_good_parts_and_reports_the_others():
     shape, repairs = repaired(features(GOOD, BOW_TIE, [], LINE, OPEN))
     assert shape.area == pytest.approx(1 + 0.5 + 1)
-    assert [repair.partition(":")[0] for repair in repairs] == ["feature 2", "feature 4", "feature 5"]
-    assert "it is left out" in repairs[1]
-    assert "it is read as 12," in repairs[2]
+    assert [repair.partition(":")[0] for repair in repairs] == ["feature 3", "feature 2", "feature 4", "feature 5"]
+    assert "it is left out" in repairs[2]
+    assert "it is read as 12," in repairs[3]
 
 
 def test_many_mistakes_are_counted():
@@ -77,7 +77,7 @@ def test_many_mistakes_are_counted():
 )
 def test_empty_polygons_beside_good_ones_are_left_out(text):
     assert g.from_wkt(text).equals(box(10, 10, 11, 11))
-    assert repaired(text)[1] == []
+    assert repaired(text)[1] == ["polygon 1: it is empty; it is left out"]
     assert g.from_geojson(features([], GOOD)).equals(box(10, 10, 11, 11))
 
 

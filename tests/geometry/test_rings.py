@@ -67,8 +67,18 @@ def test_ring_with_long_edges(text, expected):
     [
         # A low box from west to east that looks as if it crossed the antimeridian.
         (ring(-170, -5, 170, 5), (box(-170, -5, 170, 5), boxes((170, -5, 180, 5), (-180, -5, -170, 5)))),
+        # The same with more corners.
+        (
+            "POLYGON ((-160 -5, 160 -5, 165 0, 160 5, -160 5, -165 0, -160 -5))",
+            (Polygon([(-160, -5), (160, -5), (165, 0), (160, 5), (-160, 5), (-165, 0)]), None),
+        ),
         # A high one from 170 east to -170.
         (ring(170, -60, -170, 80), (box(-170, -60, 170, 80), boxes((170, -60, 180, 80), (-180, -60, -170, 80)))),
+        # A high one that is not a box, from 170 east to -170.
+        (
+            "POLYGON ((170 -60, -170 -50, -170 70, 170 80, 170 -60))",
+            (Polygon([(170, -60), (-170, -50), (-170, 70), (170, 80)]), None),
+        ),
         # The world with its corners in the other direction.
         (
             "POLYGON ((-179 -80, -179 80, 179 80, 179 -80, -179 -80))",
@@ -99,8 +109,15 @@ def test_doubt_is_a_mistake_that_shows_how_to_write_each_reading(text, readings)
     assert g.from_wkt(Polygon(with_middles).wkt).equals(readings[0])
     spelled = message.partition("For the second, write ")[2].partition("))")[0].partition(").")[0].strip("()")
     second = g.from_wkt(f"POLYGON (({spelled}))")
+    likely = g.from_wkt(text, on_repair=str)
+    assert message.endswith("With repair = true it is the second" if likely.equals(second) else "it is the first")
+    assert likely.equals(second) or likely.equals(readings[0])
     if readings[1] is not None:
         assert second.equals(readings[1])
+    elif "pole" not in message:
+        assert second.bounds[::2] == (-180, 180)
+        assert not is_in(0, 0, second)
+        assert is_in(-179, 1, second)
     else:
         assert is_in(10, 89, second)
         assert not is_in(10, 60, second)

@@ -47,6 +47,23 @@ def test_boxes_of_any_size_are_searched(west, south, width, height):
         assert any(outline.covers(Point(x, y)) for outline in outlines)
 
 
+@given(st.floats(-170, 170), st.floats(-80, 80), sizes(5))
+@settings(max_examples=200, deadline=None)
+def test_half_of_an_area_of_any_size_is_covered_by_half(west, south, size):
+    east, middle, north = west + size, south + size / 2, south + size
+    if len({west, east}) < 2 or not south < middle < north:
+        return
+    exact = (math.sin(math.radians(middle)) - math.sin(math.radians(south))) / (
+        math.sin(math.radians(north)) - math.sin(math.radians(south)) or 1
+    )
+    part = g.Aoi(g.from_bbox(west, south, east, north)).coverage(g.from_bbox(west, south, east, middle))
+    assert 0 < part < 100
+    if size > 1e-6:
+        assert math.isclose(part, 100 * exact, abs_tol=0.01)
+    elif size > 1e-12:
+        assert math.isclose(part, 50, abs_tol=1)
+
+
 @given(st.floats(-180, 180), st.floats(-90, 90), sizes(80))
 @settings(max_examples=300, deadline=None)
 def test_circles_of_any_size_are_searched(longitude, latitude, degrees):

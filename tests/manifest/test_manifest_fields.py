@@ -95,7 +95,7 @@ def test_trusted_hosts(entry, expected):
     ],
 )
 def test_invalid_trusted_hosts(entry):
-    with pytest.raises(ValueError, match=r"must be a host name|anybody can get a host below"):
+    with pytest.raises(ValueError, match=r"must be a host name|anyone can register a host below"):
         hosts.trusted_host(entry)
 
 

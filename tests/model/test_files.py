@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from sedas_sync.model.files import each_file, files_differ, listing_digest, total_size, with_files
+from sedas_sync.model.files import files_differ, listing_digest, scene_of_file, total_size, with_files
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
 
@@ -34,13 +34,14 @@ def test_every_scene_has_files():
 
 
 def test_a_file_is_located_as_a_scene_of_its_own():
-    assert list(each_file(ONE)) == [ONE]
-    assert [(file.download_url, file.size, file.assets) for file in each_file(SEVERAL)] == [
+    assert scene_of_file(ONE, None) == scene_of_file(ONE, ONE.files[0]) == ONE
+    files = [scene_of_file(SEVERAL, file) for file in SEVERAL.files]
+    assert [(file.download_url, file.size, file.assets) for file in files] == [
         ("https://e.org/1", 1, ()),
         ("https://e.org/2", 2, ()),
     ]
     offline = replace(SEVERAL, download_url=None)
-    assert not any(file.online for file in each_file(offline))
+    assert not any(scene_of_file(offline, file).online for file in offline.files)
 
 
 def test_local_files_know_their_paths():

@@ -57,7 +57,7 @@ def test_the_extension_is_the_callers():
     assert path("{id}", extension=".tar.gz") == f"{ID}.tar.gz"
     assert path("{id}", extension="") == ID
     for wrong in ("zip", "./x", ".a/b", ".zip "):
-        with pytest.raises(ValueError, match="no file name extension"):
+        with pytest.raises(ValueError, match="not a file name extension"):
             path("{id}", extension=wrong)
 
 
@@ -95,8 +95,8 @@ def test_a_layout_knows_its_template():
         ("e\u0301/{id}", "composed form"),
         ("x" * 240 + "/{id}", "too long"),
         ("a/" * 16 + "{id}", "17 folders"),
-        ("{satellite}/{start:%Y}", "must hold {id}"),
-        ("plain", "must hold {id}"),
+        ("{satellite}/{start:%Y}", "must contain {id}"),
+        ("plain", "must contain {id}"),
         ("{idd}", r"unknown field {idd} \(did you mean {id}\?\); the fields are id, dataset, archive"),
         ("{zzz}", "unknown field {zzz}; the fields are"),
         ("{}", "unknown field {}"),

@@ -87,7 +87,7 @@ def test_wrong_ones_are_named_and_left_where_they_are(workspace, offered):
         f"{S2}.zip": "wrong", f"{S1}.zip": "wrong", "A.zip": "wrong",
         f"{S2}.jpg": "unwanted", "X.zip": "unwanted", "notes.txt": "unwanted",
     }  # fmt: skip
-    assert f"it holds {S2}" in {file["file"]: file["detail"] for file in ran.json["files"]}[f"{S1}.zip"]
+    assert f"it contains {S2}" in {file["file"]: file["detail"] for file in ran.json["files"]}[f"{S1}.zip"]
     assert "A.zip" in ran.err
     for name, content in strangers.items():
         assert (workspace.mirror / name).read_bytes() == content

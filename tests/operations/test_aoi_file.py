@@ -9,7 +9,7 @@ import shapely
 from shapely import MultiPolygon, Polygon, box
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations import aoi_file
+from sedas_sync.operations import aoi_file, vector_file
 from sedas_sync.operations.aoi_file import read_aoi
 from sedas_sync.operations.load import load_manifest
 
@@ -79,7 +79,8 @@ def test_a_crs_member_may_name_longitude_and_latitude(write, name):
         ("a.geojson", json.dumps(GEOJSON | {"crs": {"type": "link"}}), "its crs has no name"),
         ("a.wkt", "POLYGON ((0 0, 1 0, 1 1))", "a ring is open"),
         ("a.wkt", "", "it is not WKT"),
-        ("a.kml", "", r"a\.kml has an unknown extension; known are \.geojson, \.gpkg, \.json"),
+        ("a.kml", "", r"a\.kml: it cannot be read: it is not a KML file"),
+        ("a.txt", "", r"a\.txt has an unknown extension; known are \.fgb, \.geojson, \.geoparquet, \.gml, \.gpkg"),
         ("plain", "", "has an unknown extension"),
     ],
 )
@@ -106,7 +107,7 @@ def test_a_file_too_large_to_be_an_aoi_is_not_read(write, monkeypatch):
 @pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.zip"])
 def test_vector_files_name_the_extra_they_need(write, monkeypatch, name):
     real = importlib.util.find_spec
-    monkeypatch.setattr(aoi_file, "find_spec", lambda n: None if n == "pyogrio" else real(n))
+    monkeypatch.setattr(vector_file, "find_spec", lambda n: None if n == "pyogrio" else real(n))
     with pytest.raises(ValueError, match=r"needs the extra sedas-sync\[vector\]"):
         read_aoi(write(name, b"x"))
 
@@ -268,5 +269,7 @@ def test_a_file_that_leads_gdal_on_to_another_is_refused(write, name):
     if name == "a.zip":
         with zipfile.ZipFile(path, "w") as packed:
             packed.writestr("a.vrt", vrt)
-    with pytest.raises(ValueError, match=r"it is not a GeoPackage|it is not a shapefile"):
+    with pytest.raises(
+        ValueError, match=r"it is not a GeoPackage|it is not a shapefile|it does not contain a shapefile"
+    ):
         read_aoi(path)

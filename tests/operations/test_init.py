@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import pytest
 import shapely
@@ -11,7 +12,7 @@ from tomli import loads
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.operations.aoi_file import read_areas
-from sedas_sync.operations.init import MAX_AREAS, from_geojson
+from sedas_sync.operations.init import MAX_AREAS, from_file
 from sedas_sync.operations.init_template import toml_string
 from sedas_sync.operations.load import load_manifest
 
@@ -46,6 +47,33 @@ def test_one_area_stays_in_its_file(workspace):
     assert "# " in text
     assert workspace.run("validate", "work/m.toml").code == 0
     assert workspace.run("plan", "work/m.toml").code == 0
+
+
+def bow_tie(west, south, size=0.1):
+    ring = [[west, south], [west + size, south + size], [west + size, south], [west, south + size], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def test_outlines_that_are_not_valid_are_repaired_with_a_warning(workspace):
+    write(workspace.path, feature(bow_tie(-1.3, 51.5), name="field"))
+    ran = workspace.run("init", "one.toml", "--from-geojson", "fields.geojson", "--json")
+    assert ran.code == 0, ran.err
+    assert (
+        "field: its outline crosses or touches itself near longitude -1.25, latitude 51.55" in ran.json["warnings"][0]
+    )
+    assert "\nrepair = true\n" in (workspace.path / "one.toml").read_text()
+    write(
+        workspace.path,
+        collection(feature(square(-1.3, 51.5), name="a"), feature(bow_tie(0, 52), name="b")),
+        "two.geojson",
+    )
+    ran = workspace.run("init", "two.toml", "--from-geojson", "two.geojson", "--json")
+    assert [warning.partition(": ")[2][:3] for warning in ran.json["warnings"]] == ["b: "]
+    assert "repair" not in (workspace.path / "two.toml").read_text()
+    for name, area in (("one.toml", 0.005), ("two.toml", 0.015)):
+        assert workspace.run("validate", name).code == 0
+        aois = load_manifest(workspace.path / name).aois.values()
+        assert sum(aoi.geometry.area for aoi in aois) == pytest.approx(area)
 
 
 def test_several_areas_are_named_and_written_out(workspace):
@@ -99,7 +127,7 @@ def test_very_many_areas_are_taken_together_by_their_file(workspace):
 def test_an_area_over_the_antimeridian_comes_through(tmp_path):
     file = write(tmp_path, collection(feature(square(179.95, -17), name="east"), feature(square(-1, 51), name="home")))
     file.write_text(file.read_text().replace("180.05", "-179.95").replace("180.04999999999998", "-179.95"))
-    text = from_geojson(str(file), tmp_path / "m.toml").text
+    text = from_file(str(file), tmp_path / "m.toml").text
     (tmp_path / "m.toml").write_text(text)
     loaded = load_manifest(tmp_path / "m.toml").aois["east"]
     assert shapely.from_wkt(loaded.wkt).equals(read_areas(file)[0][0].shape)
@@ -124,7 +152,7 @@ def test_an_area_over_the_antimeridian_comes_through(tmp_path):
 )
 def test_a_file_may_be_called_anything(tmp_path, name):
     file = write(tmp_path, feature(square(-1.3, 51.5), name="field"), name)
-    start = from_geojson(str(file), tmp_path / "m.toml")
+    start = from_file(str(file), tmp_path / "m.toml")
     (tmp_path / "m.toml").write_text(start.text, encoding="utf-8")
     assert load_manifest(tmp_path / "m.toml").aois["field"]
 
@@ -135,7 +163,7 @@ def test_a_file_whose_name_is_no_text_is_written_out(tmp_path):
         file = write(tmp_path, feature(square(-1.3, 51.5), name="field"), name)
     except OSError:
         pytest.skip("this file system takes only text as names")
-    assert "wkt = " in from_geojson(str(file), tmp_path / "m.toml").text
+    assert "wkt = " in from_file(str(file), tmp_path / "m.toml").text
 
 
 @settings(deadline=None)
@@ -173,7 +201,7 @@ def test_a_file_that_is_none_is_told(tmp_path, content, message):
     file = tmp_path / "f.geojson"
     file.write_text(content)
     with pytest.raises(ManifestError) as told:
-        from_geojson(str(file), tmp_path / "m.toml")
+        from_file(str(file), tmp_path / "m.toml")
     assert message.lower() in str(told.value).lower().replace("is not json", "is not json, is not geojson")
     assert not (tmp_path / "m.toml").exists()
 
@@ -182,3 +210,75 @@ def test_a_missing_file_ends_with_2(workspace):
     ran = workspace.run("init", "--from-geojson", "no.geojson")
     assert (ran.code, "does not exist" in ran.err) == (2, True)
     assert not (workspace.path / "manifest.toml").exists()
+
+
+# -- other formats, properties, and areas that the archive does not have -----------------------------------------------
+
+
+@pytest.fixture
+def shapefile(tmp_path):
+    raw, np = pytest.importorskip("pyogrio.raw"), pytest.importorskip("numpy")
+
+    def save(name, *corners):
+        shapes = [shapely.box(x, y, x + 0.1, y + 0.1) for x, y in corners]
+        names = np.array([f"field {n}" for n in range(len(shapes))], dtype=object)
+        hectares = np.array([n * 1.5 for n in range(len(shapes))])
+        raw.write(
+            tmp_path / name, shapely.to_wkb(shapes), field_data=[names, hectares], fields=["name", "ha"],
+            crs="EPSG:4326", geometry_type="Polygon",
+        )  # fmt: skip
+        return tmp_path / name
+
+    return save
+
+
+@pytest.mark.parametrize("name", ["fields.shp", "fields.gpkg", "fields.fgb"])
+def test_features_of_any_vector_file(shapefile, tmp_path, name):
+    start = from_file(str(shapefile(name, (-1.3, 51.5), (-1.1, 51.5))), tmp_path / "m.toml")
+    assert sorted(start.aois) == ["field-0", "field-1"]
+    assert start.warnings == ()
+    assert "# name = field 1, ha = 1.5\nwkt = " in start.text
+
+
+def test_one_area_of_a_zipped_shapefile_stays_in_it(shapefile, tmp_path):
+    path = shapefile("field.shp", (-1.3, 51.5))
+    with zipfile.ZipFile(tmp_path / "field.zip", "w") as packed:
+        for file in path.parent.glob("field.*"):
+            if file.suffix != ".zip":
+                packed.write(file, f"deep/{file.name}")
+    start = from_file(str(tmp_path / "field.zip"), tmp_path / "m.toml")
+    assert 'file = "field.zip"' in start.text
+    assert "# name = field 0, ha = 0.0\n" in start.text
+
+
+def test_properties_are_a_comment(tmp_path):
+    properties = {
+        "name": "a",
+        "crop": "wheat\n[aoi.b]",
+        "owner": "\ud800",
+        "tags": ["x"],
+        "empty": "",
+        "note": "x" * 500,
+    }
+    file = write(tmp_path, collection(feature(square(-1.3, 51.5), **properties), feature(square(0, 52), name="b")))
+    text = from_file(str(file), tmp_path / "m.toml").text
+    (comment,) = (line for line in text.splitlines() if line.startswith("# name = a"))
+    assert comment.startswith("# name = a, crop = wheat\\n[aoi.b], owner = ?, note = xxx")
+    assert len(comment) < 210
+    assert list(loads(text)["aoi"]) == ["a", "b"]
+
+
+def test_areas_without_scenes_are_said_at_once(workspace):
+    write(
+        workspace.path, collection(feature(square(36.8, -1.3), name="Nairobi"), feature(square(36, -1), name="Nakuru"))
+    )
+    ran = workspace.run("init", "--from-file", "fields.geojson")
+    assert ran.code == 0
+    assert "warning: fields.geojson: the archive (type sandbox) has no scenes over these areas" in ran.err
+    assert "Great Britain and Ireland, Fiji and Svalbard" in ran.err
+    as_json = workspace.run("init", "other.toml", "--from-geojson", "fields.geojson", "--json").json
+    assert len(as_json["warnings"]) == 1
+    write(
+        workspace.path, collection(feature(square(36.8, -1.3), name="Nairobi"), feature(square(-1.3, 51.5), name="UK"))
+    )
+    assert workspace.run("init", "third.toml", "--from-file", "fields.geojson").err == ""

@@ -175,7 +175,7 @@ def test_a_lock_that_does_not_fit_is_said_and_left_out(locked, put):
         assert ran.code == 0
         assert ran.json["lock"] is None
         (warning,) = ran.json["warnings"]
-        assert "dataset.d.start is 2019-05-02, the lock has 2019-05-01" in warning
+        assert "dataset.d.start is 2019-05-02, the lock file has 2019-05-01" in warning
         assert "warning: " in ran.err
     assert locked.run("verify", "--json").json["scenes"][0]["level"] == "crc"
 

@@ -62,19 +62,22 @@ def test_what_other_tools_do_to_a_lock_does_not_matter(opened, lock_file, how):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: [*text, text[-1]], "line 4: the scene B is there twice"),
+        (lambda text: [*text, text[-1]], "line 4: duplicate entry for scene B"),
         (lambda text: [text[0].replace('"version": 1', '"version": 2'), *text[1:]], "newer sedas-sync"),
-        (lambda text: [*text, ""], "line 4: is not JSON"),
-        (lambda text: ["<<<<<<< ours", *text], "line 1: is not JSON (a merge that was not resolved?)"),
-        (lambda text: [text[0], "=======", *text[1:]], "line 2: is not JSON (a merge"),
-        (lambda text: text[1:], "line 1: is no head of a lock"),
-        (lambda text: [text[0], "[" * 100_000], "line 2: is not JSON"),
-        (lambda text: [text[0], '{"id": 7, "datasets": ["d"]}'], "line 2: is no scene"),
-        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "sha256": "ABC"}'], "line 2: is no scene"),
-        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "start": "yesterday"}'], "line 2: is no scene"),
-        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "size": -1}'], "line 2: is no scene"),
-        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "size": NaN}'], "line 2: is no"),
-        (lambda text: [text[0], '{"id": "", "datasets": ["d"]}'], "line 2: is no scene"),
+        (lambda text: [*text, ""], "line 4: not JSON"),
+        (lambda text: ["<<<<<<< ours", *text], "line 1: not JSON (a merge that was not resolved?)"),
+        (lambda text: [text[0], "=======", *text[1:]], "line 2: not JSON (a merge"),
+        (lambda text: text[1:], "line 1: not a lock file header"),
+        (lambda text: [text[0], "[" * 100_000], "line 2: not JSON"),
+        (lambda text: [text[0], '{"id": 7, "datasets": ["d"]}'], "line 2: not a valid scene entry"),
+        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "sha256": "ABC"}'], "line 2: not a valid scene entry"),
+        (
+            lambda text: [text[0], '{"id": "A", "datasets": ["d"], "start": "yesterday"}'],
+            "line 2: not a valid scene entry",
+        ),
+        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "size": -1}'], "line 2: not a valid scene entry"),
+        (lambda text: [text[0], '{"id": "A", "datasets": ["d"], "size": NaN}'], "line 2: not a valid scene entry"),
+        (lambda text: [text[0], '{"id": "", "datasets": ["d"]}'], "line 2: not a valid scene entry"),
     ],
 )
 def test_what_is_no_lock_is_a_mistake_that_names_its_line(opened, lock_file, change, said):
@@ -136,7 +139,7 @@ def test_a_file_that_is_no_lock_is_replaced_and_that_is_said_first(opened, works
     ran = workspace.run(*command)
     assert ran.code == 0, ran.err
     assert ran.err.startswith("warning: manifest.lock: ")
-    assert "a new lock is written in its place" in ran.err.splitlines()[0]
+    assert "replacing it with a new lock file" in ran.err.splitlines()[0]
     if command == ("lock",):
         assert lock_file.read_bytes() == right
     else:

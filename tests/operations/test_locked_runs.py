@@ -223,7 +223,7 @@ def test_check_names_a_changed_rule_too(workspace, offer):
     workspace.write(DATASET.replace("2019-05-01", "2019-04-30"))
     ran = workspace.run("lock", "--check", "--json")
     assert ran.code == 10
-    assert ran.json["differences"] == ["dataset.optical.start is 2019-04-30, the lock has 2019-05-01"]
+    assert ran.json["differences"] == ["dataset.optical.start is 2019-04-30, the lock file has 2019-05-01"]
 
 
 def test_locked_does_not_search_and_fetches_exactly_the_locked_scenes(workspace, offer, sandbox):
@@ -341,10 +341,10 @@ def test_a_mismatch_names_each_difference(workspace, offer, sandbox):
         ran = workspace.run(command, "--locked")
         assert ran.code == 2
         assert ran.err.splitlines() == [
-            "error: manifest.lock: dataset.optical.max_cloud_cover is 50, the lock has none",
-            "error: manifest.lock: dataset.optical.start is 2019-05-02, the lock has 2019-05-01",
-            "error: manifest.lock: dataset.radar is not in the lock",
-            "next: `sedas-sync lock --check` says what a lock of today would change, `sedas-sync lock` writes it",
+            "error: manifest.lock: dataset.optical.max_cloud_cover is 50, the lock file has none",
+            "error: manifest.lock: dataset.optical.start is 2019-05-02, the lock file has 2019-05-01",
+            "error: manifest.lock: dataset.radar is not in the lock file",
+            "next: run `sedas-sync lock --check` to see what would change, or `sedas-sync lock` to update it",
         ]
     assert len(sandbox.log) == asked
     assert not workspace.mirror.exists()
@@ -369,12 +369,12 @@ def test_what_is_no_difference(workspace, offer):
 def test_there_has_to_be_a_lock_and_it_has_to_be_one(workspace, offer):
     ran = workspace.run("apply", "--locked")
     assert ran.code == 2
-    assert "there is no lock" in ran.err
+    assert "there is no lock file" in ran.err
     for text, said in (
-        ("", "is not JSON"),
+        ("", "not JSON"),
         ('{"version": 2}\n', "newer sedas-sync"),
-        ("[]\n", "no head"),
-        ('{"version":1,"archives":{},"aois":{},"datasets":{}}\n<<<<<<< HEAD\n', "line 2: is not JSON (a merge"),
+        ("[]\n", "not a lock file header"),
+        ('{"version":1,"archives":{},"aois":{},"datasets":{}}\n<<<<<<< HEAD\n', "line 2: not JSON (a merge"),
     ):
         lock_of(workspace).write_text(text)
         for command in (("apply", "--locked"), ("lock", "--check")):
@@ -422,7 +422,7 @@ def test_a_locked_scene_the_archive_has_forgotten_is_kept_if_held_else_a_failure
     (workspace.mirror / "B.zip").unlink()
     ran = workspace.run("apply", "--locked", "--json")
     assert ran.code == 1
-    assert ran.summary["failures"] == [{"id": "B", "error": "the archive does not know this scene any more"}]
+    assert ran.summary["failures"] == [{"id": "B", "error": "no longer in the archive"}]
     assert ran.summary["kept"] == 3
     assert set(workspace.files()) == {"A.zip", "C.zip", "D.zip"}
 
@@ -571,7 +571,7 @@ def test_a_plan_of_a_lock_demands_its_digests(workspace, offer):
 def test_a_file_that_is_no_plan(workspace, offer):
     for text, said in (
         ("", "not JSON"),
-        ("{}", "no saved plan"),
+        ("{}", "not a saved plan"),
         ('{"kind": "plan", "schema": 99}', "newer"),
         ('{"kind": "plan", "schema": 1}', "older"),
         ('{"kind": "plan", "schema": 3}', "damaged"),

@@ -57,7 +57,7 @@ def test_prune_removes_what_the_rules_no_longer_admit(filled, sandbox):
     assert "acquired 2019-05-01T11:00:00Z" in plan.json["actions"][0]["reason"]
     shown = filled.run("plan", "--prune").out
     assert re.search(
-        r"^  prune 2, .*\n    - .* A  \(no longer wanted: d: sensed 2019-05-01T11:00:00Z", shown, re.MULTILINE
+        r"^  prune 2, .*\n    - .* A  \(no longer matches: d: acquired 2019-05-01T11:00:00Z", shown, re.MULTILINE
     )
     assert "apply --prune" in shown
     assert left(filled) == NAMES, "a plan removes nothing"
@@ -115,7 +115,7 @@ def test_a_scene_that_vanished_from_the_catalogue_and_still_fits_is_kept_and_sai
     assert plan.json["summary"]["prune"] == 0
     (b,) = [action for action in plan.json["actions"] if action["id"] == "B"]
     assert b["action"] == "keep"
-    assert "does not list it" in b["reason"]
+    assert "no longer in the catalogue" in b["reason"]
     ran = filled.run("apply", "--prune", "--json")
     assert (ran.code, ran.summary["pruned"], ran.summary["kept"]) == (0, 0, 8)
     (warning,) = [event["message"] for event in ran.events if event["event"] == "warning"]
@@ -319,7 +319,7 @@ def test_with_a_lock_the_mirror_becomes_what_the_lock_names(grown, sandbox):
     searches = sandbox.searches
     plan = grown.run("plan", "--locked", "--prune", "--json")
     assert [(action["action"], action["id"]) for action in plan.json["actions"]] == [("prune", "X"), ("prune", "Y")]
-    assert "not in the lock" in plan.json["actions"][0]["reason"]
+    assert "not in the lock file" in plan.json["actions"][0]["reason"]
     ran = grown.run("apply", "--locked", "--prune", "--json")
     assert (ran.code, ran.summary["pruned"], ran.summary["kept"]) == (0, 2, 8)
     assert left(grown) == NAMES
@@ -335,7 +335,7 @@ def test_with_a_lock_what_nobody_could_fetch_again_stays(grown, sandbox):
     assert (ran.code, ran.summary["pruned"]) == (0, 1)
     assert left(grown) == NAMES + "Y"
     (said,) = [event["message"] for event in ran.events if event["event"] == "warning"]
-    assert said.startswith("Y.zip: is not in the lock, and is kept all the same")
+    assert said.startswith("Y.zip: kept although it is not in the lock file")
 
 
 def test_with_a_lock_the_same_guards_hold(grown, sandbox):
@@ -368,10 +368,10 @@ def test_why_knows_what_a_prune_would_do(filled, sandbox):
     assert "`apply --prune` would remove the file" in filled.run("why", "A").out
     changed = filled.run("why", "B", "--json").json["prune"]
     assert changed["removes"] is False
-    assert "has been changed" in changed["reason"]
+    assert "was changed" in changed["reason"]
     lost = filled.run("why", "H", "--json").json["prune"]
     assert lost["removes"] is False
-    assert "does not list it" in lost["reason"]
+    assert "no longer in the catalogue" in lost["reason"]
     assert filled.run("why", "D", "--json").json["prune"] is None
     sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
     filled.write(manifest(start="2019-05-04"), transfer="retries = 0")

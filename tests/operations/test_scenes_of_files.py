@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cdse_server import zipped
 from stac_server import NOW, StacServer
 
 DATASET = '[dataset.bands]\naoi = "harwell"\nstart = 2023-05-01\nend = 2023-05-31\n'
@@ -215,7 +216,7 @@ def test_other_assets_are_fetched_and_dropped(place, stac):
     place.run("apply")
     assert sorted(tree(place.mirror)) == ["S1/B04.tif", "S2/B04.tif"]
     place.manifest('assets = ["B*", "vis?al"]')
-    assert "visual.tif of it is wanted and not here" in place.run("plan").out
+    assert "visual.tif is missing" in place.run("plan").out
     asked = len(stac.asked)
     place.run("apply")
     assert tree(place.mirror) == offered(stac)
@@ -338,7 +339,7 @@ def test_prune_takes_downloads_under_way_of_scenes_that_are_not_wanted(place, st
     assert place.run("apply").code == 1, "S2 fails again"
     assert partial(place) == sorted([*parts, "mine.txt"])
     stac.faults.clear()
-    assert "1 download under way, 100 B, of scenes that are not wanted" in place.run("plan", "--prune").err
+    assert "1 partial download (100 B) of scenes that no longer match" in place.run("plan", "--prune").err
     ran = place.run("apply", "--prune", "--json")
     assert (ran.code, ran.summary["fetched"], ran.summary["pruned"]) == (0, 1, 0)
     assert partial(place) == ["mine.txt"]
@@ -458,10 +459,32 @@ def test_scene_that_can_never_be_downloaded_is_skipped(place, stac):
     plan = place.run("plan", "--json").json
     (skip,) = (action for action in plan["actions"] if action["action"] == "skip")
     assert skip["id"] == "S1"
-    assert skip["reason"] == "each of its assets B04, visual is only at s3://, and only http and https can be used"
+    assert skip["reason"] == "its assets B04, visual cannot be downloaded: the address is s3://, not http or https"
     ran = place.run("apply", "--json")
     assert (ran.code, ran.summary["fetched"], ran.summary["pending"]) == (0, 1, 0)
     assert place.run("lock").code == place.run("apply", "--locked").code == place.run("verify").code == 0
+
+
+@pytest.mark.parametrize(
+    ("asset", "data", "problem"),
+    [
+        ({"type": "application/zip"}, b"", None),
+        ({"type": "application/zip"}, b"cut", "a.zip: the download is not the scene: the zip is damaged"),
+        ({}, b"cut", "a: the download is not the scene: the zip is damaged"),
+        ({"type": "application/zip"}, b"page", "a.zip: the server sent an HTML page instead of the scene"),
+    ],
+)
+def test_zip_is_known_by_its_media_type_or_first_bytes(place, stac, asset, data, problem):
+    """A link such as `…/$value` has no name of a zip."""
+    whole = zipped("product")
+    stac.items.clear()
+    stac.file_type = "application/octet-stream"
+    item = stac.add("S1", files={})
+    stac.files["/data/S1/$value"] = {b"": whole, b"cut": whole[:-30], b"page": b"<html></html>"}[data]
+    item["assets"]["a"] = {"href": f"{stac.url}/data/S1/$value", "roles": ["data"], **asset}
+    ran = place.run("apply")
+    assert ran.code == (0 if problem is None else 1)
+    assert (problem or "") in ran.err
 
 
 def test_what_has_to_be_ordered_elsewhere_waits(place, stac):
@@ -514,7 +537,7 @@ def test_a_locked_file_that_the_archive_has_no_more_is_a_failure(place, stac):
     del stac.items[1]["assets"]["visual"]
     ran = place.run("apply", "--locked", "--json")
     assert (ran.code, ran.summary["fetched"]) == (1, 1)
-    assert ran.summary["failures"] == [{"id": "S2", "error": "the archive does not have visual.tif of it any more"}]
+    assert ran.summary["failures"] == [{"id": "S2", "error": "the archive no longer has its files visual.tif"}]
 
 
 def test_sizes_that_the_catalogue_does_not_say_are_asked_for(place, stac):
@@ -653,7 +676,7 @@ def test_a_link_that_the_catalogue_signed_and_that_is_over_is_asked_for_anew(pla
 def test_a_file_that_is_refused_says_nothing_of_a_token_where_there_is_none(place, stac):
     stac.faults["/data/S1/B04.tif"] = [403, 403, 403]
     ran = place.run("apply", "--json")
-    assert (ran.code, ran.summary["failed"]) == (1, 1)
+    assert (ran.code, ran.summary["failed"]) == (4, 1)
     assert "HTTP 403" in ran.out
     assert "token" not in ran.summary["failures"][0]["error"]
 
@@ -692,7 +715,7 @@ def test_a_folder_stays_one_while_the_archive_that_gave_it_is_asked(shelved, sta
     shelved.manifest('"shelf"')
     (first, _) = shelved.run("plan", "--json").json["actions"]
     assert (first["action"], first["path"]) == ("replace", "S1.zip")
-    assert first["reason"] == "held as a folder, the archive gives one file"
+    assert first["reason"] == "a folder in the mirror, one file in the archive"
     assert shelved.run("apply", "--json").summary["fetched"] == 2
     assert sorted(tree(shelved.mirror)) == ["S1.zip", "S2.zip"]
     assert shelved.run("plan", "--exit-code").code == 0

@@ -202,7 +202,7 @@ def test_a_product_that_no_archive_knows_is_a_failure(write):
     with ss.Mirror(write('[dataset.d]\narchive = ["one", "two"]\nproducts = ["A", "Z"]\n')) as mirror:
         plan = mirror.plan()
     assert [(failure.id, failure.error) for failure in plan.failures] == [
-        ("Z", "no archive of the dataset knows this product")
+        ("Z", "this product is in no archive of the dataset")
     ]
 
 
@@ -337,7 +337,7 @@ def test_orders_that_may_not_be_asked_for_end_no_plan(write, one):
     with ss.Mirror(manifest) as mirror:
         plan = mirror.plan()
     assert {action.id: action.kind.value for action in plan.actions if action.id == "D"} == {"D": "wait"}
-    assert any("orders could not be asked for" in warning for warning in plan.warnings)
+    assert any("orders could not be polled" in warning for warning in plan.warnings)
 
 
 def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):

@@ -75,7 +75,7 @@ def test_status_of_a_mirror_that_is_under_way(mixed, sandbox):
     assert document["last_run"]["summary"]["fetched"] == 3
     shown = mixed.run("status", **OFFLINE)
     assert shown.code == 0
-    for word in ("optical", "LTA", "failed: BROKEN", "exit code 1", "1 file that the index does not know"):
+    for word in ("optical", "LTA", "failed: BROKEN", "exit code 1", "1 file not in the index"):
         assert word in shown.out
 
 
@@ -95,7 +95,7 @@ def test_up_to_date_and_then_unwanted(workspace, sandbox):
     assert workspace.run("status", "--json").json["summary"]["unwanted"] == 0, "not applied yet"
     workspace.run("apply")
     assert workspace.run("status", "--json").json["summary"]["unwanted"] == 1
-    assert "1 file that no dataset wanted" in workspace.run("status").out
+    assert "1 file that matched no dataset" in workspace.run("status").out
 
 
 def test_a_dataset_by_itself_leaves_what_the_others_wanted(mixed):

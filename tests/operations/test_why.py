@@ -2,6 +2,7 @@
 
 import pytest
 
+from sedas_sync.planning.explain import naming
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -46,8 +47,8 @@ def mixed(workspace, sandbox):
 @pytest.mark.parametrize(
     ("scene", "action", "rule", "said"),
     [
-        ("KEPT", "keep", None, "nothing: it is held and unchanged"),
-        ("LTA", "wait", None, "ask for its order again"),
+        ("KEPT", "keep", None, "nothing: it is in the mirror, unchanged"),
+        ("LTA", "wait", None, "poll its order again"),
         ("BROKEN", "fetch", None, "500"),
         ("CLOUDY", None, "cloud", "cloud cover is 80 %, at most 50 % wanted"),
         ("ASIDE", None, "aoi", "the footprint does not meet harwell"),
@@ -83,7 +84,7 @@ def test_why_of_what_is_here(mixed):
 def test_why_of_an_unknown_scene(mixed):
     shown = mixed.run("why", "NOBODY-KNOWS")
     assert shown.code == 1
-    assert "not known to the archive or to this mirror" in shown.out
+    assert "unknown: no archive and no local file has this id" in shown.out
     assert mixed.run("why", "NOBODY-KNOWS", "--json").json["known"] is False
 
 
@@ -102,10 +103,10 @@ def test_why_after_a_search_that_failed(mixed, sandbox):
     wanted = mixed.run("why", "BROKEN", "--json").json
     for document in (held, wanted):
         (verdict,) = document["datasets"]
-        assert verdict["detail"] == "it fits the rules, but the search failed or is incomplete"
-        assert "no dataset wants it" not in document["next"]
-    assert "the file stays" in held["next"]
-    assert wanted["next"] == f"nothing, until the search of {verdict['dataset']} gives it"
+        assert verdict["detail"] == "it matches every rule, but the search failed or is incomplete"
+        assert "matches no dataset" not in document["next"]
+    assert "the file is kept" in held["next"]
+    assert wanted["next"] == f"nothing until the search for {verdict['dataset']} returns it"
 
 
 def test_a_plan_from_a_record_needs_neither_network_nor_account(workspace, sandbox):
@@ -157,4 +158,39 @@ def test_an_id_that_is_no_text_is_known_to_nobody(workspace, sandbox):
     workspace.write(RULES)
     ran = workspace.run("why", "\udcff")
     assert (ran.code, ran.err) == (1, "")
-    assert "not known to the archive or to this mirror" in ran.out
+    assert "unknown: no archive and no local file has this id" in ran.out
+
+
+def test_why_shows_that_a_row_of_the_archive_cannot_be_used(workspace, sandbox):
+    rows = [make_row("GOOD", "2019-05-10T11:00:00Z"), make_row("BAD", "2019-05-10T11:00:00Z", footprint="nonsense")]
+    sandbox._catalogue = RowCatalogue(rows)
+    workspace.write(RULES)
+    shown = workspace.run("why", "BAD")
+    assert shown.code == 0, shown.err
+    assert "coordinatesWKT is not a WKT geometry" in shown.out
+    assert "nothing: an archive has it, but what it states cannot be used" in shown.out
+    document = workspace.run("why", "BAD", "--json").json
+    assert (document["known"], document["listed"]) == (True, False)
+    (warning,) = document["archive_warnings"]
+    assert warning.startswith("BAD: ")
+    assert workspace.run("why", "GOOD", "--json").json["archive_warnings"] == []
+
+
+def test_a_warning_names_only_the_scene_with_this_id():
+    warnings = ("S2A_1: left out", "an item was left out: S2A_1.SAFE", "S2A_10: left out", "XS2A_1", "S2A_1: left out")
+    assert naming("S2A_1", warnings) == warnings[:2]
+
+
+def test_an_instrument_is_found_in_the_spelling_of_another_archive(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue(
+        [
+            make_row("RADAR", "2019-05-08T11:00:00Z", satellite="Sentinel-1A", instrumentName="SAR-C SAR"),
+            make_row("OPTICAL", "2019-05-09T11:00:00Z", instrumentName="MSI"),
+            make_row("UNKNOWN", "2019-05-10T11:00:00Z"),
+        ]
+    )
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-20\ninstrument = "c-sar"\n')
+    assert [action["id"] for action in workspace.run("plan", "--json").json["actions"]] == ["RADAR"]
+    optical = workspace.run("why", "OPTICAL", "--json").json["datasets"][0]
+    assert (optical["rule"], optical["detail"]) == ("instrument", "instrument is MSI, wanted c-sar")
+    assert "instrument is unknown, wanted c-sar" in workspace.run("why", "UNKNOWN").out

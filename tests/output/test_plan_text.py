@@ -72,16 +72,16 @@ def test_scenes_are_grouped_by_dataset_action_and_reason():
         "  fetch 2, 24.4 MB: not in the mirror",
         "    +  1.0 MB  A",
         "    + 23.4 MB  B",
-        "  fetch 2: was held, its file is gone",
+        "  fetch 2: the downloaded file is missing",
         "    + C",
         "    + D",
         "  replace 2",
-        "    ~ R  (changed in the archive: 5 bytes there, 4 here)",
-        "    ~ S  (changed in the archive: 7 bytes there, 9 here)",
-        "  keep 1: held and unchanged",
+        "    ~ R  (changed in the archive: 5 bytes there, 4 in the mirror)",
+        "    ~ S  (changed in the archive: 7 bytes there, 9 in the mirror)",
+        "  keep 1: in the mirror, unchanged",
         "",
         "wanted by no dataset (1 scene)",
-        "  prune 1: no longer wanted: d: too old",
+        "  prune 1: no longer matches: d: too old",
         "    - P",
         "",
         "Plan: 4 to fetch, 2 to replace, 1 to prune, 1 kept; at least 24.4 MB.",
@@ -109,7 +109,7 @@ def test_a_reason_that_does_not_fit_is_printed_below():
     lines = shown(
         action(ActionKind.RESUME, "X" * 60, partial(1)), action(ActionKind.RESUME, "Y", partial(2)), look=TERMINAL
     )
-    assert lines[5:8] == [f"    + {'X' * 60}", "        (1 B of it are here)", "    + Y  (2 B of it are here)"]
+    assert lines[5:8] == [f"    + {'X' * 60}", "        (1 B already downloaded)", "    + Y  (2 B already downloaded)"]
 
 
 def test_several_archives_are_named():

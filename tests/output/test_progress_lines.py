@@ -208,8 +208,8 @@ def test_steps(draw):
 
     assert line(Step("searching", 1234)) == "searching  1,234 scenes  01:05"
     assert line(Step("choosing scenes")) == "choosing scenes  01:05"
-    counted = line(Step("asking for sizes", 5, 10), 3700.0)
-    assert counted.startswith("asking for sizes   50%|███")
+    counted = line(Step("requesting sizes", 5, 10), 3700.0)
+    assert counted.startswith("requesting sizes   50%|███")
     assert counted.endswith("5 of 10 scenes  1:01:40")
     read = line(Step("reading files", 5 * MB, 10 * MB, "bytes", "3/7"), 90000.0, 80)
     assert read.endswith("5.0 MB of 10.0 MB  25:00:00  3/7")

@@ -45,30 +45,30 @@ def lock_of(text, scenes=()):
 @pytest.mark.parametrize(
     ("mine", "other", "said"),
     [
-        (BASE.replace("-01\n", "-02\n"), BASE, ["dataset.d.start is 2019-05-02, the lock has 2019-05-01"]),
-        (BASE.replace("end = 2019-05-31", 'end = "now"'), BASE, ["dataset.d.end is now, the lock has 2019-05-31"]),
-        (BASE.replace("end = 2019-05-31", ""), BASE, ["dataset.d.end is now, the lock has 2019-05-31"]),
-        (BASE, BASE + "max_cloud_cover = 50\n", ["dataset.d.max_cloud_cover is not set, the lock has 50"]),
-        (BASE + "max_cloud_cover = 50.5\n", BASE, ["dataset.d.max_cloud_cover is 50.5, the lock has none"]),
-        (BASE + 'sensor = "sar"\n', BASE, ["dataset.d.sensor is sar, the lock has all"]),
-        (BASE + 'polarisation = "VV"\n', BASE + 'polarisation = "VH+VV"\n', ["dataset.d.polarisation is VV, the lock has VH, VV"]),
-        (BASE + 'exclude = ["X*"]\n', BASE, ["dataset.d.exclude is X*, the lock has none"]),
-        (BASE + "latest = 3\n", BASE + "latest = 4\n", ["dataset.d.latest is 3, the lock has 4"]),
+        (BASE.replace("-01\n", "-02\n"), BASE, ["dataset.d.start is 2019-05-02, the lock file has 2019-05-01"]),
+        (BASE.replace("end = 2019-05-31", 'end = "now"'), BASE, ["dataset.d.end is now, the lock file has 2019-05-31"]),
+        (BASE.replace("end = 2019-05-31", ""), BASE, ["dataset.d.end is now, the lock file has 2019-05-31"]),
+        (BASE, BASE + "max_cloud_cover = 50\n", ["dataset.d.max_cloud_cover is not set, the lock file has 50"]),
+        (BASE + "max_cloud_cover = 50.5\n", BASE, ["dataset.d.max_cloud_cover is 50.5, the lock file has none"]),
+        (BASE + 'sensor = "sar"\n', BASE, ["dataset.d.sensor is sar, the lock file has all"]),
+        (BASE + 'polarisation = "VV"\n', BASE + 'polarisation = "VH+VV"\n', ["dataset.d.polarisation is VV, the lock file has VH, VV"]),
+        (BASE + 'exclude = ["X*"]\n', BASE, ["dataset.d.exclude is X*, the lock file has none"]),
+        (BASE + "latest = 3\n", BASE + "latest = 4\n", ["dataset.d.latest is 3, the lock file has 4"]),
         (BASE + "filters = { maxCloudPercent = 3 }\n", BASE + "filters = { maxCloudPercent = 4, x = true }\n",
-         ["dataset.d.filters.maxCloudPercent is 3, the lock has 4", "dataset.d.filters.x is not set, the lock has true"]),
-        (BASE.replace('aoi = "a"', 'aoi = "b"'), BASE, ["dataset.d.aoi is b, the lock has a"]),
-        (BASE.replace('aoi = "a"', 'aoi = ["b", "a"]'), BASE, ["dataset.d.aoi is a, b, the lock has a"]),
+         ["dataset.d.filters.maxCloudPercent is 3, the lock file has 4", "dataset.d.filters.x is not set, the lock file has true"]),
+        (BASE.replace('aoi = "a"', 'aoi = "b"'), BASE, ["dataset.d.aoi is b, the lock file has a"]),
+        (BASE.replace('aoi = "a"', 'aoi = ["b", "a"]'), BASE, ["dataset.d.aoi is a, b, the lock file has a"]),
         (BASE.replace("1 51, 0 51", "1 52, 0 52"), BASE,
-         ["aoi.a is POLYGON ((0 50, 0 52, 1 52, 1 50, 0 50)), the lock has POLYGON ((0 50, 0 51, 1 51, 1 50, 0 50))"]),
-        (BASE + '[dataset.e]\nproducts = ["P"]\n', BASE, ["dataset.e is not in the lock"]),
-        (BASE, BASE + '[dataset.e]\nproducts = ["P"]\n', ["dataset.e is in the lock and not in the manifest"]),
+         ["aoi.a is POLYGON ((0 50, 0 52, 1 52, 1 50, 0 50)), the lock file has POLYGON ((0 50, 0 51, 1 51, 1 50, 0 50))"]),
+        (BASE + '[dataset.e]\nproducts = ["P"]\n', BASE, ["dataset.e is not in the lock file"]),
+        (BASE, BASE + '[dataset.e]\nproducts = ["P"]\n', ["dataset.e is in the lock file and not in the manifest"]),
         (BASE + '[archive]\ntype = "sandbox"\n', BASE,
-         ["archive.type is sandbox, the lock has sedas", "archive.url is not set, the lock has https://geobrowser.satapps.org/api/"]),
+         ["archive.type is sandbox, the lock file has sedas", "archive.url is not set, the lock file has https://geobrowser.satapps.org/api/"]),
         (BASE + '[archive]\nurl = "https://example.org/api/"\n', BASE,
-         ["archive.url is https://example.org/api/, the lock has https://geobrowser.satapps.org/api/"]),
-        (HEAD + '[dataset.d]\nproducts = ["A", "B"]\n', HEAD + '[dataset.d]\nproducts = ["A"]\n', ["dataset.d.products is A, B, the lock has A"]),
+         ["archive.url is https://example.org/api/, the lock file has https://geobrowser.satapps.org/api/"]),
+        (HEAD + '[dataset.d]\nproducts = ["A", "B"]\n', HEAD + '[dataset.d]\nproducts = ["A"]\n', ["dataset.d.products is A, B, the lock file has A"]),
         (HEAD + '[dataset.d]\nproducts = ["A", "B", "C", "D", "E", "F", "G"]\n', HEAD + '[dataset.d]\nproducts = ["A", "B", "C", "D", "E", "F", "H"]\n',
-         ["dataset.d.products has G, which the lock has not and has not H, which the lock has"]),
+         ["dataset.d.products: added G, removed H (compared with the lock file)"]),
     ],
 )  # fmt: skip
 def test_each_difference_is_named(mine, other, said):
@@ -125,7 +125,7 @@ def test_a_key_that_a_later_version_knows_is_a_difference_and_no_crash():
     lock = lock_of(BASE)
     datasets = {"d": {**lock.head.datasets["d"], "max_wind": 5}}
     newer = LockHead(archives=lock.head.archives, aois=lock.head.aois, datasets=datasets)
-    assert differences(head_of(manifest(BASE), NOW), newer) == ("dataset.d.max_wind is not set, the lock has 5",)
+    assert differences(head_of(manifest(BASE), NOW), newer) == ("dataset.d.max_wind is not set, the lock file has 5",)
 
 
 def test_how_it_is_written():
@@ -166,25 +166,25 @@ GOOD = dumps(lock_of(BASE, [LockedScene("A", ("d",)), LockedScene("B", ("d",))])
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "m.lock: line 1: is not JSON"),
-        ("version = 1\n", "m.lock: line 1: is not JSON"),
-        ("null\n", "m.lock: line 1: is no head of a lock"),
-        ('{"version": true}\n', "m.lock: line 1: is no head"),
-        ('{"version": 1}\n', "m.lock: line 1: is no head"),
-        ('{"version": 1, "archives": 3, "aois": {}, "datasets": {}}\n', "m.lock: line 1: is no head"),
-        (GOOD.replace('"version": 1', '"version": 2'), "m.lock: written by a newer sedas-sync (lock format 2, this one knows 1)"),
-        (GOOD + "{\n", "m.lock: line 4: is not JSON"),
-        (GOOD + "=======\n", "line 4: is not JSON (a merge that was not resolved?)"),
-        (GOOD + "3\n", "m.lock: line 4: is no scene"),
-        (GOOD + '{"datasets": ["d"]}\n', "line 4: is no scene"),
-        (GOOD + '{"id": "C", "datasets": "d"}\n', "line 4: is no scene"),
-        (GOOD + '{"id": "C", "datasets": ["d"], "start": "soon"}\n', "line 4: is no scene"),
-        (GOOD + '{"id": "C", "datasets": ["d"], "start": "2019-05-01T00:00:00"}\n', "line 4: is no scene"),
-        (GOOD + '{"id": "C", "datasets": ["d"], "size": -1}\n', "line 4: is no scene"),
-        (GOOD + '{"id": "C", "datasets": ["d"], "sha256": "abc"}\n', "line 4: is no scene"),
-        (GOOD + '{"id": "A", "datasets": ["d"]}\n', "m.lock: line 4: the scene A is there twice"),
-        (GOOD + '1, {"id": "C", "datasets": ["d"]}\n', "line 4: is not JSON"),
-        (GOOD + "[" * 100_000 + "\n", "line 4: is not JSON"),
+        ("", "m.lock: line 1: not JSON"),
+        ("version = 1\n", "m.lock: line 1: not JSON"),
+        ("null\n", "m.lock: line 1: not a lock file header"),
+        ('{"version": true}\n', "m.lock: line 1: not a lock file header"),
+        ('{"version": 1}\n', "m.lock: line 1: not a lock file header"),
+        ('{"version": 1, "archives": 3, "aois": {}, "datasets": {}}\n', "m.lock: line 1: not a lock file header"),
+        (GOOD.replace('"version": 1', '"version": 2'), "m.lock: written by a newer sedas-sync (lock format 2, this program reads 1)"),
+        (GOOD + "{\n", "m.lock: line 4: not JSON"),
+        (GOOD + "=======\n", "line 4: not JSON (a merge that was not resolved?)"),
+        (GOOD + "3\n", "m.lock: line 4: not a valid scene entry"),
+        (GOOD + '{"datasets": ["d"]}\n', "line 4: not a valid scene entry"),
+        (GOOD + '{"id": "C", "datasets": "d"}\n', "line 4: not a valid scene entry"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "start": "soon"}\n', "line 4: not a valid scene entry"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "start": "2019-05-01T00:00:00"}\n', "line 4: not a valid scene entry"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "size": -1}\n', "line 4: not a valid scene entry"),
+        (GOOD + '{"id": "C", "datasets": ["d"], "sha256": "abc"}\n', "line 4: not a valid scene entry"),
+        (GOOD + '{"id": "A", "datasets": ["d"]}\n', "m.lock: line 4: duplicate entry for scene A"),
+        (GOOD + '1, {"id": "C", "datasets": ["d"]}\n', "line 4: not JSON"),
+        (GOOD + "[" * 100_000 + "\n", "line 4: not JSON"),
     ],
 )  # fmt: skip
 def test_what_is_no_lock(text, said):
@@ -317,5 +317,5 @@ def test_what_cannot_be_had_or_is_not_wanted_is_not_pinned():
 )
 def test_files_that_make_no_sense_are_no_scene(scene):
     head = dumps(Lock(head=lock_of(BASE).head, scenes={}))
-    with pytest.raises(ManifestError, match="line 2: is no scene of a lock"):
+    with pytest.raises(ManifestError, match="line 2: not a valid scene entry"):
         loads(f"{head}{scene}\n", "m.lock")

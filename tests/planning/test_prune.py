@@ -48,12 +48,12 @@ def test_a_file_is_removed_by_a_fact_and_kept_if_the_fact_is_unknown(rules, fact
     assert [action.id for action in decision.prune] == ["S"]
     decision = judged(rules, **{fact: None})
     assert (decision.prune, decision.keep) == ([], [])
-    (warning,) = decision.warnings
+    (warning,) = decision.doubts.values()
     assert warning.startswith("S.zip: ")
 
 
 def test_a_file_that_another_rule_excludes_is_removed_although_a_fact_is_unknown():
     decision = judged('instrument = "MSI"\nmax_cloud_cover = 10', cloud_cover=80.0)
     assert [reason_text(action.reason) for action in decision.prune] == [
-        "no longer wanted: d: cloud cover is 80 %, at most 10 % wanted"
+        "no longer matches: d: cloud cover is 80 %, at most 10 % wanted"
     ]

@@ -54,6 +54,14 @@ def test_a_planned_acquisition_gives_way_to_the_product():
     assert [place.archive for place in places] == ["two", "one"]
 
 
+def test_an_archive_that_can_never_deliver_gives_way():
+    never = Scene(id="X", start=START, offline="it has no data", never=True)
+    (sources,) = merge_sources({"one": [never], "two": [ONLINE]}).values()
+    assert [source.archive for source in sources] == ["two", "one"]
+    ranked = rank_sources((Source(archive="one", scene=never), Source(archive="two", scene=UNORDERABLE)))
+    assert [source.archive for source in ranked] == ["two", "one"]
+
+
 def test_each_archive_is_one_place():
     one, two = Source(archive="one", scene=ONLINE), Source(archive="two", scene=OFFLINE)
     assert unique_sources([(one,), (two, one)]) == (one, two)

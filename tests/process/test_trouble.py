@@ -274,7 +274,7 @@ def test_commands_that_only_read_report_a_damaged_index_and_keep_it(workspace, s
     assert [item["order"] for item in workspace.run("orders", "--json").json] == [order["order"]]
     gone = workspace.run("orders", "--forget", order["order"])
     assert gone.code == 0, gone.err
-    assert "put aside" in gone.err
+    assert "was renamed to" in gone.err
     assert workspace.run("orders", "--json").json == []
 
 

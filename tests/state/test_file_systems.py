@@ -110,6 +110,13 @@ def holders(workspace):
     return sorted((workspace.mirror / ".sedas-sync").glob("apply.lock.*"))
 
 
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
+        time.sleep(0.01)
+
+
 def held(workspace, process, seconds=20):
     """Wait until a process holds the mirror's lock; gives what its file says."""
     until = time.monotonic() + seconds
@@ -197,13 +204,14 @@ def test_a_run_with_locks_respects_one_without(slowly, without_flock):
 
 
 COUNT = """
-import sys, time
+import os, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from sedas_sync.state.process_lock import lock
 from sedas_sync.errors import MirrorLocked
 root = Path(sys.argv[1])
 count = root / "count"
+(root / f"ready-{os.getpid()}").touch()
 while not (root / "begin").exists():
     time.sleep(0.001)
 for _ in range(4):
@@ -227,7 +235,7 @@ def test_of_many_that_find_a_dead_holder_at_once_one_goes_on(tmp_path, without_f
     several = [
         subprocess.Popen([sys.executable, "-c", COUNT, tmp_path], env={**os.environ, **without_flock}) for _ in range(6)
     ]
-    time.sleep(0.5)
+    wait_for(lambda: len(list(tmp_path.glob("ready-*"))) == len(several))
     (tmp_path / "begin").touch()
     assert [process.wait(timeout=90) for process in several] == [0] * 6
     assert (tmp_path / "count").read_text() == "24"
@@ -319,8 +327,7 @@ def test_who_was_taken_for_dead_is_told(files, tmp_path, monkeypatch):
     mine, told = acquire(files, this_process(NOW), until=0), Event()
     before = (tmp_path / mine).stat().st_mtime_ns
     with heartbeat(files, mine, told.set):
-        time.sleep(0.3)
-        assert (tmp_path / mine).stat().st_mtime_ns > before
+        wait_for(lambda: (tmp_path / mine).stat().st_mtime_ns > before)
         assert not told.is_set()
         (tmp_path / mine).unlink()
         assert told.wait(5)

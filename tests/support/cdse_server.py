@@ -343,6 +343,33 @@ def orbit_file(start, *, hours=26, kind="AUX_POEORB", satellite="A", made=timede
     return product
 
 
+def recorded_product(row):
+    """Return a product as the service described it in a recorded row, with small bytes of its kind.
+
+    The row has the length and the checksums of these bytes if it had any.
+    """
+    footprint = re.search(r";(.*)'", row["Footprint"] or "")
+    attributes = {one["Name"]: one["Value"] for one in row["Attributes"] if type(one["Value"]) in (str, int, float)}
+    stored = row["S3Path"].rpartition("/")[2]
+    is_folder = stored.endswith((".SAFE", ".zip"))
+    product = Product(
+        row["Name"],
+        datetime.fromisoformat(row["ContentDate"]["Start"]),
+        collection=f"SENTINEL-{stored[1]}",
+        attributes=attributes,
+        wkt=footprint and footprint[1],
+        content=zipped(row["Name"]) if is_folder else f"the bytes of {stored}".encode(),
+    )
+    product.id = row["Id"]
+    product.headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f'attachment; filename="{row["Name"]}{".zip" if is_folder else ""}"',
+    }
+    rewritten = {key for key in ("ContentLength", "Checksum") if row[key]}
+    product.changes = {key: value for key, value in row.items() if key not in rewritten}
+    return product
+
+
 # -- the server -------------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +416,9 @@ class CdseServer:
         self.clock = 0.0
         self.passwords = {"jane@example.org": "a-long-password"}
         self.totp = None
+        """The code that a login needs, or a function that returns the valid codes at a time."""
+        self.spent = set()
+        """Codes of earlier logins, each of which counts once; tests that use one code again clear it."""
         self.access_life, self.refresh_life, self.sessions_allowed = 600, 3600, 100
         self.logins = self.refreshes = 0
         self.sessions = {}
@@ -482,7 +512,7 @@ class CdseServer:
                         "msg": f"Input should be less than or equal to {most}", "input": str(value)}  # fmt: skip
                 return 422, {"detail": [what]}, {}
         condition = options.get("$filter", "")
-        if self.refuses_attributes and ("not Attributes" in condition):
+        if self.refuses_attributes and ("not (Attributes" in condition):
             return 400, {"detail": {"message": "Invalid field: Attributes", "request_id": "0"}}, {}
         try:
             keep = parse_filter(condition)
@@ -547,8 +577,11 @@ class CdseServer:
                 return 200, self.give(session), {}
             if self.passwords.get(form.get("username")) != form.get("password"):
                 return 401, {"error": "invalid_grant", "error_description": "Invalid user credentials"}, {}
-            if self.totp is not None and form.get("totp") != self.totp:
+            code = form.get("totp")
+            expected = self.totp(self.now) if callable(self.totp) else (self.totp,)
+            if self.totp is not None and (code not in expected or code in self.spent):
                 return 401, {"error": "invalid_grant", "error_description": "Invalid user credentials"}, {}
+            self.spent.add(code)
             if len(self.sessions) >= self.sessions_allowed:
                 return 403, {"error": "too_many_sessions", "error_description": "Too many active sessions"}, {}
             self.logins += 1

@@ -64,6 +64,7 @@ def _unpacked(name: str, command: list[str]) -> Path:
     return target
 
 
+@cache
 def countries_of_topology(path: Path) -> dict[str, dict]:
     """Return the countries of a TopoJSON file as GeoJSON geometries, by name."""
     topology = json.loads(path.read_text())
@@ -116,4 +117,4 @@ def _polygon(rings):
             )
             west = shapely.transform(east.intersection(shapely.box(180, -90, 360, 90)), lambda xy: xy - [360, 0])
             polygon = shapely.union(east.intersection(shapely.box(0, -90, 180, 90)), west)
-    return shapely.make_valid(polygon)
+    return polygon if polygon.is_valid else shapely.make_valid(polygon)

@@ -1,7 +1,11 @@
 """Servers on raw sockets, for what a well-behaved server never does."""
 
+import fcntl
+import os
 import socket
+import termios
 import threading
+from array import array
 from contextlib import contextmanager, suppress
 
 
@@ -44,7 +48,6 @@ class RawServer:
             self.accepted += 1
 
     def _run(self, sock, number):
-        # What is sent has arrived when the call returns.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connected.set()
         with sock, suppress(OSError):
@@ -60,6 +63,14 @@ def read_head(sock):
             return False
         head += data
     return head
+
+
+def wait_until_received(sock):
+    """Wait until the other side's system has acknowledged everything that was sent."""
+    unsent = array("i", [1])
+    while unsent[0]:
+        fcntl.ioctl(sock, termios.TIOCOUTQ, unsent)
+        os.sched_yield()
 
 
 @contextmanager

@@ -52,8 +52,10 @@ class StacServer:
     """The token that every request must have."""
     file_authorization: str | None = None
     """The token that requests for files must have."""
+    file_type: str = "image/tiff"
+    """The media type of files."""
     answers: dict = field(default_factory=dict)
-    """By path, a function that takes the headers of a request and returns status and answer."""
+    """By path, a function that takes the headers of a request and returns status, answer, and perhaps headers."""
     signed: bool = False
     """Whether assets need a token of the signing endpoint."""
     heeds_collections: bool = True
@@ -76,6 +78,8 @@ class StacServer:
     paging: str = "token"
     """`token`, `merge`, or a fault: `again`, `empty`, `loses`, `never` (no links at all), `itself` (an empty last page
     leads to itself)."""
+    last: int | None = None
+    """The item beyond which no page is given."""
     refuses: tuple = ()
     """Parameters that are answered with the status 400."""
     token_name: str = "token"
@@ -188,7 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
         if stac.authorization is not None and self.headers.get("Authorization") != stac.authorization:
             return self._send(401, {"code": "Unauthorized"})
         if parts.path in stac.answers:
-            return self._send(*stac.answers[parts.path](self.headers))
+            status, answer, *headers = stac.answers[parts.path](self.headers)
+            return self._send(status, answer, extra=headers[0] if headers else ())
         query = {key: value[0] for key, value in parse_qs(parts.query).items()}
         path = parts.path.removeprefix(stac.base)
         if path in ("/", ""):
@@ -223,6 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
             question = {key: value for key, value in question.items() if key != "collections"}
         found = [item for item in stac.items if _matches(item, question)]
         start = int(question.get(stac.token_name, 0))
+        if stac.last is not None and start + limit > stac.last:
+            return self._send(400, {"description": f"Result window is too large, must be at most {stac.last}"})
         page = found[start : start + limit]
         links = []
         if start + limit < len(found) or ((stac.trailing_page or stac.paging == "itself") and page):
@@ -279,14 +286,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.stac.refused.wait(10)
         if fault == "flip":
             body = bytes([body[0] ^ 1]) + body[1:]
-        return self._send(status, body, kind="image/tiff", cut=fault == "cut", **extra)
+        return self._send(status, body, kind=self.stac.file_type, cut=fault == "cut", **extra)
 
-    def _send(self, status, body, *, kind="application/geo+json", cut=False, **headers):
+    def _send(self, status, body, *, kind="application/geo+json", cut=False, extra=(), **headers):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.noted.status = status
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
+        for name, value in extra.items() if isinstance(extra, dict) else extra:
+            self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
             return

@@ -14,11 +14,11 @@ from sedas_sync.files import zip_stream
 from sedas_sync.files.folder_cache import FolderCache
 from sedas_sync.files.integrity import Digester, Proof, read_on
 from sedas_sync.model.scene import Download, ProofLevel
-from sedas_sync.transfer import partial, prove, ranges
+from sedas_sync.transfer import pace, partial, prove
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, Policy
+from sedas_sync.transfer.pace import MEASURE, Meter
 from sedas_sync.transfer.prove import PROCESSORS, Follower
-from sedas_sync.transfer.ranges import MEASURE, Meter
 from sedas_sync.transfer.shared_state import SharedState
 
 DATA = make_zip(300_000, entries=4)
@@ -154,21 +154,21 @@ def test_folder_deleted_between_two_scenes_is_created_again(server, tmp_path):
 # -- what limits the pace
 
 
-def windows(meter, count, pace, waiting):
+def windows(meter, count, rate, waiting):
     now, position, answers = 0.0, 0, []
     window = MEASURE * 1.001
     for _ in range(count):
-        now, position = now + window, position + int(pace * window)
+        now, position = now + window, position + int(rate * window)
         meter.waited(waiting * window)
         measured = meter.pace(now, position)
-        assert measured == pytest.approx(pace, rel=0.01)
+        assert measured == pytest.approx(rate, rel=0.01)
         answers.append(meter.is_slow(measured, measured, 1 << 30))
     return answers
 
 
 @pytest.fixture
 def idle(monkeypatch):
-    monkeypatch.setattr(ranges.time, "process_time", lambda: 0.0)
+    monkeypatch.setattr(pace.time, "process_time", lambda: 0.0)
 
 
 @pytest.mark.usefixtures("idle")
@@ -185,7 +185,7 @@ def test_own_processing_time_is_not_blamed_on_the_server():
 
 def test_busy_process_is_not_blamed_on_the_server(monkeypatch):
     spent = iter(range(1000))
-    monkeypatch.setattr(ranges.time, "process_time", lambda: next(spent) * MEASURE * PROCESSORS * 0.7)
+    monkeypatch.setattr(pace.time, "process_time", lambda: next(spent) * MEASURE * PROCESSORS * 0.7)
     assert not any(windows(Meter(0.0, 0), 50, 8e6, 0.9))
 
 

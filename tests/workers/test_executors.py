@@ -147,7 +147,7 @@ def test_the_scene_of_a_lost_worker_goes_to_another_with_a_new_token(workspace, 
     assert said == [
         "its worker was lost: the call was cancelled",
         "its worker was lost: MemoryError: the worker was taken away",
-        "its worker gave no answer",
+        "its worker did not answer",
     ]
     assert len({job.number for job in pool.jobs}) == 6
 

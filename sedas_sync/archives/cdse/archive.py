@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import keycloak, odata, rows
-from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES, CdseConfig
+from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VARIABLES, CdseConfig, netrc_entries
+from sedas_sync.archives.cdse.second_factor import SecondFactor
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
-from sedas_sync.model.scene import NOTHING, Download, Query, Reach, Scene
+from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.model.threads import Pool
 from sedas_sync.net import credentials as _credentials
@@ -47,8 +48,8 @@ DELETED_PER_REQUEST = 6
 """Ids of a look-up of deleted scenes, whose names are part of the URL."""
 
 _OPTIONS = {"$orderby": "ContentDate/Start asc", "$top": str(PAGE), "$expand": "Attributes"}
-_BAD_REQUEST, _UNPROCESSABLE = 400, 422
-_REFUSED_FILTER = frozenset({_BAD_REQUEST, _UNPROCESSABLE})
+_BAD_REQUEST, _UNPROCESSABLE, _SERVER_ERROR = 400, 422, 500
+_REFUSED_FILTER = frozenset({_BAD_REQUEST, _UNPROCESSABLE, _SERVER_ERROR})
 _ENDINGS = (
     (re.compile(r"S[1-6][A-DP_]_OPER_"), ("", ".EOF")),
     (re.compile(r"S[12][A-D_]_"), (".SAFE",)),
@@ -76,6 +77,7 @@ class CdseArchive:
         connect_timeout: Seconds to wait for a connection.
         stall_timeout: Seconds without a byte after which an answer has failed.
         api: Sends the requests, instead of a new `session.Api`.
+        prompt: Whether a person may be asked for the code of a second factor.
         environ: The variables for the folder of shared tokens and the code of a second factor.
         now: Returns seconds since 1970, for the age of tokens.
 
@@ -101,6 +103,7 @@ class CdseArchive:
         connect_timeout: float = 10.0,
         stall_timeout: float = 60.0,
         api: session.Api | None = None,
+        prompt: bool = False,
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -119,7 +122,14 @@ class CdseArchive:
         )
         host, login = (urlsplit(one).hostname or "" for one in (self._url, login_url))
         self._find = credentials or (
-            lambda: _credentials.find(host, prompt=False, variables=VARIABLES, also=(login,), environ=environ)
+            lambda: _credentials.find(
+                host,
+                prompt=False,
+                variables=VARIABLES,
+                also=(login,),
+                entries=netrc_entries(self._url, login_url),
+                environ=environ,
+            )
         )
         self._withheld: str | None = None
         """The environment variable that must name a trusted host too."""
@@ -128,7 +138,7 @@ class CdseArchive:
             login_url,
             self._account,
             store=lambda username: store_for(login_url, username, environ),
-            environ=environ,
+            factor=SecondFactor(login, environ, prompt=prompt),
             now=now,
         )
         self._narrow = True
@@ -216,16 +226,18 @@ class CdseArchive:
     def _page(self, conditions: odata.Conditions, start: datetime, stop: datetime, skip: int) -> Mapping[str, Any]:
         """Request one page; without the optional conditions if the catalogue refuses them."""
         narrow = self._narrow and bool(conditions.optional)
-        reply = self._search(conditions.within(start, stop, narrow=narrow), skip)
+        reply = self._search(conditions.within(start, stop, narrow=narrow), skip, narrow=narrow)
         if narrow and reply.status in _REFUSED_FILTER:
             wider = self._search(conditions.within(start, stop, narrow=False), skip)
             if wider.ok:
                 self._narrow, reply = False, wider
         return _answer(reply, "a search")
 
-    def _search(self, condition: str, skip: int) -> session.Reply:
+    def _search(self, condition: str, skip: int, *, narrow: bool = False) -> session.Reply:
         options = {"$filter": condition, **_OPTIONS, **({"$skip": str(skip)} if skip else {})}
-        return self._api.send("GET", odata.url(self._url, "Products", options))
+        # A filter that the service cannot evaluate may fail with 500, which no repetition helps.
+        final = _is_server_error if narrow else None
+        return self._api.send("GET", odata.url(self._url, "Products", options), final=final)
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids; see `Archive.look_up`.
@@ -285,16 +297,17 @@ class CdseArchive:
 
     # -- downloads ---------------------------------------------------------------------------------------------------
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the link to an online scene, with the token for trusted hosts, also after a redirect.
 
         A refused token is renewed once. If the new one is refused too, the catalogue is asked for the scene, because it
         may have left the rolling archive.
 
         Raises:
-            ArchiveError: The scene is not online, or its link is refused.
+            ArchiveError: The scene is not online, the token may not be sent to its host, or a new token is refused too.
             AuthenticationError: There are no credentials, or they were refused.
         """
+        del file  # every scene is one file
         if scene.download_url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
         token: str | None = None
@@ -304,7 +317,7 @@ class CdseArchive:
             before = refused.headers.get("Authorization", "").removeprefix("Bearer ")
             token = self._session.renew(before)
             if token == before:
-                raise ArchiveError(self._refusal(scene), status=403)
+                raise self._refusal(scene)
         headers: Mapping[str, str] = NOTHING
         if may_see_token(scene.download_url, self._url, self._trusted):
             token = token or self._session.current()
@@ -327,13 +340,16 @@ class CdseArchive:
         self._withheld = None if found.hosts is None else VARIABLES.host
         return found
 
-    def _refusal(self, scene: Scene) -> str:
-        now = next(iter(self.look_up([scene.id], warn=lambda _: None)), None)
+    def _refusal(self, scene: Scene) -> ArchiveError:
+        reasons: list[str] = []
+        now = next(iter(self.look_up([scene.id], warn=reasons.append)), None)
         if now is None:
-            return f"the archive does not know {scene.id} any more"
+            return ArchiveError("; ".join(reasons) or f"the archive does not know {scene.id} any more", status=404)
         if not now.online:
-            return f"{scene.id} is not online any more: {now.offline}"
-        return "the catalogue lists it as online, but refuses the download even with a new token"
+            return ArchiveError(f"{scene.id} is not online any more: {now.offline}", status=404)
+        return ArchiveError(
+            "the catalogue lists it as online, but refuses the download even with a new token", status=403
+        )
 
 
 def _answer(reply: session.Reply, what: str) -> Mapping[str, Any]:
@@ -343,6 +359,10 @@ def _answer(reply: session.Reply, what: str) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
         raise ArchiveError(f"the archive answered {what} with something that is not an object")
     return answer
+
+
+def _is_server_error(reply: session.Reply) -> bool:
+    return reply.status == _SERVER_ERROR
 
 
 def _better(one: Scene | None, other: Scene) -> Scene:
@@ -381,7 +401,8 @@ def open_archive(opening: "Opening") -> CdseArchive:
     login = urlsplit(config.login_url).hostname or ""
     return CdseArchive(
         config.url,
-        credentials=lambda: opening.credentials(also=(login,)),
+        credentials=lambda: opening.credentials(also=(login,), entries=netrc_entries(config.url, config.login_url)),
+        prompt=opening.prompt,
         login_url=config.login_url,
         trusted_hosts=config.trusted_hosts,
         collections=config.collections,

@@ -3,9 +3,11 @@
 Source of the grammar: the OData page of the Copernicus Data Space documentation (2025-03).
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
+_VERSION = re.compile(r"(\d{1,2})\.(\d+)")
 RAW = "$filter"
 """The key in a manifest's `filters` for OData conditions that are sent as they are."""
 
@@ -55,9 +57,18 @@ def _equal(name: str, value: Any) -> Iterable[str]:
                 yield attribute(name, "Integer", "eq", str(int(value)))
             yield attribute(name, "Double", "eq", f"{value:.6f}")
         case str():
-            yield attribute(name, "String", "eq", string_literal(value))
+            for text in _spellings(name, value):
+                yield attribute(name, "String", "eq", string_literal(text))
         case _:
             raise ValueError("must be a string, a number, true or false, or a list of them")
+
+
+def _spellings(name: str, value: str) -> Iterable[str]:
+    """Yield the spellings of a value: versions of processors are stated with and without a leading zero."""
+    yield value
+    if name == "processorVersion" and (match := _VERSION.fullmatch(value)):
+        yield f"{int(match[1])}.{match[2]}"
+        yield f"{int(match[1]):02d}.{match[2]}"
 
 
 def _balanced(conjunct: str) -> bool:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from sedas_sync.archives.cdse.kind import TOTP
+from sedas_sync.archives.cdse.second_factor import INTERVAL, SecondFactor
 from sedas_sync.archives.cdse.token_store import CLIENT, KeycloakTokens, TokenStore, check_token
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.net import session
-from sedas_sync.net.credentials import Credentials, belongs, withheld
+from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.redact import remember_secret, shorten
 
 RENEW_BEFORE = 60.0
@@ -37,7 +37,8 @@ class KeycloakSession:
         login_url: The token endpoint.
         credentials: Returns user name and password; called once, when they are needed.
         store: Returns the store that processes share, by user name.
-        environ: The environment, which may have the code of a second factor.
+        factor: Gives the codes of a second factor; by default from the environment and the keyring.
+        environ: The environment, which may have the code or the secret of a second factor.
         now: Returns seconds since 1970.
     """
 
@@ -48,6 +49,7 @@ class KeycloakSession:
         credentials: Callable[[], Credentials],
         *,
         store: Callable[[str], TokenStore],
+        factor: SecondFactor | None = None,
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -55,7 +57,7 @@ class KeycloakSession:
         self._url = login_url
         self._find = credentials
         self._make_store = store
-        self._environ = environ
+        self._factor = factor or SecondFactor(urlsplit(login_url).hostname or "", environ)
         self._now = now
         self._lock = threading.Lock()
         self._tokens: KeycloakTokens | None = None
@@ -153,17 +155,18 @@ class KeycloakSession:
         return self._read(reply, started, after_refusal=after_refusal)
 
     def _log_in(self, account: Credentials, *, after_refusal: bool) -> KeycloakTokens:
-        form = {"grant_type": "password", "username": account.username, "password": account.password}
-        host = urlsplit(self._url).hostname or ""
-        code = self._environ.get(TOTP.names[0], "").strip()
-        hint = f"; an account with a second factor needs its code in {TOTP.names[0]}"
-        if code and belongs(host, TOTP, self._environ):
-            form["totp"], hint = code, ""
-        elif code:
-            hint = f"; {withheld(host, TOTP, self._environ)}"
         started = self._now()
-        reply = self._request(form)
+        code = self._factor.code(account.username, started)
+        reply = self._request(_login_form(account, code))
+        if reply.status in _REFUSED and code is None and (code := self._factor.asked(account.username)):
+            # The service does not state whether a password or a code is missing.
+            started = self._now()
+            reply = self._request(_login_form(account, code))
         if reply.status in _REFUSED:
+            hint = self._factor.hint
+            if code is not None:
+                source = self._factor.source
+                hint = f"; the code from {source} may be spent: each is valid for one login within {INTERVAL} s"
             raise AuthenticationError(
                 f"{urlsplit(self._url).netloc} refused the credentials of {account.username!r} "
                 f"(from {account.source or 'the caller'}): {_reason(reply)}{hint}"
@@ -191,6 +194,11 @@ class KeycloakSession:
             raise ArchiveError("the login was answered without a usable token") from None
         _hide(tokens)
         return tokens
+
+
+def _login_form(account: Credentials, code: str | None) -> dict[str, str]:
+    form = {"grant_type": "password", "username": account.username, "password": account.password}
+    return form if code is None else {**form, "totp": code}
 
 
 def _until(started: float, life: object) -> float:

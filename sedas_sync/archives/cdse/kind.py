@@ -21,7 +21,17 @@ TRUSTED_HOSTS = ("*.dataspace.copernicus.eu",)
 VARIABLES = Variables(("CDSE_USERNAME", "CDSE_PASSWORD"), host="CDSE_HOST", hosts=TRUSTED_HOSTS)
 """The environment variables of user name and password."""
 TOTP = Variables(("CDSE_TOTP",), host=VARIABLES.host, hosts=VARIABLES.hosts)
-"""The environment variable with the present code, for accounts with a second factor."""
+"""The environment variable with the current code, for accounts with a second factor."""
+TOTP_SECRET = Variables(("CDSE_TOTP_SECRET",), host=VARIABLES.host, hosts=VARIABLES.hosts)
+"""The environment variable with the secret that codes are computed from, in base 32."""
+_PORTAL = "dataspace.copernicus.eu"
+
+
+def netrc_entries(url: str, login_url: str) -> tuple[str, ...]:
+    """Return the hosts whose entries in netrc serve besides that of the catalogue: the login, and the portal's name."""
+    hosts = [(urlsplit(one).hostname or "").lower() for one in (url, login_url)]
+    official = all(matches(host, entry) for host in hosts for entry in TRUSTED_HOSTS)
+    return (hosts[1], _PORTAL) if official else (hosts[1],)
 
 
 class CdseConfig(WebArchiveConfig):

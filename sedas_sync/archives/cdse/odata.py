@@ -19,6 +19,7 @@ import shapely
 
 from sedas_sync.archives.cdse.filters import attribute, either, own_filter, string_literal
 from sedas_sync.errors import ArchiveError
+from sedas_sync.model.product_types import group_of_type
 from sedas_sync.model.scene import Query
 
 LONGEST_FILTER = 4000
@@ -35,11 +36,18 @@ _SENSORS = {
 _GROUPS = {
     "S1": "SENTINEL-1", "S2": "SENTINEL-2", "S3": "SENTINEL-3", "S5P": "SENTINEL-5P", "S6": "SENTINEL-6",
 }  # fmt: skip
+_KNOWN = (
+    *_GROUPS.values(), "SENTINEL-1-RTC", "GLOBAL-MOSAICS", "SMOS", "ENVISAT", "LANDSAT-5", "LANDSAT-7", "LANDSAT-8",
+    "LANDSAT-8-ESA", "COP-DEM", "TERRAAQUA", "S2GLM", "CCM",
+)  # fmt: skip
+"""Collections of the service (OData page, 2025-03), to read other spellings of their names."""
+_LANDSAT = re.compile(r"LANDSAT[-_ ]?(\d)", re.IGNORECASE)
 _SATELLITE = re.compile(r"SENTINEL-?(\d)([A-Z]?)", re.IGNORECASE)
 _OPTICAL_TYPES = {"L1C": "S2MSI1C", "L2A": "S2MSI2A"}
 _SAR_TYPE = re.compile(r"(?:GRD[FHM]?|SLC|OCN|RAW)")
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _PAIRS = tuple(pair for pair in permutations(_CHANNELS, 2) if pair[0][0] == pair[1][0] or set(pair) == {"HH", "VV"})
+_COG = "-COG"
 _TILE = re.compile(r"[0-9]{2}[A-Z]{3}")
 
 
@@ -95,12 +103,17 @@ def conditions(query: Query, collections: tuple[str, ...] = ()) -> Conditions:
 
 def _collections(query: Query, limited: tuple[str, ...]) -> tuple[str, ...]:
     """Return the collections that may have the scenes."""
+    landsat = _LANDSAT.fullmatch(query.satellite or "")
     if limited:
-        names: tuple[str, ...] = limited
+        names = tuple(map(_spelled, limited))
+    elif landsat:
+        names = tuple(name for name in _KNOWN if name.startswith(f"LANDSAT-{landsat[1]}"))
     elif query.source_group:
         names = (_GROUPS.get(query.source_group.upper(), query.source_group),)
     elif match := _SATELLITE.match(query.satellite or ""):
         names = tuple(name for name in _GROUPS.values() if name.startswith(f"SENTINEL-{match[1]}"))
+    elif group := group_of_type(query.product_type or ""):
+        names = (_GROUPS[group],)
     else:
         names = COLLECTIONS
     if query.sensor == "all":
@@ -108,14 +121,20 @@ def _collections(query: Query, limited: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if _SENSORS.get(name.upper(), query.sensor) == query.sensor) or names
 
 
+def _spelled(collection: str) -> str:
+    """Return the name of a collection as the service writes it: `SENTINEL2` is `SENTINEL-2`."""
+    plain = {re.sub("[^A-Z0-9]", "", name): name for name in _KNOWN}
+    return plain.get(re.sub("[^A-Z0-9]", "", collection.upper()), collection)
+
+
 def _optional(query: Query) -> Iterable[str]:
     if (match := _SATELLITE.fullmatch(query.satellite or "")) and match[2]:
         yield f"startswith(Name,{string_literal(f'S{match[1]}{match[2].upper()}')})"
     if query.product_type:
-        yield _product_type(query.product_type.upper())
+        yield from _product_type(query.product_type.upper())
     if query.max_cloud_cover is not None:
         # "Not greater than" keeps scenes without a value; "less or equal" would lose them.
-        yield "not " + attribute("cloudCover", "Double", "gt", f"{query.max_cloud_cover:.2f}")
+        yield f"not ({attribute('cloudCover', 'Double', 'gt', f'{query.max_cloud_cover:.2f}')})"
     if query.orbit_direction:
         yield attribute("orbitDirection", "String", "eq", string_literal(query.orbit_direction.upper()))
     if query.relative_orbit is not None:
@@ -126,12 +145,19 @@ def _optional(query: Query) -> Iterable[str]:
         yield either(f"contains(Name,{string_literal(f'_T{tile}_')})" for tile in query.tile)
 
 
-def _product_type(name: str) -> str:
-    own = attribute("productType", "String", "eq", string_literal(_OPTICAL_TYPES.get(name, name)))
-    if not _SAR_TYPE.fullmatch(name):
-        return own
-    # IW_GRDH_1S, EW_GRDM_1S, IW_GRDH_1S-COG and others are all GRD.
-    return f"contains(Name,{string_literal(f'_{name}')})"
+def _product_type(name: str) -> Iterable[str]:
+    """Yield conditions for a product type, or a part of one; the names of products contain their types."""
+    plain = name.removesuffix(_COG)
+    if plain != name:
+        yield "contains(Name,'_COG')"
+    in_name = f"contains(Name,{string_literal(plain)})"
+    if _SAR_TYPE.fullmatch(plain):
+        # IW_GRDH_1S, EW_GRDM_1S, IW_GRDH_1S-COG and others are all GRD.
+        yield f"contains(Name,{string_literal(f'_{plain}')})"
+    elif plain in _OPTICAL_TYPES:
+        yield attribute("productType", "String", "eq", string_literal(_OPTICAL_TYPES[plain]))
+    else:
+        yield either((attribute("productType", "String", "eq", string_literal(name)), in_name))
 
 
 def _channels(wanted: tuple[str, ...]) -> list[str]:

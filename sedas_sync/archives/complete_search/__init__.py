@@ -7,7 +7,7 @@ never proves that it is complete.
 
 Terms:
 
-*   A window is a period of time, both ends included, and the restrictions that a query has besides.
+*   A window is a period of time, both ends included, and the other restrictions of a query.
 *   An answer is what the archive returns for a window: rows.
 *   The cap is the archive's limit for an answer. An answer that reaches the cap may be cut.
 *   To split a window is to cut it into pieces: smaller windows that together cover it.

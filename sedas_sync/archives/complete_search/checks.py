@@ -221,7 +221,7 @@ class WindowChecks:
 
     def _confirm_cut(self, answer: Answer, missing: set[str]) -> Check:
         """Record that an answer was cut because it lacks rows, unless the catalogue has grown."""
-        # While the cap is known by its size, it is no surprise that two full answers agree.
+        # While the cap is known by its size, two full answers are expected to agree.
         misleading = answer.confirmed and not (self._model.may_be_fixed and not self._model.is_complete(answer.counts))
         if self._model.would_learn_from_cut(answer.counts, misleading=misleading):
             (again,) = yield [answer.window]

@@ -9,7 +9,7 @@ from sedas_sync.archives.complete_search.windows import Window
 
 
 class QueryThreads:
-    """A few daemon threads that send queries. A query that nobody waits for never keeps the process from ending.
+    """A few daemon threads that send queries. A query whose answer is not needed does not delay the end of the process.
 
     Args:
         ask: Sends one query.

@@ -19,7 +19,7 @@ from sedas_sync.archives.sedas.rows import row_text, scenes_of, to_scene, to_tim
 from sedas_sync.archives.sedas.search import SedasSearch
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
-from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, Scene
+from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, RemoteFile, Scene
 from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.policy import may_see_token
@@ -207,26 +207,26 @@ class SedasArchive:
         return self._search.rows(_query(aoi_wkt, start, stop, sensor, satellite, source_group, filters))
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
-        """Yield the scenes with these ids that the archive knows; see `Archive.look_up`."""
+        """Yield the scenes with these ids that are in the archive; see `Archive.look_up`."""
         return scenes_of(self._lookup.rows(ids), warn)
 
     def product(self, scene_id: str) -> Scene:
         """Look up one scene by its id.
 
         Raises:
-            ArchiveError: The archive does not know it, or the look-up failed.
+            ArchiveError: It is not in the archive, or the look-up failed.
             AuthenticationError: The archive refused the credentials.
         """
         row = self._lookup.row(scene_id)
         if row is None:
-            raise ArchiveError(f"the archive does not know {scene_id!r}", status=_NOT_FOUND)
+            raise ArchiveError(f"{scene_id!r} is not in the archive", status=_NOT_FOUND)
         try:
             return to_scene(row)
         except ValueError as reason:
             raise ArchiveError(f"the archive's answer cannot be used: {reason}: {row_text(row)}") from None
 
     def product_rows(self, ids: Iterable[str]) -> list[Any]:
-        """Look up ids; return the rows of those that the archive knows, as JSON values.
+        """Look up ids; return the rows of those that the archive has, as JSON values.
 
         Raises:
             ArchiveError: The look-up failed.
@@ -297,8 +297,9 @@ class SedasArchive:
         polled = {order.order: order for order in self._orders.poll(asked)}
         return [polled[order.order] for order in asked]
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the current link of an online scene, with the token if its host may see it; see `Archive.locate`."""
+        del file  # every scene is one file
         return self._links.locate(scene, refused)
 
 

@@ -21,7 +21,7 @@ class SedasLinks:
         lookup: Looks up the current link of a scene.
         orders: Renews links of orders.
         reach: Where links may lead.
-        token_hosts: Hosts besides the API's own that get the token.
+        token_hosts: Further hosts that get the token.
         variable: The environment variable that must name such a host too; None if there is none.
     """
 
@@ -61,7 +61,7 @@ class SedasLinks:
         if download.url == refused.url and dict(download.headers) == dict(refused.headers):
             why = "" if download.headers else f"; {token_withheld(url, self._variable)}"
             raise ArchiveError(
-                f"{scene.id} is not online any more, or not for this account: its link is refused{why}",
+                f"{scene.id} is no longer online, or not for this account: its link is refused{why}",
                 status=_FORBIDDEN,
             )
         return download

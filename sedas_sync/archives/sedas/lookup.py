@@ -27,7 +27,7 @@ class ProductLookup:
         """None while it is not known."""
 
     def rows(self, ids: Iterable[str]) -> Iterator[object]:
-        """Yield the rows of the ids that the archive knows, and rows that have no id."""
+        """Yield the rows of the ids that the archive has, and rows that have no id."""
         wanted = list(dict.fromkeys(ids))
         # One batch after the other until one shows whether the service accepts lists.
         while self._takes_lists is None and len(wanted) > 1:
@@ -43,7 +43,7 @@ class ProductLookup:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def row(self, scene_id: str) -> dict[str, Any] | None:
-        """Return the row with an id; None if the archive does not know it."""
+        """Return the row with an id; None if the archive does not have it."""
         for row in self._client.get_list(_path([scene_id]), _WHAT):
             if isinstance(row, dict) and _id_or_none(row) == scene_id:
                 return row

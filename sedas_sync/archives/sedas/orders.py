@@ -105,7 +105,7 @@ class SedasOrders:
         return known
 
     def _poll_one(self, number: str) -> dict[str, Any] | None:
-        """Return the state of one order; None if the archive does not know it."""
+        """Return the state of one order; None if the answer does not contain it."""
         reply = self._request_states([number])
         if _not_ready(reply):
             return {}
@@ -167,7 +167,7 @@ def _number(element: object) -> str | None:
 
 
 def _with_state(order: Order, element: dict[str, Any] | None) -> Order:
-    """Update an order from its element of an answer; None means that the archive does not know it."""
+    """Update an order from its element of an answer; None means that the answer does not contain it."""
     if element is None:
         return replace(order, polls=order.polls + 1, missing=order.missing + 1)
     words = (element.get(key) for key in ("status", "state"))

@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sedas_sync.model.satellites import is_family
+from sedas_sync.model.satellites import group_of_family
 from sedas_sync.model.scene import Query
 
 _SENSOR_TYPES: dict[str, str] = {"all": "All", "sar": "SAR", "optical": "Optical"}
@@ -66,10 +66,12 @@ def search_body(query: Query) -> dict[str, Any]:
         "start": time_text(seconds(query.start)),
         "stop": time_text(seconds_up(query.stop)),
     }
-    if query.satellite and not is_family(query.satellite):
+    # The service knows a family of satellites by its group only.
+    family = group_of_family(query.satellite) if query.satellite else None
+    if query.satellite and family is None:
         body["satelliteName"] = query.satellite
-    if query.source_group:
-        body["sourceGroup"] = query.source_group
+    if group := query.source_group or family:
+        body["sourceGroup"] = group
     return body
 
 

@@ -146,9 +146,16 @@ def scenes_of(rows: Iterable[object], warn: Warn) -> Iterator[Scene]:
         try:
             scene = to_scene(row)
         except ValueError as reason:
-            warn(f"skipped a row of the answer that cannot be used: {reason}: {row_text(row)}")
+            warn(f"{_name_of(row)}skipped a row of the answer that cannot be used: {reason}: {row_text(row)}")
         else:
             yield scene
+
+
+def _name_of(row: object) -> str:
+    try:
+        return f"{id_of(row)}: "
+    except ValueError:
+        return ""
 
 
 def to_scene(row: object) -> Scene:

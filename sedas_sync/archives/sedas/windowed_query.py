@@ -34,7 +34,7 @@ class WindowedQuery:
         self._body = search_body(query)
         restrictions = ("sensorFilters", "filters", "satelliteName", "sourceGroup")
         self.restrictions = json.dumps([self._body.get(key) for key in restrictions], sort_keys=True, default=str)
-        """What restricts the query besides time and area. A cap may count rows before or after these."""
+        """The restrictions of the query other than time and area. A cap may count rows before or after these."""
         self._ends = _Ends()
         self._fractions = False
         """Whether a start has a fraction of a second."""

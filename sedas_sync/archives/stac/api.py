@@ -24,7 +24,7 @@ LONGEST_ADDRESS = 6000
 """Characters of a GET request, below the 8 KB that web servers accept."""
 EMPTY_PAGES = 50
 """Pages in a row without a new item after which the search fails."""
-FEW = 10
+FEW = 2
 """An answer with fewer items is not cut: no server has so low a limit."""
 
 _BAD_REQUEST, _FORBIDDEN, _NOT_FOUND = 400, 403, 404
@@ -67,7 +67,7 @@ class End(Enum):
     COMPLETE = "complete"
     """No item is missing: the server's own count is met, or the page is shorter than another one."""
     FULL = "full"
-    """The server stated no count, and the page may be as long as the server's limit."""
+    """The server stated no count, and the page may be as long as its limit; or it does not give the next page."""
     SHORT = "short"
     """The server states a larger number of items than it sent."""
 
@@ -83,6 +83,8 @@ class Walk:
     matched: int | None = None
     """How many items match, as the server states it."""
     end: End = End.COMPLETE
+    problem: ArchiveError | None = None
+    """Why a later page could not be had: some servers refuse to go beyond 10,000 items."""
 
 
 class StacApi:
@@ -177,7 +179,8 @@ class StacApi:
             requested.add(following.key)
             reply = self._send(following, "a search")
             if not reply.ok:
-                raise reply.error("a search")
+                walk.end, walk.problem = End.FULL, reply.error("a search")
+                return walk
             request, page = following, _page(reply)
 
     def _end(self, walk: Walk, last: int, limit: int | None) -> End:
@@ -202,33 +205,36 @@ class StacApi:
     def _first(
         self, capabilities: Capabilities, query: Body, wanted: tuple[Condition, ...], limit: int | None
     ) -> tuple[_Request, dict[str, Any]]:
-        """Request the first page, with less each time that the server does not understand it."""
+        """Request the first page, with less each time that the server does not understand it.
+
+        What it did not understand is remembered only if the rest succeeds: otherwise something else was wrong.
+        """
+        size, box, plain = min(limit or self._page, self._page), self._box, self._no_conditions
         while True:
-            language = None if self._no_conditions else capabilities.language
+            language = None if plain else capabilities.language
             conditions = {} if language is None else encode(wanted, language)
-            size = min(limit or self._page, self._page)
-            area = _as_box(query) if self._box else query
+            area = _as_box(query) if box else query
             request = _request(capabilities, {**area, **conditions, "limit": size})
             # A gateway's error is not waited for: a smaller page is the remedy.
-            reply = self._send(request, "a search", final=lambda reply: reply.status in _TOO_LONG and self._page > 1)
+            smaller = size > 1
+            reply = self._send(request, "a search", final=lambda reply: reply.status in _TOO_LONG and smaller)  # noqa: B023
             if reply.ok:
+                self._box, self._no_conditions = box, plain
+                if limit is None and size < self._page:
+                    self._page, self._longest = size, 0
                 return request, _page(reply)
             refused = reply.status in _NOT_UNDERSTOOD
-            if refused and reply.says("limit") and size > 1:
-                self._shrink(size)
+            if refused and reply.says("limit") and smaller:
+                size //= 2
             elif refused and conditions:
                 # The conditions are applied here too, so the search only takes longer.
-                self._no_conditions = True
+                plain = True
             elif refused and "intersects" in area:
-                self._box = True
-            elif (reply.status in _TOO_LONG or reply.status == _BAD_REQUEST) and size > 1:
-                self._shrink(size)
+                box = True
+            elif (reply.status in _TOO_LONG or reply.status == _BAD_REQUEST) and smaller:
+                size //= 2
             else:
                 raise reply.error("a search")
-
-    def _shrink(self, size: int) -> None:
-        """Ask for half as many items from now on."""
-        self._page, self._longest = max(1, size // 2), 0
 
     def _next(self, request: _Request, page: Mapping[str, Any]) -> _Request | None:
         link = _link(page, "next")

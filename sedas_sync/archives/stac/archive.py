@@ -21,7 +21,8 @@ from sedas_sync.archives.stac.static import StaticCatalogue, is_catalogue, is_pa
 from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
-from sedas_sync.model.scene import Download, Query, Reach, Scene
+from sedas_sync.model.files import scene_of_file
+from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
 from sedas_sync.net import credentials, redact, session
 
@@ -143,18 +144,19 @@ class StacArchive:
             while found and listed:
                 found = False
                 body: Body = {"collections": list(self._collections), "ids": sorted(listed)}
-                for _, scene in self._scenes(self._stac.walk(body), warn):
+                for _, scene in self._scenes(self._pages(body), warn):
                     if scene.id in listed:
                         listed.discard(scene.id)
                         found = True
                         yield scene
 
-    def locate(self, scene: Scene, *, refused: Download | None = None) -> Download:
+    def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the present link to a file, signed or with the token if its host may see it.
 
         Raises:
             ArchiveError: The file is not online, or every link is refused.
         """
+        scene = scene_of_file(scene, file)
         url = scene.download_url
         if url is None:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
@@ -194,7 +196,9 @@ class StacArchive:
         """Yield the scenes of a static catalogue whose boxes meet that of an area."""
         box = None if area is None else bounds(area)
         pages: Iterator[Page] = (
-            {"features": [item], "base": base} for base, item in catalogue.items() if _may_meet(item, box)
+            {"features": [one.item], "base": one.base, "within": one.within}
+            for one in catalogue.items()
+            if _may_meet(one.item, box)
         )
         yield from self._scenes(pages, warn)
         if catalogue.gone:
@@ -209,9 +213,11 @@ class StacArchive:
                 if read is None:
                     continue
                 item, scene = read
-                collection = item.get("collection")
-                if self._collections and collection is not None and collection not in self._collections:
-                    # Some servers ignore the collections.
+                named = item.get("collection")
+                collection = named if isinstance(named, str) else None
+                # Some servers ignore the collections. In a static catalogue, one may be in another.
+                names = {collection, *page.get("within", ())} - {None}
+                if self._collections and names and names.isdisjoint(self._collections):
                     continue
                 if scene.id not in seen:
                     seen[scene.id] = collection
@@ -237,6 +243,12 @@ class StacArchive:
 
     def _address(self, item: dict[str, Any]) -> str:
         return f"{self._url.rstrip('/')}/collections/{item.get('collection')}/items/{item['id']}"
+
+    def _pages(self, body: Body) -> Iterator[Page]:
+        """Yield the pages of a search that nothing splits."""
+        walk = yield from self._stac.walk(body)
+        if walk.problem is not None:
+            raise walk.problem
 
     def _look_up_one(self, item_id: str, warn: Warn) -> Iterator[Scene]:
         for collection in self._collections:
@@ -319,8 +331,8 @@ def open_archive(opening: "Opening") -> StacArchive:
         reach=Reach(api=url, trusted_hosts=(*config.trusted_hosts, *([signer] if signer else []))),
     )
 
-    def account(variables: Variables) -> logins.Find:
-        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables)
+    def account(variables: Variables, entries: Iterable[str] = ()) -> logins.Find:
+        return lambda host: credentials.find(host, prompt=opening.prompt, variables=variables, entries=entries)
 
     access: _access.Access
     match config.auth:
@@ -332,7 +344,8 @@ def open_archive(opening: "Opening") -> StacArchive:
             access = _access.PlanetaryComputer(api, config.sign_url or SIGN_URL, config.trusted_hosts, opening.clock)
         case "cdse":
             login = config.login_url or cdse.LOGIN_URL
-            access = logins.cdse_login(api, account(cdse.VARIABLES), login, config.trusted_hosts)
+            find = account(cdse.VARIABLES, cdse.netrc_entries(login, login))
+            access = logins.cdse_login(api, find, login, config.trusted_hosts, prompt=opening.prompt)
         case "earthdata":
             login = config.login_url or EARTHDATA_LOGIN
             access = logins.earthdata_login(api, account(EARTHDATA_ACCOUNT), config.trusted_hosts, login)

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,11 @@ FOLDER_VARIABLE = "SEDAS_SYNC_CACHE"
 """The environment variable with the folder of the cache, or `off`."""
 _MOST = 64 << 20
 """Bytes of the largest file that is remembered."""
-_TABLE = "CREATE TABLE IF NOT EXISTS documents (url TEXT PRIMARY KEY, etag TEXT, modified TEXT, body BLOB NOT NULL)"
+_TABLE = """
+    CREATE TABLE IF NOT EXISTS documents
+    (url TEXT PRIMARY KEY, etag TEXT, modified TEXT, body BLOB NOT NULL, used INTEGER NOT NULL)
+"""
+_FAULTS = (OSError, sqlite3.Error, zlib.error)
 
 
 class Document(NamedTuple):
@@ -38,7 +42,7 @@ class Document(NamedTuple):
 
 
 class DocumentCache:
-    """Remembers the files of one catalogue. Not safe for threads.
+    """Remembers the files of one catalogue. One thread reads a catalogue: from the first `get` to `close`.
 
     Args:
         path: The SQLite file; None remembers nothing.
@@ -46,40 +50,75 @@ class DocumentCache:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._known: dict[str, tuple[str | None, str | None, bytes]] | None = None
-        self._new: dict[str, Document] = {}
+        self._database: sqlite3.Connection | None = None
 
     def get(self, url: str) -> Document | None:
         """Return a file that the server can be asked about; None if it is not known."""
-        if self._known is None:
-            self._known = self._load()
-        found = self._known.get(url)
-        return None if found is None else Document(zlib.decompress(found[2]), found[0], found[1])
+        try:
+            if (database := self._open()) is not None:
+                row = database.execute("SELECT body, etag, modified FROM documents WHERE url = ?", (url,)).fetchone()
+                return None if row is None else Document(zlib.decompress(row[0]), row[1], row[2])
+        except _FAULTS:
+            self._give_up()
+        return None
 
     def put(self, url: str, document: Document) -> None:
         """Remember a file, if the server can be asked about it later."""
-        if document.conditions and len(document.body) <= _MOST:
-            self._new[url] = document
-
-    def flush(self) -> None:
-        """Write the files that were read, and forget those that were not."""
-        if self._path is None or not self._new:
+        if not document.conditions or len(document.body) > _MOST:
             return
-        rows = [(url, one.etag, one.modified, zlib.compress(one.body)) for url, one in self._new.items()]
-        with suppress(OSError, sqlite3.Error):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=1)) as database, database:
-                database.execute(_TABLE)
-                database.execute("DELETE FROM documents")
-                database.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", rows)
+        try:
+            if (database := self._open()) is not None:
+                row = (url, document.etag, document.modified, zlib.compress(document.body))
+                database.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, 1)", row)
+        except _FAULTS:
+            self._give_up()
 
-    def _load(self) -> dict[str, tuple[str | None, str | None, bytes]]:
-        if self._path is None or not self._path.is_file():
-            return {}
-        with suppress(OSError, sqlite3.Error), closing(sqlite3.connect(self._path, timeout=1)) as database:
-            rows = database.execute("SELECT url, etag, modified, body FROM documents")
-            return {url: (etag, modified, body) for url, etag, modified, body in rows}
-        return {}
+    def close(self, *, whole: bool) -> None:
+        """Write what was read.
+
+        Args:
+            whole: Whether the catalogue was read whole, so that files that were not read are forgotten.
+        """
+        database, self._database = self._database, None
+        if database is None:
+            return
+        with suppress(*_FAULTS):
+            if whole:
+                database.execute("DELETE FROM documents WHERE used = 0")
+            database.execute("UPDATE documents SET used = 0")
+            database.commit()
+        with suppress(*_FAULTS):
+            database.close()
+
+    def _give_up(self) -> None:
+        """Use the cache no longer: another process may be writing it."""
+        database, self._database, self._path = self._database, None, None
+        if database is not None:
+            with suppress(*_FAULTS):
+                database.close()
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._database is None and self._path is not None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._database = _connect(self._path)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                # A damaged file is replaced.
+                self._path.unlink(missing_ok=True)
+                self._database = _connect(self._path)
+        return self._database
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=1)
+    try:
+        database.execute(_TABLE)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
 
 
 def cache_of(url: str, environ: Mapping[str, str] = os.environ) -> DocumentCache:

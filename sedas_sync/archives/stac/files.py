@@ -27,9 +27,10 @@ _NOT_DATA = frozenset(
 """Roles, or names of assets without roles, that are not data (STAC best practices, "list of asset roles")."""
 _NAMES_OF_NO_DATA = frozenset({"rendered-preview", "info", "browse", "index"})
 _HTTP = ("https://", "http://")
-_ZIPS = frozenset({"application/zip", "application/x-zip", "application/x-zip-compressed"})
-_WHOLE = frozenset({"product", "archive", "bundle", "all", "safe", "zipped"})
-"""Words in the key or title of a zip that has the whole product."""
+_PACKED = frozenset({"application/zip", "application/x-zip", "application/x-zip-compressed", "application/x-tar"})
+_PACKED_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz")
+_WHOLE = frozenset({"product", "archive", "bundle", "package", "all", "safe", "zip", "tar"})
+"""Words in the key or title of a zip or tar that has the whole product."""
 _FORMAT = re.compile(r"[-_.](?:jp2|cog|geotiff|tiff?|s3|https?)$|^(?:s3|https?)[-_.]")
 """The word of a key that names a format or a place, as in `red-jp2`."""
 _ENDINGS = MappingProxyType(
@@ -67,7 +68,7 @@ class Choice(NamedTuple):
     files: tuple[RemoteFile, ...]
     """Their files, sorted by name; without links if none of them can be downloaded."""
     problems: Mapping[str, str]
-    """The assets that should be chosen but cannot be downloaded, each with a clause that says why."""
+    """The assets that should be chosen but cannot be downloaded, each with a sentence that says why."""
 
     @property
     def fetchable(self) -> bool:
@@ -96,15 +97,21 @@ def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> Choic
     chosen = [key for key in keys if key not in problems] or keys
     if not patterns:
         chosen = [key for key in chosen if _is_whole(key, assets[key])][:1] or _without_twins(chosen, assets)
-        taken = {mark for key in chosen for mark in _marks(key, assets[key])}
-        whole = any(_is_whole(key, assets[key]) for key in chosen)
-        problems = {
-            key: problem
-            for key, problem in problems.items()
-            if key in chosen or not (whole or taken & _marks(key, assets[key]))
-        }
+        if problems:
+            problems = _worth_reporting(problems, chosen, assets)
     urls = {key: None if key in problems else _url(assets[key], base) for key in chosen}
     return Choice(tuple(chosen), _files(item["assets"], urls), problems)
+
+
+def _worth_reporting(problems: Mapping[str, str], chosen: list[str], assets: Mapping[str, Any]) -> dict[str, str]:
+    """Return the problems of assets that are chosen, or have neither a chosen twin nor a zip with all of them."""
+    taken = {mark for key in chosen for mark in _marks(key, assets[key])}
+    whole = any(_is_whole(key, assets[key]) for key in chosen)
+    return {
+        key: problem
+        for key, problem in problems.items()
+        if key in chosen or not (whole or taken & _marks(key, assets[key]))
+    }
 
 
 def _matching(assets: Mapping[str, Any], patterns: Sequence[str]) -> list[str]:
@@ -131,14 +138,28 @@ def _is_not_data(key: str, asset: Mapping[str, Any]) -> bool:
 
 
 def _is_whole(key: str, asset: Mapping[str, Any]) -> bool:
-    """Whether an asset is a zip of the whole product, as those of the Copernicus Data Space."""
-    is_zip = media_type(asset) in _ZIPS or _linked_name(asset).lower().endswith(".zip")
+    """Whether an asset is a zip or tar of the whole product, as those of the Copernicus Data Space."""
+    if media_type(asset) not in _PACKED and not _linked_name(asset).lower().endswith(_PACKED_ENDINGS):
+        return False
     words = re.split(r"[^a-z]+", f"{key} {asset.get('title') or ''}".lower())
-    return is_zip and ("archive" in _roles(asset) or not _WHOLE.isdisjoint(words))
+    return "archive" in _roles(asset) or not _WHOLE.isdisjoint(words)
 
 
-def _without_twins(keys: Iterable[str], assets: Mapping[str, Any]) -> list[str]:
+def _without_twins(keys: list[str], assets: Mapping[str, Any]) -> list[str]:
     """Return the keys without twins: all have http(s) links, so the format decides, and then the key."""
+    # Most items have no twins, and comparing bands takes time.
+    seen: set[object] = set()
+    for key in keys:
+        signs = {
+            _plain_key(key),
+            ("title", str(assets[key].get("title"))),
+            ("sum", str(assets[key].get("file:checksum"))),
+        }
+        if not seen.isdisjoint(signs - {("title", "None"), ("sum", "None")}):
+            break
+        seen |= signs
+    else:
+        return keys
     taken: set[tuple[object, ...]] = set()
     chosen = []
     for key in sorted(keys, key=lambda key: ("jp2" in media_type(assets[key]), key)):
@@ -149,12 +170,17 @@ def _without_twins(keys: Iterable[str], assets: Mapping[str, Any]) -> list[str]:
     return sorted(chosen)
 
 
+@lru_cache(maxsize=4096)
+def _plain_key(key: str) -> str:
+    return _FORMAT.sub("", key.lower())
+
+
 def _marks(key: str, asset: Mapping[str, Any]) -> set[tuple[object, ...]]:
     """Return marks of which twins share one.
 
     They are the key without a word for a format or a place; title, bands and grid; and file name and checksum.
     """
-    marks: set[tuple[object, ...]] = {("key", _FORMAT.sub("", key.lower()))}
+    marks: set[tuple[object, ...]] = {("key", _plain_key(key))}
     title, bands, checksum = asset.get("title"), asset.get("bands") or asset.get("eo:bands"), asset.get("file:checksum")
     if title and bands:
         grid = (asset.get("gsd"), asset.get("proj:shape"))
@@ -165,15 +191,14 @@ def _marks(key: str, asset: Mapping[str, Any]) -> set[tuple[object, ...]]:
 
 
 def _problem(asset: Mapping[str, Any], base: str) -> str | None:
-    """Explain why an asset cannot be downloaded, as a clause; None if it can."""
+    """Explain why an asset cannot be downloaded, as a sentence; None if it can."""
     if "zarr" in media_type(asset):
-        return "is a Zarr store, a folder of many files that the catalogue does not list"
+        return "a Zarr store is a folder of many files that the catalogue does not list"
     try:
         url = _url(asset, base)
-        scheme = urlsplit(url).scheme
+        return None if url.startswith(_HTTP) else f"the address is {urlsplit(url).scheme}://, not http or https"
     except ValueError:
-        return "has a link that is not valid"
-    return None if url.startswith(_HTTP) else f"is only at {scheme or 'a path'}://, and only http and https can be used"
+        return "the link is not valid"
 
 
 def media_type(asset: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], r
     never = None if choice.fetchable else _why_nothing(choice, patterns)
     if never is None:
         for key, problem in choice.problems.items():
-            report(f"its asset {key} {problem}, and is left out")
+            report(f"its asset {key} cannot be downloaded and is left out: {problem}")
     offline = unavailable_reason(item, choice.keys)
     platform, constellation = read.word("platform"), read.word("constellation")
     instruments = tuple(read.words("instruments")) or tuple(filter(None, (read.word("instrument"),)))
@@ -121,7 +121,7 @@ def _why_nothing(choice: Choice, patterns: Sequence[str]) -> str:
     for key, problem in choice.problems.items():
         by_problem.setdefault(problem, []).append(key)
     return "; ".join(
-        f"its asset {keys[0]} {problem}" if len(keys) == 1 else f"each of its assets {named(keys)} {problem}"
+        f"{'its asset' if len(keys) == 1 else 'its assets'} {named(keys)} cannot be downloaded: {problem}"
         for problem, keys in by_problem.items()
     )
 

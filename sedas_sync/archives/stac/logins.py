@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.cdse.keycloak import KeycloakSession
+from sedas_sync.archives.cdse.second_factor import SecondFactor
 from sedas_sync.archives.cdse.token_store import check_token, store_for
 from sedas_sync.archives.stac.access import Login
 from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_HOSTS, EARTHDATA_LOGIN, EARTHDATA_TOKEN
@@ -25,7 +26,13 @@ Find = Callable[[str], Credentials]
 
 
 def cdse_login(
-    api: session.Api, find: Find, login_url: str, trusted_hosts: Iterable[str], environ: Mapping[str, str] = os.environ
+    api: session.Api,
+    find: Find,
+    login_url: str,
+    trusted_hosts: Iterable[str],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    prompt: bool = False,
 ) -> Login:
     """Return the login of the Copernicus Data Space, which renews its tokens of ten minutes.
 
@@ -35,16 +42,23 @@ def cdse_login(
         login_url: The token endpoint of Keycloak.
         trusted_hosts: Hosts that get the token, besides those of the Copernicus Data Space.
         environ: The environment, for the code of a second factor and the folder of shared tokens.
+        prompt: Whether a person may be asked for the code.
     """
     trusted = (*cdse.TRUSTED_HOSTS, *trusted_hosts)
     account: list[Credentials] = []
 
+    host = urlsplit(login_url).hostname or ""
+
     def found() -> Credentials:
-        account.append(find(urlsplit(login_url).hostname or ""))
+        account.append(find(host))
         return account[0]
 
     tokens = KeycloakSession(
-        api, login_url, found, store=lambda username: store_for(login_url, username, environ), environ=environ
+        api,
+        login_url,
+        found,
+        store=lambda username: store_for(login_url, username, environ),
+        factor=SecondFactor(host, environ, prompt=prompt),
     )
     return Login(
         tokens.current,
@@ -83,6 +97,8 @@ class EarthdataTokens:
         self._environ = environ
         self._lock = threading.Lock()
         self._token: str | None = None
+        self._refused: str | None = None
+        """Why the account was refused. It is not tried again: a login may lock an account after some attempts."""
         self.trusted_hosts: tuple[str, ...] = (*EARTHDATA_HOSTS, *trusted_hosts)
         """Hosts that may see the token."""
 
@@ -94,6 +110,8 @@ class EarthdataTokens:
             ArchiveError: The login failed.
         """
         with self._lock:
+            if self._refused is not None:
+                raise AuthenticationError(self._refused)
             if self._token is None:
                 if self._environ.get(EARTHDATA_TOKEN.names[0], "").strip():
                     self._token, variables = credentials.token(self._host, (EARTHDATA_TOKEN,), self._environ)
@@ -111,9 +129,10 @@ class EarthdataTokens:
         redact.remember_secret(pair)
         reply = self._api.send("POST", self._url, headers={"Authorization": f"Basic {pair}"})
         if reply.status in _REFUSED:
-            raise AuthenticationError(
+            self._refused = (
                 f"{self._host} refused the credentials of {account.username!r} (from {account.source or 'the caller'})"
             )
+            raise AuthenticationError(self._refused)
         if not reply.ok:
             raise reply.error("the login")
         answer = reply.json("the login")

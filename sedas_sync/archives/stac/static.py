@@ -8,11 +8,13 @@ incomplete; an item that no longer exists does not.
 import json
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from sedas_sync.archives.stac.access import Access
@@ -29,7 +31,26 @@ _NOT_MODIFIED, _GONE = 304, (404, 410)
 _CHILDREN = ("child", "items")
 PARQUET = (".parquet", ".geoparquet")
 
+MOST_FILES = 1_000_000
+"""Files of a catalogue after which reading it ends: it may be made up as it is read."""
+
 Feature = dict[str, Any]
+
+
+class Listed(NamedTuple):
+    """An item of a catalogue."""
+
+    item: Feature
+    base: str
+    """The URL that its links are relative to."""
+    within: tuple[str, ...]
+    """The ids of the catalogues and collections that it is in."""
+
+
+class _Link(NamedTuple):
+    url: str
+    is_item: bool
+    within: tuple[str, ...]
 
 
 class StaticCatalogue:
@@ -48,12 +69,12 @@ class StaticCatalogue:
         self._access = access
         self._cache = cache
         self._lock = threading.Lock()
-        self._items: list[tuple[str, bytes]] | None = None
+        self._items: list[tuple[bytes, str, tuple[str, ...]]] | None = None
         self._problems: list[str] = []
         self._gone = 0
 
-    def items(self) -> Iterator[tuple[str, Feature]]:
-        """Yield all items with the URL that their links are relative to.
+    def items(self) -> Iterator[Listed]:
+        """Yield all items.
 
         Raises:
             IncompleteSearch: A file could not be read. All items that were found have been yielded.
@@ -63,10 +84,10 @@ class StaticCatalogue:
         with self._lock:
             if self._items is None:
                 read = self._read_parquet() if is_parquet(self._url) else self._crawl()
-                # As text, because 100,000 items as objects need gigabytes.
-                self._items = [(url, json.dumps(item).encode()) for url, item in read]
-        for url, text in self._items:
-            yield url, json.loads(text)
+                # Packed, because 100,000 items as objects need gigabytes.
+                self._items = [(zlib.compress(json.dumps(one.item).encode(), 1), one.base, one.within) for one in read]
+        for packed, base, within in self._items:
+            yield Listed(json.loads(zlib.decompress(packed)), base, within)
         if self._problems:
             more = f" and {len(self._problems) - 1} more files" if len(self._problems) > 1 else ""
             raise IncompleteSearch(f"the catalogue could not be read whole: {self._problems[0]}{more}")
@@ -78,63 +99,55 @@ class StaticCatalogue:
 
     # -- files that link to each other -------------------------------------------------------------------------------
 
-    def _crawl(self) -> Iterator[tuple[str, Feature]]:
+    def _crawl(self) -> Iterator[Listed]:
         seen = {self._url}
-        ahead: list[tuple[str, bool]] = [(self._url, False)]
-        running: dict[Future[Document | None], tuple[str, bool]] = {}
+        ahead = [_Link(self._url, is_item=False, within=())]
+        running: dict[Future[Document | None], _Link] = {}
         with Pool(AT_ONCE, "catalogue") as pool:
             try:
                 while ahead or running:
                     while ahead and len(running) < _AHEAD:
-                        url, is_item = ahead.pop()
-                        running[pool.submit(self._fetch, url, self._cache.get(url))] = url, is_item
+                        link = ahead.pop()
+                        running[pool.submit(self._fetch, link.url, self._cache.get(link.url))] = link
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        url, is_item = running.pop(future)
-                        for item in self._take(future, url, is_item=is_item, seen=seen, ahead=ahead):
-                            yield url, item
+                        link = running.pop(future)
+                        content = self._content(future, link)
+                        if content is None:
+                            continue
+                        yield from _items_in(content, link)
+                        new = [one for one in _links(content, link) if one.url not in seen]
+                        seen.update(one.url for one in new)
+                        ahead += new
+                    if len(seen) > MOST_FILES:
+                        self._problems.append(f"it has more than {MOST_FILES:,} files")
+                        return
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-                self._cache.flush()
+                self._cache.close(whole=not (ahead or running or self._problems))
 
-    def _take(
-        self,
-        future: "Future[Document | None]",
-        url: str,
-        *,
-        is_item: bool,
-        seen: set[str],
-        ahead: list[tuple[str, bool]],
-    ) -> Iterator[Feature]:
-        """Yield the items of one file, and note the files that it links to."""
+    def _content(self, future: "Future[Document | None]", link: _Link) -> dict[str, Any] | None:
+        """Return what a file contains; None if it is not there, or cannot be used."""
+        shown = redact.shorten(link.url, 120)
         try:
             document = future.result()
             content = None if document is None else json.loads(document.body)
         except ValueError:
-            self._problems.append(f"{redact.shorten(url, 120)} is not JSON")
-            return
+            self._problems.append(f"{shown} is not JSON")
+            return None
         except (AuthenticationError, StoppedError):
             raise
         except ArchiveError as error:
-            self._problems.append(f"{redact.shorten(url, 120)}: {error}")
-            return
-        if document is None and is_item:
+            self._problems.append(f"{shown}: {error}")
+            return None
+        if document is not None and isinstance(content, dict):
+            self._cache.put(link.url, document)
+            return content
+        if document is None and link.is_item:
             self._gone += 1
-        elif document is None or not isinstance(content, dict):
-            self._problems.append(
-                f"{redact.shorten(url, 120)} {'does not exist' if document is None else 'is no catalogue'}"
-            )
         else:
-            self._cache.put(url, document)
-            features = content.get("features")
-            if content.get("type") == "Feature":
-                yield content
-            elif isinstance(features, list):
-                yield from (feature for feature in features if isinstance(feature, dict))
-            for link, to_item in _links(content, url):
-                if link not in seen:
-                    seen.add(link)
-                    ahead.append((link, to_item))
+            self._problems.append(f"{shown} {'does not exist' if document is None else 'is no catalogue'}")
+        return None
 
     def _fetch(self, url: str, known: Document | None) -> Document | None:
         """Request a file, or only whether it has changed; None if it does not exist."""
@@ -152,19 +165,19 @@ class StaticCatalogue:
 
     # -- GeoParquet --------------------------------------------------------------------------------------------------
 
-    def _read_parquet(self) -> Iterator[tuple[str, Feature]]:
+    def _read_parquet(self) -> Iterator[Listed]:
         try:
             rustac = import_module("rustac")
         except ImportError:
             raise ManifestError(
                 f"{redact.shorten(self._url, 120)} is a GeoParquet file: reading it needs the extra "
-                "sedas-sync[geoparquet]"
+                "sedas-sync[stac-geoparquet]"
             ) from None
         document = self._fetch(self._url, self._cache.get(self._url))
         if document is None:
             raise ArchiveError(f"{redact.shorten(self._url, 120)} does not exist: is the archive's url right?")
         self._cache.put(self._url, document)
-        self._cache.flush()
+        self._cache.close(whole=True)
         with tempfile.TemporaryDirectory(prefix="sedas-sync-") as folder:
             path = Path(folder, "items.parquet")
             path.write_bytes(document.body)
@@ -174,7 +187,7 @@ class StaticCatalogue:
                 raise ArchiveError(
                     f"{redact.shorten(self._url, 120)} cannot be read as STAC GeoParquet: {error}"
                 ) from None
-        yield from ((self._url, item) for item in listed["features"])
+        yield from (Listed(item, self._url, ()) for item in listed["features"])
 
 
 def is_parquet(url: str) -> bool:
@@ -186,18 +199,28 @@ def is_catalogue(landing: Any) -> bool:
     """Return whether the document at an archive's URL is a static catalogue: it links to catalogues or has items."""
     if not isinstance(landing, dict):
         return False
-    return isinstance(landing.get("features"), list) or landing.get("type") == "Feature" or any(_links(landing, ""))
+    here = _Link("", is_item=False, within=())
+    return any(_items_in(landing, here)) or isinstance(landing.get("features"), list) or any(_links(landing, here))
 
 
-def _links(document: Mapping[str, Any], url: str) -> Iterator[tuple[str, bool]]:
-    """Yield the URLs of catalogues, pages and items that a file links to, and whether it is an item."""
-    links = document.get("links")
+def _items_in(document: Mapping[str, Any], at: _Link) -> Iterator[Listed]:
+    """Yield the items that a file contains."""
+    features = document.get("features")
+    found = [document] if document.get("type") == "Feature" else features if isinstance(features, list) else []
+    yield from (Listed(dict(item), at.url, at.within) for item in found if isinstance(item, dict))
+
+
+def _links(document: Mapping[str, Any], at: _Link) -> Iterator[_Link]:
+    """Yield the catalogues, pages and items that a file links to."""
+    links, name = document.get("links"), document.get("id")
+    within = at.within
+    if isinstance(name, str) and document.get("type") in ("Catalog", "Collection"):
+        within = (*within, name)
     pages = ("next",) if isinstance(document.get("features"), list) else ()
     for link in links if isinstance(links, list) else ():
         if not isinstance(link, dict) or not isinstance(link.get("href"), str):
             continue
         if link.get("rel") in ("item", *_CHILDREN, *pages):
-            try:
-                yield urljoin(url, link["href"]).partition("#")[0], link["rel"] == "item"
-            except ValueError:
-                continue
+            with suppress(ValueError):
+                url = urljoin(at.url, link["href"]).partition("#")[0]
+                yield _Link(url, is_item=link["rel"] == "item", within=within)

@@ -5,6 +5,7 @@ cut both at the same length. Otherwise it is asked again in parts of its time sp
 
 *   A page that may be as long as the server's limit, without a count, is not the end of a search. Each part is shorter,
     so it is complete, or it is split again. (A public service left out its `next` links in January 2026.)
+*   A page that the server refuses, as some do beyond 10,000 items, is no end either.
 *   A count that is not met may be an estimate. If the parts bring no new items, a warning says so.
 
 What time cannot split is asked with smaller pages. If the server then shows that it follows limits and sends `next`
@@ -19,12 +20,14 @@ from typing import Any, NamedTuple
 
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.archives.stac.api import End, Walk
-from sedas_sync.errors import IncompleteSearch
+from sedas_sync.errors import ArchiveError, IncompleteSearch
 from sedas_sync.model.times import from_iso, to_iso
 
 _SECOND = timedelta(seconds=1)
 SMALLEST_PART = 4 * _SECOND
 """A shorter time is not split."""
+HANDFUL = 10
+"""So many items of one time, or more, are not accepted from a server that does not follow limits."""
 MOST_WALKS = 200
 """Walks of one search. A search that needs more is reported as incomplete."""
 
@@ -64,6 +67,8 @@ class _Search:
         self._ask = ask
         self._found: set[Any] = set()
         self._walks = 0
+        self._problem: ArchiveError | None = None
+        """Of the last walk."""
 
     def run(self, span: Span, warn: Warn) -> Iterator[Page]:
         whole = yield from self._walk(span)
@@ -81,6 +86,7 @@ class _Search:
             raise IncompleteSearch(self._why(span))
         walk = yield from self._ask(span, limit)
         self._found |= walk.names
+        self._problem = walk.problem
         return walk
 
     def _split(self, span: Span, walk: Walk) -> Iterator[Page]:
@@ -98,11 +104,13 @@ class _Search:
     def _with_smaller_pages(self, span: Span, walk: Walk) -> Iterator[Page]:
         """Ask again with pages of about half the length, which shows whether the server sends `next` links."""
         again = yield from self._walk(span, len(walk.names) // 2 + 1)
-        follows = walk.names <= again.names and again.end is not End.FULL
-        if not follows or (again.end is End.SHORT and len(again.names) > len(walk.names)):
+        follows = walk.names <= again.names and (again.end is not End.FULL or len(again.names) < HANDFUL)
+        if again.problem or not follows or (again.end is End.SHORT and len(again.names) > len(walk.names)):
             raise IncompleteSearch(self._why(span))
 
     def _why(self, span: Span) -> str:
+        if self._problem is not None:
+            return f"the search is incomplete: for the time {span}, {self._problem}"
         return (
             f"the search is incomplete: the server sent {len(self._found)} items, and more may be of the time {span}. "
             "It neither links to a next page there nor states how many match. Use a smaller AOI or a narrower dataset"

@@ -55,15 +55,13 @@ def run(
     limit = DEFAULT if max_prune is None else PruneLimit.parse(max_prune)
     address = _scheduler(executor, scheduler)
     if saved is not None and (datasets or dry_run or locked or update_lock or prune):
-        raise ManifestError(
-            "--plan is a whole plan: it cannot go with --dataset, --dry-run, --locked, --update-lock or --prune"
-        )
+        raise ManifestError("--plan cannot be combined with --dataset, --dry-run, --locked, --update-lock or --prune")
     if update_lock and (datasets or locked or dry_run):
         raise ManifestError(
-            "--update-lock needs a search of the whole manifest: it cannot go with --dataset, --locked or --dry-run"
+            "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
         )
     if export is not None and dry_run:
-        raise ManifestError("--export writes the catalogue after the run: it cannot go with --dry-run")
+        raise ManifestError("--export writes the catalogue after the run: it cannot be combined with --dry-run")
     if dry_run:
         plan_only(manifest, common=common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     with (
@@ -140,7 +138,7 @@ def _saved_plan(mirror: Mirror, file: str) -> SavedPlan:
         try:
             saved = loads(opened.read(), file)
         except UnicodeDecodeError:
-            raise ManifestError(f"{file}: is not UTF-8 text; a saved plan is") from None
+            raise ManifestError(f"{file}: not a saved plan: not UTF-8 text") from None
     mirror.check_saved(saved)
     return saved
 
@@ -171,7 +169,7 @@ def _print_next(summary: Summary, plan: Plan) -> None:
             f"{count(summary.failed, 'failure')}: run the same command to try again; "
             "`sedas-sync why ID` explains a scene."
         )
-    # A scene that waits without an order comes by nothing that this program does, so its reason matters.
+    # These scenes have to be ordered elsewhere, so tell the user why.
     alone = Counter(
         reason_text(action.reason) for action in plan.actions if action.kind is ActionKind.WAIT and action.order is None
     )
@@ -196,7 +194,7 @@ def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Callable[[int, 
             with interruptible():
                 return click.confirm(question.format(number, total), err=True)
         except click.Abort:
-            # The end of input, which is not consent. A signal has ended the process.
+            # End of input counts as no. A signal has ended the process.
             click.echo(err=True)
             return False
 

@@ -9,7 +9,7 @@ from sedas_sync.output.documents.catalogue import CompletionDocument
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_SEDAS_SYNC_COMPLETE"
-"""The variable by which the program knows that a shell asks; click derives it from the program's name."""
+"""The variable that a shell sets to request completions; click derives it from the program's name."""
 
 
 def run(shell: str, *, common: Globals) -> None:

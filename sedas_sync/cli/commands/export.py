@@ -16,7 +16,7 @@ def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None
     to_stdout = out is None and how != "stac"
     if to_stdout and common.as_json:
         raise ManifestError(f"--json prints what was written: with --format {how} it needs --out FILE")
-    # Bars would stand in the middle of the catalogue.
+    # Progress bars would be mixed with the catalogue.
     common = replace(common, progress=False) if to_stdout and sys.stdout.isatty() else common
     with shown_mirror(manifest, common) as (mirror, reporter):
         done = mirror.export(how, sys.stdout.buffer if to_stdout else out)

@@ -4,25 +4,29 @@ from pathlib import Path
 
 import click
 
-from sedas_sync.cli.messages import as_argument
+from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations.init import from_geojson
 from sedas_sync.operations.init_template import OWN_AREA, manifest_text
 from sedas_sync.output.documents.catalogue import InitDocument
 
 
-def run(manifest: str, *, geojson: str | None, common: Globals) -> None:
+def run(manifest: str, *, source: str | None, common: Globals) -> None:
     """Write a commented manifest to start from."""
     target = Path(manifest)
     exists = ManifestError(f"{target}: already exists and is not changed")
-    text, aois, left_out = manifest_text(), [OWN_AREA], 0
-    if geojson is not None:
+    text = manifest_text()
+    aois: tuple[str, ...] = (OWN_AREA,)
+    warnings: tuple[str, ...] = ()
+    if source is not None:
         if target.exists():
             raise exists
-        start = from_geojson(geojson, target)
-        text, aois, left_out = start.text, list(start.aois), start.left_out
+        # shapely takes longer to import than everything else, and a plain `init` does not need it.
+        from sedas_sync.operations.init import from_file  # noqa: PLC0415
+
+        start = from_file(source, target)
+        text, aois, warnings = start.text, start.aois, start.warnings
     try:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -30,10 +34,9 @@ def run(manifest: str, *, geojson: str | None, common: Globals) -> None:
         raise exists from None
     except OSError as error:
         raise ManifestError(f"{target}: cannot be written: {error.strerror}") from None
-    if left_out and not common.quiet:
-        click.echo(f"warning: {geojson}: {left_out} features without a polygon were left out", err=True)
+    print_warnings(warnings, common)
     if common.as_json:
-        print_document(InitDocument(manifest=str(target), aois=tuple(aois)))
+        print_document(InitDocument(manifest=str(target), aois=aois, warnings=warnings))
     elif not common.quiet:
-        over = "" if geojson is None else f" over {', '.join(aois)}"
+        over = "" if source is None else f" over {', '.join(aois)}"
         click.echo(f"Wrote {target}{over}. Next: `sedas-sync plan{as_argument(manifest)}`.")

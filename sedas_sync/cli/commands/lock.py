@@ -30,7 +30,7 @@ def run(manifest: str, *, check: bool, lock_timeout: float, common: Globals) -> 
                     end_with(AuthenticationError.exit_code)
             update = mirror.relock(plan, write=not check)
         if common.as_json:
-            document = LockDocument.about(update, manifest=mirror.manifest.source, check=check)
+            document = LockDocument.about(update, manifest=mirror.manifest.name, check=check)
             print_document(document)
         elif not common.quiet:
             click.echo(text.lock_update(update, check=check, look=look_of(sys.stdout)))

@@ -43,7 +43,7 @@ def run(
 ) -> NoReturn:
     """Plan, show the plan, and end with the exit code. `apply --dry-run` does this too."""
     if replay is not None and (record is not None or sizes):
-        raise ManifestError("--replay asks no archive: it cannot go with --record or --sizes")
+        raise ManifestError("--replay cannot be combined with --record or --sizes: it queries no archive")
     if out is not None:
         _check_folder(Path(out))
     with shown_mirror(manifest, common, record=record, replay=replay) as (mirror, reporter):
@@ -68,7 +68,7 @@ def run(
             _save_plan(mirror, plan, datasets, out)
             command = f"sedas-sync apply{as_argument(manifest)} --plan {shlex.quote(out)}"
         if summary is not None:
-            # Written in place: it may be a device, or a file that another process holds open.
+            # Written in place: it may be a device, or a file that another process has open.
             with opened_file(summary, "w") as file:
                 file.write(markdown.plan(plan, command=command, order=order))
         if common.as_json:
@@ -86,7 +86,7 @@ def run(
 def _check_folder(out: Path) -> None:
     """Check that a plan can be saved, before a search that may take minutes."""
     if not out.parent.is_dir():
-        raise ManifestError(f"--out {out}: there is no folder {out.parent}")
+        raise ManifestError(f"--out {out}: the folder {out.parent} does not exist")
     if not os.access(out.parent, os.W_OK | os.X_OK):
         raise ManifestError(f"--out {out}: the folder {out.parent} cannot be written")
 

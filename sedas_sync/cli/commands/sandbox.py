@@ -23,7 +23,7 @@ def run(*, port: int, host: str, common: Globals) -> None:
             # The library adds the address to the text of the system.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise ManifestError(
-                f"port {port} on {host} cannot be listened on: {reason}; try another --port, or 0 for a free one"
+                f"cannot listen on {host}:{port}: {reason}; try another --port, or 0 for a free one"
             ) from None
         if common.as_json:
             print_document(SandboxDocument(url=server.url))

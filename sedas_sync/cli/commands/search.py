@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """List the scenes that the archive offers for the manifest."""
     if common.as_json and how not in (None, "json"):
-        raise ManifestError(f"--json means --format json: it cannot go with --format {how}")
+        raise ManifestError(f"--json means --format json: it cannot be combined with --format {how}")
     how = how or ("json" if common.as_json else "table")
     with shown_mirror(manifest, common) as (mirror, reporter):
         result = mirror.search(datasets=datasets, on_event=reporter, on_found=reporter.found)
@@ -35,7 +35,7 @@ def run(
         wanted_by = {want.scene.id: want.datasets for want in result.wants.values()}
         if how == "json":
             document = SearchDocument(
-                manifest=mirror.manifest.source,
+                manifest=mirror.manifest.name,
                 search_complete=result.complete,
                 scenes=[SceneEntry.wanted_by(scene, wanted_by[scene.id]) for scene in result.scenes],
                 failures=list(result.failures),

@@ -6,8 +6,10 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.text import count
+from sedas_sync.operations.areas import area_facts
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.output.documents.catalogue import ValidateDocument
+from sedas_sync.output.areas import aoi_line
+from sedas_sync.output.documents.catalogue import AoiEntry, ValidateDocument
 
 
 def run(manifest: str, *, common: Globals) -> None:
@@ -20,12 +22,22 @@ def run(manifest: str, *, common: Globals) -> None:
             print_document(document)
         raise
     warnings = tuple(f"aoi {name}: {repair}" for name, aoi in checked.aois.items() for repair in aoi.repairs)
+    if common.quiet and not common.as_json:
+        return
+    facts = area_facts(checked.aois)
     if common.as_json:
         document = ValidateDocument(
-            manifest=manifest, valid=True, problems=(), datasets=tuple(checked.datasets), warnings=warnings
+            manifest=manifest,
+            valid=True,
+            problems=(),
+            datasets=tuple(checked.datasets),
+            warnings=warnings,
+            aois=tuple(map(AoiEntry.of, facts)),
         )
         print_document(document)
-    elif not common.quiet:
+    else:
         for warning in warnings:
             click.echo(warning)
+        for fact in facts:
+            click.echo(aoi_line(fact))
         click.echo(f"{manifest}: valid, {count(len(checked.datasets), 'dataset')}")

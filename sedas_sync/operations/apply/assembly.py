@@ -21,6 +21,7 @@ from sedas_sync.operations.apply.effects import (
     FetchEnded,
     FileKept,
     KeepFile,
+    LookUp,
     MachineEvent,
     Now,
     PutBack,
@@ -75,7 +76,8 @@ class SceneAssembler:
             return
         task.began = task.began or now.seconds
         self._open[task.action.id] = _OpenScene(task)
-        yield Stage(task)
+        # The link of an order is one for the whole scene. The catalogue may have one for each file by now.
+        yield Stage(task) if task.order is None else LookUp(task)
 
     def next_file(self, full: AbstractSet[str] = frozenset()) -> Task | None:
         """Return a file to download; None if no scene has one.
@@ -104,6 +106,8 @@ class SceneAssembler:
                 yield from self._went_offline(task, answer)
             case PutBack(task) | TaskFailed(task):
                 self._put_back_or_close(task)
+            case Answered(LookUp(task), answer, error):
+                yield from self._looked_up(task, answer, error)
             case Answered(Commit(task), result, error):
                 scene = self._open.pop(task.action.id)
                 if isinstance(result, RecordScene):
@@ -112,6 +116,15 @@ class SceneAssembler:
                     yield Fail(task, error or "")
             case _:
                 pass
+
+    def _looked_up(self, task: Task, answer: object, error: BaseException | None) -> Iterator[Effect]:
+        if error is not None:
+            yield Fail(task, error)
+            return
+        names = {file.name for file in task.scene.assets}
+        if isinstance(answer, Scene) and {file.name for file in answer.assets} == names:
+            task.scene = replace(answer, download_url=answer.download_url or task.scene.download_url)
+        yield Stage(task)
 
     def _scene_of(self, task: Task) -> _OpenScene | None:
         """Return the open scene of a file; None if it failed, even if another archive delivers it now."""

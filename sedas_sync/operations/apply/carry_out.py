@@ -13,10 +13,9 @@ from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.plan import plan_repair
+from sedas_sync.operations.plan import plan_repair, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
-from sedas_sync.state.mirror_state import WILL_REBUILD
 
 
 def _no(_count: int, _held: int) -> bool:
@@ -35,19 +34,25 @@ class PlanRunner:
         self._context = context
         self._run: Run | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether a plan is being carried out."""
+        return self._run is not None
+
     def stop(self, exit_code: int) -> None:
         """End the running plan in order; may be called from a signal handler or another thread."""
         context = self._context
-        context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
         if self._run is not None:
             self._run.stop(exit_code)
         else:
+            context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
             context.archives.stop()
 
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
         context = self._context
+        plan = without_what_is_done(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
@@ -80,7 +85,8 @@ class PlanRunner:
         context, now = self._context, self._context.clock
         earlier = plan.warnings
         if warnings := tuple(warnings):
-            earlier = tuple(w for w in earlier if w not in warnings and not w.endswith(WILL_REBUILD))
+            outdated = self._context.state.outdated_warnings.union(warnings)
+            earlier = tuple(warning for warning in earlier if warning not in outdated)
         keys = {
             source.archive
             for action in plan.actions
@@ -89,15 +95,13 @@ class PlanRunner:
         }
         self._run = Run(
             replace(plan, warnings=(*earlier, *warnings)),
-            root=context.state.root,
+            context,
             archives={key: context.archives[key] for key in sorted(keys)},
             index=index,
-            manifest=context.manifest,
             options=options,
-            now=now,
         )
         if context.stopped_with is not None:
-            self._run.stop(context.stopped_with)
+            self._run.stop()
         try:
             self._run.prepare()
             number = index.begin_run(options.get("command", "apply"), now())
@@ -106,7 +110,6 @@ class PlanRunner:
                     index.end_run(number, now(), event.exit_code, event.to_json())
                 yield event
         finally:
-            self.stopped_with = self._run.stopped_with
             self._run = None
 
 
@@ -118,7 +121,7 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
         for name in action.datasets:
             if name in wanted and action.kind is not ActionKind.SKIP:
                 wanted[name].append(action.id)
-    # An incomplete search is no reason to forget scenes that were wanted before.
+    # After an incomplete search, scenes that matched before are still recorded as matching.
     unfinished = {failure.id for failure in plan.failures} & set(names)
     before = index.wanted() if unfinished else {}
     for name in unfinished:
@@ -127,6 +130,8 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
+    if plan.search_complete and not plan.datasets:
+        index.drop_errors(but={scene_id for ids in wanted.values() for scene_id in ids})
     mine = {product for name in names for product in datasets[name].products}
     errors: dict[str, str] = {}
     for failure in plan.failures:

@@ -10,8 +10,9 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import SedasSyncError, sentence
+from sedas_sync.errors import SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree, tree_listing
+from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Pruned
 from sedas_sync.model.files import local_scene
@@ -70,7 +71,7 @@ class MirrorFiles:
         """Return what to download for a scene or file, after making its path free.
 
         Raises:
-            OSError, TransferError: something stands at the path and cannot be moved.
+            OSError, TransferError: something is at the path and cannot be moved.
         """
         action, want = task.action, task.action.want
         if task.file is not None:
@@ -124,7 +125,7 @@ class MirrorFiles:
         """Rename the folder of a scene into place; runs in a thread of its own.
 
         Raises:
-            OSError, TransferError: something stands in the way, or the folders cannot be written.
+            OSError, TransferError: something is in the way, or the folders cannot be written.
         """
         staged = self._staged[task.action.id]
         warnings = staged.commit()
@@ -166,22 +167,34 @@ class MirrorFiles:
 
     # -- moves -------------------------------------------------------------------------------------------------------
 
-    def recover(self) -> frozenset[str]:
-        """Finish what a killed run left half done; returns the staging folders that were found."""
-        found = left_over(self._root)
-        for place in sorted(found):
+    def recover(self) -> None:
+        """Finish what a killed run left half done."""
+        for place in sorted(left_over(self._root)):
             try:
                 for warning in recover(self._root, place, self._index.local_scene):
                     self._reports.warn(warning)
             except (SedasSyncError, OSError) as error:
                 self._reports.warn(f"{place}: cannot be finished, and is kept: {sentence(error)}")
-        return found
 
-    def discard_staged(self, found: AbstractSet[str], complete: Iterable[Action]) -> None:
-        """Remove staging folders of scenes that are complete and in the index."""
+    def discard_partial(self, complete: Iterable[Action]) -> None:
+        """Remove partial downloads of scenes that are complete and in the index."""
+        place = f"{STATE}/partial"
+        try:
+            found = {f"{place}/{name}" for name in safe_tree.names(self._root, place)}
+        except (OSError, TransferError):
+            return
         for action in complete if found else ():
-            if action.want is not None and partial_path(action.want.scene) in found:
-                safe_tree.discard(self._root, partial_path(action.want.scene))
+            if action.want is not None and (path := partial_path(action.want.scene)) in found:
+                forget(self._root, path)
+
+    def forget_past(self, kept: Iterable[Action]) -> None:
+        """Remove the last errors and the orders of scenes that are on disk and wanted."""
+        errors, orders = self._index.last_errors(), {order.id for order in self._index.orders()}
+        for action in kept if errors or orders else ():
+            if action.id in errors:
+                self._index.drop_error(action.id)
+            if action.id in orders:
+                self._index.drop_order(action.id)
 
     def move(self, action: Action) -> tuple[GiveUp | MoveFailed, ...]:
         """Move the files of a scene to the path of its action, and record them."""
@@ -230,13 +243,13 @@ class MirrorFiles:
         rename(self._root, local.path, path)
 
     def make_way(self, path: str, *, ours: LocalScene | None = None) -> safe_tree.Replace:
-        """Set aside a file or folder that stands at the path of a scene.
+        """Set aside a file or folder that is at the path of a scene.
 
-        A file that still is what the index says stays: the download replaces it when it is complete. Other bytes may be
+        A file that is as in the index is left: the download replaces it when it is complete. Other bytes may be
         a user's work, and a link or folder at the path of a file was never ours.
 
         Returns:
-            The size and time of a file that stays, so that the download replaces no other one.
+            The size and time of a file that is left, so that the download replaces no other one.
         """
         entry = tree_listing.look(self._root, path)
         if entry is None:
@@ -307,7 +320,7 @@ class MirrorFiles:
             self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
 
     def remove_partial(self, paths: tuple[str, ...], *, wanted: AbstractSet[SceneId]) -> None:
-        """Remove partial downloads that no scene wants, and the last errors of other scenes than these."""
+        """Remove partial downloads of other scenes, and the last errors of other scenes than these."""
         for path in paths:
             try:
                 forget(self._root, path)

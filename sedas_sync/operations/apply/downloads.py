@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError, sentence
-from sedas_sync.model.events import Retried, Warned
+from sedas_sync.model.events import Warned
 from sedas_sync.model.scene import Download, Order, Scene
 from sedas_sync.operations.apply.effects import (
     Abort,
@@ -35,6 +35,7 @@ from sedas_sync.operations.apply.effects import (
     StopRequested,
     Task,
     TaskFailed,
+    retry,
 )
 from sedas_sync.transfer.job import FetchStopped
 from sedas_sync.workers.claim import WorkerLost
@@ -119,7 +120,7 @@ class DownloadQueue:
         elif isinstance(error, TransferError) and error.fatal:
             yield PutBack(task)
             if not self._stopping:
-                yield Abort(str(error))
+                yield Abort(error)
         elif (
             isinstance(error, TransferError)
             and error.relocate
@@ -137,7 +138,7 @@ class DownloadQueue:
             yield Fail(task, f"{error} (tried {task.losses} times)")
             return
         task.download = None
-        yield _retry(task, task.losses, str(error), now)
+        yield retry(task, task.losses, str(error), now)
         # A scene goes to the end of the queue: a worker that is still alive has the longest time to stop.
         yield SceneReady(task) if task.file is None else PutBack(task)
 
@@ -147,7 +148,7 @@ class DownloadQueue:
         """Return whether to renew a refused link or token.
 
         If bytes arrived, the link was good: a large scene may need any number of tokens that are valid for minutes.
-        A link that expired in the queue of an executor is no failure of the archive.
+        A link that expired in the queue of an executor is not a failure of the archive.
         """
         if end.early:
             return True
@@ -158,7 +159,7 @@ class DownloadQueue:
 
     def _renew(self, task: Task, refused: Download, cause: TransferError, now: Now) -> Iterator[Effect | MachineEvent]:
         task.download = None
-        yield _retry(task, max(1, task.link_failures), str(cause), now)
+        yield retry(task, max(1, task.link_failures), str(cause), now)
         # The first refusal with one of these statuses is about the token, every other one is about the link.
         about_the_link = cause.status not in _TOKEN_STATUSES or task.link_failures > 1
         from_order = about_the_link and task.order is not None
@@ -183,6 +184,8 @@ class DownloadQueue:
                     yield OrderLinkRefused(task, f"the link of order {number} does not work: {cause}")
                 else:
                     task.scene = replace(task.scene, download_url=url)
+                    if task.whole is not None:
+                        task.whole.scene = replace(task.whole.scene, download_url=url)
                     yield PutBack(task)
             case _:
                 yield PutBack(task) if self._stopping else Fail(task, f"{cause}; {sentence(error)}")
@@ -204,7 +207,7 @@ class DownloadQueue:
             return
         source, *others = task.other_sources
         tried = f"archive {task.archive}: {reason}"
-        yield _retry(task, 1, f"{tried}; archive {source.archive} has it too", now)
+        yield retry(task, 1, f"{tried}; archive {source.archive} has it too", now)
         again = Task(
             action=task.action,
             scene=source.scene,
@@ -218,7 +221,3 @@ class DownloadQueue:
             yield Fail(again, f"{source.scene.offline} ({tried})")
         else:
             yield OrderNeeded(again)
-
-
-def _retry(task: Task, attempt: int, reason: str, now: Now) -> Emit:
-    return Emit(Retried(time=now.time, id=task.action.id, attempt=attempt, error=reason, delay_seconds=0.0))

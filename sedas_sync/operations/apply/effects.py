@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from sedas_sync.errors import TransferError
+from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.model import events
 from sedas_sync.model.plan import Action
 from sedas_sync.model.scene import Download, LocalScene, Order, RemoteFile, Scene, SceneId, Source
@@ -79,7 +79,7 @@ class OrderPending(Struct, frozen=True):
 
 
 class OrderExpired(Struct, frozen=True):
-    """The order of the scene is of no use any more."""
+    """The order of the scene can no longer be used."""
 
     task: Task
     reason: str
@@ -93,9 +93,9 @@ class OrderLinkRefused(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """An effect of another thread ended: `PlaceOrder`, `PollOrders`, `RenewLink` or `Commit`."""
+    """An effect of another thread ended: `PlaceOrder`, `PollOrders`, `RenewLink`, `LookUp` or `Commit`."""
 
-    effect: "PlaceOrder | PollOrders | RenewLink | Commit"
+    effect: "PlaceOrder | PollOrders | RenewLink | LookUp | Commit"
     result: "Order | tuple[Order, ...] | Download | Scene | RecordScene | None" = None
     """What its docstring says; None if there is an error."""
     error: BaseException | None = None
@@ -241,6 +241,12 @@ class RenewLink(Struct, frozen=True):
     """Check whether the scene is still online."""
 
 
+class LookUp(Struct, frozen=True):
+    """Look up a scene of several files whose order is ready; the answer is the scene, or None if it is unknown."""
+
+    task: Task
+
+
 class Stage(Struct, frozen=True):
     """Prepare the folder of a scene of several files; `SceneStaged` follows."""
 
@@ -303,7 +309,7 @@ class LeavePending(Struct, frozen=True):
 class Abort(Struct, frozen=True):
     """End the run: no other scene could succeed."""
 
-    reason: str
+    error: SedasSyncError
 
 
 class Emit(Struct, frozen=True):
@@ -331,6 +337,7 @@ Effect = (
     | ForgetOrder
     | Fetch
     | RenewLink
+    | LookUp
     | Stage
     | KeepFile
     | Commit
@@ -344,3 +351,9 @@ Effect = (
     | Move
     | MoveAside
 )
+
+
+def retry(task: Task, attempt: int, error: str, now: Now, *, delay: float = 0.0) -> Emit:
+    """Return the report that something failed and is tried again after a delay in seconds."""
+    delay = round(delay, 1)
+    return Emit(events.Retried(time=now.time, id=task.action.id, attempt=attempt, error=error, delay_seconds=delay))

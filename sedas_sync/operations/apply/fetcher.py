@@ -35,7 +35,7 @@ class FetchRetry(Struct, frozen=True):
     error: str
     delay: float
     allowed: int | None = None
-    """Connections that the service leaves the account, if a worker was told so."""
+    """Connections that the service allows the account, as a worker was informed."""
 
 
 class _Running(Struct, frozen=True):
@@ -185,7 +185,7 @@ class Fetcher:
         return tuple(scenes.values())
 
     def stop_workers(self) -> None:
-        """Tell workers that the run ends."""
+        """Inform workers that the run ends."""
         if self._workers is not None:
             self._workers.stop()
 

@@ -12,7 +12,7 @@ from sedas_sync.transfer.job import Policy
 
 
 class ConnectionLimits:
-    """The downloads that a manifest asks for, as far as services allow an account so many connections.
+    """How many downloads run at once: as the manifest says, within the connections that services allow an account.
 
     Args:
         archives: of the run, by their keys in the manifest. Two of them may be one service, which counts the
@@ -41,7 +41,7 @@ class ConnectionLimits:
         self.jobs = allowed if bounded else jobs
         """Downloads at once, over all archives."""
         self.warnings = tuple(self._warnings(limits, jobs, policy.segments or 1, bounded=bounded))
-        """What the manifest asks for and no service allows."""
+        """Settings of the manifest that a service does not allow."""
         self.policies = {
             key: self._policy(replace(policy, filehash=filehash.get(key, "warn")), limits.get(service))
             for key, service in self._services.items()
@@ -57,9 +57,9 @@ class ConnectionLimits:
             for name, limit in limits.items()
         )
         if bounded:
-            yield f"{jobs} downloads at once are more than an account may have ({names}): {self.jobs} are used"
+            yield f"jobs = {jobs} is limited to {self.jobs} by the account's connections ({names})"
         if limits and segments > 1:
-            yield f"scenes are split over {segments} connections only as far as an account may have them ({names})"
+            yield f"segments = {segments} is limited by the account's connections ({names})"
 
     def _policy(self, policy: Policy, limit: int | None) -> Policy:
         if limit is None:
@@ -86,4 +86,4 @@ class ConnectionLimits:
         if allowed >= usual:
             return None
         self._limits[service] = allowed
-        return f"the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
+        return f"the account is limited to {allowed} of {usual} connections, as after its transfer quota is used up"

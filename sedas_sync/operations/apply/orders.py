@@ -12,7 +12,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from sedas_sync.errors import ArchiveError, AuthenticationError
-from sedas_sync.model.events import Ordered, OrderReady, Retried, Warned
+from sedas_sync.model.events import Ordered, OrderReady, Warned
 from sedas_sync.model.scene import Order, OrderState
 from sedas_sync.operations.apply.effects import (
     Answered,
@@ -33,6 +33,7 @@ from sedas_sync.operations.apply.effects import (
     StopRequested,
     Task,
     TimePassed,
+    retry,
 )
 from sedas_sync.planning.compare import with_lost_as_failed
 from sedas_sync.state.database import IndexUnwritableError
@@ -174,7 +175,7 @@ class OrderQueue:
             yield ForgetOrder(task.action.id)
             yield Fail(task, f"{reason} (ordered {task.placed} times)")
             return
-        yield _retry(task, task.placed, reason, 0.0, now)
+        yield retry(task, task.placed, reason, now)
         task.scene = replace(task.scene, download_url=None)
         task.order = None
         self._to_place.append(task)
@@ -220,7 +221,7 @@ class OrderQueue:
             self._quota_wait = min(_QUOTA_MAX, 2 * self._quota_wait)
             self._place_at = now.seconds + wait
             self._to_place.appendleft(task)
-            yield _retry(task, 1, str(error), wait, now)
+            yield retry(task, 1, str(error), now, delay=wait)
         else:
             yield Fail(task, f"{_what_failed(error)}: {error}")
 
@@ -281,11 +282,6 @@ class OrderQueue:
         task.link_failures = 0
         task.download = None
         yield SceneReady(task)
-
-
-def _retry(task: Task, attempt: int, reason: str, delay: float, now: Now) -> Emit:
-    delay = round(delay, 1)
-    return Emit(Retried(time=now.time, id=task.action.id, attempt=attempt, error=reason, delay_seconds=delay))
 
 
 def _what_failed(error: BaseException | None) -> str:

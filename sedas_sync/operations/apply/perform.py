@@ -4,17 +4,15 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from time import monotonic
 from typing import Any, TypedDict
 
 from msgspec import convert
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import DISK_FULL, ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
+from sedas_sync.archives.protocol import Archive, locate_file
+from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
-from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
@@ -26,15 +24,19 @@ from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
 from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
-from sedas_sync.operations.context import filehash_of
+from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm, PruneLimit
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
 
 _API_THREADS = PLACED_AT_ONCE + 3
-_LOGIN_REFUSED = (401, 403)
-"""HTTP statuses of a server that refuses a login: it does not know it, or it has no right to the file."""
+_NO_LOGIN, _NO_RIGHT, _GONE = 401, 403, 404
+_LOGIN_REFUSED = {
+    _NO_LOGIN: "the server of the file does not accept this account's login",
+    _NO_RIGHT: "this account has no right to download it",
+}
+"""What HTTP statuses of a server mean that refuses a login."""
 
 Result = Future[Any] | FetchRetry | None
 """What another thread reports: the end of its work, or a download that is tried again. None only wakes the run."""
@@ -67,10 +69,9 @@ class Performer:
 
     Args:
         plan: what the run does.
-        root: the mirror's folder.
-        archives: by their keys in the manifest.
+        context: the mirror.
+        archives: of the plan's scenes, by their keys in the manifest.
         index: open for writing.
-        manifest: has the transfer settings.
         options: how the plan is carried out.
         reports: takes events.
     """
@@ -78,15 +79,14 @@ class Performer:
     def __init__(
         self,
         plan: Plan,
+        context: MirrorContext,
         *,
-        root: Path,
         archives: Mapping[str, Archive],
         index: WritableIndex,
-        manifest: Manifest,
         options: RunOptions,
         reports: Reports,
     ) -> None:
-        self._root = root
+        root = self._root = context.state.root
         self._archives = archives
         self._index = index
         self._reports = reports
@@ -95,12 +95,12 @@ class Performer:
         """Takes what other threads report."""
         self.stop = threading.Event()
         """Set when the run ends."""
-        transfer, executor = manifest.transfer, options.get("executor")
+        transfer, executor = context.manifest.transfer, options.get("executor")
         self.limits = ConnectionLimits(
             archives,
             jobs=options.get("jobs") or transfer.jobs,
             policy=convert(transfer, Policy, from_attributes=True),
-            filehash=filehash_of(manifest),
+            filehash=filehash_of(context.manifest),
             remote=executor is not None,
         )
         self.fetcher = Fetcher(
@@ -133,6 +133,8 @@ class Performer:
                 self._call(effect, self._poll, effect)
             case do.RenewLink():
                 self._call(effect, self._renew, effect)
+            case do.LookUp(task):
+                self._call(effect, self._look_up, task)
             case do.Commit(task):
                 self._call(effect, self.disk.commit, task)
             case do.SaveOrder(order):
@@ -157,8 +159,8 @@ class Performer:
                 self._give_up(scene_id, error)
             case do.LeavePending():
                 self._reports.pending += 1
-            case do.Abort(reason):
-                self._abort(reason)
+            case do.Abort(error):
+                self._abort(error)
         return ()
 
     def check_workers(self) -> None:
@@ -212,7 +214,7 @@ class Performer:
         if error is not None and not isinstance(error, SedasSyncError | OSError):
             error = SedasSyncError(sentence(error))
         result = None if error is not None else future.result()
-        if isinstance(effect, do.PlaceOrder | do.PollOrders | do.RenewLink | do.Commit):
+        if isinstance(effect, do.PlaceOrder | do.PollOrders | do.RenewLink | do.LookUp | do.Commit):
             return (do.Answered(effect, result, error),)
         raise AssertionError(effect)
 
@@ -249,7 +251,7 @@ class Performer:
         """Request another link or token.
 
         Returns:
-            The link; the order as it is now; or the scene, if it is not online any more.
+            The link; the order as it is now; or the scene, if it is no longer online.
 
         Raises:
             ArchiveError: the archive has no link.
@@ -260,16 +262,34 @@ class Performer:
         if request.from_order and task.order is not None and archive.orders is not None:
             return next(iter(archive.orders.poll([task.order])))
         if request.look_up:
-            for scene in archive.look_up([task.scene.id], warn=lambda _: None):
+            reasons: list[str] = []
+            found = tuple(archive.look_up([task.scene.id], warn=reasons.append))
+            for scene in found:
                 if not scene.online and not scene.planned:
                     return scene
+            if not found and reasons:
+                # The archive states why it does not know the scene any more.
+                raise ArchiveError("; ".join(reasons))
         try:
-            return archive.locate(task.scene, refused=request.refused)
+            return self._locate(task, request.refused)
         except ArchiveError as error:
             status = request.cause.status
-            if status not in _LOGIN_REFUSED:
+            if status not in _LOGIN_REFUSED or error.status == _GONE:
                 raise
-            raise AuthenticationError(str(error), forbidden=status != _LOGIN_REFUSED[0]) from error
+            message = f"{error}: {_LOGIN_REFUSED[status]}"
+            raise AuthenticationError(message, forbidden=status != _NO_LOGIN) from error
+
+    def _look_up(self, task: do.Task) -> Scene | None:
+        """Return a scene as its archive lists it now.
+
+        Raises:
+            ArchiveError: the archive does not answer.
+        """
+        return next(iter(self._archives[task.archive].look_up([task.scene.id], warn=lambda _: None)), None)
+
+    def _locate(self, task: do.Task, refused: Download | None = None) -> Download:
+        scene = (task.whole or task).scene
+        return locate_file(self._archives[task.archive], scene, task.file or scene.files[0], refused)
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
@@ -280,7 +300,7 @@ class Performer:
 
     def _fetch(self, effect: do.Fetch, task: do.Task) -> tuple[do.MachineEvent, ...]:
         try:
-            download = task.download or self._archives[task.archive].locate(task.scene)
+            download = task.download or self._locate(task)
             job = self.disk.job(task, download, self.limits.policies[task.archive])
         except (SedasSyncError, OSError) as error:
             last = not (task.whole or task).other_sources
@@ -317,9 +337,10 @@ class Performer:
 
     def _fail(self, task: do.Task, error: str | BaseException) -> do.MachineEvent:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            self._abort(str(disk_error(str(self._root), error)))
+            self._abort(disk_error(str(self._root), error))
             return do.PutBack(task)
-        last = not (task.whole or task).other_sources
+        # The link of an order expires with these statuses too.
+        last = not (task.whole or task).other_sources and task.order is None
         if isinstance(error, TransferError) and error.status in _LOGIN_REFUSED and last:
             self.auth_failed = True
         reason = error if isinstance(error, str) else sentence(error)
@@ -327,14 +348,14 @@ class Performer:
 
     def _give_up(self, scene_id: SceneId, error: str | BaseException) -> None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            error = self._abort(str(disk_error(str(self._root), error)))
+            error = self._abort(disk_error(str(self._root), error))
         reason = error if isinstance(error, str) else sentence(error)
         self.disk.give_up(scene_id, reason)
 
-    def _abort(self, reason: str) -> str:
+    def _abort(self, error: SedasSyncError) -> str:
         """End the run early; return the first reason."""
-        left = self._bytes_planned - self._reports.bytes
-        if DISK_FULL in reason and left > 0:
+        reason, left = str(error), self._bytes_planned - self._reports.bytes
+        if error.disk_full and left > 0:
             free = safe_tree.free_space(str(self._root))
             reason = f"{reason} ({size(left)} still to come, {size(free)} free)"
         self.abort_reason = self.abort_reason or reason

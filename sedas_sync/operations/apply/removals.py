@@ -1,12 +1,13 @@
-"""The end of a run: remove the files that are no longer wanted, if everything else succeeded."""
+"""The end of a run: remove the files that no longer match, if everything else succeeded."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from sedas_sync.model.events import Event
 from sedas_sync.model.plan import ActionKind, Plan, kept_until
-from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.planning.prune import once_per_tuple
 
 
 def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped: Callable[[], bool]) -> Iterator[Event]:
@@ -20,19 +21,15 @@ def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped:
     """
     prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
     if prunes and (reports.failures or stopped()):
-        reports.warn(f"{len(prunes)} files that are no longer wanted are kept, because not everything else succeeded")
+        reports.warn(f"{len(prunes)} files that no longer match are kept, because something else failed")
         prunes = []
     yield from reports.take()
-    complete: dict[SceneId, bool] = {}
-    missing: dict[int, list[SceneId]] = {}
+    complete = cache(disk.is_complete)
+    missing = once_per_tuple(lambda ids: tuple(scene_id for scene_id in ids if not complete(scene_id)))
     for action in prunes:
         if stopped():
             return
-        # Many actions share one tuple of scenes, which is checked once.
-        if id(action.after) not in missing:
-            complete.update((i, disk.is_complete(i)) for i in action.after if i not in complete)
-            missing[id(action.after)] = [scene_id for scene_id in action.after if not complete[scene_id]]
-        if scenes := missing[id(action.after)]:
+        if scenes := missing(action.after):
             reports.warn(f"{action.path}: {kept_until(scenes)}", action.id)
         else:
             disk.prune(action, stopped)

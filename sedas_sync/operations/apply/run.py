@@ -1,25 +1,22 @@
 """Carries out a plan: the loop that waits, and performs the effects of the state machines.
 
 `Run.events` is a generator. It runs in the thread of its consumer, writes the index only there, and yields events. The
-machines decide (`orders`, `assembly`, `downloads`, `file_moves`), and `perform` does what they want. Nothing is done
-that the plan does not contain, except what its orders and links require.
+machines decide (`orders`, `assembly`, `downloads`, `file_moves`), and `perform` carries out their effects. Nothing is
+done that the plan does not contain, except what its orders and links require.
 """
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
-from pathlib import Path
 from time import monotonic
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, is_stopped
-from sedas_sync.errors import DISK_FULL, AuthenticationError, SedasSyncError
+from sedas_sync.errors import AuthenticationError, SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import size
@@ -31,6 +28,7 @@ from sedas_sync.operations.apply.orders import OrderQueues
 from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
 from sedas_sync.operations.apply.removals import remove_unwanted
 from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.operations.context import MirrorContext
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.partial import remove_stale_notes
 
@@ -46,32 +44,26 @@ class Run:
 
     Args:
         plan: what to do.
-        root: the mirror's folder.
-        archives: by their keys in the manifest.
-        index: open for writing; the caller holds the mirror's lock.
-        manifest: has the transfer settings.
+        context: the mirror, whose lock the caller holds.
+        archives: of the plan's scenes, by their keys in the manifest.
+        index: open for writing.
         options: how the plan is carried out.
-        now: returns the time, UTC.
     """
 
     def __init__(
         self,
         plan: Plan,
+        context: MirrorContext,
         *,
-        root: Path,
         archives: Mapping[str, Archive],
         index: WritableIndex,
-        manifest: Manifest,
         options: RunOptions,
-        now: Callable[[], datetime],
     ) -> None:
-        self.stopped_with: int | None = None
-        """The exit code that `stop` was called with."""
         self._plan = plan
-        self._root = root
+        self._context = context
+        self._root = context.state.root
         self._archives = archives
         self._index = index
-        self._order_timeout = manifest.transfer.order_timeout
         self._stopping = False
         """Whether the machines know that the run ends."""
         self._stopping_since = 0.0
@@ -80,16 +72,16 @@ class Run:
             self._actions[action.kind].append(action)
         self._orders = OrderQueues(
             ((key, archive.orders is not None) for key, archive in archives.items()),
-            max_orders=manifest.transfer.max_orders,
+            max_orders=context.manifest.transfer.max_orders,
             wait=options.get("wait", True),
         )
         self._assembler = SceneAssembler()
         self._downloads = DownloadQueue()
         self._moves = FileMoves(self._actions[ActionKind.ADOPT])
         self._machines = (self._orders, self._assembler, self._downloads, self._moves)
-        self._reports = Reports(kept=len(self._actions[ActionKind.KEEP]), failures=plan.failures, now=now)
+        self._reports = Reports(kept=len(self._actions[ActionKind.KEEP]), failures=plan.failures, now=context.clock)
         self._performer = Performer(
-            plan, root=root, archives=archives, index=index, manifest=manifest, options=options, reports=self._reports
+            plan, context, archives=archives, index=index, options=options, reports=self._reports
         )
         self._stop, self._inbox = self._performer.stop, self._performer.inbox
         self._limits, self._fetcher, self._disk = self._performer.limits, self._performer.fetcher, self._performer.disk
@@ -101,12 +93,9 @@ class Run:
         self._progress_at = 0.0
 
     def stop(self, exit_code: int = 130) -> None:
-        """Request the run to end in order; may be called from a signal handler or another thread.
-
-        Args:
-            exit_code: of the process.
-        """
-        self.stopped_with = exit_code if self.stopped_with is None else self.stopped_with
+        """Request the run to end in order; may be called from a signal handler or another thread."""
+        context = self._context
+        context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
         self._stop.set()
         for archive in self._archives.values():
             archive.stop()
@@ -142,7 +131,9 @@ class Run:
             self._stop.set()
             self._performer.close()
         self._settle()
-        yield from remove_unwanted(self._plan, self._disk, self._reports, stopped=lambda: self.stopped_with is not None)
+        yield from remove_unwanted(
+            self._plan, self._disk, self._reports, stopped=lambda: self._context.stopped_with is not None
+        )
         self._warn_of_index()
         if self._index_full is not None and self._performer.abort_reason is None:
             self._reports.warn(self._index_full)
@@ -162,7 +153,10 @@ class Run:
             return bool(own or (self._performer.pending and monotonic() - self._stopping_since < _GRACE))
         if self._downloads.ready or self._performer.pending or self._assembler.unfinished:
             return True
-        return self._orders.worth_waiting(self._now()) and monotonic() - self._began < self._order_timeout
+        return (
+            self._orders.worth_waiting(self._now())
+            and monotonic() - self._began < self._context.manifest.transfer.order_timeout
+        )
 
     def _notice_stop(self) -> None:
         if not self._stop.is_set() and any(is_stopped(archive) for archive in self._archives.values()):
@@ -199,7 +193,7 @@ class Run:
                 self._take(future)
             self._disk.save()
         else:
-            # Results that arrived meanwhile share one commit of the index.
+            # All results that have arrived share one commit of the index.
             with self._index.together():
                 try:
                     self._take(first)
@@ -259,9 +253,10 @@ class Run:
         self._index.put_times(plan.refreshed)
         for action in self._actions[ActionKind.SKIP]:
             self._reports.emit(Skipped(time=self._reports.now(), id=action.id, reason=action.reason))
-        staged = self._disk.recover()
+        self._disk.recover()
         self._handle(*self._moves.start())
-        self._disk.discard_staged(staged, (*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT]))
+        self._disk.discard_partial((*self._actions[ActionKind.KEEP], *self._actions[ActionKind.ADOPT]))
+        self._disk.forget_past(self._actions[ActionKind.KEEP])
         for kind in (ActionKind.RESUME, ActionKind.REPLACE, ActionKind.FETCH, ActionKind.ORDER, ActionKind.WAIT):
             self._handle(*(_first_event(action) for action in self._actions[kind] if action.want is not None))
 
@@ -276,21 +271,23 @@ class Run:
                 self._reports.pending += 1
 
     def _exit_code(self) -> int:
-        if self.stopped_with is not None:
-            return self.stopped_with
+        if self._context.stopped_with is not None:
+            return self._context.stopped_with
         if self._performer.auth_failed:
             return AuthenticationError.exit_code
         if self._reports.failures:
             return exit_code_of(self._reports.failures)
-        if self._plan.refused or self._index.unwritten:
+        if self._plan.refused or self._index.unwritten is not None:
             return SedasSyncError.exit_code
         return 3 if self._reports.pending else 0
 
     # -- reports -----------------------------------------------------------------------------------------------------
 
     def _warn_of_index(self) -> None:
+        unwritten = self._index.unwritten
+        full = str(unwritten) if unwritten is not None and unwritten.disk_full else None
         for warning in self._index.warnings[self._index_warnings :]:
-            if DISK_FULL in warning:
+            if warning == full:
                 self._index_full = warning
             else:
                 self._reports.warn(warning)
@@ -334,7 +331,7 @@ def _first_event(action: Action) -> do.MachineEvent | do.Effect:
         placed=0 if order is None else order.attempts,
     )
     if action.kind is ActionKind.WAIT:
-        # Without an order of ours, only a later run can find the scene online.
+        # Without an order in the journal, only a later run can find the scene online.
         return do.LeavePending(action.id) if order is None else do.OrderPending(task)
     if action.kind is ActionKind.ORDER:
         return do.OrderNeeded(task)

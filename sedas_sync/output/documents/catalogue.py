@@ -19,7 +19,7 @@ class SceneEntry(Part, frozen=True, kw_only=True):
 
     id: str
     datasets: tuple[str, ...]
-    """Datasets that want it, in the order of the manifest."""
+    """Datasets that match it, in the order of the manifest."""
     start: Time | None
     """Start of the acquisition."""
     stop: Time | None
@@ -48,7 +48,7 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     """Metres."""
     size: Count | None
     digest: str | None
-    """Checksum in the catalogue; its length tells the algorithm."""
+    """Checksum in the catalogue; its length identifies the algorithm."""
     online: bool
     """Whether it can be downloaded without an order."""
     planned: bool
@@ -62,11 +62,11 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     thumbnail_url: str | None
     """A small picture of it."""
     extra: dict[str, Any]
-    """The archive's fields that this program does not know."""
+    """The archive's other fields."""
 
     @classmethod
     def wanted_by(cls, scene: Scene, datasets: Sequence[str]) -> Self:
-        """Return a scene and the datasets that want it."""
+        """Return a scene and the datasets that match it."""
         start, stop = _time(scene.start), _time(scene.stop)
         return cls.of(scene, datasets=datasets, start=start, stop=stop, extra=dict(scene.extra))
 
@@ -85,7 +85,7 @@ class SearchDocument(Document, frozen=True, kw_only=True):
     """The scenes found."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
 
 class SourcesEntry(Part, frozen=True, kw_only=True):
@@ -96,9 +96,9 @@ class SourcesEntry(Part, frozen=True, kw_only=True):
     type: str
     """Its type."""
     satellites: list[dict[str, Any]]
-    """Satellites that may be searched: each with its `name` and whatever else the archive states."""
+    """Satellites that may be searched: each with its `name` and the other fields that the archive states."""
     source_groups: list[dict[str, Any]]
-    """Groups of satellites: each with its `name` and whatever else the archive states."""
+    """Groups of satellites: each with its `name` and the other fields that the archive states."""
 
 
 class SourcesDocument(Document, frozen=True, kw_only=True):
@@ -153,7 +153,7 @@ class ReportDocument(Document, frozen=True, kw_only=True):
     scenes: Count
     """Scenes in it, wanted or on disk."""
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
 
 class InitDocument(Document, frozen=True, kw_only=True):
@@ -162,6 +162,36 @@ class InitDocument(Document, frozen=True, kw_only=True):
     manifest: str
     aois: tuple[str, ...]
     """Names of its areas."""
+    warnings: tuple[str, ...] = ()
+    """Features that were left out, and whether the archive has no scenes over the areas."""
+
+
+class ExtentEntry(Part, frozen=True, kw_only=True):
+    """A bounding box."""
+
+    west: float
+    """Degrees of longitude."""
+    south: float
+    """Degrees of latitude."""
+    east: float
+    """Degrees of longitude."""
+    north: float
+    """Degrees of latitude."""
+
+
+class AoiEntry(Part, frozen=True, kw_only=True):
+    """One AOI."""
+
+    name: str
+    """Its name in the manifest; `tile 30UXC` for a tile of a dataset without AOIs."""
+    area_km2: float
+    """Its area in square kilometres."""
+    extent: ExtentEntry
+    """Its bounding box in degrees; if `west` is greater than `east`, it crosses the antimeridian."""
+    parts: Count
+    """Polygons; one that crosses the antimeridian counts on both sides."""
+    outlines: Count
+    """Outlines that an archive is searched with, for this AOI alone."""
 
 
 class ValidateDocument(Document, frozen=True, kw_only=True):
@@ -176,6 +206,8 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     """Names of its datasets; only of a valid manifest."""
     warnings: tuple[str, ...] | UnsetType = UNSET
     """What was repaired in its areas; only of a valid manifest."""
+    aois: tuple[AoiEntry, ...] | UnsetType = UNSET
+    """Its areas; only of a valid manifest."""
 
 
 class SandboxDocument(Document, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from sedas_sync.output.reasons import reason_text
 
 
 class SkippedEntry(Part, frozen=True, kw_only=True):
-    """A scene that cannot be had."""
+    """A scene was skipped because it cannot be downloaded."""
 
     time: Time
     id: str

@@ -35,13 +35,13 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     refreshed: Count
     """Of those, files with another time and the same bytes, which were read to find out."""
     differs: Count
-    """Of those, files with other bytes than the lock file says."""
+    """Of those, files with other bytes than in the lock file."""
     missing: Count
     """Wanted scenes that are not on disk."""
     unwanted: Count
-    """Files on disk that no dataset wanted."""
+    """Files on disk that matched no dataset."""
     unknown: Count
-    """Files that the index does not know."""
+    """Files that are not in the index."""
     pending: Count
     """Orders."""
     partials: Count
@@ -69,7 +69,7 @@ class DatasetEntry(Part, frozen=True, kw_only=True):
     changed: Count
     """Of those, files that differ from the index."""
     differs: Count
-    """Of those, files with other bytes than the lock file says."""
+    """Of those, files with other bytes than in the lock file."""
     missing: Count
     """Wanted scenes that are not on disk."""
     pending: Count
@@ -122,7 +122,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     last_run: RunEntry | None
     """The last run; null before the first."""
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
     @classmethod
     def at(cls, status: Status, now: datetime) -> Self:
@@ -159,7 +159,7 @@ class FindingCounts(Part, frozen=True, kw_only=True):
     corrupt: Count
     """Files that are damaged."""
     unknown: Count
-    """Files that the index does not know."""
+    """Files that are not in the index."""
     bytes: Count
     """Bytes of the files of the index."""
 
@@ -168,7 +168,7 @@ class VerifiedEntry(Part, frozen=True, kw_only=True):
     """One file."""
 
     id: str | None
-    """The scene's id; null if neither index nor lock file knows the file."""
+    """The scene's id; null if the file is in neither the index nor the lock file."""
     path: str | None
     """Its path below the mirror; null if a scene is missing and its path is not known."""
     size: Count
@@ -210,7 +210,7 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     scenes: list[VerifiedEntry]
     """Every file of the index, and every scene of the lock file."""
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
     repair: dict[str, Any] | None
     """The summary of the repair; null without one."""
 
@@ -238,9 +238,9 @@ class ResultCounts(Part, frozen=True, kw_only=True):
     held: Count
     """Files of scenes that the mirror has already."""
     wrong: Count
-    """Files that are not what their names say."""
+    """Files that are not the scene of their name."""
     unwanted: Count
-    """Files of scenes that no dataset wants."""
+    """Files of scenes that match no dataset."""
     failed: Count
     """Files that could not be read or moved."""
 
@@ -284,7 +284,7 @@ class AdoptDocument(Document, frozen=True, kw_only=True):
     """Each file."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, done: Adoption) -> Self:

@@ -52,10 +52,10 @@ class ActionEntry(Part, frozen=True, kw_only=True):
     """The action of one scene."""
 
     action: ActionKind
-    """What is to be done."""
+    """The action."""
     id: str
     datasets: tuple[str, ...]
-    """Datasets that want it, in the order of the manifest."""
+    """Datasets that match it, in the order of the manifest."""
     path: str
     size: Count | None
     """Bytes; null if the archive does not state it."""
@@ -82,7 +82,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     """One entry a scene; kept scenes only with `--all`."""
     failures: list[Failure]
     warnings: tuple[str, ...]
-    """What looks wrong and stopped nothing."""
+    """Problems that did not stop the command."""
 
     @classmethod
     def about(cls, plan: Plan, *, everything: bool = False) -> Self:
@@ -170,7 +170,7 @@ class VerdictEntry(Part, frozen=True, kw_only=True):
 
     dataset: str
     wanted: bool
-    """Whether it wants the scene."""
+    """Whether it matches the scene."""
     rule: str | None
     """The rule that excludes it: `date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, \
 `search`, `products`, or the key of the dataset."""
@@ -183,7 +183,7 @@ class FileEntry(Part, frozen=True, kw_only=True):
 
     path: str
     size: Count
-    sha256: Sha256
+    sha256: Sha256 | None
     level: ProofLevel
     """How far the bytes are proved: by a checksum, every CRC, the zip's directory, or the length."""
     archive: str | UnsetType = UNSET
@@ -223,13 +223,15 @@ class WhyDocument(Document, frozen=True, kw_only=True):
 
     id: str
     known: bool
-    """Whether the catalogue or the mirror knows the scene."""
+    """Whether an archive or the mirror has something about the scene."""
     listed: bool
     """Whether the catalogue lists it now."""
     archives: list[OfferEntry] | UnsetType = UNSET
     """Archives that list it, best first; only if the manifest has several archives."""
     datasets: list[VerdictEntry]
     """What each dataset decides."""
+    archive_warnings: list[str]
+    """Warnings of the archives that name the scene, such as that its row in the catalogue cannot be used."""
     action: ActionKind | None
     """What the next apply does about it."""
     reason: str | None
@@ -242,7 +244,7 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     last_error: str | None
     """The last error."""
     prune: PruneEntry | None
-    """What `apply --prune` does with a file that no dataset wants; null if there is none."""
+    """What `apply --prune` does with a file that match no dataset; null if there is none."""
     next: str
     """What comes next, as a sentence."""
 

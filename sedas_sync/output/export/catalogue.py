@@ -1,7 +1,7 @@
 """The folder of a STAC catalogue. It is replaced as a whole, so that no reader finds half of it.
 
-A new catalogue is written to a hidden folder beside the old one, and then exchanged with it. A hidden folder that a
-kill has left is removed by the next export; a lock on the folder tells it from one that is being written.
+A new catalogue is written to a hidden folder next to the old one, and then exchanged with it. A hidden folder that a
+kill has left is removed by the next export; a folder that is being written is locked.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ _CANNOT_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errn
 
 
 def content_of(folder: Path) -> str | None:
-    """Return the digest of what a catalogue was made from; None if it is not one of ours."""
+    """Return the digest of what a catalogue was made from; None if it was not written by this package."""
     content = (_document(folder / ROOT) or {}).get(MARK)
     return content if isinstance(content, str) else None
 

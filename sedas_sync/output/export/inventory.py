@@ -43,9 +43,9 @@ class Inventory:
     holdings: tuple[LocalScene, ...]
     """Every scene of the index, by id."""
     wanted: Mapping[SceneId, tuple[str, ...]]
-    """For each scene, the datasets that want it, in the order of the manifest. A scene may have no file."""
+    """For each scene, the datasets that match it, in the order of the manifest. A scene may have no file."""
     absent: tuple[Failure, ...]
-    """Scenes whose files are not on disk as the index says."""
+    """Scenes whose files are not on disk as in the index."""
 
     def entries(self) -> Iterator[ExportEntry]:
         """Yield the scenes whose files are on disk, by id."""
@@ -86,5 +86,5 @@ def _missing(file: LocalFile, sizes: Mapping[str, int]) -> str | None:
     if size is None:
         return f"its file {file.path} is gone; apply downloads it again"
     if size != file.size:
-        return f"its file {file.path} has {size} bytes, the index says {file.size}; apply checks it"
+        return f"its file {file.path} has {size} bytes, in the index it has {file.size}; apply checks it"
     return None

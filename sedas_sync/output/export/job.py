@@ -9,13 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
-from sedas_sync.model.files import each_file
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import check_output
@@ -45,7 +44,7 @@ def export(
         how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
             `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
-            STAC, `stac` beside the manifest if None.
+            STAC, `stac` next to the manifest if None.
         unless_fresh: leave a STAC catalogue as it is if it is up to date.
 
     Raises:
@@ -71,7 +70,7 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
 
     Args:
         context: the mirror.
-        out: the folder; `stac` beside the manifest if None.
+        out: the folder; `stac` next to the manifest if None.
 
     Raises:
         ManifestError: something else is at its path, or the extra `stac` is not installed.
@@ -142,7 +141,7 @@ class ExportJob:
     def _exported(self, how: Format, out: str | None, left_out: Iterable[Failure], **more: Any) -> Exported:
         left_out = tuple(left_out)
         values = {"scenes": len(self.inventory.holdings) - len(left_out), "written": True, **more}
-        return Exported(manifest=self.context.manifest.source, format=how, out=out, left_out=left_out, **values)
+        return Exported(manifest=self.context.manifest.name, format=how, out=out, left_out=left_out, **values)
 
     def _boxes(self) -> dict[str, tuple[float, float, float, float] | None]:
         """Return the bounding box of each dataset's areas."""
@@ -178,7 +177,7 @@ def check_stac(out: Path, root: Path) -> None:
 class Links:
     """The links of a mirror's scenes, as an input file for aria2.
 
-    Links expire and are not stored, so the archives are asked for the links of every scene that is on disk or wanted.
+    Links expire and are not stored, so the archives are queried for the links of every scene that is on disk or wanted.
     No token and no secret is written.
     """
 
@@ -205,7 +204,7 @@ class Links:
             if scene_id in found:
                 yield from self._entry(*found[scene_id], paths)
             elif not self.failures:
-                yield self._none(scene_id, "no longer known to the archive")
+                yield self._none(scene_id, "no longer in the archive")
 
     def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
         if scene.download_url is None:
@@ -219,11 +218,12 @@ class Links:
         place = paths[scene.id] if held is None else held.path
         lines = []
         needs_token = False
-        for file, name in zip(each_file(scene), [asset.name for asset in scene.assets] or [""], strict=True):
-            link = file.download_url or ""
+        for file in scene.files:
+            link = file.url or ""
             problem = link_problem(link)
             try:
-                needs_token = needs_token or (problem is None and bool(self._archive(key).locate(file).headers))
+                if problem is None and not needs_token:
+                    needs_token = bool(locate_file(self._archive(key), scene, file).headers)
             except SedasSyncError as error:
                 if error.exit_code != SedasSyncError.exit_code:
                     raise
@@ -231,7 +231,7 @@ class Links:
             if problem is not None:
                 yield self._none(scene.id, problem)
                 return
-            path = f"{place}/{name}" if name else place
+            path = f"{place}/{file.name}" if file.name else place
             lines.append(aria2(link, path, known.get(path, file.digest)))
         if needs_token:
             yield f"# {scene.id}: needs a token\n"

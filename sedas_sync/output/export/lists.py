@@ -25,8 +25,11 @@ _ARIA2_DIGESTS = {
 
 
 def sha256sums(holdings: Iterable[LocalScene]) -> Iterator[bytes]:
-    """Yield the lines of a list for `sha256sum --check` in the mirror's folder, sorted by path."""
-    files = (file for held in holdings for file in held.files)
+    """Yield the lines of a list for `sha256sum --check` in the mirror's folder, sorted by path.
+
+    Files that were not hashed are left out; `lock` hashes them.
+    """
+    files = (file for held in holdings for file in held.files if file.sha256 is not None)
     for held in sorted(files, key=lambda file: file.path):
         escaped = held.path.translate(_ESCAPES)
         mark = "" if escaped == held.path else "\\"

@@ -42,7 +42,12 @@ _EXTENSIONS = {
 
 _SHA256 = "1220"
 """The prefix of a SHA-256 multihash: its code, and its length of 32 bytes."""
-_TYPES = {".zip": "application/zip", ".tif": "image/tiff; application=geotiff", ".nc": "application/netcdf"}
+_TYPES = {
+    ".zip": "application/zip",
+    ".tif": "image/tiff; application=geotiff",
+    ".nc": "application/netcdf",
+    ".eof": "application/xml",
+}
 _CHANNELS = ("HH", "HV", "VH", "VV")
 _BANDS = {"sentinel-1": "C", "novasar": "S"}
 """Frequency bands of radar missions, as the STAC SAR extension writes them."""
@@ -184,7 +189,10 @@ def _asset(held: LocalFile, href: str) -> pystac.Asset:
         title=held.path.rpartition("/")[2],
         media_type=_TYPES.get((dot + extension).lower()),
         roles=["data"],
-        extra_fields={"file:size": held.size, "file:checksum": _SHA256 + held.sha256},
+        extra_fields={
+            "file:size": held.size,
+            **({} if held.sha256 is None else {"file:checksum": _SHA256 + held.sha256}),
+        },
     )
 
 
@@ -336,7 +344,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]) -> list[ItemGroup]:
-    """Group scenes into collections: each with the first dataset that wants it, and one for the others.
+    """Group scenes into collections: each with the first dataset that matches it, and one for the others.
 
     Args:
         entries: the scenes, by id.
@@ -350,7 +358,7 @@ def groups_of(entries: Iterable[ExportEntry], datasets: Mapping[str, Box | None]
         ItemGroup(
             id=name,
             title=name,
-            description=f"The scenes of the dataset `{name}` that no earlier dataset in the manifest wants.",
+            description=f"The scenes of the dataset `{name}` that match no earlier dataset in the manifest.",
             entries=sorted_out.get(name, []),
             bbox=box,
         )

@@ -58,7 +58,7 @@ def offered(scenes: Iterable[Scene], datasets: Mapping[str, Sequence[str]]) -> I
 
     Args:
         scenes: in the order of the table.
-        datasets: for each scene's id, the datasets that want it.
+        datasets: for each scene's id, the datasets that match it.
     """
     return (TableRow(scene, datasets.get(scene.id, ())) for scene in scenes)
 

@@ -1,4 +1,4 @@
-"""The data of a report: a pure function of the manifest and of what the index knows.
+"""The data of a report: a pure function of the manifest and the index.
 
 It reads no clock and no file: the same mirror gives the same document. Ages are counted to the end of the last run.
 """
@@ -39,7 +39,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What the index of a mirror knows, and which of its files are on disk."""
+    """The content of the index of a mirror, and which of its files are on disk."""
 
     holdings: Sequence[LocalScene] = ()
     """Scenes of the index that are on disk."""
@@ -56,7 +56,7 @@ class Memory:
     """The lock file to compare with, instead of the last apply."""
     last_run: RunRecord | None = None
     unknown: int = 0
-    """Files on disk that the index does not know."""
+    """Files on disk that are not in the index."""
     partials: int = 0
     """Partial downloads."""
 
@@ -68,7 +68,7 @@ def document(
 
     Args:
         manifest: the manifest of the mirror.
-        memory: what the index knows.
+        memory: the content of the index.
         name: the name of the report.
         text: the text of the manifest.
         on_step: called with the number of footprints drawn.

@@ -100,7 +100,7 @@ def _digest(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that can stand in a script element whatever it says: ASCII, without what HTML gives a meaning."""
+    """JSON that is safe inside a script element: ASCII, with HTML characters escaped."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -137,7 +137,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
         return "Nothing has been applied yet."
     absent = number["wanted"] - number["held"]
     if not absent:
-        return f"The mirror holds all {number['wanted']:,} scenes that the manifest asks for."
+        return f"All {number['wanted']:,} scenes that match the manifest are in the mirror."
     parts = [f"{number[state]:,} {words}" for state, words in _STATES.items() if state != "held" and number[state]]
     return f"{absent:,} of {number['wanted']:,} scenes are not here yet: {_and(parts)}."
 
@@ -165,16 +165,16 @@ def _notice(document: Mapping[str, Any]) -> str:
     if not names:
         return ""
     if len(names) == len(document["datasets"]):
-        text = "The mirror has no memory of what the manifest asks for: <code>sedas-sync apply</code> gives it one."
+        text = "This manifest has not been applied yet. Run <code>sedas-sync apply</code>."
     else:
         listed = _and([f"<b>{escape(name)}</b>" for name in names])
-        text = f"Not applied yet, so that nothing is known of what it asks for: {listed}."
+        text = f"Not applied yet: {listed}. Run <code>sedas-sync apply</code>."
     return f'<p class="notice">{text}</p>'
 
 
 def _cards(document: Mapping[str, Any]) -> str:
     number = document["summary"]
-    share = f"{100 * number['held'] // number['wanted']} %" if number["wanted"] else "none asked for"
+    share = f"{100 * number['held'] // number['wanted']} %" if number["wanted"] else "none match"
     ages = [order["age_seconds"] for order in document["orders"] if order["age_seconds"] is not None]
     first, last = _span(document["datasets"])
     extra = [
@@ -183,7 +183,7 @@ def _cards(document: Mapping[str, Any]) -> str:
         if number[key]
     ]
     cards = [
-        ("Scenes held", f"{number['held']:,}<small> of {number['wanted']:,}</small>", share, _bar(number)),
+        ("Scenes in the mirror", f"{number['held']:,}<small> of {number['wanted']:,}</small>", share, _bar(number)),
         ("On disk", escape(size(number["bytes"])), ", ".join(extra) or "all as it was fetched", ""),
         ("On order", f"{number['pending']:,}", f"oldest {duration(max(ages))}" if ages else "no orders open", ""),
         ("Missing", f"{number['missing']:,}", _some(number["missing"], "for the next apply"), ""),

@@ -4,8 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedas_sync.errors import ManifestError, TransferError
-from sedas_sync.files import safe_tree
+from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import OnStep, Step, ignore_step
@@ -15,8 +14,8 @@ from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.index import Index
-from sedas_sync.state.inspect import match_folder
-from sedas_sync.state.staging import SUFFIX
+from sedas_sync.state.inspect import inspect_mirror
+from sedas_sync.state.staging import partial_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
 
     Args:
         context: the mirror.
-        out: the file, which is replaced; `<manifest stem>.html` beside the manifest if None.
+        out: the file, which is replaced; `<manifest stem>.html` next to the manifest if None.
 
     Raises:
         ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or its
@@ -60,8 +59,8 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
     content = page(data).encode("utf-8", "xmlcharrefreplace")
     write_whole(target, content)
     return WrittenReport(
-        path=str(target),
-        manifest=manifest.source,
+        path=str(Path(manifest.name).with_suffix(".html") if out is None else out),
+        manifest=manifest.name,
         mirror=str(state.root),
         bytes=len(content),
         scenes=len(data["scenes"]),
@@ -91,16 +90,9 @@ def _text(source: Path) -> str | None:
         return None
 
 
-def _partials(root: Path) -> list[str]:
-    try:
-        return safe_tree.names(str(root), f"{STATE}/partial")
-    except (OSError, TransferError):
-        return []
-
-
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
-    """Collect what the index knows, and which files are on disk. Files with another time are read."""
-    folder = match_folder(root, index.local_scenes(), on_step)
+    """Collect the content of the index, and which files are on disk. Files with another time are read."""
+    folder = inspect_mirror(root, {}, index.local_scenes(), on_step=on_step)
     return Memory(
         holdings=list(folder.present.values()),
         changed=frozenset(folder.changed),
@@ -111,5 +103,5 @@ def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnSt
         lock=lock,
         last_run=index.last_run(),
         unknown=folder.unknown,
-        partials=sum(name.endswith((".part", SUFFIX)) for name in _partials(root)),
+        partials=len(partial_names(str(root))),
     )

@@ -73,7 +73,7 @@ def test_scene_that_went_offline_is_an_error(scripted, connect):
     scripted.routes["/api/search/products"] = (200, [{"supplierId": "A"}])
     archive = connect(scripted.url)
     old = archive.locate(scene(url="https://x/old"))
-    with pytest.raises(ArchiveError, match="not online any more"):
+    with pytest.raises(ArchiveError, match="no longer online"):
         archive.locate(scene(url="https://x/old"), refused=old)
 
 

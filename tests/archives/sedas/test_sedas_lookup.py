@@ -49,7 +49,7 @@ def test_product_and_unknown_product(sandbox, connect):
     archive = connect(sandbox.url)
     some = next(archive.search(AOI, FROM, TO))
     assert archive.product(some.id).id == some.id
-    with pytest.raises(ArchiveError, match="does not know") as raised:
+    with pytest.raises(ArchiveError, match="is not in the archive") as raised:
         archive.product("nothing")
     assert raised.value.status == 404
 

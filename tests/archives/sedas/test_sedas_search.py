@@ -58,6 +58,9 @@ def test_request_body_of_a_query(changes, sensor, filters):
 def test_satellite_and_group_are_sent_only_if_given():
     body = search_body(query(satellite="Sentinel-1A", source_group="S1"))
     assert (body["satelliteName"], body["sourceGroup"]) == ("Sentinel-1A", "S1")
+    for name, group in (("Sentinel-2", "S2"), ("S2", "S2"), ("Pleiades", "Pleiades"), ("Cosmo-SkyMed", "Cosmo-SkyMed")):
+        family = search_body(query(satellite=name))
+        assert ("satelliteName" in family, family["sourceGroup"]) == (False, group)
 
 
 def test_search_accepts_text_times_and_any_letter_case(sandbox, connect):

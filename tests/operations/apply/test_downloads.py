@@ -73,8 +73,8 @@ def test_an_error_of_the_scene_fails_it(clock, machine):
 
 def test_an_error_of_the_mirror_ends_the_run(clock, machine):
     one = begin(clock, machine, task("A"))
-    effects = clock.tell(machine, FetchEnded(one, link(), error=TransferError("disk full", fatal=True)))
-    assert effects == [PutBack(one), Abort("disk full")]
+    error = TransferError("disk full", fatal=True)
+    assert clock.tell(machine, FetchEnded(one, link(), error=error)) == [PutBack(one), Abort(error)]
     clock.tell(machine, PutBack(one))
     assert machine.unfinished == (one,)
 

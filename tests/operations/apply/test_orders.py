@@ -207,7 +207,7 @@ def test_an_order_that_is_missing_in_three_answers_is_placed_again(clock):
         assert machine.pending == (one,)
     tick(clock, machine, after=5.0)
     effects = clock.tell(machine, Answered(PollOrders("a", ()), (order("L", missing=3),)))
-    assert "has not known it for 3 answers" in events_of(effects)[0].error
+    assert "not found in the last 3 responses" in events_of(effects)[0].error
     assert tick(clock, machine) == [PlaceOrder(one)]
 
 

@@ -42,12 +42,12 @@ def found(archive, warnings=None):
 # -- the end of a search ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("most", [10, 12, 20, 25, 100])
+@pytest.mark.parametrize("most", [3, 10, 12, 20, 25, 100])
 @pytest.mark.parametrize("methods", [("GET",), ("GET", "POST")])
 def test_page_as_long_as_a_limit_without_link_and_count_is_not_the_end(server, archive, methods, most):
     """Whether the limit is the server's own or the one that was asked for."""
     server.matched, server.paging, server.most, server.methods = None, "never", most, methods
-    ids = filled(server, 120)
+    ids = filled(server, 120 if most >= 10 else 25)
     assert found(archive) == ids
 
 
@@ -86,8 +86,8 @@ def test_search_that_is_shorter_than_another_is_one_request(server, archive):
     server.items.pop()
     assert found(archive) == ids[:-1]
     assert server.count("/search") == 4
-    server.items[9:] = []
-    assert found(archive) == ids[:9]
+    server.items[3:] = []
+    assert found(archive) == ids[:3]
     assert server.count("/search") == 5
 
 
@@ -126,6 +126,25 @@ def test_empty_page_that_leads_to_itself_is_the_end(server, archive, methods, ma
     assert found(archive) == ids
 
 
+@pytest.mark.parametrize("matched", ["right", None])
+def test_server_that_gives_no_page_beyond_a_number_is_asked_in_parts(server, archive, matched):
+    """As those on Elasticsearch, beyond 10,000 items."""
+    server.most, server.last, server.matched = 10, 40, matched
+    ids = filled(server, 120)
+    assert found(archive) == ids
+
+
+def test_page_that_cannot_be_had_is_reported(server, archive):
+    server.most, server.last, server.matched = 10, 10, None
+    filled(server, 30, day=lambda _: 7)
+    with pytest.raises(
+        IncompleteSearch, match=r"for the time 2023-05-07T10:59:59\.024000Z.*Result window is too large"
+    ):
+        found(archive)
+    with pytest.raises(ArchiveError, match="Result window is too large"):
+        list(archive.look_up([f"S{number:03d}" for number in range(30)], warn=pytest.fail))
+
+
 def test_ids_that_a_cut_answer_lacks_are_asked_for_again(server, archive):
     server.matched, server.paging, server.most = None, "never", 10
     ids = filled(server)
@@ -144,6 +163,29 @@ def test_first_page_that_is_too_large_is_halved(server, archive, status):
     asked = [one.body["limit"] for one in server.asked if one.path == "/search"]
     assert asked[-1] == 25
     assert [one.status for one in server.asked].count(status) == (3 if status == 400 else 2)
+
+
+def test_search_that_fails_for_another_reason_leaves_the_next_one_alone(server, archive):
+    ids = filled(server, 3)
+    server.faults["/search"] = [400] * 9
+    with pytest.raises(ArchiveError, match="400"):
+        found(archive)
+    del server.faults["/search"]
+    assert found(archive) == ids
+    assert server.asked[-1].body["limit"] == 100
+    assert "intersects" in server.asked[-1].body
+
+
+def test_few_items_of_one_time_from_a_server_without_pages_are_complete(server, archive, monkeypatch):
+    """It ignores limits, so it has none of that length."""
+    server.matched = None
+    ids = filled(server, 3, day=lambda _: 7)
+    monkeypatch.setattr("stac_server._Handler._search", _whole)
+    assert found(archive) == ids
+
+
+def _whole(handler, question):
+    return handler._send(200, {"type": "FeatureCollection", "features": handler.stac.items, "links": []})
 
 
 def test_gateway_that_always_fails_ends_the_search(server, archive):
@@ -190,3 +232,23 @@ def test_redirect_to_a_login_names_auth(server, archive):
     server.faults["/search"] = ["https://sso.example.org/oauth/authorize?client=1"]
     with pytest.raises(AuthenticationError, match="the page of a login; if it needs a login, set `auth`"):
         found(archive)
+
+
+# -- lock files ------------------------------------------------------------------------------------------------------
+
+
+def test_lock_removes_nothing_after_an_answer_that_may_be_cut(workspace, server):
+    (workspace.path / "manifest.toml").write_text(
+        f'version = 1\n[archive]\ntype = "stac"\nurl = "{server.url}"\ncollections = "s2"\n'
+        "[aoi.harwell]\nbbox = [-1.4, 51.5, -1.2, 51.6]\n"
+        '[dataset.may]\naoi = "harwell"\nstart = 2023-05-01\nend = 2023-05-31\n'
+    )
+    filled(server, 30, day=lambda _: 7)
+    assert workspace.run("lock").code == 0
+    lock = (workspace.path / "manifest.lock").read_text()
+    assert lock.count("S0") >= 30
+    server.matched, server.paging, server.most = None, "never", 10
+    ran = workspace.run("lock")
+    assert ran.code == 1
+    assert "the search is incomplete: the server sent 10 items" in ran.err
+    assert (workspace.path / "manifest.lock").read_text() == lock

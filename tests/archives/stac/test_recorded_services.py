@@ -23,7 +23,7 @@ def test_every_item_of_a_service_is_found(name):
         if name != "earth-search":
             assert not warnings
         else:
-            assert {warning.partition(": ")[2].partition(" is only")[0] for warning in warnings} == {
+            assert {warning.partition(": ")[2].partition(" cannot")[0] for warning in warnings} == {
                 "its asset cloud", "its asset snow"
             }  # fmt: skip
 

@@ -10,7 +10,7 @@ from stac_server import StacServer
 from sedas_sync.archives.stac import logins
 from sedas_sync.archives.stac.archive import StacArchive
 from sedas_sync.errors import AuthenticationError
-from sedas_sync.model.files import each_file
+from sedas_sync.model.files import scene_of_file
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
 
@@ -162,7 +162,7 @@ def test_cdse_token_is_renewed_when_it_has_expired(stac, cdse):
     )
     with StacArchive(stac.url, ["s2"], access=access, api=api) as archive:
         (scene,) = archive.look_up([cdse.products[0].name.removesuffix(".SAFE")], warn=pytest.fail)
-        (file,) = each_file(scene)
+        file = scene_of_file(scene, scene.files[0])
         first = archive.locate(file)
         assert archive.locate(file).headers == first.headers
         again = archive.locate(file, refused=first)
@@ -211,6 +211,40 @@ def test_earthdata_login_of_netrc_gives_the_token(place, stac, earthdata):
     assert "secret-of-jane" not in ran.out + ran.err
 
 
+def test_earthdata_host_that_knows_only_cookies(place, stac, other, earthdata):
+    """It sends its client to the login, which sends it back with a code, and then sets a cookie."""
+    stac.faults.clear()
+    stac.file_authorization = None
+    data, urs, bucket = (
+        f"http://127.0.0.1:{stac.port}",
+        f"http://127.0.0.1:{other.port}",
+        f"http://localhost:{other.port}",
+    )
+    seen = []
+
+    def file(headers):
+        seen.append(headers.get("Cookie"))
+        target = (
+            f"{bucket}/moved/B04.tif" if seen[-1] == "session=abc; more=1" else f"{urs}/oauth/authorize?client_id=1"
+        )
+        return 302, b"", {"Location": target}
+
+    def authorize(headers):
+        assert headers.get("Cookie") is None
+        right = headers.get("Authorization") == "Bearer EDL-token"
+        return (302, b"", {"Location": f"{data}/back?code=1"}) if right else (401, b"", {})
+
+    stac.answers["/data/S1/B04.tif"] = file
+    other.answers["/oauth/authorize"] = authorize
+    cookies = [("Set-Cookie", "session=abc; Path=/; HttpOnly"), ("Set-Cookie", "more=1")]
+    stac.answers["/back"] = lambda _: (302, b"", [*cookies, ("Location", f"{data}/data/S1/B04.tif")])
+    ran = place(earthdata).run("apply", EARTHDATA_TOKEN="EDL-token")
+    assert ran.code == 0, ran.err
+    assert seen == [None, "session=abc; more=1"]
+    (moved,) = [one for one in other.asked if one.path == "/moved/B04.tif"]
+    assert (moved.headers.get("Cookie"), moved.headers.get("Authorization")) == (None, None)
+
+
 def test_expired_earthdata_token_ends_with_4_and_is_named(place, stac, earthdata):
     stac.faults.clear()
     ran = place(earthdata).run("apply", EARTHDATA_TOKEN="old-token")
@@ -219,10 +253,12 @@ def test_expired_earthdata_token_ends_with_4_and_is_named(place, stac, earthdata
     assert "old-token" not in ran.out + ran.err
 
 
-def test_wrong_earthdata_password_ends_with_4(place, earthdata):
+def test_wrong_earthdata_password_ends_with_4_and_is_tried_once(place, stac, earthdata):
+    stac.add("S2", day=4)
     ran = place(earthdata).run("apply", EARTHDATA_USERNAME="jane", EARTHDATA_PASSWORD="no", EARTHDATA_HOST="127.0.0.1")
     assert ran.code == 4
     assert "refused the credentials of 'jane'" in ran.err
+    assert stac.count("/api/users") == 1
 
 
 @pytest.mark.parametrize(

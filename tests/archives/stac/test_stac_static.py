@@ -76,6 +76,24 @@ def test_it_is_filtered_here(server):
     assert found(server, replace(MAY, filters={"n": 2})) == ["S2", "S3"]
 
 
+@pytest.mark.parametrize(
+    ("collections", "ids"), [(["root"], ["S1", "S2", "S3"]), (["a"], ["S1", "S2"]), (["c"], ["S3"]), (["x"], [])]
+)
+def test_collections_are_those_that_an_item_is_in_at_any_depth(server, collections, ids):
+    """At Maxar, the item's own collection is a pass, and the collection around it is the event."""
+    for path, name in (("catalog", "root"), ("a/collection", "a"), ("b/catalog", "b")):
+        server.files[f"/stac/{path}.json"]["id"] = name
+    server.files["/stac/b/S3.json"] = {**ITEMS[3], "collection": "c"}
+    with StacArchive(f"{server.url}/stac/catalog.json", collections) as archive:
+        assert sorted(scene.id for scene in archive.find(MAY, warn=no_warning)) == ids
+
+
+def test_catalogue_without_an_end_is_given_up(server, monkeypatch):
+    monkeypatch.setattr("sedas_sync.archives.stac.static.MOST_FILES", 5)
+    with pytest.raises(IncompleteSearch, match="it has more than 5 files"):
+        found(server)
+
+
 def test_links_are_relative_to_the_file_that_has_them(server):
     with opened(server) as archive:
         links = {scene.id: scene.download_url for scene in archive.find(MAY, warn=no_warning)}
@@ -109,6 +127,42 @@ def test_damaged_cache_is_ignored(server, cache):
     (file,) = cache.rglob("*.sqlite")
     file.write_bytes(b"not a database" * 100)
     assert found(server) == ["S1", "S2", "S3"]
+
+
+def test_files_that_are_gone_are_forgotten_and_a_failure_forgets_nothing(server, cache):
+    import sqlite3
+
+    def known():
+        (file,) = cache.rglob("*.sqlite")
+        database = sqlite3.connect(file)
+        try:
+            return {url.rpartition("/")[2] for (url,) in database.execute("SELECT url FROM documents")}
+        finally:
+            database.close()
+
+    found(server)
+    everything = known()
+    server.statuses["/stac/b/catalog.json"] = 500
+    with pytest.raises(IncompleteSearch):
+        found(server)
+    assert known() == everything
+    server.statuses.clear()
+    server.files["/stac/catalog.json"] = linked("Catalog", ("child", "a/collection.json"))
+    assert found(server) == ["S1", "S2"]
+    assert known() == {"catalog.json", "collection.json", "S1.json", "S2.json"}
+
+
+def test_cache_that_another_process_writes_is_not_waited_for(server, cache):
+    import sqlite3
+
+    found(server)
+    (file,) = cache.rglob("*.sqlite")
+    database = sqlite3.connect(file)
+    try:
+        database.execute("BEGIN EXCLUSIVE")
+        assert found(server) == ["S1", "S2", "S3"]
+    finally:
+        database.close()
 
 
 @pytest.mark.parametrize("value", ["off", ""])
@@ -196,7 +250,7 @@ def test_geoparquet_that_cannot_be_read(server, parquet):
 
 def test_geoparquet_names_the_extra(server, parquet, monkeypatch):
     monkeypatch.setitem(sys.modules, "rustac", None)
-    with pytest.raises(ManifestError, match=r"needs the extra sedas-sync\[geoparquet\]"):
+    with pytest.raises(ManifestError, match=r"needs the extra sedas-sync\[stac-geoparquet\]"):
         found(server, path=parquet)
 
 

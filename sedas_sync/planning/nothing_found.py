@@ -1,0 +1,48 @@
+"""Why a dataset has no scenes, in words. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sedas_sync.manifest import Dataset
+from sedas_sync.model.product_types import nearest_type
+from sedas_sync.model.scene import Scene, SceneId
+from sedas_sync.model.text import count
+from sedas_sync.planning.match import Refusal
+
+_MOST_TYPES = 8
+_STATED = ("product_type", "satellite", "source_group", "instrument")
+"""Rules for which the values that were found are shown."""
+
+
+def why_nothing(
+    dataset: Dataset, offered: Iterable[Scene], refused: Mapping[SceneId, Refusal], now: datetime
+) -> str | None:
+    """Return a warning for a dataset whose complete search found no scene that matches; None if it names its scenes.
+
+    Args:
+        dataset: The dataset.
+        offered: The scenes that its search returned.
+        refused: Why each of them does not match.
+        now: The current time.
+    """
+    if dataset.products:
+        return None
+    start, stop = dataset.interval(now)
+    where = f" over {', '.join(dataset.aoi)}" if dataset.aoi else ""
+    found = {scene.id: scene for scene in offered}
+    if refused:
+        rules = Counter(why.rule for why in refused.values())
+        left = ", ".join(f"{rule} ({number:,})" for rule, number in rules.most_common())
+        causes = [f"{count(len(refused), 'scene')} found{where}, all left out by {left}"]
+        for key in _STATED:
+            if key in rules and (values := sorted({str(getattr(scene, key)) for scene in found.values()} - {"None"})):
+                more = ", …" if len(values) > _MOST_TYPES else ""
+                causes.append(f"{key} of the scenes found: {', '.join(values[:_MOST_TYPES])}{more}")
+    elif start > now:
+        causes = [f"it starts in the future, at {start:%Y-%m-%dT%H:%M:%SZ}"]
+    else:
+        causes = [f"the archive lists no scene from {start:%Y-%m-%d} to {stop:%Y-%m-%d}{where} with these keys"]
+    if dataset.product_type and (near := nearest_type(dataset.product_type)):
+        causes.append(f'product_type = "{dataset.product_type}" is not a known type; did you mean "{near}"?')
+    return f"dataset {dataset.name}: no scene matches: {'; '.join(causes)}"

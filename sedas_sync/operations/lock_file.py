@@ -27,6 +27,13 @@ def lock_path(manifest: str | os.PathLike[str]) -> Path:
     return path
 
 
+def beside(manifest: Manifest, name: str) -> Path:
+    """Return the path of a file beside the manifest, as short as the user wrote the manifest's own path."""
+    shown = Path(manifest.name).parent / name
+    path = Path(manifest.source).parent / name
+    return shown if shown.absolute() == path else path
+
+
 def read_lock(manifest: Manifest) -> Lock | None:
     """Read the lock file of a manifest; None if there is none.
 

@@ -39,6 +39,7 @@ def test_init_writes_a_valid_manifest_and_never_overwrites_a_file(workspace):
         "schema": 1,
         "manifest": "sub.toml",
         "aois": ["harwell"],
+        "warnings": [],
     }
     (workspace.path / "manifest.toml").write_text("mine")
     again = workspace.run("init")

@@ -28,6 +28,10 @@ ELSEWHERE = {
     "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
     "archives/cdse/token_store.py": (None, "keeps a login in the user's own cache folder"),
+    "archives/stac/document_cache.py": (None, "keeps documents of a catalogue in the user's own cache folder"),
+    "archives/stac/static.py": ({".write_bytes"}, "gives a GeoParquet file to its reader in a temporary folder"),
+    "archives/stac/archive.py": ({".walk"}, "walks the pages of a search"),
+    "compat": (None, "downloads one product to a file that the user names"),
     "cli": (None, "reads and writes files that the command line names"),
     "workers/dask.py": ({".read_text"}, "reads Dask's scheduler file"),
     "output/export": (

@@ -17,7 +17,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import check_output
+from sedas_sync.operations.lock_file import beside, check_output
 from sedas_sync.output.export import Exported, Format, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
@@ -77,7 +77,7 @@ def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[by
     """
     if out is not None and not isinstance(out, str | os.PathLike):
         raise ManifestError("a STAC catalogue is a folder, not a file")
-    folder = Path(context.manifest.source).parent / "stac" if out is None else Path(out)
+    folder = beside(context.manifest, "stac") if out is None else Path(out)
     check_stac(folder, context.state.root)
     return folder
 

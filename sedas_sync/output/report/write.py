@@ -9,7 +9,7 @@ from sedas_sync.files.atomic import write_whole
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import check_output, lock_path, matching_lock_or_warning
+from sedas_sync.operations.lock_file import beside, check_output, lock_path, matching_lock_or_warning
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
@@ -46,7 +46,7 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
     """
     manifest, state = context.manifest, context.state
     source = Path(manifest.source)
-    target = source.with_suffix(".html") if out is None else Path(out)
+    target = beside(manifest, f"{source.stem}.html") if out is None else Path(out)
     _check_target(target, source, state.root)
     check_output(target, manifest)
     with state.index(write=False) as (index, warnings):
@@ -59,7 +59,7 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
     content = page(data).encode("utf-8", "xmlcharrefreplace")
     write_whole(target, content)
     return WrittenReport(
-        path=str(Path(manifest.name).with_suffix(".html") if out is None else out),
+        path=str(target),
         manifest=manifest.name,
         mirror=str(state.root),
         bytes=len(content),

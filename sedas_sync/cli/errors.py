@@ -7,7 +7,7 @@ import sys
 import click
 
 from sedas_sync.cli.messages import print_error
-from sedas_sync.errors import TOO_LITTLE, LockMismatch, ManifestError, SedasSyncError, is_too_little
+from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.net.redact import redact
 
 
@@ -26,8 +26,6 @@ def report(error: Exception) -> int:
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             print_error(f"{where}{error.strerror or error}")
-        case _ if is_too_little(error):
-            print_error(TOO_LITTLE)
         case _:
             logging.getLogger("sedas_sync").debug("unexpected error", exc_info=error)
             print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")

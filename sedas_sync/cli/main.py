@@ -11,6 +11,7 @@ from sedas_sync.cli import signals
 from sedas_sync.cli.arguments import COMMANDS
 from sedas_sync.cli.options import GLOBAL_OPTIONS, take_globals
 from sedas_sync.cli.streams import prepare_streams
+from sedas_sync.errors import TOO_LITTLE, is_too_little
 
 _HELP = "Keep a folder of satellite scenes in sync with a TOML manifest: plan, apply, and apply again to do nothing."
 _EXIT_CODES = """
@@ -83,6 +84,10 @@ def run_command() -> int:
         error.show()
         return 2
     except Exception as error:  # noqa: BLE001  # a user never sees a traceback
+        if is_too_little(error):
+            # There may be no memory to import anything.
+            click.echo(f"error: {TOO_LITTLE}", err=True)
+            return 1
         from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
 
         return report(error)

@@ -22,8 +22,6 @@ SCENE_KM = 100.0
 """Side of a scene: that of a Sentinel-2 tile. Most scenes of other satellites are larger."""
 SMALL_KM2 = 3000.0
 """Area that all outlines together may have, however small the polygons are: less than a third of a scene."""
-MAX_GROWTH = 2.0
-"""The outlines together have at most this multiple of the area of the polygons, if that is more."""
 
 _KM = 111.195
 """Kilometres of a degree of latitude."""
@@ -50,19 +48,21 @@ class _Pair(NamedTuple):
     """Area that joining adds, in km²."""
 
 
-def grouped(polygons: Sequence[Polygon], most: int) -> list[Polygon]:
+def grouped(polygons: Sequence[Polygon], most: int, growth: float) -> list[Polygon]:
     """Join near polygons while that saves scenes, and further if there are more than `most`.
 
     Args:
-        polygons: Without holes, within ±180/±90.
+        polygons: Not very many (`in_cells`), without holes, within ±180/±90.
         most: Maximum number of results.
+        growth: Joining ends before the results together have more than this multiple of the area of the polygons, if
+            that is more than `SMALL_KM2`.
 
     Returns:
         Polygons without holes that together cover all of these. One that was not joined is the same object.
     """
-    left = dict(enumerate(_in_cells(polygons)))
-    total = sum(map(_area, left.values()))
-    limit = max(MAX_GROWTH * total, SMALL_KM2)
+    left = dict(enumerate(polygons))
+    total = sum(map(rough_km2, left.values()))
+    limit = max(growth * total, SMALL_KM2)
     pairs = list({(pair.one, pair.other): pair for number in left for pair in _pairs(number, left)}.values())
     heapify(pairs)
     while pairs:
@@ -79,8 +79,11 @@ def grouped(polygons: Sequence[Polygon], most: int) -> list[Polygon]:
     return list(left.values())
 
 
-def _in_cells(polygons: Sequence[Polygon]) -> list[Polygon]:
-    """Replace small polygons of the same neighbourhood by their hull if there are very many polygons."""
+def in_cells(polygons: Sequence[Polygon]) -> list[Polygon]:
+    """Replace small polygons of the same neighbourhood by their hull if there are very many polygons.
+
+    `grouped` compares polygons in pairs, which would take long.
+    """
     shapes, cell = list(polygons), _SMALLEST_CELL
     while len(shapes) > _MANY:
         west, south, east, north = shapely.bounds(shapes).T
@@ -107,7 +110,7 @@ def _pairs(number: int, left: Mapping[int, Polygon]) -> Iterator[_Pair]:
         a, b = left[one], left[other]
         joined = _joined(a, b)
         cost = _scenes(joined) - _scenes(a) - _scenes(b)
-        yield _Pair(cost, one, other, _area(joined) - _area(a) - _area(b))
+        yield _Pair(cost, one, other, rough_km2(joined) - rough_km2(a) - rough_km2(b))
 
 
 def _joined(a: Polygon, b: Polygon) -> Polygon:
@@ -131,7 +134,7 @@ def _hull(polygons: Iterable[Polygon]) -> Polygon:
     return hull if isinstance(hull, Polygon) else hull.buffer(_OVERLAP, quad_segs=1)
 
 
-def _area(polygon: Polygon) -> float:
+def rough_km2(polygon: Polygon) -> float:
     """Return the area in km²; good to a few percent, which is enough to compare costs."""
     _, south, _, north = polygon.bounds
     return float(polygon.area) * _KM**2 * cos(radians((south + north) / 2))
@@ -141,4 +144,4 @@ def _scenes(polygon: Polygon) -> float:
     """Return the area in km² of a polygon that is grown by a scene; the number of scenes is proportional to it."""
     west, south, east, north = polygon.bounds
     width, height = (east - west) * _KM * cos(radians((south + north) / 2)), (north - south) * _KM
-    return _area(polygon) + (width + height) * SCENE_KM + SCENE_KM**2
+    return rough_km2(polygon) + (width + height) * SCENE_KM + SCENE_KM**2

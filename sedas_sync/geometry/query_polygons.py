@@ -14,7 +14,7 @@ import shapely
 from shapely import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
-from sedas_sync.geometry.grouping import grouped
+from sedas_sync.geometry.grouping import SMALL_KM2, grouped, in_cells, rough_km2
 from sedas_sync.geometry.polygons import HALF_TURN, MIN_POSITIONS, Polygonal, Position, polygons_of
 
 MAX_QUERIES = 64
@@ -25,6 +25,10 @@ DECIMALS = 6
 """Decimals of a degree in a polygon: 0.1 m."""
 
 _WORLD = box(-180, -90, 180, 90)
+_MAX_GROWTH = 2.9
+"""The outlines together should have less than this multiple of the area of the AOIs."""
+_GROWTHS = (1.8, 1.3, 1.05)
+"""How much joining may add to the area, each tried if the outlines of the joined parts are too large."""
 _LONG = 200
 """Vertices of an outline that is simplified before it is compared with others."""
 _TINY = 1e-5
@@ -58,8 +62,14 @@ def query_polygons(areas: Sequence[Polygonal]) -> tuple[QueryPolygon, ...]:
     parts = [list(polygons_of(area)) for area in areas]
     whole = {id(area[0]) for area in parts if len(area) == 1 and not area[0].interiors}
     shells = [part if id(part) in whole else Polygon(part.exterior) for area in parts for part in area]
-    groups = grouped([shell if _is_simple(shell) else _outline(shell) for shell in shells], MAX_QUERIES)
-    outlines = [_outline(group) for group in groups]
+    few = in_cells(shells)
+    simple = [shell if _is_simple(shell) else _outline(shell) for shell in few]
+    limit = max(_MAX_GROWTH * sum(map(rough_km2, few)), SMALL_KM2)
+    outlines: list[Polygon] = []
+    for growth in _GROWTHS:
+        outlines = [_outline(group) for group in grouped(simple, MAX_QUERIES, growth)]
+        if sum(map(rough_km2, outlines)) < limit:
+            break
     return tuple(QueryPolygon(_wkt(outline), exact=id(outline) in whole) for outline in outlines)
 
 

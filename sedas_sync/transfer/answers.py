@@ -143,7 +143,7 @@ class FileRequests:
         if usual is None or not 0 < allowed < min(usual, budget.limit) or budget.limit > usual:
             return ""
         budget.limit = allowed
-        return f"; the account is held to {allowed} of {usual} connections, as after its transfer quota is used up"
+        return f"; the account is limited to {allowed} of {usual} connections, as after its transfer quota is used up"
 
     def _body_text(self, answer: Answer) -> str:
         """Return the beginning of an error's body on one line, without secrets."""

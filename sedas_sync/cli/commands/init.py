@@ -8,6 +8,7 @@ from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
+from sedas_sync.operations.init import from_file
 from sedas_sync.operations.init_template import OWN_AREA, manifest_text
 from sedas_sync.output.documents.catalogue import InitDocument
 
@@ -22,9 +23,6 @@ def run(manifest: str, *, source: str | None, common: Globals) -> None:
     if source is not None:
         if target.exists():
             raise exists
-        # shapely takes longer to import than everything else, and a plain `init` does not need it.
-        from sedas_sync.operations.init import from_file  # noqa: PLC0415
-
         start = from_file(source, target)
         text, aois, warnings = start.text, start.aois, start.warnings
     try:

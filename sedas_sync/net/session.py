@@ -27,9 +27,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
+import requests
 
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
@@ -262,10 +262,7 @@ class Api:
         Raises:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
         """
-        body, content_type = _encode(json, form)
-        sent = dict(headers or {})
-        if content_type is not None or method == "POST":
-            sent["Content-Type"] = content_type or "application/json"
+        prepared = _prepared(method, url, json, form, headers or {})
         retried = _RETRIED if repeat else _RETRIED_ORDER
         interrupted = self._interrupted
         for attempt in range(self._retries + 1):
@@ -273,7 +270,7 @@ class Api:
                 raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
             try:
-                reply = self._send_once(method, url, body, sent)
+                reply = self._send_once(prepared)
             except PermanentError as error:
                 raise ArchiveError(str(error)) from None
             except ConnectionFailed as error:
@@ -300,17 +297,18 @@ class Api:
         if self._stopped or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
-    def _send_once(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def _send_once(self, prepared: requests.PreparedRequest) -> Reply:
         started = self._clock()
         connect_timeout, stall_timeout = self._timeout
+        method, url, body = str(prepared.method), str(prepared.url), prepared.body
         answer = self._connections.request(
             method,
             url,
-            headers={**_HEADERS, **headers},
+            headers=dict(prepared.headers),
             connect_timeout=connect_timeout,
             stall_timeout=stall_timeout,
             reach=self._reach,
-            body=body or None,
+            body=body.encode() if isinstance(body, str) else body or None,
             decode=True,
         )
         try:
@@ -335,11 +333,18 @@ class Api:
         return b"".join(pieces)
 
 
-def _encode(value: object, form: Mapping[str, str] | None) -> tuple[bytes, str | None]:
-    """Return a body and its type; the type is None without a body."""
-    if form is not None:
-        return urlencode(form).encode(), "application/x-www-form-urlencoded"
-    if value is None:
-        return b"", None
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode(), "application/json"
+def _prepared(
+    method: str, url: str, json: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
+) -> requests.PreparedRequest:
+    """Return a request with its body and its headers.
+
+    Raises:
+        ArchiveError: the URL or a header cannot be sent.
+    """
+    sent = {**_HEADERS, **headers}
+    if method == "POST" and form is None:
+        sent["Content-Type"] = "application/json"
+    try:
+        return requests.Request(method, url, json=json, data=form, headers=sent).prepare()
+    except (requests.RequestException, ValueError) as error:
+        raise ArchiveError(f"a request to {shorten(url, 120)} cannot be made: {shorten(str(error), 120)}") from None

@@ -27,6 +27,8 @@ ELSEWHERE = {
     "operations/adopt.py": ({".open"}, "reads a folder that the user names"),
     "files/bring.py": ({"open"}, "copies a file of a folder that the user names, and checks the copy"),
     "operations/aoi_file.py": (None, "reads AOI files that the manifest names"),
+    "operations/vector_file.py": (None, "reads AOI files that the manifest names"),
+    "operations/countries.py": ({".read_text"}, "reads the outlines that the package has"),
     "archives/cdse/token_store.py": (None, "keeps a login in the user's own cache folder"),
     "archives/stac/document_cache.py": (None, "keeps documents of a catalogue in the user's own cache folder"),
     "archives/stac/static.py": ({".write_bytes"}, "gives a GeoParquet file to its reader in a temporary folder"),

@@ -38,8 +38,12 @@ _DETAILED = 4.0
 """The long edges of a detailed outline become at least this times shorter than it is wide, if they go the short way."""
 _TALL = 2.0
 """A reading across the antimeridian that is more than this times taller than wide is not assumed."""
+_VERY_TALL = 30.0
+"""The same of a footprint, which may be a narrow scene."""
 _HIGH = 45.0
 """Degrees of latitude; a lower polygon may be that tall if it is not a plain box: a swath, a coast."""
+_SYMMETRIC = 1e-6
+"""Degrees by which the ends of a grid of the globe may differ."""
 _MANY = 20
 """People write rings with fewer positions by hand, and longer ones with software."""
 _SHOWN = 9
@@ -78,7 +82,10 @@ class _Readings:
         if (width > _WIDEST and not self._is_detailed) or across.convex_hull.area >= written.convex_hull.area:
             return False
         tall = height > _TALL * width
-        return not (tall and (_is_box(written) or (height > _HIGH and not self.lenient)))
+        if self.lenient:
+            # A scene may be narrow. A grid of the globe ends at the same longitude in the east and in the west.
+            return not (tall and _is_box(written) and (_is_symmetric(written) or height > _VERY_TALL * width))
+        return not (tall and (_is_box(written) or height > _HIGH))
 
     @property
     def direction_agrees(self) -> bool:
@@ -223,6 +230,11 @@ def _snapped(position: Position) -> Position:
 def _is_box(polygon: Polygon) -> bool:
     west, south, east, north = polygon.bounds
     return bool(polygon.area > (1 - SNAP) * (east - west) * (north - south))
+
+
+def _is_symmetric(polygon: Polygon) -> bool:
+    west, _, east, _ = polygon.bounds
+    return bool(abs(west + east) < _SYMMETRIC)
 
 
 def _is_counter_clockwise(shape: Polygonal) -> bool:

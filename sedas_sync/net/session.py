@@ -347,4 +347,4 @@ def _prepared(
     try:
         return requests.Request(method, url, json=json, data=form, headers=sent).prepare()
     except (requests.RequestException, ValueError) as error:
-        raise ArchiveError(f"a request to {shorten(url, 120)} cannot be made: {shorten(str(error), 120)}") from None
+        raise ArchiveError(f"{shorten(url, 120)} is not a valid http(s) address: {shorten(str(error), 120)}") from None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import sedas_sync as ss
@@ -141,10 +141,17 @@ def test_selection_over_the_antimeridian_agrees_with_brute_force(aoi, least, fij
         f'version = 1\n[archive]\nurl = "{sandbox.url}"\n[aoi.a]\nwkt = "{wkt(aoi)}"\n'
         f'[dataset.d]\naoi = "a"\nstart = 2019-05-01\nend = 2019-05-31\n{rule}'
     )
-    with ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox") as archive:
-        archives = {"archive": archive}
-        with ss.Mirror(ss.load_manifest(folder / "m.toml"), archives=archives) as mirror:
-            found = mirror.search()
+    try:
+        manifest = ss.load_manifest(folder / "m.toml")
+    except ss.ManifestError as error:
+        # A narrow box across the antimeridian, or one of the world: the user has to say which.
+        assume("two readings" not in str(error))
+        raise
+    with (
+        ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox") as archive,
+        ss.Mirror(manifest, archives={"archive": archive}) as mirror,
+    ):
+        found = mirror.search()
     assert found.complete
     chosen = {want.scene.id for want in found.wants.values()}
     for name, footprint in footprints.items():

@@ -11,8 +11,10 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sedas_sync.model.scene import Order
 from sedas_sync.sandbox import RowCatalogue, make_row
 
 pytestmark = pytest.mark.own_process
@@ -240,7 +242,9 @@ def test_an_index_of_an_older_version_is_rebuilt_and_its_orders_are_kept(workspa
     assert workspace.run("apply", "--no-wait").code == 3
     (order,) = workspace.run("orders", "--json").json
     state = workspace.mirror / ".sedas-sync"
-    values = json.loads((state / "orders.jsonl").read_bytes())
+    written = msgspec.json.decode((state / "orders.jsonl").read_bytes(), type=Order)
+    values = {name: getattr(written, name) for name in Order.__struct_fields__}
+    values |= {"placed": written.placed.isoformat(), "state": written.state.value}
     (state / "orders.jsonl").unlink()
     with sqlite3.connect(state / "index.db") as db:
         columns = ", ".join(f'"{name}"' for name in values)

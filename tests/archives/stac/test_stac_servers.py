@@ -129,7 +129,7 @@ def test_stac_fastapi_understands_the_requests(items):
     command = [sys.executable, "-m", "uvicorn", "stac_fastapi_app:app", "--port", "{port}", "--log-level", "warning"]
     environ = {
         "STAC_ITEMS": str(few),
-        "PYTHONPATH": f"{Path(__file__).parents[1] / 'support'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "PYTHONPATH": f"{Path(__file__).parents[2] / 'support'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
     with running(command, few, **environ) as url, StacArchive(url, ["sentinel-2-l2a"]) as archive:
 

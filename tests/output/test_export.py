@@ -114,7 +114,7 @@ def test_apply_updates_the_catalogue(workspace):
     next((place / "all" / "items").iterdir()).unlink()
     again = workspace.run("apply", "--export", "stac")
     assert again.code == 0
-    assert f"Wrote 25 scenes to {place}." in again.err
+    assert "Wrote 25 scenes to stac." in again.err
     assert len(item_ids(place)) == 25, "a damaged catalogue is written anew though there was nothing to do"
     workspace.write(OPTICAL)
     assert workspace.run("lock").code == workspace.run("apply", "--locked").code == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import Manifest, parse
+from sedas_sync.state.owner import absolute
 
 if TYPE_CHECKING:
     from sedas_sync.geometry import OnRepair, Polygonal
@@ -76,7 +77,7 @@ def check_manifest(text: str | Mapping[str, Any], file: Path, name: str = "") ->
 
     return parse(
         text,
-        source=str(file.absolute()),
+        source=absolute(str(file)) if file.exists() else str(file.absolute()),
         name=name or str(file),
         read_aoi=read_aoi,
         types=TYPES,

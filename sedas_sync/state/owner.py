@@ -16,7 +16,7 @@ def path_from_mirror(manifest: str, root: str) -> str:
         manifest: The manifest's path as the user gave it.
         root: The mirror's folder, with links resolved.
     """
-    path = folder = _absolute(manifest)
+    path = folder = absolute(manifest)
     while os.path.commonpath((real := os.path.realpath(folder), root)) != real:
         folder = os.path.dirname(folder)  # noqa: PTH120  # pathlib takes long to import
     below = os.path.relpath(path, folder)
@@ -45,8 +45,8 @@ def _as_text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _absolute(path: str) -> str:
-    """Return an absolute path without following links."""
+def absolute(path: str) -> str:
+    """Return the absolute path of a file. Links are kept, also those by which the user entered this folder."""
     # The shell's PWD has the links by which the user entered this folder.
     here = os.environ.get("PWD", "")
     try:

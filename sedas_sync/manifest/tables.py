@@ -5,13 +5,17 @@ The editor's JSON Schema, the reference, the lock file and the report take their
 To add a filter for datasets, such as `instrument`:
 
 1. Add a field to `Dataset`. If its values have a syntax of their own, add a type to `fields`.
-2. Add it to `FILTERS` in `sedas_sync.planning.filters`: how it is compared with a scene, and which values mean the
-   same, because archives spell one value in different ways. A test fails if a key of `Dataset` has no filter.
-3. To let archives search by it, add a field with the same name and default to `sedas_sync.model.scene.Query`, and use
-   it in their queries. This only saves time: the filter is applied to whatever an archive returns.
-4. If an archive type never knows the value, add the key to its `ArchiveType.cannot`.
-5. If a value implies a class of sensor, add it to `sedas_sync.manifest.rules`.
-6. Run `make reference`, and name the filter in `docs/explanation/how-a-sync-decides.md` and in the changelog.
+2. Make sure that `sedas_sync.model.scene.Scene` has a field of the same name, and that each archive fills it from its
+   rows. No test finds an archive that does not: its scenes are then "unknown" and do not match.
+3. Add it to `FILTERS` in `sedas_sync.planning.filters`: how it is compared with a scene, and which values mean the
+   same, because archives spell one value in different ways. A test fails if a key of `Dataset` has no filter; it
+   needs an example in `VALUES`, and the test of the schema one in `ALL`.
+4. To let archives search by it, add a field with the same name and default to `sedas_sync.model.scene.Query`, and use
+   it in their queries. This only saves time: the filter is applied to whatever an archive returns. If SeDAS is asked,
+   add it to `_NO_FILTERS` in `sedas_sync.archives.sedas.search`.
+5. If an archive type never knows the value, add the key to its `ArchiveType.cannot`.
+6. If a value implies a class of sensor, add it to `sedas_sync.manifest.rules` and to the rules in `schema`.
+7. Run `make reference`, and name the filter in `docs/explanation/how-a-sync-decides.md` and in the changelog.
 """
 
 import re

@@ -35,7 +35,7 @@ class ReasonCode(StrEnum):
     FILES_MISSING = "files_missing"
     """The archive has files of it that are not here."""
     FILES_EXTRA = "files_extra"
-    """The archive no longer has some of its files."""
+    """Some files here are no longer among its files: gone from the archive, or not selected."""
     SIZE_CHANGED = "size_changed"
     """The archive states another size."""
     CHECKSUM_CHANGED = "checksum_changed"

@@ -1,6 +1,6 @@
 """The filters of a dataset: each key of a manifest that is compared with what a scene states.
 
-Pure. `FILTERS` is the only list of them. The rules, the queries, replayed records and lock files follow from it.
+Pure. The rules, the queries, replayed records and lock files follow from `FILTERS`.
 """
 
 import operator

@@ -209,8 +209,8 @@ class AoiTable(_Table):
     )
     buffer_km: Annotated[fields.AboveZero, Field(le=500)] | None = Field(
         default=None,
-        description="All places within this many kilometres are added to the area. Needed for points and lines, which "
-        "have no area. Not with `point`, which has a radius.",
+        description="All places within this many kilometres, at most 500, are added to the area. Needed for points and "
+        "lines, which have no area. Not with `point`, which has a radius.",
     )
     repair: bool = Field(
         default=False,

@@ -67,7 +67,7 @@ def read_aoi(
         if kind in _GEOJSON and layer is None and where is None:
             found = [_polygons_and_paths(_geojson(_read_text(path)), lines=buffer_km is not None)]
         else:
-            layers = read_layers(path, layer=layer, where=where, lines=buffer_km is not None)
+            layers = read_layers(path, layer=layer, where=where, lines=buffer_km is not None, on_repair=on_repair)
             found = [(parts_of(one.shapes), paths_of(one.shapes), one.crs) for one in layers]
         return _area(found, buffer_km, on_repair)
     except Exception as error:

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from sedas_sync.geometry import OnRepair
+
 _MAX_UNPACKED = 512 * 1024 * 1024
 """Largest content of a zip that is read."""
 _HEAD = 64 * 1024
@@ -58,6 +60,8 @@ _BY_FOLDER = frozenset({".kml"})
 """Formats whose layers are folders of one map, and are read together."""
 _POINTS_OF_LINES = frozenset({"route_points", "track_points"})
 """Layers of a GPX file that repeat the others."""
+_IN_MEMORY = re.compile(r"pyogrio_[0-9a-f]{32}")
+"""The name of a file in memory."""
 _SIDECARS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
@@ -84,7 +88,13 @@ class _Content:
 
 
 def read_layers(
-    path: Path, *, layer: str | None = None, where: str | None = None, lines: bool = False, attributes: bool = False
+    path: Path,
+    *,
+    layer: str | None = None,
+    where: str | None = None,
+    lines: bool = False,
+    attributes: bool = False,
+    on_repair: OnRepair | None = None,
 ) -> list[Layer]:
     """Read the features of a vector file that have polygons.
 
@@ -96,6 +106,7 @@ def read_layers(
         where: Read only features for which this condition in SQL is true.
         lines: Read points and lines too.
         attributes: Read the attributes too.
+        on_repair: Close open rings, and report each feature that has one here.
 
     Raises:
         ValueError: A package is not installed, the file is damaged or has another format, or there is no such layer.
@@ -105,8 +116,8 @@ def read_layers(
         warnings.simplefilter("ignore")  # about what GDAL leaves out
         content = _content(path)
         return [
-            _read(content, name, where, lines=lines, attributes=attributes)
-            for name in _layers(content, layer, lines=lines)
+            _read(content, number, where, on_repair, lines=lines, attributes=attributes)
+            for number in _layers(content, layer, path.stem, lines=lines)
         ]
 
 
@@ -120,19 +131,22 @@ def _check_extra(path: Path) -> None:
 # -- layers and features -----------------------------------------------------------------------------------------------
 
 
-def _layers(content: _Content, wanted: str | None, *, lines: bool) -> list[str]:
-    """Return the names of the layers to read."""
+def _layers(content: _Content, wanted: str | None, stem: str, *, lines: bool) -> list[int]:
+    """Return the numbers of the layers to read; a layer without a name has that of the file."""
     import pyogrio  # noqa: PLC0415 - only the extra has it
 
     try:
-        found = {str(name): str(kind) for name, kind in pyogrio.list_layers(content.source) if kind is not None}
+        listed = [(str(name), kind) for name, kind in pyogrio.list_layers(content.source)]
     except pyogrio.errors.DataSourceError:
         raise _damaged(content) from None
-    found = {name: kind for name, kind in found.items() if name not in _POINTS_OF_LINES}
+    # GDAL calls a layer without a name like the file, which is in memory and has a new name each time it is opened.
+    listed = [(stem if _IN_MEMORY.fullmatch(name) else name, kind) for name, kind in listed]
+    numbers = {name: number for number, (name, _) in enumerate(listed)}
+    found = {name: str(kind) for name, kind in listed if kind is not None and name not in _POINTS_OF_LINES}
     if wanted is not None:
         if wanted not in found:
             raise ValueError(f'it has no layer "{wanted}" with geometries; its layers are {_listed(found)}')
-        return [wanted]
+        return [numbers[wanted]]
     mixed = {"Unknown", "GeometryCollection"}
     closed = content.kind == ".gpx"
     names = [
@@ -147,10 +161,12 @@ def _layers(content: _Content, wanted: str | None, *, lines: bool) -> list[str]:
         raise ValueError(
             f'it has several layers with polygons ({_listed(names)}); name one of them with layer = "{names[0]}"'
         )
-    return names
+    return [numbers[name] for name in names]
 
 
-def _read(content: _Content, layer: str, where: str | None, *, lines: bool, attributes: bool) -> Layer:
+def _read(
+    content: _Content, layer: int, where: str | None, on_repair: OnRepair | None, *, lines: bool, attributes: bool
+) -> Layer:
     import pyogrio.errors  # noqa: PLC0415 - only the extra has it
     import pyogrio.raw  # noqa: PLC0415
 
@@ -170,7 +186,7 @@ def _read(content: _Content, layer: str, where: str | None, *, lines: bool, attr
             f"where = {json.dumps(where, ensure_ascii=False)} is not a condition in SQL for its attributes "
             f"{_listed(names)}; write for example \"{names[0] if names else 'name'} = 'value'\""
         ) from None
-    shapes = shapely.force_2d(shapely.from_wkb(wkb)).tolist() if wkb is not None else []
+    shapes = shapely.force_2d(_geometries(wkb, on_repair)).tolist() if wkb is not None else []
     if where is not None and not shapes:
         raise ValueError(f"no feature matches where = {json.dumps(where, ensure_ascii=False)}")
     if content.kind == ".gpx" and not lines:
@@ -181,6 +197,29 @@ def _read(content: _Content, layer: str, where: str | None, *, lines: bool, attr
         for row, value in zip(rows, column.tolist(), strict=True):
             row[name] = value
     return Layer(shapes, content.crs or meta["crs"], rows)
+
+
+def _geometries(wkb: Any, on_repair: OnRepair | None) -> Any:
+    """Return the geometries of features. GEOS refuses to read open rings.
+
+    Raises:
+        ValueError: A ring is open, or has too few positions.
+    """
+    try:
+        return shapely.from_wkb(wkb)
+    except shapely.errors.GEOSException:
+        readable = shapely.from_wkb(wkb, on_invalid="ignore")
+        broken = [
+            number for number, (shape, data) in enumerate(zip(readable, wkb, strict=True), 1) if data and not shape
+        ]
+        what = f"feature {_listed(map(str, broken))}: a ring is open or has fewer than four positions"
+        if on_repair is None:
+            raise ValueError(
+                f"{what}; its last position must repeat the first. To repair it, set repair = true in the table of the "
+                'AOI, or use "Fix geometries" in QGIS'
+            ) from None
+        on_repair(f"{what}; it is closed")
+        return shapely.from_wkb(wkb, on_invalid="fix")
 
 
 def _closed(shape: BaseGeometry) -> BaseGeometry:

@@ -273,3 +273,33 @@ def test_a_file_that_leads_gdal_on_to_another_is_refused(write, name):
         ValueError, match=r"it is not a GeoPackage|it is not a shapefile|it does not contain a shapefile"
     ):
         read_aoi(path)
+
+
+PLACEMARK = (
+    "<Placemark><Polygon><outerBoundaryIs><LinearRing><coordinates>{}</coordinates></LinearRing></outerBoundaryIs>"
+    "</Polygon></Placemark>"
+)
+CLOSED, OPEN = "-1.4,51.5 -1.2,51.5 -1.2,51.6 -1.4,51.5", "-1.4,51.5 -1.2,51.5 -1.2,51.6 -1.4,51.6"
+
+
+def kml(body):
+    return f'<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2">{body}</kml>'
+
+
+@pytest.mark.parametrize("body", ["<Document>{}</Document>", "{}", "<Document><name>farm</name>{}</Document>"])
+def test_kml_whose_document_has_no_name_is_read(tmp_path, body):
+    path = tmp_path / "f.kml"
+    path.write_text(kml(body.format(PLACEMARK.format(CLOSED))))
+    assert read_aoi(path).bounds == pytest.approx((-1.4, 51.5, -1.2, 51.6))
+    if "name" not in body:
+        assert read_aoi(path, layer="f").bounds == pytest.approx((-1.4, 51.5, -1.2, 51.6))
+
+
+def test_open_ring_of_a_vector_file_is_a_mistake_that_can_be_repaired(tmp_path):
+    path = tmp_path / "f.kml"
+    path.write_text(kml(f"<Document>{PLACEMARK.format(CLOSED)}{PLACEMARK.format(OPEN)}</Document>"))
+    with pytest.raises(ValueError, match=r"feature 2: a ring is open .* repair = true"):
+        read_aoi(path)
+    repairs = []
+    assert read_aoi(path, on_repair=repairs.append).bounds == pytest.approx((-1.4, 51.5, -1.2, 51.6))
+    assert "feature 2" in repairs[0]

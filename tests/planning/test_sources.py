@@ -167,29 +167,8 @@ def test_a_file_of_another_archive_is_not_measured_by_this_one():
 # -- the lock --------------------------------------------------------------------------------------------------------
 
 
-def test_a_lock_keeps_all_places_and_does_not_change_with_who_is_online():
-    manifest = read(f'{HEAD}[dataset.a]\narchive = ["one", "two"]\n{RULES}')
-    locks = []
-    for online, offline in (("one", "two"), ("two", "one")):
-        want = DesiredScene.of("one", OFFLINE, datasets=("a",), path="X.zip")
-        want = with_sources(want, [Source(archive=offline, scene=OFFLINE), Source(archive=online, scene=ONLINE)])
-        fetch = Action(
-            kind=ActionKind.FETCH,
-            id="X",
-            datasets=("a",),
-            path="X.zip",
-            size=None,
-            reason=Reason(ReasonCode.UNCHANGED),
-            want=want,
-        )
-        locks.append(dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)))
-    assert locks[0] == locks[1]
-    assert loads(locks[0], "m.lock").scenes["X"].archives == ("one", "two")
-
-
-def test_a_lock_of_one_archive_says_nothing_of_places():
-    manifest = read("version = 1\n[aoi.here]\nbbox = [0, 0, 1, 1]\n[dataset.a]\n" + RULES)
-    want = DesiredScene.of("archive", ONLINE, datasets=("a",), path="X.zip")
+def locked(manifest, want):
+    """Return the text of a lock file with one scene that is to be downloaded."""
     fetch = Action(
         kind=ActionKind.FETCH,
         id="X",
@@ -199,4 +178,21 @@ def test_a_lock_of_one_archive_says_nothing_of_places():
         reason=Reason(ReasonCode.UNCHANGED),
         want=want,
     )
-    assert '"archives"' not in dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None)).splitlines()[1]
+    return dumps(lock_scenes(head_of(manifest, START), [fetch], {}, None))
+
+
+def test_a_lock_keeps_all_places_and_does_not_change_with_who_is_online():
+    manifest = read(f'{HEAD}[dataset.a]\narchive = ["one", "two"]\n{RULES}')
+    locks = []
+    for online, offline in (("one", "two"), ("two", "one")):
+        want = DesiredScene.of("one", OFFLINE, datasets=("a",), path="X.zip")
+        want = with_sources(want, [Source(archive=offline, scene=OFFLINE), Source(archive=online, scene=ONLINE)])
+        locks.append(locked(manifest, want))
+    assert locks[0] == locks[1]
+    assert loads(locks[0], "m.lock").scenes["X"].archives == ("one", "two")
+
+
+def test_a_lock_of_one_archive_says_nothing_of_places():
+    manifest = read("version = 1\n[aoi.here]\nbbox = [0, 0, 1, 1]\n[dataset.a]\n" + RULES)
+    want = DesiredScene.of("archive", ONLINE, datasets=("a",), path="X.zip")
+    assert '"archives"' not in locked(manifest, want).splitlines()[1]

@@ -15,12 +15,6 @@ MAY = Query(aoi=AOI, start=datetime(2023, 5, 1, tzinfo=UTC), stop=datetime(2023,
 
 
 @pytest.fixture
-def server():
-    with StacServer() as running:
-        yield running
-
-
-@pytest.fixture
 def archive(server):
     with StacArchive(server.url, ["s2"], api=session.Api(retries=0, sleep=lambda _: None)) as opened:
         yield opened

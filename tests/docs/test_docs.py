@@ -56,6 +56,7 @@ def test_python_runs(text, workspace, sandbox, monkeypatch):
     monkeypatch.chdir(workspace.path)
     monkeypatch.setattr("sedas_sync.archives.sedas.archive.SedasArchive.from_env.__func__.__defaults__", (sandbox.url,))
     monkeypatch.setattr("sedas_sync.compat.SeDASAPI.base_url", sandbox.url)
+    monkeypatch.setattr("sedas_sync.compat._POLL", 0.1)
     workspace.write()
     exec(compile(text, "example", "exec"), {})
 

@@ -24,6 +24,11 @@ from sedas_sync.operations.apply.orders import MAX_REPLACEMENTS, OrderBudget, Or
 
 
 @pytest.fixture
+def ordered_soon():
+    """Nothing: the intervals are those of a real run."""
+
+
+@pytest.fixture
 def clock():
     return Clock()
 

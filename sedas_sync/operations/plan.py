@@ -43,6 +43,7 @@ from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
 from sedas_sync.planning.saved_plan import SavedPlan, drift
 from sedas_sync.planning.select import extension_of, with_endings_on_disk
+from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
@@ -325,6 +326,7 @@ def make_plan(
     if sizes:
         actions = _with_sizes(context, actions)
     said.extend(warn_of_replacements(actions, disk.count))
+    sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}
     failures, found = wants.failures, wants.warnings
     complete = wants.complete
     if wants.look_up is not None:
@@ -342,6 +344,7 @@ def make_plan(
         refreshed=tuple(disk.inspection.refreshed),
         polled=tuple(polled),
         identities=comparison.identities,
+        typical_sizes=typical_sizes(actions, sizes_of_archives),
     )
 
 

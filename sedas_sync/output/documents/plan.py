@@ -46,6 +46,8 @@ class ActionCounts(Part, frozen=True, kw_only=True):
     """Scenes that cannot be downloaded."""
     bytes: Count | None
     """Bytes to download; null if a size is not known."""
+    expected_bytes: Count
+    """Bytes to download, now and from orders, with estimates for scenes whose size is not stated."""
 
 
 class ActionEntry(Part, frozen=True, kw_only=True):
@@ -90,7 +92,11 @@ class PlanDocument(Document, frozen=True, kw_only=True):
         return cls.of(
             plan,
             archives=plan.archives or UNSET,
-            summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
+            summary=ActionCounts(
+                **{kind.value: count for kind, count in plan.counts.items()},
+                bytes=plan.bytes,
+                expected_bytes=plan.expected_bytes,
+            ),
             actions=[
                 ActionEntry.of(
                     action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)

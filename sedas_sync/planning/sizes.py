@@ -10,7 +10,8 @@ from sedas_sync.model.product_types import typical_size
 def typical_sizes(actions: Iterable[Action], of_archives: Mapping[str, int | None]) -> dict[str, int]:
     """Return the typical size of each product type for which a scene to download has no stated size.
 
-    It is the median of the scenes of this type that were downloaded, else the archive's typical size, else that of the type.
+    It is the median of the scenes of this type that were downloaded, else the archive's typical size, else that of the
+    type.
 
     Args:
         actions: the actions of a plan.

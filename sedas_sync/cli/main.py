@@ -28,6 +28,15 @@ Exit codes:
 """
 
 
+_OF_OTHER_TOOLS = {
+    "check": "validate", "clean": "apply --prune", "delete": "apply --prune", "diff": "plan", "download": "apply",
+    "fetch": "apply", "get": "apply", "import": "adopt", "info": "why", "list": "status", "ls": "status",
+    "mirror": "apply", "new": "init", "prune": "apply --prune", "pull": "apply", "query": "search", "run": "apply",
+    "show": "why", "sync": "apply", "up": "apply", "update": "apply",
+}  # fmt: skip
+"""What people who know other tools type, and the command that does it here."""
+
+
 class _Commands(click.Group):
     """A group that suggests a command for a mistyped one."""
 
@@ -35,7 +44,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not (args[0].startswith("-") or ctx.resilient_parsing):
-            near = get_close_matches(args[0], self.commands, n=1)
+            known = _OF_OTHER_TOOLS.get(args[0])
+            near = [known] if known else get_close_matches(args[0], self.commands, n=1)
             ctx.fail(f"No such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "."))
         return super().resolve_command(ctx, args)
 

@@ -45,7 +45,7 @@ def summary(of: Summary, look: Look = PLAIN) -> str:
 def explanation(of: "Explanation", look: Look = PLAIN) -> str:
     """Return what is known about one scene, one fact a line."""
     lines = [look.paint(printable(of.id), "bold")]
-    if not of.known:
+    if not of.known and not of.same_day:
         return f"{lines[0]}\n  unknown: no archive and no local file has this id"
     return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
 
@@ -87,6 +87,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     if of.pruning is not None:
         would = "would remove the file" if of.pruning.removes else "would keep the file"
         yield "prune", f"`apply --prune` {would}: {reason_text(of.pruning.reason)}"
+    for other in of.same_day:
+        yield "same day", f"{other.id}: {other.refusal or ', '.join(other.datasets) + ' matches it'}"
     yield "next", of.next
 
 

@@ -224,6 +224,16 @@ class PruneEntry(Part, frozen=True, kw_only=True):
         return cls.of(pruning, **reason_fields(pruning.reason))
 
 
+class SiblingEntry(Part, frozen=True, kw_only=True):
+    """Another scene of the same tile and day."""
+
+    id: str
+    datasets: tuple[str, ...]
+    """The datasets that match it."""
+    refusal: str | None
+    """A dataset that excludes it, and why; null if one matches it."""
+
+
 class WhyDocument(Document, frozen=True, kw_only=True):
     """`why`: one scene explained."""
 
@@ -251,6 +261,8 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     """The last error."""
     prune: PruneEntry | None
     """What `apply --prune` does with a file that match no dataset; null if there is none."""
+    same_day: list[SiblingEntry]
+    """Other scenes of its tile on its day that the search returned."""
     next: str
     """What comes next, as a sentence."""
 

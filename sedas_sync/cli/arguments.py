@@ -75,6 +75,8 @@ def _flag(*names: str, help: str) -> Option:  # noqa: A002  # as click calls it
     return Option(names, is_flag=True, help=help)
 
 
+_PRESETS = ("sandbox", "sedas", "cdse", "earth-search", "planetary-computer")
+"""The keys of `sedas_sync.operations.init_template.PRESETS`."""
 _no_wait = _flag("--no-wait", help="Do not wait for LTA orders that are not ready.")
 
 COMMANDS = (
@@ -135,7 +137,7 @@ sedas-sync adopt --from /mnt/disk --copy
         ),
         Option(["--exec-jobs", "command_jobs"], type=IntRange(min=1), default=1, help="Number of commands at once."),
         lock_timeout,
-        more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks first.",
+        more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks.",
         examples="""
 sedas-sync apply                       # of manifest.toml
 sedas-sync apply fields.toml --no-wait # place orders and collect them with a later run
@@ -182,13 +184,21 @@ sedas-sync export --format sha256sums | sha256sum --check
         "Write a commented manifest to start from.",
         manifest,
         Option(
-            ["--from-file", "--from-geojson", "source"],
+            ["--aoi", "--from-file", "--from-geojson", "source"],
             type=Path(dir_okay=False),
+            metavar="FILE",
             help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
+        Option(["--bbox", "box"], metavar="W,S,E,N", help="Make an area of this box, in degrees."),
+        Option(["--archive"], type=Choice(_PRESETS), default="sandbox", show_default=True, help="The archive."),
+        Option(["--start"], metavar="DATE", help="Earliest acquisition, such as 2024-05-01 or -30d."),
+        Option(["--end"], metavar="DATE", help="Latest acquisition; by default now."),
+        Option(["--sensor"], type=Choice(["optical", "sar"]), help="The class of sensor."),
+        Option(["--product-type"], metavar="TYPE", help="Product type, such as L2A or GRD."),
         examples="""
 sedas-sync init                        # an example on the embedded archive
-sedas-sync init --from-file fields.geojson
+sedas-sync init --archive earth-search --aoi fields.geojson --start 2024-05-01
+sedas-sync init --archive cdse --bbox=-1.4,51.5,-1.2,51.6 --sensor sar --product-type SLC
 """,
     ),
     _command(
@@ -250,7 +260,7 @@ sedas-sync plan --exit-code            # in CI: 10 if there is something to do
             metavar="FILE",
             help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
-        more="One file with footprints, acquisitions, orders and failures, which opens without a network. Works offline.",
+        more="One file with footprints, acquisitions, orders and failures. It needs no network.",
         examples="""
 sedas-sync report
 sedas-sync report fields.toml --out /srv/www/fields.html
@@ -344,8 +354,8 @@ sedas-sync verify --repair             # download the bad ones again
         "Explain one scene: what matches or excludes it, what is next.",
         Argument(["scene_id"], metavar="ID", shell_complete=completed_by("scenes")),
         manifest,
-        more="ID may be the path of its file, or end in .SAFE. The beginning or a part of an id is enough, or a pattern, if "
-        "only one scene has it; else they are listed. Other scenes of the same tile and day are named.",
+        more="ID may be the path of its file, or end in .SAFE. The beginning or a part of an id is enough, or a "
+        "pattern, if only one scene has it; else they are listed. Other scenes of the same tile and day are named.",
         examples="""
 sedas-sync why S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918
 sedas-sync why 'S2?_*20190507*_T30UXC_*'

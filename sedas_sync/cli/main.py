@@ -9,7 +9,7 @@ import click
 
 from sedas_sync.cli import signals
 from sedas_sync.cli.arguments import COMMANDS
-from sedas_sync.cli.options import GLOBAL_OPTIONS, take_globals
+from sedas_sync.cli.options import GLOBAL_OPTIONS, Globals, take_globals
 from sedas_sync.cli.streams import prepare_streams
 from sedas_sync.errors import TOO_LITTLE, is_too_little
 
@@ -82,8 +82,9 @@ def main() -> NoReturn:
 
 def run_command() -> int:
     """Run the command, report its error, and return the exit code."""
+    common = Globals()
     try:
-        cli(prog_name="sedas-sync", standalone_mode=False)
+        cli(prog_name="sedas-sync", standalone_mode=False, obj=common)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     except click.exceptions.Exit as ended:
@@ -100,5 +101,5 @@ def run_command() -> int:
             return 1
         from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
 
-        return report(error)
+        return report(error, as_json=common.as_json)
     return 0

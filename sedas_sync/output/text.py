@@ -29,7 +29,8 @@ def summary(of: Summary, look: Look = PLAIN) -> str:
         "kept": of.kept,
         "adopted": of.adopted,
         "ordered": of.ordered,
-        "pending": of.pending,
+        "downloads unfinished": of.unfinished,
+        "orders pending": of.pending - of.unfinished,
         "skipped": of.skipped,
         "pruned": of.pruned,
         "failed": of.failed,
@@ -155,12 +156,19 @@ def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]], look: L
     return f"{table(rows, look=look, right=[2])}\n{count(len(found), 'scene')}{away}."
 
 
+_LONG_ORDER = 16
+"""Ids of orders with more characters are shortened on a terminal; `--json` has them whole."""
+
+
 def orders(found: Iterable[Order], now: datetime, look: Look = PLAIN) -> str:
     """Return orders as a table, one line each."""
     rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER")]
     for order in found:
         age = duration(max(0.0, (now - order.placed).total_seconds()))
-        rows.append((order.state.value, age, str(order.polls), printable(order.id), printable(order.order)))
+        name = printable(order.order)
+        if look.fold and len(name) > _LONG_ORDER:
+            name = f"{name[:8]}…{name[-4:]}"
+        rows.append((order.state.value, age, str(order.polls), printable(order.id), name))
     return table(rows, look=look, right=[2])
 
 

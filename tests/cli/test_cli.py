@@ -201,7 +201,7 @@ def test_a_mistyped_command_gets_a_suggestion(workspace):
     assert "No such command 'aply'; did you mean apply?" in ran.err
     workspace.write(ONE)
     ran = workspace.run("search", "--json", "--format", "csv")
-    assert (ran.code, ran.out) == (2, "")
+    assert ran.code == ran.json["exit_code"] == 2
     assert "--json means --format json" in ran.err
 
 

@@ -200,8 +200,12 @@ class FileRequests:
         raise self._page_error(sent, self._printable(data[:_BODY_READ]), answer)
 
     def _page_error(self, kind: str, body: str, answer: Answer) -> Exception:
-        what = "an HTML page" if "html" in kind or body.lstrip()[:1] == "<" else f"{kind or 'something else'}"
-        text = f"the server sent {what} instead of the scene: {body[:120]}"
+        xml = body.lstrip().startswith(("<?xml", "<Error")) and "<html" not in body.lower()
+        page = "html" in kind or body.lstrip()[:1] == "<"
+        what = "an XML text" if xml else "an HTML page" if page else kind or "something else"
+        # Bytes of another file are no text.
+        shown = "" if "\ufffd" in body else f": {body[:120]}"
+        text = f"the server sent {what} instead of the scene{shown}"
         refused = "token" in body.lower() and "exist" in body.lower()
         if answer.redirected or refused:
             # With a page after a redirect some services report that the token has expired.

@@ -69,6 +69,12 @@ def parse_range(value: str | None) -> tuple[int, int, int | None] | None:
     return (int(first), int(last) + 1, int(total)) if total.isdigit() else None
 
 
+def is_whole(answer: Answer) -> bool:
+    """Whether an answer with status 206 is all of the file."""
+    found = parse_range(answer.headers.get("content-range"))
+    return found is not None and found[0] == 0 and found[1] == found[2] and answer.length in (None, found[2])
+
+
 def allowed_connections(text: str) -> int:
     """Return how many connections a service allows an account, by its error; 0 if the error does not state it."""
     match = _SESSIONS.search(text)

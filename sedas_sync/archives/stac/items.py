@@ -89,6 +89,7 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], r
         cloud_cover=read.percent("eo:cloud_cover"),
         resolution=read.number("gsd"),
         assets=choice.files,
+        unselected=choice.unselected,
         download_url=choice.files[0].url if choice.fetchable and offline is None else None,
         offline=never or (None if offline is None else _order_elsewhere(offline)),
         never=never is not None,

@@ -28,7 +28,8 @@ The ending of a product that is one file, such as `.nc`, is part of it: see `sed
 Sensor = Literal["optical", "sar"]
 
 _NOT_IN_GEOJSON = frozenset(
-    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "nominal", "planned", "extra"}
+    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "unselected", "nominal", "planned"}
+    | {"extra"}
 )
 
 
@@ -139,6 +140,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     `size` is then their sum, `digest` is None, and `download_url` is the first file's if all are online.
     """
+    unselected: tuple[str, ...] = ()
+    """Names of files that the archive has of the scene and the manifest does not select."""
     extra: Mapping[str, Any] = NOTHING
     """Other fields of the catalogue's answer, unchanged."""
 

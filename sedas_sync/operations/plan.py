@@ -265,6 +265,7 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
             # Nothing else can prove their files.
             scenes = {**scenes, **context.remote_sizes.complete(untracked)}
         inspection = _inspect(context, scenes, holdings)
+        scenes = with_endings_on_disk(scenes, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         scenes_to_read = restated(scenes, inspection.observed, comparison)
         reprove(str(context.state.root), inspection, scenes_to_read, context.state.on_step)

@@ -10,6 +10,7 @@ waits for one.
 import math
 import threading
 
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.net.connections import PARTIAL, Answer, ConnectionFailed
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.transfer import prove
@@ -53,7 +54,7 @@ class RangeFetch:
         self._table = RangeTable([])
         self._split = False
         self._connections = 1
-        self._threads: list[threading.Thread] = []
+        self._threads: list[DaemonThread] = []
         self._failure: BaseException | None = None
         self._ending = False
         self._received = 0
@@ -173,9 +174,8 @@ class RangeFetch:
                 if not growth.fixed and not shared.budget.try_acquire():
                     break
                 self._connections += 1
-            thread = threading.Thread(target=self._run_further, name="sedas-sync segment", daemon=True)
             try:
-                thread.start()
+                self._threads.append(DaemonThread(self._run_further))
             except (RuntimeError, MemoryError):
                 # The system gives no more threads: the existing ones do all the work.
                 with self._changed:
@@ -184,7 +184,6 @@ class RangeFetch:
                 if not growth.fixed:
                     shared.budget.release()
                 break
-            self._threads.append(thread)
         if self._connections > before:
             growth.added(before, shared.pace_of(id(self)), shared.clock(), self._received)
 

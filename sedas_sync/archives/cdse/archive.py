@@ -24,9 +24,9 @@ from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
-from sedas_sync.model.threads import Pool
 from sedas_sync.net import credentials as _credentials
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
@@ -180,7 +180,7 @@ class CdseArchive:
         walk = TimeWalk(lambda start, stop, skip: self._page(conditions, start, stop, skip))
         seen: set[str] = set()
         names: set[str] = set()
-        with Pool(AT_ONCE, "cdse-search") as pool:
+        with Pool(AT_ONCE) as pool:
             running = {pool.submit(walk.step, Stretch(query.start, query.stop, first=True))}
             try:
                 while running:

@@ -48,7 +48,9 @@ class StoppableSocket(socket.socket):
     def settimeout(self, value: float | None) -> None:
         """Set how long one wait may take, in seconds; None for no limit."""
         self._seconds = value
-        super().settimeout(TICK if value is None else min(value, TICK))
+        tick = TICK if value is None else min(value, TICK)
+        if tick != super().gettimeout():
+            super().settimeout(tick)
 
     def gettimeout(self) -> float | None:
         """Return how long one wait may take."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -95,11 +96,17 @@ def run_command() -> int:
         error.show()
         return 2
     except Exception as error:  # noqa: BLE001  # a user never sees a traceback
-        if is_too_little(error):
-            # There may be no memory to import anything.
-            click.echo(f"error: {TOO_LITTLE}", err=True)
-            return 1
-        from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
-
-        return report(error, as_json=common.as_json)
+        return _report(error, as_json=common.as_json)
     return 0
+
+
+def _report(error: Exception, *, as_json: bool) -> int:
+    """Print an error, and return the exit code."""
+    with suppress(MemoryError):
+        if not is_too_little(error):
+            from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
+
+            return report(error, as_json=as_json)
+    # There may be no memory to import anything.
+    click.echo(f"error: {TOO_LITTLE}", err=True)
+    return 1

@@ -13,7 +13,7 @@ from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.plan import plan_repair, without_what_is_done
+from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 
@@ -52,7 +52,7 @@ class PlanRunner:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
         context = self._context
-        plan = without_what_is_done(context, plan)
+        plan = with_links(context, without_what_is_done(context, plan))
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)

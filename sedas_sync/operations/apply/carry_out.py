@@ -13,6 +13,7 @@ from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
@@ -108,6 +109,7 @@ class PlanRunner:
             for event in self._run.events():
                 if isinstance(event, Summary):
                     index.end_run(number, now(), event.exit_code, event.to_json())
+                log_event(event)
                 yield event
         finally:
             self._run = None

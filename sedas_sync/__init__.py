@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from sedas_sync.operations.saved_plan import SavedPlan
     from sedas_sync.operations.status import Status
     from sedas_sync.output.export import Exported
+    from sedas_sync.output.features import to_geodataframe, to_geojson
     from sedas_sync.output.reasons import reason_text
     from sedas_sync.output.report.write import WrittenReport
     from sedas_sync.planning.explain import Explanation
@@ -104,6 +105,7 @@ _MODULES = {
         "Warned",
     ),
     "sedas_sync.output.export": ("Exported",),
+    "sedas_sync.output.features": ("to_geodataframe", "to_geojson"),
     "sedas_sync.operations.fetch": ("FetchedScene", "fetch"),
     "sedas_sync.operations.load": ("load_manifest",),
     "sedas_sync.operations.parse_manifest": ("parse_manifest",),
@@ -194,6 +196,8 @@ __all__ = [
     "load_manifest",
     "parse_manifest",
     "reason_text",
+    "to_geodataframe",
+    "to_geojson",
 ]
 
 

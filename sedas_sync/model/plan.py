@@ -144,8 +144,8 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
             [
                 html.table(counts, [counts.values()]),
                 html.paragraph(f"to download: {size(self.bytes)}"),
-                html.folded(f"{len(changes):,} changes", listed) if changes else "",
-                html.folded(f"{len(problems):,} problems", "".join(map(html.paragraph, problems))) if problems else "",
+                html.listed("change", listed, len(changes)),
+                html.listed("problem", "".join(map(html.paragraph, problems)), len(problems)),
             ]
         )
 

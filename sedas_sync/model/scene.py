@@ -156,14 +156,11 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     @property
     def __geo_interface__(self) -> dict[str, Any]:
         """The scene as a GeoJSON feature, for geopandas, shapely, folium and others; without links."""
-        properties = {
-            name: value
-            for name in self.__struct_fields__
-            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) not in (None, False)
-        }
-        for name in ("start", "stop"):
-            if name in properties:
-                properties[name] = to_iso(properties[name])
+        properties = {}
+        for name in FEATURE_PROPERTIES:
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                properties[name] = to_iso(value) if isinstance(value, datetime) else value
         geometry = None if self.footprint is None else geometry_of_wkt(self.footprint)
         return {"type": "Feature", "id": self.id, "geometry": geometry, "properties": properties}
 
@@ -201,6 +198,10 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def files(self) -> tuple[RemoteFile, ...]:
         """The files of the scene: one or more."""
         return self.assets or (RemoteFile(url=self.download_url, size=self.size, digest=self.digest),)
+
+
+FEATURE_PROPERTIES = (*(name for name in Scene.__struct_fields__ if name not in _NOT_IN_GEOJSON), "online")
+"""The attributes of a scene that GeoJSON and tables for Python have besides its id and its footprint."""
 
 
 class Query(Struct, frozen=True, kw_only=True, gc=False):

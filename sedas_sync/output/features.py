@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from shapely.geometry import shape
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.geometry.geojson import outlines
 from sedas_sync.model.scene import FEATURE_PROPERTIES, Scene
+from sedas_sync.planning.product_name import relative_orbit_of, tile_of
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -25,7 +27,7 @@ def to_geojson(scenes: Iterable[Scene]) -> dict[str, Any]:
     Args:
         scenes: from a search, for instance `mirror.search().scenes`.
     """
-    scenes = list(scenes)
+    scenes = _with_names(scenes)
     features = []
     for scene, outline in zip(scenes, outlines([scene.footprint for scene in scenes]), strict=True):
         place = {"geometry": None} if outline is None else {"bbox": list(outline.bbox), "geometry": outline.geometry}
@@ -54,7 +56,7 @@ def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
         import pandas as pd  # noqa: PLC0415  # comes with it
     except ImportError:
         raise ManifestError("to_geodataframe needs geopandas: pip install 'sedas-sync[geopandas]'") from None
-    scenes = list(scenes)
+    scenes = _with_names(scenes)
     shapes = [
         None if outline is None else shape(outline.geometry)
         for outline in outlines([scene.footprint for scene in scenes])
@@ -64,3 +66,8 @@ def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
     for name in ("start", "stop", "processed"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
     return geopandas.GeoDataFrame(frame, geometry=shapes, crs="EPSG:4326")
+
+
+def _with_names(scenes: Iterable[Scene]) -> list[Scene]:
+    """Return scenes with what the names of their products state."""
+    return [replace(scene, relative_orbit=relative_orbit_of(scene), tile=tile_of(scene)) for scene in scenes]

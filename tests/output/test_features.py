@@ -64,6 +64,15 @@ def test_a_geodataframe_has_a_row_for_each_scene(tmp_path):
     assert not ss.to_geodataframe([]).columns.difference(frame.columns).size
 
 
+def test_orbit_and_tile_are_those_of_the_catalogue_or_the_name():
+    named = "S2A_MSIL1C_20190505T111625_N0207_R037_T30UXC_20190505T140416"
+    frame = ss.to_geodataframe([ss.Scene(id=named), ss.Scene(id="A", relative_orbit=7, tile="31UCT")])
+    assert frame.relative_orbit.tolist() == [37, 7]
+    assert frame.tile.tolist() == ["30UXC", "31UCT"]
+    (feature,) = ss.to_geojson([ss.Scene(id=named)])["features"]
+    assert feature["properties"] == {"relative_orbit": 37, "tile": "30UXC"}
+
+
 def test_without_geopandas_the_error_names_the_extra(monkeypatch):
     real = builtins.__import__
 

@@ -1,6 +1,5 @@
 """Errors of commands: what is printed, and the exit code."""
 
-import logging
 import os
 import sys
 
@@ -8,7 +7,7 @@ import click
 
 from sedas_sync.cli.messages import print_error
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
-from sedas_sync.net.redact import redact
+from sedas_sync.net.redact import logger_of, redact
 from sedas_sync.output.documents.base import ErrorDocument, json_line
 
 
@@ -37,7 +36,7 @@ def report(error: Exception, *, as_json: bool = False) -> int:
             where = f"{error.filename}: " if error.filename else ""
             print_error(f"{where}{error.strerror or error}")
         case _:
-            logging.getLogger("sedas_sync").debug("unexpected error", exc_info=error)
+            logger_of(__name__).debug("unexpected error", exc_info=error)
             print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")
             click.echo("Everything that was done is kept. Run again with `--log-file FILE` for details.", err=True)
     return 1

@@ -17,12 +17,13 @@ from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.scene_commands import SceneCommands
-from sedas_sync.cli.session import end_with, interruptible, opened_file, print_exported, reporting, stopping
+from sedas_sync.cli.session import end_with, interruptible, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
 from sedas_sync.operations.apply.perform import RunOptions
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.output import text
 from sedas_sync.output.plan_text import plan as plan_text
 from sedas_sync.output.plan_text import total
@@ -30,7 +31,6 @@ from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
 from sedas_sync.output.style import look_of
 from sedas_sync.planning.limits import DEFAULT, PruneLimit, check_download, download_limit
-from sedas_sync.planning.saved_plan import SavedPlan, loads
 from sedas_sync.workers.dask import dask_cluster
 
 _REASONS = 3
@@ -215,11 +215,7 @@ def _workers(address: str | None) -> AbstractContextManager[Executor | None]:
 
 def _saved_plan(mirror: Mirror, file: str) -> SavedPlan:
     """Read a plan from `plan --out` that was made from this manifest."""
-    with opened_file(file, "r") as opened:
-        try:
-            saved = loads(opened.read(), file)
-        except UnicodeDecodeError:
-            raise ManifestError(f"{file}: not a saved plan: not UTF-8 text") from None
+    saved = SavedPlan.read(file)
     mirror.check_saved(saved)
     return saved
 

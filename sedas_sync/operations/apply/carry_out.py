@@ -13,7 +13,8 @@ from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.plan import plan_repair, without_what_is_done
+from sedas_sync.operations.log import log_event
+from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, check_download, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 
@@ -55,6 +56,7 @@ class PlanRunner:
         plan = without_what_is_done(context, plan)
         limit = options.get("max_download")
         check_download(plan, context.manifest.transfer.max_download if limit is None else limit)
+        plan = with_links(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
@@ -112,6 +114,7 @@ class PlanRunner:
             for event in self._run.events():
                 if isinstance(event, Summary):
                     index.end_run(number, now(), event.exit_code, event.to_json())
+                log_event(event)
                 yield event
         finally:
             self._run = None

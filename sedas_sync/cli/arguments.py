@@ -163,7 +163,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         manifest,
         Option(
             ["--format", "how"],
-            type=Choice(["geojson", "csv", "stac", "urls", "sha256sums"]),
+            type=Choice(["geojson", "csv", "stac", "geoparquet", "urls", "sha256sums"]),
             required=True,
             help="Format of the catalogue.",
         ),
@@ -175,6 +175,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         examples="""
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
 sedas-sync export --format geojson --out scenes.geojson
+sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
 sedas-sync export --format urls        # links of what is missing, for aria2c
 sedas-sync export --format sha256sums | sha256sum --check
 """,

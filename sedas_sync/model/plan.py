@@ -82,10 +82,16 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Orders as the archives reported them while planning."""
     identities: Mapping[str, str] = {}  # as above
     """`Archive.identity` of each archive that was opened, by key."""
-    refused: bool = False
-    """Whether removals or replacements were left out, so that the plan does less than the manifest requires."""
+    refusals: tuple[Failure, ...] = ()
+    """Removals and replacements that were left out, so that the plan does less than the manifest requires. The id of
+    each is the kind of action."""
     unwanted_downloads: tuple[str, ...] = ()
     """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""
+
+    @property
+    def failed(self) -> tuple[Failure, ...]:
+        """Everything that makes the plan do less than the manifest requires: failures and refusals."""
+        return (*self.failures, *self.refusals)
 
     @property
     def changes(self) -> int:

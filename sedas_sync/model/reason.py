@@ -54,6 +54,8 @@ class ReasonCode(StrEnum):
     """The archive can never deliver it."""
     NO_MATCH = "no_match"
     """It no longer matches a dataset."""
+    AGED = "aged"
+    """It matched a dataset until a relative date moved on."""
     NOT_LISTED = "not_listed"
     """It matches a dataset, and the catalogue no longer lists it."""
     NOT_IN_LOCK = "not_in_lock"

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.model.disk import FileState
-from sedas_sync.model.plan import Action, Plan
+from sedas_sync.model.events import Failure
+from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.model.text import count, size
 from sedas_sync.model.times import to_iso
@@ -45,7 +46,7 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
             *prune.warn_of_lost(decision.keep),
             *changed.values(),
         ),
-        refused=plan.refused or decision.doubted,
+        refusals=(*plan.refusals, *_refusals(decision)),
     )
 
 
@@ -62,7 +63,15 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         # The archives' clocks are known only after a request.
         everywhere = archives_of(manifest, manifest.datasets)
         look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
-    decision = prune.judge(manifest, wants, {}, unwanted, context.clock(), wrong_clock=find_wrong_clock(context))
+    decision = prune.judge(
+        manifest,
+        wants,
+        {},
+        unwanted,
+        context.clock(),
+        wrong_clock=find_wrong_clock(context),
+        since=_unchanged_since(context),
+    )
     look_up.ask({action.id: archives_of(manifest, action.datasets) for action in decision.keep})
     lost = {failure.id: failure.error for failure in look_up.failures}
     decision = prune.keep_until_superseded(prune.judge_by_lock(decision, lost, wants), plan.actions)
@@ -71,8 +80,25 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         plan,
         actions=(*plan.actions, *decision.stay, *removals),
         warnings=(*plan.warnings, *decision.doubts.values(), *decision.warnings, *changed.values()),
-        refused=plan.refused or decision.doubted,
+        refusals=(*plan.refusals, *_refusals(decision)),
     )
+
+
+def _refusals(decision: prune.PruneDecision) -> tuple[Failure, ...]:
+    return () if decision.refusal is None else (Failure(id=ActionKind.PRUNE.value, error=decision.refusal),)
+
+
+def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
+    """Return since when the start date of each dataset has been the same; empty if no archive's clock is known."""
+    if not context.archives.server_times:
+        return {}
+    with context.state.index(write=False) as (index, _):
+        rules = index.date_rules()
+    return {
+        name: rules[name].since
+        for name, dataset in context.manifest.datasets.items()
+        if name in rules and dataset.start is not None and rules[name].start == dataset.start.text
+    }
 
 
 def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str | None) -> prune.PruneDecision:
@@ -90,7 +116,15 @@ def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str
         for offer in found.offers.values():
             if held.id in offer.scenes:
                 offered[held.id] = offer.scenes[held.id]
-    return prune.judge(context.manifest, found.wants, offered, unwanted, context.clock(), wrong_clock=wrong_clock)
+    return prune.judge(
+        context.manifest,
+        found.wants,
+        offered,
+        unwanted,
+        context.clock(),
+        wrong_clock=wrong_clock,
+        since=_unchanged_since(context),
+    )
 
 
 def _has_relative_dates(context: MirrorContext) -> bool:

@@ -93,8 +93,7 @@ _FIELDS = {
     "pruned": "Files removed.",
     "failed": "Scenes and searches that failed.",
     "warnings": "Number of warnings.",
-    "exit_code": "The command's exit code. It is 1 without a failure if files were to be removed and must not be: no "
-    "scene failed by that, and a warning says why.",
+    "exit_code": "The command's exit code.",
 }
 """Descriptions of fields that many objects have, or that have no docstring."""
 

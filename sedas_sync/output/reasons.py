@@ -28,6 +28,7 @@ _TEXTS = {
     ReasonCode.OFFLINE: "{detail}",
     ReasonCode.NOT_DOWNLOADABLE: "{detail}",
     ReasonCode.NO_MATCH: "no longer matches: {detail}",
+    ReasonCode.AGED: "no longer matches: {detail}",
     ReasonCode.NOT_LISTED: "still matches, but is no longer in the catalogue",
     ReasonCode.NOT_IN_LOCK: "not in the lock file; the archive still has it",
     ReasonCode.SUCCESSOR_MISSING: "{until}, then removed: {cause}",

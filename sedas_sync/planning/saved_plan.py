@@ -21,7 +21,7 @@ from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, Scene
 from sedas_sync.planning.lock import LockHead
 from sedas_sync.planning.lock_text import head_from, head_json
 
-VERSION = 3
+VERSION = 4
 """The version of the format that this package reads and writes."""
 
 LINK_LEFT_OUT = ""

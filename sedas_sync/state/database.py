@@ -21,7 +21,7 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.state.connection import INDEX, connect
 from sedas_sync.state.soft_lock import NO_LOCKS
 
-FORMAT = 4
+FORMAT = 5
 """The format of the index that this version writes, as SQLite's `user_version`."""
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

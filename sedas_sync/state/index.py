@@ -19,6 +19,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
+from msgspec import Struct, convert, to_builtins
+
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Order, ProofLevel, SceneId
@@ -149,6 +151,10 @@ class Index:
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """Return the scenes that each dataset wanted when it was last applied, by the dataset's name."""
         return {row[0]: tuple(json.loads(row[1])) for row in self._rows("SELECT dataset, ids FROM wanted")}
+
+    def date_rules(self) -> dict[str, "DateRule"]:
+        """Return the start date of each dataset as it was last applied, by the dataset's name."""
+        return convert(json.loads(self._meta("dates") or "{}"), dict[str, DateRule])
 
     def absent(self) -> dict[SceneId, str]:
         """Return the metadata of the scenes that were wanted and not on disk when the last run ended."""
@@ -356,6 +362,11 @@ class WritableIndex(Index):
         rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
         self._put_rows("wanted", rows, only=only)
 
+    def put_date_rules(self, rules: Mapping[str, "DateRule"]) -> None:
+        """Record the start dates of datasets; those of other datasets are forgotten."""
+        value = json.dumps(to_builtins(rules), ensure_ascii=False)
+        self._execute("INSERT OR REPLACE INTO meta VALUES ('dates', ?)", value)
+
     def put_absent(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
         """Record the metadata of scenes that are wanted and not on disk, for reports.
 
@@ -443,6 +454,16 @@ class BatchWriter:
                 self._index.drop_order(scene.id)
         self._added = []
         self._written = time.monotonic()
+
+
+class DateRule(Struct, frozen=True):
+    """The start date of a dataset, as the manifest has it."""
+
+    start: str
+    since: datetime
+    """When it was first applied."""
+    last: datetime
+    """When it was last applied, after a complete search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

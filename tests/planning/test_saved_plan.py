@@ -51,7 +51,7 @@ def saved(*actions):
         search_complete=False,
         failures=(Failure(id="d", error="no", refused=True),),
         warnings=("w",),
-        refused=True,
+        refusals=(Failure(id="prune", error="not confirmed"),),
     )
     head = LockHead(archives={"one": {"type": "stac"}}, aois={}, datasets={"d": {"tile": ["30UXC"]}}, intervals={})
     return SavedPlan(head=head, mirror={"path": ".", "layout": "{id}"}, datasets=("d",), plan=plan)
@@ -91,7 +91,7 @@ def test_what_is_written_is_what_is_read(want):
     assert read.plan.actions[2].after == ("S",), "a scene that is kept is looked at again anyway"
     for name in ("manifest", "mirror", "archive", "archives", "identities", "search_complete", "failures", "warnings"):
         assert getattr(read.plan, name) == getattr(plan.plan, name)
-    assert read.plan.refused
+    assert read.plan.refusals == plan.plan.refusals
 
 
 def test_no_link_is_saved():

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
@@ -23,7 +22,7 @@ from sedas_sync.model.text import count, printable
 from sedas_sync.output import text
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
-from sedas_sync.planning.limits import DEFAULT, PruneLimit
+from sedas_sync.planning.limits import DEFAULT, Confirm, PruneLimit
 from sedas_sync.planning.saved_plan import SavedPlan, loads
 from sedas_sync.workers.dask import dask_cluster
 
@@ -181,14 +180,14 @@ def _print_next(summary: Summary, plan: Plan) -> None:
         )
 
 
-def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Callable[[int, int], bool]:
+def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Confirm:
     """Return a function that asks whether so many of so many may be removed or replaced."""
 
-    def ask(number: int, total: int) -> bool:
+    def ask(number: int, total: int) -> bool | None:
         if yes:
             return True
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            return False
+            return None
         reporter.close()
         try:
             with interruptible():

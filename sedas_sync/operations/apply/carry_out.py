@@ -1,6 +1,7 @@
 """Carry out plans of one mirror."""
 
 from collections.abc import Generator, Iterable, Mapping
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -15,12 +16,11 @@ from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
-from sedas_sync.state.index import NO_FACTS, WritableIndex
+from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
 
 
-def _no(_count: int, _held: int) -> bool:
-    """Do not confirm."""
-    return False
+def _nobody(_count: int, _held: int) -> None:
+    """Nobody can be asked."""
 
 
 class PlanRunner:
@@ -50,7 +50,7 @@ class PlanRunner:
 
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
-        confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
+        confirm, confirm_replacing = options.get("confirm", _nobody), options.get("confirm_replacing", _nobody)
         context = self._context
         plan = without_what_is_done(context, plan)
         with context.state.index(write=True) as (index, warnings):
@@ -63,6 +63,8 @@ class PlanRunner:
                 index.put_files(_kept_files(plan), context.clock())
             context.state.own(index)
             _remember_wanted(index, plan, context.manifest.datasets)
+            if plan.search_complete and not plan.datasets:
+                _remember_dates(index, context.manifest.datasets, context.clock())
             try:
                 yield from self._carry_out(plan, index, warnings, options)
             finally:
@@ -134,10 +136,22 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
         index.drop_errors(but={scene_id for ids in wanted.values() for scene_id in ids})
     mine = {product for name in names for product in datasets[name].products}
     errors: dict[str, str] = {}
-    for failure in plan.failures:
+    for failure in plan.failed:
         # Several archives of a dataset may have failed.
         errors[failure.id] = f"{errors[failure.id]}; {failure.error}" if failure.id in errors else failure.error
     index.put_failures(errors, of=mine.union(names) if plan.datasets else None)
+
+
+def _remember_dates(index: WritableIndex, datasets: Mapping[str, Dataset], now: datetime) -> None:
+    """Write the start dates of the datasets to the index: `limit_prunes` does not count what leaves as they move on."""
+    before = index.date_rules()
+    rules = {}
+    for name, dataset in datasets.items():
+        if dataset.start is not None:
+            start, old = dataset.start.text, before.get(name)
+            since = old.since if old is not None and old.start == start else now
+            rules[name] = DateRule(start, since=since, last=now)
+    index.put_date_rules(rules)
 
 
 def _remember_absent(index: WritableIndex, plan: Plan) -> None:

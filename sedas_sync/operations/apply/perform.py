@@ -57,7 +57,8 @@ class RunOptions(TypedDict, total=False):
     max_prune: PruneLimit
     """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
     confirm: Confirm
-    """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
+    """Called with the number of removals and of scenes on disk if there are more. By default nobody can be asked, and
+    only the oldest are removed."""
     confirm_replacing: Confirm
     """The same for replacements, if they are more than a fifth of the mirror."""
     command: str

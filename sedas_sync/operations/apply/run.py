@@ -14,7 +14,7 @@ from time import monotonic
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, is_stopped
-from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.errors import AuthenticationError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
@@ -29,6 +29,7 @@ from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
 from sedas_sync.operations.apply.removals import remove_unwanted
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.context import MirrorContext
+from sedas_sync.state.connection import INDEX
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.partial import remove_stale_notes
 
@@ -87,8 +88,6 @@ class Run:
         self._limits, self._fetcher, self._disk = self._performer.limits, self._performer.fetcher, self._performer.disk
         self._warnings = self._limits.warnings
         self._index_warnings = len(index.warnings)
-        self._index_full: str | None = None
-        """The index found the disk full; reported once, at the end, if that does not end the run anyway."""
         self._began = monotonic()
         self._progress_at = 0.0
 
@@ -135,8 +134,10 @@ class Run:
             self._plan, self._disk, self._reports, stopped=lambda: self._context.stopped_with is not None
         )
         self._warn_of_index()
-        if self._index_full is not None and self._performer.abort_reason is None:
-            self._reports.warn(self._index_full)
+        for refusal in self._plan.refusals:
+            self._reports.fail(refusal.id, refusal.error)
+        if self._index.unwritten is not None and not (self._performer.abort_reason and self._reports.failures):
+            self._reports.fail(INDEX, str(self._index.unwritten))
         yield from self._reports.take()
         yield self._reports.summary(monotonic() - self._began, self._exit_code())
 
@@ -277,19 +278,14 @@ class Run:
             return AuthenticationError.exit_code
         if self._reports.failures:
             return exit_code_of(self._reports.failures)
-        if self._plan.refused or self._index.unwritten is not None:
-            return SedasSyncError.exit_code
         return 3 if self._reports.pending else 0
 
     # -- reports -----------------------------------------------------------------------------------------------------
 
     def _warn_of_index(self) -> None:
-        unwritten = self._index.unwritten
-        full = str(unwritten) if unwritten is not None and unwritten.disk_full else None
+        """Report problems of the index, except that it cannot be written, which is a failure at the end of the run."""
         for warning in self._index.warnings[self._index_warnings :]:
-            if warning == full:
-                self._index_full = warning
-            else:
+            if warning != str(self._index.unwritten):
                 self._reports.warn(warning)
         self._index_warnings = len(self._index.warnings)
 

@@ -1,0 +1,95 @@
+"""Mirrors with relative dates over weeks: what leaves because time passed, and what leaves because of an edit."""
+
+import os
+
+import pytest
+from clocks import Clock
+
+import sedas_sync as ss
+from sedas_sync.model.reason import ReasonCode
+from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
+
+DAYS = 60
+
+
+class Weeks:
+    """A mirror of the last days of a catalogue with one scene a day, and a clock for both."""
+
+    def __init__(self, path, sandbox, clock):
+        self.path, self.sandbox, self.clock = path, sandbox, clock
+
+    def write(self, start, rules=""):
+        text = (
+            f'version = 1\n[archive]\ntype = "sedas"\nurl = "{self.sandbox.url}"\n'
+            f'[aoi.a]\nbbox = [-1.4, 51.5, -1.2, 51.65]\n[dataset.d]\naoi = "a"\nstart = "{start}"\n{rules}'
+        )
+        (self.path / "manifest.toml").write_text(text)
+
+    def mirror(self):
+        return ss.Mirror(ss.load_manifest(self.path / "manifest.toml"), clock=self.clock)
+
+    def apply(self, *, prune=True, **options):
+        with self.mirror() as mirror:
+            return mirror.apply(mirror.plan(prune=prune), **options)
+
+    @property
+    def here(self):
+        return {file.stem for file in (self.path / "scenes").glob("*.zip")}
+
+
+@pytest.fixture
+def weeks(tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "SEDAS_USERNAME", "sandbox")
+    monkeypatch.setitem(os.environ, "SEDAS_PASSWORD", "sandbox")
+    clock = Clock("2026-03-01")
+    first = Clock("2026-02-01")
+    rows = []
+    for number in range(DAYS):
+        rows.append(make_row(f"D{number:02}", f"{first.now:%Y-%m-%dT11:00:00Z}"))
+        first.move(days=1)
+    with Sandbox(catalogue=RowCatalogue(rows), clock=clock.posix) as sandbox:
+        yield Weeks(tmp_path, sandbox, clock)
+
+
+def test_what_ages_does_not_count_against_the_limit(weeks):
+    weeks.write("-20d")
+    assert weeks.apply().fetched == 20
+    weeks.clock.move(days=14)
+    with weeks.mirror() as mirror:
+        plan = mirror.plan(prune=True)
+    gone = [action for action in plan.actions if action.kind is ss.ActionKind.PRUNE]
+    assert {action.reason.code for action in gone} == {ReasonCode.AGED}
+    summary = weeks.apply()
+    assert (summary.exit_code, summary.pruned, summary.fetched) == (0, 14, 14)
+    assert weeks.here == {f"D{number:02}" for number in range(22, 42)}
+
+
+def test_what_aged_while_nothing_was_removed_goes_later(weeks):
+    weeks.write("-20d")
+    weeks.apply()
+    for _ in range(7):
+        weeks.clock.move(days=2)
+        weeks.apply(prune=False)
+    summary = weeks.apply()
+    assert (summary.exit_code, summary.pruned) == (0, 14)
+
+
+def test_an_edit_of_the_date_counts_and_the_oldest_go_first(weeks):
+    weeks.write("-20d")
+    weeks.apply()
+    weeks.write("-5d")
+    for left in (15, 10):
+        summary = weeks.apply()
+        assert (summary.exit_code, summary.pruned, len(weeks.here)) == (1, 5, left)
+        assert weeks.here == {f"D{number:02}" for number in range(28 - left, 28)}
+    assert weeks.apply().exit_code == 0
+    assert weeks.apply(max_prune=ss.PruneLimit(0, percent=False)).pruned == 0
+
+
+def test_an_edit_of_another_rule_counts_too(weeks):
+    weeks.write("-20d")
+    weeks.apply()
+    weeks.write("-20d", 'satellite = "Sentinel-2B"\n')
+    weeks.clock.move(days=1)
+    summary = weeks.apply()
+    assert (summary.exit_code, summary.pruned) == (1, 5)

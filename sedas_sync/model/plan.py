@@ -9,6 +9,7 @@ from msgspec import Struct
 from sedas_sync.errors import IncompleteSearch
 from sedas_sync.model import html
 from sedas_sync.model.events import Failure
+from sedas_sync.model.history import Departure
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
 from sedas_sync.model.text import named, size
@@ -82,9 +83,13 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Orders as the archives reported them while planning."""
     identities: Mapping[str, str] = {}  # as above
     """`Archive.identity` of each archive that was opened, by key."""
+    locked: bool = False
+    """Whether its scenes are those of the lock file."""
     refusals: tuple[Failure, ...] = ()
     """Removals and replacements that were left out, so that the plan does less than the manifest requires. The id of
     each is the kind of action."""
+    left: tuple[Departure, ...] = ()
+    """Scenes that a dataset wanted at the last search and that none wants now."""
     unwanted_downloads: tuple[str, ...] = ()
     """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""
 

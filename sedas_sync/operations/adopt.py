@@ -29,6 +29,7 @@ from sedas_sync.model.threads import Pool
 from sedas_sync.operations.context import Listener, MirrorContext, filehash_of, ignore
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.verify import readers
+from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import BatchWriter
 from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import partial_path
@@ -103,7 +104,7 @@ def adopt_files(
         state.check_owner(index, take_over=take_over)
         search = search_archives(context, on_event=on_event, on_found=on_found)
         state.own(index)
-        number = index.begin_run("adopt", clock())
+        number = begin_run(index, "adopt", clock())
         files: list[File] = []
         state.on_step(Step("checking files", unit="file"))
         with BatchWriter(index, clock) as writer:
@@ -123,7 +124,7 @@ def adopt_files(
             warnings=(*warnings, *search.warnings, *adopter.warnings),
         )
         code = done.exit_code if context.stopped_with is None else context.stopped_with
-        index.end_run(number, clock(), code, done.counts)
+        end_run(index, number, clock(), code, done.counts)
         return done
 
 

@@ -1,32 +1,46 @@
 """Add removals to a plan: local scenes that no longer match the manifest or its lock file, if nothing is in doubt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.errors import SedasSyncError
+from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure
+from sedas_sync.model.history import Departure
+from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.scene import Scene, SceneId
-from sedas_sync.model.text import count, size
+from sedas_sync.model.text import count, named, size
 from sedas_sync.model.times import to_iso
 from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning import prune
+from sedas_sync.planning.departures import departures
 from sedas_sync.planning.limits import without_prunes
 from sedas_sync.planning.lock import Lock
+from sedas_sync.state.history import last_run, last_time, listed
+from sedas_sync.state.index import NO_FACTS
 from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import unwanted_downloads
 
 _CLOCKS_APART = timedelta(hours=1)
 
 
-def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
-    """Return the plan with the removal of local scenes that no longer match the manifest."""
+def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, relock: bool = False) -> Plan:
+    """Return the plan with the removal of local scenes that no longer match the manifest.
+
+    Args:
+        context: the mirror.
+        plan: the plan.
+        found: the search.
+        relock: the lock file is updated afterwards.
+    """
     if not found.complete:
         return without_prunes(plan, "nothing is removed: the search failed or is incomplete")
     wrong_clock = find_wrong_clock(context)
@@ -45,9 +59,22 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
             *decision.warnings,
             *prune.warn_of_lost(decision.keep),
             *changed.values(),
+            *_warn_of_locked(context, () if relock else removals),
         ),
         refusals=(*plan.refusals, *_refusals(decision)),
     )
+
+
+def _warn_of_locked(context: MirrorContext, removals: Iterable[Action]) -> Iterator[str]:
+    """Yield a warning if scenes of the lock file are to be removed: without `--locked` the manifest decides."""
+    ids, lock = [action.id for action in removals], None
+    with suppress(ManifestError):
+        lock = matching_lock_or_warning(context.manifest, []) if ids else None
+    if lock is not None and (locked := [scene_id for scene_id in ids if scene_id in lock.scenes]):
+        yield (
+            f"{named(locked)}: to be removed, and in {lock_path(context.manifest.name)}: update the lock file with "
+            "`apply --update-lock` or `sedas-sync lock`"
+        )
 
 
 def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
@@ -101,6 +128,23 @@ def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
     }
 
 
+def find_departures(context: MirrorContext, found: SearchResult) -> tuple[Departure, ...]:
+    """Return what became of the scenes that were wanted at the last search and are not now."""
+    if not found.complete:
+        return ()
+    offered = {scene_id: scene for offer in found.offers.values() for scene_id, scene in offer.scenes.items()}
+    with context.state.index(write=False) as (index, _):
+        gone = listed(index) - found.wants.keys()
+        facts = {scene_id: known for scene_id, known in index.absent().items() if scene_id in gone} if gone else {}
+        facts |= {scene.id: scene.facts for scene in map(index.local_scene, gone) if scene is not None}
+    scenes: dict[SceneId, Scene | None] = {}
+    for scene_id in sorted(gone):
+        scenes[scene_id] = offered.get(scene_id)
+        with suppress(ValueError, TypeError):
+            scenes[scene_id] = scenes[scene_id] or scene_from_metadata(facts.get(scene_id, NO_FACTS))
+    return tuple(departures(context.manifest, found.wants, scenes, offered.keys(), context.clock()))
+
+
 def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str | None) -> prune.PruneDecision:
     """Judge local scenes that are not among the matches of a complete search.
 
@@ -141,10 +185,10 @@ def find_wrong_clock(context: MirrorContext) -> str | None:
         if abs(time - now) > _CLOCKS_APART:
             return f"this machine's clock shows {_second(now)}, that of archive {key} {_second(time)}"
     with context.state.index(write=False) as (index, _):
-        run = index.last_run()
+        run = last_run(index)
         # Without an archive's clock an older run counts too, because a clock that is wrong for long has also dated the
         # last run. If an archive's clock agrees, the clock was wrong in that run.
-        last = index.last_time() if not clocks else None if run is None else max(run.started, run.ended or run.started)
+        last = last_time(index) if not clocks else None if run is None else max(run.started, run.ended or run.started)
     if last is not None and now < last:
         return f"this machine's clock shows {_second(now)}, and a run of this mirror was at {_second(last)}"
     return None

@@ -10,10 +10,12 @@ from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure, Step
+from sedas_sync.model.history import RunRecord
 from sedas_sync.model.scene import LocalScene, Order, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
-from sedas_sync.state.index import Index, RunRecord
+from sedas_sync.state.history import departed, last_run
+from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import Inspection, inspect_mirror
 from sedas_sync.state.mirror_state import MirrorState
 from sedas_sync.state.staging import bytes_downloaded, partial_names
@@ -74,6 +76,8 @@ class Status:
     last_run: RunRecord | None
     lock: str | None = None
     """The lock file that the mirror is compared with; None if it is the last apply."""
+    lock_decides: bool = False
+    """Whether the lock file alone says what is wanted."""
     differs: int = 0
     """Files whose index rows differ from the lock file."""
     refreshed: tuple[LocalScene, ...] = ()
@@ -101,12 +105,15 @@ class Status:
         return (
             len(counted) == len(self.datasets)
             and not self._in_doubt
-            and not any(item.missing or item.changed or item.differs for item in counted)
+            and not any(item.missing or item.changed or (item.differs and self.lock_decides) for item in counted)
         )
 
 
 def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
+
+    The lock file decides what is wanted if the last apply was a locked one, or if there was none. Otherwise what the
+    last apply wanted counts too, and scenes of the lock file that no longer match do not.
 
     Works offline, and while another process changes the mirror. A lock file that does not match the manifest is
     ignored, with a warning. A file whose time differs from the index is read, as a plan does; if its bytes are right,
@@ -146,6 +153,13 @@ def _status(
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
     wanted = index.wanted() if lock is None else _pinned(manifest.datasets, pins)
+    left = departed(index)
+    if lock is not None and not index.lock_decides:
+        applied = index.wanted()
+        wanted = {
+            name: tuple(dict.fromkeys((*(i for i in ids if i not in left), *applied.get(name, ()))))
+            for name, ids in wanted.items()
+        }
     orders = tuple(index.orders())
     present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
@@ -182,8 +196,9 @@ def _status(
         orders=orders,
         partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
-        last_run=index.last_run(),
+        last_run=last_run(index),
         lock=None if lock is None else str(lock_path(manifest.name)),
+        lock_decides=lock is not None and index.lock_decides,
         differs=len(differs),
         refreshed=tuple(folder.refreshed),
         warnings=(*warnings, *folder.warnings, *_without_scenes(manifest.datasets, wanted)),

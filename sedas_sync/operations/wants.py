@@ -89,7 +89,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     warnings: list[str] = []
     with context.state.index(write=False) as (index, _):
         wanted = index.wanted()
-    lock = None if report.lock is None else matching_lock_or_warning(context.manifest, warnings)
+    lock = None if not report.lock_decides else matching_lock_or_warning(context.manifest, warnings)
     pins = {} if lock is None else lock.scenes
     if lock is not None:
         wanted = {

@@ -89,6 +89,7 @@ def run(
                     take_over=take_over,
                     locked=locked,
                     prune=prune,
+                    relock=update_lock,
                 )
             with stopping(mirror.stop, reporter) as caught:
                 summary = mirror.apply(

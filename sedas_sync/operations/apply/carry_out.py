@@ -16,6 +16,7 @@ from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
+from sedas_sync.state.history import begin_run, end_run, record_search
 from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
 
 
@@ -63,6 +64,8 @@ class PlanRunner:
                 index.put_files(_kept_files(plan), context.clock())
             context.state.own(index)
             _remember_wanted(index, plan, context.manifest.datasets)
+            if plan.search_complete and not plan.locked:
+                record_search(index, plan, index.date_rules(), context.clock())
             if plan.search_complete and not plan.datasets:
                 _remember_dates(index, context.manifest.datasets, context.clock())
             try:
@@ -106,10 +109,10 @@ class PlanRunner:
             self._run.stop()
         try:
             self._run.prepare()
-            number = index.begin_run(options.get("command", "apply"), now())
+            number = begin_run(index, options.get("command", "apply"), now())
             for event in self._run.events():
                 if isinstance(event, Summary):
-                    index.end_run(number, now(), event.exit_code, event.to_json())
+                    end_run(index, number, now(), event.exit_code, event.to_json())
                 yield event
         finally:
             self._run = None
@@ -132,8 +135,11 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
-    if plan.search_complete and not plan.datasets:
-        index.drop_errors(but={scene_id for ids in wanted.values() for scene_id in ids})
+    if not plan.datasets:
+        index.put_locked(locked=plan.locked)
+    known = index.wanted()
+    if plan.search_complete and known.keys() >= datasets.keys():
+        index.drop_errors(but={scene_id for ids in known.values() for scene_id in ids})
     mine = {product for name in names for product in datasets[name].products}
     errors: dict[str, str] = {}
     for failure in plan.failed:

@@ -14,7 +14,8 @@ from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.model.events import Fetched, Retried
-from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
+from sedas_sync.model.history import Change, ChangeKind
+from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.model.threads import Pool
@@ -26,6 +27,7 @@ from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm, PruneLimit
+from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
@@ -318,6 +320,9 @@ class Performer:
     def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
         self.disk.record(effect)
+        if task.action.kind is ActionKind.REPLACE:
+            kind = ChangeKind.CHANGED if task.action.replaces else ChangeKind.REPLACED
+            add_changes(self._index, [Change(time=self._reports.now(), kind=kind, id=local.id)])
         self._reports.bytes += effect.bytes
         for warning in effect.warnings:
             self._reports.warn(warning, local.id)

@@ -13,6 +13,7 @@ from sedas_sync.operations.lock_file import beside, check_output, lock_path, mat
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.planning.lock import Lock
+from sedas_sync.state.history import last_run
 from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import inspect_mirror
 from sedas_sync.state.staging import partial_names
@@ -101,7 +102,7 @@ def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnSt
         orders=tuple(index.orders()),
         errors=index.last_errors(),
         lock=lock,
-        last_run=index.last_run(),
+        last_run=last_run(index),
         unknown=folder.unknown,
         partials=len(partial_names(str(root))),
     )

@@ -19,7 +19,7 @@ from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.orders import forget_order, orders
+from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
 from sedas_sync.operations.search import SearchResult, search_archives, sources
 from sedas_sync.operations.status import Status, mirror_status
@@ -151,6 +151,7 @@ class Mirror:
     verify = _method(verify_mirror)
     orders = _method(orders)
     forget_order = _method(forget_order)
+    forget_unwanted_orders = _method(forget_unwanted_orders)
 
     export = _method(export)
     catalogue_folder = _method(catalogue_folder)

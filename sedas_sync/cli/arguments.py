@@ -127,10 +127,13 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         manifest,
         Option(
             ["--forget"],
+            is_flag=False,
+            flag_value="",
             metavar="ID",
-            help="Forget an order, by its id or its scene's id.",
+            help="Forget an order, by its id or its scene's id; with --unwanted, all of those.",
             shell_complete=completed_by("orders"),
         ),
+        _flag("--unwanted", help="Only orders of scenes that no dataset wanted at the last apply."),
     ),
     _command(
         "plan",

@@ -90,6 +90,8 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     each is the kind of action."""
     left: tuple[Departure, ...] = ()
     """Scenes that a dataset wanted at the last search and that none wants now."""
+    unwanted_orders: tuple[SceneId, ...] = ()
+    """Scenes that no longer match and have an order, which is forgotten with a prune."""
     unwanted_downloads: tuple[str, ...] = ()
     """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""
 

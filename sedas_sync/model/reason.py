@@ -48,6 +48,8 @@ class ReasonCode(StrEnum):
     """Its order is ready."""
     ORDER_FAILED = "order_failed"
     """Its order failed."""
+    ORDER_FAILING = "order_failing"
+    """Its orders failed again and again; the next one is placed after a pause."""
     OFFLINE = "offline"
     """The archive cannot deliver it now and takes no orders."""
     NOT_DOWNLOADABLE = "not_downloadable"

@@ -21,7 +21,7 @@ from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning import prune
-from sedas_sync.planning.departures import departures
+from sedas_sync.planning.departures import departures, matches
 from sedas_sync.planning.limits import without_prunes
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.history import last_run, last_time, listed
@@ -49,6 +49,7 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, reloc
     kept = {action.id for action in decision.keep}
     if wrong_clock is None:
         plan = _with_unwanted_downloads(plan, context.state.root, (want.scene for want in found.wants.values()))
+        plan = _with_unwanted_orders(plan, context, found)
     return replace(
         plan,
         actions=(*plan.actions, *decision.keep, *decision.stay, *removals),
@@ -205,6 +206,27 @@ def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) ->
         return plan
     warning = f"{count(len(found), 'partial download')} ({size(bytes_)}) of scenes that no longer match will be removed"
     return replace(plan, unwanted_downloads=found, warnings=(*plan.warnings, warning))
+
+
+def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResult) -> Plan:
+    """Return the plan with the orders to forget: those of scenes that the manifest's rules exclude.
+
+    The order of a scene that has only disappeared from the catalogue stays, because it may come back.
+    """
+    with context.state.index(write=False) as (index, _):
+        others = [order.id for order in index.orders() if order.id not in found.wants]
+        facts = index.absent() if others else {}
+    listed = {scene_id for offer in found.offers.values() for scene_id in offer.scenes}
+    unwanted = []
+    for scene_id in others:
+        with suppress(ValueError, TypeError):
+            scene = None if scene_id in listed else scene_from_metadata(facts.get(scene_id, NO_FACTS))
+            if scene is None or not matches(context.manifest, scene, context.clock()):
+                unwanted.append(scene_id)
+    if not unwanted:
+        return plan
+    warning = f"{count(len(unwanted), 'order')} of scenes that no longer match will be forgotten: {named(unwanted)}"
+    return replace(plan, unwanted_orders=tuple(unwanted), warnings=(*plan.warnings, warning))
 
 
 def without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action], dict[SceneId, str]]:

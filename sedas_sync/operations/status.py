@@ -11,7 +11,7 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure, Step
 from sedas_sync.model.history import RunRecord
-from sedas_sync.model.scene import LocalScene, Order, SceneId
+from sedas_sync.model.scene import ListedOrder, LocalScene, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.history import departed, last_run
@@ -69,7 +69,7 @@ class Status:
     """Files that are not in the index."""
     bytes: int
     free: int
-    orders: tuple[Order, ...]
+    orders: tuple[ListedOrder, ...]
     partials: tuple[PartialDownload, ...]
     failures: tuple[Failure, ...]
     """The last error of each scene that failed since its last download, and of each search that failed."""
@@ -83,6 +83,11 @@ class Status:
     refreshed: tuple[LocalScene, ...] = ()
     """Scenes whose mtime differs from the index, with the new mtime: they were read and are right."""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def awaited(self) -> tuple[ListedOrder, ...]:
+        """Orders from which wanted scenes are to come."""
+        return tuple(order for order in self.orders if order.awaited)
 
     @property
     def partial_bytes(self) -> int:
@@ -160,11 +165,11 @@ def _status(
             name: tuple(dict.fromkeys((*(i for i in ids if i not in left), *applied.get(name, ()))))
             for name, ids in wanted.items()
         }
-    orders = tuple(index.orders())
+    orders = index.listed_orders()
     present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
-    ordered = {order.id for order in orders}
+    ordered = {order.id for order in orders if order.awaited}
 
     def of_dataset(name: str) -> DatasetStatus:
         ids = set(wanted.get(name, ()))

@@ -25,6 +25,7 @@ _TEXTS = {
     ReasonCode.ORDER_PENDING: "{order} is not ready",
     ReasonCode.ORDER_READY: "{before}{order} is ready",
     ReasonCode.ORDER_FAILED: "in the long-term archive; {order} failed ({detail})",
+    ReasonCode.ORDER_FAILING: "in the long-term archive; {order} failed ({detail}); it is ordered again after {there}",
     ReasonCode.OFFLINE: "{detail}",
     ReasonCode.NOT_DOWNLOADABLE: "{detail}",
     ReasonCode.NO_MATCH: "no longer matches: {detail}",

@@ -22,12 +22,13 @@ any of these, without an order                           no      order
 any of these, with an order that is ready                no      as online
 any of these, with an order that is pending              no      wait
 any of these, with an order that failed                  no      order
+any of these, with orders that failed again and again    no      wait
 =======================================================  ======  =========
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -45,6 +46,11 @@ _NEW = Reason(ReasonCode.NOT_IN_MIRROR)
 _UNCHANGED = Reason(ReasonCode.UNCHANGED)
 """One value for all scenes: a plan of 100,000 has little else."""
 
+ORDERS_AT_ONCE = 4
+"""So many orders of a scene are placed without a pause if each of them fails."""
+_PAUSES = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
+"""The pauses after further orders that failed, since they were placed; the last one is repeated."""
+
 LOST_AFTER = 3
 """After so many answers in a row that do not contain an order, it counts as failed."""
 
@@ -60,6 +66,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Whether another checksum in the catalogue means another file."""
     ignored: AbstractSet[str] = frozenset()
     """Keys of the archives whose checksums are not trusted."""
+    now: datetime | None = None
+    """The time that the pauses of failing orders are compared with; without it there are none."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
@@ -124,7 +132,8 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         )
         reason, order, replaces = Reason(code, detail=scene.offline), None, False
     else:
-        kind, reason = _if_offline(kind, reason, order)
+        failing = _paused(want, order, comparison)
+        kind, reason = (ActionKind.WAIT, failing) if failing else _if_offline(kind, reason, order)
     kept = here.held if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None
     return Action(
         kind=kind,
@@ -164,6 +173,25 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
     if here.tracked:
         return ActionKind.FETCH, Reason(ReasonCode.FILE_GONE)
     return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN) if here.state is FileState.DAMAGED else _NEW
+
+
+def next_order(order: Order) -> datetime | None:
+    """Return when a scene whose orders fail again and again is ordered again; None if nothing delays it."""
+    pauses = order.attempts - ORDERS_AT_ONCE
+    if order.state is not OrderState.FAILED or pauses < 0:
+        return None
+    return order.placed + _PAUSES[min(pauses, len(_PAUSES) - 1)]
+
+
+def _paused(want: DesiredScene, order: Order | None, comparison: Comparison) -> Reason | None:
+    """Return why a scene is not ordered now; None if nothing delays its order."""
+    again = None if order is None else next_order(order)
+    if order is None or again is None or comparison.now is None or comparison.now >= again:
+        return None
+    if order.archive not in ("", comparison.identities.get(want.archive)):
+        return None
+    detail = f"{order.detail or 'no reason given'}; ordered {order.attempts} times"
+    return Reason(ReasonCode.ORDER_FAILING, order=order.order, detail=detail, there=f"{again:%Y-%m-%d}")
 
 
 def _if_offline(kind: ActionKind, reason: Reason, order: Order | None) -> tuple[ActionKind, Reason]:

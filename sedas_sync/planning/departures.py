@@ -32,13 +32,14 @@ def departures(
     for scene_id, scene in gone.items():
         if scene_id in newer:
             yield Departure(scene_id, SceneState.SUPERSEDED, newer[scene_id])
-        elif scene is None or scene_id in listed or not _matches(manifest, scene, now):
+        elif scene is None or scene_id in listed or not matches(manifest, scene, now):
             yield Departure(scene_id, SceneState.UNMATCHED)
         else:
             yield Departure(scene_id, SceneState.WITHDRAWN)
 
 
-def _matches(manifest: Manifest, scene: Scene, now: datetime) -> bool:
+def matches(manifest: Manifest, scene: Scene, now: datetime) -> bool:
+    """Return whether a scene matches a dataset, judged by the scene alone."""
     return any(refusal(dataset, manifest.aois, scene, now) is None for dataset in manifest.datasets.values())
 
 

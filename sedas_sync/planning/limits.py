@@ -57,6 +57,7 @@ def without_prunes(plan: Plan, why: str) -> Plan:
         plan,
         actions=tuple(action for action in plan.actions if action.kind is not ActionKind.PRUNE),
         unwanted_downloads=(),
+        unwanted_orders=(),
         warnings=(*plan.warnings, why),
     )
 

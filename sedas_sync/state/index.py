@@ -2,8 +2,8 @@
 
 One SQLite file below `.sedas-sync/`. It is a cache: the folder has the scenes, and a damaged index is built again from
 it. A file's row is written after the file has its name. What a look at the folder does not give back, the orders, is in
-`sedas_sync.state.order_journal`, which the index opens and closes. `sedas_sync.state.history` reads and writes the past.
-One process writes (it holds the mirror's lock), any number read beside it.
+`sedas_sync.state.order_journal`, which the index opens and closes. `sedas_sync.state.history` reads and writes the
+past. One process writes (it holds the mirror's lock), any number read beside it.
 """
 
 import errno
@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct, convert, to_builtins
+from msgspec.structs import asdict
 
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Order, ProofLevel, SceneId
+from sedas_sync.model.scene import DesiredScene, ListedOrder, LocalFile, LocalScene, Order, ProofLevel, SceneId
+from sedas_sync.planning.compare import next_order
 from sedas_sync.state.connection import INDEX
 from sedas_sync.state.database import IndexUnwritableError, errors_in_words, open_for_reading, open_for_writing
 from sedas_sync.state.order_journal import OrderJournal
@@ -133,6 +135,15 @@ class Index:
         """Yield every order, oldest first."""
         yield from self._journal.orders()
 
+    def listed_orders(self) -> tuple[ListedOrder, ...]:
+        """Return every order, oldest first, with what is known of its scene."""
+        orders, wanted = self._journal.orders(), self.wanted() if self._journal.orders() else {}
+        ids = {scene_id for of_dataset in wanted.values() for scene_id in of_dataset}
+        return tuple(
+            ListedOrder(**asdict(order), wanted=not wanted or order.id in ids, again=next_order(order))
+            for order in orders
+        )
+
     def last_errors(self) -> dict[SceneId, str]:
         """Return the last error of each scene that failed since it was last fetched, and of each failed search."""
         return self._search_errors() | dict(self.rows("SELECT id, error FROM errors"))
@@ -162,7 +173,7 @@ class Index:
         return convert(json.loads(self._meta("dates") or "{}"), dict[str, DateRule])
 
     def absent(self) -> dict[SceneId, str]:
-        """Return the metadata of the scenes that were wanted and not on disk when the last run ended."""
+        """Return the metadata of the scenes that were wanted or on order, and not on disk, when the last run ended."""
         return dict(self.rows("SELECT id, facts FROM absent"))
 
 

@@ -3,38 +3,13 @@
 import os
 
 import pytest
-from clocks import Clock
+from clocks import Clock, Weeks
 
 import sedas_sync as ss
 from sedas_sync.model.reason import ReasonCode
 from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
 
 DAYS = 60
-
-
-class Weeks:
-    """A mirror of the last days of a catalogue with one scene a day, and a clock for both."""
-
-    def __init__(self, path, sandbox, clock):
-        self.path, self.sandbox, self.clock = path, sandbox, clock
-
-    def write(self, start, rules=""):
-        text = (
-            f'version = 1\n[archive]\ntype = "sedas"\nurl = "{self.sandbox.url}"\n'
-            f'[aoi.a]\nbbox = [-1.4, 51.5, -1.2, 51.65]\n[dataset.d]\naoi = "a"\nstart = "{start}"\n{rules}'
-        )
-        (self.path / "manifest.toml").write_text(text)
-
-    def mirror(self):
-        return ss.Mirror(ss.load_manifest(self.path / "manifest.toml"), clock=self.clock)
-
-    def apply(self, *, prune=True, **options):
-        with self.mirror() as mirror:
-            return mirror.apply(mirror.plan(prune=prune), **options)
-
-    @property
-    def here(self):
-        return {file.stem for file in (self.path / "scenes").glob("*.zip")}
 
 
 @pytest.fixture

@@ -161,10 +161,13 @@ def _remember_dates(index: WritableIndex, datasets: Mapping[str, Dataset], now: 
 
 
 def _remember_absent(index: WritableIndex, plan: Plan) -> None:
-    """Write the metadata of scenes that are wanted and not downloaded to the index, for reports."""
+    """Write the metadata of scenes that are wanted or on order and not downloaded to the index."""
     wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in NEEDS_ARCHIVE}
     on_disk = index.ids() if wants else set()
     metadata = {scene_id: metadata_of(scene) for scene_id, scene in wants.items() if scene_id not in on_disk}
+    if orders := {order.id for order in index.orders()} - metadata.keys():
+        # What is known of a scene on order shows later whether it still matches.
+        metadata |= {scene_id: facts for scene_id, facts in index.absent().items() if scene_id in orders}
     index.put_absent(metadata, only=plan.search_complete and not plan.datasets)
 
 

@@ -142,8 +142,6 @@ class Performer:
                 self._call(effect, self.disk.commit, task)
             case do.SaveOrder(order):
                 self._index.update_order(order)
-            case do.ForgetOrder(scene_id):
-                self._index.drop_order(scene_id)
             case do.Stage(task):
                 return (self.disk.stage(task),)
             case do.KeepFile():

@@ -35,4 +35,5 @@ def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped:
             disk.prune(action, stopped)
         yield from reports.take()
     if not (reports.failures or stopped()):
+        disk.forget_orders(plan.unwanted_orders)
         disk.remove_partial(plan.unwanted_downloads, wanted={action.id for action in plan.actions})

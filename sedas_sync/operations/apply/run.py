@@ -19,6 +19,7 @@ from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.scene import OrderState
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.assembly import SceneAssembler
@@ -328,7 +329,10 @@ def _first_event(action: Action) -> do.MachineEvent | do.Effect:
     )
     if action.kind is ActionKind.WAIT:
         # Without an order in the journal, only a later run can find the scene online.
-        return do.LeavePending(action.id) if order is None else do.OrderPending(task)
+        if order is None:
+            return do.LeavePending(action.id)
+        # The queue reports an order that has failed too often, and when it is placed again.
+        return do.OrderNeeded(task) if order.state is OrderState.FAILED else do.OrderPending(task)
     if action.kind is ActionKind.ORDER:
         return do.OrderNeeded(task)
     if order is not None:

@@ -43,7 +43,7 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     unknown: Count
     """Files that are not in the index."""
     pending: Count
-    """Orders."""
+    """Orders from which wanted scenes are to come."""
     partials: Count
     """Partial downloads."""
     failed: Count
@@ -129,7 +129,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
         """Return a status; ages are counted to `now`."""
         lists: dict[str, Sized] = {
             "refreshed": status.refreshed,
-            "pending": status.orders,
+            "pending": status.awaited,
             "partials": status.partials,
             "failed": status.failures,
         }

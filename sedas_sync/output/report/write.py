@@ -94,11 +94,13 @@ def _text(source: Path) -> str | None:
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
     """Collect the content of the index, and which files are on disk. Files with another time are read."""
     folder = inspect_mirror(root, {}, index.local_scenes(), on_step=on_step)
+    wanted = index.wanted()
+    ids = {scene_id for of_dataset in wanted.values() for scene_id in of_dataset}
     return Memory(
         holdings=list(folder.present.values()),
         changed=frozenset(folder.changed),
-        wanted=index.wanted(),
-        awaited=index.absent(),
+        wanted=wanted,
+        awaited={scene_id: facts for scene_id, facts in index.absent().items() if scene_id in ids},
         orders=tuple(index.orders()),
         errors=index.last_errors(),
         lock=lock,

@@ -45,6 +45,7 @@ COMMANDS = (
         Option(["--from", "source"], type=Path(file_okay=False), help="Take files from this folder."),
         _flag("--copy", help="With --from: copy files instead of linking them."),
         _flag("--move", help="With --from: move files instead of linking them."),
+        _flag("--all", "known", help="Also adopt scenes that match no dataset, if an archive knows the name."),
         Option(["--jobs"], type=IntRange(min=1), help="Number of files to read at once."),
         take_over,
         lock_timeout,

@@ -1,13 +1,15 @@
 """Mirrors with relative dates over weeks: what leaves because time passed, and what leaves because of an edit."""
 
 import os
+import shutil
 
 import pytest
 from clocks import Clock, Weeks
 
 import sedas_sync as ss
 from sedas_sync.model.reason import ReasonCode
-from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
+from sedas_sync.sandbox.faults import fail
 
 DAYS = 60
 
@@ -68,3 +70,30 @@ def test_an_edit_of_another_rule_counts_too(weeks):
     weeks.clock.move(days=1)
     summary = weeks.apply()
     assert (summary.exit_code, summary.pruned) == (1, 5)
+
+
+def test_what_aged_out_of_a_lost_index_is_adopted_and_pruned(weeks):
+    weeks.write("-20d")
+    weeks.apply()
+    shutil.rmtree(weeks.path / "scenes" / ".sedas-sync")
+    (weeks.path / "scenes" / "notes-of-mine.txt").write_text("mine")
+    weeks.clock.move(days=7)
+    assert (weeks.apply().pruned, len(weeks.here)) == (0, 27), "nothing is known of the seven that are too old"
+    with weeks.mirror() as mirror:
+        assert mirror.adopt().counts == {"adopted": 0, "held": 0, "wrong": 0, "unwanted": 8, "failed": 0}
+        done = mirror.adopt(known=True)
+        assert (done.exit_code, done.counts["adopted"], done.counts["unwanted"]) == (0, 7, 1)
+        assert mirror.verify().counts["unknown"] == 1
+    summary = weeks.apply(max_prune=ss.PruneLimit(7, percent=False))
+    assert (summary.exit_code, summary.pruned, len(weeks.here)) == (0, 7, 20)
+    assert (weeks.path / "scenes" / "notes-of-mine.txt").read_text() == "mine"
+
+
+def test_adopt_all_names_a_look_up_that_failed(weeks):
+    weeks.write("-20d")
+    weeks.apply()
+    (weeks.path / "scenes" / "STRANGER.zip").write_bytes(b"?")
+    weeks.sandbox.faults = Faults(rules=(Rule("look_up", fail(500)),))
+    with weeks.mirror() as mirror:
+        done = mirror.adopt(known=True)
+    assert (done.exit_code, [failure.id for failure in done.failures]) == (1, ["STRANGER"])

@@ -178,8 +178,11 @@ def _has_relative_dates(context: MirrorContext) -> bool:
 
 def find_wrong_clock(context: MirrorContext) -> str | None:
     """Return why this machine's clock may be wrong; None if nothing suggests it or no date is relative."""
-    if not _has_relative_dates(context):
-        return None
+    return clock_doubt(context) if _has_relative_dates(context) else None
+
+
+def clock_doubt(context: MirrorContext) -> str | None:
+    """Return why this machine's clock may be wrong; None if nothing suggests it."""
     now = context.clock()
     clocks = context.archives.server_times
     for key, time in clocks.items():

@@ -1,5 +1,6 @@
 """Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure, Step
-from sedas_sync.model.history import RunRecord
+from sedas_sync.model.history import RunRecord, SceneState
 from sedas_sync.model.scene import ListedOrder, LocalScene, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
@@ -18,6 +19,7 @@ from sedas_sync.state.history import departed, last_run
 from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import Inspection, inspect_mirror
 from sedas_sync.state.mirror_state import MirrorState
+from sedas_sync.state.replaced import replaced_files
 from sedas_sync.state.staging import bytes_downloaded, partial_names
 
 
@@ -71,6 +73,12 @@ class Status:
     free: int
     orders: tuple[ListedOrder, ...]
     partials: tuple[PartialDownload, ...]
+    replaced: tuple[int, int]
+    """Files in `replaced/`, and their bytes."""
+    withdrawn: int
+    """Of the unwanted files, those that match and that the catalogue no longer lists."""
+    superseded: int
+    """Of the unwanted files, those of which the catalogue has a later processing."""
     failures: tuple[Failure, ...]
     """The last error of each scene that failed since its last download, and of each search that failed."""
     last_run: RunRecord | None
@@ -169,6 +177,7 @@ def _status(
     present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
+    unwanted = Counter(left.get(scene_id) for scene_id in present.keys() - wanted_ids)
     ordered = {order.id for order in orders if order.awaited}
 
     def of_dataset(name: str) -> DatasetStatus:
@@ -194,7 +203,10 @@ def _status(
         held=len(present),
         changed=len(changed),
         missing=len(wanted_ids - present.keys()),
-        unwanted=len(present.keys() - wanted_ids) if wanted else 0,
+        unwanted=unwanted.total() if wanted else 0,
+        withdrawn=unwanted[SceneState.WITHDRAWN],
+        superseded=unwanted[SceneState.SUPERSEDED],
+        replaced=replaced_files(str(root)),
         unknown=folder.unknown,
         bytes=folder.bytes,
         free=safe_tree.free_space(str(root)),

@@ -223,10 +223,15 @@ def _notes_on_files(of: "Status") -> Iterator[str]:
     if of.unwanted:
         why = "that matched no dataset" if of.lock is None else "not in the lock file"
         yield (f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest")
+    if of.withdrawn or of.superseded:
+        yield f"of these, {of.withdrawn:,} withdrawn from the catalogue, {of.superseded:,} superseded: see `changes`"
     if of.unknown:
         yield f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes"
     if of.partials:
         yield f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}"
+    files, bytes_ = of.replaced
+    if files:
+        yield f"{count(files, 'file')} in .sedas-sync/replaced, {size(bytes_)}: delete what you do not need"
 
 
 def _notes_on_orders(of: "Status", now: datetime, look: Look) -> Iterator[str]:

@@ -36,6 +36,9 @@ _BATCH = 200
 _BATCH_SECONDS = 1.0
 """How many files, and for how many seconds, may wait for one commit."""
 
+_SMALL = 256
+"""Pages of an index that is never compacted: a megabyte."""
+
 _COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name != "members")
 _values_of = attrgetter(*_COLUMNS)
 _values_of_part = attrgetter(*(name for name in LocalFile.__struct_fields__ if name != "path"))
@@ -249,6 +252,13 @@ class WritableIndex(Index):
             with suppress(SedasSyncError, sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+    def compact(self) -> None:
+        """Give unused pages back to the file system if they are a third of the file."""
+        ((pages,),), ((free,),) = self.rows("PRAGMA page_count"), self.rows("PRAGMA freelist_count")
+        if pages > _SMALL and free * 3 > pages:
+            with suppress(SedasSyncError, sqlite3.Error):
+                self._db.execute("VACUUM")
 
     def set_owner(self, manifest: str) -> None:
         """Record the manifest this mirror belongs to."""

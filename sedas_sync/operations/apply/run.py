@@ -9,6 +9,7 @@ import queue
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from time import monotonic
 
 from msgspec.structs import replace
@@ -27,9 +28,10 @@ from sedas_sync.operations.apply.downloads import DownloadQueue
 from sedas_sync.operations.apply.file_moves import FileMoves
 from sedas_sync.operations.apply.orders import OrderQueues
 from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
-from sedas_sync.operations.apply.removals import remove_unwanted
+from sedas_sync.operations.apply.removals import remove_old, remove_unwanted
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.prune import clock_doubt
 from sedas_sync.state.connection import INDEX
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.partial import remove_stale_notes
@@ -89,6 +91,8 @@ class Run:
         self._limits, self._fetcher, self._disk = self._performer.limits, self._performer.fetcher, self._performer.disk
         self._warnings = self._limits.warnings
         self._index_warnings = len(index.warnings)
+        # Before the run is recorded, because its own start would confirm the clock.
+        self._clock_doubt = clock_doubt(context)
         self._began = monotonic()
         self._progress_at = 0.0
 
@@ -134,6 +138,7 @@ class Run:
         yield from remove_unwanted(
             self._plan, self._disk, self._reports, stopped=lambda: self._context.stopped_with is not None
         )
+        self._tidy()
         self._warn_of_index()
         for refusal in self._plan.refusals:
             self._reports.fail(refusal.id, refusal.error)
@@ -271,6 +276,13 @@ class Run:
                 self._handle(do.GiveUp(task.action.id, self._performer.abort_reason))
             else:
                 self._reports.pending += 1
+
+    def _tidy(self) -> None:
+        """Remove what the manifest lets go in time: only what is old by a clock that nothing contradicts."""
+        keep = self._context.manifest.mirror.keep_replaced
+        if keep is not None and self._context.stopped_with is None and self._clock_doubt is None:
+            remove_old(str(self._root), self._reports.now() - timedelta(seconds=keep), self._reports)
+        self._index.compact()
 
     def _exit_code(self) -> int:
         if self._context.stopped_with is not None:

@@ -40,6 +40,10 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     """Wanted scenes that are not on disk."""
     unwanted: Count
     """Files on disk that matched no dataset."""
+    withdrawn: Count
+    """Of those, files that match and that the catalogue no longer lists."""
+    superseded: Count
+    """Of those, files of which the catalogue has a later processing."""
     unknown: Count
     """Files that are not in the index."""
     pending: Count
@@ -52,6 +56,10 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     """Size of the files on disk."""
     partial_bytes: Count
     """Bytes of partial downloads."""
+    replaced: Count
+    """Files in `.sedas-sync/replaced/`."""
+    replaced_bytes: Count
+    """Their size."""
     free: Count
     """Free bytes of the mirror's file system."""
     up_to_date: bool
@@ -133,10 +141,11 @@ class StatusDocument(Document, frozen=True, kw_only=True):
             "partials": status.partials,
             "failed": status.failures,
         }
-        run = status.last_run
+        run, (files, bytes_) = status.last_run, status.replaced
+        counts = {name: len(items) for name, items in lists.items()}
         return cls.of(
             status,
-            summary=StatusSummary.of(status, **{name: len(items) for name, items in lists.items()}),
+            summary=StatusSummary.of(status, **counts, replaced=files, replaced_bytes=bytes_),
             orders=[OrderEntry.at(order, now) for order in status.orders],
             last_run=None
             if run is None

@@ -17,7 +17,9 @@ from sedas_sync.cli.options import (
     lock_timeout,
     locked,
     manifest,
+    max_age,
     prune,
+    since,
     take_globals,
     take_over,
 )
@@ -77,7 +79,14 @@ COMMANDS = (
         locked,
         _flag("--update-lock", help="Update the lock file afterwards, with checksums."),
         Option(["--export"], type=Choice(["stac"]), help="Update this catalogue afterwards, in stac/."),
+        Option(["--metrics"], type=Path(dir_okay=False), help="Write metrics for Prometheus to this file afterwards."),
         lock_timeout,
+    ),
+    _command(
+        "changes",
+        "List what changed in the catalogue and in the mirror: late, reprocessed and withdrawn scenes, and more.",
+        manifest,
+        since,
     ),
     _command(
         "completion",
@@ -105,6 +114,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             help="The file, or the folder of a STAC catalogue.  [default: standard output; stac/]",
         ),
     ),
+    _command("history", "List the runs of this mirror: what they did, and why they failed.", manifest, since),
     _command(
         "init",
         "Write a commented manifest to start from.",
@@ -195,6 +205,7 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         "status",
         "Show how the mirror compares with its lock file or its last apply. Works offline.",
         manifest,
+        max_age,
     ),
     _command("validate", "Check a manifest without the network.", manifest),
     _command(

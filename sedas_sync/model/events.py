@@ -247,6 +247,8 @@ class Summary(Event, frozen=True, kw_only=True):
     bytes: int = 0
     """Total size of the downloaded scenes."""
     seconds: float = 0.0
+    calls: dict[str, int] = {}  # a struct copies it for each instance
+    """Requests to the archives' interfaces, planning and repetitions included, by kind."""
     failures: tuple[Failure, ...] = ()
     exit_code: int = 0
 

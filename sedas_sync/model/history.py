@@ -86,6 +86,11 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     """The fields of its last event."""
 
     @property
+    def end(self) -> datetime:
+        """When it ended; when it began, if it has not."""
+        return self.ended or self.started
+
+    @property
     def succeeded(self) -> bool:
         """Whether it did all that could be done."""
         return self.exit_code in SUCCESS

@@ -15,7 +15,7 @@ from sedas_sync.model.history import RunRecord, SceneState
 from sedas_sync.model.scene import ListedOrder, LocalScene, SceneId
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
-from sedas_sync.state.history import departed, last_run
+from sedas_sync.state.history import departed, last_run, last_success
 from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import Inspection, inspect_mirror
 from sedas_sync.state.mirror_state import MirrorState
@@ -82,6 +82,8 @@ class Status:
     failures: tuple[Failure, ...]
     """The last error of each scene that failed since its last download, and of each search that failed."""
     last_run: RunRecord | None
+    last_success: RunRecord | None = None
+    """The last apply that did all that could be done."""
     lock: str | None = None
     """The lock file that the mirror is compared with; None if it is the last apply."""
     lock_decides: bool = False
@@ -214,6 +216,7 @@ def _status(
         partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
         last_run=last_run(index),
+        last_success=last_success(index),
         lock=None if lock is None else str(lock_path(manifest.name)),
         lock_decides=lock is not None and index.lock_decides,
         differs=len(differs),

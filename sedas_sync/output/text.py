@@ -262,6 +262,16 @@ def _last_run(of: "Status", now: datetime) -> str:
     return f"Last run: {began}; it took {took}, ended {ago} ago with exit code {run.exit_code}."
 
 
+def no_success(of: "Status", now: datetime, max_age: float) -> str | None:
+    """Return that no apply has succeeded for so many seconds; None if one has."""
+    if of.last_success is None:
+        return "no apply has ever succeeded"
+    age = (now - of.last_success.end).total_seconds()
+    if age <= max_age:
+        return None
+    return f"no apply has succeeded in the last {duration(max_age)}; the last one ended {duration(age)} ago"
+
+
 def sources(found: Iterable["SourcesEntry"], look: Look = PLAIN) -> str:
     """Return what may be searched, archive by archive."""
     lines = []

@@ -28,7 +28,7 @@ any of these, with orders that failed again and again    no      wait
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,6 +38,7 @@ from sedas_sync.model.files import files_differ, form_differs
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.planning.sources import source_of
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -45,11 +46,6 @@ _UNDATED = datetime.min.replace(tzinfo=UTC)
 _NEW = Reason(ReasonCode.NOT_IN_MIRROR)
 _UNCHANGED = Reason(ReasonCode.UNCHANGED)
 """One value for all scenes: a plan of 100,000 has little else."""
-
-ORDERS_AT_ONCE = 4
-"""So many orders of a scene are placed without a pause if each of them fails."""
-_PAUSES = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
-"""The pauses after further orders that failed, since they were placed; the last one is repeated."""
 
 LOST_AFTER = 3
 """After so many answers in a row that do not contain an order, it counts as failed."""
@@ -173,14 +169,6 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
     if here.tracked:
         return ActionKind.FETCH, Reason(ReasonCode.FILE_GONE)
     return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN) if here.state is FileState.DAMAGED else _NEW
-
-
-def next_order(order: Order) -> datetime | None:
-    """Return when a scene whose orders fail again and again is ordered again; None if nothing delays it."""
-    pauses = order.attempts - ORDERS_AT_ONCE
-    if order.state is not OrderState.FAILED or pauses < 0:
-        return None
-    return order.placed + _PAUSES[min(pauses, len(_PAUSES) - 1)]
 
 
 def _paused(want: DesiredScene, order: Order | None, comparison: Comparison) -> Reason | None:

@@ -5,19 +5,16 @@ the last 400 days or are on disk.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from sedas_sync.model.history import SUCCESS, Change, ChangeKind, Departure, RunRecord, SceneState, SeenScene
-from sedas_sync.model.plan import Plan
 from sedas_sync.model.scene import SceneId
-from sedas_sync.state.index import DateRule, Index, WritableIndex
+from sedas_sync.state.index import Index, WritableIndex
 
 _KEEP = timedelta(days=400)
 _RUNS = 1_000
-_LATE = timedelta(days=3)
-"""A scene that a search this long after its acquisition did not return comes late."""
 _SUCCESS = ", ".join(map(str, sorted(SUCCESS)))
 
 
@@ -104,46 +101,35 @@ def listed(index: Index) -> set[SceneId]:
     return {scene_id for (scene_id,) in index.rows("SELECT id FROM seen WHERE last IS NULL")}
 
 
-def record_search(index: WritableIndex, plan: Plan, rules: Mapping[str, DateRule], now: datetime) -> None:
-    """Record which scenes the complete search of a plan has returned, and what changed since the one before.
+def record_seen(
+    index: WritableIndex,
+    new: Iterable[SceneId],
+    back: Iterable[SceneId],
+    left: Iterable[Departure],
+    *,
+    last: datetime,
+    now: datetime,
+) -> None:
+    """Record what a complete search returned.
 
     Args:
         index: open for writing.
-        plan: a plan of a search.
-        rules: the start dates of the datasets as they were applied before.
-        now: the time of the run.
+        new: scenes that are wanted for the first time.
+        back: scenes that are wanted again.
+        left: scenes that are no longer wanted.
+        last: the time of the search before.
+        now: the time of the search.
     """
-    time, before = now.isoformat(), departed(index)
-    known = before.keys() | listed(index)
-    wants = {action.id: action for action in plan.actions if action.want is not None}
-    changes = []
-    for scene_id, action in wants.items():
-        acquired = None if action.want is None else action.want.scene.start
-        searched = max((rules[name].last for name in action.datasets if name in rules), default=None)
-        if scene_id in before:
-            changes.append(Change(time=now, kind=ChangeKind.BACK, id=scene_id, detail=f"was {before[scene_id].value}"))
-        elif scene_id not in known and acquired is not None and searched is not None and searched - acquired > _LATE:
-            changes.append(Change(time=now, kind=ChangeKind.LATE, id=scene_id, detail=f"acquired {acquired:%Y-%m-%d}"))
-    changes += _changes_of(plan.left, now)
     with index.together():
-        for scene_id in wants:
-            if scene_id not in known:
-                index.execute("INSERT INTO seen VALUES (?, ?, NULL, 'listed')", scene_id, time)
-            elif scene_id in before:
-                index.execute("UPDATE seen SET last = NULL, state = 'listed' WHERE id = ?", scene_id)
-        for left in plan.left:
-            last = max((rule.last for rule in rules.values()), default=now).isoformat()
-            index.execute("UPDATE seen SET last = ?, state = ? WHERE id = ?", last, left.state.value, left.id)
-        index.execute("DELETE FROM seen WHERE last < ? AND id NOT IN (SELECT id FROM files)", (now - _KEEP).isoformat())
-        add_changes(index, changes)
-
-
-def _changes_of(left: Iterable[Departure], now: datetime) -> Iterator[Change]:
-    for one in left:
-        if one.state is SceneState.WITHDRAWN:
-            yield Change(time=now, kind=ChangeKind.WITHDRAWN, id=one.id)
-        elif one.state is SceneState.SUPERSEDED:
-            yield Change(time=now, kind=ChangeKind.REPROCESSED, id=one.id, detail=", ".join(one.by))
+        for scene_id in new:
+            index.execute("INSERT INTO seen VALUES (?, ?, NULL, 'listed')", scene_id, now.isoformat())
+        for scene_id in back:
+            index.execute("UPDATE seen SET last = NULL, state = 'listed' WHERE id = ?", scene_id)
+        for one in left:
+            sql = "UPDATE seen SET last = ?, state = ? WHERE id = ?"
+            index.execute(sql, last.isoformat(), one.state.value, one.id)
+        sql = "DELETE FROM seen WHERE last < ? AND id NOT IN (SELECT id FROM files)"
+        index.execute(sql, (now - _KEEP).isoformat())
 
 
 # -- changes -----------------------------------------------------------------------------------------------------------

@@ -3,8 +3,11 @@
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -16,10 +19,12 @@ from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import end_with, interruptible, opened_file, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
 from sedas_sync.output import text
+from sedas_sync.output.metrics import metrics as text_of_metrics
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
 from sedas_sync.planning.limits import DEFAULT, Confirm, PruneLimit
@@ -47,6 +52,7 @@ def run(
     locked: bool,
     update_lock: bool,
     export: Literal["stac"] | None,
+    metrics: str | None,
     lock_timeout: float,
     common: Globals,
 ) -> None:
@@ -59,8 +65,9 @@ def run(
         raise ManifestError(
             "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
         )
-    if export is not None and dry_run:
-        raise ManifestError("--export writes the catalogue after the run: it cannot be combined with --dry-run")
+    if dry_run and (export or metrics):
+        written = "--export" if export else "--metrics"
+        raise ManifestError(f"{written} writes a file after the run: it cannot be combined with --dry-run")
     if dry_run:
         plan_only(manifest, common=common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     with (
@@ -77,11 +84,16 @@ def run(
         if export is not None:
             mirror.catalogue_folder()
         mirror.on_step = reporter.step
-        with interruptible(reporter), mirror.locked(timeout=lock_timeout):
+        command = "apply" if given is None else given.command
+        with (
+            interruptible(reporter),
+            mirror.locked(timeout=lock_timeout),
+            _metrics(mirror, metrics),
+            mirror.recording(command),
+        ):
             if given is not None:
-                plan, command = mirror.resume_plan(given, take_over=take_over), given.command
+                plan = mirror.resume_plan(given, take_over=take_over)
             else:
-                command = "apply"
                 plan = mirror.plan(
                     datasets=datasets,
                     on_event=reporter,
@@ -141,6 +153,24 @@ def _saved_plan(mirror: Mirror, file: str) -> SavedPlan:
             raise ManifestError(f"{file}: not a saved plan: not UTF-8 text") from None
     mirror.check_saved(saved)
     return saved
+
+
+@contextmanager
+def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
+    """Write metrics to a file after the run, also if an error ended it."""
+    if file is None:
+        yield
+        return
+    if not Path(file).parent.is_dir():
+        raise ManifestError(f"--metrics {file}: the folder {Path(file).parent} does not exist")
+    try:
+        yield
+    finally:
+        status = mirror.status()
+        try:
+            write_whole(Path(file), text_of_metrics(status, datetime.now(UTC)).encode())
+        except ManifestError as error:
+            print_message(f"error: --metrics: {error}")
 
 
 def _update_lock(mirror: Mirror, plan: Plan, common: Globals) -> None:

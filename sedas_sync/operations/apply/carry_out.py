@@ -1,22 +1,25 @@
 """Carry out plans of one mirror."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from sedas_sync.errors import SedasSyncError
 from sedas_sync.manifest import Dataset
-from sedas_sync.model.events import Event, Summary
+from sedas_sync.model.events import Event, Failure, Summary
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
+from sedas_sync.operations.apply.searches import record_search
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair, without_what_is_done
 from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
-from sedas_sync.state.history import begin_run, end_run, record_search
+from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
 
 
@@ -34,6 +37,8 @@ class PlanRunner:
     def __init__(self, context: MirrorContext) -> None:
         self._context = context
         self._run: Run | None = None
+        self._number: int | None = None
+        """The number of the run in the index, until its end is recorded."""
 
     @property
     def running(self) -> bool:
@@ -48,6 +53,34 @@ class PlanRunner:
         else:
             context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
             context.archives.stop()
+
+    @contextmanager
+    def recording(self, command: str) -> Iterator[None]:
+        """Record an error that ends the planning or the carrying out of a plan; the mirror's process lock is held.
+
+        So `history` has the runs too that could not log in or search.
+
+        Args:
+            command: what the index stores for the run.
+        """
+        self._number, started = None, self._context.clock()
+        try:
+            yield
+        except SedasSyncError as error:
+            # The error itself is what the user has to see.
+            with suppress(SedasSyncError, OSError):
+                self._record(error, command, started)
+            raise
+
+    def _record(self, error: SedasSyncError, command: str, started: datetime) -> None:
+        state, now = self._context.state, self._context.clock()
+        failure = Failure(id=command, error=str(error))
+        calls = self._context.archives.take_calls()
+        summary = Summary(time=now, failed=1, failures=(failure,), exit_code=error.exit_code, calls=calls)
+        with state.index(write=True) as (index, _):
+            state.check_owner(index)
+            number = begin_run(index, command, started) if self._number is None else self._number
+            end_run(index, number, now, error.exit_code, summary.to_json())
 
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
@@ -109,10 +142,11 @@ class PlanRunner:
             self._run.stop()
         try:
             self._run.prepare()
-            number = begin_run(index, options.get("command", "apply"), now())
+            number = self._number = begin_run(index, options.get("command", "apply"), now())
             for event in self._run.events():
                 if isinstance(event, Summary):
                     end_run(index, number, now(), event.exit_code, event.to_json())
+                    self._number = None
                 yield event
         finally:
             self._run = None
@@ -123,8 +157,9 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
     names = plan.datasets or tuple(datasets)
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
     for action in plan.actions:
-        for name in action.datasets:
-            if name in wanted and action.kind is not ActionKind.SKIP:
+        # A file that is kept although the catalogue no longer lists its scene has no desired scene.
+        for name in action.datasets if action.want is not None and action.kind is not ActionKind.SKIP else ():
+            if name in wanted:
                 wanted[name].append(action.id)
     # After an incomplete search, scenes that matched before are still recorded as matching.
     unfinished = {failure.id for failure in plan.failures} & set(names)

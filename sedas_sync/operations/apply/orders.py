@@ -34,7 +34,8 @@ from sedas_sync.operations.apply.effects import (
     TimePassed,
     retry,
 )
-from sedas_sync.planning.compare import next_order, with_lost_as_failed
+from sedas_sync.planning.compare import with_lost_as_failed
+from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.state.database import IndexUnwritableError
 
 MAX_LINK_REPLACEMENTS = 1

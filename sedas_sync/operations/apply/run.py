@@ -145,7 +145,8 @@ class Run:
         if self._index.unwritten is not None and not (self._performer.abort_reason and self._reports.failures):
             self._reports.fail(INDEX, str(self._index.unwritten))
         yield from self._reports.take()
-        yield self._reports.summary(monotonic() - self._began, self._exit_code())
+        calls = self._context.archives.take_calls()
+        yield self._reports.summary(monotonic() - self._began, self._exit_code(), calls)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 

@@ -129,6 +129,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     failures: list[Failure]
     last_run: RunEntry | None
     """The last run; null before the first."""
+    last_success: Time | None
+    """When the last `apply` ended that did all that could be done (exit code 0 or 3); null if none did."""
     warnings: tuple[str, ...]
     """Problems that did not stop the command."""
 
@@ -147,6 +149,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
             status,
             summary=StatusSummary.of(status, **counts, replaced=files, replaced_bytes=bytes_),
             orders=[OrderEntry.at(order, now) for order in status.orders],
+            last_success=None if status.last_success is None else iso(status.last_success.end),
             last_run=None
             if run is None
             else RunEntry.of(run, started=iso(run.started), ended=None if run.ended is None else iso(run.ended)),

@@ -99,7 +99,9 @@ class ExportJob:
             file.writelines(line.encode() for line in links.lines())
             return self._exported(how, out, links.left_out, scenes=links.count, failures=tuple(links.failures))
         tally = Tally("writing scenes", len(self.inventory.holdings), self.context.state.on_step)
-        rows = (TableRow(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
+        rows = (
+            TableRow(entry.scene, entry.datasets, entry.held, entry.state) for entry in tally(self.inventory.entries())
+        )
         lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
         file.writelines(line.encode("utf-8", "replace") for line in lines)
         return self._exported(how, out, self.inventory.absent)

@@ -22,7 +22,7 @@ from sedas_sync.operations.apply.effects import (
     TimePassed,
 )
 from sedas_sync.operations.apply.orders import OrderBudget, OrderQueue, OrderQueues
-from sedas_sync.planning.compare import ORDERS_AT_ONCE, next_order
+from sedas_sync.planning.order_pauses import ORDERS_AT_ONCE, next_order
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.apply.searches import record_search
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.plan import plan_repair, without_what_is_done
-from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
+from sedas_sync.operations.log import log_event
+from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
+from sedas_sync.planning.limits import DEFAULT, check_download, limit_prunes, limit_replacements
 from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
 
@@ -87,6 +88,9 @@ class PlanRunner:
         confirm, confirm_replacing = options.get("confirm", _nobody), options.get("confirm_replacing", _nobody)
         context = self._context
         plan = without_what_is_done(context, plan)
+        limit = options.get("max_download")
+        check_download(plan, context.manifest.transfer.max_download if limit is None else limit)
+        plan = with_links(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
@@ -95,7 +99,9 @@ class PlanRunner:
             if warnings:
                 # The index may have been rebuilt since the plan was made, or just now.
                 index.put_files(_kept_files(plan), context.clock())
-            context.state.own(index)
+            if plan.actions:
+                # A mistyped manifest that finds nothing does not take an empty folder.
+                context.state.own(index)
             _remember_wanted(index, plan, context.manifest.datasets)
             if plan.search_complete and not plan.locked:
                 record_search(index, plan, index.date_rules(), context.clock())
@@ -147,6 +153,7 @@ class PlanRunner:
                 if isinstance(event, Summary):
                     end_run(index, number, now(), event.exit_code, event.to_json())
                     self._number = None
+                log_event(event)
                 yield event
         finally:
             self._run = None

@@ -77,7 +77,7 @@ def _with_address() -> dict[Path, str]:
 def _man_pages() -> dict[Path, str]:
     """Return a page of the manual for the program and one for each command."""
     date = re.search(r'^date-released: "(.*)"$', (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)[1]
-    root = click.Context(cli, info_name="sedas-sync")
+    root = click.Context(cli, info_name="sedas-sync", **cli.context_settings)
     contexts = [root, *(click.Context(cli.commands[name], info_name=name, parent=root) for name in cli.commands)]
     pages = {}
     for context in contexts:

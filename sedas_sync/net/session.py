@@ -22,6 +22,7 @@ import random
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -193,6 +194,9 @@ class Api:
         self._connections = Connections(environ=environ)
         self._reach = reach
         self._server_date: tuple[datetime, float] | None = None
+        self._lock = threading.Lock()
+        self.calls: Counter[str] = Counter()
+        """Requests that were sent so far, repetitions included, by kind."""
 
     @property
     def server_time(self) -> datetime | None:
@@ -246,6 +250,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         repeat: bool = True,
         final: Callable[[Reply], bool] | None = None,
+        kind: str = "other",
     ) -> Reply:
         """Send a request, retry it by the policy, and return the answer with any status.
 
@@ -257,6 +262,7 @@ class Api:
             headers: Headers besides those of the session.
             repeat: Whether the request may be sent again if it is unknown whether the server acted on it.
             final: Whether an answer with a status that is usually retried is final.
+            kind: What the request is counted as in `calls`: `login`, `search`, `look_up`, `order`, `poll` or `other`.
 
         Raises:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
@@ -268,6 +274,8 @@ class Api:
             if self._stopped or interrupted.is_set():
                 raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
+            with self._lock:
+                self.calls[kind] += 1
             try:
                 reply = self._send_once(prepared)
             except PermanentError as error:

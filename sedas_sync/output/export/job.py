@@ -45,8 +45,8 @@ def export(
     Args:
         context: the mirror.
         how: `stac` writes a folder; `geoparquet` (the same items), `geojson`, `csv`, `sha256sums` (for
-            `sha256sum --check` inside the mirror) and `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire;
-            before the first apply it takes the scenes of the lock file, or searches.
+            `sha256sum --check` inside the mirror) and `urls` (for aria2) write a file. Only `urls` asks the archives,
+            because links expire; before the first apply it takes the scenes of the lock file, or searches.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
             STAC, `stac` next to the manifest if None.
         unless_fresh: leave a STAC catalogue as it is if it is up to date.
@@ -124,7 +124,9 @@ class ExportJob:
             file.writelines(line.encode() for line in links.lines())
             return self._exported(how, out, links.left_out, scenes=links.count, failures=tuple(links.failures))
         tally = Tally("writing scenes", len(self.inventory.holdings), self.context.state.on_step)
-        rows = (TableRow(entry.scene, entry.datasets, entry.held) for entry in tally(self.inventory.entries()))
+        rows = (
+            TableRow(entry.scene, entry.datasets, entry.held, entry.state) for entry in tally(self.inventory.entries())
+        )
         lines = as_csv(rows, HELD_COLUMNS) if how == "csv" else as_geojson(rows)
         file.writelines(line.encode("utf-8", "replace") for line in lines)
         return self._exported(how, out, self.inventory.absent)

@@ -9,7 +9,6 @@ scene, downloads that resume and are checked, timeouts, and a bulk download that
 `sedas_sync.errors`, not `urllib.error.HTTPError`.
 """
 
-import logging
 import queue
 import shutil
 import threading
@@ -25,11 +24,12 @@ from sedas_sync.errors import SedasSyncError, StoppedError, TransferError
 from sedas_sync.files.threads import DaemonThread
 from sedas_sync.model.events import Event, Failed
 from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.net.redact import logger_of
 from sedas_sync.operations.fetch import fetch
 
 __all__ = ["SeDASAPI", "SeDASBulkDownload"]
 
-_LOG = logging.getLogger(__name__)
+_LOG = logger_of(__name__)
 _TEST_URL = "https://geobrowsertest.satapps.org/api/"
 _POLL = 5.0
 """Seconds between polls of orders, as in the original client."""
@@ -247,6 +247,7 @@ class SeDASBulkDownload:
                 _LOG.debug("some products failed", exc_info=True)  # `_failed` has reported each
             except SedasSyncError as error:
                 for product in products:
+                    _LOG.error("failed: %s: %s", product["supplierId"], error)
                     self._failed(product["supplierId"], str(error))
 
     def _download(self, products: Iterable[Product]) -> None:
@@ -269,7 +270,6 @@ class SeDASBulkDownload:
 
     def _failed(self, scene_id: str, error: str) -> None:
         self.failures[scene_id] = error
-        _LOG.error("%s: %s", scene_id, error)
         self._finish(scene_id, {"error": error})
 
     def _finish(self, scene_id: str, more: Mapping[str, str]) -> None:

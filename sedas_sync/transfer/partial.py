@@ -63,6 +63,8 @@ class Resumable:
     """Bytes on disk."""
     total: int | None
     """Bytes of the whole file; None if the server did not state it."""
+    kind: str | None = None
+    """The ending of the file, as its first bytes showed it; None if they did not."""
 
 
 def identity(scene: str, url: str) -> str:
@@ -142,7 +144,7 @@ def partial_of(root: str, name: str) -> Resumable | None:
         return None
     note, ranges = loaded
     downloaded = sum(end - start for start, end in ranges) if ranges else found.st_size
-    return Resumable(downloaded, note.total)
+    return Resumable(downloaded, note.total, note.kind)
 
 
 def remove_stale_notes(root: str, below: str) -> None:

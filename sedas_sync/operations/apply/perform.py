@@ -56,6 +56,8 @@ class RunOptions(TypedDict, total=False):
     """Take the mirror from the manifest it belongs to."""
     max_prune: PruneLimit
     """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
+    max_download: int | None
+    """Bytes that the run may have to download, instead of the manifest's; 0 is no limit."""
     confirm: Confirm
     """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
     confirm_replacing: Confirm

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.geojson import geometry_of_wkt
 from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
 from sedas_sync.model.text import link_without_secrets
@@ -191,6 +192,11 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def online(self) -> bool:
         """Whether the scene can be downloaded without an order."""
         return self.download_url is not None
+
+    @property
+    def ending(self) -> str:
+        """The ending of its file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+        return "" if self.is_folder else ending_of(self.id) or ZIP
 
     @property
     def is_folder(self) -> bool:

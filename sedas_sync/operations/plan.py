@@ -43,7 +43,7 @@ from sedas_sync.planning.drift import drift
 from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
-from sedas_sync.planning.select import extension_of, with_endings_on_disk
+from sedas_sync.planning.select import with_endings_on_disk
 from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
@@ -400,7 +400,7 @@ def _of_other_form(
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
         if held.is_folder != want.scene.is_folder and held.archive in sources:
-            stem = want.path.removesuffix(extension_of(want.scene))
+            stem = want.path.removesuffix(want.scene.ending)
             staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
     return staying
 

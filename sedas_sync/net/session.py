@@ -32,7 +32,7 @@ import msgspec
 
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
-from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections
+from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.redact import logger_of, shorten
 from sedas_sync.net.retry import backoff, http_date, retry_after
@@ -181,7 +181,7 @@ class Api:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._retries = retries
-        self._timeout = (connect_timeout, stall_timeout)
+        self._timeouts = Timeouts(connect_timeout, stall_timeout)
         self._max_answer = max_answer
         self._stop = threading.Event()
         self._interrupted = threading.Event()
@@ -307,13 +307,11 @@ class Api:
         self, connections: Connections, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Reply:
         started = self._clock()
-        connect_timeout, stall_timeout = self._timeout
         answer = connections.request(
             method,
             url,
             headers=headers,
-            connect_timeout=connect_timeout,
-            stall_timeout=stall_timeout,
+            timeouts=self._timeouts,
             reach=self._reach,
             body=body,
             decode=True,

@@ -20,7 +20,10 @@ AXE = Path(sys.prefix) / "axe"
 @functools.cache
 def axe_core():
     """The script of axe-core, which finds problems of access."""
-    with zipfile.ZipFile(next(AXE.glob("axe_playwright_python-*.whl"))) as package:
+    found = sorted(AXE.glob("axe_playwright_python-*.whl"))
+    if not found:
+        pytest.fail("axe-core is missing: `make test` fetches it, and so does `make .venv/.axe`")
+    with zipfile.ZipFile(found[-1]) as package:
         return package.read("axe_playwright_python/axe.min.js").decode()
 
 

@@ -62,6 +62,8 @@ class Memory:
     """Files on disk that are not in the index."""
     partials: int = 0
     """Partial downloads."""
+    quicklooks: Mapping[SceneId, str] = field(default_factory=dict)
+    """Small pictures of scenes: WebP as base64."""
 
 
 def document(
@@ -183,6 +185,7 @@ def _scenes(
             "state": state.value,
             **_facts(scene),
             **_file(holding, changed=scene_id in memory.changed),
+            **({"picture": memory.quicklooks[scene_id]} if scene_id in memory.quicklooks else {}),
         }
         found.append((scene.footprint, record))
     found.sort(key=lambda item: (item[1].get("start", ""), item[1]["id"]))

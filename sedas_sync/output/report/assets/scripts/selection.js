@@ -72,7 +72,7 @@ const describe = () => {
   if (scene.shape) row.append(make("button", { type: "button", className: "quiet", onclick: () => watchers.forEach((watcher) => watcher({ move: true, zoom: true })) }, "Zoom to it"));
   row.append(make("button", { type: "button", className: "quiet", onclick: unselect }, "Close"));
   place.replaceChildren(make("code", { className: "id" }, visible(scene.id)));
-  if (scene.picture) place.append(make("img", { src: scene.picture, alt: "Quick-look of the scene" }));
+  if (scene.picture) place.append(make("img", { src: `data:image/webp;base64,${scene.picture}`, alt: "Quick-look of the scene" }));
   place.append(facts(scene), row);
   if (hits.length > 1) place.append(listOf(hits, "All scenes here"));
 };

@@ -14,6 +14,7 @@ export const pointAt = (event, found, title = "") => {
   const scene = found[0];
   tip.replaceChildren(...(title ? [make("div", {}, title)] : []), swatch(scene.dataset), make("b", {}, visible(scene.id)),
     make("div", {}, [moment(scene.start), scene.cloud === undefined ? "" : `cloud ${cloud(scene)}`, WORDS[scene.state]].filter(Boolean).join(" · ")));
+  if (scene.picture) tip.append(make("img", { src: `data:image/webp;base64,${scene.picture}`, alt: "" }));
   if (found.length > 1) tip.append(make("div", {}, `and ${count(found.length - 1, "other scene")} here`));
   const box = tip.getBoundingClientRect(), { clientX: x, clientY: y } = event;
   tip.style.left = `${Math.max(8, Math.min(x + 14, innerWidth - box.width - 8))}px`;

@@ -275,10 +275,16 @@ sedas-sync plan --exit-code            # in CI: 10 if there is something to do
             metavar="FILE",
             help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
-        more="One file with footprints, acquisitions, orders and failures. It needs no network.",
+        Option(
+            ["--quicklooks"],
+            is_flag=True,
+            help="Embed small pictures of the scenes on disk; needs the extra sedas-sync[quicklooks].",
+        ),
+        more="One file with coverage, footprints, acquisitions, orders and failures. It needs no network.",
         examples="""
 sedas-sync report
 sedas-sync report fields.toml --out /srv/www/fields.html
+sedas-sync report --quicklooks
 """,
     ),
     _command(

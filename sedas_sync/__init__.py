@@ -61,15 +61,16 @@ if TYPE_CHECKING:
     from sedas_sync.operations.fetch import FetchedScene, fetch
     from sedas_sync.operations.load import load_manifest
     from sedas_sync.operations.parse_manifest import parse_manifest
+    from sedas_sync.operations.saved_plan import SavedPlan
     from sedas_sync.operations.status import Status
     from sedas_sync.output.export import Exported
+    from sedas_sync.output.features import to_geodataframe, to_geojson
     from sedas_sync.output.reasons import reason_text
     from sedas_sync.output.report.write import WrittenReport
     from sedas_sync.planning.explain import Explanation
     from sedas_sync.planning.limits import PruneLimit
     from sedas_sync.planning.lock import Lock
     from sedas_sync.planning.lock_changes import LockUpdate
-    from sedas_sync.planning.saved_plan import SavedPlan
     from sedas_sync.sandbox import Sandbox
 
 _MODULES = {
@@ -104,6 +105,7 @@ _MODULES = {
         "Warned",
     ),
     "sedas_sync.output.export": ("Exported",),
+    "sedas_sync.output.features": ("to_geodataframe", "to_geojson"),
     "sedas_sync.operations.fetch": ("FetchedScene", "fetch"),
     "sedas_sync.operations.load": ("load_manifest",),
     "sedas_sync.operations.parse_manifest": ("parse_manifest",),
@@ -126,7 +128,7 @@ _MODULES = {
     "sedas_sync.planning.limits": ("PruneLimit",),
     "sedas_sync.output.report.write": ("WrittenReport",),
     "sedas_sync.sandbox": ("Sandbox",),
-    "sedas_sync.planning.saved_plan": ("SavedPlan",),
+    "sedas_sync.operations.saved_plan": ("SavedPlan",),
     "sedas_sync.operations.status": ("Status",),
     "sedas_sync.model.results": ("Adoption", "Finding", "VerifyReport", "VerifiedFile"),
     "sedas_sync.planning.explain": ("Explanation",),
@@ -194,6 +196,8 @@ __all__ = [
     "load_manifest",
     "parse_manifest",
     "reason_text",
+    "to_geodataframe",
+    "to_geojson",
 ]
 
 

@@ -10,12 +10,14 @@ latitude, EPSG:4326. Paths of scenes are relative to the mirror and use forward 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.geojson import geometry_of_wkt
+from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
 from sedas_sync.model.text import link_without_secrets
 from sedas_sync.model.times import to_iso
 
@@ -80,7 +82,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     key: str = ""
     """The catalogue's name for the file, e.g. `B04` or `visual`."""
     url: str | None = None
-    """None if it is not known, as in a lock file."""
+    """None if it is not known, as in a lock file. Empty if it was left out of the scene's JSON."""
     size: int | None = None
     digest: str | None = None
     """As `Scene.digest`."""
@@ -88,9 +90,14 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     __repr__ = _repr_without_secrets
 
 
-class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None."""
+class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None.
 
+    >>> Scene.from_json(Scene(id="A", cloud_cover=3.5).to_json())
+    Scene(id='A', cloud_cover=3.5)
+    """
+
+    json_kind: ClassVar[str] = "scene"
     id: SceneId
     start: datetime | None = None
     """Start of the acquisition."""
@@ -124,7 +131,7 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     digest: str | None = None
     """Checksum of the file in the catalogue: hex, or `algorithm:hex` if the length does not identify the algorithm."""
     download_url: str | None = None
-    """Current link; None while the scene is in the long-term archive."""
+    """Current link; None while the scene is in the long-term archive. Empty if it was left out of the scene's JSON."""
     offline: str | None = None
     """Why an archive without orders cannot deliver the scene now, and what to do about it."""
     never: bool = False
@@ -153,21 +160,43 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     @property
     def __geo_interface__(self) -> dict[str, Any]:
         """The scene as a GeoJSON feature, for geopandas, shapely, folium and others; without links."""
-        properties = {
-            name: value
-            for name in self.__struct_fields__
-            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) not in (None, False)
-        }
-        for name in ("start", "stop"):
-            if name in properties:
-                properties[name] = to_iso(properties[name])
+        properties = {}
+        for name in FEATURE_PROPERTIES:
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                properties[name] = to_iso(value) if isinstance(value, datetime) else value
         geometry = None if self.footprint is None else geometry_of_wkt(self.footprint)
         return {"type": "Feature", "id": self.id, "geometry": geometry, "properties": properties}
+
+    def without_secrets(self) -> Self:
+        """Return the scene without links that may contain a secret."""
+
+        def safe(link: str | None, instead: str | None = None) -> str | None:
+            return instead if may_be_secret(link, self.id) else link
+
+        return replace(
+            self,
+            download_url=safe(self.download_url, LINK_LEFT_OUT),
+            quicklook_url=safe(self.quicklook_url),
+            thumbnail_url=safe(self.thumbnail_url),
+            assets=tuple(replace(file, url=safe(file.url, LINK_LEFT_OUT)) for file in self.assets),
+            extra=cleaned(self.extra, self.id) if self.extra else NOTHING,
+        )
+
+    @property
+    def lacks_links(self) -> bool:
+        """Whether links were left out, so that the archive has to be asked for them."""
+        return self.download_url == LINK_LEFT_OUT or any(file.url == LINK_LEFT_OUT for file in self.assets)
 
     @property
     def online(self) -> bool:
         """Whether the scene can be downloaded without an order."""
         return self.download_url is not None
+
+    @property
+    def ending(self) -> str:
+        """The ending of its file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+        return "" if self.is_folder else ending_of(self.id) or ZIP
 
     @property
     def is_folder(self) -> bool:
@@ -178,6 +207,10 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def files(self) -> tuple[RemoteFile, ...]:
         """The files of the scene: one or more."""
         return self.assets or (RemoteFile(url=self.download_url, size=self.size, digest=self.digest),)
+
+
+FEATURE_PROPERTIES = (*(name for name in Scene.__struct_fields__ if name not in _NOT_IN_GEOJSON), "online")
+"""The attributes of a scene that GeoJSON and tables for Python have besides its id and its footprint."""
 
 
 class Query(Struct, frozen=True, kw_only=True, gc=False):
@@ -251,6 +284,16 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
         if not self.scene.assets:
             return (self.path,)
         return tuple(f"{self.path}/{file.name}" for file in self.scene.assets)
+
+    @property
+    def lacks_links(self) -> bool:
+        """Whether links were left out, so that the archives have to be asked for them."""
+        return self.scene.lacks_links or any(source.scene.lacks_links for source in self.sources)
+
+    def without_secrets(self) -> "DesiredScene":
+        """Return the same without links that may contain a secret."""
+        sources = tuple(replace(source, scene=source.scene.without_secrets()) for source in self.sources)
+        return replace(self, scene=self.scene.without_secrets(), sources=sources)
 
     def with_files(self, files: tuple[RemoteFile, ...]) -> "DesiredScene":
         """Return the same with these files of a folder; a single source has them too."""
@@ -346,9 +389,15 @@ class OrderState(StrEnum):
     FAILED = "failed"
 
 
-class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """An order of a scene from the long-term archive."""
+class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """An order of a scene from the long-term archive. Its JSON can be collected by another process, days later.
 
+    >>> placed = datetime.fromisoformat("2019-05-06T12:00:00Z")
+    >>> Order.from_json(Order(order="7", id="A", placed=placed).to_json()).order
+    '7'
+    """
+
+    json_kind: ClassVar[str] = "order"
     order: str
     """The archive's id of the order, opaque."""
     id: SceneId
@@ -366,6 +415,10 @@ class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The archive's own text for the state, if there is one."""
 
     __repr__ = _repr_without_secrets
+
+    def without_secrets(self) -> Self:
+        """Return the order without a link that may contain a secret: the archive states it again."""
+        return replace(self, download_url=None) if may_be_secret(self.download_url, self.id) else self
 
 
 Taking = Literal["auto", "hard", "reflink", "copy"]

@@ -17,14 +17,13 @@ from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, same_digest
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
-from sedas_sync.model.threads import Pool
-from sedas_sync.planning.select import extension_of
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
 
@@ -96,7 +95,7 @@ def inspect_mirror(
         if scene.path.startswith(f"{STATE}/"):
             files |= _interrupted_move(str(root), scene)
     partials = frozenset(partial_names(str(root)))
-    with Pool(_READERS, "inspect_mirror") as readers:
+    with Pool(_READERS) as readers:
         reading = {}
         for scene_id in {**held, **wants}:
             mine, want = held.get(scene_id), wants.get(scene_id)
@@ -150,7 +149,7 @@ def _with_other_endings(
             others.setdefault(path.removesuffix(ending), []).append(path)
     for scene_id, want in wants.items() if others else ():
         if scene_id not in held and not want.scene.is_folder and want.path not in files:
-            paths = others.get(want.path.removesuffix(extension_of(want.scene)), ())
+            paths = others.get(want.path.removesuffix(want.scene.ending), ())
             if paths:
                 yield scene_id, [replace(want, path=path) for path in paths]
 
@@ -181,7 +180,7 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
         scenes: from `sedas_sync.planning.compare.restated`.
         on_step: called with the number of files that have been read.
     """
-    with Pool(_READERS, "reprove") as readers:
+    with Pool(_READERS) as readers:
         reading = {
             scene_id: readers.submit(_restated, root, held, scene)
             for scene_id, scene in scenes.items()

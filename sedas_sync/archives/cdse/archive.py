@@ -25,9 +25,9 @@ from sedas_sync.archives.cdse.token_store import store_for
 from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
-from sedas_sync.model.threads import Pool
 from sedas_sync.net import credentials as _credentials
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
@@ -182,7 +182,7 @@ class CdseArchive:
         seen: set[str] = set()
         names: set[str] = set()
         report = once(warn)
-        with Pool(AT_ONCE, "cdse-search") as pool:
+        with Pool(AT_ONCE) as pool:
             running = {pool.submit(walk.step, Stretch(query.start, query.stop, first=True))}
             try:
                 while running:

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 from pydantic import BaseModel
+from python_reference import python_modules, python_names
 
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.cli.main import cli
@@ -187,6 +188,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "reasons": _reasons,
     "commands": _commands,
     "examples": _examples,
+    "python": python_names,
+    "modules": python_modules,
 }
 """Functions that generate the text between markers, by name."""
 

@@ -15,6 +15,7 @@ from sedas_sync.archives.protocol import Archive, interrupt, known_orders_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
 from sedas_sync.manifest import parse
+from sedas_sync.model.arguments import Jobs, Seconds, checked
 from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
@@ -39,15 +40,16 @@ class FetchedScene:
     path: Path
 
 
+@checked
 def fetch(
     scenes: Iterable[Scene],
     folder: str | os.PathLike[str],
     *,
     archive: Archive,
-    jobs: int = 4,
+    jobs: Jobs = 4,
     orders: Iterable[Order] = (),
     wait: bool = True,
-    order_timeout: float = 86400.0,
+    order_timeout: Seconds = 86400.0,
     stop: threading.Event | None = None,
     on_event: Listener = ignore,
 ) -> Iterator[FetchedScene]:
@@ -73,6 +75,15 @@ def fetch(
         TransferError: some scenes failed; raised when all others are complete, with the last error of each.
         MirrorLocked: another process works in this folder.
         StoppedError: `stop` was set, or the archive was stopped.
+
+    Example:
+        import sedas_sync as ss
+
+        area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
+        with ss.SedasArchive.from_env() as sedas:
+            scenes = sedas.search(area, "2019-05-01", "2019-05-04", sensor="sar")
+            for done in ss.fetch(scenes, "out", archive=sedas, jobs=3):
+                print(done.scene.id, done.path)
     """
     source = str(Path(folder) / "sedas_sync.fetch")
     manifest = parse(_MANIFEST, source=source, read_aoi=_no_file, types=TYPES)

@@ -33,14 +33,25 @@ _SAME = {ActionKind.RESUME: ActionKind.FETCH}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """A plan and what it was made from."""
+    """A plan and what it was made from.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            saved = mirror.save(mirror.plan())
+            plan = mirror.resume_plan(saved)  # LockMismatch if the mirror or the manifest has changed
+            mirror.apply(plan).raise_for_failures()
+    """
 
     head: LockHead
+    """What of the manifest it was made from."""
     mirror: Mapping[str, str]
     """The manifest's `path` and `layout`."""
     datasets: tuple[str, ...]
     """The datasets that the plan is limited to; empty for all."""
     plan: Plan
+    """The plan."""
     digest: str = ""
     """Checksum of the file's text, which identifies this plan."""
 

@@ -7,6 +7,7 @@ import pytest
 
 import sedas_sync as ss
 from sedas_sync.errors import StoppedError
+from sedas_sync.events import Ordered
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -112,7 +113,7 @@ def test_call_that_waits_for_an_order_ends_soon(archive, sandbox, tmp_path, how)
             tmp_path,
             archive=archive,
             stop=stop,
-            on_event=lambda event: placed.set() if isinstance(event, ss.Ordered) else None,
+            on_event=lambda event: placed.set() if isinstance(event, Ordered) else None,
         )
     )
     assert placed.wait(30)

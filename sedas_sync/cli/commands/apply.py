@@ -23,7 +23,7 @@ from sedas_sync.model.text import count, printable
 from sedas_sync.output import text
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
-from sedas_sync.planning.limits import DEFAULT, PruneLimit
+from sedas_sync.planning.limits import PruneLimit
 from sedas_sync.planning.saved_plan import SavedPlan, loads
 from sedas_sync.workers.dask import dask_cluster
 
@@ -52,7 +52,7 @@ def run(
     common: Globals,
 ) -> None:
     """Make the folder match the manifest."""
-    limit = DEFAULT if max_prune is None else PruneLimit.parse(max_prune)
+    PruneLimit.parse(max_prune)
     address = _scheduler(executor, scheduler)
     if saved is not None and (datasets or dry_run or locked or update_lock or prune):
         raise ManifestError("--plan cannot be combined with --dataset, --dry-run, --locked, --update-lock or --prune")
@@ -99,7 +99,7 @@ def run(
                     jobs=jobs,
                     executor=workers,
                     take_over=take_over,
-                    max_prune=limit,
+                    max_prune=max_prune,
                     confirm=_confirm(reporter, "Remove {} of the {} files in the mirror?", yes=yes),
                     confirm_replacing=_confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=yes),
                     command=command,

@@ -14,7 +14,7 @@ from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.plan import plan_repair, without_what_is_done
-from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
+from sedas_sync.planning.limits import PruneLimit, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 
 
@@ -51,11 +51,12 @@ class PlanRunner:
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
+        limit = PruneLimit.parse(options.get("max_prune"))
         context = self._context
         plan = without_what_is_done(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
-            plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
+            plan = limit_prunes(plan, limit, index.count(), confirm)
             plan = limit_replacements(plan, index.count(), confirm_replacing)
             index.skip_when_full = True
             if warnings:

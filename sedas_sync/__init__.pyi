@@ -1,0 +1,27 @@
+# The public names, each with the module that has it. `__init__.py` reads them from here. One name a line.
+from sedas_sync._version import __version__ as __version__
+from sedas_sync.api import Mirror as Mirror
+from sedas_sync.archives.sedas.archive import SedasArchive as SedasArchive
+from sedas_sync.errors import ArchiveError as ArchiveError
+from sedas_sync.errors import AuthenticationError as AuthenticationError
+from sedas_sync.errors import IncompleteSearch as IncompleteSearch
+from sedas_sync.errors import ManifestError as ManifestError
+from sedas_sync.errors import MirrorLocked as MirrorLocked
+from sedas_sync.errors import SedasSyncError as SedasSyncError
+from sedas_sync.errors import StoppedError as StoppedError
+from sedas_sync.errors import TransferError as TransferError
+from sedas_sync.manifest import Manifest as Manifest
+from sedas_sync.model.events import Summary as Summary
+from sedas_sync.model.plan import Action as Action
+from sedas_sync.model.plan import ActionKind as ActionKind
+from sedas_sync.model.plan import Plan as Plan
+from sedas_sync.model.results import VerifyReport as VerifyReport
+from sedas_sync.model.scene import Order as Order
+from sedas_sync.model.scene import OrderState as OrderState
+from sedas_sync.model.scene import Scene as Scene
+from sedas_sync.operations.fetch import fetch as fetch
+from sedas_sync.operations.load import load_manifest as load_manifest
+from sedas_sync.operations.parse_manifest import parse_manifest as parse_manifest
+from sedas_sync.operations.status import Status as Status
+from sedas_sync.output.reasons import reason_text as reason_text
+from sedas_sync.planning.saved_plan import SavedPlan as SavedPlan

@@ -182,12 +182,18 @@ def _examples() -> str:
     return "\n".join(f"## {file.stem}\n\n```toml\n{file.read_text('utf-8')}```\n" for file in files)
 
 
+def _plugin() -> str:
+    file = ROOT / "examples" / "plugin_orders" / "sedas_sync_ground_station.py"
+    return f"```python\n{file.read_text('utf-8')}```\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "keys": _keys,
     "documents": _documents,
     "reasons": _reasons,
     "commands": _commands,
     "examples": _examples,
+    "plugin": _plugin,
     "python": python_names,
     "modules": python_modules,
 }

@@ -47,7 +47,7 @@ def fetch(
     *,
     archive: Archive,
     jobs: Jobs = 4,
-    orders: Iterable[Order] = (),
+    orders: Iterable[Order] | Mapping[str, str] = (),
     wait: bool = True,
     order_timeout: Seconds = 86400.0,
     stop: threading.Event | None = None,
@@ -64,8 +64,8 @@ def fetch(
         folder: created if needed; files are named `<scene id>.zip`.
         archive: the archive of the scenes.
         jobs: concurrent downloads.
-        orders: orders of these scenes that were placed before; the scenes are not ordered again. Orders that this
-            `archive` object has placed are known without being given.
+        orders: orders of these scenes that were placed before, or the archive's ids of them by the scenes' ids; the
+            scenes are not ordered again. Orders that this `archive` object has placed are known without being given.
         wait: wait for orders. If not, the call downloads what is online now, and a later call continues.
         order_timeout: how many seconds to wait for orders at most.
         stop: ends the call within a second after it is set.
@@ -131,10 +131,15 @@ class _Borrowed:
 
 
 def _add_orders(
-    context: MirrorContext, archive: Archive, scenes: Mapping[SceneId, Scene], orders: Iterable[Order]
+    context: MirrorContext,
+    archive: Archive,
+    scenes: Mapping[SceneId, Scene],
+    orders: Iterable[Order] | Mapping[str, str],
 ) -> None:
     """Record orders that were placed elsewhere, so that the plan waits for them."""
     known = known_orders_of(archive)
+    if isinstance(orders, Mapping):
+        orders = [Order(order=number, id=scene_id, placed=context.clock()) for scene_id, number in orders.items()]
     with context.state.index(write=True) as (index, _):
         recorded = {order.id for order in index.orders() if order.state is not OrderState.FAILED}
         for order in {order.id: order for order in (*known, *orders)}.values():

@@ -123,6 +123,7 @@ def scripts() -> Iterator[results.FetchedScene]:
             print(order.download_url, satellites, sedas.source_groups(), sedas.order_status("17"))
         stop = threading.Event()
         yield from ss.fetch(scenes, "out", archive=sedas, jobs=2, orders=[order], wait=False, stop=stop)
+        yield from ss.fetch(scenes, "out", archive=sedas, orders={"A": "17"})
 
 
 def failures() -> int:

@@ -22,6 +22,8 @@ from sedas_sync.model.scene import Scene as Scene
 from sedas_sync.operations.fetch import fetch as fetch
 from sedas_sync.operations.load import load_manifest as load_manifest
 from sedas_sync.operations.parse_manifest import parse_manifest as parse_manifest
+from sedas_sync.operations.saved_plan import SavedPlan as SavedPlan
 from sedas_sync.operations.status import Status as Status
+from sedas_sync.output.features import to_geodataframe as to_geodataframe
+from sedas_sync.output.features import to_geojson as to_geojson
 from sedas_sync.output.reasons import reason_text as reason_text
-from sedas_sync.planning.saved_plan import SavedPlan as SavedPlan

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import IO, Concatenate, ParamSpec, Self, TypeVar, Unpack
 from sedas_sync.archives.protocol import Archive
 from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError, StoppedError
 from sedas_sync.manifest import Manifest
+from sedas_sync.model import html
 from sedas_sync.model.arguments import Jobs, Seconds, check_arguments, checked
 from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.plan import Plan
@@ -23,6 +24,7 @@ from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.orders import forget_order, orders
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
+from sedas_sync.operations.progress import shown_progress
 from sedas_sync.operations.search import SearchResult, search_archives, sources
 from sedas_sync.operations.status import Status, mirror_status
 from sedas_sync.operations.verify import verify_mirror
@@ -116,6 +118,25 @@ class Mirror:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.root)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the mirror for a notebook: its folder and its datasets. Reads neither network nor disk."""
+        rows = (
+            [
+                name,
+                ", ".join(dataset.aoi),
+                None if dataset.start is None else dataset.start.text,
+                dataset.end.text,
+                ", ".join(dataset.archive),
+            ]
+            for name, dataset in self.manifest.datasets.items()
+        )
+        return html.paragraph(f"{self.root}, by {self.manifest.name}") + html.table(
+            ["dataset", "aoi", "start", "end", "archives"], rows
+        )
 
     def close(self) -> None:
         """End a run of another thread, and close connections and a sandbox. Later calls raise `SedasSyncError`."""
@@ -235,6 +256,7 @@ class Mirror:
         *,
         on_event: Listener = ignore,
         lock_timeout: Seconds = 0.0,
+        progress: bool | None = None,
         **options: Unpack[RunOptions],
     ) -> Summary:
         """Carry out a plan, and nothing else.
@@ -245,6 +267,7 @@ class Mirror:
             plan: the plan.
             on_event: called with every event, from the calling thread.
             lock_timeout: seconds to wait for another process in this mirror.
+            progress: show a progress bar; by default in notebooks only.
             **options: how the plan is carried out.
 
         Returns:
@@ -255,7 +278,7 @@ class Mirror:
             ManifestError: the mirror belongs to another manifest, or its folder cannot be written.
             AuthenticationError: an archive refused the credentials, or there are none.
         """
-        return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event)
+        return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event, progress=progress)
 
     @checked
     def sync(
@@ -267,6 +290,7 @@ class Mirror:
         on_event: Listener = ignore,
         on_found: Callable[[int], None] | None = None,
         lock_timeout: Seconds = 0.0,
+        progress: bool | None = None,
         **options: Unpack[RunOptions],
     ) -> Summary:
         """Plan and apply while holding the mirror's process lock, so that nothing changes in between.
@@ -278,6 +302,7 @@ class Mirror:
             on_event: called with every event, from the calling thread.
             on_found: called with the number of scenes found, a few times a second.
             lock_timeout: seconds to wait for another process in this mirror.
+            progress: show a progress bar; by default in notebooks only.
             **options: how the plan is carried out.
 
         Returns:
@@ -298,7 +323,7 @@ class Mirror:
                 locked=locked,
                 prune=prune,
             )
-            return _summary(self._runner.run(plan, options), on_event)
+            return _summary(self._runner.run(plan, options), on_event, progress=progress)
 
     @checked
     def run(self, plan: Plan, *, lock_timeout: Seconds = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
@@ -350,7 +375,7 @@ class Mirror:
         if not report.bad:
             return report
         with self.locked(timeout=lock_timeout):
-            summary = _summary(self._runner.repair(report, wait=wait, jobs=jobs), on_event)
+            summary = _summary(self._runner.repair(report, wait=wait, jobs=jobs), on_event, progress=False)
         return dataclasses.replace(report, repair=summary)
 
 
@@ -364,13 +389,14 @@ def _check_key(manifest: Manifest, key: str) -> None:
         raise ManifestError(f"{manifest.name} has no archive {key!r}; it has {', '.join(manifest.archives)}")
 
 
-def _summary(events: Iterable[Event], on_event: Listener) -> Summary:
-    """Pass events on, and return the summary among them."""
+def _summary(events: Generator[Event], on_event: Listener, *, progress: bool | None) -> Summary:
+    """Pass events on, and return the summary among them. An interrupt ends the run at once, and its threads."""
     summary: Summary | None = None
-    for event in events:
-        on_event(event)
-        if isinstance(event, Summary):
-            summary = event
+    with closing(events), shown_progress(on_event, progress=progress) as listener:
+        for event in events:
+            listener(event)
+            if isinstance(event, Summary):
+                summary = event
     if summary is None:
         raise SedasSyncError("the run ended without a summary")
     return summary

@@ -20,7 +20,8 @@ GROUPS = {
     "Plans and results": (
         "Plan", "Action", "ActionKind", "reason_text", "SavedPlan", "Summary", "Status", "VerifyReport",
     ),
-    "Archives without a manifest": ("SedasArchive", "fetch", "Scene", "Order", "OrderState"),
+    "Archives without a manifest": ("SedasArchive", "fetch"),
+    "Scenes and orders": ("Scene", "Order", "OrderState", "to_geojson", "to_geodataframe"),
     "Errors": (
         "SedasSyncError", "ManifestError", "AuthenticationError", "ArchiveError", "IncompleteSearch", "StoppedError",
         "TransferError", "MirrorLocked",
@@ -189,7 +190,8 @@ def _class(name: str, cls: type) -> Iterator[str]:
     if rows:
         yield "\n".join(["| attribute | type | meaning |\n|---|---|---|", *rows, ""])
     yield from _example(name, cls)
-    for method, function in vars(cls).items():
+    bases = [base for base in reversed(cls.__mro__) if base.__module__.startswith("sedas_sync")]
+    for method, function in {name: value for base in bases for name, value in vars(base).items()}.items():
         static = function.__func__ if isinstance(function, classmethod) else function
         if not method.startswith("_") and inspect.isfunction(static):
             yield f"#### `{name}.{method}`\n"
@@ -202,8 +204,9 @@ def _fields(cls: type) -> Iterator[tuple[str, str, str]]:
         about = following.value if isinstance(following, ast.Expr) else None
         text = _flat(about.value) if isinstance(about, ast.Constant) and isinstance(about.value, str) else ""
         match member:
-            case ast.AnnAssign(target=ast.Name(id=field), annotation=kind) if field != "event" and field[0] != "_":
-                yield field, _type(kind), text
+            case ast.AnnAssign(target=ast.Name(id=field), annotation=kind) if not field.startswith("_"):
+                if "ClassVar" not in _type(kind):
+                    yield field, _type(kind), text
             case ast.Assign(targets=[ast.Name(id=field)], value=ast.Constant(value=value)) if field.isupper():
                 yield field, repr(value), text
             case ast.FunctionDef(name=field, decorator_list=[ast.Name(id="property"), *_]) if not field.startswith("_"):

@@ -24,6 +24,7 @@ _PLAIN: dict[Any, tuple[type | tuple[type, ...], str]] = {
     int: (Integral, "a whole number"),
     float: (Real, "a number"),
     str: (str, "a text"),
+    bytes: (bytes, "bytes"),
     bool: (bool, "True or False"),
     collections.abc.Callable: (collections.abc.Callable, "a function"),  # type: ignore[dict-item]  # isinstance takes it
     collections.abc.Mapping: (collections.abc.Mapping, "a dict"),
@@ -74,7 +75,12 @@ def check_arguments(function: Callable[..., Any], args: Iterable[Any], options: 
 
 @cache
 def _described(function: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
-    return inspect.signature(function), typing.get_type_hints(function, include_extras=True)
+    # Without the result, whose type may be that of an optional package.
+    given = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
+    hints = typing.get_type_hints(
+        types.SimpleNamespace(__annotations__=given), function.__globals__, include_extras=True
+    )
+    return inspect.signature(function), hints
 
 
 def _similar(given: Iterable[str], known: Iterable[str]) -> str:

@@ -250,6 +250,8 @@ class Summary(Event, frozen=True, kw_only=True):
     """Number of orders placed in this run. A scene may need more than one."""
     pending: int = 0
     """Scenes whose orders are pending, or that were left when the run was interrupted."""
+    unfinished: int = 0
+    """Of the pending scenes, those that can be downloaded and were left when the run was interrupted."""
     skipped: int = 0
     """Scenes that cannot be downloaded yet."""
     pruned: int = 0
@@ -284,7 +286,7 @@ class Summary(Event, frozen=True, kw_only=True):
         counts = html.table(names, [[getattr(self, name) for name in names]])
         took = html.paragraph(f"{size(self.bytes)} in {duration(self.seconds)}, exit code {self.exit_code}")
         failures = html.table(["scene or dataset", "error"], [[f.id, f.error] for f in self.failures])
-        return counts + took + (html.folded(f"{len(self.failures)} failures", failures) if self.failures else "")
+        return counts + took + html.listed("failure", failures, len(self.failures))
 
     def raise_for_failures(self) -> None:
         """Do nothing if nothing failed; orders that are pending are not failures.

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import ClassVar, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sedas_sync.errors import IncompleteSearch
 from sedas_sync.model import html
 from sedas_sync.model.events import Failure
+from sedas_sync.model.portable import Portable, cleaned
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
 from sedas_sync.model.text import named, size
@@ -91,8 +94,18 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     after: tuple[SceneId, ...] = ()
     """For a prune: the scenes that supersede this one and must be downloaded first."""
 
+    def without_secrets(self) -> "Action":
+        """Return the action without links that may contain a secret."""
+        want, held, order = self.want, self.held, self.order
+        return replace(
+            self,
+            want=None if want is None else want.without_secrets(),
+            held=None if held is None else _clean_facts(held),
+            order=None if order is None else order.without_secrets(),
+        )
 
-class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+
+class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that has to be done. `apply` carries out this object and nothing else.
 
     Example:
@@ -102,8 +115,10 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
             plan = mirror.plan(datasets="optical", sizes=True)
             plan.raise_if_incomplete()
             print(plan.changes, plan.bytes, plan.warnings)
+            assert ss.Plan.from_json(plan.to_json()).changes == plan.changes
     """
 
+    json_kind: ClassVar[str] = "plan"
     manifest: str
     """The manifest's file, as the user wrote it."""
     mirror: str
@@ -132,6 +147,8 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether removals or replacements were left out, so that the plan does less than the manifest requires."""
     unwanted_downloads: tuple[str, ...] = ()
     """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""
+    typical_sizes: Mapping[str, int] = {}  # as above
+    """Expected bytes of a scene by product type, of types for which an archive states no size."""
 
     @property
     def changes(self) -> int:
@@ -151,6 +168,30 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
 
+    def expected_size(self, action: Action) -> int | None:
+        """Return the size of a scene, or how large scenes of its type usually are; None if neither is known.
+
+        Args:
+            action: one of this plan.
+        """
+        if action.size is not None or action.want is None:
+            return action.size
+        return self.typical_sizes.get(action.want.scene.product_type or "")
+
+    @property
+    def expected_bytes(self) -> int:
+        """About how many bytes have to be downloaded, now and from orders. Scenes of unknown size do not count."""
+        return sum(self.expected_size(action) or 0 for action in self.actions if action.kind in NEEDS_ARCHIVE)
+
+    def without_secrets(self) -> Self:
+        """Return the plan without links that may contain a secret."""
+        return replace(
+            self,
+            actions=tuple(action.without_secrets() for action in self.actions),
+            refreshed=tuple(map(_clean_facts, self.refreshed)),
+            polled=tuple(order.without_secrets() for order in self.polled),
+        )
+
     def _repr_html_(self) -> str:
         """Return the plan for a notebook: a count for each action, and the actions that change something, folded."""
         counts = {kind.value: count for kind, count in self.counts.items() if count}
@@ -162,8 +203,8 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
             [
                 html.table(counts, [counts.values()]),
                 html.paragraph(f"to download: {size(self.bytes)}"),
-                html.folded(f"{len(changes):,} changes", listed) if changes else "",
-                html.folded(f"{len(problems):,} problems", "".join(map(html.paragraph, problems))) if problems else "",
+                html.listed("change", listed, len(changes)),
+                html.listed("problem", "".join(map(html.paragraph, problems)), len(problems)),
             ]
         )
 
@@ -186,6 +227,10 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.archives and action.want is not None and action.kind in NEEDS_ARCHIVE:
             return action.want.archive
         return None
+
+
+def _clean_facts(local: LocalScene) -> LocalScene:
+    return replace(local, facts=cleaned(local.facts, local.id))
 
 
 def kept_until(ids: Sequence[SceneId]) -> str:

@@ -10,12 +10,13 @@ latitude, EPSG:4326. Paths of scenes are relative to the mirror and use forward 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.model.geojson import geometry_of_wkt
+from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
 from sedas_sync.model.text import link_without_secrets
 from sedas_sync.model.times import to_iso
 
@@ -28,7 +29,8 @@ The ending of a product that is one file, such as `.nc`, is part of it: see `sed
 Sensor = Literal["optical", "sar"]
 
 _NOT_IN_GEOJSON = frozenset(
-    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "nominal", "planned", "extra"}
+    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "unselected", "nominal", "planned"}
+    | {"extra"}
 )
 
 
@@ -79,7 +81,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     key: str = ""
     """The catalogue's name for the file, e.g. `B04` or `visual`."""
     url: str | None = None
-    """None if it is not known, as in a lock file."""
+    """None if it is not known, as in a lock file. Empty if it was left out of the scene's JSON."""
     size: int | None = None
     digest: str | None = None
     """As `Scene.digest`."""
@@ -87,7 +89,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     __repr__ = _repr_without_secrets
 
 
-class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None.
 
     Example:
@@ -96,8 +98,10 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
         with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
             for scene in mirror.search(datasets="optical").scenes:
                 print(scene.id, scene.start, scene.cloud_cover, scene.footprint)
+            assert ss.Scene.from_json(scene.to_json()).id == scene.id
     """
 
+    json_kind: ClassVar[str] = "scene"
     id: SceneId
     """Its name in the archive, without `.zip` or `.SAFE`."""
     start: datetime | None = None
@@ -139,7 +143,7 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     digest: str | None = None
     """Checksum of the file in the catalogue: hex, or `algorithm:hex` if the length does not identify the algorithm."""
     download_url: str | None = None
-    """Current link; None while the scene is in the long-term archive."""
+    """Current link; None while the scene is in the long-term archive. Empty if it was left out of the scene's JSON."""
     offline: str | None = None
     """Why an archive without orders cannot deliver the scene now, and what to do about it."""
     never: bool = False
@@ -157,6 +161,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     `size` is then their sum, `digest` is None, and `download_url` is the first file's if all are online.
     """
+    unselected: tuple[str, ...] = ()
+    """Names of files that the archive has of the scene and the manifest does not select."""
     extra: Mapping[str, Any] = NOTHING
     """Other fields of the catalogue's answer, unchanged."""
 
@@ -168,16 +174,33 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     @property
     def __geo_interface__(self) -> dict[str, Any]:
         """The scene as a GeoJSON feature, for geopandas, shapely, folium and others; without links."""
-        properties = {
-            name: value
-            for name in self.__struct_fields__
-            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) not in (None, False)
-        }
-        for name in ("start", "stop"):
-            if name in properties:
-                properties[name] = to_iso(properties[name])
+        properties = {}
+        for name in FEATURE_PROPERTIES:
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                properties[name] = to_iso(value) if isinstance(value, datetime) else value
         geometry = None if self.footprint is None else geometry_of_wkt(self.footprint)
         return {"type": "Feature", "id": self.id, "geometry": geometry, "properties": properties}
+
+    def without_secrets(self) -> Self:
+        """Return the scene without links that may contain a secret."""
+
+        def safe(link: str | None, instead: str | None = None) -> str | None:
+            return instead if may_be_secret(link, self.id) else link
+
+        return replace(
+            self,
+            download_url=safe(self.download_url, LINK_LEFT_OUT),
+            quicklook_url=safe(self.quicklook_url),
+            thumbnail_url=safe(self.thumbnail_url),
+            assets=tuple(replace(file, url=safe(file.url, LINK_LEFT_OUT)) for file in self.assets),
+            extra=cleaned(self.extra, self.id) if self.extra else NOTHING,
+        )
+
+    @property
+    def lacks_links(self) -> bool:
+        """Whether links were left out, so that the archive has to be asked for them."""
+        return self.download_url == LINK_LEFT_OUT or any(file.url == LINK_LEFT_OUT for file in self.assets)
 
     @property
     def online(self) -> bool:
@@ -193,6 +216,10 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def files(self) -> tuple[RemoteFile, ...]:
         """The files of the scene: one or more."""
         return self.assets or (RemoteFile(url=self.download_url, size=self.size, digest=self.digest),)
+
+
+FEATURE_PROPERTIES = (*(name for name in Scene.__struct_fields__ if name not in _NOT_IN_GEOJSON), "online")
+"""The attributes of a scene that GeoJSON and tables for Python have besides its id and its footprint."""
 
 
 class Query(Struct, frozen=True, kw_only=True, gc=False):
@@ -266,6 +293,16 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
         if not self.scene.assets:
             return (self.path,)
         return tuple(f"{self.path}/{file.name}" for file in self.scene.assets)
+
+    @property
+    def lacks_links(self) -> bool:
+        """Whether links were left out, so that the archives have to be asked for them."""
+        return self.scene.lacks_links or any(source.scene.lacks_links for source in self.sources)
+
+    def without_secrets(self) -> "DesiredScene":
+        """Return the same without links that may contain a secret."""
+        sources = tuple(replace(source, scene=source.scene.without_secrets()) for source in self.sources)
+        return replace(self, scene=self.scene.without_secrets(), sources=sources)
 
     def with_files(self, files: tuple[RemoteFile, ...]) -> "DesiredScene":
         """Return the same with these files of a folder; a single source has them too."""
@@ -373,10 +410,12 @@ class OrderState(StrEnum):
     """The archive does not deliver it; it may be ordered again."""
 
 
-class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """An order of a scene from the long-term archive.
+class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """An order of a scene from the long-term archive. Its JSON can be collected by another process, days later.
 
     Example:
+        import json
+
         import sedas_sync as ss
 
         area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
@@ -385,8 +424,10 @@ class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
             orders = [sedas.order(scene) for scene in scenes if not scene.online]
             for order in sedas.order_status(orders):
                 print(order.order, order.id, order.state)
+                assert ss.Order.from_json(json.dumps(order.to_json())).order == order.order
     """
 
+    json_kind: ClassVar[str] = "order"
     order: str
     """The archive's id of the order, opaque."""
     id: SceneId
@@ -409,6 +450,10 @@ class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The archive's own text for the state, if there is one."""
 
     __repr__ = _repr_without_secrets
+
+    def without_secrets(self) -> Self:
+        """Return the order without a link that may contain a secret: the archive states it again."""
+        return replace(self, download_url=None) if may_be_secret(self.download_url, self.id) else self
 
 
 Taking = Literal["auto", "hard", "reflink", "copy"]

@@ -230,7 +230,7 @@ class Connections:
     def __init__(self, *, stop: threading.Event | None = None, environ: Mapping[str, str] = os.environ) -> None:
         self._stop = stop or threading.Event()
         self._environ = environ
-        self._pools: dict[tuple[Origin, Reach | None], tuple[Any, policy.Proxy | None]] = {}
+        self._pools: dict[tuple[int, Origin, Reach | None], tuple[Any, policy.Proxy | None]] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -371,19 +371,21 @@ class Connections:
 
     def _pool(self, origin: Origin, reach: Reach | None) -> tuple[Any, policy.Proxy | None]:
         """Return the connections to an origin by a rule, and the proxy on the way."""
-        found = self._pools.get((origin, reach))
+        # Not those of the parent after a fork: two processes must not use one connection.
+        key = os.getpid(), origin, reach
+        found = self._pools.get(key)
         if found is not None:
             return found
         proxy = policy.proxy_for(str(origin), self._environ)
         if proxy is not None and reach is not None:
             policy.check_url(str(origin), reach)
         with self._lock:
-            if (origin, reach) not in self._pools:
+            if key not in self._pools:
                 secure = {"ssl_context": certificates.tls_context(self._environ)} if origin.scheme == "https" else {}
                 manager = pools.manager(proxy, reach, self._stop, maxsize=_KEPT)
                 pool = manager.connection_from_host(origin.host, origin.port, origin.scheme, pool_kwargs=secure)
-                self._pools[origin, reach] = pool, proxy
-            return self._pools[origin, reach]
+                self._pools[key] = pool, proxy
+            return self._pools[key]
 
     def _failure(
         self, url: str, proxy: policy.Proxy | None, error: BaseException, *, reading: bool = False

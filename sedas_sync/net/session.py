@@ -17,7 +17,6 @@ Redirects are never followed. Everything else about a connection is in `sedas_sy
 """
 
 import json
-import logging
 import os
 import random
 import re
@@ -35,10 +34,10 @@ from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
 from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections
 from sedas_sync.net.policy import PermanentError
-from sedas_sync.net.redact import shorten
+from sedas_sync.net.redact import logger_of, shorten
 from sedas_sync.net.retry import backoff, http_date, retry_after
 
-_log = logging.getLogger(__name__)
+_log = logger_of(__name__)
 
 LONGEST_WAIT = 300.0
 """Seconds. If Retry-After asks for a longer pause, the answer is returned at once."""
@@ -292,7 +291,7 @@ class Api:
         delay = backoff(attempt, self._chance())
         if requested is not None:
             delay = max(requested, delay if requested == 0 else 0.0)
-        _log.info("%s; retry in %.1f s", reason, delay)
+        _log.warning("%s; retry in %.1f s", reason, delay)
         (self._sleep or interrupted.wait)(delay)
         if self._stopped or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")

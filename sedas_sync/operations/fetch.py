@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, interrupt, known_orders_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.manifest import parse
 from sedas_sync.model.arguments import Jobs, Seconds, checked
 from sedas_sync.model.events import Adopted, Failed, Fetched
@@ -22,6 +23,7 @@ from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
 from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror
 from sedas_sync.operations.plan import plan_scenes
+from sedas_sync.operations.progress import shown_progress
 
 if TYPE_CHECKING:
     from sedas_sync.geometry import OnRepair, Polygonal
@@ -52,6 +54,7 @@ def fetch(
     order_timeout: Seconds = 86400.0,
     stop: threading.Event | None = None,
     on_event: Listener = ignore,
+    progress: bool | None = None,
 ) -> Iterator[FetchedScene]:
     """Download scenes into a folder without a manifest; orders those in the long-term archive and waits for them.
 
@@ -70,6 +73,7 @@ def fetch(
         order_timeout: how many seconds to wait for orders at most.
         stop: ends the call within a second after it is set.
         on_event: called with every event; the last one is a `Summary`.
+        progress: show a progress bar; by default in notebooks only.
 
     Raises:
         TransferError: some scenes failed; raised when all others are complete, with the last error of each.
@@ -94,14 +98,18 @@ def fetch(
     root, runner = context.state.root, PlanRunner(context)
     failures: list[str] = []
     try:
-        with _stopped_by(stop, runner), context.state.locked():
+        with (
+            _stopped_by(stop, runner),
+            context.state.locked(),
+            shown_progress(on_event, progress=progress) as listener,
+        ):
             _add_orders(context, archive, by_id, orders)
             plan = plan_scenes(context, by_id.values())
             for action in plan.actions:
                 if action.kind is ActionKind.KEEP:
                     yield FetchedScene(by_id[action.id], root / action.path)
             for event in runner.run(plan, {"jobs": jobs, "wait": wait}):
-                on_event(event)
+                listener(event)
                 if isinstance(event, Fetched | Adopted):
                     yield FetchedScene(by_id[event.id], root / event.path)
                 elif isinstance(event, Failed):
@@ -164,8 +172,7 @@ def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[No
                 runner.stop(StoppedError.exit_code)
                 return
 
-    watcher = threading.Thread(target=watch, name="stop", daemon=True)
-    watcher.start()
+    watcher = DaemonThread(watch)
     try:
         yield
     finally:

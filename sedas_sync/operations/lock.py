@@ -8,10 +8,10 @@ from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError
-from sedas_sync.planning.saved_plan import SavedPlan
 from sedas_sync.state.inspect import hashed
 
 _HINT = "run `sedas-sync lock --check` to see what would change, or `sedas-sync lock` to update it"
@@ -126,9 +126,9 @@ def to_save(context: MirrorContext, plan: Plan, datasets: str | Iterable[str] = 
         datasets: the datasets that it is limited to.
     """
     mirror = context.manifest.mirror
-    return SavedPlan(
+    return SavedPlan.of(
+        plan,
         head=head_of(context.manifest, context.clock()),
         mirror={"path": mirror.path, "layout": str(mirror.layout)},
         datasets=one_or_more(datasets),
-        plan=plan,
     )

@@ -29,6 +29,7 @@ from sedas_sync.operations.context import (
 )
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
     Wants,
@@ -39,11 +40,12 @@ from sedas_sync.operations.wants import (
     wants_from_search,
 )
 from sedas_sync.planning.compare import choose_actions, restated, with_lost_as_failed
+from sedas_sync.planning.drift import drift
 from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
-from sedas_sync.planning.saved_plan import SavedPlan, drift
 from sedas_sync.planning.select import extension_of, with_endings_on_disk
+from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
@@ -210,6 +212,38 @@ def _is_same(local: LocalScene, before: LocalScene | None) -> bool:
     return before is not None and (local.path, local.sha256) == (before.path, before.sha256)
 
 
+def with_links(context: MirrorContext, plan: Plan) -> Plan:
+    """Return a plan from JSON with the links that its JSON left out. Scenes that no archive has become failures.
+
+    Raises:
+        AuthenticationError: an archive rejected the credentials, or there are none.
+    """
+    actions = tuple(map(_to_poll_again, plan.actions))
+    needed = (action for action in actions if action.kind in NEEDS_ARCHIVE)
+    wants = {action.id: action.want for action in needed if action.want is not None and action.want.lacks_links}
+    if not wants:
+        return replace(plan, actions=actions)
+    context.step("looking up scenes", len(wants))
+    look_up = context.look_up()
+    now = look_up.refresh(wants, {})
+    return replace(
+        plan,
+        actions=tuple(
+            replace(action, want=now.get(action.id, action.want))
+            for action in actions
+            if action.id in now or action.id not in wants
+        ),
+        failures=(*plan.failures, *look_up.failures),
+        warnings=(*plan.warnings, *look_up.warnings),
+    )
+
+
+def _to_poll_again(action: Action) -> Action:
+    """Return an action that waits for its order if the order is ready and its link was left out."""
+    lost = action.kind in TRANSFERS and action.order is not None and action.order.download_url is None
+    return replace(action, kind=ActionKind.WAIT) if lost else action
+
+
 def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     """Check that a saved plan matches the manifest, and that its mirror still exists.
 
@@ -269,6 +303,7 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
             # Nothing else can prove their files.
             scenes = {**scenes, **context.remote_sizes.complete(untracked)}
         inspection = _inspect(context, scenes, holdings)
+        scenes = with_endings_on_disk(scenes, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         scenes_to_read = restated(scenes, inspection.observed, comparison)
         reprove(str(context.state.root), inspection, scenes_to_read, context.state.on_step)
@@ -330,6 +365,7 @@ def make_plan(
     if sizes:
         actions = _with_sizes(context, actions)
     said.extend(warn_of_replacements(actions, disk.count))
+    sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}
     failures, found = wants.failures, wants.warnings
     complete = wants.complete
     if wants.look_up is not None:
@@ -347,6 +383,7 @@ def make_plan(
         refreshed=tuple(disk.inspection.refreshed),
         polled=tuple(polled),
         identities=comparison.identities,
+        typical_sizes=typical_sizes(actions, sizes_of_archives),
     )
 
 

@@ -9,8 +9,11 @@ from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
+from sedas_sync.model import html
 from sedas_sync.model.events import Failure, Step
 from sedas_sync.model.scene import LocalScene, Order, SceneId
+from sedas_sync.model.text import count, size
+from sedas_sync.model.times import to_iso
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.state.index import Index, RunRecord
@@ -121,6 +124,27 @@ class Status:
             len(counted) == len(self.datasets)
             and not self._in_doubt
             and not any(item.missing or item.changed or item.differs for item in counted)
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the status for a notebook: the datasets, and what is under way or went wrong, folded."""
+        heads = ["dataset", "wanted", "on disk", "changed", "missing", "ordered", "size"]
+        rows = [
+            [item.dataset, item.wanted, item.held, item.changed, item.missing, item.pending, size(item.bytes)]
+            for item in self.datasets
+        ]
+        total = f"{self.mirror}: {count(self.held, 'scene')}, {size(self.bytes)}; {size(self.free)} free"
+        orders = [[order.id, order.order, order.state.value, to_iso(order.placed)] for order in self.orders]
+        partials = [[partial.path, size(partial.size)] for partial in self.partials]
+        problems = [*(f"{failure.id}: {failure.error}" for failure in self.failures), *self.warnings]
+        return "".join(
+            [
+                html.paragraph(f"{total}; {'up to date' if self.up_to_date else 'not up to date'}"),
+                html.table(heads, rows),
+                html.listed("order", html.table(["scene", "order", "state", "placed"], orders), len(orders)),
+                html.listed("partial download", html.table(["path", "size"], partials), len(partials)),
+                html.listed("problem", "".join(map(html.paragraph, problems)), len(problems)),
+            ]
         )
 
 

@@ -13,8 +13,8 @@ from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.lock_file import matching_lock_or_warning
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import SearchResult
-from sedas_sync.planning.saved_plan import SavedPlan
 from sedas_sync.planning.select import extension_of
 from sedas_sync.planning.sources import with_sources
 

@@ -79,6 +79,16 @@ MISTAKES = {
         (lambda archive: ss.fetch([], "o", archive=archive, order_timeout="1h"), TypeError, "order_timeout is '1h'"),
         (lambda archive: ss.fetch([], "o", archive=archive, stop=True), TypeError, "stop is True; it must be an Event"),
     ],
+    "to_geojson": [(lambda: ss.to_geojson(SCENE), TypeError, "scenes is .*; it must be a list of Scenes")],
+    "to_geodataframe": [(lambda: ss.to_geodataframe(["A"]), TypeError, "scenes is .*; it must be a list of Scenes")],
+    "Scene.from_json": [
+        (lambda: ss.Scene.from_json(3), TypeError, "document is 3; it must be a text or bytes or a dict"),
+        (lambda: ss.Order.from_json({}), ss.ManifestError, "the document is not the JSON of a order"),
+    ],
+    "SavedPlan.read": [
+        (lambda: ss.SavedPlan.read(3), TypeError, "path is 3; it must be a text or a path"),
+        (lambda: ss.SavedPlan.read("missing.json"), ss.ManifestError, "missing.json"),
+    ],
     "reason_text": [(lambda: ss.reason_text("planned"), TypeError, "reason is 'planned'; it must be a Reason")],
     "Mirror": [
         (lambda: ss.Mirror("manifest.toml"), TypeError, "manifest is 'manifest.toml'; it must be a Manifest"),
@@ -181,6 +191,12 @@ MISTAKES = {
             lambda mirror: mirror.apply(PLAN, max_prune="lots"),
             ss.ManifestError,
             "is 'lots'; it must be a number of files",
+        ),
+        (lambda mirror: mirror.apply(PLAN, max_download=-1), ValueError, "max_download is -1; it must be a whole"),
+        (
+            lambda mirror: mirror.apply(PLAN, progress="bar"),
+            TypeError,
+            "progress is 'bar'; it must be True or False or",
         ),
         (
             lambda mirror: mirror.apply(PLAN, max_prune=0.5),

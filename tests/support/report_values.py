@@ -52,8 +52,8 @@ class Remembered:
     orders: list = field(default_factory=list)
     errors: dict = field(default_factory=dict)
 
-    def add(self, scene_id, *datasets, state="held", footprint=None, days=0, cloud=None, size=1000):
-        facts = {"id": scene_id, "start": (START + timedelta(days=days)).isoformat().replace("+00:00", "Z")}
+    def add(self, scene_id, *datasets, state="held", footprint=None, days=0, cloud=None, size=1000, **facts):
+        facts |= {"id": scene_id, "start": (START + timedelta(days=days)).isoformat().replace("+00:00", "Z")}
         facts |= {} if cloud is None else {"cloud_cover": cloud}
         facts |= {} if footprint is None else {"footprint": footprint}
         for name in datasets:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import sedas_sync as ss
 from sedas_sync import compat, errors, events, results
@@ -47,6 +47,10 @@ def plans(mirror: ss.Mirror) -> ss.Plan:
             print(local, level)
     failures: tuple[results.Failure, ...] = plan.failures
     print(failures, plan.counts[ss.ActionKind.ORDER], plan.bytes)
+    data = ss.Plan.from_json(plan.to_json())
+    assert_type(data, ss.Plan)
+    mirror.save(plan).write("plan.json")
+    assert_type(ss.SavedPlan.read("plan.json"), ss.SavedPlan)
     saved = mirror.save(plan, "optical")
     assert_type(saved, ss.SavedPlan)
     mirror.check_saved(saved)
@@ -85,6 +89,9 @@ def runs(mirror: ss.Mirror, plan: ss.Plan) -> ss.Summary:
 def other_operations(mirror: ss.Mirror, plan: ss.Plan) -> None:
     found: results.SearchResult = mirror.search(datasets=["optical"], explain=True)
     scenes: tuple[ss.Scene, ...] = found.scenes
+    collection: dict[str, Any] = ss.to_geojson(scenes)
+    frame = ss.to_geodataframe(scenes)
+    print(collection, frame, ss.Scene.from_json(scenes[0].to_json()))
     explanation: results.Explanation = mirror.why(scenes[0].id)
     adoption: results.Adoption = mirror.adopt(Path("other"), how="copy", jobs=2)
     report = mirror.verify(jobs=2)

@@ -13,8 +13,9 @@ from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.plan import plan_repair, without_what_is_done
-from sedas_sync.planning.limits import PruneLimit, limit_prunes, limit_replacements
+from sedas_sync.operations.log import log_event
+from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
+from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 
 
@@ -51,18 +52,23 @@ class PlanRunner:
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
-        limit = PruneLimit.parse(options.get("max_prune"))
+        max_prune = PruneLimit.parse(options.get("max_prune"))
         context = self._context
         plan = without_what_is_done(context, plan)
+        limit = options.get("max_download")
+        check_download(plan, context.manifest.transfer.max_download if limit is None else limit)
+        plan = with_links(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
-            plan = limit_prunes(plan, limit, index.count(), confirm)
+            plan = limit_prunes(plan, max_prune, index.count(), confirm)
             plan = limit_replacements(plan, index.count(), confirm_replacing)
             index.skip_when_full = True
             if warnings:
                 # The index may have been rebuilt since the plan was made, or just now.
                 index.put_files(_kept_files(plan), context.clock())
-            context.state.own(index)
+            if plan.actions:
+                # A mistyped manifest that finds nothing does not take an empty folder.
+                context.state.own(index)
             _remember_wanted(index, plan, context.manifest.datasets)
             try:
                 yield from self._carry_out(plan, index, warnings, options)
@@ -109,6 +115,7 @@ class PlanRunner:
             for event in self._run.events():
                 if isinstance(event, Summary):
                     index.end_run(number, now(), event.exit_code, event.to_json())
+                log_event(event)
                 yield event
         finally:
             self._run = None

@@ -26,7 +26,7 @@ from sedas_sync.model.times import to_iso
 from sedas_sync.output.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
 from sedas_sync.output.export.inventory import ExportEntry
 from sedas_sync.output.export.tables import Tally, in_batches
-from sedas_sync.planning.product_name import NameFacts, parse_name
+from sedas_sync.planning.product_name import NameFacts, parse_name, relative_orbit_of, tile_of
 
 _EXTENSIONS = {
     "eo": "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
@@ -55,6 +55,7 @@ _SAR_LEVELS = {"RAW": "L0", "SLC": "L1", "GRD": "L1", "OCN": "L2"}
 """Levels of Sentinel-1 product types (Sentinel-1 product definition)."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _SUMMARISED = ("platform", "constellation", "instruments", "product:type", "processing:level", "sar:polarizations")
+_MGRS = re.compile(r"(0[1-9]|[1-5]\d|60)[C-HJ-NP-X][A-HJ-NP-Z]{2}")
 _SOUTHERN_BANDS = "CDEFGHJKLM"
 
 
@@ -230,8 +231,8 @@ def _of_extensions(scene: Scene, named: NameFacts) -> dict[str, Any]:
         values["sat:orbit_state"] = scene.orbit_direction.lower()
     if scene.orbit is not None and scene.orbit > 0:
         values["sat:absolute_orbit"] = scene.orbit
-    if named.relative_orbit is not None and named.relative_orbit > 0:
-        values["sat:relative_orbit"] = named.relative_orbit
+    if (relative_orbit := relative_orbit_of(scene)) is not None and relative_orbit > 0:
+        values["sat:relative_orbit"] = relative_orbit
     product_type = scene.product_type or named.product_type
     if product_type:
         values["product:type"] = product_type
@@ -239,8 +240,8 @@ def _of_extensions(scene: Scene, named: NameFacts) -> dict[str, Any]:
         values["processing:level"] = level
     if named.baseline is not None:
         values["processing:version"] = f"{named.baseline // 100:02}.{named.baseline % 100:02}"
-    if named.tile is not None:
-        values |= _grid(named.tile)
+    if (tile := tile_of(scene)) is not None and _MGRS.fullmatch(tile):
+        values |= _grid(tile)
     if scene.sensor != "optical":
         values |= _radar(scene, named, product_type)
     return values

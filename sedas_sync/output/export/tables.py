@@ -20,8 +20,10 @@ COLUMNS = SceneEntry.__struct_fields__[:-1]
 
 _OF_AN_OFFER = frozenset({"digest", "online", "planned", "download_url", "quicklook_url", "thumbnail_url"})
 _OF_A_FILE = ("path", "sha256", "level", "archive")
+_ADDED = ("relative_orbit", "tile")
+"""New columns come last: readers may count on the order."""
 
-HELD_COLUMNS = (*(name for name in COLUMNS if name not in _OF_AN_OFFER), *_OF_A_FILE)
+HELD_COLUMNS = (*(name for name in COLUMNS if name not in {*_OF_AN_OFFER, *_ADDED}), *_OF_A_FILE, *_ADDED)
 """The fields of a scene in the mirror: those that last, and those of its file. `size` is the file's."""
 
 _AT_ONCE = 1000

@@ -18,7 +18,7 @@ from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
 from sedas_sync.output.report.shapes import outlines, sheet
 from sedas_sync.planning.lock import Lock, LockedScene
-from sedas_sync.planning.product_name import parse_name
+from sedas_sync.planning.product_name import parse_name, relative_orbit_of, tile_of
 from sedas_sync.state.index import RunRecord
 
 _AT_ONCE = 2000
@@ -197,8 +197,8 @@ def _facts(scene: Scene) -> dict[str, Any]:
         "mode": scene.mode,
         "polarisation": scene.polarisation or "/".join(named.polarisation) or None,
         "direction": scene.orbit_direction,
-        "relative_orbit": named.relative_orbit,
-        "tile": named.tile,
+        "relative_orbit": relative_orbit_of(scene),
+        "tile": tile_of(scene),
         "size": scene.size,
     }
     return {key: value for key, value in known.items() if value is not None}

@@ -88,6 +88,12 @@ def test_a_mirror_that_knows_nothing_says_so():
     assert "Nothing has been applied yet" in page(told)
 
 
+def test_orbit_and_tile_of_the_catalogue_are_shown(remembered):
+    remembered.add("A", "optical", footprint=box(0, 51), relative_orbit=7, tile="31UCT")
+    (scene,) = remembered.document()["scenes"]
+    assert (scene["tile"], scene["relative_orbit"]) == ("31UCT", 7)
+
+
 def test_what_never_arrived_is_known_by_the_lock_and_by_its_name():
     name = "S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T121530"
     head = head_of(read(), None)

@@ -14,6 +14,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
 from sedas_sync.model.arguments import Jobs, Seconds, check_arguments, checked
 from sedas_sync.model.events import Event, OnStep, Summary
+from sedas_sync.model.history import Change, RunRecord
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.operations import lock as locks
@@ -22,7 +23,8 @@ from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.orders import forget_order, orders
+from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders
+from sedas_sync.operations.past import past_changes, past_runs
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
 from sedas_sync.operations.progress import shown_progress
 from sedas_sync.operations.search import SearchResult, search_archives, sources
@@ -202,6 +204,7 @@ class Mirror:
     verify = _method(verify_mirror)
     orders = _method(orders)
     forget_order = _method(forget_order)
+    forget_unwanted_orders = _method(forget_unwanted_orders)
 
     export = _method(export)
     catalogue_folder = _method(catalogue_folder)
@@ -239,6 +242,33 @@ class Mirror:
             ManifestError: the folder cannot be created or written.
         """
         return self._context.state.locked(timeout=timeout)
+
+    @checked
+    def recording(self, command: str) -> AbstractContextManager[None]:
+        """Record an error in this context for `history`; `sync` does it by itself.
+
+        Args:
+            command: what the index stores for the run.
+        """
+        return self._runner.recording(command)
+
+    @checked
+    def history(self, since: datetime | None = None) -> list[RunRecord]:
+        """Return the runs of this mirror, the last one first. Works offline.
+
+        Args:
+            since: only runs that began at or after this time, UTC if it has no zone; None for all that the index has.
+        """
+        return past_runs(self._context.state, since)
+
+    @checked
+    def changes(self, since: datetime | None = None) -> list[Change]:
+        """Return what runs changed in this mirror, the oldest first. Works offline.
+
+        Args:
+            since: only changes at or after this time, UTC if it has no zone; None for all that the index has.
+        """
+        return past_changes(self._context.state, since)
 
     @checked
     def locked_if_there(self, *, timeout: Seconds = 0.0) -> AbstractContextManager[None]:
@@ -313,7 +343,7 @@ class Mirror:
             ManifestError: as in `plan`, or the mirror's folder cannot be written.
             AuthenticationError: an archive refused the credentials, or there are none.
         """
-        with self.locked(timeout=lock_timeout):
+        with self.locked(timeout=lock_timeout), self.recording(options.get("command", "apply")):
             plan = plan_mirror(
                 self._context,
                 datasets=datasets,

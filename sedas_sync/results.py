@@ -2,9 +2,10 @@
 
 from sedas_sync.archives.sedas.archive import SatelliteSource
 from sedas_sync.model.events import Failure
+from sedas_sync.model.history import Change, ChangeKind, RunRecord
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.results import Adoption, Finding, VerifiedFile
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile
+from sedas_sync.model.scene import DesiredScene, ListedOrder, LocalFile, LocalScene, ProofLevel, RemoteFile
 from sedas_sync.operations.fetch import FetchedScene
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.operations.status import DatasetStatus, PartialDownload
@@ -16,6 +17,8 @@ from sedas_sync.planning.lock_changes import LockUpdate
 
 __all__ = [
     "Adoption",
+    "Change",
+    "ChangeKind",
     "DatasetStatus",
     "DesiredScene",
     "Explanation",
@@ -23,6 +26,7 @@ __all__ = [
     "Failure",
     "FetchedScene",
     "Finding",
+    "ListedOrder",
     "LocalFile",
     "LocalScene",
     "Lock",
@@ -32,6 +36,7 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "RemoteFile",
+    "RunRecord",
     "SatelliteSource",
     "SearchResult",
     "VerifiedFile",

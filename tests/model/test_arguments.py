@@ -152,6 +152,9 @@ MISTAKES = {
     "Mirror.verify": [(lambda mirror: mirror.verify(jobs=1.5), TypeError, "jobs is 1.5; it must be a whole number")],
     "Mirror.orders": [(lambda mirror: mirror.orders(warn=True), TypeError, "warn is True; it must be a function")],
     "Mirror.forget_order": [(lambda mirror: mirror.forget_order(17), TypeError, "order is 17; it must be a text")],
+    "Mirror.forget_unwanted_orders": [
+        (lambda mirror: mirror.forget_unwanted_orders("17"), TypeError, "too many positional arguments"),
+    ],
     "Mirror.export": [
         (
             lambda mirror: mirror.export("shapefile"),
@@ -171,6 +174,9 @@ MISTAKES = {
     "Mirror.report": [
         (lambda mirror: mirror.report(b"page.html"), TypeError, "out is b'page.html'; it must be a text or")
     ],
+    "Mirror.history": [(lambda mirror: mirror.history(3), TypeError, "since is 3; it must be a datetime or None")],
+    "Mirror.changes": [(lambda mirror: mirror.changes("May"), TypeError, "since is 'May'; it must be a datetime or")],
+    "Mirror.recording": [(lambda mirror: mirror.recording(None), TypeError, "command is None; it must be a text")],
     "Mirror.status": [(lambda mirror: mirror.status("radar"), TypeError, "takes 1 positional argument")],
     "Mirror.close": [(lambda mirror: mirror.close(1), TypeError, "takes 1 positional argument")],
     "Mirror.locked": [(lambda mirror: mirror.locked(timeout="1h"), TypeError, "timeout is '1h'; it must be a number")],

@@ -99,7 +99,7 @@ def other_operations(mirror: ss.Mirror, plan: ss.Plan) -> None:
     bad: tuple[results.VerifiedFile, ...] = report.bad
     repaired: ss.VerifyReport = mirror.repair(report, wait=False)
     missing = [file for file in bad if file.finding is results.Finding.MISSING]
-    orders: list[ss.Order] = mirror.orders(warn=print)
+    orders: list[results.ListedOrder] = mirror.orders(warn=print)
     forgotten: bool = mirror.forget_order(orders[0].order)
     exported: results.Exported = mirror.export("geojson", "scenes.geojson")
     written: results.WrittenReport = mirror.report("report.html")
@@ -110,6 +110,13 @@ def other_operations(mirror: ss.Mirror, plan: ss.Plan) -> None:
     partials: tuple[results.PartialDownload, ...] = status.partials
     archive: Archive = mirror.archive("archive")
     root: Path = mirror.root
+    last: list[results.RunRecord] = mirror.history(datetime(2019, 5, 1))
+    for change in mirror.changes():
+        assert_type(change, results.Change)
+        print(change.kind is results.ChangeKind.LATE, change.detail, last)
+    listed: tuple[results.ListedOrder, ...] = status.orders
+    with mirror.recording("my script"):
+        print(listed)
     print(explanation, adoption, repaired, missing, forgotten, exported, written, lock, update, datasets, partials)
     print(archive.identity, archive.orders, root, mirror.manifest, mirror.stopped, mirror.sources())
     mirror.check_choice("optical", prune=False)

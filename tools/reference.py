@@ -17,6 +17,7 @@ import click
 import tomli
 from click_man.core import generate_man_page
 from pydantic import BaseModel
+from python_reference import python_modules, python_names
 
 from sedas_sync._version import __version__
 from sedas_sync.archives.registry import BUILT_IN
@@ -229,12 +230,20 @@ def _examples() -> str:
     return "\n".join(f"## {file.stem}\n\n```toml\n{file.read_text('utf-8')}```\n" for file in files)
 
 
+def _plugin() -> str:
+    file = ROOT / "examples" / "plugin_orders" / "sedas_sync_ground_station.py"
+    return f"```python\n{file.read_text('utf-8')}```\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "keys": _keys,
     "documents": _documents,
     "reasons": _reasons,
     "commands": _commands,
     "examples": _examples,
+    "plugin": _plugin,
+    "python": python_names,
+    "modules": python_modules,
 }
 """Functions that generate the text between markers, by name."""
 

@@ -13,6 +13,7 @@ from sedas_sync.archives.remote_sizes import RemoteSizes
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.events import Event, Step
 from sedas_sync.planning.compare import Comparison
 from sedas_sync.planning.lock import Lock
@@ -65,13 +66,13 @@ class MirrorContext:
             ignored=frozenset(key for key, policy in filehash_of(self.manifest).items() if policy == "ignore"),
         )
 
-    def narrowed(self, datasets: Iterable[str], *, prune: bool = False) -> Manifest:
+    def narrowed(self, datasets: str | Iterable[str], *, prune: bool = False) -> Manifest:
         """Return the manifest with these datasets only; with all of them if none is given.
 
         Raises:
             ManifestError: a dataset is not in the manifest, or a prune would not judge the whole manifest.
         """
-        names = tuple(datasets)
+        names = one_or_more(datasets)
         if not names:
             return self.manifest
         known = self.manifest.datasets

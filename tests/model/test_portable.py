@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.model import plan, portable, scene
+from sedas_sync.model import portable
 from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
@@ -154,15 +154,11 @@ plans = st.builds(
     refreshed=st.lists(local_scenes, max_size=1).map(tuple),
     polled=st.lists(orders, max_size=1).map(tuple),
     identities=st.dictionaries(names, texts, max_size=2),
-    refused=st.booleans(),
 )
 
 
-@pytest.mark.parametrize("module", [portable, scene, plan])
-def test_the_examples_are_true(module):
-    failed, tried = doctest.testmod(module)
-    assert failed == 0
-    assert tried > 0
+def test_the_examples_are_true():
+    assert doctest.testmod(portable).failed == 0
 
 
 def checked(value):

@@ -29,7 +29,7 @@ class DaemonThread:
     """A daemon thread, which has begun its call when the constructor returns. It does not delay the end of the process.
 
     Args:
-        call: Runs in the thread. Its result is ignored.
+        call: Runs in the thread. Its result is ignored, and `threading.excepthook` reports its error.
 
     Raises:
         MemoryError, RuntimeError: The system has no room for another thread.
@@ -52,6 +52,8 @@ class DaemonThread:
         self._begun.release()
         try:
             self._call()
+        except BaseException as error:  # noqa: BLE001  # as in `threading.Thread`
+            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
         finally:
             self._running.release()
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.geojson import geometry_of_wkt
 from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
 from sedas_sync.model.text import link_without_secrets
@@ -191,6 +192,11 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def online(self) -> bool:
         """Whether the scene can be downloaded without an order."""
         return self.download_url is not None
+
+    @property
+    def ending(self) -> str:
+        """The ending of its file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+        return "" if self.is_folder else ending_of(self.id) or ZIP
 
     @property
     def is_folder(self) -> bool:
@@ -413,6 +419,20 @@ class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def without_secrets(self) -> Self:
         """Return the order without a link that may contain a secret: the archive states it again."""
         return replace(self, download_url=None) if may_be_secret(self.download_url, self.id) else self
+
+
+class ListedOrder(Order, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """An order with what the mirror knows of its scene."""
+
+    wanted: bool = True
+    """Whether a dataset wanted the scene at the last apply."""
+    again: datetime | None = None
+    """When the scene is ordered again, if its orders failed again and again."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a scene that is wanted is to come from this order."""
+        return self.wanted and self.state is not OrderState.FAILED
 
 
 Taking = Literal["auto", "hard", "reflink", "copy"]

@@ -6,7 +6,7 @@ an AOI may have been simplified for the query.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct, field
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sedas_sync.geometry import Aoi
 from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
-from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
+from sedas_sync.model.file_kind import ending_on_disk
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import count, named, product_id
@@ -70,6 +70,7 @@ def select(
     now: datetime,
     *,
     sources: Mapping[str, Mapping[SceneId, tuple[Source, ...]]] = NOTHING,
+    incomplete: Container[str] = (),
     explain: bool = False,
 ) -> Selection:
     """Select the scenes that match one or more datasets; each is desired once.
@@ -79,6 +80,7 @@ def select(
         found: the scenes of each dataset's search. A dataset without a key was not searched.
         now: the time that relative dates count from.
         sources: for each dataset with several archives, the sources of its scenes.
+        incomplete: names of datasets whose search failed or is incomplete: that it found nothing shows nothing.
         explain: also return why scenes do not match.
     """
     result = Selection()
@@ -99,7 +101,8 @@ def select(
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
-        if not matching and name in found and (warning := why_nothing(dataset, found[name], refused, now)) is not None:
+        known = bool(refused) or (name in found and name not in incomplete)
+        if not matching and known and (warning := why_nothing(dataset, found[name], refused, now)) is not None:
             result.warnings.append(warning)
         if explain:
             for scene_id, why in refused.items():
@@ -222,21 +225,16 @@ def paths_of(
             scene,
             dataset=takers[scene_id][0],
             archive=manifest.datasets[takers[scene_id][0]].archive[0],
-            extension=extension_of(scene),
+            extension=scene.ending,
         )
         for scene_id, scene in scenes.items()
     }
     for scene_ids in collisions(paths).values():
         for scene_id in scene_ids:
-            extension = extension_of(scenes[scene_id])
+            extension = scenes[scene_id].ending
             mark = hashlib.sha256(scene_id.encode()).hexdigest()[:10]
             paths[scene_id] = f"{paths[scene_id].removesuffix(extension)}-{mark}{extension}"
     return paths
-
-
-def extension_of(scene: Scene) -> str:
-    """Return the ending of a scene's file as its id shows it, else `.zip`; nothing if the scene is a folder."""
-    return "" if scene.is_folder else ending_of(scene.id) or ZIP
 
 
 def with_endings_on_disk(
@@ -251,7 +249,7 @@ def with_endings_on_disk(
         want = found.get(local.id)
         if want is None or local.path == want.path or local.is_folder or want.scene.is_folder:
             continue
-        stem = want.path.removesuffix(extension_of(want.scene))
+        stem = want.path.removesuffix(want.scene.ending)
         ending = ending_on_disk(local.path, stem)
         if ending is not None and stem + ending != want.path:
             found[local.id] = replace(want, path=stem + ending)

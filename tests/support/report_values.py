@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.manifest import parse
+from sedas_sync.model.history import RunRecord
 from sedas_sync.model.scene import LocalScene, Order, OrderState, ProofLevel
 from sedas_sync.output.report import Memory, document, page
-from sedas_sync.state.index import RunRecord
 
 START = datetime(2019, 5, 1, 11, 6, 21, tzinfo=UTC)
 RUN = RunRecord(

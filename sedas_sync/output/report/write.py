@@ -14,6 +14,7 @@ from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
 from sedas_sync.output.report.quicklooks import quicklooks as small_pictures
 from sedas_sync.planning.lock import Lock
+from sedas_sync.state.history import last_run
 from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import inspect_mirror
 from sedas_sync.state.staging import partial_names
@@ -99,15 +100,17 @@ def _text(source: Path) -> str | None:
 def remembered(root: Path, index: Index, lock: Lock | None = None, on_step: OnStep = ignore_step) -> Memory:
     """Collect the content of the index, and which files are on disk. Files with another time are read."""
     folder = inspect_mirror(root, {}, index.local_scenes(), on_step=on_step)
+    wanted = index.wanted()
+    ids = {scene_id for of_dataset in wanted.values() for scene_id in of_dataset}
     return Memory(
         holdings=list(folder.present.values()),
         changed=frozenset(folder.changed),
-        wanted=index.wanted(),
-        awaited=index.absent(),
+        wanted=wanted,
+        awaited={scene_id: facts for scene_id, facts in index.absent().items() if scene_id in ids},
         orders=tuple(index.orders()),
         errors=index.last_errors(),
         lock=lock,
-        last_run=index.last_run(),
+        last_run=last_run(index),
         unknown=folder.unknown,
         partials=len(partial_names(str(root))),
     )

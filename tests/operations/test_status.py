@@ -47,8 +47,8 @@ def test_status_of_a_mirror_that_is_under_way(mixed, sandbox):
     assert ran.code == 0, ran.err
     document = ran.json
     assert set(document) == {
-        "schema", "manifest", "mirror", "archive", "lock", "summary", "datasets", "orders", "partials", "failures", "last_success",
-        "last_run", "warnings",
+        "schema", "manifest", "mirror", "archive", "lock", "summary", "datasets", "orders", "partials", "failures",
+        "last_success", "last_run", "warnings",
     }  # fmt: skip
     size = {name: len(content) for name, content in mixed.files().items()}
     assert document["datasets"] == [

@@ -101,7 +101,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     """Orders as the archives reported them while planning."""
     identities: Mapping[str, str] = {}  # as above
     """`Archive.identity` of each archive that was opened, by key."""
-    refused: bool = False
+    limited: bool = False
     """Whether removals or replacements were left out, so that the plan does less than the manifest requires."""
     unwanted_downloads: tuple[str, ...] = ()
     """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""

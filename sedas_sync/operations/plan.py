@@ -182,7 +182,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         for action in saved.plan.actions
         if action.want is None and action.id in holdings
     )
-    return replace(plan, actions=plan.actions + untouched, refused=plan.refused or saved.plan.refused)
+    return replace(plan, actions=plan.actions + untouched, limited=plan.limited or saved.plan.limited)
 
 
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:

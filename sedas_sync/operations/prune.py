@@ -45,7 +45,7 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
             *prune.warn_of_lost(decision.keep),
             *changed.values(),
         ),
-        refused=plan.refused or decision.doubted,
+        limited=plan.limited or decision.doubted,
     )
 
 
@@ -71,7 +71,7 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         plan,
         actions=(*plan.actions, *decision.stay, *removals),
         warnings=(*plan.warnings, *decision.doubts.values(), *decision.warnings, *changed.values()),
-        refused=plan.refused or decision.doubted,
+        limited=plan.limited or decision.doubted,
     )
 
 

@@ -66,7 +66,7 @@ def wants_from_saved_plan(context: MirrorContext, saved: SavedPlan) -> Wants:
         scenes=saved.wants,
         complete=saved.plan.search_complete,
         failures=saved.plan.failures,
-        warnings=(_REFUSED,) if saved.plan.refused else (),
+        warnings=(_REFUSED,) if saved.plan.limited else (),
         look_up=context.look_up(),
         saved=saved.plan,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
@@ -13,8 +13,8 @@ from sedas_sync.operations.prune import find_wrong_clock, judge_unwanted, withou
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.wants import Wants
 from sedas_sync.planning import prune
-from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning, naming
-from sedas_sync.planning.match import Refusal, refusal
+from sedas_sync.planning.explain import Explanation, Pruning, naming
+from sedas_sync.planning.match import Exclusion, exclusion
 from sedas_sync.planning.sources import rank_sources, unique_sources
 
 
@@ -124,17 +124,17 @@ def _look_up(context: MirrorContext, scene_id: SceneId, warn: Warn) -> Scene | N
     return None
 
 
-def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict[str, Refusal | None]:
+def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict[str, Exclusion | None]:
     """Return why each dataset does not match a scene, judged by the whole search if it returned the scene."""
     want = found.wants.get(scene.id)
-    verdicts: dict[str, Refusal | None] = {}
+    verdicts: dict[str, Exclusion | None] = {}
     for name, dataset in context.manifest.datasets.items():
         if want is not None and name in want.datasets:
             verdicts[name] = None
             continue
-        why = found.selection.refused.get(scene.id, {}).get(name)
-        why = why or refusal(dataset, context.manifest.aois, scene, context.clock())
+        why = found.selection.excluded.get(scene.id, {}).get(name)
+        why = why or exclusion(dataset, context.manifest.aois, scene, context.clock())
         complete = found.offers[name].complete
         missed = "archive's search did not return it" if complete else "search failed or is incomplete"
-        verdicts[name] = why or Refusal(NOT_FOUND, f"it matches every rule, but the {missed}")
+        verdicts[name] = why or Exclusion(RuleName.SEARCH, f"it matches every rule, but the {missed}")
     return verdicts

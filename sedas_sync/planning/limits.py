@@ -77,7 +77,7 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         f"refused to remove {count} of {held} files (limit {limit.files(held)}, see --max-prune); "
         "review with `plan --prune`, then confirm with --yes or raise the limit",
     )
-    return replace(kept, refused=True)
+    return replace(kept, limited=True)
 
 
 def warn_of_replacements(actions: Iterable[Action], held: int) -> list[str]:
@@ -103,7 +103,7 @@ def limit_replacements(plan: Plan, held: int, confirm: Confirm) -> Plan:
         plan,
         actions=tuple(_keep(action) if action.replaces else action for action in plan.actions),
         warnings=(*(warning for warning in plan.warnings if warning not in announced), refusal),
-        refused=True,
+        limited=True,
     )
 
 

@@ -154,7 +154,7 @@ plans = st.builds(
     refreshed=st.lists(local_scenes, max_size=1).map(tuple),
     polled=st.lists(orders, max_size=1).map(tuple),
     identities=st.dictionaries(names, texts, max_size=2),
-    refused=st.booleans(),
+    limited=st.booleans(),
 )
 
 

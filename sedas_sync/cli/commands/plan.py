@@ -74,7 +74,7 @@ def run(
         print_failures(plan.failures if common.as_json or common.quiet else ())
         if plan.failures:
             end_with(exit_code_of(plan.failures))
-        if plan.refused:
+        if plan.limited:
             end_with(SedasSyncError.exit_code)
         end_with(CHANGES_TO_MAKE if tell and plan.changes else 0)
 

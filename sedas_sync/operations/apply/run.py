@@ -277,7 +277,7 @@ class Run:
             return AuthenticationError.exit_code
         if self._reports.failures:
             return exit_code_of(self._reports.failures)
-        if self._plan.refused or self._index.unwritten is not None:
+        if self._plan.limited or self._index.unwritten is not None:
             return SedasSyncError.exit_code
         return 3 if self._reports.pending else 0
 

@@ -184,13 +184,15 @@ class Api:
         self._timeout = (connect_timeout, stall_timeout)
         self._max_answer = max_answer
         self._stopped = False
-        self._interrupted = threading.Event()
-        """Ends the requests that are under way; each `interrupt` replaces it."""
         self._sleep = sleep
         self._clock = clock
         self._chance = chance
+        self._environ = environ
         # Not ended by `stop`: an order that was sent must be heard of.
         self._connections = Connections(environ=environ)
+        self._under_way = self._new_event()
+        """Ends the requests that are under way, with the connections of those that may be sent again; each `interrupt`
+        replaces it."""
         self._reach = reach
         self._server_date: tuple[datetime, float] | None = None
 
@@ -216,15 +218,21 @@ class Api:
     def stop(self) -> None:
         """Make every request that waits for a retry, and every later one, end with `StoppedError`.
 
-        May be called from any thread, or a signal handler.
+        So does a request that waits for its answer and may be sent again. May be called from any thread, or a signal
+        handler.
         """
         self._stopped = True
-        self._interrupted.set()
+        self._under_way[0].set()
 
     def interrupt(self) -> None:
-        """Make every request that waits for a retry end with `StoppedError`; later requests are sent."""
-        interrupted, self._interrupted = self._interrupted, threading.Event()
+        """End the requests that `stop` ends; later requests are sent."""
+        (interrupted, connections), self._under_way = self._under_way, self._new_event()
         interrupted.set()
+        connections.close()
+
+    def _new_event(self) -> tuple[threading.Event, Connections]:
+        event = threading.Event()
+        return event, Connections(stop=event, environ=self._environ)
 
     @property
     def stopped(self) -> bool:
@@ -235,6 +243,7 @@ class Api:
         """Stop, and close the connections."""
         self.stop()
         self._connections.close()
+        self._under_way[1].close()
 
     def send(
         self,
@@ -263,13 +272,15 @@ class Api:
         """
         prepared = _prepared(method, url, json, form, headers or {})
         retried = _RETRIED if repeat else _RETRIED_ORDER
-        interrupted = self._interrupted
+        interrupted, queries = self._under_way
         for attempt in range(self._retries + 1):
             if self._stopped or interrupted.is_set():
                 raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
             try:
-                reply = self._send_once(prepared)
+                reply = self._send_once(prepared, queries if repeat else self._connections)
+            except InterruptedError:
+                raise StoppedError("stopped while waiting for an answer of the archive") from None
             except PermanentError as error:
                 raise ArchiveError(str(error)) from None
             except ConnectionFailed as error:
@@ -296,11 +307,11 @@ class Api:
         if self._stopped or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
-    def _send_once(self, prepared: requests.PreparedRequest) -> Reply:
+    def _send_once(self, prepared: requests.PreparedRequest, connections: Connections) -> Reply:
         started = self._clock()
         connect_timeout, stall_timeout = self._timeout
         method, url, body = str(prepared.method), str(prepared.url), prepared.body
-        answer = self._connections.request(
+        answer = connections.request(
             method,
             url,
             headers=dict(prepared.headers),

@@ -157,7 +157,12 @@ class SedasArchive:
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
         """Yield every scene that matches, each once; see `Archive.find`."""
-        return self._search.find(query, warn)
+        try:
+            yield from self._search.find(query, warn)
+        except KeyboardInterrupt:
+            # Threads of the search may wait for answers, and a notebook lives on.
+            self.interrupt()
+            raise
 
     def search(
         self,

@@ -1,15 +1,15 @@
 """What tests share: a sandbox to talk to, and a folder in which the installed command is run."""
 
 import pytest
+from effort import effort
 from hypothesis import HealthCheck, settings
 from workspaces import OwnProcess, Workspace
 
 from sedas_sync.sandbox import Sandbox
 
 # A machine that does other work at the same time makes examples slowly; that is no fault of theirs.
-house = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+house = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=effort(40, 500))
 settings.register_profile("house", house)
-settings.register_profile("long", house, max_examples=500)  # pytest --hypothesis-profile=long
 settings.load_profile("house")
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import tomli
 from pydantic import BaseModel
 
+from sedas_sync._version import __version__
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.cli.main import cli
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
@@ -40,11 +42,39 @@ def pages() -> dict[Path, str]:
         for name in json_schema.COMMANDS
     }
     generated[REFERENCE / "manifest.schema.json"] = _json(manifest_schema(BUILT_IN))
+    generated |= _with_address()
     for page in sorted((ROOT / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
         if _MARKED.search(text):
             generated[page] = _MARKED.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n{found[3]}", text)
     return generated
+
+
+def _with_address() -> dict[Path, str]:
+    """Return the files that state the project's address and version, with those of the package."""
+    project = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    site, source = project["urls"]["Homepage"], project["urls"]["Source"]
+    lines = {
+        "zensical.toml": {r"^site_url = .*$": f'site_url = "{site}"', r"^repo_url = .*$": f'repo_url = "{source}"'},
+        "CITATION.cff": {
+            r"^repository-code: .*$": f"repository-code: {source}",
+            r"^version: .*$": f"version: {__version__}",
+        },
+        "packaging/conda/recipe.yaml": {r'^  version: "[^"]*"$': f'  version: "{__version__}"'},
+        "pyproject.toml": {
+            r"https://github\.com/[^/]+/sedas-sync/blob/main/\\1": f"{source}/blob/main/\\\\1",
+            r"https://raw\.githubusercontent\.com/[^/]+/sedas-sync": source.replace(
+                "github.com", "raw.githubusercontent.com"
+            ),
+        },
+    }
+    texts = {}
+    for name, replacements in lines.items():
+        text = (ROOT / name).read_text("utf-8")
+        for pattern, line in replacements.items():
+            text = re.sub(pattern, line, text, flags=re.MULTILINE)
+        texts[ROOT / name] = text
+    return texts
 
 
 def _json(document: Any) -> str:

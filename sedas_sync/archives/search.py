@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, interrupt
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError, StoppedError
+from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import Query, Scene, Source
 from sedas_sync.model.text import product_id
-from sedas_sync.model.threads import Pool
 from sedas_sync.planning.orbits import KINDS, PRECISE, RESTITUTED, missing, type_of
 from sedas_sync.planning.select import queries
 from sedas_sync.planning.sources import describe, merge_sources
@@ -140,7 +140,7 @@ def _ask(
     on_found: Callable[[int], None] | None = None,
 ) -> None:
     """Ask archives for datasets, several at a time; the answers go into `parts`, by dataset and archive."""
-    with Pool(_AT_ONCE, "search") as pool:
+    with Pool(_AT_ONCE) as pool:
         futures: list[Future[None]] = [
             pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], asked[name], offer, key)
             for name, offers in parts.items()

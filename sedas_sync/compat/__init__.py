@@ -21,6 +21,7 @@ from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.archives.sedas.kind import LIVE_URL
 from sedas_sync.archives.sedas.rows import to_scene
 from sedas_sync.errors import SedasSyncError, StoppedError, TransferError
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.model.events import Event, Failed
 from sedas_sync.model.scene import Order, OrderState
 from sedas_sync.net.redact import logger_of
@@ -199,15 +200,14 @@ class SeDASBulkDownload:
         self._pending: dict[str, Product] = {}
         self._work = threading.Event()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: DaemonThread | None = None
         self.start()
 
     def start(self) -> None:
         """Start the background thread; the constructor calls it."""
         if self._thread is not None:
             raise ChildProcessError("already started the downloader")
-        self._thread = threading.Thread(target=self._run, name="bulk download", daemon=True)
-        self._thread.start()
+        self._thread = DaemonThread(self._run)
 
     def add(self, search_results: Iterable[Product]) -> None:
         """Download these products, from `SeDASAPI.search` or `search_product`."""

@@ -239,6 +239,8 @@ class Summary(Event, frozen=True, kw_only=True):
     """Number of orders placed in this run. A scene may need more than one."""
     pending: int = 0
     """Scenes whose orders are pending, or that were left when the run was interrupted."""
+    unfinished: int = 0
+    """Of the pending scenes, those that can be downloaded and were left when the run was interrupted."""
     skipped: int = 0
     pruned: int = 0
     failed: int = 0

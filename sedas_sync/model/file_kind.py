@@ -7,7 +7,7 @@ The kind is the ending of a file's name, such as `.zip` or `.nc`. It follows fro
 3. the name in the catalogue
 4. the first bytes
 
-A page of HTML is never a product.
+A page of HTML is never a product, and the text of an error is no file of a format that is binary.
 """
 
 import re
@@ -74,6 +74,13 @@ _TEXT_TYPES: Mapping[str, tuple[str, ...]] = {
     "text/xml": (".xml", ".eof", ".safe", ".kml", ".gml"),
 }
 """Types of an error's text, and the endings of files that have them too."""
+_BINARY = frozenset(
+    {ending for endings, types in _KINDS if types for ending in endings}
+    | {".png", ".jpg", ".jpeg", ".pdf", ".gpkg", ".las", ".laz", ".parquet", ".sqlite", ".img", ".ntf"}
+)
+"""Endings of files that never begin with a text."""
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[?!A-Za-z]|\{\s*[\"}])")
+"""The beginning of XML or of a JSON object. Buckets send their errors so, some with status 200 and no useful type."""
 _ENDING = re.compile(r"(?:\.tar)?\.[A-Za-z][A-Za-z0-9]{0,6}")
 
 
@@ -166,6 +173,9 @@ def kind_of(*, disposition: str | None, media_type: str | None, name: str, first
     nameless = "xml" in sent and not (stated or own)
     if texts and shown is None and not nameless and not (stated or name).lower().endswith(texts):
         raise NotAProductError(sent)
+    binary = (stated or _last_ending(name)).lower() in _BINARY or sent in _BY_MEDIA_TYPE
+    if binary and shown is None and _MARKUP.match(first):
+        raise NotAProductError("the text of an error")
     for endings in ((stated.lower(),) if stated else (), _BY_MEDIA_TYPE.get(sent, ())):
         if endings:
             # Files of one kind have several endings, and the catalogue's is the product's own.

@@ -109,7 +109,8 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
     here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
     if lacking := tuple(name for name in there if name not in here):
         return Reason(ReasonCode.FILES_MISSING, names=lacking)
-    if spare := tuple(name for name in here if name not in there):
+    # A file that the archive has lost stays: it may be the last copy.
+    if spare := tuple(name for name in here if name not in there and name in scene.unselected):
         return Reason(ReasonCode.FILES_EXTRA, names=spare)
     for name, file in there.items():
         expected = replace(file, size=None) if not name and (scene.nominal or _is_packed(held, scene)) else file

@@ -105,6 +105,8 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     """Whether removals or replacements were left out, so that the plan does less than the manifest requires."""
     unwanted_downloads: tuple[str, ...] = ()
     """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""
+    typical_sizes: Mapping[str, int] = {}  # as above
+    """Expected bytes of a scene by product type, of types for which an archive states no size."""
 
     @property
     def changes(self) -> int:
@@ -123,6 +125,17 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
         sizes = [action.size for action in self.actions if action.kind in TRANSFERS]
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
+
+    def expected_size(self, action: Action) -> int | None:
+        """Return the size of a scene, or how large scenes of its type usually are; None if neither is known."""
+        if action.size is not None or action.want is None:
+            return action.size
+        return self.typical_sizes.get(action.want.scene.product_type or "")
+
+    @property
+    def expected_bytes(self) -> int:
+        """About how many bytes have to be downloaded, now and from orders. Scenes of unknown size do not count."""
+        return sum(self.expected_size(action) or 0 for action in self.actions if action.kind in NEEDS_ARCHIVE)
 
     def without_secrets(self) -> Self:
         """Return the plan without links that may contain a secret."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.geojson import geometry_of_wkt
 from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
 from sedas_sync.model.text import link_without_secrets
@@ -29,7 +30,8 @@ The ending of a product that is one file, such as `.nc`, is part of it: see `sed
 Sensor = Literal["optical", "sar"]
 
 _NOT_IN_GEOJSON = frozenset(
-    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "nominal", "planned", "extra"}
+    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "unselected", "nominal", "planned"}
+    | {"extra"}
 )
 
 
@@ -145,6 +147,8 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     `size` is then their sum, `digest` is None, and `download_url` is the first file's if all are online.
     """
+    unselected: tuple[str, ...] = ()
+    """Names of files that the archive has of the scene and the manifest does not select."""
     extra: Mapping[str, Any] = NOTHING
     """Other fields of the catalogue's answer, unchanged."""
 
@@ -188,6 +192,11 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def online(self) -> bool:
         """Whether the scene can be downloaded without an order."""
         return self.download_url is not None
+
+    @property
+    def ending(self) -> str:
+        """The ending of its file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+        return "" if self.is_folder else ending_of(self.id) or ZIP
 
     @property
     def is_folder(self) -> bool:

@@ -17,6 +17,7 @@ from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.bring import bring
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.model.disk import FileState
@@ -25,7 +26,6 @@ from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below, with_files
 from sedas_sync.model.results import Adoption, File, How, Result
 from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
-from sedas_sync.model.threads import Pool
 from sedas_sync.operations.context import Listener, MirrorContext, filehash_of, ignore
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.verify import readers
@@ -205,7 +205,7 @@ class Adopter:
                 yield File(file=entry.path, result=Result.UNWANTED, size=entry.size, detail=why)
             else:
                 chosen[found].append(_Candidate(entry.path, entry))
-        with Pool(jobs, "adopt") as pool:
+        with Pool(jobs) as pool:
             # Only one window of files is read ahead, so that a checked file is soon in its place.
             todo, window = list(chosen.items()), 4 * jobs
             for first in range(0, len(todo), window):

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, interrupt, known_orders_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.manifest import parse
 from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.plan import ActionKind
@@ -155,8 +156,7 @@ def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[No
                 runner.stop(StoppedError.exit_code)
                 return
 
-    watcher = threading.Thread(target=watch, name="stop", daemon=True)
-    watcher.start()
+    watcher = DaemonThread(watch)
     try:
         yield
     finally:

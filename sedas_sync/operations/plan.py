@@ -43,7 +43,8 @@ from sedas_sync.planning.drift import drift
 from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
-from sedas_sync.planning.select import extension_of, with_endings_on_disk
+from sedas_sync.planning.select import with_endings_on_disk
+from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
@@ -297,6 +298,7 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
             # Nothing else can prove their files.
             scenes = {**scenes, **context.remote_sizes.complete(untracked)}
         inspection = _inspect(context, scenes, holdings)
+        scenes = with_endings_on_disk(scenes, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         scenes_to_read = restated(scenes, inspection.observed, comparison)
         reprove(str(context.state.root), inspection, scenes_to_read, context.state.on_step)
@@ -358,6 +360,7 @@ def make_plan(
     if sizes:
         actions = _with_sizes(context, actions)
     said.extend(warn_of_replacements(actions, disk.count))
+    sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}
     failures, found = wants.failures, wants.warnings
     complete = wants.complete
     if wants.look_up is not None:
@@ -375,6 +378,7 @@ def make_plan(
         refreshed=tuple(disk.inspection.refreshed),
         polled=tuple(polled),
         identities=comparison.identities,
+        typical_sizes=typical_sizes(actions, sizes_of_archives),
     )
 
 
@@ -396,7 +400,7 @@ def _of_other_form(
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
         if held.is_folder != want.scene.is_folder and held.archive in sources:
-            stem = want.path.removesuffix(extension_of(want.scene))
+            stem = want.path.removesuffix(want.scene.ending)
             staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
     return staying
 

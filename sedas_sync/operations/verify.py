@@ -16,13 +16,13 @@ from sedas_sync.archives.lookup import paths_by_lock
 from sedas_sync.errors import TransferError
 from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, check
+from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.events import Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below
 from sedas_sync.model.results import Finding, VerifiedFile, VerifyReport
 from sedas_sync.model.scene import LocalFile, LocalScene, OrderState, ProofLevel, SceneId
-from sedas_sync.model.threads import Pool
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import LockedFile, LockedScene
@@ -202,7 +202,7 @@ def _read(
     done: list[VerifiedFile] = []
     rest, bytes_read = deque(tasks), 0
     waiting: set[Future[VerifiedFile]] = set()
-    with Pool(jobs, "verify") as pool:
+    with Pool(jobs) as pool:
         while rest or waiting:
             on_file(len(done), bytes_read, len(tasks), total)
             # Few files wait in the queue, so that an interruption takes effect soon.

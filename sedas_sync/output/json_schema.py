@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct
 from sedas_sync.model.events import Event, Skipped, Summary
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import ProofLevel
-from sedas_sync.output.documents.base import OrderEntry, Part, Time
+from sedas_sync.output.documents.base import ErrorDocument, OrderEntry, Part, Time
 from sedas_sync.output.documents.catalogue import (
     CompletionDocument,
     ExportDocument,
@@ -53,13 +53,14 @@ _DOCUMENTS: dict[str, type[Part]] = {
     "sources": SourcesDocument,
     "sandbox": SandboxDocument,
     "completion": CompletionDocument,
+    "error": ErrorDocument,
 }
 
 COMMANDS = (
     "init", "validate", "search", "plan", "apply", "lock", "why", "status", "orders", "verify", "adopt", "report",
-    "export", "sources", "sandbox", "completion",
+    "export", "sources", "sandbox", "completion", "error",
 )  # fmt: skip
-"""Commands whose `--json` has a schema, in the order of the reference page."""
+"""Commands whose `--json` has a schema, in the order of the reference page, and the error of any of them."""
 
 _FIELDS = {
     "id": "The scene's id.",
@@ -105,7 +106,8 @@ def schema_of(command: str) -> Schema:
     Raises:
         KeyError: there is no such command, or it prints no JSON.
     """
-    return {"$schema": DIALECT, "title": f"sedas-sync {command} --json", **_document(command)}
+    title = "sedas-sync --json, after an error" if command == "error" else f"sedas-sync {command} --json"
+    return {"$schema": DIALECT, "title": title, **_document(command)}
 
 
 def _document(command: str) -> Schema:

@@ -29,7 +29,8 @@ def summary(of: Summary, look: Look = PLAIN) -> str:
         "kept": of.kept,
         "adopted": of.adopted,
         "ordered": of.ordered,
-        "pending": of.pending,
+        "downloads unfinished": of.unfinished,
+        "orders pending": of.pending - of.unfinished,
         "skipped": of.skipped,
         "pruned": of.pruned,
         "failed": of.failed,
@@ -45,7 +46,7 @@ def summary(of: Summary, look: Look = PLAIN) -> str:
 def explanation(of: "Explanation", look: Look = PLAIN) -> str:
     """Return what is known about one scene, one fact a line."""
     lines = [look.paint(printable(of.id), "bold")]
-    if not of.known:
+    if not of.known and not of.same_day:
         return f"{lines[0]}\n  unknown: no archive and no local file has this id"
     return "\n".join([*lines, *(_entry(head, fact, look) for head, fact in _facts(of))])
 
@@ -87,6 +88,8 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
     if of.pruning is not None:
         would = "would remove the file" if of.pruning.removes else "would keep the file"
         yield "prune", f"`apply --prune` {would}: {reason_text(of.pruning.reason)}"
+    for other in of.same_day:
+        yield "same day", f"{other.id}: {other.exclusion or ', '.join(other.datasets) + ' matches it'}"
     yield "next", of.next
 
 
@@ -153,12 +156,19 @@ def scenes(found: Sequence[Scene], datasets: dict[str, tuple[str, ...]], look: L
     return f"{table(rows, look=look, right=[2])}\n{count(len(found), 'scene')}{away}."
 
 
+_LONG_ORDER = 16
+"""Ids of orders with more characters are shortened on a terminal; `--json` has them whole."""
+
+
 def orders(found: Iterable[Order], now: datetime, look: Look = PLAIN) -> str:
     """Return orders as a table, one line each."""
     rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER")]
     for order in found:
         age = duration(max(0.0, (now - order.placed).total_seconds()))
-        rows.append((order.state.value, age, str(order.polls), printable(order.id), printable(order.order)))
+        name = printable(order.order)
+        if look.fold and len(name) > _LONG_ORDER:
+            name = f"{name[:8]}…{name[-4:]}"
+        rows.append((order.state.value, age, str(order.polls), printable(order.id), name))
     return table(rows, look=look, right=[2])
 
 

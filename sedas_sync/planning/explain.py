@@ -31,6 +31,17 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sibling:
+    """Another scene of the same tile and day."""
+
+    id: SceneId
+    datasets: tuple[str, ...]
+    """The datasets that it matches."""
+    exclusion: str | None
+    """A dataset that excludes it, and why; None if it matches one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Everything that is known of one scene."""
 
@@ -54,6 +65,8 @@ class Explanation:
     """None if the scene matches a dataset or is not on disk."""
     archive_warnings: tuple[str, ...] = ()
     """Warnings of the archives that name the scene, such as that its row could not be used."""
+    same_day: tuple[Sibling, ...] = ()
+    """Other scenes of its tile on its day, if its tile is known."""
     warnings: tuple[str, ...] = ()
     """Problems of the mirror's index."""
 

@@ -1,4 +1,4 @@
-"""How many files may be removed or replaced at once without a confirmation."""
+"""How much a run may download, and how many files it may remove or replace without a confirmation."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.manifest import units
+from sedas_sync.model.plan import NEEDS_ARCHIVE, Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.text import size
 
 Confirm = Callable[[int, int], bool]
 """Asked whether this many scenes may be removed or replaced, of this many on disk."""
@@ -50,6 +52,18 @@ class PruneLimit:
 DEFAULT = PruneLimit()
 
 
+def download_limit(text: str) -> int:
+    """Read the value of `--max-download` as bytes.
+
+    Raises:
+        ManifestError: the text is not a size.
+    """
+    try:
+        return units.size(text)
+    except ValueError as error:
+        raise ManifestError(f"--max-download {text!r}: {error}") from None
+
+
 def without_prunes(plan: Plan, why: str) -> Plan:
     """Return the plan without removals, with the reason as a warning."""
     return replace(
@@ -78,6 +92,38 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         "review with `plan --prune`, then confirm with --yes or raise the limit",
     )
     return replace(kept, limited=True)
+
+
+def too_large(plan: Plan, limit: int) -> str | None:
+    """Return that a plan downloads more than the limit; None if it does not.
+
+    Args:
+        plan: the plan.
+        limit: bytes; 0 is no limit.
+    """
+    expected = plan.expected_bytes
+    if not limit or expected <= limit:
+        return None
+    return f"{download_of(plan)} to download, more than max_download ({size(limit)})"
+
+
+def download_of(plan: Plan) -> str:
+    """Return how much a plan downloads, now and from orders; `~` marks an estimate."""
+    stated = [action.size for action in plan.actions if action.kind in NEEDS_ARCHIVE]
+    return ("~" if None in stated else "") + size(plan.expected_bytes)
+
+
+def check_download(plan: Plan, limit: int) -> None:
+    """Check that a plan downloads no more than the limit.
+
+    Raises:
+        ManifestError: it does, or may do so: sizes that are not stated are estimated.
+    """
+    if what := too_large(plan, limit):
+        raise ManifestError(
+            f"{what}: nothing was done; narrow the datasets, choose some with --dataset, or raise the limit "
+            "(`max_download` in [transfer], or --max-download)"
+        )
 
 
 def warn_of_replacements(actions: Iterable[Action], held: int) -> list[str]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sedas_sync.geometry import Aoi
 from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
-from sedas_sync.model.file_kind import ZIP, ending_of, ending_on_disk
+from sedas_sync.model.file_kind import ending_on_disk
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.reason import RuleName
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
@@ -222,21 +222,16 @@ def paths_of(
             scene,
             dataset=takers[scene_id][0],
             archive=manifest.datasets[takers[scene_id][0]].archive[0],
-            extension=extension_of(scene),
+            extension=scene.ending,
         )
         for scene_id, scene in scenes.items()
     }
     for scene_ids in collisions(paths).values():
         for scene_id in scene_ids:
-            extension = extension_of(scenes[scene_id])
+            extension = scenes[scene_id].ending
             mark = hashlib.sha256(scene_id.encode()).hexdigest()[:10]
             paths[scene_id] = f"{paths[scene_id].removesuffix(extension)}-{mark}{extension}"
     return paths
-
-
-def extension_of(scene: Scene) -> str:
-    """Return the ending of a scene's file as its id shows it, else `.zip`; nothing if the scene is a folder."""
-    return "" if scene.is_folder else ending_of(scene.id) or ZIP
 
 
 def with_endings_on_disk(
@@ -251,7 +246,7 @@ def with_endings_on_disk(
         want = found.get(local.id)
         if want is None or local.path == want.path or local.is_folder or want.scene.is_folder:
             continue
-        stem = want.path.removesuffix(extension_of(want.scene))
+        stem = want.path.removesuffix(want.scene.ending)
         ending = ending_on_disk(local.path, stem)
         if ending is not None and stem + ending != want.path:
             found[local.id] = replace(want, path=stem + ending)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 
-_DELIVERY = ("size", "nominal", "digest", "download_url", "offline", "never", "assets")
+_DELIVERY = ("size", "nominal", "digest", "download_url", "offline", "never", "assets", "unselected")
 """Fields that belong to the archive that delivers a scene."""
 _DESCRIPTION = tuple(name for name in Scene.__struct_fields__ if name not in (*_DELIVERY, "id", "planned", "extra"))
 """Fields that are the same at all archives."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import shapely
@@ -36,8 +36,8 @@ class SentinelCatalogue:
 
     satellites: Mapping[str, str] = {satellite.name: satellite.group for satellite in SATELLITES.values()}
 
-    def __init__(self) -> None:
-        self._digests: dict[str, str] = {}
+    _digests: ClassVar[dict[str, str]] = {}
+    """By id, of the products of every catalogue: a digest takes the whole product."""
 
     def find(self, search: Search, now: float) -> list[Hit]:
         """See `Catalogue`."""

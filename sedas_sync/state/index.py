@@ -119,6 +119,10 @@ class Index:
         """Return a scene on disk; None if it is not in the index."""
         return next(map(_scene_of_row, self._rows(f"{_SELECT} WHERE id = ?", scene_id)), None)
 
+    def has_path(self, path: str) -> bool:
+        """Return whether a scene is at a path."""
+        return bool(self._value("SELECT count(*) FROM files WHERE path = ?", path))
+
     def count(self) -> int:
         """Return the number of scenes on disk."""
         return self._value("SELECT count(*) FROM files") or 0

@@ -146,7 +146,8 @@ class IncomingFile:
         coding = answer.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("", "identity"):
             raise AttemptFailed(f"the server sent the scene encoded as {coding!a}, which was not requested")
-        if answer.status == PARTIAL:
+        # Some proxies answer with the range "all of it", even if none was requested.
+        if answer.status == PARTIAL and (start or not answers.is_whole(answer)):
             total = self.check_range(answer, start, None)
             if self.total is None and total is not None:
                 self._set_total(total)

@@ -63,6 +63,8 @@ class Resumable:
     """Bytes on disk."""
     total: int | None
     """Bytes of the whole file; None if the server did not state it."""
+    kind: str | None = None
+    """The ending of the file, as its first bytes showed it; None if they did not."""
 
 
 def identity(scene: str, url: str) -> str:
@@ -142,7 +144,7 @@ def partial_of(root: str, name: str) -> Resumable | None:
         return None
     note, ranges = loaded
     downloaded = sum(end - start for start, end in ranges) if ranges else found.st_size
-    return Resumable(downloaded, note.total)
+    return Resumable(downloaded, note.total, note.kind)
 
 
 def remove_stale_notes(root: str, below: str) -> None:
@@ -231,8 +233,8 @@ class PartialFile:
                 self.file, size = _open(self._folder.file, self._file_name, name)
             if size:
                 self._load_note(size)
-            if self.note is None:
-                # The note belongs to a file that was committed, or cannot be resumed.
+            if size is not None and self.note is None:
+                # The note cannot be resumed. One without a partial file was removed at the start of the run.
                 self._unlink(note_name(self._file_name))
         except BaseException:
             self._release()
@@ -408,8 +410,10 @@ class PartialFile:
             self._journal = -1
 
 
-def _open(folder: int, name: str, shown: str) -> tuple[int, int]:
-    """Open or create a partial file; return its descriptor and its length."""
+def _open(folder: int, name: str, shown: str) -> tuple[int, int | None]:
+    """Open or create a partial file; return its descriptor and its length, None if it was created."""
+    with suppress(FileExistsError):
+        return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), None
     try:
         file = os.open(name, _FLAGS, 0o666, dir_fd=folder)
     except OSError as error:
@@ -428,4 +432,4 @@ def _open(folder: int, name: str, shown: str) -> tuple[int, int]:
         raise errors.TransferError(f"{shown} in the mirror is not a regular file")
     # A kill came between the link to the final path and the removal of this name: the scene must not be touched.
     os.unlink(name, dir_fd=folder)
-    return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), 0
+    return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), None

@@ -133,7 +133,7 @@ def test_the_ci_recipes_pass_failures_on(workspace, number):
 
 def test_the_ci_recipe_gives_no_secret_to_a_pull_request_and_keeps_the_mirror(workspace, tmp_path_factory):
     page = (ROOT / "docs" / "how-to" / "ci.md").read_text()
-    (workflow,) = [text for kind, text in BLOCK.findall(page) if kind == "yaml"]
+    workflow = next(text for kind, text in BLOCK.findall(page) if kind == "yaml")
     (manifest,) = [text for kind, text in BLOCK.findall(page) if kind == "toml"]
     head, plan, apply = re.split(r"^  (?:plan|apply):", workflow, flags=re.MULTILINE)
     assert "secrets." not in head + plan

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import shapely
+from effort import effort
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
@@ -29,7 +30,7 @@ def check(paths, km, seed, *, shape=None):
         [shapely.get_coordinates(shapely.segmentize(LineString(p), step)) if len(p) > 1 else p for p in paths]
     )
     rng = random.Random(seed)
-    for _ in range(60):
+    for _ in range(effort(20, 60)):
         x, y, _ = SPHERE.fwd(*near[rng.randrange(len(near))], rng.uniform(0, 360), km * 1000 * rng.uniform(0.9, 1.1))
         away = SPHERE.inv(near[:, 0], near[:, 1], np.full(len(near), x), np.full(len(near), y))[2].min() / 1000
         if away < km * 0.999:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import shapely
-from outlines import countries_of_topology, npm_package
+from outlines import countries_of_topology, npm_package, tried
 
 from sedas_sync import geometry as g
 from sedas_sync.geometry.query_polygons import MAX_QUERIES, query_polygons
@@ -26,14 +26,14 @@ def check(name, geojson):
 
 @pytest.mark.parametrize("part", range(8))
 def test_countries_of_world_geojson(part):
-    files = sorted((npm_package("world-geojson", "3.5.3") / "countries").glob("*.json"))
-    for file in files[part::8]:
-        check(file.stem, json.loads(file.read_text()))
+    folder = npm_package("world-geojson", "3.5.3") / "countries"
+    for name in tried(sorted(file.stem for file in folder.glob("*.json")))[part::8]:
+        check(name, json.loads((folder / f"{name}.json").read_text()))
 
 
 @pytest.mark.parametrize(("scale", "part"), [("50m", 0), ("50m", 1), *(("10m", part) for part in range(8))])
 def test_countries_of_world_atlas(scale, part):
     countries = countries_of_topology(npm_package("world-atlas", "2.0.2") / f"countries-{scale}.json")
-    for name, geojson in list(countries.items())[part :: 2 if scale == "50m" else 8]:
+    for name in tried(countries)[part :: 2 if scale == "50m" else 8]:
         if not name.endswith("Vatican"):  # its ring is a point at 1:10 million
-            check(f"{scale}: {name}", geojson)
+            check(f"{scale}: {name}", countries[name])

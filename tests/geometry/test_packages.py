@@ -7,7 +7,7 @@ import antimeridian
 import numpy as np
 import pytest
 import shapely
-from outlines import countries_of_topology, npm_package, oracle, python_package, scenes
+from outlines import countries_of_topology, npm_package, oracle, python_package, scenes, tried
 from shapely.geometry import mapping, shape
 
 from sedas_sync import geometry as g
@@ -35,11 +35,12 @@ def assert_same(name, geojson, expected):
 
 @pytest.mark.parametrize("part", range(4))
 def test_countries_of_world_geojson(part):
-    files = sorted((npm_package("world-geojson", "3.5.3") / "countries").glob("*.json"))
-    assert len(files) > 190
-    for file in files[part::4]:
-        geojson = json.loads(file.read_text())
-        assert_same(file.stem, geojson, oracle(geojson))
+    folder = npm_package("world-geojson", "3.5.3") / "countries"
+    names = sorted(file.stem for file in folder.glob("*.json"))
+    assert len(names) > 190
+    for name in tried(names)[part::4]:
+        geojson = json.loads((folder / f"{name}.json").read_text())
+        assert_same(name, geojson, oracle(geojson))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,8 @@ def test_countries_of_world_atlas(scale, part, parts):
     """Rings in it cross the antimeridian, and Antarctica goes around its pole."""
     countries = countries_of_topology(npm_package("world-atlas", "2.0.2") / f"countries-{scale}.json")
     assert len(countries) > 170
-    for name, geojson in list(countries.items())[part::parts]:
+    for name in (list(countries) if scale == "110m" else tried(countries))[part::parts]:
+        geojson = countries[name]
         if name.endswith("Vatican") and scale == "10m":
             with pytest.raises(ValueError, match="it has no area"):  # its ring is a point
                 read(geojson)

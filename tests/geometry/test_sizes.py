@@ -2,6 +2,7 @@
 
 import math
 
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import Point, Polygon
@@ -33,7 +34,7 @@ def assert_searched(area):
 
 
 @given(st.floats(-180, 180), st.floats(-90, 90), sizes(359), sizes(179))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=effort(60, 400), deadline=None)
 def test_boxes_of_any_size_are_searched(west, south, width, height):
     east, north = min(180.0, west + width), min(90.0, south + height)
     try:
@@ -48,7 +49,7 @@ def test_boxes_of_any_size_are_searched(west, south, width, height):
 
 
 @given(st.floats(-170, 170), st.floats(-80, 80), sizes(5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=effort(60, 200), deadline=None)
 def test_half_of_an_area_of_any_size_is_covered_by_half(west, south, size):
     east, middle, north = west + size, south + size / 2, south + size
     if len({west, east}) < 2 or not south < middle < north:
@@ -65,7 +66,7 @@ def test_half_of_an_area_of_any_size_is_covered_by_half(west, south, size):
 
 
 @given(st.floats(-180, 180), st.floats(-90, 90), sizes(80))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(60, 300), deadline=None)
 def test_circles_of_any_size_are_searched(longitude, latitude, degrees):
     area = g.from_circle(longitude, latitude, degrees * 111.195)
     outlines = assert_searched(area)
@@ -76,7 +77,7 @@ def test_circles_of_any_size_are_searched(longitude, latitude, degrees):
 
 
 @given(st.floats(-179, 179), st.floats(-89, 89), sizes(0.5), st.integers(0, 3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(60, 300), deadline=None)
 def test_tiny_part_beside_a_field_is_searched(longitude, latitude, size, corner):
     """A sliver that another program cut off."""
     field = Polygon([(longitude, latitude), (longitude + 0.1, latitude), (longitude + 0.1, latitude + 0.1)])

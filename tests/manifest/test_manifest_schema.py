@@ -45,6 +45,8 @@ stall_timeout = 60
 max_rate = "20MB"
 order_timeout = "24h"
 max_orders = 0
+max_download = "500GB"
+confirm = false
 integrity = "crc"
 [aoi.a]
 wkt = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.56))"

@@ -21,8 +21,8 @@ from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import error, fail, slow
 
 KEYS = {
-    "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "skipped", "pruned", "failed", "warnings",
-    "bytes", "seconds", "failures", "exit_code",
+    "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "unfinished", "skipped", "pruned", "failed",
+    "warnings", "bytes", "seconds", "failures", "exit_code",
 }  # fmt: skip
 NAMED = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 
@@ -177,7 +177,7 @@ def test_a_terminal_that_goes_away_ends_the_run_in_order(workspace, sandbox):
     pid, terminal = pty.fork()
     if not pid:
         os.chdir(workspace.path)
-        os.execve(sys.executable, workspace.command("apply"), workspace.environment(TERM="xterm"))
+        os.execve(sys.executable, workspace.command("apply", "--yes"), workspace.environment(TERM="xterm"))
     try:
         wait_for(lambda: sandbox.bytes_sent > 500_000)
     finally:
@@ -395,7 +395,9 @@ def test_a_refused_search_does_not_delay_other_datasets(workspace, sandbox, stat
 
     sandbox.faults = Faults(rules=(Rule("search", fail(status)),))
     refused = workspace.run("apply", "--json")
-    assert (refused.code, refused.out) == (4, ""), "where every search is refused there is nothing to be done"
+    assert (refused.code, refused.json["exit_code"]) == (4, 4), (
+        "where every search is refused there is nothing to be done"
+    )
 
 
 def test_planned_acquisitions_are_skipped_and_are_no_change(workspace, sandbox):

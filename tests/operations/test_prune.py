@@ -259,7 +259,7 @@ def test_yes_answers_the_question(filled):
 
 @pytest.mark.parametrize(("answer", "code", "stays"), [("y\n", 0, "GH"), ("n\n", 1, NAMES), ("\x04", 1, NAMES)])
 def test_on_a_terminal_it_asks_once(filled, answer, code, stays):
-    filled.write(manifest(start="2019-05-07"))
+    filled.write(manifest(start="2019-05-07"), transfer="confirm = false")
     ended, shown = answered(filled, "apply", "--prune", "--no-progress", answer=answer)
     assert "Applied:" in shown, "the rest is done"
     assert shown.count("Remove 6 of the 8 files") == 1, shown

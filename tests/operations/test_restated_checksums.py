@@ -164,6 +164,7 @@ def test_on_a_terminal_it_is_asked(filled, sandbox, answer, code, fetched):
     sandbox.faults = Faults()
     downloads = sandbox.downloads
     ended, shown = answered(filled, "apply", "--no-progress", answer=answer)
-    assert shown.count("Replace 25 of the 25 scenes") == 1, shown
+    assert "Carry out this plan, which replaces 25 scenes?" in shown
+    assert shown.count("[y/N]") == 1, shown
     assert ended == code
     assert (sandbox.downloads > downloads) is fetched

@@ -14,6 +14,9 @@ import pytest
 from stac_schemas import problems, schema_map
 from workspaces import FORTNIGHT, OPTICAL, Workspace
 
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
+from sedas_sync.sandbox.faults import fail
+
 BOTH = OPTICAL + f"[dataset.all]\n{FORTNIGHT}"
 
 
@@ -298,3 +301,20 @@ def test_long_steps_report_progress(mirror, applied, how):
     assert {step.unit for step in steps} == {"scene"}
     assert all(step.total is None or step.done <= step.total for step in steps)
     assert steps[-1].total or steps[-1].done
+
+
+def test_links_before_the_first_apply_come_from_the_lock_file_or_a_search(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue([make_row(name, f"2019-05-0{n}T11:00:00Z") for n, name in enumerate("AB", 1)])
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
+    searched = workspace.run("export", "--format", "urls")
+    assert searched.code == 0
+    assert [line.strip() for line in searched.out.splitlines() if "out=" in line] == ["out=A.zip", "out=B.zip"]
+    assert not workspace.mirror.exists(), "an export makes no mirror"
+    assert workspace.run("lock").code == 0
+    sandbox._catalogue = RowCatalogue([make_row(name, f"2019-05-0{n}T11:00:00Z") for n, name in enumerate("ABC", 1)])
+    assert workspace.run("export", "--format", "urls").out.count("out=") == 2, "the lock file decides"
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-30\n')
+    sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
+    failed = workspace.run("export", "--format", "urls")
+    assert failed.code == 1
+    assert "status 500" in failed.err

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from effort import effort
 
 from sedas_sync.model.scene import Order
 from sedas_sync.sandbox import RowCatalogue, make_row
-
-pytestmark = pytest.mark.own_process
 
 PAGE = 4096
 MAY = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
@@ -98,7 +97,8 @@ def test_a_full_disk_is_reported_once_and_with_the_right_scenes(workspace, sandb
 
 @pytest.mark.parametrize(
     ("megabytes", "segments"),
-    list(zip([60, 100, 130, 150, 165, 180, 190, 200, 220, 260, 400], [1, 4] * 5 + [1], strict=True)),
+    list(zip([60, 165, 200, 260], [1, 4, 1, 4], strict=True))
+    + effort([], list(zip([100, 130, 150, 180, 190, 220, 400], [4, 1, 4, 4, 1, 1, 1], strict=True))),
 )
 def test_too_little_memory_is_an_error_and_nothing_hangs(workspace, sandbox, megabytes, segments):
     right = offer(sandbox, workspace.path, online=6, archived=2, size=9_000_000)
@@ -141,15 +141,14 @@ def test_file_names_that_are_not_utf8(odd, sandbox, manifest):
     odd.write(MAY, name=manifest)
     for command in COMMANDS:
         for options in ((),) if command[0] == "export" else ((), ("--json",)):
-            done = subprocess.run(
-                odd.command(*command, manifest, *options), cwd=odd.path, env=odd.environment(), capture_output=True,
-                timeout=60, check=False,
-            )  # fmt: skip
-            out, err = done.stdout.decode(), done.stderr.decode()
-            assert done.returncode == 0, (command, options, err)
-            assert "Traceback" not in err
+            # One `apply` is a process, whose arguments and streams are those of the system.
+            ran = (odd.own_process if (command, options) == (("apply",), ("--json",)) else odd).run(
+                *command, manifest, *options
+            )
+            assert ran.code == 0, (command, options, ran.err)
+            assert "Traceback" not in ran.err
             if options:
-                for document in out.splitlines() if command[0] == "apply" else [out]:
+                for document in ran.out.splitlines() if command[0] == "apply" else [ran.out]:
                     json.dumps(json.loads(document), ensure_ascii=False).encode()
     assert odd.files() == right
 

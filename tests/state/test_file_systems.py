@@ -3,6 +3,7 @@
 What they lack is taken away from real processes by a library that is loaded before all others.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -21,12 +22,9 @@ import pytest
 
 from sedas_sync.errors import MirrorLocked
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
-from sedas_sync.sandbox.faults import slow
 from sedas_sync.state import soft_lock
 from sedas_sync.state.process_lock import lock
 from sedas_sync.state.soft_lock import HolderFiles, LockHeldError, acquire, heartbeat, this_process
-
-pytestmark = pytest.mark.own_process
 
 MAY = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,6 +82,17 @@ def library(tmp_path_factory):
 
 
 @pytest.fixture
+def workspace(workspace):
+    """A workspace whose commands have a process of their own if it is to lack something."""
+
+    class Lacking(type(workspace)):
+        def run(self, *arguments, **extra):
+            return (self.own_process if extra else super()).run(*arguments, **extra)
+
+    return Lacking(workspace.path, workspace.url, workspace.env)
+
+
+@pytest.fixture
 def lacking(library):
     """The environment of a process whose file systems lack something."""
 
@@ -133,21 +142,52 @@ def held(workspace, process, seconds=20):
 
 
 @pytest.fixture
-def slowly(workspace, sandbox):
-    """A run of some seconds."""
+def go_on():
+    """An event that downloads wait for."""
+    event = Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def slowly(workspace, sandbox, go_on):
+    """A workspace whose runs wait in their downloads until they may go on."""
+
+    def wait(request, answer):
+        go_on.wait(60)
+        return answer(request)
+
     offer(sandbox, "A", "B")
     workspace.write(MAY, transfer="jobs = 1\nsegments = 1")
-    sandbox.faults = Faults(rules=(Rule("download", slow(1500)),))
+    sandbox.faults = Faults(rules=(Rule("download", wait),))
     return workspace
 
 
 # -- no flock ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "number", [0, 38, 37, 95, 9, 22], ids=["works", "ENOSYS", "ENOLCK", "EOPNOTSUPP", "EBADF", "EINVAL"]
-)
-def test_one_run_at_a_time_whatever_flock_says(slowly, sandbox, lacking, number):
+TRY = """
+import os, sys
+from sedas_sync.state.soft_lock import try_flock
+with open(sys.argv[1], "w") as file:
+    for number in map(int, sys.argv[2:]):
+        os.environ["LACKS_FLOCK"] = str(number)
+        print(try_flock(file.fileno()))
+"""
+
+
+def test_whatever_flock_lacks_is_no_lock_of_the_kernel(tmp_path, without_flock):
+    errors = ["ENOSYS", "ENOLCK", "EOPNOTSUPP", "ENOTSUP", "EBADF", "EINVAL", "ENOTTY"]
+    numbers = [*(str(getattr(errno, name)) for name in errors), "0", str(errno.EAGAIN)]
+    tried = subprocess.run(
+        [sys.executable, "-c", TRY, tmp_path / "lock", *numbers], env={**os.environ, **without_flock},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert tried.stdout.split() == ["None"] * len(errors) + ["True", "False"]
+
+
+@pytest.mark.parametrize("number", [0, 38], ids=["works", "ENOSYS"])
+def test_one_run_at_a_time_whatever_flock_says(slowly, go_on, lacking, number):
     """The second ends with 5 and names the first, whose file can be read while it is at work."""
     with slowly.start("apply", **lacking(flock=number)) as first:
         said = held(slowly, first)
@@ -156,7 +196,7 @@ def test_one_run_at_a_time_whatever_flock_says(slowly, sandbox, lacking, number)
         assert second.code == 5
         assert f"process {first.pid} on {socket.gethostname()}, since {said['since']}" in second.err
         assert slowly.run("lock", **lacking(flock=number)).code == 5
-        sandbox.faults = Faults()
+        go_on.set()
         assert first.wait(timeout=60) == 0
     assert set(slowly.files()) == {"A.zip", "B.zip"}
     assert not holders(slowly)
@@ -165,13 +205,13 @@ def test_one_run_at_a_time_whatever_flock_says(slowly, sandbox, lacking, number)
 
 @pytest.mark.parametrize("reaped", [True, False])
 @pytest.mark.parametrize("flock", [0, 38])
-def test_a_killed_run_holds_nothing(slowly, sandbox, lacking, flock, reaped):
+def test_a_killed_run_holds_nothing(slowly, go_on, lacking, flock, reaped):
     first = slowly.start("apply", **lacking(flock=flock))
     held(slowly, first)
     first.kill()
     if reaped:
         first.communicate()
-    sandbox.faults = Faults()
+    go_on.set()
     began = time.monotonic()
     ran = slowly.run("apply", **lacking(flock=flock))
     assert ran.code == 0, ran.err
@@ -180,7 +220,7 @@ def test_a_killed_run_holds_nothing(slowly, sandbox, lacking, flock, reaped):
     first.communicate()
 
 
-def test_lock_timeout_waits_for_the_end_of_the_other(slowly, sandbox, without_flock):
+def test_lock_timeout_waits_for_the_end_of_the_other(slowly, go_on, without_flock):
     with slowly.start("apply", **without_flock) as first:
         held(slowly, first)
         began = time.monotonic()
@@ -188,7 +228,7 @@ def test_lock_timeout_waits_for_the_end_of_the_other(slowly, sandbox, without_fl
         assert time.monotonic() - began >= 1
         with slowly.start("apply", "--lock-timeout", "50", **without_flock) as second:
             time.sleep(0.5)
-            sandbox.faults = Faults()
+            go_on.set()
             assert first.wait(timeout=50) == 0
             assert second.wait(timeout=50) == 0
 
@@ -371,7 +411,7 @@ def begun(workspace, host, seconds=20):
     raise AssertionError(host)
 
 
-def test_runs_of_two_containers(slowly, sandbox, elsewhere):
+def test_runs_of_two_containers(slowly, go_on, elsewhere):
     """Where one lives the other is refused, without waiting for all of the time; where one was killed it goes on."""
     first = elsewhere("one", "apply")
     begun(slowly, "one")
@@ -381,14 +421,14 @@ def test_runs_of_two_containers(slowly, sandbox, elsewhere):
     assert "on one, since" in said
     first.kill()
     first.communicate()
-    sandbox.faults = Faults()
+    go_on.set()
     third = elsewhere("three", "apply")
     _, said = third.communicate(timeout=30)
     assert third.returncode == 0, said
     assert not holders(slowly)
 
 
-def test_a_run_that_stood_still_and_lost_its_place_ends(slowly, sandbox, elsewhere):
+def test_a_run_that_stood_still_and_lost_its_place_ends(slowly, go_on, elsewhere):
     first = elsewhere("one", "apply")
     begun(slowly, "one")
     (asleep,) = [
@@ -403,7 +443,7 @@ def test_a_run_that_stood_still_and_lost_its_place_ends(slowly, sandbox, elsewhe
     _, said = first.communicate(timeout=30)
     assert first.returncode == 5, said
     assert "another one took its place" in said
-    sandbox.faults = Faults()
+    go_on.set()
     _, said = second.communicate(timeout=60)
     assert second.returncode == 0, said
     assert set(slowly.files()) == {"A.zip", "B.zip"}
@@ -470,14 +510,14 @@ def without_mmap(lacking):
     return lacking(mmap=19)  # ENODEV
 
 
-def test_a_mirror_without_shared_memory(slowly, sandbox, without_mmap):
+def test_a_mirror_without_shared_memory(slowly, go_on, without_mmap):
     """Runs, and looks beside them; elsewhere the index has its log again."""
     with slowly.start("apply", **without_mmap) as first:
         held(slowly, first)
         for command in ("status", "plan", "orders"):
             ran = slowly.run(command, **without_mmap)
             assert (ran.code, ran.err.count("damaged")) == (0, 0), ran.err
-        sandbox.faults = Faults()
+        go_on.set()
         assert first.wait(timeout=60) == 0
     assert mode(slowly) == "delete"
     assert slowly.run("status", "--json", **without_mmap).json["summary"]["held"] == 2
@@ -506,21 +546,21 @@ def test_a_log_from_elsewhere_is_taken_over_without_shared_memory(workspace, san
     assert sandbox.orders == 1
 
 
-def test_a_mirror_without_any_locks_or_shared_memory(slowly, sandbox, lacking):
+def test_a_mirror_without_any_locks_or_shared_memory(slowly, go_on, lacking):
     nothing = lacking(flock=38, fcntl=38, mmap=19)
     with slowly.start("apply", **nothing) as first:
         held(slowly, first)
         assert slowly.run("apply", **nothing).code == 5
         assert slowly.run("status", **nothing).code == 0
-        sandbox.faults = Faults()
+        go_on.set()
         assert first.wait(timeout=60) == 0
     assert slowly.run("apply", **nothing).code == 0
     assert mode(slowly) == "delete"
     assert slowly.run("verify").code == 0
 
 
-def test_an_index_with_a_log_is_gone_on_with_where_nothing_is_locked(slowly, sandbox, lacking):
-    sandbox.faults = Faults()
+def test_an_index_with_a_log_is_gone_on_with_where_nothing_is_locked(slowly, go_on, lacking):
+    go_on.set()
     assert slowly.run("apply").code == 0
     assert mode(slowly) == "wal"
     assert slowly.run("apply", **lacking(flock=38, fcntl=38)).code == 0

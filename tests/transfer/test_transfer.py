@@ -289,6 +289,28 @@ def test_token_echoed_by_a_server_is_not_shown(tmp_path, status, kind):
     assert "bad token" in str(caught.value)
 
 
+@pytest.mark.parametrize(("last", "total", "whole"), [(None, None, True), (99_999, None, False), (None, 7, False)])
+def test_range_that_was_not_requested_counts_only_if_it_is_the_whole_file(tmp_path, last, total, whole):
+    """Some proxies answer every request with status 206."""
+
+    class Proxy(FaultServer):
+        def _early(self, sock, word, argument):
+            end = len(DATA) - 1 if last is None else last
+            head = f"Content-Length: {end + 1}\r\nContent-Range: bytes 0-{end}/{total or len(DATA)}\r\n"
+            sock.sendall(f"HTTP/1.1 206 Partial Content\r\n{head}\r\n".encode() + DATA[: end + 1])
+            return False
+
+    with Proxy() as server:
+        server.paths["/scene.zip"] = Served(DATA)
+        wanted = job(server, tmp_path, policy=Policy(retries=0, backoff=0.0))
+        if whole:
+            fetch(wanted)
+            assert scene(tmp_path) == DATA
+        else:
+            with pytest.raises(errors.TransferError):
+                fetch(wanted)
+
+
 # -- attempts and pauses
 
 

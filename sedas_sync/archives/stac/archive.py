@@ -1,7 +1,7 @@
 """A STAC API as an archive: search, look-up by id, and links to assets."""
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sedas_sync.archives.cdse import kind as cdse
 from sedas_sync.archives.cdse.archive import CONNECTIONS as CDSE_CONNECTIONS
+from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac import logins, whole_search
@@ -33,9 +34,6 @@ IDS_PER_REQUEST = 100
 """Ids of one look-up."""
 LATER = timedelta(days=1)
 """How much later an item's `datetime` may be than its `start_datetime`: servers compare one or the other."""
-
-Reporter = Callable[[str, str], None]
-"""Takes the id of a scene, and a sentence about it."""
 
 _CLOUD = "eo:cloud_cover"
 
@@ -210,10 +208,10 @@ class StacArchive:
 
     def _scenes(self, pages: Iterator[Page], warn: Warn) -> Iterator[tuple[dict[str, Any], Scene]]:
         seen: dict[str, Any] = {}
-        once = _once(warn)
+        report = once(warn)
         for page in pages:
             for feature in page["features"]:
-                read = self._read(feature, warn, once, page.get("base"))
+                read = self._read(feature, warn, report, page.get("base"))
                 if read is None:
                     continue
                 item, scene = read
@@ -257,7 +255,7 @@ class StacArchive:
     def _look_up_one(self, item_id: str, warn: Warn) -> Iterator[Scene]:
         for collection in self._collections:
             feature = self._stac.item(collection, item_id)
-            read = None if feature is None else self._read(feature, warn, _once(warn))
+            read = None if feature is None else self._read(feature, warn, once(warn))
             if read is not None:
                 yield read[1]
                 return
@@ -275,18 +273,6 @@ class StacArchive:
         except ArchiveError:
             pass
         return url
-
-
-def _once(warn: Warn) -> Reporter:
-    """Return a function that warns once of each thing, with the first scene that has it."""
-    reported: set[str] = set()
-
-    def report(scene_id: str, sentence: str) -> None:
-        if sentence not in reported:
-            reported.add(sentence)
-            warn(f"{redact.shorten(scene_id, 120)}: {sentence} (reported once)")
-
-    return report
 
 
 def _may_meet(item: dict[str, Any], box: tuple[float, float, float, float] | None) -> bool:

@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 from sedas_sync.archives.stac.access import Access
 from sedas_sync.archives.stac.document_cache import Document, DocumentCache
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError, StoppedError
-from sedas_sync.model.threads import Pool
+from sedas_sync.files.threads import Pool
 from sedas_sync.net import redact, session
 
 AT_ONCE = 8
@@ -103,7 +103,7 @@ class StaticCatalogue:
         seen = {self._url}
         ahead = [_Link(self._url, is_item=False, within=())]
         running: dict[Future[Document | None], _Link] = {}
-        with Pool(AT_ONCE, "catalogue") as pool:
+        with Pool(AT_ONCE) as pool:
             try:
                 while ahead or running:
                     while ahead and len(running) < _AHEAD:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from msgspec.structs import replace
 
 from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.mirror import shown_mirror
@@ -19,6 +20,7 @@ from sedas_sync.output import markdown
 from sedas_sync.output.documents.plan import PlanDocument
 from sedas_sync.output.plan_text import plan as plan_text
 from sedas_sync.output.style import look_of
+from sedas_sync.planning.limits import too_large
 
 
 def run(
@@ -55,6 +57,8 @@ def run(
             prune=prune,
         )
         reporter.close()
+        if large := too_large(plan, mirror.manifest.transfer.max_download):
+            plan = replace(plan, warnings=(*plan.warnings, f"{large}: `apply` refuses this plan"))
         print_warnings(plan.warnings, common)
         command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += (" --locked" if locked else "") + (" --prune" if prune else "")

@@ -15,7 +15,7 @@ from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
-from sedas_sync.planning.limits import DEFAULT, limit_prunes, limit_replacements
+from sedas_sync.planning.limits import DEFAULT, check_download, limit_prunes, limit_replacements
 from sedas_sync.state.index import NO_FACTS, WritableIndex
 
 
@@ -53,7 +53,10 @@ class PlanRunner:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
         context = self._context
-        plan = with_links(context, without_what_is_done(context, plan))
+        plan = without_what_is_done(context, plan)
+        limit = options.get("max_download")
+        check_download(plan, context.manifest.transfer.max_download if limit is None else limit)
+        plan = with_links(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
             plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
@@ -62,7 +65,9 @@ class PlanRunner:
             if warnings:
                 # The index may have been rebuilt since the plan was made, or just now.
                 index.put_files(_kept_files(plan), context.clock())
-            context.state.own(index)
+            if plan.actions:
+                # A mistyped manifest that finds nothing does not take an empty folder.
+                context.state.own(index)
             _remember_wanted(index, plan, context.manifest.datasets)
             try:
                 yield from self._carry_out(plan, index, warnings, options)

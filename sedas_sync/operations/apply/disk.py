@@ -15,6 +15,7 @@ from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Pruned
+from sedas_sync.model.file_kind import with_ending
 from sedas_sync.model.files import local_scene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import Action, ActionKind
@@ -36,6 +37,7 @@ from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
 from sedas_sync.state.staging import StagedScene, downloaded, forget, left_over, partial_path, recover
 from sedas_sync.transfer.job import FetchJob, Policy
+from sedas_sync.transfer.partial import partial_of
 
 
 class MirrorFiles:
@@ -79,6 +81,12 @@ class MirrorFiles:
         replaced: safe_tree.Replace = False
         if action.blocked or action.held is not None:
             replaced = self.make_way(action.path, ours=action.held if action.kind is ActionKind.REPLACE else None)
+        part = partial_of(self._root, partial_path(task.scene)) if action.kind is ActionKind.RESUME else None
+        if part is not None and part.kind is not None:
+            # An earlier download has shown under which name the file will be.
+            path = with_ending(action.path, part.kind)
+            if path != action.path and not self._index.has_path(path):
+                self.make_way(path)
         return FetchJob(
             id=action.id,
             download=download,

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.events import Fetched, Retried
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
 from sedas_sync.model.text import size
-from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.fetcher import Fetcher, FetchRetry
@@ -56,6 +56,8 @@ class RunOptions(TypedDict, total=False):
     """Take the mirror from the manifest it belongs to."""
     max_prune: PruneLimit
     """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
+    max_download: int | None
+    """Bytes that the run may have to download, instead of the manifest's; 0 is no limit."""
     confirm: Confirm
     """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
     confirm_replacing: Confirm
@@ -113,7 +115,7 @@ class Performer:
         )
         self.disk = MirrorFiles(str(root), index, archives=archives, reports=reports)
         self._slots = {key: slot for slot, key in enumerate(archives)}
-        self._threads = Pool(_API_THREADS, "orders")
+        self._threads = Pool(_API_THREADS)
         self.pending: dict[Future[Any], do.Effect | None] = {}
         """Effects that other threads perform; None for the check for workers."""
         self.abort_reason: str | None = None

@@ -32,6 +32,8 @@ class Reports:
         self.failures = list(failures)
         self.pending = 0
         """Scenes that are left to a later run."""
+        self.unfinished = 0
+        """Of these, scenes whose download was not finished."""
         self.done = 0
         """Scenes that were downloaded or failed."""
         self.bytes = 0
@@ -70,6 +72,7 @@ class Reports:
             adopted=self._counts[Adopted],
             ordered=self._counts[Ordered],
             pending=self.pending,
+            unfinished=self.unfinished,
             skipped=self._counts[Skipped],
             pruned=self._counts[Pruned],
             failed=len(self.failures),

@@ -264,11 +264,14 @@ class Run:
         """Count what was not finished: failed if the run had to end, pending otherwise."""
         assembled = {task.action.id for task in self._assembler.unfinished}
         others = [task for task in self._downloads.unfinished if task.file is None and task.action.id not in assembled]
-        for task in (*others, *self._assembler.unfinished, *self._orders.unfinished):
+        downloads = (*others, *self._assembler.unfinished)
+        for task in (*downloads, *self._orders.unfinished):
             if self._performer.abort_reason is not None:
                 self._handle(do.GiveUp(task.action.id, self._performer.abort_reason))
             else:
                 self._reports.pending += 1
+        if self._performer.abort_reason is None:
+            self._reports.unfinished = len(downloads)
 
     def _exit_code(self) -> int:
         if self._context.stopped_with is not None:

@@ -45,6 +45,18 @@ class Document(Part, frozen=True, kw_only=True):
     """Version of this document's shape."""
 
 
+class ErrorDocument(Document, frozen=True, kw_only=True):
+    """What any command prints if it ends with an error, instead of its own document."""
+
+    event: Literal["error"] = "error"
+    """So that a line of `apply` can be told from events."""
+    error: str
+    """The error as text, as on standard error."""
+    problems: tuple[str, ...]
+    """Each mistake of a manifest or of a command line on its own."""
+    exit_code: int
+
+
 class ArchiveEntry(Part, frozen=True, kw_only=True):
     """An archive."""
 
@@ -73,6 +85,11 @@ class OrderEntry(Part, frozen=True, kw_only=True):
         """Return an order with its age at `now`."""
         age = max(0.0, round((now - order.placed).total_seconds(), 3))
         return cls.of(order, placed=iso(order.placed), age_seconds=age)
+
+
+def json_line(document: Part) -> str:
+    """Return a document as JSON on one line."""
+    return _text(document) + "\n"
 
 
 def json_lines(document: Part | Sequence[Struct]) -> Iterator[str]:

@@ -46,6 +46,8 @@ class ActionCounts(Part, frozen=True, kw_only=True):
     """Scenes that cannot be downloaded."""
     bytes: Count | None
     """Bytes to download; null if a size is not known."""
+    expected_bytes: Count
+    """Bytes to download, now and from orders, with estimates for scenes whose size is not stated."""
 
 
 class ActionEntry(Part, frozen=True, kw_only=True):
@@ -90,7 +92,11 @@ class PlanDocument(Document, frozen=True, kw_only=True):
         return cls.of(
             plan,
             archives=plan.archives or UNSET,
-            summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
+            summary=ActionCounts(
+                **{kind.value: count for kind, count in plan.counts.items()},
+                bytes=plan.bytes,
+                expected_bytes=plan.expected_bytes,
+            ),
             actions=[
                 ActionEntry.of(
                     action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
@@ -217,6 +223,16 @@ class PruneEntry(Part, frozen=True, kw_only=True):
         return cls.of(pruning, **reason_fields(pruning.reason))
 
 
+class SiblingEntry(Part, frozen=True, kw_only=True):
+    """Another scene of the same tile and day."""
+
+    id: str
+    datasets: tuple[str, ...]
+    """The datasets that match it."""
+    exclusion: str | None
+    """A dataset that excludes it, and why; null if one matches it."""
+
+
 class WhyDocument(Document, frozen=True, kw_only=True):
     """`why`: one scene explained."""
 
@@ -244,6 +260,8 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     """The last error."""
     prune: PruneEntry | None
     """What `apply --prune` does with a file that match no dataset; null if there is none."""
+    same_day: list[SiblingEntry]
+    """Other scenes of its tile on its day that the search returned."""
     next: str
     """What comes next, as a sentence."""
 

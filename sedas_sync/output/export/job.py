@@ -4,20 +4,21 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
 from sedas_sync.archives.protocol import Archive, locate_file
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import IncompleteSearch, ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import beside, check_output
+from sedas_sync.operations.lock_file import beside, check_output, matching_lock_or_warning
+from sedas_sync.operations.search import search_archives
 from sedas_sync.output.export import Exported, Format, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
@@ -42,7 +43,8 @@ def export(
     Args:
         context: the mirror.
         how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
-            `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
+            `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire; before the first apply
+            it takes the scenes of the lock file, or searches.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
             STAC, `stac` next to the manifest if None.
         unless_fresh: leave a STAC catalogue as it is if it is up to date.
@@ -57,12 +59,29 @@ def export(
         inventory = take_inventory(context.state.root, index, context.manifest.datasets)
         if index.damaged:
             raise SedasSyncError(warnings[0])
+    if how == "urls" and not inventory.wanted:
+        inventory = replace(inventory, wanted=_wanted_before_the_first_apply(context))
     job = ExportJob(context, inventory)
     if how == "stac":
         return job.to_catalogue(catalogue_folder(context, out), unless_fresh=unless_fresh)
     if out is None:
         raise ManifestError(f"an export as {how} needs a file to go to")
     return job.to_path(how, Path(out)) if isinstance(out, str | os.PathLike) else job.to_file(how, out)
+
+
+def _wanted_before_the_first_apply(context: MirrorContext) -> Mapping[SceneId, tuple[str, ...]]:
+    """Return the datasets of each scene of the lock file or, without one, of a search.
+
+    Raises:
+        IncompleteSearch: a search failed or is incomplete.
+    """
+    lock = matching_lock_or_warning(context.manifest, [])
+    if lock is not None:
+        return {scene_id: scene.datasets for scene_id, scene in lock.scenes.items()}
+    found = search_archives(context)
+    if not found.complete:
+        raise IncompleteSearch("; ".join(f"{failure.id}: {failure.error}" for failure in found.failures))
+    return {scene_id: want.datasets for scene_id, want in found.wants.items()}
 
 
 def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[bytes] | None = None) -> Path:

@@ -14,6 +14,7 @@ from sedas_sync.model import html
 from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
+from sedas_sync.model.scene import ArchiveKey
 from sedas_sync.operations import lock as locks
 from sedas_sync.operations.adopt import adopt_files
 from sedas_sync.operations.apply.carry_out import PlanRunner
@@ -151,7 +152,7 @@ class Mirror:
     def on_step(self, on_step: OnStep) -> None:
         self._state.on_step = on_step
 
-    def archive(self, key: str) -> Archive:
+    def archive(self, key: ArchiveKey) -> Archive:
         """Return the archive of a key of the manifest."""
         return self._context.archives[key]
 

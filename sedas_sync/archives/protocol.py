@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from sedas_sync.model.scene import Download, Order, Query, RemoteFile, Scene
+from sedas_sync.model.scene import ArchiveIdentity, Download, Order, Query, RemoteFile, Scene
 
 Warn = Callable[[str], None]
 """Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""
@@ -49,7 +49,7 @@ class Archive(Protocol):
     - `interrupt()`: does what `stop` does, but only to calls that are running.
     """
 
-    identity: str
+    identity: ArchiveIdentity
     """Names the archive in the index, e.g. `sedas https://example.org/api/`. It never changes for the same archive."""
     orders: Orders | None
     """None if no scene is ever offline."""

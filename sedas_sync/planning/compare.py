@@ -36,7 +36,17 @@ from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.files import files_differ, form_differs
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.scene import (
+    NOTHING,
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    OrderState,
+    Scene,
+    SceneId,
+)
 from sedas_sync.planning.sources import source_of
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -52,7 +62,7 @@ LOST_AFTER = 3
 class Comparison(Struct, frozen=True, kw_only=True):
     """How a local scene is compared with the archives."""
 
-    identities: Mapping[str, str] = NOTHING
+    identities: Mapping[ArchiveKey, ArchiveIdentity] = NOTHING
     """`Archive.identity` by key, of the archives that are known."""
     several: bool = False
     """Whether the manifest has several archives, so that one that is not known can have delivered a scene."""

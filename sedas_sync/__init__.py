@@ -54,10 +54,20 @@ if TYPE_CHECKING:
         Summary,
         Warned,
     )
+    from sedas_sync.model.history import Change, ChangeKind, RunRecord
     from sedas_sync.model.plan import Action, ActionKind, Plan
     from sedas_sync.model.reason import Reason, ReasonCode
     from sedas_sync.model.results import Adoption, Finding, VerifiedFile, VerifyReport
-    from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Query, Scene
+    from sedas_sync.model.scene import (
+        DesiredScene,
+        ListedOrder,
+        LocalScene,
+        Order,
+        OrderState,
+        ProofLevel,
+        Query,
+        Scene,
+    )
     from sedas_sync.operations.fetch import FetchedScene, fetch
     from sedas_sync.operations.load import load_manifest
     from sedas_sync.operations.parse_manifest import parse_manifest
@@ -113,10 +123,12 @@ _MODULES = {
     "sedas_sync.planning.lock_changes": ("LockUpdate",),
     "sedas_sync.manifest": ("Manifest",),
     "sedas_sync.api": ("Mirror", "SearchResult"),
+    "sedas_sync.model.history": ("Change", "ChangeKind", "RunRecord"),
     "sedas_sync.model.plan": ("Action", "ActionKind", "Plan"),
     "sedas_sync.model.reason": ("Reason", "ReasonCode"),
     "sedas_sync.output.reasons": ("reason_text",),
     "sedas_sync.model.scene": (
+        "ListedOrder",
         "LocalScene",
         "ProofLevel",
         "Order",
@@ -142,6 +154,8 @@ __all__ = [
     "Adoption",
     "ArchiveError",
     "AuthenticationError",
+    "Change",
+    "ChangeKind",
     "DesiredScene",
     "Event",
     "Explanation",
@@ -153,6 +167,7 @@ __all__ = [
     "Finding",
     "IncompleteSearch",
     "IntegrityError",
+    "ListedOrder",
     "LocalScene",
     "Lock",
     "LockMismatch",
@@ -174,6 +189,7 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "Retried",
+    "RunRecord",
     "Sandbox",
     "SavedPlan",
     "Scene",

@@ -12,6 +12,7 @@ from sedas_sync.errors import MirrorLocked, SedasSyncError, StoppedError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
 from sedas_sync.model.events import Event, OnStep, Summary
+from sedas_sync.model.history import Change, RunRecord
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import ArchiveKey
@@ -21,7 +22,8 @@ from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror, utc_now
 from sedas_sync.operations.load import load_manifest
-from sedas_sync.operations.orders import forget_order, orders
+from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders
+from sedas_sync.operations.past import past_changes, past_runs
 from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
 from sedas_sync.operations.progress import shown_progress
 from sedas_sync.operations.search import SearchResult, search_archives, sources
@@ -173,6 +175,7 @@ class Mirror:
     verify = _method(verify_mirror)
     orders = _method(orders)
     forget_order = _method(forget_order)
+    forget_unwanted_orders = _method(forget_unwanted_orders)
 
     export = _method(export)
     catalogue_folder = _method(catalogue_folder)
@@ -200,6 +203,22 @@ class Mirror:
             ManifestError: the folder cannot be created or written.
         """
         return self._context.state.locked(timeout=timeout)
+
+    def recording(self, command: str) -> AbstractContextManager[None]:
+        """Record an error in this context for `history`; `sync` does it by itself.
+
+        Args:
+            command: what the index stores for the run.
+        """
+        return self._runner.recording(command)
+
+    def history(self, since: datetime | None = None) -> list[RunRecord]:
+        """Return the runs that began at or after a time, the last one first; see `sedas_sync.operations.past`."""
+        return past_runs(self._context.state, since)
+
+    def changes(self, since: datetime | None = None) -> list[Change]:
+        """Return what changed at or after a time, the oldest first; see `sedas_sync.operations.past`."""
+        return past_changes(self._context.state, since)
 
     def locked_if_there(self, *, timeout: float = 0.0) -> AbstractContextManager[None]:
         """Hold the mirror's process lock if there is a mirror; creates nothing."""
@@ -249,7 +268,7 @@ class Mirror:
         Returns:
             The summary, which is also the last event.
         """
-        with self.locked(timeout=lock_timeout):
+        with self.locked(timeout=lock_timeout), self.recording(options.get("command", "apply")):
             plan = plan_mirror(
                 self._context,
                 datasets=datasets,

@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import tomli
+from click_man.core import generate_man_page
 from pydantic import BaseModel
 
 from sedas_sync._version import __version__
@@ -42,7 +43,7 @@ def pages() -> dict[Path, str]:
         for name in json_schema.COMMANDS
     }
     generated[REFERENCE / "manifest.schema.json"] = _json(manifest_schema(BUILT_IN))
-    generated |= _with_address()
+    generated |= _with_address() | _man_pages()
     for page in sorted((ROOT / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
         if _MARKED.search(text):
@@ -75,6 +76,23 @@ def _with_address() -> dict[Path, str]:
             text = re.sub(pattern, line, text, flags=re.MULTILINE)
         texts[ROOT / name] = text
     return texts
+
+
+def _man_pages() -> dict[Path, str]:
+    """Return a page of the manual for the program and one for each command."""
+    date = re.search(r'^date-released: "(.*)"$', (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)[1]
+    root = click.Context(cli, info_name="sedas-sync", **cli.context_settings)
+    contexts = [root, *(click.Context(cli.commands[name], info_name=name, parent=root) for name in cli.commands)]
+    pages = {}
+    for context in contexts:
+        page = generate_man_page(context, version=__version__, date=date)
+        title, _, text = (context.command.epilog or "").lstrip("\b\n").partition(":\n")
+        if text:
+            escaped = text.replace("\\", r"\e").replace("-", r"\-")
+            page += f".SH {title.upper()}\n.nf\n{escaped.rstrip()}\n.fi\n"
+        name = context.command_path.replace(" ", "-")
+        pages[ROOT / "packaging" / "man" / f"{name}.1"] = "\n".join(line.rstrip() for line in page.split("\n"))
+    return pages
 
 
 def _json(document: Any) -> str:

@@ -1,5 +1,6 @@
 """The archives of one manifest, each opened when it is first needed and recorded if required."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from sedas_sync.archives.protocol import Archive, server_time_of
+from sedas_sync.archives.protocol import Archive, calls_of, server_time_of
 from sedas_sync.archives.registry import TYPES, Opening, open_archive
 from sedas_sync.archives.replay import Recorder, write_head
 from sedas_sync.manifest import Manifest
@@ -40,6 +41,7 @@ class ArchivePool:
         self._prompt = prompt
         self._record = record
         self._stopped = False
+        self._calls: Counter[str] = Counter()
         self._stack = ExitStack()
         if record is not None:
             write_head(record, clock())
@@ -72,6 +74,14 @@ class ArchivePool:
         """The current time of the servers' clocks, by key, of the archives that were asked and report it."""
         times = {key: server_time_of(archive) for key, archive in self._open.items()}
         return {key: time for key, time in times.items() if time is not None}
+
+    def take_calls(self) -> dict[str, int]:
+        """Return how many requests were sent to the archives since this was last called, by kind."""
+        total: Counter[str] = Counter()
+        for archive in self._open.values():
+            total.update(calls_of(archive))
+        new, self._calls = total - self._calls, total
+        return dict(sorted(new.items()))
 
     def stop(self) -> None:
         """Make running calls and all later ones end early; may be called from a signal handler."""

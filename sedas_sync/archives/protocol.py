@@ -4,7 +4,7 @@ An archive needs no base class. It has the attributes and methods of `Archive` a
 `sedas_sync.model.scene`. If an archive lacks a capability, the attribute is None; there is no method that only raises.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -44,6 +44,7 @@ class Archive(Protocol):
 
     - `connections`, an `int`: how many downloads one account may have at the same time.
     - `server_time`, an aware `datetime`: the current time of the archive's server.
+    - `calls`, a mapping of names to numbers: the requests to the archive's interface so far, by kind.
     - `known_orders`, a sequence of `Order`: the latest order of each scene that this object has placed or polled.
     - `stopped`, a `bool`: whether `stop` or `close` was called. A run ends if it becomes true.
     - `interrupt()`: does what `stop` does, but only to calls that are running.
@@ -130,3 +131,9 @@ def server_time_of(archive: Archive) -> datetime | None:
     """Return the current time of an archive's server; None if it is not known."""
     time = getattr(archive, "server_time", None)
     return time if isinstance(time, datetime) and time.tzinfo is not None else None
+
+
+def calls_of(archive: Archive) -> Mapping[str, int]:
+    """Return how many requests an archive object has sent to its archive's interface, by kind, as far as it counts."""
+    calls = getattr(archive, "calls", None)
+    return calls if isinstance(calls, Mapping) else {}

@@ -185,7 +185,7 @@ class Skipped(Event, frozen=True, kw_only=True):
 
 
 class Failed(Event, frozen=True, kw_only=True):
-    """A scene, or a dataset's search, failed for this run."""
+    """A scene, a dataset's search, or the run's removals (`prune`) or replacements (`replace`) failed for this run."""
 
     event: ClassVar[str] = "failed"
     id: str
@@ -213,7 +213,8 @@ class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One failure, with its last error."""
 
     id: str
-    """A scene's id, or the name of a dataset whose search failed."""
+    """A scene's id, the name of a dataset whose search failed, `prune` or `replace` for files that were not removed or
+    replaced, or `index.db` if the index could not be written."""
     error: str
     refused: bool = False
     """True if the archive denied this account access, so that the exit code is 4; otherwise omitted."""
@@ -248,6 +249,8 @@ class Summary(Event, frozen=True, kw_only=True):
     bytes: int = 0
     """Total size of the downloaded scenes."""
     seconds: float = 0.0
+    calls: dict[str, int] = {}  # a struct copies it for each instance
+    """Requests to the archives' interfaces, planning and repetitions included, by kind."""
     failures: tuple[Failure, ...] = ()
     exit_code: int = 0
 

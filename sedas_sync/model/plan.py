@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from sedas_sync.errors import IncompleteSearch
 from sedas_sync.model import html
 from sedas_sync.model.events import Failure
+from sedas_sync.model.history import Departure
 from sedas_sync.model.portable import Portable, cleaned
 from sedas_sync.model.reason import Reason
 from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, LocalScene, Order, SceneId
@@ -101,12 +102,24 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     """Orders as the archives reported them while planning."""
     identities: Mapping[ArchiveKey, ArchiveIdentity] = {}  # as above
     """Of each archive that was opened."""
-    limited: bool = False
-    """Whether removals or replacements were left out, so that the plan does less than the manifest requires."""
+    locked: bool = False
+    """Whether its scenes are those of the lock file."""
+    refusals: tuple[Failure, ...] = ()
+    """Removals and replacements that were left out, so that the plan does less than the manifest requires. The id of
+    each is the kind of action."""
+    left: tuple[Departure, ...] = ()
+    """Scenes that a dataset wanted at the last search and that none wants now."""
+    unwanted_orders: tuple[SceneId, ...] = ()
+    """Scenes that no longer match and have an order, which is forgotten with a prune."""
     unwanted_downloads: tuple[str, ...] = ()
     """Partial downloads of scenes that no longer match, relative to the mirror. They are removed with a prune."""
     typical_sizes: Mapping[str, int] = {}  # as above
     """Expected bytes of a scene by product type, of types for which an archive states no size."""
+
+    @property
+    def failed(self) -> tuple[Failure, ...]:
+        """Everything that makes the plan do less than the manifest requires: failures and refusals."""
+        return (*self.failures, *self.refusals)
 
     @property
     def changes(self) -> int:

@@ -41,6 +41,8 @@ class VerifiedFile:
     """The checksum in the lock file."""
     finding: Finding | None = None
     detail: str = ""
+    pending: bool = False
+    """Whether it is missing and its order from the long-term archive is pending."""
     level: ProofLevel | None = None
     """How far its bytes are proved now; None if there is a finding."""
 
@@ -48,6 +50,11 @@ class VerifiedFile:
     def scene_path(self) -> str:
         """The path of the file's scene."""
         return self.path.removesuffix(f"/{self.name}") if self.name else self.path
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is not on disk."""
+        return self.finding is Finding.MISSING
 
     @property
     def by_lock(self) -> bool:
@@ -65,6 +72,8 @@ class VerifyReport:
     """Sorted by path; files that are in neither the index nor the lock file come last."""
     lock: str | None = None
     """The lock file that they were compared with too."""
+    lock_decides: bool = False
+    """Whether the lock file says what has to be there; if not, it only adds checksums."""
     warnings: tuple[str, ...] = ()
     damaged_index: bool = False
     """Whether there was no index to compare with, because it is damaged."""
@@ -99,12 +108,14 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """0 if everything is right, or right again; else 1, or the exit code of the repair."""
+        """0 if everything is right, or right again; 3 if only orders are pending; else 1, or the code of the repair."""
         if self.damaged_index:
             return 1
         if self.repair is not None:
             return self.repair.exit_code
-        return 1 if self.bad else 0
+        if all(item.pending for item in self.bad):
+            return 3 if self.bad else 0
+        return 1
 
 
 # -- adopt -----------------------------------------------------------------------------------------------------------

@@ -428,6 +428,20 @@ class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
         return replace(self, download_url=None) if may_be_secret(self.download_url, self.id) else self
 
 
+class ListedOrder(Order, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """An order with what the mirror knows of its scene."""
+
+    wanted: bool = True
+    """Whether a dataset wanted the scene at the last apply."""
+    again: datetime | None = None
+    """When the scene is ordered again, if its orders failed again and again."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a scene that is wanted is to come from this order."""
+        return self.wanted and self.state is not OrderState.FAILED
+
+
 Taking = Literal["auto", "hard", "reflink", "copy"]
 """How a file of this machine is copied: `auto` clones its blocks, else makes a hard link, else copies the bytes."""
 

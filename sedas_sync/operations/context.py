@@ -62,6 +62,7 @@ class MirrorContext:
         return Comparison(
             identities={**(identities or {}), **self.archives.identities},
             several=len(self.manifest.archives) > 1,
+            now=self.clock(),
             ignored=frozenset(key for key, policy in filehash_of(self.manifest).items() if policy == "ignore"),
         )
 

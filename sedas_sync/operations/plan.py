@@ -35,7 +35,7 @@ from sedas_sync.operations.context import (
     ignore,
 )
 from sedas_sync.operations.lock import matching_lock
-from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
+from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock, find_departures
 from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
@@ -54,6 +54,7 @@ from sedas_sync.planning.lock_changes import differences
 from sedas_sync.planning.select import with_endings_on_disk
 from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
+from sedas_sync.state.history import last_run
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
 _HINT = "create a new plan and apply it"
@@ -86,6 +87,7 @@ def plan_mirror(
     take_over: bool = False,
     locked: bool = False,
     prune: bool = False,
+    relock: bool = False,
 ) -> Plan:
     """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
 
@@ -99,6 +101,7 @@ def plan_mirror(
         locked: do not search; take exactly the scenes of the lock file.
         prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
+        relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
 
     Raises:
         LockMismatch: the lock file does not match the manifest.
@@ -112,6 +115,7 @@ def plan_mirror(
     if locked:
         wants = wants_from_lock(context, datasets)
         plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
+        plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
     found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found)
     wants = wants_from_search(found)
@@ -119,8 +123,9 @@ def plan_mirror(
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
-    plan = replace(plan, datasets=datasets, failures=failures)
-    return add_prunes(context, plan, found) if prune else plan
+    left = () if datasets else find_departures(context, found)
+    plan = replace(plan, datasets=datasets, failures=failures, left=left)
+    return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 
 def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:
@@ -171,7 +176,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
         holdings = {holding.id: holding for holding in index.local_scenes()}
-        last = index.last_run()
+        last = last_run(index)
         begun = last is not None and last.command == saved.command
     check_saved(context, saved)
     wants = wants_from_saved_plan(context, saved)
@@ -191,7 +196,12 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         for action in saved.plan.actions
         if action.want is None and action.id in holdings
     )
-    return replace(plan, actions=plan.actions + untouched, limited=plan.limited or saved.plan.limited)
+    return replace(
+        plan,
+        actions=plan.actions + untouched,
+        refusals=(*plan.refusals, *saved.plan.refusals),
+        locked=saved.plan.locked,
+    )
 
 
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:

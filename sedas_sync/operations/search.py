@@ -90,6 +90,7 @@ def _choose(manifest: Manifest, offers: Mapping[str, DatasetSearch], now: dateti
         {name: offer.scenes.values() for name, offer in offers.items()},
         now,
         sources={name: offer.sources for name, offer in offers.items()},
+        incomplete={name for name, offer in offers.items() if not offer.complete},
         explain=explain,
     )
 

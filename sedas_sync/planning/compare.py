@@ -22,6 +22,7 @@ any of these, without an order                           no      order
 any of these, with an order that is ready                no      as online
 any of these, with an order that is pending              no      wait
 any of these, with an order that failed                  no      order
+any of these, with orders that failed again and again    no      wait
 =======================================================  ======  =========
 """
 
@@ -47,6 +48,7 @@ from sedas_sync.model.scene import (
     Scene,
     SceneId,
 )
+from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.planning.sources import source_of
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -70,6 +72,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Whether another checksum in the catalogue means another file."""
     ignored: AbstractSet[str] = frozenset()
     """Keys of the archives whose checksums are not trusted."""
+    now: datetime | None = None
+    """The time that the pauses of failing orders are compared with; without it there are none."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
@@ -134,7 +138,8 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         )
         reason, order, replaces = Reason(code, detail=scene.offline), None, False
     else:
-        kind, reason = _if_offline(kind, reason, order)
+        failing = _paused(want, order, comparison)
+        kind, reason = (ActionKind.WAIT, failing) if failing else _if_offline(kind, reason, order)
     kept = here.held if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None
     return Action(
         kind=kind,
@@ -174,6 +179,17 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
     if here.tracked:
         return ActionKind.FETCH, Reason(ReasonCode.FILE_GONE)
     return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN) if here.state is FileState.DAMAGED else _NEW
+
+
+def _paused(want: DesiredScene, order: Order | None, comparison: Comparison) -> Reason | None:
+    """Return why a scene is not ordered now; None if nothing delays its order."""
+    again = None if order is None else next_order(order)
+    if order is None or again is None or comparison.now is None or comparison.now >= again:
+        return None
+    if order.archive not in ("", comparison.identities.get(want.archive)):
+        return None
+    detail = f"{order.detail or 'no reason given'}; ordered {order.attempts} times"
+    return Reason(ReasonCode.ORDER_FAILING, order=order.order, detail=detail, there=f"{again:%Y-%m-%d}")
 
 
 def _if_offline(kind: ActionKind, reason: Reason, order: Order | None) -> tuple[ActionKind, Reason]:

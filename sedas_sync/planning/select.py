@@ -6,7 +6,7 @@ an AOI may have been simplified for the query.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct, field
@@ -70,6 +70,7 @@ def select(
     now: datetime,
     *,
     sources: Mapping[str, Mapping[SceneId, tuple[Source, ...]]] = NOTHING,
+    incomplete: Container[str] = (),
     explain: bool = False,
 ) -> Selection:
     """Select the scenes that match one or more datasets; each is desired once.
@@ -79,6 +80,7 @@ def select(
         found: the scenes of each dataset's search. A dataset without a key was not searched.
         now: the time that relative dates count from.
         sources: for each dataset with several archives, the sources of its scenes.
+        incomplete: names of datasets whose search failed or is incomplete: that it found nothing shows nothing.
         explain: also return why scenes do not match.
     """
     result = Selection()
@@ -99,7 +101,8 @@ def select(
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
-        if not matching and name in found and (warning := why_nothing(dataset, found[name], excluded, now)) is not None:
+        known = bool(excluded) or (name in found and name not in incomplete)
+        if not matching and known and (warning := why_nothing(dataset, found[name], excluded, now)) is not None:
             result.warnings.append(warning)
         if explain:
             for scene_id, why in excluded.items():

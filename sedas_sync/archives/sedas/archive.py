@@ -132,6 +132,11 @@ class SedasArchive:
         self._client.tokens.current()
 
     @property
+    def calls(self) -> Mapping[str, int]:
+        """See `Archive`."""
+        return self._api.calls
+
+    @property
     def server_time(self) -> datetime | None:
         """The current time of the server; None before its first answer."""
         return self._api.server_time

@@ -1,7 +1,7 @@
 """A STAC API as an archive: search, look-up by id, and links to assets."""
 
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -82,6 +82,11 @@ class StacArchive:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """See `Archive`."""
+        return self._http.calls
 
     @property
     def server_time(self) -> datetime | None:

@@ -226,12 +226,6 @@ class SaveOrder(Struct, frozen=True):
     order: Order
 
 
-class ForgetOrder(Struct, frozen=True):
-    """Remove the order of a scene from the index."""
-
-    id: SceneId
-
-
 class Fetch(Struct, frozen=True):
     """Start a download; `FetchEnded` follows."""
 
@@ -343,7 +337,6 @@ Effect = (
     PlaceOrder
     | PollOrders
     | SaveOrder
-    | ForgetOrder
     | Fetch
     | RenewLink
     | LookUp

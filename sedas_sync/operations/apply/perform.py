@@ -15,7 +15,8 @@ from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError,
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.events import Fetched, Retried
-from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
+from sedas_sync.model.history import Change, ChangeKind
+from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
@@ -26,6 +27,7 @@ from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.planning.limits import Confirm, PruneLimit
+from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
@@ -59,7 +61,8 @@ class RunOptions(TypedDict, total=False):
     max_download: int | None
     """Bytes that the run may have to download, instead of the manifest's; 0 is no limit."""
     confirm: Confirm
-    """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
+    """Called with the number of removals and of scenes on disk if there are more. By default nobody can be asked, and
+    only the oldest are removed."""
     confirm_replacing: Confirm
     """The same for replacements, if they are more than a fifth of the mirror."""
     command: str
@@ -141,8 +144,6 @@ class Performer:
                 self._call(effect, self.disk.commit, task)
             case do.SaveOrder(order):
                 self._index.update_order(order)
-            case do.ForgetOrder(scene_id):
-                self._index.drop_order(scene_id)
             case do.Stage(task):
                 return (self.disk.stage(task),)
             case do.KeepFile():
@@ -319,6 +320,9 @@ class Performer:
     def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
         self.disk.record(effect)
+        if task.action.kind is ActionKind.REPLACE:
+            kind = ChangeKind.CHANGED if task.action.replaces else ChangeKind.REPLACED
+            add_changes(self._index, [Change(time=self._reports.now(), kind=kind, id=local.id)])
         self._reports.bytes += effect.bytes
         for warning in effect.warnings:
             self._reports.warn(warning, local.id)

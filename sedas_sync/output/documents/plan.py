@@ -92,6 +92,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
         return cls.of(
             plan,
             archives=plan.archives or UNSET,
+            failures=plan.failed,
             summary=ActionCounts(
                 **{kind.value: count for kind, count in plan.counts.items()},
                 bytes=plan.bytes,

@@ -1,6 +1,7 @@
 """STAC items as scenes: fields, footprints, sensors, and which assets are the files."""
 
 import hashlib
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -267,6 +268,11 @@ def test_file_names_are_safe_and_unique():
     assert names("a/B04.tif", "b/B04.tif", "c/b04.TIF") == ["k0-B04.tif", "k1-B04.tif", "k2-b04.TIF"]
     assert names("a/..%2F..%2Fetc%2Fpasswd") == [name for name in names("a/..%2F..%2Fetc%2Fpasswd") if "/" not in name]
     assert not names("a/.hidden")[0].startswith(".")
+    for href in ("a/S2:B04.tif", f"{'n' * 300}.tif", "COM1.tif", "tab\t.tif"):
+        (name,) = names(href)
+        assert re.fullmatch(r"[A-Za-z0-9_]+~[0-9a-f]{12}\.tif", name)
+        assert len(name) <= 235
+    assert len(set(names("a/S2:B04.tif", "a/S2%3FB04.tif", "a/S2_B04.tif", "a/S2:B04.jp2"))) == 4
     assert names("a/") == ["k0"]
     assert names("https://x.org/one.tif?sig=1", "https://x.org/one.tif?sig=1") == ["one.tif"]
     assert names("x.org/same/?f=tif&b=1", "x.org/same/?f=tif&b=2") == ["k0", "k1"]

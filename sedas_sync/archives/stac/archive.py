@@ -101,6 +101,10 @@ class StacArchive:
         """Make running calls in other threads end early."""
         self._http.stop()
 
+    def interrupt(self) -> None:
+        """Make calls that run in other threads end early; later calls work."""
+        self._http.interrupt()
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

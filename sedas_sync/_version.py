@@ -1,3 +1,3 @@
 """The version, in a module that imports nothing: `sedas-sync --version` needs no more than this."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

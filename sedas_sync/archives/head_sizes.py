@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import closing
 from typing import TypeVar
 
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Download
-from sedas_sync.model.threads import Pool
-from sedas_sync.net.connections import OK, USER_AGENT, ConnectionFailed, Connections
+from sedas_sync.net.connections import OK, USER_AGENT, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -35,7 +35,7 @@ def remote_sizes(
     Returns:
         The sizes by key. A download whose server does not state its size is left out.
     """
-    with closing(Connections()) as connections, Pool(jobs, "sizes") as pool:
+    with closing(Connections()) as connections, Pool(jobs) as pool:
 
         def ask(item: tuple[Key, Download]) -> tuple[Key, int | None]:
             key, download = item
@@ -44,8 +44,7 @@ def remote_sizes(
                     "HEAD",
                     download.url,
                     headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **download.headers},
-                    connect_timeout=connect_timeout,
-                    stall_timeout=stall_timeout,
+                    timeouts=Timeouts(connect_timeout, stall_timeout),
                     reach=download.widest_reach,
                 )
             except (ConnectionFailed, PermanentError):

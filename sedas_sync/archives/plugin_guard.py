@@ -3,7 +3,6 @@
 Both become an `ArchiveError` with the name of the archive's type. Only that search, look-up or scene fails.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,8 +13,9 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, Orders, Warn, server_time_of
 from sedas_sync.errors import ArchiveError, SedasSyncError
 from sedas_sync.model.scene import Download, Order, Query, Reach, RemoteFile, Scene
+from sedas_sync.net.redact import logger_of
 
-_LOG = logging.getLogger(__name__)
+_LOG = logger_of(__name__)
 
 
 class GuardedArchive:

@@ -7,15 +7,15 @@ from datetime import datetime
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, interrupt
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError, StoppedError
+from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.manifest.archive_types import ArchiveType
 from sedas_sync.model.events import Failure
 from sedas_sync.model.scene import Query, Scene, Source
 from sedas_sync.model.text import product_id
-from sedas_sync.model.threads import Pool
 from sedas_sync.planning.orbits import KINDS, PRECISE, RESTITUTED, missing, type_of
 from sedas_sync.planning.select import queries
 from sedas_sync.planning.sources import describe, merge_sources
@@ -140,16 +140,23 @@ def _ask(
     on_found: Callable[[int], None] | None = None,
 ) -> None:
     """Ask archives for datasets, several at a time; the answers go into `parts`, by dataset and archive."""
-    with Pool(_AT_ONCE, "search") as pool:
+    with Pool(_AT_ONCE) as pool:
         futures: list[Future[None]] = [
             pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], asked[name], offer, key)
             for name, offers in parts.items()
             for key, offer in offers.items()
         ]
-        while on_found is not None and wait(futures, _REPORT_EVERY).not_done:
-            on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
-        for future in futures:
-            future.result()
+        try:
+            while on_found is not None and wait(futures, _REPORT_EVERY).not_done:
+                on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            # The threads end now instead of with their answers: a notebook lives on.
+            for archive in archives.values():
+                if hasattr(archive, "interrupt"):
+                    interrupt(archive)
+            raise
 
 
 def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch], *, several: bool) -> DatasetSearch:

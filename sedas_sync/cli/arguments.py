@@ -17,37 +17,89 @@ from sedas_sync.cli.options import (
     lock_timeout,
     locked,
     manifest,
+    max_age,
     prune,
+    since,
     take_globals,
     take_over,
 )
 
 
-def _command(name: str, help: str, *parameters: click.Parameter, epilog: str | None = None) -> click.Command:  # noqa: A002  # as click calls it
+def _command(
+    name: str, summary: str, *parameters: click.Parameter, more: str = "", examples: str = ""
+) -> click.Command:
+    """Return a command.
+
+    Args:
+        name: of the command and of its module.
+        summary: one line for the list of commands, which has room for 60 characters.
+        parameters: arguments and options, besides the global ones.
+        more: further paragraphs of its help.
+        examples: command lines with a comment each, at the end of its help.
+    """
+
     def call(**values: object) -> None:
         run: Callable[..., None] = import_module(f"sedas_sync.cli.commands.{name}").run
         run(common=take_globals(values), **values)
 
-    return click.Command(name, callback=call, params=[*parameters, *GLOBAL_OPTIONS], help=help, epilog=epilog)
+    lines = "".join(f"  {line}\n" for line in examples.strip().splitlines())
+    return click.Command(
+        name,
+        callback=call,
+        params=[*parameters, *GLOBAL_OPTIONS],
+        help=f"{summary}\n\n{more}",
+        short_help=summary,
+        epilog=f"\b\nExamples:\n{lines}" if lines else None,
+    )
+
+
+def _show_help(command: str | None) -> None:
+    context = click.get_current_context()
+    group = context.find_root()
+    known = group.command.commands if isinstance(group.command, click.Group) else {}
+    if command is None:
+        click.echo(group.get_help())
+    elif command in known:
+        click.echo(known[command].get_help(click.Context(known[command], info_name=command, parent=group)))
+    else:
+        context.fail(f"No such command {command!r}; `sedas-sync help` lists them.")
+
+
+_HELP_COMMAND = click.Command(
+    "help",
+    callback=_show_help,
+    params=[Argument(["command"], required=False)],
+    help="Show the help of a command.",
+)
 
 
 def _flag(*names: str, help: str) -> Option:  # noqa: A002  # as click calls it
     return Option(names, is_flag=True, help=help)
 
 
+_PRESETS = ("sandbox", "sedas", "cdse", "earth-search", "planetary-computer")
+"""The keys of `sedas_sync.operations.init_template.PRESETS`."""
 _no_wait = _flag("--no-wait", help="Do not wait for LTA orders that are not ready.")
 
 COMMANDS = (
+    _HELP_COMMAND,
     _command(
         "adopt",
-        "Add files that are already on disk to the index, after checking them. Downloads nothing.",
+        "Take over files that are already on disk.",
         manifest,
         Option(["--from", "source"], type=Path(file_okay=False), help="Take files from this folder."),
         _flag("--copy", help="With --from: copy files instead of linking them."),
         _flag("--move", help="With --from: move files instead of linking them."),
+        _flag("--all", "known", help="Also adopt scenes that match no dataset, if an archive knows the name."),
         Option(["--jobs"], type=IntRange(min=1), help="Number of files to read at once."),
         take_over,
         lock_timeout,
+        more="Checks the files of wanted scenes and adds the right ones to the index. Downloads nothing.",
+        examples="""
+sedas-sync adopt                       # files that are in the mirror's folder
+sedas-sync adopt --from /data/old      # link files of another folder into the mirror
+sedas-sync adopt --from /mnt/disk --copy
+""",
     ),
     _command(
         "apply",
@@ -70,31 +122,58 @@ COMMANDS = (
         ),
         prune,
         Option(["--max-prune"], metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]"),
-        _flag("--yes", help="Answer yes to every question."),
+        Option(
+            ["--max-download"],
+            metavar="SIZE",
+            help="Refuse a plan that downloads more, such as 500GB.  [default: `max_download` of the manifest]",
+        ),
+        _flag("--yes", "-y", help="Answer yes to every question."),
         take_over,
         Option(["--plan", "saved"], type=Path(dir_okay=False), help="Carry out exactly this plan from `plan --out`."),
         locked,
         _flag("--update-lock", help="Update the lock file afterwards, with checksums."),
         Option(["--export"], type=Choice(["stac"]), help="Update this catalogue afterwards, in stac/."),
+        Option(["--metrics"], type=Path(dir_okay=False), help="Write metrics for Prometheus to this file afterwards."),
+        Option(
+            ["--exec", "command"],
+            metavar="COMMAND",
+            help="Run this for each scene as it arrives; {path} and {id} are replaced. Its failures are counted.",
+        ),
+        Option(["--exec-jobs", "command_jobs"], type=IntRange(min=1), default=1, help="Number of commands at once."),
         lock_timeout,
+        more="Downloads what is missing, places orders and waits for them. On a terminal it shows the plan and asks.",
+        examples="""
+sedas-sync apply                       # of manifest.toml
+sedas-sync apply fields.toml --no-wait # place orders and collect them with a later run
+sedas-sync apply --prune               # also remove what no longer matches
+sedas-sync apply --locked              # exactly the scenes of the lock file
+sedas-sync apply --exec 'gdalinfo /vsizip/{path}'
+""",
+    ),
+    _command(
+        "changes",
+        "List what changed in the catalogue and in the mirror: late, reprocessed and withdrawn scenes, and more.",
+        manifest,
+        since,
     ),
     _command(
         "completion",
-        "Print the script that lets a shell complete commands, options, datasets and scenes.",
+        "Print the completion script of a shell.",
         Argument(["shell"], type=Choice(["bash", "zsh", "fish"])),
-        epilog="""\b
-bash: eval "$(sedas-sync completion bash)" in ~/.bashrc
-zsh:  eval "$(sedas-sync completion zsh)" in ~/.zshrc, after compinit
-fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
+        more="With it, the shell completes commands, options, datasets, scenes and orders.",
+        examples="""
+eval "$(sedas-sync completion bash)"   # in ~/.bashrc
+eval "$(sedas-sync completion zsh)"    # in ~/.zshrc, after compinit
+sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
 """,
     ),
     _command(
         "export",
-        "Export the mirror's catalogue to STAC, GeoJSON, CSV or lists of links and checksums.",
+        "Write the mirror's catalogue as STAC, GeoJSON or CSV.",
         manifest,
         Option(
             ["--format", "how"],
-            type=Choice(["geojson", "csv", "stac", "urls", "sha256sums"]),
+            type=Choice(["geojson", "csv", "stac", "geoparquet", "urls", "sha256sums"]),
             required=True,
             help="Format of the catalogue.",
         ),
@@ -103,23 +182,48 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             type=Path(),
             help="The file, or the folder of a STAC catalogue.  [default: standard output; stac/]",
         ),
+        examples="""
+sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
+sedas-sync export --format geojson --out scenes.geojson
+sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
+sedas-sync export --format urls        # links of what is missing, for aria2c
+sedas-sync export --format sha256sums | sha256sum --check
+""",
     ),
+    _command("history", "List the runs of this mirror: what they did, and why they failed.", manifest, since),
     _command(
         "init",
         "Write a commented manifest to start from.",
         manifest,
         Option(
-            ["--from-file", "--from-geojson", "source"],
+            ["--aoi", "--from-file", "--from-geojson", "source"],
             type=Path(dir_okay=False),
+            metavar="FILE",
             help="Make an area of each feature in this file: GeoJSON, or any other format that an AOI can have.",
         ),
+        Option(["--bbox", "box"], metavar="W,S,E,N", help="Make an area of this box, in degrees."),
+        Option(["--archive"], type=Choice(_PRESETS), default="sandbox", show_default=True, help="The archive."),
+        Option(["--start"], metavar="DATE", help="Earliest acquisition, such as 2024-05-01 or -30d."),
+        Option(["--end"], metavar="DATE", help="Latest acquisition; by default now."),
+        Option(["--sensor"], type=Choice(["optical", "sar"]), help="The class of sensor."),
+        Option(["--product-type"], metavar="TYPE", help="Product type, such as L2A or GRD."),
+        examples="""
+sedas-sync init                        # an example on the embedded archive
+sedas-sync init --archive earth-search --aoi fields.geojson --start 2024-05-01
+sedas-sync init --archive cdse --bbox=-1.4,51.5,-1.2,51.6 --sensor sar --product-type SLC
+""",
     ),
     _command(
         "lock",
-        "Write the lock file: every scene of the manifest, with checksums of those in the mirror.",
+        "Write the lock file: every scene, with its checksum.",
         manifest,
         _flag("--check", help="Only print what would change; exit with 10 if anything would."),
         lock_timeout,
+        more="It has the scenes that match the manifest now, and the checksums of those in the mirror.",
+        examples="""
+sedas-sync lock                        # after an apply, to pin its scenes
+sedas-sync lock --check                # in CI: is the lock file up to date?
+""",
     ),
     _command(
         "orders",
@@ -127,14 +231,21 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         manifest,
         Option(
             ["--forget"],
+            is_flag=False,
+            flag_value="",
             metavar="ID",
-            help="Forget an order, by its id or its scene's id.",
+            help="Forget an order, by its id or its scene's id; with --unwanted, all of those.",
             shell_complete=completed_by("orders"),
         ),
+        _flag("--unwanted", help="Only orders of scenes that no dataset wanted at the last apply."),
+        examples="""
+sedas-sync orders
+sedas-sync orders --forget 1f0c2a      # the archive has lost it: the next apply orders again
+""",
     ),
     _command(
         "plan",
-        "Show what apply would do, and why. Changes nothing.",
+        "Show what apply would do, and why.",
         manifest,
         datasets,
         _flag("--exit-code", "tell", help="Exit with 10 if there are changes to make."),
@@ -146,10 +257,17 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         Option(["--out"], type=Path(dir_okay=False), help="Save the plan in this file, for `apply --plan`."),
         Option(["--summary"], type=Path(dir_okay=False), help="Write a Markdown summary to this file."),
         locked,
+        more="Changes nothing and orders nothing.",
+        examples="""
+sedas-sync plan                        # of manifest.toml
+sedas-sync plan --dataset optical --all
+sedas-sync plan --out plan.json && sedas-sync apply --plan plan.json
+sedas-sync plan --exit-code            # in CI: 10 if there is something to do
+""",
     ),
     _command(
         "report",
-        "Write one HTML page of footprints, acquisitions, orders and failures. Works offline.",
+        "Write an HTML page with a map of the mirror.",
         manifest,
         Option(
             ["--out"],
@@ -157,10 +275,21 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             metavar="FILE",
             help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
+        Option(
+            ["--quicklooks"],
+            is_flag=True,
+            help="Embed small pictures of the scenes on disk; needs the extra sedas-sync[quicklooks].",
+        ),
+        more="One file with coverage, footprints, acquisitions, orders and failures. It needs no network.",
+        examples="""
+sedas-sync report
+sedas-sync report fields.toml --out /srv/www/fields.html
+sedas-sync report --quicklooks
+""",
     ),
     _command(
         "sandbox",
-        "Run the embedded archive on a local port (user and password: sandbox).",
+        "Run the embedded archive on a local port.",
         Option(
             ["--port"],
             type=IntRange(0, 65535),
@@ -169,11 +298,20 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             help="The port; 0 picks a free one.",
         ),
         Option(["--host"], default="127.0.0.1", show_default=True, help="The address to listen on."),
+        more='User name and password are `sandbox`. A manifest with `type = "sandbox"` starts its own.',
+        examples="""
+sedas-sync sandbox --port 8080
+""",
     ),
     _command(
         "schema",
-        "Print the JSON Schema of the manifest, for editors, or of what a command prints with --json.",
+        "Print the JSON Schema of the manifest or of a document.",
         Argument(["name"], default="manifest", metavar="[COMMAND]", shell_complete=completed_by("documents")),
+        more="Of the manifest for editors; of a COMMAND, what it prints with --json.",
+        examples="""
+sedas-sync schema > manifest.schema.json
+sedas-sync schema plan
+""",
     ),
     _command(
         "search",
@@ -185,30 +323,64 @@ fish: sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             type=Choice(["table", "json", "geojson", "csv"]),
             help="Format of the list.  [default: table]",
         ),
+        examples="""
+sedas-sync search --dataset radar
+sedas-sync search --format geojson > found.geojson
+""",
     ),
-    _command("sources", "List the satellites and source groups this account may search.", manifest),
+    _command(
+        "sources",
+        "List what an account may search.",
+        manifest,
+        more="Satellites and source groups, of archives that list them.",
+        examples="""
+sedas-sync sources
+""",
+    ),
     _command(
         "status",
-        "Show how the mirror compares with its lock file or its last apply. Works offline.",
+        "Show what is on disk and what is missing.",
         manifest,
+        max_age,
+        more="Compares the mirror with its lock file, or with its last apply. Works offline.",
+        examples="""
+sedas-sync status
+sedas-sync status --json
+""",
     ),
-    _command("validate", "Check a manifest without the network.", manifest),
+    _command(
+        "validate",
+        "Check a manifest without the network.",
+        manifest,
+        examples="""
+sedas-sync validate
+sedas-sync validate fields.toml --json
+""",
+    ),
     _command(
         "verify",
-        "Read the mirror's files again, and list those that are missing, changed, corrupt or unknown.",
+        "Read every file of the mirror again.",
         manifest,
         _flag("--repair", help="Download again what is missing, changed or corrupt."),
         _flag("--no-wait", help="With --repair: do not wait for LTA orders that are not ready."),
         Option(["--jobs"], type=IntRange(min=1), help="Number of files to read (with --repair: download) at once."),
         lock_timeout,
+        more="Lists the files that are missing, changed, corrupt or unknown.",
+        examples="""
+sedas-sync verify
+sedas-sync verify --repair             # download the bad ones again
+""",
     ),
     _command(
         "why",
-        """Explain one scene: which dataset matches it or which rule excludes it, what is on disk, and what comes next.
-
-        ID may be the path of its file, or end in .SAFE.
-        """,
+        "Explain one scene: what matches or excludes it, what is next.",
         Argument(["scene_id"], metavar="ID", shell_complete=completed_by("scenes")),
         manifest,
+        more="ID may be the path of its file, or end in .SAFE. The beginning or a part of an id is enough, or a "
+        "pattern, if only one scene has it; else they are listed. Other scenes of the same tile and day are named.",
+        examples="""
+sedas-sync why S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918
+sedas-sync why 'S2?_*20190507*_T30UXC_*'
+""",
     ),
 )

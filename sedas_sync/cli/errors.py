@@ -1,6 +1,5 @@
 """Errors of commands: what is printed, and the exit code."""
 
-import logging
 import os
 import sys
 
@@ -8,13 +7,23 @@ import click
 
 from sedas_sync.cli.messages import print_error
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
-from sedas_sync.net.redact import redact
+from sedas_sync.net.redact import logger_of, redact
+from sedas_sync.output.documents.base import ErrorDocument, json_line
 
 
-def report(error: Exception) -> int:
-    """Print an error to standard error, each mistake of a manifest on a line of its own; return the exit code."""
+def report(error: Exception, *, as_json: bool = False) -> int:
+    """Print an error to standard error, each mistake of a manifest on a line of its own; return the exit code.
+
+    Args:
+        error: what ended the command.
+        as_json: print it as a document to standard output too.
+    """
     match error:
         case SedasSyncError():
+            if as_json:
+                problems = tuple(error.problems) if isinstance(error, ManifestError) else (str(error),)
+                document = ErrorDocument(error=str(error), problems=problems, exit_code=error.exit_code)
+                sys.stdout.write(json_line(document))
             for line in error.problems if isinstance(error, ManifestError) else (str(error),):
                 print_error(line)
             if isinstance(error, LockMismatch) and error.hint:
@@ -27,7 +36,7 @@ def report(error: Exception) -> int:
             where = f"{error.filename}: " if error.filename else ""
             print_error(f"{where}{error.strerror or error}")
         case _:
-            logging.getLogger("sedas_sync").debug("unexpected error", exc_info=error)
+            logger_of(__name__).debug("unexpected error", exc_info=error)
             print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")
             click.echo("Everything that was done is kept. Run again with `--log-file FILE` for details.", err=True)
     return 1

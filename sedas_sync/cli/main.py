@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -9,7 +10,7 @@ import click
 
 from sedas_sync.cli import signals
 from sedas_sync.cli.arguments import COMMANDS
-from sedas_sync.cli.options import GLOBAL_OPTIONS, take_globals
+from sedas_sync.cli.options import GLOBAL_OPTIONS, Globals, take_globals
 from sedas_sync.cli.streams import prepare_streams
 from sedas_sync.errors import TOO_LITTLE, is_too_little
 
@@ -28,6 +29,15 @@ Exit codes:
 """
 
 
+_OF_OTHER_TOOLS = {
+    "check": "validate", "clean": "apply --prune", "delete": "apply --prune", "diff": "plan", "download": "apply",
+    "fetch": "apply", "get": "apply", "import": "adopt", "info": "why", "list": "status", "ls": "status",
+    "mirror": "apply", "new": "init", "prune": "apply --prune", "pull": "apply", "query": "search", "run": "apply",
+    "show": "why", "sync": "apply", "up": "apply", "update": "apply",
+}  # fmt: skip
+"""What people who know other tools type, and the command that does it here."""
+
+
 class _Commands(click.Group):
     """A group that suggests a command for a mistyped one."""
 
@@ -35,7 +45,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not (args[0].startswith("-") or ctx.resilient_parsing):
-            near = get_close_matches(args[0], self.commands, n=1)
+            known = _OF_OTHER_TOOLS.get(args[0])
+            near = [known] if known else get_close_matches(args[0], self.commands, n=1)
             ctx.fail(f"No such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "."))
         return super().resolve_command(ctx, args)
 
@@ -59,6 +70,7 @@ def main() -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # OpenBLAS starts threads that reserve gigabytes of address space, and ends the process if there are none.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.unraisablehook = _unraisable
     prepare_streams()
     code = run_command()
     try:
@@ -70,10 +82,17 @@ def main() -> NoReturn:
     os._exit(code)
 
 
+def _unraisable(of: "sys.UnraisableHookArgs") -> None:
+    """Report an error that no code can catch, except a thread without memory: the code that starts it reports that."""
+    if not isinstance(of.exc_value, MemoryError):
+        sys.__unraisablehook__(of)
+
+
 def run_command() -> int:
     """Run the command, report its error, and return the exit code."""
+    common = Globals()
     try:
-        cli(prog_name="sedas-sync", standalone_mode=False)
+        cli(prog_name="sedas-sync", standalone_mode=False, obj=common)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     except click.exceptions.Exit as ended:
@@ -84,11 +103,17 @@ def run_command() -> int:
         error.show()
         return 2
     except Exception as error:  # noqa: BLE001  # a user never sees a traceback
-        if is_too_little(error):
-            # There may be no memory to import anything.
-            click.echo(f"error: {TOO_LITTLE}", err=True)
-            return 1
-        from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
-
-        return report(error)
+        return _report(error, as_json=common.as_json)
     return 0
+
+
+def _report(error: Exception, *, as_json: bool) -> int:
+    """Print an error, and return the exit code."""
+    with suppress(MemoryError):
+        if not is_too_little(error):
+            from sedas_sync.cli.errors import report  # noqa: PLC0415  # 10 ms that only an error costs
+
+            return report(error, as_json=as_json)
+    # There may be no memory to import anything.
+    click.echo(f"error: {TOO_LITTLE}", err=True)
+    return 1

@@ -1,6 +1,5 @@
 """What commands share: JSON output, progress, logs and signals."""
 
-import logging
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
 from sedas_sync.model.text import count
+from sedas_sync.net.redact import logger_of
 from sedas_sync.output.documents.base import Part, json_lines
 from sedas_sync.output.logging import log_to
 from sedas_sync.output.reporters import JsonLines, PlainLines, Reporter
@@ -111,7 +111,7 @@ def start_logging(common: Globals) -> None:
 
 def _log_thread_error(of: threading.ExceptHookArgs) -> None:
     """Log what ended a thread. The code that waits for the thread reports it."""
-    logging.getLogger("sedas_sync").debug("a thread has ended", exc_info=of.exc_value)
+    logger_of(__name__).debug("a thread has ended", exc_info=of.exc_value)
 
 
 # -- progress and signals --------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ scene, downloads that resume and are checked, timeouts, and a bulk download that
 `sedas_sync.errors`, not `urllib.error.HTTPError`.
 """
 
-import logging
 import queue
 import shutil
 import threading
@@ -22,13 +21,16 @@ from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.archives.sedas.kind import LIVE_URL
 from sedas_sync.archives.sedas.rows import to_scene
 from sedas_sync.errors import SedasSyncError, StoppedError, TransferError
+from sedas_sync.files.threads import DaemonThread
+from sedas_sync.model.arguments import Jobs, checked
 from sedas_sync.model.events import Event, Failed
 from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.net.redact import logger_of
 from sedas_sync.operations.fetch import fetch
 
 __all__ = ["SeDASAPI", "SeDASBulkDownload"]
 
-_LOG = logging.getLogger(__name__)
+_LOG = logger_of(__name__)
 _TEST_URL = "https://geobrowsertest.satapps.org/api/"
 _POLL = 5.0
 """Seconds between polls of orders, as in the original client."""
@@ -47,6 +49,7 @@ class SeDASAPI:
 
     base_url = LIVE_URL
 
+    @checked
     def __init__(self, username: str, password: str) -> None:
         self._username = username
         self._password = password
@@ -182,11 +185,12 @@ class SeDASBulkDownload:
             key `error` for each that failed.
     """
 
+    @checked
     def __init__(
         self,
         sedas_client: SeDASAPI,
         download_prefix: str,
-        parallel: int = 2,
+        parallel: Jobs = 2,
         done_queue: "queue.Queue[dict[str, Any]] | None" = None,
     ) -> None:
         self.failures: dict[str, str] = {}
@@ -199,15 +203,14 @@ class SeDASBulkDownload:
         self._pending: dict[str, Product] = {}
         self._work = threading.Event()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: DaemonThread | None = None
         self.start()
 
     def start(self) -> None:
         """Start the background thread; the constructor calls it."""
         if self._thread is not None:
             raise ChildProcessError("already started the downloader")
-        self._thread = threading.Thread(target=self._run, name="bulk download", daemon=True)
-        self._thread.start()
+        self._thread = DaemonThread(self._run)
 
     def add(self, search_results: Iterable[Product]) -> None:
         """Download these products, from `SeDASAPI.search` or `search_product`."""
@@ -247,6 +250,7 @@ class SeDASBulkDownload:
                 _LOG.debug("some products failed", exc_info=True)  # `_failed` has reported each
             except SedasSyncError as error:
                 for product in products:
+                    _LOG.error("failed: %s: %s", product["supplierId"], error)
                     self._failed(product["supplierId"], str(error))
 
     def _download(self, products: Iterable[Product]) -> None:
@@ -269,7 +273,6 @@ class SeDASBulkDownload:
 
     def _failed(self, scene_id: str, error: str) -> None:
         self.failures[scene_id] = error
-        _LOG.error("%s: %s", scene_id, error)
         self._finish(scene_id, {"error": error})
 
     def _finish(self, scene_id: str, more: Mapping[str, str]) -> None:

@@ -62,6 +62,10 @@ class _Mistake(ValueError):
         self.in_doubt = in_doubt
 
 
+class NoAreaError(ValueError):
+    """The polygons are lines or points: they have no area."""
+
+
 def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continuous: bool = False) -> Polygonal:
     """Return the union of polygons within ±180/±90; polygons without positions are left out.
 
@@ -72,8 +76,9 @@ def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continu
         continuous: Neighbouring positions are near each other; see `rings.continuous_polygon_of`.
 
     Raises:
-        ValueError: A position is not in the world or not in degrees, or nothing is left. Without `on_repair` also: a
-            polygon is open, crosses itself, has no area, or can be read in two ways; all of them are named.
+        NoAreaError: Nothing with an area is left.
+        ValueError: A position is not in the world or not in degrees, or all polygons are empty. Without `on_repair`
+            also: a polygon is open, crosses itself, has no area, or can be read in two ways; all of them are named.
     """
     repairs = [_at(part, "it is empty; it is left out") for part in parts if not (part.rings and part.rings[0])]
     parts = [Part([ring for ring in rings if ring], place) for rings, place in parts if rings and rings[0]]
@@ -101,7 +106,7 @@ def area_of(parts: Sequence[Part], *, on_repair: OnRepair | None = None, continu
             on_repair(repair)
     shapes = [shape for shape in shapes if shape.area > 0]
     if not shapes:
-        raise ValueError("it has no area")
+        raise NoAreaError("it has no area")
     return shapes[0] if len(shapes) == 1 else polygonal(shapely.union_all(shapes))
 
 

@@ -1,32 +1,37 @@
 """Footprints of scenes, read leniently: catalogues have open rings, crossing outlines and longitudes beyond 180."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from sedas_sync.geometry.areas import area_of, check_degrees
-from sedas_sync.geometry.polygons import HALF_TURN, POLE, by_turns
+from sedas_sync.geometry.areas import NoAreaError, area_of, check_degrees
+from sedas_sync.geometry.polygons import HALF_TURN, POLE, Ring, by_turns
 from sedas_sync.geometry.rings import continued
 from sedas_sync.geometry.wkt import NoPolygonError, read_paths, read_wkt
 
 Footprint = BaseGeometry
-"""Polygons, or lines or points if a catalogue has no outline of a scene."""
+"""Polygons, or lines or points if a catalogue has no outline with an area."""
 
 
 def footprint(wkt: str) -> Footprint:
     """Read a footprint: open rings are closed, crossing outlines repaired, longitudes brought within ±180.
 
-    Points and lines count only if there is no polygon. Lines cross the antimeridian the short way.
+    Points and lines count only if there is no polygon. Polygons without area count as lines or points.
+    Lines cross the antimeridian the short way.
 
     Raises:
-        ValueError: The text is not WKT, is empty, has polygons without area, or is outside the world.
+        ValueError: The text is not WKT, is empty, or is outside the world.
     """
     try:
-        return area_of(read_wkt(wkt, close_rings=True), on_repair=_ignore)
+        parts = read_wkt(wkt, close_rings=True)
     except NoPolygonError:
-        return _of_paths(wkt)
+        return _of_paths(read_paths(wkt))
+    try:
+        return area_of(parts, on_repair=_ignore)
+    except NoAreaError:
+        return _of_paths(rings[0] for rings, _ in parts if rings and rings[0])
 
 
 def footprints(texts: Sequence[str | None]) -> list[Footprint | None]:
@@ -67,13 +72,14 @@ def _ignore(_: str) -> None:
     """Receive repairs. Footprints have so many that nobody wants to read them."""
 
 
-def _of_paths(wkt: str) -> Footprint:
-    """Return the lines and points of a text."""
+def _of_paths(paths: Iterable[Ring]) -> Footprint:
+    """Return lines, and points for paths of one place."""
     shapes: list[BaseGeometry] = []
-    for path in read_paths(wkt):
+    for path in paths:
         check_degrees(path)
         positions, _ = continued(path)
-        shapes += by_turns(shapely.LineString(positions) if len(positions) > 1 else shapely.Point(positions))
+        is_line = len({tuple(position) for position in positions}) > 1
+        shapes += by_turns(shapely.LineString(positions) if is_line else shapely.Point(positions[0]))
     whole: BaseGeometry = shapely.union_all(shapes)
     if whole.is_empty:
         raise ValueError("it is empty")

@@ -77,6 +77,8 @@ class ArchiveConfig(_Table):
     """Keys that a lock file does not depend on: they change neither the offered scenes nor their bytes."""
     REMOVED_KEYS: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Keys of earlier versions, each with what to do instead."""
+    SCENE_SIZE: ClassVar[int | None] = None
+    """Typical bytes of a scene, if they do not depend on the product type: plans use it if a size is not stated."""
 
     type: fields.Line = Field(default=DEFAULT_TYPE, description="The type of the archive.")
     filehash: FileHash = "warn"
@@ -136,6 +138,10 @@ class MirrorConfig(_Table):
         + ", ".join(f"`{name}`" for name in FIELDS)
         + "; `start` and `stop` take strftime, as in `{start:%Y/%m}`.",
     )
+    keep_replaced: fields.Duration | None = Field(
+        default=None,
+        description="How long files that were in a scene's place stay in `.sedas-sync/replaced/`; for ever by default.",
+    )
 
 
 class TransferConfig(_Table):
@@ -165,6 +171,16 @@ class TransferConfig(_Table):
         description="How long one run waits for orders from the long-term archive.",
     )
     max_orders: int = Field(default=0, ge=0, description="Maximum orders that one run places; 0 is no limit.")
+    max_download: fields.Size = Field(
+        default="0",
+        validate_default=True,
+        description="Bytes that one run may have to download, with its orders; a larger plan is refused with exit "
+        "code 2. `0` is no limit.",
+    )
+    confirm: bool = Field(
+        default=True,
+        description="Whether `apply` on a terminal asks before it downloads, orders or removes anything.",
+    )
     integrity: Annotated[Literal["crc", "structure", "size"], fields.AnyCase()] = Field(
         default="crc",
         description="How a file is checked: every entry of the zip, the zip's directory, or the size alone.",

@@ -7,7 +7,7 @@ The kind is the ending of a file's name, such as `.zip` or `.nc`. It follows fro
 3. the name in the catalogue
 4. the first bytes
 
-A page of HTML is never a product.
+A page of HTML is never a product, and the text of an error is no file of a format that is binary.
 """
 
 import re
@@ -65,6 +65,8 @@ _PAGE = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_BUCKET_ERROR = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<Error>")
+"""The error of a bucket (S3 API, REST error responses); no product begins so."""
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _PAGE_NAMES = (".html", ".htm", ".xhtml")
 _TEXT_TYPES: Mapping[str, tuple[str, ...]] = {
@@ -74,6 +76,13 @@ _TEXT_TYPES: Mapping[str, tuple[str, ...]] = {
     "text/xml": (".xml", ".eof", ".safe", ".kml", ".gml"),
 }
 """Types of an error's text, and the endings of files that have them too."""
+_BINARY = frozenset(
+    {ending for endings, types in _KINDS if types for ending in endings}
+    | {".png", ".jpg", ".jpeg", ".pdf", ".gpkg", ".las", ".laz", ".parquet", ".sqlite", ".img", ".ntf"}
+)
+"""Endings of files that never begin with a text."""
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[?!A-Za-z]|\{\s*[\"}])")
+"""The beginning of XML or of a JSON object. Buckets send their errors so, some with status 200 and no useful type."""
 _ENDING = re.compile(r"(?:\.tar)?\.[A-Za-z][A-Za-z0-9]{0,6}")
 
 
@@ -159,13 +168,21 @@ def kind_of(*, disposition: str | None, media_type: str | None, name: str, first
     sent, called, own = (media_type or "").partition(";")[0].strip().lower(), _file_name(disposition), ending_of(name)
     shown = next((kind for magic, at, kind in _MAGIC if first[at : at + len(magic)] == magic), None)
     stated = _ending_of_file(called)
+    ending = (stated or _last_ending(name)).lower()
+    if _BUCKET_ERROR.match(first):
+        raise NotAProductError("the error of a bucket")
     if _PAGE.match(first) or stated.lower() in _PAGE_NAMES or (sent in _PAGE_TYPES and shown is None):
         raise NotAProductError("an HTML page")
     texts = _TEXT_TYPES.get(sent)
     # Files of metadata are XML and have names of their own.
     nameless = "xml" in sent and not (stated or own)
+    # So have files beside images: `.prj`, `.tfw`, `.met`.
+    nameless |= sent == "text/plain" and ending[1:2].isalpha() and ending not in _FILES | _FOLDERS | _BINARY
     if texts and shown is None and not nameless and not (stated or name).lower().endswith(texts):
         raise NotAProductError(sent)
+    binary = ending in _BINARY or sent in _BY_MEDIA_TYPE
+    if binary and shown is None and _MARKUP.match(first):
+        raise NotAProductError("the text of an error")
     for endings in ((stated.lower(),) if stated else (), _BY_MEDIA_TYPE.get(sent, ())):
         if endings:
             # Files of one kind have several endings, and the catalogue's is the product's own.

@@ -11,7 +11,15 @@ from msgspec.structs import replace
 
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
+from sedas_sync.model.scene import (
+    ArchiveIdentity,
+    LocalFile,
+    LocalScene,
+    ProofLevel,
+    RemoteFile,
+    Scene,
+    SceneId,
+)
 
 _LEVELS = tuple(ProofLevel)
 """Best first."""
@@ -51,7 +59,9 @@ def below(place: str, name: str) -> str:
     return f"{place}/{name}" if name else place
 
 
-def local_scene(scene_id: SceneId, path: str, files: Iterable[LocalFile], *, archive: str, facts: str) -> LocalScene:
+def local_scene(
+    scene_id: SceneId, path: str, files: Iterable[LocalFile], *, archive: ArchiveIdentity, facts: str
+) -> LocalScene:
     """Return a scene that consists of these files.
 
     Args:
@@ -109,7 +119,8 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
     here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
     if lacking := tuple(name for name in there if name not in here):
         return Reason(ReasonCode.FILES_MISSING, names=lacking)
-    if spare := tuple(name for name in here if name not in there):
+    # A file that the archive has lost stays: it may be the last copy.
+    if spare := tuple(name for name in here if name not in there and name in scene.unselected):
         return Reason(ReasonCode.FILES_EXTRA, names=spare)
     for name, file in there.items():
         expected = replace(file, size=None) if not name and (scene.nominal or _is_packed(held, scene)) else file

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from html import escape
 
+from sedas_sync.model.text import count
+
 SHOWN = 200
 """Rows that a table shows at most."""
 
@@ -24,6 +26,11 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def folded(title: str, body: str) -> str:
     """Return a part that is closed until the reader opens it."""
     return f"<details><summary>{escape(title)}</summary>{body}</details>"
+
+
+def listed(noun: str, body: str, number: int) -> str:
+    """Return a closed part with so many of something; nothing if there are none."""
+    return folded(count(number, noun), body) if number else ""
 
 
 def paragraph(text: str) -> str:

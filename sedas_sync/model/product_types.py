@@ -27,6 +27,14 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "S6": ("P4_1A_HR", "P4_1B_HR", "P4_1B_LR", "P4_2__HR", "P4_2__LR", "MW_2__AMR"),
 }  # fmt: skip
 """By source group."""
+_MEGABYTES: Mapping[str, int] = {
+    "RAW": 1600, "SLC": 4500, "GRDM": 200, "GRD": 1200, "GRDH": 1200, "OCN": 7, "AUX_POEORB": 4, "AUX_RESORB": 1,
+    "L1C": 600, "S2MSI1C": 600, "L2A": 900, "S2MSI2A": 900,
+    "OL_1_EFR": 700, "OL_2_LFR": 200, "SL_1_RBT": 450, "SL_2_LST": 70, "SL_2_FRP": 70, "SR_1_SRA": 150,
+    "SR_2_LAN": 40, "SY_2_SYN": 300, "SY_2_AOD": 30, "L2__NO2": 450, "P4_1B_LR": 80,
+}  # fmt: skip
+"""Typical sizes of zipped products, to the order of magnitude: recorded catalogues of the Copernicus Data Space, and
+the missions' pages for what these lack."""
 _PARTS = re.compile("[_-]+")
 _LEAST_PART = 3
 """Shorter parts of a type are modes and levels."""
@@ -60,3 +68,13 @@ def nearest_type(product_type: str) -> str | None:
     known = {re.sub("[_-]", "", one): one for group in TYPES.values() for one in group}
     near = get_close_matches(re.sub("[^A-Z0-9]", "", product_type.upper()), known, n=1, cutoff=0.7)
     return known[near[0]] if near else None
+
+
+def typical_size(product_type: str) -> int | None:
+    """Return about how many bytes a product of a type has; None if that is not known.
+
+    >>> typical_size("L1C"), typical_size("IW_SLC__1S"), typical_size("something else")
+    (600000000, 4500000000, None)
+    """
+    megabytes = next((size for known, size in _MEGABYTES.items() if is_of_type(known, product_type)), None)
+    return None if megabytes is None else megabytes * 1_000_000

@@ -10,12 +10,14 @@ latitude, EPSG:4326. Paths of scenes are relative to the mirror and use forward 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.geojson import geometry_of_wkt
+from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
 from sedas_sync.model.text import link_without_secrets
 from sedas_sync.model.times import to_iso
 
@@ -25,10 +27,17 @@ SceneId = str
 The ending of a product that is one file, such as `.nc`, is part of it: see `sedas_sync.model.file_kind`.
 """
 
+ArchiveKey = str
+"""The name of an archive in the manifest; `archive` if it has only one. In another manifest it may mean another one."""
+
+ArchiveIdentity = str
+"""What an archive is called in the index and in orders, e.g. `sedas https://example.org/api/`: the same everywhere."""
+
 Sensor = Literal["optical", "sar"]
 
 _NOT_IN_GEOJSON = frozenset(
-    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "nominal", "planned", "extra"}
+    {"id", "footprint", "download_url", "quicklook_url", "thumbnail_url", "assets", "unselected", "nominal", "planned"}
+    | {"extra"}
 )
 
 
@@ -79,7 +88,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     key: str = ""
     """The catalogue's name for the file, e.g. `B04` or `visual`."""
     url: str | None = None
-    """None if it is not known, as in a lock file."""
+    """None if it is not known, as in a lock file. Empty if it was left out of the scene's JSON."""
     size: int | None = None
     digest: str | None = None
     """As `Scene.digest`."""
@@ -87,10 +96,21 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     __repr__ = _repr_without_secrets
 
 
-class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None."""
+class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None.
 
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            for scene in mirror.search(datasets="optical").scenes:
+                print(scene.id, scene.start, scene.cloud_cover, scene.footprint)
+            assert ss.Scene.from_json(scene.to_json()).id == scene.id
+    """
+
+    json_kind: ClassVar[str] = "scene"
     id: SceneId
+    """Its name in the archive, without `.zip` or `.SAFE`."""
     start: datetime | None = None
     """Start of the acquisition."""
     stop: datetime | None = None
@@ -98,11 +118,17 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     footprint: str | None = None
     """WKT as the archive returned it."""
     sensor: Sensor | None = None
+    """`optical` or `sar`."""
     satellite: str | None = None
+    """E.g. `Sentinel-1A`."""
     instrument: str | None = None
+    """E.g. `MSI`."""
     mode: str | None = None
+    """E.g. `IW`."""
     source_group: str | None = None
+    """The archive's group of satellites, e.g. `S2`."""
     product_type: str | None = None
+    """E.g. `S2MSI1C`."""
     orbit: int | None = None
     """Absolute orbit number."""
     orbit_direction: str | None = None
@@ -118,18 +144,21 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     resolution: float | None = None
     """Metres."""
     size: int | None = None
+    """Bytes."""
     nominal: bool = False
     """Whether `size` is the product's size in the catalogue, so that the downloaded file can have another one."""
     digest: str | None = None
     """Checksum of the file in the catalogue: hex, or `algorithm:hex` if the length does not identify the algorithm."""
     download_url: str | None = None
-    """Current link; None while the scene is in the long-term archive."""
+    """Current link; None while the scene is in the long-term archive. Empty if it was left out of the scene's JSON."""
     offline: str | None = None
     """Why an archive without orders cannot deliver the scene now, and what to do about it."""
     never: bool = False
     """Whether it can never deliver it, for the reason in `offline`: the scene is skipped, not waited for."""
     quicklook_url: str | None = None
+    """A picture of it."""
     thumbnail_url: str | None = None
+    """A smaller picture."""
     processed: datetime | None = None
     """When the product was made."""
     planned: bool = False
@@ -139,6 +168,8 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     `size` is then their sum, `digest` is None, and `download_url` is the first file's if all are online.
     """
+    unselected: tuple[str, ...] = ()
+    """Names of files that the archive has of the scene and the manifest does not select."""
     extra: Mapping[str, Any] = NOTHING
     """Other fields of the catalogue's answer, unchanged."""
 
@@ -150,21 +181,43 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     @property
     def __geo_interface__(self) -> dict[str, Any]:
         """The scene as a GeoJSON feature, for geopandas, shapely, folium and others; without links."""
-        properties = {
-            name: value
-            for name in self.__struct_fields__
-            if name not in _NOT_IN_GEOJSON and (value := getattr(self, name)) not in (None, False)
-        }
-        for name in ("start", "stop"):
-            if name in properties:
-                properties[name] = to_iso(properties[name])
+        properties = {}
+        for name in FEATURE_PROPERTIES:
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                properties[name] = to_iso(value) if isinstance(value, datetime) else value
         geometry = None if self.footprint is None else geometry_of_wkt(self.footprint)
         return {"type": "Feature", "id": self.id, "geometry": geometry, "properties": properties}
+
+    def without_secrets(self) -> Self:
+        """Return the scene without links that may contain a secret."""
+
+        def safe(link: str | None, instead: str | None = None) -> str | None:
+            return instead if may_be_secret(link, self.id) else link
+
+        return replace(
+            self,
+            download_url=safe(self.download_url, LINK_LEFT_OUT),
+            quicklook_url=safe(self.quicklook_url),
+            thumbnail_url=safe(self.thumbnail_url),
+            assets=tuple(replace(file, url=safe(file.url, LINK_LEFT_OUT)) for file in self.assets),
+            extra=cleaned(self.extra, self.id) if self.extra else NOTHING,
+        )
+
+    @property
+    def lacks_links(self) -> bool:
+        """Whether links were left out, so that the archive has to be asked for them."""
+        return self.download_url == LINK_LEFT_OUT or any(file.url == LINK_LEFT_OUT for file in self.assets)
 
     @property
     def online(self) -> bool:
         """Whether the scene can be downloaded without an order."""
         return self.download_url is not None
+
+    @property
+    def ending(self) -> str:
+        """The ending of its file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+        return "" if self.is_folder else ending_of(self.id) or ZIP
 
     @property
     def is_folder(self) -> bool:
@@ -175,6 +228,10 @@ class Scene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     def files(self) -> tuple[RemoteFile, ...]:
         """The files of the scene: one or more."""
         return self.assets or (RemoteFile(url=self.download_url, size=self.size, digest=self.digest),)
+
+
+FEATURE_PROPERTIES = (*(name for name in Scene.__struct_fields__ if name not in _NOT_IN_GEOJSON), "online")
+"""The attributes of a scene that GeoJSON and tables for Python have besides its id and its footprint."""
 
 
 class Query(Struct, frozen=True, kw_only=True, gc=False):
@@ -211,8 +268,7 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
 class Source(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One archive's offer of a scene."""
 
-    archive: str
-    """Key of the archive."""
+    archive: ArchiveKey
     scene: Scene
     """As this archive describes it, with its link, size and checksum."""
 
@@ -233,13 +289,15 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     """The checksum that a lock file requires of each file, by name, if the scene is a folder."""
 
     @classmethod
-    def of(cls, archive: str, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any) -> "DesiredScene":
+    def of(
+        cls, archive: ArchiveKey, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any
+    ) -> "DesiredScene":
         """Make a scene that one archive has."""
         return cls(scene=scene, datasets=datasets, path=path, sources=(Source(archive=archive, scene=scene),), **values)
 
     @property
-    def archive(self) -> str:
-        """Key of the archive that the scene is downloaded from."""
+    def archive(self) -> ArchiveKey:
+        """The archive that the scene is downloaded from."""
         return self.sources[0].archive
 
     @property
@@ -248,6 +306,16 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
         if not self.scene.assets:
             return (self.path,)
         return tuple(f"{self.path}/{file.name}" for file in self.scene.assets)
+
+    @property
+    def lacks_links(self) -> bool:
+        """Whether links were left out, so that the archives have to be asked for them."""
+        return self.scene.lacks_links or any(source.scene.lacks_links for source in self.sources)
+
+    def without_secrets(self) -> "DesiredScene":
+        """Return the same without links that may contain a secret."""
+        sources = tuple(replace(source, scene=source.scene.without_secrets()) for source in self.sources)
+        return replace(self, scene=self.scene.without_secrets(), sources=sources)
 
     def with_files(self, files: tuple[RemoteFile, ...]) -> "DesiredScene":
         """Return the same with these files of a folder; a single source has them too."""
@@ -294,8 +362,8 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     mtime_ns: int
     sha256: str | None
     level: ProofLevel
-    archive: str
-    """Identity of the archive it was downloaded from; empty if it was adopted."""
+    archive: ArchiveIdentity
+    """The archive it was downloaded from; empty if it was adopted."""
     digest: str | None = None
     """The catalogue's checksum when it was downloaded."""
     facts: str = "{}"
@@ -336,33 +404,83 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
 
 
 class OrderState(StrEnum):
-    """State of an order from the long-term archive."""
+    """State of an order from the long-term archive.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            mirror.sync(wait=False)
+            pending = [order.id for order in mirror.orders() if order.state is ss.OrderState.PENDING]
+            print(pending)
+    """
 
     PENDING = "pending"
+    """The scene is not available yet."""
     READY = "ready"
+    """It can be downloaded."""
     FAILED = "failed"
+    """The archive does not deliver it; it may be ordered again."""
 
 
-class Order(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """An order of a scene from the long-term archive."""
+class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """An order of a scene from the long-term archive. Its JSON can be collected by another process, days later.
 
+    Example:
+        import json
+
+        import sedas_sync as ss
+
+        area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
+        with ss.SedasArchive.from_env() as sedas:
+            scenes = list(sedas.search(area, "2019-05-01", "2019-05-12"))
+            orders = [sedas.order(scene) for scene in scenes if not scene.online]
+            for order in sedas.order_status(orders):
+                print(order.order, order.id, order.state)
+                assert ss.Order.from_json(json.dumps(order.to_json())).order == order.order
+    """
+
+    json_kind: ClassVar[str] = "order"
     order: str
     """The archive's id of the order, opaque."""
     id: SceneId
+    """The scene."""
     placed: datetime
-    archive: str = ""
-    """Identity of the archive it was placed with."""
+    """When it was placed, UTC."""
+    archive: ArchiveIdentity = ""
+    """The archive it was placed with."""
     state: OrderState = OrderState.PENDING
+    """As the archive reported it last."""
     polls: int = 0
+    """How often its state was requested."""
     attempts: int = 1
     """How often this scene has been ordered, including this order."""
     missing: int = 0
     """Consecutive answers that did not contain the order."""
     download_url: str | None = None
+    """The link, once it is ready."""
     detail: str | None = None
     """The archive's own text for the state, if there is one."""
 
     __repr__ = _repr_without_secrets
+
+    def without_secrets(self) -> Self:
+        """Return the order without a link that may contain a secret: the archive states it again."""
+        return replace(self, download_url=None) if may_be_secret(self.download_url, self.id) else self
+
+
+class ListedOrder(Order, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """An order with what the mirror knows of its scene."""
+
+    wanted: bool = True
+    """Whether a dataset wanted the scene at the last apply."""
+    again: datetime | None = None
+    """When the scene is ordered again, if its orders failed again and again."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a scene that is wanted is to come from this order."""
+        return self.wanted and self.state is not OrderState.FAILED
 
 
 Taking = Literal["auto", "hard", "reflink", "copy"]

@@ -1,4 +1,7 @@
-"""Redaction: no password, token or signature reaches a log, a message or a terminal."""
+"""Redaction: no password, token or signature reaches a log, a message or a terminal.
+
+All modules of this package log below one logger, `sedas_sync`. Only the caller decides where its records go.
+"""
 
 import json
 import logging
@@ -32,6 +35,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 _SHORTEST_SECRET = 8
 _secrets: set[str] = set()
 _secrets_lock = threading.Lock()
+
+
+# Without it, Python writes warnings of a package to standard error.
+logging.getLogger("sedas_sync").addHandler(logging.NullHandler())
 
 
 def remember_secret(secret: str) -> None:
@@ -77,7 +84,7 @@ class RedactingFormatter(logging.Formatter):
 class RedactingFilter(logging.Filter):
     """A log filter for handlers with a formatter of another library: redacts the record itself.
 
-    Add it to handlers, not to loggers: a filter on a logger does not see what its child loggers log.
+    On a logger it does not see what the loggers below it log, so that each needs its own.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -92,3 +99,13 @@ class RedactingFilter(logging.Filter):
         if record.exc_text:
             record.exc_text = redact(record.exc_text)
         return True
+
+
+def logger_of(name: str) -> logging.Logger:
+    """Return the logger of a module of this package. Its records contain no secret, whatever the handler does."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_FILTER)
+    return logger
+
+
+_FILTER = RedactingFilter()

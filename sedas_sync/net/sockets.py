@@ -12,9 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
+
+from sedas_sync.files.threads import call_aside
 
 TICK = 0.1
 """Seconds between two checks of the stop event."""
@@ -47,7 +48,9 @@ class StoppableSocket(socket.socket):
     def settimeout(self, value: float | None) -> None:
         """Set how long one wait may take, in seconds; None for no limit."""
         self._seconds = value
-        super().settimeout(TICK if value is None else min(value, TICK))
+        tick = TICK if value is None else min(value, TICK)
+        if tick != super().gettimeout():
+            super().settimeout(tick)
 
     def gettimeout(self) -> float | None:
         """Return how long one wait may take."""
@@ -202,16 +205,9 @@ def call_stoppable(call: Callable[[], Result], seconds: float | None, stop: thre
     Raises:
         RequestStopped: `stop` was set.
         TimeoutError: It took too long.
+        MemoryError, RuntimeError: The system has no room for another thread.
     """
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="sedas-sync connect", daemon=True).start()
+    future = call_aside(call)
     late = time.monotonic() + (math.inf if seconds is None else seconds)
     while True:
         try:

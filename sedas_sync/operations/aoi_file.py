@@ -2,12 +2,13 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from anyascii import anyascii
 
 from sedas_sync import geometry
 from sedas_sync.geometry import OnRepair, Polygonal
@@ -262,7 +263,7 @@ def _feature_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         names = [_plain_name(row.get(key)) for row in lowered]
         if all(names) and len({name.casefold() for name in names}) == len(names):
             return names
-    return ["aoi"] if len(rows) == 1 else [f"aoi-{number}" for number in range(1, len(rows) + 1)]
+    return ["area"] if len(rows) == 1 else [f"area-{number}" for number in range(1, len(rows) + 1)]
 
 
 def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,8 +272,7 @@ def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_name(value: Any) -> str:
-    """Return a property as a name in a manifest; empty if no character of it is allowed."""
+    """Return a property as a name in a manifest, transliterated; empty if no character of it can be in one."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
-    letters = unicodedata.normalize("NFKD", str(value)).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-")[:_NAME_LENGTH].strip("-")
+    return re.sub(r"[^A-Za-z0-9_]+", "-", anyascii(str(value))).strip("-")[:_NAME_LENGTH].strip("-")

@@ -14,13 +14,16 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, interrupt, known_orders_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.manifest import parse
+from sedas_sync.model.arguments import Jobs, Seconds, checked
 from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
 from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror
 from sedas_sync.operations.plan import plan_scenes
+from sedas_sync.operations.progress import shown_progress
 
 if TYPE_CHECKING:
     from sedas_sync.geometry import OnRepair, Polygonal
@@ -39,17 +42,19 @@ class FetchedScene:
     path: Path
 
 
+@checked
 def fetch(
     scenes: Iterable[Scene],
     folder: str | os.PathLike[str],
     *,
     archive: Archive,
-    jobs: int = 4,
-    orders: Iterable[Order] = (),
+    jobs: Jobs = 4,
+    orders: Iterable[Order] | Mapping[str, str] = (),
     wait: bool = True,
-    order_timeout: float = 86400.0,
+    order_timeout: Seconds = 86400.0,
     stop: threading.Event | None = None,
     on_event: Listener = ignore,
+    progress: bool | None = None,
 ) -> Iterator[FetchedScene]:
     """Download scenes into a folder without a manifest; orders those in the long-term archive and waits for them.
 
@@ -62,17 +67,27 @@ def fetch(
         folder: created if needed; files are named `<scene id>.zip`.
         archive: the archive of the scenes.
         jobs: concurrent downloads.
-        orders: orders of these scenes that were placed before; the scenes are not ordered again. Orders that this
-            `archive` object has placed are known without being given.
+        orders: orders of these scenes that were placed before, or the archive's ids of them by the scenes' ids; the
+            scenes are not ordered again. Orders that this `archive` object has placed are known without being given.
         wait: wait for orders. If not, the call downloads what is online now, and a later call continues.
         order_timeout: how many seconds to wait for orders at most.
         stop: ends the call within a second after it is set.
         on_event: called with every event; the last one is a `Summary`.
+        progress: show a progress bar; by default in notebooks only.
 
     Raises:
         TransferError: some scenes failed; raised when all others are complete, with the last error of each.
         MirrorLocked: another process works in this folder.
         StoppedError: `stop` was set, or the archive was stopped.
+
+    Example:
+        import sedas_sync as ss
+
+        area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
+        with ss.SedasArchive.from_env() as sedas:
+            scenes = sedas.search(area, "2019-05-01", "2019-05-04", sensor="sar")
+            for done in ss.fetch(scenes, "out", archive=sedas, jobs=3):
+                print(done.scene.id, done.path)
     """
     source = str(Path(folder) / "sedas_sync.fetch")
     manifest = parse(_MANIFEST, source=source, read_aoi=_no_file, types=TYPES)
@@ -83,14 +98,18 @@ def fetch(
     root, runner = context.state.root, PlanRunner(context)
     failures: list[str] = []
     try:
-        with _stopped_by(stop, runner), context.state.locked():
+        with (
+            _stopped_by(stop, runner),
+            context.state.locked(),
+            shown_progress(on_event, progress=progress) as listener,
+        ):
             _add_orders(context, archive, by_id, orders)
             plan = plan_scenes(context, by_id.values())
             for action in plan.actions:
                 if action.kind is ActionKind.KEEP:
                     yield FetchedScene(by_id[action.id], root / action.path)
             for event in runner.run(plan, {"jobs": jobs, "wait": wait}):
-                on_event(event)
+                listener(event)
                 if isinstance(event, Fetched | Adopted):
                     yield FetchedScene(by_id[event.id], root / event.path)
                 elif isinstance(event, Failed):
@@ -120,10 +139,15 @@ class _Borrowed:
 
 
 def _add_orders(
-    context: MirrorContext, archive: Archive, scenes: Mapping[SceneId, Scene], orders: Iterable[Order]
+    context: MirrorContext,
+    archive: Archive,
+    scenes: Mapping[SceneId, Scene],
+    orders: Iterable[Order] | Mapping[str, str],
 ) -> None:
     """Record orders that were placed elsewhere, so that the plan waits for them."""
     known = known_orders_of(archive)
+    if isinstance(orders, Mapping):
+        orders = [Order(order=number, id=scene_id, placed=context.clock()) for scene_id, number in orders.items()]
     with context.state.index(write=True) as (index, _):
         recorded = {order.id for order in index.orders() if order.state is not OrderState.FAILED}
         for order in {order.id: order for order in (*known, *orders)}.values():
@@ -148,8 +172,7 @@ def _stopped_by(stop: threading.Event | None, runner: PlanRunner) -> Iterator[No
                 runner.stop(StoppedError.exit_code)
                 return
 
-    watcher = threading.Thread(target=watch, name="stop", daemon=True)
-    watcher.start()
+    watcher = DaemonThread(watch)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.text import clipped, printable
 from sedas_sync.operations.aoi_file import NamedArea, read_areas
 from sedas_sync.operations.context import open_mirror
-from sedas_sync.operations.init_template import Area, manifest_text
+from sedas_sync.operations.init_template import Area, Wish, manifest_text
 from sedas_sync.operations.load import check_manifest
 from sedas_sync.operations.search import search_archives
 
@@ -41,7 +41,28 @@ class Start:
     warnings: tuple[str, ...] = ()
 
 
-def from_file(source: str, target: Path) -> Start:
+def from_box(box: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B008  # immutable
+    """Make a manifest for a box.
+
+    Args:
+        box: west, south, east and north in degrees, separated by commas or spaces.
+        target: The manifest's future path.
+        wish: What it selects.
+
+    Raises:
+        ManifestError: The box is not four such numbers, or what it selects is wrong.
+    """
+    numbers = box.replace(",", " ").split()
+    area = Area(name="area", key="bbox", value=", ".join(numbers), comment="west south east north, degrees")
+    try:
+        [float(number) for number in numbers]
+        text, manifest = _checked(wish, [area], target)
+    except ValueError:
+        raise ManifestError(f"--bbox {box!r}: must be four numbers: west, south, east, north") from None
+    return Start(text, tuple(manifest.aois))
+
+
+def from_file(source: str, target: Path, wish: Wish = Wish()) -> Start:  # noqa: B008  # immutable
     """Make a manifest for the areas of a file of any format that AOIs can have.
 
     For one area the manifest refers to the file. Several areas are written into it, each as an AOI with its name; if
@@ -49,11 +70,12 @@ def from_file(source: str, target: Path) -> Start:
     line break, bytes that are not UTF-8), its areas are written into it whatever their size. The properties of a
     feature become a comment. Outlines that are not valid are repaired, with a warning.
 
-    The archive is searched, to find out whether it has scenes over the areas.
+    The sandbox is searched, to find out whether it has scenes over the areas.
 
     Args:
         source: The file.
         target: The manifest's future path; the file's path is relative to it.
+        wish: What the manifest selects.
 
     Raises:
         ManifestError: The file cannot be read, or has no areas.
@@ -64,23 +86,21 @@ def from_file(source: str, target: Path) -> Start:
         raise ManifestError(str(error)) from None
     best, other = _attempts(areas, source, target)
     try:
-        text, manifest = _checked(best, target)
+        text, manifest = _checked(wish, best, target)
     except (ManifestError, UnicodeEncodeError):
-        text, manifest = _checked(other, target)
+        text, manifest = _checked(wish, other, target)
     warnings = [f"{source}: {left_out} features without a polygon were left out"] if left_out else []
     warnings += [f"{source}: {area.name}: {repair}" for area in areas for repair in area.repairs]
-    if not _has_scenes(manifest):
-        (archive,) = manifest.archives.values()
-        elsewhere = f"; {_SANDBOX}" if archive.type == "sandbox" else ""
+    if wish.archive == "sandbox" and not _has_scenes(manifest):
         warnings.append(
-            f"{source}: the archive (type {archive.type}) has no scenes over these areas{elsewhere}. "
-            "Choose another type in [archive]"
+            f"{source}: the archive (type sandbox) has no scenes over these areas; {_SANDBOX}. "
+            "Choose another archive with --archive"
         )
     return Start(text, tuple(manifest.aois), tuple(warnings))
 
 
-def _checked(areas: Sequence[Area], target: Path) -> tuple[str, Manifest]:
-    text = manifest_text(areas)
+def _checked(wish: Wish, areas: Sequence[Area], target: Path) -> tuple[str, Manifest]:
+    text = manifest_text(wish, areas)
     text.encode()  # raises for a name that is not UTF-8
     return text, check_manifest(text, target)
 

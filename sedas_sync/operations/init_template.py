@@ -1,23 +1,27 @@
 """The manifest that `sedas-sync init` writes."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.model.scene import NOTHING
 
 OWN_AREA = "harwell"
 """The area of a manifest that is made without areas."""
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+"""A date of TOML, which needs no quotes."""
 
 _HEAD = """\
 # The scenes of this folder. `sedas-sync plan` shows what is missing, `sedas-sync apply` downloads it.
 version = 1
 
 [archive]
-# "sandbox" is an embedded archive for trying things out: no account, no network.
-# For the real service write "sedas", and set SEDAS_USERNAME and SEDAS_PASSWORD (or use ~/.netrc).
-type = "sandbox"
-
+{archive}
 [mirror]
 path = "scenes"            # relative to this file
-# layout = "{satellite}/{start:%Y/%m}/{id}"
+# layout = "{{satellite}}/{{start:%Y/%m}}/{{id}}"
 
 [transfer]
 jobs = 4                   # downloads at once
@@ -31,7 +35,7 @@ bbox = [-1.33, 51.56, -1.30, 51.59]   # west south east north, degrees
 
 """
 
-_DATASETS = """\
+_EXAMPLE = """\
 [dataset.optical]
 aoi = {aoi}
 start = 2019-04-30
@@ -46,6 +50,67 @@ end = 2019-05-12
 sensor = "sar"
 product_type = "GRD"
 """
+"""Over an area and in days for which the sandbox has scenes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """An archive that `init --archive` knows."""
+
+    table: str
+    """The keys of `[archive]`, with `{collection}` if it depends on the sensor."""
+    collections: Mapping[str, str] = NOTHING
+    """By sensor, of a STAC API; a sensor that is missing has nothing that can be downloaded."""
+    product_types: Mapping[str, str] = NOTHING
+    """The product type that is written by default, by sensor."""
+
+
+_PRODUCTS = MappingProxyType({"optical": "L1C", "sar": "GRD"})
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "sandbox": Preset(
+            table="""\
+# An embedded archive for trying things out: no account, no network.
+# For the real service write "sedas", and set SEDAS_USERNAME and SEDAS_PASSWORD (or use ~/.netrc).
+type = "sandbox"
+""",
+            product_types=_PRODUCTS,
+        ),
+        "sedas": Preset(
+            table="""\
+# User name and password: SEDAS_USERNAME and SEDAS_PASSWORD, ~/.netrc, the keyring, or a prompt.
+type = "sedas"
+""",
+            product_types=_PRODUCTS,
+        ),
+        "cdse": Preset(
+            table="""\
+# User name and password: CDSE_USERNAME and CDSE_PASSWORD, ~/.netrc, the keyring, or a prompt. Searching needs neither.
+type = "cdse"
+""",
+            product_types=MappingProxyType({"optical": "L2A", "sar": "GRD"}),
+        ),
+        "earth-search": Preset(
+            table="""\
+# Needs no account.
+type = "stac"
+url = "https://earth-search.aws.element84.com/v1"
+collections = ["{collection}"]
+""",
+            collections=MappingProxyType({"optical": "sentinel-2-l2a"}),
+        ),
+        "planetary-computer": Preset(
+            table="""\
+# Needs no account: links are signed on request.
+type = "stac"
+url = "https://planetarycomputer.microsoft.com/api/stac/v1"
+collections = ["{collection}"]
+auth = "planetary-computer"
+""",
+            collections=MappingProxyType({"optical": "sentinel-2-l2a", "sar": "sentinel-1-grd"}),
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +120,9 @@ class Area:
     name: str
     """A valid name in a manifest."""
     key: str
-    """`file` or `wkt`."""
+    """`file`, `wkt` or `bbox`."""
     value: str
+    """The text; of a `bbox`, its numbers."""
     comment: str = ""
     """One line."""
     repair: bool = False
@@ -74,16 +140,66 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04X}" if code < ord(" ") or code == 0x7F else character  # noqa: PLR2004  # DEL
 
 
-def manifest_text(areas: Sequence[Area] = ()) -> str:
-    """Return a commented manifest for these areas; without areas, for an example area."""
-    if not areas:
-        return _HEAD + _HARWELL + _DATASETS.format(aoi=toml_string(OWN_AREA))
-    names = [toml_string(area.name) for area in areas]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a first manifest has to select. The values were given on a command line, or are None."""
+
+    archive: str = "sandbox"
+    """One of `PRESETS`."""
+    start: str | None = None
+    end: str | None = None
+    sensor: str | None = None
+    """`optical` or `sar`."""
+    product_type: str | None = None
+
+    @property
+    def is_example(self) -> bool:
+        """Whether nothing is given, so that the datasets are those of the example."""
+        return self == Wish()
+
+
+def manifest_text(wish: Wish, areas: Sequence[Area] = ()) -> str:
+    """Return a commented manifest for these areas; without areas, for an example area.
+
+    Raises:
+        ManifestError: the archive has nothing of this sensor that can be downloaded.
+    """
+    names = [toml_string(area.name) for area in areas] or [toml_string(OWN_AREA)]
     aoi = names[0] if len(names) == 1 else f"[{', '.join(names)}]   # a scene over any of them matches"
-    return _HEAD + "".join(map(_table, areas)) + _DATASETS.format(aoi=aoi)
+    preset, sensor = PRESETS[wish.archive], wish.sensor or "optical"
+    if preset.collections and sensor not in preset.collections:
+        raise ManifestError(
+            f"--archive {wish.archive} has no {sensor} scenes that can be downloaded; take "
+            f"{' or '.join(name for name, one in PRESETS.items() if sensor in (one.collections or one.product_types))}"
+        )
+    head = _HEAD.format(archive=preset.table.format(collection=preset.collections.get(sensor, "")))
+    tables = "".join(map(_table, areas)) or _HARWELL
+    return head + tables + (_EXAMPLE.format(aoi=aoi) if wish.is_example else _dataset(wish, sensor, aoi))
+
+
+def _dataset(wish: Wish, sensor: str, aoi: str) -> str:
+    product_type = wish.product_type or PRESETS[wish.archive].product_types.get(sensor)
+    start = wish.start or ("2019-04-30" if wish.archive == "sandbox" else "-30d")
+    end = wish.end or ("2019-05-12" if wish.archive == "sandbox" and wish.start is None else None)
+    lines = [
+        f"[dataset.{'radar' if sensor == 'sar' else sensor}]",
+        f"aoi = {aoi}",
+        f"start = {_date(start)}" + ("             # 30 days before each run" if start == "-30d" else ""),
+        *([f"end = {_date(end)}           # inclusive: up to 23:59:59 UTC"] if end else []),
+        f'sensor = "{sensor}"',
+        *([f"product_type = {toml_string(product_type)}"] if product_type else []),
+        *(["max_cloud_cover = 50       # percent"] if sensor == "optical" else []),
+        'reprocessed = "newest"     # of several processings of one acquisition',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _date(text: str) -> str:
+    return text if _DATE.fullmatch(text) else toml_string(text)
 
 
 def _table(area: Area) -> str:
     comment = f"# {area.comment}\n" if area.comment else ""
     repair = "repair = true\n" if area.repair else ""
-    return f"[aoi.{area.name}]\n{comment}{area.key} = {toml_string(area.value)}\n{repair}\n"
+    value = f"[{area.value}]" if area.key == "bbox" else toml_string(area.value)
+    return f"[aoi.{area.name}]\n{comment}{area.key} = {value}\n{repair}\n"

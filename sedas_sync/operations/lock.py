@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
+from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.planning.lock import Lock, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import LockUpdate, changes, differences, mismatches
 from sedas_sync.planning.lock_text import LockDamagedError
-from sedas_sync.planning.saved_plan import SavedPlan
 from sedas_sync.state.inspect import hashed
 
 _HINT = "run `sedas-sync lock --check` to see what would change, or `sedas-sync lock` to update it"
@@ -116,7 +117,7 @@ def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, Loc
     return intact
 
 
-def to_save(context: MirrorContext, plan: Plan, datasets: Iterable[str] = ()) -> SavedPlan:
+def to_save(context: MirrorContext, plan: Plan, datasets: str | Iterable[str] = ()) -> SavedPlan:
     """Return a plan with what it was made from.
 
     Args:
@@ -125,9 +126,9 @@ def to_save(context: MirrorContext, plan: Plan, datasets: Iterable[str] = ()) ->
         datasets: the datasets that it is limited to.
     """
     mirror = context.manifest.mirror
-    return SavedPlan(
+    return SavedPlan.of(
+        plan,
         head=head_of(context.manifest, context.clock()),
         mirror={"path": mirror.path, "layout": str(mirror.layout)},
-        datasets=tuple(datasets),
-        plan=plan,
+        datasets=one_or_more(datasets),
     )

@@ -14,11 +14,20 @@ from msgspec.structs import replace
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
+from sedas_sync.model.scene import (
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    Scene,
+    SceneId,
+)
 from sedas_sync.operations.context import (
     Listener,
     MirrorContext,
@@ -27,7 +36,8 @@ from sedas_sync.operations.context import (
     ignore,
 )
 from sedas_sync.operations.lock import matching_lock
-from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
+from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock, find_departures
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
     Wants,
@@ -38,12 +48,14 @@ from sedas_sync.operations.wants import (
     wants_from_search,
 )
 from sedas_sync.planning.compare import choose_actions, restated, with_lost_as_failed
+from sedas_sync.planning.drift import drift
 from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
-from sedas_sync.planning.saved_plan import SavedPlan, drift
-from sedas_sync.planning.select import extension_of, with_endings_on_disk
+from sedas_sync.planning.select import with_endings_on_disk
+from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
+from sedas_sync.state.history import last_run
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
 _HINT = "create a new plan and apply it"
@@ -69,13 +81,14 @@ class Disk:
 def plan_mirror(
     context: MirrorContext,
     *,
-    datasets: Iterable[str] = (),
+    datasets: str | Iterable[str] = (),
     sizes: bool = False,
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     take_over: bool = False,
     locked: bool = False,
     prune: bool = False,
+    relock: bool = False,
 ) -> Plan:
     """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
 
@@ -89,19 +102,21 @@ def plan_mirror(
         locked: do not search; take exactly the scenes of the lock file.
         prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
+        relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
 
     Raises:
         LockMismatch: the lock file does not match the manifest.
         ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
             `datasets`.
     """
-    datasets = tuple(datasets)
+    datasets = one_or_more(datasets)
     context.narrowed(datasets, prune=prune)
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
     if locked:
         wants = wants_from_lock(context, datasets)
         plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
+        plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
     found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found)
     wants = wants_from_search(found)
@@ -109,8 +124,9 @@ def plan_mirror(
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
-    plan = replace(plan, datasets=datasets, failures=failures)
-    return add_prunes(context, plan, found) if prune else plan
+    left = () if datasets else find_departures(context, found)
+    plan = replace(plan, datasets=datasets, failures=failures, left=left)
+    return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 
 def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:
@@ -161,7 +177,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
         holdings = {holding.id: holding for holding in index.local_scenes()}
-        last = index.last_run()
+        last = last_run(index)
         begun = last is not None and last.command == saved.command
     check_saved(context, saved)
     wants = wants_from_saved_plan(context, saved)
@@ -181,7 +197,12 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         for action in saved.plan.actions
         if action.want is None and action.id in holdings
     )
-    return replace(plan, actions=plan.actions + untouched, refused=plan.refused or saved.plan.refused)
+    return replace(
+        plan,
+        actions=plan.actions + untouched,
+        refusals=(*plan.refusals, *saved.plan.refusals),
+        locked=saved.plan.locked,
+    )
 
 
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
@@ -209,8 +230,44 @@ def _is_same(local: LocalScene, before: LocalScene | None) -> bool:
     return before is not None and (local.path, local.sha256) == (before.path, before.sha256)
 
 
+def with_links(context: MirrorContext, plan: Plan) -> Plan:
+    """Return a plan from JSON with the links that its JSON left out. Scenes that no archive has become failures.
+
+    Raises:
+        AuthenticationError: an archive rejected the credentials, or there are none.
+    """
+    actions = tuple(map(_to_poll_again, plan.actions))
+    needed = (action for action in actions if action.kind in NEEDS_ARCHIVE)
+    wants = {action.id: action.want for action in needed if action.want is not None and action.want.lacks_links}
+    if not wants:
+        return replace(plan, actions=actions)
+    context.step("looking up scenes", len(wants))
+    look_up = context.look_up()
+    now = look_up.refresh(wants, {})
+    return replace(
+        plan,
+        actions=tuple(
+            replace(action, want=now.get(action.id, action.want))
+            for action in actions
+            if action.id in now or action.id not in wants
+        ),
+        failures=(*plan.failures, *look_up.failures),
+        warnings=(*plan.warnings, *look_up.warnings),
+    )
+
+
+def _to_poll_again(action: Action) -> Action:
+    """Return an action that waits for its order if the order is ready and its link was left out."""
+    lost = action.kind in TRANSFERS and action.order is not None and action.order.download_url is None
+    return replace(action, kind=ActionKind.WAIT) if lost else action
+
+
 def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     """Check that a saved plan matches the manifest, and that its mirror still exists.
+
+    Args:
+        context: the mirror.
+        saved: the saved plan.
 
     Raises:
         LockMismatch: the manifest or the mirror has changed; the message says how.
@@ -264,6 +321,7 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
             # Nothing else can prove their files.
             scenes = {**scenes, **context.remote_sizes.complete(untracked)}
         inspection = _inspect(context, scenes, holdings)
+        scenes = with_endings_on_disk(scenes, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         scenes_to_read = restated(scenes, inspection.observed, comparison)
         reprove(str(context.state.root), inspection, scenes_to_read, context.state.on_step)
@@ -325,6 +383,7 @@ def make_plan(
     if sizes:
         actions = _with_sizes(context, actions)
     said.extend(warn_of_replacements(actions, disk.count))
+    sizes_of_archives = {key: archive.SCENE_SIZE for key, archive in context.manifest.archives.items()}
     failures, found = wants.failures, wants.warnings
     complete = wants.complete
     if wants.look_up is not None:
@@ -342,6 +401,7 @@ def make_plan(
         refreshed=tuple(disk.inspection.refreshed),
         polled=tuple(polled),
         identities=comparison.identities,
+        typical_sizes=typical_sizes(actions, sizes_of_archives),
     )
 
 
@@ -363,14 +423,14 @@ def _of_other_form(
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
         if held.is_folder != want.scene.is_folder and held.archive in sources:
-            stem = want.path.removesuffix(extension_of(want.scene))
+            stem = want.path.removesuffix(want.scene.ending)
             staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
     return staying
 
 
 def _archives_of_orders(
     context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order]
-) -> dict[str, str]:
+) -> dict[ArchiveIdentity, ArchiveKey]:
     """Return the keys of the archives that have orders of these scenes, by identity; opens no more than necessary."""
     known = {identity: key for key, identity in context.archives.identities.items()}
     for scene_id, order in orders.items():

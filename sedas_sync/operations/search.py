@@ -11,6 +11,7 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure, Searched
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
+from sedas_sync.operations.log import log_event
 from sedas_sync.planning.select import Selection, select
 
 
@@ -39,7 +40,7 @@ class SearchResult:
 def search_archives(
     context: MirrorContext,
     *,
-    datasets: Iterable[str] = (),
+    datasets: str | Iterable[str] = (),
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     explain: bool = False,
@@ -71,7 +72,9 @@ def search_archives(
     for name, offer in offers.items():
         count = sum(name in want.datasets for want in selection.wants.values())
         error = next((failure.error for failure in offer.failures), None)
-        on_event(Searched(time=now, dataset=name, scenes=count, complete=offer.complete, error=error))
+        searched = Searched(time=now, dataset=name, scenes=count, complete=offer.complete, error=error)
+        log_event(searched)
+        on_event(searched)
     return SearchResult(
         wants=selection.wants,
         offers=offers,
@@ -87,6 +90,7 @@ def _choose(manifest: Manifest, offers: Mapping[str, DatasetSearch], now: dateti
         {name: offer.scenes.values() for name, offer in offers.items()},
         now,
         sources={name: offer.sources for name, offer in offers.items()},
+        incomplete={name for name, offer in offers.items() if not offer.complete},
         explain=explain,
     )
 

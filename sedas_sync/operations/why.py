@@ -1,10 +1,13 @@
 """Explain one scene."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from fnmatch import fnmatchcase
 
 from sedas_sync.archives.protocol import Warn
+from sedas_sync.errors import ManifestError
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
@@ -13,9 +16,13 @@ from sedas_sync.operations.prune import find_wrong_clock, judge_unwanted, withou
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.wants import Wants
 from sedas_sync.planning import prune
-from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning, naming
-from sedas_sync.planning.match import Refusal, refusal
+from sedas_sync.planning.explain import Explanation, Pruning, Sibling, naming
+from sedas_sync.planning.match import Exclusion, exclusion
+from sedas_sync.planning.product_name import parse_name, tile_of
 from sedas_sync.planning.sources import rank_sources, unique_sources
+
+_LISTED = 20
+"""Most ids that are listed if several fit."""
 
 
 def explain_scene(
@@ -31,9 +38,13 @@ def explain_scene(
 
     Args:
         context: the mirror.
-        scene_id: the scene.
+        scene_id: the scene's id; or its beginning, a part of it, or a pattern such as `S2?_*_T30UXC_*`, if only one
+            scene of the search or on disk has it.
         on_event: called with every event.
         on_found: called with the number of scenes found, a few times a second.
+
+    Raises:
+        ManifestError: several scenes have this beginning or part; the message lists them.
     """
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index)
@@ -41,9 +52,7 @@ def explain_scene(
         errors = index.last_errors()
     found = search_archives(context, on_event=on_event, on_found=on_found, explain=True)
     ids = {item.id for item in local}.union(*(offer.scenes for offer in found.offers.values()))
-    if scene_id not in ids:
-        # A file may be named without the ending of its id, or with another one.
-        scene_id = {product_id(known): known for known in ids}.get(product_id(scene_id), scene_id)
+    scene_id = _resolved(scene_id, ids)
     held = next((item for item in local if item.id == scene_id), None)
     order = next((item for item in placed if item.id == scene_id), None)
     last_error = errors.get(scene_id)
@@ -73,8 +82,50 @@ def explain_scene(
         held_from=_held_from(context, held),
         pruning=None if held is None or want is not None else _pruning(context, held, found),
         archive_warnings=naming(scene_id, reported),
+        same_day=same_tile_and_day(scene or Scene(id=scene_id), found),
         warnings=tuple(warnings),
     )
+
+
+def _resolved(part: str, ids: AbstractSet[SceneId]) -> SceneId:
+    """Return the id that a text stands for; the text itself if no known id has it as a part."""
+    if part in ids:
+        return part
+    # A file may be named without the ending of its id, or with another one.
+    if exact := {product_id(known): known for known in ids}.get(product_id(part)):
+        return exact
+    low = part.casefold()
+    is_pattern = any(char in "*?" for char in part)
+    matches = [known for known in ids if fnmatchcase(known.casefold(), low)] if is_pattern else []
+    matches = matches or [known for known in ids if known.casefold().startswith(low)]
+    matches = matches or [known for known in ids if low in known.casefold()]
+    if len(matches) > 1:
+        listed = sorted(matches)
+        more = [f"and {len(listed) - _LISTED:,} more"] if len(listed) > _LISTED else []
+        raise ManifestError([f"{len(listed):,} scenes have {part!r} in their ids; name one:", *listed[:_LISTED], *more])
+    return matches[0] if matches else part
+
+
+def same_tile_and_day(scene: Scene, found: SearchResult) -> tuple[Sibling, ...]:
+    """Return the other scenes of the same tile and day that the search returned, each with what became of it."""
+    place = _tile_and_day(scene)
+    offered = {one.id: one for offer in found.offers.values() for one in offer.scenes.values() if one.id != scene.id}
+    siblings = []
+    for other in sorted(offered.values(), key=lambda one: one.id) if place is not None else ():
+        if _tile_and_day(other) == place:
+            want = found.wants.get(other.id)
+            excluded = found.selection.excluded.get(other.id, {})
+            why = next((f"{name} excludes it ({why.rule}): {why.detail}" for name, why in excluded.items()), None)
+            datasets = () if want is None else want.datasets
+            siblings.append(Sibling(id=other.id, datasets=datasets, exclusion=None if datasets else why))
+    return tuple(siblings)
+
+
+def _tile_and_day(scene: Scene) -> tuple[str, str] | None:
+    """Return the tile and the day of a scene; None if one of them is not known."""
+    tile = tile_of(scene)
+    day = f"{scene.start:%Y%m%d}" if scene.start is not None else (parse_name(scene.id).start or "")[:8]
+    return (tile, day) if tile and day else None
 
 
 def _sources(
@@ -124,17 +175,17 @@ def _look_up(context: MirrorContext, scene_id: SceneId, warn: Warn) -> Scene | N
     return None
 
 
-def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict[str, Refusal | None]:
+def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict[str, Exclusion | None]:
     """Return why each dataset does not match a scene, judged by the whole search if it returned the scene."""
     want = found.wants.get(scene.id)
-    verdicts: dict[str, Refusal | None] = {}
+    verdicts: dict[str, Exclusion | None] = {}
     for name, dataset in context.manifest.datasets.items():
         if want is not None and name in want.datasets:
             verdicts[name] = None
             continue
-        why = found.selection.refused.get(scene.id, {}).get(name)
-        why = why or refusal(dataset, context.manifest.aois, scene, context.clock())
+        why = found.selection.excluded.get(scene.id, {}).get(name)
+        why = why or exclusion(dataset, context.manifest.aois, scene, context.clock())
         complete = found.offers[name].complete
         missed = "archive's search did not return it" if complete else "search failed or is incomplete"
-        verdicts[name] = why or Refusal(NOT_FOUND, f"it matches every rule, but the {missed}")
+        verdicts[name] = why or Exclusion(RuleName.SEARCH, f"it matches every rule, but the {missed}")
     return verdicts

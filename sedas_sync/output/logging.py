@@ -4,6 +4,7 @@ import logging
 import sys
 
 from sedas_sync.net.redact import RedactingFormatter
+from sedas_sync.operations.log import NAME
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -22,7 +23,9 @@ def log_to(file: str | None, *, to_stderr: bool) -> None:
     if file is not None:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
     if to_stderr:
-        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers.append(terminal := logging.StreamHandler(sys.stderr))
+        # The terminal shows the events of a run as lines of their own.
+        terminal.addFilter(lambda record: record.name != NAME)
     # A log that cannot be written must not fill the terminal with tracebacks.
     logging.raiseExceptions = False
     for handler in handlers:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from sedas_sync.model.plan import CHANGES, TRANSFERS, Action, ActionKind, Plan
-from sedas_sync.model.text import printable, size
-from sedas_sync.output.plan_text import by_datasets, total
+from sedas_sync.model.text import printable
+from sedas_sync.output.plan_text import amount, datasets_of, total
 from sedas_sync.output.reasons import reason_text
 
 LIMIT = 60_000
@@ -47,7 +47,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
     head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of, order)]
     if not of.search_complete:
         head += ["", "**The search failed or is incomplete: there may be more to do.**"]
-    head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failures])
+    head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failed])
     head += _list("Warnings", [_text(warning) for warning in of.warnings])
     tail = ["", f"Carry it out with {_code(command)}."] if of.changes or of.counts[ActionKind.WAIT] else []
     room = limit - len("\n".join((*head, *tail)).encode())
@@ -57,24 +57,22 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
 def _table(of: Plan, order: Sequence[str]) -> Iterator[str]:
     """Yield a table of datasets by actions; actions without scenes have no column."""
     kinds = [kind for kind in _COLUMNS if of.counts[kind]]
-    if not kinds:
+    if not of.actions:
         return
     yield _row("dataset", *(kind.value for kind in kinds), "size")
     yield _row("---", *("--:" for _ in kinds), "--:")
-    groups = by_datasets(of.actions, order)
+    groups = datasets_of(of, order)
     for datasets, actions in groups:
-        yield _row(_text(", ".join(datasets) or "no dataset"), *_counted(actions, kinds))
+        yield _row(_text(", ".join(datasets) or "no dataset"), *_counted(of, actions, kinds))
     if len(groups) > 1:
-        yield _row("**all**", *_counted(of.actions, kinds))
+        yield _row("**all**", *_counted(of, of.actions, kinds))
 
 
-def _counted(actions: Sequence[Action], kinds: Iterable[ActionKind]) -> Iterator[str]:
+def _counted(of: Plan, actions: Sequence[Action], kinds: Iterable[ActionKind]) -> Iterator[str]:
     for kind in kinds:
         yield str(sum(action.kind is kind for action in actions) or "")
-    sizes = [action.size for action in actions if action.kind in TRANSFERS]
-    known = [count for count in sizes if count is not None]
-    more = "?" if not known else f"more than {size(sum(known))}"
-    yield "" if not sizes else size(sum(known)) if len(known) == len(sizes) else more
+    now = [action for action in actions if action.kind in TRANSFERS]
+    yield (amount(of, now) or "?") if now else ""
 
 
 def _list(title: str, lines: list[str]) -> Iterator[str]:
@@ -100,10 +98,9 @@ def _scenes(of: Plan, room: int) -> Iterator[str]:
     room -= len("\n".join((*head, *tail)).encode()) + len(more)
     rows: list[str] = []
     for action in shown:
-        known = "" if action.size is None else size(action.size)
         source = of.source(action)
         why = _text(reason_text(action.reason)) + ("" if source is None else f"; from {_text(source)}")
-        row = _row(action.kind.value, _code(action.id), known, why)
+        row = _row(action.kind.value, _code(action.id), amount(of, [action]), why)
         room -= len(row.encode()) + 1
         if room < 0:
             break

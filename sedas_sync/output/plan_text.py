@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.text import cells, count, printable, size
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import PLAIN, Look, marked
@@ -65,46 +65,52 @@ def groups(actions: Iterable[Action], why: Callable[[Action], str]) -> list[Plan
     return found
 
 
-def by_datasets(actions: Iterable[Action], order: Sequence[str]) -> list[tuple[tuple[str, ...], list[Action]]]:
+def datasets_of(of: Plan, order: Sequence[str]) -> list[tuple[tuple[str, ...], list[Action]]]:
     """Group actions by the datasets that match their scenes; scenes that match no dataset come last.
 
     Args:
-        actions: the actions of a plan.
-        order: the datasets in the order of the manifest; if empty, groups come as they are found.
+        of: the plan.
+        order: the datasets in the order of the manifest, which all appear; if empty, groups come as they are found.
     """
-    sorted_out: dict[tuple[str, ...], list[Action]] = {}
-    for action in actions:
-        sorted_out.setdefault(action.datasets, []).append(action)
+    found: dict[tuple[str, ...], list[Action]] = {}
+    for action in of.actions:
+        found.setdefault(action.datasets, []).append(action)
     if not order:
-        return list(sorted_out.items())
+        return list(found.items())
+    with_scenes = {name for names in found for name in names}
+    found |= {(name,): [] for name in of.datasets or order if name not in with_scenes}
     rank, last = {name: number for number, name in enumerate(order)}, len(order)
-    return sorted(sorted_out.items(), key=lambda item: [rank.get(name, last) for name in item[0]] or [last + 1])
+    return sorted(found.items(), key=lambda item: [rank.get(name, last) for name in item[0]] or [last + 1])
 
 
-def plan(of: Plan, *, command: str, everything: bool = False, look: Look = PLAIN, order: Sequence[str] = ()) -> str:
+def plan(
+    of: Plan, *, command: str | None = None, everything: bool = False, look: Look = PLAIN, order: Sequence[str] = ()
+) -> str:
     """Return a plan as text.
 
     Args:
         of: the plan.
-        command: the command that carries it out.
+        command: the command that carries it out; if None, what to do next is left out.
         everything: list kept scenes too, and fold nothing.
         look: the layout.
         order: the datasets in the order of the manifest.
     """
     lines = [f"Mirror   {printable(of.mirror)}", *_archives(of), ""]
-    for datasets, actions in by_datasets(of.actions, order):
+    for datasets, actions in datasets_of(of, order):
         name = " + ".join(datasets) or "wanted by no dataset"
         lines.append(look.paint(f"{printable(name)} ({count(len(actions), 'scene')})", "bold"))
         for group in groups(actions, partial(_why, of)):
-            lines.extend(_group_lines(group, partial(_why, of), everything, look))
+            lines.extend(_group_lines(of, group, everything, look))
         lines.append("")
-    lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failures]
+    lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failed]
     lines.append(total(of, look))
-    if of.changes and of.failures:
+    if command is None:
+        return "\n".join(lines)
+    if of.changes and of.failed:
         lines.append(look.wrap(f"Run `{command}` to do this much; it searches again for what failed."))
     elif of.changes:
         lines.append(f"Run `{command}` to do this.")
-    elif of.failures:
+    elif of.failed:
         lines.append("There is nothing else to do: fix this, and plan again.")
     elif any(action.kind is ActionKind.WAIT and action.order is not None for action in of.actions):
         lines.append(f"Run `{command}` to wait for the orders and fetch what is ready.")
@@ -131,24 +137,26 @@ def _why(of: Plan, action: Action) -> str:
     return printable(reason if source is None else f"{reason}; from {source}")
 
 
-def _group_lines(group: PlanGroup, why: Callable[[Action], str], everything: bool, look: Look) -> Iterator[str]:
+def _group_lines(of: Plan, group: PlanGroup, everything: bool, look: Look) -> Iterator[str]:
     sign, colour = _SIGNS[group.kind]
-    sizes = [action.size for action in group.actions if action.size is not None]
-    amount = f", {size(sum(sizes))}" if len(sizes) == len(group.actions) and group.kind is not ActionKind.KEEP else ""
+    total_size = "" if group.kind is ActionKind.KEEP else amount(of, group.actions)
+    total_size = f", {total_size}" if total_size else ""
     shared = "" if group.reason is None else f": {group.reason}"
-    yield f"  {look.paint(group.kind.value, colour)} {len(group.actions):,}{amount}{shared}"
+    yield f"  {look.paint(group.kind.value, colour)} {len(group.actions):,}{total_size}{shared}"
     if group.kind is ActionKind.KEEP and not everything:
         return
     fold = look.fold and not everything and len(group.actions) > FOLD + _SLACK
     shown = group.actions[:FOLD] if fold else group.actions
-    width = max(len(size(action.size)) for action in shown) if sizes else 0
-    for action in shown:
-        amount = f"{size(action.size):>{width}}  " if width else ""
-        line = f"    {sign} {amount}{printable(action.id)}"
-        reason = "" if group.reason is not None else f"({why(action)})"
+    sizes = [amount(of, [action]) or "?" for action in shown]
+    # Estimates are worth a column only beside sizes that are stated.
+    width = max(map(len, sizes)) if any(action.size is not None for action in shown) else 0
+    for action, action_size in zip(shown, sizes, strict=True):
+        column = f"{action_size:>{width}}  " if width else ""
+        line = f"    {sign} {column}{printable(action.id)}"
+        reason = "" if group.reason is not None else f"({_why(of, action)})"
         # A reason that does not fit is printed on its own line; an id is never cut, so that it can be copied.
         apart = "\n        " if look.width is not None and cells(line) + 2 + cells(reason) > look.width else "  "
-        yield f"    {look.paint(sign, colour)} {amount}{printable(action.id)}" + (f"{apart}{reason}" if reason else "")
+        yield f"    {look.paint(sign, colour)} {column}{printable(action.id)}" + (f"{apart}{reason}" if reason else "")
     if fold:
         yield f"    … and {len(group.actions) - FOLD:,} more{_span(group.actions[FOLD:])}; `--all` lists them"
 
@@ -164,19 +172,26 @@ def total(of: Plan, look: Look = PLAIN) -> str:
     counts = of.counts
     parts = [f"{counts[kind]:,} {word}" for kind, word in _WORDS.items() if counts[kind]]
     totals = ", ".join(parts) if parts else "no scenes"
-    if not of.changes and not counts[ActionKind.WAIT] and not of.failures:
+    if not of.changes and not counts[ActionKind.WAIT] and not of.failed:
         return f"{look.paint('Nothing to do:', 'bold')} {totals}."
-    amount = _amount(of)
+    now = [action for action in of.actions if action.kind in TRANSFERS]
+    later = [action for action in of.actions if action.kind in NEEDS_ARCHIVE - TRANSFERS]
+    download = f"; {amount(of, now) or 'sizes unknown until fetched'}" if now else ""
+    if from_orders := amount(of, later):
+        download += f"{',' if now else ';'} {from_orders} from orders"
     if not of.search_complete:
-        amount += "; " + look.paint("THE SEARCH IS INCOMPLETE", "red")
-    return f"{look.paint('Plan:', 'bold')} {totals}{amount}."
+        download += "; " + look.paint("THE SEARCH IS INCOMPLETE", "red")
+    return f"{look.paint('Plan:', 'bold')} {totals}{download}."
 
 
-def _amount(of: Plan) -> str:
-    sizes = [action.size for action in of.actions if action.kind in TRANSFERS]
-    known = [size for size in sizes if size is not None]
-    if not sizes:
-        return ""
+def amount(of: Plan, actions: Iterable[Action]) -> str:
+    """Return how many bytes scenes have; empty if that cannot even be estimated.
+
+    `~` marks an estimate, and `at least` the sum of those that are known.
+    """
+    sizes = [(action.size, of.expected_size(action)) for action in actions]
+    known = [expected for _, expected in sizes if expected is not None]
     if not known:
-        return "; sizes unknown until fetched"
-    return f"; {'' if len(known) == len(sizes) else 'at least '}{size(sum(known))}"
+        return ""
+    estimated = any(stated is None for stated, expected in sizes if expected is not None)
+    return f"{'' if len(known) == len(sizes) else 'at least '}{'~' if estimated else ''}{size(sum(known))}"

@@ -7,6 +7,7 @@ from time import monotonic
 
 from msgspec import structs
 
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.model.events import Event, Fetched, Progress, Searched, Started, Step, Summary
 from sedas_sync.output.live_region import LiveRegion
 from sedas_sync.output.progress_lines import Row, RunRows, step_row
@@ -31,7 +32,7 @@ class ProgressBars(PlainLines):
         self._step: tuple[Step, float] | None = None
         self._stopping = False
         self._done = threading.Event()
-        self._painter: threading.Thread | None = None
+        self._painter: DaemonThread | None = None
 
     def print(self, line: str) -> None:
         """Write one line above the bars."""
@@ -85,11 +86,9 @@ class ProgressBars(PlainLines):
     def _start_painter(self) -> None:
         if self._painter is None:
             self._done.clear()
-            painter = threading.Thread(target=self._paint, name="terminal", daemon=True)
             # If no thread can be started, nothing is drawn.
             with suppress(RuntimeError, MemoryError):
-                painter.start()
-                self._painter = painter
+                self._painter = DaemonThread(self._paint)
 
     def _paint(self) -> None:
         while not self._done.wait(FRAME):

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from sedas_sync.model.events import Fetched, Progress, Step, Transfer
 from sedas_sync.model.text import cells, padded, printable, size
 from sedas_sync.output.text import orders_line, step_amount
+from sedas_sync.planning.product_name import parse_name
 
 _WINDOW = 5.0
 """Seconds over which a speed is measured."""
@@ -155,10 +156,16 @@ def _pace(speed: float | None) -> str:
 
 
 def short_names(scene_id: str, room: int) -> Iterator[str]:
-    """Yield names for a scene that fit into so many columns: cut in the middle, cut elsewhere, then numbered."""
+    """Yield names for a scene that fit into so many columns: what people read first, cut elsewhere, then numbered."""
     name = printable(scene_id)
     if cells(name) <= room:
         yield name
+    facts = parse_name(scene_id)
+    if facts.mission and facts.start:
+        head, day, tile = f"{facts.mission} {facts.product_type or ''}".rstrip(), facts.start[:8], facts.tile or ""
+        for short in (f"{head} {facts.start} {tile}", f"{head} {facts.start}", f"{head} {day} {tile}", f"{head} {day}"):
+            if len(short.rstrip()) <= room:
+                yield short.rstrip()
     if not name.isascii():
         # Only ASCII text has as many columns as characters.
         name = name.encode("ascii", "backslashreplace").decode()

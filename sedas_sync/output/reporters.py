@@ -29,6 +29,8 @@ from sedas_sync.output.text import orders_line, step_amount, summary
 
 HEARTBEAT = 30.0
 """Seconds between two plain lines that only report progress."""
+FIRST_BEAT = 2.0
+"""Seconds of silence after which the first such line of a step is printed."""
 
 
 class Reporter:
@@ -90,6 +92,7 @@ class PlainLines(Reporter):
         self._summarise = summarise
         self._clock = clock
         self._beat = clock()
+        self._step_shown = ""
         self._failed: list[Failed] = []
         """Failures with the same reason that are not printed yet."""
 
@@ -127,15 +130,19 @@ class PlainLines(Reporter):
         self.flush_failures()
 
     def step(self, step: Step) -> None:
-        """Print the progress of a step now and then."""
+        """Print the progress of a step: soon after it began, then now and then."""
         amount = step_amount(step)
-        self._heartbeat(f"{step.what}: {amount} so far" if amount else step.what)
+        silence = HEARTBEAT if step.what == self._step_shown else FIRST_BEAT
+        if self._heartbeat(f"{step.what}: {amount} so far" if amount else step.what, silence):
+            self._step_shown = step.what
 
-    def _heartbeat(self, line: str) -> None:
-        """Print a line that only reports progress, if the last one was long ago."""
-        if self._level >= 0 and self._clock() - self._beat >= HEARTBEAT:
+    def _heartbeat(self, line: str, silence: float = HEARTBEAT) -> bool:
+        """Print a line that only reports progress, if the last one was so many seconds ago; return whether it was."""
+        due = self._level >= 0 and self._clock() - self._beat >= silence
+        if due:
             self._beat = self._clock()
             self.print(line)
+        return due
 
 
 def describe(event: Event) -> tuple[str, int]:

@@ -5,12 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sedas_sync.model.plan import Action, ActionKind
-from sedas_sync.model.reason import Reason
+from sedas_sync.model.reason import Reason, RuleName
 from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
-from sedas_sync.planning.match import Refusal
-
-NOT_FOUND = "search"
-"""The rule of a scene that matches all rules and that the search did not return."""
+from sedas_sync.planning.match import Exclusion
 
 _NEXT = {
     ActionKind.KEEP: "nothing: it is in the mirror, unchanged",
@@ -34,6 +31,17 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sibling:
+    """Another scene of the same tile and day."""
+
+    id: SceneId
+    datasets: tuple[str, ...]
+    """The datasets that it matches."""
+    exclusion: str | None
+    """A dataset that excludes it, and why; None if it matches one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Everything that is known of one scene."""
 
@@ -42,7 +50,7 @@ class Explanation:
     """As the catalogue describes it now, or as the index remembers it; None if it is unknown."""
     listed: bool
     """Whether the catalogue lists it now."""
-    verdicts: Mapping[str, Refusal | None]
+    verdicts: Mapping[str, Exclusion | None]
     """For each dataset, why the scene does not match it; None if it does."""
     action: Action | None
     """Its action in the plan; None if it matches no dataset."""
@@ -57,6 +65,8 @@ class Explanation:
     """None if the scene matches a dataset or is not on disk."""
     archive_warnings: tuple[str, ...] = ()
     """Warnings of the archives that name the scene, such as that its row could not be used."""
+    same_day: tuple[Sibling, ...] = ()
+    """Other scenes of its tile on its day, if its tile is known."""
     warnings: tuple[str, ...] = ()
     """Problems of the mirror's index."""
 
@@ -88,7 +98,7 @@ class Explanation:
     @property
     def _fitting(self) -> str:
         """The datasets whose rules the scene matches although their searches did not return it."""
-        return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule == NOT_FOUND)
+        return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule is RuleName.SEARCH)
 
 
 def naming(scene_id: SceneId, warnings: Iterable[str]) -> tuple[str, ...]:

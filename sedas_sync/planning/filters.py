@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from sedas_sync.manifest import Dataset
 from sedas_sync.model.product_types import is_of_type
+from sedas_sync.model.reason import RuleName
 from sedas_sync.model.satellites import instruments, is_known_group, same_satellite, spelled
 from sedas_sync.model.scene import Query, Scene
-from sedas_sync.planning.product_name import described, parse_name
+from sedas_sync.planning.product_name import described, parse_name, relative_orbit_of, tile_of
 
 _COG = "-cog"
 """The end of the types of Sentinel-1 products that are cloud-optimised GeoTIFFs."""
@@ -50,8 +51,11 @@ class Filter(Struct, frozen=True, kw_only=True):
     """Returns equal results for values that mean the same. The values are those of a lock file, so of any JSON type."""
     spelling: Callable[[Any], Any] = _as_it_is
     """Returns the value as archives write it."""
-    rule: str = ""
-    """The name of the rule in explanations; the key if it is empty."""
+
+    @property
+    def rule(self) -> RuleName:
+        """The rule in explanations."""
+        return RuleName.CLOUD if self.key == "max_cloud_cover" else RuleName(self.key)
 
     @property
     def default(self) -> Any:
@@ -159,7 +163,7 @@ def _instrument(wanted: str, scene: Scene) -> Difference | None:
 
 
 def _tile(wanted: tuple[str, ...], scene: Scene) -> Difference | None:
-    tile = scene.tile or parse_name(scene.id).tile
+    tile = tile_of(scene)
     if tile in wanted:
         return None
     return Difference(f"tile is {tile or 'unknown'}, wanted {' or '.join(wanted)}", unknown=tile is None)
@@ -220,7 +224,7 @@ FILTERS: tuple[Filter, ...] = (
     ),
     Filter(key="product_type", differs=_product_type, includes=lambda one, other: _any_case(one) == _any_case(other)),
     _equal("orbit_direction", lambda scene, _: scene.orbit_direction),
-    _equal("relative_orbit", lambda scene, _: scene.relative_orbit or parse_name(scene.id).relative_orbit),
+    _equal("relative_orbit", lambda scene, _: relative_orbit_of(scene)),
     Filter(
         key="instrument",
         differs=_instrument,
@@ -247,7 +251,6 @@ FILTERS: tuple[Filter, ...] = (
         key="max_cloud_cover",
         differs=_cloud_cover,
         includes=lambda recorded, asked: bool(asked <= recorded),
-        rule="cloud",
     ),
 )
 """In the order in which they are applied."""

@@ -1,4 +1,4 @@
-"""How many files may be removed or replaced at once without a confirmation."""
+"""How much a run may download, and how many files it may remove or replace without a confirmation."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.manifest import units
+from sedas_sync.model.events import Failure
+from sedas_sync.model.plan import NEEDS_ARCHIVE, Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.text import size
 
-Confirm = Callable[[int, int], bool]
-"""Asked whether this many scenes may be removed or replaced, of this many on disk."""
+Confirm = Callable[[int, int], bool | None]
+"""Asked whether this many scenes may be removed or replaced, of this many on disk; None if nobody can be asked."""
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _SMALL_MIRROR = 20
@@ -31,15 +34,19 @@ class PruneLimit:
     """The limit if the percentage is less than this."""
 
     @classmethod
-    def parse(cls, text: str) -> "PruneLimit":
-        """Read `N` or `N%`, without a lower bound.
+    def parse(cls, value: str | int | None) -> "PruneLimit":
+        """Read `N` or `N%`, without a lower bound; None is the default, a tenth.
 
         Raises:
-            ManifestError: the text is neither.
+            ManifestError: the value is neither.
         """
-        match = _LIMIT.fullmatch(text.strip())
+        if value is None:
+            return cls()
+        match = _LIMIT.fullmatch(str(value).strip())
         if match is None or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):  # noqa: PLR2004  # percent
-            raise ManifestError(f"--max-prune {text!r}: must be a number of files such as 20, or a share such as 10%")
+            raise ManifestError(
+                f"max-prune is {value!r}; it must be a number of files such as 20, or a share such as '10%'"
+            )
         return cls(float(match[1]), percent=bool(match[2]), least=0)
 
     def files(self, held: int) -> int:
@@ -47,7 +54,16 @@ class PruneLimit:
         return max(self.least, int(held * self.number / 100)) if self.percent else int(self.number)
 
 
-DEFAULT = PruneLimit()
+def download_limit(text: str) -> int:
+    """Read the value of `--max-download` as bytes.
+
+    Raises:
+        ManifestError: the text is not a size.
+    """
+    try:
+        return units.size(text)
+    except ValueError as error:
+        raise ManifestError(f"--max-download {text!r}: {error}") from None
 
 
 def without_prunes(plan: Plan, why: str) -> Plan:
@@ -56,12 +72,16 @@ def without_prunes(plan: Plan, why: str) -> Plan:
         plan,
         actions=tuple(action for action in plan.actions if action.kind is not ActionKind.PRUNE),
         unwanted_downloads=(),
+        unwanted_orders=(),
         warnings=(*plan.warnings, why),
     )
 
 
 def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> Plan:
-    """Return the plan if its removals are within the limit or confirmed, else the plan without removals.
+    """Return the plan if its removals are within the limit or confirmed, else a plan that removes fewer files.
+
+    A scene that left because a relative date moved on does not count, and is removed anyway. If nobody can be asked,
+    the oldest of the others are removed, up to the limit. So a removal that is too large is not refused forever.
 
     Args:
         plan: the plan.
@@ -69,15 +89,61 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         held: how many scenes are on disk.
         confirm: called if the plan removes more.
     """
-    count = plan.counts[ActionKind.PRUNE]
-    if count <= limit.files(held) or confirm(count, held):
+    counted = [
+        action.id
+        for action in plan.actions
+        if action.kind is ActionKind.PRUNE and action.reason.code is not ReasonCode.AGED
+    ]
+    allowed = limit.files(held)
+    if len(counted) <= allowed or (answer := confirm(len(counted), held)):
         return plan
-    kept = without_prunes(
+    left = set(counted if answer is False else counted[allowed:])
+    only = "not confirmed: " if answer is False else f"only the oldest {allowed} may be removed: " if allowed else ""
+    return replace(
         plan,
-        f"refused to remove {count} of {held} files (limit {limit.files(held)}, see --max-prune); "
-        "review with `plan --prune`, then confirm with --yes or raise the limit",
+        actions=tuple(action for action in plan.actions if action.id not in left),
+        unwanted_downloads=(),
+        refusals=(
+            *plan.refusals,
+            Failure(
+                id=ActionKind.PRUNE.value,
+                error=f"refused to remove {len(left)} of {held} files; {only}{len(counted)} no longer match, and "
+                f"the limit is {allowed} (--max-prune); review with `plan --prune`, then use --yes or raise the limit",
+            ),
+        ),
     )
-    return replace(kept, refused=True)
+
+
+def too_large(plan: Plan, limit: int) -> str | None:
+    """Return that a plan downloads more than the limit; None if it does not.
+
+    Args:
+        plan: the plan.
+        limit: bytes; 0 is no limit.
+    """
+    expected = plan.expected_bytes
+    if not limit or expected <= limit:
+        return None
+    return f"{download_of(plan)} to download, more than max_download ({size(limit)})"
+
+
+def download_of(plan: Plan) -> str:
+    """Return how much a plan downloads, now and from orders; `~` marks an estimate."""
+    stated = [action.size for action in plan.actions if action.kind in NEEDS_ARCHIVE]
+    return ("~" if None in stated else "") + size(plan.expected_bytes)
+
+
+def check_download(plan: Plan, limit: int) -> None:
+    """Check that a plan downloads no more than the limit.
+
+    Raises:
+        ManifestError: it does, or may do so: sizes that are not stated are estimated.
+    """
+    if what := too_large(plan, limit):
+        raise ManifestError(
+            f"{what}: nothing was done; narrow the datasets, choose some with --dataset, or raise the limit "
+            "(`max_download` in [transfer], or --max-download)"
+        )
 
 
 def warn_of_replacements(actions: Iterable[Action], held: int) -> list[str]:
@@ -102,8 +168,8 @@ def limit_replacements(plan: Plan, held: int, confirm: Confirm) -> Plan:
     return replace(
         plan,
         actions=tuple(_keep(action) if action.replaces else action for action in plan.actions),
-        warnings=(*(warning for warning in plan.warnings if warning not in announced), refusal),
-        refused=True,
+        warnings=tuple(warning for warning in plan.warnings if warning not in announced),
+        refusals=(*plan.refusals, Failure(id=ActionKind.REPLACE.value, error=refusal)),
     )
 
 

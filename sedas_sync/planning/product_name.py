@@ -136,6 +136,24 @@ def parts_of(product: str) -> Mapping[str, str]:
     return {}
 
 
+def relative_orbit_of(scene: Scene) -> int | None:
+    """Return the relative orbit that the catalogue states, or else the name.
+
+    >>> relative_orbit_of(Scene(id="S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117"))
+    137
+    """
+    return scene.relative_orbit or parse_name(scene.id).relative_orbit
+
+
+def tile_of(scene: Scene) -> str | None:
+    """Return the MGRS tile that the catalogue states, or else the name.
+
+    >>> tile_of(Scene(id="S2A_MSIL1C_20190501T110621_N0207_R137_T30UXC_20190501T132117"))
+    '30UXC'
+    """
+    return scene.tile or parse_name(scene.id).tile
+
+
 def _time(text: str | None) -> datetime | None:
     if text is None:
         return None

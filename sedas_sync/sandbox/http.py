@@ -9,13 +9,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from io import BufferedReader
 from pathlib import Path
-from threading import Event, Lock, Thread, current_thread
+from threading import Event, Lock
 from urllib.parse import parse_qsl, unquote
 
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.sandbox.faults import SandboxReply, SandboxRequest
 
 Handle = Callable[[SandboxRequest], tuple[SandboxReply, Callable[[int], None]]]
@@ -48,13 +49,12 @@ class HttpServer:
         self._handle = handle
         self._closing = Event()
         self._lock = Lock()
-        self._connections: dict[Thread, socket.socket] = {}
+        self._connections: dict[socket.socket, DaemonThread] = {}
         self._listener = socket.create_server((host, port), backlog=_BACKLOG)
         self.host: str
         self.port: int
         self.host, self.port = self._listener.getsockname()[:2]
-        self._acceptor = Thread(target=self._accept, name="sandbox", daemon=True)
-        self._acceptor.start()
+        self._acceptor = DaemonThread(self._accept)
 
     def close(self) -> None:
         """Stop listening, close every connection and wait for their threads."""
@@ -65,12 +65,11 @@ class HttpServer:
         self._acceptor.join()
         with self._lock:
             open_now = dict(self._connections)
-        for connection in open_now.values():
+        for connection in open_now:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in open_now:
-            if thread is not current_thread():
-                thread.join(timeout=5)
+        for thread in open_now.values():
+            thread.join(5)
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -78,10 +77,11 @@ class HttpServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 continue
-            thread = Thread(target=self._converse, args=(connection,), name="sandbox connection", daemon=True)
-            with self._lock:
-                self._connections[thread] = connection
-            thread.start()
+            try:
+                with self._lock:
+                    self._connections[connection] = DaemonThread(partial(self._converse, connection))
+            except (RuntimeError, MemoryError):
+                connection.close()
 
     def _converse(self, connection: socket.socket) -> None:
         """Answer the requests of one connection until one side closes it."""
@@ -94,7 +94,7 @@ class HttpServer:
             pass  # the client closed the connection
         finally:
             with self._lock:
-                self._connections.pop(current_thread(), None)
+                self._connections.pop(connection, None)
 
     def _exchange(self, connection: socket.socket, stream: BufferedReader) -> bool:
         """Answer one request; return False to close the connection."""

@@ -5,8 +5,9 @@ of a desired scene is checked.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Future
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -16,12 +17,13 @@ from sedas_sync.errors import SedasSyncError
 from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, Proving, algorithm, check, same_digest
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
+from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
-from sedas_sync.model.threads import Pool
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
 
@@ -40,6 +42,11 @@ class Inspection(Struct):
     """How many files are not of the index."""
     bytes: int = 0
     """The size of those that are, on disk."""
+
+    @property
+    def found(self) -> list[LocalScene]:
+        """Untracked files that are scenes."""
+        return [here.held for here in self.observed.values() if here.held is not None and not here.tracked]
 
     @property
     def present(self) -> dict[SceneId, LocalScene]:
@@ -88,7 +95,7 @@ def inspect_mirror(
         if scene.path.startswith(f"{STATE}/"):
             files |= _interrupted_move(str(root), scene)
     partials = frozenset(partial_names(str(root)))
-    with Pool(_READERS, "inspect_mirror") as readers:
+    with Pool(_READERS) as readers:
         reading = {}
         for scene_id in {**held, **wants}:
             mine, want = held.get(scene_id), wants.get(scene_id)
@@ -102,15 +109,64 @@ def inspect_mirror(
                 reading[scene_id] = readers.submit(_read_again, root, mine, files, partial)
             elif want is not None:
                 reading[scene_id] = readers.submit(_examine, root, want, files, level, filehash, partial, mine)
-        for number, (scene_id, future) in enumerate(reading.items()):
-            on_step(Step("reading files that look changed or new", number, len(reading), "file"))
-            seen, warning = future.result()
-            result.observed[scene_id] = seen
-            if warning is not None:
-                result.warnings.append(warning)
-            if seen.tracked and seen.state is FileState.INTACT and seen.held is not None:
-                result.refreshed.append(seen.held)
+        for scene_id, others in _with_other_endings(wants, held, files, tracked):
+            reading[scene_id] = readers.submit(_examine_others, root, others, files, level, filehash)
+        _collect(result, reading, on_step)
     return result
+
+
+def _collect(
+    result: Inspection,
+    reading: Mapping[SceneId, Future[tuple[DiskState, str | None]]],
+    on_step: OnStep,
+) -> None:
+    """Take what reading the files has shown."""
+    for number, (scene_id, future) in enumerate(reading.items()):
+        on_step(Step("reading files that look changed or new", number, len(reading), "file"))
+        seen, warning = future.result()
+        if seen is NOTHING_ON_DISK:
+            continue
+        result.observed[scene_id] = seen
+        if warning is not None:
+            result.warnings.append(warning)
+        if seen.tracked and seen.state is FileState.INTACT and seen.held is not None:
+            result.refreshed.append(seen.held)
+
+
+def _with_other_endings(
+    wants: Mapping[SceneId, DesiredScene],
+    held: Mapping[SceneId, LocalScene],
+    files: Mapping[str, TreeEntry],
+    tracked: Iterable[str],
+) -> Iterator[tuple[SceneId, list[DesiredScene]]]:
+    """Yield desired scenes with nothing at their paths, at the paths of untracked files with other endings.
+
+    A worker that was lost may have put the product in place, with the ending of the file that arrived.
+    """
+    others: dict[str, list[str]] = {}
+    for path in sorted(files.keys() - set(tracked)):
+        if ending := ending_of(path):
+            others.setdefault(path.removesuffix(ending), []).append(path)
+    for scene_id, want in wants.items() if others else ():
+        if scene_id not in held and not want.scene.is_folder and want.path not in files:
+            paths = others.get(want.path.removesuffix(want.scene.ending), ())
+            if paths:
+                yield scene_id, [replace(want, path=path) for path in paths]
+
+
+def _examine_others(
+    root: Path,
+    wants: Iterable[DesiredScene],
+    files: Mapping[str, TreeEntry],
+    level: Proving,
+    filehash: Mapping[str, Filehash],
+) -> tuple[DiskState, str | None]:
+    """Return the first untracked file that is the scene; any other file is no business of this program."""
+    for want in wants:
+        seen, warning = _examine(root, want, files, level, filehash, 0, None)
+        if seen.state is FileState.INTACT:
+            return seen, warning
+    return NOTHING_ON_DISK, None
 
 
 def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_step: OnStep = ignore_step) -> None:
@@ -124,7 +180,7 @@ def reprove(root: str, seen: Inspection, scenes: Mapping[SceneId, Scene], on_ste
         scenes: from `sedas_sync.planning.compare.restated`.
         on_step: called with the number of files that have been read.
     """
-    with Pool(_READERS, "reprove") as readers:
+    with Pool(_READERS) as readers:
         reading = {
             scene_id: readers.submit(_restated, root, held, scene)
             for scene_id, scene in scenes.items()

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -48,7 +49,8 @@ class MirrorState:
         if self.root.exists() and not self.root.is_dir():
             raise ManifestError(f"{self.root}: the mirror has to be a folder, and this is a file")
         self._clock = clock
-        self._locked = False
+        self._locked_by: tuple[int, int] | None = None
+        """The process and the thread that hold the lock through this object."""
         self._checked = False
         self._rebuilt: list[str] = []
         self.outdated_warnings: set[str] = set()
@@ -86,7 +88,7 @@ class MirrorState:
 
     def _instead(self, error: IndexDamagedError, *, write: bool) -> Index:
         """Open a new index in place of a damaged one."""
-        if not write and not self._locked:
+        if not write and not self._is_locked:
             index = Index(self.root, damaged=True)
             index.warnings.insert(0, _to_be_rebuilt(error))
             return index
@@ -125,6 +127,11 @@ class MirrorState:
         if path != resolved_path_from_mirror(manifest, root) or not is_owner(index.owner(), manifest, root):
             index.set_owner(path)
 
+    @property
+    def _is_locked(self) -> bool:
+        """Whether this thread holds the lock: another one, and a child after a fork, must not work beside it."""
+        return self._locked_by == _this_thread()
+
     @contextmanager
     def locked(self, *, timeout: float = 0.0) -> Iterator[None]:
         """Hold the mirror's lock; create the mirror if it does not exist.
@@ -136,7 +143,7 @@ class MirrorState:
             MirrorLocked: Another process is at work in this mirror.
             ManifestError: The folder cannot be created or written.
         """
-        if self._locked:
+        if self._is_locked:
             yield
             return
         self._prepare_folders()
@@ -147,11 +154,11 @@ class MirrorState:
             on_wait=lambda: self.on_step(Step("waiting for the mirror")),
             on_lost=self.on_lost,
         ):
-            self._locked = True
+            self._locked_by = _this_thread()
             try:
                 yield
             finally:
-                self._locked = False
+                self._locked_by = None
 
     def _prepare_folders(self) -> None:
         root = str(self.root)
@@ -182,3 +189,7 @@ class MirrorState:
                 yield
         else:
             yield
+
+
+def _this_thread() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()

@@ -6,11 +6,12 @@
 3. A process without the kernel's lock that stood still may lose the lock. It then ends its run.
 """
 
+import fcntl
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -70,10 +71,7 @@ def lock(
         try:
             kernel = _acquire(stack, root, time.monotonic() + timeout, _pausing(on_wait), now, end)
         except LockHeldError as held:
-            who = "its name cannot be read" if held.holder is None else printable(str(held.holder))
-            raise MirrorLocked(
-                f"{root}: another process is at work here: {who}; `--lock-timeout SECONDS` waits for its end"
-            ) from None
+            raise MirrorLocked(f"{root}: {_who(held.holder)}; `--lock-timeout SECONDS` waits for its end") from None
         except OSError as error:
             raise cannot_write(root / STATE / LOCK, error) from None
         yield
@@ -82,6 +80,13 @@ def lock(
             f"{root}: this process stood still for more than {DEAD_AFTER:.0f} s, and another one took its place; the "
             "run has ended; run the same command again to continue"
         )
+
+
+def _who(holder: Holder | None) -> str:
+    if holder is not None and holder.alive and holder.pid == os.getpid():
+        return "another thread of this process is at work here"
+    name = "its name cannot be read" if holder is None else printable(str(holder))
+    return f"another process is at work here: {name}"
 
 
 def _pausing(on_wait: Callable[[], None]) -> Callable[[float], None]:
@@ -115,6 +120,8 @@ def _acquire(
         if time.monotonic() >= until:
             raise LockHeldError(_holder(HolderFiles(state, LOCK, kernel=False)))
         pause(_POLL_EVERY)
+    if kernel:
+        stack.callback(_unlock, file, os.getpid())
     files = HolderFiles(state, LOCK, kernel=kernel is True)
     try:
         mine = acquire(files, this_process(now), until=until, pause=pause)
@@ -125,6 +132,13 @@ def _acquire(
     else:
         stack.enter_context(heartbeat(files, mine, _nothing if kernel else on_lost))
     return kernel is True
+
+
+def _unlock(file: int, pid: int) -> None:
+    """Release the kernel's lock, which a child that was forked meanwhile would hold to its own end."""
+    if os.getpid() == pid:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _holder(files: HolderFiles, sleep: Callable[[float], None] = time.sleep) -> Holder | None:

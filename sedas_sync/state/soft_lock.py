@@ -30,6 +30,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from sedas_sync.files.threads import DaemonThread
+
 TOUCH_EVERY = 5.0
 """Seconds between two touches of a holder's file."""
 DEAD_AFTER = 60.0
@@ -317,12 +319,12 @@ def heartbeat(files: HolderFiles, mine: str, on_lost: Callable[[], None]) -> Ite
             except OSError:
                 continue
 
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread = None
     try:
-        thread.start()
+        thread = DaemonThread(beat)
         yield
     finally:
         ended.set()
-        if thread.is_alive():
+        if thread is not None:
             thread.join()
         files.remove(mine)

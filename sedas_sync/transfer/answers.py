@@ -7,7 +7,16 @@ from typing import NoReturn
 
 from sedas_sync import errors
 from sedas_sync.model.file_kind import FIRST_BYTES, ZIP, ZIP_BYTES, NotAProductError, ending_of, kind_of
-from sedas_sync.net.connections import BAD_REQUEST, OK, PARTIAL, SERVER_ERROR, UNSATISFIABLE, Answer, ConnectionFailed
+from sedas_sync.net.connections import (
+    BAD_REQUEST,
+    OK,
+    PARTIAL,
+    SERVER_ERROR,
+    UNSATISFIABLE,
+    Answer,
+    ConnectionFailed,
+    Timeouts,
+)
 from sedas_sync.net.redact import shorten
 from sedas_sync.net.retry import http_date, retry_after
 from sedas_sync.transfer.attempts import AttemptFailed
@@ -28,6 +37,9 @@ _BODY_READ = 4096
 _SECRET_LENGTH = 5
 """Longer words of a header may be a secret; the word `Token` is not one."""
 _PAGES = frozenset({"text/html", "application/xhtml+xml", "application/json", "text/plain"})
+_LOGIN_WORDS = re.compile(r"log[ -]?in\b|sign[ -]?in\b|password|authenticat", re.IGNORECASE)
+_LOGIN_FORM = re.compile(r"type\s*=\s*[\"']?password|<title>[^<]*(?:log[ -]?in|sign[ -]?in)\b", re.IGNORECASE)
+_NO_LOGIN = 401
 _OLD = 60
 """Seconds after which a date of change counts as strong (RFC 9110, 8.8.2.2)."""
 
@@ -64,6 +76,12 @@ def parse_range(value: str | None) -> tuple[int, int, int | None] | None:
     if total == "*":
         return int(first), int(last) + 1, None
     return (int(first), int(last) + 1, int(total)) if total.isdigit() else None
+
+
+def is_whole(answer: Answer) -> bool:
+    """Whether an answer with status 206 is all of the file."""
+    found = parse_range(answer.headers.get("content-range"))
+    return found is not None and found[0] == 0 and found[1] == found[2] and answer.length in (None, found[2])
 
 
 def allowed_connections(text: str) -> int:
@@ -103,8 +121,7 @@ class FileRequests:
             download.url,
             headers=download.headers,
             extra=extra,
-            connect_timeout=self._policy.connect_timeout,
-            stall_timeout=self._policy.stall_timeout,
+            timeouts=Timeouts(self._policy.connect_timeout, self._policy.stall_timeout),
             trusted_hosts=download.trusted_hosts,
             reach=self._reach,
         )
@@ -145,20 +162,20 @@ class FileRequests:
         budget.limit = allowed
         return f"; the account is limited to {allowed} of {usual} connections, as after its transfer quota is used up"
 
-    def _body_text(self, answer: Answer) -> str:
+    def _body_text(self, answer: Answer, most: int = _BODY_SHOWN) -> str:
         """Return the beginning of an error's body on one line, without secrets."""
         try:
-            return self._printable(answer.read_all(_BODY_READ))
+            return self._printable(answer.read_all(_BODY_READ), most)
         except ConnectionFailed:
             return ""
 
-    def _printable(self, body: bytes) -> str:
+    def _printable(self, body: bytes, most: int) -> str:
         text = body.decode("utf-8", "replace")
         for value in self._job.download.headers.values():
             for secret in (value, *value.split()):
                 if len(secret) > _SECRET_LENGTH:
                     text = text.replace(secret, "***")
-        return shorten(text, _BODY_SHOWN)
+        return shorten(text, most)
 
     def check_not_page(self, answer: Answer) -> None:
         """Raise if the type of an answer is that of a page.
@@ -169,7 +186,7 @@ class FileRequests:
         """
         kind = _content_type(answer)
         if kind in _PAGES:
-            raise self._page_error(kind, self._body_text(answer), answer)
+            raise self._page_error(kind, self._body_text(answer, _BODY_READ), answer)
 
     def is_packed(self, answer: Answer) -> bool:
         """Whether a product that is one file is sent as a zip, so that the catalogue's size is not that of the zip."""
@@ -197,12 +214,18 @@ class FileRequests:
                 found = ZIP
             if found != ZIP or ZIP_BYTES.startswith(first[: len(ZIP_BYTES)]):
                 return found
-        raise self._page_error(sent, self._printable(data[:_BODY_READ]), answer)
+        raise self._page_error(sent, self._printable(data[:_BODY_READ], _BODY_READ), answer)
 
     def _page_error(self, kind: str, body: str, answer: Answer) -> Exception:
-        what = "an HTML page" if "html" in kind or body.lstrip()[:1] == "<" else f"{kind or 'something else'}"
-        text = f"the server sent {what} instead of the scene: {body[:120]}"
+        xml = body.lstrip().startswith(("<?xml", "<Error")) and "<html" not in body.lower()
+        page = "html" in kind or body.lstrip()[:1] == "<"
+        what = "an XML text" if xml else "an HTML page" if page else kind or "something else"
+        # Bytes of another file are no text.
+        shown = "" if "\ufffd" in body else f": {body[:120]}"
+        text = f"the server sent {what} instead of the scene{shown}"
         refused = "token" in body.lower() and "exist" in body.lower()
+        if page and not xml and (_LOGIN_WORDS if answer.redirected else _LOGIN_FORM).search(body):
+            return errors.TransferError(text, status=_NO_LOGIN, relocate=True)
         if answer.redirected or refused:
             # With a page after a redirect some services report that the token has expired.
             return errors.TransferError(text, status=answer.status, relocate=True)

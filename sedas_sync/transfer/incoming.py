@@ -2,8 +2,9 @@
 
 import os
 import threading
-from dataclasses import replace
 from typing import NoReturn
+
+from msgspec.structs import replace
 
 from sedas_sync import errors
 from sedas_sync.files.integrity import FileCheck, Filehash, Proof, Proving, algorithm
@@ -146,7 +147,8 @@ class IncomingFile:
         coding = answer.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("", "identity"):
             raise AttemptFailed(f"the server sent the scene encoded as {coding!a}, which was not requested")
-        if answer.status == PARTIAL:
+        # Some proxies answer with the range "all of it", even if none was requested.
+        if answer.status == PARTIAL and (start or not answers.is_whole(answer)):
             total = self.check_range(answer, start, None)
             if self.total is None and total is not None:
                 self._set_total(total)

@@ -14,9 +14,10 @@ import stat as modes
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from msgspec import Struct, structs
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
@@ -39,8 +40,7 @@ _CHANGING = frozenset(
 _CHANGING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-")
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Which remote file the bytes of a partial file belong to."""
 
     identity: str
@@ -55,14 +55,15 @@ class Note:
     """The ending of the file, by the first answer; None if that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resumable:
+class Resumable(Struct, frozen=True):
     """A partial download that can be resumed."""
 
     bytes: int
     """Bytes on disk."""
     total: int | None
     """Bytes of the whole file; None if the server did not state it."""
+    kind: str | None = None
+    """The ending of the file, as its first bytes showed it; None if they did not."""
 
 
 def identity(scene: str, url: str) -> str:
@@ -90,7 +91,7 @@ def write_note(
 ) -> None:
     """Replace the note of a partial file in a folder (a descriptor), completely or not at all."""
     lines = "".join(f"{start} {end}\n" for start, end in ranges or ())
-    data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
+    data = (json.dumps({"version": _VERSION, **structs.asdict(note)}) + "\n" + lines).encode()
     name = note_name(partial)
     draft = name.removesuffix(".meta") + ".mnew"
     file = safe_tree.create(folder, draft)
@@ -142,7 +143,7 @@ def partial_of(root: str, name: str) -> Resumable | None:
         return None
     note, ranges = loaded
     downloaded = sum(end - start for start, end in ranges) if ranges else found.st_size
-    return Resumable(downloaded, note.total)
+    return Resumable(downloaded, note.total, note.kind)
 
 
 def remove_stale_notes(root: str, below: str) -> None:
@@ -231,8 +232,8 @@ class PartialFile:
                 self.file, size = _open(self._folder.file, self._file_name, name)
             if size:
                 self._load_note(size)
-            if self.note is None:
-                # The note belongs to a file that was committed, or cannot be resumed.
+            if size is not None and self.note is None:
+                # The note cannot be resumed. One without a partial file was removed at the start of the run.
                 self._unlink(note_name(self._file_name))
         except BaseException:
             self._release()
@@ -316,7 +317,8 @@ class PartialFile:
     def append(self, data: bytes | memoryview, *, last: bool = False) -> None:
         """Write the next bytes; a file that is complete with its first bytes (`last`) needs no note."""
         if not self._note_written and not last:
-            self._write_note(self._known_note())
+            # A power cut may keep the bytes and leave an empty note, with which they cannot be resumed.
+            self._write_note(self._known_note(), flush=True)
         at = self.contiguous
         try:
             for at in self._write(data, at):  # noqa: B007, B020  # the last position counts, also after an error
@@ -408,8 +410,10 @@ class PartialFile:
             self._journal = -1
 
 
-def _open(folder: int, name: str, shown: str) -> tuple[int, int]:
-    """Open or create a partial file; return its descriptor and its length."""
+def _open(folder: int, name: str, shown: str) -> tuple[int, int | None]:
+    """Open or create a partial file; return its descriptor and its length, None if it was created."""
+    with suppress(FileExistsError):
+        return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), None
     try:
         file = os.open(name, _FLAGS, 0o666, dir_fd=folder)
     except OSError as error:
@@ -428,4 +432,4 @@ def _open(folder: int, name: str, shown: str) -> tuple[int, int]:
         raise errors.TransferError(f"{shown} in the mirror is not a regular file")
     # A kill came between the link to the final path and the removal of this name: the scene must not be touched.
     os.unlink(name, dir_fd=folder)
-    return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), 0
+    return os.open(name, _FLAGS | os.O_EXCL, 0o666, dir_fd=folder), None

@@ -1,9 +1,11 @@
 """Proof of a file in threads, which read from the partial file what has just been written to it."""
 
+import functools
 import os
 import threading
 
 from sedas_sync.files.integrity import Digester, Proof, read_on
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.transfer.partial import PartialFile
 
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -26,15 +28,13 @@ class Follower:
         self._changed = threading.Condition()
         self._ending = False
         self._failure: BaseException | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads: list[DaemonThread] = []
         for digester in proof.digesters:
-            thread = threading.Thread(target=self._follow, args=(digester,), name="sedas-sync digest", daemon=True)
             try:
-                thread.start()
+                self._threads.append(DaemonThread(functools.partial(self._follow, digester)))
             except (RuntimeError, MemoryError):
                 # The system gives no more threads: the caller reads the rest at the end.
                 break
-            self._threads.append(thread)
 
     def notify(self) -> None:
         """Report that bytes were written; blocks while a thread is too far behind."""

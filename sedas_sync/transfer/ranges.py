@@ -10,6 +10,7 @@ waits for one.
 import math
 import threading
 
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.net.connections import PARTIAL, Answer, ConnectionFailed
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.transfer import prove
@@ -53,12 +54,14 @@ class RangeFetch:
         self._table = RangeTable([])
         self._split = False
         self._connections = 1
-        self._threads: list[threading.Thread] = []
+        self._threads: list[DaemonThread] = []
         self._failure: BaseException | None = None
         self._ending = False
         self._received = 0
         self._follower: prove.Follower | None = None
-        self._meter = Meter(shared.clock(), 0)
+        self._meter: Meter | None = None
+        """None if too few bytes are missing for more connections. Not made for them: the clock of the processors is
+        slow on a busy machine."""
 
     def run(self) -> None:
         """Fetch all missing bytes.
@@ -72,11 +75,11 @@ class RangeFetch:
         try:
             if self._partial.has_gaps:
                 self._incoming.add_answer()
-                self._table = RangeTable(list(self._partial.missing()))
+                self._set_missing(list(self._partial.missing()))
                 self._start_split()
                 self._run_first(None)
             elif answer := _first_answer(self._incoming, self._requests):
-                self._table = RangeTable([(self._partial.contiguous, self._incoming.total or math.inf)])
+                self._set_missing([(self._partial.contiguous, self._incoming.total or math.inf)])
                 self._run_first(answer)
         finally:
             self._end()
@@ -88,6 +91,11 @@ class RangeFetch:
             raise self._failure
         if not self._partial.contiguous:
             raise AttemptFailed("the server sent an empty body", relocate=True)
+
+    def _set_missing(self, missing: list[tuple[int, float]]) -> None:
+        self._table = RangeTable(missing)
+        if self._table.left >= 2 * MIN_RANGE:
+            self._meter = Meter(self._shared.clock(), 0)
 
     def _run_first(self, answer: Answer | None) -> None:
         """Fetch ranges over the first connection, and wait for the others."""
@@ -173,9 +181,8 @@ class RangeFetch:
                 if not growth.fixed and not shared.budget.try_acquire():
                     break
                 self._connections += 1
-            thread = threading.Thread(target=self._run_further, name="sedas-sync segment", daemon=True)
             try:
-                thread.start()
+                self._threads.append(DaemonThread(self._run_further))
             except (RuntimeError, MemoryError):
                 # The system gives no more threads: the existing ones do all the work.
                 with self._changed:
@@ -184,7 +191,6 @@ class RangeFetch:
                 if not growth.fixed:
                     shared.budget.release()
                 break
-            self._threads.append(thread)
         if self._connections > before:
             growth.added(before, shared.pace_of(id(self)), shared.clock(), self._received)
 
@@ -252,8 +258,8 @@ class RangeFetch:
                 self._follow_if_worthwhile(one)
             try:
                 most = int(min(self._read_size, one.end - one.position))
-                measured = first and not self._split and most == _READ_MOST
-                data = self._meter.read(answer, most, self._shared.clock) if measured else answer.read(most)
+                meter = self._meter if first and not self._split and most == _READ_MOST else None
+                data = answer.read(most) if meter is None else meter.read(answer, most, self._shared.clock)
             except ConnectionFailed:
                 if self._ending or one.position >= one.end:
                     return
@@ -309,11 +315,11 @@ class RangeFetch:
 
     def _adapt(self, answer: Answer, one: Range) -> None:
         """Measure the pace, and add connections if they help."""
-        shared = self._shared
+        shared, meter = self._shared, self._meter
         left = one.end - one.position
-        if left < 2 * MIN_RANGE and not self._split:
+        if meter is None or (left < 2 * MIN_RANGE and not self._split):
             return
-        pace = self._meter.pace(shared.clock(), self._received)
+        pace = meter.pace(shared.clock(), self._received)
         if pace is not None:
             shared.report_pace(id(self), pace)
         if self._split:
@@ -325,7 +331,7 @@ class RangeFetch:
             return
         if answer.headers.get("accept-ranges", "").strip().lower() != "bytes" and answer.status != PARTIAL:
             return
-        if self._growth.fixed or (pace is not None and self._meter.is_slow(pace, shared.pace, left)):
+        if self._growth.fixed or (pace is not None and meter.is_slow(pace, shared.pace, left)):
             self._table.cut(one)
             self._start_split()
 

@@ -20,6 +20,7 @@ from sedas_sync._version import __version__
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.files.threads import call_aside
 from sedas_sync.model.events import Worker
 from sedas_sync.transfer.job import FetchJob, FetchResult
 from sedas_sync.workers.claim import WorkerLost, clear
@@ -133,7 +134,7 @@ class WorkerPool:
             answer = _wait_for(future, stopped)
             future.cancel()
             return None if answer is None else [_check_of("", answer)]
-        answers = _wait_for(_call_aside(self._executor.everywhere, check_worker, *arguments), stopped)
+        answers = _wait_for(call_aside(self._executor.everywhere, check_worker, *arguments), stopped)
         if isinstance(answers, BaseException):
             raise SedasSyncError(f"the executor's workers cannot be checked: {_first_line(answers)}") from answers
         return None if answers is None else [_check_of(worker, answer) for worker, answer in answers.items()]
@@ -271,20 +272,6 @@ def window_after(window: int, most: int, *, waited: float, passed: bool, refused
     if passed and (refused or waited > _LONG_WAIT):
         return max(1, window - 1)
     return min(most, window + 1) if waited < _SHORT_WAIT else window
-
-
-def _call_aside(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Call a function in a daemon thread, which may hang."""
-    future: Future[Any] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function(*arguments))
-        except BaseException as error:  # noqa: BLE001  # it belongs to the future
-            future.set_exception(error)
-
-    threading.Thread(target=call, name="sedas-sync-check", daemon=True).start()
-    return future
 
 
 def _wait_for(future: Future[Any], stopped: Callable[[], bool]) -> Any:

@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from sedas_sync import errors
 from sedas_sync._version import __version__
 from sedas_sync.files import safe_tree
+from sedas_sync.files.threads import DaemonThread
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error, fetch
 from sedas_sync.transfer.job import FetchJob, FetchResult, FetchStopped
 from sedas_sync.transfer.shared_state import SharedState
@@ -273,7 +274,7 @@ class _RunOnWorker:
         self._idle_since = time.monotonic()
         self._closed = False
         self._lock = threading.Lock()
-        threading.Thread(target=self._watch, name="sedas-sync-watch", daemon=True).start()
+        DaemonThread(self._watch)
 
     def enter(self) -> bool:
         """Begin a job, which `share` ends; return False if this was closed."""

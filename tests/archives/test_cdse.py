@@ -312,6 +312,13 @@ def test_near_misses_are_found(server, archive, query, name):
     assert ids(found(archive, **query)) == {name.removesuffix(".SAFE")}
 
 
+@pytest.mark.parametrize("satellite", ["Sentinel-9", "Landsat-6"])
+def test_satellite_that_does_not_exist_is_searched_for_in_the_usual_collections(server, archive, satellite):
+    found(archive, satellite=satellite)
+    condition = server.asked[0].options["$filter"]
+    assert condition.startswith("(Collection/Name eq 'SENTINEL-1' or Collection/Name eq 'SENTINEL-2') and ")
+
+
 @pytest.mark.parametrize("spelling", ["SENTINEL-3", "SENTINEL3", "sentinel_3"])
 def test_collections_in_other_spellings(server, opened, spelling):
     product = Product("S3A_OL_1_EFR____X.SEN3", MIDDLE, collection="SENTINEL-3")
@@ -413,11 +420,7 @@ def test_blake3_without_md5_has_its_name(server, archive):
     "changes",
     [
         {"Id": ...}, {"Id": "../../etc"}, {"Name": None}, {"Name": "..."}, {"Name": "a\nb"}, {"ContentDate": None},
-        {"ContentDate": {"Start": "yesterday"}}, {"ContentLength": "much"}, {"ContentLength": -3}, {"Online": "yes"},
-        {"Footprint": "over there", "GeoFootprint": None},
-        {"Footprint": "POLYGON ((", "GeoFootprint": {"type": "Point"}},
-        {"Attributes": [{"Name": "cloudCover", "Value": "cloudy"}]},
-        {"Attributes": [{"Name": "orbitDirection", "Value": 3}]},
+        {"ContentDate": {"Start": "yesterday"}},
     ],
 )  # fmt: skip
 def test_row_that_cannot_be_used_is_left_out_with_a_warning(server, archive, changes):
@@ -426,6 +429,38 @@ def test_row_that_cannot_be_used_is_left_out_with_a_warning(server, archive, cha
     assert len(found(archive, warn=warnings.append)) == 1
     (warning,) = warnings
     assert "cannot be used and is left out" in warning
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "reported"),
+    [
+        ({"ContentLength": "much"}, "size", "its ContentLength is not a number, and counts as unknown"),
+        ({"ContentLength": -3}, "size", None),
+        ({"Online": "yes"}, "offline", "its Online is not true or false, and counts as unknown"),
+        ({"ContentDate": {"Start": "2019-04-30T11:06:21Z", "End": "later"}}, "stop", "its End is not a time"),
+        ({"Footprint": "over there", "GeoFootprint": None}, "footprint", "its footprint is not valid"),
+        ({"Footprint": "POLYGON ((", "GeoFootprint": {"type": "Point"}}, "footprint", "its footprint is not valid"),
+        ({"Footprint": "POLYGON (())", "GeoFootprint": None}, "footprint", "its footprint is not valid"),
+        ({"Attributes": [{"Name": "cloudCover", "Value": "cloudy"}]}, "cloud_cover", "its cloudCover is not a number"),
+        (
+            {"Attributes": [{"Name": "cloudCover", "Value": 101.0}]},
+            "cloud_cover",
+            "its cloudCover is not from 0 to 100",
+        ),
+        ({"Attributes": [{"Name": "cloudCover", "Value": -1.0}]}, "cloud_cover", None),
+        (
+            {"Attributes": [{"Name": "orbitDirection", "Value": 3}]},
+            "orbit_direction",
+            "its orbitDirection is not a string",
+        ),
+    ],
+)
+def test_field_that_cannot_be_read_is_unknown_and_the_scene_stays(server, archive, changes, field, reported):
+    server.products = [msi(MIDDLE, changes=changes)]
+    warnings = []
+    (scene,) = found(archive, warn=warnings.append)
+    assert getattr(scene, field) is None
+    assert [reported in warning for warning in warnings] == ([] if reported is None else [True])
 
 
 def test_online_scene_wins_over_another_of_the_same_name(server, archive):

@@ -134,7 +134,7 @@ def test_nothing_but_length_and_checksum_proves_a_file(mirror, server, changes, 
 def test_a_page_is_not_a_product(mirror, server, name, content, headers):
     server.products = [tropomi(name, content=content, headers=headers)]
     ran = mirror.here()
-    assert ran.code == 1
+    assert ran.code == (4 if b"Log in" in content else 1)
     assert "instead of the scene" in ran.out
     assert mirror.all_files() == {}
 
@@ -184,3 +184,34 @@ def test_another_kind_replaces_the_file(mirror, server):
         assert mirror.here().code == 0
         assert mirror.all_files() == {f"{NO2}{ending}": contents[ending]}
         assert {action.kind for action in mirror.plan().actions} == {"keep"}
+
+
+NAMELESS = {"Content-Type": "application/x-netcdf"}
+
+
+def test_own_file_at_the_name_that_a_download_gets_is_set_aside_by_the_next_run(mirror, server):
+    """Only the download shows the ending, so nobody could know of the file before."""
+    server.products = [tropomi(NO2, headers=NAMELESS)]
+    own = mirror.workspace.mirror / f"{NO2}.nc"
+    own.parent.mkdir()
+    own.write_bytes(b"my own work")
+    ran = mirror.here()
+    assert (ran.code, own.read_bytes()) == (1, b"my own work")
+    before = len(server.requests("bytes"))
+    ran = mirror.here()
+    assert ran.code == 0, ran.out
+    assert mirror.all_files() == {f"{NO2}.nc": server.products[0].bytes}
+    assert [path.read_bytes() for path in (own.parent / ".sedas-sync/replaced").iterdir()] == [b"my own work"]
+    assert len(server.requests("bytes")) - before <= 1, "what was downloaded is not downloaded again"
+
+
+def test_product_that_a_lost_worker_put_in_place_is_adopted(mirror, server):
+    server.products = [tropomi(NO2, headers=NAMELESS)]
+    there = mirror.workspace.mirror / f"{NO2}.nc"
+    there.parent.mkdir()
+    there.write_bytes(server.products[0].bytes)
+    (there.parent / f"{NO2}.tar").write_bytes(b"my own work")
+    ran = mirror.here()
+    assert (ran.code, ran.summary["adopted"], fetched(ran)) == (0, 1, [])
+    assert mirror.all_files().keys() == {f"{NO2}.nc", f"{NO2}.tar"}
+    assert mirror.here().summary["kept"] == 1

@@ -9,6 +9,7 @@ import zipfile
 from importlib.metadata import metadata
 
 import pytest
+from thread_count import ended, threads
 
 from sedas_sync.compat import SeDASAPI, SeDASBulkDownload
 from sedas_sync.errors import AuthenticationError
@@ -137,11 +138,12 @@ def test_bulk_download_gives_up_on_what_fails(client, sandbox, tmp_path):
 
 def test_shutdown_ends_a_bulk_download_that_waits_for_an_order(client, sandbox, tmp_path):
     sandbox._catalogue = RowCatalogue([offline("A")])
+    found, before = client.search_product("A"), threads()
     downloader = SeDASBulkDownload(client, str(tmp_path))
-    downloader.add(client.search_product("A"))
+    downloader.add(found)
     until(lambda: sandbox.orders)
     downloader.shutdown()
-    assert "bulk download" not in [thread.name for thread in threading.enumerate()]
+    assert ended(before)
 
 
 def until(condition):

@@ -131,7 +131,7 @@ def test_scenes_of_the_usgs_are_planned_and_their_login_page_is_named(workspace)
         planned = workspace.run("plan", "--json")
         assert (planned.code, planned.json["summary"]["fetch"]) == (0, 1)
         ran = workspace.run("apply")
-        assert ran.code != 0
+        assert ran.code == 4
         assert "an HTML page instead of the scene" in ran.err
         assert "if it needs a login, set `auth`" in ran.err
         assert not list(workspace.mirror.glob("LC08*"))

@@ -30,6 +30,8 @@ def test_values_of_the_example():
         "max_rate": 0,
         "order_timeout": 86400.0,
         "max_orders": 0,
+        "max_download": 0,
+        "confirm": True,
         "integrity": "crc",
     }
     assert list(m.aois) == ["harwell", "thames", "box", "campus"]

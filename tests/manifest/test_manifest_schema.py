@@ -34,6 +34,7 @@ url = "https://geobrowser.satapps.org/api/"
 trusted_hosts = ["*.satapps.org"]
 filehash = "warn"
 [mirror]
+keep_replaced = "90d"
 path = "scenes"
 layout = "{satellite}/{start:%Y/%m}/{id}"
 [transfer]
@@ -45,6 +46,8 @@ stall_timeout = 60
 max_rate = "20MB"
 order_timeout = "24h"
 max_orders = 0
+max_download = "500GB"
+confirm = false
 integrity = "crc"
 [aoi.a]
 wkt = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.56))"

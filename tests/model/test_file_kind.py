@@ -92,6 +92,34 @@ def test_a_page_is_never_a_product(disposition, media_type, first):
         kind_of(disposition=disposition, media_type=media_type, name="X.nc", first=first)
 
 
+@pytest.mark.parametrize("name", ["B04.tif", "X.nc", "X.tar.gz", "browse.png", "cloud.laz", "X.hdf"])
+@pytest.mark.parametrize(
+    "first", [b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code>', b"<Error>", b'{"message": 1}']
+)
+@pytest.mark.parametrize("media_type", [None, OCTETS, "binary/octet-stream", "image/tiff"])
+def test_the_text_of_an_error_is_no_binary_file(name, first, media_type):
+    with pytest.raises(NotAProductError):
+        kind_of(disposition=None, media_type=media_type, name=name, first=first)
+
+
+@pytest.mark.parametrize("name", ["manifest.safe", "X.xml", "X.EOF", "doc.kml", "item.json", "tiles", "X.svg"])
+@pytest.mark.parametrize("first", [b'<?xml version="1.0"?><a/>', b'{"a": 1}'])
+def test_a_file_that_is_a_text_may_begin_like_one(name, first):
+    kind_of(disposition=None, media_type=OCTETS, name=name, first=first)
+
+
+@pytest.mark.parametrize("name", ["X.prj", "X.tfw", "X.met"])
+def test_small_files_beside_an_image_are_plain_texts(name):
+    kind_of(disposition=None, media_type="text/plain; charset=utf-8", name=name, first=b"10.0")
+
+
+@pytest.mark.parametrize("name", ["X", "X.dat", "X.xml", f"{S2}.SAFE"])
+@pytest.mark.parametrize("media_type", [None, OCTETS, "application/xml"])
+def test_the_error_of_a_bucket_is_nothing_else(name, media_type):
+    with pytest.raises(NotAProductError):
+        kind_of(disposition=None, media_type=media_type, name=name, first=b'<?xml version="1.0"?>\n<Error><Code>')
+
+
 def test_endings_in_the_mirror():
     assert with_ending("2019/X.zip", ".nc") == "2019/X.nc"
     assert ending_on_disk("2019/X.nc", "2019/X") == ".nc"

@@ -73,7 +73,14 @@ def test_desired_paths():
         (ON_DISK, replace(ONE, size=8), Reason(ReasonCode.SIZE_CHANGED, here=7, there=8)),
         (ON_DISK, replace(ONE, size=8, nominal=True), None),
         (replace(ON_DISK, digest="c" * 32), ONE, Reason(ReasonCode.CHECKSUM_CHANGED)),
-        (FOLDER, replace(SEVERAL, assets=SEVERAL.assets[:1]), Reason(ReasonCode.FILES_EXTRA, names=("y.tif",))),
+        (
+            FOLDER,
+            replace(SEVERAL, assets=SEVERAL.assets[:1], unselected=("y.tif", "z.tif")),
+            Reason(ReasonCode.FILES_EXTRA, names=("y.tif",)),
+        ),
+        (FOLDER, replace(SEVERAL, unselected=("y.tif",)), None),
+        # The archive has lost it.
+        (FOLDER, replace(SEVERAL, assets=SEVERAL.assets[:1], unselected=("z.tif",)), None),
         (with_files(FOLDER, FOLDER.files[:1]), SEVERAL, Reason(ReasonCode.FILES_MISSING, names=("y.tif",))),
     ],
 )

@@ -1,5 +1,6 @@
 """How values look in a notebook, a log and other libraries."""
 
+import json
 import pickle
 from datetime import UTC, datetime
 
@@ -49,7 +50,16 @@ def test_scene_is_a_geojson_feature(wkt):
     feature = Scene(id="A", start=NOW, cloud_cover=3.5, footprint=wkt, download_url=SIGNED).__geo_interface__
     assert shape(feature["geometry"]).equals(loads(wkt.removeprefix("SRID=4326;")))
     assert feature["id"] == "A"
-    assert feature["properties"] == {"start": "2019-04-30T11:06:00Z", "cloud_cover": 3.5}
+    assert feature["properties"] == {"start": "2019-04-30T11:06:00Z", "cloud_cover": 3.5, "online": True}
+
+
+def test_zeros_and_times_are_properties():
+    scene = Scene(id="A", processed=NOW, cloud_cover=0.0, orbit=0, planned=True)
+    assert json.loads(json.dumps(scene.__geo_interface__))["properties"] == {
+        "processed": "2019-04-30T11:06:00Z",
+        "cloud_cover": 0.0,
+        "orbit": 0,
+    }
 
 
 @pytest.mark.parametrize("wkt", [None, "POLYGON EMPTY", "nothing", "POLYGON((0 0"])

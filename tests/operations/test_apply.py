@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 import sedas_sync as ss
+from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import error, fail, slow
 
 KEYS = {
-    "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "skipped", "pruned", "failed", "warnings",
-    "bytes", "seconds", "failures", "exit_code",
+    "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "unfinished", "skipped", "pruned", "failed",
+    "warnings", "bytes", "seconds", "failures", "exit_code",
 }  # fmt: skip
 NAMED = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 
@@ -177,7 +178,7 @@ def test_a_terminal_that_goes_away_ends_the_run_in_order(workspace, sandbox):
     pid, terminal = pty.fork()
     if not pid:
         os.chdir(workspace.path)
-        os.execve(sys.executable, workspace.command("apply"), workspace.environment(TERM="xterm"))
+        os.execve(sys.executable, workspace.command("apply", "--yes"), workspace.environment(TERM="xterm"))
     try:
         wait_for(lambda: sandbox.bytes_sent > 500_000)
     finally:
@@ -240,7 +241,7 @@ def test_no_wait_places_orders_once_and_exits_with_3(workspace, sandbox):
     assert (second.summary["ordered"], second.summary["pending"]) == (0, 2)
     assert sandbox.orders == 2
     ledger = workspace.run("orders", "--json").json
-    assert [set(order) for order in ledger] == [{"order", "id", "state", "placed", "age_seconds", "polls"}] * 2
+    assert [set(order) for order in ledger] == [set(OrderEntry.__struct_fields__)] * 2
     assert {(order["id"], order["state"], order["polls"]) for order in ledger} == {
         ("L", "pending", 1),
         ("M", "pending", 1),
@@ -395,7 +396,9 @@ def test_a_refused_search_does_not_delay_other_datasets(workspace, sandbox, stat
 
     sandbox.faults = Faults(rules=(Rule("search", fail(status)),))
     refused = workspace.run("apply", "--json")
-    assert (refused.code, refused.out) == (4, ""), "where every search is refused there is nothing to be done"
+    assert (refused.code, refused.json["exit_code"]) == (4, 4), (
+        "where every search is refused there is nothing to be done"
+    )
 
 
 def test_planned_acquisitions_are_skipped_and_are_no_change(workspace, sandbox):

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tomli import loads
 
+from sedas_sync.cli.main import cli
 from sedas_sync.errors import ManifestError
 from sedas_sync.operations.aoi_file import read_areas
 from sedas_sync.operations.init import MAX_AREAS, from_file
-from sedas_sync.operations.init_template import toml_string
+from sedas_sync.operations.init_template import PRESETS, toml_string
 from sedas_sync.operations.load import load_manifest
 
 
@@ -93,12 +94,13 @@ def test_several_areas_are_named_and_written_out(workspace):
     ("properties", "names"),
     [
         ([{"id": 7}, {"id": 8}], ["7", "8"]),
-        ([{"name": "x"}, {"name": "X"}], ["aoi-1", "aoi-2"]),
-        ([{"name": "x"}, {}], ["aoi-1", "aoi-2"]),
+        ([{"name": "x"}, {"name": "X"}], ["area-1", "area-2"]),
+        ([{"name": "x"}, {}], ["area-1", "area-2"]),
         ([{"name": "x", "id": 1}, {"name": None, "id": 2}], ["1", "2"]),
-        ([{"name": "日本"}, {"name": "!"}], ["aoi-1", "aoi-2"]),
+        ([{"name": "日本"}, {"name": "Поле 3"}], ["RiBen", "Pole-3"]),
+        ([{"name": "日本"}, {"name": "---"}], ["area-1", "area-2"]),
         ([{"name": "a" * 100}, {"name": "b"}], ["a" * 64, "b"]),
-        ([{"name": ["x"]}, {"name": True}], ["aoi-1", "aoi-2"]),
+        ([{"name": ["x"]}, {"name": True}], ["area-1", "area-2"]),
     ],
 )
 def test_names_come_from_what_tells_the_features_apart(tmp_path, properties, names):
@@ -282,3 +284,66 @@ def test_areas_without_scenes_are_said_at_once(workspace):
         workspace.path, collection(feature(square(36.8, -1.3), name="Nairobi"), feature(square(-1.3, 51.5), name="UK"))
     )
     assert workspace.run("init", "third.toml", "--from-file", "fields.geojson").err == ""
+
+
+# -- a manifest for a real archive -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("archive", PRESETS)
+@pytest.mark.parametrize("sensor", [None, "optical", "sar"])
+def test_every_archive_gives_a_valid_manifest(workspace, archive, sensor):
+    arguments = ["--archive", archive, "--bbox=-1.4,51.5,-1.2,51.6", "--start", "-7d", "--end", "now"]
+    ran = workspace.run("init", *arguments, *(["--sensor", sensor] if sensor else []))
+    preset = PRESETS[archive]
+    if preset.collections and sensor == "sar" and sensor not in preset.collections:
+        assert ran.code == 2
+        assert "has no sar scenes that can be downloaded; take" in ran.err
+        assert not (workspace.path / "manifest.toml").exists()
+        return
+    assert ran.code == 0, ran.err
+    manifest = load_manifest(workspace.path / "manifest.toml")
+    (dataset,) = manifest.datasets.values()
+    assert (dataset.sensor, dataset.reprocessed, dataset.start_spec) == (sensor or "optical", "newest", "-7d")
+    assert manifest.aois["area"].geometry.bounds == (-1.4, 51.5, -1.2, 51.6)
+
+
+def test_what_is_given_is_written(workspace):
+    write(workspace.path, feature(square(-1.3, 51.5), name="Home"))
+    ran = workspace.run(
+        "init", "--archive", "cdse", "--aoi", "fields.geojson", "--start", "2024-05-01", "--end", "2024-05-31",
+        "--sensor", "sar", "--product-type", "SLC",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    text = (workspace.path / "manifest.toml").read_text()
+    assert "start = 2024-05-01\nend = 2024-05-31 " in text
+    assert loads(text)["dataset"]["radar"]["product_type"] == "SLC"
+    assert loads(text)["archive"] == {"type": "cdse"}
+    assert ran.err == "", "a real archive is not searched"
+
+
+def test_the_sandbox_has_scenes_at_once(workspace):
+    assert workspace.run("init", "--bbox=-1.4,51.5,-1.2,51.6", "--sensor", "optical").code == 0
+    assert workspace.run("plan", "--json").json["summary"]["fetch"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bbox", "1,2,3"], "bbox"),
+        (["--bbox", "a,b,c,d"], "--bbox 'a,b,c,d': must be four numbers"),
+        (["--bbox", "1,2,3,4", "--aoi", "x.geojson"], "give one of them"),
+        (["--start", "yesterday"], "start"),
+        (["--start", "2024-06-01", "--end", "2024-05-01", "--archive", "cdse"], "end"),
+        (["--archive", "nothing"], "'nothing' is not one of"),
+    ],
+)
+def test_wrong_wishes_write_nothing(workspace, arguments, message):
+    ran = workspace.run("init", *arguments)
+    assert ran.code == 2
+    assert message in ran.err
+    assert not (workspace.path / "manifest.toml").exists()
+
+
+def test_the_command_line_knows_the_presets():
+    (option,) = (one for one in cli.commands["init"].params if one.name == "archive")
+    assert list(option.type.choices) == list(PRESETS)

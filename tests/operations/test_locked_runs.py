@@ -572,9 +572,9 @@ def test_a_file_that_is_no_plan(workspace, offer):
     for text, said in (
         ("", "not JSON"),
         ("{}", "not a saved plan"),
-        ('{"kind": "plan", "schema": 99}', "newer"),
-        ('{"kind": "plan", "schema": 1}', "older"),
-        ('{"kind": "plan", "schema": 3}', "damaged"),
+        ('{"kind": "saved_plan", "schema": 99}', "newer"),
+        ('{"kind": "saved_plan", "schema": 1}', "older"),
+        ('{"kind": "saved_plan", "schema": 4}', "damaged"),
     ):
         (workspace.path / "p.json").write_text(text)
         ran = workspace.run("apply", "--plan", "p.json")

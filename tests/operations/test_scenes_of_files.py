@@ -226,6 +226,23 @@ def test_other_assets_are_fetched_and_dropped(place, stac):
     assert sorted(tree(place.mirror)) == ["S1/visual.tif", "S2/visual.tif"]
 
 
+@pytest.mark.parametrize("change", ["gone", "s3"])
+def test_a_file_that_the_catalogue_loses_stays(place, stac, change):
+    assert place.run("apply").code == 0
+    before = tree(place.mirror)
+    if change == "gone":
+        del stac.items[0]["assets"]["visual"]
+    else:
+        stac.items[0]["assets"]["visual"]["href"] = "s3://bucket/visual.tif"
+    for command in (["apply"], ["lock"], ["apply", "--locked"], ["verify"]):
+        assert place.run(*command).code == 0
+        assert tree(place.mirror) == before
+    place.manifest('assets = "B04"')
+    assert place.run("apply").code == 0
+    # Only what the item still has can be unselected.
+    assert [path for path in tree(place.mirror) if "visual" in path] == (["S1/visual.tif"] if change == "gone" else [])
+
+
 def test_a_new_layout_moves_the_folder_with_all_that_is_in_it(place, stac):
     place.run("apply")
     (place.mirror / "S1" / "notes.txt").write_text("mine")
@@ -744,3 +761,18 @@ def test_checksums_that_the_catalogue_states_by_another_algorithm_fetch_nothing(
     assert (ran.code, ran.summary["kept"], ran.summary["fetched"]) == (0, 1, 1)
     assert {one.path for one in stac.asked[asked:] if one.path.startswith("/data")} == {"/data/S1/B04.tif"}
     assert tree(place.mirror) == offered(stac)
+
+
+def test_files_of_a_public_bucket_are_downloaded_through_rewritten_links(place, stac):
+    for item in stac.items:
+        for asset in item["assets"].values():
+            asset["href"] = asset["href"].replace("../../../..", "s3://bucket")
+    place.manifest()
+    assert place.run("plan", "--json").json["summary"]["skip"] == 2
+    place.manifest(f'rewrite = {{ "s3://bucket/" = "{stac.url}/" }}')
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["fetched"]) == (0, 2), ran.err
+    assert tree(place.mirror) == offered(stac)
+    assert place.run("lock").code == 0
+    place.manifest(f'rewrite = {{ "s3://" = "{stac.url}/other/" }}')
+    assert place.run("apply", "--locked").code == 0, "another address of the same bytes needs no other lock file"

@@ -12,10 +12,10 @@ import pytest
 import sedas_sync as ss
 from sedas_sync.archives.replay import read_record
 from sedas_sync.model.events import Fetched, Retried
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.output import markdown, text
 from sedas_sync.output.documents.base import json_lines
 from sedas_sync.output.documents.plan import PlanDocument, WhyDocument
-from sedas_sync.planning.saved_plan import dumps, loads
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -243,11 +243,9 @@ def test_a_locked_run_takes_what_the_other_archive_has(write, one, two):
 
 
 def test_a_saved_plan_keeps_all_places(write, one, two):
-    from sedas_sync.planning.saved_plan import dumps, loads
-
     two.offer("AC")
     with ss.Mirror(write()) as mirror:
-        saved = loads(dumps(mirror.save(mirror.plan())), "p.json")
+        saved = SavedPlan.from_json(mirror.save(mirror.plan()).to_json())
     assert {source.archive for source in saved.wants["A"].sources} == {"one", "two"}
     one.break_down("download")
     with ss.Mirror(write()) as mirror:
@@ -393,9 +391,9 @@ def test_a_saved_plan_measures_a_file_by_the_archive_that_gave_it(write, one, tw
         assert {action.id: action.kind.value for action in plan.actions} == {
             "A": "keep", "B": "keep", "C": "keep", "D": "keep", "E": "fetch",
         }  # fmt: skip
-        text = dumps(mirror.save(plan))
+        saved = mirror.save(plan).to_json()
     with ss.Mirror(write()) as mirror:
-        assert mirror.apply(mirror.resume_plan(loads(text, "plan.json"))).fetched == 1
+        assert mirror.apply(mirror.resume_plan(SavedPlan.from_json(saved))).fetched == 1
 
 
 def test_a_dataset_whose_archives_both_fail_is_told_of_with_both(write, one, two):
@@ -452,7 +450,7 @@ def test_an_order_of_an_archive_that_the_manifest_no_longer_has_is_sent_to_no_ot
         (warning,) = (warning for warning in plan.warnings if "order" in warning)
         assert warning.startswith("D: ")
         assert one.server.url in warning
-        saved = loads(dumps(mirror.save(plan)), "p.json")
+        saved = SavedPlan.from_json(mirror.save(plan).to_json())
     with ss.Mirror(manifest) as mirror:
         plan = mirror.resume_plan(saved)
         assert mirror.apply(plan).exit_code == 0

@@ -194,3 +194,42 @@ def test_an_instrument_is_found_in_the_spelling_of_another_archive(workspace, sa
     optical = workspace.run("why", "OPTICAL", "--json").json["datasets"][0]
     assert (optical["rule"], optical["detail"]) == ("instrument", "instrument is MSI, wanted c-sar")
     assert "instrument is unknown, wanted c-sar" in workspace.run("why", "UNKNOWN").out
+
+
+def test_a_beginning_a_part_or_a_pattern_is_enough(workspace, sandbox):
+    one, two, other = (
+        f"S2B_MSIL1C_2019050{day}T110629_N0207_R137_T30U{tile}_2019050{day}T133918"
+        for day, tile in ((7, "XC"), (7, "WC"), (8, "XC"))
+    )
+    sandbox._catalogue = RowCatalogue(
+        [make_row(name, f"{name[11:15]}-05-{name[17:19]}T11:06:29Z") for name in (one, two, other)]
+    )
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
+    for part in (one, one[:44], one[15:45].lower(), "*20190507*_t30uxc_*", f"{one}.SAFE", f"scenes/{one}.zip"):
+        assert workspace.run("why", part, "--json").json["id"] == one, part
+    ran = workspace.run("why", "T30UXC")
+    assert ran.code == 2
+    assert "2 scenes have 'T30UXC' in their ids" in ran.err
+    assert one in ran.err
+    assert other in ran.err
+    assert two not in ran.err
+
+
+def test_other_scenes_of_the_tile_and_day_are_named(workspace, sandbox):
+    older, newer, cloudy = (
+        f"S2B_MSIL1C_20190507T110629_{baseline}_R137_T30UXC_{made}T133918"
+        for baseline, made in (("N0207", "20190507"), ("N0500", "20230101"), ("N0300", "20200101"))
+    )
+    rows = [
+        make_row(name, "2019-05-07T11:06:29Z", cloudCoveragePercent=99.0 if name == cloudy else 1.0)
+        for name in (older, newer, cloudy)
+    ]
+    sandbox._catalogue = RowCatalogue(rows)
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nmax_cloud_cover = 50\n')
+    found = workspace.run("why", older, "--json").json
+    assert {one["id"]: one["datasets"] for one in found["same_day"]} == {newer: ["d"], cloudy: []}
+    assert "cloud" in next(one["exclusion"] for one in found["same_day"] if one["id"] == cloudy)
+    unknown = older.replace("T133918", "T999999")
+    shown = workspace.run("why", unknown)
+    assert shown.code == 1
+    assert shown.out.count("same day") == 3

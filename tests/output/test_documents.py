@@ -43,7 +43,7 @@ def test_a_plan_counts_every_scene_and_lists_kept_ones_only_when_asked():
     document = json.loads(text_of(PlanDocument.about(plan)))
     assert document["summary"] == {
         "keep": 1, "fetch": 1, "resume": 0, "order": 0, "wait": 0, "replace": 0, "adopt": 0, "prune": 0, "skip": 0,
-        "bytes": None,
+        "bytes": None, "expected_bytes": 0,
     }  # fmt: skip
     assert [action["id"] for action in document["actions"]] == ["T"]
     assert [action.id for action in PlanDocument.about(plan, everything=True).actions] == ["S", "T"]

@@ -114,6 +114,8 @@ scenes = st.builds(
     product_type=odd | st.just("GRD"),
     orbit=st.none() | st.integers(-5, 5),
     orbit_direction=odd | st.just("ASCENDING"),
+    relative_orbit=st.none() | st.integers(-5, 200),
+    tile=odd | st.sampled_from(["01CAB", "00CAB", "60XZZ", "1CAB"]),
     polarisation=odd | st.just("VV/VH"),
     cloud_cover=st.none() | st.floats(-200, 200),
     resolution=st.none() | st.floats(-1, 10),
@@ -141,6 +143,17 @@ def test_catalogue_is_valid_for_any_metadata(tmp_path_factory, some):
     timeless = {entry.id for entry in entries if entry.scene.start is None and entry.scene.stop is None}
     assert sorted([item.id for item in items] + [failure.id for failure in left_out]) == [e.id for e in entries]
     assert {failure.id for failure in left_out} == timeless
+
+
+def test_items_have_the_orbit_and_the_tile_that_the_catalogue_states(tmp_path):
+    start = datetime(2019, 5, 5, tzinfo=UTC)
+    some = [Scene(id="A", start=start, relative_orbit=7, tile="01CAB"), Scene(id="B", start=start, tile="EPSG:1")]
+    as_stac.write(tmp_path, as_stac.groups_of(entries_of(some), {"d": None}), name="m", to_mirror="x", content="x")
+    items = pystac.read_file(tmp_path / "catalog.json").get_items(recursive=True)
+    one, other = sorted(items, key=lambda item: item.id)
+    assert one.properties["sat:relative_orbit"] == 7
+    assert (one.properties["grid:code"], one.properties["proj:code"]) == ("MGRS-01CAB", "EPSG:32701")
+    assert "grid:code" not in other.properties
 
 
 @settings(max_examples=30, deadline=None)

@@ -173,6 +173,6 @@ def test_unknown_sizes_are_not_added():
     rows = Page(
         markdown.plan(plan(action(ActionKind.FETCH, "A", size=1000), action(ActionKind.FETCH, "B")), command=COMMAND)
     ).rows
-    assert rows[1] == ["optical", "2", "more than 1.0 kB"]
+    assert rows[1] == ["optical", "2", "at least 1.0 kB"]
     rows = Page(markdown.plan(plan(action(ActionKind.FETCH, "B")), command=COMMAND)).rows
     assert rows[1] == ["optical", "1", "?"]

@@ -9,7 +9,7 @@ from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import DesiredScene, Order, Scene
 from sedas_sync.output.documents.catalogue import SourcesEntry
-from sedas_sync.output.plan_text import by_datasets, plan
+from sedas_sync.output.plan_text import datasets_of, plan
 from sedas_sync.output.style import Look
 from sedas_sync.output.text import sources
 
@@ -49,8 +49,32 @@ def test_datasets_are_in_the_order_of_the_manifest():
         action(ActionKind.FETCH, "C", datasets=("early", "late")),
         action(ActionKind.FETCH, "D", datasets=("early",)),
     ]
-    shown = by_datasets(actions, ("early", "late"))
-    assert [datasets for datasets, _ in shown] == [("early",), ("early", "late"), ("late",), ()]
+    of = Plan(manifest="m.toml", mirror="/m", archive={}, actions=tuple(actions))
+    shown = datasets_of(of, ("early", "empty", "late"))
+    assert [datasets for datasets, _ in shown] == [("early",), ("early", "late"), ("empty",), ("late",), ()]
+    assert "empty (0 scenes)" in plan(of, order=("early", "empty", "late"))
+    limited = replace(of, datasets=("early",))
+    assert "empty" not in plan(limited, order=("early", "empty", "late"))
+
+
+def test_sizes_that_are_not_stated_are_estimated_and_marked():
+    def scene(kind, scene_id, product_type, size=None):
+        want = DesiredScene.of("a", Scene(id=scene_id, product_type=product_type), datasets=("d",), path=scene_id)
+        return Action(kind=kind, id=scene_id, datasets=("d",), path=scene_id, size=size, reason=NEW, want=want)
+
+    known = {"L1C": 600_000_000}
+    lines = shown(
+        scene(ActionKind.FETCH, "A", "L1C", 100_000_000),
+        scene(ActionKind.FETCH, "B", "L1C"),
+        scene(ActionKind.ORDER, "C", "L1C"),
+        typical_sizes=known,
+    )
+    assert "  fetch 2, ~700.0 MB: not in the mirror" in lines
+    assert "    + ~600.0 MB  B" in lines
+    assert "Plan: 2 to fetch, 1 to order; ~700.0 MB, ~600.0 MB from orders." in lines
+    assert "    o C" in lines, "a column of estimates alone is left out"
+    lines = shown(scene(ActionKind.FETCH, "A", "L1C"), scene(ActionKind.FETCH, "B", "other"), typical_sizes=known)
+    assert "Plan: 2 to fetch; at least ~600.0 MB." in lines
 
 
 def test_scenes_are_grouped_by_dataset_action_and_reason():

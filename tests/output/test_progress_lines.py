@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sedas_sync.model.events import Fetched, Progress, Searched, Step, Transfer
 from sedas_sync.model.text import cells
 from sedas_sync.output.live_region import LiveRegion
-from sedas_sync.output.progress_lines import Row, RunRows, step_row
+from sedas_sync.output.progress_lines import Row, RunRows, short_names, step_row
 from sedas_sync.output.reporters import PlainLines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -261,13 +261,21 @@ def test_end_does_not_wait_for_a_hanging_draw():
     assert not drawing.is_alive()
 
 
+def test_a_step_reports_after_2_seconds_of_silence_and_then_every_30(capsys):
+    now = [0.0]
+    lines = PlainLines(0, clock=lambda: now[0])
+    for second in range(50):
+        now[0] = float(second)
+        lines.found(second)
+    assert capsys.readouterr().err.splitlines() == ["searching: 2 scenes so far", "searching: 32 scenes so far"]
+
+
 def test_progress_lines_come_every_30_seconds(capsys):
     now = [0.0]
     lines = PlainLines(0, clock=lambda: now[0])
     for second in range(100):
         now[0] = float(second)
         lines(progress(done=second, total=100, received=second * MB, pending=1, oldest=60.0))
-        lines.found(second)
     lines(Searched(time=NOW, dataset="d", scenes=3, complete=True))
     assert capsys.readouterr().err.splitlines() == [
         *(
@@ -276,3 +284,17 @@ def test_progress_lines_come_every_30_seconds(capsys):
         ),
         "d: 3 scenes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [
+        (80, "S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918"),
+        (40, "S2B L1C 20190507T110629 30UXC"),
+        (25, "S2B L1C 20190507T110629"),
+        (20, "S2B L1C 20190507"),
+        (10, "S2B_M…3918"),
+    ],
+)
+def test_short_names_keep_satellite_type_and_date(room, name):
+    assert next(short_names("S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918", room)) == name

@@ -1,6 +1,7 @@
 """What people see: the command in a real terminal, judged by the screen and not by what was sent to it."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -54,7 +55,7 @@ def test_only_a_terminal_gets_folded_and_coloured_plans(terminal, workspace, san
     workspace.write(ONE)
     shown = terminal("plan", columns=60, rows=60)
     assert shown.wait() == 0
-    assert "  fetch 25: not in the mirror" in shown.lines
+    assert "  fetch 25, ~15.0 GB: not in the mirror" in shown.lines
     assert "+ " + scene(10) in "".join(shown.lines), "an id is whole, however narrow it is"
     assert scene(11) not in "".join(shown.lines)
     assert any("… and 15 more, acquired 2019-05-11 to 2019-05-25" in line for line in shown.lines)
@@ -76,7 +77,7 @@ def test_a_run_shows_each_download_and_its_orders_and_leaves_only_the_summary(te
     sandbox.faults = Faults(rules=(Rule("download", fail(404), ids={scene(1)}), Rule("download", slow(25_000))))
     sandbox.order_delay = 1.5
     workspace.write(ONE, transfer="jobs = 3\nretries = 0")
-    run = terminal("apply", columns=100, rows=12)
+    run = terminal("apply", "--yes", columns=100, rows=12)
     lines = run.wait_for(lambda lines: len(bars(lines)) >= 3 and any("failed: " in line for line in lines))
     order = [next(n for n, line in enumerate(lines) if mark in line) for mark in ("failed: ", "/7 scenes", "  S2B")]
     assert order == sorted(order), "what went wrong stands above the bars"
@@ -92,9 +93,9 @@ def test_scenes_have_distinct_lines_and_the_height_is_constant(terminal, workspa
     sandbox._catalogue = RowCatalogue([make_row(name, "2019-05-03T11:16:33Z") for name in alike])
     sandbox.faults = Faults(rules=(Rule("download", slow(12_000)),))
     workspace.write(ONE, transfer="jobs = 5")
-    run = terminal("apply", columns=60, rows=20)
+    run = terminal("apply", "--yes", columns=60, rows=20)
     lines = run.wait_for(lambda lines: sum("%" in line for line in lines) == 6)
-    names = [line.split()[0] for line in lines if line.startswith("  S2B")]
+    names = [re.split(r"\s{2,}", line.strip())[0] for line in lines if line.startswith("  S2B")]
     assert len(set(names)) == len(names) == 5
     assert max(len(line) for line in lines if "%" in line) <= 59
     run.resize(100, 5)
@@ -111,13 +112,13 @@ def test_ctrl_c_leaves_clean_lines_and_says_how_to_continue(terminal, workspace,
     sandbox._catalogue = RowCatalogue(rows(3))
     sandbox.faults = Faults(rules=(Rule("download", slow(4_000)),))
     workspace.write(ONE, name="my fields.toml")
-    run = terminal("apply", "my fields.toml")
+    run = terminal("apply", "--yes", "my fields.toml")
     run.wait_for(lambda lines: len(bars(lines)) >= 3)
     run.type("\x03")
     assert run.wait() == 130
     assert run.lines[-2].startswith("Stopped: ")
     assert run.lines[-1] == (
-        "Interrupted: everything so far is kept. To continue, run `sedas-sync apply 'my fields.toml'`."
+        "Interrupted: everything so far is kept. To continue, run `sedas-sync apply --yes 'my fields.toml'`."
     )
     assert not bars(run.lines)
     assert "^C" not in run.text
@@ -136,7 +137,7 @@ def test_ctrl_c_in_a_search_says_that_nothing_was_changed(terminal, workspace, s
 def test_a_dumb_terminal_gets_plain_lines(terminal, workspace, sandbox):
     sandbox._catalogue = RowCatalogue(rows(2))
     workspace.write(ONE)
-    run = terminal("apply", TERM="dumb")
+    run = terminal("apply", "--yes", TERM="dumb")
     assert run.wait() == 0
     assert b"\x1b" not in run.sent
     assert "Applied: 2 fetched" in run.lines[-1]
@@ -149,7 +150,7 @@ def test_narrow_terminals_and_foreign_settings_break_no_line(terminal, workspace
     sandbox.faults = Faults(rules=(Rule("download", slow(12_000)),))
     workspace.write(ONE, transfer="jobs = 3")
     others = {"TQDM_DISABLE": "1", "TQDM_NCOLS": "500", "TQDM_ASCII": "1", "TQDM_POSITION": "3"}
-    run = terminal("apply", columns=columns, rows=12, NO_COLOR="1", **others)
+    run = terminal("apply", "--yes", columns=columns, rows=12, NO_COLOR="1", **others)
     lines = run.wait_for(lambda lines: sum("%" in line for line in lines) >= 3)
     first = next(number for number, line in enumerate(lines) if "/3 scenes" in line)
     assert ["%" in line for line in lines[first + 1 : first + 5]] == [True, True, True, False]
@@ -180,7 +181,7 @@ def test_drawing_stays_below_ten_times_a_second(terminal, workspace, sandbox):
     sandbox._catalogue = RowCatalogue(rows(20))
     sandbox.faults = Faults(rules=(Rule("download", slow(60_000)),))
     workspace.write(ONE, transfer="jobs = 8")
-    run = terminal("apply")
+    run = terminal("apply", "--yes")
     assert run.wait() == 0
     took = float(run.lines[-1].rpartition(" in ")[2].split()[0])
     assert 1 <= run.sent.count(b"/20 scenes ") <= 10 * (took + 1)
@@ -193,7 +194,7 @@ def test_hostile_names_do_not_reach_the_terminal(terminal, workspace, sandbox):
     )
     workspace.write(ONE)
     for command in ("plan", "search", "apply"):
-        shown = terminal(command, NO_COLOR="1")
+        shown = terminal(command, *(["--yes"] if command == "apply" else []), NO_COLOR="1")
         shown.wait()
         assert not colours(shown)
         if command != "apply":
@@ -217,7 +218,7 @@ def test_a_second_signal_ends_at_once_and_leaves_a_clean_line(terminal, workspac
     sandbox._catalogue = RowCatalogue([make_row("L", "2019-05-27T11:00:00Z", online=False), *rows(1)])
     sandbox.faults = Faults(rules=(Rule("order", delay(30)), Rule("download", slow(2_000))))
     workspace.write(ONE)
-    run = terminal("apply")
+    run = terminal("apply", "--yes")
     run.wait_for(lambda lines: len(bars(lines)) >= 1)
     run.signal(signal.SIGTERM)
     run.wait_for("stopping")

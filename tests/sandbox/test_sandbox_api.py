@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sandbox_client import HARWELL, NOW, Client
+from thread_count import ended, threads
 
 from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
 from sedas_sync.sandbox.orders import order_id, read_order
@@ -440,13 +441,13 @@ def test_many_at_once(client):
         if answer.status_code != 200 or not zipfile.is_zipfile(io.BytesIO(answer.content)):
             failures.append(url)
 
-    threads = [threading.Thread(target=fetch, args=(url,)) for url in urls * 3]
-    for thread in threads:
+    fetching = [threading.Thread(target=fetch, args=(url,)) for url in urls * 3]
+    for thread in fetching:
         thread.start()
-    for thread in threads:
+    for thread in fetching:
         thread.join()
     assert not failures
-    assert client.sandbox.downloads == len(threads)
+    assert client.sandbox.downloads == len(fetching)
 
 
 def test_log_has_requests_without_passwords(client):
@@ -469,7 +470,7 @@ def test_log_has_listeners(serve):
 
 
 def test_closing_breaks_connections_and_ends_threads():
-    before = threading.active_count()
+    before = threads()
     sandbox = Sandbox().start()
     client = Client(sandbox)
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=20) as idle:
@@ -477,7 +478,7 @@ def test_closing_breaks_connections_and_ends_threads():
         sandbox.close()
         assert idle.recv(1) == b""
     client.session.close()
-    assert threading.active_count() == before
+    assert ended(before)
     sandbox.close()
     with pytest.raises(RuntimeError):
         _ = sandbox.url

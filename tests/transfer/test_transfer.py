@@ -166,7 +166,7 @@ def test_lasting_fault_commits_nothing(server, tmp_path, fault, expected, kind, 
 def test_resume_requests_only_missing_bytes(server, tmp_path, kind):
     server.paths["/scene.zip"] = Served(DATA, **SERVERS[kind])
     leave_partial(server, tmp_path, 120_000)
-    assert partial_of(str(tmp_path), PART) == Resumable(120_000, len(DATA))
+    assert partial_of(str(tmp_path), PART) == Resumable(120_000, len(DATA), ".zip")
     got = fetch(job(server, tmp_path))
     assert (got.received, got.resumed_from) == (len(DATA) - 120_000, 120_000)
     assert server.seen[0].headers["range"] == "bytes=120000-"
@@ -289,6 +289,28 @@ def test_token_echoed_by_a_server_is_not_shown(tmp_path, status, kind):
     assert "bad token" in str(caught.value)
 
 
+@pytest.mark.parametrize(("last", "total", "whole"), [(None, None, True), (99_999, None, False), (None, 7, False)])
+def test_range_that_was_not_requested_counts_only_if_it_is_the_whole_file(tmp_path, last, total, whole):
+    """Some proxies answer every request with status 206."""
+
+    class Proxy(FaultServer):
+        def _early(self, sock, word, argument):
+            end = len(DATA) - 1 if last is None else last
+            head = f"Content-Length: {end + 1}\r\nContent-Range: bytes 0-{end}/{total or len(DATA)}\r\n"
+            sock.sendall(f"HTTP/1.1 206 Partial Content\r\n{head}\r\n".encode() + DATA[: end + 1])
+            return False
+
+    with Proxy() as server:
+        server.paths["/scene.zip"] = Served(DATA)
+        wanted = job(server, tmp_path, policy=Policy(retries=0, backoff=0.0))
+        if whole:
+            fetch(wanted)
+            assert scene(tmp_path) == DATA
+        else:
+            with pytest.raises(errors.TransferError):
+                fetch(wanted)
+
+
 # -- attempts and pauses
 
 
@@ -378,7 +400,7 @@ def test_stop_ends_a_silent_download_and_keeps_the_partial_file(server, tmp_path
     with pytest.raises(FetchStopped):
         fetch(job(server, tmp_path, policy=Policy(stall_timeout=30)), live)
     assert time.monotonic() - began < 1.5
-    assert partial_of(str(tmp_path), PART) == Resumable(100_000, len(DATA))
+    assert partial_of(str(tmp_path), PART) == Resumable(100_000, len(DATA), ".zip")
     live.close()
 
 
@@ -411,7 +433,7 @@ def test_received_bytes_are_in_the_partial_file_at_once(server, tmp_path):
     while part.stat().st_size < 50_000 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert part.read_bytes() == DATA[:50_000]
-    assert partial_of(str(tmp_path), PART) == Resumable(50_000, len(DATA))
+    assert partial_of(str(tmp_path), PART) == Resumable(50_000, len(DATA), ".zip")
     live.stop.set()
     thread.join()
     live.close()
@@ -701,5 +723,5 @@ def test_pipe_or_link_at_the_path_of_a_note_neither_blocks_nor_is_written_to(tmp
         "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
     )
     ran = subprocess.run([sys.executable, "-c", looks, str(root)], capture_output=True, text=True, timeout=20)
-    assert ran.stdout.splitlines() == ["None", "Resumable(bytes=2, total=2000)"], ran.stderr
+    assert ran.stdout.splitlines() == ["None", "Resumable(bytes=2, total=2000, kind=None)"], ran.stderr
     assert mine.read_text() == "precious"

@@ -9,6 +9,7 @@ import pytest
 from faultserver import NEAR, FaultServer, Served, make_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_count import ended, threads
 
 from sedas_sync.files import zip_stream
 from sedas_sync.files.folder_cache import FolderCache
@@ -129,6 +130,7 @@ def test_scene_is_proved_with_any_number_of_threads(server, tmp_path, monkeypatc
     monkeypatch.setattr(prove, "PROCESSORS", processors)
     data = make_zip(20_000_000, entries=3)
     live = SharedState(jobs=4)
+    before = threads()
     for name in "ABC":
         server.paths[f"/{name}.zip"] = Served(data, faults=[fault])
     try:
@@ -138,7 +140,7 @@ def test_scene_is_proved_with_any_number_of_threads(server, tmp_path, monkeypatc
         live.close()
     assert {got.sha256 for got in done} == {hashlib.sha256(data).hexdigest()}
     assert all((tmp_path / got.path).read_bytes() == data for got in done)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sedas-sync")]
+    assert ended(before)
 
 
 def test_folder_deleted_between_two_scenes_is_created_again(server, tmp_path):

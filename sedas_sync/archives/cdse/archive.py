@@ -22,11 +22,12 @@ from sedas_sync.archives.cdse.kind import LIVE_URL, LOGIN_URL, TRUSTED_HOSTS, VA
 from sedas_sync.archives.cdse.second_factor import SecondFactor
 from sedas_sync.archives.cdse.time_walk import PAGE, Stretch, TimeWalk, rows_of
 from sedas_sync.archives.cdse.token_store import store_for
+from sedas_sync.archives.lenient import Reporter, once
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError, StoppedError
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import product_id
-from sedas_sync.model.threads import Pool
 from sedas_sync.net import credentials as _credentials
 from sedas_sync.net import session
 from sedas_sync.net.credentials import Credentials
@@ -156,6 +157,11 @@ class CdseArchive:
         return f"{type(self).__name__}({self._url!r})"
 
     @property
+    def calls(self) -> Mapping[str, int]:
+        """See `Archive`."""
+        return self._api.calls
+
+    @property
     def server_time(self) -> datetime | None:
         """The server's present time; None before its first answer."""
         return self._api.server_time
@@ -164,6 +170,10 @@ class CdseArchive:
         """Make running calls in other threads end instead of waiting for a retry."""
         self._stopped.set()
         self._api.stop()
+
+    def interrupt(self) -> None:
+        """Make calls that run in other threads end early; later calls work."""
+        self._api.interrupt()
 
     def close(self) -> None:
         """Close the connections; running calls end."""
@@ -180,7 +190,8 @@ class CdseArchive:
         walk = TimeWalk(lambda start, stop, skip: self._page(conditions, start, stop, skip))
         seen: set[str] = set()
         names: set[str] = set()
-        with Pool(AT_ONCE, "cdse-search") as pool:
+        report = once(warn)
+        with Pool(AT_ONCE) as pool:
             running = {pool.submit(walk.step, Stretch(query.start, query.stop, first=True))}
             try:
                 while running:
@@ -188,7 +199,7 @@ class CdseArchive:
                     for future in done:
                         page, following = future.result()
                         running |= {pool.submit(walk.step, stretch) for stretch in following}
-                        yield from self._scenes(page, seen, names, warn)
+                        yield from self._scenes(page, seen, names, warn, report)
                     self._check_stopped()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -199,7 +210,9 @@ class CdseArchive:
         if self._stopped.is_set():
             raise ArchiveError("the search was stopped")
 
-    def _scenes(self, page: Iterable[object], seen: set[str], names: set[str], warn: Warn) -> Iterator[Scene]:
+    def _scenes(
+        self, page: Iterable[object], seen: set[str], names: set[str], warn: Warn, report: Reporter
+    ) -> Iterator[Scene]:
         """Yield the scenes of new rows; of several rows with one name, the best one."""
         found: dict[str, Scene] = {}
         for row in page:
@@ -208,7 +221,7 @@ class CdseArchive:
                 if key in seen:
                     continue
                 seen.add(key)
-                scene = self._scene(row)
+                scene = self._scene(row, report)
             except rows.UnusableRowError as reason:
                 shown = _shown(row)
                 if shown not in seen:
@@ -220,8 +233,10 @@ class CdseArchive:
         names.update(found)
         yield from found.values()
 
-    def _scene(self, row: object) -> Scene:
-        return rows.to_scene(row, f"{self._url}Products({rows.identify(row)})/$value")
+    def _scene(self, row: object, report: Reporter) -> Scene:
+        name = rows.scene_id(row)
+        link = f"{self._url}Products({rows.identify(row)})/$value"
+        return rows.to_scene(row, link, lambda sentence: report(name, sentence))
 
     def _page(self, conditions: odata.Conditions, start: datetime, stop: datetime, skip: int) -> Mapping[str, Any]:
         """Request one page; without the optional conditions if the catalogue refuses them."""
@@ -237,7 +252,7 @@ class CdseArchive:
         options = {"$filter": condition, **_OPTIONS, **({"$skip": str(skip)} if skip else {})}
         # A filter that the service cannot evaluate may fail with 500, which no repetition helps.
         final = _is_server_error if narrow else None
-        return self._api.send("GET", odata.url(self._url, "Products", options), final=final)
+        return self._api.send("GET", odata.url(self._url, "Products", options), final=final, kind="search")
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids; see `Archive.look_up`.
@@ -262,12 +277,14 @@ class CdseArchive:
             "POST",
             f"{self._url}Products/OData.CSC.FilterList?%24expand=Attributes",
             json={"FilterProducts": names},
+            kind="look_up",
         )
         found: dict[str, Scene] = {}
+        report = once(warn)
         asked = {product_id(scene_id): scene_id for scene_id in ids}
         for row in rows_of(_answer(reply, "a look-up"), "a look-up"):
             try:
-                scene = self._scene(row)
+                scene = self._scene(row, report)
             except rows.UnusableRowError as reason:
                 warn(_left_out(reason, _shown(row)))
                 continue
@@ -281,7 +298,7 @@ class CdseArchive:
             condition = odata.names_filter(name for scene_id in batch for name in _names(scene_id))
             url = odata.url(self._url, "DeletedProducts", {"$filter": condition, "$top": str(PAGE)})
             try:
-                listed = rows_of(_answer(self._api.send("GET", url), "a look-up"), "a look-up")
+                listed = rows_of(_answer(self._api.send("GET", url, kind="look_up"), "a look-up"), "a look-up")
             except StoppedError:
                 raise
             except ArchiveError:

@@ -4,17 +4,16 @@ Source of the fields: the OData page of the Copernicus Data Space documentation 
 list of checksums mean that the catalogue does not know them.
 """
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from sys import intern
 from typing import Any
 
 from sedas_sync.archives.lazy_json import LazyJson
+from sedas_sync.archives.lenient import Properties, Report, wkt_of
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.scene import NOTHING, Scene, Sensor
-from sedas_sync.model.times import from_iso
 
 ADVICE = (
     "offline: it can only be ordered in the Copernicus Data Workspace "
@@ -28,7 +27,7 @@ _SENSORS: dict[str, Sensor] = {
     **dict.fromkeys(("MSI", "OLCI", "SLSTR", "OLI", "OLI_TIRS", "TIRS", "ETM", "TM", "MERIS", "MODIS"), "optical"),
 }
 _DIGEST = {"MD5": re.compile(r"[0-9a-f]{32}"), "BLAKE3": re.compile(r"[0-9a-f]{64}")}
-_WKT = re.compile(r"\s*(?:geography')?\s*(?:SRID=\d+;)?\s*([A-Za-z]+\s*\([-+0-9.eE\s,()]*\))\s*'?\s*")
+_WKT = re.compile(r"\s*(?:geography')?\s*(?:SRID=\d+;)?\s*([A-Za-z]+\s*\([(\s]*[-+0-9][-+0-9.eE\s,()]*\))\s*'?\s*")
 _MAPPED = frozenset({"Name", "ContentDate", "Footprint", "GeoFootprint", "Attributes", "ContentLength", "Online"})
 _MAPPED_ATTRIBUTES = frozenset(
     {
@@ -75,62 +74,66 @@ def start_of(row: object) -> datetime:
         UnusableRowError: It has none, or it is not a time.
     """
     dates = row.get("ContentDate") if isinstance(row, dict) else None
-    found = _time(dates.get("Start") if isinstance(dates, dict) else None, "ContentDate/Start")
+    found = Properties(dates, _ignore).time("Start") if isinstance(dates, dict) else None
     if found is None:
-        raise UnusableRowError("it has no ContentDate/Start")
+        raise UnusableRowError("its ContentDate/Start is missing or not a time")
     return found
 
 
-def to_scene(row: object, link: str) -> Scene:
+def to_scene(row: object, link: str, report: Report) -> Scene:
     """Convert a row to a scene.
 
     Args:
         row: An element of `value`.
         link: Its download link while it is online.
+        report: Called for each field that cannot be read, and is unknown.
 
     Raises:
-        UnusableRowError: It cannot be used; the message gives the reason.
+        UnusableRowError: It has no name or no acquisition start; the message gives the reason.
     """
     if not isinstance(row, dict):
         raise UnusableRowError("it is not an object")
     attributes = _attributes(row.get("Attributes"))
-    satellite = _satellite(attributes)
-    length = _number(row.get("ContentLength"), "ContentLength")
-    online = row.get("Online")
-    if not isinstance(online, bool | None):
-        raise UnusableRowError("Online is neither true nor false")
-    orbit = _number(attributes.get("orbitNumber"), "orbitNumber")
+    stated, own = Properties(attributes, report), Properties(row, report)
     dates = row.get("ContentDate")
+    satellite = _satellite(stated)
+    length = own.number("ContentLength")
+    online = own.flag("Online") is not False
     extra = {key: value for key, value in row.items() if key not in _MAPPED and value not in (None, "", [])}
     others = {key: value for key, value in attributes.items() if key not in _MAPPED_ATTRIBUTES}
     if others:
         extra["Attributes"] = others
-    instrument = _word(attributes, "instrumentShortName")
-    own = scene_id(row)
+    instrument = stated.word("instrumentShortName")
+    name = scene_id(row)
     return Scene(
-        id=own,
+        id=name,
         start=start_of(row),
-        stop=_time(dates.get("End") if isinstance(dates, dict) else None, "ContentDate/End"),
-        footprint=_footprint(row),
+        stop=Properties(dates if isinstance(dates, dict) else {}, report).time("End"),
+        footprint=_footprint(row, report),
         sensor=_SENSORS.get((instrument or "").upper()),
         satellite=satellite,
         instrument=instrument,
-        mode=_word(attributes, "operationalMode"),
+        mode=stated.word("operationalMode"),
         source_group=_group(satellite),
-        product_type=_word(attributes, "productType"),
-        orbit=None if orbit is None else int(orbit),
-        orbit_direction=_upper(_word(attributes, "orbitDirection")),
-        polarisation=_polarisation(attributes),
-        cloud_cover=_number(attributes.get("cloudCover"), "cloudCover"),
-        size=int(length) if length else None,
+        product_type=stated.word("productType"),
+        orbit=stated.whole("orbitNumber"),
+        orbit_direction=_changed(stated.word("orbitDirection"), str.upper),
+        polarisation=_changed(stated.word("polarisationChannels"), lambda word: word.replace("&", "/")),
+        cloud_cover=stated.percent("cloudCover"),
+        size=int(length) if length and length > 0 else None,
+        # It only decides between two products.
+        processed=Properties(attributes, _ignore).time("processingDate"),
         # A zip is made when it is requested; a file is sent as the catalogue describes it.
-        processed=_processed(attributes),
-        nominal=not ending_of(own),
+        nominal=not ending_of(name),
         digest=_digest(row.get("Checksum")),
-        download_url=None if online is False else link,
-        offline=ADVICE if online is False else None,
+        download_url=link if online else None,
+        offline=None if online else ADVICE,
         extra=LazyJson(extra) if extra else NOTHING,
     )
+
+
+def _ignore(_: str) -> None:
+    """Receive a report that nobody needs."""
 
 
 def _attributes(listed: object) -> dict[str, Any]:
@@ -143,52 +146,14 @@ def _attributes(listed: object) -> dict[str, Any]:
     }
 
 
-def _word(attributes: Mapping[str, Any], name: str) -> str | None:
-    """Return a text attribute; equal texts are stored once."""
-    value = attributes.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise UnusableRowError(f"{name} is not a string")
-    return intern(value)
+def _changed(word: str | None, change: Callable[[str], str]) -> str | None:
+    """Return a word with a change; equal texts are stored once."""
+    return None if word is None else intern(change(word))
 
 
-def _upper(word: str | None) -> str | None:
-    return None if word is None else intern(word.upper())
-
-
-def _number(value: object, name: str) -> float | None:
-    if value is None or value == "":
-        return None
-    try:
-        number = float("not a number" if isinstance(value, bool) else value)  # type: ignore[arg-type]  # refused just below
-    except (TypeError, ValueError, OverflowError):
-        raise UnusableRowError(f"{name} is not a number") from None
-    if number < 0:
-        raise UnusableRowError(f"{name} is negative")
-    return number if math.isfinite(number) else None
-
-
-def _time(value: object, name: str) -> datetime | None:
-    if value is None or value == "":
-        return None
-    try:
-        return from_iso(value)  # type: ignore[arg-type]  # anything else is refused just below
-    except (AttributeError, ValueError, OverflowError):
-        raise UnusableRowError(f"{name} is not a time") from None
-
-
-def _processed(attributes: Mapping[str, Any]) -> datetime | None:
-    """Return the time of processing; it only decides between two products, so an odd one counts as unknown."""
-    try:
-        return _time(attributes.get("processingDate"), "processingDate")
-    except UnusableRowError:
-        return None
-
-
-def _satellite(attributes: Mapping[str, Any]) -> str | None:
+def _satellite(stated: Properties) -> str | None:
     """Return the satellite in the spelling of this package: `Sentinel-2A`."""
-    platform, serial = _word(attributes, "platformShortName"), _word(attributes, "platformSerialIdentifier")
+    platform, serial = stated.word("platformShortName"), stated.word("platformSerialIdentifier")
     if platform is None:
         return None
     # Files for all satellites of a mission have an underscore, and some missions repeat the number.
@@ -202,11 +167,6 @@ def _group(satellite: str | None) -> str | None:
     if satellite is None or not satellite.startswith("Sentinel-"):
         return None
     return intern("S5P" if satellite[9:10] == "5" else f"S{satellite[9:10]}")
-
-
-def _polarisation(attributes: Mapping[str, Any]) -> str | None:
-    value = _word(attributes, "polarisationChannels")
-    return None if value is None else intern(value.replace("&", "/"))
 
 
 def _digest(listed: object) -> str | None:
@@ -226,31 +186,11 @@ def _digest(listed: object) -> str | None:
     return f"blake3:{stated['BLAKE3']}" if "BLAKE3" in stated else None
 
 
-def _footprint(row: Mapping[str, Any]) -> str | None:
-    """Return the WKT of `Footprint`, or else of `GeoFootprint`."""
+def _footprint(row: Mapping[str, Any], report: Report) -> str | None:
+    """Return the WKT of `Footprint`, or else of `GeoFootprint`; None if neither can be read."""
     wkt, shape = row.get("Footprint"), row.get("GeoFootprint")
     if isinstance(wkt, str) and (match := _WKT.fullmatch(wkt)) and wkt.count("(") == wkt.count(")"):
         return match[1]
-    if isinstance(shape, dict):
-        return _from_geojson(shape)
-    if wkt in (None, "") and shape is None:
-        return None
-    raise UnusableRowError("its footprint is not valid")
-
-
-def _from_geojson(shape: Mapping[str, Any]) -> str:
-    try:
-        match shape["type"]:
-            case "Polygon":
-                return f"POLYGON {_rings(shape['coordinates'])}"
-            case "MultiPolygon":
-                return f"MULTIPOLYGON ({', '.join(map(_rings, shape['coordinates']))})"
-            case _:
-                pass
-    except (KeyError, TypeError, ValueError, IndexError):
-        pass
-    raise UnusableRowError("its footprint is not valid")
-
-
-def _rings(rings: list[list[list[float]]]) -> str:
-    return "(" + ", ".join("(" + ", ".join(f"{float(x)} {float(y)}" for x, y, *_ in ring) + ")" for ring in rings) + ")"
+    if (found := wkt_of(shape)) is None and (wkt not in (None, "") or shape is not None):
+        report("its footprint is not valid, and counts as unknown")
+    return found

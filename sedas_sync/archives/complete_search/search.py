@@ -1,6 +1,8 @@
 """Runs a complete search: sends the queries of its checks, and yields the rows that come."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
 
 from msgspec import Struct
 
@@ -8,9 +10,9 @@ from sedas_sync.archives.complete_search import windows
 from sedas_sync.archives.complete_search.answers import Answer, AnswerRow, Ask, SplitArea, SplitOtherwise
 from sedas_sync.archives.complete_search.cap_model import HOPELESS_CAP, CapModel
 from sedas_sync.archives.complete_search.checks import Check, WindowChecks
-from sedas_sync.archives.complete_search.threads import QueryThreads
 from sedas_sync.archives.complete_search.windows import Window
 from sedas_sync.errors import IncompleteSearch
+from sedas_sync.files.threads import Pool
 
 SHOWN_PERIODS = 3
 
@@ -49,8 +51,8 @@ def complete(
     """
     model = CapModel() if model is None else model
     checks = WindowChecks(model, split_area, split_otherwise)
-    search = _Search(root, checks, model, allowed, set() if found is None else found)
-    return search.run(QueryThreads(ask, threads))
+    search = _Search(ask, checks, model, allowed, set() if found is None else found)
+    return search.run(root, Pool(threads))
 
 
 class _Waiting(Struct, eq=False):
@@ -67,73 +69,77 @@ class _Search:
 
     def __init__(
         self,
-        root: Window,
+        ask: Ask,
         checks: WindowChecks,
         model: CapModel,
         allowed: Callable[[int], int],
         found: set[str],
     ) -> None:
-        self._root = root
+        self._ask = ask
         self._checks = checks
         self._model = model
         self._allowed = allowed
         self._found = found
         self._queries = 0
         self._used_up = False
+        self._sent: dict[Future[list[AnswerRow]], tuple[_Waiting, int]] = {}
+        self._answered: SimpleQueue[Future[list[AnswerRow]]] = SimpleQueue()
 
-    def run(self, threads: QueryThreads) -> Iterator[AnswerRow]:
-        waiting = self._advance(threads, self._checks.begin(self._root), None)
+    def run(self, root: Window, threads: Pool) -> Iterator[AnswerRow]:
         try:
-            while waiting:
-                (check, position), rows = threads.next()
-                waiting -= 1
+            self._advance(threads, self._checks.begin(root), None)
+            while self._sent:
+                future = self._answered.get()
+                check, position = self._sent.pop(future)
+                rows = future.result()
                 answer = Answer.of(check.windows[position], rows)
                 self._model.observe(answer.counts)
                 check.answers[position] = answer
                 check.missing -= 1
-                yield from self._new_rows(rows)
-                del rows
+                yield from self._new_rows(root, rows)
+                del rows, future
                 if check.missing == 0:
                     answers = [answer for answer in check.answers if answer is not None]
-                    waiting += self._advance(threads, check.check, answers)
-                if not waiting:
+                    self._advance(threads, check.check, answers)
+                if not self._sent:
                     self._checks.judge_again()
-                    waiting += self._start_checks(threads)
+                    self._start_checks(threads)
         finally:
-            threads.close()
+            # A query whose answer is not needed does not delay the end.
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._checks.unresolved or self._used_up or self._model.shortest_cut <= HOPELESS_CAP:
             raise IncompleteSearch(self._why_incomplete())
 
-    def _advance(self, threads: QueryThreads, check: Check, answers: list[Answer] | None) -> int:
-        """Resume a check and start those it added; return the number of queries sent."""
-        return self._resume(threads, check, answers) + self._start_checks(threads)
+    def _advance(self, threads: Pool, check: Check, answers: list[Answer] | None) -> None:
+        """Resume a check, start those it added, and send their queries."""
+        self._resume(threads, check, answers)
+        self._start_checks(threads)
 
-    def _start_checks(self, threads: QueryThreads) -> int:
-        sent = 0
+    def _start_checks(self, threads: Pool) -> None:
         while self._checks.ready:
-            sent += self._resume(threads, self._checks.ready.pop(), None)
-        return sent
+            self._resume(threads, self._checks.ready.pop(), None)
 
-    def _resume(self, threads: QueryThreads, check: Check, answers: list[Answer] | None) -> int:
+    def _resume(self, threads: Pool, check: Check, answers: list[Answer] | None) -> None:
         try:
             asked = next(check) if answers is None else check.send(answers)
         except StopIteration:
-            return 0
+            return
         if self._queries + len(asked) > self._allowed(len(self._found)):
             self._used_up = True
             check.close()
-            return 0
+            return
         self._queries += len(asked)
         waiting = _Waiting(check, asked, [None] * len(asked), len(asked))
         for position, window in enumerate(asked):
-            threads.submit((waiting, position), window)
-        return len(asked)
+            future = threads.submit(self._ask, window)
+            self._sent[future] = waiting, position
+            future.add_done_callback(self._answered.put)
 
-    def _new_rows(self, rows: list[AnswerRow]) -> Iterator[AnswerRow]:
+    def _new_rows(self, root: Window, rows: list[AnswerRow]) -> Iterator[AnswerRow]:
         for row in rows:
             if row.id in self._found:
                 continue
-            if row.start is None or self._root.start <= row.start <= self._root.stop:
+            if row.start is None or root.start <= row.start <= root.stop:
                 self._found.add(row.id)
                 yield row
 

@@ -1,6 +1,7 @@
 """SeDAS and its sandbox as types of archives: what a manifest needs to know of them."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from sedas_sync.manifest.archive_types import ArchiveType, flat_filters
 from sedas_sync.manifest.tables import ApiUrl, ArchiveConfig, TrustedHosts, WebArchiveConfig
@@ -18,6 +19,12 @@ class SedasConfig(WebArchiveConfig):
 
     url: ApiUrl = LIVE_URL
     trusted_hosts: TrustedHosts = TRUSTED_HOSTS
+
+
+class SandboxConfig(ArchiveConfig):
+    """The table of an archive of type `sandbox`."""
+
+    SCENE_SIZE: ClassVar[int | None] = 38_000
 
 
 _FILTER_SENSORS: Mapping[str, Sensor] = {
@@ -40,7 +47,7 @@ KIND = ArchiveType(
 SANDBOX_KIND = ArchiveType(
     name="sandbox",
     opener="sedas_sync.archives.sandbox:open_archive",
-    config=ArchiveConfig,
+    config=SandboxConfig,
     filters=flat_filters,
     filter_sensors=_FILTER_SENSORS,
 )

@@ -7,7 +7,7 @@ from sedas_sync.archives.sedas.answers import as_list
 from sedas_sync.archives.sedas.client import SedasClient
 from sedas_sync.archives.sedas.id_lists import LIST_REFUSED, batches, id_list
 from sedas_sync.archives.sedas.rows import id_of
-from sedas_sync.model.threads import Pool
+from sedas_sync.files.threads import Pool
 
 LOOKUPS_AT_ONCE = 4
 _SERVER_ERROR = 500
@@ -35,7 +35,7 @@ class ProductLookup:
             yield from self._batch(batch)
             wanted = wanted[len(batch) :]
         rest = list(batches(wanted)) if self._takes_lists else [[one] for one in wanted]
-        with Pool(LOOKUPS_AT_ONCE, thread_name_prefix="look-up") as pool:
+        with Pool(LOOKUPS_AT_ONCE) as pool:
             try:
                 for rows in pool.map(self._batch, rest):
                     yield from rows

@@ -67,7 +67,7 @@ class End(Enum):
     COMPLETE = "complete"
     """No item is missing: the server's own count is met, or the page is shorter than another one."""
     FULL = "full"
-    """The server stated no count, and the page may be as long as its limit; or it does not give the next page."""
+    """The page may be as long as a limit, and no count shows otherwise; or the server does not give the next page."""
     SHORT = "short"
     """The server states a larger number of items than it sent."""
 
@@ -185,9 +185,13 @@ class StacApi:
 
     def _end(self, walk: Walk, last: int, limit: int | None) -> End:
         """Judge the last page, given its number of items."""
-        if walk.matched is not None:
-            return End.COMPLETE if len(walk.names) >= walk.matched else End.SHORT
-        longest = limit or self._longest
+        found, longest = len(walk.names), limit or self._longest
+        if walk.matched is not None and walk.matched > found:
+            return End.SHORT
+        # Fewer than were sent (0, -1), or exactly one page that a limit may have cut: it does not count the matches.
+        counted = walk.matched == found and not (found == last >= (longest or self._page))
+        if counted:
+            return End.COMPLETE
         self._longest = max(self._longest, 0 if limit else last)
         return End.COMPLETE if last < max(longest, FEW) else End.FULL
 
@@ -265,7 +269,9 @@ class StacApi:
         self, request: _Request, what: str, *, final: Callable[[session.Reply], bool] | None = None
     ) -> session.Reply:
         headers = {**dict(request.headers), **self._access.headers(request.url)}
-        reply = self._api.send(request.method, request.url, json=request.body, headers=headers, final=final)
+        reply = self._api.send(
+            request.method, request.url, json=request.body, headers=headers, final=final, kind="search"
+        )
         asks = _asks_for_login(reply)
         if reply.status in _AUTHENTICATION or asks:
             answer = f"the archive answered {what} with the page of a login" if asks else str(reply.error(what))

@@ -67,6 +67,8 @@ class Choice(NamedTuple):
     """Of the chosen assets, sorted."""
     files: tuple[RemoteFile, ...]
     """Their files, sorted by name; without links if none of them can be downloaded."""
+    unselected: tuple[str, ...]
+    """Names of the files of all other assets."""
     problems: Mapping[str, str]
     """The assets that should be chosen but cannot be downloaded, each with a sentence that says why."""
 
@@ -94,13 +96,22 @@ def choose(item: Mapping[str, Any], base: str, patterns: Sequence[str]) -> Choic
     assets = {key: asset for key, asset in item["assets"].items() if _has_link(asset)}
     keys = _matching(assets, patterns) if patterns else _data(assets)
     problems = {key: problem for key in keys if (problem := _problem(assets[key], base))}
+    lost = problems.keys()
     chosen = [key for key in keys if key not in problems] or keys
     if not patterns:
         chosen = [key for key in chosen if _is_whole(key, assets[key])][:1] or _without_twins(chosen, assets)
         if problems:
             problems = _worth_reporting(problems, chosen, assets)
     urls = {key: None if key in problems else _url(assets[key], base) for key in chosen}
-    return Choice(tuple(chosen), _files(item["assets"], urls), problems)
+    names = _names(item["assets"])
+    others = _shared(tuple(sorted(name for key, name in names.items() if key not in urls and key not in lost)))
+    return Choice(tuple(chosen), _files(item["assets"], urls, names), others, problems)
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return an equal tuple: a catalogue has few different ones, and all scenes share them."""
+    return names
 
 
 def _worth_reporting(problems: Mapping[str, str], chosen: list[str], assets: Mapping[str, Any]) -> dict[str, str]:
@@ -190,6 +201,32 @@ def _marks(key: str, asset: Mapping[str, Any]) -> set[tuple[object, ...]]:
     return marks
 
 
+def with_links(item: dict[str, Any], rewrite: Mapping[str, str]) -> dict[str, Any]:
+    """Return an item with other links to its assets.
+
+    Args:
+        item: The item as the API sent it.
+        rewrite: Beginnings of links, each with what replaces it. The longest that fits is used.
+    """
+    if not rewrite:
+        return item
+    starts = sorted(rewrite, key=len, reverse=True)
+
+    def changed(asset: Any) -> Any:
+        if not isinstance(asset, dict):
+            return asset
+        copy = dict(asset)
+        link = str(asset.get("href"))
+        start = next((one for one in starts if link.startswith(one)), None)
+        if start is not None:
+            copy["href"] = rewrite[start] + link[len(start) :]
+        if isinstance(asset.get("alternate"), dict):
+            copy["alternate"] = {key: changed(other) for key, other in asset["alternate"].items()}
+        return copy
+
+    return {**item, "assets": {key: changed(asset) for key, asset in item["assets"].items()}}
+
+
 def _problem(asset: Mapping[str, Any], base: str) -> str | None:
     """Explain why an asset cannot be downloaded, as a sentence; None if it can."""
     if "zarr" in media_type(asset):
@@ -207,8 +244,9 @@ def media_type(asset: Mapping[str, Any]) -> str:
     return kind.partition(";")[0].strip().lower() if isinstance(kind, str) else ""
 
 
-def _files(assets: Mapping[str, Any], urls: Mapping[str, str | None]) -> tuple[RemoteFile, ...]:
-    names = _names(assets)
+def _files(
+    assets: Mapping[str, Any], urls: Mapping[str, str | None], names: Mapping[str, str]
+) -> tuple[RemoteFile, ...]:
     files: dict[str, RemoteFile] = {}
     for key, url in urls.items():
         asset = assets[key]

@@ -6,28 +6,21 @@ file, order and storage. All other properties are kept in `extra`.
 A field that cannot be read is unknown, and reported. It never costs the scene.
 """
 
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from sys import intern
 from typing import Any
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.lazy_json import LazyJson
+from sedas_sync.archives.lenient import Properties, Report, wkt_of
 from sedas_sync.archives.stac.files import Choice, choose, joined, unavailable_reason
-from sedas_sync.archives.stac.sensors import is_placeholder, sensor_of
+from sedas_sync.archives.stac.sensors import sensor_of
 from sedas_sync.model.files import total_size
 from sedas_sync.model.satellites import group_of, spelled
 from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import named
-from sedas_sync.model.times import from_iso
-
-Report = Callable[[str], None]
-"""Takes a sentence about a part of an item that cannot be used."""
 
 _READ = frozenset(
     {
@@ -36,8 +29,6 @@ _READ = frozenset(
     }
 )  # fmt: skip
 _TILE = re.compile(r"(?:MGRS-|T)?(\d{1,2}[C-X][A-Z]{2})")
-_FULL = 100
-"""Percent."""
 
 
 class UnusableItemError(ValueError):
@@ -68,7 +59,7 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], r
         patterns: Which assets are its files; see `sedas_sync.archives.stac.files.choose`.
         report: Called for each field that cannot be read and each asset that cannot be downloaded.
     """
-    read = _Properties(item["properties"], report)
+    read = Properties(item["properties"], report)
     own = _self(item, base)
     choice = choose(item, own, patterns)
     never = None if choice.fetchable else _why_nothing(choice, patterns)
@@ -98,6 +89,7 @@ def scene_of_item(item: Mapping[str, Any], base: str, patterns: Sequence[str], r
         cloud_cover=read.percent("eo:cloud_cover"),
         resolution=read.number("gsd"),
         assets=choice.files,
+        unselected=choice.unselected,
         download_url=choice.files[0].url if choice.fetchable and offline is None else None,
         offline=never or (None if offline is None else _order_elsewhere(offline)),
         never=never is not None,
@@ -158,82 +150,11 @@ def _picture(item: Mapping[str, Any], own: str, role: str) -> str | None:
     return None
 
 
-# -- properties ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Properties:
-    """Reads the properties of an item. A value that cannot be read is None, and reported."""
-
-    values: Mapping[str, Any]
-    report: Report
-
-    def word(self, name: str) -> str | None:
-        """Return a text; equal texts are stored once."""
-        value = self.values.get(name)
-        if is_placeholder(value):
-            return None
-        if isinstance(value, str):
-            return intern(value)
-        self._unknown(name, "a string")
-        return None
-
-    def first(self, *names: str) -> str | None:
-        """Return the first text that is stated."""
-        return next((found for name in names if (found := self.word(name)) is not None), None)
-
-    def words(self, name: str) -> Iterator[str]:
-        """Yield the texts of a list."""
-        value = self.values.get(name)
-        if isinstance(value, list):
-            yield from (word for word in value if isinstance(word, str) and not is_placeholder(word))
-        elif not is_placeholder(value):
-            self._unknown(name, "a list")
-
-    def number(self, name: str) -> float | None:
-        """Return a finite number."""
-        value = self.values.get(name)
-        if is_placeholder(value):
-            return None
-        with suppress(OverflowError):
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                return float(value)
-        self._unknown(name, "a number")
-        return None
-
-    def percent(self, name: str) -> float | None:
-        """Return a number from 0 to 100."""
-        value = self.number(name)
-        if value is None or 0 <= value <= _FULL:
-            return value
-        self._unknown(name, "from 0 to 100")
-        return None
-
-    def whole(self, name: str) -> int | None:
-        """Return a whole number."""
-        value = self.number(name)
-        return None if value is None else int(value)
-
-    def time(self, name: str) -> datetime | None:
-        """Return a time in UTC."""
-        value = self.values.get(name)
-        if is_placeholder(value):
-            return None
-        with suppress(ValueError, OverflowError):
-            if isinstance(value, str):
-                return from_iso(value)
-        self._unknown(name, "a time")
-        return None
-
-    def _unknown(self, name: str, what: str) -> None:
-        self.report(f"its {name} is not {what}, and counts as unknown")
-
-
 def _group(platform: str | None, constellation: str | None) -> str | None:
     return group_of(spelled(platform or constellation or "")) or constellation
 
 
-def _tile(read: _Properties) -> str | None:
+def _tile(read: Properties) -> str | None:
     """Return the MGRS tile; a code of another grid is not one."""
     match = _TILE.fullmatch(read.first("grid:code", "s2:mgrs_tile") or "")
     return match[1] if match else None
@@ -246,10 +167,9 @@ def _footprint(item: Mapping[str, Any], report: Report) -> str | None:
     """Return the item's geometry as WKT, or else its bbox; None if it has neither."""
     geometry = item.get("geometry")
     if geometry is not None:
-        try:
-            return _wkt(geometry)
-        except (TypeError, KeyError, ValueError, OverflowError, RecursionError):
-            report("its geometry is not GeoJSON, and its bbox is used")
+        if (wkt := wkt_of(geometry)) is not None:
+            return wkt
+        report("its geometry is not GeoJSON, or is empty, and its bbox is used")
     return _box(item.get("bbox"))
 
 
@@ -272,19 +192,3 @@ def _rectangle(west: float, south: float, east: float, north: float) -> str:
     middle = (west + east) / 2
     corners = ((west, south), (middle, south), (east, south), (east, north), (middle, north), (west, north))
     return "((" + ", ".join(f"{x!r} {y!r}" for x, y in (*corners, corners[0])) + "))"
-
-
-def _wkt(geometry: Any) -> str:
-    kind = geometry["type"]
-    if kind == "GeometryCollection":
-        return f"GEOMETRYCOLLECTION ({', '.join(map(_wkt, geometry['geometries']))})"
-    depth = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}[kind]
-    text = _positions(geometry["coordinates"], depth)
-    return f"{kind.upper()} {text if depth else f'({text})'}"
-
-
-def _positions(coordinates: Any, depth: int) -> str:
-    if depth:
-        return f"({', '.join([_positions(part, depth - 1) for part in coordinates])})"
-    x, y = coordinates[0], coordinates[1]
-    return f"{float(x)!r} {float(y)!r}"

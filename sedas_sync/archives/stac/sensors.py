@@ -5,11 +5,11 @@ they do not apply to. So the instrument decides first, then the constellation or
 and only then these fields.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sedas_sync.archives.lenient import is_placeholder
 from sedas_sync.model.scene import Sensor
 
 _SAR_INSTRUMENT = re.compile(r"(?<![a-z])(?:[a-z]-?|pal|ice|nova|tan)?sar(?![a-z])")
@@ -41,21 +41,6 @@ _PRODUCT_TYPES: Mapping[Sensor, re.Pattern[str]] = {
     ),
     "optical": re.compile(r"^(?:S2MSI|MSI|OL_|SL_|SY_|L[12](?:SP|SR|TP|GT|GS)|L1[ABCT]$|L2A$)"),
 }
-_PLACEHOLDERS = frozenset(
-    {"", "-", "--", "n/a", "na", "nan", "nil", "none", "null", "unknown", "undefined", "not available",
-     "not applicable", "ins-nobs"}
-)  # fmt: skip
-"""Texts that stand for no value; `INS-NOBS` is what Sentinel-2 products have as their mode at CNES GEODES (2025)."""
-_NO_NUMBER = frozenset({-9999, -999, -99, -1})
-
-
-def is_placeholder(value: Any) -> bool:
-    """Return whether a value stands for no value."""
-    if isinstance(value, str):
-        return value.strip().lower() in _PLACEHOLDERS
-    if isinstance(value, float) and math.isnan(value):
-        return True
-    return value is None or value in ([], {}) or (not isinstance(value, bool | list | dict) and value in _NO_NUMBER)
 
 
 def sensor_of(

@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 from sedas_sync.archives.stac.access import Access
 from sedas_sync.archives.stac.document_cache import Document, DocumentCache
 from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearch, ManifestError, StoppedError
-from sedas_sync.model.threads import Pool
+from sedas_sync.files.threads import Pool
 from sedas_sync.net import redact, session
 
 AT_ONCE = 8
@@ -103,7 +103,7 @@ class StaticCatalogue:
         seen = {self._url}
         ahead = [_Link(self._url, is_item=False, within=())]
         running: dict[Future[Document | None], _Link] = {}
-        with Pool(AT_ONCE, "catalogue") as pool:
+        with Pool(AT_ONCE) as pool:
             try:
                 while ahead or running:
                     while ahead and len(running) < _AHEAD:
@@ -152,7 +152,7 @@ class StaticCatalogue:
     def _fetch(self, url: str, known: Document | None) -> Document | None:
         """Request a file, or only whether it has changed; None if it does not exist."""
         headers = {**self._access.headers(url), **({} if known is None else known.conditions)}
-        reply = self._api.send("GET", url, headers=headers)
+        reply = self._api.send("GET", url, headers=headers, kind="search")
         if known is not None and reply.status == _NOT_MODIFIED:
             return known
         if reply.status in _GONE:

@@ -3,10 +3,13 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
 
 import click
 
@@ -15,105 +18,198 @@ from sedas_sync.cli.commands.plan import run as plan_only
 from sedas_sync.cli.messages import interrupted, print_message, print_warnings
 from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import end_with, interruptible, opened_file, print_exported, reporting, stopping
+from sedas_sync.cli.scene_commands import SceneCommands
+from sedas_sync.cli.session import end_with, interruptible, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
+from sedas_sync.operations.apply.perform import RunOptions
+from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.output import text
+from sedas_sync.output.metrics import metrics as text_of_metrics
+from sedas_sync.output.plan_text import plan as plan_text
+from sedas_sync.output.plan_text import total
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
-from sedas_sync.planning.limits import DEFAULT, PruneLimit
-from sedas_sync.planning.saved_plan import SavedPlan, loads
+from sedas_sync.output.style import look_of
+from sedas_sync.planning.limits import Confirm, PruneLimit, check_download, download_limit
 from sedas_sync.workers.dask import dask_cluster
 
 _REASONS = 3
 """The number of reasons for waiting that are printed at the end of a run."""
 
 
-def run(
-    manifest: str,
-    *,
-    datasets: tuple[str, ...],
-    dry_run: bool,
-    no_wait: bool,
-    jobs: int | None,
-    executor: Literal["threads", "dask"],
-    scheduler: str | None,
-    prune: bool,
-    max_prune: str | None,
-    yes: bool,
-    take_over: bool,
-    saved: str | None,
-    locked: bool,
-    update_lock: bool,
-    export: Literal["stac"] | None,
-    lock_timeout: float,
-    common: Globals,
-) -> None:
+class Options(TypedDict):
+    """The options of the command, as `sedas_sync.cli.arguments` defines them."""
+
+    datasets: tuple[str, ...]
+    dry_run: bool
+    no_wait: bool
+    jobs: int | None
+    executor: Literal["threads", "dask"]
+    scheduler: str | None
+    prune: bool
+    max_prune: str | None
+    max_download: str | None
+    yes: bool
+    take_over: bool
+    saved: str | None
+    locked: bool
+    update_lock: bool
+    export: Literal["stac"] | None
+    metrics: str | None
+    command: str | None
+    command_jobs: int
+    lock_timeout: float
+
+
+def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
     """Make the folder match the manifest."""
-    limit = DEFAULT if max_prune is None else PruneLimit.parse(max_prune)
-    address = _scheduler(executor, scheduler)
-    if saved is not None and (datasets or dry_run or locked or update_lock or prune):
-        raise ManifestError("--plan cannot be combined with --dataset, --dry-run, --locked, --update-lock or --prune")
-    if update_lock and (datasets or locked or dry_run):
-        raise ManifestError(
-            "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
+    _check_options(options)
+    PruneLimit.parse(options["max_prune"])
+    choice: RunOptions = {
+        "wait": not options["no_wait"],
+        "jobs": options["jobs"],
+        "take_over": options["take_over"],
+        "max_prune": options["max_prune"],
+        "max_download": None if options["max_download"] is None else download_limit(options["max_download"]),
+    }
+    address = _scheduler(options["executor"], options["scheduler"])
+    if options["dry_run"]:
+        plan_only(
+            manifest,
+            common=common,
+            datasets=options["datasets"],
+            locked=options["locked"],
+            prune=options["prune"],
+            take_over=options["take_over"],
         )
-    if export is not None and dry_run:
-        raise ManifestError("--export writes the catalogue after the run: it cannot be combined with --dry-run")
-    if dry_run:
-        plan_only(manifest, common=common, datasets=datasets, locked=locked, prune=prune, take_over=take_over)
     with (
         opened_mirror(manifest, common) as mirror,
         _workers(address) as workers,
         reporting(common, json_lines=common.as_json) as reporter,
     ):
-        mirror.check_choice(datasets, prune=prune)
-        given = None if saved is None else _saved_plan(mirror, saved)
-        if locked:
-            mirror.checked_lock()
-        if update_lock:
-            print_warnings(mirror.check_old_lock(), common)
-        if export is not None:
-            mirror.catalogue_folder()
+        commands = None
+        if options["command"] is not None:
+            commands = SceneCommands(
+                options["command"], root=mirror.root, jobs=options["command_jobs"], reporter=reporter
+            )
+        saved = _check_before(mirror, options, common)
         mirror.on_step = reporter.step
-        with interruptible(reporter), mirror.locked(timeout=lock_timeout):
-            if given is not None:
-                plan, command = mirror.resume_plan(given, take_over=take_over), given.command
-            else:
-                command = "apply"
-                plan = mirror.plan(
-                    datasets=datasets,
-                    on_event=reporter,
-                    on_found=reporter.found,
-                    take_over=take_over,
-                    locked=locked,
-                    prune=prune,
-                )
-            with stopping(mirror.stop, reporter) as caught:
-                summary = mirror.apply(
-                    plan,
-                    on_event=reporter,
-                    wait=not no_wait,
-                    jobs=jobs,
-                    executor=workers,
-                    take_over=take_over,
-                    max_prune=limit,
-                    confirm=_confirm(reporter, "Remove {} of the {} files in the mirror?", yes=yes),
-                    confirm_replacing=_confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=yes),
-                    command=command,
-                )
-            if update_lock and not caught:
+        with (
+            interruptible(reporter),
+            mirror.locked(timeout=options["lock_timeout"]),
+            _metrics(mirror, options["metrics"]),
+            mirror.recording("apply" if saved is None else saved.command),
+        ):
+            plan = _plan(mirror, options, saved, reporter)
+            if saved is not None:
+                choice["command"] = saved.command
+            approved = options["yes"] or (
+                saved is None and _ask(plan, mirror, reporter, common, choice["max_download"])
+            )
+            choice["executor"] = workers
+            choice["confirm"] = _confirm(reporter, "Remove {} of the {} files in the mirror?", yes=approved)
+            choice["confirm_replacing"] = _confirm(reporter, "Replace {} of the {} scenes in the mirror?", yes=approved)
+            with stopping(partial(_stop, mirror, commands), reporter) as caught:
+                summary = mirror.apply(plan, on_event=reporter if commands is None else commands, **choice)
+            if options["update_lock"] and not caught:
                 _update_lock(mirror, plan, common)
-            exported = export is None or bool(caught) or _export(mirror, common)
+            exported = options["export"] is None or bool(caught) or _export(mirror, common)
         code = summary.exit_code
         if caught:
             code = 128 + caught[0]
             print_message(interrupted())
         elif not common.quiet:
-            _print_next(summary, plan)
-        end_with(code if exported or code not in (0, 3) else 1)
+            _print_next(summary, plan, commands)
+        failed = not exported or bool(commands and commands.failures)
+        end_with(1 if failed and code in (0, 3) else code)
+
+
+def _check_options(options: Options) -> None:
+    """Check that the options can be combined."""
+    narrowed = options["datasets"] or options["locked"] or options["dry_run"]
+    if options["saved"] is not None and (narrowed or options["update_lock"] or options["prune"]):
+        raise ManifestError("--plan cannot be combined with --dataset, --dry-run, --locked, --update-lock or --prune")
+    if options["update_lock"] and narrowed:
+        raise ManifestError(
+            "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
+        )
+    after = (options["export"], options["command"], options["metrics"])
+    if options["dry_run"] and any(choice is not None for choice in after):
+        raise ManifestError(
+            "--export, --exec and --metrics act after downloads: they cannot be combined with --dry-run"
+        )
+
+
+def _check_before(mirror: Mirror, options: Options, common: Globals) -> SavedPlan | None:
+    """Check what can be checked before a search that may take minutes; return the saved plan, if one is given."""
+    mirror.check_choice(options["datasets"], prune=options["prune"])
+    saved = None if options["saved"] is None else _saved_plan(mirror, options["saved"])
+    if options["locked"]:
+        mirror.checked_lock()
+    if options["update_lock"]:
+        print_warnings(mirror.check_old_lock(), common)
+    if options["export"] is not None:
+        mirror.catalogue_folder()
+    return saved
+
+
+def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: Reporter) -> Plan:
+    if saved is not None:
+        return mirror.resume_plan(saved, take_over=options["take_over"])
+    return mirror.plan(
+        datasets=options["datasets"],
+        on_event=reporter,
+        on_found=reporter.found,
+        take_over=options["take_over"],
+        locked=options["locked"],
+        prune=options["prune"],
+        relock=options["update_lock"],
+    )
+
+
+def _stop(mirror: Mirror, commands: SceneCommands | None, exit_code: int) -> None:
+    if commands is not None:
+        commands.stop()
+    mirror.stop(exit_code)
+
+
+def _ask(plan: Plan, mirror: Mirror, reporter: Reporter, common: Globals, max_download: int | None) -> bool:
+    """Show the plan on a terminal, and ask whether to carry it out; ends the command if the answer is no.
+
+    Returns:
+        Whether the plan was shown and confirmed; False if there is nothing to ask, or nobody.
+    """
+    transfer = mirror.manifest.transfer
+    if not (plan.changes and transfer.confirm and _can_ask()) or common.as_json:
+        return False
+    reporter.close()
+    check_download(plan, transfer.max_download if max_download is None else max_download)
+    look = look_of(sys.stderr)
+    shown = total(plan, look) if common.quiet else plan_text(plan, look=look, order=tuple(mirror.manifest.datasets))
+    click.echo(shown, err=True)
+    counts = {"removes": plan.counts[ActionKind.PRUNE], "replaces": sum(action.replaces for action in plan.actions)}
+    harm = " and ".join(f"{verb} {count(number, 'scene')}" for verb, number in counts.items() if number)
+    if not _answer(f"Carry out this plan{', which ' + harm if harm else ''}?"):
+        click.echo("Cancelled: nothing was changed.", err=True)
+        end_with(1)
+    return True
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _answer(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        # End of input counts as no. A signal has ended the process.
+        click.echo(err=True)
+        return False
 
 
 def _scheduler(executor: Literal["threads", "dask"], scheduler: str | None) -> str | None:
@@ -134,13 +230,27 @@ def _workers(address: str | None) -> AbstractContextManager[Executor | None]:
 
 def _saved_plan(mirror: Mirror, file: str) -> SavedPlan:
     """Read a plan from `plan --out` that was made from this manifest."""
-    with opened_file(file, "r") as opened:
-        try:
-            saved = loads(opened.read(), file)
-        except UnicodeDecodeError:
-            raise ManifestError(f"{file}: not a saved plan: not UTF-8 text") from None
+    saved = SavedPlan.read(file)
     mirror.check_saved(saved)
     return saved
+
+
+@contextmanager
+def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
+    """Write metrics to a file after the run, also if an error ended it."""
+    if file is None:
+        yield
+        return
+    if not Path(file).parent.is_dir():
+        raise ManifestError(f"--metrics {file}: the folder {Path(file).parent} does not exist")
+    try:
+        yield
+    finally:
+        status = mirror.status()
+        try:
+            write_whole(Path(file), text_of_metrics(status, datetime.now(UTC)).encode())
+        except ManifestError as error:
+            print_message(f"error: --metrics: {error}")
 
 
 def _update_lock(mirror: Mirror, plan: Plan, common: Globals) -> None:
@@ -162,8 +272,10 @@ def _export(mirror: Mirror, common: Globals) -> bool:
     return True
 
 
-def _print_next(summary: Summary, plan: Plan) -> None:
+def _print_next(summary: Summary, plan: Plan, commands: SceneCommands | None) -> None:
     """Print what is left to do, if anything."""
+    if commands is not None and commands.failures:
+        print_message(f"{count(len(commands.failures), 'command')} failed; the scenes are downloaded.")
     if summary.failed:
         print_message(
             f"{count(summary.failed, 'failure')}: run the same command to try again; "
@@ -181,21 +293,16 @@ def _print_next(summary: Summary, plan: Plan) -> None:
         )
 
 
-def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Callable[[int, int], bool]:
+def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Confirm:
     """Return a function that asks whether so many of so many may be removed or replaced."""
 
-    def ask(number: int, total: int) -> bool:
+    def ask(number: int, total: int) -> bool | None:
         if yes:
             return True
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            return False
+        if not _can_ask():
+            return None
         reporter.close()
-        try:
-            with interruptible():
-                return click.confirm(question.format(number, total), err=True)
-        except click.Abort:
-            # End of input counts as no. A signal has ended the process.
-            click.echo(err=True)
-            return False
+        with interruptible():
+            return _answer(question.format(number, total))
 
     return ask

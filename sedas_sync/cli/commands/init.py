@@ -8,23 +8,40 @@ from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
-from sedas_sync.operations.init import from_file
-from sedas_sync.operations.init_template import OWN_AREA, manifest_text
+from sedas_sync.operations.init import Start, from_box, from_file
+from sedas_sync.operations.init_template import OWN_AREA, Wish, manifest_text
+from sedas_sync.operations.load import check_manifest
 from sedas_sync.output.documents.catalogue import InitDocument
 
 
-def run(manifest: str, *, source: str | None, common: Globals) -> None:
+def run(
+    manifest: str,
+    *,
+    source: str | None,
+    box: str | None,
+    archive: str,
+    start: str | None,
+    end: str | None,
+    sensor: str | None,
+    product_type: str | None,
+    common: Globals,
+) -> None:
     """Write a commented manifest to start from."""
+    if source is not None and box is not None:
+        raise ManifestError("--aoi and --bbox are two ways to give the area: give one of them")
     target = Path(manifest)
     exists = ManifestError(f"{target}: already exists and is not changed")
-    text = manifest_text()
-    aois: tuple[str, ...] = (OWN_AREA,)
-    warnings: tuple[str, ...] = ()
+    if target.exists():
+        raise exists
+    wish = Wish(archive=archive, start=start, end=end, sensor=sensor, product_type=product_type)
     if source is not None:
-        if target.exists():
-            raise exists
-        start = from_file(source, target)
-        text, aois, warnings = start.text, start.aois, start.warnings
+        first = from_file(source, target, wish)
+    elif box is not None:
+        first = from_box(box, target, wish)
+    else:
+        first = Start(manifest_text(wish), (OWN_AREA,))
+        check_manifest(first.text, target)
+    text, aois, warnings = first.text, first.aois, first.warnings
     try:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -36,5 +53,5 @@ def run(manifest: str, *, source: str | None, common: Globals) -> None:
     if common.as_json:
         print_document(InitDocument(manifest=str(target), aois=aois, warnings=warnings))
     elif not common.quiet:
-        over = "" if source is None else f" over {', '.join(aois)}"
+        over = "" if source is None and box is None else f" over {', '.join(aois)}"
         click.echo(f"Wrote {target}{over}. Next: `sedas-sync plan{as_argument(manifest)}`.")

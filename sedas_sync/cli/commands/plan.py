@@ -7,22 +7,20 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from msgspec.structs import replace
 
-from sedas_sync.api import Mirror
 from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import CHANGES_TO_MAKE, end_with, opened_file, print_document, print_failures
-from sedas_sync.errors import ManifestError, SedasSyncError
-from sedas_sync.files.atomic import write_whole
+from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
-from sedas_sync.model.plan import Plan
 from sedas_sync.operations.lock_file import check_output
 from sedas_sync.output import markdown
 from sedas_sync.output.documents.plan import PlanDocument
 from sedas_sync.output.plan_text import plan as plan_text
 from sedas_sync.output.style import look_of
-from sedas_sync.planning.saved_plan import dumps
+from sedas_sync.planning.limits import too_large
 
 
 def run(
@@ -59,13 +57,15 @@ def run(
             prune=prune,
         )
         reporter.close()
+        if large := too_large(plan, mirror.manifest.transfer.max_download):
+            plan = replace(plan, warnings=(*plan.warnings, f"{large}: `apply` refuses this plan"))
         print_warnings(plan.warnings, common)
         command = f"sedas-sync apply{as_argument(manifest)}" + "".join(f" --dataset {name}" for name in datasets)
         command += (" --locked" if locked else "") + (" --prune" if prune else "")
         command += " --take-over" if take_over else ""
         order = tuple(mirror.manifest.datasets)
         if out is not None:
-            _save_plan(mirror, plan, datasets, out)
+            mirror.save(plan, datasets=datasets).write(out)
             command = f"sedas-sync apply{as_argument(manifest)} --plan {shlex.quote(out)}"
         if summary is not None:
             # Written in place: it may be a device, or a file that another process has open.
@@ -75,11 +75,9 @@ def run(
             print_document(PlanDocument.about(plan, everything=everything))
         elif not common.quiet:
             click.echo(plan_text(plan, everything=everything, command=command, look=look_of(sys.stdout), order=order))
-        print_failures(plan.failures if common.as_json or common.quiet else ())
-        if plan.failures:
-            end_with(exit_code_of(plan.failures))
-        if plan.refused:
-            end_with(SedasSyncError.exit_code)
+        print_failures(plan.failed if common.as_json or common.quiet else ())
+        if plan.failed:
+            end_with(exit_code_of(plan.failed))
         end_with(CHANGES_TO_MAKE if tell and plan.changes else 0)
 
 
@@ -89,7 +87,3 @@ def _check_folder(out: Path) -> None:
         raise ManifestError(f"--out {out}: the folder {out.parent} does not exist")
     if not os.access(out.parent, os.W_OK | os.X_OK):
         raise ManifestError(f"--out {out}: the folder {out.parent} cannot be written")
-
-
-def _save_plan(mirror: Mirror, plan: Plan, datasets: tuple[str, ...], out: str) -> None:
-    write_whole(Path(out), dumps(mirror.save(plan, datasets=datasets)).encode())

@@ -20,6 +20,7 @@ def run(manifest: str, *, common: Globals) -> None:
         if common.as_json:
             document = ValidateDocument(manifest=manifest, valid=False, problems=error.problems)
             print_document(document)
+            common.as_json = False  # the mistakes are in this document
         raise
     warnings = tuple(f"aoi {name}: {repair}" for name, aoi in checked.aois.items() for repair in aoi.repairs)
     if common.quiet and not common.as_json:

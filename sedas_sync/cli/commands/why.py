@@ -15,7 +15,7 @@ from sedas_sync.output.style import look_of
 
 
 def run(scene_id: str, *, manifest: str, common: Globals) -> None:
-    """Explain one scene, named by its id or the path of its file."""
+    """Explain one scene, named by its id, a part of it or the path of its file."""
     scene_id = product_id(scene_id.rpartition("/")[2])
     with shown_mirror(manifest, common) as (mirror, reporter):
         found = mirror.why(scene_id, on_found=reporter.found)

@@ -9,9 +9,9 @@ from time import monotonic
 from msgspec import Struct
 
 from sedas_sync.errors import TransferError
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.events import Transfer, Worker
 from sedas_sync.model.scene import Download, SceneId
-from sedas_sync.model.threads import Pool
 from sedas_sync.operations.apply.effects import FetchEnded, Task
 from sedas_sync.transfer.answers import allowed_connections
 from sedas_sync.transfer.fetch import fetch
@@ -75,7 +75,7 @@ class Fetcher:
             if executor is None
             else WorkerPool(executor, root, jobs=jobs, max_rate=max_rate, on_retry=self._retried_by_worker)
         )
-        self._threads = Pool(jobs, "fetch")
+        self._threads = Pool(jobs)
         self._shared = SharedState(
             stop=stop, jobs=jobs, max_rate=max_rate, on_bytes=self._on_bytes, on_retry=self._retried
         )

@@ -32,6 +32,8 @@ class Reports:
         self.failures = list(failures)
         self.pending = 0
         """Scenes that are left to a later run."""
+        self.unfinished = 0
+        """Of these, scenes whose download was not finished."""
         self.done = 0
         """Scenes that were downloaded or failed."""
         self.bytes = 0
@@ -61,7 +63,7 @@ class Reports:
         while self._events:
             yield self._events.popleft()
 
-    def summary(self, seconds: float, exit_code: int) -> Summary:
+    def summary(self, seconds: float, exit_code: int, calls: dict[str, int]) -> Summary:
         """Return the last event of the run."""
         return Summary(
             time=self.now(),
@@ -70,12 +72,14 @@ class Reports:
             adopted=self._counts[Adopted],
             ordered=self._counts[Ordered],
             pending=self.pending,
+            unfinished=self.unfinished,
             skipped=self._counts[Skipped],
             pruned=self._counts[Pruned],
             failed=len(self.failures),
             warnings=self._counts[Warned],
             bytes=self.bytes,
             seconds=round(seconds, 3),
+            calls=calls,
             failures=tuple(self.failures),
             exit_code=exit_code,
         )

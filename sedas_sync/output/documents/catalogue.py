@@ -10,6 +10,7 @@ from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.scene import Scene
 from sedas_sync.output.documents.base import Count, Document, Part, Time
 from sedas_sync.output.export import Exported, Format
+from sedas_sync.planning.product_name import relative_orbit_of, tile_of
 
 # -- search and sources ----------------------------------------------------------------------------------------------
 
@@ -61,6 +62,10 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     """A picture of it."""
     thumbnail_url: str | None
     """A small picture of it."""
+    relative_orbit: int | None
+    """Relative orbit number, from the catalogue or from the name of the product."""
+    tile: str | None
+    """MGRS tile without a leading T, from the catalogue or from the name of the product."""
     extra: dict[str, Any]
     """The archive's other fields."""
 
@@ -68,7 +73,15 @@ class SceneEntry(Part, frozen=True, kw_only=True):
     def wanted_by(cls, scene: Scene, datasets: Sequence[str]) -> Self:
         """Return a scene and the datasets that match it."""
         start, stop = _time(scene.start), _time(scene.stop)
-        return cls.of(scene, datasets=datasets, start=start, stop=stop, extra=dict(scene.extra))
+        return cls.of(
+            scene,
+            datasets=datasets,
+            start=start,
+            stop=stop,
+            relative_orbit=relative_orbit_of(scene),
+            tile=tile_of(scene),
+            extra=dict(scene.extra),
+        )
 
 
 def _time(moment: datetime | None) -> str | None:

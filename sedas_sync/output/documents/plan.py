@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.plan import ActionKind, Plan
-from sedas_sync.model.reason import ReasonCode
+from sedas_sync.model.reason import ReasonCode, RuleName
 from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
@@ -46,6 +46,8 @@ class ActionCounts(Part, frozen=True, kw_only=True):
     """Scenes that cannot be downloaded."""
     bytes: Count | None
     """Bytes to download; null if a size is not known."""
+    expected_bytes: Count
+    """Bytes to download, now and from orders, with estimates for scenes whose size is not stated."""
 
 
 class ActionEntry(Part, frozen=True, kw_only=True):
@@ -90,7 +92,12 @@ class PlanDocument(Document, frozen=True, kw_only=True):
         return cls.of(
             plan,
             archives=plan.archives or UNSET,
-            summary=ActionCounts(**{kind.value: count for kind, count in plan.counts.items()}, bytes=plan.bytes),
+            failures=plan.failed,
+            summary=ActionCounts(
+                **{kind.value: count for kind, count in plan.counts.items()},
+                bytes=plan.bytes,
+                expected_bytes=plan.expected_bytes,
+            ),
             actions=[
                 ActionEntry.of(
                     action, action=action.kind, archive=plan.source(action) or UNSET, **reason_fields(action.reason)
@@ -171,9 +178,8 @@ class VerdictEntry(Part, frozen=True, kw_only=True):
     dataset: str
     wanted: bool
     """Whether it matches the scene."""
-    rule: str | None
-    """The rule that excludes it: `date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, \
-`search`, `products`, or the key of the dataset."""
+    rule: RuleName | None
+    """The rule that excludes it, as a code."""
     detail: str | None
     """The rule and the numbers, as a sentence."""
 
@@ -218,6 +224,16 @@ class PruneEntry(Part, frozen=True, kw_only=True):
         return cls.of(pruning, **reason_fields(pruning.reason))
 
 
+class SiblingEntry(Part, frozen=True, kw_only=True):
+    """Another scene of the same tile and day."""
+
+    id: str
+    datasets: tuple[str, ...]
+    """The datasets that match it."""
+    exclusion: str | None
+    """A dataset that excludes it, and why; null if one matches it."""
+
+
 class WhyDocument(Document, frozen=True, kw_only=True):
     """`why`: one scene explained."""
 
@@ -245,6 +261,8 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     """The last error."""
     prune: PruneEntry | None
     """What `apply --prune` does with a file that match no dataset; null if there is none."""
+    same_day: list[SiblingEntry]
+    """Other scenes of its tile on its day that the search returned."""
     next: str
     """What comes next, as a sentence."""
 
@@ -259,11 +277,11 @@ class WhyDocument(Document, frozen=True, kw_only=True):
             datasets=[
                 VerdictEntry(
                     dataset=name,
-                    wanted=refusal is None,
-                    rule=None if refusal is None else refusal.rule,
-                    detail=None if refusal is None else refusal.detail,
+                    wanted=why is None,
+                    rule=None if why is None else why.rule,
+                    detail=None if why is None else why.detail,
                 )
-                for name, refusal in found.verdicts.items()
+                for name, why in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
             **reason_fields(None if action is None else action.reason),

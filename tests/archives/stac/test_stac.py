@@ -1,6 +1,7 @@
 """STAC APIs: the archive contract, complete searches, items as scenes, and which host sees which secret."""
 
 import json
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -197,6 +198,23 @@ def test_what_cannot_be_read_is_unknown_and_the_scene_stays(server, archive):
     ):  # fmt: skip
         assert any(part in sentence for sentence in warned), part
     assert len(warned) == 6
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"type": "Polygon", "coordinates": []},
+        {"type": "MultiPolygon", "coordinates": [[[]]]},
+        {"type": "GeometryCollection", "geometries": []},
+        {"type": "Point", "coordinates": [math.nan, 51]},
+        {"type": "Circle", "coordinates": [0, 51]},
+    ],
+)
+def test_bbox_counts_if_the_geometry_is_not_one(server, geometry):
+    item, warned = server.add("S1", geometry=geometry), []
+    scene = scene_of_item(item_of(item), server.url, (), warned.append)
+    assert footprint(scene.footprint).bounds == (-1.5, 51.4, -1.1, 51.8)
+    assert warned == ["its geometry is not GeoJSON, or is empty, and its bbox is used"]
 
 
 def test_parts_of_the_wrong_type_cost_no_scene(server, archive):

@@ -103,10 +103,24 @@ def test_page_of_a_login_instead_of_a_file_names_auth(place, stac, other):
     other.faults["/login"] = ["login"] * 9
     mirror = place("")
     ran = mirror.run("apply")
-    assert ran.code != 0
+    assert ran.code == 4
     assert "an HTML page instead of the scene" in ran.err
     assert "if it needs a login, set `auth`" in ran.err
     assert not list(mirror.mirror.glob("S1"))
+
+
+@pytest.mark.parametrize(
+    ("page", "code"),
+    [
+        (b"<html><title>Sign in</title>", 4),
+        (b"<html><input name=p type='password'>", 4),
+        (b"<html><title>Maintenance</title><a href='/'>Log in</a>", 1),
+    ],
+)
+def test_page_of_a_login_at_the_address_of_a_file_ends_with_4(place, stac, page, code):
+    stac.add("S1", files={"B04": b"x" * 99}, checksums=False)
+    stac.answers["/data/S1/B04.tif"] = lambda _: (200, page)
+    assert place("").run("apply").code == code
 
 
 # -- the Copernicus Data Space -----------------------------------------------------------------------------------------

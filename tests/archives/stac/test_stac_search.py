@@ -99,10 +99,19 @@ def test_count_that_is_not_met_is_an_estimate_if_the_parts_bring_no_more(server,
     assert server.count("/search") < 20
 
 
-def test_count_that_is_met_needs_no_further_request(server, archive):
-    ids = filled(server, 100)
+@pytest.mark.parametrize("count", [99, 101])
+def test_count_that_is_met_needs_no_further_request(server, archive, count):
+    ids = filled(server, count)
     assert found(archive) == ids
-    assert server.count("/search") == 1
+    assert server.count("/search") == (1 if count < 100 else 2)
+
+
+@pytest.mark.parametrize("matched", [0, -1, 7, 100])
+def test_count_of_something_else_is_not_believed(server, archive, matched):
+    """Some servers state 0 or -1 for a count that they did not make, or count the items of the page."""
+    server.matched, server.paging = matched, "never"
+    ids = filled(server, 150)
+    assert found(archive) == ids
 
 
 def test_older_context_extension_counts_too(server, archive):

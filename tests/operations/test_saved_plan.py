@@ -19,8 +19,8 @@ from sedas_sync.model.scene import (
     Scene,
     Source,
 )
+from sedas_sync.operations.saved_plan import VERSION, SavedPlan
 from sedas_sync.planning.lock import LockHead
-from sedas_sync.planning.saved_plan import VERSION, SavedPlan, dumps, loads
 
 NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)
 HELD = LocalScene(id="K", path="\udc80.zip", size=1, mtime_ns=2, sha256="0" * 64, level=ProofLevel.CRC, archive="x")
@@ -51,10 +51,10 @@ def saved(*actions):
         search_complete=False,
         failures=(Failure(id="d", error="no", refused=True),),
         warnings=("w",),
-        refused=True,
+        refusals=(Failure(id="prune", error="not confirmed"),),
     )
     head = LockHead(archives={"one": {"type": "stac"}}, aois={}, datasets={"d": {"tile": ["30UXC"]}}, intervals={})
-    return SavedPlan(head=head, mirror={"path": ".", "layout": "{id}"}, datasets=("d",), plan=plan)
+    return SavedPlan.of(plan, head=head, mirror={"path": ".", "layout": "{id}"}, datasets=("d",))
 
 
 def scene(**values):
@@ -76,36 +76,44 @@ WANTS = [
 
 
 @pytest.mark.parametrize("want", WANTS)
-def test_what_is_written_is_what_is_read(want):
+def test_what_is_written_is_what_is_read(want, tmp_path):
     order = Order(order="7", id="S", placed=NOON, archive="first", state=OrderState.FAILED, detail="expired")
     plan = saved(
         action(ActionKind.ORDER, want=want, order=order),
         action(ActionKind.KEEP, "K", held=HELD),
         action(ActionKind.PRUNE, "P", after=("K", "S"), held=HELD),
     )
-    read = loads(dumps(plan), "p.json")
-    assert read.head == plan.head
-    assert (read.mirror, read.datasets) == (plan.mirror, plan.datasets)
-    assert read.plan.actions[0] == plan.plan.actions[0]
-    assert read.plan.actions[1] == plan.plan.actions[1], "also a name that is not UTF-8"
-    assert read.plan.actions[2].after == ("S",), "a scene that is kept is looked at again anyway"
-    for name in ("manifest", "mirror", "archive", "archives", "identities", "search_complete", "failures", "warnings"):
-        assert getattr(read.plan, name) == getattr(plan.plan, name)
-    assert read.plan.refused
+    plan.write(tmp_path / "p.json")
+    for read in (
+        SavedPlan.read(tmp_path / "p.json"),
+        SavedPlan.from_json(plan.to_json()),
+        SavedPlan.from_json(json.dumps(plan.to_json())),
+    ):
+        assert read == plan
+        assert read.command == plan.command
+    assert plan.plan.actions[1].held.path == HELD.path, "also a name that is not UTF-8"
+    assert plan.plan.actions[2].after == ("S",), "a scene that is kept is looked at again anyway"
+    assert plan.plan.refusals
 
 
 def test_no_link_is_saved():
     link = "https://example.org/S.zip?signature=secret"
     want = DesiredScene.of(
         "one",
-        scene(download_url=link, quicklook_url=link, assets=(RemoteFile(name="a", url=link),)),
+        Scene(
+            id="S",
+            download_url=link,
+            quicklook_url=link,
+            assets=(RemoteFile(name="a", url=link),),
+            extra={"links": [f"see {link}"]},
+        ),
         datasets=("d",),
         path="S",
     )
     order = Order(order="7", id="S", placed=NOON, download_url=link)
-    text = dumps(saved(action(ActionKind.FETCH, want=want, order=order)))
-    assert "secret" not in text
-    (read,) = loads(text, "p.json").plan.actions
+    plan = saved(action(ActionKind.FETCH, want=want, order=order))
+    assert "secret" not in json.dumps(plan.to_json())
+    (read,) = SavedPlan.from_json(plan.to_json()).plan.actions
     assert read.want.scene.online
 
 
@@ -118,21 +126,30 @@ def test_no_link_is_saved():
         ),
         ({"schema": VERSION + 1}, "written by a newer sedas-sync"),
         ({"schema": "2"}, "not a saved plan"),
-        ({"kind": "lock"}, "not a saved plan"),
+        ({"kind": "plan"}, "not a saved plan"),
         ({"plan": {}}, "is a damaged plan"),
         ({"datasets": [1]}, "is a damaged plan"),
         ({"made_from": {}}, "is a damaged plan"),
     ],
 )
 def test_what_is_not_a_saved_plan(change, error):
-    values = json.loads(dumps(saved()))
     with pytest.raises(ManifestError, match=error):
-        loads(json.dumps({**values, **change}), "p.json")
+        SavedPlan.from_json({**saved().to_json(), **change}, source="p.json")
 
 
 @pytest.mark.parametrize("change", [{"actions": [{"kind": "explode"}]}, {"warnings": [1]}])
 def test_damaged_plans(change):
-    values = json.loads(dumps(saved()))
+    values = saved().to_json()
     values["plan"] |= change
-    with pytest.raises(ManifestError, match="is a damaged plan"):
-        loads(json.dumps(values), "p.json")
+    with pytest.raises(ManifestError, match=r"p\.json: is a damaged plan"):
+        SavedPlan.from_json(values, source="p.json")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "p.json").write_bytes(b"\xff")
+    with pytest.raises(ManifestError, match="not UTF-8 text"):
+        SavedPlan.read(tmp_path / "p.json")
+    with pytest.raises(ManifestError, match="cannot be opened: No such file"):
+        SavedPlan.read(tmp_path / "nowhere.json")
+    with pytest.raises(ManifestError, match="cannot be written"):
+        saved().write(tmp_path / "nowhere" / "p.json")

@@ -1,0 +1,235 @@
+"""A plan in a file: written by `plan --out`, carried out by `apply --plan`, refused if the mirror has changed.
+
+One JSON document with what the plan was made from, its actions, the metadata of their scenes, and the files and orders
+of that time. Links are left out, because they expire. It contains no secrets.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from sedas_sync.errors import ManifestError
+from sedas_sync.files.atomic import write_whole
+from sedas_sync.model.arguments import checked
+from sedas_sync.model.metadata import without_links
+from sedas_sync.model.plan import Action, ActionKind, Plan
+from sedas_sync.model.portable import LINK_LEFT_OUT, as_data, cleaned, json_object
+from sedas_sync.model.scene import NOTHING, DesiredScene, Order, Scene, SceneId, Source
+from sedas_sync.planning.lock import LockHead
+from sedas_sync.planning.lock_text import head_from, head_json
+
+VERSION = 4
+"""The version of the format that this package reads and writes."""
+
+_KIND = "saved_plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan and what it was made from, to be reviewed and applied later.
+
+    `Mirror.save` makes one, and `Mirror.resume_plan` makes it ready to be applied.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            mirror.save(mirror.plan()).write("plan.json")
+            saved = ss.SavedPlan.read("plan.json")
+            plan = mirror.resume_plan(saved)  # LockMismatch if the mirror or the manifest has changed
+            mirror.apply(plan, command=saved.command).raise_for_failures()
+    """
+
+    head: LockHead
+    """What of the manifest it was made from."""
+    mirror: Mapping[str, str]
+    """The manifest's `path` and `layout`."""
+    datasets: tuple[str, ...]
+    """The datasets that the plan is limited to; empty for all."""
+    plan: Plan
+    """Without links and without what is looked at again before it is applied."""
+
+    @classmethod
+    def of(cls, plan: Plan, *, head: LockHead, mirror: Mapping[str, str], datasets: tuple[str, ...]) -> Self:
+        """Return a plan as it is saved; `Mirror.save` calls this.
+
+        Args:
+            plan: the plan.
+            head: what of the manifest it was made from.
+            mirror: the manifest's `path` and `layout`.
+            datasets: the datasets that it is limited to; empty for all.
+        """
+        kept = {action.id for action in plan.actions if action.kind is ActionKind.KEEP}
+        portable = replace(
+            plan,
+            actions=tuple(_portable(action, kept) for action in plan.actions),
+            refreshed=(),
+            polled=(),
+            unwanted_downloads=(),
+        )
+        return cls(head=head, mirror=mirror, datasets=datasets, plan=portable)
+
+    @property
+    def command(self) -> str:
+        """The command that the index stores for a run of this plan. Its checksum identifies the plan."""
+        digest = hashlib.sha256(self._text().encode()).hexdigest()
+        return f"apply --plan {digest}"
+
+    @property
+    def wants(self) -> dict[SceneId, DesiredScene]:
+        """The desired scenes of the plan."""
+        return {action.id: action.want for action in self.plan.actions if action.want is not None}
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """The orders of the plan as they were when it was made."""
+        return tuple(action.order for action in self.plan.actions if action.order is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the saved plan as JSON data, for `json.dump`. `from_json` reads it back exactly."""
+        values = as_data(self._document())
+        values["plan"]["actions"] = [as_data(_short(action)) for action in self.plan.actions]
+        return values
+
+    @classmethod
+    @checked
+    def from_json(cls, document: str | bytes | Mapping[str, Any], *, source: str = "the document") -> Self:
+        """Return the saved plan of `to_json`, or of the text of a file.
+
+        Args:
+            document: JSON data, or its text.
+            source: its name in messages.
+
+        Raises:
+            ManifestError: it is not a saved plan, or was written by another version of this package.
+        """
+        hint = "with `sedas-sync plan --out FILE`"
+        values = json_object(document, f"{source}: not a saved plan", f"; create one {hint}")
+        if values.get("kind") != _KIND or not isinstance(version := values.get("schema"), int):
+            raise ManifestError(f"{source}: not a saved plan; create one {hint}")
+        if version != VERSION:
+            age = "a newer" if version > VERSION else "an older"
+            raise ManifestError(
+                f"{source}: written by {age} sedas-sync (plan format {version}, this program reads {VERSION}); "
+                f"make a new plan {hint}"
+            )
+        try:
+            found = msgspec.convert(values, _Document)
+            return cls(
+                head=head_from(found.made_from),
+                mirror=found.mirror_settings,
+                datasets=found.datasets,
+                plan=replace(found.plan, actions=tuple(map(_whole, found.plan.actions))),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ManifestError(f"{source}: is a damaged plan; make a new one {hint}") from None
+
+    @checked
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the saved plan to a file, as `plan --out` does: readers see the old file or the new one.
+
+        Args:
+            path: the file, which is replaced.
+
+        Raises:
+            ManifestError: the file cannot be written.
+        """
+        write_whole(Path(path), self._text().encode())
+
+    @classmethod
+    @checked
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file of `write` or `plan --out`.
+
+        Args:
+            path: the file.
+
+        Raises:
+            ManifestError: it cannot be read, is not a saved plan, or was written by another version of this package.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ManifestError(f"{path}: not a saved plan: not UTF-8 text") from None
+        except OSError as error:
+            raise ManifestError(f"{path}: cannot be opened: {error.strerror}") from None
+        return cls.from_json(text, source=str(path))
+
+    def _document(self) -> "_Document":
+        return _Document(
+            schema=VERSION,
+            kind=_KIND,
+            made_from=head_json(self.head),
+            mirror_settings=dict(self.mirror),
+            datasets=self.datasets,
+            plan=replace(self.plan, actions=()),
+        )
+
+    def _text(self) -> str:
+        """Return the document with one action a line."""
+        values = as_data(self._document())
+        del values["plan"]["actions"]
+        actions = ",\n".join(json.dumps(as_data(_short(action))) for action in self.plan.actions)
+        return f'{json.dumps(values)[:-2]}, "actions": [\n{actions}\n]}}}}\n'
+
+
+class _Document(Struct):
+    """The file."""
+
+    schema: Annotated[int, Meta(ge=1)]
+    kind: str
+    made_from: dict[str, Any]
+    mirror_settings: dict[str, str]
+    datasets: tuple[str, ...]
+    plan: Plan
+
+
+def _portable(action: Action, kept: Container[SceneId]) -> Action:
+    """Return an action without links, and without what is looked at again before it is carried out."""
+    want, held, order = action.want, action.held, action.order
+    return replace(
+        action,
+        after=tuple(scene_id for scene_id in action.after if scene_id not in kept),
+        want=None if want is None else _without_links(want),
+        held=None if held is None else replace(held, facts="{}", digest=None, members=()),
+        order=None if order is None else replace(order, download_url=None),
+    )
+
+
+def _without_links(want: DesiredScene) -> DesiredScene:
+    scene = _offered(want.scene)
+    sources = tuple(replace(source, scene=_offered(source.scene)) for source in want.sources)
+    return replace(want, scene=scene, sources=(replace(sources[0], scene=scene),) if len(sources) == 1 else sources)
+
+
+def _offered(scene: Scene) -> Scene:
+    return replace(
+        without_links(scene),
+        download_url=LINK_LEFT_OUT if scene.online else None,
+        extra=cleaned(scene.extra, scene.id) if scene.extra else NOTHING,
+    )
+
+
+def _short(action: Action) -> Action:
+    """Return an action as it is written: the scene of a single source is that of the whole, and written once."""
+    want = action.want
+    if want is None or len(want.sources) > 1:
+        return action
+    source = replace(want.sources[0], scene=Scene(id=want.scene.id))
+    return replace(action, want=replace(want, sources=(source,)))
+
+
+def _whole(action: Action) -> Action:
+    """Return an action as it was before `_short`."""
+    want = action.want
+    if want is None or len(want.sources) > 1:
+        return action
+    return replace(action, want=replace(want, sources=(Source(archive=want.archive, scene=want.scene),)))

@@ -1,0 +1,48 @@
+"""How a mirror has changed since a plan was saved."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.scene import LocalScene, SceneId
+
+_SAME = {ActionKind.RESUME: ActionKind.FETCH}
+"""A download that was started counts as one that was not."""
+
+
+def drift(plan: Plan, now: Iterable[Action], holdings: Mapping[SceneId, LocalScene]) -> tuple[str, ...]:
+    """Return for each scene how the mirror has changed since a plan was made.
+
+    Args:
+        plan: the saved plan.
+        now: the actions for the same scenes now, as if the archives had not changed.
+        holdings: the scenes of the index now.
+    """
+    return tuple(_drifted(plan, {action.id: action for action in now}, holdings))
+
+
+def _drifted(plan: Plan, now: Mapping[SceneId, Action], holdings: Mapping[SceneId, LocalScene]) -> Iterator[str]:
+    for then in plan.actions:
+        today = now.get(then.id)
+        if then.want is None or today is None:
+            if not _same_file(then.held, holdings.get(then.id)):
+                yield f"{then.id}: the plan would {then.kind.value} {then.path}, but that file is gone"
+        elif _comparable(then) != _comparable(today):
+            yield (f"{then.id}: the plan has {_in_words(then)}, now it would be {_in_words(today)}")
+        elif not _same_file(then.held, today.held):
+            yield f"{then.id}: the file in the mirror has changed since the plan was saved"
+
+
+def _in_words(action: Action) -> str:
+    return f"{action.kind.value} ({action.reason.code.value.replace('_', ' ')})"
+
+
+def _comparable(action: Action) -> tuple[object, ...]:
+    kind = _SAME.get(action.kind, action.kind)
+    order = action.order.order if action.order is not None and action.kind not in TRANSFERS else None
+    return kind, action.path, order
+
+
+def _same_file(then: LocalScene | None, now: LocalScene | None) -> bool:
+    if then is None or now is None:
+        return then is now
+    return (then.path, then.sha256) == (now.path, now.sha256)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from doc_examples import BLOCK, PAGES, ROOT, python_examples, run_example
+from doc_examples import BLOCK, PAGES, ROOT, python_examples, run_examples
 from shapely import box
 
 from sedas_sync.archives.registry import TYPES
@@ -46,15 +46,9 @@ def test_commands_run_in_order(page, workspace):
                 subprocess.run(["bash", "-euc", line], cwd=workspace.path, check=True, timeout=60)
 
 
-def names_of(example):
-    return f"{example.page.relative_to(ROOT)}:{example.heading}"
-
-
-@pytest.mark.own_process
-@pytest.mark.parametrize("example", python_examples(), ids=names_of)
-def test_python_runs(example, workspace):
-    workspace.write()
-    ran = run_example(example.text, workspace)
+@pytest.mark.parametrize("page", sorted({example.page for example in python_examples()}), ids=lambda page: page.stem)
+def test_python_runs(page, workspace):
+    ran = run_examples([example.text for example in python_examples() if example.page == page], workspace)
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
 
 

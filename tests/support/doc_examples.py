@@ -1,9 +1,9 @@
-"""The Python examples of the documentation, and a process that runs one as users do: as a file."""
+"""The Python examples of the documentation, and a process that runs them as users do: as files."""
 
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -31,17 +31,40 @@ def python_examples():
     return found
 
 
-def run_example(text, workspace):
-    """Run an example as a file in the workspace, whose sandbox takes the place of the live service."""
+RUN = """
+import os, runpy, sys
+import sedas_sync, sedas_sync.sandbox
+for name in sedas_sync.__all__:
+    getattr(sedas_sync, name)
+for file in sys.argv[1:]:
+    if not os.fork():
+        os.chdir(os.path.dirname(file))
+        runpy.run_path(file, run_name="__main__")
+        sys.exit()
+    _, status = os.wait()
+    if status:
+        sys.exit(f"This example failed: {file}")
+"""
+
+
+def run_examples(texts, workspace):
+    """Run each example as a file in a folder with a manifest, whose sandbox takes the place of the live service.
+
+    Each has a process, forked from one that has imported everything: that takes longer than an example.
+    """
     settings = workspace.path / "site"
     settings.mkdir()
     (settings / "sitecustomize.py").write_text(
         f"from sedas_sync.archives.sedas import kind\nkind.LIVE_URL = {workspace.url!r}\n"
+        "from sedas_sync import compat\ncompat._POLL = 0.1\n"
     )
-    file = workspace.path / "example.py"
-    file.write_text(text)
+    files = [workspace.path / str(number) / "example.py" for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.parent.mkdir()
+        replace(workspace, path=file.parent).write()
+        file.write_text(text)
     return subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning", str(file)],
+        [sys.executable, "-W", "error::DeprecationWarning", "-c", RUN, *map(str, files)],
         cwd=workspace.path,
         env=workspace.environment(PYTHONPATH=str(settings)),
         capture_output=True,

@@ -22,6 +22,7 @@ import random
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -184,16 +185,19 @@ class Api:
         self._timeouts = Timeouts(connect_timeout, stall_timeout)
         self._max_answer = max_answer
         self._stop = threading.Event()
-        self._interrupted = threading.Event()
-        """Ends the waits for a retry that are under way; each `interrupt` replaces it."""
         self._sleep = sleep
         self._clock = clock
         self._chance = chance
-        self._connections = Connections(stop=self._stop, environ=environ)
+        self._environ = environ
+        self._under_way = self._new_event()
+        """Ends the requests that are under way, with their connections; each `interrupt` replaces it."""
         # Not ended by `stop`: an order that was sent may have been placed, and its answer has its number.
         self._order_connections = Connections(environ=environ)
         self._reach = reach
         self._server_date: tuple[datetime, float] | None = None
+        self._lock = threading.Lock()
+        self.calls: Counter[str] = Counter()
+        """Requests that were sent so far, repetitions included, by kind."""
 
     @property
     def server_time(self) -> datetime | None:
@@ -221,12 +225,17 @@ class Api:
         signal handler.
         """
         self._stop.set()
-        self._interrupted.set()
+        self._under_way[0].set()
 
     def interrupt(self) -> None:
-        """Make every request that waits for a retry end with `StoppedError`; later requests are sent."""
-        interrupted, self._interrupted = self._interrupted, threading.Event()
+        """End the requests that `stop` ends; later requests are sent."""
+        (interrupted, connections), self._under_way = self._under_way, self._new_event()
         interrupted.set()
+        connections.close()
+
+    def _new_event(self) -> tuple[threading.Event, Connections]:
+        event = threading.Event()
+        return event, Connections(stop=event, environ=self._environ)
 
     @property
     def stopped(self) -> bool:
@@ -236,7 +245,7 @@ class Api:
     def close(self) -> None:
         """Stop, and close the connections."""
         self.stop()
-        self._connections.close()
+        self._under_way[1].close()
         self._order_connections.close()
 
     def send(
@@ -249,6 +258,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         repeat: bool = True,
         final: Callable[[Reply], bool] | None = None,
+        kind: str = "other",
     ) -> Reply:
         """Send a request, retry it by the policy, and return the answer with any status.
 
@@ -260,19 +270,23 @@ class Api:
             headers: Headers besides those of the session.
             repeat: Whether the request may be sent again if it is unknown whether the server acted on it.
             final: Whether an answer with a status that is usually retried is final.
+            kind: What the request is counted as in `calls`: `login`, `search`, `look_up`, `order`, `poll` or `other`.
 
         Raises:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
             StoppedError: `stop` or `interrupt` was called.
         """
         sent, body = _prepared(method, json, form, headers or {})
-        connections = self._connections if repeat else self._order_connections
         retried = _RETRIED if repeat else _RETRIED_ORDER
-        interrupted = self._interrupted
+        interrupted, connections = self._under_way
+        if not repeat:
+            connections = self._order_connections
         for attempt in range(self._retries + 1):
             if self._stop.is_set() or interrupted.is_set():
                 raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
+            with self._lock:
+                self.calls[kind] += 1
             try:
                 reply = self._send_once(connections, method, url, sent, body)
             except InterruptedError:

@@ -317,7 +317,8 @@ class PartialFile:
     def append(self, data: bytes | memoryview, *, last: bool = False) -> None:
         """Write the next bytes; a file that is complete with its first bytes (`last`) needs no note."""
         if not self._note_written and not last:
-            self._write_note(self._known_note())
+            # A power cut may keep the bytes and leave an empty note, with which they cannot be resumed.
+            self._write_note(self._known_note(), flush=True)
         at = self.contiguous
         try:
             for at in self._write(data, at):  # noqa: B007, B020  # the last position counts, also after an error

@@ -24,9 +24,10 @@ BOTH = OPTICAL + f"[dataset.all]\n{FORTNIGHT}"
 def template(tmp_path_factory):
     """A mirror whose optical scenes belong to two datasets, made once; its archive is gone."""
     import sedas_sync as ss
+    from sedas_sync.sandbox import Sandbox
 
     folder = tmp_path_factory.mktemp("template")
-    with ss.Sandbox(order_delay=0.2) as sandbox:
+    with Sandbox(order_delay=0.2) as sandbox:
         Workspace(folder, sandbox.url).write(BOTH)
         credentials = {"username": "sandbox", "password": "sandbox", "url": sandbox.url}
         archives = {"archive": ss.SedasArchive(**credentials)}
@@ -318,3 +319,21 @@ def test_links_before_the_first_apply_come_from_the_lock_file_or_a_search(worksp
     failed = workspace.run("export", "--format", "urls")
     assert failed.code == 1
     assert "status 500" in failed.err
+
+
+def test_geoparquet_has_the_items_of_the_catalogue(applied):
+    rustac = pytest.importorskip("rustac")
+    assert applied.run("export", "--format", "stac").code == 0
+    ran = applied.run("export", "--format", "geoparquet", "--out", "scenes.parquet", "--json")
+    assert ran.code == 0, ran.err
+    items = rustac.read_sync(str(applied.path / "scenes.parquet"), format="geoparquet", set_self_link=False)["features"]
+    catalogue = {
+        item.id: item for item in pystac.read_file(applied.path / "stac" / "catalog.json").get_items(recursive=True)
+    }
+    assert ran.json["scenes"] == len(items) == len(catalogue)
+    for item in items:
+        (asset,) = item["assets"].values()
+        file = applied.path / asset["href"]
+        assert sha256(file.read_bytes()).hexdigest() == asset["file:checksum"][4:]
+        assert item["properties"]["sedas_sync:level"] == catalogue[item["id"]].properties["sedas_sync:level"]
+    assert applied.run("export", "--format", "geoparquet").code == 2

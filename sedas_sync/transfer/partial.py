@@ -14,7 +14,7 @@ import stat as modes
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -63,7 +63,7 @@ class Resumable:
     """Bytes on disk."""
     total: int | None
     """Bytes of the whole file; None if the server did not state it."""
-    kind: str | None = None
+    kind: str | None = field(default=None, compare=False, repr=False)
     """The ending of the file, as its first bytes showed it; None if they did not."""
 
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: compiled demo test bench docs reference pictures lint types check format clean
+.PHONY: compiled demo test year bench docs reference pictures lint types check format clean
 
 $(VENV)/.pip:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,8 +31,16 @@ $(VENV)/.stac-items: $(VENV)/.dev
 	$(BIN)/python -m pip download --quiet --no-deps --no-binary stac-geoparquet --dest $(VENV)/stac-items stac-geoparquet==0.8.3
 	@touch $@
 
-test: $(VENV)/.dev $(VENV)/.stac-items compiled  ## Run all tests.
+# This package contains the script of axe-core, which finds problems of access in a page. Its own code is not used.
+$(VENV)/.axe: $(VENV)/.dev
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(VENV)/axe axe-playwright-python==0.1.8
+	@touch $@
+
+test: $(VENV)/.dev $(VENV)/.stac-items $(VENV)/.axe compiled  ## Run all tests.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+year: $(VENV)/.dev compiled  ## Simulate a year of a mirror; YEAR_SEED=7 lets other things happen.
+	YEAR_DAYS=365 $(BIN)/python -m pytest tests/operations/test_year.py -q -s
 
 $(VENV)/.bench: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --group bench

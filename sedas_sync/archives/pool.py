@@ -1,5 +1,6 @@
 """The archives of one manifest, each opened when it is first needed and recorded if required."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from sedas_sync.archives.protocol import Archive, server_time_of
+from sedas_sync.archives.protocol import Archive, calls_of, server_time_of
 from sedas_sync.archives.registry import TYPES, Opening, open_archive
 from sedas_sync.archives.replay import Recorder, write_head
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey
 
 
 class ArchivePool:
@@ -39,11 +41,12 @@ class ArchivePool:
         self._prompt = prompt
         self._record = record
         self._stopped = False
+        self._calls: Counter[str] = Counter()
         self._stack = ExitStack()
         if record is not None:
             write_head(record, clock())
 
-    def __getitem__(self, key: str) -> Archive:
+    def __getitem__(self, key: ArchiveKey) -> Archive:
         """Return the archive of a key.
 
         Raises:
@@ -62,7 +65,7 @@ class ArchivePool:
         return {key: self[key] for key in sorted(keys)}
 
     @property
-    def identities(self) -> dict[str, str]:
+    def identities(self) -> dict[ArchiveKey, ArchiveIdentity]:
         """`Archive.identity` of the archives that are open, by key."""
         return {key: archive.identity for key, archive in self._open.items()}
 
@@ -71,6 +74,14 @@ class ArchivePool:
         """The current time of the servers' clocks, by key, of the archives that were asked and report it."""
         times = {key: server_time_of(archive) for key, archive in self._open.items()}
         return {key: time for key, time in times.items() if time is not None}
+
+    def take_calls(self) -> dict[str, int]:
+        """Return how many requests were sent to the archives since this was last called, by kind."""
+        total: Counter[str] = Counter()
+        for archive in self._open.values():
+            total.update(calls_of(archive))
+        new, self._calls = total - self._calls, total
+        return dict(sorted(new.items()))
 
     def stop(self) -> None:
         """Make running calls and all later ones end early; may be called from a signal handler."""
@@ -82,7 +93,7 @@ class ArchivePool:
         """Close connections and a sandbox."""
         self._stack.close()
 
-    def _opening(self, key: str) -> Opening:
+    def _opening(self, key: ArchiveKey) -> Opening:
         config = self._manifest.archives[key]
         urls = {other.address for other in self._manifest.archives.values() if other.type == config.type}
         return Opening(

@@ -4,11 +4,11 @@ An archive needs no base class. It has the attributes and methods of `Archive` a
 `sedas_sync.model.scene`. If an archive lacks a capability, the attribute is None; there is no method that only raises.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from sedas_sync.model.scene import Download, Order, Query, RemoteFile, Scene
+from sedas_sync.model.scene import ArchiveIdentity, Download, Order, Query, RemoteFile, Scene
 
 Warn = Callable[[str], None]
 """Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""
@@ -44,15 +44,21 @@ class Archive(Protocol):
 
     - `connections`, an `int`: how many downloads one account may have at the same time.
     - `server_time`, an aware `datetime`: the current time of the archive's server.
+    - `calls`, a mapping of names to numbers: the requests to the archive's interface so far, by kind.
     - `known_orders`, a sequence of `Order`: the latest order of each scene that this object has placed or polled.
     - `stopped`, a `bool`: whether `stop` or `close` was called. A run ends if it becomes true.
     - `interrupt()`: does what `stop` does, but only to calls that are running.
     """
 
-    identity: str
-    """Names the archive in the index, e.g. `sedas https://example.org/api/`. It never changes for the same archive."""
-    orders: Orders | None
-    """None if no scene is ever offline."""
+    @property
+    def identity(self) -> ArchiveIdentity:
+        """Names the archive in the index, e.g. `sedas https://example.org/api/`; never changes for the same archive."""
+        ...
+
+    @property
+    def orders(self) -> Orders | None:
+        """None if no scene is ever offline. An attribute of an object or of its class does as well."""
+        ...
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
         """Yield all scenes that match, each once, in any order.
@@ -130,3 +136,9 @@ def server_time_of(archive: Archive) -> datetime | None:
     """Return the current time of an archive's server; None if it is not known."""
     time = getattr(archive, "server_time", None)
     return time if isinstance(time, datetime) and time.tzinfo is not None else None
+
+
+def calls_of(archive: Archive) -> Mapping[str, int]:
+    """Return how many requests an archive object has sent to its archive's interface, by kind, as far as it counts."""
+    calls = getattr(archive, "calls", None)
+    return calls if isinstance(calls, Mapping) else {}

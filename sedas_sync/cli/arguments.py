@@ -17,7 +17,9 @@ from sedas_sync.cli.options import (
     lock_timeout,
     locked,
     manifest,
+    max_age,
     prune,
+    since,
     take_globals,
     take_over,
 )
@@ -88,6 +90,7 @@ COMMANDS = (
         Option(["--from", "source"], type=Path(file_okay=False), help="Take files from this folder."),
         _flag("--copy", help="With --from: copy files instead of linking them."),
         _flag("--move", help="With --from: move files instead of linking them."),
+        _flag("--all", "known", help="Also adopt scenes that match no dataset, if an archive knows the name."),
         Option(["--jobs"], type=IntRange(min=1), help="Number of files to read at once."),
         take_over,
         lock_timeout,
@@ -130,6 +133,7 @@ sedas-sync adopt --from /mnt/disk --copy
         locked,
         _flag("--update-lock", help="Update the lock file afterwards, with checksums."),
         Option(["--export"], type=Choice(["stac"]), help="Update this catalogue afterwards, in stac/."),
+        Option(["--metrics"], type=Path(dir_okay=False), help="Write metrics for Prometheus to this file afterwards."),
         Option(
             ["--exec", "command"],
             metavar="COMMAND",
@@ -145,6 +149,12 @@ sedas-sync apply --prune               # also remove what no longer matches
 sedas-sync apply --locked              # exactly the scenes of the lock file
 sedas-sync apply --exec 'gdalinfo /vsizip/{path}'
 """,
+    ),
+    _command(
+        "changes",
+        "List what changed in the catalogue and in the mirror: late, reprocessed and withdrawn scenes, and more.",
+        manifest,
+        since,
     ),
     _command(
         "completion",
@@ -163,7 +173,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         manifest,
         Option(
             ["--format", "how"],
-            type=Choice(["geojson", "csv", "stac", "urls", "sha256sums"]),
+            type=Choice(["geojson", "csv", "stac", "geoparquet", "urls", "sha256sums"]),
             required=True,
             help="Format of the catalogue.",
         ),
@@ -175,10 +185,12 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         examples="""
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
 sedas-sync export --format geojson --out scenes.geojson
+sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
 sedas-sync export --format urls        # links of what is missing, for aria2c
 sedas-sync export --format sha256sums | sha256sum --check
 """,
     ),
+    _command("history", "List the runs of this mirror: what they did, and why they failed.", manifest, since),
     _command(
         "init",
         "Write a commented manifest to start from.",
@@ -219,10 +231,13 @@ sedas-sync lock --check                # in CI: is the lock file up to date?
         manifest,
         Option(
             ["--forget"],
+            is_flag=False,
+            flag_value="",
             metavar="ID",
-            help="Forget an order, by its id or its scene's id.",
+            help="Forget an order, by its id or its scene's id; with --unwanted, all of those.",
             shell_complete=completed_by("orders"),
         ),
+        _flag("--unwanted", help="Only orders of scenes that no dataset wanted at the last apply."),
         examples="""
 sedas-sync orders
 sedas-sync orders --forget 1f0c2a      # the archive has lost it: the next apply orders again
@@ -260,10 +275,16 @@ sedas-sync plan --exit-code            # in CI: 10 if there is something to do
             metavar="FILE",
             help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
-        more="One file with footprints, acquisitions, orders and failures. It needs no network.",
+        Option(
+            ["--quicklooks"],
+            is_flag=True,
+            help="Embed small pictures of the scenes on disk; needs the extra sedas-sync[quicklooks].",
+        ),
+        more="One file with coverage, footprints, acquisitions, orders and failures. It needs no network.",
         examples="""
 sedas-sync report
 sedas-sync report fields.toml --out /srv/www/fields.html
+sedas-sync report --quicklooks
 """,
     ),
     _command(
@@ -320,6 +341,7 @@ sedas-sync sources
         "status",
         "Show what is on disk and what is missing.",
         manifest,
+        max_age,
         more="Compares the mirror with its lock file, or with its last apply. Works offline.",
         examples="""
 sedas-sync status

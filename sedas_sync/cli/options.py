@@ -64,6 +64,18 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
+class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer versions only
+    """A duration such as `26h` or `7d`, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return float(import_module("sedas_sync.manifest.units").duration(value))
+        except ValueError as error:
+            self.fail(f"{value!r} {error}.", param, ctx)
+
+
 def completed_by(name: str) -> "Completer":
     """Return the function of `sedas_sync.cli.completion` with this name, which is imported when a shell asks."""
 
@@ -109,4 +121,11 @@ datasets = click.Option(
     shell_complete=completed_by("datasets"),
 )
 prune = click.Option(["--prune"], is_flag=True, help="Remove files of scenes that no longer match the manifest.")
+since = click.Option(["--since"], type=_Duration(), metavar="AGE", help="Only the last days or hours, such as 7d.")
+max_age = click.Option(
+    ["--max-age"],
+    type=_Duration(),
+    metavar="AGE",
+    help="Exit with 1 if no apply has succeeded in this time, such as 26h.",
+)
 take_over = click.Option(["--take-over"], is_flag=True, help="Take the mirror from the manifest it belongs to.")

@@ -138,6 +138,10 @@ class MirrorConfig(_Table):
         + ", ".join(f"`{name}`" for name in FIELDS)
         + "; `start` and `stop` take strftime, as in `{start:%Y/%m}`.",
     )
+    keep_replaced: fields.Duration | None = Field(
+        default=None,
+        description="How long files that were in a scene's place stay in `.sedas-sync/replaced/`; for ever by default.",
+    )
 
 
 class TransferConfig(_Table):

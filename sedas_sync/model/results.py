@@ -41,6 +41,8 @@ class VerifiedFile:
     """The checksum in the lock file."""
     finding: Finding | None = None
     detail: str = ""
+    pending: bool = False
+    """Whether it is missing and its order from the long-term archive is pending."""
     level: ProofLevel | None = None
     """How far its bytes are proved now; None if there is a finding."""
 
@@ -50,6 +52,11 @@ class VerifiedFile:
         return self.path.removesuffix(f"/{self.name}") if self.name else self.path
 
     @property
+    def is_missing(self) -> bool:
+        """Whether it is not on disk."""
+        return self.finding is Finding.MISSING
+
+    @property
     def by_lock(self) -> bool:
         """Whether its bytes have the sha256 in the lock file."""
         return self.finding is None and self.locked_sha256 is not None
@@ -57,15 +64,30 @@ class VerifiedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """The result for a whole mirror."""
+    """The result for a whole mirror.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            report = mirror.verify()
+            for file in report.bad:
+                print(file.path, file.finding, file.detail)
+            mirror.repair(report)
+    """
 
     manifest: str
+    """The manifest's file, as the user wrote it."""
     mirror: str
+    """The folder."""
     files: tuple[VerifiedFile, ...]
     """Sorted by path; files that are in neither the index nor the lock file come last."""
     lock: str | None = None
     """The lock file that they were compared with too."""
+    lock_decides: bool = False
+    """Whether the lock file says what has to be there; if not, it only adds checksums."""
     warnings: tuple[str, ...] = ()
+    """What the user should know."""
     damaged_index: bool = False
     """Whether there was no index to compare with, because it is damaged."""
     repair: Summary | None = None
@@ -99,12 +121,14 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """0 if everything is right, or right again; else 1, or the exit code of the repair."""
+        """0 if everything is right, or right again; 3 if only orders are pending; else 1, or the code of the repair."""
         if self.damaged_index:
             return 1
         if self.repair is not None:
             return self.repair.exit_code
-        return 1 if self.bad else 0
+        if all(item.pending for item in self.bad):
+            return 3 if self.bad else 0
+        return 1
 
 
 # -- adopt -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ A file that is wrong, or that match no dataset, is reported and left where it is
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from sedas_sync.archives.lookup import SceneLookup, archives_of
 from sedas_sync.errors import ManifestError, SedasSyncError, TransferError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.bring import bring
@@ -20,8 +22,9 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
+from sedas_sync.model.arguments import Jobs, Seconds
 from sedas_sync.model.disk import FileState
-from sedas_sync.model.events import Step
+from sedas_sync.model.events import Failure, Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below, with_files
 from sedas_sync.model.results import Adoption, File, How, Result
@@ -29,10 +32,16 @@ from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
 from sedas_sync.operations.context import Listener, MirrorContext, filehash_of, ignore
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.verify import readers
+from sedas_sync.operations.wants import at_layout
+from sedas_sync.planning.sources import with_sources
+from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import BatchWriter
 from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import partial_path
 from sedas_sync.state.untracked import Verdict, judge
+
+_LIKE_AN_ID = re.compile(r"[^\s,/]+")
+"""Names that may be the id of a scene: an archive can read a comma as the end of an id."""
 
 
 class Names:
@@ -75,12 +84,13 @@ def adopt_files(
     source: str | os.PathLike[str] | None = None,
     *,
     how: How = "link",
-    jobs: int | None = None,
+    known: bool = False,
+    jobs: Jobs | None = None,
     on_file: Callable[[File], None] | None = None,
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     take_over: bool = False,
-    lock_timeout: float = 0.0,
+    lock_timeout: Seconds = 0.0,
 ) -> Adoption:
     """Check existing files and take them into the mirror and its index; downloads nothing.
 
@@ -88,6 +98,8 @@ def adopt_files(
         context: the mirror.
         source: the folder with the files; the mirror itself if None.
         how: `link` (a hard link, or a copy on another file system), `copy` or `move` files of another folder.
+        known: also adopt scenes that match no dataset, if their file or folder has the id of a scene that an archive
+            knows. So a prune can judge them, after the index was lost.
         jobs: number of files that are read at once.
         on_file: called with the result for each file.
         on_event: called with every event.
@@ -103,11 +115,19 @@ def adopt_files(
         state.check_owner(index, take_over=take_over)
         search = search_archives(context, on_event=on_event, on_found=on_found)
         state.own(index)
-        number = index.begin_run("adopt", clock())
+        number = begin_run(index, "adopt", clock())
         files: list[File] = []
         state.on_step(Step("checking files", unit="file"))
         with BatchWriter(index, clock) as writer:
-            adopter = Adopter(context, place, how, wants=search.wants, scenes=index.local_scenes(), record=writer.add)
+            adopter = Adopter(
+                context,
+                place,
+                how,
+                wants=search.wants,
+                scenes=index.local_scenes(),
+                record=writer.add,
+                look_up=context.look_up() if known else None,
+            )
             for file in adopter.adopt(jobs or readers(), stopped=lambda: context.stopped_with is not None):
                 files.append(file)
                 state.on_step(Step("checking files", len(files), unit="file"))
@@ -119,11 +139,11 @@ def adopt_files(
             source=str(place or state.root),
             search_complete=search.complete,
             files=tuple(files),
-            failures=() if search.complete else search.failures,
+            failures=(*(() if search.complete else search.failures), *adopter.failures),
             warnings=(*warnings, *search.warnings, *adopter.warnings),
         )
         code = done.exit_code if context.stopped_with is None else context.stopped_with
-        index.end_run(number, clock(), code, done.counts)
+        end_run(index, number, clock(), code, done.counts)
         return done
 
 
@@ -149,6 +169,7 @@ class Adopter:
         wants: The scenes that match the manifest.
         scenes: The scenes of the index.
         record: Records a scene that is in its place.
+        look_up: Looks up files whose names are not among `wants`; None to leave them.
     """
 
     def __init__(
@@ -160,6 +181,7 @@ class Adopter:
         wants: Mapping[SceneId, DesiredScene],
         scenes: Iterable[LocalScene],
         record: Callable[[LocalScene], None],
+        look_up: SceneLookup | None = None,
     ) -> None:
         self._context = context
         self._root = str(context.state.root)
@@ -170,13 +192,20 @@ class Adopter:
         self._recorded = {scene.id: scene for scene in scenes}
         self._tracked = {path for scene in self._recorded.values() for path in scene.paths}
         self._record = record
+        self._look_up = look_up
         self._stopped: Callable[[], bool] = lambda: False
-        self._names = Names(wants)
+        self.warnings: list[str] = []
+        self.failures: tuple[Failure, ...] = ()
+        """Look-ups that failed."""
+        self._name_wants()
+
+    def _name_wants(self) -> None:
+        """Prepare to find the ids of the scenes in the names of files."""
+        self._names = Names(self._wants)
         # A name that was made safe, or cut, no longer has the id.
-        self._at = {want.path: scene_id for scene_id, want in wants.items()}
+        self._at = {want.path: scene_id for scene_id, want in self._wants.items()}
         for path, scene_id in tuple(self._at.items()):
             self._at.setdefault(path.rpartition("/")[2], scene_id)
-        self.warnings: list[str] = []
 
     def adopt(self, jobs: int, *, stopped: Callable[[], bool]) -> Iterator[File]:
         """Adopt the files; yield each file, or folder of a scene, when it is done.
@@ -188,6 +217,9 @@ class Adopter:
         self._stopped = stopped
         chosen: defaultdict[SceneId, list[_Candidate]] = defaultdict(list)
         entries = list(self._entries())
+        if self._look_up is not None:
+            self._wants |= self._known_scenes(self._look_up, entries)
+            self._name_wants()
         folders = self._folders(entries)
         self._wants |= self._context.remote_sizes.complete([self._wants[key] for key in sorted(set(folders.values()))])
         for path, scene_id in folders.items():
@@ -215,6 +247,27 @@ class Adopter:
                 ]
                 for want, candidates in checks:
                     yield from self._adopt_scene(want, candidates)
+
+    def _known_scenes(self, look_up: SceneLookup, entries: Iterable[TreeEntry]) -> dict[SceneId, DesiredScene]:
+        """Return the scenes of the archives that files or folders are named after and no dataset wants."""
+        paths: dict[SceneId, str] = {}
+        for entry in entries:
+            for path in (entry.path, *_above(entry.path)):
+                name = path.rpartition("/")[2]
+                if self._names.find(name) is None and _LIKE_AN_ID.fullmatch(stem := name.removesuffix(ZIP)):
+                    paths.setdefault(stem, path)
+        everywhere = archives_of(self._context.manifest, self._context.manifest.datasets)
+        self._context.step("looking up scenes", len(paths))
+        look_up.ask(dict.fromkeys(paths, everywhere))
+        self.failures = tuple(failure for failure in look_up.failures if failure.id not in look_up.unknown)
+        found = {}
+        for stem, path in paths.items():
+            if (scene := look_up.found(stem)) is not None:
+                want = at_layout(self._context, scene, everywhere[0], ())
+                # Without a dataset a file of the mirror stays where it is.
+                want = replace(want, path=path) if self._source is None else want
+                found[scene.id] = with_sources(want, look_up.sources(stem))
+        return found
 
     def _entries(self) -> Iterator[TreeEntry]:
         """Yield regular files that are not in the index, outside any mirror's state folder."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sedas_sync.model.scene import Order
+from sedas_sync.model.scene import ListedOrder
 from sedas_sync.operations.context import MirrorContext
 
 
@@ -10,8 +10,8 @@ def _silent(_warning: str) -> None:
     """Ignore a warning."""
 
 
-def orders(context: MirrorContext, *, warn: Callable[[str], None] = _silent) -> list[Order]:
-    """Return the orders of this mirror, oldest first.
+def orders(context: MirrorContext, *, warn: Callable[[str], None] = _silent) -> list[ListedOrder]:
+    """Return the orders of this mirror, oldest first, with what is known of their scenes.
 
     Args:
         context: the mirror.
@@ -19,7 +19,7 @@ def orders(context: MirrorContext, *, warn: Callable[[str], None] = _silent) -> 
     """
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index)
-        found = list(index.orders())
+        found = list(index.listed_orders())
     for warning in warnings:
         warn(warning)
     return found
@@ -33,11 +33,27 @@ def forget_order(context: MirrorContext, order: str, *, warn: Callable[[str], No
         order: its id, or the id of its scene.
         warn: called with problems of the mirror's index.
     """
+    return bool(_forget(context, lambda item: order in (item.order, item.id), warn))
+
+
+def forget_unwanted_orders(context: MirrorContext, *, warn: Callable[[str], None] = _silent) -> tuple[ListedOrder, ...]:
+    """Forget the orders of scenes that no dataset wanted at the last apply; return them.
+
+    Args:
+        context: the mirror.
+        warn: called with problems of the mirror's index.
+    """
+    return _forget(context, lambda item: not item.wanted, warn)
+
+
+def _forget(
+    context: MirrorContext, chosen: Callable[[ListedOrder], bool], warn: Callable[[str], None]
+) -> tuple[ListedOrder, ...]:
     with context.state.locked(timeout=0.0), context.state.index(write=True) as (index, warnings):
         context.state.check_owner(index)
-        found = [item for item in index.orders() if order in (item.order, item.id)]
+        found = tuple(filter(chosen, index.listed_orders()))
         for item in found:
             index.drop_order(item.id)
     for warning in warnings:
         warn(warning)
-    return bool(found)
+    return found

@@ -14,11 +14,20 @@ from msgspec.structs import replace
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
+from sedas_sync.model.scene import (
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    Scene,
+    SceneId,
+)
 from sedas_sync.operations.context import (
     Listener,
     MirrorContext,
@@ -27,7 +36,7 @@ from sedas_sync.operations.context import (
     ignore,
 )
 from sedas_sync.operations.lock import matching_lock
-from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock
+from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock, find_departures
 from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
@@ -46,6 +55,7 @@ from sedas_sync.planning.lock_changes import differences
 from sedas_sync.planning.select import with_endings_on_disk
 from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
+from sedas_sync.state.history import last_run
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
 
 _HINT = "create a new plan and apply it"
@@ -71,13 +81,14 @@ class Disk:
 def plan_mirror(
     context: MirrorContext,
     *,
-    datasets: Iterable[str] = (),
+    datasets: str | Iterable[str] = (),
     sizes: bool = False,
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     take_over: bool = False,
     locked: bool = False,
     prune: bool = False,
+    relock: bool = False,
 ) -> Plan:
     """Return what `apply` would do. Changes nothing and orders nothing; polls pending orders once.
 
@@ -91,19 +102,21 @@ def plan_mirror(
         locked: do not search; take exactly the scenes of the lock file.
         prune: also remove files of scenes that no longer match; with `locked`, of scenes that are not in the lock file
             and can be downloaded again.
+        relock: the lock file is updated afterwards, so that a removal of its scenes needs no warning.
 
     Raises:
         LockMismatch: the lock file does not match the manifest.
         ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
             `datasets`.
     """
-    datasets = tuple(datasets)
+    datasets = one_or_more(datasets)
     context.narrowed(datasets, prune=prune)
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
     if locked:
         wants = wants_from_lock(context, datasets)
         plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
+        plan = replace(plan, locked=True)
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
     found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found)
     wants = wants_from_search(found)
@@ -111,8 +124,9 @@ def plan_mirror(
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
-    plan = replace(plan, datasets=datasets, failures=failures)
-    return add_prunes(context, plan, found) if prune else plan
+    left = () if datasets else find_departures(context, found)
+    plan = replace(plan, datasets=datasets, failures=failures, left=left)
+    return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 
 def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:
@@ -163,7 +177,7 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
         holdings = {holding.id: holding for holding in index.local_scenes()}
-        last = index.last_run()
+        last = last_run(index)
         begun = last is not None and last.command == saved.command
     check_saved(context, saved)
     wants = wants_from_saved_plan(context, saved)
@@ -183,7 +197,12 @@ def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = Fa
         for action in saved.plan.actions
         if action.want is None and action.id in holdings
     )
-    return replace(plan, actions=plan.actions + untouched, refused=plan.refused or saved.plan.refused)
+    return replace(
+        plan,
+        actions=plan.actions + untouched,
+        refusals=(*plan.refusals, *saved.plan.refusals),
+        locked=saved.plan.locked,
+    )
 
 
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
@@ -245,6 +264,10 @@ def _to_poll_again(action: Action) -> Action:
 
 def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     """Check that a saved plan matches the manifest, and that its mirror still exists.
+
+    Args:
+        context: the mirror.
+        saved: the saved plan.
 
     Raises:
         LockMismatch: the manifest or the mirror has changed; the message says how.
@@ -407,7 +430,7 @@ def _of_other_form(
 
 def _archives_of_orders(
     context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order]
-) -> dict[str, str]:
+) -> dict[ArchiveIdentity, ArchiveKey]:
     """Return the keys of the archives that have orders of these scenes, by identity; opens no more than necessary."""
     known = {identity: key for key, identity in context.archives.identities.items()}
     for scene_id, order in orders.items():

@@ -1,31 +1,46 @@
 """Add removals to a plan: local scenes that no longer match the manifest or its lock file, if nothing is in doubt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.errors import SedasSyncError
+from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.model.disk import FileState
-from sedas_sync.model.plan import Action, Plan
+from sedas_sync.model.events import Failure
+from sedas_sync.model.history import Departure
+from sedas_sync.model.metadata import scene_from_metadata
+from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.scene import Scene, SceneId
-from sedas_sync.model.text import count, size
+from sedas_sync.model.text import count, named, size
 from sedas_sync.model.times import to_iso
 from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.operations.search import SearchResult
 from sedas_sync.planning import prune
+from sedas_sync.planning.departures import departures, matches
 from sedas_sync.planning.limits import without_prunes
 from sedas_sync.planning.lock import Lock
+from sedas_sync.state.history import last_run, last_time, listed
+from sedas_sync.state.index import NO_FACTS
 from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import unwanted_downloads
 
 _CLOCKS_APART = timedelta(hours=1)
 
 
-def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
-    """Return the plan with the removal of local scenes that no longer match the manifest."""
+def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult, *, relock: bool = False) -> Plan:
+    """Return the plan with the removal of local scenes that no longer match the manifest.
+
+    Args:
+        context: the mirror.
+        plan: the plan.
+        found: the search.
+        relock: the lock file is updated afterwards.
+    """
     if not found.complete:
         return without_prunes(plan, "nothing is removed: the search failed or is incomplete")
     wrong_clock = find_wrong_clock(context)
@@ -34,6 +49,7 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
     kept = {action.id for action in decision.keep}
     if wrong_clock is None:
         plan = _with_unwanted_downloads(plan, context.state.root, (want.scene for want in found.wants.values()))
+        plan = _with_unwanted_orders(plan, context, found)
     return replace(
         plan,
         actions=(*plan.actions, *decision.keep, *decision.stay, *removals),
@@ -44,9 +60,22 @@ def add_prunes(context: MirrorContext, plan: Plan, found: SearchResult) -> Plan:
             *decision.warnings,
             *prune.warn_of_lost(decision.keep),
             *changed.values(),
+            *_warn_of_locked(context, () if relock else removals),
         ),
-        refused=plan.refused or decision.doubted,
+        refusals=(*plan.refusals, *_refusals(decision)),
     )
+
+
+def _warn_of_locked(context: MirrorContext, removals: Iterable[Action]) -> Iterator[str]:
+    """Yield a warning if scenes of the lock file are to be removed: without `--locked` the manifest decides."""
+    ids, lock = [action.id for action in removals], None
+    with suppress(ManifestError):
+        lock = matching_lock_or_warning(context.manifest, []) if ids else None
+    if lock is not None and (locked := [scene_id for scene_id in ids if scene_id in lock.scenes]):
+        yield (
+            f"{named(locked)}: to be removed, and in {lock_path(context.manifest.name)}: update the lock file with "
+            "`apply --update-lock` or `sedas-sync lock`"
+        )
 
 
 def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
@@ -62,7 +91,15 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         # The archives' clocks are known only after a request.
         everywhere = archives_of(manifest, manifest.datasets)
         look_up.ask(dict.fromkeys((held.id for held in unwanted), everywhere))
-    decision = prune.judge(manifest, wants, {}, unwanted, context.clock(), wrong_clock=find_wrong_clock(context))
+    decision = prune.judge(
+        manifest,
+        wants,
+        {},
+        unwanted,
+        context.clock(),
+        wrong_clock=find_wrong_clock(context),
+        since=_unchanged_since(context),
+    )
     look_up.ask({action.id: archives_of(manifest, action.datasets) for action in decision.keep})
     lost = {failure.id: failure.error for failure in look_up.failures}
     decision = prune.keep_until_superseded(prune.judge_by_lock(decision, lost, wants), plan.actions)
@@ -71,8 +108,42 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
         plan,
         actions=(*plan.actions, *decision.stay, *removals),
         warnings=(*plan.warnings, *decision.doubts.values(), *decision.warnings, *changed.values()),
-        refused=plan.refused or decision.doubted,
+        refusals=(*plan.refusals, *_refusals(decision)),
     )
+
+
+def _refusals(decision: prune.PruneDecision) -> tuple[Failure, ...]:
+    return () if decision.refusal is None else (Failure(id=ActionKind.PRUNE.value, error=decision.refusal),)
+
+
+def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
+    """Return since when the start date of each dataset has been the same; empty if no archive's clock is known."""
+    if not context.archives.server_times:
+        return {}
+    with context.state.index(write=False) as (index, _):
+        rules = index.date_rules()
+    return {
+        name: rules[name].since
+        for name, dataset in context.manifest.datasets.items()
+        if name in rules and dataset.start is not None and rules[name].start == dataset.start.text
+    }
+
+
+def find_departures(context: MirrorContext, found: SearchResult) -> tuple[Departure, ...]:
+    """Return what became of the scenes that were wanted at the last search and are not now."""
+    if not found.complete:
+        return ()
+    offered = {scene_id: scene for offer in found.offers.values() for scene_id, scene in offer.scenes.items()}
+    with context.state.index(write=False) as (index, _):
+        gone = listed(index) - found.wants.keys()
+        facts = {scene_id: known for scene_id, known in index.absent().items() if scene_id in gone} if gone else {}
+        facts |= {scene.id: scene.facts for scene in map(index.local_scene, gone) if scene is not None}
+    scenes: dict[SceneId, Scene | None] = {}
+    for scene_id in sorted(gone):
+        scenes[scene_id] = offered.get(scene_id)
+        with suppress(ValueError, TypeError):
+            scenes[scene_id] = scenes[scene_id] or scene_from_metadata(facts.get(scene_id, NO_FACTS))
+    return tuple(departures(context.manifest, found.wants, scenes, offered.keys(), context.clock()))
 
 
 def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str | None) -> prune.PruneDecision:
@@ -90,7 +161,15 @@ def judge_unwanted(context: MirrorContext, found: SearchResult, wrong_clock: str
         for offer in found.offers.values():
             if held.id in offer.scenes:
                 offered[held.id] = offer.scenes[held.id]
-    return prune.judge(context.manifest, found.wants, offered, unwanted, context.clock(), wrong_clock=wrong_clock)
+    return prune.judge(
+        context.manifest,
+        found.wants,
+        offered,
+        unwanted,
+        context.clock(),
+        wrong_clock=wrong_clock,
+        since=_unchanged_since(context),
+    )
 
 
 def _has_relative_dates(context: MirrorContext) -> bool:
@@ -99,18 +178,21 @@ def _has_relative_dates(context: MirrorContext) -> bool:
 
 def find_wrong_clock(context: MirrorContext) -> str | None:
     """Return why this machine's clock may be wrong; None if nothing suggests it or no date is relative."""
-    if not _has_relative_dates(context):
-        return None
+    return clock_doubt(context) if _has_relative_dates(context) else None
+
+
+def clock_doubt(context: MirrorContext) -> str | None:
+    """Return why this machine's clock may be wrong; None if nothing suggests it."""
     now = context.clock()
     clocks = context.archives.server_times
     for key, time in clocks.items():
         if abs(time - now) > _CLOCKS_APART:
             return f"this machine's clock shows {_second(now)}, that of archive {key} {_second(time)}"
     with context.state.index(write=False) as (index, _):
-        run = index.last_run()
+        run = last_run(index)
         # Without an archive's clock an older run counts too, because a clock that is wrong for long has also dated the
         # last run. If an archive's clock agrees, the clock was wrong in that run.
-        last = index.last_time() if not clocks else None if run is None else max(run.started, run.ended or run.started)
+        last = last_time(index) if not clocks else None if run is None else max(run.started, run.ended or run.started)
     if last is not None and now < last:
         return f"this machine's clock shows {_second(now)}, and a run of this mirror was at {_second(last)}"
     return None
@@ -127,6 +209,27 @@ def _with_unwanted_downloads(plan: Plan, root: Path, wanted: Iterable[Scene]) ->
         return plan
     warning = f"{count(len(found), 'partial download')} ({size(bytes_)}) of scenes that no longer match will be removed"
     return replace(plan, unwanted_downloads=found, warnings=(*plan.warnings, warning))
+
+
+def _with_unwanted_orders(plan: Plan, context: MirrorContext, found: SearchResult) -> Plan:
+    """Return the plan with the orders to forget: those of scenes that the manifest's rules exclude.
+
+    The order of a scene that has only disappeared from the catalogue stays, because it may come back.
+    """
+    with context.state.index(write=False) as (index, _):
+        others = [order.id for order in index.orders() if order.id not in found.wants]
+        facts = index.absent() if others else {}
+    listed = {scene_id for offer in found.offers.values() for scene_id in offer.scenes}
+    unwanted = []
+    for scene_id in others:
+        with suppress(ValueError, TypeError):
+            scene = None if scene_id in listed else scene_from_metadata(facts.get(scene_id, NO_FACTS))
+            if scene is None or not matches(context.manifest, scene, context.clock()):
+                unwanted.append(scene_id)
+    if not unwanted:
+        return plan
+    warning = f"{count(len(unwanted), 'order')} of scenes that no longer match will be forgotten: {named(unwanted)}"
+    return replace(plan, unwanted_orders=tuple(unwanted), warnings=(*plan.warnings, warning))
 
 
 def without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action], dict[SceneId, str]]:

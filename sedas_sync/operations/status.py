@@ -1,5 +1,6 @@
 """Compare a mirror with its lock file, or with its last apply, by its index and its folder. Offline."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
 from sedas_sync.model.events import Failure, Step
-from sedas_sync.model.scene import LocalScene, Order, SceneId
+from sedas_sync.model.history import RunRecord, SceneState
+from sedas_sync.model.scene import ListedOrder, LocalScene, SceneId
 from sedas_sync.model.text import count, size
 from sedas_sync.model.times import to_iso
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import Lock, LockedScene
-from sedas_sync.state.index import Index, RunRecord
+from sedas_sync.state.history import departed, last_run, last_success
+from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import Inspection, inspect_mirror
 from sedas_sync.state.mirror_state import MirrorState
+from sedas_sync.state.replaced import replaced_files
 from sedas_sync.state.staging import bytes_downloaded, partial_names
 
 
@@ -51,17 +55,30 @@ class PartialDownload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state of a mirror."""
+    """The state of a mirror.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            status = mirror.status()
+            print(status.up_to_date, status.missing, status.bytes, status.free)
+    """
 
     manifest: str
+    """The manifest's file, as the user wrote it."""
     mirror: str
+    """The folder."""
     archive: Mapping[str, str | None]
+    """Type and URL of the first archive."""
     datasets: tuple[DatasetStatus, ...]
+    """Each dataset with its own counts."""
     wanted: int
     """Scenes in the lock file, or that datasets wanted when they were last applied."""
     held: int
     """Scenes of the index that are on disk, wanted or not."""
     changed: int
+    """Scenes whose files are not what was downloaded."""
     missing: int
     """Wanted scenes that are not on disk."""
     unwanted: int
@@ -69,19 +86,40 @@ class Status:
     unknown: int
     """Files that are not in the index."""
     bytes: int
+    """Size of all scenes on disk."""
     free: int
-    orders: tuple[Order, ...]
+    """Free bytes of the disk."""
+    orders: tuple[ListedOrder, ...]
+    """Orders, oldest first."""
     partials: tuple[PartialDownload, ...]
+    """Downloads that were interrupted."""
+    replaced: tuple[int, int]
+    """Files in `replaced/`, and their bytes."""
+    withdrawn: int
+    """Of the unwanted files, those that match and that the catalogue no longer lists."""
+    superseded: int
+    """Of the unwanted files, those of which the catalogue has a later processing."""
     failures: tuple[Failure, ...]
     """The last error of each scene that failed since its last download, and of each search that failed."""
     last_run: RunRecord | None
+    """The last run, if there was one."""
+    last_success: RunRecord | None = None
+    """The last apply that did all that could be done."""
     lock: str | None = None
     """The lock file that the mirror is compared with; None if it is the last apply."""
+    lock_decides: bool = False
+    """Whether the lock file alone says what is wanted."""
     differs: int = 0
     """Files whose index rows differ from the lock file."""
     refreshed: tuple[LocalScene, ...] = ()
     """Scenes whose mtime differs from the index, with the new mtime: they were read and are right."""
     warnings: tuple[str, ...] = ()
+    """What the user should know."""
+
+    @property
+    def awaited(self) -> tuple[ListedOrder, ...]:
+        """Orders from which wanted scenes are to come."""
+        return tuple(order for order in self.orders if order.awaited)
 
     @property
     def partial_bytes(self) -> int:
@@ -104,7 +142,7 @@ class Status:
         return (
             len(counted) == len(self.datasets)
             and not self._in_doubt
-            and not any(item.missing or item.changed or item.differs for item in counted)
+            and not any(item.missing or item.changed or (item.differs and self.lock_decides) for item in counted)
         )
 
     def _repr_html_(self) -> str:
@@ -131,6 +169,9 @@ class Status:
 
 def mirror_status(manifest: Manifest, mirror: MirrorState) -> Status:
     """Compare a mirror with its lock file, or else with what its last apply wanted.
+
+    The lock file decides what is wanted if the last apply was a locked one, or if there was none. Otherwise what the
+    last apply wanted counts too, and scenes of the lock file that no longer match do not.
 
     Works offline, and while another process changes the mirror. A lock file that does not match the manifest is
     ignored, with a warning. A file whose time differs from the index is read, as a plan does; if its bytes are right,
@@ -170,11 +211,19 @@ def _status(
 ) -> Status:
     pins: Mapping[SceneId, LockedScene] = {} if lock is None else lock.scenes
     wanted = index.wanted() if lock is None else _pinned(manifest.datasets, pins)
-    orders = tuple(index.orders())
+    left = departed(index)
+    if lock is not None and not index.lock_decides:
+        applied = index.wanted()
+        wanted = {
+            name: tuple(dict.fromkeys((*(i for i in ids if i not in left), *applied.get(name, ()))))
+            for name, ids in wanted.items()
+        }
+    orders = index.listed_orders()
     present, changed = folder.present, folder.changed
     differs = {scene_id for scene_id, scene in present.items() if scene_id in pins and _differs(scene, pins[scene_id])}
     wanted_ids = {scene_id for ids in wanted.values() for scene_id in ids}
-    ordered = {order.id for order in orders}
+    unwanted = Counter(left.get(scene_id) for scene_id in present.keys() - wanted_ids)
+    ordered = {order.id for order in orders if order.awaited}
 
     def of_dataset(name: str) -> DatasetStatus:
         ids = set(wanted.get(name, ()))
@@ -199,15 +248,20 @@ def _status(
         held=len(present),
         changed=len(changed),
         missing=len(wanted_ids - present.keys()),
-        unwanted=len(present.keys() - wanted_ids) if wanted else 0,
+        unwanted=unwanted.total() if wanted else 0,
+        withdrawn=unwanted[SceneState.WITHDRAWN],
+        superseded=unwanted[SceneState.SUPERSEDED],
+        replaced=replaced_files(str(root)),
         unknown=folder.unknown,
         bytes=folder.bytes,
         free=safe_tree.free_space(str(root)),
         orders=orders,
         partials=tuple(_partials(str(root))),
         failures=tuple(Failure(id=scene_id, error=why) for scene_id, why in sorted(index.last_errors().items())),
-        last_run=index.last_run(),
+        last_run=last_run(index),
+        last_success=last_success(index),
         lock=None if lock is None else str(lock_path(manifest.name)),
+        lock_decides=lock is not None and index.lock_decides,
         differs=len(differs),
         refreshed=tuple(folder.refreshed),
         warnings=(*warnings, *folder.warnings, *_without_scenes(manifest.datasets, wanted)),

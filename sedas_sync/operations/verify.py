@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,14 +19,18 @@ from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, check
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
+from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below
+from sedas_sync.model.history import SceneState
 from sedas_sync.model.results import Finding, VerifiedFile, VerifyReport
 from sedas_sync.model.scene import LocalFile, LocalScene, OrderState, ProofLevel, SceneId
+from sedas_sync.model.text import count
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
 from sedas_sync.planning.lock import LockedFile, LockedScene
+from sedas_sync.state.history import departed
 
 MAX_READERS = 8
 
@@ -48,12 +53,14 @@ class _Task(NamedTuple):
 def verify_mirror(
     context: MirrorContext,
     *,
-    jobs: int | None = None,
+    jobs: Jobs | None = None,
     on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> VerifyReport:
     """Read all files of the mirror and compare them with the index, and with the lock file if there is one.
 
-    Works offline and changes nothing. A lock file that does not match the manifest is ignored with a warning.
+    Works offline and changes nothing. A lock file that does not match the manifest is ignored with a warning. The lock
+    file decides what has to be there if the last apply was a locked one, or if there was none. Otherwise it only adds
+    checksums: what an apply has downloaded again or removed since is right.
 
     Args:
         context: the mirror.
@@ -68,6 +75,8 @@ def verify_mirror(
         state.check_owner(index)
         scenes = {scene.id: scene for scene in index.local_scenes()}
         ordered = {order.id for order in index.orders() if order.state is OrderState.PENDING}
+        lock_decides = index.lock_decides
+        left = departed(index)
     damaged = bool(warnings)
     lock = matching_lock_or_warning(manifest, warnings)
     ignored = all(policy == "ignore" for policy in filehash_of(manifest).values())
@@ -80,6 +89,8 @@ def verify_mirror(
     if lock is not None:
         pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
         places = paths_by_lock(manifest, lock)
+        if not lock_decides:
+            pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
     expected = [path for scene in scenes.values() for path in scene.paths]
     expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
     entries = tree_listing.listing(str(state.root), expected) if state.root.is_dir() else {}
@@ -96,15 +107,38 @@ def verify_mirror(
         "ignore" if ignored else "warn",
         on_file or on_read,
     )
+    done = [replace(file, pending=True) if file.is_missing and file.id in ordered else file for file in done]
     untracked = [_unknown(entries[path]) for path in sorted(entries.keys() - known)]
     return VerifyReport(
         manifest=manifest.name,
         mirror=str(state.root),
         files=(*sorted(done, key=lambda file: (file.path, file.id or "")), *untracked),
         lock=None if lock is None else str(lock_path(manifest.name)),
+        lock_decides=lock is not None and lock_decides,
         warnings=tuple(warnings),
         damaged_index=damaged,
     )
+
+
+def _still_valid(
+    pins: Mapping[SceneId, LockedScene],
+    scenes: Mapping[SceneId, LocalScene],
+    left: Mapping[SceneId, SceneState],
+    lock: str,
+    warnings: list[str],
+) -> dict[SceneId, LockedScene]:
+    """Return the scenes of a lock file without those that a later apply has downloaded again or no longer wants."""
+    current = {}
+    for pin in pins.values():
+        scene = scenes.get(pin.id)
+        if pin.id not in left if scene is None else None in (pin.sha256, scene.sha256) or pin.sha256 == scene.sha256:
+            current[pin.id] = pin
+    if outdated := len(pins) - len(current):
+        warnings.append(
+            f"{lock}: {count(outdated, 'scene')} changed or removed by an apply since; `sedas-sync lock` updates the "
+            "file, and `apply --locked` returns to it"
+        )
+    return current
 
 
 def _paths(pin: LockedScene, place: str | None) -> tuple[str, ...]:

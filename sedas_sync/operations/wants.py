@@ -65,7 +65,7 @@ def wants_from_saved_plan(context: MirrorContext, saved: SavedPlan) -> Wants:
         scenes=saved.wants,
         complete=saved.plan.search_complete,
         failures=saved.plan.failures,
-        warnings=(_REFUSED,) if saved.plan.refused else (),
+        warnings=(_REFUSED,) if saved.plan.refusals else (),
         look_up=context.look_up(),
         saved=saved.plan,
     )
@@ -75,7 +75,7 @@ def wants_from_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Wants:
     """Return these scenes, whatever the manifest's rules are."""
     dataset = next(iter(context.manifest.datasets))
     key = next(iter(context.manifest.archives))
-    return Wants(scenes={scene.id: _at_layout(context, scene, key, (dataset,)) for scene in scenes})
+    return Wants(scenes={scene.id: at_layout(context, scene, key, (dataset,)) for scene in scenes})
 
 
 def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
@@ -88,7 +88,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     warnings: list[str] = []
     with context.state.index(write=False) as (index, _):
         wanted = index.wanted()
-    lock = None if report.lock is None else matching_lock_or_warning(context.manifest, warnings)
+    lock = None if not report.lock_decides else matching_lock_or_warning(context.manifest, warnings)
     pins = {} if lock is None else lock.scenes
     if lock is not None:
         wanted = {
@@ -107,7 +107,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     for scene_id, item in bad.items():
         if (scene := look_up.found(scene_id)) is not None:
             names, pin = tuple(datasets.get(scene_id, ())), pins.get(scene_id)
-            want = _at_layout(context, replace(scene, id=scene_id), everywhere[0], names)
+            want = at_layout(context, replace(scene, id=scene_id), everywhere[0], names)
             want = replace(want, path=item.scene_path or want.path, **({} if pin is None else pin.checksums))
             wants[scene_id] = with_sources(want, look_up.sources(scene_id))
     return Wants(
@@ -119,7 +119,7 @@ def wants_from_findings(context: MirrorContext, report: VerifyReport) -> Wants:
     )
 
 
-def _at_layout(context: MirrorContext, scene: Scene, key: str, datasets: tuple[str, ...]) -> DesiredScene:
+def at_layout(context: MirrorContext, scene: Scene, key: str, datasets: tuple[str, ...]) -> DesiredScene:
     """Return a scene at the path that the layout gives it, in the manifest's first dataset if it has none."""
     dataset = next(iter(datasets or context.manifest.datasets))
     layout = context.manifest.mirror.layout

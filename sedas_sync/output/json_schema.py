@@ -32,6 +32,7 @@ from sedas_sync.output.documents.catalogue import (
 )
 from sedas_sync.output.documents.event import SkippedEntry
 from sedas_sync.output.documents.mirror import AdoptDocument, ResultCounts, StatusDocument, VerifyDocument
+from sedas_sync.output.documents.past import ChangesDocument, HistoryDocument
 from sedas_sync.output.documents.plan import LockDocument, PlanDocument, WhyDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -46,6 +47,8 @@ _DOCUMENTS: dict[str, type[Part]] = {
     "lock": LockDocument,
     "why": WhyDocument,
     "status": StatusDocument,
+    "history": HistoryDocument,
+    "changes": ChangesDocument,
     "verify": VerifyDocument,
     "adopt": AdoptDocument,
     "report": ReportDocument,
@@ -57,8 +60,8 @@ _DOCUMENTS: dict[str, type[Part]] = {
 }
 
 COMMANDS = (
-    "init", "validate", "search", "plan", "apply", "lock", "why", "status", "orders", "verify", "adopt", "report",
-    "export", "sources", "sandbox", "completion", "error",
+    "init", "validate", "search", "plan", "apply", "lock", "why", "status", "history", "changes", "orders", "verify",
+    "adopt", "report", "export", "sources", "sandbox", "completion", "error",
 )  # fmt: skip
 """Commands whose `--json` has a schema, in the order of the reference page, and the error of any of them."""
 
@@ -87,15 +90,10 @@ _FIELDS = {
     "oldest_order_seconds": "Age of the oldest order.",
     "active": "Downloads under way.",
     "seconds": "How long it took.",
-    "fetched": "Scenes whose download was completed in this run.",
     "kept": "Scenes that were on disk.",
     "adopted": "Scenes whose files were adopted or moved.",
-    "skipped": "Scenes that cannot be downloaded yet.",
-    "pruned": "Files removed.",
     "failed": "Scenes and searches that failed.",
     "warnings": "Number of warnings.",
-    "exit_code": "The command's exit code. It is 1 without a failure if files were to be removed and must not be: no "
-    "scene failed by that, and a warning says why.",
 }
 """Descriptions of fields that many objects have, or that have no docstring."""
 
@@ -193,7 +191,7 @@ def _closed(cls: type[Struct], schema: Schema, parts: dict[str, Schema]) -> Sche
             optional.add(field.encode_name)
     return {
         "type": "object",
-        "description": schema["description"],
+        "description": schema["description"].partition("\n\nExample:")[0],
         "properties": fields,
         "required": [name for name in fields if name not in optional],
         "additionalProperties": False,

@@ -47,7 +47,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
     head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of, order)]
     if not of.search_complete:
         head += ["", "**The search failed or is incomplete: there may be more to do.**"]
-    head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failures])
+    head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failed])
     head += _list("Warnings", [_text(warning) for warning in of.warnings])
     tail = ["", f"Carry it out with {_code(command)}."] if of.changes or of.counts[ActionKind.WAIT] else []
     room = limit - len("\n".join((*head, *tail)).encode())

@@ -102,15 +102,15 @@ def plan(
         for group in groups(actions, partial(_why, of)):
             lines.extend(_group_lines(of, group, everything, look))
         lines.append("")
-    lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failures]
+    lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failed]
     lines.append(total(of, look))
     if command is None:
         return "\n".join(lines)
-    if of.changes and of.failures:
+    if of.changes and of.failed:
         lines.append(look.wrap(f"Run `{command}` to do this much; it searches again for what failed."))
     elif of.changes:
         lines.append(f"Run `{command}` to do this.")
-    elif of.failures:
+    elif of.failed:
         lines.append("There is nothing else to do: fix this, and plan again.")
     elif any(action.kind is ActionKind.WAIT and action.order is not None for action in of.actions):
         lines.append(f"Run `{command}` to wait for the orders and fetch what is ready.")
@@ -172,7 +172,7 @@ def total(of: Plan, look: Look = PLAIN) -> str:
     counts = of.counts
     parts = [f"{counts[kind]:,} {word}" for kind, word in _WORDS.items() if counts[kind]]
     totals = ", ".join(parts) if parts else "no scenes"
-    if not of.changes and not counts[ActionKind.WAIT] and not of.failures:
+    if not of.changes and not counts[ActionKind.WAIT] and not of.failed:
         return f"{look.paint('Nothing to do:', 'bold')} {totals}."
     now = [action for action in of.actions if action.kind in TRANSFERS]
     later = [action for action in of.actions if action.kind in NEEDS_ARCHIVE - TRANSFERS]

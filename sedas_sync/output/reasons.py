@@ -25,9 +25,11 @@ _TEXTS = {
     ReasonCode.ORDER_PENDING: "{order} is not ready",
     ReasonCode.ORDER_READY: "{before}{order} is ready",
     ReasonCode.ORDER_FAILED: "in the long-term archive; {order} failed ({detail})",
+    ReasonCode.ORDER_FAILING: "in the long-term archive; {order} failed ({detail}); it is ordered again after {there}",
     ReasonCode.OFFLINE: "{detail}",
     ReasonCode.NOT_DOWNLOADABLE: "{detail}",
     ReasonCode.NO_MATCH: "no longer matches: {detail}",
+    ReasonCode.AGED: "no longer matches: {detail}",
     ReasonCode.NOT_LISTED: "still matches, but is no longer in the catalogue",
     ReasonCode.NOT_IN_LOCK: "not in the lock file; the archive still has it",
     ReasonCode.SUCCESSOR_MISSING: "{until}, then removed: {cause}",
@@ -44,7 +46,19 @@ def reason_text(reason: Reason, *, name_orders: bool = True) -> str:
     Args:
         reason: of an action.
         name_orders: write the ids of orders; if not, scenes that wait for orders have the same text.
+
+    Raises:
+        TypeError: it is not a reason.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            for action in mirror.plan().actions:
+                print(action.id, ss.reason_text(action.reason))
     """
+    if not isinstance(reason, Reason):
+        raise TypeError(f"reason is {reason!r}; it must be a Reason, such as `action.reason`")
     cause = "" if reason.cause is None else reason_text(reason.cause, name_orders=name_orders)
     return _TEXTS[reason.code].format(
         here=reason.here,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sedas_sync.model.events import Progress, Step, Summary
-from sedas_sync.model.scene import Order, Scene
+from sedas_sync.model.scene import ListedOrder, Scene
 from sedas_sync.model.text import count, duration, printable, size
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import PLAIN, Look, marked
@@ -67,10 +67,10 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
             where = "; ".join(f"{source.archive}: {_where(source.scene)}" for source in of.sources)
         acquired = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
         yield "archive", f"{where if of.listed else 'no longer in the catalogue'}; acquired {acquired}"
-    for name, refused in of.verdicts.items():
+    for name, why in of.verdicts.items():
         yield (
             "dataset",
-            f"{name} " + ("matches it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
+            f"{name} " + ("matches it" if why is None else f"excludes it ({why.rule}): {why.detail}"),
         )
     for warning in of.archive_warnings:
         yield "warning", warning
@@ -89,7 +89,7 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         would = "would remove the file" if of.pruning.removes else "would keep the file"
         yield "prune", f"`apply --prune` {would}: {reason_text(of.pruning.reason)}"
     for other in of.same_day:
-        yield "same day", f"{other.id}: {other.refusal or ', '.join(other.datasets) + ' matches it'}"
+        yield "same day", f"{other.id}: {other.exclusion or ', '.join(other.datasets) + ' matches it'}"
     yield "next", of.next
 
 
@@ -160,15 +160,22 @@ _LONG_ORDER = 16
 """Ids of orders with more characters are shortened on a terminal; `--json` has them whole."""
 
 
-def orders(found: Iterable[Order], now: datetime, look: Look = PLAIN) -> str:
-    """Return orders as a table, one line each."""
-    rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER")]
+def orders(found: Iterable[ListedOrder], now: datetime, look: Look = PLAIN) -> str:
+    """Return orders as a table, one line each, with a note on those that will not deliver."""
+    rows = [("STATE", "AGE", "POLLS", "SCENE", "ORDER", "NOTE")]
     for order in found:
         age = duration(max(0.0, (now - order.placed).total_seconds()))
+        note = "" if order.wanted else "no longer wanted"
+        if order.again is not None:
+            why = printable(order.detail or "no reason given")
+            note = note or f"failed {order.attempts} times ({why}); ordered again after {order.again:%Y-%m-%d}"
         name = printable(order.order)
         if look.fold and len(name) > _LONG_ORDER:
             name = f"{name[:8]}…{name[-4:]}"
-        rows.append((order.state.value, age, str(order.polls), printable(order.id), name))
+        shown = (order.state.value, age, str(order.polls), printable(order.id), name, note)
+        rows.append(shown)
+    if not any(row[-1] for row in rows[1:]):
+        return table([row[:-1] for row in rows], look=look, right=[2])
     return table(rows, look=look, right=[2])
 
 
@@ -205,37 +212,52 @@ def status(of: "Status", now: datetime, look: Look = PLAIN) -> str:
         counts = (item.wanted, item.held, item.changed, item.missing, item.pending)
         rows.append((item.dataset, *(f"{number:,}" for number in counts), size(item.bytes)))
     lines += ["", table(rows, look=look, right=range(1, 7)), ""]
-    notes = []
-    notes.append(f"{count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free")
-    if of.refreshed:
-        notes.append(
-            f"{count(len(of.refreshed), 'scene')} with another file time than in the index and the same bytes: "
-            "read just now, nothing to do"
-        )
-    if of.differs:
-        notes.append(
-            f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them"
-        )
-    if of.unwanted:
-        why = "that matched no dataset" if of.lock is None else "not in the lock file"
-        notes.append(
-            f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest"
-        )
-    if of.unknown:
-        notes.append(f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes")
-    if of.partials:
-        notes.append(f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}")
-    if of.orders:
-        oldest = duration(max(0.0, (now - min(order.placed for order in of.orders)).total_seconds()))
-        folded = look.fold and len(of.orders) > _ORDERS
-        hint = ": `orders` lists them" if folded else ""
-        notes.append(f"{count(len(of.orders), 'order')}, the oldest {oldest} old{hint}")
-    lines += [look.wrap(line, after="  ") for line in notes]
+    lines += [look.wrap(line, after="  ") for line in (*_notes_on_files(of), *_notes_on_orders(of, now, look))]
     if of.orders and not (look.fold and len(of.orders) > _ORDERS):
         lines += ["", orders(of.orders, now, look)]
     lines += [marked(f"failed: {printable(failure.id)}: {printable(failure.error)}", look) for failure in of.failures]
     lines += ["", look.wrap(_last_run(of, now), after="  ")]
     return "\n".join(lines)
+
+
+def _notes_on_files(of: "Status") -> Iterator[str]:
+    """Yield what is on disk, a line each."""
+    yield f"{count(of.held, 'file')}, {size(of.bytes)}; {size(of.free)} free"
+    if of.refreshed:
+        yield (
+            f"{count(len(of.refreshed), 'scene')} with another file time than in the index and the same bytes: "
+            "read just now, nothing to do"
+        )
+    if of.differs:
+        yield (f"{count(of.differs, 'file')} with other bytes than in the lock file: `apply --locked` replaces them")
+    if of.unwanted:
+        why = "that matched no dataset" if of.lock is None else "not in the lock file"
+        yield (f"{count(of.unwanted, 'file')} {why}: `apply --prune` removes those that do not match the manifest")
+    if of.withdrawn or of.superseded:
+        yield f"of these, {of.withdrawn:,} withdrawn from the catalogue, {of.superseded:,} superseded: see `changes`"
+    if of.unknown:
+        yield f"{count(of.unknown, 'file')} not in the index: `adopt` adds those that are scenes"
+    if of.partials:
+        yield f"{count(len(of.partials), 'partial download')}, {size(of.partial_bytes)}"
+    files, bytes_ = of.replaced
+    if files:
+        yield f"{count(files, 'file')} in .sedas-sync/replaced, {size(bytes_)}: delete what you do not need"
+
+
+def _notes_on_orders(of: "Status", now: datetime, look: Look) -> Iterator[str]:
+    """Yield what is on order, and what will not come."""
+    if awaited := of.awaited:
+        oldest = duration(max(0.0, (now - min(order.placed for order in awaited)).total_seconds()))
+        folded = look.fold and len(of.orders) > _ORDERS
+        hint = ": `orders` lists them" if folded else ""
+        yield f"{count(len(awaited), 'order')}, the oldest {oldest} old{hint}"
+    if failing := sum(order.again is not None and order.wanted for order in of.orders):
+        yield (f"{count(failing, 'scene')} whose orders fail again and again: see `orders`")
+    if unwanted := sum(not order.wanted for order in of.orders):
+        yield (
+            f"{count(unwanted, 'order')} of scenes that are no longer wanted: `apply --prune` or "
+            "`orders --forget --unwanted` forgets them"
+        )
 
 
 def _last_run(of: "Status", now: datetime) -> str:
@@ -248,6 +270,16 @@ def _last_run(of: "Status", now: datetime) -> str:
         return f"Last run: {began}, {ago} ago, under way or killed."
     took = duration((run.ended - run.started).total_seconds())
     return f"Last run: {began}; it took {took}, ended {ago} ago with exit code {run.exit_code}."
+
+
+def no_success(of: "Status", now: datetime, max_age: float) -> str | None:
+    """Return that no apply has succeeded for so many seconds; None if one has."""
+    if of.last_success is None:
+        return "no apply has ever succeeded"
+    age = (now - of.last_success.end).total_seconds()
+    if age <= max_age:
+        return None
+    return f"no apply has succeeded in the last {duration(max_age)}; the last one ended {duration(age)} ago"
 
 
 def sources(found: Iterable["SourcesEntry"], look: Look = PLAIN) -> str:

@@ -22,6 +22,7 @@ any of these, without an order                           no      order
 any of these, with an order that is ready                no      as online
 any of these, with an order that is pending              no      wait
 any of these, with an order that failed                  no      order
+any of these, with orders that failed again and again    no      wait
 =======================================================  ======  =========
 """
 
@@ -36,7 +37,18 @@ from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.files import files_differ, form_differs
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.scene import (
+    NOTHING,
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    OrderState,
+    Scene,
+    SceneId,
+)
+from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.planning.sources import source_of
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -52,7 +64,7 @@ LOST_AFTER = 3
 class Comparison(Struct, frozen=True, kw_only=True):
     """How a local scene is compared with the archives."""
 
-    identities: Mapping[str, str] = NOTHING
+    identities: Mapping[ArchiveKey, ArchiveIdentity] = NOTHING
     """`Archive.identity` by key, of the archives that are known."""
     several: bool = False
     """Whether the manifest has several archives, so that one that is not known can have delivered a scene."""
@@ -60,6 +72,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Whether another checksum in the catalogue means another file."""
     ignored: AbstractSet[str] = frozenset()
     """Keys of the archives whose checksums are not trusted."""
+    now: datetime | None = None
+    """The time that the pauses of failing orders are compared with; without it there are none."""
     either_form: AbstractSet[SceneId] | None = None
     """Scenes that may stay a folder, or a file, although the archive has the other form; None for all."""
 
@@ -124,7 +138,8 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         )
         reason, order, replaces = Reason(code, detail=scene.offline), None, False
     else:
-        kind, reason = _if_offline(kind, reason, order)
+        failing = _paused(want, order, comparison)
+        kind, reason = (ActionKind.WAIT, failing) if failing else _if_offline(kind, reason, order)
     kept = here.held if kind in (ActionKind.KEEP, ActionKind.ADOPT) else None
     return Action(
         kind=kind,
@@ -164,6 +179,17 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
     if here.tracked:
         return ActionKind.FETCH, Reason(ReasonCode.FILE_GONE)
     return ActionKind.FETCH, Reason(ReasonCode.PATH_TAKEN) if here.state is FileState.DAMAGED else _NEW
+
+
+def _paused(want: DesiredScene, order: Order | None, comparison: Comparison) -> Reason | None:
+    """Return why a scene is not ordered now; None if nothing delays its order."""
+    again = None if order is None else next_order(order)
+    if order is None or again is None or comparison.now is None or comparison.now >= again:
+        return None
+    if order.archive not in ("", comparison.identities.get(want.archive)):
+        return None
+    detail = f"{order.detail or 'no reason given'}; ordered {order.attempts} times"
+    return Reason(ReasonCode.ORDER_FAILING, order=order.order, detail=detail, there=f"{again:%Y-%m-%d}")
 
 
 def _if_offline(kind: ActionKind, reason: Reason, order: Order | None) -> tuple[ActionKind, Reason]:

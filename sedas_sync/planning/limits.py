@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import units
+from sedas_sync.model.events import Failure
 from sedas_sync.model.plan import NEEDS_ARCHIVE, Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.text import size
 
-Confirm = Callable[[int, int], bool]
-"""Asked whether this many scenes may be removed or replaced, of this many on disk."""
+Confirm = Callable[[int, int], bool | None]
+"""Asked whether this many scenes may be removed or replaced, of this many on disk; None if nobody can be asked."""
 
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 _SMALL_MIRROR = 20
@@ -33,23 +34,24 @@ class PruneLimit:
     """The limit if the percentage is less than this."""
 
     @classmethod
-    def parse(cls, text: str) -> "PruneLimit":
-        """Read `N` or `N%`, without a lower bound.
+    def parse(cls, value: str | int | None) -> "PruneLimit":
+        """Read `N` or `N%`, without a lower bound; None is the default, a tenth.
 
         Raises:
-            ManifestError: the text is neither.
+            ManifestError: the value is neither.
         """
-        match = _LIMIT.fullmatch(text.strip())
+        if value is None:
+            return cls()
+        match = _LIMIT.fullmatch(str(value).strip())
         if match is None or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):  # noqa: PLR2004  # percent
-            raise ManifestError(f"--max-prune {text!r}: must be a number of files such as 20, or a share such as 10%")
+            raise ManifestError(
+                f"max-prune is {value!r}; it must be a number of files such as 20, or a share such as '10%'"
+            )
         return cls(float(match[1]), percent=bool(match[2]), least=0)
 
     def files(self, held: int) -> int:
         """Return the limit for a mirror with this many files."""
         return max(self.least, int(held * self.number / 100)) if self.percent else int(self.number)
-
-
-DEFAULT = PruneLimit()
 
 
 def download_limit(text: str) -> int:
@@ -70,12 +72,16 @@ def without_prunes(plan: Plan, why: str) -> Plan:
         plan,
         actions=tuple(action for action in plan.actions if action.kind is not ActionKind.PRUNE),
         unwanted_downloads=(),
+        unwanted_orders=(),
         warnings=(*plan.warnings, why),
     )
 
 
 def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> Plan:
-    """Return the plan if its removals are within the limit or confirmed, else the plan without removals.
+    """Return the plan if its removals are within the limit or confirmed, else a plan that removes fewer files.
+
+    A scene that left because a relative date moved on does not count, and is removed anyway. If nobody can be asked,
+    the oldest of the others are removed, up to the limit. So a removal that is too large is not refused forever.
 
     Args:
         plan: the plan.
@@ -83,15 +89,29 @@ def limit_prunes(plan: Plan, limit: PruneLimit, held: int, confirm: Confirm) -> 
         held: how many scenes are on disk.
         confirm: called if the plan removes more.
     """
-    count = plan.counts[ActionKind.PRUNE]
-    if count <= limit.files(held) or confirm(count, held):
+    counted = [
+        action.id
+        for action in plan.actions
+        if action.kind is ActionKind.PRUNE and action.reason.code is not ReasonCode.AGED
+    ]
+    allowed = limit.files(held)
+    if len(counted) <= allowed or (answer := confirm(len(counted), held)):
         return plan
-    kept = without_prunes(
+    left = set(counted if answer is False else counted[allowed:])
+    only = "not confirmed: " if answer is False else f"only the oldest {allowed} may be removed: " if allowed else ""
+    return replace(
         plan,
-        f"refused to remove {count} of {held} files (limit {limit.files(held)}, see --max-prune); "
-        "review with `plan --prune`, then confirm with --yes or raise the limit",
+        actions=tuple(action for action in plan.actions if action.id not in left),
+        unwanted_downloads=(),
+        refusals=(
+            *plan.refusals,
+            Failure(
+                id=ActionKind.PRUNE.value,
+                error=f"refused to remove {len(left)} of {held} files; {only}{len(counted)} no longer match, and "
+                f"the limit is {allowed} (--max-prune); review with `plan --prune`, then use --yes or raise the limit",
+            ),
+        ),
     )
-    return replace(kept, refused=True)
 
 
 def too_large(plan: Plan, limit: int) -> str | None:
@@ -148,8 +168,8 @@ def limit_replacements(plan: Plan, held: int, confirm: Confirm) -> Plan:
     return replace(
         plan,
         actions=tuple(_keep(action) if action.replaces else action for action in plan.actions),
-        warnings=(*(warning for warning in plan.warnings if warning not in announced), refusal),
-        refused=True,
+        warnings=tuple(warning for warning in plan.warnings if warning not in announced),
+        refusals=(*plan.refusals, Failure(id=ActionKind.REPLACE.value, error=refusal)),
     )
 
 

@@ -7,19 +7,23 @@ that is no longer in the catalogue is not mistaken for one that the rules exclud
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
 from sedas_sync.manifest import Manifest
+from sedas_sync.manifest.dates import DateSpec
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, kept_until
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.model.text import named, product_id
-from sedas_sync.planning.match import Refusal
+from sedas_sync.planning.match import Exclusion, exclusion
 from sedas_sync.planning.select import Selection, select
 
+NO_TIMES: Mapping[str, datetime] = MappingProxyType({})
+_UNDATED = datetime.min.replace(tzinfo=UTC)
 _ARRIVES = TRANSFERS | {ActionKind.KEEP, ActionKind.ADOPT}
 """Actions after which a scene is in the mirror if nothing fails."""
 
@@ -33,8 +37,8 @@ class PruneDecision:
     """Scenes that match the rules although the search did not return them."""
     stay: list[Action] = field(default_factory=list)
     """Scenes that do not match the rules and must not be removed now."""
-    doubted: bool = False
-    """Whether some of `stay` are there only because a clock may be wrong."""
+    refusal: str | None = None
+    """Which of `stay` are there only because a clock may be wrong."""
     doubts: dict[SceneId, str] = field(default_factory=dict)
     """Scenes that cannot be judged, so that their files are kept; each with a warning."""
     warnings: list[str] = field(default_factory=list)
@@ -54,6 +58,7 @@ def judge(
     now: datetime,
     *,
     wrong_clock: str | None = None,
+    since: Mapping[str, datetime] = NO_TIMES,
 ) -> PruneDecision:
     """Judge local scenes by the manifest's rules.
 
@@ -64,40 +69,46 @@ def judge(
         unwanted: local scenes that are not in `wants`.
         now: the time that relative dates count from.
         wrong_clock: why `now` may be wrong, so that no relative date removes a file; None if it is right.
+        since: since when the start date of each dataset has been the same; empty if no archive confirms the clock.
+
+    Returns:
+        The decision; what is removed is in order of acquisition, the oldest first.
     """
     decision = PruneDecision()
-    local: dict[SceneId, LocalScene] = {}
-    scenes: dict[SceneId, Scene] = {}
-    for item in sorted(unwanted, key=lambda item: item.path):
+    found: list[tuple[LocalScene, Scene]] = []
+    for item in unwanted:
         try:
-            scenes[item.id] = offered.get(item.id) or scene_from_metadata(item.facts)
+            found.append((item, offered.get(item.id) or scene_from_metadata(item.facts)))
         except (ValueError, TypeError):
             decision.doubts[item.id] = f"{item.path}: kept: no metadata to check it against the rules"
-            continue
-        local[item.id] = item
-    if not local:
+    if not found:
         return decision
+    found.sort(key=lambda pair: (pair[1].start or _UNDATED, pair[0].path))
+    local = {item.id: item for item, _ in found}
+    scenes = {item.id: scene for item, scene in found}
     verdict = _select_again(manifest, wants, scenes, now)
     superseding = _Superseding(wants, verdict.wants)
+    doubted: list[SceneId] = []
     for scene_id, item in local.items():
-        want, refusals = verdict.wants.get(scene_id), verdict.refused.get(scene_id, {})
+        want, exclusions = verdict.wants.get(scene_id), verdict.excluded.get(scene_id, {})
         if want is not None:
             decision.keep.append(_action(ActionKind.KEEP, item, Reason(ReasonCode.NOT_LISTED), datasets=want.datasets))
-        elif doubt := next((why.detail for why in refusals.values() if why.unknown), None):
+        elif doubt := next((why.detail for why in exclusions.values() if why.unknown), None):
             decision.doubts[scene_id] = f"{item.path}: kept: it cannot be checked against the rules: {doubt}"
-        elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], refusals, now):
+        elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], exclusions, now):
             reason = Reason(ReasonCode.WRONG_CLOCK, detail=wrong_clock)
             decision.stay.append(_action(ActionKind.KEEP, item, reason))
-            decision.doubted = True
+            doubted.append(scene_id)
         else:
-            detail = "; ".join(f"{name}: {why.detail}" for name, why in refusals.items())
-            reason, after = Reason(ReasonCode.NO_MATCH, detail=detail), superseding.ids(refusals.values())
+            detail = "; ".join(f"{name}: {why.detail}" for name, why in exclusions.items())
+            aged = any(_has_aged(manifest, scenes[scene_id], name, since, now) for name in exclusions)
+            code = ReasonCode.AGED if aged else ReasonCode.NO_MATCH
+            reason, after = Reason(code, detail=detail), superseding.ids(exclusions.values())
             decision.prune.append(_action(ActionKind.PRUNE, item, reason, after=after))
-    if decision.doubted:
-        kept = named([action.id for action in decision.stay])
-        decision.warnings.append(
-            f"{kept}: kept, although a relative date excludes it: {wrong_clock}; correct the clock, or write fixed "
-            "dates into the manifest"
+    if doubted:
+        decision.refusal = (
+            f"{named(doubted)}: kept, although a relative date excludes it: {wrong_clock}; correct the clock, or write "
+            "fixed dates into the manifest"
         )
     return decision
 
@@ -113,12 +124,23 @@ def _select_again(
     return select(manifest, found, now, explain=True)
 
 
-def _by_relative_date(manifest: Manifest, scene: Scene, refusals: Mapping[str, Refusal], now: datetime) -> bool:
+def _by_relative_date(manifest: Manifest, scene: Scene, exclusions: Mapping[str, Exclusion], now: datetime) -> bool:
     """Return whether a dataset excludes a scene by a date that changes every day."""
     start = scene.start
     return start is not None and any(
-        why.rule == "date" and manifest.datasets[name].bound(start, now).relative for name, why in refusals.items()
+        why.rule is RuleName.DATE and manifest.datasets[name].bound(start, now).relative
+        for name, why in exclusions.items()
     )
+
+
+def _has_aged(manifest: Manifest, scene: Scene, name: str, since: Mapping[str, datetime], now: datetime) -> bool:
+    """Return whether a scene matched a dataset until the relative start of its interval moved on."""
+    dataset, then = manifest.datasets[name], since.get(name)
+    start = dataset.start
+    if then is None or start is None or not start.relative or scene.start is None or scene.start >= start.resolve(now):
+        return False
+    earlier = dataset.model_copy(update={"start": DateSpec("fixed", "start", fixed=start.resolve(then))})
+    return exclusion(earlier, manifest.aois, scene, now) is None
 
 
 class _Superseding:
@@ -132,9 +154,9 @@ class _Superseding:
         self._others = others
         self._known: dict[tuple[int, ...], tuple[SceneId, ...]] = {}
 
-    def ids(self, refusals: Iterable[Refusal]) -> tuple[SceneId, ...]:
-        """Return the ids of the scenes that supersede one with these refusals, as they are wanted."""
-        by = [why.by for why in refusals if why.by]
+    def ids(self, exclusions: Iterable[Exclusion]) -> tuple[SceneId, ...]:
+        """Return the ids of the scenes that supersede one with these exclusions, as they are wanted."""
+        by = [why.by for why in exclusions if why.by]
         key = tuple(map(id, by))  # The selection keeps the tuples, so their ids stay unique.
         if key not in self._known:
             self._known[key] = self._named_as_wanted(dict.fromkeys(scene_id for ids in by for scene_id in ids))

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from email.utils import formatdate
 from math import ceil
 from threading import Lock
 from types import TracebackType
@@ -45,7 +46,8 @@ class Sandbox(RequestCounts):
         host: Address to listen on.
         port: Port; 0 takes a free one.
         catalogue: Source of its scenes; by default the generated Sentinel catalogue.
-        clock: POSIX seconds; decides which scenes exist, when tokens expire and when orders are ready.
+        clock: POSIX seconds; decides which scenes exist, when tokens expire, when orders are ready, and the `Date` of
+            each answer.
         faults: Its faults; can be replaced at any time.
         username: Name of the only account.
         password: Password of the account.
@@ -168,6 +170,7 @@ class Sandbox(RequestCounts):
     def _handle(self, request: SandboxRequest) -> tuple[SandboxReply, Callable[[int], None]]:
         route(request)
         reply = self._turns.apply(self._faults.rules, request, self._answer)
+        reply.headers.setdefault("Date", formatdate(self._clock(), usegmt=True))
         entry = entry_of(request, reply.status)
         self.log.append(entry)
         if self._listen:

@@ -1,9 +1,9 @@
-"""The index of a mirror: which files are on disk, which scenes match each dataset, and what past runs did.
+"""The index of a mirror: which files are on disk, and which scenes match each dataset.
 
 One SQLite file below `.sedas-sync/`. It is a cache: the folder has the scenes, and a damaged index is built again from
 it. A file's row is written after the file has its name. What a look at the folder does not give back, the orders, is in
-`sedas_sync.state.order_journal`, which the index opens and closes. One process writes (it holds the mirror's lock), any
-number read beside it.
+`sedas_sync.state.order_journal`, which the index opens and closes. `sedas_sync.state.history` reads and writes the
+past. One process writes (it holds the mirror's lock), any number read beside it.
 """
 
 import errno
@@ -13,15 +13,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
+from msgspec import Struct, convert, to_builtins
+from msgspec.structs import asdict
+
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Order, ProofLevel, SceneId
+from sedas_sync.model.scene import DesiredScene, ListedOrder, LocalFile, LocalScene, Order, ProofLevel, SceneId
+from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.state.connection import INDEX
 from sedas_sync.state.database import IndexUnwritableError, errors_in_words, open_for_reading, open_for_writing
 from sedas_sync.state.order_journal import OrderJournal
@@ -32,6 +35,9 @@ NO_FACTS = "{}"
 _BATCH = 200
 _BATCH_SECONDS = 1.0
 """How many files, and for how many seconds, may wait for one commit."""
+
+_SMALL = 256
+"""Pages of an index that is never compacted: a megabyte."""
 
 _COLUMNS = tuple(name for name in LocalScene.__struct_fields__ if name != "members")
 _values_of = attrgetter(*_COLUMNS)
@@ -87,7 +93,8 @@ class Index:
                 self._connection.close()
             self._connection = None
 
-    def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; none if there is no index."""
         if self._connection is None:
             return []
         try:
@@ -98,11 +105,11 @@ class Index:
 
     def _value(self, sql: str, *values: object) -> Any:
         """Return the first column of the first row; None if there is none."""
-        return next((row[0] for row in self._rows(sql, *values)), None)
+        return next((row[0] for row in self.rows(sql, *values)), None)
 
     def local_scenes(self) -> Iterator[LocalScene]:
         """Yield every scene on disk that is in the index."""
-        yield from map(_scene_of_row, self._rows(_SELECT))
+        yield from map(_scene_of_row, self.rows(_SELECT))
 
     def local_scenes_of(self, wanted: Mapping[SceneId, DesiredScene]) -> Iterator[LocalScene]:
         """Yield those of these scenes that are on disk, without metadata, which the plan has anyway.
@@ -110,14 +117,14 @@ class Index:
         The text of ids and paths is shared with `wanted`: that counts for a hundred thousand scenes.
         """
         sql = f"SELECT {', '.join(_COLUMNS[:-1])}, parts FROM files"  # noqa: S608  # our own column names
-        for scene_id, path, *values, parts in self._rows(sql):
+        for scene_id, path, *values, parts in self.rows(sql):
             if (want := wanted.get(scene_id)) is not None:
                 shared = (want.scene.id, want.path if want.path == path else path)
                 yield _scene_of_row((*shared, *values, NO_FACTS, parts))
 
     def local_scene(self, scene_id: SceneId) -> LocalScene | None:
         """Return a scene on disk; None if it is not in the index."""
-        return next(map(_scene_of_row, self._rows(f"{_SELECT} WHERE id = ?", scene_id)), None)
+        return next(map(_scene_of_row, self.rows(f"{_SELECT} WHERE id = ?", scene_id)), None)
 
     def has_path(self, path: str) -> bool:
         """Return whether a scene is at a path."""
@@ -129,15 +136,24 @@ class Index:
 
     def ids(self) -> set[SceneId]:
         """Return the ids of the scenes on disk."""
-        return {row[0] for row in self._rows("SELECT id FROM files")}
+        return {row[0] for row in self.rows("SELECT id FROM files")}
 
     def orders(self) -> Iterator[Order]:
         """Yield every order, oldest first."""
         yield from self._journal.orders()
 
+    def listed_orders(self) -> tuple[ListedOrder, ...]:
+        """Return every order, oldest first, with what is known of its scene."""
+        orders, wanted = self._journal.orders(), self.wanted() if self._journal.orders() else {}
+        ids = {scene_id for of_dataset in wanted.values() for scene_id in of_dataset}
+        return tuple(
+            ListedOrder(**asdict(order), wanted=not wanted or order.id in ids, again=next_order(order))
+            for order in orders
+        )
+
     def last_errors(self) -> dict[SceneId, str]:
         """Return the last error of each scene that failed since it was last fetched, and of each failed search."""
-        return self._search_errors() | dict(self._rows("SELECT id, error FROM errors"))
+        return self._search_errors() | dict(self.rows("SELECT id, error FROM errors"))
 
     def _search_errors(self) -> dict[str, str]:
         return dict(json.loads(self._meta("failures") or "{}"))
@@ -152,29 +168,20 @@ class Index:
 
     def wanted(self) -> dict[str, tuple[SceneId, ...]]:
         """Return the scenes that each dataset wanted when it was last applied, by the dataset's name."""
-        return {row[0]: tuple(json.loads(row[1])) for row in self._rows("SELECT dataset, ids FROM wanted")}
+        return {row[0]: tuple(json.loads(row[1])) for row in self.rows("SELECT dataset, ids FROM wanted")}
+
+    @property
+    def lock_decides(self) -> bool:
+        """Whether the last apply of all datasets was a locked one, or there was none."""
+        return self._meta("locked") != "no"
+
+    def date_rules(self) -> dict[str, "DateRule"]:
+        """Return the rules of each dataset as they were last applied, by the dataset's name."""
+        return convert(json.loads(self._meta("dates") or "{}"), dict[str, DateRule])
 
     def absent(self) -> dict[SceneId, str]:
-        """Return the metadata of the scenes that were wanted and not on disk when the last run ended."""
-        return dict(self._rows("SELECT id, facts FROM absent"))
-
-    def last_run(self) -> "RunRecord | None":
-        """Return the run that began last."""
-        sql = "SELECT command, started, ended, exit_code, summary FROM runs ORDER BY number DESC LIMIT 1"
-        for command, started, ended, exit_code, summary in self._rows(sql):
-            return RunRecord(
-                command=command,
-                started=datetime.fromisoformat(started),
-                ended=None if ended is None else datetime.fromisoformat(ended),
-                exit_code=exit_code,
-                summary=None if summary is None else json.loads(summary),
-            )
-        return None
-
-    def last_time(self) -> datetime | None:
-        """Return the latest time at which a run began or ended."""
-        latest = self._value("SELECT max(max(started, coalesce(ended, started))) FROM runs")
-        return None if latest is None else datetime.fromisoformat(latest)
+        """Return the metadata of the scenes that were wanted or on order, and not on disk, when the last run ended."""
+        return dict(self.rows("SELECT id, facts FROM absent"))
 
 
 class WritableIndex(Index):
@@ -218,7 +225,8 @@ class WritableIndex(Index):
                 self.unwritten = error
                 self.warnings.append(str(error))
 
-    def _execute(self, sql: str, *values: object) -> None:
+    def execute(self, sql: str, *values: object) -> None:
+        """Change rows; a full disk is only noted if `skip_when_full` is set."""
         with self._tolerating_full_disk():
             self._db.execute(sql, values)
 
@@ -228,7 +236,7 @@ class WritableIndex(Index):
         if self._in_transaction():
             yield
             return
-        self._execute("BEGIN IMMEDIATE")
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
         finally:
@@ -249,9 +257,16 @@ class WritableIndex(Index):
                 self._db.execute("ROLLBACK")
             raise
 
+    def compact(self) -> None:
+        """Give unused pages back to the file system if they are a third of the file."""
+        ((pages,),), ((free,),) = self.rows("PRAGMA page_count"), self.rows("PRAGMA freelist_count")
+        if pages > _SMALL and free * 3 > pages:
+            with suppress(SedasSyncError, sqlite3.Error):
+                self._db.execute("VACUUM")
+
     def set_owner(self, manifest: str) -> None:
         """Record the manifest this mirror belongs to."""
-        self._execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", manifest)
+        self.execute("INSERT OR REPLACE INTO meta VALUES ('manifest', ?)", manifest)
 
     def put_files(self, scenes: Sequence[LocalScene], now: datetime) -> None:
         """Record scenes that are on disk; other rows of the same scenes or paths are replaced."""
@@ -277,7 +292,8 @@ class WritableIndex(Index):
 
     def drop_file(self, scene_id: SceneId) -> None:
         """Remove a scene that is no longer on disk."""
-        self._execute("DELETE FROM files WHERE id = ?", scene_id)
+        self.execute("DELETE FROM files WHERE id = ?", scene_id)
+        self.drop_error(scene_id)
 
     def reserve_order(self, slot: int = 0) -> None:
         """Make sure that an order which is placed now can be recorded; from any thread.
@@ -327,15 +343,15 @@ class WritableIndex(Index):
 
     def put_error(self, scene_id: SceneId, error: str, now: datetime) -> None:
         """Record the last error of a scene."""
-        self._execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", scene_id, error, now.isoformat())
+        self.execute("INSERT OR REPLACE INTO errors VALUES (?, ?, ?)", scene_id, error, now.isoformat())
 
     def drop_error(self, scene_id: SceneId) -> None:
         """Remove the last error of a scene."""
-        self._execute("DELETE FROM errors WHERE id = ?", scene_id)
+        self.execute("DELETE FROM errors WHERE id = ?", scene_id)
 
     def drop_errors(self, *, but: AbstractSet[SceneId]) -> None:
         """Remove the last errors of all scenes but these."""
-        for (scene_id,) in self._rows("SELECT id FROM errors"):
+        for (scene_id,) in self.rows("SELECT id FROM errors"):
             if scene_id not in but:
                 self.drop_error(scene_id)
 
@@ -348,7 +364,7 @@ class WritableIndex(Index):
         """
         older = {} if of is None else {key: why for key, why in self._search_errors().items() if key not in of}
         value = json.dumps({**older, **failures}, ensure_ascii=False)
-        self._execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", value)
+        self.execute("INSERT OR REPLACE INTO meta VALUES ('failures', ?)", value)
 
     def put_wanted(self, wanted: Mapping[str, Iterable[SceneId]], *, only: bool) -> None:
         """Record what datasets want now, in one row each.
@@ -359,6 +375,15 @@ class WritableIndex(Index):
         """
         rows = [(name, json.dumps(list(ids), ensure_ascii=False)) for name, ids in wanted.items()]
         self._put_rows("wanted", rows, only=only)
+
+    def put_locked(self, *, locked: bool) -> None:
+        """Record whether all datasets were applied with the lock file."""
+        self.execute("INSERT OR REPLACE INTO meta VALUES ('locked', ?)", "yes" if locked else "no")
+
+    def put_date_rules(self, rules: Mapping[str, "DateRule"]) -> None:
+        """Record the rules of datasets; those of other datasets are forgotten."""
+        value = json.dumps(to_builtins(rules), ensure_ascii=False)
+        self.execute("INSERT OR REPLACE INTO meta VALUES ('dates', ?)", value)
 
     def put_absent(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
         """Record the metadata of scenes that are wanted and not on disk, for reports.
@@ -374,19 +399,6 @@ class WritableIndex(Index):
             if only:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own table names
             self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608  # as above
-
-    def begin_run(self, command: str, now: datetime) -> int:
-        """Record that a run begins; return its number."""
-        number: int | None = 0
-        with self._tolerating_full_disk():
-            sql = "INSERT INTO runs (command, started) VALUES (?, ?)"
-            number = self._db.execute(sql, (command, now.isoformat())).lastrowid
-        return number or 0
-
-    def end_run(self, number: int, now: datetime, exit_code: int, summary: dict[str, Any]) -> None:
-        """Record how a run ended."""
-        sql = "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?"
-        self._execute(sql, now.isoformat(), exit_code, json.dumps(summary), number)
 
 
 def _parts_of(scene: LocalScene) -> str | None:
@@ -449,14 +461,14 @@ class BatchWriter:
         self._written = time.monotonic()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """A run as the index records it."""
+class DateRule(Struct, frozen=True):
+    """The rules of a dataset as they were applied, and for how long."""
 
-    command: str
-    started: datetime
-    ended: datetime | None
-    """None while it is under way, and for good if it was killed."""
-    exit_code: int | None
-    summary: dict[str, Any] | None
-    """The fields of its last event."""
+    start: str
+    """Its start date, as the manifest has it."""
+    rules: str
+    """A hash of all its rules and areas."""
+    since: datetime
+    """When this start date was first applied."""
+    last: datetime
+    """When the rules were last applied, after a complete search."""

@@ -70,11 +70,19 @@ def test_verify_proves_by_the_lock_and_says_so(locked, sandbox):
     assert locked.run("verify", **OFFLINE).out == "Verified: 4 OK (4 by lock).\n"
 
 
-def test_a_file_that_the_index_vouches_for_and_the_lock_does_not_is_changed(locked, put):
-    """Fetched by an apply without the lock, after the archive had made the scene anew."""
+def test_a_file_that_an_apply_replaced_is_right_until_the_lock_is_applied(locked, put):
+    """Without `--locked` the manifest decides, and the lock file only adds checksums."""
     put("ABCD", version=2)
     (locked.mirror / "B.zip").unlink()
     assert locked.run("apply").code == 0
+    ran = locked.run("verify", "--json")
+    assert (ran.code, findings(ran)) == (0, {})
+    assert [scene["by_lock"] for scene in ran.json["scenes"]] == [True, False, True, True]
+    (warning,) = ran.json["warnings"]
+    assert "1 scene changed or removed by an apply since" in warning
+    assert locked.run("status", "--json").json["summary"]["up_to_date"] is True
+
+    assert locked.run("apply", "--locked").code == 1, "the archive has other bytes"
     ran = locked.run("verify", "--json")
     assert ran.code == 1
     assert findings(ran) == {"B": "changed"}
@@ -118,14 +126,38 @@ def test_a_missing_scene_whose_place_the_lock_does_not_tell(locked, put):
     assert (locked.mirror / "Sentinel-2A" / "E.zip").read_bytes() == files["E"]
 
 
+def test_what_a_prune_removed_is_not_missing(locked, put):
+    """A repair would fetch it, and the next prune would remove it again."""
+    rules = RULES + "latest = 3\n"
+    locked.write(f"[dataset.d]\n{rules}", transfer="retries = 0")
+    assert locked.run("lock").code == 0
+    assert locked.run("apply", "--prune").code == 0
+    put("ABCDE")
+    pruned = locked.run("apply", "--prune", "--json")
+    assert (pruned.code, pruned.summary["pruned"]) == (0, 1)
+    (warning,) = (event["message"] for event in pruned.events if event["event"] == "warning")
+    assert warning.startswith("B: to be removed, and in manifest.lock")
+    ran = locked.run("verify", "--json")
+    assert (ran.code, findings(ran)) == (0, {})
+    assert "1 scene changed or removed" in ran.json["warnings"][0]
+    assert locked.run("status", "--json").json["summary"]["missing"] == 0
+    assert set(locked.files()) == {"C.zip", "D.zip", "E.zip"}
+    put("ABCDEF")
+    again = locked.run("apply", "--prune", "--update-lock", "--json")
+    assert not [event for event in again.events if event["event"] == "warning"], "the lock file is updated"
+    assert locked.run("verify", "--json").json["warnings"] == []
+
+
 def test_a_pending_order_is_told(locked, put, sandbox):
     sandbox.order_delay = 3600
     put("ABCDE", online=False)
     locked.run("lock")
     assert locked.run("apply", "--locked", "--no-wait").code == 3
     ran = locked.run("verify", "--json")
-    assert findings(ran) == {"E": "missing"}
+    assert (ran.code, findings(ran)) == (3, {"E": "missing"})
     assert "order" in ran.json["findings"][0]["detail"]
+    (locked.mirror / "A.zip").unlink()
+    assert locked.run("verify").code == 1, "not everything that is missing is on order"
 
 
 def test_without_its_index_a_mirror_is_judged_by_the_lock_alone(locked, sandbox):
@@ -222,6 +254,7 @@ def test_status_names_files_that_are_not_what_the_lock_demands(locked, put):
     put("ABCD", version=2)
     (locked.mirror / "B.zip").unlink()
     locked.run("apply")
+    locked.run("apply", "--locked")
     ran = locked.run("status", "--json").json
     assert (ran["summary"]["differs"], ran["datasets"][0]["differs"]) == (1, 1)
     assert ran["summary"]["up_to_date"] is False
@@ -231,6 +264,8 @@ def test_status_names_files_that_are_not_what_the_lock_demands(locked, put):
 def test_status_names_files_outside_the_lock(locked, put):
     put("ABCDE")
     locked.run("apply")
+    assert locked.run("status", "--json").json["summary"]["unwanted"] == 0, "the last apply wanted it"
+    locked.run("apply", "--locked")
     assert locked.run("status", "--json").json["summary"]["unwanted"] == 1
     assert "1 file not in the lock" in locked.run("status").out
 

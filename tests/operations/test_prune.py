@@ -231,18 +231,30 @@ def test_nothing_that_the_index_does_not_know_is_ever_deleted(filled):
 
 
 def test_beyond_max_prune_it_is_a_refusal_without_a_terminal(filled, sandbox):
-    """Beyond `--max-prune` (default 10%, at least 5 files) it asks; without a terminal it is a refusal."""
+    """Beyond `--max-prune` (default 10%, at least 5 files) it asks; without a terminal only the oldest go."""
     sandbox._catalogue = RowCatalogue([*(row(name, day) for day, name in enumerate(NAMES, 1)), row("NEW", 20)])
     filled.write(manifest(start="2019-05-07"))
     ran = filled.run("apply", "--prune", "--json")
     assert ran.code == 1
-    assert (ran.summary["fetched"], ran.summary["pruned"]) == (1, 0), "the rest is done"
-    assert (ran.summary["failed"], ran.summary["failures"], ran.summary["exit_code"]) == (0, [], 1), "no scene failed"
-    (warning,) = (event for event in ran.events if event["event"] == "warning")
-    assert "6 of 8 files" in warning["message"]
-    for limit in ("5", "50%"):
-        assert filled.run("apply", "--prune", "--max-prune", limit).code == 1
-    assert filled.run("apply", "--prune", "--max-prune", "6", "--json").summary["pruned"] == 6
+    assert (ran.summary["fetched"], ran.summary["pruned"], ran.summary["exit_code"]) == (1, 5, 1)
+    (failure,) = ran.summary["failures"]
+    assert failure["id"] == "prune"
+    assert "refused to remove 1 of 8 files; only the oldest 5 may be removed" in failure["error"]
+    assert left(filled) == "FGH" + "NEW", "the oldest go first"
+    (shown,) = filled.run("status", "--json").json["failures"]
+    assert shown == failure
+    assert filled.run("apply", "--prune", "--json").code == 0, "the rest goes the next time"
+    assert filled.run("status", "--json").json["failures"] == []
+
+
+@pytest.mark.parametrize("limit", ["0", "0%"])
+def test_a_refusal_is_printed_by_quiet_runs(filled, limit):
+    filled.write(manifest(start="2019-05-07"))
+    ran = filled.run("apply", "--prune", "-q", "--max-prune", limit)
+    assert (ran.code, left(filled)) == (1, NAMES)
+    assert ran.err.startswith("failed: prune: refused to remove 6 of 8 files; 6 no longer match, and the limit is 0"), (
+        ran.err
+    )
 
 
 @pytest.mark.parametrize("limit", ["75%", "6"])
@@ -532,14 +544,15 @@ def test_a_relative_date_removes_nothing_where_the_clocks_differ(window, sandbox
     sandbox.faults = dated(hours)
     plan = window.run("plan", "--prune", "--json")
     assert (plan.code, plan.json["summary"]["prune"]) == (1, 0)
-    assert any("this machine's clock shows" in said for said in plan.json["warnings"])
+    assert any("this machine's clock shows" in failure["error"] for failure in plan.json["failures"])
     why = window.run("why", "A", "--json").json["prune"]
     assert why["removes"] is False
     assert "this machine's clock shows" in why["reason"]
     ran = window.run("apply", "--prune", "--yes", "--json")
-    assert (ran.code, ran.summary["pruned"], ran.summary["failed"]) == (1, 0, 0)
-    (said,) = (event["message"] for event in ran.events if event["event"] == "warning")
-    assert said.startswith("A: ")
+    assert (ran.code, ran.summary["pruned"]) == (1, 0)
+    (failure,) = ran.summary["failures"]
+    assert failure["id"] == "prune"
+    assert failure["error"].startswith("A: ")
     assert left(window) == "ABC"
     window.run("plan", "--prune", "--out", "saved.json")
     sandbox.faults = Faults()
@@ -571,7 +584,7 @@ def test_a_relative_date_removes_nothing_before_the_time_of_the_last_run(window)
         index.execute("UPDATE runs SET started = ?, ended = ?", (later.isoformat(), later.isoformat()))
     ran = window.run("apply", "--prune", "--json")
     assert (ran.code, ran.summary["pruned"]) == (1, 0)
-    assert any("a run of this mirror was at" in event["message"] for event in ran.events if event["event"] == "warning")
+    assert any("a run of this mirror was at" in failure["error"] for failure in ran.summary["failures"])
     assert left(window) == "ABC"
     ran = window.run("apply", "--prune", "--json")
     assert (ran.code, ran.summary["pruned"]) == (0, 1), "the last run is one of now, and the archive's clock agrees"

@@ -135,9 +135,10 @@ def test_much_of_a_mirror_is_not_replaced_without_a_question(filled, sandbox, on
         ran = filled.run("apply", "--no-wait", "--json", *arguments)
         assert (ran.code, ran.summary["kept"], ran.summary["ordered"]) == (1, COUNT + number, 0)
         assert filled.files().items() >= filled.right.items()
-    (said,) = (event["message"] for event in ran.events if event["event"] == "warning")
-    assert "none was replaced" in said
-    assert "--yes" in said
+    (failure,) = ran.summary["failures"]
+    assert failure["id"] == "replace"
+    assert "none was replaced" in failure["error"]
+    assert "--yes" in failure["error"]
     assert (filled.mirror / "FRESH.zip").exists(), "the rest is done"
     ran = filled.run("apply", "--no-wait", "--yes", "--json")
     assert ran.summary["fetched" if online else "pending"] == COUNT

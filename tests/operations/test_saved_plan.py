@@ -51,7 +51,7 @@ def saved(*actions):
         search_complete=False,
         failures=(Failure(id="d", error="no", refused=True),),
         warnings=("w",),
-        refused=True,
+        refusals=(Failure(id="prune", error="not confirmed"),),
     )
     head = LockHead(archives={"one": {"type": "stac"}}, aois={}, datasets={"d": {"tile": ["30UXC"]}}, intervals={})
     return SavedPlan.of(plan, head=head, mirror={"path": ".", "layout": "{id}"}, datasets=("d",))
@@ -93,7 +93,7 @@ def test_what_is_written_is_what_is_read(want, tmp_path):
         assert read.command == plan.command
     assert plan.plan.actions[1].held.path == HELD.path, "also a name that is not UTF-8"
     assert plan.plan.actions[2].after == ("S",), "a scene that is kept is looked at again anyway"
-    assert plan.plan.refused
+    assert plan.plan.refusals
 
 
 def test_no_link_is_saved():

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import sedas_sync as ss
-from sedas_sync.model.scene import Order
+from sedas_sync.model.scene import ListedOrder
 from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail, slow
@@ -48,7 +48,7 @@ def test_status_of_a_mirror_that_is_under_way(mixed, sandbox):
     document = ran.json
     assert set(document) == {
         "schema", "manifest", "mirror", "archive", "lock", "summary", "datasets", "orders", "partials", "failures",
-        "last_run", "warnings",
+        "last_success", "last_run", "warnings",
     }  # fmt: skip
     size = {name: len(content) for name, content in mixed.files().items()}
     assert document["datasets"] == [
@@ -66,8 +66,9 @@ def test_status_of_a_mirror_that_is_under_way(mixed, sandbox):
     assert document["summary"] == {
         "wanted": 5, "held": 3, "changed": 0, "refreshed": 0, "differs": 0, "missing": 2, "unwanted": 0, "unknown": 1,
         "pending": 1, "partials": 0, "failed": 1, "bytes": sum(size.values()), "partial_bytes": 0, "up_to_date": False,
+            "withdrawn": 0, "superseded": 0, "replaced": 0, "replaced_bytes": 0,
     }  # fmt: skip
-    assert [set(order) for order in document["orders"]] == [{"order", "id", "state", "placed", "age_seconds", "polls"}]
+    assert [set(order) for order in document["orders"]] == [set(OrderEntry.__struct_fields__)]
     assert document["orders"][0]["id"] == "LTA"
     assert [failure["id"] for failure in document["failures"]] == ["BROKEN"]
     assert document["last_run"]["command"] == "apply"
@@ -143,7 +144,7 @@ def test_a_failed_search_is_told_and_the_mirror_is_not_up_to_date(workspace, san
 
 def test_an_order_of_the_future_has_no_negative_age():
     placed = datetime(2030, 1, 1, tzinfo=UTC)
-    order = Order(id="A", order="1", placed=placed, archive="a")
+    order = ListedOrder(id="A", order="1", placed=placed, archive="a")
     assert OrderEntry.at(order, placed - timedelta(hours=1)).age_seconds == 0.0
 
 

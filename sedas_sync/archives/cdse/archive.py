@@ -157,6 +157,11 @@ class CdseArchive:
         return f"{type(self).__name__}({self._url!r})"
 
     @property
+    def calls(self) -> Mapping[str, int]:
+        """See `Archive`."""
+        return self._api.calls
+
+    @property
     def server_time(self) -> datetime | None:
         """The server's present time; None before its first answer."""
         return self._api.server_time
@@ -165,6 +170,10 @@ class CdseArchive:
         """Make running calls in other threads end instead of waiting for a retry."""
         self._stopped.set()
         self._api.stop()
+
+    def interrupt(self) -> None:
+        """Make calls that run in other threads end early; later calls work."""
+        self._api.interrupt()
 
     def close(self) -> None:
         """Close the connections; running calls end."""
@@ -243,7 +252,7 @@ class CdseArchive:
         options = {"$filter": condition, **_OPTIONS, **({"$skip": str(skip)} if skip else {})}
         # A filter that the service cannot evaluate may fail with 500, which no repetition helps.
         final = _is_server_error if narrow else None
-        return self._api.send("GET", odata.url(self._url, "Products", options), final=final)
+        return self._api.send("GET", odata.url(self._url, "Products", options), final=final, kind="search")
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
         """Yield the scenes with these ids; see `Archive.look_up`.
@@ -268,6 +277,7 @@ class CdseArchive:
             "POST",
             f"{self._url}Products/OData.CSC.FilterList?%24expand=Attributes",
             json={"FilterProducts": names},
+            kind="look_up",
         )
         found: dict[str, Scene] = {}
         report = once(warn)
@@ -288,7 +298,7 @@ class CdseArchive:
             condition = odata.names_filter(name for scene_id in batch for name in _names(scene_id))
             url = odata.url(self._url, "DeletedProducts", {"$filter": condition, "$top": str(PAGE)})
             try:
-                listed = rows_of(_answer(self._api.send("GET", url), "a look-up"), "a look-up")
+                listed = rows_of(_answer(self._api.send("GET", url, kind="look_up"), "a look-up"), "a look-up")
             except StoppedError:
                 raise
             except ArchiveError:

@@ -174,7 +174,7 @@ class KeycloakSession:
         return self._read(reply, started, after_refusal=after_refusal)
 
     def _request(self, form: Mapping[str, str]) -> session.Reply:
-        return self._api.send("POST", self._url, form={"client_id": CLIENT, **form})
+        return self._api.send("POST", self._url, form={"client_id": CLIENT, **form}, kind="login")
 
     def _read(self, reply: session.Reply, started: float, *, after_refusal: bool) -> KeycloakTokens:
         if not reply.ok:

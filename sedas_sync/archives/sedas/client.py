@@ -14,6 +14,8 @@ from sedas_sync.net import redact, session
 from sedas_sync.net.policy import origin_of
 
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN = 400, 401, 403
+_KINDS = {"POST search": "search", "GET search/products": "look_up", "POST request": "order", "GET request": "poll"}
+"""What calls are counted as, by their methods and paths."""
 _UNKNOWN_TOKEN = "User token does not exist"  # noqa: S105 - an error text of the service, not a token
 
 IsFinal = Callable[[session.Reply], bool]
@@ -83,8 +85,12 @@ class SedasClient:
 
         def send(token: str) -> session.Reply:
             headers = {"Authorization": f"Token {token}"}
-            return self.api.send(method, self.url + path, json=json, headers=headers, repeat=repeat, final=final)
+            return self.api.send(
+                method, self.url + path, json=json, headers=headers, repeat=repeat, final=final, kind=kind
+            )
 
+        place = path.strip("/").partition("?")[0]
+        kind = _KINDS.get(f"{method} {'request' if place.startswith('request') else place}", "other")
         token = self.tokens.current()
         reply = send(token)
         if not _token_refused(reply) or (reply.status == _FORBIDDEN and token == self._forbidden):
@@ -128,7 +134,8 @@ class SedasClient:
     def _log_in(self) -> tuple[str, float | None]:
         """Request a token; return it with its lifetime in seconds by the server's clock, or None."""
         username, password = self._account
-        reply = self.api.send("POST", self.url + "authentication", json={"username": username, "password": password})
+        login = {"username": username, "password": password}
+        reply = self.api.send("POST", self.url + "authentication", json=login, kind="login")
         if reply.status in {_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN}:
             raise AuthenticationError(
                 f"{urlsplit(self.url).netloc} refused the credentials of {username!r}: {reply.error('the login')}; "

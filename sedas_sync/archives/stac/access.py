@@ -259,7 +259,7 @@ class PlanetaryComputer:
         what = f"the request for a token of {account}/{container}"
         url = f"{self._sign_url}/{quote(account, safe='')}/{quote(container, safe='')}"
         headers = {} if self._key is None else {"Ocp-Apim-Subscription-Key": self._key}
-        reply = self._api.send("GET", url, headers=headers)
+        reply = self._api.send("GET", url, headers=headers, kind="login")
         if not reply.ok:
             raise reply.error(f"{what} ({self._withheld})" if self._withheld else what)
         answer: Any = reply.json(what)

@@ -269,7 +269,9 @@ class StacApi:
         self, request: _Request, what: str, *, final: Callable[[session.Reply], bool] | None = None
     ) -> session.Reply:
         headers = {**dict(request.headers), **self._access.headers(request.url)}
-        reply = self._api.send(request.method, request.url, json=request.body, headers=headers, final=final)
+        reply = self._api.send(
+            request.method, request.url, json=request.body, headers=headers, final=final, kind="search"
+        )
         asks = _asks_for_login(reply)
         if reply.status in _AUTHENTICATION or asks:
             answer = f"the archive answered {what} with the page of a login" if asks else str(reply.error(what))

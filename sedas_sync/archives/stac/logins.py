@@ -127,7 +127,7 @@ class EarthdataTokens:
         redact.remember_secret(account.password)
         pair = base64.b64encode(f"{account.username}:{account.password}".encode()).decode("ascii")
         redact.remember_secret(pair)
-        reply = self._api.send("POST", self._url, headers={"Authorization": f"Basic {pair}"})
+        reply = self._api.send("POST", self._url, headers={"Authorization": f"Basic {pair}"}, kind="login")
         if reply.status in _REFUSED:
             self._refused = (
                 f"{self._host} refused the credentials of {account.username!r} (from {account.source or 'the caller'})"

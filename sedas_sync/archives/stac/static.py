@@ -152,7 +152,7 @@ class StaticCatalogue:
     def _fetch(self, url: str, known: Document | None) -> Document | None:
         """Request a file, or only whether it has changed; None if it does not exist."""
         headers = {**self._access.headers(url), **({} if known is None else known.conditions)}
-        reply = self._api.send("GET", url, headers=headers)
+        reply = self._api.send("GET", url, headers=headers, kind="search")
         if known is not None and reply.status == _NOT_MODIFIED:
             return known
         if reply.status in _GONE:

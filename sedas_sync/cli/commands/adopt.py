@@ -18,6 +18,7 @@ def run(
     source: str | None,
     copy: bool,
     move: bool,
+    known: bool,
     jobs: int | None,
     take_over: bool,
     lock_timeout: float,
@@ -44,6 +45,7 @@ def run(
         done = mirror.adopt(
             source,
             how=how,
+            known=known,
             jobs=jobs,
             on_file=show,
             on_event=reporter,

@@ -3,10 +3,12 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 import click
@@ -19,18 +21,20 @@ from sedas_sync.cli.options import Globals
 from sedas_sync.cli.scene_commands import SceneCommands
 from sedas_sync.cli.session import end_with, interruptible, print_exported, reporting, stopping
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.events import Summary
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.text import count, printable
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.output import text
+from sedas_sync.output.metrics import metrics as text_of_metrics
 from sedas_sync.output.plan_text import plan as plan_text
 from sedas_sync.output.plan_text import total
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
 from sedas_sync.output.style import look_of
-from sedas_sync.planning.limits import DEFAULT, PruneLimit, check_download, download_limit
+from sedas_sync.planning.limits import Confirm, PruneLimit, check_download, download_limit
 from sedas_sync.workers.dask import dask_cluster
 
 _REASONS = 3
@@ -55,6 +59,7 @@ class Options(TypedDict):
     locked: bool
     update_lock: bool
     export: Literal["stac"] | None
+    metrics: str | None
     command: str | None
     command_jobs: int
     lock_timeout: float
@@ -63,11 +68,12 @@ class Options(TypedDict):
 def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
     """Make the folder match the manifest."""
     _check_options(options)
+    PruneLimit.parse(options["max_prune"])
     choice: RunOptions = {
         "wait": not options["no_wait"],
         "jobs": options["jobs"],
         "take_over": options["take_over"],
-        "max_prune": DEFAULT if options["max_prune"] is None else PruneLimit.parse(options["max_prune"]),
+        "max_prune": options["max_prune"],
         "max_download": None if options["max_download"] is None else download_limit(options["max_download"]),
     }
     address = _scheduler(options["executor"], options["scheduler"])
@@ -92,7 +98,12 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             )
         saved = _check_before(mirror, options, common)
         mirror.on_step = reporter.step
-        with interruptible(reporter), mirror.locked(timeout=options["lock_timeout"]):
+        with (
+            interruptible(reporter),
+            mirror.locked(timeout=options["lock_timeout"]),
+            _metrics(mirror, options["metrics"]),
+            mirror.recording("apply" if saved is None else saved.command),
+        ):
             plan = _plan(mirror, options, saved, reporter)
             if saved is not None:
                 choice["command"] = saved.command
@@ -126,8 +137,11 @@ def _check_options(options: Options) -> None:
         raise ManifestError(
             "--update-lock cannot be combined with --dataset, --locked or --dry-run: it needs the whole manifest"
         )
-    if options["dry_run"] and (options["export"] is not None or options["command"] is not None):
-        raise ManifestError("--export and --exec act after downloads: they cannot be combined with --dry-run")
+    after = (options["export"], options["command"], options["metrics"])
+    if options["dry_run"] and any(choice is not None for choice in after):
+        raise ManifestError(
+            "--export, --exec and --metrics act after downloads: they cannot be combined with --dry-run"
+        )
 
 
 def _check_before(mirror: Mirror, options: Options, common: Globals) -> SavedPlan | None:
@@ -153,6 +167,7 @@ def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: R
         take_over=options["take_over"],
         locked=options["locked"],
         prune=options["prune"],
+        relock=options["update_lock"],
     )
 
 
@@ -220,6 +235,24 @@ def _saved_plan(mirror: Mirror, file: str) -> SavedPlan:
     return saved
 
 
+@contextmanager
+def _metrics(mirror: Mirror, file: str | None) -> Iterator[None]:
+    """Write metrics to a file after the run, also if an error ended it."""
+    if file is None:
+        yield
+        return
+    if not Path(file).parent.is_dir():
+        raise ManifestError(f"--metrics {file}: the folder {Path(file).parent} does not exist")
+    try:
+        yield
+    finally:
+        status = mirror.status()
+        try:
+            write_whole(Path(file), text_of_metrics(status, datetime.now(UTC)).encode())
+        except ManifestError as error:
+            print_message(f"error: --metrics: {error}")
+
+
 def _update_lock(mirror: Mirror, plan: Plan, common: Globals) -> None:
     if plan.failures or not plan.search_complete:
         click.echo("The lock file is not changed: the search failed or is incomplete.", err=True)
@@ -260,12 +293,14 @@ def _print_next(summary: Summary, plan: Plan, commands: SceneCommands | None) ->
         )
 
 
-def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Callable[[int, int], bool]:
+def _confirm(reporter: Reporter, question: str, *, yes: bool) -> Confirm:
     """Return a function that asks whether so many of so many may be removed or replaced."""
 
-    def ask(number: int, total: int) -> bool:
-        if yes or not _can_ask():
-            return yes
+    def ask(number: int, total: int) -> bool | None:
+        if yes:
+            return True
+        if not _can_ask():
+            return None
         reporter.close()
         with interruptible():
             return _answer(question.format(number, total))

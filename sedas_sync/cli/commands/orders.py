@@ -10,18 +10,26 @@ from sedas_sync.cli.mirror import opened_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import print_document
 from sedas_sync.errors import ManifestError
-from sedas_sync.model.text import printable
+from sedas_sync.model.text import count, printable
 from sedas_sync.output import text
 from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.output.style import look_of
 
 
-def run(manifest: str, *, forget: str | None, common: Globals) -> None:
-    """List the LTA orders of a mirror, or forget one."""
+def run(manifest: str, *, forget: str | None, unwanted: bool, common: Globals) -> None:
+    """List the LTA orders of a mirror, or forget some."""
+    if forget == "" and not unwanted:
+        raise ManifestError("--forget needs the id of an order or a scene, or --unwanted")
+    if forget and unwanted:
+        raise ManifestError("--forget ID cannot be combined with --unwanted")
     with opened_mirror(manifest, common) as mirror:
         warnings: list[str] = []
         if forget is not None:
-            forgotten = mirror.forget_order(forget, warn=warnings.append)
+            if forget:
+                forgotten = mirror.forget_order(forget, warn=warnings.append)
+            else:
+                forget = count(len(mirror.forget_unwanted_orders(warn=warnings.append)), "order")
+                forgotten = True
             print_warnings(warnings, common)
             if not forgotten:
                 raise ManifestError(f"{mirror.root}: has no order {forget!r}")
@@ -31,6 +39,8 @@ def run(manifest: str, *, forget: str | None, common: Globals) -> None:
         warnings.clear()
         known, now = mirror.orders(warn=warnings.append), datetime.now(UTC)
         print_warnings(warnings, common)
+        if unwanted:
+            known = [order for order in known if not order.wanted]
         if common.as_json:
             print_document([OrderEntry.at(order, now) for order in known])
         elif known:

@@ -13,7 +13,7 @@ from sedas_sync.cli.messages import as_argument, print_warnings
 from sedas_sync.cli.mirror import shown_mirror
 from sedas_sync.cli.options import Globals
 from sedas_sync.cli.session import CHANGES_TO_MAKE, end_with, opened_file, print_document, print_failures
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import exit_code_of
 from sedas_sync.operations.lock_file import check_output
 from sedas_sync.output import markdown
@@ -75,11 +75,9 @@ def run(
             print_document(PlanDocument.about(plan, everything=everything))
         elif not common.quiet:
             click.echo(plan_text(plan, everything=everything, command=command, look=look_of(sys.stdout), order=order))
-        print_failures(plan.failures if common.as_json or common.quiet else ())
-        if plan.failures:
-            end_with(exit_code_of(plan.failures))
-        if plan.refused:
-            end_with(SedasSyncError.exit_code)
+        print_failures(plan.failed if common.as_json or common.quiet else ())
+        if plan.failed:
+            end_with(exit_code_of(plan.failed))
         end_with(CHANGES_TO_MAKE if tell and plan.changes else 0)
 
 

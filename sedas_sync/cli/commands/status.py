@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import click
 
-from sedas_sync.cli.messages import print_warnings
+from sedas_sync.cli.messages import print_message, print_warnings
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import interruptible, print_document, reporting, start_logging
+from sedas_sync.cli.session import end_with, interruptible, print_document, reporting, start_logging
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.status import mirror_status
 from sedas_sync.output import text
@@ -16,7 +16,7 @@ from sedas_sync.output.style import look_of
 from sedas_sync.state.mirror_state import MirrorState
 
 
-def run(manifest: str, *, common: Globals) -> None:
+def run(manifest: str, *, max_age: float | None, common: Globals) -> None:
     """Show how the mirror compares with its lock file or its last apply."""
     start_logging(common)
     checked = load_manifest(manifest)
@@ -31,6 +31,9 @@ def run(manifest: str, *, common: Globals) -> None:
             print_document(StatusDocument.at(found, now))
         elif not common.quiet:
             click.echo(text.status(found, now, look_of(sys.stdout)))
+        if max_age is not None and (late := text.no_success(found, now, max_age)) is not None:
+            print_message(f"failed: {late}")
+            end_with(1)
 
 
 def _now() -> datetime:

@@ -1,27 +1,33 @@
 """Carry out plans of one mirror."""
 
-from collections.abc import Generator, Iterable, Mapping
+import hashlib
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from msgspec.structs import replace
 
-from sedas_sync.manifest import Dataset
-from sedas_sync.model.events import Event, Summary
+from sedas_sync.errors import SedasSyncError
+from sedas_sync.manifest import Dataset, Manifest
+from sedas_sync.model.events import Event, Failure, Summary
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
+from sedas_sync.operations.apply.searches import record_search
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
-from sedas_sync.planning.limits import DEFAULT, check_download, limit_prunes, limit_replacements
-from sedas_sync.state.index import NO_FACTS, WritableIndex
+from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
+from sedas_sync.planning.lock import head_of
+from sedas_sync.state.history import begin_run, end_run
+from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
 
 
-def _no(_count: int, _held: int) -> bool:
-    """Do not confirm."""
-    return False
+def _nobody(_count: int, _held: int) -> None:
+    """Nobody can be asked."""
 
 
 class PlanRunner:
@@ -34,6 +40,8 @@ class PlanRunner:
     def __init__(self, context: MirrorContext) -> None:
         self._context = context
         self._run: Run | None = None
+        self._number: int | None = None
+        """The number of the run in the index, until its end is recorded."""
 
     @property
     def running(self) -> bool:
@@ -49,9 +57,38 @@ class PlanRunner:
             context.stopped_with = exit_code if context.stopped_with is None else context.stopped_with
             context.archives.stop()
 
+    @contextmanager
+    def recording(self, command: str) -> Iterator[None]:
+        """Record an error that ends the planning or the carrying out of a plan; the mirror's process lock is held.
+
+        So `history` has the runs too that could not log in or search.
+
+        Args:
+            command: what the index stores for the run.
+        """
+        self._number, started = None, self._context.clock()
+        try:
+            yield
+        except SedasSyncError as error:
+            # The error itself is what the user has to see.
+            with suppress(SedasSyncError, OSError):
+                self._record(error, command, started)
+            raise
+
+    def _record(self, error: SedasSyncError, command: str, started: datetime) -> None:
+        state, now = self._context.state, self._context.clock()
+        failure = Failure(id=command, error=str(error))
+        calls = self._context.archives.take_calls()
+        summary = Summary(time=now, failed=1, failures=(failure,), exit_code=error.exit_code, calls=calls)
+        with state.index(write=True) as (index, _):
+            state.check_owner(index)
+            number = begin_run(index, command, started) if self._number is None else self._number
+            end_run(index, number, now, error.exit_code, summary.to_json())
+
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
-        confirm, confirm_replacing = options.get("confirm", _no), options.get("confirm_replacing", _no)
+        confirm, confirm_replacing = options.get("confirm", _nobody), options.get("confirm_replacing", _nobody)
+        max_prune = PruneLimit.parse(options.get("max_prune"))
         context = self._context
         plan = without_what_is_done(context, plan)
         limit = options.get("max_download")
@@ -59,7 +96,7 @@ class PlanRunner:
         plan = with_links(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
-            plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
+            plan = limit_prunes(plan, max_prune, index.count(), confirm)
             plan = limit_replacements(plan, index.count(), confirm_replacing)
             index.skip_when_full = True
             if warnings:
@@ -69,6 +106,10 @@ class PlanRunner:
                 # A mistyped manifest that finds nothing does not take an empty folder.
                 context.state.own(index)
             _remember_wanted(index, plan, context.manifest.datasets)
+            if plan.search_complete and not plan.datasets:
+                same = _remember_rules(index, context.manifest, index.date_rules(), context.clock())
+                if not plan.locked:
+                    record_search(index, plan, same, context.clock())
             try:
                 yield from self._carry_out(plan, index, warnings, options)
             finally:
@@ -110,10 +151,11 @@ class PlanRunner:
             self._run.stop()
         try:
             self._run.prepare()
-            number = index.begin_run(options.get("command", "apply"), now())
+            number = self._number = begin_run(index, options.get("command", "apply"), now())
             for event in self._run.events():
                 if isinstance(event, Summary):
-                    index.end_run(number, now(), event.exit_code, event.to_json())
+                    end_run(index, number, now(), event.exit_code, event.to_json())
+                    self._number = None
                 log_event(event)
                 yield event
         finally:
@@ -125,8 +167,9 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
     names = plan.datasets or tuple(datasets)
     wanted: dict[str, list[SceneId]] = {name: [] for name in names}
     for action in plan.actions:
-        for name in action.datasets:
-            if name in wanted and action.kind is not ActionKind.SKIP:
+        # A file that is kept although the catalogue no longer lists its scene has no desired scene.
+        for name in action.datasets if action.want is not None and action.kind is not ActionKind.SKIP else ():
+            if name in wanted:
                 wanted[name].append(action.id)
     # After an incomplete search, scenes that matched before are still recorded as matching.
     unfinished = {failure.id for failure in plan.failures} & set(names)
@@ -137,21 +180,50 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
             # It is not known what the dataset wants, which is different from no scenes.
             del wanted[name]
     index.put_wanted(wanted, only=not plan.datasets)
-    if plan.search_complete and not plan.datasets:
-        index.drop_errors(but={scene_id for ids in wanted.values() for scene_id in ids})
+    if not plan.datasets:
+        index.put_locked(locked=plan.locked)
+    known = index.wanted()
+    if plan.search_complete and known.keys() >= datasets.keys():
+        index.drop_errors(but={scene_id for ids in known.values() for scene_id in ids})
     mine = {product for name in names for product in datasets[name].products}
     errors: dict[str, str] = {}
-    for failure in plan.failures:
+    for failure in plan.failed:
         # Several archives of a dataset may have failed.
         errors[failure.id] = f"{errors[failure.id]}; {failure.error}" if failure.id in errors else failure.error
     index.put_failures(errors, of=mine.union(names) if plan.datasets else None)
 
 
+def _remember_rules(
+    index: WritableIndex, manifest: Manifest, before: Mapping[str, DateRule], now: datetime
+) -> Mapping[str, DateRule]:
+    """Write the rules of the datasets to the index; return those of the last apply that are still the same.
+
+    Args:
+        index: open for writing.
+        manifest: has the datasets.
+        before: the rules of the last apply.
+        now: the time of the run.
+    """
+    head = head_of(manifest, None)
+    rules = {}
+    for name, dataset in manifest.datasets.items():
+        if dataset.start is not None:
+            start, old = dataset.start.text, before.get(name)
+            text = f"{head.datasets[name]} {[head.aois[aoi] for aoi in dataset.aoi]}"
+            since = old.since if old is not None and old.start == start else now
+            rules[name] = DateRule(start, hashlib.sha256(text.encode()).hexdigest(), since=since, last=now)
+    index.put_date_rules(rules)
+    return {name: old for name, old in before.items() if name in rules and rules[name].rules == old.rules}
+
+
 def _remember_absent(index: WritableIndex, plan: Plan) -> None:
-    """Write the metadata of scenes that are wanted and not downloaded to the index, for reports."""
+    """Write the metadata of scenes that are wanted or on order and not downloaded to the index."""
     wants = {a.id: a.want.scene for a in plan.actions if a.want is not None and a.kind in NEEDS_ARCHIVE}
     on_disk = index.ids() if wants else set()
     metadata = {scene_id: metadata_of(scene) for scene_id, scene in wants.items() if scene_id not in on_disk}
+    if orders := {order.id for order in index.orders()} - metadata.keys():
+        # What is known of a scene on order shows later whether it still matches.
+        metadata |= {scene_id: facts for scene_id, facts in index.absent().items() if scene_id in orders}
     index.put_absent(metadata, only=plan.search_complete and not plan.datasets)
 
 

@@ -17,6 +17,7 @@ from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Adopted, Pruned
 from sedas_sync.model.file_kind import with_ending
 from sedas_sync.model.files import local_scene
+from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.scene import Download, LocalFile, LocalScene, SceneId
@@ -33,6 +34,7 @@ from sedas_sync.operations.apply.effects import (
     Task,
 )
 from sedas_sync.operations.apply.reports import Reports
+from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.state.inspect import file_state, state_of, states_of
 from sedas_sync.state.staging import StagedScene, downloaded, forget, left_over, partial_path, recover
@@ -325,7 +327,13 @@ class MirrorFiles:
         self._index.drop_file(local.id)
         self._index.drop_order(local.id)
         if state is not FileState.DAMAGED:
+            add_changes(self._index, [Change(time=self._reports.now(), kind=ChangeKind.PRUNED, id=local.id)])
             self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
+
+    def forget_orders(self, scenes: Iterable[SceneId]) -> None:
+        """Forget the orders of scenes that no longer match."""
+        for scene_id in scenes:
+            self._index.drop_order(scene_id)
 
     def remove_partial(self, paths: tuple[str, ...], *, wanted: AbstractSet[SceneId]) -> None:
         """Remove partial downloads of other scenes, and the last errors of other scenes than these."""

@@ -19,7 +19,6 @@ from sedas_sync.operations.apply.effects import (
     Effect,
     Emit,
     Fail,
-    ForgetOrder,
     MachineEvent,
     Now,
     OrderExpired,
@@ -36,10 +35,9 @@ from sedas_sync.operations.apply.effects import (
     retry,
 )
 from sedas_sync.planning.compare import with_lost_as_failed
+from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.state.database import IndexUnwritableError
 
-MAX_REPLACEMENTS = 3
-"""How often a failed order is placed again."""
 MAX_LINK_REPLACEMENTS = 1
 """How often, in one run, a scene is ordered again because the link of a valid order is refused."""
 PLACED_AT_ONCE = 1
@@ -170,11 +168,14 @@ class OrderQueue:
             yield from self._place_again(task, reason, now)
 
     def _place_again(self, task: Task, reason: str, now: Now) -> Iterator[Effect | MachineEvent]:
-        if task.placed > MAX_REPLACEMENTS:
-            # A later run starts to count at one again, so that the scene does not fail forever.
-            yield ForgetOrder(task.action.id)
-            yield Fail(task, f"{reason} (ordered {task.placed} times)")
-            return
+        if task.order is not None:
+            failed = replace(task.order, state=OrderState.FAILED, attempts=task.placed)
+            again = next_order(failed)
+            if again is not None and again > now.time:
+                # The order stays in the journal, so that later runs know how often the scene was ordered.
+                yield SaveOrder(replace(failed, detail=task.order.detail or reason))
+                yield Fail(task, f"{reason} (ordered {task.placed} times); it is ordered again after {again:%Y-%m-%d}")
+                return
         yield retry(task, task.placed, reason, now)
         task.scene = replace(task.scene, download_url=None)
         task.order = None

@@ -5,17 +5,19 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from time import monotonic
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
-from msgspec import convert
+from msgspec import Meta, convert
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
+from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Fetched, Retried
-from sedas_sync.model.plan import NEEDS_ARCHIVE, Plan
+from sedas_sync.model.history import Change, ChangeKind
+from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
@@ -25,7 +27,8 @@ from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.context import MirrorContext, filehash_of
-from sedas_sync.planning.limits import Confirm, PruneLimit
+from sedas_sync.planning.limits import Confirm
+from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
 from sedas_sync.transfer.job import Policy
@@ -47,19 +50,21 @@ class RunOptions(TypedDict, total=False):
 
     wait: bool
     """Wait for orders, at most the manifest's `order_timeout`; true by default."""
-    jobs: int | None
+    jobs: Jobs | None
     """Concurrent downloads, instead of the manifest's."""
     executor: Executor | None
     """Any of `concurrent.futures` whose workers see the mirror's folder under the same path. The caller shuts it down.
     By default threads of this process."""
     take_over: bool
     """Take the mirror from the manifest it belongs to."""
-    max_prune: PruneLimit
-    """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
-    max_download: int | None
+    max_prune: int | str | None
+    """How many files may be removed without a confirmation: a number, or a share such as `"20%"`. By default a tenth of
+    the mirror, at least 5."""
+    max_download: Annotated[int, Meta(ge=0)] | None
     """Bytes that the run may have to download, instead of the manifest's; 0 is no limit."""
     confirm: Confirm
-    """Called with the number of removals and of scenes on disk if there are more. By default the answer is no."""
+    """Called with the number of removals and of scenes on disk if there are more. By default nobody can be asked, and
+    only the oldest are removed."""
     confirm_replacing: Confirm
     """The same for replacements, if they are more than a fifth of the mirror."""
     command: str
@@ -141,8 +146,6 @@ class Performer:
                 self._call(effect, self.disk.commit, task)
             case do.SaveOrder(order):
                 self._index.update_order(order)
-            case do.ForgetOrder(scene_id):
-                self._index.drop_order(scene_id)
             case do.Stage(task):
                 return (self.disk.stage(task),)
             case do.KeepFile():
@@ -319,6 +322,9 @@ class Performer:
     def _record(self, effect: do.RecordScene) -> None:
         task, local = effect.task, effect.local
         self.disk.record(effect)
+        if task.action.kind is ActionKind.REPLACE:
+            kind = ChangeKind.CHANGED if task.action.replaces else ChangeKind.REPLACED
+            add_changes(self._index, [Change(time=self._reports.now(), kind=kind, id=local.id)])
         self._reports.bytes += effect.bytes
         for warning in effect.warnings:
             self._reports.warn(warning, local.id)

@@ -1,13 +1,18 @@
-"""The end of a run: remove the files that no longer match, if everything else succeeded."""
+"""The end of a run: remove the files that no longer match, if everything else succeeded, and what is old."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cache
 
+from sedas_sync.errors import SedasSyncError, sentence
+from sedas_sync.files.safe_tree import REPLACED
 from sedas_sync.model.events import Event
 from sedas_sync.model.plan import ActionKind, Plan, kept_until
+from sedas_sync.model.text import count
 from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.planning.prune import once_per_tuple
+from sedas_sync.state.replaced import remove_replaced
 
 
 def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped: Callable[[], bool]) -> Iterator[Event]:
@@ -35,4 +40,17 @@ def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped:
             disk.prune(action, stopped)
         yield from reports.take()
     if not (reports.failures or stopped()):
+        disk.forget_orders(plan.unwanted_orders)
         disk.remove_partial(plan.unwanted_downloads, wanted={action.id for action in plan.actions})
+
+
+def remove_old(root: str, before: datetime, reports: Reports) -> None:
+    """Delete what was moved to `replaced/` before a time."""
+    removed = 0
+    try:
+        for _ in remove_replaced(root, before):
+            removed += 1
+    except (SedasSyncError, OSError) as error:
+        reports.warn(f"{REPLACED}: cannot be tidied: {sentence(error)}")
+    if removed:
+        reports.warn(f"{count(removed, 'old file')} in {REPLACED} removed, see keep_replaced")

@@ -63,7 +63,7 @@ class Reports:
         while self._events:
             yield self._events.popleft()
 
-    def summary(self, seconds: float, exit_code: int) -> Summary:
+    def summary(self, seconds: float, exit_code: int, calls: dict[str, int]) -> Summary:
         """Return the last event of the run."""
         return Summary(
             time=self.now(),
@@ -79,6 +79,7 @@ class Reports:
             warnings=self._counts[Warned],
             bytes=self.bytes,
             seconds=round(seconds, 3),
+            calls=calls,
             failures=tuple(self.failures),
             exit_code=exit_code,
         )

@@ -9,16 +9,18 @@ import queue
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from time import monotonic
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, is_stopped
-from sedas_sync.errors import AuthenticationError, SedasSyncError
+from sedas_sync.errors import AuthenticationError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
+from sedas_sync.model.scene import OrderState
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.assembly import SceneAssembler
@@ -26,9 +28,11 @@ from sedas_sync.operations.apply.downloads import DownloadQueue
 from sedas_sync.operations.apply.file_moves import FileMoves
 from sedas_sync.operations.apply.orders import OrderQueues
 from sedas_sync.operations.apply.perform import Performer, Result, RunOptions
-from sedas_sync.operations.apply.removals import remove_unwanted
+from sedas_sync.operations.apply.removals import remove_old, remove_unwanted
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.context import MirrorContext
+from sedas_sync.operations.prune import clock_doubt
+from sedas_sync.state.connection import INDEX
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.partial import remove_stale_notes
 
@@ -87,8 +91,8 @@ class Run:
         self._limits, self._fetcher, self._disk = self._performer.limits, self._performer.fetcher, self._performer.disk
         self._warnings = self._limits.warnings
         self._index_warnings = len(index.warnings)
-        self._index_full: str | None = None
-        """The index found the disk full; reported once, at the end, if that does not end the run anyway."""
+        # Before the run is recorded, because its own start would confirm the clock.
+        self._clock_doubt = clock_doubt(context)
         self._began = monotonic()
         self._progress_at = 0.0
 
@@ -134,11 +138,15 @@ class Run:
         yield from remove_unwanted(
             self._plan, self._disk, self._reports, stopped=lambda: self._context.stopped_with is not None
         )
+        self._tidy()
         self._warn_of_index()
-        if self._index_full is not None and self._performer.abort_reason is None:
-            self._reports.warn(self._index_full)
+        for refusal in self._plan.refusals:
+            self._reports.fail(refusal.id, refusal.error)
+        if self._index.unwritten is not None and not (self._performer.abort_reason and self._reports.failures):
+            self._reports.fail(INDEX, str(self._index.unwritten))
         yield from self._reports.take()
-        yield self._reports.summary(monotonic() - self._began, self._exit_code())
+        calls = self._context.archives.take_calls()
+        yield self._reports.summary(monotonic() - self._began, self._exit_code(), calls)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -273,6 +281,13 @@ class Run:
         if self._performer.abort_reason is None:
             self._reports.unfinished = len(downloads)
 
+    def _tidy(self) -> None:
+        """Remove what the manifest lets go in time: only what is old by a clock that nothing contradicts."""
+        keep = self._context.manifest.mirror.keep_replaced
+        if keep is not None and self._context.stopped_with is None and self._clock_doubt is None:
+            remove_old(str(self._root), self._reports.now() - timedelta(seconds=keep), self._reports)
+        self._index.compact()
+
     def _exit_code(self) -> int:
         if self._context.stopped_with is not None:
             return self._context.stopped_with
@@ -280,19 +295,14 @@ class Run:
             return AuthenticationError.exit_code
         if self._reports.failures:
             return exit_code_of(self._reports.failures)
-        if self._plan.refused or self._index.unwritten is not None:
-            return SedasSyncError.exit_code
         return 3 if self._reports.pending else 0
 
     # -- reports -----------------------------------------------------------------------------------------------------
 
     def _warn_of_index(self) -> None:
-        unwritten = self._index.unwritten
-        full = str(unwritten) if unwritten is not None and unwritten.disk_full else None
+        """Report problems of the index, except that it cannot be written, which is a failure at the end of the run."""
         for warning in self._index.warnings[self._index_warnings :]:
-            if warning == full:
-                self._index_full = warning
-            else:
+            if warning != str(self._index.unwritten):
                 self._reports.warn(warning)
         self._index_warnings = len(self._index.warnings)
 
@@ -335,7 +345,10 @@ def _first_event(action: Action) -> do.MachineEvent | do.Effect:
     )
     if action.kind is ActionKind.WAIT:
         # Without an order in the journal, only a later run can find the scene online.
-        return do.LeavePending(action.id) if order is None else do.OrderPending(task)
+        if order is None:
+            return do.LeavePending(action.id)
+        # The queue reports an order that has failed too often, and when it is placed again.
+        return do.OrderNeeded(task) if order.state is OrderState.FAILED else do.OrderPending(task)
     if action.kind is ActionKind.ORDER:
         return do.OrderNeeded(task)
     if order is not None:

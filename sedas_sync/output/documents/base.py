@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from sedas_sync.model.events import iso
-from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.model.scene import ListedOrder, OrderState
 from sedas_sync.model.text import as_json
 
 Count = Annotated[int, Meta(ge=0)]
@@ -55,6 +55,7 @@ class ErrorDocument(Document, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     """Each mistake of a manifest or of a command line on its own."""
     exit_code: int
+    """The command's exit code."""
 
 
 class ArchiveEntry(Part, frozen=True, kw_only=True):
@@ -79,12 +80,21 @@ class OrderEntry(Part, frozen=True, kw_only=True):
     """Its age."""
     polls: Count
     """How often its state was requested."""
+    attempts: Count
+    """How often its scene was ordered, this time included."""
+    wanted: bool
+    """Whether a dataset wanted its scene at the last apply."""
+    again: Time | None
+    """When its scene is ordered again, if its orders failed again and again."""
+    detail: str | None
+    """The archive's text for the state."""
 
     @classmethod
-    def at(cls, order: Order, now: datetime) -> Self:
+    def at(cls, order: ListedOrder, now: datetime) -> Self:
         """Return an order with its age at `now`."""
         age = max(0.0, round((now - order.placed).total_seconds(), 3))
-        return cls.of(order, placed=iso(order.placed), age_seconds=age)
+        again = None if order.again is None else iso(order.again)
+        return cls.of(order, placed=iso(order.placed), age_seconds=age, again=again)
 
 
 def json_line(document: Part) -> str:

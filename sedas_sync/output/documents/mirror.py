@@ -40,10 +40,14 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     """Wanted scenes that are not on disk."""
     unwanted: Count
     """Files on disk that matched no dataset."""
+    withdrawn: Count
+    """Of those, files that match and that the catalogue no longer lists."""
+    superseded: Count
+    """Of those, files of which the catalogue has a later processing."""
     unknown: Count
     """Files that are not in the index."""
     pending: Count
-    """Orders."""
+    """Orders from which wanted scenes are to come."""
     partials: Count
     """Partial downloads."""
     failed: Count
@@ -52,6 +56,10 @@ class StatusSummary(Part, frozen=True, kw_only=True):
     """Size of the files on disk."""
     partial_bytes: Count
     """Bytes of partial downloads."""
+    replaced: Count
+    """Files in `.sedas-sync/replaced/`."""
+    replaced_bytes: Count
+    """Their size."""
     free: Count
     """Free bytes of the mirror's file system."""
     up_to_date: bool
@@ -121,6 +129,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     failures: list[Failure]
     last_run: RunEntry | None
     """The last run; null before the first."""
+    last_success: Time | None
+    """When the last `apply` ended that did all that could be done (exit code 0 or 3); null if none did."""
     warnings: tuple[str, ...]
     """Problems that did not stop the command."""
 
@@ -129,15 +139,17 @@ class StatusDocument(Document, frozen=True, kw_only=True):
         """Return a status; ages are counted to `now`."""
         lists: dict[str, Sized] = {
             "refreshed": status.refreshed,
-            "pending": status.orders,
+            "pending": status.awaited,
             "partials": status.partials,
             "failed": status.failures,
         }
-        run = status.last_run
+        run, (files, bytes_) = status.last_run, status.replaced
+        counts = {name: len(items) for name, items in lists.items()}
         return cls.of(
             status,
-            summary=StatusSummary.of(status, **{name: len(items) for name, items in lists.items()}),
+            summary=StatusSummary.of(status, **counts, replaced=files, replaced_bytes=bytes_),
             orders=[OrderEntry.at(order, now) for order in status.orders],
+            last_success=None if status.last_success is None else iso(status.last_success.end),
             last_run=None
             if run is None
             else RunEntry.of(run, started=iso(run.started), ended=None if run.ended is None else iso(run.ended)),

@@ -8,8 +8,10 @@ from msgspec.structs import replace
 
 from sedas_sync.files import tree_listing
 from sedas_sync.model.events import Failure
+from sedas_sync.model.history import SceneState
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import LocalFile, LocalScene, Scene, SceneId
+from sedas_sync.state.history import departed
 from sedas_sync.state.index import Index
 
 
@@ -20,6 +22,8 @@ class ExportEntry:
     held: LocalScene
     datasets: tuple[str, ...]
     """Datasets that wanted it when they were last applied, in the order of the manifest."""
+    state: SceneState = SceneState.LISTED
+    """What became of it in the catalogue, as the last search saw it."""
 
     @property
     def id(self) -> SceneId:
@@ -46,13 +50,17 @@ class Inventory:
     """For each scene, the datasets that match it, in the order of the manifest. A scene may have no file."""
     absent: tuple[Failure, ...]
     """Scenes whose files are not on disk as in the index."""
+    left: Mapping[SceneId, SceneState]
+    """What became of scenes that no dataset wants any more."""
 
     def entries(self) -> Iterator[ExportEntry]:
         """Yield the scenes whose files are on disk, by id."""
         absent = {failure.id for failure in self.absent}
         for held in self.holdings:
             if held.id not in absent:
-                yield ExportEntry(held=held, datasets=self.wanted.get(held.id, ()))
+                datasets = self.wanted.get(held.id, ())
+                state = SceneState.LISTED if datasets else self.left.get(held.id, SceneState.UNMATCHED)
+                yield ExportEntry(held=held, datasets=datasets, state=state)
 
 
 def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Inventory:
@@ -70,7 +78,8 @@ def take_inventory(root: Path, index: Index, datasets: Iterable[str]) -> Invento
             wanted[scene_id] = (*wanted.get(scene_id, ()), name)
     holdings = tuple(sorted(index.local_scenes(), key=lambda held: held.id))
     sizes = {entry.path: entry.size for entry in tree_listing.scan(str(root)) if entry.is_file}
-    return Inventory(holdings=holdings, wanted=wanted, absent=tuple(_absent(holdings, sizes)))
+    absent = tuple(_absent(holdings, sizes))
+    return Inventory(holdings=holdings, wanted=wanted, absent=absent, left=departed(index))
 
 
 def _absent(holdings: Iterable[LocalScene], sizes: Mapping[str, int]) -> Iterator[Failure]:

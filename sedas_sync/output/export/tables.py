@@ -12,6 +12,7 @@ import msgspec
 
 from sedas_sync.geometry.geojson import outlines
 from sedas_sync.model.events import OnStep, Step
+from sedas_sync.model.history import SceneState
 from sedas_sync.model.scene import LocalScene, Scene
 from sedas_sync.output.documents.catalogue import SceneEntry
 
@@ -23,8 +24,14 @@ _OF_A_FILE = ("path", "sha256", "level", "archive")
 _ADDED = ("relative_orbit", "tile")
 """New columns come last: readers may count on the order."""
 
-HELD_COLUMNS = (*(name for name in COLUMNS if name not in {*_OF_AN_OFFER, *_ADDED}), *_OF_A_FILE, *_ADDED)
-"""The fields of a scene in the mirror: those that last, and those of its file. `size` is the file's."""
+HELD_COLUMNS = (
+    *(name for name in COLUMNS if name not in {*_OF_AN_OFFER, *_ADDED}),
+    *_OF_A_FILE,
+    *_ADDED,
+    "state",
+)
+"""The fields of a scene in the mirror: those that last, those of its file, and what became of it in the catalogue.
+`size` is the file's."""
 
 _AT_ONCE = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -44,15 +51,17 @@ class TableRow(NamedTuple):
     datasets: Sequence[str]
     held: LocalScene | None = None
     """Its file, in a table of scenes on disk."""
+    state: SceneState = SceneState.LISTED
+    """What became of it in the catalogue, in a table of scenes on disk."""
 
     def facts(self) -> dict[str, Any]:
         """Return the scene as JSON data."""
         values: dict[str, Any] = msgspec.to_builtins(SceneEntry.wanted_by(self.scene, self.datasets))
         if self.held is None:
             return values
-        held = {name: values[name] for name in HELD_COLUMNS if name not in _OF_A_FILE}
+        held = {name: values[name] for name in HELD_COLUMNS if name in values and name not in _OF_A_FILE}
         held |= {name: getattr(self.held, name) for name in _OF_A_FILE}
-        return {**held, "size": self.held.size, "extra": values["extra"]}
+        return {**held, "size": self.held.size, "state": self.state.value, "extra": values["extra"]}
 
 
 def offered(scenes: Iterable[Scene], datasets: Mapping[str, Sequence[str]]) -> Iterator[TableRow]:

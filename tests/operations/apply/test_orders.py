@@ -1,14 +1,15 @@
 """The order queue with a fake clock: no archive, no disk, no waiting."""
 
+from datetime import timedelta
+
 import pytest
-from state_machines import Clock, events_of, of, order, task
+from state_machines import START, Clock, events_of, of, order, task
 
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.scene import OrderState
 from sedas_sync.operations.apply.effects import (
     Answered,
     Fail,
-    ForgetOrder,
     OrderExpired,
     OrderLinkRefused,
     OrderNeeded,
@@ -20,7 +21,8 @@ from sedas_sync.operations.apply.effects import (
     StopRequested,
     TimePassed,
 )
-from sedas_sync.operations.apply.orders import MAX_REPLACEMENTS, OrderBudget, OrderQueue, OrderQueues
+from sedas_sync.operations.apply.orders import OrderBudget, OrderQueue, OrderQueues
+from sedas_sync.planning.order_pauses import ORDERS_AT_ONCE, next_order
 
 
 @pytest.fixture
@@ -178,14 +180,16 @@ def test_a_failed_order_is_placed_again_at_most_three_times(clock):
     one = task("L", online=False)
     clock.tell(machine, OrderNeeded(one))
     effects = []
-    for attempt in range(1, MAX_REPLACEMENTS + 2):
+    for attempt in range(1, ORDERS_AT_ONCE + 1):
         assert tick(clock, machine) == [PlaceOrder(one)]
         clock.tell(machine, Answered(PlaceOrder(one), order("L", number=f"O{attempt}", attempts=attempt)))
         assert of(tick(clock, machine, after=2.0), PollOrders)
         failed = order("L", number=f"O{attempt}", state=OrderState.FAILED, detail="Cancelled")
         effects = clock.tell(machine, Answered(PollOrders("a", ()), (failed,)))
-        assert [event.attempt for event in events_of(effects)] == ([attempt] if attempt <= MAX_REPLACEMENTS else [])
-    assert effects[1:] == [ForgetOrder("L"), Fail(one, "order O4 failed: Cancelled (ordered 4 times)")]
+        assert [event.attempt for event in events_of(effects)] == ([attempt] if attempt < ORDERS_AT_ONCE else [])
+    kept, failed = effects[1:]
+    assert (kept.order.state, kept.order.attempts, kept.order.detail) == (OrderState.FAILED, 4, "Cancelled")
+    assert failed == Fail(one, "order O4 failed: Cancelled (ordered 4 times); it is ordered again after 2026-05-02")
     assert not machine.pending
     assert not machine.worth_waiting(clock.now)
 
@@ -193,8 +197,24 @@ def test_a_failed_order_is_placed_again_at_most_three_times(clock):
 def test_orders_of_earlier_runs_count(clock):
     machine = queue()
     one = task("L", online=False, order=order("L", state=OrderState.FAILED, attempts=4), placed=4)
-    effects = clock.tell(machine, OrderNeeded(one))
-    assert effects == [ForgetOrder("L"), Fail(one, "order O-L failed: no reason given (ordered 4 times)")]
+    _, failed = clock.tell(machine, OrderNeeded(one))
+    assert failed.error.startswith("order O-L failed: no reason given (ordered 4 times); it is ordered again after ")
+
+
+@pytest.mark.parametrize(("attempts", "days"), [(4, 1), (5, 7), (6, 30), (9, 30)])
+def test_a_scene_whose_orders_fail_is_ordered_again_after_longer_and_longer_pauses(clock, attempts, days):
+    failed = order("L", state=OrderState.FAILED, attempts=attempts)
+    assert next_order(failed) == START + timedelta(days=days)
+    machine = queue()
+    clock.seconds += days * 86400
+    one = task("L", online=False, order=failed, placed=attempts)
+    clock.tell(machine, OrderNeeded(one))
+    assert tick(clock, machine) == [PlaceOrder(one)]
+
+
+@pytest.mark.parametrize("one", [order("L", attempts=9), order("L", state=OrderState.FAILED, attempts=3)])
+def test_other_orders_have_no_pause(one):
+    assert next_order(one) is None
 
 
 def test_an_order_that_is_missing_in_three_answers_is_placed_again(clock):

@@ -1,0 +1,101 @@
+"""Documents about the past of a mirror: history and changes."""
+
+from collections.abc import Iterable
+from typing import Self
+
+from sedas_sync.model.events import iso
+from sedas_sync.model.history import Change, ChangeKind, RunRecord
+from sedas_sync.output.documents.base import Count, Document, Part, Time
+
+
+class HistoryEntry(Part, frozen=True, kw_only=True):
+    """One run."""
+
+    command: str
+    """The command."""
+    started: Time
+    """When it began."""
+    ended: Time | None
+    """When it ended; null while it runs, or if it was killed."""
+    seconds: float | None
+    """How long it took; null if it has not ended."""
+    exit_code: int | None
+    """Its exit code."""
+    fetched: Count
+    """Scenes whose download was completed."""
+    adopted: Count
+    """Scenes whose files were adopted or moved."""
+    ordered: Count
+    """Orders placed."""
+    pending: Count
+    """Scenes left to a later run."""
+    pruned: Count
+    """Files removed."""
+    failed: Count
+    """Scenes, searches and removals that failed."""
+    bytes: Count
+    """Size of the downloaded scenes."""
+    calls: dict[str, int]
+    """Requests to the archives' interfaces, by kind."""
+    reason: str | None
+    """The first failure."""
+
+    @classmethod
+    def about(cls, run: RunRecord) -> Self:
+        """Return a run."""
+        did = dict(run.summary or {})
+        counts = {
+            name: did.get(name, 0) for name in ("fetched", "adopted", "ordered", "pending", "pruned", "failed", "bytes")
+        }
+        first = next(iter(did.get("failures", ())), None)
+        return cls(
+            command=run.command,
+            started=iso(run.started),
+            ended=None if run.ended is None else iso(run.ended),
+            seconds=None if run.ended is None else round((run.ended - run.started).total_seconds(), 3),
+            exit_code=run.exit_code,
+            calls=did.get("calls", {}),
+            reason=None if first is None else f"{first['id']}: {first['error']}",
+            **counts,
+        )
+
+
+class HistoryDocument(Document, frozen=True, kw_only=True):
+    """`history`: the runs of this mirror."""
+
+    manifest: str
+    mirror: str
+    runs: list[HistoryEntry]
+    """Each run, the last one first."""
+
+    @classmethod
+    def about(cls, runs: Iterable[RunRecord], *, manifest: str, mirror: str) -> Self:
+        """Return runs."""
+        return cls(manifest=manifest, mirror=mirror, runs=[HistoryEntry.about(run) for run in runs])
+
+
+class ChangeEntry(Part, frozen=True, kw_only=True):
+    """One change."""
+
+    time: Time
+    """When a run noticed it or did it."""
+    kind: ChangeKind
+    """What happened."""
+    id: str
+    detail: str
+    """When a late scene was acquired, the ids of the scenes that supersede it, or what it was before; often empty."""
+
+
+class ChangesDocument(Document, frozen=True, kw_only=True):
+    """`changes`: what changed in the catalogue and in this mirror."""
+
+    manifest: str
+    mirror: str
+    changes: list[ChangeEntry]
+    """Each change, the oldest first."""
+
+    @classmethod
+    def about(cls, changes: Iterable[Change], *, manifest: str, mirror: str) -> Self:
+        """Return changes."""
+        entries = [ChangeEntry.of(one, time=iso(one.time)) for one in changes]
+        return cls(manifest=manifest, mirror=mirror, changes=entries)

@@ -1,0 +1,151 @@
+"""The past of a mirror, in its index: runs, when scenes were seen, and what changed.
+
+What grows with time is bounded: runs and changes of the last 400 days, at most 1,000 runs, and scenes that were seen in
+the last 400 days or are on disk.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sedas_sync.model.history import SUCCESS, Change, ChangeKind, Departure, RunRecord, SceneState, SeenScene
+from sedas_sync.model.scene import SceneId
+from sedas_sync.state.index import Index, WritableIndex
+
+_KEEP = timedelta(days=400)
+_RUNS = 1_000
+_SUCCESS = ", ".join(map(str, sorted(SUCCESS)))
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def runs(index: Index, since: datetime | None = None) -> list[RunRecord]:
+    """Return the runs that began at or after a time, the last one first."""
+    return _runs(index, "WHERE started >= ?", "" if since is None else since.isoformat())
+
+
+def last_run(index: Index) -> RunRecord | None:
+    """Return the run that began last."""
+    return next(iter(_runs(index, "", limit=1)), None)
+
+
+def last_success(index: Index) -> RunRecord | None:
+    """Return the last `apply` that did all that could be done."""
+    return next(iter(_runs(index, f"WHERE command LIKE 'apply%' AND exit_code IN ({_SUCCESS})", limit=1)), None)
+
+
+def last_time(index: Index) -> datetime | None:
+    """Return the latest time at which a run began or ended."""
+    ((latest,),) = index.rows("SELECT max(max(started, coalesce(ended, started))) FROM runs") or ((None,),)
+    return None if latest is None else datetime.fromisoformat(latest)
+
+
+def _runs(index: Index, where: str, *values: object, limit: int = -1) -> list[RunRecord]:
+    sql = f"SELECT command, started, ended, exit_code, summary FROM runs {where} ORDER BY number DESC LIMIT {limit}"  # noqa: S608  # our own clauses
+    return [
+        RunRecord(
+            command=command,
+            started=datetime.fromisoformat(started),
+            ended=None if ended is None else datetime.fromisoformat(ended),
+            exit_code=exit_code,
+            summary=None if summary is None else json.loads(summary),
+        )
+        for command, started, ended, exit_code, summary in index.rows(sql, *values)
+    ]
+
+
+def begin_run(index: WritableIndex, command: str, now: datetime) -> int:
+    """Record that a run begins, and forget the oldest ones; return its number."""
+    index.execute("DELETE FROM changes WHERE at < ?", (now - _KEEP).isoformat())
+    index.execute(
+        "DELETE FROM runs WHERE started < ? OR number <= (SELECT max(number) FROM runs) - ?",
+        (now - _KEEP).isoformat(),
+        _RUNS - 1,
+    )
+    index.execute("INSERT INTO runs (command, started) VALUES (?, ?)", command, now.isoformat())
+    ((number,),) = index.rows("SELECT max(number) FROM runs")
+    return number or 0
+
+
+def end_run(index: WritableIndex, number: int, now: datetime, exit_code: int, summary: Mapping[str, Any]) -> None:
+    """Record how a run ended."""
+    sql = "UPDATE runs SET ended = ?, exit_code = ?, summary = ? WHERE number = ?"
+    index.execute(sql, now.isoformat(), exit_code, json.dumps(summary), number)
+
+
+# -- scenes ------------------------------------------------------------------------------------------------------------
+
+
+def seen_scenes(index: Index) -> dict[SceneId, SeenScene]:
+    """Return when each scene was seen that a dataset wanted at some time."""
+    return {
+        scene_id: SeenScene(
+            SceneState(state), datetime.fromisoformat(first), None if last is None else datetime.fromisoformat(last)
+        )
+        for scene_id, state, first, last in index.rows("SELECT id, state, first, last FROM seen")
+    }
+
+
+def departed(index: Index) -> dict[SceneId, SceneState]:
+    """Return what became of the scenes that were wanted once and were not at the last search."""
+    return {
+        scene_id: SceneState(state)
+        for scene_id, state in index.rows("SELECT id, state FROM seen WHERE last IS NOT NULL")
+    }
+
+
+def listed(index: Index) -> set[SceneId]:
+    """Return the scenes that were wanted at the last search."""
+    return {scene_id for (scene_id,) in index.rows("SELECT id FROM seen WHERE last IS NULL")}
+
+
+def record_seen(
+    index: WritableIndex,
+    new: Iterable[SceneId],
+    back: Iterable[SceneId],
+    left: Iterable[Departure],
+    *,
+    last: datetime,
+    now: datetime,
+) -> None:
+    """Record what a complete search returned.
+
+    Args:
+        index: open for writing.
+        new: scenes that are wanted for the first time.
+        back: scenes that are wanted again.
+        left: scenes that are no longer wanted.
+        last: the time of the search before.
+        now: the time of the search.
+    """
+    with index.together():
+        for scene_id in new:
+            index.execute("INSERT INTO seen VALUES (?, ?, NULL, 'listed')", scene_id, now.isoformat())
+        for scene_id in back:
+            index.execute("UPDATE seen SET last = NULL, state = 'listed' WHERE id = ?", scene_id)
+        for one in left:
+            sql = "UPDATE seen SET last = ?, state = ? WHERE id = ?"
+            index.execute(sql, last.isoformat(), one.state.value, one.id)
+        sql = "DELETE FROM seen WHERE last < ? AND id NOT IN (SELECT id FROM files)"
+        index.execute(sql, (now - _KEEP).isoformat())
+
+
+# -- changes -----------------------------------------------------------------------------------------------------------
+
+
+def changes(index: Index, since: datetime | None = None) -> list[Change]:
+    """Return what changed at or after a time, the oldest first."""
+    sql = "SELECT at, kind, id, detail FROM changes WHERE at >= ? ORDER BY number"
+    return [
+        Change(time=datetime.fromisoformat(at), kind=ChangeKind(kind), id=scene_id, detail=detail)
+        for at, kind, scene_id, detail in index.rows(sql, "" if since is None else since.isoformat())
+    ]
+
+
+def add_changes(index: WritableIndex, new: Iterable[Change]) -> None:
+    """Record what changed."""
+    for one in new:
+        sql = "INSERT INTO changes (at, kind, id, detail) VALUES (?, ?, ?, ?)"
+        index.execute(sql, one.time.isoformat(), one.kind.value, one.id, one.detail)

@@ -40,7 +40,7 @@ class SearchResult:
 def search_archives(
     context: MirrorContext,
     *,
-    datasets: Iterable[str] = (),
+    datasets: str | Iterable[str] = (),
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     explain: bool = False,

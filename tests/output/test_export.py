@@ -24,9 +24,10 @@ BOTH = OPTICAL + f"[dataset.all]\n{FORTNIGHT}"
 def template(tmp_path_factory):
     """A mirror whose optical scenes belong to two datasets, made once; its archive is gone."""
     import sedas_sync as ss
+    from sedas_sync.sandbox import Sandbox
 
     folder = tmp_path_factory.mktemp("template")
-    with ss.Sandbox(order_delay=0.2) as sandbox:
+    with Sandbox(order_delay=0.2) as sandbox:
         Workspace(folder, sandbox.url).write(BOTH)
         credentials = {"username": "sandbox", "password": "sandbox", "url": sandbox.url}
         archives = {"archive": ss.SedasArchive(**credentials)}

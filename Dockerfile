@@ -4,6 +4,7 @@ FROM python:3.13-slim
 
 COPY pyproject.toml README.md LICENSE /src/
 COPY sedas_sync /src/sedas_sync
+COPY packaging/man /src/packaging/man
 RUN pip install --no-cache-dir "/src[stac]" && rm -rf /src
 
 # The manifest and its mirror are mounted here.

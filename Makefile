@@ -31,7 +31,12 @@ $(VENV)/.stac-items: $(VENV)/.dev
 	$(BIN)/python -m pip download --quiet --no-deps --no-binary stac-geoparquet --dest $(VENV)/stac-items stac-geoparquet==0.8.3
 	@touch $@
 
-test: $(VENV)/.dev $(VENV)/.stac-items compiled  ## Run all tests.
+# This package contains the script of axe-core, which finds problems of access in a page. Its own code is not used.
+$(VENV)/.axe: $(VENV)/.dev
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(VENV)/axe axe-playwright-python==0.1.8
+	@touch $@
+
+test: $(VENV)/.dev $(VENV)/.stac-items $(VENV)/.axe compiled  ## Run all tests.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 year: $(VENV)/.dev compiled  ## Simulate a year of a mirror; YEAR_SEED=7 lets other things happen.

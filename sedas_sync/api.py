@@ -5,16 +5,19 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from datetime import datetime
 from functools import wraps
+from pathlib import Path
 from typing import IO, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from sedas_sync.archives.protocol import Archive
-from sedas_sync.errors import MirrorLocked, SedasSyncError, StoppedError
+from sedas_sync.errors import ManifestError, MirrorLocked, SedasSyncError, StoppedError
 from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
+from sedas_sync.model.arguments import Jobs, Seconds, check_arguments, checked
 from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.history import Change, RunRecord
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
+from sedas_sync.model.scene import ArchiveKey
 from sedas_sync.operations import lock as locks
 from sedas_sync.operations.adopt import adopt_files
 from sedas_sync.operations.apply.carry_out import PlanRunner
@@ -45,6 +48,7 @@ def _method(
 
     @wraps(operation)
     def method(self: "Mirror", /, *args: _Options.args, **options: _Options.kwargs) -> _Result:
+        check_arguments(operation, (self._context, *args), options)
         return operation(self._context, *args, **options)
 
     return method
@@ -54,12 +58,6 @@ class Mirror:
     """A folder of scenes that a manifest describes.
 
     Use it as a context manager. Connections, and a sandbox if the manifest has one, live as long as it does.
-
-    Several methods take the same arguments: `datasets` limits them to these datasets of the manifest; `on_event` is
-    called with every event, from the calling thread; `on_found` with the number of scenes found, a few times a second;
-    `warn` with problems of the mirror's index; `jobs` is the number of concurrent downloads, or of files that are read
-    at once; `lock_timeout` is how many seconds to wait for another process in this mirror; `take_over` takes the mirror
-    from the manifest it belongs to.
 
     Every method can raise `AuthenticationError` if it needs an archive that rejects the credentials or has none,
     `ManifestError` if the mirror belongs to another manifest, and `MirrorLocked` if it changes a mirror while another
@@ -71,8 +69,19 @@ class Mirror:
         clock: returns the current time, UTC.
         prompt: ask for credentials on the terminal if none are found elsewhere.
         record: write every request to an archive and its answer to this file, for `sedas_sync.archives.replay`.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            plan = mirror.plan()
+            summary = mirror.apply(plan, on_event=print)
+            print(summary.fetched, mirror.status().up_to_date, mirror.verify().counts)
+            mirror.relock(plan, applied=True)
+            mirror.export("geojson", "scenes.geojson")
     """
 
+    @checked
     def __init__(
         self,
         manifest: Manifest,
@@ -82,13 +91,24 @@ class Mirror:
         prompt: bool = False,
         record: IO[str] | None = None,
     ) -> None:
-        self.manifest = manifest
+        for key in archives or ():
+            _check_key(manifest, key)
+        self._manifest = manifest
         self._closed = False
         self._opened = open_mirror(manifest, archives, clock=clock, prompt=prompt, record=record)
         self._state = self._opened.state
         self._state.on_lost = lambda: self.stop(MirrorLocked.exit_code)
-        self.root = self._state.root
         self._runner = PlanRunner(self._opened)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the folder has to contain."""
+        return self._manifest
+
+    @property
+    def root(self) -> Path:
+        """The folder: an absolute path without symbolic links."""
+        return self._state.root
 
     @property
     def _context(self) -> MirrorContext:
@@ -129,6 +149,7 @@ class Mirror:
                 self._runner.stop(StoppedError.exit_code)
             self._opened.archives.close()
 
+    @checked
     def stop(self, exit_code: int = 130) -> None:
         """End the running operation, and all later ones, in order.
 
@@ -153,9 +174,19 @@ class Mirror:
     def on_step(self, on_step: OnStep) -> None:
         self._state.on_step = on_step
 
-    def archive(self, key: str) -> Archive:
-        """Return the archive of a key of the manifest."""
-        return self._context.archives[key]
+    @checked
+    def archive(self, key: ArchiveKey) -> Archive:
+        """Return an archive of the manifest, opened if it is not.
+
+        Args:
+            key: its key in `[archives]`; `archive` if the manifest has one `[archive]`.
+
+        Raises:
+            ManifestError: the manifest has no archive with this key.
+        """
+        context = self._context
+        _check_key(context.manifest, key)
+        return context.archives[key]
 
     search = _method(search_archives)
     sources = _method(sources)
@@ -181,18 +212,28 @@ class Mirror:
     report = _method(write_report)
 
     def status(self) -> Status:
-        """Compare the mirror with its lock, or with its last `apply`; see `sedas_sync.operations.status`."""
+        """Compare the mirror with its lock file, or with its last `apply`. Works offline and reads no file's bytes.
+
+        Raises:
+            ManifestError: the mirror belongs to another manifest, or the lock file cannot be read.
+        """
         return mirror_status(self.manifest, self._context.state)
 
-    def check_choice(self, datasets: Iterable[str], *, prune: bool = False) -> None:
+    @checked
+    def check_choice(self, datasets: str | Iterable[str], *, prune: bool = False) -> None:
         """Check that `plan` accepts these arguments.
+
+        Args:
+            datasets: one or more names of datasets; none for all.
+            prune: as in `plan`.
 
         Raises:
             ManifestError: a dataset is not in the manifest, or `prune` is set with datasets.
         """
         self._context.narrowed(datasets, prune=prune)
 
-    def locked(self, *, timeout: float = 0.0) -> AbstractContextManager[None]:
+    @checked
+    def locked(self, *, timeout: Seconds = 0.0) -> AbstractContextManager[None]:
         """Hold the mirror's process lock; creates the mirror if needed.
 
         Args:
@@ -203,6 +244,7 @@ class Mirror:
         """
         return self._context.state.locked(timeout=timeout)
 
+    @checked
     def recording(self, command: str) -> AbstractContextManager[None]:
         """Record an error in this context for `history`; `sync` does it by itself.
 
@@ -211,61 +253,96 @@ class Mirror:
         """
         return self._runner.recording(command)
 
+    @checked
     def history(self, since: datetime | None = None) -> list[RunRecord]:
-        """Return the runs that began at or after a time, the last one first; see `sedas_sync.operations.past`."""
+        """Return the runs of this mirror, the last one first. Works offline.
+
+        Args:
+            since: only runs that began at or after this time, UTC if it has no zone; None for all that the index has.
+        """
         return past_runs(self._context.state, since)
 
+    @checked
     def changes(self, since: datetime | None = None) -> list[Change]:
-        """Return what changed at or after a time, the oldest first; see `sedas_sync.operations.past`."""
+        """Return what runs changed in this mirror, the oldest first. Works offline.
+
+        Args:
+            since: only changes at or after this time, UTC if it has no zone; None for all that the index has.
+        """
         return past_changes(self._context.state, since)
 
-    def locked_if_there(self, *, timeout: float = 0.0) -> AbstractContextManager[None]:
-        """Hold the mirror's process lock if there is a mirror; creates nothing."""
+    @checked
+    def locked_if_there(self, *, timeout: Seconds = 0.0) -> AbstractContextManager[None]:
+        """Hold the mirror's process lock if there is a mirror; creates nothing.
+
+        Args:
+            timeout: seconds to wait for another process.
+        """
         return self._context.state.locked_if_there(timeout=timeout)
 
+    @checked
     def apply(
         self,
         plan: Plan,
         *,
         on_event: Listener = ignore,
-        lock_timeout: float = 0.0,
+        lock_timeout: Seconds = 0.0,
         progress: bool | None = None,
         **options: Unpack[RunOptions],
     ) -> Summary:
         """Carry out a plan, and nothing else.
 
+        A scene that fails is no error: it is in the summary's `failures`.
+
         Args:
             plan: the plan.
+            on_event: called with every event, from the calling thread.
+            lock_timeout: seconds to wait for another process in this mirror.
             progress: show a progress bar; by default in notebooks only.
-            **options: see `RunOptions`.
+            **options: how the plan is carried out.
 
         Returns:
             The summary, which is also the last event.
+
+        Raises:
+            MirrorLocked: another process works in the mirror.
+            ManifestError: the mirror belongs to another manifest, or its folder cannot be written.
+            AuthenticationError: an archive refused the credentials, or there are none.
         """
         return _summary(self.run(plan, lock_timeout=lock_timeout, **options), on_event, progress=progress)
 
+    @checked
     def sync(
         self,
         *,
-        datasets: Iterable[str] = (),
+        datasets: str | Iterable[str] = (),
         locked: bool = False,
         prune: bool = False,
         on_event: Listener = ignore,
         on_found: Callable[[int], None] | None = None,
-        lock_timeout: float = 0.0,
+        lock_timeout: Seconds = 0.0,
         progress: bool | None = None,
         **options: Unpack[RunOptions],
     ) -> Summary:
         """Plan and apply while holding the mirror's process lock, so that nothing changes in between.
 
         Args:
+            datasets: one or more names of datasets; none for all.
             locked: take exactly the scenes of the lock file, as in `plan`.
             prune: also remove files of scenes that no longer match, as in `plan`.
+            on_event: called with every event, from the calling thread.
+            on_found: called with the number of scenes found, a few times a second.
+            lock_timeout: seconds to wait for another process in this mirror.
             progress: show a progress bar; by default in notebooks only.
-            **options: see `RunOptions`.
+            **options: how the plan is carried out.
 
         Returns:
             The summary, which is also the last event.
+
+        Raises:
+            MirrorLocked: another process works in the mirror.
+            ManifestError: as in `plan`, or the mirror's folder cannot be written.
+            AuthenticationError: an archive refused the credentials, or there are none.
         """
         with self.locked(timeout=lock_timeout), self.recording(options.get("command", "apply")):
             plan = plan_mirror(
@@ -279,38 +356,68 @@ class Mirror:
             )
             return _summary(self._runner.run(plan, options), on_event, progress=progress)
 
-    def run(self, plan: Plan, *, lock_timeout: float = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
+    @checked
+    def run(self, plan: Plan, *, lock_timeout: Seconds = 0.0, **options: Unpack[RunOptions]) -> Generator[Event]:
         """Carry out a plan as a generator of events; closing it ends the run in order.
 
         Args:
             plan: the plan.
-            **options: see `RunOptions`.
+            lock_timeout: seconds to wait for another process in this mirror.
+            **options: how the plan is carried out.
+
+        Yields:
+            The events; the last one is a `Summary`.
+
+        Raises:
+            MirrorLocked: another process works in the mirror.
+            ManifestError: the mirror belongs to another manifest, or its folder cannot be written.
         """
         with self.locked(timeout=lock_timeout):
             yield from self._runner.run(plan, options)
 
+    @checked
     def repair(
         self,
         report: VerifyReport,
         *,
         on_event: Listener = ignore,
         wait: bool = True,
-        jobs: int | None = None,
-        lock_timeout: float = 0.0,
+        jobs: Jobs | None = None,
+        lock_timeout: Seconds = 0.0,
     ) -> VerifyReport:
         """Download what `verify` found missing, changed or corrupt, with orders if needed.
 
         Scenes are looked up by their ids, whatever the manifest's datasets are. A scene that no archive has is a
         failure, and its files stay as they are.
 
+        Args:
+            report: from `verify`.
+            on_event: called with every event, from the calling thread.
+            wait: wait for orders.
+            jobs: concurrent downloads, instead of the manifest's.
+            lock_timeout: seconds to wait for another process in this mirror.
+
         Returns:
             The report with the summary of the repair, or unchanged if there is nothing to repair.
+
+        Raises:
+            MirrorLocked: another process works in the mirror.
         """
         if not report.bad:
             return report
         with self.locked(timeout=lock_timeout):
             summary = _summary(self._runner.repair(report, wait=wait, jobs=jobs), on_event, progress=False)
         return dataclasses.replace(report, repair=summary)
+
+
+def _check_key(manifest: Manifest, key: str) -> None:
+    """Check that a manifest has an archive with this key.
+
+    Raises:
+        ManifestError: it has not.
+    """
+    if key not in manifest.archives:
+        raise ManifestError(f"{manifest.name} has no archive {key!r}; it has {', '.join(manifest.archives)}")
 
 
 def _summary(events: Generator[Event], on_event: Listener, *, progress: bool | None) -> Summary:

@@ -31,7 +31,20 @@ DISK_FULL = "the disk is full; free some space and run the same command again, e
 
 
 class SedasSyncError(Exception):
-    """Base class; the message is written for the user."""
+    """Base class; the message is written for the user.
+
+    Example:
+        import sys
+
+        import sedas_sync as ss
+
+        try:
+            with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+                mirror.sync().raise_for_failures()
+        except ss.SedasSyncError as error:
+            print(error, file=sys.stderr)
+            sys.exit(error.exit_code)
+    """
 
     exit_code: int = 1
     """Exit code of the process."""
@@ -55,6 +68,15 @@ class ManifestError(SedasSyncError):
     """The manifest, a file it names, or the command line is wrong; nothing was changed.
 
     `problems` has one sentence per mistake, with the file and the dotted path.
+
+    Example:
+        import sedas_sync as ss
+
+        try:
+            ss.parse_manifest({"version": 1, "dataset": {"radar": {"senser": "sar"}}})
+        except ss.ManifestError as error:
+            for problem in error.problems:
+                print(problem)
     """
 
     exit_code = 2
@@ -79,6 +101,15 @@ class AuthenticationError(SedasSyncError):
     """The archive refused the credentials, or there are none.
 
     `forbidden`: the archive accepted the credentials but refused this request; others may succeed.
+
+    Example:
+        import sedas_sync as ss
+
+        try:
+            with ss.SedasArchive(username="nobody", password="wrong") as sedas:
+                sedas.log_in()
+        except ss.AuthenticationError as error:
+            print(error)
     """
 
     exit_code = 4
@@ -92,6 +123,15 @@ class ArchiveError(SedasSyncError):
     """The archive's API failed, or gave an invalid answer.
 
     `status` is the HTTP status if there was one, `retry_after` the seconds that the server asked to wait.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.SedasArchive.from_env() as sedas:
+            try:
+                sedas.product("NO_SUCH_SCENE")
+            except ss.ArchiveError as error:
+                print(error, error.status)
     """
 
     def __init__(
@@ -109,11 +149,36 @@ class ArchiveError(SedasSyncError):
 
 
 class IncompleteSearch(ArchiveError):
-    """A search ended without proof that every match was found. The matches found were yielded before."""
+    """A search ended without proof that every match was found. The matches found were yielded before.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            try:
+                mirror.plan().raise_if_incomplete()
+            except ss.IncompleteSearch as error:
+                print("some scenes may be missing:", error)
+    """
 
 
 class StoppedError(ArchiveError):
-    """The caller stopped an operation, an archive or a mirror before the work was done."""
+    """The caller stopped an operation, an archive or a mirror before the work was done.
+
+    Example:
+        import threading
+
+        import sedas_sync as ss
+
+        stop = threading.Event()
+        stop.set()  # for example by a button, in another thread
+        with ss.SedasArchive.from_env() as sedas:
+            scene = sedas.product("S1B_IW_GRDH_1SDV_20190528T105030_20190528T105055_016443_01EF3E_5E4F")
+            try:
+                list(ss.fetch([scene], "out", archive=sedas, stop=stop))
+            except ss.StoppedError as error:
+                print(error)
+    """
 
     exit_code = 130
 
@@ -123,6 +188,15 @@ class TransferError(SedasSyncError):
 
     `status` is the HTTP status if there was one. `relocate`: the link or the token was refused, and a new one may
     succeed. `fatal`: every other scene would fail too (the disk is full).
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            try:
+                mirror.sync().raise_for_failures()
+            except ss.TransferError as error:
+                print("run it again later:", error)
     """
 
     def __init__(
@@ -146,7 +220,18 @@ class IntegrityError(SedasSyncError):
 
 
 class MirrorLocked(SedasSyncError):
-    """Another process is at work in this mirror; the message names it."""
+    """Another process is at work in this mirror; the message names it.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as one, ss.Mirror(one.manifest) as other:
+            with one.locked():
+                try:
+                    other.sync()  # with `lock_timeout=60`, it waits for a minute
+                except ss.MirrorLocked as error:
+                    print(error)
+    """
 
     exit_code = 5
 

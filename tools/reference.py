@@ -4,31 +4,37 @@
 """
 
 import ast
+import functools
 import inspect
 import itertools
 import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import click
 import tomli
+from click_man.core import generate_man_page
 from pydantic import BaseModel
+from python_reference import python_modules, python_names
 
 from sedas_sync._version import __version__
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.cli.main import cli
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
 from sedas_sync.manifest.words import in_words
-from sedas_sync.model.reason import ReasonCode
+from sedas_sync.model.reason import ReasonCode, RuleName
 from sedas_sync.output import json_schema
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 _MARKED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _WIDTH = 100
+_CODES: dict[str, type[StrEnum]] = {"reasons": ReasonCode, "rules": RuleName}
+"""Enums with a table of their own, by its name and heading."""
 
 
 def pages() -> dict[Path, str]:
@@ -38,7 +44,7 @@ def pages() -> dict[Path, str]:
         for name in json_schema.COMMANDS
     }
     generated[REFERENCE / "manifest.schema.json"] = _json(manifest_schema(BUILT_IN))
-    generated |= _with_address()
+    generated |= _with_address() | _man_pages()
     for page in sorted((ROOT / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
         if _MARKED.search(text):
@@ -71,6 +77,23 @@ def _with_address() -> dict[Path, str]:
             text = re.sub(pattern, line, text, flags=re.MULTILINE)
         texts[ROOT / name] = text
     return texts
+
+
+def _man_pages() -> dict[Path, str]:
+    """Return a page of the manual for the program and one for each command."""
+    date = re.search(r'^date-released: "(.*)"$', (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)[1]
+    root = click.Context(cli, info_name="sedas-sync", **cli.context_settings)
+    contexts = [root, *(click.Context(cli.commands[name], info_name=name, parent=root) for name in cli.commands)]
+    pages = {}
+    for context in contexts:
+        page = generate_man_page(context, version=__version__, date=date)
+        title, _, text = (context.command.epilog or "").lstrip("\b\n").partition(":\n")
+        if text:
+            escaped = text.replace("\\", r"\e").replace("-", r"\-")
+            page += f".SH {title.upper()}\n.nf\n{escaped.rstrip()}\n.fi\n"
+        name = context.command_path.replace(" ", "-")
+        pages[ROOT / "packaging" / "man" / f"{name}.1"] = "\n".join(line.rstrip() for line in page.split("\n"))
+    return pages
 
 
 def _json(document: Any) -> str:
@@ -115,9 +138,9 @@ def _documents() -> str:
     return "\n".join(part for name in json_schema.COMMANDS for part in _document(name))
 
 
-def _reasons() -> str:
-    """Return the table of the codes of reasons."""
-    (definition,) = ast.parse(inspect.getsource(ReasonCode)).body
+def _codes(kind: type[StrEnum]) -> str:
+    """Return the table of the codes of an enum, with their docstrings."""
+    (definition,) = ast.parse(inspect.getsource(kind)).body
     rows = [
         f"| `{ast.literal_eval(member.value)}` | {ast.literal_eval(doc.value)} |"
         for member, doc in itertools.pairwise(definition.body)
@@ -160,8 +183,9 @@ def _rows(schema: dict[str, Any], prefix: str, skip: tuple[str, ...] = ()) -> It
 def _kind(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return f"`{json.dumps(schema['const'])}`"
-    if "not_in_mirror" in schema.get("enum", ()):
-        return "[code](#reasons)" + (" or null" if None in schema["enum"] else "")
+    for part, kind in _CODES.items():
+        if {*kind} <= {*schema.get("enum", ())}:
+            return f"[code](#{part})" + (" or null" if None in schema["enum"] else "")
     if "enum" in schema:
         return ", ".join("null" if word is None else f"`{word}`" for word in schema["enum"])
     if "anyOf" in schema:
@@ -211,12 +235,20 @@ def _examples() -> str:
     return "\n".join(f"## {file.stem}\n\n```toml\n{file.read_text('utf-8')}```\n" for file in files)
 
 
+def _plugin() -> str:
+    file = ROOT / "examples" / "plugin_orders" / "sedas_sync_ground_station.py"
+    return f"```python\n{file.read_text('utf-8')}```\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "keys": _keys,
     "documents": _documents,
-    "reasons": _reasons,
+    **{part: functools.partial(_codes, kind) for part, kind in _CODES.items()},
     "commands": _commands,
     "examples": _examples,
+    "plugin": _plugin,
+    "python": python_names,
+    "modules": python_modules,
 }
 """Functions that generate the text between markers, by name."""
 

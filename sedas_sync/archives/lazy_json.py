@@ -19,7 +19,10 @@ class LazyJson(Mapping[str, Any]):
             self._text = json.dumps(fields, separators=(",", ":")).encode()
 
     def _fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = json.loads(self._text)
+        try:
+            fields: dict[str, Any] = msgspec.json.decode(self._text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            fields = json.loads(self._text)
         return fields
 
     def __getitem__(self, key: str) -> Any:

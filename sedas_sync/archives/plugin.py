@@ -2,9 +2,12 @@
 
 An entry point in the group `sedas_sync.archives`, with the name of the type, refers to an `ArchiveType`. The type's
 `opener` takes an `Opening` and returns an object with the attributes and methods of `Archive`; it needs no base class.
-`fields` has functions that read keys of the manifest. An archive raises `ArchiveError` if it fails,
-`AuthenticationError` if it refuses the credentials, and `IncompleteSearch` if a search may have missed scenes.
+`fields` has types of keys of the manifest. `replace` copies a scene, an order or a query with other values. An archive
+raises `ArchiveError` if it fails, `AuthenticationError` if it refuses the credentials, and `IncompleteSearch` if a
+search may have missed scenes.
 """
+
+from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, Orders, Warn
 from sedas_sync.archives.registry import GROUP, Opening
@@ -12,7 +15,7 @@ from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearc
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables, any_filters, flat_filters
 from sedas_sync.manifest.tables import ApiUrl, ArchiveConfig, FileHash, TrustedHosts, WebArchiveConfig
-from sedas_sync.model.scene import Download, Order, OrderState, Query, Reach, Scene
+from sedas_sync.model.scene import Download, Order, OrderState, Query, Reach, RemoteFile, Scene
 
 __all__ = [
     "GROUP",
@@ -31,6 +34,7 @@ __all__ = [
     "Orders",
     "Query",
     "Reach",
+    "RemoteFile",
     "Scene",
     "TrustedHosts",
     "Variables",
@@ -39,4 +43,5 @@ __all__ = [
     "any_filters",
     "fields",
     "flat_filters",
+    "replace",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from sedas_sync.model.scene import Download, Order, Query, RemoteFile, Scene
+from sedas_sync.model.scene import ArchiveIdentity, Download, Order, Query, RemoteFile, Scene
 
 Warn = Callable[[str], None]
 """Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""
@@ -50,10 +50,15 @@ class Archive(Protocol):
     - `interrupt()`: does what `stop` does, but only to calls that are running.
     """
 
-    identity: str
-    """Names the archive in the index, e.g. `sedas https://example.org/api/`. It never changes for the same archive."""
-    orders: Orders | None
-    """None if no scene is ever offline."""
+    @property
+    def identity(self) -> ArchiveIdentity:
+        """Names the archive in the index, e.g. `sedas https://example.org/api/`; never changes for the same archive."""
+        ...
+
+    @property
+    def orders(self) -> Orders | None:
+        """None if no scene is ever offline. An attribute of an object or of its class does as well."""
+        ...
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
         """Yield all scenes that match, each once, in any order.

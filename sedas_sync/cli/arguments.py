@@ -173,7 +173,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         manifest,
         Option(
             ["--format", "how"],
-            type=Choice(["geojson", "csv", "stac", "urls", "sha256sums"]),
+            type=Choice(["geojson", "csv", "stac", "geoparquet", "urls", "sha256sums"]),
             required=True,
             help="Format of the catalogue.",
         ),
@@ -185,6 +185,7 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
         examples="""
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
 sedas-sync export --format geojson --out scenes.geojson
+sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
 sedas-sync export --format urls        # links of what is missing, for aria2c
 sedas-sync export --format sha256sums | sha256sum --check
 """,
@@ -274,10 +275,16 @@ sedas-sync plan --exit-code            # in CI: 10 if there is something to do
             metavar="FILE",
             help="The file to write.  [default: <manifest stem>.html next to it]",
         ),
-        more="One file with footprints, acquisitions, orders and failures. It needs no network.",
+        Option(
+            ["--quicklooks"],
+            is_flag=True,
+            help="Embed small pictures of the scenes on disk; needs the extra sedas-sync[quicklooks].",
+        ),
+        more="One file with coverage, footprints, acquisitions, orders and failures. It needs no network.",
         examples="""
 sedas-sync report
 sedas-sync report fields.toml --out /srv/www/fields.html
+sedas-sync report --quicklooks
 """,
     ),
     _command(

@@ -70,6 +70,7 @@ def main() -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # OpenBLAS starts threads that reserve gigabytes of address space, and ends the process if there are none.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.unraisablehook = _unraisable
     prepare_streams()
     code = run_command()
     try:
@@ -79,6 +80,12 @@ def main() -> NoReturn:
     sys.stderr.flush()
     # Not `sys.exit`, which waits for threads: some may wait for a slow server.
     os._exit(code)
+
+
+def _unraisable(of: "sys.UnraisableHookArgs") -> None:
+    """Report an error that no code can catch, except a thread without memory: the code that starts it reports that."""
+    if not isinstance(of.exc_value, MemoryError):
+        sys.__unraisablehook__(of)
 
 
 def run_command() -> int:

@@ -22,6 +22,7 @@ from sedas_sync.archives.sedas.kind import LIVE_URL
 from sedas_sync.archives.sedas.rows import to_scene
 from sedas_sync.errors import SedasSyncError, StoppedError, TransferError
 from sedas_sync.files.threads import DaemonThread
+from sedas_sync.model.arguments import Jobs, checked
 from sedas_sync.model.events import Event, Failed
 from sedas_sync.model.scene import Order, OrderState
 from sedas_sync.net.redact import logger_of
@@ -48,6 +49,7 @@ class SeDASAPI:
 
     base_url = LIVE_URL
 
+    @checked
     def __init__(self, username: str, password: str) -> None:
         self._username = username
         self._password = password
@@ -183,11 +185,12 @@ class SeDASBulkDownload:
             key `error` for each that failed.
     """
 
+    @checked
     def __init__(
         self,
         sedas_client: SeDASAPI,
         download_prefix: str,
-        parallel: int = 2,
+        parallel: Jobs = 2,
         done_queue: "queue.Queue[dict[str, Any]] | None" = None,
     ) -> None:
         self.failures: dict[str, str] = {}

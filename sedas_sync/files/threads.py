@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 _CHECK = 0.05
@@ -29,7 +30,7 @@ class DaemonThread:
     """A daemon thread, which has begun its call when the constructor returns. It does not delay the end of the process.
 
     Args:
-        call: Runs in the thread. Its result is ignored.
+        call: Runs in the thread. Its result is ignored, and `threading.excepthook` reports its error.
 
     Raises:
         MemoryError, RuntimeError: The system has no room for another thread.
@@ -52,6 +53,8 @@ class DaemonThread:
         self._begun.release()
         try:
             self._call()
+        except BaseException as error:  # noqa: BLE001  # as in `threading.Thread`
+            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
         finally:
             self._running.release()
 
@@ -122,6 +125,12 @@ class Pool(Executor):
         except (RuntimeError, MemoryError):
             if not self._threads:
                 raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error, such as an interrupt in a notebook, nothing more is begun.
+        self.shutdown(cancel_futures=kind is not None)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls.

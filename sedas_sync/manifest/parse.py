@@ -50,18 +50,30 @@ copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A manifest without mistakes; made by `parse`."""
+    """A manifest without mistakes, from `load_manifest` or `parse_manifest`.
+
+    Example:
+        import sedas_sync as ss
+
+        manifest = ss.load_manifest("manifest.toml")
+        for name, dataset in manifest.datasets.items():
+            print(name, dataset.sensor, dataset.archive)
+    """
 
     source: str
     """The file, as an absolute path; the manifest of a text or dict is a file that need not exist."""
     name: str
     """The file as the user wrote it, for messages."""
     version: int
+    """The version of the manifest's format."""
     archives: Mapping[str, ArchiveConfig]
     """In the order of the manifest. `[archive]`, or no table of archives, is one entry with the key `archive`."""
     mirror: MirrorConfig
+    """`[mirror]`: the path of the folder and the layout of its files."""
     transfer: TransferConfig
+    """`[transfer]`: how scenes are downloaded."""
     aois: Mapping[str, "Aoi"]
+    """The areas by name."""
     datasets: Mapping[str, Dataset]
     """In the order of the manifest."""
 

@@ -9,7 +9,7 @@ from msgspec import Struct, to_builtins
 from sedas_sync.errors import AuthenticationError, SedasSyncError, StoppedError, TransferError
 from sedas_sync.model import html
 from sedas_sync.model.reason import Reason
-from sedas_sync.model.scene import SceneId
+from sedas_sync.model.scene import ArchiveKey, SceneId
 from sedas_sync.model.text import duration, size
 from sedas_sync.model.times import to_iso
 
@@ -161,7 +161,7 @@ class Fetched(Event, frozen=True, kw_only=True, omit_defaults=True):
     received: int
     """Bytes received over the network in this run."""
     seconds: float
-    archive: str
+    archive: ArchiveKey
     """Key of the archive it was downloaded from."""
     worker: str | None = None
     """Name of the worker that downloaded it; omitted if this process did."""
@@ -230,12 +230,23 @@ class Summary(Event, frozen=True, kw_only=True):
     """The end of a run.
 
     Each matching scene is counted exactly once: as fetched, kept, adopted, pending, skipped or failed.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            summary = mirror.sync(wait=False)
+            print(summary.fetched, summary.pending, summary.exit_code)
+            summary.raise_for_failures()
     """
 
     event: ClassVar[str] = "summary"
     fetched: int = 0
+    """Scenes whose download was completed in this run."""
     kept: int = 0
+    """Scenes that were on disk."""
     adopted: int = 0
+    """Scenes whose files were adopted or moved."""
     ordered: int = 0
     """Number of orders placed in this run. A scene may need more than one."""
     pending: int = 0
@@ -243,16 +254,24 @@ class Summary(Event, frozen=True, kw_only=True):
     unfinished: int = 0
     """Of the pending scenes, those that can be downloaded and were left when the run was interrupted."""
     skipped: int = 0
+    """Scenes that cannot be downloaded yet."""
     pruned: int = 0
+    """Files removed."""
     failed: int = 0
+    """Scenes and searches that failed."""
     warnings: int = 0
+    """Number of warnings."""
     bytes: int = 0
     """Total size of the downloaded scenes."""
     seconds: float = 0.0
+    """How long it took, in seconds."""
     calls: dict[str, int] = {}  # a struct copies it for each instance
     """Requests to the archives' interfaces, planning and repetitions included, by kind."""
     failures: tuple[Failure, ...] = ()
+    """Scenes and searches that failed, with the last error of each."""
     exit_code: int = 0
+    """The command's exit code. It is 1 without a failure if files were to be removed and must not be: no scene failed
+    by that, and a warning says why."""
 
     @property
     def ok(self) -> bool:

@@ -65,6 +65,8 @@ _PAGE = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_BUCKET_ERROR = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<Error>")
+"""The error of a bucket (S3 API, REST error responses); no product begins so."""
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _PAGE_NAMES = (".html", ".htm", ".xhtml")
 _TEXT_TYPES: Mapping[str, tuple[str, ...]] = {
@@ -166,14 +168,19 @@ def kind_of(*, disposition: str | None, media_type: str | None, name: str, first
     sent, called, own = (media_type or "").partition(";")[0].strip().lower(), _file_name(disposition), ending_of(name)
     shown = next((kind for magic, at, kind in _MAGIC if first[at : at + len(magic)] == magic), None)
     stated = _ending_of_file(called)
+    ending = (stated or _last_ending(name)).lower()
+    if _BUCKET_ERROR.match(first):
+        raise NotAProductError("the error of a bucket")
     if _PAGE.match(first) or stated.lower() in _PAGE_NAMES or (sent in _PAGE_TYPES and shown is None):
         raise NotAProductError("an HTML page")
     texts = _TEXT_TYPES.get(sent)
     # Files of metadata are XML and have names of their own.
     nameless = "xml" in sent and not (stated or own)
+    # So have files beside images: `.prj`, `.tfw`, `.met`.
+    nameless |= sent == "text/plain" and ending[1:2].isalpha() and ending not in _FILES | _FOLDERS | _BINARY
     if texts and shown is None and not nameless and not (stated or name).lower().endswith(texts):
         raise NotAProductError(sent)
-    binary = (stated or _last_ending(name)).lower() in _BINARY or sent in _BY_MEDIA_TYPE
+    binary = ending in _BINARY or sent in _BY_MEDIA_TYPE
     if binary and shown is None and _MARKUP.match(first):
         raise NotAProductError("the text of an error")
     for endings in ((stated.lower(),) if stated else (), _BY_MEDIA_TYPE.get(sent, ())):

@@ -57,6 +57,7 @@ _PLAIN = re.compile(r"S[0-9][A-Z]_[A-Za-z0-9_]*[A-Za-z0-9]")
 """Ids that are file names as they are: no device on Windows is called so."""
 _PLAIN_MOST = 200
 _EXTENSION = re.compile(r"(?:\.[A-Za-z0-9]{1,8}){0,2}")
+_ENDING = re.compile(r"(?:\.tar)?\.[A-Za-z][A-Za-z0-9]{0,9}$")
 _MARK = "~"
 """Stands before the hash of a name that was changed; no unchanged name has it."""
 
@@ -177,8 +178,15 @@ def collisions(paths: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def safe_name(text: str) -> str:
-    """A file name as near to a text as is safe everywhere, with `SUFFIX_ROOM` for suffixes; see `Layout.path`."""
-    return _safe([(text, False)], MAX_NAME - SUFFIX_ROOM)
+    """A file name as near to a text as is safe everywhere, with `SUFFIX_ROOM` for suffixes; see `Layout.path`.
+
+    It keeps the text's ending, such as `.tif`, by which other programs know the file.
+    """
+    room = MAX_NAME - SUFFIX_ROOM
+    name, ending = _safe([(text, False)], room), _ENDING.search(text)
+    if name == text or ending is None:
+        return name
+    return _safe([(text[: ending.start()], False)], room - len(ending[0])) + ending[0]
 
 
 # -------------------------------------------------------------------------------------- reading a template

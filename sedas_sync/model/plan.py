@@ -14,22 +14,39 @@ from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Departure
 from sedas_sync.model.portable import Portable, cleaned
 from sedas_sync.model.reason import Reason
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, LocalScene, Order, SceneId
 from sedas_sync.model.text import named, size
 
 
 class ActionKind(StrEnum):
-    """What to do about a scene."""
+    """What to do about a scene.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            counts = mirror.plan().counts
+            print(counts[ss.ActionKind.FETCH], counts[ss.ActionKind.ORDER])
+    """
 
     KEEP = "keep"
+    """It is on disk and stays as it is."""
     FETCH = "fetch"
+    """Download it."""
     RESUME = "resume"
+    """Continue its download."""
     ORDER = "order"
+    """Order it from the long-term archive, and download it once it is there."""
     WAIT = "wait"
+    """Wait for its order, or for an archive that takes no orders."""
     REPLACE = "replace"
+    """Download it again: it is damaged, or it has changed in the archive."""
     ADOPT = "adopt"
+    """Take an existing file into the index, or move its file to another path."""
     PRUNE = "prune"
+    """Remove its file."""
     SKIP = "skip"
+    """Do nothing: the archive can never deliver it."""
 
 
 CHANGES = frozenset(
@@ -43,19 +60,34 @@ NEEDS_ARCHIVE = TRANSFERS | {ActionKind.ORDER, ActionKind.WAIT}
 
 
 class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """What a plan does about one scene, and why."""
+    """What a plan does about one scene, and why.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            for action in mirror.plan().actions:
+                print(action.kind, action.id, action.path, action.reason.code)
+    """
 
     kind: ActionKind
+    """What to do."""
     id: SceneId
+    """The scene."""
     datasets: tuple[str, ...]
+    """The datasets that it matches."""
     path: str
+    """Its path, relative to the mirror."""
     size: int | None
+    """Bytes; None if not known."""
     reason: Reason
+    """Why; `reason_text` returns it as a text."""
     want: DesiredScene | None = None
     """None for a prune, and for a file that is kept although the catalogue no longer lists its scene."""
     held: LocalScene | None = None
     """The scene on disk."""
     order: Order | None = None
+    """Its order in the long-term archive."""
     blocked: bool = False
     """Whether something that is not the scene is at its path, and is moved to `replaced/` first."""
     replaces: bool = False
@@ -77,31 +109,41 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that has to be done. `apply` carries out this object and nothing else.
 
-    >>> plan = Plan(manifest="fields.toml", mirror="/data/fields", archive={}, actions=())
-    >>> Plan.from_json(plan.to_json()) == plan
-    True
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            plan = mirror.plan(datasets="optical", sizes=True)
+            plan.raise_if_incomplete()
+            print(plan.changes, plan.bytes, plan.warnings)
+            assert ss.Plan.from_json(plan.to_json()).changes == plan.changes
     """
 
     json_kind: ClassVar[str] = "plan"
     manifest: str
+    """The manifest's file, as the user wrote it."""
     mirror: str
+    """The folder."""
     archive: Mapping[str, str | None]
     """Type and URL of the first archive."""
     actions: tuple[Action, ...]
+    """One for each scene."""
     search_complete: bool = True
+    """Whether every search is complete."""
     failures: tuple[Failure, ...] = ()
     """Searches that failed or are incomplete, and named products that are in no archive."""
     warnings: tuple[str, ...] = ()
+    """What the user should know."""
     datasets: tuple[str, ...] = ()
     """The datasets that the plan is limited to; empty for all."""
-    archives: Mapping[str, Mapping[str, str | None]] = {}  # a struct copies it for each instance
-    """Type and URL of each archive by key, if the manifest has several."""
+    archives: Mapping[ArchiveKey, Mapping[str, str | None]] = {}  # a struct copies it for each instance
+    """Type and URL of each archive, if the manifest has several."""
     refreshed: tuple[LocalScene, ...] = ()
     """Local scenes with the same bytes and another time or catalogue checksum: the index has to store them again."""
     polled: tuple[Order, ...] = ()
     """Orders as the archives reported them while planning."""
-    identities: Mapping[str, str] = {}  # as above
-    """`Archive.identity` of each archive that was opened, by key."""
+    identities: Mapping[ArchiveKey, ArchiveIdentity] = {}  # as above
+    """Of each archive that was opened."""
     locked: bool = False
     """Whether its scenes are those of the lock file."""
     refusals: tuple[Failure, ...] = ()
@@ -140,7 +182,11 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
         return sum(known) if len(known) == len(sizes) else None
 
     def expected_size(self, action: Action) -> int | None:
-        """Return the size of a scene, or how large scenes of its type usually are; None if neither is known."""
+        """Return the size of a scene, or how large scenes of its type usually are; None if neither is known.
+
+        Args:
+            action: one of this plan.
+        """
         if action.size is not None or action.want is None:
             return action.size
         return self.typical_sizes.get(action.want.scene.product_type or "")
@@ -185,8 +231,12 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
             lines = "\n".join(f"{failure.id}: {failure.error}" for failure in self.failures)
             raise IncompleteSearch(f"the plan may lack scenes:\n{lines}")
 
-    def source(self, action: Action) -> str | None:
-        """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one."""
+    def source(self, action: Action) -> ArchiveKey | None:
+        """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one.
+
+        Args:
+            action: one of this plan.
+        """
         if self.archives and action.want is not None and action.kind in NEEDS_ARCHIVE:
             return action.want.archive
         return None

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.arguments import checked
 from sedas_sync.model.text import link_without_secrets
 
 VERSION = 1
@@ -43,6 +44,7 @@ class Portable(Struct, frozen=True):
         return {"schema": VERSION, "kind": self.json_kind, **as_data(self.without_secrets())}
 
     @classmethod
+    @checked
     def from_json(cls, document: str | bytes | Mapping[str, Any]) -> Self:
         """Return the value of `to_json`.
 

@@ -64,10 +64,22 @@ class VerifiedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """The result for a whole mirror."""
+    """The result for a whole mirror.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            report = mirror.verify()
+            for file in report.bad:
+                print(file.path, file.finding, file.detail)
+            mirror.repair(report)
+    """
 
     manifest: str
+    """The manifest's file, as the user wrote it."""
     mirror: str
+    """The folder."""
     files: tuple[VerifiedFile, ...]
     """Sorted by path; files that are in neither the index nor the lock file come last."""
     lock: str | None = None
@@ -75,6 +87,7 @@ class VerifyReport:
     lock_decides: bool = False
     """Whether the lock file says what has to be there; if not, it only adds checksums."""
     warnings: tuple[str, ...] = ()
+    """What the user should know."""
     damaged_index: bool = False
     """Whether there was no index to compare with, because it is damaged."""
     repair: Summary | None = None

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.geojson import geometry_of_wkt
 from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
 from sedas_sync.model.text import link_without_secrets
@@ -25,6 +26,12 @@ SceneId = str
 
 The ending of a product that is one file, such as `.nc`, is part of it: see `sedas_sync.model.file_kind`.
 """
+
+ArchiveKey = str
+"""The name of an archive in the manifest; `archive` if it has only one. In another manifest it may mean another one."""
+
+ArchiveIdentity = str
+"""What an archive is called in the index and in orders, e.g. `sedas https://example.org/api/`: the same everywhere."""
 
 Sensor = Literal["optical", "sar"]
 
@@ -92,12 +99,18 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
 class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A scene as an archive's catalogue describes it. A field that the catalogue does not state is None.
 
-    >>> Scene.from_json(Scene(id="A", cloud_cover=3.5).to_json())
-    Scene(id='A', cloud_cover=3.5)
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            for scene in mirror.search(datasets="optical").scenes:
+                print(scene.id, scene.start, scene.cloud_cover, scene.footprint)
+            assert ss.Scene.from_json(scene.to_json()).id == scene.id
     """
 
     json_kind: ClassVar[str] = "scene"
     id: SceneId
+    """Its name in the archive, without `.zip` or `.SAFE`."""
     start: datetime | None = None
     """Start of the acquisition."""
     stop: datetime | None = None
@@ -105,11 +118,17 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     footprint: str | None = None
     """WKT as the archive returned it."""
     sensor: Sensor | None = None
+    """`optical` or `sar`."""
     satellite: str | None = None
+    """E.g. `Sentinel-1A`."""
     instrument: str | None = None
+    """E.g. `MSI`."""
     mode: str | None = None
+    """E.g. `IW`."""
     source_group: str | None = None
+    """The archive's group of satellites, e.g. `S2`."""
     product_type: str | None = None
+    """E.g. `S2MSI1C`."""
     orbit: int | None = None
     """Absolute orbit number."""
     orbit_direction: str | None = None
@@ -125,6 +144,7 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     resolution: float | None = None
     """Metres."""
     size: int | None = None
+    """Bytes."""
     nominal: bool = False
     """Whether `size` is the product's size in the catalogue, so that the downloaded file can have another one."""
     digest: str | None = None
@@ -136,7 +156,9 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     never: bool = False
     """Whether it can never deliver it, for the reason in `offline`: the scene is skipped, not waited for."""
     quicklook_url: str | None = None
+    """A picture of it."""
     thumbnail_url: str | None = None
+    """A smaller picture."""
     processed: datetime | None = None
     """When the product was made."""
     planned: bool = False
@@ -193,6 +215,11 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
         return self.download_url is not None
 
     @property
+    def ending(self) -> str:
+        """The ending of its file as its id shows it, else `.zip`; nothing if the scene is a folder."""
+        return "" if self.is_folder else ending_of(self.id) or ZIP
+
+    @property
     def is_folder(self) -> bool:
         """Whether the scene is a folder of files in the mirror, not one file."""
         return bool(self.assets)
@@ -241,8 +268,7 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
 class Source(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One archive's offer of a scene."""
 
-    archive: str
-    """Key of the archive."""
+    archive: ArchiveKey
     scene: Scene
     """As this archive describes it, with its link, size and checksum."""
 
@@ -263,13 +289,15 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     """The checksum that a lock file requires of each file, by name, if the scene is a folder."""
 
     @classmethod
-    def of(cls, archive: str, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any) -> "DesiredScene":
+    def of(
+        cls, archive: ArchiveKey, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any
+    ) -> "DesiredScene":
         """Make a scene that one archive has."""
         return cls(scene=scene, datasets=datasets, path=path, sources=(Source(archive=archive, scene=scene),), **values)
 
     @property
-    def archive(self) -> str:
-        """Key of the archive that the scene is downloaded from."""
+    def archive(self) -> ArchiveKey:
+        """The archive that the scene is downloaded from."""
         return self.sources[0].archive
 
     @property
@@ -334,8 +362,8 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     mtime_ns: int
     sha256: str | None
     level: ProofLevel
-    archive: str
-    """Identity of the archive it was downloaded from; empty if it was adopted."""
+    archive: ArchiveIdentity
+    """The archive it was downloaded from; empty if it was adopted."""
     digest: str | None = None
     """The catalogue's checksum when it was downloaded."""
     facts: str = "{}"
@@ -376,35 +404,61 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
 
 
 class OrderState(StrEnum):
-    """State of an order from the long-term archive."""
+    """State of an order from the long-term archive.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            mirror.sync(wait=False)
+            pending = [order.id for order in mirror.orders() if order.state is ss.OrderState.PENDING]
+            print(pending)
+    """
 
     PENDING = "pending"
+    """The scene is not available yet."""
     READY = "ready"
+    """It can be downloaded."""
     FAILED = "failed"
+    """The archive does not deliver it; it may be ordered again."""
 
 
 class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """An order of a scene from the long-term archive. Its JSON can be collected by another process, days later.
 
-    >>> placed = datetime.fromisoformat("2019-05-06T12:00:00Z")
-    >>> Order.from_json(Order(order="7", id="A", placed=placed).to_json()).order
-    '7'
+    Example:
+        import json
+
+        import sedas_sync as ss
+
+        area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
+        with ss.SedasArchive.from_env() as sedas:
+            scenes = list(sedas.search(area, "2019-05-01", "2019-05-12"))
+            orders = [sedas.order(scene) for scene in scenes if not scene.online]
+            for order in sedas.order_status(orders):
+                print(order.order, order.id, order.state)
+                assert ss.Order.from_json(json.dumps(order.to_json())).order == order.order
     """
 
     json_kind: ClassVar[str] = "order"
     order: str
     """The archive's id of the order, opaque."""
     id: SceneId
+    """The scene."""
     placed: datetime
-    archive: str = ""
-    """Identity of the archive it was placed with."""
+    """When it was placed, UTC."""
+    archive: ArchiveIdentity = ""
+    """The archive it was placed with."""
     state: OrderState = OrderState.PENDING
+    """As the archive reported it last."""
     polls: int = 0
+    """How often its state was requested."""
     attempts: int = 1
     """How often this scene has been ordered, including this order."""
     missing: int = 0
     """Consecutive answers that did not contain the order."""
     download_url: str | None = None
+    """The link, once it is ready."""
     detail: str | None = None
     """The archive's own text for the state, if there is one."""
 

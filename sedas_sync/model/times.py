@@ -25,5 +25,9 @@ def from_iso(text: str) -> datetime:
         ValueError: It is not a time.
         OverflowError: Its offset leads out of the calendar.
     """
-    when = datetime.fromisoformat(text.strip().upper())
+    return in_utc(datetime.fromisoformat(text.strip().upper()))
+
+
+def in_utc(when: datetime) -> datetime:
+    """Return a time in UTC; one without a zone is UTC."""
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

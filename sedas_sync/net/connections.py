@@ -47,11 +47,6 @@ _NO_RETRIES = Retry.from_int(False)
 _FAILURES = (urllib3.exceptions.HTTPError, OSError, sockets.RequestStopped)
 
 
-@functools.lru_cache(maxsize=16)
-def _timeout(connect: float, stall: float) -> Timeout:
-    return Timeout(connect=connect, read=stall)
-
-
 class ConnectionFailed(Exception):
     """No connection was made, it broke, or the peer did not speak HTTP; another try may succeed.
 
@@ -61,6 +56,15 @@ class ConnectionFailed(Exception):
     def __init__(self, text: str, *, unsent: bool = False) -> None:
         super().__init__(text)
         self.unsent = unsent
+
+
+class Timeouts(NamedTuple):
+    """How long to wait, in seconds."""
+
+    connect: float
+    """For a connection."""
+    stall: float
+    """For the next byte."""
 
 
 class Origin(NamedTuple):
@@ -104,6 +108,23 @@ def split(url: str) -> tuple[Origin, str]:
     if not _CLEAN.fullmatch(target):
         target = quote(target, safe="!#$%&'()*+,/:;=?@[]~")
     return Origin(scheme, host, port or _DEFAULT_PORTS[scheme]), target
+
+
+def _redirected(url: str, location: str) -> tuple[str, Origin]:
+    """Return the URL and the origin to which a URL redirects.
+
+    Raises:
+        PermanentError: The redirect is not followed.
+    """
+    origin = split(url)[0]
+    try:
+        url = urljoin(url, location)
+        following = split(url)[0]
+    except (ValueError, PermanentError) as error:
+        raise PermanentError(f"{origin} redirects to an invalid URL, not an http or https one") from error
+    if origin.scheme == "https" and following.scheme == "http":
+        raise PermanentError(f"{origin} redirects to plain http, which is not followed")
+    return url, following
 
 
 def _cookie_header(cookies: Mapping[str, str] | None) -> dict[str, str]:
@@ -246,8 +267,7 @@ class Connections:
         url: str,
         *,
         headers: Mapping[str, str],
-        connect_timeout: float,
-        stall_timeout: float,
+        timeouts: Timeouts,
         reach: Reach | None = None,
         body: bytes | None = None,
         decode: bool = False,
@@ -258,8 +278,7 @@ class Connections:
             method: `GET`, `HEAD` or `POST`.
             url: The URL.
             headers: Sent as they are; credentials only if nobody can read them on the way.
-            connect_timeout: Seconds to wait for a connection.
-            stall_timeout: Seconds without a byte after which the request has failed.
+            timeouts: After these the request has failed.
             reach: Which loopback and private addresses are allowed; all if it is None.
             body: The request's body.
             decode: Whether to decompress the answer's body.
@@ -284,7 +303,7 @@ class Connections:
                 retries=_NO_RETRIES,
                 redirect=False,
                 assert_same_host=False,
-                timeout=_timeout(connect_timeout, stall_timeout),
+                timeout=Timeout(connect=timeouts.connect, read=timeouts.stall),
                 preload_content=False,
                 decode_content=decode,
             )
@@ -304,8 +323,7 @@ class Connections:
         *,
         headers: Mapping[str, str],
         extra: Mapping[str, str],
-        connect_timeout: float,
-        stall_timeout: float,
+        timeouts: Timeouts,
         trusted_hosts: tuple[str, ...] = (),
         reach: Reach,
     ) -> Answer:
@@ -318,8 +336,7 @@ class Connections:
             url: The URL.
             headers: Sent to the URL's own origin only, and only if nobody can read them on the way.
             extra: Sent to every origin.
-            connect_timeout: See `request`.
-            stall_timeout: See `request`.
+            timeouts: See `request`.
             trusted_hosts: Hosts that get `headers` after a redirect too, under the same condition.
             reach: Which loopback and private addresses are allowed, also for redirects.
 
@@ -336,8 +353,7 @@ class Connections:
             answer = self._get_again(
                 url,
                 headers={**every, **own, **_cookie_header(cookies.get(origin))},
-                connect_timeout=connect_timeout,
-                stall_timeout=stall_timeout,
+                timeouts=timeouts,
                 reach=reach,
             )
             location = answer.headers.get("location") if answer.status in _REDIRECTED else None
@@ -348,13 +364,7 @@ class Connections:
             if origin.secret:
                 cookies.setdefault(origin, {}).update(answer.cookies)
             answer.drain()
-            try:
-                url = urljoin(url, location)
-                following = split(url)[0]
-            except (ValueError, PermanentError) as error:
-                raise PermanentError(f"{origin} redirects to an invalid URL, not an http or https one") from error
-            if origin.scheme == "https" and following.scheme == "http":
-                raise PermanentError(f"{origin} redirects to plain http, which is not followed")
+            url, following = _redirected(url, location)
             if following != origin and not (following.secret and matches_any(following.host, trusted_hosts)):
                 own = {}
             origin = following

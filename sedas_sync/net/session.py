@@ -27,13 +27,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
-import requests
 
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
-from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections
+from sedas_sync.net.connections import USER_AGENT, Answer, ConnectionFailed, Connections, Timeouts
 from sedas_sync.net.policy import PermanentError
 from sedas_sync.net.redact import logger_of, shorten
 from sedas_sync.net.retry import backoff, http_date, retry_after
@@ -182,16 +182,17 @@ class Api:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._retries = retries
-        self._timeout = (connect_timeout, stall_timeout)
+        self._timeouts = Timeouts(connect_timeout, stall_timeout)
         self._max_answer = max_answer
-        self._stopped = False
-        self._interrupted = threading.Event()
-        """Ends the requests that are under way; each `interrupt` replaces it."""
+        self._stop = threading.Event()
         self._sleep = sleep
         self._clock = clock
         self._chance = chance
-        # Not ended by `stop`: an order that was sent must be heard of.
-        self._connections = Connections(environ=environ)
+        self._environ = environ
+        self._under_way = self._new_event()
+        """Ends the requests that are under way, with their connections; each `interrupt` replaces it."""
+        # Not ended by `stop`: an order that was sent may have been placed, and its answer has its number.
+        self._order_connections = Connections(environ=environ)
         self._reach = reach
         self._server_date: tuple[datetime, float] | None = None
         self._lock = threading.Lock()
@@ -218,27 +219,34 @@ class Api:
             self._server_date = date, self._clock()
 
     def stop(self) -> None:
-        """Make every request that waits for a retry, and every later one, end with `StoppedError`.
+        """Make every request that is under way, and every later one, end with `StoppedError`.
 
-        May be called from any thread, or a signal handler.
+        A request that must not be repeated still gets its answer once it is sent. May be called from any thread, or a
+        signal handler.
         """
-        self._stopped = True
-        self._interrupted.set()
+        self._stop.set()
+        self._under_way[0].set()
 
     def interrupt(self) -> None:
-        """Make every request that waits for a retry end with `StoppedError`; later requests are sent."""
-        interrupted, self._interrupted = self._interrupted, threading.Event()
+        """End the requests that `stop` ends; later requests are sent."""
+        (interrupted, connections), self._under_way = self._under_way, self._new_event()
         interrupted.set()
+        connections.close()
+
+    def _new_event(self) -> tuple[threading.Event, Connections]:
+        event = threading.Event()
+        return event, Connections(stop=event, environ=self._environ)
 
     @property
     def stopped(self) -> bool:
         """Whether `stop` or `close` was called."""
-        return self._stopped
+        return self._stop.is_set()
 
     def close(self) -> None:
         """Stop, and close the connections."""
         self.stop()
-        self._connections.close()
+        self._under_way[1].close()
+        self._order_connections.close()
 
     def send(
         self,
@@ -266,18 +274,23 @@ class Api:
 
         Raises:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
+            StoppedError: `stop` or `interrupt` was called.
         """
-        prepared = _prepared(method, url, json, form, headers or {})
+        sent, body = _prepared(method, json, form, headers or {})
         retried = _RETRIED if repeat else _RETRIED_ORDER
-        interrupted = self._interrupted
+        interrupted, connections = self._under_way
+        if not repeat:
+            connections = self._order_connections
         for attempt in range(self._retries + 1):
-            if self._stopped or interrupted.is_set():
+            if self._stop.is_set() or interrupted.is_set():
                 raise StoppedError("stopped before the archive was asked")
             last = attempt == self._retries
             with self._lock:
                 self.calls[kind] += 1
             try:
-                reply = self._send_once(prepared)
+                reply = self._send_once(connections, method, url, sent, body)
+            except InterruptedError:
+                raise StoppedError("stopped before the archive answered") from None
             except PermanentError as error:
                 raise ArchiveError(str(error)) from None
             except ConnectionFailed as error:
@@ -301,21 +314,20 @@ class Api:
             delay = max(requested, delay if requested == 0 else 0.0)
         _log.warning("%s; retry in %.1f s", reason, delay)
         (self._sleep or interrupted.wait)(delay)
-        if self._stopped or interrupted.is_set():
+        if self._stop.is_set() or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
-    def _send_once(self, prepared: requests.PreparedRequest) -> Reply:
+    def _send_once(
+        self, connections: Connections, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Reply:
         started = self._clock()
-        connect_timeout, stall_timeout = self._timeout
-        method, url, body = str(prepared.method), str(prepared.url), prepared.body
-        answer = self._connections.request(
+        answer = connections.request(
             method,
             url,
-            headers=dict(prepared.headers),
-            connect_timeout=connect_timeout,
-            stall_timeout=stall_timeout,
+            headers=headers,
+            timeouts=self._timeouts,
             reach=self._reach,
-            body=body.encode() if isinstance(body, str) else body or None,
+            body=body,
             decode=True,
         )
         try:
@@ -341,17 +353,12 @@ class Api:
 
 
 def _prepared(
-    method: str, url: str, json: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
-) -> requests.PreparedRequest:
-    """Return a request with its body and its headers.
-
-    Raises:
-        ArchiveError: the URL or a header cannot be sent.
-    """
+    method: str, content: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
+) -> tuple[dict[str, str], bytes | None]:
+    """Return the headers and the body of a request: a web form, or JSON if the content is not None."""
     sent = {**_HEADERS, **headers}
-    if method == "POST" and form is None:
+    if form is not None:
+        return {"Content-Type": "application/x-www-form-urlencoded", **sent}, urlencode(form).encode()
+    if method == "POST":
         sent["Content-Type"] = "application/json"
-    try:
-        return requests.Request(method, url, json=json, data=form, headers=sent).prepare()
-    except (requests.RequestException, ValueError) as error:
-        raise ArchiveError(f"{shorten(url, 120)} is not a valid http(s) address: {shorten(str(error), 120)}") from None
+    return sent, None if content is None else json.dumps(content, allow_nan=False).encode()

@@ -22,6 +22,7 @@ from sedas_sync.files.safe_tree import STATE
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.files.zip_records import MAGIC
+from sedas_sync.model.arguments import Jobs, Seconds
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure, Step
 from sedas_sync.model.file_kind import ZIP, ending_of
@@ -84,12 +85,12 @@ def adopt_files(
     *,
     how: How = "link",
     known: bool = False,
-    jobs: int | None = None,
+    jobs: Jobs | None = None,
     on_file: Callable[[File], None] | None = None,
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     take_over: bool = False,
-    lock_timeout: float = 0.0,
+    lock_timeout: Seconds = 0.0,
 ) -> Adoption:
     """Check existing files and take them into the mirror and its index; downloads nothing.
 

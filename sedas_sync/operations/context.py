@@ -13,7 +13,9 @@ from sedas_sync.archives.remote_sizes import RemoteSizes
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.integrity import Filehash
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.events import Event, Step
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey
 from sedas_sync.planning.compare import Comparison
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.mirror_state import MirrorState
@@ -52,7 +54,7 @@ class MirrorContext:
         """Requests sizes of files from the archives."""
         return RemoteSizes(self.archives.__getitem__, self.manifest.transfer, lambda: self.state.on_step)
 
-    def comparison(self, identities: Mapping[str, str] | None = None) -> Comparison:
+    def comparison(self, identities: Mapping[ArchiveKey, ArchiveIdentity] | None = None) -> Comparison:
         """Return how local scenes are compared with the archives.
 
         Args:
@@ -65,13 +67,13 @@ class MirrorContext:
             ignored=frozenset(key for key, policy in filehash_of(self.manifest).items() if policy == "ignore"),
         )
 
-    def narrowed(self, datasets: Iterable[str], *, prune: bool = False) -> Manifest:
+    def narrowed(self, datasets: str | Iterable[str], *, prune: bool = False) -> Manifest:
         """Return the manifest with these datasets only; with all of them if none is given.
 
         Raises:
             ManifestError: a dataset is not in the manifest, or a prune would not judge the whole manifest.
         """
-        names = tuple(datasets)
+        names = one_or_more(datasets)
         if not names:
             return self.manifest
         known = self.manifest.datasets

@@ -16,6 +16,7 @@ from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import StoppedError, TransferError
 from sedas_sync.files.threads import DaemonThread
 from sedas_sync.manifest import parse
+from sedas_sync.model.arguments import Jobs, Seconds, checked
 from sedas_sync.model.events import Adopted, Failed, Fetched
 from sedas_sync.model.plan import ActionKind
 from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
@@ -41,15 +42,16 @@ class FetchedScene:
     path: Path
 
 
+@checked
 def fetch(
     scenes: Iterable[Scene],
     folder: str | os.PathLike[str],
     *,
     archive: Archive,
-    jobs: int = 4,
-    orders: Iterable[Order] = (),
+    jobs: Jobs = 4,
+    orders: Iterable[Order] | Mapping[str, str] = (),
     wait: bool = True,
-    order_timeout: float = 86400.0,
+    order_timeout: Seconds = 86400.0,
     stop: threading.Event | None = None,
     on_event: Listener = ignore,
     progress: bool | None = None,
@@ -65,8 +67,8 @@ def fetch(
         folder: created if needed; files are named `<scene id>.zip`.
         archive: the archive of the scenes.
         jobs: concurrent downloads.
-        orders: orders of these scenes that were placed before; the scenes are not ordered again. Orders that this
-            `archive` object has placed are known without being given.
+        orders: orders of these scenes that were placed before, or the archive's ids of them by the scenes' ids; the
+            scenes are not ordered again. Orders that this `archive` object has placed are known without being given.
         wait: wait for orders. If not, the call downloads what is online now, and a later call continues.
         order_timeout: how many seconds to wait for orders at most.
         stop: ends the call within a second after it is set.
@@ -77,6 +79,15 @@ def fetch(
         TransferError: some scenes failed; raised when all others are complete, with the last error of each.
         MirrorLocked: another process works in this folder.
         StoppedError: `stop` was set, or the archive was stopped.
+
+    Example:
+        import sedas_sync as ss
+
+        area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
+        with ss.SedasArchive.from_env() as sedas:
+            scenes = sedas.search(area, "2019-05-01", "2019-05-04", sensor="sar")
+            for done in ss.fetch(scenes, "out", archive=sedas, jobs=3):
+                print(done.scene.id, done.path)
     """
     source = str(Path(folder) / "sedas_sync.fetch")
     manifest = parse(_MANIFEST, source=source, read_aoi=_no_file, types=TYPES)
@@ -128,10 +139,15 @@ class _Borrowed:
 
 
 def _add_orders(
-    context: MirrorContext, archive: Archive, scenes: Mapping[SceneId, Scene], orders: Iterable[Order]
+    context: MirrorContext,
+    archive: Archive,
+    scenes: Mapping[SceneId, Scene],
+    orders: Iterable[Order] | Mapping[str, str],
 ) -> None:
     """Record orders that were placed elsewhere, so that the plan waits for them."""
     known = known_orders_of(archive)
+    if isinstance(orders, Mapping):
+        orders = [Order(order=number, id=scene_id, placed=context.clock()) for scene_id, number in orders.items()]
     with context.state.index(write=True) as (index, _):
         recorded = {order.id for order in index.orders() if order.state is not OrderState.FAILED}
         for order in {order.id: order for order in (*known, *orders)}.values():

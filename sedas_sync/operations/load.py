@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.errors import ManifestError
 from sedas_sync.manifest import Manifest, parse
+from sedas_sync.model.arguments import checked
 from sedas_sync.state.owner import absolute
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sedas_sync.manifest.tables import AoiTable
 
 
+@checked
 def load_manifest(path: str | os.PathLike[str]) -> Manifest:
     """Read and check a manifest, offline.
 
@@ -24,6 +26,12 @@ def load_manifest(path: str | os.PathLike[str]) -> Manifest:
 
     Raises:
         ManifestError: The file cannot be read, or has mistakes; all of them are listed.
+
+    Example:
+        import sedas_sync as ss
+
+        manifest = ss.load_manifest("manifest.toml")
+        print(list(manifest.datasets), manifest.mirror.path)
     """
     file = Path(path)
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
+from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.scene import LocalScene, SceneId
 from sedas_sync.operations.context import MirrorContext
@@ -116,7 +117,7 @@ def _intact(plan: Plan, held: Mapping[SceneId, LocalScene]) -> dict[SceneId, Loc
     return intact
 
 
-def to_save(context: MirrorContext, plan: Plan, datasets: Iterable[str] = ()) -> SavedPlan:
+def to_save(context: MirrorContext, plan: Plan, datasets: str | Iterable[str] = ()) -> SavedPlan:
     """Return a plan with what it was made from.
 
     Args:
@@ -129,5 +130,5 @@ def to_save(context: MirrorContext, plan: Plan, datasets: Iterable[str] = ()) ->
         plan,
         head=head_of(context.manifest, context.clock()),
         mirror={"path": mirror.path, "layout": str(mirror.layout)},
-        datasets=tuple(datasets),
+        datasets=one_or_more(datasets),
     )

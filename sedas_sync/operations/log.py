@@ -1,4 +1,4 @@
-"""The log of runs and searches: `sedas_sync.run`, below the one logger of this package, `sedas_sync`.
+"""The log of runs and searches: the logger `run` below `sedas_sync`, the one logger of this package.
 
 INFO is what was done, WARNING is what is tried again or looks wrong, and ERROR is what failed. The caller decides where
 the log goes; without a handler nothing is written.

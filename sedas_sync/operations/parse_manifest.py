@@ -11,9 +11,11 @@ import shapely
 from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_geojson
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.arguments import checked
 from sedas_sync.operations.load import check_manifest
 
 
+@checked
 def parse_manifest(
     text: str | Mapping[str, Any], *, base: str | os.PathLike[str] = ".", name: str = "manifest.toml"
 ) -> Manifest:
@@ -27,6 +29,19 @@ def parse_manifest(
 
     Raises:
         ManifestError: The manifest has mistakes; all of them are listed.
+
+    Example:
+        import sedas_sync as ss
+
+        tables = {
+            "version": 1,
+            "archive": {"type": "sandbox"},
+            "mirror": {"path": "fields"},
+            "aoi": {"field": {"bbox": [-1.33, 51.56, -1.30, 51.59]}},
+            "dataset": {"radar": {"aoi": "field", "start": "2019-05-01", "end": "2019-05-04", "sensor": "sar"}},
+        }
+        with ss.Mirror(ss.parse_manifest(tables, base=".")) as mirror:
+            mirror.sync().raise_for_failures()
     """
     file = Path(base, name)
     if isinstance(text, str):

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sedas_sync.model.history import Change, RunRecord
+from sedas_sync.model.times import in_utc
 from sedas_sync.state import history
 from sedas_sync.state.mirror_state import MirrorState
 
@@ -15,7 +16,7 @@ def past_runs(mirror: MirrorState, since: datetime | None = None) -> list[RunRec
     """
     with mirror.index(write=False) as (index, _):
         mirror.check_owner(index)
-        return history.runs(index, since)
+        return history.runs(index, None if since is None else in_utc(since))
 
 
 def past_changes(mirror: MirrorState, since: datetime | None = None) -> list[Change]:
@@ -26,4 +27,4 @@ def past_changes(mirror: MirrorState, since: datetime | None = None) -> list[Cha
     """
     with mirror.index(write=False) as (index, _):
         mirror.check_owner(index)
-        return history.changes(index, since)
+        return history.changes(index, None if since is None else in_utc(since))

@@ -14,11 +14,20 @@ from msgspec.structs import replace
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files.safe_tree import STATE
+from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
+from sedas_sync.model.scene import (
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    Scene,
+    SceneId,
+)
 from sedas_sync.operations.context import (
     Listener,
     MirrorContext,
@@ -43,7 +52,7 @@ from sedas_sync.planning.drift import drift
 from sedas_sync.planning.limits import warn_of_replacements
 from sedas_sync.planning.lock import head_of
 from sedas_sync.planning.lock_changes import differences
-from sedas_sync.planning.select import extension_of, with_endings_on_disk
+from sedas_sync.planning.select import with_endings_on_disk
 from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
 from sedas_sync.state.history import last_run
@@ -72,7 +81,7 @@ class Disk:
 def plan_mirror(
     context: MirrorContext,
     *,
-    datasets: Iterable[str] = (),
+    datasets: str | Iterable[str] = (),
     sizes: bool = False,
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
@@ -100,7 +109,7 @@ def plan_mirror(
         ManifestError: the mirror belongs to another manifest, there is no lock file, or `prune` is set with
             `datasets`.
     """
-    datasets = tuple(datasets)
+    datasets = one_or_more(datasets)
     context.narrowed(datasets, prune=prune)
     with context.state.index(write=False) as (index, warnings):
         context.state.check_owner(index, take_over=take_over)
@@ -256,6 +265,10 @@ def _to_poll_again(action: Action) -> Action:
 def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
     """Check that a saved plan matches the manifest, and that its mirror still exists.
 
+    Args:
+        context: the mirror.
+        saved: the saved plan.
+
     Raises:
         LockMismatch: the manifest or the mirror has changed; the message says how.
     """
@@ -410,14 +423,14 @@ def _of_other_form(
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
         if held.is_folder != want.scene.is_folder and held.archive in sources:
-            stem = want.path.removesuffix(extension_of(want.scene))
+            stem = want.path.removesuffix(want.scene.ending)
             staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
     return staying
 
 
 def _archives_of_orders(
     context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order]
-) -> dict[str, str]:
+) -> dict[ArchiveIdentity, ArchiveKey]:
     """Return the keys of the archives that have orders of these scenes, by identity; opens no more than necessary."""
     known = {identity: key for key, identity in context.archives.identities.items()}
     for scene_id, order in orders.items():

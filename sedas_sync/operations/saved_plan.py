@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
+from sedas_sync.model.arguments import checked
 from sedas_sync.model.metadata import without_links
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.portable import LINK_LEFT_OUT, as_data, cleaned, json_object
@@ -35,14 +36,20 @@ _KIND = "saved_plan"
 class SavedPlan:
     """A plan and what it was made from, to be reviewed and applied later.
 
-    `Mirror.save` makes one, and `Mirror.resume_plan` makes it ready to be applied::
+    `Mirror.save` makes one, and `Mirror.resume_plan` makes it ready to be applied.
 
-        mirror.save(mirror.plan()).write("plan.json")
-        saved = SavedPlan.read("plan.json")
-        mirror.apply(mirror.resume_plan(saved), command=saved.command)
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            mirror.save(mirror.plan()).write("plan.json")
+            saved = ss.SavedPlan.read("plan.json")
+            plan = mirror.resume_plan(saved)  # LockMismatch if the mirror or the manifest has changed
+            mirror.apply(plan, command=saved.command).raise_for_failures()
     """
 
     head: LockHead
+    """What of the manifest it was made from."""
     mirror: Mapping[str, str]
     """The manifest's `path` and `layout`."""
     datasets: tuple[str, ...]
@@ -52,7 +59,14 @@ class SavedPlan:
 
     @classmethod
     def of(cls, plan: Plan, *, head: LockHead, mirror: Mapping[str, str], datasets: tuple[str, ...]) -> Self:
-        """Return a plan as it is saved: without links, and without what is looked at again before it is applied."""
+        """Return a plan as it is saved; `Mirror.save` calls this.
+
+        Args:
+            plan: the plan.
+            head: what of the manifest it was made from.
+            mirror: the manifest's `path` and `layout`.
+            datasets: the datasets that it is limited to; empty for all.
+        """
         kept = {action.id for action in plan.actions if action.kind is ActionKind.KEEP}
         portable = replace(
             plan,
@@ -86,6 +100,7 @@ class SavedPlan:
         return values
 
     @classmethod
+    @checked
     def from_json(cls, document: str | bytes | Mapping[str, Any], *, source: str = "the document") -> Self:
         """Return the saved plan of `to_json`, or of the text of a file.
 
@@ -117,8 +132,12 @@ class SavedPlan:
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ManifestError(f"{source}: is a damaged plan; make a new one {hint}") from None
 
+    @checked
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the saved plan to a file, as `plan --out` does: readers see the old file or the new one.
+
+        Args:
+            path: the file, which is replaced.
 
         Raises:
             ManifestError: the file cannot be written.
@@ -126,8 +145,12 @@ class SavedPlan:
         write_whole(Path(path), self._text().encode())
 
     @classmethod
+    @checked
     def read(cls, path: str | os.PathLike[str]) -> Self:
         """Read a file of `write` or `plan --out`.
+
+        Args:
+            path: the file.
 
         Raises:
             ManifestError: it cannot be read, is not a saved plan, or was written by another version of this package.

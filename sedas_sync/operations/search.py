@@ -40,7 +40,7 @@ class SearchResult:
 def search_archives(
     context: MirrorContext,
     *,
-    datasets: Iterable[str] = (),
+    datasets: str | Iterable[str] = (),
     on_event: Listener = ignore,
     on_found: Callable[[int], None] | None = None,
     explain: bool = False,
@@ -90,6 +90,7 @@ def _choose(manifest: Manifest, offers: Mapping[str, DatasetSearch], now: dateti
         {name: offer.scenes.values() for name, offer in offers.items()},
         now,
         sources={name: offer.sources for name, offer in offers.items()},
+        incomplete={name for name, offer in offers.items() if not offer.complete},
         explain=explain,
     )
 

@@ -55,17 +55,30 @@ class PartialDownload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state of a mirror."""
+    """The state of a mirror.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            status = mirror.status()
+            print(status.up_to_date, status.missing, status.bytes, status.free)
+    """
 
     manifest: str
+    """The manifest's file, as the user wrote it."""
     mirror: str
+    """The folder."""
     archive: Mapping[str, str | None]
+    """Type and URL of the first archive."""
     datasets: tuple[DatasetStatus, ...]
+    """Each dataset with its own counts."""
     wanted: int
     """Scenes in the lock file, or that datasets wanted when they were last applied."""
     held: int
     """Scenes of the index that are on disk, wanted or not."""
     changed: int
+    """Scenes whose files are not what was downloaded."""
     missing: int
     """Wanted scenes that are not on disk."""
     unwanted: int
@@ -73,9 +86,13 @@ class Status:
     unknown: int
     """Files that are not in the index."""
     bytes: int
+    """Size of all scenes on disk."""
     free: int
+    """Free bytes of the disk."""
     orders: tuple[ListedOrder, ...]
+    """Orders, oldest first."""
     partials: tuple[PartialDownload, ...]
+    """Downloads that were interrupted."""
     replaced: tuple[int, int]
     """Files in `replaced/`, and their bytes."""
     withdrawn: int
@@ -85,6 +102,7 @@ class Status:
     failures: tuple[Failure, ...]
     """The last error of each scene that failed since its last download, and of each search that failed."""
     last_run: RunRecord | None
+    """The last run, if there was one."""
     last_success: RunRecord | None = None
     """The last apply that did all that could be done."""
     lock: str | None = None
@@ -96,6 +114,7 @@ class Status:
     refreshed: tuple[LocalScene, ...] = ()
     """Scenes whose mtime differs from the index, with the new mtime: they were read and are right."""
     warnings: tuple[str, ...] = ()
+    """What the user should know."""
 
     @property
     def awaited(self) -> tuple[ListedOrder, ...]:

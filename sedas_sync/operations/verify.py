@@ -19,6 +19,7 @@ from sedas_sync.files import tree_listing
 from sedas_sync.files.integrity import Filehash, check
 from sedas_sync.files.threads import Pool
 from sedas_sync.files.tree_listing import TreeEntry
+from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below
@@ -52,7 +53,7 @@ class _Task(NamedTuple):
 def verify_mirror(
     context: MirrorContext,
     *,
-    jobs: int | None = None,
+    jobs: Jobs | None = None,
     on_file: Callable[[int, int, int, int], None] | None = None,
 ) -> VerifyReport:
     """Read all files of the mirror and compare them with the index, and with the lock file if there is one.

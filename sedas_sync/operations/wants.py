@@ -15,7 +15,6 @@ from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.lock_file import matching_lock_or_warning
 from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import SearchResult
-from sedas_sync.planning.select import extension_of
 from sedas_sync.planning.sources import with_sources
 
 _LOST = "no longer in the archive; local files are left unchanged"
@@ -124,5 +123,5 @@ def at_layout(context: MirrorContext, scene: Scene, key: str, datasets: tuple[st
     """Return a scene at the path that the layout gives it, in the manifest's first dataset if it has none."""
     dataset = next(iter(datasets or context.manifest.datasets))
     layout = context.manifest.mirror.layout
-    path = layout.path(scene, dataset=dataset, archive=key, extension=extension_of(scene))
+    path = layout.path(scene, dataset=dataset, archive=key, extension=scene.ending)
     return DesiredScene.of(key, scene, datasets=datasets, path=path)

@@ -8,6 +8,7 @@ from shapely.geometry import shape
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.geometry.geojson import outlines
+from sedas_sync.model.arguments import checked
 from sedas_sync.model.scene import FEATURE_PROPERTIES, Scene
 from sedas_sync.planning.product_name import relative_orbit_of, tile_of
 
@@ -15,17 +16,25 @@ if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
 
+@checked
 def to_geojson(scenes: Iterable[Scene]) -> dict[str, Any]:
     """Return the footprints of scenes as a GeoJSON FeatureCollection (RFC 7946), for folium, leaflet, QGIS and others.
 
     A footprint across the antimeridian is cut there. The geometry is null if the footprint is not known or cannot be
     read. Properties are what the catalogue states of a scene, without links.
 
-    >>> to_geojson([Scene(id="A", cloud_cover=3.5)])["features"]
-    [{'type': 'Feature', 'id': 'A', 'geometry': None, 'properties': {'cloud_cover': 3.5}}]
-
     Args:
         scenes: from a search, for instance `mirror.search().scenes`.
+
+    Example:
+        import json
+        from pathlib import Path
+
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            scenes = mirror.search().scenes
+        Path("scenes.geojson").write_text(json.dumps(ss.to_geojson(scenes)))
     """
     scenes = _with_names(scenes)
     features = []
@@ -35,21 +44,25 @@ def to_geojson(scenes: Iterable[Scene]) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
+@checked
 def to_geodataframe(scenes: Iterable[Scene]) -> "GeoDataFrame":
     """Return scenes as a GeoDataFrame in longitude and latitude (EPSG:4326), one row a scene; needs geopandas.
 
     Its columns are `id`, what the catalogue states of a scene, and `geometry`. Times are UTC. A footprint across the
     antimeridian is cut there.
 
-    >>> frame = to_geodataframe([Scene(id="A", cloud_cover=3.5), Scene(id="B", cloud_cover=80)])
-    >>> list(frame[frame.cloud_cover < 50].id)
-    ['A']
-
     Args:
         scenes: from a search, for instance `mirror.search().scenes`.
 
     Raises:
         ManifestError: geopandas is not installed.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            frame = ss.to_geodataframe(mirror.search().scenes)
+        print(frame[frame.cloud_cover < 50].id)
     """
     try:
         import geopandas  # noqa: PLC0415  # an optional extra

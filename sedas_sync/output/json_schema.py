@@ -90,14 +90,10 @@ _FIELDS = {
     "oldest_order_seconds": "Age of the oldest order.",
     "active": "Downloads under way.",
     "seconds": "How long it took.",
-    "fetched": "Scenes whose download was completed in this run.",
     "kept": "Scenes that were on disk.",
     "adopted": "Scenes whose files were adopted or moved.",
-    "skipped": "Scenes that cannot be downloaded yet.",
-    "pruned": "Files removed.",
     "failed": "Scenes and searches that failed.",
     "warnings": "Number of warnings.",
-    "exit_code": "The command's exit code.",
 }
 """Descriptions of fields that many objects have, or that have no docstring."""
 
@@ -195,7 +191,7 @@ def _closed(cls: type[Struct], schema: Schema, parts: dict[str, Schema]) -> Sche
             optional.add(field.encode_name)
     return {
         "type": "object",
-        "description": schema["description"],
+        "description": schema["description"].partition("\n\nExample:")[0],
         "properties": fields,
         "required": [name for name in fields if name not in optional],
         "additionalProperties": False,

@@ -46,7 +46,19 @@ def reason_text(reason: Reason, *, name_orders: bool = True) -> str:
     Args:
         reason: of an action.
         name_orders: write the ids of orders; if not, scenes that wait for orders have the same text.
+
+    Raises:
+        TypeError: it is not a reason.
+
+    Example:
+        import sedas_sync as ss
+
+        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
+            for action in mirror.plan().actions:
+                print(action.id, ss.reason_text(action.reason))
     """
+    if not isinstance(reason, Reason):
+        raise TypeError(f"reason is {reason!r}; it must be a Reason, such as `action.reason`")
     cause = "" if reason.cause is None else reason_text(reason.cause, name_orders=name_orders)
     return _TEXTS[reason.code].format(
         here=reason.here,

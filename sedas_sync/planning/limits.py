@@ -34,23 +34,24 @@ class PruneLimit:
     """The limit if the percentage is less than this."""
 
     @classmethod
-    def parse(cls, text: str) -> "PruneLimit":
-        """Read `N` or `N%`, without a lower bound.
+    def parse(cls, value: str | int | None) -> "PruneLimit":
+        """Read `N` or `N%`, without a lower bound; None is the default, a tenth.
 
         Raises:
-            ManifestError: the text is neither.
+            ManifestError: the value is neither.
         """
-        match = _LIMIT.fullmatch(text.strip())
+        if value is None:
+            return cls()
+        match = _LIMIT.fullmatch(str(value).strip())
         if match is None or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):  # noqa: PLR2004  # percent
-            raise ManifestError(f"--max-prune {text!r}: must be a number of files such as 20, or a share such as 10%")
+            raise ManifestError(
+                f"max-prune is {value!r}; it must be a number of files such as 20, or a share such as '10%'"
+            )
         return cls(float(match[1]), percent=bool(match[2]), least=0)
 
     def files(self, held: int) -> int:
         """Return the limit for a mirror with this many files."""
         return max(self.least, int(held * self.number / 100)) if self.percent else int(self.number)
-
-
-DEFAULT = PruneLimit()
 
 
 def download_limit(text: str) -> int:

@@ -24,7 +24,6 @@ from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.files import with_files
 from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
-from sedas_sync.planning.select import extension_of
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
 
@@ -150,7 +149,7 @@ def _with_other_endings(
             others.setdefault(path.removesuffix(ending), []).append(path)
     for scene_id, want in wants.items() if others else ():
         if scene_id not in held and not want.scene.is_folder and want.path not in files:
-            paths = others.get(want.path.removesuffix(extension_of(want.scene)), ())
+            paths = others.get(want.path.removesuffix(want.scene.ending), ())
             if paths:
                 yield scene_id, [replace(want, path=path) for path in paths]
 

@@ -7,7 +7,16 @@ from typing import NoReturn
 
 from sedas_sync import errors
 from sedas_sync.model.file_kind import FIRST_BYTES, ZIP, ZIP_BYTES, NotAProductError, ending_of, kind_of
-from sedas_sync.net.connections import BAD_REQUEST, OK, PARTIAL, SERVER_ERROR, UNSATISFIABLE, Answer, ConnectionFailed
+from sedas_sync.net.connections import (
+    BAD_REQUEST,
+    OK,
+    PARTIAL,
+    SERVER_ERROR,
+    UNSATISFIABLE,
+    Answer,
+    ConnectionFailed,
+    Timeouts,
+)
 from sedas_sync.net.redact import shorten
 from sedas_sync.net.retry import http_date, retry_after
 from sedas_sync.transfer.attempts import AttemptFailed
@@ -112,8 +121,7 @@ class FileRequests:
             download.url,
             headers=download.headers,
             extra=extra,
-            connect_timeout=self._policy.connect_timeout,
-            stall_timeout=self._policy.stall_timeout,
+            timeouts=Timeouts(self._policy.connect_timeout, self._policy.stall_timeout),
             trusted_hosts=download.trusted_hosts,
             reach=self._reach,
         )

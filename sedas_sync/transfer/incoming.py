@@ -2,8 +2,9 @@
 
 import os
 import threading
-from dataclasses import replace
 from typing import NoReturn
+
+from msgspec.structs import replace
 
 from sedas_sync import errors
 from sedas_sync.files.integrity import FileCheck, Filehash, Proof, Proving, algorithm

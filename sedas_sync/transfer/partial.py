@@ -14,9 +14,10 @@ import stat as modes
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from msgspec import Struct, structs
 
 from sedas_sync import errors
 from sedas_sync.files import safe_tree
@@ -39,8 +40,7 @@ _CHANGING = frozenset(
 _CHANGING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-")
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Which remote file the bytes of a partial file belong to."""
 
     identity: str
@@ -55,8 +55,7 @@ class Note:
     """The ending of the file, by the first answer; None if that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resumable:
+class Resumable(Struct, frozen=True):
     """A partial download that can be resumed."""
 
     bytes: int
@@ -92,7 +91,7 @@ def write_note(
 ) -> None:
     """Replace the note of a partial file in a folder (a descriptor), completely or not at all."""
     lines = "".join(f"{start} {end}\n" for start, end in ranges or ())
-    data = (json.dumps({"version": _VERSION, **asdict(note)}) + "\n" + lines).encode()
+    data = (json.dumps({"version": _VERSION, **structs.asdict(note)}) + "\n" + lines).encode()
     name = note_name(partial)
     draft = name.removesuffix(".meta") + ".mnew"
     file = safe_tree.create(folder, draft)

@@ -312,6 +312,13 @@ def test_near_misses_are_found(server, archive, query, name):
     assert ids(found(archive, **query)) == {name.removesuffix(".SAFE")}
 
 
+@pytest.mark.parametrize("satellite", ["Sentinel-9", "Landsat-6"])
+def test_satellite_that_does_not_exist_is_searched_for_in_the_usual_collections(server, archive, satellite):
+    found(archive, satellite=satellite)
+    condition = server.asked[0].options["$filter"]
+    assert condition.startswith("(Collection/Name eq 'SENTINEL-1' or Collection/Name eq 'SENTINEL-2') and ")
+
+
 @pytest.mark.parametrize("spelling", ["SENTINEL-3", "SENTINEL3", "sentinel_3"])
 def test_collections_in_other_spellings(server, opened, spelling):
     product = Product("S3A_OL_1_EFR____X.SEN3", MIDDLE, collection="SENTINEL-3")

@@ -118,8 +118,11 @@ def test_package_that_fails_in_a_run_is_named_without_traceback(installed, index
     )
     manifest = workspace.path / "manifest.toml"
     manifest.write_text(f'version = 1\n[archive]\ntype = "json-index"\nurl = "{index}"\nonly = "A*"\n{DATASET}')
-    ran = workspace.run("apply", "--json", PYTHONPATH=str(broken))
+    ran = workspace.run("apply", "--json", "--log-file", "debug.log", PYTHONPATH=str(broken))
     assert (ran.code, ran.summary["failed"]) == (1, 2)
+    log = (workspace.path / "debug.log").read_text()
+    assert "Traceback (most recent call last)" in log
+    assert "sedas_sync_json_index.py" in log
     assert "the package of archive type json-index failed in locate: RuntimeError: boom" in ran.out
 
 

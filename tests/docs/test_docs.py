@@ -6,14 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from doc_examples import BLOCK, PAGES, ROOT, python_examples, run_example
 from shapely import box
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
-
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language):
@@ -49,15 +46,16 @@ def test_commands_run_in_order(page, workspace):
                 subprocess.run(["bash", "-euc", line], cwd=workspace.path, check=True, timeout=60)
 
 
-@pytest.mark.parametrize("text", blocks("python"))
-def test_python_runs(text, workspace, sandbox, monkeypatch):
-    monkeypatch.setenv("SEDAS_USERNAME", "sandbox")
-    monkeypatch.setenv("SEDAS_PASSWORD", "sandbox")
-    monkeypatch.chdir(workspace.path)
-    monkeypatch.setattr("sedas_sync.archives.sedas.archive.SedasArchive.from_env.__func__.__defaults__", (sandbox.url,))
-    monkeypatch.setattr("sedas_sync.compat.SeDASAPI.base_url", sandbox.url)
+def names_of(example):
+    return f"{example.page.relative_to(ROOT)}:{example.heading}"
+
+
+@pytest.mark.own_process
+@pytest.mark.parametrize("example", python_examples(), ids=names_of)
+def test_python_runs(example, workspace):
     workspace.write()
-    exec(compile(text, "example", "exec"), {})
+    ran = run_example(example.text, workspace)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
 
 
 def test_the_readme_shows_what_the_command_prints(workspace):

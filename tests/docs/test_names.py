@@ -22,6 +22,7 @@ MODULE = re.compile(r"([a-z_]+)/[a-z_/]+")
 FILE_ENDINGS = {
     "md",
     "py",
+    "pyi",
     "toml",
     "json",
     "com",

@@ -7,7 +7,7 @@ import threading
 import pytest
 from thread_count import ended, threads
 
-from sedas_sync.files.threads import Pool, call_aside
+from sedas_sync.files.threads import DaemonThread, Pool, call_aside
 
 FULL = """
 import resource
@@ -79,6 +79,14 @@ def test_a_pool_that_is_shut_down_cancels_what_has_not_begun():
     assert second.cancelled()
     go_on.set()
     assert first.result()
+
+
+def test_an_error_of_a_thread_is_reported_by_the_hook(monkeypatch):
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+    DaemonThread(lambda: divmod(1, 0)).join()
+    (only,) = reported
+    assert only.exc_type is ZeroDivisionError
 
 
 def test_errors_reach_the_caller():

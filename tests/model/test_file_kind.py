@@ -108,6 +108,18 @@ def test_a_file_that_is_a_text_may_begin_like_one(name, first):
     kind_of(disposition=None, media_type=OCTETS, name=name, first=first)
 
 
+@pytest.mark.parametrize("name", ["X.prj", "X.tfw", "X.met"])
+def test_small_files_beside_an_image_are_plain_texts(name):
+    kind_of(disposition=None, media_type="text/plain; charset=utf-8", name=name, first=b"10.0")
+
+
+@pytest.mark.parametrize("name", ["X", "X.dat", "X.xml", f"{S2}.SAFE"])
+@pytest.mark.parametrize("media_type", [None, OCTETS, "application/xml"])
+def test_the_error_of_a_bucket_is_nothing_else(name, media_type):
+    with pytest.raises(NotAProductError):
+        kind_of(disposition=None, media_type=media_type, name=name, first=b'<?xml version="1.0"?>\n<Error><Code>')
+
+
 def test_endings_in_the_mirror():
     assert with_ending("2019/X.zip", ".nc") == "2019/X.nc"
     assert ending_on_disk("2019/X.nc", "2019/X") == ".nc"

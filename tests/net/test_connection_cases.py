@@ -14,7 +14,7 @@ from raw_servers import RawServer, SocksProxy, read_head, unanswered, wait_until
 from sedas_sync import errors
 from sedas_sync.model.scene import Download
 from sedas_sync.net import policy, session, sockets
-from sedas_sync.net.connections import Connections
+from sedas_sync.net.connections import Connections, Timeouts
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy
 from sedas_sync.transfer.shared_state import SharedState
@@ -95,7 +95,7 @@ def test_answer_that_was_pushed_on_an_idle_connection_is_not_taken(
     with RawServer(serve) as server, closing(Connections()) as connections:
         url = server.url.replace("http:", "https:") if secure else server.url
         for _ in range(3):
-            got = connections.request("GET", url, headers={}, connect_timeout=5, stall_timeout=5)
+            got = connections.request("GET", url, headers={}, timeouts=Timeouts(5, 5))
             assert got.read_all(1 << 20) == DATA[:2000]
             got.release()
             assert pushed.acquire(timeout=5)
@@ -369,7 +369,7 @@ def test_tls_of_a_slow_server_is_awaited(tmp_path, authority, identity, monkeypa
     monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
     with RawServer(serve) as server, closing(Connections()) as connections:
         url = server.url.replace("http:", "https:")
-        got = connections.request("GET", url, headers={}, connect_timeout=5, stall_timeout=5)
+        got = connections.request("GET", url, headers={}, timeouts=Timeouts(5, 5))
         assert got.read_all(1 << 20) == DATA
         got.release()
     assert ssl.HAS_TLSv1_3

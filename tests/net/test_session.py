@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import LoopbackServer
+from raw_servers import RawServer, read_head
 
-from sedas_sync.errors import ArchiveError
+from sedas_sync.errors import ArchiveError, StoppedError
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Reach
 from sedas_sync.net import certificates, policy, redact, retry, session
 
@@ -228,6 +231,49 @@ def test_stop_ends_a_wait(serve):
     threading.Timer(0.2, api.stop).start()
     with pytest.raises(ArchiveError, match="stopped"):
         api.send("GET", server.url)
+    api.close()
+
+
+BODY = b'["an answer that takes a minute"]'
+
+
+def drip(sock, began, go_on):
+    """Answer with a byte a second, until the test goes on."""
+    read_head(sock)
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+    for byte in BODY:
+        sock.sendall(bytes([byte]))
+        began.set()
+        go_on.wait(1)
+
+
+@pytest.mark.parametrize("ending", ["stop", "close"])
+def test_stop_cuts_an_answer_that_comes_slowly(ending):
+    began, go_on = threading.Event(), threading.Event()
+    api = session.Api(environ={})
+    with RawServer(lambda sock, _: drip(sock, began, go_on)) as server, Pool(1) as pool:
+        asked = pool.submit(api.send, "GET", server.url)
+        assert began.wait(10)
+        before = time.monotonic()
+        getattr(api, ending)()
+        with pytest.raises(StoppedError):
+            asked.result(10)
+        assert time.monotonic() - before < 1
+        with pytest.raises(StoppedError):
+            api.send("GET", server.url)
+        go_on.set()
+    assert server.accepted == 1
+
+
+def test_an_order_that_was_sent_gets_its_answer_after_a_stop():
+    began, go_on = threading.Event(), threading.Event()
+    api = session.Api(environ={})
+    with RawServer(lambda sock, _: drip(sock, began, go_on)) as server, Pool(1) as pool:
+        asked = pool.submit(api.send, "POST", server.url, repeat=False)
+        assert began.wait(10)
+        api.stop()
+        go_on.set()
+        assert asked.result(10).body == BODY
     api.close()
 
 
@@ -467,3 +513,38 @@ def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
 @given(st.integers(0, 200), st.floats(0, 1, exclude_max=True))
 def test_backoff_stays_within_its_bounds(attempt, chance):
     assert 0.5 <= retry.backoff(attempt, chance) <= 60.0
+
+
+@pytest.mark.parametrize("end", ["interrupt", "stop"])
+def test_a_request_that_waits_for_its_answer_is_ended_if_it_may_be_sent_again(end):
+    from sedas_sync.sandbox import Faults, Rule, Sandbox
+    from sedas_sync.sandbox.faults import stall
+
+    asked = threading.Event()
+
+    def endless(request, answer):
+        asked.set()
+        return stall(0)(request, answer)
+
+    with Sandbox(faults=Faults(rules=(Rule("any", endless, times=1),))) as server:
+        api = session.Api()
+        ended = []
+
+        def ask():
+            try:
+                api.send("POST", f"{server.url}login", json={})
+            except StoppedError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert asked.wait(60)
+        getattr(api, end)()
+        thread.join(60)
+        assert len(ended) == 1
+        if end == "interrupt":
+            assert api.send("POST", f"{server.url}login", json={}).status != 0
+        else:
+            with pytest.raises(StoppedError):
+                api.send("POST", f"{server.url}login", json={})
+        api.close()

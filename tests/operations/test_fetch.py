@@ -7,6 +7,7 @@ import pytest
 
 import sedas_sync as ss
 from sedas_sync.errors import StoppedError
+from sedas_sync.events import Ordered
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -38,14 +39,17 @@ def test_scene_that_was_ordered_by_hand_is_not_ordered_again(archive, sandbox, t
     assert sandbox.orders == 1
 
 
+@pytest.mark.parametrize("saved", [True, False])
 @pytest.mark.parametrize("ready", [True, False])
-def test_order_of_another_process_is_used(archive, sandbox, tmp_path, ready):
+def test_order_of_another_process_is_used(archive, sandbox, tmp_path, ready, saved):
     put(sandbox, make_row("A", START, online=False))
     order = archive.order(archive.product("A"))
     if ready:
         order = until_ready(archive, order)
     with ss.SedasArchive(url=sandbox.url, username="sandbox", password="sandbox") as other:
-        (done,) = ss.fetch([other.product("A")], tmp_path, archive=other, orders=[order])
+        (done,) = ss.fetch(
+            [other.product("A")], tmp_path, archive=other, orders={"A": order.order} if saved else [order]
+        )
     assert done.path.is_file()
     assert sandbox.orders == 1
 
@@ -112,7 +116,7 @@ def test_call_that_waits_for_an_order_ends_soon(archive, sandbox, tmp_path, how)
             tmp_path,
             archive=archive,
             stop=stop,
-            on_event=lambda event: placed.set() if isinstance(event, ss.Ordered) else None,
+            on_event=lambda event: placed.set() if isinstance(event, Ordered) else None,
         )
     )
     assert placed.wait(30)

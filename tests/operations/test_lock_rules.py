@@ -5,6 +5,7 @@ import json
 import pytest
 
 import sedas_sync as ss
+from sedas_sync.results import Finding
 from sedas_sync.sandbox import RowCatalogue, make_row
 
 RULES = '[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
@@ -99,7 +100,7 @@ def test_a_hostile_id_in_a_lock_leaves_the_mirror_by_no_path(opened, lock_file, 
     with opened() as mirror:
         report = mirror.verify()
         (found,) = report.bad
-        assert found.finding is ss.Finding.MISSING
+        assert found.finding is Finding.MISSING
         assert not found.path.startswith(("/", "."))
         assert ".." not in found.path.split("/")
         plan = mirror.plan(locked=True)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import sedas_sync as ss
+from sedas_sync.events import Failed
 from sedas_sync.net.redact import remember_secret
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
@@ -83,7 +84,7 @@ def test_no_secret_is_in_a_record(caplog):
 
     remember_secret("a-remembered-secret")
     for text in ("https://me:hush@example.org/", "token=hush", "a-remembered-secret"):
-        log_event(ss.Failed(time=datetime.now(UTC), id="A", error=text))
+        log_event(Failed(time=datetime.now(UTC), id="A", error=text))
     assert len(caplog.records) == 3
     assert not [record for record in caplog.records if {"hush", "a-remembered"} & set(str(vars(record)).split())]
     assert "hush" not in caplog.text

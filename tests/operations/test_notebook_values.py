@@ -9,6 +9,7 @@ from tqdm import TMonitor
 
 import sedas_sync as ss
 from sedas_sync.model.html import SHOWN
+from sedas_sync.results import Failure
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -65,7 +66,7 @@ def test_values_are_escaped_and_long_tables_are_cut(manifest):
         status = mirror.status()
     from dataclasses import replace
 
-    many = tuple(ss.Failure(id=f"<b>{n}", error="<script>") for n in range(SHOWN + 50))
+    many = tuple(Failure(id=f"<b>{n}", error="<script>") for n in range(SHOWN + 50))
     html = replace(status, failures=many, mirror="/a&b")._repr_html_()
     assert "<b>" not in html
     assert "<script>" not in html

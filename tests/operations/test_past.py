@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from clocks import Clock, Weeks
@@ -119,7 +119,14 @@ def test_runs_that_could_not_begin_are_in_the_history(weeks):
         assert (last.command, last.exit_code, last.succeeded) == ("apply", 4, False)
         assert "refused the credentials" in last.summary["failures"][0]["error"]
         assert mirror.status().last_success == first
-        assert mirror.history(weeks.clock.now - timedelta(hours=1)) == [last]
+        an_hour_ago = weeks.clock.now - timedelta(hours=1)
+        # A time without a zone is UTC, and other zones are the same time.
+        for since in (
+            an_hour_ago,
+            an_hour_ago.replace(tzinfo=None),
+            an_hour_ago.astimezone(timezone(-timedelta(hours=9))),
+        ):
+            assert mirror.history(since) == [last]
 
 
 # -- the commands ----------------------------------------------------------------------------------------------------

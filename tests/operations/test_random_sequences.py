@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import sedas_sync as ss
-from sedas_sync.planning.limits import PruneLimit
 from sedas_sync.sandbox import RowCatalogue, Sandbox, make_row
 
 BOX = "bbox = [-1.4, 51.5, -1.2, 51.65]"
@@ -175,7 +174,7 @@ class Everything(RuleBasedStateMachine):
     def apply(self, prune):
         with self.mirror() as mirror:
             plan = mirror.plan(prune=prune)
-            summary = mirror.apply(plan, wait=False, max_prune=PruneLimit(100, least=0))
+            summary = mirror.apply(plan, wait=False, max_prune="100%")
         assert summary.failed == 0, summary.failures
         assert summary.pruned == plan.counts[ss.ActionKind.PRUNE]
         for action in plan.actions:
@@ -186,7 +185,7 @@ class Everything(RuleBasedStateMachine):
     @rule(after=st.integers(1, 8), how=st.sampled_from(["stop", "drop"]), prune=st.booleans())
     def apply_and_be_interrupted(self, after, how, prune):
         with self.mirror() as mirror:
-            run = mirror.run(mirror.plan(prune=prune), wait=False, max_prune=PruneLimit(100, least=0))
+            run = mirror.run(mirror.plan(prune=prune), wait=False, max_prune="100%")
             with closing(run):
                 for number, _ in enumerate(run):
                     if number == after:
@@ -224,7 +223,7 @@ class Everything(RuleBasedStateMachine):
             except ss.ManifestError:
                 return  # there is none, or the manifest has moved on
             plan = mirror.plan(locked=True, prune=prune)
-            summary = mirror.apply(plan, wait=False, max_prune=PruneLimit(100, least=0))
+            summary = mirror.apply(plan, wait=False, max_prune="100%")
         lost = {failure.id for failure in summary.failures}
         assert lost <= set(NAMES) - self.offered, "what the catalogue has lost is all that may fail"
         gone = {action.id for action in plan.actions if action.kind is ss.ActionKind.PRUNE}
@@ -299,7 +298,7 @@ class Everything(RuleBasedStateMachine):
             for _ in range(2):  # the first one orders, the second one fetches what was ordered
                 mirror.repair(mirror.verify(), wait=False)
             for _ in range(2):
-                summary = mirror.apply(mirror.plan(prune=True), wait=False, max_prune=PruneLimit(100, least=0))
+                summary = mirror.apply(mirror.plan(prune=True), wait=False, max_prune="100%")
             assert (summary.exit_code, summary.failures) == (0, ())
             plan = mirror.plan(prune=True)
             assert plan.changes == 0

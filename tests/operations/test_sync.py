@@ -5,6 +5,7 @@ import threading
 import pytest
 
 import sedas_sync as ss
+from sedas_sync.events import Ordered
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -88,7 +89,7 @@ def test_mirror_that_is_closed_or_stopped_ends_its_run(manifest, sandbox, how):
     ordered, results = threading.Event(), []
 
     def listen(event):
-        if isinstance(event, ss.Ordered):
+        if isinstance(event, Ordered):
             ordered.set()
 
     mirror = ss.Mirror(manifest)

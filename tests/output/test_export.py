@@ -14,6 +14,9 @@ import pytest
 from stac_schemas import problems, schema_map
 from workspaces import FORTNIGHT, OPTICAL, Workspace
 
+from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
+from sedas_sync.sandbox.faults import fail
+
 BOTH = OPTICAL + f"[dataset.all]\n{FORTNIGHT}"
 
 
@@ -21,9 +24,10 @@ BOTH = OPTICAL + f"[dataset.all]\n{FORTNIGHT}"
 def template(tmp_path_factory):
     """A mirror whose optical scenes belong to two datasets, made once; its archive is gone."""
     import sedas_sync as ss
+    from sedas_sync.sandbox import Sandbox
 
     folder = tmp_path_factory.mktemp("template")
-    with ss.Sandbox(order_delay=0.2) as sandbox:
+    with Sandbox(order_delay=0.2) as sandbox:
         Workspace(folder, sandbox.url).write(BOTH)
         credentials = {"username": "sandbox", "password": "sandbox", "url": sandbox.url}
         archives = {"archive": ss.SedasArchive(**credentials)}
@@ -298,3 +302,38 @@ def test_long_steps_report_progress(mirror, applied, how):
     assert {step.unit for step in steps} == {"scene"}
     assert all(step.total is None or step.done <= step.total for step in steps)
     assert steps[-1].total or steps[-1].done
+
+
+def test_links_before_the_first_apply_come_from_the_lock_file_or_a_search(workspace, sandbox):
+    sandbox._catalogue = RowCatalogue([make_row(name, f"2019-05-0{n}T11:00:00Z") for n, name in enumerate("AB", 1)])
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n')
+    searched = workspace.run("export", "--format", "urls")
+    assert searched.code == 0
+    assert [line.strip() for line in searched.out.splitlines() if "out=" in line] == ["out=A.zip", "out=B.zip"]
+    assert not workspace.mirror.exists(), "an export makes no mirror"
+    assert workspace.run("lock").code == 0
+    sandbox._catalogue = RowCatalogue([make_row(name, f"2019-05-0{n}T11:00:00Z") for n, name in enumerate("ABC", 1)])
+    assert workspace.run("export", "--format", "urls").out.count("out=") == 2, "the lock file decides"
+    workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-30\n')
+    sandbox.faults = Faults(rules=(Rule("search", fail(500)),))
+    failed = workspace.run("export", "--format", "urls")
+    assert failed.code == 1
+    assert "status 500" in failed.err
+
+
+def test_geoparquet_has_the_items_of_the_catalogue(applied):
+    rustac = pytest.importorskip("rustac")
+    assert applied.run("export", "--format", "stac").code == 0
+    ran = applied.run("export", "--format", "geoparquet", "--out", "scenes.parquet", "--json")
+    assert ran.code == 0, ran.err
+    items = rustac.read_sync(str(applied.path / "scenes.parquet"), format="geoparquet", set_self_link=False)["features"]
+    catalogue = {
+        item.id: item for item in pystac.read_file(applied.path / "stac" / "catalog.json").get_items(recursive=True)
+    }
+    assert ran.json["scenes"] == len(items) == len(catalogue)
+    for item in items:
+        (asset,) = item["assets"].values()
+        file = applied.path / asset["href"]
+        assert sha256(file.read_bytes()).hexdigest() == asset["file:checksum"][4:]
+        assert item["properties"]["sedas_sync:level"] == catalogue[item["id"]].properties["sedas_sync:level"]
+    assert applied.run("export", "--format", "geoparquet").code == 2

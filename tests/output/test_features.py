@@ -1,7 +1,6 @@
 """Scenes as GeoJSON and as a GeoDataFrame."""
 
 import builtins
-import doctest
 import json
 from datetime import UTC, datetime
 
@@ -9,7 +8,6 @@ import pytest
 from shapely.geometry import shape
 
 import sedas_sync as ss
-from sedas_sync.output import features
 
 NOW = datetime(2019, 4, 30, 11, 6, tzinfo=UTC)
 SCENES = [
@@ -19,10 +17,6 @@ SCENES = [
     ss.Scene(id="nowhere", footprint="POLYGON((what"),
     ss.Scene(id="unknown"),
 ]
-
-
-def test_the_examples_are_true():
-    assert doctest.testmod(features).failed == 0
 
 
 def test_geojson_has_a_feature_for_each_scene():

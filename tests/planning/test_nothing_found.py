@@ -20,9 +20,9 @@ GRD = Scene(
 FAR = Scene(id="far", start=START, footprint="POLYGON ((7 7, 8 7, 8 8, 7 8, 7 7))")
 
 
-def warnings(keys, scenes, searched=True):
+def warnings(keys, scenes, searched=True, **more):
     manifest = parse(f'{HEAD}[dataset.d]\naoi = "here"\n{keys}')
-    return select(manifest, {"d": scenes} if searched else {}, NOW).warnings
+    return select(manifest, {"d": scenes} if searched else {}, NOW, **more).warnings
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,11 @@ def test_likely_causes(keys, scenes, words):
     (warning,) = warnings(keys, scenes)
     assert warning.startswith("dataset d: no scene matches: ")
     assert all(word in warning for word in words), warning
+
+
+@pytest.mark.parametrize("scenes", [[], [FAR]])
+def test_incomplete_search_that_finds_nothing_shows_nothing(scenes):
+    assert len(warnings("start = 2019-06-01", scenes, incomplete={"d"})) == len(scenes)
 
 
 def test_no_warning_if_there_is_a_scene_or_no_search():

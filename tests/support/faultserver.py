@@ -118,11 +118,13 @@ class FaultServer:
             self._spawn(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
-        plain = sock
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
-                sock = self._tls.wrap_socket(sock, server_side=True)
+                plain, sock = sock, self._tls.wrap_socket(sock, server_side=True)
+                with self._lock:
+                    # The plain socket is empty now: only this one can be shut down.
+                    self._sockets ^= {plain, sock}
             reader = sock.makefile("rb")
             while self._one(sock, reader):
                 pass
@@ -130,7 +132,7 @@ class FaultServer:
             pass
         finally:
             with self._lock:
-                self._sockets.discard(plain)
+                self._sockets.discard(sock)
             sock.close()
 
     def _one(self, sock, reader) -> bool:

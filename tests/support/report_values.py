@@ -1,6 +1,9 @@
 """Mirrors that were never filled: what they remember is made up here, and what a report tells of it is looked at."""
 
+import base64
 import json
+import re
+import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -90,3 +93,60 @@ class Remembered:
 
 def read(manifest=MANIFEST):
     return parse(manifest, source="fields.toml", read_aoi=lambda *_: None, types=BUILT_IN)
+
+
+def embedded(written):
+    """What the script of a written page reads."""
+    text = re.search(r'<script type="text/plain" id="data">([^<]*)</script>', written)[1]
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+FIELDS = {
+    "harwell": (-1.32, 51.57),
+    "north-farm": (-1.2, 51.75),
+    "long-acre": (-0.95, 51.62),
+    "east-anglia": (0.9, 52.4),
+    "fen": (0.1, 52.6),
+    "wye-valley": (-2.65, 51.9),
+    "dartmoor": (-3.9, 50.6),
+    "lothian": (-3.0, 55.9),
+    "aberdeen": (-2.4, 57.3),
+    "faro": (-7.93, 37.1),
+    "nakuru": (36.07, -0.3),
+    "harwell-west": (-1.35, 51.57),
+}
+"""Twelve fields, of which some are neighbours and two are far away."""
+
+
+def fields_manifest():
+    areas = "".join(
+        f"[aoi.{name}]\nbbox = [{x - 0.01}, {y - 0.01}, {x + 0.01}, {y + 0.01}]\n" for name, (x, y) in FIELDS.items()
+    )
+    rules = f"aoi = {json.dumps(list(FIELDS))}\nstart = 2019-01-01\n"
+    return f'version = 1\n[archive]\ntype = "sandbox"\n{areas}[dataset.optical]\n{rules}[dataset.radar]\n{rules}'
+
+
+def twelve_fields(each=12, every=10):
+    """Acquisitions of each field, in every state. Nakuru has the longest time without one: 50 days from 11 May 2019."""
+    remembered = Remembered()
+    for row, (name, (x, y)) in enumerate(FIELDS.items()):
+        for step in range(each):
+            days = step * every
+            state = (
+                "missing"
+                if name == "nakuru" and days in (20, 30, 40, 50)
+                else "failed"
+                if (row, step) == (3, 4)
+                else "pending"
+                if step % 4 == 3 and name != "nakuru"
+                else "held"
+            )
+            remembered.add(
+                f"S2A_MSIL1C_201905{row:02d}T{step:06d}_N0207_R137_T30UXC_{name.upper()}",
+                "radar" if step % 3 == 2 else "optical",
+                state=state,
+                footprint=box(x - 0.1 - 0.01 * step, y - 0.1, 0.2 + 0.02 * step, 0.2),
+                days=days,
+                cloud=None if step % 3 == 2 else 8 * step,
+            )
+    return remembered

@@ -166,7 +166,7 @@ def test_lasting_fault_commits_nothing(server, tmp_path, fault, expected, kind, 
 def test_resume_requests_only_missing_bytes(server, tmp_path, kind):
     server.paths["/scene.zip"] = Served(DATA, **SERVERS[kind])
     leave_partial(server, tmp_path, 120_000)
-    assert partial_of(str(tmp_path), PART) == Resumable(120_000, len(DATA))
+    assert partial_of(str(tmp_path), PART) == Resumable(120_000, len(DATA), ".zip")
     got = fetch(job(server, tmp_path))
     assert (got.received, got.resumed_from) == (len(DATA) - 120_000, 120_000)
     assert server.seen[0].headers["range"] == "bytes=120000-"
@@ -400,7 +400,7 @@ def test_stop_ends_a_silent_download_and_keeps_the_partial_file(server, tmp_path
     with pytest.raises(FetchStopped):
         fetch(job(server, tmp_path, policy=Policy(stall_timeout=30)), live)
     assert time.monotonic() - began < 1.5
-    assert partial_of(str(tmp_path), PART) == Resumable(100_000, len(DATA))
+    assert partial_of(str(tmp_path), PART) == Resumable(100_000, len(DATA), ".zip")
     live.close()
 
 
@@ -433,7 +433,7 @@ def test_received_bytes_are_in_the_partial_file_at_once(server, tmp_path):
     while part.stat().st_size < 50_000 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert part.read_bytes() == DATA[:50_000]
-    assert partial_of(str(tmp_path), PART) == Resumable(50_000, len(DATA))
+    assert partial_of(str(tmp_path), PART) == Resumable(50_000, len(DATA), ".zip")
     live.stop.set()
     thread.join()
     live.close()
@@ -723,5 +723,5 @@ def test_pipe_or_link_at_the_path_of_a_note_neither_blocks_nor_is_written_to(tmp
         "print(partial_of(sys.argv[1], '.sedas-sync/partial/S.part'))\n"
     )
     ran = subprocess.run([sys.executable, "-c", looks, str(root)], capture_output=True, text=True, timeout=20)
-    assert ran.stdout.splitlines() == ["None", "Resumable(bytes=2, total=2000)"], ran.stderr
+    assert ran.stdout.splitlines() == ["None", "Resumable(bytes=2, total=2000, kind=None)"], ran.stderr
     assert mine.read_text() == "precious"

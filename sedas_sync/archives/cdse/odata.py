@@ -116,6 +116,8 @@ def _collections(query: Query, limited: tuple[str, ...]) -> tuple[str, ...]:
         names = (_GROUPS[group],)
     else:
         names = COLLECTIONS
+    # No collection has a satellite that does not exist.
+    names = names or COLLECTIONS
     if query.sensor == "all":
         return names
     return tuple(name for name in names if _SENSORS.get(name.upper(), query.sensor) == query.sensor) or names

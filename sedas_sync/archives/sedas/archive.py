@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
+
+from msgspec import Meta
 
 from sedas_sync.archives.protocol import Orders, Warn
 from sedas_sync.archives.registry import Opening
@@ -19,6 +21,7 @@ from sedas_sync.archives.sedas.rows import row_text, scenes_of, to_scene, to_tim
 from sedas_sync.archives.sedas.search import SedasSearch
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
+from sedas_sync.model.arguments import Seconds, checked, one_or_more
 from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, RemoteFile, Scene
 from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
@@ -57,20 +60,30 @@ class SedasArchive:
     Raises:
         ManifestError: `url` is not an http(s) address, or plain http to another machine.
         AuthenticationError: The user name or the password is empty.
+
+    Example:
+        import sedas_sync as ss
+
+        area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
+        with ss.SedasArchive.from_env() as sedas:
+            cloudless = {"maxCloudPercent": 20}
+            for scene in sedas.search(area, "2019-05-01", "2019-05-12", sensor="optical", filters=cloudless):
+                print(scene.id, scene.start, scene.cloud_cover, scene.online)
     """
 
+    @checked
     def __init__(
         self,
         url: str = LIVE_URL,
         *,
         username: str,
         password: str,
-        trusted_hosts: Iterable[str] | None = None,
+        trusted_hosts: str | Iterable[str] | None = None,
         credential_hosts: tuple[str, ...] | None = None,
         identity: str | None = None,
-        retries: int = 5,
-        connect_timeout: float = 10.0,
-        stall_timeout: float = 60.0,
+        retries: Annotated[int, Meta(ge=0)] = 5,
+        connect_timeout: Seconds = 10.0,
+        stall_timeout: Seconds = 60.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         api: session.Api | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -78,16 +91,15 @@ class SedasArchive:
         self._url = checked_url(url)
         if trusted_hosts is None:
             trusted_hosts = TRUSTED_HOSTS if may_see_token(self._url, LIVE_URL, TRUSTED_HOSTS) else ()
-        reach = Reach(api=self._url, trusted_hosts=tuple(trusted_hosts))
+        reach = Reach(api=self._url, trusted_hosts=one_or_more(trusted_hosts))
         self._api = api or session.Api(
             retries=retries, connect_timeout=connect_timeout, stall_timeout=stall_timeout, reach=reach
         )
-        self.identity = identity or f"sedas {self._url}"
+        self._identity = identity or f"sedas {self._url}"
         self._client = SedasClient(self._url, username, password, self._api, now, clock)
         self._search = SedasSearch(self._client, self._satellite_names)
         self._lookup = ProductLookup(self._client)
-        self._orders = SedasOrders(self._client, self.identity)
-        self.orders: Orders | None = self._orders
+        self._orders = SedasOrders(self._client, self._identity)
         self._links = SedasLinks(
             self._client,
             self._lookup,
@@ -99,11 +111,17 @@ class SedasArchive:
         self._names: tuple[str, ...] | None = None
 
     @classmethod
+    @checked
     def from_env(cls, url: str = LIVE_URL, *, prompt: bool = False, **options: Any) -> Self:
         """Make one with the credentials of the environment, netrc or the keyring (see `sedas_sync.net.credentials`).
 
         Those of the environment are for `*.satapps.org` and the hosts that `SEDAS_HOST` names. They and their tokens go
         to no other host, even if `trusted_hosts` names it.
+
+        Args:
+            url: the API's address: https, or a loopback address.
+            prompt: ask for credentials on the terminal if none are found elsewhere.
+            **options: other arguments of the class.
 
         Raises:
             AuthenticationError: There are no credentials for this host; the message says where they were looked for.
@@ -121,6 +139,16 @@ class SedasArchive:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r})"
+
+    @property
+    def identity(self) -> str:
+        """Names the archive in an index."""
+        return self._identity
+
+    @property
+    def orders(self) -> Orders:
+        """Places and polls orders, for a run; `order` and `order_status` do the same for a script."""
+        return self._orders
 
     def log_in(self) -> None:
         """Check the credentials now; every other method logs in when it has to.
@@ -161,9 +189,25 @@ class SedasArchive:
     # -- catalogue ---------------------------------------------------------------------------------------------------
 
     def find(self, query: Query, *, warn: Warn) -> Iterator[Scene]:
-        """Yield every scene that matches, each once; see `Archive.find`."""
-        return self._search.find(query, warn)
+        """Yield every scene that matches, each once; runs call this, scripts call `search`.
 
+        Args:
+            query: what to search for.
+            warn: Takes a sentence about each row that cannot be used.
+
+        Raises:
+            IncompleteSearch: Some matches may be missing. The scenes that were found have been yielded.
+            ArchiveError: The search failed.
+            AuthenticationError: The archive refused the credentials.
+        """
+        try:
+            yield from self._search.find(query, warn)
+        except KeyboardInterrupt:
+            # Threads of the search may wait for answers, and a notebook lives on.
+            self.interrupt()
+            raise
+
+    @checked
     def search(
         self,
         aoi_wkt: str,
@@ -197,6 +241,7 @@ class SedasArchive:
         query = _query(aoi_wkt, start, stop, sensor, satellite, source_group, filters)
         return self.find(query, warn=warn)
 
+    @checked
     def rows(
         self,
         aoi_wkt: str,
@@ -208,15 +253,38 @@ class SedasArchive:
         source_group: str | None = None,
         filters: Mapping[str, Any] | None = None,
     ) -> Iterator[Any]:
-        """Yield the rows of the service's answers, as JSON values; arguments and errors are those of `search`."""
+        """Yield the rows of the service's answers, as JSON values; errors are those of `search`.
+
+        Args:
+            aoi_wkt: As in `search`, like the other arguments.
+            start: The earliest start.
+            stop: The latest start, included.
+            sensor: `all`, `optical` or `sar`.
+            satellite: The name of a satellite.
+            source_group: The name of a source group.
+            filters: The archive's own filters.
+        """
         return self._search.rows(_query(aoi_wkt, start, stop, sensor, satellite, source_group, filters))
 
     def look_up(self, ids: Iterable[str], *, warn: Warn) -> Iterator[Scene]:
-        """Yield the scenes with these ids that are in the archive; see `Archive.look_up`."""
+        """Yield the scenes with these ids that are in the archive, in any order.
+
+        Args:
+            ids: The ids.
+            warn: Takes a sentence about each row that cannot be used.
+
+        Raises:
+            ArchiveError: The look-up failed.
+            AuthenticationError: The archive refused the credentials.
+        """
         return scenes_of(self._lookup.rows(ids), warn)
 
+    @checked
     def product(self, scene_id: str) -> Scene:
         """Look up one scene by its id.
+
+        Args:
+            scene_id: The id, which SeDAS calls `supplierId`.
 
         Raises:
             ArchiveError: It is not in the archive, or the look-up failed.
@@ -230,14 +298,18 @@ class SedasArchive:
         except ValueError as reason:
             raise ArchiveError(f"the archive's answer cannot be used: {reason}: {row_text(row)}") from None
 
-    def product_rows(self, ids: Iterable[str]) -> list[Any]:
+    @checked
+    def product_rows(self, ids: str | Iterable[str]) -> list[Any]:
         """Look up ids; return the rows of those that the archive has, as JSON values.
+
+        Args:
+            ids: One or more ids.
 
         Raises:
             ArchiveError: The look-up failed.
             AuthenticationError: The archive refused the credentials.
         """
-        return list(self._lookup.rows(ids))
+        return list(self._lookup.rows(one_or_more(ids)))
 
     def satellites(self) -> list[SatelliteSource]:
         """List the satellites that the account may search."""
@@ -267,8 +339,12 @@ class SedasArchive:
 
     # -- orders and downloads ----------------------------------------------------------------------------------------
 
+    @checked
     def order(self, scene: Scene | str) -> Order:
         """Order a scene from the long-term archive.
+
+        Args:
+            scene: The scene, or its id.
 
         Raises:
             ArchiveError: The order was refused, or it is not known whether it was accepted.
@@ -281,12 +357,13 @@ class SedasArchive:
         """The latest order of each scene that this object has placed or polled, with its last known state."""
         return self._orders.known
 
-    def order_status(self, orders: Iterable[Order | str]) -> list[Order]:
+    @checked
+    def order_status(self, orders: Order | str | Iterable[Order | str]) -> list[Order]:
         """Return orders with their current state, in the order given.
 
         Args:
-            orders: Orders, or their ids as `Order.order` has them. An order that is given by an id which this object
-                has not seen before lacks the id of its scene, because the service does not state it.
+            orders: One or more orders, or their ids as `Order.order` has them. An order that is given by an id which
+                this object has not seen before lacks the id of its scene, because the service does not state it.
 
         Raises:
             ArchiveError: The request failed.
@@ -297,13 +374,23 @@ class SedasArchive:
             seen.get(order) or Order(order=order, id="", placed=self._client.now(), archive=self.identity)
             if isinstance(order, str)
             else order
-            for order in orders
+            for order in ([orders] if isinstance(orders, Order | str) else orders)
         ]
         polled = {order.order: order for order in self._orders.poll(asked)}
         return [polled[order.order] for order in asked]
 
     def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
-        """Return the current link of an online scene, with the token if its host may see it; see `Archive.locate`."""
+        """Return the current link of an online scene, with the token if its host may see it.
+
+        Args:
+            scene: The scene.
+            file: Has no effect: every scene is one file.
+            refused: A link that the server refused; the result differs from it.
+
+        Raises:
+            ArchiveError: The scene is not online.
+            AuthenticationError: The archive refused the credentials.
+        """
         del file  # every scene is one file
         return self._links.locate(scene, refused)
 
@@ -319,8 +406,8 @@ def _query(
 ) -> Query:
     query = Query(
         aoi=aoi_wkt,
-        start=to_time(start),
-        stop=to_time(stop),
+        start=_time("start", start),
+        stop=_time("stop", stop),
         sensor=_sensor(sensor),
         satellite=satellite or None,
         source_group=source_group or None,
@@ -333,6 +420,13 @@ def _query(
     except ValueError as reason:
         raise ValueError(f"the area {redact.shorten(aoi_wkt, 60)!r} cannot be searched: {reason}") from None
     return query
+
+
+def _time(argument: str, value: str | datetime) -> datetime:
+    try:
+        return to_time(value)
+    except ValueError:
+        raise ValueError(f"{argument} is {value!r}; it must be ISO 8601, such as '2019-04-30T00:00:00Z'") from None
 
 
 def _sensor(text: str) -> Literal["all", "optical", "sar"]:

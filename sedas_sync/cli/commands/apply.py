@@ -34,7 +34,7 @@ from sedas_sync.output.plan_text import total
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.reporters import Reporter
 from sedas_sync.output.style import look_of
-from sedas_sync.planning.limits import DEFAULT, Confirm, PruneLimit, check_download, download_limit
+from sedas_sync.planning.limits import Confirm, PruneLimit, check_download, download_limit
 from sedas_sync.workers.dask import dask_cluster
 
 _REASONS = 3
@@ -68,11 +68,12 @@ class Options(TypedDict):
 def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
     """Make the folder match the manifest."""
     _check_options(options)
+    PruneLimit.parse(options["max_prune"])
     choice: RunOptions = {
         "wait": not options["no_wait"],
         "jobs": options["jobs"],
         "take_over": options["take_over"],
-        "max_prune": DEFAULT if options["max_prune"] is None else PruneLimit.parse(options["max_prune"]),
+        "max_prune": options["max_prune"],
         "max_download": None if options["max_download"] is None else download_limit(options["max_download"]),
     }
     address = _scheduler(options["executor"], options["scheduler"])

@@ -14,6 +14,8 @@ from sedas_sync.output.export import Format
 def run(manifest: str, *, how: Format, out: str | None, common: Globals) -> None:
     """Export the mirror's catalogue for other tools."""
     to_stdout = out is None and how != "stac"
+    if to_stdout and how == "geoparquet":
+        raise ManifestError("--format geoparquet writes a file: name it with --out")
     if to_stdout and common.as_json:
         raise ManifestError(f"--json prints what was written: with --format {how} it needs --out FILE")
     # Progress bars would be mixed with the catalogue.

@@ -10,10 +10,10 @@ from sedas_sync.model.text import count, printable, size
 from sedas_sync.output.documents.catalogue import ReportDocument
 
 
-def run(manifest: str, *, out: str | None, common: Globals) -> None:
+def run(manifest: str, *, out: str | None, quicklooks: bool, common: Globals) -> None:
     """Write one HTML page about a mirror."""
     with shown_mirror(manifest, common) as (mirror, reporter):
-        written = mirror.report(out)
+        written = mirror.report(out, quicklooks=quicklooks)
         reporter.close()
         print_warnings(written.warnings, common)
         if common.as_json:

@@ -20,7 +20,7 @@ from sedas_sync.operations.apply.searches import record_search
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
-from sedas_sync.planning.limits import DEFAULT, check_download, limit_prunes, limit_replacements
+from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
 from sedas_sync.planning.lock import head_of
 from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
@@ -88,6 +88,7 @@ class PlanRunner:
     def run(self, plan: Plan, options: RunOptions) -> Generator[Event]:
         """Carry out a plan of the manifest; the mirror's process lock is held."""
         confirm, confirm_replacing = options.get("confirm", _nobody), options.get("confirm_replacing", _nobody)
+        max_prune = PruneLimit.parse(options.get("max_prune"))
         context = self._context
         plan = without_what_is_done(context, plan)
         limit = options.get("max_download")
@@ -95,7 +96,7 @@ class PlanRunner:
         plan = with_links(context, plan)
         with context.state.index(write=True) as (index, warnings):
             context.state.check_owner(index, take_over=options.get("take_over", False))
-            plan = limit_prunes(plan, options.get("max_prune", DEFAULT), index.count(), confirm)
+            plan = limit_prunes(plan, max_prune, index.count(), confirm)
             plan = limit_replacements(plan, index.count(), confirm_replacing)
             index.skip_when_full = True
             if warnings:

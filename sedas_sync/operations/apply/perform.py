@@ -5,15 +5,16 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from time import monotonic
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
-from msgspec import convert
+from msgspec import Meta, convert
 from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, locate_file
 from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError, TransferError, sentence
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
+from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Fetched, Ordered, Retried
 from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
@@ -26,7 +27,7 @@ from sedas_sync.operations.apply.limits import ConnectionLimits
 from sedas_sync.operations.apply.orders import PLACED_AT_ONCE
 from sedas_sync.operations.apply.reports import Reports
 from sedas_sync.operations.context import MirrorContext, filehash_of
-from sedas_sync.planning.limits import Confirm, PruneLimit
+from sedas_sync.planning.limits import Confirm
 from sedas_sync.state.history import add_changes
 from sedas_sync.state.index import WritableIndex
 from sedas_sync.transfer.fetch import DISK_ERRORS, disk_error
@@ -49,16 +50,17 @@ class RunOptions(TypedDict, total=False):
 
     wait: bool
     """Wait for orders, at most the manifest's `order_timeout`; true by default."""
-    jobs: int | None
+    jobs: Jobs | None
     """Concurrent downloads, instead of the manifest's."""
     executor: Executor | None
     """Any of `concurrent.futures` whose workers see the mirror's folder under the same path. The caller shuts it down.
     By default threads of this process."""
     take_over: bool
     """Take the mirror from the manifest it belongs to."""
-    max_prune: PruneLimit
-    """How many files may be removed without a confirmation; a tenth of the mirror by default, at least 5."""
-    max_download: int | None
+    max_prune: int | str | None
+    """How many files may be removed without a confirmation: a number, or a share such as `"20%"`. By default a tenth of
+    the mirror, at least 5."""
+    max_download: Annotated[int, Meta(ge=0)] | None
     """Bytes that the run may have to download, instead of the manifest's; 0 is no limit."""
     confirm: Confirm
     """Called with the number of removals and of scenes on disk if there are more. By default nobody can be asked, and

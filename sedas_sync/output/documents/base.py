@@ -55,6 +55,7 @@ class ErrorDocument(Document, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     """Each mistake of a manifest or of a command line on its own."""
     exit_code: int
+    """The command's exit code."""
 
 
 class ArchiveEntry(Part, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from sedas_sync.model.events import Failure
 
-Format = Literal["geojson", "csv", "stac", "urls", "sha256sums"]
+Format = Literal["geojson", "csv", "stac", "geoparquet", "urls", "sha256sums"]
 """Formats of a catalogue."""
 
 

@@ -3,21 +3,24 @@
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
 from sedas_sync.archives.protocol import Archive, locate_file
-from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.errors import IncompleteSearch, ManifestError, SedasSyncError
 from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import LocalScene, Scene, SceneId
+from sedas_sync.model.scene import ArchiveKey, LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
-from sedas_sync.operations.lock_file import beside, check_output
+from sedas_sync.operations.lock_file import beside, check_output, matching_lock_or_warning
+from sedas_sync.operations.search import search_archives
 from sedas_sync.output.export import Exported, Format, catalogue
 from sedas_sync.output.export.inventory import Inventory, take_inventory
 from sedas_sync.output.export.lists import aria2, link_problem, sha256sums
@@ -41,8 +44,9 @@ def export(
 
     Args:
         context: the mirror.
-        how: `stac` writes a folder; `geojson`, `csv`, `sha256sums` (for `sha256sum --check` inside the mirror) and
-            `urls` (for aria2) write a file. Only `urls` asks the archives, because links expire.
+        how: `stac` writes a folder; `geoparquet` (the same items), `geojson`, `csv`, `sha256sums` (for
+            `sha256sum --check` inside the mirror) and `urls` (for aria2) write a file. Only `urls` asks the archives,
+            because links expire; before the first apply it takes the scenes of the lock file, or searches.
         out: the folder or file, which is written completely or not at all; a file can also be an open binary file. For
             STAC, `stac` next to the manifest if None.
         unless_fresh: leave a STAC catalogue as it is if it is up to date.
@@ -57,12 +61,33 @@ def export(
         inventory = take_inventory(context.state.root, index, context.manifest.datasets)
         if index.damaged:
             raise SedasSyncError(warnings[0])
+    if how == "urls" and not inventory.wanted:
+        inventory = replace(inventory, wanted=_wanted_before_the_first_apply(context))
     job = ExportJob(context, inventory)
     if how == "stac":
         return job.to_catalogue(catalogue_folder(context, out), unless_fresh=unless_fresh)
+    if how == "geoparquet":
+        if not isinstance(out, str | os.PathLike):
+            raise ManifestError("--format geoparquet writes a file: name it with --out")
+        return job.to_geoparquet(Path(out))
     if out is None:
         raise ManifestError(f"an export as {how} needs a file to go to")
     return job.to_path(how, Path(out)) if isinstance(out, str | os.PathLike) else job.to_file(how, out)
+
+
+def _wanted_before_the_first_apply(context: MirrorContext) -> Mapping[SceneId, tuple[str, ...]]:
+    """Return the datasets of each scene of the lock file or, without one, of a search.
+
+    Raises:
+        IncompleteSearch: a search failed or is incomplete.
+    """
+    lock = matching_lock_or_warning(context.manifest, [])
+    if lock is not None:
+        return {scene_id: scene.datasets for scene_id, scene in lock.scenes.items()}
+    found = search_archives(context)
+    if not found.complete:
+        raise IncompleteSearch("; ".join(f"{failure.id}: {failure.error}" for failure in found.failures))
+    return {scene_id: want.datasets for scene_id, want in found.wants.items()}
 
 
 def catalogue_folder(context: MirrorContext, out: str | os.PathLike[str] | IO[bytes] | None = None) -> Path:
@@ -117,6 +142,24 @@ class ExportJob:
         with writing_whole(out) as file:
             return self.to_file(how, file, str(out))
 
+    def to_geoparquet(self, out: Path) -> Exported:
+        """Write the items of all scenes to a STAC GeoParquet file, which is written as a whole or not at all."""
+        check_output(out, self.context.manifest)
+        _check_pystac()
+        from sedas_sync.output.export import stac  # noqa: PLC0415  # needs the extra "stac"
+
+        stac.rustac()
+        groups = stac.groups_of(self.inventory.entries(), self._boxes())
+        to_mirror = Path(os.path.relpath(self.context.state.root, os.path.realpath(out.parent))).as_posix()
+        with writing_whole(out) as file, tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "items.parquet"
+            left_out = stac.write_geoparquet(
+                made, groups, to_mirror=f"./{to_mirror}", on_step=self.context.state.on_step
+            )
+            with made.open("rb") as content:
+                shutil.copyfileobj(content, file)
+        return self._exported("geoparquet", str(out), [*self.inventory.absent, *left_out])
+
     def to_catalogue(self, out: Path, *, unless_fresh: bool) -> Exported:
         """Write a STAC catalogue. It replaces an old one.
 
@@ -169,11 +212,15 @@ def check_stac(out: Path, root: Path) -> None:
     Raises:
         ManifestError: the extra `stac` is not installed, or the folder has other files.
     """
-    if find_spec("pystac") is None:
-        raise ManifestError('a STAC catalogue needs the extra "stac": pip install "sedas-sync[stac]"')
+    _check_pystac()
     if out.exists() and not out.is_dir():
         raise ManifestError(f"{out}: is a file; --format stac writes a folder")
     catalogue.check_place(Path(os.path.realpath(out)), root)
+
+
+def _check_pystac() -> None:
+    if find_spec("pystac") is None:
+        raise ManifestError('a STAC catalogue needs the extra "stac": pip install "sedas-sync[stac]"')
 
 
 class Links:
@@ -208,7 +255,7 @@ class Links:
             elif not self.failures:
                 yield self._none(scene_id, "no longer in the archive")
 
-    def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
+    def _entry(self, key: ArchiveKey, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
         if scene.download_url is None:
             yield self._none(scene.id, scene.offline or "in the long-term archive: it must be ordered")
             return
@@ -244,7 +291,7 @@ class Links:
         self.left_out.append(Failure(id=scene_id, error=why))
         return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
 
-    def _came_from(self, key: str, held: LocalScene) -> bool:
+    def _came_from(self, key: ArchiveKey, held: LocalScene) -> bool:
         """Return whether a file came from an archive. With one archive it did, whatever its address was then."""
         return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
 

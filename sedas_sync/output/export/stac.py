@@ -6,19 +6,24 @@ export is written: the same scenes give the same bytes.
 A field of an extension is written only if its value is known and the extension allows it.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pystac
 
+from sedas_sync.errors import ManifestError
+from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.geojson import Box, Outline, bounding_box, outlines
 from sedas_sync.model.events import Failure, OnStep, ignore_step
 from sedas_sync.model.scene import LocalFile, LocalScene, Scene
@@ -131,9 +136,76 @@ def write(
     return left_out
 
 
+def write_geoparquet(
+    file: Path, groups: Sequence[ItemGroup], *, to_mirror: str, on_step: OnStep = ignore_step
+) -> list[Failure]:
+    """Write the items of all groups into one STAC GeoParquet file. All of them are in memory at once.
+
+    Args:
+        file: the file to write.
+        groups: the collections.
+        to_mirror: the mirror's folder, as the beginning of each asset's link.
+        on_step: called with the number of items made.
+
+    Returns:
+        The scenes that STAC cannot describe, and why.
+    """
+    left_out: list[Failure] = []
+    tally = Tally("writing items", sum(len(group.entries) for group in groups), on_step)
+    items = [
+        one.item.to_dict(include_self_link=False, transform_hrefs=False)
+        for group in groups
+        for one in _items(group, to_mirror, tally, left_out)
+    ]
+
+    async def save() -> None:
+        await rustac().write(str(file), items, format="geoparquet")
+
+    # In a thread of its own, because a notebook has a running event loop in this one.
+    with Pool(1) as pool:
+        pool.submit(lambda: asyncio.run(save())).result()
+    return left_out
+
+
+def rustac() -> ModuleType:
+    """Return the package that writes GeoParquet.
+
+    Raises:
+        ManifestError: the extra `stac-geoparquet` is not installed.
+    """
+    try:
+        return import_module("rustac")
+    except ImportError:
+        raise ManifestError(
+            'GeoParquet needs the extra "stac-geoparquet": pip install "sedas-sync[stac,stac-geoparquet]"'
+        ) from None
+
+
 def _write_items(place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tally: Tally) -> list[Failure]:
     names = _names(entry.id for entry in group.entries)
-    left_out = []
+    left_out: list[Failure] = []
+    for made in _items(group, to_mirror, tally, left_out):
+        made.item.add_links(_around())
+        file = f"{ITEMS}/{names[made.item.id]}.json"
+        seen.links.append(pystac.Link("item", f"./{file}", media_type=pystac.MediaType.GEOJSON))
+        seen.add(made.item, made.box, *made.times)
+        _write(place / file, made.item.to_dict(include_self_link=False, transform_hrefs=False))
+    return left_out
+
+
+# -- items -------------------------------------------------------------------------------------------------------------
+
+
+class _Made(NamedTuple):
+    """An item, with what its collection states of it."""
+
+    item: pystac.Item
+    box: Box | None
+    times: tuple[datetime, datetime]
+
+
+def _items(group: ItemGroup, to_mirror: str, tally: Tally, left_out: list[Failure]) -> Iterator[_Made]:
+    """Yield the items of a collection; scenes that STAC cannot describe are added to `left_out`."""
     for some in in_batches(tally(group.entries)):
         scenes = [entry.scene for entry in some]
         shapes = outlines([scene.footprint for scene in scenes])
@@ -151,15 +223,7 @@ def _write_items(place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tal
             keys = {asset.name: asset.key for asset in scene.assets}
             for held, name in zip(entry.held.files, _keys(entry.held, keys), strict=True):
                 item.add_asset(name, _asset(held, f"{to_mirror}/{quote(held.path)}"))
-            item.add_links(_around())
-            file = f"{ITEMS}/{names[entry.id]}.json"
-            seen.links.append(pystac.Link("item", f"./{file}", media_type=pystac.MediaType.GEOJSON))
-            seen.add(item, None if shape is None else shape.bbox, first, last)
-            _write(place / file, item.to_dict(include_self_link=False, transform_hrefs=False))
-    return left_out
-
-
-# -- items -------------------------------------------------------------------------------------------------------------
+            yield _Made(item, None if shape is None else shape.bbox, (first, last))
 
 
 def _item(scene: Scene, shape: Outline | None, times: tuple[datetime, datetime]) -> pystac.Item:

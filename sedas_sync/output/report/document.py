@@ -1,6 +1,6 @@
 """The data of a report: a pure function of the manifest and the index.
 
-It reads no clock and no file: the same mirror gives the same document. Ages are counted to the end of the last run.
+It reads no clock and no file: the same mirror gives the same document.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,13 +11,16 @@ from itertools import chain
 from math import isfinite
 from typing import Any
 
+import numpy as np
+import shapely
+
 from sedas_sync import geometry
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import OnStep, Step, ignore_step, iso
 from sedas_sync.model.history import RunRecord
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
-from sedas_sync.output.report.shapes import outlines, sheet
+from sedas_sync.output.report.shapes import AOI_DECIMALS, outlines, sheet
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.product_name import parse_name, relative_orbit_of, tile_of
 
@@ -59,6 +62,8 @@ class Memory:
     """Files on disk that are not in the index."""
     partials: int = 0
     """Partial downloads."""
+    quicklooks: Mapping[SceneId, str] = field(default_factory=dict)
+    """Small pictures of scenes: WebP as base64."""
 
 
 def document(
@@ -75,13 +80,16 @@ def document(
     """
     of = _wants(manifest, memory)
     scenes = _scenes(manifest, memory, of)
-    areas = [aoi.geometry for aoi in _aois(manifest).values()]
-    west = sheet(chain(areas, (shape for _, shape in _shapes(scenes) if shape is not None)))
-    for number, (record, shape) in enumerate(_shapes(scenes)):
-        if number % _AT_ONCE == 0:
-            on_step(Step("drawing footprints", number, len(scenes)))
-        if shape is not None:
-            record["outline"] = outlines(shape, west)
+    aois = _aois(manifest)
+    areas = [aoi.geometry for aoi in aois.values()]
+    west = sheet(chain(areas, (shape for part in _shapes(scenes) for _, shape in part if shape is not None)))
+    may_cover = _areas_of_datasets(manifest, list(aois))
+    for number, part in enumerate(_shapes(scenes)):
+        on_step(Step("drawing footprints", number * _AT_ONCE, len(scenes)))
+        for record, shape in part:
+            if shape is not None:
+                record["outline"] = outlines(shape, west)
+        _add_areas(part, areas, may_cover)
     records = [record for _, record in scenes]
     run = memory.last_run
     return {
@@ -94,7 +102,7 @@ def document(
         "archives": [{"key": key, "type": a.type, "url": a.address} for key, a in manifest.archives.items()],
         "summary": {**_counts(records), "unknown": memory.unknown, "partials": memory.partials},
         "datasets": [_dataset(d, n, records, known=d.name in of) for n, d in enumerate(manifest.datasets.values())],
-        "aois": [{"name": n, "outline": outlines(aoi.geometry, west)} for n, aoi in _aois(manifest).items()],
+        "aois": [{"name": n, "outline": outlines(aoi.geometry, west, AOI_DECIMALS)} for n, aoi in aois.items()],
         "west": west,
         "scenes": records,
         "orders": _orders(memory),
@@ -119,14 +127,38 @@ def _wants(manifest: Manifest, memory: Memory) -> dict[str, Sequence[SceneId]]:
 # ------------------------------------------------------------------------------------------------------- scenes
 
 
-def _shapes(
-    scenes: Sequence[tuple[str | None, dict[str, Any]]],
-) -> Iterator[tuple[dict[str, Any], geometry.Footprint | None]]:
-    """Yield each scene's record with its footprint. Few are decoded at once, since they take much memory."""
+_Drawn = Sequence[tuple[dict[str, Any], geometry.Footprint | None]]
+
+
+def _shapes(scenes: Sequence[tuple[str | None, dict[str, Any]]]) -> Iterator[_Drawn]:
+    """Yield the scenes' records with their footprints. Few are decoded at once, since they take much memory."""
     for first in range(0, len(scenes), _AT_ONCE):
         part = scenes[first : first + _AT_ONCE]
-        for (_, record), shape in zip(part, geometry.footprints([footprint for footprint, _ in part]), strict=True):
-            yield record, shape
+        shapes = geometry.footprints([footprint for footprint, _ in part])
+        yield [(record, shape) for (_, record), shape in zip(part, shapes, strict=True)]
+
+
+def _areas_of_datasets(manifest: Manifest, names: Sequence[str]) -> list[frozenset[int]]:
+    """Return the AOIs of each dataset by their places in `names`."""
+    return [frozenset(map(names.index, dataset.aoi)) for dataset in manifest.datasets.values()]
+
+
+def _add_areas(scenes: _Drawn, areas: Sequence[geometry.Footprint], of_dataset: Sequence[frozenset[int]]) -> None:
+    """Add to each record the AOIs that the scene touches, of its datasets, or of all if no dataset wants it.
+
+    A scene without a footprint is over the AOI of its datasets if they have only one.
+    """
+    touched: list[set[int]] = [set() for _ in scenes]
+    # The tree leaves out footprints that are None.
+    tree = shapely.STRtree(np.array([shape for _, shape in scenes], dtype=object))
+    for area, scene in zip(*tree.query(areas, predicate="intersects").tolist(), strict=True):
+        touched[scene].add(area)
+    for (record, shape), found in zip(scenes, touched, strict=True):
+        asked = frozenset[int]().union(*(of_dataset[number] for number in record["datasets"]))
+        if shape is None:
+            record["areas"] = list(asked) if len(asked) == 1 else []
+        else:
+            record["areas"] = sorted(found & asked if record["datasets"] else found)
 
 
 def _scenes(
@@ -153,8 +185,7 @@ def _scenes(
             "state": state.value,
             **_facts(scene),
             **_file(holding, changed=scene_id in memory.changed),
-            **({"order": order.order} if order is not None and holding is None else {}),
-            **({"error": error} if error is not None else {}),
+            **({"picture": memory.quicklooks[scene_id]} if scene_id in memory.quicklooks else {}),
         }
         found.append((scene.footprint, record))
     found.sort(key=lambda item: (item[1].get("start", ""), item[1]["id"]))
@@ -263,8 +294,7 @@ def _written(value: Any) -> str:
 
 
 def _orders(memory: Memory) -> list[dict[str, Any]]:
-    run = memory.last_run
-    now = None if run is None else run.ended or run.started
+    """Return the orders, the oldest first."""
     return [
         {
             "order": order.order,
@@ -272,10 +302,9 @@ def _orders(memory: Memory) -> list[dict[str, Any]]:
             "state": order.state.value,
             "detail": order.detail,
             "placed": iso(order.placed),
-            "age_seconds": None if now is None else max(0.0, round((now - order.placed).total_seconds(), 3)),
             "polls": order.polls,
         }
-        for order in memory.orders
+        for order in sorted(memory.orders, key=lambda order: (order.placed, order.id))
     ]
 
 

@@ -20,8 +20,11 @@ Rings = list[list[float]]
 
 WEST, TURN = -180.0, 360.0
 DECIMALS = 4
-"""Decimals of a degree: 11 m, less than a pixel at the closest zoom of the page."""
-_TOLERANCE = 2e-4
+"""Decimals of a degree: 11 m, a pixel or two at the closest zoom of the page."""
+AOI_DECIMALS = 5
+"""Fields are small: 1 m."""
+_TOLERANCE = 2.0
+"""How far an outline may be from the shape, in its last decimal."""
 _THIN = 1e-3
 """Degrees around a line or a point that are drawn."""
 _TOUCH = 1e-6
@@ -67,30 +70,28 @@ def _moved(part: BaseGeometry, west: float) -> BaseGeometry:
     return shapely.transform(part, lambda xy: xy + np.array([TURN, 0.0]))
 
 
-def outlines(shape: Footprint, west: float) -> list[Rings]:
+def outlines(shape: Footprint, west: float, decimals: int = DECIMALS) -> list[Rings]:
     """Return a shape as polygons of numbers, without vertices that cannot be seen. Lines get a width."""
     placed = on_sheet(shape, west)
     if not isinstance(placed, Polygon | MultiPolygon):
         placed = placed.buffer(_THIN, quad_segs=1)
-    simple = placed.simplify(_TOLERANCE)
+    simple = placed.simplify(_TOLERANCE / 10**decimals)
     if not simple.is_empty and isinstance(simple, Polygon | MultiPolygon):
         placed = simple
-    return [[_ring(ring) for ring in (part.exterior, *part.interiors)] for part in _parts(placed)]
+    return [[_ring(ring, decimals) for ring in (part.exterior, *part.interiors)] for part in _parts(placed)]
 
 
 def _parts(shape: BaseGeometry) -> list[Polygon]:
     return [part for part in shapely.get_parts(shape).tolist() if not part.is_empty]
 
 
-def _ring(ring: Any) -> list[float]:
-    numbers = np.round(shapely.get_coordinates(ring)[:-1], DECIMALS).ravel().tolist()
+def _ring(ring: Any, decimals: int) -> list[float]:
+    numbers = np.round(shapely.get_coordinates(ring)[:-1], decimals).ravel().tolist()
     return [int(number) if number == int(number) else number for number in numbers]
 
 
-def extent(polygons: Iterable[Rings]) -> tuple[float, float, float, float] | None:
-    """Return west, south, east and north of outlines; None if there are none."""
-    shells = [ring for polygon in polygons for ring in polygon[:1]]
-    if not shells:
-        return None
+def box_of(outline: Iterable[Rings]) -> tuple[float, float, float, float]:
+    """Return west, south, east and north of an outline."""
+    shells = [rings[0] for rings in outline]
     x, y = [value for ring in shells for value in ring[::2]], [value for ring in shells for value in ring[1::2]]
     return min(x), min(y), max(x), max(y)

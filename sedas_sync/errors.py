@@ -244,7 +244,7 @@ def is_too_little(error: BaseException) -> bool:
         # The import machinery of CPython may lose the error that it had no memory for.
         return str(error).startswith("error return without exception set")
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and str(error).startswith("can't start new thread")
+        isinstance(error, RuntimeError) and str(error).startswith(("can't start new thread", "can't allocate lock"))
     )
 
 

@@ -53,6 +53,7 @@ def test_a_manifest_error_keeps_its_problems_apart():
     [
         (MemoryError(), True),
         (RuntimeError("can't start new thread"), True),
+        (RuntimeError("can't allocate lock"), True),
         (RuntimeError("the pool was shut down"), False),
         (ImportError("libx.so: failed to map segment from shared object"), True),
         (ImportError("cannot import name 'x'"), False),

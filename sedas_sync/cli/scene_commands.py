@@ -6,13 +6,14 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.events import Event, Failed, Failure, Fetched, Summary
 from sedas_sync.output.reporters import Reporter
 
@@ -48,7 +49,7 @@ class SceneCommands:
             raise ManifestError(f"--exec: there is no program {self._words[0]!r}")
         self._root = root
         self._reporter = reporter
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="exec")
+        self._pool = Pool(jobs)
         self._waiting: deque[tuple[str, Future[str | None]]] = deque()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopping = threading.Event()

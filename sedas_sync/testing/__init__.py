@@ -14,7 +14,6 @@ A module that tests an archive subclasses `ArchiveContract` and provides the fix
 It needs pytest, which the package does not install.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, Orders, Warn, locate_file
 from sedas_sync.errors import ArchiveError
+from sedas_sync.files.threads import Pool
 from sedas_sync.model.scene import Order, OrderState, Query, Scene
 from sedas_sync.model.text import product_id
 
@@ -192,6 +192,6 @@ class ArchiveContract:
         assert list(orders.poll([])) == []
 
     def test_used_from_several_threads(self, warn: Warn, archive: Archive, case: Case, scenes: list[Scene]) -> None:
-        with ThreadPoolExecutor(4) as pool:
+        with Pool(4) as pool:
             runs = list(pool.map(lambda _: {s.id for s in archive.find(case.query, warn=warn)}, range(4)))
         assert all(run == {scene.id for scene in scenes} for run in runs)

@@ -118,16 +118,9 @@ def adopt_files(
         number = begin_run(index, "adopt", clock())
         files: list[File] = []
         state.on_step(Step("checking files", unit="file"))
+        look_up, scenes, wants = context.look_up() if known else None, index.local_scenes(), search.wants
         with BatchWriter(index, clock) as writer:
-            adopter = Adopter(
-                context,
-                place,
-                how,
-                wants=search.wants,
-                scenes=index.local_scenes(),
-                record=writer.add,
-                look_up=context.look_up() if known else None,
-            )
+            adopter = Adopter(context, place, how, wants=wants, scenes=scenes, record=writer.add, look_up=look_up)
             for file in adopter.adopt(jobs or readers(), stopped=lambda: context.stopped_with is not None):
                 files.append(file)
                 state.on_step(Step("checking files", len(files), unit="file"))

@@ -124,8 +124,7 @@ def plan_mirror(
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
-    left = () if datasets else find_departures(context, found)
-    plan = replace(plan, datasets=datasets, failures=failures, left=left)
+    plan = replace(plan, datasets=datasets, failures=failures, left=find_departures(context, found, datasets))
     return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 

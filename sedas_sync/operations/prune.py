@@ -1,6 +1,6 @@
 """Add removals to a plan: local scenes that no longer match the manifest or its lock file, if nothing is in doubt."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -129,9 +129,15 @@ def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
     }
 
 
-def find_departures(context: MirrorContext, found: SearchResult) -> tuple[Departure, ...]:
-    """Return what became of the scenes that were wanted at the last search and are not now."""
-    if not found.complete:
+def find_departures(context: MirrorContext, found: SearchResult, datasets: Collection[str]) -> tuple[Departure, ...]:
+    """Return what became of the scenes that were wanted at the last search and are not now.
+
+    Args:
+        context: the mirror.
+        found: the search.
+        datasets: those that it was limited to; a limited search shows no departures.
+    """
+    if datasets or not found.complete:
         return ()
     offered = {scene_id: scene for offer in found.offers.values() for scene_id, scene in offer.scenes.items()}
     with context.state.index(write=False) as (index, _):

@@ -29,7 +29,7 @@ from sedas_sync.model.scene import LocalFile, LocalScene, OrderState, ProofLevel
 from sedas_sync.model.text import count
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning
-from sedas_sync.planning.lock import LockedFile, LockedScene
+from sedas_sync.planning.lock import Lock, LockedFile, LockedScene
 from sedas_sync.state.history import departed
 
 MAX_READERS = 8
@@ -84,13 +84,7 @@ def verify_mirror(
     def on_read(done: int, read: int, files: int, total: int) -> None:
         state.on_step(Step("reading files", read, total, "bytes", f"{done:,}/{files:,}"))
 
-    pins: dict[SceneId, LockedScene] = {}
-    places: Mapping[SceneId, str] = {}
-    if lock is not None:
-        pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
-        places = paths_by_lock(manifest, lock)
-        if not lock_decides:
-            pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
+    pins, places = _locked(context, lock, None if lock_decides else left, scenes, warnings)
     expected = [path for scene in scenes.values() for path in scene.paths]
     expected += [path for pin in pins.values() for path in _paths(pin, places.get(pin.id))]
     entries = tree_listing.listing(str(state.root), expected) if state.root.is_dir() else {}
@@ -118,6 +112,31 @@ def verify_mirror(
         warnings=tuple(warnings),
         damaged_index=damaged,
     )
+
+
+def _locked(
+    context: MirrorContext,
+    lock: Lock | None,
+    left: Mapping[SceneId, SceneState] | None,
+    scenes: Mapping[SceneId, LocalScene],
+    warnings: list[str],
+) -> tuple[Mapping[SceneId, LockedScene], Mapping[SceneId, str]]:
+    """Return the scenes of a lock file to compare with, and the paths of those whose paths are known.
+
+    Args:
+        context: the mirror.
+        lock: the lock file, if there is one.
+        left: scenes that the last apply found to match no longer; None if the lock file decides.
+        scenes: of the index.
+        warnings: takes a warning if the lock file is out of date.
+    """
+    if lock is None:
+        return {}, {}
+    manifest = context.manifest
+    pins = {pin.id: pin for pin in lock.scenes.values() if not manifest.datasets.keys().isdisjoint(pin.datasets)}
+    if left is not None:
+        pins = _still_valid(pins, scenes, left, str(lock_path(manifest.name)), warnings)
+    return pins, paths_by_lock(manifest, lock)
 
 
 def _still_valid(

@@ -1,5 +1,6 @@
 """Several connections for one scene, and the limits that scenes share."""
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -259,6 +260,19 @@ def test_torn_line_of_a_note_is_ignored(tmp_path, lines, stretches):
     part = partial.PartialFile(str(tmp_path), "S.part", FolderCache())
     assert part.contiguous == stretches[0][1]
     assert part.missing() == [*zip([s[1] for s in stretches], [*[s[0] for s in stretches[1:]], 20], strict=True)]
+    part.close()
+
+
+def test_a_note_is_flushed_before_the_bytes_that_need_it(tmp_path, monkeypatch):
+    """After a power cut an empty note would leave bytes that nobody can resume."""
+    flushed, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (flushed.append(os.fstat(file).st_ino), fsync(file)))
+    part = partial.PartialFile(str(tmp_path), "S.part", FolderCache())
+    part.start(partial.Note("i", 20, None, None, None, None))
+    part.append(bytes(10))
+    assert flushed == [(tmp_path / "S.meta").stat().st_ino]
+    part.append(bytes(10))
+    assert len(flushed) == 1
     part.close()
 
 

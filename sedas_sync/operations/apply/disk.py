@@ -330,13 +330,12 @@ class MirrorFiles:
             add_changes(self._index, [Change(time=self._reports.now(), kind=ChangeKind.PRUNED, id=local.id)])
             self._reports.emit(Pruned(time=self._reports.now(), id=local.id, path=local.path, size=local.size))
 
-    def forget_orders(self, scenes: Iterable[SceneId]) -> None:
-        """Forget the orders of scenes that no longer match."""
-        for scene_id in scenes:
+    def remove_partial(
+        self, paths: tuple[str, ...], orders: Iterable[SceneId], *, wanted: AbstractSet[SceneId]
+    ) -> None:
+        """Remove partial downloads and orders of other scenes, and the last errors of other scenes than these."""
+        for scene_id in orders:
             self._index.drop_order(scene_id)
-
-    def remove_partial(self, paths: tuple[str, ...], *, wanted: AbstractSet[SceneId]) -> None:
-        """Remove partial downloads of other scenes, and the last errors of other scenes than these."""
         for path in paths:
             try:
                 forget(self._root, path)

@@ -132,8 +132,7 @@ class Performer:
         match effect:
             case do.Emit(event):
                 if isinstance(event, Ordered):
-                    # Its last error is no longer the state of the scene.
-                    self._index.drop_error(event.id)
+                    self._index.drop_error(event.id)  # which is no longer the state of the scene
                 self._reports.emit(event)
             case do.Fetch(task):
                 return self._fetch(effect, task)

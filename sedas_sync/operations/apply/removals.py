@@ -47,8 +47,8 @@ def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped:
             disk.prune(action, stopped)
         yield from reports.take()
     if not blocked():
-        disk.forget_orders(plan.unwanted_orders)
-        disk.remove_partial(plan.unwanted_downloads, wanted={action.id for action in plan.actions})
+        wanted = {action.id for action in plan.actions}
+        disk.remove_partial(plan.unwanted_downloads, plan.unwanted_orders, wanted=wanted)
 
 
 def remove_old(root: str, before: datetime, reports: Reports) -> None:

@@ -322,10 +322,9 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
         inspection = _inspect(context, scenes, holdings)
         scenes = with_endings_on_disk(scenes, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
-        scenes_to_read = restated(scenes, inspection.observed, comparison)
-        reprove(str(context.state.root), inspection, scenes_to_read, context.state.on_step)
-        orders = {order.id: order for order in index.orders()}
-        count = index.count()
+        changed = restated(scenes, inspection.observed, comparison)
+        reprove(str(context.state.root), inspection, changed, context.state.on_step)
+        orders, count = {order.id: order for order in index.orders()}, index.count()
     return Disk(inspection=inspection, wants=scenes, orders=orders, count=count, warnings=tuple(warnings))
 
 

@@ -133,6 +133,7 @@ def test_auxiliary_files_without_an_aoi(mirror, server):
     assert mirror.here().code == 0
     assert names(mirror) == wanted(orbits[1], orbits[2])
     assert not any("Intersects" in one.options.get("$filter", "") for one in server.requests("catalogue"))
+    assert mirror.run("report").code == 0, "nothing is drawn: there are neither footprints nor AOIs"
     manifest.write_text(f'{text}[dataset.everything]\n{period}source_group = "S1"\n')
     assert {action.id for action in mirror.plan().actions} == wanted(server.products[0])
 

@@ -151,7 +151,9 @@ def _add_areas(scenes: _Drawn, areas: Sequence[geometry.Footprint], of_dataset: 
     touched: list[set[int]] = [set() for _ in scenes]
     # The tree leaves out footprints that are None.
     tree = shapely.STRtree(np.array([shape for _, shape in scenes], dtype=object))
-    for area, scene in zip(*tree.query(areas, predicate="intersects").tolist(), strict=True):
+    # A manifest need not have AOIs.
+    met = tree.query(areas, predicate="intersects").tolist() if areas else ((), ())
+    for area, scene in zip(*met, strict=True):
         touched[scene].add(area)
     for (record, shape), found in zip(scenes, touched, strict=True):
         asked = frozenset[int]().union(*(of_dataset[number] for number in record["datasets"]))

@@ -47,7 +47,8 @@ def land(boxes: Sequence[Box]) -> dict[str, Any]:
         for w, s, e, n in boxes
         for turn in (0, TURN)
     ]
-    near[shapely.STRtree(arcs).query(shown, predicate="intersects")[1]] = True
+    if shown:
+        near[shapely.STRtree(arcs).query(shown, predicate="intersects")[1]] = True
     simple = shapely.simplify(arcs, np.where(near, _FINE, _COARSE))
     lines = [_steps(shapely.get_coordinates(line)) for line in simple]
     polygons = [

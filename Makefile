@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
-.PHONY: compiled demo test bench docs reference pictures lint types check format clean
+.PHONY: compiled demo test year bench docs reference pictures lint types check format clean
 
 $(VENV)/.pip:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ $(VENV)/.axe: $(VENV)/.dev
 
 test: $(VENV)/.dev $(VENV)/.stac-items $(VENV)/.axe compiled  ## Run all tests.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+year: $(VENV)/.dev compiled  ## Simulate a year of a mirror; YEAR_SEED=7 lets other things happen.
+	YEAR_DAYS=365 $(BIN)/python -m pytest tests/operations/test_year.py -q -s
 
 $(VENV)/.bench: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --group bench

@@ -17,6 +17,7 @@ from sedas_sync.model.events import Event, OnStep, Summary
 from sedas_sync.model.history import Change, RunRecord
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
+from sedas_sync.model.scene import ArchiveKey
 from sedas_sync.operations import lock as locks
 from sedas_sync.operations.adopt import adopt_files
 from sedas_sync.operations.apply.carry_out import PlanRunner
@@ -174,7 +175,7 @@ class Mirror:
         self._state.on_step = on_step
 
     @checked
-    def archive(self, key: str) -> Archive:
+    def archive(self, key: ArchiveKey) -> Archive:
         """Return an archive of the manifest, opened if it is not.
 
         Args:

@@ -4,12 +4,14 @@
 """
 
 import ast
+import functools
 import inspect
 import itertools
 import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,15 @@ from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.cli.main import cli
 from sedas_sync.manifest.schema import MODELS, keys_of, manifest_schema
 from sedas_sync.manifest.words import in_words
-from sedas_sync.model.reason import ReasonCode
+from sedas_sync.model.reason import ReasonCode, RuleName
 from sedas_sync.output import json_schema
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 _MARKED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _WIDTH = 100
+_CODES: dict[str, type[StrEnum]] = {"reasons": ReasonCode, "rules": RuleName}
+"""Enums with a table of their own, by its name and heading."""
 
 
 def pages() -> dict[Path, str]:
@@ -134,9 +138,9 @@ def _documents() -> str:
     return "\n".join(part for name in json_schema.COMMANDS for part in _document(name))
 
 
-def _reasons() -> str:
-    """Return the table of the codes of reasons."""
-    (definition,) = ast.parse(inspect.getsource(ReasonCode)).body
+def _codes(kind: type[StrEnum]) -> str:
+    """Return the table of the codes of an enum, with their docstrings."""
+    (definition,) = ast.parse(inspect.getsource(kind)).body
     rows = [
         f"| `{ast.literal_eval(member.value)}` | {ast.literal_eval(doc.value)} |"
         for member, doc in itertools.pairwise(definition.body)
@@ -179,8 +183,9 @@ def _rows(schema: dict[str, Any], prefix: str, skip: tuple[str, ...] = ()) -> It
 def _kind(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return f"`{json.dumps(schema['const'])}`"
-    if "not_in_mirror" in schema.get("enum", ()):
-        return "[code](#reasons)" + (" or null" if None in schema["enum"] else "")
+    for part, kind in _CODES.items():
+        if {*kind} <= {*schema.get("enum", ())}:
+            return f"[code](#{part})" + (" or null" if None in schema["enum"] else "")
     if "enum" in schema:
         return ", ".join("null" if word is None else f"`{word}`" for word in schema["enum"])
     if "anyOf" in schema:
@@ -238,7 +243,7 @@ def _plugin() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "keys": _keys,
     "documents": _documents,
-    "reasons": _reasons,
+    **{part: functools.partial(_codes, kind) for part, kind in _CODES.items()},
     "commands": _commands,
     "examples": _examples,
     "plugin": _plugin,

@@ -12,6 +12,7 @@ from sedas_sync.archives.protocol import Archive, calls_of, server_time_of
 from sedas_sync.archives.registry import TYPES, Opening, open_archive
 from sedas_sync.archives.replay import Recorder, write_head
 from sedas_sync.manifest import Manifest
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey
 
 
 class ArchivePool:
@@ -45,7 +46,7 @@ class ArchivePool:
         if record is not None:
             write_head(record, clock())
 
-    def __getitem__(self, key: str) -> Archive:
+    def __getitem__(self, key: ArchiveKey) -> Archive:
         """Return the archive of a key.
 
         Raises:
@@ -64,7 +65,7 @@ class ArchivePool:
         return {key: self[key] for key in sorted(keys)}
 
     @property
-    def identities(self) -> dict[str, str]:
+    def identities(self) -> dict[ArchiveKey, ArchiveIdentity]:
         """`Archive.identity` of the archives that are open, by key."""
         return {key: archive.identity for key, archive in self._open.items()}
 
@@ -92,7 +93,7 @@ class ArchivePool:
         """Close connections and a sandbox."""
         self._stack.close()
 
-    def _opening(self, key: str) -> Opening:
+    def _opening(self, key: ArchiveKey) -> Opening:
         config = self._manifest.archives[key]
         urls = {other.address for other in self._manifest.archives.values() if other.type == config.type}
         return Opening(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from sedas_sync.model.scene import Download, Order, Query, RemoteFile, Scene
+from sedas_sync.model.scene import ArchiveIdentity, Download, Order, Query, RemoteFile, Scene
 
 Warn = Callable[[str], None]
 """Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""
@@ -51,7 +51,7 @@ class Archive(Protocol):
     """
 
     @property
-    def identity(self) -> str:
+    def identity(self) -> ArchiveIdentity:
         """Names the archive in the index, e.g. `sedas https://example.org/api/`; never changes for the same archive."""
         ...
 

@@ -16,7 +16,7 @@ import msgspec
 import shapely
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, server_time_of
+from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, interrupt, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.scene import Download, Query, RemoteFile, Scene
@@ -97,6 +97,10 @@ class Recorder:
     def stop(self) -> None:
         """Stop the archive."""
         self._archive.stop()
+
+    def interrupt(self) -> None:
+        """Interrupt the archive."""
+        interrupt(self._archive)
 
     def close(self) -> None:
         """Close the archive."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive
+from sedas_sync.archives.protocol import Archive, interrupt
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, SedasSyncError, StoppedError
 from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.query_polygons import query_polygons
@@ -146,10 +146,17 @@ def _ask(
             for name, offers in parts.items()
             for key, offer in offers.items()
         ]
-        while on_found is not None and wait(futures, _REPORT_EVERY).not_done:
-            on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
-        for future in futures:
-            future.result()
+        try:
+            while on_found is not None and wait(futures, _REPORT_EVERY).not_done:
+                on_found(sum(len(offer.scenes) for offers in parts.values() for offer in offers.values()))
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            # The threads end now instead of with their answers: a notebook lives on.
+            for archive in archives.values():
+                if hasattr(archive, "interrupt"):
+                    interrupt(archive)
+            raise
 
 
 def _joined(dataset: Dataset, offers: Mapping[str, DatasetSearch], *, several: bool) -> DatasetSearch:

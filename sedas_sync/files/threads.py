@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 _CHECK = 0.05
@@ -124,6 +125,12 @@ class Pool(Executor):
         except (RuntimeError, MemoryError):
             if not self._threads:
                 raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error, such as an interrupt in a notebook, nothing more is begun.
+        self.shutdown(cancel_futures=kind is not None)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls.

@@ -203,6 +203,26 @@ def _trusted_hosts(value: Any) -> tuple[str, ...]:
 _LOOPBACK = r"(?:localhost|127(?:\.\d+){3}|\[::1\])"
 _URL = _text(rf"^\s*(?:https://[^\s\\@?#]+|http://{_LOOPBACK}(?::\d+)?(?:/[^\s\\@?#]*)?)\s*$")
 Address = Annotated[str, Reader(_address, "an https address, or an http address of this machine", _URL)]
+
+
+def _rewrite(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004 - a wrong type in a file is not a programming error
+    if odd := [start for start in value if not _SCHEME.match(start)]:
+        raise ValueError(f"its keys are beginnings of links, such as 's3://bucket/', which {odd[0]!r} is not")
+    return MappingProxyType({start: _address(address) for start, address in value.items()})
+
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
+Rewrite = Annotated[
+    Mapping[str, str],
+    Reader(
+        _rewrite,
+        'a table such as { "s3://bucket/" = "https://bucket.s3.amazonaws.com/" }',
+        {"type": "object", "propertyNames": {"pattern": _SCHEME.pattern}, "additionalProperties": _URL},
+    ),
+]
+"""Read-only."""
 TrustedHosts = Annotated[tuple[str, ...], Reader(_trusted_hosts, "a list of host names", _list_of(_LINE))]
 """Exact names or `*.example.org`, in lower case."""
 

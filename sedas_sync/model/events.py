@@ -9,7 +9,7 @@ from msgspec import Struct, to_builtins
 from sedas_sync.errors import AuthenticationError, SedasSyncError, StoppedError, TransferError
 from sedas_sync.model import html
 from sedas_sync.model.reason import Reason
-from sedas_sync.model.scene import SceneId
+from sedas_sync.model.scene import ArchiveKey, SceneId
 from sedas_sync.model.text import duration, size
 from sedas_sync.model.times import to_iso
 
@@ -161,7 +161,7 @@ class Fetched(Event, frozen=True, kw_only=True, omit_defaults=True):
     received: int
     """Bytes received over the network in this run."""
     seconds: float
-    archive: str
+    archive: ArchiveKey
     """Key of the archive it was downloaded from."""
     worker: str | None = None
     """Name of the worker that downloaded it; omitted if this process did."""

@@ -11,7 +11,15 @@ from msgspec.structs import replace
 
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
+from sedas_sync.model.scene import (
+    ArchiveIdentity,
+    LocalFile,
+    LocalScene,
+    ProofLevel,
+    RemoteFile,
+    Scene,
+    SceneId,
+)
 
 _LEVELS = tuple(ProofLevel)
 """Best first."""
@@ -51,7 +59,9 @@ def below(place: str, name: str) -> str:
     return f"{place}/{name}" if name else place
 
 
-def local_scene(scene_id: SceneId, path: str, files: Iterable[LocalFile], *, archive: str, facts: str) -> LocalScene:
+def local_scene(
+    scene_id: SceneId, path: str, files: Iterable[LocalFile], *, archive: ArchiveIdentity, facts: str
+) -> LocalScene:
     """Return a scene that consists of these files.
 
     Args:

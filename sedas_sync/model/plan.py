@@ -14,7 +14,7 @@ from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Departure
 from sedas_sync.model.portable import Portable, cleaned
 from sedas_sync.model.reason import Reason
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, SceneId
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, LocalScene, Order, SceneId
 from sedas_sync.model.text import named, size
 
 
@@ -136,14 +136,14 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     """What the user should know."""
     datasets: tuple[str, ...] = ()
     """The datasets that the plan is limited to; empty for all."""
-    archives: Mapping[str, Mapping[str, str | None]] = {}  # a struct copies it for each instance
-    """Type and URL of each archive by key, if the manifest has several."""
+    archives: Mapping[ArchiveKey, Mapping[str, str | None]] = {}  # a struct copies it for each instance
+    """Type and URL of each archive, if the manifest has several."""
     refreshed: tuple[LocalScene, ...] = ()
     """Local scenes with the same bytes and another time or catalogue checksum: the index has to store them again."""
     polled: tuple[Order, ...] = ()
     """Orders as the archives reported them while planning."""
-    identities: Mapping[str, str] = {}  # as above
-    """`Archive.identity` of each archive that was opened, by key."""
+    identities: Mapping[ArchiveKey, ArchiveIdentity] = {}  # as above
+    """Of each archive that was opened."""
     locked: bool = False
     """Whether its scenes are those of the lock file."""
     refusals: tuple[Failure, ...] = ()
@@ -231,7 +231,7 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
             lines = "\n".join(f"{failure.id}: {failure.error}" for failure in self.failures)
             raise IncompleteSearch(f"the plan may lack scenes:\n{lines}")
 
-    def source(self, action: Action) -> str | None:
+    def source(self, action: Action) -> ArchiveKey | None:
         """Return the key of the archive that a scene comes from; None if it needs no archive or there is only one.
 
         Args:

@@ -27,6 +27,12 @@ SceneId = str
 The ending of a product that is one file, such as `.nc`, is part of it: see `sedas_sync.model.file_kind`.
 """
 
+ArchiveKey = str
+"""The name of an archive in the manifest; `archive` if it has only one. In another manifest it may mean another one."""
+
+ArchiveIdentity = str
+"""What an archive is called in the index and in orders, e.g. `sedas https://example.org/api/`: the same everywhere."""
+
 Sensor = Literal["optical", "sar"]
 
 _NOT_IN_GEOJSON = frozenset(
@@ -262,8 +268,7 @@ class Query(Struct, frozen=True, kw_only=True, gc=False):
 class Source(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One archive's offer of a scene."""
 
-    archive: str
-    """Key of the archive."""
+    archive: ArchiveKey
     scene: Scene
     """As this archive describes it, with its link, size and checksum."""
 
@@ -284,13 +289,15 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     """The checksum that a lock file requires of each file, by name, if the scene is a folder."""
 
     @classmethod
-    def of(cls, archive: str, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any) -> "DesiredScene":
+    def of(
+        cls, archive: ArchiveKey, scene: Scene, *, datasets: tuple[str, ...], path: str, **values: Any
+    ) -> "DesiredScene":
         """Make a scene that one archive has."""
         return cls(scene=scene, datasets=datasets, path=path, sources=(Source(archive=archive, scene=scene),), **values)
 
     @property
-    def archive(self) -> str:
-        """Key of the archive that the scene is downloaded from."""
+    def archive(self) -> ArchiveKey:
+        """The archive that the scene is downloaded from."""
         return self.sources[0].archive
 
     @property
@@ -355,8 +362,8 @@ class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     mtime_ns: int
     sha256: str | None
     level: ProofLevel
-    archive: str
-    """Identity of the archive it was downloaded from; empty if it was adopted."""
+    archive: ArchiveIdentity
+    """The archive it was downloaded from; empty if it was adopted."""
     digest: str | None = None
     """The catalogue's checksum when it was downloaded."""
     facts: str = "{}"
@@ -440,8 +447,8 @@ class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The scene."""
     placed: datetime
     """When it was placed, UTC."""
-    archive: str = ""
-    """Identity of the archive it was placed with."""
+    archive: ArchiveIdentity = ""
+    """The archive it was placed with."""
     state: OrderState = OrderState.PENDING
     """As the archive reported it last."""
     polls: int = 0

@@ -185,12 +185,12 @@ class Api:
         self._timeouts = Timeouts(connect_timeout, stall_timeout)
         self._max_answer = max_answer
         self._stop = threading.Event()
-        self._interrupted = threading.Event()
-        """Ends the waits for a retry that are under way; each `interrupt` replaces it."""
         self._sleep = sleep
         self._clock = clock
         self._chance = chance
-        self._connections = Connections(stop=self._stop, environ=environ)
+        self._environ = environ
+        self._under_way = self._new_event()
+        """Ends the requests that are under way, with their connections; each `interrupt` replaces it."""
         # Not ended by `stop`: an order that was sent may have been placed, and its answer has its number.
         self._order_connections = Connections(environ=environ)
         self._reach = reach
@@ -225,12 +225,17 @@ class Api:
         signal handler.
         """
         self._stop.set()
-        self._interrupted.set()
+        self._under_way[0].set()
 
     def interrupt(self) -> None:
-        """Make every request that waits for a retry end with `StoppedError`; later requests are sent."""
-        interrupted, self._interrupted = self._interrupted, threading.Event()
+        """End the requests that `stop` ends; later requests are sent."""
+        (interrupted, connections), self._under_way = self._under_way, self._new_event()
         interrupted.set()
+        connections.close()
+
+    def _new_event(self) -> tuple[threading.Event, Connections]:
+        event = threading.Event()
+        return event, Connections(stop=event, environ=self._environ)
 
     @property
     def stopped(self) -> bool:
@@ -240,7 +245,7 @@ class Api:
     def close(self) -> None:
         """Stop, and close the connections."""
         self.stop()
-        self._connections.close()
+        self._under_way[1].close()
         self._order_connections.close()
 
     def send(
@@ -272,9 +277,10 @@ class Api:
             StoppedError: `stop` or `interrupt` was called.
         """
         sent, body = _prepared(method, json, form, headers or {})
-        connections = self._connections if repeat else self._order_connections
         retried = _RETRIED if repeat else _RETRIED_ORDER
-        interrupted = self._interrupted
+        interrupted, connections = self._under_way
+        if not repeat:
+            connections = self._order_connections
         for attempt in range(self._retries + 1):
             if self._stop.is_set() or interrupted.is_set():
                 raise StoppedError("stopped before the archive was asked")

@@ -15,6 +15,7 @@ from sedas_sync.files.integrity import Filehash
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.events import Event, Step
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey
 from sedas_sync.planning.compare import Comparison
 from sedas_sync.planning.lock import Lock
 from sedas_sync.state.mirror_state import MirrorState
@@ -53,7 +54,7 @@ class MirrorContext:
         """Requests sizes of files from the archives."""
         return RemoteSizes(self.archives.__getitem__, self.manifest.transfer, lambda: self.state.on_step)
 
-    def comparison(self, identities: Mapping[str, str] | None = None) -> Comparison:
+    def comparison(self, identities: Mapping[ArchiveKey, ArchiveIdentity] | None = None) -> Comparison:
         """Return how local scenes are compared with the archives.
 
         Args:

@@ -19,7 +19,15 @@ from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, Scene, SceneId
+from sedas_sync.model.scene import (
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    Scene,
+    SceneId,
+)
 from sedas_sync.operations.context import (
     Listener,
     MirrorContext,
@@ -422,7 +430,7 @@ def _of_other_form(
 
 def _archives_of_orders(
     context: MirrorContext, scenes: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order]
-) -> dict[str, str]:
+) -> dict[ArchiveIdentity, ArchiveKey]:
     """Return the keys of the archives that have orders of these scenes, by identity; opens no more than necessary."""
     known = {identity: key for key, identity in context.archives.identities.items()}
     for scene_id, order in orders.items():

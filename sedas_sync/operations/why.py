@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
@@ -16,9 +16,9 @@ from sedas_sync.operations.prune import find_wrong_clock, judge_unwanted, withou
 from sedas_sync.operations.search import SearchResult, search_archives
 from sedas_sync.operations.wants import Wants
 from sedas_sync.planning import prune
-from sedas_sync.planning.explain import NOT_FOUND, Explanation, Pruning, Sibling, naming
-from sedas_sync.planning.match import Refusal, refusal
-from sedas_sync.planning.product_name import parse_name
+from sedas_sync.planning.explain import Explanation, Pruning, Sibling, naming
+from sedas_sync.planning.match import Exclusion, exclusion
+from sedas_sync.planning.product_name import parse_name, tile_of
 from sedas_sync.planning.sources import rank_sources, unique_sources
 
 _LISTED = 20
@@ -114,18 +114,17 @@ def same_tile_and_day(scene: Scene, found: SearchResult) -> tuple[Sibling, ...]:
     for other in sorted(offered.values(), key=lambda one: one.id) if place is not None else ():
         if _tile_and_day(other) == place:
             want = found.wants.get(other.id)
-            refused = found.selection.refused.get(other.id, {})
-            why = next((f"{name} excludes it ({why.rule}): {why.detail}" for name, why in refused.items()), None)
+            excluded = found.selection.excluded.get(other.id, {})
+            why = next((f"{name} excludes it ({why.rule}): {why.detail}" for name, why in excluded.items()), None)
             datasets = () if want is None else want.datasets
-            siblings.append(Sibling(id=other.id, datasets=datasets, refusal=None if datasets else why))
+            siblings.append(Sibling(id=other.id, datasets=datasets, exclusion=None if datasets else why))
     return tuple(siblings)
 
 
 def _tile_and_day(scene: Scene) -> tuple[str, str] | None:
     """Return the tile and the day of a scene; None if one of them is not known."""
-    name = parse_name(scene.id)
-    tile = scene.tile or name.tile
-    day = f"{scene.start:%Y%m%d}" if scene.start is not None else (name.start or "")[:8]
+    tile = tile_of(scene)
+    day = f"{scene.start:%Y%m%d}" if scene.start is not None else (parse_name(scene.id).start or "")[:8]
     return (tile, day) if tile and day else None
 
 
@@ -176,17 +175,17 @@ def _look_up(context: MirrorContext, scene_id: SceneId, warn: Warn) -> Scene | N
     return None
 
 
-def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict[str, Refusal | None]:
+def _verdicts(context: MirrorContext, scene: Scene, found: SearchResult) -> dict[str, Exclusion | None]:
     """Return why each dataset does not match a scene, judged by the whole search if it returned the scene."""
     want = found.wants.get(scene.id)
-    verdicts: dict[str, Refusal | None] = {}
+    verdicts: dict[str, Exclusion | None] = {}
     for name, dataset in context.manifest.datasets.items():
         if want is not None and name in want.datasets:
             verdicts[name] = None
             continue
-        why = found.selection.refused.get(scene.id, {}).get(name)
-        why = why or refusal(dataset, context.manifest.aois, scene, context.clock())
+        why = found.selection.excluded.get(scene.id, {}).get(name)
+        why = why or exclusion(dataset, context.manifest.aois, scene, context.clock())
         complete = found.offers[name].complete
         missed = "archive's search did not return it" if complete else "search failed or is incomplete"
-        verdicts[name] = why or Refusal(NOT_FOUND, f"it matches every rule, but the {missed}")
+        verdicts[name] = why or Exclusion(RuleName.SEARCH, f"it matches every rule, but the {missed}")
     return verdicts

@@ -67,10 +67,10 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
             where = "; ".join(f"{source.archive}: {_where(source.scene)}" for source in of.sources)
         acquired = "at an unknown time" if scene.start is None else f"{scene.start:%Y-%m-%dT%H:%M:%SZ}"
         yield "archive", f"{where if of.listed else 'no longer in the catalogue'}; acquired {acquired}"
-    for name, refused in of.verdicts.items():
+    for name, why in of.verdicts.items():
         yield (
             "dataset",
-            f"{name} " + ("matches it" if refused is None else f"excludes it ({refused.rule}): {refused.detail}"),
+            f"{name} " + ("matches it" if why is None else f"excludes it ({why.rule}): {why.detail}"),
         )
     for warning in of.archive_warnings:
         yield "warning", warning
@@ -89,7 +89,7 @@ def _facts(of: "Explanation") -> Iterator[tuple[str, str]]:
         would = "would remove the file" if of.pruning.removes else "would keep the file"
         yield "prune", f"`apply --prune` {would}: {reason_text(of.pruning.reason)}"
     for other in of.same_day:
-        yield "same day", f"{other.id}: {other.refusal or ', '.join(other.datasets) + ' matches it'}"
+        yield "same day", f"{other.id}: {other.exclusion or ', '.join(other.datasets) + ' matches it'}"
     yield "next", of.next
 
 

@@ -37,7 +37,17 @@ from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.files import files_differ, form_differs
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.scene import (
+    NOTHING,
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    OrderState,
+    Scene,
+    SceneId,
+)
 from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.planning.sources import source_of
 
@@ -54,7 +64,7 @@ LOST_AFTER = 3
 class Comparison(Struct, frozen=True, kw_only=True):
     """How a local scene is compared with the archives."""
 
-    identities: Mapping[str, str] = NOTHING
+    identities: Mapping[ArchiveKey, ArchiveIdentity] = NOTHING
     """`Archive.identity` by key, of the archives that are known."""
     several: bool = False
     """Whether the manifest has several archives, so that one that is not known can have delivered a scene."""

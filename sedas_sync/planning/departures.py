@@ -7,7 +7,7 @@ from datetime import datetime
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.history import Departure, SceneState
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
-from sedas_sync.planning.match import refusal
+from sedas_sync.planning.match import exclusion
 from sedas_sync.planning.supersede import superseded
 
 
@@ -40,7 +40,7 @@ def departures(
 
 def matches(manifest: Manifest, scene: Scene, now: datetime) -> bool:
     """Return whether a scene matches a dataset, judged by the scene alone."""
-    return any(refusal(dataset, manifest.aois, scene, now) is None for dataset in manifest.datasets.values())
+    return any(exclusion(dataset, manifest.aois, scene, now) is None for dataset in manifest.datasets.values())
 
 
 def _successors(

@@ -5,12 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sedas_sync.model.plan import Action, ActionKind
-from sedas_sync.model.reason import Reason
+from sedas_sync.model.reason import Reason, RuleName
 from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
-from sedas_sync.planning.match import Refusal
-
-NOT_FOUND = "search"
-"""The rule of a scene that matches all rules and that the search did not return."""
+from sedas_sync.planning.match import Exclusion
 
 _NEXT = {
     ActionKind.KEEP: "nothing: it is in the mirror, unchanged",
@@ -40,7 +37,7 @@ class Sibling:
     id: SceneId
     datasets: tuple[str, ...]
     """The datasets that it matches."""
-    refusal: str | None
+    exclusion: str | None
     """A dataset that excludes it, and why; None if it matches one."""
 
 
@@ -53,7 +50,7 @@ class Explanation:
     """As the catalogue describes it now, or as the index remembers it; None if it is unknown."""
     listed: bool
     """Whether the catalogue lists it now."""
-    verdicts: Mapping[str, Refusal | None]
+    verdicts: Mapping[str, Exclusion | None]
     """For each dataset, why the scene does not match it; None if it does."""
     action: Action | None
     """Its action in the plan; None if it matches no dataset."""
@@ -101,7 +98,7 @@ class Explanation:
     @property
     def _fitting(self) -> str:
         """The datasets whose rules the scene matches although their searches did not return it."""
-        return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule == NOT_FOUND)
+        return ", ".join(name for name, why in self.verdicts.items() if why is not None and why.rule is RuleName.SEARCH)
 
 
 def naming(scene_id: SceneId, warnings: Iterable[str]) -> tuple[str, ...]:

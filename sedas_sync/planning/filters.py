@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from sedas_sync.manifest import Dataset
 from sedas_sync.model.product_types import is_of_type
+from sedas_sync.model.reason import RuleName
 from sedas_sync.model.satellites import instruments, is_known_group, same_satellite, spelled
 from sedas_sync.model.scene import Query, Scene
 from sedas_sync.planning.product_name import described, parse_name, relative_orbit_of, tile_of
@@ -50,8 +51,11 @@ class Filter(Struct, frozen=True, kw_only=True):
     """Returns equal results for values that mean the same. The values are those of a lock file, so of any JSON type."""
     spelling: Callable[[Any], Any] = _as_it_is
     """Returns the value as archives write it."""
-    rule: str = ""
-    """The name of the rule in explanations; the key if it is empty."""
+
+    @property
+    def rule(self) -> RuleName:
+        """The rule in explanations."""
+        return RuleName.CLOUD if self.key == "max_cloud_cover" else RuleName(self.key)
 
     @property
     def default(self) -> Any:
@@ -247,7 +251,6 @@ FILTERS: tuple[Filter, ...] = (
         key="max_cloud_cover",
         differs=_cloud_cover,
         includes=lambda recorded, asked: bool(asked <= recorded),
-        rule="cloud",
     ),
 )
 """In the order in which they are applied."""

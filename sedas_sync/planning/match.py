@@ -12,20 +12,19 @@ from msgspec import Struct
 
 from sedas_sync.geometry import Aoi, Footprint, footprint, footprints
 from sedas_sync.manifest import Dataset
+from sedas_sync.model.reason import RuleName
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.filters import Filter, given_filters
 from sedas_sync.planning.orbits import is_auxiliary, is_auxiliary_type
 
-UNREADABLE = "footprint"
 _FOOTPRINTS_AT_ONCE = 5_000
 
 
-class Refusal(Struct, frozen=True):
+class Exclusion(Struct, frozen=True):
     """Why a scene does not match a dataset."""
 
-    rule: str
-    """`date`, `aoi`, `coverage`, `cloud`, `footprint`, `search` (of `why` only), or the dataset's key."""
+    rule: RuleName
     detail: str
     """One clause with the numbers."""
     by: tuple[SceneId, ...] = ()
@@ -34,16 +33,16 @@ class Refusal(Struct, frozen=True):
     """Whether the rule cannot be judged, because the scene does not state what it needs."""
 
 
-UNDATED = Refusal("date", "the catalogue has no acquisition time for it", unknown=True)
+UNDATED = Exclusion(RuleName.DATE, "the catalogue has no acquisition time for it", unknown=True)
 
 
-def refusal(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Refusal | None:
+def exclusion(dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, now: datetime) -> Exclusion | None:
     """Return the first rule of a dataset that a scene does not match, judged by the scene alone; None if it matches."""
-    return fact_rule(dataset, now)(scene) or footprint_refusals(dataset, aois, [scene])[0]
+    return fact_rule(dataset, now)(scene) or footprint_exclusions(dataset, aois, [scene])[0]
 
 
-def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | None]:
-    """Return a function that applies a dataset's rules except those of footprints and returns the first refusal."""
+def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Exclusion | None]:
+    """Return a function that applies a dataset's rules except those of footprints and returns the first exclusion."""
     named = {product_id(product) for product in dataset.products}
     interval = None if named else dataset.interval(now)
     filters = given_filters(dataset)
@@ -51,64 +50,66 @@ def fact_rule(dataset: Dataset, now: datetime) -> Callable[[Scene], Refusal | No
     # A search for the scenes of an area does not mean the calibration files of a satellite.
     auxiliary_too = is_auxiliary_type(dataset.product_type or "")
 
-    def rule(scene: Scene) -> Refusal | None:
-        if why := excluded(dataset, scene):
+    def rule(scene: Scene) -> Exclusion | None:
+        if why := excluded_by_id(dataset, scene):
             return why
         if interval is None:
-            return None if product_id(scene.id) in named else Refusal("products", "not among the products named")
+            return (
+                None if product_id(scene.id) in named else Exclusion(RuleName.PRODUCTS, "not among the products named")
+            )
         if not auxiliary_too and is_auxiliary(scene):
-            return Refusal("product_type", "an auxiliary file, which neither product_type nor orbits asks for")
+            return Exclusion(RuleName.AUXILIARY, "an auxiliary file, which neither product_type nor orbits asks for")
         return _date_rule(interval, scene) or _filter_rule(filters, scene)
 
     return rule
 
 
-def excluded(dataset: Dataset, scene: Scene) -> Refusal | None:
-    """Return the refusal if `exclude` names the scene; else None."""
+def excluded_by_id(dataset: Dataset, scene: Scene) -> Exclusion | None:
+    """Return the exclusion if `exclude` names the scene; else None."""
     for pattern in dataset.exclude:
         if fnmatchcase(scene.id, pattern):
-            return Refusal("exclude", f"excluded by {pattern!r}")
+            return Exclusion(RuleName.EXCLUDE, f"excluded by {pattern!r}")
     return None
 
 
-def _date_rule(interval: tuple[datetime, datetime], scene: Scene) -> Refusal | None:
+def _date_rule(interval: tuple[datetime, datetime], scene: Scene) -> Exclusion | None:
     if scene.start is None:
         return UNDATED
     start, stop = interval
     if start <= scene.start <= stop:
         return None
-    return Refusal(
-        "date",
+    return Exclusion(
+        RuleName.DATE,
         f"acquired {scene.start:%Y-%m-%dT%H:%M:%SZ}, wanted {start:%Y-%m-%dT%H:%M:%SZ} to {stop:%Y-%m-%dT%H:%M:%SZ}",
     )
 
 
-def _filter_rule(filters: Sequence[tuple[Filter, Any]], scene: Scene) -> Refusal | None:
+def _filter_rule(filters: Sequence[tuple[Filter, Any]], scene: Scene) -> Exclusion | None:
     """Return the first filter that a scene does not match for certain, or else the first that cannot be judged."""
     doubt = None
     for one, wanted in filters:
         if (difference := one.differs(wanted, scene)) is None:
             continue
-        found = Refusal(one.rule or one.key, difference.detail, unknown=difference.unknown)
+        found = Exclusion(one.rule, difference.detail, unknown=difference.unknown)
         if not found.unknown:
             return found
         doubt = doubt or found
     return doubt
 
 
-def footprint_refusals(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
-    """Return for each scene the refusal by its footprint or None; many scenes at once are much faster."""
+def footprint_exclusions(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Exclusion | None]:
+    """Return for each scene the exclusion by its footprint or None; many scenes at once are much faster."""
     if not dataset.aoi:
         return [None] * len(scenes)
     # Not all at once: the geometries of 100,000 footprints need as much memory as the scenes themselves.
     return [
         why
         for first in range(0, len(scenes), _FOOTPRINTS_AT_ONCE)
-        for why in _batch_of_refusals(dataset, aois, scenes[first : first + _FOOTPRINTS_AT_ONCE])
+        for why in _batch_of_exclusions(dataset, aois, scenes[first : first + _FOOTPRINTS_AT_ONCE])
     ]
 
 
-def _batch_of_refusals(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Refusal | None]:
+def _batch_of_exclusions(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequence[Scene]) -> list[Exclusion | None]:
     shapes = footprints([scene.footprint for scene in scenes])
     meeting = [aois[name].intersects_each(shapes) for name in dataset.aoi]
     return [
@@ -119,24 +120,24 @@ def _batch_of_refusals(dataset: Dataset, aois: Mapping[str, Aoi], scenes: Sequen
 
 def _one_footprint(
     dataset: Dataset, aois: Mapping[str, Aoi], scene: Scene, shape: Footprint | None, *, met: bool
-) -> Refusal | None:
+) -> Exclusion | None:
     least = dataset.min_aoi_coverage
     if scene.footprint is None:
         if least is None:
             return None
         why = f"the catalogue has no footprint to measure, at least {least:g} % wanted"
-        return Refusal("coverage", why, unknown=True)
+        return Exclusion(RuleName.COVERAGE, why, unknown=True)
     if shape is None:
-        return Refusal(UNREADABLE, _why_unreadable(scene.footprint), unknown=True)
+        return Exclusion(RuleName.FOOTPRINT, _why_unreadable(scene.footprint), unknown=True)
     names = ", ".join(dataset.aoi)
     if not met:
-        return Refusal("aoi", f"the footprint does not meet {names}")
+        return Exclusion(RuleName.AOI, f"the footprint does not meet {names}")
     if least is None:
         return None
     best = max(aois[name].coverage(shape) for name in dataset.aoi)
     if best >= least:
         return None
-    return Refusal("coverage", f"the footprint covers {best:.1f} % of {names}, at least {least:g} % wanted")
+    return Exclusion(RuleName.COVERAGE, f"the footprint covers {best:.1f} % of {names}, at least {least:g} % wanted")
 
 
 def _why_unreadable(wkt: str) -> str:

@@ -8,7 +8,7 @@ from sedas_sync.manifest import Dataset
 from sedas_sync.model.product_types import nearest_type
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.model.text import count
-from sedas_sync.planning.match import Refusal
+from sedas_sync.planning.match import Exclusion
 
 _MOST_TYPES = 8
 _STATED = ("product_type", "satellite", "source_group", "instrument")
@@ -16,14 +16,14 @@ _STATED = ("product_type", "satellite", "source_group", "instrument")
 
 
 def why_nothing(
-    dataset: Dataset, offered: Iterable[Scene], refused: Mapping[SceneId, Refusal], now: datetime
+    dataset: Dataset, offered: Iterable[Scene], excluded: Mapping[SceneId, Exclusion], now: datetime
 ) -> str | None:
     """Return a warning for a dataset whose complete search found no scene that matches; None if it names its scenes.
 
     Args:
         dataset: The dataset.
         offered: The scenes that its search returned.
-        refused: Why each of them does not match.
+        excluded: Why each of them does not match.
         now: The current time.
     """
     if dataset.products:
@@ -31,10 +31,10 @@ def why_nothing(
     start, stop = dataset.interval(now)
     where = f" over {', '.join(dataset.aoi)}" if dataset.aoi else ""
     found = {scene.id: scene for scene in offered}
-    if refused:
-        rules = Counter(why.rule for why in refused.values())
+    if excluded:
+        rules = Counter(why.rule for why in excluded.values())
         left = ", ".join(f"{rule} ({number:,})" for rule, number in rules.most_common())
-        causes = [f"{count(len(refused), 'scene')} found{where}, all left out by {left}"]
+        causes = [f"{count(len(excluded), 'scene')} found{where}, all left out by {left}"]
         for key in _STATED:
             if key in rules and (values := sorted({str(getattr(scene, key)) for scene in found.values()} - {"None"})):
                 more = ", …" if len(values) > _MOST_TYPES else ""

@@ -16,10 +16,10 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.manifest.dates import DateSpec
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, kept_until
-from sedas_sync.model.reason import Reason, ReasonCode
+from sedas_sync.model.reason import Reason, ReasonCode, RuleName
 from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
 from sedas_sync.model.text import named, product_id
-from sedas_sync.planning.match import Refusal, refusal
+from sedas_sync.planning.match import Exclusion, exclusion
 from sedas_sync.planning.select import Selection, select
 
 NO_TIMES: Mapping[str, datetime] = MappingProxyType({})
@@ -90,20 +90,20 @@ def judge(
     superseding = _Superseding(wants, verdict.wants)
     doubted: list[SceneId] = []
     for scene_id, item in local.items():
-        want, refusals = verdict.wants.get(scene_id), verdict.refused.get(scene_id, {})
+        want, exclusions = verdict.wants.get(scene_id), verdict.excluded.get(scene_id, {})
         if want is not None:
             decision.keep.append(_action(ActionKind.KEEP, item, Reason(ReasonCode.NOT_LISTED), datasets=want.datasets))
-        elif doubt := next((why.detail for why in refusals.values() if why.unknown), None):
+        elif doubt := next((why.detail for why in exclusions.values() if why.unknown), None):
             decision.doubts[scene_id] = f"{item.path}: kept: it cannot be checked against the rules: {doubt}"
-        elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], refusals, now):
+        elif wrong_clock is not None and _by_relative_date(manifest, scenes[scene_id], exclusions, now):
             reason = Reason(ReasonCode.WRONG_CLOCK, detail=wrong_clock)
             decision.stay.append(_action(ActionKind.KEEP, item, reason))
             doubted.append(scene_id)
         else:
-            detail = "; ".join(f"{name}: {why.detail}" for name, why in refusals.items())
-            aged = any(_has_aged(manifest, scenes[scene_id], name, since, now) for name in refusals)
+            detail = "; ".join(f"{name}: {why.detail}" for name, why in exclusions.items())
+            aged = any(_has_aged(manifest, scenes[scene_id], name, since, now) for name in exclusions)
             code = ReasonCode.AGED if aged else ReasonCode.NO_MATCH
-            reason, after = Reason(code, detail=detail), superseding.ids(refusals.values())
+            reason, after = Reason(code, detail=detail), superseding.ids(exclusions.values())
             decision.prune.append(_action(ActionKind.PRUNE, item, reason, after=after))
     if doubted:
         decision.refusal = (
@@ -124,11 +124,12 @@ def _select_again(
     return select(manifest, found, now, explain=True)
 
 
-def _by_relative_date(manifest: Manifest, scene: Scene, refusals: Mapping[str, Refusal], now: datetime) -> bool:
+def _by_relative_date(manifest: Manifest, scene: Scene, exclusions: Mapping[str, Exclusion], now: datetime) -> bool:
     """Return whether a dataset excludes a scene by a date that changes every day."""
     start = scene.start
     return start is not None and any(
-        why.rule == "date" and manifest.datasets[name].bound(start, now).relative for name, why in refusals.items()
+        why.rule is RuleName.DATE and manifest.datasets[name].bound(start, now).relative
+        for name, why in exclusions.items()
     )
 
 
@@ -139,7 +140,7 @@ def _has_aged(manifest: Manifest, scene: Scene, name: str, since: Mapping[str, d
     if then is None or start is None or not start.relative or scene.start is None or scene.start >= start.resolve(now):
         return False
     earlier = dataset.model_copy(update={"start": DateSpec("fixed", "start", fixed=start.resolve(then))})
-    return refusal(earlier, manifest.aois, scene, now) is None
+    return exclusion(earlier, manifest.aois, scene, now) is None
 
 
 class _Superseding:
@@ -153,9 +154,9 @@ class _Superseding:
         self._others = others
         self._known: dict[tuple[int, ...], tuple[SceneId, ...]] = {}
 
-    def ids(self, refusals: Iterable[Refusal]) -> tuple[SceneId, ...]:
-        """Return the ids of the scenes that supersede one with these refusals, as they are wanted."""
-        by = [why.by for why in refusals if why.by]
+    def ids(self, exclusions: Iterable[Exclusion]) -> tuple[SceneId, ...]:
+        """Return the ids of the scenes that supersede one with these exclusions, as they are wanted."""
+        by = [why.by for why in exclusions if why.by]
         key = tuple(map(id, by))  # The selection keeps the tuples, so their ids stay unique.
         if key not in self._known:
             self._known[key] = self._named_as_wanted(dict.fromkeys(scene_id for ids in by for scene_id in ids))

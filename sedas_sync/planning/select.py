@@ -17,16 +17,16 @@ from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.file_kind import ending_on_disk
 from sedas_sync.model.path_template import collisions
+from sedas_sync.model.reason import RuleName
 from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import count, named, product_id
 from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (
     UNDATED,
-    UNREADABLE,
-    Refusal,
-    excluded,
+    Exclusion,
+    excluded_by_id,
     fact_rule,
-    footprint_refusals,
+    footprint_exclusions,
 )
 from sedas_sync.planning.nothing_found import why_nothing
 from sedas_sync.planning.orbits import Wish, choose, is_orbit_file
@@ -42,7 +42,7 @@ class Selection(Struct):
     """The scenes of a search that match the manifest."""
 
     wants: dict[SceneId, DesiredScene] = field(default_factory=dict)
-    refused: dict[SceneId, dict[str, Refusal]] = field(default_factory=dict)
+    excluded: dict[SceneId, dict[str, Exclusion]] = field(default_factory=dict)
     """Why a scene does not match a dataset, by scene and dataset. Empty unless `explain` is set."""
     warnings: list[str] = field(default_factory=list)
 
@@ -91,7 +91,7 @@ def select(
     several = len({key for dataset in manifest.datasets.values() for key in dataset.archive}) > 1
     ids: dict[str, SceneId] = {}
     for name, dataset in manifest.datasets.items():
-        matching, refused = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
+        matching, excluded = _select(dataset, manifest.aois, found.get(name, ()), now, result.warnings.append)
         result.warnings += [f"aoi {aoi}: {repair}" for aoi in dataset.aoi for repair in manifest.aois[aoi].repairs]
         of_dataset = sources.get(name, NOTHING)
         for scene in matching:
@@ -101,12 +101,12 @@ def select(
             scenes.setdefault(scene_id, scene)
             names = (*takers.get(scene_id, ()), name)
             takers[scene_id] = shared.setdefault(names, names)
-        known = bool(refused) or (name in found and name not in incomplete)
-        if not matching and known and (warning := why_nothing(dataset, found[name], refused, now)) is not None:
+        known = bool(excluded) or (name in found and name not in incomplete)
+        if not matching and known and (warning := why_nothing(dataset, found[name], excluded, now)) is not None:
             result.warnings.append(warning)
         if explain:
-            for scene_id, why in refused.items():
-                result.refused.setdefault(scene_id, {})[name] = why
+            for scene_id, why in excluded.items():
+                result.excluded.setdefault(scene_id, {})[name] = why
     paths = paths_of(manifest, scenes, takers)
     for scene_id, scene in scenes.items():
         offered = unique_sources(offers.pop(scene_id))
@@ -121,14 +121,14 @@ def _select(
     offered: Iterable[Scene],
     now: datetime,
     warn: Callable[[str], None],
-) -> tuple[list[Scene], dict[SceneId, Refusal]]:
+) -> tuple[list[Scene], dict[SceneId, Exclusion]]:
     files: list[Scene] = []
     if dataset.orbits is not None:
         offered = list(offered)
-        files = [scene for scene in offered if is_orbit_file(scene) and excluded(dataset, scene) is None]
+        files = [scene for scene in offered if is_orbit_file(scene) and excluded_by_id(dataset, scene) is None]
         ids = {scene.id for scene in files}
         offered = [scene for scene in offered if scene.id not in ids]
-    candidates, refused = _matching(dataset, aois, offered, now, warn)
+    candidates, excluded = _matching(dataset, aois, offered, now, warn)
     older = superseded(dataset, candidates.values())
     for scene_id in older:
         del candidates[scene_id]
@@ -138,13 +138,13 @@ def _select(
     for scene_id, why in older.items():
         # A superseding scene can be superseded itself, and is then never downloaded.
         above = next((late[newer] for newer in why.by if newer in late), None)
-        refused[scene_id] = why if above is None else Refusal(why.rule, why.detail, above.by)
-    refused |= late
+        excluded[scene_id] = why if above is None else Exclusion(why.rule, why.detail, above.by)
+    excluded |= late
     if dataset.orbits is not None:
         orbits, unneeded = _orbit_files(dataset.orbits, dataset.name, candidates.values(), files, warn)
         candidates |= orbits
-        refused |= unneeded
-    return list(candidates.values()), refused
+        excluded |= unneeded
+    return list(candidates.values()), excluded
 
 
 def _matching(
@@ -153,9 +153,9 @@ def _matching(
     offered: Iterable[Scene],
     now: datetime,
     warn: Callable[[str], None],
-) -> tuple[dict[SceneId, Scene], dict[SceneId, Refusal]]:
+) -> tuple[dict[SceneId, Scene], dict[SceneId, Exclusion]]:
     """Return the scenes that match the rules one by one, and why the others do not."""
-    refused: dict[SceneId, Refusal] = {}
+    excluded: dict[SceneId, Exclusion] = {}
     candidates: dict[SceneId, Scene] = {}
     by_facts = fact_rule(dataset, now)
     for scene in offered:
@@ -163,25 +163,25 @@ def _matching(
         if why is None:
             candidates.setdefault(scene.id, scene)
         else:
-            refused[scene.id] = why
+            excluded[scene.id] = why
             if why is UNDATED:
                 warn(f"{scene.id!r}: not in dataset {dataset.name}: {why.detail}")
     scenes = list(candidates.values())
-    for scene, why in zip(scenes, footprint_refusals(dataset, aois, scenes), strict=True):
+    for scene, why in zip(scenes, footprint_exclusions(dataset, aois, scenes), strict=True):
         if why is not None:
-            refused[scene.id] = why
+            excluded[scene.id] = why
             del candidates[scene.id]
-            if why.rule == UNREADABLE:
+            if why.rule is RuleName.FOOTPRINT:
                 warn(f"{scene.id!r}: not in dataset {dataset.name}: {why.detail}")
     blind = sum(scene.footprint is None for scene in candidates.values()) if dataset.aoi else 0
     if blind:
         warn(f"dataset {dataset.name}: {blind} scenes have no footprint and are treated as covering its AOIs")
-    return candidates, refused
+    return candidates, excluded
 
 
 def _orbit_files(
     wish: Wish, name: str, scenes: Iterable[Scene], files: Iterable[Scene], warn: Callable[[str], None]
-) -> tuple[dict[SceneId, Scene], dict[SceneId, Refusal]]:
+) -> tuple[dict[SceneId, Scene], dict[SceneId, Exclusion]]:
     """Return the orbit files that scenes need, and why the others are not wanted."""
     covering = choose(wish, scenes, files)
     chosen = {best.id: best for best, *_ in filter(None, covering.values())}
@@ -191,16 +191,16 @@ def _orbit_files(
             better[other.id].append(best.id)
     if bare := [scene_id for scene_id, found in covering.items() if not found]:
         warn(f"dataset {name}: no orbit file covers {count(len(bare), 'scene')} yet: {named(bare)}")
-    refused = {}
+    excluded = {}
     for file in files:
         if by := tuple(dict.fromkeys(better[file.id])):
-            refused[file.id] = Refusal("orbits", f"superseded by {named(by)}", by)
+            excluded[file.id] = Exclusion(RuleName.ORBITS, f"superseded by {named(by)}", by)
         elif file.id not in chosen:
-            refused[file.id] = Refusal("orbits", "no scene of the dataset needs this orbit file")
-    return chosen, {key: why for key, why in refused.items() if key not in chosen}
+            excluded[file.id] = Exclusion(RuleName.ORBITS, "no scene of the dataset needs this orbit file")
+    return chosen, {key: why for key, why in excluded.items() if key not in chosen}
 
 
-def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
+def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Exclusion]:
     if dataset.latest is None:
         return {}
     # A planned acquisition is newer than all scenes. It must not take the place of one that can be downloaded.
@@ -209,7 +209,7 @@ def _latest(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]
     dated.sort(reverse=True)
     newest = tuple(scene_id for _, scene_id in dated[: dataset.latest])
     return {
-        scene_id: Refusal("latest", f"number {place} by age, the newest {dataset.latest} wanted", newest)
+        scene_id: Exclusion(RuleName.LATEST, f"number {place} by age, the newest {dataset.latest} wanted", newest)
         for place, (_, scene_id) in enumerate(dated, start=1)
         if place > dataset.latest
     }

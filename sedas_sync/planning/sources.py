@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, Scene, SceneId, Source
+from sedas_sync.model.scene import (
+    ArchiveIdentity,
+    ArchiveKey,
+    DesiredScene,
+    LocalScene,
+    Order,
+    OrderState,
+    Scene,
+    SceneId,
+    Source,
+)
 from sedas_sync.model.text import product_id
 
 _DELIVERY = ("size", "nominal", "digest", "download_url", "offline", "never", "assets", "unselected")
@@ -96,7 +106,7 @@ def waits_for_order(want: DesiredScene, order: Order) -> bool:
 
 
 def with_orders(
-    wants: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order], keys: Mapping[str, str]
+    wants: Mapping[SceneId, DesiredScene], orders: Mapping[SceneId, Order], keys: Mapping[ArchiveIdentity, ArchiveKey]
 ) -> tuple[dict[SceneId, DesiredScene], dict[SceneId, Order], list[str]]:
     """Download each scene that is on order from the archive that has the order.
 
@@ -127,7 +137,7 @@ def with_orders(
     return scenes, usable, warnings
 
 
-def _with_source(want: DesiredScene, key: str) -> tuple[Source, ...]:
+def _with_source(want: DesiredScene, key: ArchiveKey) -> tuple[Source, ...]:
     """Return the sources of a scene and this one: a search that failed does not undo an order."""
     if any(source.archive == key for source in want.sources):
         return want.sources
@@ -136,7 +146,7 @@ def _with_source(want: DesiredScene, key: str) -> tuple[Source, ...]:
 
 
 def source_of(
-    held: LocalScene, want: DesiredScene, identities: Mapping[str, str], *, several: bool = False
+    held: LocalScene, want: DesiredScene, identities: Mapping[ArchiveKey, ArchiveIdentity], *, several: bool = False
 ) -> Source | None:
     """Return the source that a local scene was downloaded from; None if no source is known to be it.
 

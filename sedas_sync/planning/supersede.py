@@ -24,9 +24,10 @@ from msgspec import Struct
 
 from sedas_sync.geometry import footprint
 from sedas_sync.manifest import Dataset
+from sedas_sync.model.reason import RuleName
 from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.planning.filters import is_cog, wants_cog
-from sedas_sync.planning.match import Refusal
+from sedas_sync.planning.match import Exclusion
 from sedas_sync.planning.product_name import parse_name, parts_of
 
 _UNOFFICIAL = 9999
@@ -81,25 +82,25 @@ def processing_of(scene: Scene) -> Processing | None:
     return None
 
 
-def superseded(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
+def superseded(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Exclusion]:
     """Return the scenes of a dataset that others supersede, with the reason."""
     scenes = tuple(scenes)
-    refused = _formats(dataset, scenes)
+    excluded = _formats(dataset, scenes)
     if dataset.reprocessed != "newest":
-        return refused
+        return excluded
     groups: defaultdict[str, list[tuple[Processing, Scene]]] = defaultdict(list)
     for scene in scenes:
-        made = None if scene.id in refused else processing_of(scene)
+        made = None if scene.id in excluded else processing_of(scene)
         if made is not None:
             groups[made.acquisition].append((made, scene))
     for group in groups.values():
         if len(group) > 1:
-            refused |= _older(group)
-    return refused
+            excluded |= _older(group)
+    return excluded
 
 
-def _older(group: list[tuple[Processing, Scene]]) -> dict[SceneId, Refusal]:
-    refused = {}
+def _older(group: list[tuple[Processing, Scene]]) -> dict[SceneId, Exclusion]:
+    excluded = {}
     for made, scene in group:
         # A segment is compared with the whole, or else with products of the same segment.
         whole = [one for one in group if not one[0].segment]
@@ -108,8 +109,8 @@ def _older(group: list[tuple[Processing, Scene]]) -> dict[SceneId, Refusal]:
         later = made.rank[:-1] == newest.rank[:-1]
         if made.rank < newest.rank and not (later and _elsewhere(scene, newer)):
             how = "processed later" if later else newest.label
-            refused[scene.id] = Refusal("reprocessed", f"superseded by {newer.id} ({how})", (newer.id,))
-    return refused
+            excluded[scene.id] = Exclusion(RuleName.REPROCESSED, f"superseded by {newer.id} ({how})", (newer.id,))
+    return excluded
 
 
 def _elsewhere(scene: Scene, newer: Scene) -> bool:
@@ -123,7 +124,7 @@ def _elsewhere(scene: Scene, newer: Scene) -> bool:
     return bool(here.intersection(there).area < _SAME_AREA * here.area)
 
 
-def _formats(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal]:
+def _formats(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Exclusion]:
     """Return the COGs of Sentinel-1 that are also there as SAFE, unless the dataset asks for COGs."""
     if wants_cog(dataset.product_type):
         return {}
@@ -133,7 +134,7 @@ def _formats(dataset: Dataset, scenes: Iterable[Scene]) -> dict[SceneId, Refusal
     safes = {_CHECKSUM.sub("", scene.id): scene.id for scene in scenes if not is_cog(scene)}
     twins = ((cog.id, safes.get(_CHECKSUM.sub("", cog.id))) for cog in cogs)
     return {
-        cog: Refusal("product_type", f'the COG of {safe}; product_type = "GRD-COG" asks for COGs', (safe,))
+        cog: Exclusion(RuleName.COG, f'the COG of {safe}; product_type = "GRD-COG" asks for COGs', (safe,))
         for cog, safe in twins
         if safe is not None
     }

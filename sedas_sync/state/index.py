@@ -176,7 +176,7 @@ class Index:
         return self._meta("locked") != "no"
 
     def date_rules(self) -> dict[str, "DateRule"]:
-        """Return the start date of each dataset as it was last applied, by the dataset's name."""
+        """Return the rules of each dataset as they were last applied, by the dataset's name."""
         return convert(json.loads(self._meta("dates") or "{}"), dict[str, DateRule])
 
     def absent(self) -> dict[SceneId, str]:
@@ -381,7 +381,7 @@ class WritableIndex(Index):
         self.execute("INSERT OR REPLACE INTO meta VALUES ('locked', ?)", "yes" if locked else "no")
 
     def put_date_rules(self, rules: Mapping[str, "DateRule"]) -> None:
-        """Record the start dates of datasets; those of other datasets are forgotten."""
+        """Record the rules of datasets; those of other datasets are forgotten."""
         value = json.dumps(to_builtins(rules), ensure_ascii=False)
         self.execute("INSERT OR REPLACE INTO meta VALUES ('dates', ?)", value)
 
@@ -462,10 +462,13 @@ class BatchWriter:
 
 
 class DateRule(Struct, frozen=True):
-    """The start date of a dataset, as the manifest has it."""
+    """The rules of a dataset as they were applied, and for how long."""
 
     start: str
+    """Its start date, as the manifest has it."""
+    rules: str
+    """A hash of all its rules and areas."""
     since: datetime
-    """When it was first applied."""
+    """When this start date was first applied."""
     last: datetime
-    """When it was last applied, after a complete search."""
+    """When the rules were last applied, after a complete search."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sedas_sync.errors import ManifestError
 from sedas_sync.model import portable
 from sedas_sync.model.events import Failure
+from sedas_sync.model.history import Departure, SceneState
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
 from sedas_sync.model.scene import (
@@ -141,6 +142,7 @@ actions = st.builds(
     after=st.lists(names, max_size=2).map(tuple),
 )
 addresses = st.dictionaries(texts, maybe(texts), max_size=2)
+failures = st.lists(st.builds(Failure, id=names, error=texts, refused=st.booleans()), max_size=2).map(tuple)
 plans = st.builds(
     Plan,
     manifest=paths,
@@ -148,12 +150,20 @@ plans = st.builds(
     archive=addresses,
     actions=st.lists(actions, max_size=2).map(tuple),
     search_complete=st.booleans(),
-    failures=st.lists(st.builds(Failure, id=names, error=texts, refused=st.booleans()), max_size=2).map(tuple),
+    failures=failures,
     warnings=st.lists(texts, max_size=2).map(tuple),
     archives=st.dictionaries(names, addresses, max_size=2),
     refreshed=st.lists(local_scenes, max_size=1).map(tuple),
     polled=st.lists(orders, max_size=1).map(tuple),
     identities=st.dictionaries(names, texts, max_size=2),
+    locked=st.booleans(),
+    refusals=failures,
+    left=st.lists(
+        st.builds(Departure, id=names, state=st.sampled_from(SceneState), by=st.lists(names, max_size=1).map(tuple)),
+        max_size=1,
+    ).map(tuple),
+    unwanted_orders=st.lists(names, max_size=1).map(tuple),
+    typical_sizes=st.dictionaries(names, counts, max_size=1),
 )
 
 

@@ -513,3 +513,38 @@ def test_no_secret_reaches_a_log_at_any_verbosity(serve, make_api):
 @given(st.integers(0, 200), st.floats(0, 1, exclude_max=True))
 def test_backoff_stays_within_its_bounds(attempt, chance):
     assert 0.5 <= retry.backoff(attempt, chance) <= 60.0
+
+
+@pytest.mark.parametrize("end", ["interrupt", "stop"])
+def test_a_request_that_waits_for_its_answer_is_ended_if_it_may_be_sent_again(end):
+    from sedas_sync.sandbox import Faults, Rule, Sandbox
+    from sedas_sync.sandbox.faults import stall
+
+    asked = threading.Event()
+
+    def endless(request, answer):
+        asked.set()
+        return stall(0)(request, answer)
+
+    with Sandbox(faults=Faults(rules=(Rule("any", endless, times=1),))) as server:
+        api = session.Api()
+        ended = []
+
+        def ask():
+            try:
+                api.send("POST", f"{server.url}login", json={})
+            except StoppedError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert asked.wait(60)
+        getattr(api, end)()
+        thread.join(60)
+        assert len(ended) == 1
+        if end == "interrupt":
+            assert api.send("POST", f"{server.url}login", json={}).status != 0
+        else:
+            with pytest.raises(StoppedError):
+                api.send("POST", f"{server.url}login", json={})
+        api.close()

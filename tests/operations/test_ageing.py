@@ -60,7 +60,7 @@ def test_an_edit_of_the_date_counts_and_the_oldest_go_first(weeks):
         assert (summary.exit_code, summary.pruned, len(weeks.here)) == (1, 5, left)
         assert weeks.here == {f"D{number:02}" for number in range(28 - left, 28)}
     assert weeks.apply().exit_code == 0
-    assert weeks.apply(max_prune=ss.PruneLimit(0, percent=False)).pruned == 0
+    assert weeks.apply(max_prune=0).pruned == 0
 
 
 def test_an_edit_of_another_rule_counts_too(weeks):
@@ -84,7 +84,7 @@ def test_what_aged_out_of_a_lost_index_is_adopted_and_pruned(weeks):
         done = mirror.adopt(known=True)
         assert (done.exit_code, done.counts["adopted"], done.counts["unwanted"]) == (0, 7, 1)
         assert mirror.verify().counts["unknown"] == 1
-    summary = weeks.apply(max_prune=ss.PruneLimit(7, percent=False))
+    summary = weeks.apply(max_prune=7)
     assert (summary.exit_code, summary.pruned, len(weeks.here)) == (0, 7, 20)
     assert (weeks.path / "scenes" / "notes-of-mine.txt").read_text() == "mine"
 

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 
 import sedas_sync as ss
+from sedas_sync.events import Progress
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import slow
 
@@ -31,7 +32,7 @@ class UnderWay:
         self.event = threading.Event()
 
     def __call__(self, event):
-        if isinstance(event, ss.Progress) and event.active:
+        if isinstance(event, Progress) and event.active:
             self.event.set()
 
 

@@ -761,3 +761,18 @@ def test_checksums_that_the_catalogue_states_by_another_algorithm_fetch_nothing(
     assert (ran.code, ran.summary["kept"], ran.summary["fetched"]) == (0, 1, 1)
     assert {one.path for one in stac.asked[asked:] if one.path.startswith("/data")} == {"/data/S1/B04.tif"}
     assert tree(place.mirror) == offered(stac)
+
+
+def test_files_of_a_public_bucket_are_downloaded_through_rewritten_links(place, stac):
+    for item in stac.items:
+        for asset in item["assets"].values():
+            asset["href"] = asset["href"].replace("../../../..", "s3://bucket")
+    place.manifest()
+    assert place.run("plan", "--json").json["summary"]["skip"] == 2
+    place.manifest(f'rewrite = {{ "s3://bucket/" = "{stac.url}/" }}')
+    ran = place.run("apply", "--json")
+    assert (ran.code, ran.summary["fetched"]) == (0, 2), ran.err
+    assert tree(place.mirror) == offered(stac)
+    assert place.run("lock").code == 0
+    place.manifest(f'rewrite = {{ "s3://" = "{stac.url}/other/" }}')
+    assert place.run("apply", "--locked").code == 0, "another address of the same bytes needs no other lock file"

@@ -228,7 +228,7 @@ def test_other_scenes_of_the_tile_and_day_are_named(workspace, sandbox):
     workspace.write('[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\nmax_cloud_cover = 50\n')
     found = workspace.run("why", older, "--json").json
     assert {one["id"]: one["datasets"] for one in found["same_day"]} == {newer: ["d"], cloudy: []}
-    assert "cloud" in next(one["refusal"] for one in found["same_day"] if one["id"] == cloudy)
+    assert "cloud" in next(one["exclusion"] for one in found["same_day"] if one["id"] == cloudy)
     unknown = older.replace("T133918", "T999999")
     shown = workspace.run("why", unknown)
     assert shown.code == 1

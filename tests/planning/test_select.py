@@ -11,7 +11,7 @@ from sedas_sync.geometry.query_polygons import query_polygons
 from sedas_sync.manifest import parse
 from sedas_sync.model.scene import Scene
 from sedas_sync.planning.filters import polarisations
-from sedas_sync.planning.match import refusal
+from sedas_sync.planning.match import exclusion
 from sedas_sync.planning.select import queries, select
 
 NOW = datetime(2019, 6, 1, 12, 30, tzinfo=UTC)
@@ -48,7 +48,7 @@ def scene(**facts):
 
 def why(rules, of):
     made = manifest(rules)
-    return refusal(made.datasets["d"], made.aois, of, NOW)
+    return exclusion(made.datasets["d"], made.aois, of, NOW)
 
 
 S2 = "S2A_MSIL1C_20190506T110621_N0207_R137_T30UXC_20190506T131402"
@@ -142,7 +142,7 @@ def test_several_aois_are_one_region_but_coverage_is_of_one_of_them():
         extra='[aoi.far]\nbbox = [10.2, 51.2, 10.4, 51.4]\n[dataset.e]\naoi = ["box", "far"]\n'
         "start = 2019-05-01\nend = 2019-05-31\nmin_aoi_coverage = 90",
     )
-    assert refusal(made.datasets["e"], made.aois, scene(footprint=FAR), NOW) is None
+    assert exclusion(made.datasets["e"], made.aois, scene(footprint=FAR), NOW) is None
     near, far = queries(made.datasets["e"], query_polygons([made.aois[name].geometry for name in ("box", "far")]), NOW)
     assert (near.min_aoi_coverage, far.min_aoi_coverage) == (90, 90)
 
@@ -153,7 +153,7 @@ def test_latest_keeps_the_newest_and_says_the_place_of_the_others():
     planned = scene(id="P", start=datetime(2019, 5, 9, tzinfo=UTC), planned=True, download_url=None)
     result = select(made, {"d": [*days, planned]}, NOW, explain=True)
     assert set(result.wants) == {"S3", "S4", "P"}
-    assert result.refused["S1"]["d"].detail == "number 4 by age, the newest 2 wanted"
+    assert result.excluded["S1"]["d"].detail == "number 4 by age, the newest 2 wanted"
 
 
 def test_reprocessed_newest_keeps_one_baseline_of_an_acquisition_and_all_of_others():
@@ -162,8 +162,8 @@ def test_reprocessed_newest_keeps_one_baseline_of_an_acquisition_and_all_of_othe
     made = manifest('reprocessed = "newest"\n latest = 2')
     result = select(made, {"d": [scene(id=name) for name in (S2, newer, other, "odd")]}, NOW, explain=True)
     assert S2 not in result.wants
-    assert result.refused[S2]["d"].detail == f"superseded by {newer} (baseline 0500)"
-    assert result.refused[S2]["d"].by == (newer,)
+    assert result.excluded[S2]["d"].detail == f"superseded by {newer} (baseline 0500)"
+    assert result.excluded[S2]["d"].by == (newer,)
     assert len(result.wants) == 2, "what is superseded does not take one of the places of `latest`"
     assert set(select(manifest(""), {"d": [scene(id=S2), scene(id=newer)]}, NOW).wants) == {S2, newer}
 

@@ -171,6 +171,10 @@ class CdseArchive:
         self._stopped.set()
         self._api.stop()
 
+    def interrupt(self) -> None:
+        """Make calls that run in other threads end early; later calls work."""
+        self._api.interrupt()
+
     def close(self) -> None:
         """Close the connections; running calls end."""
         self._stopped.set()

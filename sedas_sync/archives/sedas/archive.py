@@ -200,7 +200,12 @@ class SedasArchive:
             ArchiveError: The search failed.
             AuthenticationError: The archive refused the credentials.
         """
-        return self._search.find(query, warn)
+        try:
+            yield from self._search.find(query, warn)
+        except KeyboardInterrupt:
+            # Threads of the search may wait for answers, and a notebook lives on.
+            self.interrupt()
+            raise
 
     @checked
     def search(

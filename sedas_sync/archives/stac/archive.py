@@ -15,6 +15,7 @@ from sedas_sync.archives.stac import access as _access
 from sedas_sync.archives.stac import logins, whole_search
 from sedas_sync.archives.stac.api import Body, StacApi, Walk, bounds
 from sedas_sync.archives.stac.document_cache import cache_of
+from sedas_sync.archives.stac.files import with_links
 from sedas_sync.archives.stac.filters import Condition, conditions
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.kind import EARTHDATA_ACCOUNT, EARTHDATA_LOGIN, SIGN_URL, StacConfig
@@ -23,7 +24,7 @@ from sedas_sync.archives.stac.whole_search import Page, Span
 from sedas_sync.errors import ArchiveError
 from sedas_sync.manifest.archive_types import Variables
 from sedas_sync.model.files import scene_of_file
-from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
+from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.model.text import count
 from sedas_sync.net import credentials, redact, session
 
@@ -47,6 +48,7 @@ class StacArchive:
         assets: Names or patterns of the assets that are the files of a scene; if empty, all data assets.
         access: Authorises requests; open access if it is None.
         api: Sends the requests; shared with `access` if that requests tokens.
+        rewrite: Beginnings of links in the catalogue, each with what replaces it.
         trusted_hosts: Hosts that links may lead to at loopback and private addresses, wherever the API is.
         connections: Downloads of an account at the same time; None if the service sets no limit.
     """
@@ -59,6 +61,7 @@ class StacArchive:
         collections: Sequence[str],
         *,
         assets: Sequence[str] = (),
+        rewrite: Mapping[str, str] = NOTHING,
         access: _access.Access | None = None,
         api: session.Api | None = None,
         trusted_hosts: Iterable[str] = (),
@@ -68,6 +71,7 @@ class StacArchive:
         self.identity = f"stac {url.rstrip('/')}/"
         self._collections = tuple(collections)
         self._assets = tuple(assets)
+        self._rewrite = dict(rewrite)
         self._access = access or _access.Header(None, url)
         self._reach = Reach(api=url, trusted_hosts=tuple(trusted_hosts))
         self._http = api or session.Api(reach=self._reach)
@@ -96,6 +100,10 @@ class StacArchive:
     def stop(self) -> None:
         """Make running calls in other threads end early."""
         self._http.stop()
+
+    def interrupt(self) -> None:
+        """Make calls that run in other threads end early; later calls work."""
+        self._http.interrupt()
 
     def close(self) -> None:
         """Close the connections."""
@@ -235,7 +243,7 @@ class StacArchive:
         self, feature: Any, warn: Warn, report: Reporter, base: str | None = None
     ) -> tuple[dict[str, Any], Scene] | None:
         try:
-            item = item_of(feature)
+            item = with_links(item_of(feature), self._rewrite)
         except UnusableItemError as error:
             shown = feature.get("id") if isinstance(feature, dict) else None
             warn(f"an item was left out because {error}: {redact.shorten(str(shown or feature), 120)}")
@@ -346,6 +354,7 @@ def open_archive(opening: "Opening") -> StacArchive:
         url,
         config.collections,
         assets=config.assets,
+        rewrite=config.rewrite,
         access=access,
         api=api,
         trusted_hosts=config.trusted_hosts,

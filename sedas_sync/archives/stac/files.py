@@ -201,6 +201,32 @@ def _marks(key: str, asset: Mapping[str, Any]) -> set[tuple[object, ...]]:
     return marks
 
 
+def with_links(item: dict[str, Any], rewrite: Mapping[str, str]) -> dict[str, Any]:
+    """Return an item with other links to its assets.
+
+    Args:
+        item: The item as the API sent it.
+        rewrite: Beginnings of links, each with what replaces it. The longest that fits is used.
+    """
+    if not rewrite:
+        return item
+    starts = sorted(rewrite, key=len, reverse=True)
+
+    def changed(asset: Any) -> Any:
+        if not isinstance(asset, dict):
+            return asset
+        copy = dict(asset)
+        link = str(asset.get("href"))
+        start = next((one for one in starts if link.startswith(one)), None)
+        if start is not None:
+            copy["href"] = rewrite[start] + link[len(start) :]
+        if isinstance(asset.get("alternate"), dict):
+            copy["alternate"] = {key: changed(other) for key, other in asset["alternate"].items()}
+        return copy
+
+    return {**item, "assets": {key: changed(asset) for key, asset in item["assets"].items()}}
+
+
 def _problem(asset: Mapping[str, Any], base: str) -> str | None:
     """Explain why an asset cannot be downloaded, as a sentence; None if it can."""
     if "zarr" in media_type(asset):

@@ -48,7 +48,7 @@ def token_variables(archive: str) -> tuple[Variables, ...]:
 class StacConfig(WebArchiveConfig):
     """The table of an archive of type `stac`."""
 
-    LOCK_IGNORES = frozenset({"auth", "sign_url", "login_url"})
+    LOCK_IGNORES = frozenset({"auth", "sign_url", "login_url", "rewrite"})
     REMOVED_KEYS = MappingProxyType(
         {
             "token_env": "the environment says which token is for which host: set STAC_TOKEN and STAC_HOST, or for one "
@@ -67,6 +67,14 @@ class StacConfig(WebArchiveConfig):
             description="The assets that make up a scene, by name or pattern (`B0*`); by default all that contain data."
         ),
     ] = ()
+    rewrite: Annotated[
+        fields.Rewrite,
+        Field(
+            default_factory=lambda: MappingProxyType({}),
+            description="Beginnings of links in the catalogue, each with what to use instead: the address of a mirror, "
+            'or of a public bucket, as in `"s3://sentinel-cogs/" = "https://sentinel-cogs.s3.us-west-2.amazonaws.com/"`.',
+        ),
+    ]
     auth: Annotated[Access, fields.AnyCase(), Field(description="How to log in to the API and its assets.")] = "none"
     sign_url: Annotated[
         fields.Address | None,

@@ -1,5 +1,6 @@
 """Carry out plans of one mirror."""
 
+import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -7,7 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from sedas_sync.errors import SedasSyncError
-from sedas_sync.manifest import Dataset
+from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Event, Failure, Summary
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
@@ -20,6 +21,7 @@ from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
 from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
+from sedas_sync.planning.lock import head_of
 from sedas_sync.state.history import begin_run, end_run
 from sedas_sync.state.index import NO_FACTS, DateRule, WritableIndex
 
@@ -104,10 +106,10 @@ class PlanRunner:
                 # A mistyped manifest that finds nothing does not take an empty folder.
                 context.state.own(index)
             _remember_wanted(index, plan, context.manifest.datasets)
-            if plan.search_complete and not plan.locked:
-                record_search(index, plan, index.date_rules(), context.clock())
             if plan.search_complete and not plan.datasets:
-                _remember_dates(index, context.manifest.datasets, context.clock())
+                same = _remember_rules(index, context.manifest, index.date_rules(), context.clock())
+                if not plan.locked:
+                    record_search(index, plan, same, context.clock())
             try:
                 yield from self._carry_out(plan, index, warnings, options)
             finally:
@@ -191,16 +193,27 @@ def _remember_wanted(index: WritableIndex, plan: Plan, datasets: Mapping[str, Da
     index.put_failures(errors, of=mine.union(names) if plan.datasets else None)
 
 
-def _remember_dates(index: WritableIndex, datasets: Mapping[str, Dataset], now: datetime) -> None:
-    """Write the start dates of the datasets to the index: `limit_prunes` does not count what leaves as they move on."""
-    before = index.date_rules()
+def _remember_rules(
+    index: WritableIndex, manifest: Manifest, before: Mapping[str, DateRule], now: datetime
+) -> Mapping[str, DateRule]:
+    """Write the rules of the datasets to the index; return those of the last apply that are still the same.
+
+    Args:
+        index: open for writing.
+        manifest: has the datasets.
+        before: the rules of the last apply.
+        now: the time of the run.
+    """
+    head = head_of(manifest, None)
     rules = {}
-    for name, dataset in datasets.items():
+    for name, dataset in manifest.datasets.items():
         if dataset.start is not None:
             start, old = dataset.start.text, before.get(name)
+            text = f"{head.datasets[name]} {[head.aois[aoi] for aoi in dataset.aoi]}"
             since = old.since if old is not None and old.start == start else now
-            rules[name] = DateRule(start, since=since, last=now)
+            rules[name] = DateRule(start, hashlib.sha256(text.encode()).hexdigest(), since=since, last=now)
     index.put_date_rules(rules)
+    return {name: old for name, old in before.items() if name in rules and rules[name].rules == old.rules}
 
 
 def _remember_absent(index: WritableIndex, plan: Plan) -> None:

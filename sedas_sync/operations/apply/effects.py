@@ -13,7 +13,16 @@ from msgspec import Struct
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.model import events
 from sedas_sync.model.plan import Action
-from sedas_sync.model.scene import Download, LocalScene, Order, RemoteFile, Scene, SceneId, Source
+from sedas_sync.model.scene import (
+    ArchiveKey,
+    Download,
+    LocalScene,
+    Order,
+    RemoteFile,
+    Scene,
+    SceneId,
+    Source,
+)
 from sedas_sync.transfer.job import FetchResult
 
 
@@ -33,8 +42,8 @@ class Task:
     action: Action
     scene: Scene
     """As it is known now: with the link of an order that is ready. Of a file: as if it were a scene."""
-    archive: str = ""
-    """Key of the archive it comes from."""
+    archive: ArchiveKey = ""
+    """The archive it comes from."""
     other_sources: tuple[Source, ...] = ()
     """Other archives that have the scene and were not tried yet, best first."""
     file: RemoteFile | None = None
@@ -207,7 +216,7 @@ class PlaceOrder(Struct, frozen=True):
 class PollOrders(Struct, frozen=True):
     """Request the state of orders; the answer is the orders that the archive knows."""
 
-    archive: str
+    archive: ArchiveKey
     orders: tuple[Order, ...]
 
 

@@ -21,7 +21,7 @@ def record_search(index: WritableIndex, plan: Plan, rules: Mapping[str, DateRule
     Args:
         index: open for writing.
         plan: a plan of a search.
-        rules: the start dates of the datasets as they were applied before.
+        rules: the rules that the search before had too, by dataset.
         now: the time of the run.
     """
     before = departed(index)

@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from sedas_sync.model.events import Failure, iso
 from sedas_sync.model.plan import ActionKind, Plan
-from sedas_sync.model.reason import ReasonCode
+from sedas_sync.model.reason import ReasonCode, RuleName
 from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
@@ -178,9 +178,8 @@ class VerdictEntry(Part, frozen=True, kw_only=True):
     dataset: str
     wanted: bool
     """Whether it matches the scene."""
-    rule: str | None
-    """The rule that excludes it: `date`, `aoi`, `coverage`, `cloud`, `exclude`, `latest`, `reprocessed`, `footprint`, \
-`search`, `products`, or the key of the dataset."""
+    rule: RuleName | None
+    """The rule that excludes it, as a code."""
     detail: str | None
     """The rule and the numbers, as a sentence."""
 
@@ -231,7 +230,7 @@ class SiblingEntry(Part, frozen=True, kw_only=True):
     id: str
     datasets: tuple[str, ...]
     """The datasets that match it."""
-    refusal: str | None
+    exclusion: str | None
     """A dataset that excludes it, and why; null if one matches it."""
 
 
@@ -278,11 +277,11 @@ class WhyDocument(Document, frozen=True, kw_only=True):
             datasets=[
                 VerdictEntry(
                     dataset=name,
-                    wanted=refusal is None,
-                    rule=None if refusal is None else refusal.rule,
-                    detail=None if refusal is None else refusal.detail,
+                    wanted=why is None,
+                    rule=None if why is None else why.rule,
+                    detail=None if why is None else why.detail,
                 )
-                for name, refusal in found.verdicts.items()
+                for name, why in found.verdicts.items()
             ],
             action=None if action is None else action.kind,
             **reason_fields(None if action is None else action.reason),

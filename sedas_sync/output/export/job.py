@@ -17,7 +17,7 @@ from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import LocalScene, Scene, SceneId
+from sedas_sync.model.scene import ArchiveKey, LocalScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import beside, check_output, matching_lock_or_warning
 from sedas_sync.operations.search import search_archives
@@ -255,7 +255,7 @@ class Links:
             elif not self.failures:
                 yield self._none(scene_id, "no longer in the archive")
 
-    def _entry(self, key: str, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
+    def _entry(self, key: ArchiveKey, scene: Scene, paths: Mapping[SceneId, str]) -> Iterator[str]:
         if scene.download_url is None:
             yield self._none(scene.id, scene.offline or "in the long-term archive: it must be ordered")
             return
@@ -291,7 +291,7 @@ class Links:
         self.left_out.append(Failure(id=scene_id, error=why))
         return f"# {' '.join(f'{scene_id}: {why}'.split())}\n"
 
-    def _came_from(self, key: str, held: LocalScene) -> bool:
+    def _came_from(self, key: ArchiveKey, held: LocalScene) -> bool:
         """Return whether a file came from an archive. With one archive it did, whatever its address was then."""
         return len(self._manifest.archives) == 1 or self._archive(key).identity == held.archive
 

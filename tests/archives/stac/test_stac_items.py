@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from stac_scenes import MAY, read
 
+from sedas_sync.archives.stac.files import with_links
 from sedas_sync.archives.stac.items import UnusableItemError, item_of, scene_of_item
 from sedas_sync.archives.stac.multihash import digest_of
 from sedas_sync.errors import ArchiveError
@@ -363,3 +364,29 @@ def test_what_is_not_an_item(feature, what):
 )  # fmt: skip
 def test_multihashes(multihash, digest):
     assert digest_of(multihash) == digest
+
+
+def test_beginnings_of_links_are_rewritten_the_longest_first():
+    item = item_of(
+        {
+            "id": "S",
+            "properties": {},
+            "assets": {
+                "red": {"href": "s3://bucket/a/red.tif"},
+                "nir": {
+                    "href": "s3://bucket/nir.tif",
+                    "alternate": {"s3": {"href": "s3://bucket/a/nir.tif"}, "odd": 3},
+                },
+                "blue": {"href": "https://e.org/blue.tif"},
+                "odd": 5,
+            },
+        }
+    )
+    rewrite = {"s3://bucket/": "https://public.example/", "s3://bucket/a/": "https://other.example/"}
+    found = with_links(item, rewrite)["assets"]
+    assert [found[key]["href"] for key in ("red", "nir", "blue")] == [
+        "https://other.example/red.tif", "https://public.example/nir.tif", "https://e.org/blue.tif",
+    ]  # fmt: skip
+    assert found["nir"]["alternate"] == {"s3": {"href": "https://other.example/nir.tif"}, "odd": 3}
+    assert item["assets"]["red"]["href"] == "s3://bucket/a/red.tif"
+    assert with_links(item, {}) is item

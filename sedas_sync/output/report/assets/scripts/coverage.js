@@ -20,8 +20,10 @@ const clearUpTo = () => { const value = Number(byId("clear").value); return byId
 const kindOf = (scene, most) => (scene.state !== "held" ? scene.state : scene.cloud === undefined || scene.cloud <= most ? "clear" : "cloudy");
 const dayNumber = (seconds) => Math.floor(seconds / DAY);
 
-/* The longest time between neighbours of some days, and from the first and to the last day of the calendar. */
+/* The longest time between neighbours of some days, and from the first and to the last day of the calendar; null if there
+   are no days. */
 const longestGap = (days, [first, last]) => {
+  if (!days.length) return null;
   let gap = { days: 0, from: first, to: first }, before = first;
   for (const day of [...days, last]) {
     if (day - before > gap.days) gap = { days: day - before, from: before, to: day };
@@ -29,6 +31,7 @@ const longestGap = (days, [first, last]) => {
   }
   return gap;
 };
+const lengthOf = (gap) => (gap === null ? Infinity : gap.days);
 const gapInWords = (gap) => `${dayOf(gap.from * DAY)} to ${dayOf(gap.to * DAY)}`;
 
 /* Scenes by area; those over no area, by dataset. Scenes that no dataset wants are left out. */
@@ -52,12 +55,18 @@ const axisOf = (rows) => {
 };
 
 const measure = (row, axis, most) => {
-  const dated = row.scenes.filter((scene) => scene.seconds !== null);
-  const daysOf = (kinds) => dated.filter((scene) => kinds.includes(kindOf(scene, most))).map((scene) => dayNumber(scene.seconds));
-  const counts = {};
-  for (const scene of row.scenes) { const kind = kindOf(scene, most); counts[kind] = (counts[kind] || 0) + 1; }
-  return { ...row, dated, counts, gap: longestGap(daysOf(["clear", "cloudy"]), axis), clearGap: longestGap(daysOf(["clear"]), axis) };
+  const dated = [], held = [], clear = [], counts = {};
+  for (const scene of row.scenes) {
+    const kind = kindOf(scene, most);
+    counts[kind] = (counts[kind] || 0) + 1;
+    if (scene.seconds === null) continue;
+    dated.push(scene);
+    if (kind === "clear" || kind === "cloudy") held.push(dayNumber(scene.seconds));
+    if (kind === "clear") clear.push(dayNumber(scene.seconds));
+  }
+  return { ...row, dated, counts, gap: longestGap(held, axis), clearGap: longestGap(clear, axis) };
 };
+const longestFirst = (a, b) => (lengthOf(b.gap) - lengthOf(a.gap) || 0) || (lengthOf(b.clearGap) - lengthOf(a.clearGap) || 0) || a.name.localeCompare(b.name);
 
 const strip = (row, [first, last], most) => {
   const days = last - first + 1, step = Math.ceil(days / BINS), bins = Math.ceil(days / step);
@@ -70,10 +79,10 @@ const strip = (row, [first, last], most) => {
   for (const [bin, kind] of filled) paths.set(kind, `${paths.get(kind) || ""}M${bin} 1V${1 - HEIGHTS[kind]}h.86V1z`);
   const place = (day) => (day - first) / step;
   const picture = draw("svg", { class: "strip", viewBox: `0 0 ${bins} 1.3`, preserveAspectRatio: "none", role: "img",
-    "aria-label": `${count(row.dated.length, "acquisition")} over ${row.name}; longest gap ${row.gap.days} days` },
+    "aria-label": `${count(row.dated.length, "acquisition")} over ${row.name}; ${row.gap ? `longest gap ${row.gap.days} days` : "none downloaded"}` },
   draw("rect", { class: "ground", width: bins, height: 1 }),
   ...[...paths].map(([kind, d]) => draw("path", { class: kind, d })),
-  ...(row.gap.days ? [draw("rect", { class: "gap", x: place(row.gap.from), width: Math.max(0.5, place(row.gap.to) - place(row.gap.from)), y: 1.1, height: 0.2 })] : []));
+  ...(row.gap && row.gap.days ? [draw("rect", { class: "gap", x: place(row.gap.from), width: Math.max(0.5, place(row.gap.to) - place(row.gap.from)), y: 1.1, height: 0.2 })] : []));
   const at = (event) => {
     const box = picture.getBoundingClientRect(), bin = Math.floor(((event.clientX - box.left) / box.width) * bins), day = first + bin * step;
     const found = row.dated.filter((scene) => Math.floor((dayNumber(scene.seconds) - first) / step) === bin).reverse();
@@ -97,8 +106,8 @@ const rowOf = (row, axis, most) => {
     line.append(cell(`number ${value ? kind : "zero"}`, words, number(value)));
   }
   for (const [gap, words] of [[row.gap, "Longest gap"], [row.clearGap, "Without clear"]]) {
-    line.append(cell("gap", words, make("b", {}, `${number(gap.days)} d`), make("small", {}, gap.days ? ` from ${dayOf(gap.from * DAY)}` : "")));
-    line.lastChild.title = gap.days ? gapInWords(gap) : "";
+    line.append(cell("gap", words, make("b", {}, gap ? `${number(gap.days)} d` : "none"), make("small", {}, gap && gap.days ? ` from ${dayOf(gap.from * DAY)}` : "")));
+    line.lastChild.title = gap && gap.days ? gapInWords(gap) : "";
   }
   if (row.index !== null) {
     name.setAttribute("aria-pressed", String(areaShown() === row.index));
@@ -120,10 +129,11 @@ const show = () => {
   byId("coverage-scroll").hidden = axis === null;
   byId("all-areas").hidden = axis === null || unfolded || rows.length <= FOLDED;
   if (axis === null) { byId("coverage-text").textContent = "No acquisitions to show."; return; }
-  const measured = rows.map((row) => measure(row, axis, most)).sort((a, b) => b.gap.days - a.gap.days || b.clearGap.days - a.clearGap.days);
+  const measured = rows.map((row) => measure(row, axis, most)).sort(longestFirst);
   const [worst] = measured;
-  byId("coverage-text").replaceChildren("Longest time without a downloaded scene: ", make("b", {}, `${worst.name}, ${count(worst.gap.days, "day")}`),
-    worst.gap.days ? `, ${gapInWords(worst.gap)}.` : ".");
+  byId("coverage-text").replaceChildren(...(worst.gap
+    ? ["Longest time without a downloaded scene: ", make("b", {}, `${worst.name}, ${count(worst.gap.days, "day")}`), worst.gap.days ? `, ${gapInWords(worst.gap)}.` : "."]
+    : ["No scene is downloaded: ", make("b", {}, worst.name), "."]));
   byId("coverage-from").textContent = dayOf(axis[0] * DAY);
   byId("coverage-to").textContent = dayOf(axis[1] * DAY);
   body.replaceChildren(...(unfolded ? measured : measured.slice(0, FOLDED)).map((row) => rowOf(row, axis, most)));

@@ -11,11 +11,10 @@ const DASHES = { held: [], pending: [6, 4], missing: [1.5, 4], failed: [] };
 /* What a scene adds to the depth of its place. */
 const WEIGHTS = { held: 3, pending: 1, missing: 0, failed: 1 };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-const coarse = matchMedia("(pointer: coarse)").matches;
 const sheet = report.west;
 
 export const map = L.map("map", {
-  zoomSnap: 0.5, minZoom: 1, maxZoom: 15, worldCopyJump: false, attributionControl: false, dragging: !coarse,
+  zoomSnap: 0.5, minZoom: 1, maxZoom: 15, worldCopyJump: false, attributionControl: false,
   maxBounds: [[-89, sheet - 60], [89, sheet + 420]], maxBoundsViscosity: 0.8,
   zoomAnimation: !calm && scenes.length <= 5000, fadeAnimation: !calm, inertia: !calm,
 });
@@ -82,7 +81,7 @@ const corners = (around) => [around.getSouthWest(), around.getNorthWest(), aroun
 const holds = (shape, around) => shape.box[0] <= around.getWest() && shape.box[2] >= around.getEast() && shape.box[1] <= around.getSouth()
   && shape.box[3] >= around.getNorth() && corners(around).every(({ lat, lng }) => covers(shape, lng, lat));
 /* How many scenes lie over each place of the view, by dataset: counted on a small canvas, where the colours are sums. */
-const COARSE = 3;
+const COARSE = 4;
 const FULL = 3;
 const counting = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 const PATTERNS = [() => true, (x, y) => (x + y) % 4 < 2, (x, y) => (x - y + 4096) % 4 < 2, (x, y) => x % 4 < 2 && y % 4 < 2];
@@ -229,17 +228,23 @@ const at = ({ lat, lng }) => shownScenes().filter(({ shape }) => shape && covers
 const choose = (place, options) => { const found = at(place); if (found.length) select(found[0], { among: found, ...options }); };
 
 /* The wheel and one finger scroll the page. Ctrl and the wheel, or two fingers, zoom the map; the page shows that once. */
-const help = () => {
+const help = (words) => {
   const place = byId("map-help");
   if (place.dataset.seen) return;
   place.dataset.seen = "true";
-  place.textContent = coarse ? "Two fingers move and zoom the map." : "Hold Ctrl and turn the wheel to zoom the map.";
+  place.textContent = words;
   place.hidden = false;
   setTimeout(() => { place.hidden = true; }, 2500);
 };
 const frame = byId("map").parentElement;
-frame.addEventListener("wheel", (event) => { if (!event.ctrlKey && !event.metaKey) { event.stopPropagation(); help(); } }, { capture: true, passive: true });
-frame.addEventListener("touchmove", (event) => { if (event.touches.length === 1) help(); }, { capture: true, passive: true });
+const early = { capture: true, passive: true };
+frame.addEventListener("wheel", (event) => {
+  if (event.ctrlKey || event.metaKey) return;
+  event.stopPropagation();
+  help("Hold Ctrl and turn the wheel to zoom the map.");
+}, early);
+frame.addEventListener("pointerdown", (event) => map.dragging[event.pointerType === "mouse" ? "enable" : "disable"](), early);
+frame.addEventListener("touchmove", (event) => { if (event.touches.length === 1) help("Two fingers move and zoom the map."); }, early);
 
 export const redrawMap = () => layers.forEach((layer) => layer.again());
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist worksteal
 
 .PHONY: compiled demo test year bench docs reference pictures lint types check format clean
 
@@ -37,7 +37,7 @@ $(VENV)/.axe: $(VENV)/.dev
 	@touch $@
 
 test: $(VENV)/.dev $(VENV)/.stac-items $(VENV)/.axe compiled  ## Run all tests.
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 year: $(VENV)/.dev compiled  ## Simulate a year of a mirror; YEAR_SEED=7 lets other things happen.
 	YEAR_DAYS=365 $(BIN)/python -m pytest tests/operations/test_year.py -q -s

@@ -240,6 +240,9 @@ def is_too_little(error: BaseException) -> bool:
     """Return whether the system refused memory or a thread."""
     if isinstance(error, ImportError):
         return "failed to map segment" in str(error) or "Cannot allocate memory" in str(error)
+    if isinstance(error, SystemError):
+        # The import machinery of CPython may lose the error that it had no memory for.
+        return str(error).startswith("error return without exception set")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and str(error).startswith("can't start new thread")
     )

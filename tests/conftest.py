@@ -1,11 +1,15 @@
 """What tests share: a sandbox to talk to, and a folder in which the installed command is run."""
 
+import os
+from threading import Event
+
 import pytest
 from effort import effort
 from hypothesis import HealthCheck, settings
 from workspaces import OwnProcess, Workspace
 
-from sedas_sync.sandbox import Sandbox
+from sedas_sync.operations.apply import orders
+from sedas_sync.sandbox import Faults, Rule, Sandbox
 
 # A machine that does other work at the same time makes examples slowly; that is no fault of theirs.
 house = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=effort(40, 500))
@@ -13,11 +17,37 @@ settings.register_profile("house", house)
 settings.load_profile("house")
 
 
+def pytest_xdist_auto_num_workers():
+    """Return two workers for each processor: tests wait for servers and processes as long as they compute."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+@pytest.fixture(autouse=True)
+def ordered_soon(monkeypatch):
+    """In this process, orders are first polled after 0.1 s, and an embedded sandbox has them ready by then."""
+    monkeypatch.setattr(orders, "_POLL_FIRST", 0.1)
+    monkeypatch.setitem(Sandbox.__init__.__kwdefaults__, "order_delay", 0.05)
+
+
 @pytest.fixture
 def sandbox():
-    """A SeDAS-compatible server of this test's own, whose orders are ready after 0.2 s."""
-    with Sandbox(order_delay=0.2) as server:
+    """A SeDAS-compatible server of this test's own, whose orders are ready after 0.05 s."""
+    with Sandbox(order_delay=0.05) as server:
         yield server
+
+
+@pytest.fixture
+def go_on(sandbox):
+    """An event that the downloads of the sandbox wait for."""
+    event = Event()
+
+    def wait(request, answer):
+        event.wait(60)
+        return answer(request)
+
+    sandbox.faults = Faults(rules=(Rule("download", wait),))
+    yield event
+    event.set()
 
 
 @pytest.fixture

@@ -46,3 +46,19 @@ def test_exit_codes_are_those_of_the_contract():
 def test_a_manifest_error_keeps_its_problems_apart():
     assert errors.ManifestError(["one", "two"]).problems == ("one", "two")
     assert str(errors.ManifestError(["one", "two"])) == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("error", "little"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("can't start new thread"), True),
+        (RuntimeError("the pool was shut down"), False),
+        (ImportError("libx.so: failed to map segment from shared object"), True),
+        (ImportError("cannot import name 'x'"), False),
+        (SystemError("error return without exception set"), True),
+        (SystemError("bad argument to internal function"), False),
+    ],
+)
+def test_too_little_memory_is_told_from_other_errors(error, little):
+    assert (errors.sentence(error) == errors.TOO_LITTLE) is little

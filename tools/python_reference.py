@@ -32,6 +32,8 @@ _SHOWN = {
     "Jobs": "int",
     "Seconds": "float",
     "SceneId": "str",
+    "ArchiveKey": "str",
+    "ArchiveIdentity": "str",
     "Listener": "Callable[[Event], None]",
     "Warn": "Callable[[str], None]",
     "OnStep": "Callable[[Step], None]",

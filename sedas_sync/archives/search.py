@@ -1,8 +1,8 @@
 """Search the archives of each dataset, several at a time. A search is complete, or reported to be incomplete."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from sedas_sync.planning.select import queries
 from sedas_sync.planning.sources import describe, merge_sources
 
 _AT_ONCE = 4
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 _REPORT_EVERY = 0.2
 
 
@@ -142,9 +143,8 @@ def _ask(
     """Ask archives for datasets, several at a time; the answers go into `parts`, by dataset and archive."""
     with Pool(_AT_ONCE) as pool:
         futures: list[Future[None]] = [
-            pool.submit(_search_dataset, manifest, manifest.datasets[name], archives[key], asked[name], offer, key)
-            for name, offers in parts.items()
-            for key, offer in offers.items()
+            pool.submit(_search_together, manifest, archives[key], queries_, members, key)
+            for key, queries_, members in _questions(parts, asked)
         ]
         try:
             while on_found is not None and wait(futures, _REPORT_EVERY).not_done:
@@ -193,35 +193,96 @@ def _report_missing(dataset: Dataset, offer: DatasetSearch) -> None:
         offer.complete = True
 
 
-def _search_dataset(
-    manifest: Manifest,
-    dataset: Dataset,
-    archive: Archive,
-    asked: Sequence[Query],
-    offer: DatasetSearch,
-    key: str,
+class _Member(Struct, frozen=True):
+    """A dataset that a question is asked for."""
+
+    offer: DatasetSearch
+    dates: tuple[datetime, datetime] | None
+    """Earliest and latest acquisition that it wants; None if it names its scenes."""
+
+    def takes(self, scene: Scene) -> bool:
+        """Return whether a scene may belong to the dataset, by its date."""
+        return self.dates is None or scene.start is None or self.dates[0] <= scene.start <= self.dates[1]
+
+
+_Question = tuple[str, tuple[Query, ...], list[_Member]]
+"""The key of an archive, what it is asked, and for which datasets."""
+
+
+def _questions(
+    parts: Mapping[str, Mapping[str, DatasetSearch]], asked: Mapping[str, Sequence[Query]]
+) -> Iterator[_Question]:
+    """Yield what to ask. Datasets whose searches differ in nothing but dates that overlap are asked for together."""
+    alike: list[tuple[str, tuple[Query, ...], list[tuple[Query, ...]], list[DatasetSearch]]] = []
+    for name, offers in parts.items():
+        queries_ = tuple(asked[name])
+        undated = tuple(replace(query, start=_ANY_TIME, stop=_ANY_TIME) for query in queries_)
+        for key, offer in offers.items():
+            if not queries_:
+                yield key, (), [_Member(offer, None)]
+                continue
+            same = next((group for group in alike if group[:2] == (key, undated)), None)
+            if same is None:
+                same = (key, undated, [], [])
+                alike.append(same)
+            same[2].append(queries_)
+            same[3].append(offer)
+    for key, undated, asked_, offers_ in alike:
+        dates = ((one[0].start, one[0].stop) for one in asked_)
+        together: list[tuple[datetime, datetime, list[_Member]]] = []
+        for (start, stop), offer in sorted(zip(dates, offers_, strict=True), key=lambda pair: pair[0]):
+            member = _Member(offer, (start, stop))
+            if together and start <= together[-1][1]:
+                first, last, members = together[-1]
+                together[-1] = (first, max(last, stop), [*members, member])
+            else:
+                together.append((start, stop, [member]))
+        for start, stop, members in together:
+            yield key, tuple(replace(query, start=start, stop=stop) for query in undated), members
+
+
+def _search_together(
+    manifest: Manifest, archive: Archive, asked: Sequence[Query], members: Sequence[_Member], key: str
 ) -> None:
+    """Ask an archive for one or several datasets, which get its answers, warnings and failures."""
+    offers = [member.offer for member in members]
+
+    def warn(warning: str) -> None:
+        for offer in offers:
+            offer.warnings.append(warning)
+
     def take(scenes: Iterable[Scene]) -> bool:
         """Store the scenes of a search; return whether to send the next query."""
         try:
             for scene in scenes:
-                offer.scenes.setdefault(scene.id, scene)
+                for member in members:
+                    if member.takes(scene):
+                        member.offer.scenes.setdefault(scene.id, scene)
         except StoppedError:
             raise
         except SedasSyncError as error:
-            if isinstance(error, AuthenticationError):
-                if not error.forbidden and len(manifest.archives) > 1:
-                    raise AuthenticationError(f"archive {key}: {error}") from error
-                if not error.forbidden:
-                    raise
-                offer.refused = error
-            offer.complete = False
-            offer.failures.append(Failure(id=dataset.name, error=str(error), refused=offer.refused is not None))
+            _note_failure(manifest, offers, error, key)
             return isinstance(error, IncompleteSearch)
         return True
 
     if not asked:
-        take(archive.look_up(dataset.products, warn=offer.warnings.append))
+        take(archive.look_up(manifest.datasets[offers[0].dataset].products, warn=warn))
     for query in asked:
-        if not take(archive.find(query, warn=offer.warnings.append)):
+        if not take(archive.find(query, warn=warn)):
             return
+
+
+def _note_failure(manifest: Manifest, offers: Iterable[DatasetSearch], error: SedasSyncError, key: str) -> None:
+    """Note a search that failed for datasets.
+
+    Raises:
+        AuthenticationError: the archive rejected the credentials.
+    """
+    if isinstance(error, AuthenticationError) and not error.forbidden:
+        if len(manifest.archives) > 1:
+            raise AuthenticationError(f"archive {key}: {error}") from error
+        raise error
+    for offer in offers:
+        offer.refused = error if isinstance(error, AuthenticationError) else offer.refused
+        offer.complete = False
+        offer.failures.append(Failure(id=offer.dataset, error=str(error), refused=offer.refused is not None))

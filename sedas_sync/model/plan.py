@@ -137,13 +137,13 @@ class Plan(Portable, frozen=True, kw_only=True, omit_defaults=True):
     datasets: tuple[str, ...] = ()
     """The datasets that the plan is limited to; empty for all."""
     archives: Mapping[ArchiveKey, Mapping[str, str | None]] = {}  # a struct copies it for each instance
-    """Type and URL of each archive, if the manifest has several."""
+    """Type and URL of each archive by key, if the manifest has several."""
     refreshed: tuple[LocalScene, ...] = ()
     """Local scenes with the same bytes and another time or catalogue checksum: the index has to store them again."""
     polled: tuple[Order, ...] = ()
     """Orders as the archives reported them while planning."""
     identities: Mapping[ArchiveKey, ArchiveIdentity] = {}  # as above
-    """Of each archive that was opened."""
+    """`Archive.identity` of each archive that was opened, by key."""
     locked: bool = False
     """Whether its scenes are those of the lock file."""
     refusals: tuple[Failure, ...] = ()

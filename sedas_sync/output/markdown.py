@@ -44,7 +44,7 @@ def plan(of: Plan, *, command: str, limit: int = LIMIT, order: Sequence[str] = (
         limit: largest size of the text in bytes; scenes that do not fit are left out and counted.
         order: the datasets in the order of the manifest.
     """
-    head = [f"### {_code(of.manifest)}", "", _text(total(of)), "", *_table(of, order)]
+    head = [f"### {_code(of.manifest)}", "", total(of), "", *_table(of, order)]
     if not of.search_complete:
         head += ["", "**The search failed or is incomplete: there may be more to do.**"]
     head += _list("Failures", [f"{_code(failure.id)}: {_text(failure.error)}" for failure in of.failed])

@@ -21,8 +21,8 @@ any of these, and the archive takes no orders            no      wait
 any of these, without an order                           no      order
 any of these, with an order that is ready                no      as online
 any of these, with an order that is pending              no      wait
-any of these, with an order that failed                  no      order
 any of these, with orders that failed again and again    no      wait
+any of these, with an order that failed                  no      order
 =======================================================  ======  =========
 """
 

@@ -37,11 +37,12 @@ def test_the_page_names_every_filter(key):
     assert key.removeprefix("max_").replace("_", " ") in " ".join(PAGE.read_text().split())
 
 
-def choose(here, *, online=True, order=None, sha256=None, path="S.zip", **of):
+def choose(here, *, online=True, order=None, attempts=1, sha256=None, path="S.zip", **of):
     scene = Scene(id="S", download_url="https://example.org/S.zip" if online else None, **of)
     want = DesiredScene.of("a", scene, datasets=("d",), path=path, sha256=sha256)
-    ordered = {} if order is None else {"S": Order(order="7", id="S", placed=datetime.now(UTC), state=order)}
-    (action,) = compare.choose_actions({"S": want}, {"S": here}, ordered)
+    now = datetime.now(UTC)
+    ordered = {} if order is None else {"S": Order(order="7", id="S", placed=now, state=order, attempts=attempts)}
+    (action,) = compare.choose_actions({"S": want}, {"S": here}, ordered, compare.Comparison(now=now))
     return action.kind
 
 
@@ -94,6 +95,11 @@ CASES = {
         for here in (TO_FETCH, DiskState(partial=5), DiskState(held=LOCAL, state=FileState.DAMAGED, tracked=True))
     ],
     "any of these, with an order that is pending": [choose(TO_FETCH, online=False, order=OrderState.PENDING)],
+    "any of these, with orders that failed again and again": [
+        choose(here, online=False, order=OrderState.FAILED, attempts=attempts)
+        for here in (TO_FETCH, DiskState(partial=5))
+        for attempts in (4, 9)
+    ],
     "any of these, with an order that failed": [choose(TO_FETCH, online=False, order=OrderState.FAILED)],
 }
 

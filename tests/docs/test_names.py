@@ -115,6 +115,7 @@ def identifiers():
     return used | set(vars(builtins))
 
 
+@cache
 def exists(name):
     """Return whether a dotted name is one of the package, or of another package that is installed."""
     first, *rest = name.split(".")

@@ -81,6 +81,7 @@ def run(client, code):
 
 START = """
 import sys, threading, time, sedas_sync as ss
+from sedas_sync.events import Progress
 from sedas_sync.sandbox import Sandbox, Faults, Rule
 from sedas_sync.sandbox.faults import slow
 
@@ -114,7 +115,7 @@ def left():
         threading.Event().wait(0.05)
     return ours()
 def tell(event):
-    if event.event == "progress" and event.active:
+    if isinstance(event, Progress) and event.active:
         print("under way", flush=True)
 mirror = ss.Mirror(manifest)
 """

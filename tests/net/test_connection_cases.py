@@ -373,3 +373,10 @@ def test_tls_of_a_slow_server_is_awaited(tmp_path, authority, identity, monkeypa
         assert got.read_all(1 << 20) == DATA
         got.release()
     assert ssl.HAS_TLSv1_3
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]"])
+def test_an_address_is_not_looked_up_in_a_thread(monkeypatch, host):
+    monkeypatch.setattr(sockets, "call_stoppable", None)
+    with RawServer(lambda *_: None) as server:
+        policy.connect(host, server.port, 5, None, threading.Event()).close()

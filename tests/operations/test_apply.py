@@ -23,7 +23,7 @@ from sedas_sync.sandbox.faults import error, fail, slow
 
 KEYS = {
     "event", "time", "fetched", "kept", "adopted", "ordered", "pending", "unfinished", "skipped", "pruned", "failed",
-    "warnings", "bytes", "seconds", "failures", "exit_code",
+    "warnings", "bytes", "seconds", "failures", "exit_code", "calls",
 }  # fmt: skip
 NAMED = '[dataset.named]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n'
 
@@ -581,18 +581,17 @@ def test_a_note_without_a_partial_file_is_deleted(workspace, sandbox):
     assert not list(partials.iterdir())
 
 
-def test_the_error_names_another_active_process(workspace, sandbox):
+def test_the_error_names_another_active_process(workspace, sandbox, go_on):
     """`apply.lock`: with who holds it."""
-    big = zip_of(workspace.path, 2_000_000)
-    use(sandbox, RowCatalogue(rows("A"), files={"A": big}))
-    workspace.write(NAMED, transfer="segments = 1")
-    sandbox.faults = Faults(rules=(Rule("download", slow(300_000)),))
+    use(sandbox, RowCatalogue(rows("A")))
+    workspace.write(NAMED)
     first = workspace.start("apply")
-    wait_for(lambda: sandbox.bytes_sent > 0)
+    wait_for(lambda: list((workspace.mirror / ".sedas-sync" / "partial").glob("A*")))
     second = workspace.run("apply")
     assert second.code == 5
     assert str(first.pid) in second.err
     assert workspace.run("plan").code == 0, "a plan reads beside it"
+    threading.Timer(0.5, go_on.set).start()
     patient = workspace.run("apply", "--lock-timeout", "30", "--json")
     assert patient.code == 0
     assert patient.summary["kept"] == 1

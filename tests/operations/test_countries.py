@@ -4,6 +4,7 @@ import json
 
 import pytest
 import shapely
+from effort import effort
 from shapely import Point
 
 from sedas_sync.errors import ManifestError
@@ -15,6 +16,9 @@ from sedas_sync.operations.load import load_manifest
 CODES = sorted(
     {shape["id"] for shape in json.loads(world_text())["objects"]["countries"]["geometries"] if "id" in shape}
 )
+
+HARD = ["CAN", "FJI", "FRA", "GRC", "IDN", "KIR", "NZL", "RUS", "USA"]
+"""They cross the antimeridian, or have very many islands."""
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_a_coast_has_a_buffer_of_five_kilometres():
     assert area_of_countries(["ISL"], 20).covers(wide)
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", effort([*CODES[::6], *HARD], CODES))
 def test_every_country_is_searched_over_little_more_than_its_area(code):
     area = area_of_countries([code])
     queries = query_polygons([area])

@@ -102,3 +102,16 @@ def test_unwanted_orders_are_listed_and_forgotten_by_the_command(workspace, sand
     assert workspace.run("orders", "--forget", "A", "--unwanted").code == 2
     assert workspace.run("orders", "--forget", "--unwanted").out == "Forgot 1 order.\n"
     assert [order["id"] for order in json.loads(workspace.run("orders", "--json").out)] == ["B"]
+
+
+def test_a_scene_whose_orders_are_paused_does_not_keep_others_from_being_removed(weeks):
+    weeks.offer(weeks.row("OLD", 12), weeks.row("BAD", 2, online=False))
+    weeks.sandbox.faults = Faults(failed_orders=("BAD",))
+    weeks.write("-20d")
+    for _ in range(7):
+        weeks.apply()
+        weeks.clock.move(days=1)
+    weeks.clock.move(days=2)
+    summary = weeks.apply()
+    assert [failure.id for failure in summary.failures] == ["BAD"]
+    assert summary.pruned == 1

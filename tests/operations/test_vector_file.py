@@ -310,10 +310,10 @@ def false_shapefile(path):
 
 def bomb(path):
     with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed,
         packed.open("a.kml", "w", force_zip64=True) as file,
     ):
-        for _ in range(600):
+        for _ in range(513):
             file.write(bytes(1024**2))
 
 

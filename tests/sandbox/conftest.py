@@ -10,6 +10,7 @@ import pytest
 from sandbox_client import Client, Clock
 
 from sedas_sync.sandbox import Sandbox
+from sedas_sync.sandbox.server import ORDER_DELAY
 
 sys.path.append(str(Path(__file__).parents[2] / "tools"))  # for `sandbox_catalogue` and the modules beside it
 
@@ -25,7 +26,7 @@ def serve(clock: Clock) -> Iterator[Callable[..., Client]]:
     with ExitStack() as stack:
 
         def start(**options: Any) -> Client:
-            sandbox = stack.enter_context(Sandbox(**{"clock": clock, **options}))
+            sandbox = stack.enter_context(Sandbox(**{"clock": clock, "order_delay": ORDER_DELAY, **options}))
             client = Client(sandbox)
             stack.callback(client.session.close)
             return client

@@ -21,7 +21,7 @@ from threading import Event, Thread
 import pytest
 
 from sedas_sync.errors import MirrorLocked
-from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
+from sedas_sync.sandbox import RowCatalogue, make_row
 from sedas_sync.state import soft_lock
 from sedas_sync.state.process_lock import lock
 from sedas_sync.state.soft_lock import HolderFiles, LockHeldError, acquire, heartbeat, this_process
@@ -142,24 +142,11 @@ def held(workspace, process, seconds=20):
 
 
 @pytest.fixture
-def go_on():
-    """An event that downloads wait for."""
-    event = Event()
-    yield event
-    event.set()
-
-
-@pytest.fixture
 def slowly(workspace, sandbox, go_on):
     """A workspace whose runs wait in their downloads until they may go on."""
-
-    def wait(request, answer):
-        go_on.wait(60)
-        return answer(request)
-
+    assert not go_on.is_set()
     offer(sandbox, "A", "B")
     workspace.write(MAY, transfer="jobs = 1\nsegments = 1")
-    sandbox.faults = Faults(rules=(Rule("download", wait),))
     return workspace
 
 

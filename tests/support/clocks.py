@@ -29,9 +29,9 @@ class Weeks:
     def __init__(self, path, sandbox, clock):
         self.path, self.sandbox, self.clock = path, sandbox, clock
 
-    def write(self, start, rules="", *, mirror=""):
+    def write(self, start, rules="", *, mirror="", archive=""):
         text = (
-            f'version = 1\n[archive]\ntype = "sedas"\nurl = "{self.sandbox.url}"\n'
+            f'version = 1\n[archive]\ntype = "sedas"\nurl = "{self.sandbox.url}"\n{archive}'
             f"[aoi.a]\nbbox = [-1.4, 51.5, -1.2, 51.65]\n[transfer]\nretries = 0\n[mirror]\n{mirror}"
             f'[dataset.d]\naoi = "a"\nstart = "{start}"\n{rules}'
         )

@@ -6,6 +6,9 @@ import re
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from msgspec.structs import replace
 
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.manifest import parse
@@ -149,4 +152,21 @@ def twelve_fields(each=12, every=10):
                 days=days,
                 cloud=None if step % 3 == 2 else 8 * step,
             )
+    return remembered
+
+
+def realistic(count):
+    """Downloaded scenes whose outlines, ids and checksums are as different as those of an archive."""
+    remembered = Remembered()
+    for number in range(count):
+        x, y = list(FIELDS.values())[number % len(FIELDS)]
+        name = f"S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T{number:06d}"
+        edge = ", ".join(f"{x + 0.6 - 0.1 * step:.5f} {y + 0.4 + (number * step) % 7 / 100:.5f}" for step in range(12))
+        shape = (
+            f"POLYGON (({x - 0.5} {y - 0.5}, {x + 0.6} {y - 0.5}, {edge}, {x - 0.5} {y + 0.4}, {x - 0.5} {y - 0.5}))"
+        )
+        days, name_of_dataset = number / 15, "optical" if number % 2 else "radar"
+        remembered.add(name, name_of_dataset, footprint=shape, days=days, cloud=number % 101)
+        digest = sha256(name.encode()).hexdigest()
+        remembered.holdings[-1] = replace(remembered.holdings[-1], sha256=digest)
     return remembered

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from effort import effort
 from faultserver import NEAR, FaultServer, Served, make_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,7 +125,7 @@ def job(server, root, name, **policy):
     )
 
 
-@pytest.mark.parametrize("processors", [1, 2, 64])
+@pytest.mark.parametrize("processors", effort([1, 64], [1, 2, 64]))
 @pytest.mark.parametrize("fault", ["ok", "cut:9000000", "flip", "reset:10000000", "chunked"])
 def test_scene_is_proved_with_any_number_of_threads(server, tmp_path, monkeypatch, processors, fault):
     monkeypatch.setattr(prove, "PROCESSORS", processors)

@@ -15,7 +15,7 @@ from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError,
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Fetched, Retried
+from sedas_sync.model.events import Fetched, Ordered, Retried
 from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
@@ -131,6 +131,9 @@ class Performer:
         """Perform an effect; return what follows from it at once."""
         match effect:
             case do.Emit(event):
+                if isinstance(event, Ordered):
+                    # Its last error is no longer the state of the scene.
+                    self._index.drop_error(event.id)
                 self._reports.emit(event)
             case do.Fetch(task):
                 return self._fetch(effect, task)

@@ -8,6 +8,7 @@ from sedas_sync.errors import SedasSyncError, sentence
 from sedas_sync.files.safe_tree import REPLACED
 from sedas_sync.model.events import Event
 from sedas_sync.model.plan import ActionKind, Plan, kept_until
+from sedas_sync.model.reason import ReasonCode
 from sedas_sync.model.text import count
 from sedas_sync.operations.apply.disk import MirrorFiles
 from sedas_sync.operations.apply.reports import Reports
@@ -25,7 +26,13 @@ def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped:
         stopped: returns whether the run was stopped.
     """
     prunes = [action for action in plan.actions if action.kind is ActionKind.PRUNE]
-    if prunes and (reports.failures or stopped()):
+    # A scene whose orders are paused was not tried: for weeks it says nothing about this run.
+    paused = {action.id for action in plan.actions if action.reason.code is ReasonCode.ORDER_FAILING}
+
+    def blocked() -> bool:
+        return stopped() or any(failure.id not in paused for failure in reports.failures)
+
+    if prunes and blocked():
         reports.warn(f"{len(prunes)} files that no longer match are kept, because something else failed")
         prunes = []
     yield from reports.take()
@@ -39,7 +46,7 @@ def remove_unwanted(plan: Plan, disk: MirrorFiles, reports: Reports, *, stopped:
         else:
             disk.prune(action, stopped)
         yield from reports.take()
-    if not (reports.failures or stopped()):
+    if not blocked():
         disk.forget_orders(plan.unwanted_orders)
         disk.remove_partial(plan.unwanted_downloads, wanted={action.id for action in plan.actions})
 

@@ -26,6 +26,11 @@ from sedas_sync.planning.order_pauses import ORDERS_AT_ONCE, next_order
 
 
 @pytest.fixture
+def ordered_soon():
+    """Nothing: the intervals are those of a real run."""
+
+
+@pytest.fixture
 def clock():
     return Clock()
 

@@ -1,13 +1,12 @@
 """What a report says: states, numbers, and footprints on one sheet of longitudes."""
 
 from datetime import timedelta
-from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace as changed
-from report_values import FIELDS, MANIFEST, RUN, Remembered, box, embedded, fields_manifest, read
+from msgspec.structs import replace
+from report_values import FIELDS, MANIFEST, RUN, Remembered, box, embedded, fields_manifest, read, realistic
 from shapely import Polygon
 from shapely.geometry import box as shape
 
@@ -67,7 +66,7 @@ def test_a_failed_try_of_a_scene_that_is_on_order_again_is_on_order(remembered):
 def test_orders_are_listed_from_the_oldest(remembered):
     for name, hours in (("SECOND", 2), ("FIRST", 3), ("THIRD", 1)):
         remembered.add(name, "optical", state="pending")
-        remembered.orders[-1] = changed(remembered.orders[-1], placed=RUN.started - timedelta(hours=hours))
+        remembered.orders[-1] = replace(remembered.orders[-1], placed=RUN.started - timedelta(hours=hours))
     told = remembered.document()
     assert [order["id"] for order in told["orders"]] == ["FIRST", "SECOND", "THIRD"]
     assert 'from <time datetime="2019-05-31T08:06:21.000Z"' in page(told)
@@ -215,17 +214,9 @@ def test_the_page_names_no_address_to_fetch_anything_from(remembered):
     assert "default-src &#39;none&#39;" in written
 
 
-@pytest.mark.parametrize(("count", "most"), [(0, 200_000), (300, 650_000), (5000, 1_300_000)])
-def test_a_page_can_be_mailed(remembered, count, most):
-    for number in range(count):
-        x, y = list(FIELDS.values())[number % len(FIELDS)]
-        name = f"S2A_MSIL1C_20190511T110621_N0207_R137_T30UXC_20190511T{number:06d}"
-        edge = ", ".join(f"{x + 1.1 - 0.1 * step:.5f} {y + 0.9 + (number * step) % 7 / 100:.5f}" for step in range(12))
-        shape = f"POLYGON (({x} {y}, {x + 1.1} {y}, {edge}, {x} {y + 0.9}, {x} {y}))"
-        remembered.add(name, "optical", footprint=shape, days=number / 9, cloud=number % 101)
-        digest = sha256(name.encode()).hexdigest()
-        remembered.holdings[-1] = changed(remembered.holdings[-1], sha256=digest)
-    assert len(remembered.page(fields_manifest())) < most
+@pytest.mark.parametrize(("count", "most"), [(0, 200_000), (300, 650_000)])
+def test_a_page_can_be_mailed(count, most):
+    assert len(realistic(count).page(fields_manifest())) < most
 
 
 def test_what_is_embedded_is_what_the_script_reads(remembered):

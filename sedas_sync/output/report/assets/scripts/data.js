@@ -37,16 +37,19 @@ const ring = (steps, scale) => {
   return { degrees, pixels };
 };
 
-const outline = (polygons, scale) => {
-  const parts = polygons.map((rings) => rings.map((steps) => ring(steps, scale)));
+const boxOf = (parts, unit) => {
   const box = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const [{ degrees }] of parts) {
-    for (let i = 0; i < degrees.length; i += 2) {
-      box[0] = Math.min(box[0], degrees[i]); box[1] = Math.min(box[1], degrees[i + 1]);
-      box[2] = Math.max(box[2], degrees[i]); box[3] = Math.max(box[3], degrees[i + 1]);
+  for (const [{ [unit]: numbers }] of parts) {
+    for (let i = 0; i < numbers.length; i += 2) {
+      box[0] = Math.min(box[0], numbers[i]); box[1] = Math.min(box[1], numbers[i + 1]);
+      box[2] = Math.max(box[2], numbers[i]); box[3] = Math.max(box[3], numbers[i + 1]);
     }
   }
-  return { parts, box };
+  return box;
+};
+const outline = (polygons, scale) => {
+  const parts = polygons.map((rings) => rings.map((steps) => ring(steps, scale)));
+  return { parts, box: boxOf(parts, "degrees"), pixelBox: boxOf(parts, "pixels") };
 };
 
 /* West, south, east and north around boxes. */

@@ -65,17 +65,24 @@ canvas("land", 200, (ctx, trace) => {
 
 /* ---------------------------------------------------------------------------------------------------- footprints */
 
-/* Scenes with the same outline, dataset and state are painted as one; the largest lowest, so that the small can be seen. */
-let groups = [];
-const regroup = () => {
-  const found = new Map();
-  for (const scene of shownScenes()) {
-    if (!scene.shape) continue;
-    const key = `${scene.outline} ${scene.dataset} ${scene.state}`, group = found.get(key);
+/* Scenes of a dataset and state whose outlines look the same at this zoom are painted as one; the largest lowest, so that
+   the small can be seen. */
+let ordered = [];
+const reorder = () => {
+  const area = ({ shape: { box } }) => (box[2] - box[0]) * (box[3] - box[1]);
+  ordered = shownScenes().filter(({ shape }) => shape).map((scene) => [area(scene), scene]).sort((a, b) => b[0] - a[0]).map(([, scene]) => scene);
+};
+const grouped = (around) => {
+  const scale = 2 ** map.getZoom(), found = new Map();
+  const [west, south, east, north] = [around.getWest(), around.getSouth(), around.getEast(), around.getNorth()];
+  for (const scene of ordered) {
+    const { box, pixelBox } = scene.shape;
+    if (box[0] > east || box[2] < west || box[1] > north || box[3] < south) continue;
+    const key = `${Math.round(pixelBox[0] * scale)} ${Math.round(pixelBox[1] * scale)} ${Math.round(pixelBox[2] * scale)} ${Math.round(pixelBox[3] * scale)} ${scene.dataset} ${scene.state}`;
+    const group = found.get(key);
     if (group) group.times += 1; else found.set(key, { scene, times: 1 });
   }
-  const area = ({ scene: { shape: { box } } }) => (box[2] - box[0]) * (box[3] - box[1]);
-  groups = [...found.values()].sort((a, b) => area(b) - area(a));
+  return [...found.values()];
 };
 const corners = (around) => [around.getSouthWest(), around.getNorthWest(), around.getNorthEast(), around.getSouthEast()];
 const holds = (shape, around) => shape.box[0] <= around.getWest() && shape.box[2] >= around.getEast() && shape.box[1] <= around.getSouth()
@@ -122,9 +129,8 @@ const shade = ({ found, wide, high }) => {
   return deep;
 };
 const sceneCanvas = canvas("scenes", 400, (ctx, trace, bounds) => {
-  const around = map.getBounds(), near = around.pad(0.2);
-  const visible = groups.filter(({ scene }) => onScreen(scene.shape.box, near));
-  const whole = visible.filter(({ scene }) => holds(scene.shape, around)), edged = visible.filter((group) => !whole.includes(group));
+  const around = map.getBounds(), whole = [], edged = [];
+  for (const group of grouped(around.pad(0.2))) (holds(group.scene.shape, around) ? whole : edged).push(group);
   const deep = edged.length ? shade(counts(edged, trace, bounds)) : 1;
   if (edged.length) ctx.drawImage(counting.canvas, bounds.min.x, bounds.min.y, counting.canvas.width * COARSE, counting.canvas.height * COARSE);
   for (const { scene } of edged) {
@@ -268,7 +274,7 @@ export const startMap = () => {
   byId("areas").append(...areas.map(({ name }, index) => make("option", { value: index }, name)));
   byId("areas").onchange = () => { if (byId("areas").value) fit([areas[byId("areas").value].box], { maxZoom: 11 }); byId("areas").value = ""; };
   onArea((box) => fit([box], { maxZoom: 11 }));
-  onFilter(() => { regroup(); sceneCanvas.again(); });
+  onFilter(() => { reorder(); sceneCanvas.again(); });
   onSelect(({ move, zoom = false }) => {
     const scene = selectedScene(), box = scene && scene.shape && scene.shape.box;
     if (zoom) fit([box], { maxZoom: 11 });
@@ -276,7 +282,7 @@ export const startMap = () => {
     markCanvas.again();
   });
   onColours(redrawMap);
-  regroup();
+  reorder();
   fitAll();
   [...layers, labels].forEach((layer) => layer.addTo(map));
   label();

@@ -30,7 +30,6 @@ def _content(document: Mapping[str, Any]) -> dict[str, Any]:
     boxes = [box_of(item["outline"]) for item in (*aois, *scenes) if item.get("outline")]
     return {
         "west": document["west"],
-        "as_of": document["as_of"],
         "states": _STATES,
         "scales": {"scene": 10**DECIMALS, "aoi": 10**AOI_DECIMALS, "land": LAND_STEPS},
         "datasets": [dataset["dataset"] for dataset in document["datasets"]],

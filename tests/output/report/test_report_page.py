@@ -145,6 +145,10 @@ def test_dark_is_dark_on_the_page_and_on_its_canvases(page):
     page.click("#theme")
     assert near(page.colour_at(*LAND), light)
     assert page.js("return getComputedStyle(document.body).backgroundColor") == "rgb(246, 247, 249)"
+    page.look(forced=True)
+    page.click("#theme")
+    page.click("#theme")
+    assert near(page.colour_at(*LAND), light), "a map has its own colours"
 
 
 def test_the_keyboard_reaches_a_scene_by_list_and_by_map(page):

@@ -4,6 +4,8 @@ import { byId, make } from "./words.js";
 const COLOURS = 10, PATTERNS = 4;
 const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
 const probe = make("i", { hidden: true });
+/* The canvases keep their colours if the system forces its own on text. */
+probe.style.forcedColorAdjust = "none";
 document.body.append(probe);
 const known = new Map();
 

@@ -27,9 +27,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
+import requests
 
 from sedas_sync.errors import ArchiveError, StoppedError
 from sedas_sync.model.scene import Reach
@@ -276,7 +276,7 @@ class Api:
             ArchiveError: There was no answer, or it is too long; `retryable` if a later attempt may succeed.
             StoppedError: `stop` or `interrupt` was called.
         """
-        sent, body = _prepared(method, json, form, headers or {})
+        prepared = _prepared(method, url, json, form, headers or {})
         retried = _RETRIED if repeat else _RETRIED_ORDER
         interrupted, connections = self._under_way
         if not repeat:
@@ -288,7 +288,7 @@ class Api:
             with self._lock:
                 self.calls[kind] += 1
             try:
-                reply = self._send_once(connections, method, url, sent, body)
+                reply = self._send_once(connections, prepared)
             except InterruptedError:
                 raise StoppedError("stopped before the archive answered") from None
             except PermanentError as error:
@@ -317,17 +317,16 @@ class Api:
         if self._stop.is_set() or interrupted.is_set():
             raise StoppedError("stopped while waiting to ask the archive again")
 
-    def _send_once(
-        self, connections: Connections, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Reply:
+    def _send_once(self, connections: Connections, prepared: requests.PreparedRequest) -> Reply:
         started = self._clock()
+        method, url, body = str(prepared.method), str(prepared.url), prepared.body
         answer = connections.request(
             method,
             url,
-            headers=headers,
+            headers=dict(prepared.headers),
             timeouts=self._timeouts,
             reach=self._reach,
-            body=body,
+            body=body.encode() if isinstance(body, str) else body or None,
             decode=True,
         )
         try:
@@ -353,12 +352,17 @@ class Api:
 
 
 def _prepared(
-    method: str, content: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
-) -> tuple[dict[str, str], bytes | None]:
-    """Return the headers and the body of a request: a web form, or JSON if the content is not None."""
+    method: str, url: str, content: object, form: Mapping[str, str] | None, headers: Mapping[str, str]
+) -> requests.PreparedRequest:
+    """Return a request with its body, a web form or JSON, and its headers.
+
+    Raises:
+        ArchiveError: The URL or a header cannot be sent.
+    """
     sent = {**_HEADERS, **headers}
-    if form is not None:
-        return {"Content-Type": "application/x-www-form-urlencoded", **sent}, urlencode(form).encode()
-    if method == "POST":
+    if method == "POST" and form is None:
         sent["Content-Type"] = "application/json"
-    return sent, None if content is None else json.dumps(content, allow_nan=False).encode()
+    try:
+        return requests.Request(method, url, json=content, data=form, headers=sent).prepare()
+    except (requests.RequestException, ValueError) as error:
+        raise ArchiveError(f"{shorten(url, 120)} is not a valid http(s) address: {shorten(str(error), 120)}") from None

@@ -94,7 +94,8 @@ COMMANDS = (
         Option(["--jobs"], type=IntRange(min=1), help="Number of files to read at once."),
         take_over,
         lock_timeout,
-        more="Checks the files of wanted scenes and adds the right ones to the index. Downloads nothing.",
+        more="Checks the files of wanted scenes and adds the right ones to the index; those in the mirror's folder are "
+        "moved to the paths of `layout`. Downloads nothing.",
         examples="""
 sedas-sync adopt                       # files that are in the mirror's folder
 sedas-sync adopt --from /data/old      # link files of another folder into the mirror

@@ -22,8 +22,7 @@ def report(error: Exception, *, as_json: bool = False) -> int:
         case SedasSyncError():
             if as_json:
                 problems = tuple(error.problems) if isinstance(error, ManifestError) else (str(error),)
-                document = ErrorDocument(error=str(error), problems=problems, exit_code=error.exit_code)
-                sys.stdout.write(json_line(document))
+                print_error_document(str(error), problems, error.exit_code)
             for line in error.problems if isinstance(error, ManifestError) else (str(error),):
                 print_error(line)
             if isinstance(error, LockMismatch) and error.hint:
@@ -40,3 +39,8 @@ def report(error: Exception, *, as_json: bool = False) -> int:
             print_error(f"unexpected error: {redact(f'{type(error).__name__}: {error}')}")
             click.echo("Everything that was done is kept. Run again with `--log-file FILE` for details.", err=True)
     return 1
+
+
+def print_error_document(error: str, problems: tuple[str, ...], exit_code: int) -> None:
+    """Print an error as a document to standard output."""
+    sys.stdout.write(json_line(ErrorDocument(error=error, problems=problems, exit_code=exit_code)))

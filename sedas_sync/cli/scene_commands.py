@@ -24,8 +24,8 @@ _LAST_LINES = 5
 class SceneCommands:
     """Starts the command for each scene that was downloaded, and passes the events on.
 
-    The summary is passed on when all commands have ended. A command that fails is a failure of the run; its scene stays
-    downloaded and counts as such.
+    `finish` waits for all commands. One that fails is a failure of the run; its scene stays downloaded and counts as
+    such.
 
     Args:
         command: the command line. It is split as a shell does and run without one; `{path}` becomes the absolute path
@@ -57,17 +57,20 @@ class SceneCommands:
 
     def __call__(self, event: Event) -> None:
         """Handle an event of the run."""
-        if isinstance(event, Summary):
-            self._report(wait=True)
-            if self.failures:
-                code = 1 if event.exit_code in (0, 3) else event.exit_code
-                event = replace(event, failures=(*event.failures, *self.failures), exit_code=code)
         self._reporter(event)
         if isinstance(event, Fetched) and not self._stopping.is_set():
             path = str(self._root / event.path)
             words = [_filled(word, path, event.id) for word in self._words]
             self._waiting.append((event.id, self._pool.submit(self._run, words)))
         self._report(wait=False)
+
+    def finish(self, summary: Summary) -> Summary:
+        """Wait for all commands, and return the summary with those that failed."""
+        self._report(wait=True)
+        if not self.failures:
+            return summary
+        code = 1 if summary.exit_code in (0, 3) else summary.exit_code
+        return replace(summary, failures=(*summary.failures, *self.failures), exit_code=code)
 
     def stop(self) -> None:
         """Start no more commands, and terminate those that run. May be called from a signal handler."""

@@ -10,6 +10,7 @@ from typing import Any
 import shapely
 
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.geometry import Polygonal
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.text import clipped, printable
 from sedas_sync.operations.aoi_file import NamedArea, read_areas
@@ -27,6 +28,8 @@ TOGETHER = "aoi"
 
 
 _SANDBOX = "those of the sandbox are over Great Britain and Ireland, Fiji and Svalbard"
+_STRAIGHT = 1e-5
+"""Degrees, about a metre: corners nearer than this to an edge are left out of an outline with many."""
 _COMMENT = 200
 """Columns of the longest comment with a feature's properties."""
 
@@ -125,19 +128,26 @@ def _attempts(areas: Sequence[NamedArea], source: str, target: Path) -> tuple[li
     comment = _comment(areas[0].properties) if len(areas) == 1 else f"all {len(areas)} areas of the file together"
     repair = any(area.repairs for area in areas)
     by_file = [Area(name=name, key="file", value=path, comment=comment, repair=repair)]
+    shapes = [_with_fewer_corners(area.shape) for area in areas]
     inline = [
         Area(
             name=area.name,
             key="wkt",
-            value=shapely.to_wkt(area.shape, rounding_precision=-1),
+            value=shapely.to_wkt(shape, rounding_precision=-1),
             comment=_comment(area.properties),
         )
-        for area in areas
+        for area, shape in zip(areas, shapes, strict=True)
     ]
-    readable = len(areas) <= MAX_AREAS and all(
-        shapely.get_num_coordinates(area.shape) <= MAX_VERTICES for area in areas
-    )
+    readable = len(areas) <= MAX_AREAS and all(shapely.get_num_coordinates(shape) <= MAX_VERTICES for shape in shapes)
     return (inline, by_file) if len(areas) > 1 and readable else (by_file, inline)
+
+
+def _with_fewer_corners(shape: Polygonal) -> Polygonal:
+    """Return an outline without the corners that the edges of a projected one were divided at, if it has too many."""
+    if shapely.get_num_coordinates(shape) <= MAX_VERTICES:
+        return shape
+    simple = shapely.simplify(shape, _STRAIGHT)
+    return simple if simple.is_valid and simple.geom_type == shape.geom_type else shape
 
 
 def _comment(properties: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
 from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
+from sedas_sync.files import tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
@@ -28,6 +29,7 @@ from sedas_sync.model.scene import (
     Scene,
     SceneId,
 )
+from sedas_sync.model.text import count
 from sedas_sync.operations.context import (
     Listener,
     MirrorContext,
@@ -125,7 +127,21 @@ def plan_mirror(
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
     plan = replace(plan, datasets=datasets, failures=failures, left=find_departures(context, found, datasets))
+    plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
     return add_prunes(context, plan, found, relock=relock) if prune else plan
+
+
+def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
+    """Return a warning if a mirror without an index has files: they may be scenes with other names."""
+    with context.state.index(write=False) as (index, _):
+        if index.count():
+            return []
+    number = sum(entry.is_file for entry in tree_listing.scan(str(context.state.root)))
+    number -= sum(len(action.held.files) for action in plan.actions if action.held is not None)
+    if number <= 0:
+        return []
+    files = f"{count(number, 'file')} in the mirror {'is' if number == 1 else 'are'} not in the index"
+    return [f"{files}: `sedas-sync adopt` finds scenes among them, so that they are not downloaded again"]
 
 
 def plan_scenes(context: MirrorContext, scenes: Iterable[Scene]) -> Plan:

@@ -1,5 +1,6 @@
 """Explain one scene."""
 
+import dataclasses
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from fnmatch import fnmatchcase
@@ -59,6 +60,11 @@ def explain_scene(
     scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
     reported = list(found.warnings)
     scene = scene or _look_up(context, scene_id, reported.append)
+    if scene is None and scene_id not in ids:
+        # An archive applies some rules itself, so that it does not return what they exclude.
+        others = {other.id: other for other in _without_rules(context)}
+        scene_id = _resolved(scene_id, others.keys())
+        scene = others.get(scene_id)
     listed = scene is not None
     if scene is None and held is not None:
         scene = scene_from_metadata(held.facts)
@@ -85,6 +91,26 @@ def explain_scene(
         same_day=same_tile_and_day(scene or Scene(id=scene_id), found),
         warnings=tuple(warnings),
     )
+
+
+def _without_rules(context: MirrorContext) -> list[Scene]:
+    """Search for all scenes over the areas and dates of the datasets, whatever their other rules are."""
+    datasets = {
+        name: dataset.model_copy(update={key: type(dataset).model_fields[key].get_default() for key in _RULES})
+        for name, dataset in context.manifest.datasets.items()
+        if not dataset.products
+    }
+    found = search_archives(
+        dataclasses.replace(context, manifest=dataclasses.replace(context.manifest, datasets=datasets))
+    )
+    return [scene for offer in found.offers.values() for scene in offer.scenes.values()]
+
+
+_RULES = (
+    "sensor", "max_cloud_cover", "satellite", "instrument", "source_group", "product_type", "orbit_direction",
+    "polarisation", "tile", "relative_orbit", "orbits",
+)  # fmt: skip
+"""Keys of a dataset that an archive may apply in its search."""
 
 
 def _resolved(part: str, ids: AbstractSet[SceneId]) -> SceneId:

@@ -122,7 +122,8 @@ class PlainLines(Reporter):
         if failed:
             line, _ = describe(failed[0])
             if len(failed) > 1:
-                line = f"failed: {count(len(failed), 'scene')}: {printable(failed[0].error)}"
+                ids = ", ".join(printable(one.id) for one in failed)
+                line = f"failed: {ids}: {printable(failed[0].error)}"
             self.print(marked(line, look_of(sys.stderr)))
 
     def close(self) -> None:
@@ -152,7 +153,10 @@ def describe(event: Event) -> tuple[str, int]:
             todo = ", ".join(f"{count} to {kind}" for kind, count in event.todo.items() if kind != "keep")
             kept = event.todo.get("keep", 0)
             amount = f" ({size(event.bytes)})" if event.bytes else ""
-            return f"{event.mirror}: {todo or 'nothing to do'}{amount}; {kept} kept; {size(event.free)} free", 0
+            return (
+                f"{printable(event.mirror)}: {todo or 'nothing to do'}{amount}; {kept} kept; {size(event.free)} free",
+                0,
+            )
         case Searched():
             # The reason for an incomplete search is reported as a failure.
             return f"{event.dataset}: {count(event.scenes, 'scene')}{'' if event.complete else ', INCOMPLETE'}", 0

@@ -7,12 +7,14 @@ from datetime import datetime
 from sedas_sync.manifest import Dataset
 from sedas_sync.model.product_types import nearest_type
 from sedas_sync.model.scene import Scene, SceneId
-from sedas_sync.model.text import count
+from sedas_sync.model.text import count, named
 from sedas_sync.planning.match import Exclusion
 
 _MOST_TYPES = 8
 _STATED = ("product_type", "satellite", "source_group", "instrument")
 """Rules for which the values that were found are shown."""
+_NARROWING = ("sensor", "max_cloud_cover", "satellite", "source_group", "instrument", "product_type", "orbit_direction",
+              "polarisation", "relative_orbit", "tile")  # fmt: skip
 
 
 def why_nothing(
@@ -29,7 +31,7 @@ def why_nothing(
     if dataset.products:
         return None
     start, stop = dataset.interval(now)
-    where = f" over {', '.join(dataset.aoi)}" if dataset.aoi else ""
+    where = f" over {named(dataset.aoi)}" if dataset.aoi else ""
     found = {scene.id: scene for scene in offered}
     if excluded:
         rules = Counter(why.rule for why in excluded.values())
@@ -42,7 +44,13 @@ def why_nothing(
     elif start > now:
         causes = [f"it starts in the future, at {start:%Y-%m-%dT%H:%M:%SZ}"]
     else:
-        causes = [f"the archive lists no scene from {start:%Y-%m-%d} to {stop:%Y-%m-%d}{where} with these keys"]
+        causes = [f"the archive lists no scene from {start:%Y-%m-%d} to {stop:%Y-%m-%d}{where}{_with(dataset)}"]
     if dataset.product_type and (near := nearest_type(dataset.product_type)):
         causes.append(f'product_type = "{dataset.product_type}" is not a known type; did you mean "{near}"?')
     return f"dataset {dataset.name}: no scene matches: {'; '.join(causes)}"
+
+
+def _with(dataset: Dataset) -> str:
+    """Return the keys that narrow a search. Some archives apply them themselves, so that nothing is left to count."""
+    given = [f"{key} = {getattr(dataset, key)}" for key in _NARROWING if getattr(dataset, key) not in (None, "all", ())]
+    return f" with {', '.join(given)}; without these keys it may have some" if given else ""

@@ -75,6 +75,9 @@ def test_a_command_that_fails_is_a_failure_and_its_scene_stays(offered):
     assert [failure["id"] for failure in ran.summary["failures"]] == ["B"]
     assert "exit code 1: no band 4" in ran.summary["failures"][0]["error"]
     assert len(offered.files()) == 3
+    last = offered.run("status", "--json").json["last_run"]
+    assert last["exit_code"] == 1, "what is recorded is what the process ended with"
+    assert offered.run("status", "--max-age", "1h").code == 1
     assert offered.run("apply", "--exec", command("import sys; sys.exit(1)")).code == 0
 
 
@@ -122,3 +125,18 @@ def test_an_apply_that_finds_nothing_does_not_claim_the_folder(offered):
     assert offered.run("apply").code == 0
     assert len(offered.files()) == 3
     assert offered.run("apply", "mistyped.toml").code == 2, "now the folder belongs to the other manifest"
+
+
+def test_a_plan_over_files_that_are_not_in_the_index_names_adopt(offered):
+    offered.mirror.mkdir()
+    (offered.mirror / "A (1).zip").write_bytes(b"whatever")
+    warned = "1 file in the mirror is not in the index: `sedas-sync adopt`"
+    assert any(warned in one for one in offered.run("plan", "--json").json["warnings"])
+    assert offered.run("apply").code == 0
+    assert not any("adopt" in one for one in offered.run("plan", "--json").json["warnings"])
+
+
+def test_failures_with_one_reason_are_one_line_that_names_each_scene(offered):
+    ran = offered.run("apply", "--exec", command("import sys; sys.exit(7)"))
+    assert ran.code == 1
+    assert all(name in ran.err.split("failed: ", 1)[1] for name in "ABC")

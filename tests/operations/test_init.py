@@ -347,3 +347,22 @@ def test_wrong_wishes_write_nothing(workspace, arguments, message):
 def test_the_command_line_knows_the_presets():
     (option,) = (one for one in cli.commands["init"].params if one.name == "archive")
     assert list(option.type.choices) == list(PRESETS)
+
+
+def test_projected_fields_keep_their_names(tmp_path):
+    """Their edges are divided in degrees, which are not corners of theirs."""
+    fields = [
+        feature(
+            {"type": "Polygon", "coordinates": [[[x, y], [x + 400, y], [x + 400, y + 300], [x, y + 300], [x, y]]]},
+            name=name,
+        )
+        for name, x, y in (("north", 450_000, 190_000), ("south", 450_000, 188_000))
+    ]
+    content = {**collection(*fields), "crs": {"type": "name", "properties": {"name": "EPSG:27700"}}}
+    target = tmp_path / "manifest.toml"
+    start = from_file(str(write(tmp_path, content)), target)
+    assert start.aois == ("north", "south")
+    areas = {area.name: area.shape for area in read_areas(tmp_path / "fields.geojson")[0]}
+    target.write_text(start.text)
+    for name, aoi in load_manifest(target).aois.items():
+        assert shapely.hausdorff_distance(aoi.geometry, areas[name]) < 2e-5

@@ -233,3 +233,17 @@ def test_other_scenes_of_the_tile_and_day_are_named(workspace, sandbox):
     shown = workspace.run("why", unknown)
     assert shown.code == 1
     assert shown.out.count("same day") == 3
+
+
+def test_a_part_of_a_scene_that_the_archive_itself_leaves_out_is_found(workspace, sandbox):
+    cloudy = "S2B_MSIL1C_20190507T110629_N0207_R137_T30UXC_20190507T133918"
+    sandbox._catalogue = RowCatalogue([make_row(cloudy, "2019-05-07T11:06:29Z", cloudCoveragePercent=99.0)])
+    rules = 'sensor = "optical"\nmax_cloud_cover = 5\n'
+    workspace.write(f'[dataset.d]\naoi = "harwell"\nstart = 2019-05-01\nend = 2019-05-31\n{rules}')
+    found = workspace.run("why", "*20190507*T30UXC*", "--json")
+    assert found.code == 0
+    assert found.json["id"] == cloudy
+    assert found.json["datasets"][0]["rule"] == "cloud"
+    planned = workspace.run("plan")
+    assert "sensor = optical, max_cloud_cover = 5" in planned.err
+    assert "without these keys it may have some" in planned.err

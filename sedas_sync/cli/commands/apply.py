@@ -96,6 +96,7 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             commands = SceneCommands(
                 options["command"], root=mirror.root, jobs=options["command_jobs"], reporter=reporter
             )
+            choice["finish"] = commands.finish
         saved = _check_before(mirror, options, common)
         mirror.on_step = reporter.step
         with (
@@ -124,8 +125,7 @@ def run(manifest: str, *, common: Globals, **options: Unpack[Options]) -> None:
             print_message(interrupted())
         elif not common.quiet:
             _print_next(summary, plan, commands)
-        failed = not exported or bool(commands and commands.failures)
-        end_with(1 if failed and code in (0, 3) else code)
+        end_with(code if exported or code not in (0, 3) else 1)
 
 
 def _check_options(options: Options) -> None:

@@ -154,6 +154,7 @@ class PlanRunner:
             number = self._number = begin_run(index, options.get("command", "apply"), now())
             for event in self._run.events():
                 if isinstance(event, Summary):
+                    event = options["finish"](event) if "finish" in options else event  # noqa: PLW2901
                     end_run(index, number, now(), event.exit_code, event.to_json())
                     self._number = None
                 log_event(event)

@@ -15,7 +15,7 @@ from sedas_sync.errors import ArchiveError, AuthenticationError, SedasSyncError,
 from sedas_sync.files import safe_tree
 from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
-from sedas_sync.model.events import Fetched, Ordered, Retried
+from sedas_sync.model.events import Fetched, Ordered, Retried, Summary
 from sedas_sync.model.history import Change, ChangeKind
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.scene import Download, Order, Scene, SceneId
@@ -67,6 +67,9 @@ class RunOptions(TypedDict, total=False):
     only the oldest are removed."""
     confirm_replacing: Confirm
     """The same for replacements, if they are more than a fifth of the mirror."""
+    finish: Callable[[Summary], Summary]
+    """Called with the summary before the index stores it, and returns the one to store, for example with failures of
+    what was done with the scenes."""
     command: str
     """The command that the index stores for the run; `apply` by default."""
 

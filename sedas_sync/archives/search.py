@@ -218,8 +218,9 @@ def _questions(
         queries_ = tuple(asked[name])
         undated = tuple(replace(query, start=_ANY_TIME, stop=_ANY_TIME) for query in queries_)
         for key, offer in offers.items():
-            if not queries_:
-                yield key, (), [_Member(offer, None)]
+            if len({(query.start, query.stop) for query in queries_}) != 1:
+                # Named products have no queries, and those for orbit files have dates of their own.
+                yield key, queries_, [_Member(offer, None)]
                 continue
             same = next((group for group in alike if group[:2] == (key, undated)), None)
             if same is None:

@@ -342,8 +342,8 @@ def test_why_and_a_summary_tell_which_archive_has_a_scene(write, two):
     with ss.Mirror(write()) as mirror:
         plan = mirror.plan()
         told = markdown.plan(plan, command="go")
-        assert "| fetch | <code>A</code> |  | not in the mirror; from one |" in told
-        assert "| fetch | <code>C</code> |  | not in the mirror; from two |" in told
+        assert "| fetch | <code>A</code> | ~600.0 MB | not in the mirror; from one |" in told
+        assert "| fetch | <code>C</code> | ~600.0 MB | not in the mirror; from two |" in told
         mirror.apply(plan)
         found = mirror.why("C")
         shown = text.explanation(found)

@@ -137,7 +137,7 @@ import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from sedas_sync.state.index import Index, WritableIndex
-from sedas_sync.model.scene import LocalScene, ProofLevel
+from sedas_sync.model.local import LocalScene, ProofLevel
 root, count, mode = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 root.joinpath(".sedas-sync").mkdir(parents=True, exist_ok=True)
 def held(number):

@@ -12,12 +12,12 @@ from sedas_sync.errors import StoppedError as StoppedError
 from sedas_sync.errors import TransferError as TransferError
 from sedas_sync.manifest import Manifest as Manifest
 from sedas_sync.model.events import Summary as Summary
+from sedas_sync.model.order import Order as Order
+from sedas_sync.model.order import OrderState as OrderState
 from sedas_sync.model.plan import Action as Action
 from sedas_sync.model.plan import ActionKind as ActionKind
 from sedas_sync.model.plan import Plan as Plan
 from sedas_sync.model.results import VerifyReport as VerifyReport
-from sedas_sync.model.scene import Order as Order
-from sedas_sync.model.scene import OrderState as OrderState
 from sedas_sync.model.scene import Scene as Scene
 from sedas_sync.operations.fetch import fetch as fetch
 from sedas_sync.operations.load import load_manifest as load_manifest

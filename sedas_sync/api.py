@@ -26,8 +26,9 @@ from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.orders import forget_order, forget_unwanted_orders, orders
 from sedas_sync.operations.past import past_changes, past_runs
-from sedas_sync.operations.plan import check_saved, plan_mirror, plan_saved
+from sedas_sync.operations.plan import plan_mirror
 from sedas_sync.operations.progress import shown_progress
+from sedas_sync.operations.resume_plan import check_saved, plan_saved
 from sedas_sync.operations.search import SearchResult, search_archives, sources
 from sedas_sync.operations.status import Status, mirror_status
 from sedas_sync.operations.verify import verify_mirror

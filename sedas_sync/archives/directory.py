@@ -22,18 +22,9 @@ from sedas_sync.errors import ArchiveError, ManifestError, SedasSyncError
 from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import scene_of_file
+from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.scene import (
-    Download,
-    LocalFile,
-    LocalScene,
-    LocalSource,
-    Query,
-    RemoteFile,
-    Scene,
-    SceneId,
-    Taking,
-)
+from sedas_sync.model.scene import Download, LocalSource, Query, RemoteFile, Scene, SceneId, Taking
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.product_name import described
 from sedas_sync.state.index import Index

@@ -15,8 +15,9 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState
 from sedas_sync.model.events import Failure
 from sedas_sync.model.files import total_size
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.scene import DesiredScene, LocalScene, RemoteFile, Scene, SceneId, Source
+from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.compare import is_complete
 from sedas_sync.planning.lock import Lock, LockedScene

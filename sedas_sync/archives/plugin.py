@@ -15,7 +15,8 @@ from sedas_sync.errors import ArchiveError, AuthenticationError, IncompleteSearc
 from sedas_sync.manifest import fields
 from sedas_sync.manifest.archive_types import ArchiveType, Variables, any_filters, flat_filters
 from sedas_sync.manifest.tables import ApiUrl, ArchiveConfig, FileHash, TrustedHosts, WebArchiveConfig
-from sedas_sync.model.scene import Download, Order, OrderState, Query, Reach, RemoteFile, Scene
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 
 __all__ = [
     "GROUP",

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.protocol import Archive, Orders, Warn, server_time_of
 from sedas_sync.errors import ArchiveError, SedasSyncError
-from sedas_sync.model.scene import Download, Order, Query, Reach, RemoteFile, Scene
+from sedas_sync.model.order import Order
+from sedas_sync.model.scene import Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.net.redact import logger_of
 
 _LOG = logger_of(__name__)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from sedas_sync.model.scene import ArchiveIdentity, Download, Order, Query, RemoteFile, Scene
+from sedas_sync.model.order import Order
+from sedas_sync.model.scene import ArchiveIdentity, Download, Query, RemoteFile, Scene
 
 Warn = Callable[[str], None]
 """Takes one sentence about something that was left out or looks wrong; it contains the id of the scene it is about."""

@@ -17,7 +17,7 @@ import click
 import tomli
 from click.shell_completion import CompletionItem
 
-from sedas_sync.model.scene import Order
+from sedas_sync.model.order import Order
 from sedas_sync.state.connection import connect
 from sedas_sync.state.order_journal import OrderJournal
 

@@ -24,7 +24,7 @@ from sedas_sync.errors import SedasSyncError, StoppedError, TransferError
 from sedas_sync.files.threads import DaemonThread
 from sedas_sync.model.arguments import Jobs, checked
 from sedas_sync.model.events import Event, Failed
-from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.net.redact import logger_of
 from sedas_sync.operations.fetch import fetch
 

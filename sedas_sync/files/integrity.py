@@ -11,7 +11,7 @@ from sedas_sync.files import safe_tree, zip_check
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream
 from sedas_sync.model.file_kind import ZIP
-from sedas_sync.model.scene import ProofLevel
+from sedas_sync.model.local import ProofLevel
 
 Proving = Literal["crc", "structure", "size"]
 """How much of a zip is checked: every entry's CRC, its directory, or nothing but the length."""

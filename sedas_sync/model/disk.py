@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from sedas_sync.model.scene import LocalScene
+from sedas_sync.model.local import LocalScene
 
 
 class FileState(StrEnum):

@@ -10,16 +10,9 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from sedas_sync.model.file_kind import ending_of
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import (
-    ArchiveIdentity,
-    LocalFile,
-    LocalScene,
-    ProofLevel,
-    RemoteFile,
-    Scene,
-    SceneId,
-)
+from sedas_sync.model.scene import ArchiveIdentity, RemoteFile, Scene, SceneId
 
 _LEVELS = tuple(ProofLevel)
 """Best first."""

@@ -12,9 +12,11 @@ from sedas_sync.errors import IncompleteSearch
 from sedas_sync.model import html
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Departure
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.order import Order
 from sedas_sync.model.portable import Portable, cleaned
 from sedas_sync.model.reason import Reason
-from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, LocalScene, Order, SceneId
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, SceneId
 from sedas_sync.model.text import named, size
 
 

@@ -129,3 +129,15 @@ def cleaned(value: Any, scene_id: str) -> Any:
 
 def _cleaned_link(link: str, scene_id: str) -> str:
     return link_without_secrets(_PARAMETER.split(link)[0]) if may_be_secret(link, scene_id) else link
+
+
+def repr_without_secrets(value: Struct) -> str:
+    """Return the fields that are set, with links that show no token: notebooks and logs print these values."""
+    shown = []
+    for name in value.__struct_fields__:
+        field = getattr(value, name)
+        if field in (None, "", (), {}, False):
+            continue
+        text = repr(link_without_secrets(field) if name.endswith("url") else field)
+        shown.append(f"{name}={text}")
+    return f"{type(value).__name__}({', '.join(shown)})"

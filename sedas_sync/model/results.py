@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import Literal
 
 from sedas_sync.model.events import Failure, Summary, exit_code_of
-from sedas_sync.model.scene import LocalFile, ProofLevel, SceneId
+from sedas_sync.model.local import LocalFile, ProofLevel
+from sedas_sync.model.scene import SceneId
 
 # -- verify ----------------------------------------------------------------------------------------------------------
 

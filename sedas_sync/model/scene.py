@@ -9,7 +9,6 @@ latitude, EPSG:4326. Paths of scenes are relative to the mirror and use forward 
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, ClassVar, Literal, Self
 
 from msgspec import Struct
@@ -17,7 +16,7 @@ from msgspec.structs import replace
 
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.geojson import geometry_of_wkt
-from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret
+from sedas_sync.model.portable import LINK_LEFT_OUT, Portable, cleaned, may_be_secret, repr_without_secrets
 from sedas_sync.model.text import link_without_secrets
 from sedas_sync.model.times import to_iso
 
@@ -68,18 +67,6 @@ class Nothing(Mapping[str, Any]):
 NOTHING = Nothing()
 
 
-def _repr_without_secrets(value: Struct) -> str:
-    """Return the fields that are set, with links that show no token: notebooks and logs print these values."""
-    shown = []
-    for name in value.__struct_fields__:
-        field = getattr(value, name)
-        if field in (None, "", (), NOTHING, False):
-            continue
-        text = repr(link_without_secrets(field) if name.endswith("url") else field)
-        shown.append(f"{name}={text}")
-    return f"{type(value).__name__}({', '.join(shown)})"
-
-
 class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A file of a scene in an archive."""
 
@@ -93,7 +80,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     digest: str | None = None
     """As `Scene.digest`."""
 
-    __repr__ = _repr_without_secrets
+    __repr__ = repr_without_secrets
 
 
 class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -173,7 +160,7 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     extra: Mapping[str, Any] = NOTHING
     """Other fields of the catalogue's answer, unchanged."""
 
-    __repr__ = _repr_without_secrets
+    __repr__ = repr_without_secrets
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -322,165 +309,6 @@ class DesiredScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
         scene = replace(self.scene, assets=files)
         sources = self.sources if len(self.sources) > 1 else (Source(archive=self.archive, scene=scene),)
         return replace(self, scene=scene, sources=sources)
-
-
-class ProofLevel(StrEnum):
-    """How thoroughly a file was checked, best first."""
-
-    DIGEST = "digest"
-    """It has the checksum of the archive or the lock file."""
-    CRC = "crc"
-    """Every entry of the zip was read and its CRC is right."""
-    STRUCTURE = "structure"
-    """The zip's directory is complete."""
-    SIZE = "size"
-    """It has the expected size."""
-
-
-class LocalFile(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """A file of a scene on disk."""
-
-    name: str
-    """Path below the scene's folder; empty if the scene is one file."""
-    size: int
-    mtime_ns: int
-    sha256: str | None
-    """None if nothing needed it yet: the file was downloaded with `integrity = "size"`."""
-    level: ProofLevel
-    digest: str | None = None
-    """The catalogue's checksum when it was downloaded."""
-    path: str = ""
-    """Relative to the mirror. `LocalScene.files` sets it; it is not stored."""
-
-
-class LocalScene(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """A scene on disk as the index remembers it: a file, or a folder of files."""
-
-    id: SceneId
-    path: str
-    size: int
-    mtime_ns: int
-    sha256: str | None
-    level: ProofLevel
-    archive: ArchiveIdentity
-    """The archive it was downloaded from; empty if it was adopted."""
-    digest: str | None = None
-    """The catalogue's checksum when it was downloaded."""
-    facts: str = "{}"
-    """The scene as JSON when the catalogue last listed it, so that rules can be applied without the catalogue."""
-    members: tuple[LocalFile, ...] = ()
-    """The files of a folder, sorted by name; empty for a scene that is one file. Read `files` instead.
-
-    `size` is then their sum, `mtime_ns` the newest, `level` the lowest, and `sha256` that of their listing, or None if
-    one of them has none.
-    """
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether the scene is a folder of files, not one file."""
-        return bool(self.members)
-
-    @property
-    def files(self) -> tuple[LocalFile, ...]:
-        """The files of the scene with their paths: one or more."""
-        if self.members:
-            return tuple(replace(file, path=f"{self.path}/{file.name}") for file in self.members)
-        return (
-            LocalFile(
-                name="",
-                path=self.path,
-                size=self.size,
-                mtime_ns=self.mtime_ns,
-                sha256=self.sha256,
-                level=self.level,
-                digest=self.digest,
-            ),
-        )
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Where the files of the scene are, relative to the mirror."""
-        return tuple(f"{self.path}/{file.name}" for file in self.members) if self.members else (self.path,)
-
-
-class OrderState(StrEnum):
-    """State of an order from the long-term archive.
-
-    Example:
-        import sedas_sync as ss
-
-        with ss.Mirror(ss.load_manifest("manifest.toml")) as mirror:
-            mirror.sync(wait=False)
-            pending = [order.id for order in mirror.orders() if order.state is ss.OrderState.PENDING]
-            print(pending)
-    """
-
-    PENDING = "pending"
-    """The scene is not available yet."""
-    READY = "ready"
-    """It can be downloaded."""
-    FAILED = "failed"
-    """The archive does not deliver it; it may be ordered again."""
-
-
-class Order(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """An order of a scene from the long-term archive. Its JSON can be collected by another process, days later.
-
-    Example:
-        import json
-
-        import sedas_sync as ss
-
-        area = "POLYGON ((-1.33 51.56, -1.30 51.56, -1.30 51.59, -1.33 51.59, -1.33 51.56))"
-        with ss.SedasArchive.from_env() as sedas:
-            scenes = list(sedas.search(area, "2019-05-01", "2019-05-12"))
-            orders = [sedas.order(scene) for scene in scenes if not scene.online]
-            for order in sedas.order_status(orders):
-                print(order.order, order.id, order.state)
-                assert ss.Order.from_json(json.dumps(order.to_json())).order == order.order
-    """
-
-    json_kind: ClassVar[str] = "order"
-    order: str
-    """The archive's id of the order, opaque."""
-    id: SceneId
-    """The scene."""
-    placed: datetime
-    """When it was placed, UTC."""
-    archive: ArchiveIdentity = ""
-    """The archive it was placed with."""
-    state: OrderState = OrderState.PENDING
-    """As the archive reported it last."""
-    polls: int = 0
-    """How often its state was requested."""
-    attempts: int = 1
-    """How often this scene has been ordered, including this order."""
-    missing: int = 0
-    """Consecutive answers that did not contain the order."""
-    download_url: str | None = None
-    """The link, once it is ready."""
-    detail: str | None = None
-    """The archive's own text for the state, if there is one."""
-
-    __repr__ = _repr_without_secrets
-
-    def without_secrets(self) -> Self:
-        """Return the order without a link that may contain a secret: the archive states it again."""
-        return replace(self, download_url=None) if may_be_secret(self.download_url, self.id) else self
-
-
-class ListedOrder(Order, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """An order with what the mirror knows of its scene."""
-
-    wanted: bool = True
-    """Whether a dataset wanted the scene at the last apply."""
-    again: datetime | None = None
-    """When the scene is ordered again, if its orders failed again and again."""
-
-    @property
-    def awaited(self) -> bool:
-        """Whether a scene that is wanted is to come from this order."""
-        return self.wanted and self.state is not OrderState.FAILED
 
 
 Taking = Literal["auto", "hard", "reflink", "copy"]

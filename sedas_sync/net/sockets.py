@@ -5,6 +5,7 @@ The kernel waits no longer than a tick. After each one the socket checks the sto
 
 import math
 import os
+import select
 import selectors
 import socket
 import ssl
@@ -92,6 +93,31 @@ class StoppableSocket(socket.socket):
 
 class StoppableTlsSocket(StoppableSocket, ssl.SSLSocket):
     """The same with TLS. A verification error carries the issuer of the certificate."""
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """Read at least one byte, and as many records as have arrived.
+
+        TLS gives one record at a time, at most 16 KB. A large file has so many that what is done after each read would
+        cost several times as much as TLS itself.
+        """
+        done = super().recv_into(buffer, nbytes, flags)
+        with memoryview(buffer) as view:
+            size = nbytes or len(view)
+            while 0 < done < size and (self.pending() or self._has_arrived()):
+                try:
+                    more = ssl.SSLSocket.recv_into(self, view[done:size])
+                except OSError:
+                    # The rest of a record is still to come, or the connection broke, as the next read shows.
+                    break
+                if not more:
+                    break
+                done += more
+        return done
+
+    def _has_arrived(self) -> bool:
+        waiting = select.poll()
+        waiting.register(self, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands."""

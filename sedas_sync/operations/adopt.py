@@ -27,8 +27,9 @@ from sedas_sync.model.disk import FileState
 from sedas_sync.model.events import Failure, Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below, with_files
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.results import Adoption, File, How, Result
-from sedas_sync.model.scene import DesiredScene, LocalScene, SceneId
+from sedas_sync.model.scene import DesiredScene, SceneId
 from sedas_sync.operations.context import Listener, MirrorContext, filehash_of, ignore
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.verify import readers

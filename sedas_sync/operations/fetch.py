@@ -18,8 +18,9 @@ from sedas_sync.files.threads import DaemonThread
 from sedas_sync.manifest import parse
 from sedas_sync.model.arguments import Jobs, Seconds, checked
 from sedas_sync.model.events import Adopted, Failed, Fetched
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import ActionKind
-from sedas_sync.model.scene import Order, OrderState, Scene, SceneId
+from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.operations.apply.carry_out import PlanRunner
 from sedas_sync.operations.context import Listener, MirrorContext, ignore, open_mirror
 from sedas_sync.operations.plan import plan_scenes

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from sedas_sync.errors import LockMismatch, ManifestError, SedasSyncError
 from sedas_sync.model.arguments import one_or_more
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import ActionKind, Plan
-from sedas_sync.model.scene import LocalScene, SceneId
+from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import lock_path, read_lock, write_lock
 from sedas_sync.operations.saved_plan import SavedPlan

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sedas_sync.model.scene import ListedOrder
+from sedas_sync.model.order import ListedOrder
 from sedas_sync.operations.context import MirrorContext
 
 

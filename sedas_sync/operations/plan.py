@@ -4,31 +4,22 @@ Every plan is made in the same steps: `wants_from_…` finds the desired scenes,
 the index, and `make_plan` chooses the actions.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
-from sedas_sync.errors import AuthenticationError, LockMismatch, ManifestError, SedasSyncError, StoppedError
+from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files import tree_listing
-from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
-from sedas_sync.model.scene import (
-    ArchiveIdentity,
-    ArchiveKey,
-    DesiredScene,
-    LocalScene,
-    Order,
-    Scene,
-    SceneId,
-)
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, Scene, SceneId
 from sedas_sync.model.text import count
 from sedas_sync.operations.context import (
     Listener,
@@ -39,28 +30,21 @@ from sedas_sync.operations.context import (
 )
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.prune import add_prunes, add_prunes_by_lock, find_departures
-from sedas_sync.operations.saved_plan import SavedPlan
 from sedas_sync.operations.search import search_archives
 from sedas_sync.operations.wants import (
     Wants,
     wants_from_findings,
     wants_from_lock,
-    wants_from_saved_plan,
     wants_from_scenes,
     wants_from_search,
 )
 from sedas_sync.planning.compare import choose_actions, restated, with_lost_as_failed
-from sedas_sync.planning.drift import drift
+from sedas_sync.planning.drift import either_form
 from sedas_sync.planning.limits import warn_of_replacements
-from sedas_sync.planning.lock import head_of
-from sedas_sync.planning.lock_changes import differences
 from sedas_sync.planning.select import with_endings_on_disk
 from sedas_sync.planning.sizes import typical_sizes
 from sedas_sync.planning.sources import waits_for_order, with_orders
-from sedas_sync.state.history import last_run
 from sedas_sync.state.inspect import Inspection, inspect_mirror, is_folder_of, reprove
-
-_HINT = "create a new plan and apply it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,51 +159,6 @@ def _distrust(observed: dict[SceneId, DiskState], report: VerifyReport) -> None:
         observed[scene_id] = replace(here, held=held, state=state)
 
 
-def plan_saved(context: MirrorContext, saved: SavedPlan, *, take_over: bool = False) -> Plan:
-    """Make a saved plan ready to be applied: the same actions, with links that are valid now.
-
-    A plan that was begun resumes if no other run came after it.
-
-    Args:
-        context: the mirror.
-        saved: the saved plan.
-        take_over: take the mirror from the manifest it belongs to.
-
-    Raises:
-        LockMismatch: the manifest or the mirror has changed since the plan was made; the message says how.
-        ManifestError: the mirror belongs to another manifest.
-    """
-    with context.state.index(write=False) as (index, warnings):
-        context.state.check_owner(index, take_over=take_over)
-        holdings = {holding.id: holding for holding in index.local_scenes()}
-        last = last_run(index)
-        begun = last is not None and last.command == saved.command
-    check_saved(context, saved)
-    wants = wants_from_saved_plan(context, saved)
-    disk = look_at_disk(context, wants)
-    if not begun:
-        # Planning polls orders and does not store the answers, so those of the plan are newer than those of the index.
-        current = {
-            order.id: order
-            for order in saved.orders
-            if order.id in disk.orders and disk.orders[order.id].order == order.order
-        }
-        then = dataclasses.replace(disk, orders={**disk.orders, **current})
-        _check_drift(context, saved.plan, then, holdings)
-    plan = make_plan(context, wants, disk, warnings=warnings)
-    untouched = tuple(
-        replace(action, held=holdings[action.id])
-        for action in saved.plan.actions
-        if action.want is None and action.id in holdings
-    )
-    return replace(
-        plan,
-        actions=plan.actions + untouched,
-        refusals=(*plan.refusals, *saved.plan.refusals),
-        locked=saved.plan.locked,
-    )
-
-
 def without_what_is_done(context: MirrorContext, plan: Plan) -> Plan:
     """Return a plan that keeps the scenes which another run has put in place since the plan was made.
 
@@ -277,46 +216,6 @@ def _to_poll_again(action: Action) -> Action:
     return replace(action, kind=ActionKind.WAIT) if lost else action
 
 
-def check_saved(context: MirrorContext, saved: SavedPlan) -> None:
-    """Check that a saved plan matches the manifest, and that its mirror still exists.
-
-    Args:
-        context: the mirror.
-        saved: the saved plan.
-
-    Raises:
-        LockMismatch: the manifest or the mirror has changed; the message says how.
-    """
-    mirror = context.manifest.mirror
-    found = list(differences(head_of(context.manifest, None), saved.head, called="the plan"))
-    found += [
-        f"mirror.{key} is {now}, the plan has {saved.mirror.get(key)}"
-        for key, now in (("path", mirror.path), ("layout", str(mirror.layout)))
-        if saved.mirror.get(key) != now
-    ]
-    if found:
-        raise LockMismatch([f"the manifest has changed since the plan was saved: {one}" for one in found], hint=_HINT)
-    if not (context.state.root / STATE).is_dir():
-        # Checked before the mirror is locked, which would create it.
-        inspection = _inspect(context, saved.wants, [])
-        _check_drift(context, saved.plan, Disk(inspection=inspection, wants=saved.wants, orders={}, count=0), {})
-
-
-def _check_drift(context: MirrorContext, saved: Plan, disk: Disk, holdings: Mapping[SceneId, LocalScene]) -> None:
-    """Check that a saved plan would be the same now if its scenes were in the archives as they were then."""
-    comparison = replace(context.comparison(), identities=saved.identities, either_form=_either_form(saved))
-    keys = {identity: key for key, identity in saved.identities.items()}
-    scenes, orders, _ = with_orders(disk.wants, disk.orders, keys)
-    now = choose_actions(scenes, disk.inspection.observed, orders, comparison)
-    if moved := drift(saved, now, holdings):
-        raise LockMismatch([f"the mirror has changed since the plan was saved: {one}" for one in moved], hint=_HINT)
-
-
-def _either_form(saved: Plan) -> AbstractSet[SceneId]:
-    """Return the scenes of a saved plan that stay the folder, or the file, that they are."""
-    return {action.id for action in saved.actions if action.kind is not ActionKind.REPLACE}
-
-
 # -- disk ------------------------------------------------------------------------------------------------------------
 
 
@@ -335,7 +234,7 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
         if untracked:
             # Nothing else can prove their files.
             scenes = {**scenes, **context.remote_sizes.complete(untracked)}
-        inspection = _inspect(context, scenes, holdings)
+        inspection = inspect(context, scenes, holdings)
         scenes = with_endings_on_disk(scenes, inspection.found)
         comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
         changed = restated(scenes, inspection.observed, comparison)
@@ -344,9 +243,10 @@ def look_at_disk(context: MirrorContext, wants: Wants) -> Disk:
     return Disk(inspection=inspection, wants=scenes, orders=orders, count=count, warnings=tuple(warnings))
 
 
-def _inspect(
+def inspect(
     context: MirrorContext, wants: Mapping[SceneId, DesiredScene], holdings: Iterable[LocalScene]
 ) -> Inspection:
+    """Compare the files of desired scenes, and of scenes of the index, with the folder."""
     return inspect_mirror(
         context.state.root,
         wants,
@@ -385,7 +285,7 @@ def make_plan(
     said.extend(unknown_orders)
     comparison = context.comparison(None if wants.saved is None else wants.saved.identities)
     if wants.saved is not None:
-        comparison = replace(comparison, either_form=_either_form(wants.saved))
+        comparison = replace(comparison, either_form=either_form(wants.saved))
     elif wants.look_up is None:
         # A lock file contains what there was, not the form that the archive delivers.
         staying = _of_other_form(context, scenes, disk.inspection)

@@ -20,9 +20,10 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.files.atomic import write_whole
 from sedas_sync.model.arguments import checked
 from sedas_sync.model.metadata import without_links
+from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.portable import LINK_LEFT_OUT, as_data, cleaned, json_object
-from sedas_sync.model.scene import NOTHING, DesiredScene, Order, Scene, SceneId, Source
+from sedas_sync.model.scene import NOTHING, DesiredScene, Scene, SceneId, Source
 from sedas_sync.planning.lock import LockHead
 from sedas_sync.planning.lock_text import head_from, head_json
 

@@ -13,7 +13,9 @@ from sedas_sync.manifest import Manifest
 from sedas_sync.model import html
 from sedas_sync.model.events import Failure, Step
 from sedas_sync.model.history import RunRecord, SceneState
-from sedas_sync.model.scene import ListedOrder, LocalScene, SceneId
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count, size
 from sedas_sync.model.times import to_iso
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning

@@ -24,8 +24,10 @@ from sedas_sync.model.events import Step
 from sedas_sync.model.file_kind import ZIP, ending_of
 from sedas_sync.model.files import below
 from sedas_sync.model.history import SceneState
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.order import OrderState
 from sedas_sync.model.results import Finding, VerifiedFile, VerifyReport
-from sedas_sync.model.scene import LocalFile, LocalScene, OrderState, ProofLevel, SceneId
+from sedas_sync.model.scene import SceneId
 from sedas_sync.model.text import count
 from sedas_sync.operations.context import MirrorContext, filehash_of
 from sedas_sync.operations.lock_file import lock_path, matching_lock_or_warning

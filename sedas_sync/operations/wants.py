@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import SceneLookup, archives_of, desired_by_lock
 from sedas_sync.model.events import Failure
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import Plan
 from sedas_sync.model.results import VerifyReport
-from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock import matching_lock
 from sedas_sync.operations.lock_file import matching_lock_or_warning

@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 
 from sedas_sync.archives.protocol import Warn
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.reason import Reason, ReasonCode, RuleName
-from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId, Source
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.plan import look_at_disk, make_plan

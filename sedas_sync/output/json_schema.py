@@ -17,8 +17,8 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from sedas_sync.model.events import Event, Skipped, Summary
+from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.plan import ActionKind
-from sedas_sync.model.scene import ProofLevel
 from sedas_sync.output.documents.base import ErrorDocument, OrderEntry, Part, Time
 from sedas_sync.output.documents.catalogue import (
     CompletionDocument,

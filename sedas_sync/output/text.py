@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sedas_sync.model.events import Progress, Step, Summary
-from sedas_sync.model.scene import ListedOrder, Scene
+from sedas_sync.model.order import ListedOrder
+from sedas_sync.model.scene import Scene
 from sedas_sync.model.text import count, duration, printable, size
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.output.style import PLAIN, Look, marked

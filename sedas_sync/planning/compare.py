@@ -35,19 +35,11 @@ from msgspec.structs import replace
 
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.files import files_differ, form_differs
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import (
-    NOTHING,
-    ArchiveIdentity,
-    ArchiveKey,
-    DesiredScene,
-    LocalScene,
-    Order,
-    OrderState,
-    Scene,
-    SceneId,
-)
+from sedas_sync.model.scene import NOTHING, ArchiveIdentity, ArchiveKey, DesiredScene, Scene, SceneId
 from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.planning.sources import source_of
 

@@ -1,9 +1,11 @@
 """How a mirror has changed since a plan was saved."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
-from sedas_sync.model.scene import LocalScene, SceneId
+from sedas_sync.model.scene import SceneId
 
 _SAME = {ActionKind.RESUME: ActionKind.FETCH}
 """A download that was started counts as one that was not."""
@@ -46,3 +48,8 @@ def _same_file(then: LocalScene | None, now: LocalScene | None) -> bool:
     if then is None or now is None:
         return then is now
     return (then.path, then.sha256) == (now.path, now.sha256)
+
+
+def either_form(saved: Plan) -> AbstractSet[SceneId]:
+    """Return the scenes of a saved plan that stay the folder, or the file, that they are."""
+    return {action.id for action in saved.actions if action.kind is not ActionKind.REPLACE}

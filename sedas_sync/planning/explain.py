@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.reason import Reason, RuleName
-from sedas_sync.model.scene import LocalScene, Order, Scene, SceneId, Source
+from sedas_sync.model.scene import Scene, SceneId, Source
 from sedas_sync.planning.match import Exclusion
 
 _NEXT = {

@@ -15,8 +15,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from sedas_sync.manifest import ArchiveConfig, Dataset, DateSpec, Manifest
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.plan import Action, ActionKind
-from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 
 _APART = frozenset({"name", "archive"})
 SETS = frozenset(key for key, field in Dataset.model_fields.items() if field.default == ()) - _APART

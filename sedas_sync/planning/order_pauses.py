@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.model.order import Order, OrderState
 
 ORDERS_AT_ONCE = 4
 """So many orders of a scene are placed without a pause if each of them fails."""

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from sedas_sync.manifest import Manifest
 from sedas_sync.manifest.dates import DateSpec
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, kept_until
 from sedas_sync.model.reason import Reason, ReasonCode, RuleName
-from sedas_sync.model.scene import DesiredScene, LocalScene, Scene, SceneId
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.model.text import named, product_id
 from sedas_sync.planning.match import Exclusion, exclusion
 from sedas_sync.planning.select import Selection, select

@@ -16,9 +16,10 @@ from sedas_sync.geometry import Aoi
 from sedas_sync.geometry.query_polygons import QueryPolygon
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.file_kind import ending_on_disk
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.path_template import collisions
 from sedas_sync.model.reason import RuleName
-from sedas_sync.model.scene import NOTHING, DesiredScene, LocalScene, Query, Scene, SceneId, Source
+from sedas_sync.model.scene import NOTHING, DesiredScene, Query, Scene, SceneId, Source
 from sedas_sync.model.text import count, named, product_id
 from sedas_sync.planning.filters import query_values
 from sedas_sync.planning.match import (

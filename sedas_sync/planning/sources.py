@@ -8,17 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from sedas_sync.model.scene import (
-    ArchiveIdentity,
-    ArchiveKey,
-    DesiredScene,
-    LocalScene,
-    Order,
-    OrderState,
-    Scene,
-    SceneId,
-    Source,
-)
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import ArchiveIdentity, ArchiveKey, DesiredScene, Scene, SceneId, Source
 from sedas_sync.model.text import product_id
 
 _DELIVERY = ("size", "nominal", "digest", "download_url", "offline", "never", "assets", "unselected")

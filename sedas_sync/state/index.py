@@ -23,7 +23,9 @@ from msgspec.structs import asdict
 
 from sedas_sync.errors import DISK_FULL, SedasSyncError, TransferError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import DesiredScene, ListedOrder, LocalFile, LocalScene, Order, ProofLevel, SceneId
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.order import ListedOrder, Order
+from sedas_sync.model.scene import DesiredScene, SceneId
 from sedas_sync.planning.order_pauses import next_order
 from sedas_sync.state.connection import INDEX
 from sedas_sync.state.database import IndexUnwritableError, errors_in_words, open_for_reading, open_for_writing

@@ -23,7 +23,8 @@ from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
 from sedas_sync.model.events import OnStep, Step, ignore_step
 from sedas_sync.model.file_kind import ending_of
 from sedas_sync.model.files import with_files
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, Scene, SceneId
+from sedas_sync.model.local import LocalFile, LocalScene
+from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.state.staging import bytes_downloaded, partial_names, partial_path
 from sedas_sync.state.untracked import Verdict, judge
 

@@ -26,7 +26,8 @@ from msgspec.structs import replace
 from sedas_sync.errors import TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import Order, OrderState, SceneId
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import SceneId
 from sedas_sync.state.connection import ORDERS
 
 ROOM = 16384

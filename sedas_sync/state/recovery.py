@@ -12,7 +12,7 @@ from msgspec import convert
 
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import Order
+from sedas_sync.model.order import Order
 from sedas_sync.state.connection import INDEX, SQLITE_SUFFIXES, connect
 from sedas_sync.state.index import WritableIndex
 

@@ -28,8 +28,9 @@ from sedas_sync.files import safe_tree, tree_listing
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.file_kind import ZIP
 from sedas_sync.model.files import file_differs
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.path_template import Layout
-from sedas_sync.model.scene import Download, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene, SceneId
+from sedas_sync.model.scene import Download, RemoteFile, Scene, SceneId
 from sedas_sync.transfer.job import FetchJob, FetchResult, Policy
 from sedas_sync.transfer.partial import identity, note_name, partial_of
 

@@ -11,8 +11,9 @@ from sedas_sync.files import safe_tree, tree_listing, zip_records
 from sedas_sync.files.integrity import FileCheck, Filehash, Proving, algorithm, check
 from sedas_sync.files.tree_listing import TreeEntry
 from sedas_sync.model.files import local_scene
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, Scene
+from sedas_sync.model.scene import DesiredScene, Scene
 from sedas_sync.model.text import product_id
 from sedas_sync.state.staging import proved
 

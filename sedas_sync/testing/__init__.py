@@ -24,7 +24,8 @@ from msgspec.structs import replace
 from sedas_sync.archives.protocol import Archive, Orders, Warn, locate_file
 from sedas_sync.errors import ArchiveError
 from sedas_sync.files.threads import Pool
-from sedas_sync.model.scene import Order, OrderState, Query, Scene
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import Query, Scene
 from sedas_sync.model.text import product_id
 
 

@@ -6,6 +6,7 @@ from sedas_sync import errors
 from sedas_sync.files import safe_tree
 from sedas_sync.files.integrity import Filehash, Proving
 from sedas_sync.model import scene
+from sedas_sync.model.local import ProofLevel
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class FetchResult(Struct, frozen=True, kw_only=True):
     mtime_ns: int
     sha256: str | None
     """None if no checksum is stated and `Policy.integrity` is `size`."""
-    level: scene.ProofLevel
+    level: ProofLevel
     received: int
     """Bytes of bodies that this call received, including bytes that were discarded."""
     resumed_from: int

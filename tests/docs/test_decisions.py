@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.local import LocalScene, ProofLevel
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import ActionKind
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, RemoteFile, Scene
+from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene
 from sedas_sync.planning import compare
 from sedas_sync.planning.filters import FILTERS
 

@@ -23,7 +23,7 @@ from sedas_sync.files import zip_check, zip_stream
 from sedas_sync.files.integrity import Proof, algorithm, check
 from sedas_sync.files.zip_records import MAGIC
 from sedas_sync.files.zip_stream import ZipStream
-from sedas_sync.model.scene import ProofLevel
+from sedas_sync.model.local import ProofLevel
 
 
 class Pipe(io.RawIOBase):

@@ -4,8 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from sedas_sync.model.files import files_differ, listing_digest, scene_of_file, total_size, with_files
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import DesiredScene, LocalFile, LocalScene, ProofLevel, RemoteFile, Scene
+from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene
 
 ONE = Scene(id="A", download_url="https://e.org/A.zip", size=7, digest="d" * 32)
 SEVERAL = Scene(

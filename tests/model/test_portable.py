@@ -12,20 +12,11 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.model import portable
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import Departure, SceneState
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import (
-    NOTHING,
-    DesiredScene,
-    LocalFile,
-    LocalScene,
-    Order,
-    OrderState,
-    ProofLevel,
-    RemoteFile,
-    Scene,
-    Source,
-)
+from sedas_sync.model.scene import NOTHING, DesiredScene, RemoteFile, Scene, Source
 
 DAY = datetime(2019, 5, 6, tzinfo=UTC)
 

@@ -10,8 +10,9 @@ from shapely.wkt import loads
 
 from sedas_sync.errors import AuthenticationError, IncompleteSearch, StoppedError, TransferError
 from sedas_sync.model.events import Failure, Summary
+from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Plan
-from sedas_sync.model.scene import DesiredScene, Download, Order, RemoteFile, Scene
+from sedas_sync.model.scene import DesiredScene, Download, RemoteFile, Scene
 
 SIGNED = "https://me:pw-in-link@example.org/a.zip?sig=sig-in-link&token=token-in-link"
 NOW = datetime(2019, 4, 30, 11, 6, tzinfo=UTC)

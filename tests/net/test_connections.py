@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from faultserver import NEAR, FaultServer, Served, make_zip
@@ -15,6 +15,7 @@ from sedas_sync import errors
 from sedas_sync.archives.head_sizes import remote_sizes
 from sedas_sync.model.scene import Download, Reach
 from sedas_sync.net import connections, session
+from sedas_sync.net.sockets import StoppableContext, StoppableSocket
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, Policy
 from sedas_sync.transfer.shared_state import SharedState
@@ -569,3 +570,30 @@ def test_redirect_leads_no_further_than_a_link(server, tmp_path, live):
         assert (inner.accepted, len(inner.seen)) == (accepted, 1)
     with pytest.raises(errors.TransferError, match="no link of a catalogue"):
         get(server.url("/b"), tmp_path, live)
+
+
+def test_a_read_of_tls_takes_all_records_that_have_arrived_and_waits_for_no_more(certificate):
+    ours, theirs = socket.socketpair()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    client = StoppableContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    sent, go_on = threading.Event(), threading.Event()
+
+    def serve():
+        with suppress(OSError), server.wrap_socket(theirs, server_side=True) as secure:
+            secure.sendall(b"x" * 65536)
+            sent.set()
+            go_on.wait(10)
+            secure.sendall(b"y")
+            secure.unwrap()
+
+    threading.Thread(target=serve, daemon=True).start()
+    with client.wrap_socket(StoppableSocket.adopt(ours, threading.Event())) as secure:
+        assert sent.wait(10)
+        buffer = bytearray(1 << 20)
+        assert secure.recv_into(buffer) == 65536
+        go_on.set()
+        assert secure.recv_into(buffer) == 1
+        assert buffer[:1] == b"y"
+        assert secure.recv_into(buffer) == 0

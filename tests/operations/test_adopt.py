@@ -301,7 +301,7 @@ def test_files_taken_in_are_written_some_at_a_time_and_never_lost(tmp_path, monk
     """A commit for each file took longer than reading it; one that took long to read is written at once."""
     from datetime import UTC, datetime
 
-    from sedas_sync.model.scene import LocalScene, ProofLevel
+    from sedas_sync.model.local import LocalScene, ProofLevel
     from sedas_sync.state import index as module
 
     def held(number):

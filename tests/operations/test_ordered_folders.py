@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 import sedas_sync as ss
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model.scene import Download, Order, OrderState, Reach, RemoteFile, Scene
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import Download, Reach, RemoteFile, Scene
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("red.tif", "green.tif", "blue.tif")

@@ -7,18 +7,11 @@ import pytest
 
 from sedas_sync.errors import ManifestError
 from sedas_sync.model.events import Failure
+from sedas_sync.model.local import LocalScene, ProofLevel
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import (
-    DesiredScene,
-    LocalScene,
-    Order,
-    OrderState,
-    ProofLevel,
-    RemoteFile,
-    Scene,
-    Source,
-)
+from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene, Source
 from sedas_sync.operations.saved_plan import VERSION, SavedPlan
 from sedas_sync.planning.lock import LockHead
 

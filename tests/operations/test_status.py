@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import sedas_sync as ss
-from sedas_sync.model.scene import ListedOrder
+from sedas_sync.model.order import ListedOrder
 from sedas_sync.output.documents.base import OrderEntry
 from sedas_sync.sandbox import Faults, RowCatalogue, Rule, make_row
 from sedas_sync.sandbox.faults import fail, slow

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from stac_schemas import quick_problems
 
 from sedas_sync.errors import ManifestError, SedasSyncError
+from sedas_sync.model.local import LocalScene, ProofLevel
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import LocalScene, ProofLevel, Scene
+from sedas_sync.model.scene import Scene
 from sedas_sync.output.export import catalogue
 from sedas_sync.output.export import stac as as_stac
 from sedas_sync.output.export.inventory import ExportEntry

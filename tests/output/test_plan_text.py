@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from sedas_sync.model.events import Failure
+from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import DesiredScene, Order, Scene
+from sedas_sync.model.scene import DesiredScene, Scene
 from sedas_sync.output.documents.catalogue import SourcesEntry
 from sedas_sync.output.plan_text import datasets_of, plan
 from sedas_sync.output.style import Look

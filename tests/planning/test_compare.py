@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.local import LocalScene, ProofLevel
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import CHANGES, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import DesiredScene, LocalScene, Order, OrderState, ProofLevel, Scene
+from sedas_sync.model.scene import DesiredScene, Scene
 from sedas_sync.planning.compare import Comparison, choose_actions, with_lost_as_failed
 
 NOON = datetime(2019, 5, 6, 12, tzinfo=UTC)

@@ -15,9 +15,10 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.manifest import parse
 from sedas_sync.model.files import listing_digest
+from sedas_sync.model.local import LocalScene, ProofLevel
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene
+from sedas_sync.model.scene import DesiredScene, Scene
 from sedas_sync.planning.lock import Lock, LockedFile, LockedScene, LockHead, head_of, lock_scenes
 from sedas_sync.planning.lock_changes import changes, differences, mismatches
 from sedas_sync.planning.lock_text import dumps, head_from, head_json, loads

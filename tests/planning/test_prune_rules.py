@@ -6,8 +6,9 @@ import pytest
 
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
+from sedas_sync.model.local import LocalScene, ProofLevel
 from sedas_sync.model.metadata import metadata_of
-from sedas_sync.model.scene import LocalScene, ProofLevel, Scene
+from sedas_sync.model.scene import Scene
 from sedas_sync.output.reasons import reason_text
 from sedas_sync.planning.prune import judge
 

@@ -3,9 +3,10 @@
 import pytest
 
 from sedas_sync.errors import ManifestError
+from sedas_sync.model.local import LocalScene, ProofLevel
 from sedas_sync.model.plan import Action, ActionKind, Plan
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene
+from sedas_sync.model.scene import DesiredScene, Scene
 from sedas_sync.planning.limits import check_download
 from sedas_sync.planning.sizes import typical_sizes
 

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.manifest import parse
 from sedas_sync.model.disk import DiskState, FileState
+from sedas_sync.model.local import LocalScene, ProofLevel
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import DesiredScene, LocalScene, ProofLevel, Scene, Source
+from sedas_sync.model.scene import DesiredScene, Scene, Source
 from sedas_sync.model.text import product_id
 from sedas_sync.planning.compare import Comparison, choose_actions
 from sedas_sync.planning.lock import head_of, lock_scenes

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from effort import effort
 
-from sedas_sync.model.scene import Order
+from sedas_sync.model.order import Order
 from sedas_sync.sandbox import RowCatalogue, make_row
 
 PAGE = 4096

@@ -6,7 +6,7 @@ import pytest
 
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import LocalScene, ProofLevel
+from sedas_sync.model.local import LocalScene, ProofLevel
 from sedas_sync.state.index import Index, WritableIndex
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

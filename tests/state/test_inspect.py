@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from sedas_sync.files import tree_listing
 from sedas_sync.model.disk import FileState
 from sedas_sync.model.files import local_scene
-from sedas_sync.model.scene import DesiredScene, LocalFile, ProofLevel, RemoteFile, Scene, Source
+from sedas_sync.model.local import LocalFile, ProofLevel
+from sedas_sync.model.scene import DesiredScene, RemoteFile, Scene, Source
 from sedas_sync.state.inspect import inspect_mirror
 from sedas_sync.state.untracked import judge
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sedas_sync.files.safe_tree import STATE
-from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.state import order_journal
 from sedas_sync.state.order_journal import ROOM, OrderJournal
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from sedas_sync.archives.registry import BUILT_IN
 from sedas_sync.manifest import parse
 from sedas_sync.model.history import RunRecord
-from sedas_sync.model.scene import LocalScene, Order, OrderState, ProofLevel
+from sedas_sync.model.local import LocalScene, ProofLevel
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.output.report import Memory, document, page
 
 START = datetime(2019, 5, 1, 11, 6, 21, tzinfo=UTC)

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from loopback import LoopbackServer
 
-from sedas_sync.model.scene import Order, Scene
+from sedas_sync.model.order import Order
+from sedas_sync.model.scene import Scene
 
 AOI = "POLYGON((-1.5 51.4,-1.1 51.4,-1.1 51.8,-1.5 51.8,-1.5 51.4))"
 FROM, TO = "2019-04-30T00:00:00Z", "2019-05-12T23:59:59Z"

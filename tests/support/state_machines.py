@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sedas_sync.model.local import LocalScene, ProofLevel
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import Action, ActionKind
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import Download, LocalScene, Order, OrderState, ProofLevel, Scene
+from sedas_sync.model.scene import Download, Scene
 from sedas_sync.operations.apply.effects import Emit, Now, Task
 from sedas_sync.transfer.job import FetchResult
 

@@ -21,7 +21,8 @@ from msgspec.structs import replace
 
 from sedas_sync import errors
 from sedas_sync.files import tree_listing
-from sedas_sync.model.scene import Download, ProofLevel
+from sedas_sync.model.local import ProofLevel
+from sedas_sync.model.scene import Download
 from sedas_sync.transfer import answers
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, FetchStopped, Policy

@@ -15,7 +15,8 @@ from thread_count import ended, threads
 from sedas_sync.files import zip_stream
 from sedas_sync.files.folder_cache import FolderCache
 from sedas_sync.files.integrity import Digester, Proof, read_on
-from sedas_sync.model.scene import Download, ProofLevel
+from sedas_sync.model.local import ProofLevel
+from sedas_sync.model.scene import Download
 from sedas_sync.transfer import pace, partial, prove
 from sedas_sync.transfer.fetch import fetch
 from sedas_sync.transfer.job import FetchJob, Policy

@@ -22,7 +22,8 @@ from sedas_sync.archives.sedas.search import SedasSearch
 from sedas_sync.errors import ArchiveError
 from sedas_sync.geometry import from_wkt
 from sedas_sync.model.arguments import Seconds, checked, one_or_more
-from sedas_sync.model.scene import NOTHING, Download, Order, Query, Reach, RemoteFile, Scene
+from sedas_sync.model.order import Order
+from sedas_sync.model.scene import NOTHING, Download, Query, Reach, RemoteFile, Scene
 from sedas_sync.net import credentials, redact, session
 from sedas_sync.net.credentials import Credentials
 from sedas_sync.net.policy import may_see_token

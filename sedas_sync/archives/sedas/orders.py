@@ -10,7 +10,8 @@ from sedas_sync.archives.sedas.answers import as_list
 from sedas_sync.archives.sedas.client import IsFinal, SedasClient
 from sedas_sync.archives.sedas.id_lists import LIST_REFUSED, batches, id_list
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model.scene import Order, OrderState, Scene
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import Scene
 from sedas_sync.net import redact, session
 
 _FAILED_WORDS = frozenset({"FAILED", "CANCELLED", "REJECTED", "ERROR", "EXPIRED"})

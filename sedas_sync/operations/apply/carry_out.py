@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from sedas_sync.errors import SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Event, Failure, Summary
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
 from sedas_sync.model.results import VerifyReport
-from sedas_sync.model.scene import LocalScene, SceneId
+from sedas_sync.model.scene import SceneId
 from sedas_sync.operations.apply.perform import RunOptions
 from sedas_sync.operations.apply.run import Run
 from sedas_sync.operations.apply.searches import record_search

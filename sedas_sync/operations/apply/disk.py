@@ -18,9 +18,10 @@ from sedas_sync.model.events import Adopted, Pruned
 from sedas_sync.model.file_kind import with_ending
 from sedas_sync.model.files import local_scene
 from sedas_sync.model.history import Change, ChangeKind
+from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.metadata import metadata_of
 from sedas_sync.model.plan import Action, ActionKind
-from sedas_sync.model.scene import Download, LocalFile, LocalScene, SceneId
+from sedas_sync.model.scene import Download, SceneId
 from sedas_sync.operations.apply.effects import (
     Fail,
     FileKept,

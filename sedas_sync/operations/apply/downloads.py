@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import TransferError, sentence
 from sedas_sync.model.events import Warned
-from sedas_sync.model.scene import Download, Order, Scene
+from sedas_sync.model.order import Order
+from sedas_sync.model.scene import Download, Scene
 from sedas_sync.operations.apply.effects import (
     Abort,
     Answered,

@@ -12,17 +12,10 @@ from msgspec import Struct
 
 from sedas_sync.errors import SedasSyncError, TransferError
 from sedas_sync.model import events
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.order import Order
 from sedas_sync.model.plan import Action
-from sedas_sync.model.scene import (
-    ArchiveKey,
-    Download,
-    LocalScene,
-    Order,
-    RemoteFile,
-    Scene,
-    SceneId,
-    Source,
-)
+from sedas_sync.model.scene import ArchiveKey, Download, RemoteFile, Scene, SceneId, Source
 from sedas_sync.transfer.job import FetchResult
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from sedas_sync.errors import ArchiveError, AuthenticationError
 from sedas_sync.model.events import Ordered, OrderReady, Warned
-from sedas_sync.model.scene import Order, OrderState
+from sedas_sync.model.order import Order, OrderState
 from sedas_sync.operations.apply.effects import (
     Answered,
     Effect,

@@ -17,8 +17,9 @@ from sedas_sync.files.threads import Pool
 from sedas_sync.model.arguments import Jobs
 from sedas_sync.model.events import Fetched, Ordered, Retried, Summary
 from sedas_sync.model.history import Change, ChangeKind
+from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, ActionKind, Plan
-from sedas_sync.model.scene import Download, Order, Scene, SceneId
+from sedas_sync.model.scene import Download, Scene, SceneId
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.disk import MirrorFiles

@@ -19,8 +19,8 @@ from sedas_sync.errors import AuthenticationError
 from sedas_sync.files import safe_tree
 from sedas_sync.files.safe_tree import STATE
 from sedas_sync.model.events import Event, Failed, Progress, Skipped, Started, exit_code_of
+from sedas_sync.model.order import OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind, Plan
-from sedas_sync.model.scene import OrderState
 from sedas_sync.model.text import size
 from sedas_sync.operations.apply import effects as do
 from sedas_sync.operations.apply.assembly import SceneAssembler

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from sedas_sync.model.events import iso
-from sedas_sync.model.scene import ListedOrder, OrderState
+from sedas_sync.model.order import ListedOrder, OrderState
 from sedas_sync.model.text import as_json
 
 Count = Annotated[int, Meta(ge=0)]

@@ -7,8 +7,8 @@ from typing import Any, Self
 from msgspec import field
 
 from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.local import ProofLevel
 from sedas_sync.model.results import Adoption, Finding, Result, VerifiedFile, VerifyReport
-from sedas_sync.model.scene import ProofLevel
 from sedas_sync.operations.status import Status
 from sedas_sync.output.documents.base import (
     ArchiveEntry,

@@ -5,9 +5,10 @@ from typing import Self
 from msgspec import UNSET, UnsetType
 
 from sedas_sync.model.events import Failure, iso
+from sedas_sync.model.local import ProofLevel
+from sedas_sync.model.order import OrderState
 from sedas_sync.model.plan import ActionKind, Plan
 from sedas_sync.model.reason import ReasonCode, RuleName
-from sedas_sync.model.scene import OrderState, ProofLevel
 from sedas_sync.output.documents.base import (
     ArchiveEntry,
     Count,

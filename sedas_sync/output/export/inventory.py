@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from sedas_sync.files import tree_listing
 from sedas_sync.model.events import Failure
 from sedas_sync.model.history import SceneState
+from sedas_sync.model.local import LocalFile, LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.scene import LocalFile, LocalScene, Scene, SceneId
+from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.state.history import departed
 from sedas_sync.state.index import Index
 

@@ -17,7 +17,8 @@ from sedas_sync.files.atomic import writing_whole
 from sedas_sync.geometry.geojson import bounding_box, box_of
 from sedas_sync.manifest import Manifest
 from sedas_sync.model.events import Failure
-from sedas_sync.model.scene import ArchiveKey, LocalScene, Scene, SceneId
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.scene import ArchiveKey, Scene, SceneId
 from sedas_sync.operations.context import MirrorContext
 from sedas_sync.operations.lock_file import beside, check_output, matching_lock_or_warning
 from sedas_sync.operations.search import search_archives

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from sedas_sync.files.integrity import algorithm
-from sedas_sync.model.scene import LocalScene
+from sedas_sync.model.local import LocalScene
 from sedas_sync.net.redact import redact
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})

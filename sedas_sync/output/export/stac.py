@@ -26,7 +26,8 @@ from sedas_sync.errors import ManifestError
 from sedas_sync.files.threads import Pool
 from sedas_sync.geometry.geojson import Box, Outline, bounding_box, outlines
 from sedas_sync.model.events import Failure, OnStep, ignore_step
-from sedas_sync.model.scene import LocalFile, LocalScene, Scene
+from sedas_sync.model.local import LocalFile, LocalScene
+from sedas_sync.model.scene import Scene
 from sedas_sync.model.times import to_iso
 from sedas_sync.output.export.catalogue import COLLECTION, ITEMS, MARK, ROOT
 from sedas_sync.output.export.inventory import ExportEntry

@@ -13,7 +13,8 @@ import msgspec
 from sedas_sync.geometry.geojson import outlines
 from sedas_sync.model.events import OnStep, Step
 from sedas_sync.model.history import SceneState
-from sedas_sync.model.scene import LocalScene, Scene
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.scene import Scene
 from sedas_sync.output.documents.catalogue import SceneEntry
 
 COLUMNS = SceneEntry.__struct_fields__[:-1]

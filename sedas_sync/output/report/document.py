@@ -18,8 +18,10 @@ from sedas_sync import geometry
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import OnStep, Step, ignore_step, iso
 from sedas_sync.model.history import RunRecord
+from sedas_sync.model.local import LocalScene
 from sedas_sync.model.metadata import scene_from_metadata
-from sedas_sync.model.scene import LocalScene, Order, OrderState, Scene, SceneId
+from sedas_sync.model.order import Order, OrderState
+from sedas_sync.model.scene import Scene, SceneId
 from sedas_sync.output.report.shapes import AOI_DECIMALS, outlines, sheet
 from sedas_sync.planning.lock import Lock, LockedScene
 from sedas_sync.planning.product_name import parse_name, relative_orbit_of, tile_of

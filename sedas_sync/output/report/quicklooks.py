@@ -16,7 +16,8 @@ from typing import IO, Any
 from sedas_sync.errors import ManifestError, TransferError
 from sedas_sync.files import safe_tree
 from sedas_sync.model.events import OnStep, Step, ignore_step
-from sedas_sync.model.scene import LocalScene, SceneId
+from sedas_sync.model.local import LocalScene
+from sedas_sync.model.scene import SceneId
 
 WIDTH = 160
 """Pixels of the longer side of an embedded picture."""

@@ -7,7 +7,7 @@ from scripted_sedas import AOI, FROM, NAME, TO, SteppedClock, order
 
 from sedas_sync.archives.sedas.archive import SedasArchive
 from sedas_sync.errors import ArchiveError
-from sedas_sync.model.scene import OrderState
+from sedas_sync.model.order import OrderState
 from sedas_sync.sandbox import Sandbox
 
 

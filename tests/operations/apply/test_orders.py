@@ -6,7 +6,7 @@ import pytest
 from state_machines import START, Clock, events_of, of, order, task
 
 from sedas_sync.errors import ArchiveError, AuthenticationError
-from sedas_sync.model.scene import OrderState
+from sedas_sync.model.order import OrderState
 from sedas_sync.operations.apply.effects import (
     Answered,
     Fail,

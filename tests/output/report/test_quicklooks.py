@@ -10,7 +10,7 @@ from PIL import Image
 from report_values import embedded
 
 from sedas_sync.errors import ManifestError
-from sedas_sync.model.scene import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
 from sedas_sync.output.report.quicklooks import WIDTH, quicklooks
 
 

@@ -257,13 +257,20 @@ def _polygon_found(value: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def _feature_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return unique names of features, from their properties."""
+    """Return unique names of features, from their properties; a feature without a name gets its number."""
     lowered = [{key.lower(): value for key, value in row.items()} for row in rows]
+    numbered = ["area"] if len(rows) == 1 else [f"area-{number}" for number in range(1, len(rows) + 1)]
+    best = numbered
     for key in _NAMING:
-        names = [_plain_name(row.get(key)) for row in lowered]
-        if all(names) and len({name.casefold() for name in names}) == len(names):
+        given = [_plain_name(row.get(key)) for row in lowered]
+        names = [name or number for name, number in zip(given, numbered, strict=True)]
+        if len({name.casefold() for name in names}) < len(names):
+            continue
+        if all(given):
             return names
-    return ["area"] if len(rows) == 1 else [f"area-{number}" for number in range(1, len(rows) + 1)]
+        if best is numbered and any(given):
+            best = names
+    return best
 
 
 def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class FetchedScene:
     path: Path
 
 
+# Longer than usual by its arguments and their description.
 @checked
 def fetch(
     scenes: Iterable[Scene],

@@ -52,6 +52,7 @@ class _Task(NamedTuple):
     name: str = ""
 
 
+# Longer than usual by its arguments and their description.
 def verify_mirror(
     context: MirrorContext,
     *,

@@ -60,12 +60,8 @@ def explain_scene(
     last_error = errors.get(scene_id)
     scene = next((offer.scenes[scene_id] for offer in found.offers.values() if scene_id in offer.scenes), None)
     reported = list(found.warnings)
-    scene = scene or _look_up(context, scene_id, reported.append)
-    if scene is None and scene_id not in ids:
-        # An archive applies some rules itself, so that it does not return what they exclude.
-        others = {other.id: other for other in _without_rules(context)}
-        scene_id = _resolved(scene_id, others.keys())
-        scene = others.get(scene_id)
+    if scene is None:
+        scene_id, scene = _beyond_the_search(context, scene_id, ids, reported.append)
     listed = scene is not None
     if scene is None and held is not None:
         scene = scene_from_metadata(held.facts)
@@ -92,6 +88,19 @@ def explain_scene(
         same_day=same_tile_and_day(scene or Scene(id=scene_id), found),
         warnings=tuple(warnings),
     )
+
+
+def _beyond_the_search(
+    context: MirrorContext, scene_id: SceneId, ids: AbstractSet[SceneId], warn: Warn
+) -> tuple[SceneId, Scene | None]:
+    """Return a scene that no search returned, and its id; None if no archive has it."""
+    scene = _look_up(context, scene_id, warn)
+    if scene is not None or scene_id in ids:
+        return scene_id, scene
+    # An archive applies some rules itself, so that it does not return what they exclude.
+    others = {other.id: other for other in _without_rules(context)}
+    scene_id = _resolved(scene_id, others.keys())
+    return scene_id, others.get(scene_id)
 
 
 def _without_rules(context: MirrorContext) -> list[Scene]:

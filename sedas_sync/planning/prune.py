@@ -51,6 +51,7 @@ class PruneDecision:
         return [*self.keep, *self.stay]
 
 
+# Longer than usual by its arguments and their description.
 def judge(
     manifest: Manifest,
     wants: Mapping[SceneId, DesiredScene],

@@ -95,10 +95,10 @@ def test_several_areas_are_named_and_written_out(workspace):
     [
         ([{"id": 7}, {"id": 8}], ["7", "8"]),
         ([{"name": "x"}, {"name": "X"}], ["area-1", "area-2"]),
-        ([{"name": "x"}, {}], ["area-1", "area-2"]),
+        ([{"name": "x"}, {}], ["x", "area-2"]),
         ([{"name": "x", "id": 1}, {"name": None, "id": 2}], ["1", "2"]),
         ([{"name": "日本"}, {"name": "Поле 3"}], ["RiBen", "Pole-3"]),
-        ([{"name": "日本"}, {"name": "---"}], ["area-1", "area-2"]),
+        ([{"name": "日本"}, {"name": "---"}, {"name": " "}], ["RiBen", "area-2", "area-3"]),
         ([{"name": "a" * 100}, {"name": "b"}], ["a" * 64, "b"]),
         ([{"name": ["x"]}, {"name": True}], ["area-1", "area-2"]),
     ],

@@ -44,8 +44,8 @@ class RawServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._run, args=(sock, self.accepted), daemon=True).start()
-            self.accepted += 1
+            number, self.accepted = self.accepted, self.accepted + 1
+            threading.Thread(target=self._run, args=(sock, number), daemon=True).start()
 
     def _run(self, sock, number):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -30,7 +30,7 @@ from sedas_sync.planning.select import paths_of
 
 _BEST = 3
 """The score of a link that cannot be better."""
-_CATALOGUE_FORMAT = 1
+_CATALOGUE_FORMAT = 2
 """Increase it when the same scenes give another catalogue than before."""
 
 

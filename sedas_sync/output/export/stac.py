@@ -131,8 +131,8 @@ def write(
         place = folder / places[group.id]
         (place / ITEMS).mkdir(parents=True)
         seen = _Seen()
-        left_out += _write_items(place, group, seen, f"../../{to_mirror}", tally)
-        _write(place / COLLECTION, _collection(group, seen))
+        left_out += _write_items(place, group, seen, f"../../{to_mirror}", tally, name=name)
+        _write(place / COLLECTION, _collection(group, seen, name))
     _write(folder / ROOT, _root(groups, places, name, content))
     return left_out
 
@@ -182,13 +182,15 @@ def rustac() -> ModuleType:
         ) from None
 
 
-def _write_items(place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tally: Tally) -> list[Failure]:
+def _write_items(
+    place: Path, group: ItemGroup, seen: _Seen, to_mirror: str, tally: Tally, *, name: str
+) -> list[Failure]:
     names = _names(entry.id for entry in group.entries)
     left_out: list[Failure] = []
     for made in _items(group, to_mirror, tally, left_out):
-        made.item.add_links(_around())
+        made.item.add_links(_around(name, group.title))
         file = f"{ITEMS}/{names[made.item.id]}.json"
-        seen.links.append(pystac.Link("item", f"./{file}", media_type=pystac.MediaType.GEOJSON))
+        seen.links.append(pystac.Link("item", f"./{file}", media_type=pystac.MediaType.GEOJSON, title=made.item.id))
         seen.add(made.item, made.box, *made.times)
         _write(place / file, made.item.to_dict(include_self_link=False, transform_hrefs=False))
     return left_out
@@ -262,9 +264,13 @@ def _asset(held: LocalFile, href: str) -> pystac.Asset:
     )
 
 
-def _around() -> list[pystac.Link]:
+def _around(catalogue: str, collection: str) -> list[pystac.Link]:
+    """Return the links of an item to what contains it."""
     targets = {"root": f"../../{ROOT}", "parent": f"../{COLLECTION}", "collection": f"../{COLLECTION}"}
-    return [pystac.Link(name, target, media_type=pystac.MediaType.JSON) for name, target in targets.items()]
+    return [
+        pystac.Link(name, target, media_type=pystac.MediaType.JSON, title=catalogue if name == "root" else collection)
+        for name, target in targets.items()
+    ]
 
 
 def _times(scene: Scene) -> tuple[datetime | None, datetime | None]:
@@ -351,7 +357,7 @@ def _word(text: str) -> str:
 # -- collections and catalog -------------------------------------------------------------------------------------------
 
 
-def _collection(group: ItemGroup, seen: _Seen) -> dict[str, Any]:
+def _collection(group: ItemGroup, seen: _Seen, name: str) -> dict[str, Any]:
     box = bounding_box(seen.boxes) or group.bbox or (-180.0, -90.0, 180.0, 90.0)
     summaries: dict[str, Any] = {name: sorted(values) for name, values in seen.values.items()}
     if seen.clouds:
@@ -366,7 +372,7 @@ def _collection(group: ItemGroup, seen: _Seen) -> dict[str, Any]:
     )
     collection.clear_links()
     for relation in ("root", "parent"):
-        collection.add_link(pystac.Link(relation, f"../{ROOT}", media_type=pystac.MediaType.JSON))
+        collection.add_link(pystac.Link(relation, f"../{ROOT}", media_type=pystac.MediaType.JSON, title=name))
     collection.add_links(seen.links)
     return collection.to_dict(include_self_link=False, transform_hrefs=False)
 
@@ -379,7 +385,7 @@ def _root(groups: Iterable[ItemGroup], places: Mapping[str, str], name: str, con
         extra_fields={MARK: content},
     )
     catalog.clear_links()
-    catalog.add_link(pystac.Link("root", f"./{ROOT}", media_type=pystac.MediaType.JSON))
+    catalog.add_link(pystac.Link("root", f"./{ROOT}", media_type=pystac.MediaType.JSON, title=name))
     for group in groups:
         target = f"./{places[group.id]}/{COLLECTION}"
         catalog.add_link(pystac.Link("child", target, media_type=pystac.MediaType.JSON, title=group.title))

@@ -54,7 +54,8 @@ def test_it_asks_nobody_and_says_nothing_on_the_console(page):
     page.drawn()
     said, asked = page.log()
     assert said == []
-    assert [url for url in asked if not url.endswith("/report.html")] == []
+    # The browser's own start page may still be loading.
+    assert [url for url in asked if not url.startswith("chrome") and not url.endswith("/report.html")] == []
 
 
 def test_filters_change_what_is_counted_listed_and_drawn(page):

@@ -36,6 +36,8 @@ _ROWS = "ABCDEFGHJKLMNPQRSTUV"
 _BAND_HEIGHT = 8
 _HALF_SQUARE = 0.5
 """Degrees of latitude: a square is named for the band of its middle, or for the next one."""
+_END_OF_UTM = 85
+"""Degrees of latitude: the grid ends at 80° south and 84° north, and the formulas mean nothing near the poles."""
 _WIDER = "VX"
 """The bands with zones that are wider than six degrees, in Norway and around Svalbard."""
 
@@ -63,14 +65,16 @@ def tile_outline(name: str) -> Polygonal:
 
 
 def _is_in_band(zone: int, band: str, left: int, bottom: int) -> bool:
-    x = np.array([left, left + _SQUARE / 2, left + _SQUARE])
-    latitudes, longitudes = _degrees(zone, x, np.full(3, bottom + _SQUARE / 2), south=band < "N")
+    # Its middle and its corners: the end of a zone may cut off all but a corner.
+    x = left + _SQUARE * np.array([0.5, 0, 0, 1, 1])
+    y = bottom + _SQUARE * np.array([0.5, 0, 1, 0, 1])
+    latitudes, longitudes = _degrees(zone, x, y, south=band < "N")
     lowest = -80 + _BAND_HEIGHT * _BANDS.index(band)
     highest = lowest + _BAND_HEIGHT + (4 if band == "X" else 0)
-    if not lowest - _HALF_SQUARE <= latitudes[1] <= highest + _HALF_SQUARE:
+    if not lowest - _HALF_SQUARE <= latitudes[0] <= highest + _HALF_SQUARE or np.abs(latitudes).max() > _END_OF_UTM:
         return False
     middle, half = zone * 6 - 183, 6 if band in _WIDER else 3
-    return bool(longitudes[0] <= middle + half and longitudes[2] >= middle - half)
+    return bool(longitudes.min() <= middle + half and longitudes.max() >= middle - half)
 
 
 def _outline(zone: int, left: int, top: int, *, south: bool) -> Polygonal:

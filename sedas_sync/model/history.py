@@ -65,15 +65,6 @@ class Change(Struct, frozen=True, kw_only=True):
     """The scenes that supersede it, or when it was acquired."""
 
 
-class SeenScene(Struct, frozen=True):
-    """When searches returned a scene that a dataset wants."""
-
-    state: SceneState
-    first: datetime
-    last: datetime | None
-    """The last search that returned it; None if that was the last search of all."""
-
-
 class RunRecord(Struct, frozen=True, kw_only=True):
     """A run as the index records it."""
 

@@ -106,20 +106,19 @@ def plan_mirror(
         return add_prunes_by_lock(context, plan, matching_lock(context)) if prune else plan
     found = search_archives(context, datasets=datasets, on_event=on_event, on_found=on_found)
     wants = wants_from_search(found)
-    plan = make_plan(context, wants, look_at_disk(context, wants), sizes=sizes, warnings=warnings)
+    disk = look_at_disk(context, wants)
+    plan = make_plan(context, wants, disk, sizes=sizes, warnings=warnings)
     # A named product that is on disk need not be in the catalogue.
     held = {action.id for action in plan.actions if action.held is not None}
     failures = tuple(failure for failure in plan.failures if failure.id not in held)
     plan = replace(plan, datasets=datasets, failures=failures, left=find_departures(context, found, datasets))
-    plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
+    if not disk.count:
+        plan = replace(plan, warnings=(*plan.warnings, *_untracked_files(context, plan)))
     return add_prunes(context, plan, found, relock=relock) if prune else plan
 
 
 def _untracked_files(context: MirrorContext, plan: Plan) -> list[str]:
-    """Return a warning if a mirror without an index has files: they may be scenes with other names."""
-    with context.state.index(write=False) as (index, _):
-        if index.count():
-            return []
+    """Return a warning if a mirror whose index is empty has files: they may be scenes with other names."""
     number = sum(entry.is_file for entry in tree_listing.scan(str(context.state.root)))
     number -= sum(len(action.held.files) for action in plan.actions if action.held is not None)
     if number <= 0:

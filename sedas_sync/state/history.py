@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sedas_sync.model.history import SUCCESS, Change, ChangeKind, Departure, RunRecord, SceneState, SeenScene
+from sedas_sync.model.history import SUCCESS, Change, ChangeKind, Departure, RunRecord, SceneState
 from sedas_sync.model.scene import SceneId
 from sedas_sync.state.index import Index, WritableIndex
 
@@ -76,16 +76,6 @@ def end_run(index: WritableIndex, number: int, now: datetime, exit_code: int, su
 
 
 # -- scenes ------------------------------------------------------------------------------------------------------------
-
-
-def seen_scenes(index: Index) -> dict[SceneId, SeenScene]:
-    """Return when each scene was seen that a dataset wanted at some time."""
-    return {
-        scene_id: SeenScene(
-            SceneState(state), datetime.fromisoformat(first), None if last is None else datetime.fromisoformat(last)
-        )
-        for scene_id, state, first, last in index.rows("SELECT id, state, first, last FROM seen")
-    }
 
 
 def departed(index: Index) -> dict[SceneId, SceneState]:

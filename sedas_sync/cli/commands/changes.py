@@ -1,30 +1,12 @@
 """`sedas-sync changes`."""
 
-import sys
-from datetime import UTC, datetime, timedelta
-
-import click
-
+from sedas_sync.cli.commands.history import show_past
 from sedas_sync.cli.options import Globals
-from sedas_sync.cli.session import print_document, start_logging
-from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.past import past_changes
 from sedas_sync.output import past
 from sedas_sync.output.documents.past import ChangesDocument
-from sedas_sync.output.style import look_of
-from sedas_sync.state.mirror_state import MirrorState
 
 
 def run(manifest: str, *, since: float | None, common: Globals) -> None:
     """List what changed in the catalogue and in the mirror."""
-    start_logging(common)
-    state = MirrorState(checked := load_manifest(manifest), _now)
-    found = past_changes(state, None if since is None else _now() - timedelta(seconds=since))
-    if common.as_json:
-        print_document(ChangesDocument.about(found, manifest=checked.name, mirror=str(state.root)))
-    elif not common.quiet:
-        click.echo(past.changes(found, look_of(sys.stdout)))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    show_past(manifest, since, common, find=past_changes, document=ChangesDocument.about, text=past.changes)

@@ -1,7 +1,9 @@
 """`sedas-sync history`."""
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import click
 
@@ -10,20 +12,45 @@ from sedas_sync.cli.session import print_document, start_logging
 from sedas_sync.operations.load import load_manifest
 from sedas_sync.operations.past import past_runs
 from sedas_sync.output import past
+from sedas_sync.output.documents.base import Document
 from sedas_sync.output.documents.past import HistoryDocument
-from sedas_sync.output.style import look_of
+from sedas_sync.output.style import Look, look_of
 from sedas_sync.state.mirror_state import MirrorState
+
+Entry = TypeVar("Entry")
 
 
 def run(manifest: str, *, since: float | None, common: Globals) -> None:
     """List the runs of a mirror."""
+    show_past(manifest, since, common, find=past_runs, document=HistoryDocument.about, text=past.runs)
+
+
+def show_past(
+    manifest: str,
+    since: float | None,
+    common: Globals,
+    *,
+    find: Callable[[MirrorState, datetime | None], list[Entry]],
+    document: Callable[..., Document],
+    text: Callable[[list[Entry], Look], str],
+) -> None:
+    """Print what the index has of the past; `sedas-sync changes` does this too.
+
+    Args:
+        manifest: the manifest's file.
+        since: only the last so many seconds; None for all.
+        common: the global options.
+        find: returns the entries.
+        document: makes the JSON document of the entries, the manifest and the mirror.
+        text: makes the text of the entries.
+    """
     start_logging(common)
     state = MirrorState(checked := load_manifest(manifest), _now)
-    found = past_runs(state, None if since is None else _now() - timedelta(seconds=since))
+    found = find(state, None if since is None else _now() - timedelta(seconds=since))
     if common.as_json:
-        print_document(HistoryDocument.about(found, manifest=checked.name, mirror=str(state.root)))
+        print_document(document(found, manifest=checked.name, mirror=str(state.root)))
     elif not common.quiet:
-        click.echo(past.runs(found, look_of(sys.stdout)))
+        click.echo(text(found, look_of(sys.stdout)))
 
 
 def _now() -> datetime:

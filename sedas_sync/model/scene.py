@@ -148,6 +148,8 @@ class Scene(Portable, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A smaller picture."""
     processed: datetime | None = None
     """When the product was made."""
+    requester_pays: bool = False
+    """Whether your account pays for its transfer, as the manifest's `s3` allows."""
     planned: bool = False
     """Whether it is a planned acquisition, which cannot be downloaded yet."""
     assets: tuple[RemoteFile, ...] = ()

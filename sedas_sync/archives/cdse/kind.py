@@ -24,6 +24,10 @@ TOTP = Variables(("CDSE_TOTP",), host=VARIABLES.host, hosts=VARIABLES.hosts)
 """The environment variable with the current code, for accounts with a second factor."""
 TOTP_SECRET = Variables(("CDSE_TOTP_SECRET",), host=VARIABLES.host, hosts=VARIABLES.hosts)
 """The environment variable with the secret that codes are computed from, in base 32."""
+S3_VARIABLES = Variables(
+    ("CDSE_S3_ACCESS_KEY", "CDSE_S3_SECRET_KEY"), host=VARIABLES.host, hosts=("eodata.dataspace.copernicus.eu",)
+)
+"""The environment variables of the key for the buckets (S3 page of the documentation, 2025-03)."""
 _PORTAL = "dataspace.copernicus.eu"
 
 

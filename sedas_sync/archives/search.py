@@ -37,6 +37,8 @@ class DatasetSearch(Struct):
     complete: bool = True
     refused: AuthenticationError | None = None
     """Why this account may not search."""
+    asked: datetime | None = None
+    """When the archives were asked, if this is the result of an earlier search."""
 
     def add(self, other: "DatasetSearch") -> None:
         """Add the results of another search for the same dataset."""

@@ -19,6 +19,7 @@ from sedas_sync.cli.options import (
     manifest,
     max_age,
     prune,
+    refresh,
     since,
     take_globals,
     take_over,
@@ -122,6 +123,7 @@ sedas-sync adopt --from /mnt/disk --copy
             help="Dask's scheduler, or its scheduler file.  [DASK_SCHEDULER_ADDRESS]",
         ),
         prune,
+        refresh,
         Option(["--max-prune"], metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]"),
         Option(
             ["--max-download"],
@@ -253,6 +255,7 @@ sedas-sync orders --forget 1f0c2a      # the archive has lost it: the next apply
         _flag("--all", "everything", help="List kept scenes too."),
         _flag("--sizes", help="Request missing sizes from the archive."),
         prune,
+        refresh,
         Option(["--record"], type=Path(dir_okay=False), help="Save every answer of the search in this file."),
         Option(["--replay"], type=Path(dir_okay=False), help="Search in saved answers: no network, no account."),
         Option(["--out"], type=Path(dir_okay=False), help="Save the plan in this file, for `apply --plan`."),

@@ -156,8 +156,7 @@ def _ask(
         except KeyboardInterrupt:
             # The threads end now instead of with their answers: a notebook lives on.
             for archive in archives.values():
-                if hasattr(archive, "interrupt"):
-                    interrupt(archive)
+                interrupt(archive)
             raise
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
+from sedas_sync.archives.protocol import orders_of
 from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
@@ -379,7 +380,7 @@ def _poll(
             by_archive.setdefault(want.archive, []).append(order)
     answers: list[Order] = []
     for key, items in by_archive.items():
-        service = context.archives[key].orders
+        service = orders_of(context.archives[key])
         if service is None:
             continue
         context.step("polling orders", len(items), "order")

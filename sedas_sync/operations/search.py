@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sedas_sync.archives.protocol import sources_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.archives.search import DatasetSearch, search, search_orbits
 from sedas_sync.manifest import Manifest
@@ -142,8 +143,7 @@ def sources(context: MirrorContext) -> list[dict[str, Any]]:
     """
     found = []
     for key, archive in context.archives.of(context.manifest).items():
-        satellites: Iterable[Any] = getattr(archive, "satellites", list)()
-        groups: Iterable[Any] = getattr(archive, "source_groups", list)()
+        satellites, groups = sources_of(archive)
         found.append(
             {
                 "archive": key,

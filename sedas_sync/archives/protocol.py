@@ -46,6 +46,7 @@ class Archive(Protocol):
     - `connections`, an `int`: how many downloads one account may have at the same time.
     - `server_time`, an aware `datetime`: the current time of the archive's server.
     - `calls`, a mapping of names to numbers: the requests to the archive's interface so far, by kind.
+    - `retrying`, a `str`: which try of a request is under way and why; empty if none is being repeated.
     - `known_orders`, a sequence of `Order`: the latest order of each scene that this object has placed or polled.
     - `stopped`, a `bool`: whether `stop` or `close` was called. A run ends if it becomes true.
     - `interrupt()`: does what `stop` does, but only to calls that are running.
@@ -143,3 +144,9 @@ def calls_of(archive: Archive) -> Mapping[str, int]:
     """Return how many requests an archive object has sent to its archive's interface, by kind, as far as it counts."""
     calls = getattr(archive, "calls", None)
     return calls if isinstance(calls, Mapping) else {}
+
+
+def retrying_of(archive: Archive) -> str:
+    """Return which try of a request of an archive is under way and why; empty if that is not known."""
+    retrying = getattr(archive, "retrying", "")
+    return retrying if isinstance(retrying, str) else ""

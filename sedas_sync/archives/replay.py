@@ -16,7 +16,7 @@ import msgspec
 import shapely
 from msgspec.structs import replace
 
-from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, interrupt, server_time_of
+from sedas_sync.archives.protocol import Archive, Orders, Warn, connections_of, interrupt, retrying_of, server_time_of
 from sedas_sync.errors import ArchiveError, IncompleteSearch, ManifestError
 from sedas_sync.model.metadata import metadata_of, scene_from_metadata
 from sedas_sync.model.scene import Download, Query, RemoteFile, Scene
@@ -89,6 +89,11 @@ class Recorder:
     def server_time(self) -> datetime | None:
         """The current time of the archive's server."""
         return server_time_of(self._archive)
+
+    @property
+    def retrying(self) -> str:
+        """See `Archive`."""
+        return retrying_of(self._archive)
 
     def locate(self, scene: Scene, file: RemoteFile | None = None, *, refused: Download | None = None) -> Download:
         """Return the link that the archive gives."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sedas_sync.archives.protocol import retrying_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.archives.search import DatasetSearch, search, search_orbits
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Failure, Searched
+from sedas_sync.model.events import Failure, Searched, Step
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.log import log_event
@@ -57,7 +58,15 @@ def search_archives(
     manifest = context.narrowed(datasets)
     now = context.clock()
     archives = context.archives.of(manifest)
-    offers = search(manifest, archives, now, on_found=on_found)
+    names = ", ".join(manifest.archives[key].type if len(manifest.archives) == 1 else key for key in archives)
+
+    def report(found: int) -> None:
+        retrying = next(filter(None, map(retrying_of, archives.values())), "")
+        context.state.on_step(Step(f"searching {names}", found, note=retrying))
+        if on_found is not None:
+            on_found(found)
+
+    offers = search(manifest, archives, now, on_found=report)
     context.step("choosing scenes", sum(len(offer.scenes) for offer in offers.values()))
     selection = _choose(manifest, offers, now, explain=explain)
     if any(dataset.orbits for dataset in manifest.datasets.values()):

@@ -82,6 +82,11 @@ class GuardedArchive(ArchiveWrapper):
         return self._or_else(lambda: dict(super(GuardedArchive, self).calls), {}, "calls")
 
     @property
+    def retrying(self) -> str:
+        """Which try of a request is under way; empty if the package fails."""
+        return str(self._or_else(lambda: super(GuardedArchive, self).retrying, "", "retrying"))
+
+    @property
     def known_orders(self) -> Sequence[Order]:
         """The orders that the package remembers."""
         with guard(self._kind, "known_orders"):

@@ -44,7 +44,8 @@ class Archive(Protocol):
     """A catalogue of scenes and a source of their bytes.
 
     All methods may be called from several threads at the same time. Further capabilities are optional: `TakesOrders`,
-    `LimitsConnections`, `ListsSources`, `Interruptible`, `ReportsStop`, `KnowsTime`, `CountsCalls` and `KeepsOrders`.
+    `LimitsConnections`, `ListsSources`, `Interruptible`, `ReportsStop`, `ReportsRetries`, `KnowsTime`, `CountsCalls`
+    and `KeepsOrders`.
     """
 
     @property
@@ -157,6 +158,16 @@ class ReportsStop(Protocol):
 
 
 @runtime_checkable
+class ReportsRetries(Protocol):
+    """An archive that reports which of its requests is repeated."""
+
+    @property
+    def retrying(self) -> str:
+        """Which try of a request is under way and why; empty if none is being repeated."""
+        ...
+
+
+@runtime_checkable
 class KnowsTime(Protocol):
     """An archive whose server states its time."""
 
@@ -238,6 +249,11 @@ def calls_of(archive: Archive) -> Mapping[str, int]:
     return archive.calls if isinstance(archive, CountsCalls) else {}
 
 
+def retrying_of(archive: Archive) -> str:
+    """Return which try of a request of an archive is under way and why; empty if that is not known."""
+    return archive.retrying if isinstance(archive, ReportsRetries) else ""
+
+
 class ArchiveWrapper:
     """An archive that forwards everything to another one, including the capabilities of that one."""
 
@@ -264,6 +280,11 @@ class ArchiveWrapper:
     def calls(self) -> Mapping[str, int]:
         """See `CountsCalls`."""
         return calls_of(self._archive)
+
+    @property
+    def retrying(self) -> str:
+        """See `ReportsRetries`."""
+        return retrying_of(self._archive)
 
     @property
     def known_orders(self) -> Sequence[Order]:

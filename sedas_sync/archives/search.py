@@ -54,7 +54,7 @@ def search(
     archives: Mapping[str, Archive],
     now: datetime,
     *,
-    on_found: Callable[[int], None] | None = None,
+    on_found: Callable[[int], None],
 ) -> dict[str, DatasetSearch]:
     """Search for every dataset of the manifest.
 

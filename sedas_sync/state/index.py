@@ -73,6 +73,7 @@ class Index:
         self._open(root, None if damaged else open_for_reading(root, check=check))
 
     def _open(self, root: Path, db: sqlite3.Connection | None) -> None:
+        self.root = root
         self.path = root / STATE / INDEX
         self.warnings: list[str] = []
         """Problems with the index and the order journal that stopped nothing."""
@@ -236,10 +237,12 @@ class WritableIndex(Index):
                 self.unwritten = error
                 self.warnings.append(str(error))
 
-    def execute(self, sql: str, *values: object) -> None:
-        """Change rows; a full disk is only noted if `skip_when_full` is set."""
+    def execute(self, sql: str, *values: object) -> bool:
+        """Change rows, and return whether there were any; a full disk is only noted if `skip_when_full` is set."""
+        before = self._db.total_changes
         with self._tolerating_full_disk():
             self._db.execute(sql, values)
+        return self._db.total_changes > before
 
     @contextmanager
     def together(self) -> Iterator[None]:

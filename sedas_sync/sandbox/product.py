@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
-from hashlib import blake2b, md5, shake_256
+from hashlib import blake2b, md5, sha3_256, shake_256
 from importlib.resources import files
 from io import BytesIO
 from struct import pack
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 from zipfile import ZipFile, ZipInfo
-from zlib import crc32
 
 from sedas_sync.sandbox.bands import BANDS, band_file, geocoding, stage_of
 
@@ -27,6 +26,10 @@ _KILO = 1024
 _WIDTH = 64
 _BEGINNING = "1980-01-01T00:00:00Z"
 _CLOUDIEST = 4  # the last of the optical pictures
+_BASELINE = re.compile(r"_N(\d{4})_")
+_SHA3 = "0301"
+_RING = re.compile(r"\(([^()]+)\)")
+_CORNER = re.compile(r"(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)")
 
 File = tuple[str, bytes]
 """Path in the product, and content."""
@@ -156,20 +159,38 @@ def _xml(root: str, common: str, more: str = "") -> bytes:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>\n{common}{more}</{root}>\n'.encode()
 
 
-def _manifest(common: str, content: list[File]) -> bytes:
-    """Make the inventory of a SAFE product, an XFDU document."""
+def _manifest(spec: Spec, content: list[File]) -> bytes:
+    """Make the list of files of a SAFE product, an XFDU document, as Sentinel-1 and Sentinel-2 products have it.
+
+    Sentinel-2 products of newer baselines have SHA3-256, all others MD5 (seen: MD5 with 03.00, SHA3-256 with 03.01).
+    """
+    baseline = _BASELINE.search(spec.id)
+    name, algorithm = ("SHA3-256", sha3_256) if baseline and baseline[1] >= _SHA3 else ("MD5", md5)
+    # Bands with the same bytes are hashed once.
+    checksums = {data: algorithm(data, usedforsecurity=False).hexdigest() for data in {data for _, data in content}}
     objects = "".join(
-        [
-            f'<dataObject><byteStream size="{len(data)}"><fileLocation href="./{path}"/>'
-            f'<checksum checksumName="CRC32">{crc32(data):08x}</checksum></byteStream></dataObject>\n'
-            for path, data in content
-        ]
+        f'<dataObject ID="object{number}"><byteStream mimeType="{_media_type(path)}" size="{len(data)}">'
+        f'<fileLocation locatorType="URL" href="./{path}"/>'
+        f'<checksum checksumName="{name}">{checksums[data]}</checksum></byteStream></dataObject>\n'
+        for number, (path, data) in enumerate(content, 1)
     )
+    comma = "," if spec.sensor == "SAR" else " "
+    rings = (" ".join(f"{y}{comma}{x}" for x, y in _CORNER.findall(ring)) for ring in _RING.findall(spec.footprint))
+    frames = "".join(f"<gml:coordinates>{ring}</gml:coordinates>" for ring in rings if ring)
     return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1">\n'
-        f"<metadataSection>\n{common}</metadataSection>\n<dataObjectSection>\n{objects}</dataObjectSection>\n"
-        "</xfdu:XFDU>\n"
+        '<?xml version="1.0" encoding="UTF-8"?>\n<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1"'
+        ' xmlns:gml="http://www.opengis.net/gml" xmlns:safe="http://www.esa.int/safe/sentinel/1.1">\n'
+        "<metadataSection>\n"
+        f"<safe:acquisitionPeriod><safe:startTime>{escape(spec.start)}</safe:startTime>"
+        f"<safe:stopTime>{escape(spec.stop)}</safe:stopTime></safe:acquisitionPeriod>\n"
+        '<safe:frameSet><safe:footPrint srsName="http://www.opengis.net/gml/srs/epsg.xml#4326">'
+        f"{frames}</safe:footPrint></safe:frameSet>\n"
+        f"</metadataSection>\n<dataObjectSection>\n{objects}</dataObjectSection>\n</xfdu:XFDU>\n"
     ).encode()
+
+
+def _media_type(path: str) -> str:
+    return "text/xml" if path.endswith(".xml") else "application/octet-stream"
 
 
 def _radar(spec: Spec, name: str, common: str, size: int) -> Iterator[File]:
@@ -223,7 +244,7 @@ def _zip(spec: Spec) -> bytes:
     content = list(make(spec, name, common, _size(spec.id)))
     data = BytesIO()
     with ZipFile(data, "w") as archive:
-        for path, body in (("manifest.safe", _manifest(common, content)), *content):
+        for path, body in (("manifest.safe", _manifest(spec, content)), *content):
             info = ZipInfo(f"{name}.SAFE/{path}", date)
             info.create_system, info.external_attr = 3, 0o644 << 16  # Unix, on every system
             archive.writestr(info, body)

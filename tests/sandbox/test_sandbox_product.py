@@ -133,9 +133,13 @@ def test_a_tile_that_the_grid_does_not_have_has_bands_without_coordinates():
         assert not any(b"EPSG" in archive.read(name) for name in names)
 
 
-@pytest.mark.parametrize("kind", ["GRD", "SLC", "L1C"])
-def test_metadata_is_xml_and_the_manifest_lists_what_is_there(kind):
+@pytest.mark.parametrize(
+    ("kind", "newer", "checksum"),
+    [("GRD", False, "MD5"), ("SLC", False, "MD5"), ("L1C", False, "MD5"), ("L1C", True, "SHA3-256")],
+)
+def test_metadata_is_xml_and_the_manifest_lists_what_is_there(kind, newer, checksum):
     spec = of(kind)
+    spec = replace(spec, id=spec.id.replace("_N0207_", "_N0500_")) if newer else spec
     with opened(spec) as archive:
         for name in archive.namelist():
             if name.endswith((".xml", ".safe")):
@@ -144,8 +148,13 @@ def test_metadata_is_xml_and_the_manifest_lists_what_is_there(kind):
         listed = {}
         for stream in manifest.iter("byteStream"):
             path = stream.find("fileLocation").get("href").removeprefix("./")
-            listed[f"{spec.id}.SAFE/{path}"] = (int(stream.get("size")), int(stream.find("checksum").text, 16))
-        there = {info.filename: (info.file_size, info.CRC) for info in archive.infolist()}
+            assert stream.find("checksum").get("checksumName") == checksum
+            listed[f"{spec.id}.SAFE/{path}"] = (int(stream.get("size")), stream.find("checksum").text)
+        algorithm = {"MD5": "md5", "SHA3-256": "sha3_256"}[checksum]
+        there = {
+            name: (len(archive.read(name)), hashlib.new(algorithm, archive.read(name)).hexdigest())
+            for name in archive.namelist()
+        }
         del there[f"{spec.id}.SAFE/manifest.safe"]
         assert listed == there
 
@@ -168,9 +177,9 @@ def test_the_bytes_are_the_same_everywhere():
 
 
 FIXED = {
-    "GRD": "5a978286988c2a62b8c1b01e8800b98b",
-    "L1C": "5f03d7b1da8bbe05cfdb9ff76400bf6b",
-    "SLC": "946ebbd5c8f0de55d7e3c4ab27d7d842",
+    "GRD": "13bb39e91b03436f7b74221e10009f9f",
+    "L1C": "42d529225f2e502b6ddbf0f376f35238",
+    "SLC": "22aab91dee1db592e57dc18a108ff3cf",
 }
 
 

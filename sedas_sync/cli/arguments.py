@@ -190,8 +190,15 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             type=FilePath(),
             help="The file, or the folder of a STAC catalogue.  [default: standard output; stac/]",
         ),
+        _flag("--self-contained", help="Put the scenes' files below the STAC catalogue, as links."),
+        Option(
+            ["--links"],
+            type=Choice(["hard", "symbolic"]),
+            help="The links of --self-contained: symbolic ones are relative, and lead to the mirror.  [default: hard]",
+        ),
         examples="""
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
+sedas-sync export --format stac --self-contained --out /srv/stac   # with the scenes, to serve or move
 sedas-sync export --format geojson --out scenes.geojson
 sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB and GeoPandas
 sedas-sync export --format urls        # links of what is missing, for aria2c

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from sedas_sync import errors
 from sedas_sync.model.file_kind import FIRST_BYTES, ZIP, ZIP_BYTES, NotAProductError, ending_of, kind_of
@@ -136,6 +137,7 @@ class FileRequests:
                 stop=self._shared.stop,
                 stall_timeout=self._policy.stall_timeout,
             )
+        self._shared.await_turn(urlsplit(download.url).netloc, download.requests_per_minute)
         answer = self._shared.connections.get_file(
             download.url,
             headers=download.headers,

@@ -54,7 +54,7 @@ def search(
     archives: Mapping[str, Archive],
     now: datetime,
     *,
-    on_found: Callable[[int], None] | None = None,
+    on_found: Callable[[int], None],
 ) -> dict[str, DatasetSearch]:
     """Search for every dataset of the manifest.
 
@@ -156,8 +156,7 @@ def _ask(
         except KeyboardInterrupt:
             # The threads end now instead of with their answers: a notebook lives on.
             for archive in archives.values():
-                if hasattr(archive, "interrupt"):
-                    interrupt(archive)
+                interrupt(archive)
             raise
 
 

@@ -76,7 +76,7 @@ def update_lock(context: MirrorContext, plan: Plan, *, applied: bool = False, wr
         held = {holding.id: holding for holding in index.local_scenes_of(wants)} if applied else {}
     head = head_of(context.manifest, context.clock())
     intact = _intact(plan, held)
-    unhashed = [local for local in intact.values() if local.sha256 is None]
+    unhashed = [local for local in intact.values() if local.sha256 is None and not local.packed]
     if unhashed:
         read_now = [hashed(str(context.state.root), local) for local in unhashed]
         intact |= {local.id: local for local in read_now}

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from sedas_sync.archives.lookup import archives_of
+from sedas_sync.archives.protocol import orders_of
 from sedas_sync.errors import AuthenticationError, ManifestError, SedasSyncError, StoppedError
 from sedas_sync.files import tree_listing
 from sedas_sync.model.arguments import one_or_more
 from sedas_sync.model.disk import DiskState, FileState
 from sedas_sync.model.file_kind import ZIP, ending_of
+from sedas_sync.model.files import form_differs
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order
 from sedas_sync.model.plan import NEEDS_ARCHIVE, TRANSFERS, Action, ActionKind, Plan
@@ -340,7 +342,7 @@ def _of_other_form(
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
         sources = {identities.get(key) for name in want.datasets for key in manifest.datasets[name].archive}
-        if held.is_folder != want.scene.is_folder and held.archive in sources:
+        if form_differs(held, want.scene) and held.archive in sources:
             stem = want.path.removesuffix(want.scene.ending)
             staying[scene_id] = replace(want, path=stem if held.is_folder else stem + (ending_of(held.path) or ZIP))
     return staying
@@ -378,7 +380,7 @@ def _poll(
             by_archive.setdefault(want.archive, []).append(order)
     answers: list[Order] = []
     for key, items in by_archive.items():
-        service = context.archives[key].orders
+        service = orders_of(context.archives[key])
         if service is None:
             continue
         context.step("polling orders", len(items), "order")

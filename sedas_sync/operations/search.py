@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sedas_sync.archives.protocol import retrying_of, sources_of
 from sedas_sync.archives.registry import TYPES
 from sedas_sync.archives.search import DatasetSearch, search, search_orbits
 from sedas_sync.manifest import Manifest
-from sedas_sync.model.events import Failure, Searched
+from sedas_sync.model.events import Failure, Searched, Step
 from sedas_sync.model.scene import DesiredScene, Scene, SceneId
 from sedas_sync.operations.context import Listener, MirrorContext, ignore
 from sedas_sync.operations.log import log_event
@@ -109,7 +110,16 @@ def _search(
     """Search for the datasets whose results are not known, and return all in the order of the manifest."""
     others = {name: dataset for name, dataset in manifest.datasets.items() if name not in known}
     asked = dataclasses.replace(manifest, datasets=others)
-    found = search(asked, context.archives.of(asked), now, on_found=on_found)
+    archives = context.archives.of(asked)
+    names = ", ".join(asked.archives[key].type if len(asked.archives) == 1 else key for key in archives)
+
+    def report(count: int) -> None:
+        retrying = next(filter(None, map(retrying_of, archives.values())), "")
+        context.state.on_step(Step(f"searching {names}", count, note=retrying))
+        if on_found is not None:
+            on_found(count)
+
+    found = search(asked, archives, now, on_found=report)
     take_descriptions((offer for offer in known.values() if offer.asked), found.values())
     return {name: found.get(name) or known[name] for name in manifest.datasets}
 
@@ -142,8 +152,7 @@ def sources(context: MirrorContext) -> list[dict[str, Any]]:
     """
     found = []
     for key, archive in context.archives.of(context.manifest).items():
-        satellites: Iterable[Any] = getattr(archive, "satellites", list)()
-        groups: Iterable[Any] = getattr(archive, "source_groups", list)()
+        satellites, groups = sources_of(archive)
         found.append(
             {
                 "archive": key,

@@ -96,6 +96,7 @@ class Year:
         self.faults = {}
         self.asked = None
         """When a run has last searched for the autumn."""
+        self.asked_before_backup = None
         self.spared = 0
         """How many runs have not."""
         self.kept = {}
@@ -280,6 +281,7 @@ class Year:
     def restore(self):
         if self.backup is None:
             return
+        self.asked = self.asked_before_backup
         shutil.rmtree(self.root)
         shutil.copytree(self.backup, self.root, symlinks=True)
         for scene_id in set(self.kept) | set(self.truth):
@@ -386,7 +388,7 @@ class Year:
         assert self.clock() + self.skew - plan.searched["autumn"] < RECHECK
         here = self.files()
         for scene in self.truth.values():
-            if scene.autumn and scene.changed <= self.asked:
+            if scene.autumn and self.asked is not None and scene.changed <= self.asked:
                 assert here[scene.id].read_bytes() == scene.content(), f"{scene.id} is outdated"
 
     def successor(self, scene_id):
@@ -428,7 +430,7 @@ class Year:
 
     def back_up(self):
         if self.chance(0.15):
-            self.backup = self.weeks.path / "backup"
+            self.backup, self.asked_before_backup = self.weeks.path / "backup", self.asked
             shutil.rmtree(self.backup, ignore_errors=True)
             shutil.copytree(self.root, self.backup, symlinks=True)
 

@@ -167,7 +167,6 @@ def _plan(mirror: Mirror, options: Options, saved: SavedPlan | None, reporter: R
     return mirror.plan(
         datasets=options["datasets"],
         on_event=reporter,
-        on_found=reporter.found,
         take_over=options["take_over"],
         locked=options["locked"],
         prune=options["prune"],

@@ -54,7 +54,6 @@ def run(
             datasets=datasets,
             sizes=sizes,
             on_event=reporter,
-            on_found=reporter.found,
             take_over=take_over,
             locked=locked,
             prune=prune,

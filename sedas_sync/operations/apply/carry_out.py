@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from sedas_sync.errors import SedasSyncError
+from sedas_sync.errors import ManifestError, SedasSyncError
 from sedas_sync.manifest import Dataset, Manifest
 from sedas_sync.model.events import Event, Failure, Summary
 from sedas_sync.model.local import LocalScene
@@ -72,8 +72,14 @@ class PlanRunner:
         except SedasSyncError as error:
             # The error itself is what the user has to see.
             with suppress(SedasSyncError, OSError):
-                self._record(error, command, started)
+                if not isinstance(error, ManifestError) or self._is_owned():
+                    self._record(error, command, started)
             raise
+
+    def _is_owned(self) -> bool:
+        """Return whether the mirror belongs to a manifest. A mistake of the user leaves no trace in one that is new."""
+        with self._context.state.index(write=False) as (index, _):
+            return index.owner() is not None
 
     def _record(self, error: SedasSyncError, command: str, started: datetime) -> None:
         state, now = self._context.state, self._context.clock()

@@ -5,7 +5,7 @@ in a Sentinel-1 GRD product, `iw1-vv` in SLC. The metadata files that lead to al
 Copernicus Data Space gives them: `safe_manifest`, `product_metadata` and `granule_metadata`.
 
 Sources: the Sentinel-2 products specification document (names of files; scale, offset and nodata of pixels; the grids
-in `MTD_TL.xml`; wavelengths of Sentinel-2A), the Sentinel-1 product specification, the STAC extension `eo` (common
+in the metadata of a tile; wavelengths of Sentinel-2A), the Sentinel-1 product specification, the STAC extension `eo` (common
 names).
 """
 

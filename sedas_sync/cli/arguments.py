@@ -20,6 +20,7 @@ from sedas_sync.cli.options import (
     manifest,
     max_age,
     prune,
+    refresh,
     since,
     take_globals,
     take_over,
@@ -132,6 +133,7 @@ sedas-sync adopt --from /mnt/disk --copy
             help="Dask's scheduler, or its scheduler file.  [DASK_SCHEDULER_ADDRESS]",
         ),
         prune,
+        refresh,
         Option(["--max-prune"], metavar="N|N%", help="Ask before removing more files.  [default: 10%, at least 5]"),
         Option(
             ["--max-download"],
@@ -198,8 +200,15 @@ sedas-sync completion fish > ~/.config/fish/completions/sedas-sync.fish
             type=FilePath(),
             help="The file, or the folder of a STAC catalogue.  [default: standard output; stac/]",
         ),
+        _flag("--self-contained", help="Put the scenes' files below the STAC catalogue, as links."),
+        Option(
+            ["--links"],
+            type=Choice(["hard", "symbolic"]),
+            help="The links of --self-contained: symbolic ones are relative, and lead to the mirror.  [default: hard]",
+        ),
         examples="""
 sedas-sync export --format stac        # a catalogue in stac/, next to the manifest
+sedas-sync export --format stac --self-contained --out /srv/stac   # with the scenes, to serve or move
 sedas-sync export --format geojson --out scenes.geojson
 sedas-sync export --format geoparquet --out scenes.parquet   # for DuckDB
 sedas-sync export --format urls        # links of what is missing, for aria2c
@@ -272,6 +281,7 @@ sedas-sync orders --forget 1f0c2a      # the archive has lost it: the next apply
         _flag("--all", "everything", help="List kept scenes too."),
         _flag("--sizes", help="Request missing sizes from the archive."),
         prune,
+        refresh,
         Option(["--record"], type=FilePath(dir_okay=False), help="Save every answer of the search in this file."),
         Option(["--replay"], type=FilePath(dir_okay=False), help="Search in saved answers: no network, no account."),
         Option(["--out"], type=FilePath(dir_okay=False), help="Save the plan in this file, for `apply --plan`."),

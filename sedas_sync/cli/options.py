@@ -154,6 +154,7 @@ datasets = click.Option(
     shell_complete=completed_by("datasets"),
 )
 prune = click.Option(["--prune"], is_flag=True, help="Remove files of scenes that no longer match the manifest.")
+refresh = click.Option(["--refresh"], is_flag=True, help="Search also for datasets that their `recheck` spares.")
 since = click.Option(["--since"], type=_Duration(), metavar="AGE", help="Only the last days or hours, such as 7d.")
 max_age = click.Option(
     ["--max-age"],

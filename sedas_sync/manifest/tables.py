@@ -318,6 +318,12 @@ class Dataset(_Table):
         "`orbits` may be given too.",
     )
 
+    recheck: fields.Duration | None = Field(
+        default=None,
+        description="How often an interval of fixed dates is searched again once it is 60 days old and all its scenes "
+        "are on disk, such as `7d`; by default by every `plan` and `apply`.",
+    )
+
     @property
     def start_spec(self) -> str | None:
         """The start as a text; equal texts mean equal starts. None if `products` is given."""

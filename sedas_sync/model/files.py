@@ -2,6 +2,9 @@
 
 A scene of several files is a folder in the mirror. Archives locate, workers download and checks read one file at a
 time; the manifest selects, the lock pins and reports count scenes.
+
+A product that archives send as a zip is on disk as its zip, or as the folder that the zip contains. Such a folder has
+`LocalScene.packed`, and its zip is compared with the archive.
 """
 
 import hashlib
@@ -9,10 +12,10 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from sedas_sync.model.file_kind import ending_of
-from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
+from sedas_sync.model.file_kind import ending_of, folder_ending
+from sedas_sync.model.local import LocalFile, LocalScene, PackedFile, ProofLevel
 from sedas_sync.model.reason import Reason, ReasonCode
-from sedas_sync.model.scene import ArchiveIdentity, RemoteFile, Scene, SceneId
+from sedas_sync.model.scene import NOTHING, ArchiveIdentity, DesiredScene, RemoteFile, Scene, SceneId
 
 _LEVELS = tuple(ProofLevel)
 """Best first."""
@@ -83,6 +86,7 @@ def with_files(held: LocalScene, files: Iterable[LocalFile]) -> LocalScene:
         return replace(
             held,
             members=(),
+            packed=None,
             size=first.size,
             mtime_ns=first.mtime_ns,
             sha256=first.sha256,
@@ -109,6 +113,9 @@ def files_differ(held: LocalScene, scene: Scene, *, trust_digest: bool) -> Reaso
     """
     if change := form_differs(held, scene):
         return change
+    if held.packed is not None and not scene.is_folder:
+        (file,) = scene.files
+        return file_differs(held.packed, replace(file, size=None) if scene.nominal else file, trust_digest=trust_digest)
     here, there = {file.name: file for file in held.files}, {file.name: file for file in scene.files}
     if lacking := tuple(name for name in there if name not in here):
         return Reason(ReasonCode.FILES_MISSING, names=lacking)
@@ -128,8 +135,8 @@ def _is_packed(held: LocalScene, scene: Scene) -> bool:
 
 
 def form_differs(held: LocalScene, scene: Scene) -> Reason | None:
-    """Return the difference if one is a folder and the other one file."""
-    if held.is_folder == scene.is_folder:
+    """Return the difference if one is a folder and the other one file. A product's zip and its folder are the same."""
+    if held.is_folder == scene.is_folder or held.packed is not None:
         return None
     return Reason(ReasonCode.FORM_CHANGED, here=_form(held), there=_form(scene))
 
@@ -138,10 +145,44 @@ def _form(scene: Scene | LocalScene) -> str:
     return "a folder" if scene.is_folder else "one file"
 
 
-def file_differs(local: LocalFile, remote: RemoteFile, *, trust_digest: bool) -> Reason | None:
+def meets_lock(held: LocalScene, want: DesiredScene) -> bool | None:
+    """Return whether a local scene is what a lock file requires; None if it requires nothing that can be compared.
+
+    An unpacked folder is right if its zip was, or if each of its files is.
+    """
+    required = want.pinned if held.packed is not None else NOTHING
+    if want.sha256 is None and not required:
+        return None
+    if want.sha256 is not None and held.delivered.sha256 == want.sha256:
+        return True
+    return bool(required) and required == {file.name: file.sha256 for file in held.members}
+
+
+def place_of(want: DesiredScene, held: LocalScene) -> str:
+    """Return the path where a local scene belongs. An unpacked folder has the ending of the product's own folder."""
+    if held.packed is None or want.scene.is_folder:
+        return want.path
+    return folder_path(want.path, held.path)
+
+
+def folder_path(path: str, folder: str) -> str:
+    """Return the path of the folder of a product whose zip would be at `path`.
+
+    Args:
+        path: of the zip.
+        folder: the name of the product's own folder, of which the ending is taken.
+
+    >>> folder_path("2019/S2A_MSIL1C.zip", "S2A_MSIL1C.SAFE")
+    '2019/S2A_MSIL1C.SAFE'
+    """
+    stem, ending = path.removesuffix(ending_of(path)), folder_ending(folder)
+    return stem if stem.lower().endswith(ending.lower()) else stem + ending
+
+
+def file_differs(local: LocalFile | PackedFile, remote: RemoteFile, *, trust_digest: bool) -> Reason | None:
     """Return how a local file differs from the catalogue; None if it does not."""
     names = (remote.name,) if remote.name else ()
-    if remote.size is not None and remote.size != local.size:
+    if None not in (remote.size, local.size) and remote.size != local.size:
         return Reason(ReasonCode.SIZE_CHANGED, here=local.size, there=remote.size, names=names)
     if trust_digest and None not in (remote.digest, local.digest) and remote.digest != local.digest:
         return Reason(ReasonCode.CHECKSUM_CHANGED, names=names)

@@ -156,7 +156,9 @@ def describe(event: Event) -> tuple[str, int]:
             )
         case Searched():
             # The reason for an incomplete search is reported as a failure.
-            return f"{event.dataset}: {count(event.scenes, 'scene')}{'' if event.complete else ', INCOMPLETE'}", 0
+            found = f"{event.dataset}: {count(event.scenes, 'scene')}{'' if event.complete else ', INCOMPLETE'}"
+            asked = f", asked {duration(event.age_seconds)} ago; --refresh asks now" if event.age_seconds else ""
+            return found + asked, 0
         case Ordered():
             return f"ordered {printable(event.id)}", 1
         case OrderReady():

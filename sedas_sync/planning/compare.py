@@ -34,7 +34,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sedas_sync.model.disk import NOTHING_ON_DISK, DiskState, FileState
-from sedas_sync.model.files import files_differ, form_differs
+from sedas_sync.model.files import files_differ, form_differs, meets_lock, place_of
 from sedas_sync.model.local import LocalScene
 from sedas_sync.model.order import Order, OrderState
 from sedas_sync.model.plan import TRANSFERS, Action, ActionKind
@@ -71,9 +71,10 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     def change(self, held: LocalScene, want: DesiredScene) -> Reason | None:
         """Return how an intact local scene differs from the desired one; None if it does not."""
-        if want.sha256 is not None:
+        right = meets_lock(held, want)
+        if right is not None:
             # A lock file's requirement does not change with the catalogue.
-            return None if held.sha256 == want.sha256 else Reason(ReasonCode.LOCK_DIFFERS, here=held.sha256)
+            return None if right else Reason(ReasonCode.LOCK_DIFFERS, here=held.delivered.sha256)
         if (
             self.either_form is not None
             and held.id not in self.either_form
@@ -137,7 +138,7 @@ def _action(want: DesiredScene, here: DiskState, order: Order | None, comparison
         kind=kind,
         id=scene.id,
         datasets=want.datasets,
-        path=want.path,
+        path=want.path if kept is None else place_of(want, kept),
         size=scene.size if kept is None else kept.size,
         reason=reason,
         want=want,
@@ -158,8 +159,8 @@ def _if_online(want: DesiredScene, here: DiskState, comparison: Comparison) -> t
             return ActionKind.ADOPT, Reason(ReasonCode.UNTRACKED)
         if change := comparison.change(held, want):
             return ActionKind.REPLACE, change
-        if held.path != want.path:
-            return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=held.path, there=want.path)
+        if held.path != (place := place_of(want, held)):
+            return ActionKind.ADOPT, Reason(ReasonCode.OTHER_PATH, here=held.path, there=place)
         return ActionKind.KEEP, _UNCHANGED
     if here.tracked and here.state is FileState.DAMAGED:
         folder = held is not None and held.is_folder
@@ -225,7 +226,7 @@ def restated(
         want, held = wants.get(scene_id), here.held
         if want is None or held is None or not here.tracked or here.state is not FileState.INTACT:
             continue
-        if want.sha256 is not None and held.sha256 is None:
+        if want.sha256 is not None and held.sha256 is None and held.packed is None:
             found[scene_id] = want.scene
             continue
         source = source_of(held, want, comparison.identities, several=comparison.several)

@@ -106,6 +106,7 @@ class PlanRunner:
             if plan.actions:
                 # A mistyped manifest that finds nothing does not take an empty folder.
                 context.state.own(index)
+            index.put_unpacks(unpack=context.manifest.mirror.unpack)
             _remember_wanted(index, plan, context.manifest.datasets)
             if plan.search_complete and not plan.datasets:
                 same = _remember_rules(index, context.manifest, index.date_rules(), context.clock())

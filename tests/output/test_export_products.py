@@ -26,6 +26,11 @@ from sedas_sync.output.export.product_assets import Grid, assets_of_product, gri
 from sedas_sync.sandbox import Sandbox
 from sedas_sync.sandbox.bands import BANDS, stage_of
 
+# Libraries of the readers; none of them is ours.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:odc"),
+]
 DATASETS = OPTICAL + '[dataset.radar]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-05\nsensor = "sar"\n'
 
 
@@ -257,8 +262,6 @@ def test_gdal_reads_bands_inside_a_zip(applied):
             assert [*band.transform[:6]] == item.assets[key].extra_fields["proj:transform"]
 
 
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_odc_stac_loads_the_pixels_that_were_written(applied, tmp_path):
     odc = pytest.importorskip("odc.stac", reason="installed by make .venv/.geo")
     loaded = odc.load(items_of(unpacked(applied, tmp_path / "scenes")).values(), bands=["B04", "B08", "B11"])
@@ -266,10 +269,22 @@ def test_odc_stac_loads_the_pixels_that_were_written(applied, tmp_path):
     assert (loaded.odc.geobox.shape, loaded.odc.geobox.affine[:6]) == ((40, 40), (2745, 0, 600000, 0, -2745, 5800020))
     assert loaded.sizes["time"] == 3, "two of the four scenes are one acquisition"
     for number, month in enumerate(loaded.time.dt.month.values):
+        # Of two products of one acquisition, the first is loaded: the one of the older baseline.
         for band in ("B04", "B08"):
             assert np.array_equal(loaded[band].values[number], pixels(band, stage_of(month)))
         # Of 20 m: each pixel is repeated.
         assert np.array_equal(loaded["B11"].values[number][::2, ::2], pixels("B11", 0))
+
+
+def test_reflectance_is_the_same_with_and_without_an_offset(applied, tmp_path):
+    odc = pytest.importorskip("odc.stac", reason="installed by make .venv/.geo")
+    twins = [item for item in items_of(unpacked(applied, tmp_path / "scenes")).values() if "20190430" in item.id[:20]]
+    found = []
+    for item in twins:
+        about = item.assets["B08"].extra_fields
+        found.append(odc.load([item], bands=["B08"])["B08"].values[0] * about["raster:scale"] + about["raster:offset"])
+    assert {item.assets["B08"].extra_fields["raster:offset"] for item in twins} == {0, -0.1}
+    assert np.allclose(*found)
 
 
 # -- self-contained catalogues ---------------------------------------------------------------------------------------

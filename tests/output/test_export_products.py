@@ -7,13 +7,15 @@ import zipfile
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pystac
 import pytest
 from sandbox_bands import pixels
 from stac_schemas import quick_problems, schema_map
-from workspaces import OPTICAL, Workspace
+from static_server import StaticServer
+from workspaces import HARWELL, OPTICAL, Workspace
 
 import sedas_sync as ss
 from sedas_sync.model.local import LocalFile, LocalScene, ProofLevel
@@ -312,6 +314,27 @@ def test_a_self_contained_catalogue_has_its_files_below_its_root(applied, tmp_pa
         place = applied.path / "published"
     for item in items_of(place).values():
         assert Path(item.assets["product"].get_absolute_href()).is_file()
+
+
+def test_a_self_contained_catalogue_on_a_web_server_can_be_mirrored(applied, tmp_path):
+    place = applied.path / "published"
+    assert applied.run("export", "--format", "stac", "--self-contained", "--out", place).code == 0
+    files = {f"/{file.relative_to(place)}": file.read_bytes() for file in place.rglob("*") if file.is_file()}
+    with StaticServer(files) as server:
+        root = pystac.Catalog.from_file(f"{server.url}/catalog.json", stac_io=pystac.StacIO.default())
+        hrefs = [asset.get_absolute_href() for item in root.get_items(recursive=True) for asset in item.assets.values()]
+        assert {urlsplit(href).path for href in hrefs} <= {*files}
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        (copy / "manifest.toml").write_text(
+            f'version = 1\n[archive]\ntype = "stac"\nurl = "{server.url}/catalog.json"\n'
+            'collections = ["optical", "radar"]\n'
+            f'[aoi.harwell]\nwkt = "{HARWELL}"\n[dataset.all]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-12\n'
+        )
+        mirrored = Workspace(copy, "").run("apply", "--json")
+    assert (mirrored.code, mirrored.summary["fetched"]) == (0, 12), mirrored.err
+    copies = {file.name: file.read_bytes() for file in copy.glob("scenes/S*/*.zip")}
+    assert copies == applied.files(), "of each item only the product is taken"
 
 
 def test_a_self_contained_catalogue_is_replaced_and_stays_what_it_is(applied):

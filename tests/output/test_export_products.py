@@ -25,6 +25,7 @@ from sedas_sync.output.export import catalogue
 from sedas_sync.output.export import stac as as_stac
 from sedas_sync.output.export.inventory import ExportEntry
 from sedas_sync.output.export.product_assets import Grid, assets_of_product, grids_of
+from sedas_sync.output.export.texts import listed, providers_of
 from sedas_sync.sandbox import Sandbox
 from sedas_sync.sandbox.bands import BANDS, stage_of
 
@@ -33,6 +34,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:odc"),
 ]
+COPERNICUS = "https://www.copernicus.eu/"
 DATASETS = OPTICAL + '[dataset.radar]\naoi = "harwell"\nstart = 2019-04-30\nend = 2019-05-05\nsensor = "sar"\n'
 
 
@@ -226,6 +228,31 @@ def test_texts_are_for_people(applied):
     assert "orbit" in radar.properties["title"]
 
 
+def test_lists_are_written_as_people_do():
+    assert [listed(list("abcde")[:number]) for number in range(6)] == [
+        *("", "a", "a and b", "a, b and c", "a, b, c and 1 more", "a, b, c and 2 more")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("archive", "host"),
+    [
+        ("sedas https://geobrowser.satapps.org/api/", {"name": "SeDAS", "url": "https://geobrowser.satapps.org/"}),
+        ("stac https://user:secret@example.org/v1/", {"name": "example.org", "url": "https://example.org/"}),
+        ("sedas http://127.0.0.1:8080/api/", None),
+        ("directory /data/sentinel", None),
+        ("mine https://[", None),
+        ("sandbox", None),
+    ],
+)
+def test_providers_name_the_archive_without_secrets_and_local_addresses(archive, host):
+    made = {"name": "European Union / ESA / Copernicus", "roles": ["producer", "licensor"], "url": COPERNICUS}
+    expected = [made, {**host, "roles": ["host"]}] if host else [made]
+    found = providers_of(Scene(id="A", satellite="Sentinel-1A"), archive)
+    assert [dict(sorted(one.items())) for one in found] == [dict(sorted(one.items())) for one in expected]
+    assert providers_of(Scene(id="A", satellite="NovaSAR-1"), "sandbox") == []
+
+
 def test_stac_check_has_nothing_else_to_say(applied, tmp_path, monkeypatch):
     """Two of its advices are not followed: see the page on exports."""
     lint = pytest.importorskip("stac_check.lint", reason="installed by make .venv/.geo")
@@ -375,6 +402,13 @@ def test_the_next_export_removes_the_links_that_a_kill_has_left(applied):
     (left / "files" / "notes.txt").write_text("mine")
     assert applied.run("export", "--format", "stac").code == 0
     assert [str(file.relative_to(left)) for file in left.rglob("*") if file.is_file()] == ["files/notes.txt"]
+
+
+def test_a_self_contained_catalogue_is_not_in_the_mirror(applied):
+    refused = applied.run("export", "--format", "stac", "--self-contained", "--out", applied.mirror / "stac")
+    assert refused.code == 2
+    assert "is in the mirror" in refused.err
+    assert not (applied.mirror / "stac").exists()
 
 
 def test_hard_links_need_the_file_system_of_the_mirror(applied):

@@ -24,7 +24,7 @@ from sedas_sync.planning import prune
 from sedas_sync.planning.departures import departures, matches
 from sedas_sync.planning.limits import without_prunes
 from sedas_sync.planning.lock import Lock
-from sedas_sync.state.history import last_run, last_time, listed
+from sedas_sync.state.history import date_rules, last_run, last_time, listed
 from sedas_sync.state.index import Index
 from sedas_sync.state.inspect import state_of
 from sedas_sync.state.staging import unwanted_downloads
@@ -121,7 +121,7 @@ def _unchanged_since(context: MirrorContext) -> dict[str, datetime]:
     if not context.archives.server_times:
         return {}
     with context.state.index(write=False) as (index, _):
-        rules = index.date_rules()
+        rules = date_rules(index)
     return {
         name: rules[name].since
         for name, dataset in context.manifest.datasets.items()

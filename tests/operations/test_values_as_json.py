@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import pytest
 from msgspec.structs import replace
 
 import sedas_sync as ss
@@ -12,14 +11,6 @@ from sedas_sync.sandbox import RowCatalogue, make_row
 
 START = "2019-05-02T11:00:00Z"
 LOGIN = {"username": "sandbox", "password": "sandbox"}
-
-
-@pytest.fixture
-def manifest(workspace, sandbox, monkeypatch):
-    for name, value in workspace.env.items():
-        monkeypatch.setenv(name, value)
-    sandbox._catalogue = RowCatalogue([make_row(name, START, online=name != "C") for name in "ABC"])
-    return ss.load_manifest(workspace.write())
 
 
 APPLY = """

@@ -22,8 +22,8 @@ from sedas_sync.operations.log import log_event
 from sedas_sync.operations.plan import plan_repair, with_links, without_what_is_done
 from sedas_sync.planning.limits import PruneLimit, check_download, limit_prunes, limit_replacements
 from sedas_sync.planning.lock import hashes_of_rules
-from sedas_sync.state.history import begin_run, end_run
-from sedas_sync.state.index import NO_FACTS, CompleteSearch, DateRule, WritableIndex
+from sedas_sync.state.history import CompleteSearch, DateRule, begin_run, date_rules, end_run, put_date_rules
+from sedas_sync.state.index import NO_FACTS, WritableIndex
 
 
 def _nobody(_count: int, _held: int) -> None:
@@ -224,13 +224,13 @@ def _remember_rules(
         hashes: of the rules of each dataset.
         now: the time of the run.
     """
-    before, rules = index.date_rules(), {}
+    before, rules = date_rules(index), {}
     for name, dataset in manifest.datasets.items():
         if dataset.start is not None:
             start, old = dataset.start.text, before.get(name)
             since = old.since if old is not None and old.start == start else now
             rules[name] = DateRule(start, hashes[name], since=since, last=plan.searched.get(name, now))
-    index.put_date_rules(rules)
+    put_date_rules(index, rules)
     return {name: old for name, old in before.items() if name in rules and rules[name].rules == old.rules}
 
 

@@ -180,6 +180,11 @@ class Index:
         """Whether the last apply of all datasets was a locked one, or there was none."""
         return self.meta("locked") != "no"
 
+    @property
+    def unpacks(self) -> bool:
+        """Whether the last apply unpacked zips."""
+        return self.meta("unpack") == "yes"
+
     def absent(self) -> dict[SceneId, str]:
         """Return the metadata of the scenes that were wanted or on order, and not on disk, when the last run ended."""
         return dict(self.rows("SELECT id, facts FROM absent"))
@@ -400,6 +405,10 @@ class WritableIndex(Index):
     def put_locked(self, *, locked: bool) -> None:
         """Record whether all datasets were applied with the lock file."""
         self.put_meta("locked", "yes" if locked else "no")
+
+    def put_unpacks(self, *, unpack: bool) -> None:
+        """Record whether the manifest unpacks zips."""
+        self.put_meta("unpack", "yes" if unpack else "no")
 
     def put_absent(self, facts: Mapping[SceneId, str], *, only: bool) -> None:
         """Record the metadata of scenes that are wanted and not on disk, for reports.

@@ -88,7 +88,10 @@ def _described(held: LocalScene) -> Scene | None:
     )
     if len(files) < len(scene.assets):
         return None
-    return replace(scene, size=held.size, digest=held.digest, download_url=LINK_LEFT_OUT, offline=None, assets=files)
+    delivered = held.delivered
+    return replace(
+        scene, size=delivered.size, digest=delivered.digest, download_url=LINK_LEFT_OUT, offline=None, assets=files
+    )
 
 
 def take_descriptions(settled: Iterable[DatasetSearch], searched: Iterable[DatasetSearch]) -> None:

@@ -85,7 +85,7 @@ def add_prunes_by_lock(context: MirrorContext, plan: Plan, lock: Lock) -> Plan:
     manifest = context.manifest
     with context.state.index(write=False) as (index, _):
         unwanted = [held for held in index.local_scenes() if held.id not in lock.scenes]
-    wants = {action.id: action.want for action in plan.actions if action.want is not None}
+    wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
     look_up = context.look_up()
     if unwanted and _has_relative_dates(context):
         # The archives' clocks are known only after a request.
@@ -255,7 +255,7 @@ def without_changed(root: Path, removals: Iterable[Action]) -> tuple[list[Action
     warnings: dict[SceneId, str] = {}
     for action in removals:
         try:
-            if action.held is not None and state_of(str(root), action.held) is FileState.DAMAGED:
+            if action.local is not None and state_of(str(root), action.local) is FileState.DAMAGED:
                 why = "no longer matches, but was changed since it was downloaded; kept"
                 warnings[action.id] = f"{action.path}: {why}"
                 continue

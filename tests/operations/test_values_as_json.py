@@ -55,10 +55,10 @@ def test_links_that_were_left_out_are_asked_for_again(manifest, sandbox):
         wants = [
             replace(
                 action,
-                want=replace(
-                    action.want,
-                    scene=signed(action.want.scene),
-                    sources=tuple(replace(one, scene=signed(one.scene)) for one in action.want.sources),
+                wanted=replace(
+                    action.wanted,
+                    scene=signed(action.wanted.scene),
+                    sources=tuple(replace(one, scene=signed(one.scene)) for one in action.wanted.sources),
                 ),
                 order=action.order and replace(action.order, download_url=f"{action.order.download_url}?sig=hush"),
             )
@@ -79,7 +79,7 @@ def test_scene_that_is_gone_when_its_link_is_asked_for_is_a_failure(manifest, sa
         plan = mirror.plan()
         values = plan.to_json()
         for action in values["actions"]:
-            for scene in (action["want"]["scene"], *(one["scene"] for one in action["want"]["sources"])):
+            for scene in (action["wanted"]["scene"], *(one["scene"] for one in action["wanted"]["sources"])):
                 if "download_url" in scene:
                     scene["download_url"] = ""
         sandbox._catalogue = RowCatalogue([make_row("B", START), make_row("C", START, online=False)])

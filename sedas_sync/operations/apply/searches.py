@@ -26,7 +26,7 @@ def record_search(index: WritableIndex, plan: Plan, rules: Mapping[str, DateRule
     """
     before = departed(index)
     known = before.keys() | listed(index)
-    wants = {action.id: action.want for action in plan.actions if action.want is not None}
+    wants = {action.id: action.wanted for action in plan.actions if action.wanted is not None}
     changes = [
         Change(time=now, kind=ChangeKind.BACK, id=scene_id, detail=f"was {before[scene_id].value}")
         for scene_id in wants

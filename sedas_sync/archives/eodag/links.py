@@ -7,14 +7,14 @@ registered name of the catalogue's host, and to `trusted_hosts`.
 import re
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from eodag.plugins.authentication.aws_auth import AwsAuth
+from eodag import EOProduct
+from msgspec.structs import replace
 from publicsuffixlist import PublicSuffixList
 
+from sedas_sync.archives.eodag.buckets import Buckets, signer
 from sedas_sync.archives.eodag.kind import EodagConfig
 from sedas_sync.archives.eodag.provider import Provider
 from sedas_sync.errors import ArchiveError
@@ -22,8 +22,6 @@ from sedas_sync.model.hosts import matches_any
 from sedas_sync.model.scene import Download, Reach, RemoteFile, Scene
 from sedas_sync.net.redact import remember_secret
 
-_VALID = 3600
-"""Seconds that a signed link to an object is valid."""
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _NOT_SECRET = frozenset({"user-agent", "accept", "accept-encoding", "connection", "content-length"})
 
@@ -40,8 +38,7 @@ class Links:
         self._provider = provider
         self._config = config
         self._site = _site(urlsplit(provider.endpoint).hostname or "")
-        self._regions: dict[str, str | None] = {}
-        """The regions of buckets of AWS; None if the region is the session's."""
+        self._buckets = Buckets(pays=config.requester_pays)
         self._reach = Reach(api=provider.endpoint, trusted_hosts=config.trusted_hosts)
 
     def locate(self, scene: Scene, file: RemoteFile, refused: Download | None) -> Download:
@@ -54,27 +51,28 @@ class Links:
         address = file.url
         if not scene.online or not address:
             raise ArchiveError(f"{scene.id} is not online: {scene.offline or 'it has no link'}")
-        url, headers = self._provider.ask(lambda: self._signed(address, renew=refused is not None), "the login")
-        if refused is not None and (_signer(url), headers) == (_signer(refused.url), dict(refused.headers)):
+        located = self._provider.ask(lambda: self._download(file, address, renew=refused is not None), "the login")
+        same = refused is not None and signer(located.url) == signer(refused.url)
+        if refused is not None and same and dict(located.headers) == dict(refused.headers):
             raise ArchiveError(f"{scene.id}: {self._advice(address)}")
-        return Download(
-            url=url,
-            headers=headers,
-            size=None if scene.nominal else file.size,
-            digest=file.digest,
+        return replace(
+            located,
+            size=None if scene.nominal else located.size,
             trusted_hosts=self._config.trusted_hosts,
             reach=self._reach,
         )
 
-    def _signed(self, address: str, *, renew: bool) -> tuple[str, dict[str, str]]:
+    def _download(self, file: RemoteFile, address: str, *, renew: bool) -> Download:
         product = self._provider.product({"eodag:download_link": address, "order:status": "succeeded"})
-        plugin = product.downloader_auth
-        if plugin is not None and renew:
-            _forget_login(plugin)
+        if product.downloader_auth is not None and renew:
+            _forget_login(product.downloader_auth)
         if address.startswith("s3://"):
-            pays = {"x-amz-request-payer": "requester"} if self._config.requester_pays else {}
-            return self._presigned(address, plugin), pays
-        settings = product.downloader.config
+            return self._buckets.locate(file, product.downloader_auth)
+        url, headers = self._with_login(product, address)
+        return Download(url=url, headers=headers, size=file.size, digest=file.digest)
+
+    def _with_login(self, product: EOProduct, address: str) -> tuple[str, dict[str, str]]:
+        plugin, settings = product.downloader_auth, product.downloader.config
         anonymous = getattr(settings, "no_auth_download", False) or not self._may_have_login(plugin, address)
         plain = requests.Request("GET", address, params=getattr(settings, "dl_url_params", {})).prepare()
         if plugin is None or anonymous:
@@ -87,30 +85,12 @@ class Links:
             for name, value in with_login.headers.items()
             if name.lower() not in _NOT_SECRET and plain.headers.get(name) != value
         }
+        known = parse_qsl(urlsplit(str(plain.url)).query)
+        for _, value in (pair for pair in parse_qsl(urlsplit(str(with_login.url)).query) if pair not in known):
+            remember_secret(value)
         for value in added.values():
             remember_secret(value.rpartition(" ")[2])
         return str(with_login.url), added
-
-    def _presigned(self, address: str, plugin: Any) -> str:
-        bucket, _, key = address.removeprefix("s3://").partition("/")
-        if not isinstance(plugin, AwsAuth) or not bucket or not key:
-            raise ArchiveError(f"{address} is in a bucket, for which {self._provider.name} has no login in eodag")
-        request = {"Bucket": bucket, "Key": key}
-        if self._config.requester_pays:
-            request["RequestPayer"] = "requester"
-        client = self._signing_client(plugin, bucket)
-        return str(client.generate_presigned_url("get_object", Params=request, ExpiresIn=_VALID))
-
-    def _signing_client(self, plugin: AwsAuth, bucket: str) -> Any:
-        """Return a client with eodag's session that signs for the bucket's region, as new regions demand."""
-        plain = plugin.get_s3_client()
-        session, endpoint = plugin.s3_session, getattr(plugin.config, "s3_endpoint", None)
-        if session is None or session.get_credentials() is None:
-            return plain
-        if bucket not in self._regions:
-            self._regions[bucket] = None if endpoint else _region(plain, bucket)
-        signing = Config(signature_version="s3v4")
-        return session.client("s3", region_name=self._regions[bucket], endpoint_url=endpoint, config=signing)
 
     def _may_have_login(self, plugin: Any, address: str) -> bool:
         """Whether an address may see the login."""
@@ -131,27 +111,6 @@ class Links:
                 f"{host} is not {self._site} and was asked without the login: name it in trusted_hosts if it is theirs"
             )
         return f"{host} refused it, and eodag has no other link or login"
-
-
-def _signer(url: str) -> str:
-    """Return a link, of a signed one only what another signature by the same account within an hour has in common."""
-    address, _, query = url.partition("?")
-    signed = {name: values[0] for name, values in parse_qs(query).items() if name.startswith("X-Amz-")}
-    if "X-Amz-Signature" not in signed:
-        return url
-    hour = signed["X-Amz-Date"][:11]
-    return f"{address}?{signed['X-Amz-Credential']}&{hour}&{signed.get('X-Amz-Security-Token')}"
-
-
-def _region(client: Any, bucket: str) -> str | None:
-    """Return the region of a bucket of AWS, which also states it to accounts that may not read the bucket."""
-    try:
-        answer = client.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        answer = error.response
-    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    region = headers.get("x-amz-bucket-region")
-    return region if isinstance(region, str) else None
 
 
 def _site(host: str) -> str:

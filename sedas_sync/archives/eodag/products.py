@@ -72,7 +72,10 @@ def _never(product: EOProduct) -> str | None:
     """Explain why nothing of a product can be downloaded as its provider is configured; None if it can."""
     plugin = product.downloader
     if isinstance(plugin, AwsDownload):
-        return None if product.assets else "eodag lists no files of it, only the folder of a bucket"
+        listed = not getattr(plugin.config, "ignore_assets", False) or all(
+            str(asset.get("href")).startswith(product.remote_location) for asset in product.assets.values()
+        )
+        return None if product.assets and listed else "eodag lists no files of it, only the folder of a bucket"
     if not isinstance(plugin, HTTPDownload):
         return f"eodag downloads it with {type(plugin).__name__}, which nothing can resume or check"
     method = product.properties.get("eodag:download_method") or getattr(plugin.config, "method", "GET")

@@ -256,7 +256,7 @@ def test_scenes_of_the_usgs_are_objects_that_their_readers_pay_for(monkeypatch):
         assert set(found) == {item["id"] for item in server.items if item["collection"] == "landsat-c2l2-sr"}
         scene = next(iter(found.values()))
         assert scene.files[0].url.startswith("s3://usgs-landsat/collection02/level-2/")
-        archive._links._regions["usgs-landsat"] = "us-west-2"
+        archive._links._buckets._regions["usgs-landsat"] = "us-west-2"
         paid = archive.locate(scene, scene.files[0])
         assert paid.url.startswith("https://usgs-landsat.s3.amazonaws.com/collection02/level-2/")
         assert dict(paid.headers) == {"x-amz-request-payer": "requester"}

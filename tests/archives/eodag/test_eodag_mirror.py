@@ -135,3 +135,22 @@ def test_keys_and_filters_are_checked_without_eodag(workspace):
     assert ran.code == 2
     assert "did you mean requester_pays?" in ran.err
     assert "limit" in ran.err
+
+
+def test_a_bucket_that_takes_no_signed_links_is_read_through_the_session(workspace):
+    with EarthSearch() as server:
+        workspace.env |= server.environment
+        # As eodag's configuration of creodias_s3 and cop_dataspace_s3 has it.
+        (workspace.path / "eodag.yml").write_text("earth_search:\n  auth:\n    support_presign_url: false\n")
+        workspace.env["EODAG_CFG_FILE"] = str(workspace.path / "eodag.yml")
+        aoi, dates = "bbox = [-22.0, 62.0, -20.0, 64.0]", ("2024-02-01", "2024-02-28")
+        write(workspace, "earth_search", "S2_MSI_L1C", aoi=aoi, dates=dates, archive='assets = ["B02", "B04"]')
+        applied = workspace.run("apply", "--json", "--log-file", "debug.log")
+        assert applied.summary["fetched"] == 1, applied.out + applied.err
+        (folder,) = [file for file in workspace.mirror.iterdir() if file.name.startswith("S2B")]
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == {
+            name: server.objects[name] for name in ("B02.jp2", "B04.jp2")
+        }
+        assert all("X-Amz-Signature" not in one.path for one in server.asked)
+        assert all(one.headers["Authorization"].startswith("AWS4") for one in server.asked if "tiles" in one.path)
+        assert not secrets_in(workspace, SECRET_KEY)
